@@ -1,0 +1,86 @@
+# `make run` serves the demo, `make test` checks everything; both start from a bare machine.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8080
+
+BIN := $(VENV)/bin
+RESULTS := build/results
+CLIENTS := tests/functional/clients
+SOURCES := setup.py txroom twisted tests scripts docs/conf.py $(wildcard benchmarks)
+
+# The child processes of the tests find twistd, twist and python of this environment.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SILENT:
+.PHONY: run test deps tools lint types unit functional coverage docs format clean
+
+run: $(VENV)/.installed
+	echo "http://localhost:$(PORT)/"
+	exec $(BIN)/twistd -n --pidfile= txroom --port $(PORT)
+
+test:
+	$(PYTHON) scripts/test.py deps lint types docs unit functional coverage
+
+deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
+
+tools:
+	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/ruff format --quiet --check $(SOURCES) || \
+		{ echo "not formatted; make format does it" >&2; exit 1; }
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --quiet --fix $(SOURCES)
+	$(BIN)/ruff format --quiet $(SOURCES)
+
+# Strict by pyproject.toml: --strict here would undo the two relaxations made there.
+types: $(VENV)/.dev
+	$(BIN)/mypy --no-error-summary
+
+# twisted.trial is run as a module because the console script leaves this directory off sys.path.
+unit: $(VENV)/.dev
+	mkdir -p $(RESULTS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m twisted.trial --reporter=text --temp-directory=build/trial tests 2>&1 \
+		| tee $(RESULTS)/trial.log
+	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/unit.xml tests
+
+functional: deps
+	mkdir -p $(RESULTS)
+	$(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/functional.xml \
+		tests/functional
+
+coverage: $(VENV)/.dev
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs build/docs/html
+	$(BIN)/sphinx-build -q -n -W --keep-going -b doctest docs build/docs/doctest
+
+clean:
+	rm -rf build dist *.egg-info .coverage .coverage.*
+
+$(BIN)/python:
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/tools.sh ensurepip=python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,docs]"
+	touch $@ $(VENV)/.installed
+
+# Without npm there are no JavaScript clients; the tests that need them say so.
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	if command -v npm >/dev/null; then \
+		cd $(CLIENTS) && npm ci --no-progress --loglevel=error >/dev/null && touch ../../../$@; \
+	fi

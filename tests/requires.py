@@ -1,0 +1,34 @@
+"""Tools outside Python that a test cannot do without.
+
+A missing tool skips the test, except where the environment variable ``CI`` is set: there it fails,
+or nobody would notice that it is never run. Works in pytest and in trial.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+from unittest import SkipTest
+
+CLIENTS = Path(__file__).parent / "functional" / "clients"
+
+
+def requires(tool: str) -> str:
+    """Return the path of a command, e.g. ``requires("chromium")``."""
+    return shutil.which(tool) or _missing(f"{tool} is not installed")
+
+
+def requiresNode() -> str:
+    """Return the path of Node, with the clients of ``tests/functional/clients`` installed."""
+    node = requires("node")
+    if not (CLIENTS / "node_modules").is_dir():
+        _missing("the JavaScript clients are not installed (make deps)")
+    return node
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        raise AssertionError(what)
+    raise SkipTest(what)

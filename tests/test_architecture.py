@@ -1,0 +1,257 @@
+"""The house rules of the package: who may import whom, and what must not be there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# From the top of the house to the ground. A module may import what stands in a lower row, nothing
+# in its own row or above; a package stands for all of its modules, which may import one another.
+LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"txroom.tap", "txroom.pytestplugin"}),
+    frozenset({"txroom.demo", "txroom.testing"}),
+    frozenset({"txroom"}),  # the public names
+    frozenset({"txroom.server", "txroom.client"}),
+    frozenset({"txroom.watchdog"}),
+    frozenset({"txroom.engine"}),
+    frozenset({"txroom.rooms", "txroom.wire"}),
+    frozenset({"txroom.application"}),
+    frozenset({"txroom.connection"}),
+    frozenset({"txroom.handshake", "txroom.options"}),
+    frozenset({"txroom.codes"}),
+)
+RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
+
+# What stays out of a part of the house, at any depth of the code.
+BARRED: dict[str, tuple[str, ...]] = {
+    "txroom.codes": ("autobahn", "twisted.web"),
+    "txroom.options": ("autobahn", "twisted.web"),
+    "txroom.handshake": ("autobahn", "twisted.web"),
+    "txroom.connection": ("autobahn", "twisted.web"),
+    "txroom.application": ("autobahn", "twisted.web"),
+    "txroom.rooms": ("autobahn", "twisted.web", "socket", "txroom.wire"),
+    "txroom.wire": ("txroom.rooms",),
+}
+AUTOBAHN_SERVERS = frozenset({"txroom.wire"})
+AUTOBAHN_CLIENTS = frozenset({"txroom.client", "txroom.testing"})
+
+# Needs pytest, which users do not have to have.
+OPTIONAL = frozenset({"txroom.pytestplugin"})
+
+
+class Import(NamedTuple):
+    """One imported name, e.g. ``txroom.codes.CloseCode`` by ``txroom.wire.frames``, line 12."""
+
+    importer: str
+    name: str
+    line: int
+    atLoad: bool
+    onlyTypes: bool
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.name}"
+
+
+def moduleName(path: Path, root: Path = ROOT) -> str:
+    """The dotted name of a source file below ``root``."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {moduleName(path): path for path in sorted((ROOT / "txroom").rglob("*.py"))}
+
+
+def place(name: str) -> str | None:
+    """The entry of the layer table that a dotted name of txroom belongs to.
+
+    ``txroom.wire.frames.encode`` belongs to ``txroom.wire``, a public name to ``txroom`` itself.
+    """
+    if name == "txroom":
+        return name
+    child = ".".join(name.split(".")[:2])
+    if child in RANKS:
+        return child
+    isModule = any(f"{module}.".startswith(f"{child}.") for module in MODULES)
+    return None if isModule else "txroom"
+
+
+def within(name: str, parents: frozenset[str] | tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of ``parents`` or lies in one."""
+    return any(f"{name}.".startswith(f"{parent}.") for parent in parents)
+
+
+def isTypeChecking(test: ast.expr) -> bool:
+    return ast.unparse(test).rpartition(".")[2] == "TYPE_CHECKING"
+
+
+def importsOf(source: str, module: str, isPackage: bool = False) -> Iterator[Import]:
+    """Every name that a module imports, relative ones resolved."""
+
+    def walk(node: ast.AST, atLoad: bool, onlyTypes: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno, atLoad, onlyTypes)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                package = module.split(".") + ([""] if isPackage else [])
+                base = ".".join(package[: len(package) - node.level])
+                origin = f"{base}.{origin}".rstrip(".")
+            for alias in node.names:
+                name = f"{origin}.{alias.name}"
+                yield Import(module, name, node.lineno, atLoad, onlyTypes)
+        elif isinstance(node, ast.If) and isTypeChecking(node.test):
+            for statement in node.body:
+                yield from walk(statement, atLoad, True)
+            for statement in node.orelse:
+                yield from walk(statement, atLoad, onlyTypes)
+        else:
+            isFunction = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                yield from walk(child, atLoad and not isFunction, onlyTypes)
+
+    yield from walk(ast.parse(source), True, False)
+
+
+def imports() -> Iterator[Import]:
+    """Every import of the package."""
+    for module, path in MODULES.items():
+        yield from importsOf(path.read_text("utf-8"), module, path.name == "__init__.py")
+
+
+class ParsingTests(SynchronousTestCase):
+    """The tests below are worth as much as the parser they look through."""
+
+    def parse(self, source: str, module: str = "txroom.wire.frames") -> list[tuple[str, bool]]:
+        return [(found.name, found.atLoad) for found in importsOf(source, module)]
+
+    def test_forms(self) -> None:
+        """Plain, absolute and relative imports give the full dotted name."""
+        self.assertEqual(
+            self.parse("import a.b\nfrom c import d\nfrom . import e\nfrom ..codes import F"),
+            [
+                ("a.b", True),
+                ("c.d", True),
+                ("txroom.wire.e", True),
+                ("txroom.codes.F", True),
+            ],
+        )
+
+    def test_package(self) -> None:
+        """One dot in a package's own ``__init__`` is that package."""
+        found = importsOf("from .frames import x", "txroom.wire", isPackage=True)
+        self.assertEqual([each.name for each in found], ["txroom.wire.frames.x"])
+
+    def test_places(self) -> None:
+        """A class body is executed at load, a function's body is not."""
+        source = "class A:\n    import a\n    def f(self):\n        import b\n"
+        self.assertEqual(self.parse(source), [("a", True), ("b", False)])
+
+    def test_types(self) -> None:
+        """What only the type checker sees is told apart from its ``else``."""
+        source = "if TYPE_CHECKING:\n    import a\nelse:\n    import b\n"
+        found = importsOf(source, "txroom.wire.frames")
+        self.assertEqual([each.onlyTypes for each in found], [True, False])
+
+    def test_place(self) -> None:
+        """Modules of a package stand where the package stands."""
+        self.assertEqual(place("txroom.wire.frames.encode"), "txroom.wire")
+        self.assertEqual(place("txroom.Server"), "txroom")
+
+
+class LayerTests(SynchronousTestCase):
+    """Imports run downwards only."""
+
+    def test_known(self) -> None:
+        """Every module has its place in the table."""
+        unknown = [module for module in MODULES if place(module) is None]
+        self.assertEqual(unknown, [], "not in LAYERS of tests/test_architecture.py")
+
+    def test_downwards(self) -> None:
+        """No module imports its neighbour or what is built upon it, inside a function neither.
+
+        What is imported for the type checker alone binds nothing and may look upwards.
+        """
+        wrong = []
+        for found in imports():
+            if found.onlyTypes or not within(found.name, ("txroom",)):
+                continue
+            importer, imported = place(found.importer), place(found.name)
+            if importer is None or imported is None or importer == imported:
+                continue
+            if RANKS[importer] <= RANKS[imported]:
+                wrong.append(str(found))
+        self.assertEqual(wrong, [])
+
+    def test_barred(self) -> None:
+        """The ground knows no Autobahn and no twisted.web; the two wings do not know each other."""
+        wrong = [
+            str(found)
+            for found in imports()
+            for part, barred in BARRED.items()
+            if within(found.importer, (part,)) and within(found.name, barred)
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_autobahn(self) -> None:
+        """Autobahn's server side lives in txroom.wire, its client side in two more modules."""
+        wrong = []
+        for found in imports():
+            if not within(found.name, ("autobahn",)) or within(found.importer, AUTOBAHN_SERVERS):
+                continue
+            isClient = within(found.importer, AUTOBAHN_CLIENTS)
+            if not isClient or "Server" in found.name:
+                wrong.append(str(found))
+        self.assertEqual(wrong, [])
+
+
+class ReactorTests(SynchronousTestCase):
+    """Whoever imports txroom still has the choice of the reactor."""
+
+    def test_source(self) -> None:
+        """The global reactor is imported inside functions only."""
+        wrong = [
+            str(found)
+            for found in imports()
+            if found.atLoad
+            and not found.onlyTypes
+            and within(found.name, ("twisted.internet.reactor",))
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_load(self) -> None:
+        """Importing every module installs no reactor, not even by way of a library."""
+        script = (
+            "import importlib, sys\n"
+            "for name in sys.argv[1:]:\n"
+            "    importlib.import_module(name)\n"
+            "    if 'twisted.internet.reactor' in sys.modules:\n"
+            "        sys.exit(name + ' installs the reactor')\n"
+        )
+        names = [name for name in MODULES if name not in OPTIONAL]
+        done = subprocess.run(
+            [sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class PluginTests(SynchronousTestCase):
+    """The plugin directory is an addition to Twisted's own, not a package."""
+
+    def test_noInit(self) -> None:
+        """An ``__init__.py`` in twisted/ would hide Twisted itself, in plugins/ our plugin."""
+        self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
+
+    def test_light(self) -> None:
+        """The plugin imports the declaration and nothing else: it runs before the reactor."""
+        source = (ROOT / "twisted/plugins/txroom_plugin.py").read_text("utf-8")
+        names = [found.name for found in importsOf(source, "twisted.plugins.txroom_plugin")]
+        self.assertEqual(names, ["twisted.application.service.ServiceMaker"])

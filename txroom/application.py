@@ -1,0 +1,146 @@
+"""
+An application: the hooks that serve the connections of one host and path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .codes import CloseCode
+from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
+from .options import ServerOptions
+
+if TYPE_CHECKING:
+    from .connection import Data
+
+#: The hooks of the upgrade, which run before there is a connection.
+UPGRADE_HOOKS = frozenset({"acceptsOrigin", "verifyClient", "chooseProtocol", "responseHeaders"})
+
+
+@attrs.frozen
+class Hooks:
+    """The connection hooks that are in force for one connection, resolved once; `None`: not set."""
+
+    onConnect: Hook | None = None
+    onText: Hook | None = None
+    onBinary: Hook | None = None
+    onMessage: Hook | None = None
+    onPing: Hook | None = None
+    onPong: Hook | None = None
+    onDrain: Hook | None = None
+    onDisconnect: Hook | None = None
+    onError: Hook | None = None
+    #: What is called for a message: the one for its kind first, then `onMessage` (seed 002).
+    forText: tuple[Hook, ...] = attrs.field(init=False)
+    forBinary: tuple[Hook, ...] = attrs.field(init=False)
+
+    @forText.default
+    def _forText(self) -> tuple[Hook, ...]:
+        return tuple(hook for hook in (self.onText, self.onMessage) if hook is not None)
+
+    @forBinary.default
+    def _forBinary(self) -> tuple[Hook, ...]:
+        return tuple(hook for hook in (self.onBinary, self.onMessage) if hook is not None)
+
+    def replaced(self, name: str, hook: Hook | None) -> Hooks:
+        """These hooks with one replaced."""
+        return attrs.evolve(self, **{name: hook})
+
+
+class Application:
+    """
+    What serves the connections of one host and path (seed 004: TeaJS `addApplication`).
+
+    Subclass it and define hooks as methods, or give functions, as
+    `Application(onMessage=lambda connection, message: connection.send(message))`.
+    Every hook is optional and may return a value, a `Deferred` or a coroutine:
+
+    - `acceptsOrigin(origin)`: whether a page from there may connect; replaces the default check.
+    - `verifyClient(handshake)`: `True`, `False`, `Accept(...)` or `Deny(...)`.
+    - `chooseProtocol(offered, handshake)`: one of the offered sub-protocols, `None` to go on without one,
+      `False` to refuse.
+    - `responseHeaders(handshake)`: more headers for the 101 answer.
+    - `onConnect(connection)`; messages wait until it is done.
+    - `onText(connection, text)`, `onBinary(connection, data)`, `onMessage(connection, message)`: one
+      message after another, reading paused while an asynchronous one runs.
+    - `onPing(connection, payload)`, `onPong(connection, payload)`, `onDrain(connection)`.
+    - `onDisconnect(connection, code, reason)`: exactly once for each `onConnect`, when the TCP connection
+      is gone.
+    - `onError(connection, failure)`: a hook of this connection raised.
+
+    `connectionClass` is the class of the connections; other keywords that are no hooks are options
+    of the server that are overridden for this application, as `Application(maxPayload=4096)`.
+    Raises `TypeError` for a hook that isn't callable, `OptionError` for a wrong option.
+    """
+
+    connectionClass: type[Connection] = Connection
+    #: What the server itself closes with: at its shutdown, without a heartbeat, over the rate limit.
+    shutdownCode: int = CloseCode.GOING_AWAY
+    heartbeatCode: int = CloseCode.INTERNAL_ERROR
+    abuseCode: int = CloseCode.POLICY_VIOLATION
+
+    def __init__(self, *, connectionClass: type[Connection] | None = None, **hooksAndOptions: Any) -> None:
+        self._hooks: dict[type[Connection], Hooks] = {}
+        if connectionClass is not None:
+            self.connectionClass = connectionClass
+        changes = {}
+        for name, value in hooksAndOptions.items():
+            if name not in CONNECTION_HOOKS | UPGRADE_HOOKS:
+                changes[name] = value
+            elif callable(value):
+                setattr(self, name, value)
+            else:
+                raise TypeError(f"{name} must be callable, not {value!r}")
+        ServerOptions().override(changes)
+        #: The options that differ from the server's.
+        self.overrides: Mapping[str, Any] = changes
+        self._connections: dict[str, Connection] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in CONNECTION_HOOKS:
+            self._hooks.clear()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections of this application; empty with `clientTracking` off."""
+        return list(self._connections.values())
+
+    def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
+        """Send one message to all open connections of this application, framed once, except `exclude`."""
+        broadcast(self._connections.values(), data, exclude)
+
+    def hook(self, name: str) -> Hook | None:
+        """The hook of that name; `None` if it is not set."""
+        return getattr(self, name, None)
+
+    def hooksOf(self, connectionClass: type[Connection]) -> Hooks:
+        """The hooks for connections of that class: its own methods, else this application's."""
+        hooks = self._hooks.get(connectionClass)
+        if hooks is None:
+            hooks = self._hooks[connectionClass] = Hooks(
+                **{name: getattr(connectionClass, name, None) or self.hook(name) for name in CONNECTION_HOOKS}
+            )
+        return hooks
+
+    def tracked(self, connection: Connection) -> None:
+        """The server opened a connection of this application."""
+        self._connections[connection.id] = connection
+
+    def untracked(self, connection: Connection) -> None:
+        """A connection of this application is gone."""
+        self._connections.pop(connection.id, None)
+
+
+def broadcast(
+    connections: Iterable[Connection], data: Data | Prepared, exclude: Iterable[Connection] = ()
+) -> None:
+    """Send one message to `connections`, framed once, except `exclude`."""
+    prepared = data if isinstance(data, Prepared) else Prepared(data)
+    excluded = {connection.id for connection in exclude}
+    for connection in list(connections):
+        if connection.id not in excluded:
+            connection.sendFrame(prepared)

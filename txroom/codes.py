@@ -1,0 +1,81 @@
+"""
+The numbers of the protocol: close codes, ready states, send results.
+
+Everything here is an `IntEnum` or a plain function on integers, so that applications can write
+`connection.close(CloseCode.GOING_AWAY)` or `connection.close(1001)` alike.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """
+    Why a WebSocket was closed.
+
+    1000-1015 are RFC 6455 §7.4.1 and the IANA registry; 4000-4199 are txroom's own.
+    4000-4099 tell a client not to reconnect, 4100-4199 tell it to reconnect and resume.
+    """
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    #: Never sent: the peer's Close frame carried no code.
+    NO_STATUS = 1005
+    #: Never sent: the TCP connection ended without a Close frame.
+    ABNORMAL = 1006
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXTENSION = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+
+    UNAUTHORIZED = 4001
+    KICKED = 4003
+    NO_SUCH_ROOM = 4004
+    REPLACED = 4005
+    ROOM_CLOSED = 4008
+    MISUSE = 4010
+    RATE_ABUSE = 4029
+
+    SHUTTING_DOWN = 4100
+    ROOM_MOVED = 4101
+    SLOW_CONSUMER = 4102
+    ENGINE_UNAVAILABLE = 4103
+    STATE_LOST = 4104
+    NO_HEARTBEAT = 4106
+
+
+class ReadyState(IntEnum):
+    """The state of a connection, numbered as in the W3C WebSocket API."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class SendStatus(IntEnum):
+    """What became of a message handed to `Connection.send` (seed 003: verb, after Bun and uWebSockets)."""
+
+    #: Handed to the transport; fewer than `highWaterMark` bytes wait there.
+    SENT = 0
+    #: Queued, and more than `highWaterMark` bytes wait now: stop until `onDrain`.
+    BACKPRESSURE = 1
+    #: Not sent: the queue was not empty and would have grown past `maxBackpressure`.
+    DROPPED = 2
+    #: Not sent: the connection is closing or closed.
+    CLOSED = 3
+
+
+_RESERVED = frozenset({1004, 1005, 1006})
+
+
+def isSendable(code: int) -> bool:
+    """Whether an endpoint may put `code` into a Close frame (RFC 6455 §7.4, IANA registry)."""
+    return (1000 <= code <= 1014 and code not in _RESERVED) or 3000 <= code <= 4999

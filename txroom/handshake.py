@@ -1,0 +1,272 @@
+"""
+The opening handshake as an application sees it: what the client asked, what we answer.
+
+Plain data only. How the request is read and the answer written is `txroom.wire`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import attrs
+
+HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
+
+#: RFC 9110 §5.6.2.
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+#: What the answer itself decides; a hook that sets one of these is mistaken.
+_OURS = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
+
+
+class MultiDict(Mapping[str, str]):
+    """
+    An immutable mapping in which a name may have several values, in the order they came.
+
+    `mapping[name]` and `get` give the first value, `getAll` gives all, `items` of the mapping lists
+    each name once; `pairs` is everything.
+    """
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
+
+    def _key(self, name: str) -> str:
+        return name
+
+    def getAll(self, name: str) -> list[str]:
+        """Every value of `name`; an empty list if there is none."""
+        key = self._key(name)
+        return [value for other, value in self.pairs if self._key(other) == key]
+
+    def __getitem__(self, name: str) -> str:
+        key = self._key(name)
+        for other, value in self.pairs:
+            if self._key(other) == key:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(self._key(name) for name, _ in self.pairs))
+
+    def __len__(self) -> int:
+        return len({self._key(name) for name, _ in self.pairs})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.pairs)!r})"
+
+
+class Headers(MultiDict):
+    """Header fields: a `MultiDict` whose names are compared without regard to case (RFC 9110 §5.1)."""
+
+    __slots__ = ()
+
+    def _key(self, name: str) -> str:
+        return name.lower()
+
+    def listed(self, name: str) -> list[str]:
+        """The members of a comma-separated list, over all fields of that name, empty ones left out."""
+        members = (part.strip(" \t") for value in self.getAll(name) for part in value.split(","))
+        return [member for member in members if member]
+
+
+@attrs.define(kw_only=True)
+class Handshake:
+    """
+    What a client asked when it opened its connection.
+
+    Source: seed 001 (ws: the `request` of 'connection' and `verifyClient`), seed 004 (TeaJS: the
+    `headers` of `onconnect`).
+    """
+
+    #: The request method; "GET" for everything that reaches a hook.
+    method: str = "GET"
+    #: The request target as sent, with its query.
+    target: str = "/"
+    headers: Headers = attrs.field(factory=Headers)
+    #: The client's address as text: the peer of the socket, or behind a trusted proxy the address
+    #: that the proxy tells; "" for a UNIX socket.
+    peer: str = ""
+    #: The client's port, if it is known.
+    peerPort: int | None = None
+    #: Whether the client came over TLS, to us or to a trusted proxy.
+    secure: bool = False
+    #: The client's TLS certificate (DER), if it showed one to us.
+    certificate: bytes | None = None
+    #: Free for hooks; never read by txroom.
+    data: dict[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The target up to its "?", not decoded; what applications are matched by."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> MultiDict:
+        """The decoded pairs behind the "?"; a key may come several times."""
+        return MultiDict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+    @property
+    def host(self) -> str:
+        """The Host header."""
+        return self.headers.get("host", "")
+
+    @property
+    def origin(self) -> str | None:
+        """The Origin header: what page opened the connection, if a browser did (RFC 6455 §10.2)."""
+        return self.headers.get("origin")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name; a header that can't be parsed gives none."""
+        jar: SimpleCookie = SimpleCookie()
+        try:
+            jar.load("; ".join(self.headers.getAll("cookie")))
+        except CookieError:
+            return {}
+        return {name: morsel.value for name, morsel in jar.items()}
+
+    @property
+    def protocols(self) -> list[str]:
+        """The sub-protocols the client offers, in its order of preference (RFC 6455 §1.9)."""
+        return self.headers.listed("sec-websocket-protocol")
+
+    @property
+    def extensions(self) -> list[str]:
+        """The extensions the client offers, each with its parameters (RFC 6455 §9.1)."""
+        return self.headers.listed("sec-websocket-extensions")
+
+
+def checkedHeaders(headers: HeaderPairs) -> tuple[tuple[str, str], ...]:
+    """
+    The pairs of `headers`, if each may stand in an answer.
+
+    Raises `ValueError` for a name that is no token, a value with control characters or outside
+    latin-1, and for what only the handshake itself may say (Connection, Sec-WebSocket-*, ...).
+    """
+    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    for name, value in pairs:
+        if not TOKEN.fullmatch(name):
+            raise ValueError(f"not a header name: {name!r}")
+        if _CONTROL.search(value):
+            raise ValueError(f"control character in the value of {name}: {value!r}")
+        if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+            raise ValueError(f"{name} is set by the handshake")
+        value.encode("latin-1")
+    return pairs
+
+
+@attrs.frozen
+class Accept:
+    """
+    An answer of `verifyClient`: let the client in.
+
+    `user` becomes `Connection.user`; `headers` are added to the 101 answer.
+    """
+
+    user: Any = None
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=checkedHeaders, kw_only=True)
+
+
+def _isRefusal(instance: object, attribute: object, value: int) -> None:
+    if value not in set(HTTPStatus) or not 300 <= value <= 511:
+        raise ValueError(f"status={value!r}: must be an HTTP status from 300 to 511")
+
+
+@attrs.frozen
+class Deny:
+    """
+    An answer of `verifyClient`: refuse the client with an HTTP answer.
+
+    Source: seed 001 (ws `cb(false, code, name, headers)`).
+
+    `status` is from 300 to 511 (default 401), `body` is plain text (default: the status' phrase), `headers`
+    are added. Raises `ValueError` for other statuses and for headers that may not be sent.
+    """
+
+    status: int = attrs.field(default=401, validator=_isRefusal)
+    body: str | None = None
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=checkedHeaders)
+
+
+class UpgradeError(Exception):
+    """
+    Why an upgrade failed; `onClientError` gets it.
+
+    `status` is the HTTP status of the answer (0: the client left before one could be given), `reason` is
+    the one word under which `Server.stats` counts it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        body: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.body = body if body is not None or not status else HTTPStatus(status).phrase
+        self.headers = tuple(headers)
+        super().__init__(f"{status or 'no answer'}: {reason}")
+
+
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def splitOrigin(origin: str) -> tuple[str, str, int | None] | None:
+    """
+    Scheme, host and port of an origin; `None` if it is not one (RFC 6454 §7).
+
+    `null`, user information, paths and bad ports make it not one.
+    """
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.hostname or "@" in parts.netloc:
+        return None
+    if parts.path or parts.query or parts.fragment or origin[-1] in "?#" or not origin.isascii():
+        return None
+    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def splitHost(host: str) -> tuple[str, int | None]:
+    """The name, in lower case, and the port of a Host header; no port: `None`."""
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal() and not name.endswith(":"):
+        return name.lower(), int(port)
+    return host.lower(), None
+
+
+def isSameOrigin(origin: str, host: str) -> bool:
+    """
+    Whether a page from `origin` speaks to the `host` that served it.
+
+    The scheme isn't compared, since TLS may have ended before us; a Host without a port has the
+    default port of the origin's scheme.
+    """
+    parts = splitOrigin(origin)
+    if parts is None:
+        return False
+    scheme, name, port = parts
+    ours, ourPort = splitHost(host)
+    if ourPort is None:
+        ourPort = _DEFAULT_PORTS.get(scheme)
+    return (name, port) == (ours.strip("[]"), ourPort)
+
+
+def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
+    """The default of `acceptsOrigin`: the same host and port, or one of `allowed` ("*" for any)."""
+    if "*" in allowed or isSameOrigin(origin, host):
+        return True
+    parts = splitOrigin(origin)
+    return parts is not None and any(splitOrigin(other) == parts for other in allowed)

@@ -1,0 +1,179 @@
+"""
+Where a server listens: its endpoints, their ports, and the certificates of those with TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import (
+    SSL4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+from twisted.protocols._sni import TLSServerEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+Where = str | int | IStreamServerEndpoint
+
+
+class Listener:
+    """One endpoint, and who waits for it to listen."""
+
+    _log = Logger()
+
+    def __init__(self, endpoint: IStreamServerEndpoint, reload: Callable[[], None] | None) -> None:
+        self.endpoint = endpoint
+        #: Reads the certificates again; `None` for an endpoint without TLS of its own.
+        self.reload = reload
+        self._waiting: Deferred[IListeningPort] | None = Deferred()
+        #: Fires with the port at the first start.
+        self.started: Deferred[IListeningPort] = self._waiting
+
+    def listen(self, factory: IProtocolFactory, onPort: Callable[[IListeningPort], None]) -> None:
+        """Listen. Raises what the endpoint fails with at once; a later failure is logged."""
+        problems: list[Failure] = []
+        isStarting = True
+
+        def listening(port: IListeningPort) -> None:
+            onPort(port)
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                waiting.callback(port)
+
+        def failed(failure: Failure) -> None:
+            if isStarting:
+                problems.append(failure)
+            else:
+                self._log.failure("can't listen on {endpoint}", failure, endpoint=self.endpoint)
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                waiting.addErrback(lambda _: None)  # it is raised, or logged, here
+                waiting.errback(failure)
+
+        maybeDeferred(self.endpoint.listen, factory).addCallbacks(listening, failed)
+        isStarting = False
+        if problems:
+            problems[0].raiseException()
+
+
+class Listeners:
+    """All endpoints of a server."""
+
+    def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int) -> None:
+        self._reactor = reactor
+        self._factory = factory
+        self._backlog = backlog
+        self._listeners: list[Listener] = []
+        self._isOpen = False
+        #: The ports that listen.
+        self.ports: list[IListeningPort] = []
+        #: Told of each port.
+        self.onPort: Callable[[IListeningPort], None] = lambda port: None
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def add(self, where: Where) -> Deferred[IListeningPort]:
+        """One more endpoint; it listens at once if the others do."""
+        listener = self._listener(where)
+        self._listeners.append(listener)
+        if self._isOpen:
+            listener.listen(self._factory, self._opened)
+        return listener.started
+
+    def open(self) -> None:
+        """Listen on all, or raise and listen on none."""
+        if self._isOpen:
+            return
+        self._isOpen = True
+        try:
+            for listener in self._listeners:
+                listener.listen(self._factory, self._opened)
+        except Exception:
+            self.close()
+            raise
+
+    def close(self) -> Deferred[Any]:
+        """Listen no more."""
+        self._isOpen = False
+        ports, self.ports = self.ports, []
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+
+    def reload(self) -> None:
+        """Read the certificates again, for new connections."""
+        for listener in self._listeners:
+            if listener.reload is not None:
+                listener.reload()
+
+    def _opened(self, port: IListeningPort) -> None:
+        self.ports.append(port)
+        self.onPort(port)
+
+    def _listener(self, where: Where) -> Listener:
+        if isinstance(where, int):
+            return Listener(TCP6ServerEndpoint(self._reactor, where, self._backlog), None)
+        if not isinstance(where, str):
+            return Listener(where, None)
+        endpoint = serverFromString(self._reactor, where)
+        return Listener(endpoint, _reloadable(endpoint, self._reactor, where))
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Certificates:
+    """Where a TLS listener takes its connections from; can be read again while it listens."""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self._read = read
+        self._current = read()
+
+    def reload(self) -> None:
+        """Read again; if that raises, what was read before stays in force."""
+        self._current = self._read()
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        creator = self._current
+        if hasattr(creator, "serverConnectionForTLS"):
+            connection: SSL.Connection = creator.serverConnectionForTLS(protocol)
+        else:
+            connection = SSL.Connection(creator.getContext(), None)
+        connection.get_context().set_options(SSL.OP_NO_RENEGOTIATION)
+        return connection
+
+
+def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], None] | None:
+    """Put `Certificates` into a TLS endpoint; how to read them again."""
+    place = _tlsPlace(endpoint)
+    if place is None:
+        return None
+
+    def read() -> Any:
+        fresh = _tlsPlace(serverFromString(reactor, description))
+        assert fresh is not None
+        return getattr(*fresh)
+
+    certificates = Certificates(read)
+    setattr(*place, certificates)
+    return certificates.reload
+
+
+def _tlsPlace(endpoint: Any) -> tuple[Any, str] | None:
+    """Where an endpoint, or the one it wraps, keeps its source of TLS connections."""
+    while hasattr(endpoint, "_wrappedEndpoint"):  # haproxy:
+        endpoint = endpoint._wrappedEndpoint
+    if isinstance(endpoint, SSL4ServerEndpoint):
+        return endpoint, "_sslContextFactory"
+    if isinstance(endpoint, TLSServerEndpoint):
+        return endpoint, "connectionCreator"
+    return None

@@ -1,0 +1,313 @@
+"""
+Every knob of the server in one table, with its default, unit and range.
+
+The command line (`txroom.tap`), the reference page of the documentation and the checks at
+construction are all derived from the fields of `ServerOptions`; there is no second list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Literal
+
+import attrs
+
+Network = IPv4Network | IPv6Network
+Compression = Literal["disabled", "shared", "dedicated"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class OptionError(ValueError):
+    """An option has a value that it can't take; the text names the option, the value and the range."""
+
+
+def _option(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    allowed: str,
+    check: Callable[[Any], bool],
+    convert: Callable[[Any], Any] | None = None,
+    source: str = "txroom",
+) -> Any:
+    """A field of `ServerOptions`: `doc`, `unit`, `allowed` and `source` are what the documentation shows."""
+
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not check(value):
+            raise OptionError(f"{attribute.name}={value!r}: must be {allowed}")
+
+    return attrs.field(
+        default=default,
+        converter=convert,
+        validator=validate,
+        metadata={"doc": doc, "unit": unit, "allowed": allowed, "source": source},
+    )
+
+
+def _isInteger(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _isNumber(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _size(default: int, doc: str, **more: Any) -> Any:
+    return _option(
+        default,
+        doc,
+        unit="bytes",
+        allowed="a whole number of bytes, 0 or more",
+        check=lambda value: _isInteger(value) and value >= 0,
+        **more,
+    )
+
+
+def _count(default: int, doc: str, unit: str = "", **more: Any) -> Any:
+    return _option(
+        default,
+        doc,
+        unit=unit,
+        allowed="a whole number, 0 or more",
+        check=lambda value: _isInteger(value) and value >= 0,
+        **more,
+    )
+
+
+def _seconds(default: float, doc: str, **more: Any) -> Any:
+    return _option(
+        default,
+        doc,
+        unit="seconds",
+        allowed="a finite number of seconds, 0 or more",
+        check=lambda value: _isNumber(value) and 0 <= value < float("inf"),
+        **more,
+    )
+
+
+def _rate(default: float, doc: str, unit: str) -> Any:
+    return _option(
+        default,
+        doc,
+        unit=unit,
+        allowed="a finite number, 0 or more",
+        check=lambda value: _isNumber(value) and 0 <= value < float("inf"),
+    )
+
+
+def _flag(default: bool, doc: str, **more: Any) -> Any:
+    return _option(
+        default,
+        doc,
+        allowed="True or False",
+        check=lambda value: isinstance(value, bool),
+        **more,
+    )
+
+
+def _windowBits(doc: str) -> Any:
+    return _option(
+        15,
+        doc,
+        unit="bits",
+        allowed="a whole number from 9 to 15",
+        check=lambda value: _isInteger(value) and 9 <= value <= 15,
+        source="seed 001 (ws)",
+    )
+
+
+def _networks(values: Iterable[str | Network]) -> tuple[Network | Literal["unix"], ...]:
+    if isinstance(values, str):
+        values = (values,)
+    try:
+        return tuple("unix" if value == "unix" else ip_network(value) for value in values)
+    except (ValueError, TypeError) as error:
+        raise OptionError(
+            f"trustedProxies={values!r}: must be addresses, networks in CIDR notation, or 'unix' ({error})"
+        ) from None
+
+
+def _origins(values: Iterable[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _areOrigins(values: tuple[str, ...]) -> bool:
+    return all(
+        isinstance(value, str) and (value == "*" or "://" in value) and not value.endswith("/")
+        for value in values
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ServerOptions:
+    """
+    The options of a `Server`; an `Application` may override any of them for its path.
+
+    All are keyword-only, and checked at construction: a wrong one raises `OptionError`, which names
+    the option, the value and what is allowed. In sizes, counts, rates and times 0 means "off".
+    """
+
+    maxPayload: int = _size(
+        1 * MIB,
+        "Longest message accepted, after inflation; a longer one closes with 1009. Sent ones are not limited.",
+        source="seed 001 (ws maxPayload), seed 003 (verb maxPayloadLength)",
+    )
+    maxCompressedSize: int = _size(
+        0,
+        "Longest compressed message accepted, before inflation; 0 means as `maxPayload`.",
+        source="seed 003 (verb)",
+    )
+    maxFragments: int = _count(
+        1024, "Most frames one message may be cut into; more close with 1008.", unit="frames"
+    )
+    messageTimeout: float = _seconds(
+        30.0, "A message cut into frames must be complete after this time, else 1008."
+    )
+    handshakeTimeout: float = _seconds(
+        5.0, "One absolute deadline over the request head and all hooks of the upgrade."
+    )
+    closeTimeout: float = _seconds(
+        10.0,
+        "The peer's answer to a Close frame is awaited for this time, then the connection is dropped.",
+        source="seed 001 (ws closeTimeout, there in milliseconds)",
+    )
+    pingInterval: float = _seconds(
+        25.0,
+        "A connection that was silent for this long is sent a ping.",
+        source="seed 003 (verb sendPings)",
+    )
+    pingTimeout: float = _seconds(
+        20.0, "A connection that stays silent for this long after a ping is dropped."
+    )
+    idleTimeout: float = _seconds(
+        0.0,
+        "A connection that received no data message for this long is closed with 1001.",
+        source="seed 003 (verb)",
+    )
+    maxLifetime: float = _seconds(
+        0.0,
+        "A connection is closed with 1001 at this age.",
+        source="seed 003 (verb; uWebSockets counts minutes)",
+    )
+    highWaterMark: int = _size(
+        64 * KIB, "With more than this waiting to be sent, `send` returns BACKPRESSURE."
+    )
+    maxBackpressure: int = _size(
+        1 * MIB,
+        "A message that would make the waiting bytes exceed this is DROPPED, unless nothing waits.",
+        source="seed 003 (verb)",
+    )
+    closeOnBackpressureLimit: bool = _flag(
+        False, "Close with 1013 instead of dropping messages.", source="seed 003 (verb)"
+    )
+    compression: Compression = _option(
+        "disabled",
+        'permessage-deflate: off; "dedicated", a window per connection; or "shared", no context '
+        "takeover towards the client, so that a broadcast is deflated once for all.",
+        allowed="'disabled', 'shared' or 'dedicated'",
+        check=lambda value: value in ("disabled", "shared", "dedicated"),
+        source="seed 003 (verb), seed 001 (ws perMessageDeflate)",
+    )
+    threshold: int = _size(1024, "Messages shorter than this are sent uncompressed.", source="seed 001 (ws)")
+    serverMaxWindowBits: int = _windowBits("Largest window used to deflate what is sent.")
+    clientMaxWindowBits: int = _windowBits("Largest window asked of clients that let the server choose it.")
+    serverNoContextTakeover: bool = _flag(
+        False,
+        'Begin each sent message with an empty window, with compression="dedicated" too.',
+        source="seed 001 (ws)",
+    )
+    clientNoContextTakeover: bool = _flag(
+        False, "Ask clients to begin each message with an empty window.", source="seed 001 (ws)"
+    )
+    memoryLevel: int = _option(
+        8,
+        "zlib's memory level for what is sent.",
+        allowed="a whole number from 1 to 9",
+        check=lambda value: _isInteger(value) and 1 <= value <= 9,
+        source="seed 001 (ws zlibDeflateOptions)",
+    )
+    maxConnections: int = _count(
+        0, "Most connections at a time; more are answered with 503.", unit="connections"
+    )
+    maxConnectionsPerAddress: int = _count(
+        0,
+        "Most connections at a time from one client address; more are answered with 429.",
+        unit="connections",
+    )
+    maxPendingHandshakes: int = _count(
+        1024,
+        "Most connections at a time whose handshake is not finished; the oldest is dropped for a new one.",
+        unit="connections",
+    )
+    clientTracking: bool = _flag(
+        True, "Keep the set of open connections (`server.connections`).", source="seed 001 (ws)"
+    )
+    backlog: int = _option(
+        511,
+        "Connections the kernel queues until they are accepted (listeners given by number only).",
+        allowed="a whole number, 1 or more",
+        check=lambda value: _isInteger(value) and value >= 1,
+        source="seed 001 (ws)",
+    )
+    noDelay: bool = _flag(
+        True, "Switch off Nagle's algorithm (TCP_NODELAY).", source="seed 004 (TeaJS nodelay)"
+    )
+    autoPong: bool = _flag(True, "Answer pings.", source="seed 001 (ws)")
+    skipUTF8Validation: bool = _flag(
+        False,
+        "Take text that is not UTF-8, with U+FFFD in place of what is wrong; else it closes with 1007.",
+        source="seed 001 (ws)",
+    )
+    allowSynchronousEvents: bool = _flag(
+        True,
+        "Handle all messages of one read in one reactor turn; False: one message a turn.",
+        source="seed 001 (ws)",
+    )
+    closeOnError: bool = _flag(
+        True, "A message handler that raises closes its connection with 1011; False: keep it open."
+    )
+    trustedProxies: tuple[Network | Literal["unix"], ...] = _option(
+        (),
+        "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or "
+        '"unix" for UNIX sockets.',
+        allowed="addresses, networks in CIDR notation, or 'unix'",
+        check=lambda value: True,
+        convert=_networks,
+    )
+    allowedOrigins: tuple[str, ...] = _option(
+        (),
+        'Origins allowed besides the page\'s own host and port, as "https://example.org"; "*" allows all.',
+        allowed="origins such as 'https://example.org', without a path, or '*'",
+        check=_areOrigins,
+        convert=_origins,
+        source="seed 004 (TeaJS acceptsOrigin)",
+    )
+    requireOrigin: bool = _flag(False, "Refuse clients that send no Origin header.")
+    messageRate: float = _rate(
+        0.0,
+        "Messages a second taken from one connection; faster ones wait, then 1008.",
+        "messages/s",
+    )
+    messageBurst: int = _count(
+        0, "Messages taken at once before `messageRate` holds; 0: twice the rate.", unit="messages"
+    )
+    byteRate: float = _rate(
+        0.0, "Bytes a second taken from one connection; faster ones wait, then 1008.", "bytes/s"
+    )
+    byteBurst: int = _size(0, "Bytes taken at once before `byteRate` holds; 0: twice the rate.")
+    shutdownTimeout: float = _seconds(10.0, "From the order to stop until the last connection is dropped.")
+
+    def override(self, changes: Mapping[str, Any]) -> ServerOptions:
+        """
+        These options with `changes` laid over them.
+
+        Raises `OptionError` for a name that is no option or a value that is out of range.
+        """
+        unknown = sorted(set(changes) - {field.name for field in attrs.fields(ServerOptions)})
+        if unknown:
+            raise OptionError(f"no such option: {', '.join(unknown)}")
+        return attrs.evolve(self, **changes) if changes else self

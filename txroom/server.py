@@ -1,0 +1,424 @@
+"""
+The server: a Twisted service with a registry of applications and connections.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from .application import Application, broadcast
+from .codes import CloseCode, ReadyState, SendStatus
+from .connection import Connection, Data, Prepared, isAsync, toDeferred
+from .handshake import Handshake, UpgradeError, splitHost
+from .health import HealthPage, StallWatch
+from .listening import Listeners, Where
+from .options import ServerOptions
+from .wire.factory import WireFactory
+from .wire.head import isUpgrade
+from .wire.resource import ServerResource, headersOf, upgrade
+
+#: Connections told to go in one turn when the server stops, and seconds between two turns.
+CLOSE_BATCH = 500
+CLOSE_PAUSE = 0.05
+
+
+@attrs.frozen
+class Stats:
+    """What a server has done since it was made (seed 003: verb's connection pool)."""
+
+    #: Connections opened, and those open now.
+    total: int
+    active: int
+    #: Upgrades that failed, by reason.
+    rejected: dict[str, int]
+    messagesReceived: int
+    bytesReceived: int
+    messagesSent: int
+    bytesSent: int
+
+
+@attrs.frozen
+class Route:
+    """Where an application is registered; `None` is any host, any path."""
+
+    host: tuple[str, int | None] | None
+    path: str | None
+    application: Application
+
+    def matches(self, handshake: Handshake) -> bool:
+        """Whether a request is for this application."""
+        if self.host is not None:
+            name, port = splitHost(handshake.host)
+            if port is None and self.host[1] is not None:
+                port = 443 if handshake.secure else 80
+            if name != self.host[0] or self.host[1] not in (None, port):
+                return False
+        if self.path is None:
+            return True
+        path = handshake.path
+        if self.path.endswith("/*"):
+            return path.startswith(self.path[:-1])
+        return path == self.path
+
+
+class Server(MultiService):
+    """
+    A WebSocket server to compose into Twisted services.
+
+    `options` hold for all applications that don't override them; `clock` is the reactor (default: the
+    global one, imported when it is first needed). Hooks that may be assigned, each called with what
+    is named: `onConnection(connection)`, `onListening(port)`, `onClose()`, `onClientError(error,
+    handshake)` for every upgrade that failed (the handshake is `None` if the request was not sound),
+    `responseHeaders(handshake)` for headers on every 101 answer.
+
+    Source: seeds 000 (Colyseus `Server`), 001 (ws `WebSocketServer`), 002 (Cocos), 004 (TeaJS).
+    """
+
+    _log = Logger()
+
+    onConnection: Callable[[Connection], Any] | None = None
+    onListening: Callable[[IListeningPort], Any] | None = None
+    onClose: Callable[[], Any] | None = None
+    onClientError: Callable[[UpgradeError, Handshake | None], Any] | None = None
+    responseHeaders: Callable[[Handshake], Any] | None = None
+
+    def __init__(self, options: ServerOptions | None = None, clock: Any = None) -> None:
+        super().__init__()
+        self.options = options or ServerOptions()
+        self._reactor = clock if clock is not None else _globalReactor()
+        self.clock: IReactorTime = self._reactor
+        self._wire = WireFactory(self, self.options, self.clock)
+        self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
+        self._listeners.onPort = self._listening
+        self._routes: list[Route] = []
+        self._connections: dict[str, Connection] = {}
+        self._shutdowns: list[Callable[[], Any]] = []
+        self._rejected: Counter[str] = Counter()
+        self._total = 0
+        self._stopping: Deferred[None] | None = None
+        self._emptied: Deferred[None] | None = None
+        self.watch = StallWatch(self.clock)
+
+    # -- what it serves
+
+    def addApplication(
+        self, application: Application, host: str | None = None, path: str | None = None
+    ) -> Application:
+        """
+        Serve `application` at a host and path; it is returned.
+
+        The first registration that matches a request wins. `None` is any; a host is compared without
+        regard to case and, if it has no port, matches any; a path is exact, or with "/*" at its end
+        everything below. Raises `ValueError` for a path that doesn't begin with "/".
+        """
+        if path is not None and not path.startswith("/"):
+            raise ValueError(f"path={path!r}: must begin with '/'")
+        self.options.override(application.overrides)
+        self._routes.append(Route(None if host is None else splitHost(host), path, application))
+        return application
+
+    def addPage(self, path: str, page: IResource) -> None:
+        """
+        Serve a twisted.web resource beside the sockets, also at a path that upgrades.
+
+        A leaf is found at exactly `path`; any other resource with its children below it.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"path={path!r}: must begin with '/'")
+        self._wire.pages[path] = page
+        if self._wire.site is None:
+            self._wire.site = Site(self.resource(), reactor=self._reactor)
+
+    def addHealthPage(self, path: str = "/healthz") -> None:
+        """Serve `HealthPage` of this server."""
+        self.addPage(path, HealthPage(lambda: self.isDraining, self.watch))
+
+    def resource(self) -> IResource:
+        """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
+        resource: IResource = ServerResource(self._wire)
+        return resource
+
+    def shouldHandle(self, request: Request) -> bool:
+        """Whether a request of twisted.web is for a WebSocket of one of our applications (seed 001)."""
+        handshake = Handshake(
+            target=request.uri.decode("latin-1"),
+            headers=headersOf(request),
+            secure=bool(request.isSecure()),
+        )
+        return isUpgrade(handshake.headers) and self.applicationFor(handshake) is not None
+
+    def handleUpgrade(self, request: Request, application: Application | None = None) -> Deferred[Connection]:
+        """
+        Upgrade a request of twisted.web by hand (seed 001); return `NOT_DONE_YET` from its `render`.
+
+        Without `application` it is looked up by host and path. Fires with the Connection just before its
+        `onConnect`, or fails with `UpgradeError`, after the client has been answered.
+        """
+        outcome: Deferred[Connection] = Deferred()
+        body = upgrade(self._wire, request, application, outcome)
+        if isinstance(body, bytes):
+            request.write(body)
+            request.finish()
+        return outcome
+
+    def applicationFor(self, handshake: Handshake) -> Application | None:
+        """The application registered for the host and path of a request."""
+        for route in self._routes:
+            if route.matches(handshake):
+                return route.application
+        return None
+
+    # -- its connections
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections; empty with `clientTracking` off."""
+        return list(self._connections.values()) if self.options.clientTracking else []
+
+    def connection(self, id: str) -> Connection | None:
+        """The open connection with that id."""
+        return self._connections.get(id)
+
+    def send(self, id: str, data: Data) -> SendStatus:
+        """Send to a connection by id; `CLOSED` if there is none (seed 004)."""
+        connection = self._connections.get(id)
+        return SendStatus.CLOSED if connection is None else connection.send(data)
+
+    def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close a connection by id; an unknown id is ignored (seed 004)."""
+        connection = self._connections.get(id)
+        if connection is not None:
+            connection.close(code, reason)
+
+    def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
+        """Send one message to all connections of plain applications, framed once."""
+        broadcast(self._connections.values(), data, exclude)
+
+    def stats(self) -> Stats:
+        """The counters."""
+        wire = self._wire
+        return Stats(
+            self._total,
+            len(self._connections),
+            dict(self._rejected),
+            wire.messagesReceived,
+            wire.bytesReceived,
+            wire.messagesSent,
+            wire.bytesSent,
+        )
+
+    def setDebug(self, isOn: bool) -> None:
+        """Log every event of every connection, at level debug (seed 004)."""
+        self._wire.isTracing = isOn
+
+    # -- the wire wing's `Owner`
+
+    def opened(self, connection: Connection) -> None:
+        """The 101 answer of a connection is written."""
+        self._total += 1
+        self._connections[connection.id] = connection
+        if self.options.clientTracking:
+            connection.application.tracked(connection)
+        if self._wire.isTracing:
+            self._log.debug(
+                "{id} connect {path} from {peer}",
+                id=connection.id,
+                path=connection.handshake.path,
+                peer=connection.handshake.peer,
+            )
+        hook = self.onConnection
+        connection.opened(None if hook is None else hook)
+
+    def closed(self, connection: Connection) -> None:
+        """The TCP connection of an opened connection is gone."""
+        self._connections.pop(connection.id, None)
+        connection.application.untracked(connection)
+        if not self._connections and self._emptied is not None:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
+
+    def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
+        """An upgrade failed."""
+        self._rejected[error.reason] += 1
+        if self._wire.isTracing:
+            self._log.debug("upgrade refused: {error}", error=error)
+        self._tell(self.onClientError, error, handshake)
+
+    def _tell(self, hook: Callable[..., Any] | None, *args: Any) -> None:
+        if hook is None:
+            return
+        maybeDeferred(hook, *args).addErrback(
+            lambda failure: self._log.failure("a hook of the server raised", failure)
+        )
+
+    # -- listening
+
+    def listen(self, where: Where) -> Deferred[IListeningPort]:
+        """
+        Listen on an endpoint, a description of one ("tcp:8080", "unix:/run/chat"), or a port number.
+
+        A number listens on IPv4 and IPv6. It happens when the service starts, at once if it runs, and
+        again at each start. Fires with the port. A port that is taken makes the start itself fail.
+        """
+        return self._listeners.add(where)
+
+    def reloadCertificates(self) -> None:
+        """Read the certificates of "ssl:" and "tls:" listeners again, for new connections."""
+        self._listeners.reload()
+
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """The ports that listen."""
+        return list(self._listeners.ports)
+
+    @property
+    def hasListeners(self) -> bool:
+        """Whether `listen` was called."""
+        return len(self._listeners) > 0
+
+    def address(self) -> IAddress | None:
+        """Where the first listener listens; `None` if none does (seed 001)."""
+        ports = self._listeners.ports
+        return ports[0].getHost() if ports else None
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._tell(self.onListening, port)
+
+    # -- the service
+
+    @property
+    def isDraining(self) -> bool:
+        """Whether the server is stopping: new upgrades are answered with 503."""
+        return self._stopping is not None
+
+    def onShutdown(self, callback: Callable[[], Any]) -> None:
+        """Call `callback` first thing when the server stops; several run in order, awaited (seed 000)."""
+        self._shutdowns.append(callback)
+
+    def privilegedStartService(self) -> None:
+        """Bind the listeners; twistd gives up its privileges after that."""
+        super().privilegedStartService()
+        self._listeners.open()
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()
+        self._listeners.open()
+        self.watch.start()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop within `shutdownTimeout`; fires when every connection is gone.
+
+        New upgrades get 503 while the `onShutdown` callbacks run; then the listeners close, the connections
+        are closed with 1001, and those that stay until the deadline are dropped.
+        """
+        if self._stopping is None:
+            done: Deferred[None] = Deferred()
+            self._stopping = done
+            Deferred.fromCoroutine(self._stop()).addErrback(
+                lambda failure: self._log.failure("stopping failed", failure)
+            ).addCallback(self._stopped)
+            return done
+        waiting: Deferred[None] = Deferred()
+        self._stopping.addCallback(lambda _: waiting.callback(None))
+        return waiting
+
+    def close(self) -> Deferred[None]:
+        """Stop this server alone: leave the parent service, if any, and stop (seeds 001, 002)."""
+        if self.parent is not None:
+            return maybeDeferred(self.disownServiceParent)
+        return self.stopService() if self.running else succeed(None)
+
+    def dropAll(self) -> None:
+        """Drop every connection at once; what a second signal does."""
+        for connection in list(self._connections.values()):
+            connection.terminate()
+
+    async def _stop(self) -> None:
+        deadline = self.clock.seconds() + self.options.shutdownTimeout
+        for callback in self._shutdowns:
+            await self._within(deadline, maybeDeferred(_called, callback))
+        await self._within(deadline, self._listeners.close())
+        self._wire.drain()
+        await self._within(deadline, self._closeAll())
+        self.dropAll()
+        if self._connections:
+            await self._within(self.clock.seconds() + 1.0, self._whenEmpty())
+        self.watch.stop()
+        await MultiService.stopService(self)
+
+    def _stopped(self, _: object) -> None:
+        stopping, self._stopping = self._stopping, None
+        self._tell(self.onClose)
+        assert stopping is not None
+        stopping.callback(None)
+
+    def _whenEmpty(self) -> Deferred[None]:
+        if not self._connections:
+            return succeed(None)
+        self._emptied = Deferred()
+        return self._emptied
+
+    def _closeAll(self) -> Deferred[None]:
+        """Tell all connections to go, some in each turn; fires when they are gone."""
+
+        async def tell() -> None:
+            going = list(self._connections.values())
+            for start in range(0, len(going), CLOSE_BATCH):
+                if start:
+                    await _pause(self.clock, CLOSE_PAUSE)
+                for connection in going[start : start + CLOSE_BATCH]:
+                    if connection.readyState is ReadyState.OPEN:
+                        connection.close(connection.application.shutdownCode, "server shutdown")
+            await self._whenEmpty()
+
+        return Deferred.fromCoroutine(tell())
+
+    async def _within(self, deadline: float, waited: Deferred[Any]) -> None:
+        """Wait for `waited`, at most until `deadline`; its errors are logged."""
+        over: Deferred[None] = Deferred()
+
+        def end(result: object) -> None:
+            if isinstance(result, Failure):
+                self._log.failure("while stopping", result)
+            if call.active():
+                call.cancel()
+            if not over.called:
+                over.callback(None)
+
+        call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), self._late, over)
+        waited.addBoth(end)
+        await over
+
+    def _late(self, over: Deferred[None]) -> None:
+        if not over.called:
+            over.callback(None)
+
+
+def _called(callback: Callable[[], Any]) -> Any:
+    result = callback()
+    return toDeferred(result) if isAsync(result) else result
+
+
+def _pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
+    paused: Deferred[None] = Deferred()
+    clock.callLater(seconds, paused.callback, None)
+    return paused
+
+
+def _globalReactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor

@@ -1,0 +1,1 @@
+"""The left wing: bytes. Autobahn's server side lives here and nowhere else."""

@@ -1,0 +1,161 @@
+"""
+What waits to be sent, measured and bounded, on every kind of transport.
+
+Twisted tells a producer to pause at 64 KiB and to resume at 0, and nothing in between; a room server
+must know the amount. So this module knows Twisted's transports: their buffers, and how to hear of
+the moment they are empty. Of a transport it doesn't know it knows "full" and "empty".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+
+def outgoing(transport: Any, onEmpty: Callable[[], None]) -> Outgoing:
+    """The way out through `transport`; `onEmpty` is called after `notifyWhenEmpty`, once."""
+    while isinstance(transport, HAProxyProtocolWrapper):
+        transport = transport.transport
+    if isinstance(transport, FileDescriptor):
+        return SocketOutgoing(transport, transport, onEmpty)
+    bottom = transport
+    while isinstance(bottom, ProtocolWrapper):
+        bottom = bottom.transport
+    if isinstance(bottom, FileDescriptor):
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            return TLSOutgoing(transport, bottom, onEmpty)
+        return BufferedOutgoing(transport, bottom, onEmpty)
+    return OpaqueOutgoing(transport, onEmpty)
+
+
+@implementer(IPullProducer)
+class BufferedOutgoing:
+    """
+    A transport that ends in a socket whose buffer can be seen.
+
+    The moment it is empty is heard by being its pull producer from `notifyWhenEmpty` on: such a producer
+    is asked for more whenever all has been written.
+    """
+
+    __slots__ = ("_armed", "_onEmpty", "_socket", "_transport")
+
+    def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
+        self._transport = transport
+        self._socket = socket
+        self._onEmpty = onEmpty
+        self._armed = False
+
+    def amount(self) -> int:
+        """Bytes that the operating system hasn't taken yet."""
+        socket = self._socket
+        return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
+
+    def write(self, data: bytes) -> None:
+        """Send, or queue."""
+        self._transport.write(data)
+
+    def notifyWhenEmpty(self) -> None:
+        """Call `onEmpty` once, when all has been written; it must not be empty now."""
+        if not self._armed and self._socket.producer is None:
+            self._socket.registerProducer(self, False)
+            self._armed = True
+
+    def forget(self) -> None:
+        """Undo `notifyWhenEmpty`; the transport may be closed after that."""
+        if self._armed:
+            self._armed = False
+            self._socket.unregisterProducer()
+
+    def resumeProducing(self) -> None:
+        if self._armed and not self.amount():
+            self.forget()
+            self._onEmpty()
+
+    def stopProducing(self) -> None:
+        self._armed = False
+
+
+class SocketOutgoing(BufferedOutgoing):
+    """A plain TCP or UNIX socket: what can be sent at once is, without a turn of the reactor."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:
+        socket = self._socket
+        if (
+            not socket._tempDataLen
+            and socket.offset == len(socket.dataBuffer)
+            and socket.connected
+            and not socket.disconnecting
+        ):
+            sent = socket.writeSomeData(data)
+            # A lost connection is left to the reactor, which finds it out at its own write.
+            if isinstance(sent, int) and sent > 0:
+                if sent < len(data):
+                    socket.write(data[sent:])
+                return
+        socket.write(data)
+
+
+class TLSOutgoing(BufferedOutgoing):
+    """TLS: what waits for encryption and what waits in the socket below."""
+
+    __slots__ = ()
+
+    def amount(self) -> int:
+        waiting = sum(map(len, self._transport._appSendBuffer))
+        aggregator = getattr(self._transport, "_aggregator", None)
+        if aggregator is not None:
+            waiting += sum(map(len, getattr(aggregator, "_buffer", ())))
+        return waiting + super().amount()
+
+
+@implementer(IPushProducer)
+class OpaqueOutgoing:
+    """A transport of an unknown kind: "full" counts as what Twisted means by it."""
+
+    __slots__ = ("_armed", "_isFull", "_onEmpty", "_transport")
+
+    FULL = 64 * 1024 + 1
+
+    def __init__(self, transport: Any, onEmpty: Callable[[], None]) -> None:
+        self._transport = transport
+        self._onEmpty = onEmpty
+        self._isFull = False
+        self._armed = True
+        transport.registerProducer(self, True)
+
+    def amount(self) -> int:
+        return self.FULL if self._isFull else 0
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def notifyWhenEmpty(self) -> None:
+        """`resumeProducing` tells it anyway."""
+
+    def forget(self) -> None:
+        if self._armed:
+            self._armed = False
+            self._transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        self._isFull = True
+
+    def resumeProducing(self) -> None:
+        if self._isFull:
+            self._isFull = False
+            self._onEmpty()
+
+    def stopProducing(self) -> None:
+        self._armed = False
+
+
+Outgoing = BufferedOutgoing | OpaqueOutgoing

@@ -1,0 +1,99 @@
+"""
+The first protocol of a connection on our own listeners.
+
+It reads one request head, strictly and within the handshake's deadline. An upgrade goes to `Upgrade`;
+everything else goes, with the connection, to twisted.web.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol
+
+from ..handshake import Handshake, UpgradeError
+from .address import describe
+from .closing import takeOver
+from .factory import WireFactory
+from .head import Head, HeadReader, isUpgrade
+from .resource import findPage
+from .upgrade import Upgrade, refuse
+
+
+class Channel(Protocol):
+    """A connection whose request head isn't complete."""
+
+    slot: int | None = None
+
+    def __init__(self, factory: WireFactory) -> None:
+        self._factory = factory
+        self._reader = HeadReader()
+        self._deadline = 0.0
+
+    def connectionMade(self) -> None:
+        factory = self._factory
+        transport: Any = self.transport
+        if factory.options.noDelay and ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        self._deadline = factory.clock.seconds() + (factory.options.handshakeTimeout or float("inf"))
+        if factory.options.handshakeTimeout:
+            factory.sweep.schedule(self, self._deadline)
+        factory.begun(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            head = self._reader.feed(data)
+            if head is not None:
+                self._headReceived(head)
+        except UpgradeError as error:
+            self._refuse(error)
+
+    def _headReceived(self, head: Head) -> None:
+        if head.version < (1, 1):
+            raise UpgradeError(505, "version")
+        factory = self._factory
+        transport: Any = self.transport
+        if isUpgrade(head.headers):
+            handshake = self._describe(head)
+            self._leave()
+            Upgrade(factory, handshake, self._deadline, head.rest).begin(transport)
+        elif factory.site is not None and findPage(factory.pages, head.target.partition("?")[0]):
+            self._leave()
+            page = factory.site.buildProtocol(transport.getPeer())
+            factory.pageTransports.add(transport)
+            takeOver(transport, page)
+            page.makeConnection(transport)
+            page.dataReceived(head.raw + head.rest)
+        else:
+            raise UpgradeError(426, "noUpgrade")
+
+    def _describe(self, head: Head) -> Handshake:
+        return describe(head.method, head.target, head.headers, self.transport, self._factory.options)
+
+    def _leave(self) -> None:
+        """The connection isn't this protocol's any more."""
+        self._factory.sweep.cancel(self)
+        self._factory.ended(self)
+        self.transport = None
+
+    def _refuse(self, error: UpgradeError) -> None:
+        transport = self.transport
+        self._leave()
+        self._factory.owner.refused(error, None)
+        refuse(self._factory, transport, error)
+
+    def due(self, now: float) -> None:
+        """The head isn't complete at the deadline."""
+        if self.transport is not None:
+            self._refuse(UpgradeError(408, "timeout"))
+
+    def giveWay(self) -> None:
+        """There are too many handshakes at a time, and this is the oldest."""
+        self._refuse(UpgradeError(503, "pending"))
+
+    def connectionLost(self, reason: object = None) -> None:
+        started = self._reader.started
+        self._leave()
+        if started:
+            self._factory.owner.refused(UpgradeError(0, "left"), None)

@@ -1,0 +1,195 @@
+"""
+The head of an HTTP request, read strictly: bounded, in linear time, and with no second opinion.
+
+Sans I/O: `HeadReader.feed` takes bytes and gives a `Head` or raises `UpgradeError` with the status
+of the answer. Rules: RFC 9112 §2-5, RFC 9110 §5; where they let a server be lenient (bare LF,
+folded lines, space before a colon) this one isn't, since a proxy before it may read them otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from ..handshake import TOKEN, Handshake, Headers, UpgradeError
+
+MAX_HEAD = 16 * 1024
+MAX_LINE = 8 * 1024
+MAX_HEADERS = 100
+
+_END = b"\r\n\r\n"
+#: All controls but HTAB, CR and LF; CR and LF are judged by their place.
+_CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
+_FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
+_LOOSE_BREAK = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)([/?].*)?", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+
+#: Fields of which a request has at most one (RFC 9110 §5.3, RFC 6455 §11.3).
+_SINGLE = ("host", "content-length", "origin", "sec-websocket-key", "sec-websocket-version")
+
+
+@attrs.frozen
+class Head:
+    """A request head that keeps the rules."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Headers
+    #: The bytes it was read from.
+    raw: bytes
+    #: The bytes that came behind it.
+    rest: bytes
+
+
+class HeadReader:
+    """Collects the head of one request."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    @property
+    def started(self) -> bool:
+        """Whether anything has come."""
+        return bool(self._data)
+
+    def feed(self, data: bytes) -> Head | None:
+        """
+        The head, once it is complete; until then `None`.
+
+        Raises `UpgradeError` 400, 414 or 431 as soon as that is certain.
+        """
+        buffer = self._data
+        searchFrom = max(0, len(buffer) - len(_END) + 1)
+        buffer += data
+        if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request
+            del buffer[:2]
+            searchFrom = 0
+        end = buffer.find(_END, searchFrom, MAX_HEAD)
+        if end >= 0:
+            return parseHead(bytes(buffer[:end]), bytes(buffer[end + len(_END) :]))
+        self._checkPart(searchFrom)
+        return None
+
+    def _checkPart(self, searchFrom: int) -> None:
+        buffer = self._data
+        if buffer and not _FIRST.match(buffer):
+            raise _syntax()
+        new = buffer[searchFrom:]
+        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1, len(new) - 1):
+            raise _syntax()
+        if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE) < 0:
+            raise UpgradeError(414, "size")
+        if len(buffer) >= MAX_HEAD:
+            raise UpgradeError(431, "size")
+
+
+def parseHead(head: bytes, rest: bytes = b"") -> Head:
+    """
+    The parts of a complete head (without its empty line).
+
+    Raises `UpgradeError` 400, 414, 431 or 505.
+    """
+    if len(head.translate(None, _CONTROLS)) != len(head) or _LOOSE_BREAK.search(head):
+        raise _syntax()
+    requestLine, *fields = head.split(b"\r\n")
+    if len(requestLine) > MAX_LINE:
+        raise UpgradeError(414, "size")
+    if len(fields) > MAX_HEADERS or any(len(field) > MAX_LINE for field in fields):
+        raise UpgradeError(431, "size")
+    line = _REQUEST_LINE.fullmatch(requestLine)
+    if line is None or line[1] == b"PRI":  # the preface of HTTP/2
+        raise _syntax()
+    headers = Headers(_field(field) for field in fields)
+    version = (int(line[3]), int(line[4]))
+    if version[0] != 1:
+        raise UpgradeError(505, "version")
+    _checkSingles(headers)
+    host = headers.get("host")
+    if host is None and version >= (1, 1):
+        raise _syntax()
+    if host is not None and not _HOST.fullmatch(host):
+        raise _syntax()
+    if host is not None and "transfer-encoding" in headers and "content-length" in headers:
+        raise _syntax()
+    target = _target(line[2].decode("ascii"))
+    return Head(line[1].decode("ascii"), target, version, headers, head + _END, rest)
+
+
+def _syntax() -> UpgradeError:
+    return UpgradeError(400, "syntax")
+
+
+def _field(line: bytes) -> tuple[str, str]:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise _syntax()
+    return match[1].decode("ascii"), match[2].decode("latin-1")
+
+
+def _checkSingles(headers: Headers) -> None:
+    names = [name.lower() for name, _ in headers.pairs]
+    if any(names.count(name) > 1 for name in _SINGLE):
+        raise _syntax()
+
+
+def _target(target: str) -> str:
+    """The target in origin form, without anything that two readers might understand differently."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:  # RFC 9112 §3.2.2
+        target = absolute[2] or "/"
+        target = target if target.startswith("/") else "/" + target
+    if not target.startswith("/"):
+        if target == "*":
+            return target
+        raise _syntax()
+    if "#" in target or _BAD_ESCAPE.search(target):
+        raise _syntax()
+    path = unquote_to_bytes(target.partition("?")[0])
+    if any(byte < 0x20 or byte == 0x7F for byte in path):
+        raise _syntax()
+    if any(segment in (b".", b"..") for segment in path.split(b"/")):
+        raise _syntax()
+    return target
+
+
+def isUpgrade(headers: Headers) -> bool:
+    """Whether a request asks for a WebSocket (RFC 6455 §4.2.1, 3 and 4)."""
+    return "websocket" in (token.lower() for token in headers.listed("upgrade")) and "upgrade" in (
+        token.lower() for token in headers.listed("connection")
+    )
+
+
+def checkUpgrade(handshake: Handshake) -> None:
+    """
+    Whether the request keeps the rules of RFC 6455 §4.2.1; raises `UpgradeError` 405, 400 or 426.
+    """
+    headers = handshake.headers
+    if handshake.method != "GET":
+        raise UpgradeError(405, "method", headers=[("Allow", "GET")])
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise _syntax()
+    _checkSingles(headers)
+    if "host" not in headers or not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
+        raise _syntax()
+    version = headers.get("sec-websocket-version")
+    if version is None:
+        raise _syntax()
+    if version != "13":
+        raise UpgradeError(426, "version", headers=[("Sec-WebSocket-Version", "13")])
+    protocols = handshake.protocols
+    if len(set(protocols)) != len(protocols) or not all(map(_isToken, protocols)):
+        raise _syntax()
+
+
+def _isToken(text: str) -> bool:
+    return TOKEN.fullmatch(text) is not None

@@ -1,0 +1,76 @@
+"""
+Token buckets: how much one connection may send in a time.
+"""
+
+from __future__ import annotations
+
+from ..options import ServerOptions
+
+#: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
+CONTROL_RATE = 100.0
+CONTROL_BURST = 500.0
+#: Seconds a connection may be slowed down without a break before it is closed.
+PATIENCE = 10.0
+
+
+class Bucket:
+    """`rate` tokens a second flow in, at most `burst` stay."""
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def spend(self, amount: float, now: float) -> float:
+        """Take `amount`, on credit if need be; the seconds until the debt is paid (0: none)."""
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate) - amount
+        self._at = now
+        return -self._tokens / self.rate if self._tokens < 0 else 0.0
+
+    @property
+    def isAtEase(self) -> bool:
+        """Whether at least half of the burst is there."""
+        return self._tokens * 2 >= self.burst
+
+
+class Meter:
+    """The message and byte buckets of one connection, and for how long they have slowed it down."""
+
+    __slots__ = ("_bytes", "_messages", "_slowedSince")
+
+    def __init__(self, options: ServerOptions, now: float) -> None:
+        self._messages = _bucket(options.messageRate, options.messageBurst, now)
+        self._bytes = _bucket(options.byteRate, options.byteBurst, now)
+        self._slowedSince: float | None = None
+
+    @staticmethod
+    def of(options: ServerOptions, now: float) -> Meter | None:
+        """A meter, if the options limit anything."""
+        return Meter(options, now) if options.messageRate or options.byteRate else None
+
+    def spend(self, size: int, now: float) -> float:
+        """Count one message of `size` bytes; the seconds to stop reading for."""
+        wait = 0.0
+        atEase = True
+        if self._messages is not None:
+            wait = self._messages.spend(1, now)
+            atEase = self._messages.isAtEase
+        if self._bytes is not None:
+            wait = max(wait, self._bytes.spend(size, now))
+            atEase = atEase and self._bytes.isAtEase
+        if wait and self._slowedSince is None:
+            self._slowedSince = now
+        elif atEase:
+            self._slowedSince = None
+        return wait
+
+    def isAbused(self, now: float) -> bool:
+        """Whether the connection has been over its rate for longer than `PATIENCE`."""
+        return self._slowedSince is not None and now - self._slowedSince > PATIENCE
+
+
+def _bucket(rate: float, burst: float, now: float) -> Bucket | None:
+    return Bucket(rate, burst or max(1.0, 2 * rate), now) if rate else None

@@ -1,0 +1,163 @@
+"""
+Upgrades that come by way of twisted.web: under a `Site` of someone else, in Klein, beside WSGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.server import NOT_DONE_YET, Request
+
+from ..application import Application
+from ..connection import Connection
+from ..handshake import Headers, UpgradeError
+from .address import describe
+from .factory import WireFactory
+from .head import isUpgrade
+from .upgrade import Upgrade
+
+
+class ServerResource(Resource):
+    """
+    The sockets and pages of a server, as a resource for any twisted.web tree.
+
+    Requests for a WebSocket are upgraded, others get the page at their path, or 426. Paths are those
+    of the whole request, wherever the resource is mounted.
+    """
+
+    isLeaf = True
+
+    def __init__(self, factory: WireFactory) -> None:
+        super().__init__()
+        self._factory = factory
+
+    def render(self, request: Request) -> Any:
+        if isUpgrade(headersOf(request)):
+            return upgrade(self._factory, request)
+        if request.site is self._factory.site:
+            request.responseHeaders.removeHeader(b"Server")
+        found = findPage(self._factory.pages, request.path.decode("latin-1"))
+        if found is not None:
+            return _child(found[0], request, found[1]).render(request)
+        return answer(request, UpgradeError(426, "noUpgrade"))
+
+
+def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list[str]] | None:
+    """
+    The page at `path`, or the nearest above it that is no leaf, with the segments left to go.
+
+    `None` if there is none.
+    """
+    page = pages.get(path)
+    if page is not None:
+        return page, []
+    segments = path.split("/")[1:]
+    for count in range(len(segments) - 1, -1, -1):
+        page = pages.get("/" + "/".join(segments[:count]))
+        if page is not None and not page.isLeaf:
+            return page, segments[count:]
+    return None
+
+
+def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
+    """What lies below `page`, as twisted.web looks for it."""
+    if not rest:
+        return page
+    segments = request.path.split(b"/")[1:]
+    request.prepath = [unquote_to_bytes(segment) for segment in segments[: -len(rest)]]
+    request.postpath = [unquote_to_bytes(segment) for segment in rest]
+    child: IResource = getChildForRequest(page, request)
+    return child
+
+
+def answer(request: Request, error: UpgradeError) -> bytes:
+    """Write a refusal as the answer of a request of twisted.web; its body."""
+    request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
+    request.setHeader("Connection", "close")
+    request.channel.persistent = False
+    request.setHeader("Content-Type", "text/plain; charset=utf-8")
+    for name, value in error.headers:
+        request.setHeader(name, value)
+    if error.status == 426:
+        request.setHeader("Upgrade", "websocket")
+    return (error.body or "").encode()
+
+
+def headersOf(request: Request) -> Headers:
+    """The headers of a request."""
+    return Headers(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    )
+
+
+def upgrade(
+    factory: WireFactory,
+    request: Request,
+    application: Application | None = None,
+    outcome: Deferred[Connection] | None = None,
+) -> Any:
+    """
+    Take the connection of a request of twisted.web, and upgrade it; what its `render` returns.
+
+    `outcome` is told the Connection, or the `UpgradeError`.
+    """
+    error = _unfit(request)
+    if error is not None:
+        factory.owner.refused(error, None)
+        if outcome is not None:
+            outcome.errback(error)
+        return answer(request, error)
+    channel = request.channel
+    transport = channel.transport
+    handshake = describe(
+        request.method.decode("latin-1"),
+        request.uri.decode("latin-1"),
+        headersOf(request),
+        transport,
+        factory.options,
+    )
+    timeout = factory.options.handshakeTimeout or float("inf")
+    early = _release(channel, transport)
+    upgrading = Upgrade(factory, handshake, factory.clock.seconds() + timeout, early, application)
+    upgrading.outcome = outcome
+    upgrading.begin(transport)
+    return NOT_DONE_YET
+
+
+def _unfit(request: Request) -> UpgradeError | None:
+    """What an upgrade can't be made of: HTTP/2 has no connection of its own to give."""
+    channel: object = request.channel
+    if not isinstance(channel, HTTPChannel):
+        return UpgradeError(426, "http2")
+    if request.clientproto != b"HTTP/1.1":
+        return UpgradeError(505, "version")
+    return None
+
+
+def _release(channel: HTTPChannel, transport: Any) -> bytes:
+    """Make the channel let go of its transport; the bytes it had read ahead."""
+    channel.setTimeout(None)
+    transport.unregisterProducer()
+    early = b"".join(channel._dataBuffer)
+    channel._dataBuffer = []
+    if early:
+        transport.resumeProducing()
+    # While the request is being rendered the rest of its segment still lies in the channel, which
+    # gives it out when the rendering is over, whoever owns the transport then.
+    isWrapped = isinstance(transport, ProtocolWrapper)
+
+    def rawDataReceived(data: bytes) -> None:
+        owner = transport.wrappedProtocol if isWrapped else transport.protocol
+        owner.dataReceived(data)
+
+    channel.__dict__["rawDataReceived"] = rawDataReceived
+    return early

@@ -1,0 +1,97 @@
+"""
+One timer for all connections of a server.
+
+Every deadline of a connection or of a handshake (heartbeat, idle, lifetime, assembly, close) lies on
+this wheel, so that thousands of connections cost one `DelayedCall`, and none while there are none.
+"""
+
+from __future__ import annotations
+
+from math import floor
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+#: Seconds between two looks; a deadline is met at the first look after it.
+TICK = 0.1
+
+
+class Swept(Protocol):
+    """Something with a deadline. `slot` belongs to the sweep."""
+
+    slot: int | None
+
+    def due(self, now: float) -> None:
+        """
+        The deadline has passed; the item is off the wheel, and may `schedule` itself again.
+
+        It may come although another item of the same look has cancelled it: look at your own state.
+        """
+
+
+class Sweep:
+    """A timer wheel: `schedule` and `cancel` cost the same however many are on it."""
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._slots: dict[int, set[Swept]] = {}
+        self._next = 0
+        self._call: IDelayedCall | None = None
+
+    def schedule(self, item: Swept, when: float) -> None:
+        """Call `item.due` once `when` has passed on the clock; an earlier `schedule` of it is void."""
+        slot = floor(when / TICK) + 1
+        if item.slot is not None:
+            if item.slot == slot:
+                return
+            self._remove(item)
+        if self._call is None:
+            self._next = floor(self._clock.seconds() / TICK)
+            self._call = self._clock.callLater(TICK, self._look)
+        slot = max(slot, self._next)
+        item.slot = slot
+        self._slots.setdefault(slot, set()).add(item)
+
+    def cancel(self, item: Swept) -> None:
+        """Forget `item`; harmless if it isn't on the wheel."""
+        if item.slot is not None:
+            self._remove(item)
+        self._rest()
+
+    def _remove(self, item: Swept) -> None:
+        slot = item.slot
+        assert slot is not None
+        item.slot = None
+        items = self._slots[slot]
+        items.discard(item)
+        if not items:
+            del self._slots[slot]
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        last = floor(now / TICK)
+        self._call = self._clock.callLater(TICK, self._look)
+        while self._next <= last:
+            # A slot is taken off whole: one due now may schedule another in the same slot.
+            items = self._slots.pop(self._next, None)
+            self._next += 1
+            for item in items or ():
+                item.slot = None
+            for item in items or ():
+                if item.slot is None:
+                    self._tell(item, now)
+        self._rest()
+
+    def _tell(self, item: Swept, now: float) -> None:
+        try:
+            item.due(now)
+        except Exception:
+            self._log.failure("a deadline of {item} raised", item=item)
+
+    def _rest(self) -> None:
+        if not self._slots and self._call is not None:
+            self._call.cancel()
+            self._call = None

@@ -1,0 +1,274 @@
+"""
+The upgrade: from a request head to an open WebSocket, or to one clean refusal.
+
+`Upgrade` takes the transport over as soon as the head is complete, whatever read it, so that reading
+goes on while hooks decide: a client that leaves is noticed, and what it sends meanwhile is held, up to
+a bound, and never parsed as another request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from hashlib import sha1
+from http import HTTPStatus
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..application import Application
+from ..connection import Connection, isAsync, toDeferred
+from ..handshake import (
+    Accept,
+    Deny,
+    Handshake,
+    UpgradeError,
+    checkedHeaders,
+    isAllowedOrigin,
+)
+from ..options import ServerOptions
+from .closing import Linger, closeGently, takeOver
+from .compression import Agreement, negotiate
+from .factory import RETRY_AFTER, WireFactory
+from .head import checkUpgrade
+
+#: Bytes held while hooks decide.
+MAX_HELD = 16 * 1024
+#: RFC 6455 §1.3.
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+def refusal(error: UpgradeError) -> bytes:
+    """The whole HTTP answer for a failed upgrade."""
+    body = (error.body or "").encode()
+    fields = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+        *error.headers,
+    ]
+    if error.status == 426 and not any(name == "Upgrade" for name, _ in fields):
+        fields.append(("Upgrade", "websocket"))  # RFC 9110 §15.5.22
+        fields[2] = ("Connection", "close, upgrade")
+    return _head(error.status, HTTPStatus(error.status).phrase, fields) + body
+
+
+def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
+
+
+def refuse(factory: WireFactory, transport: Any, error: UpgradeError) -> None:
+    """Answer, and let the connection go."""
+    linger = Linger(factory.sweep, factory.clock.seconds())
+    takeOver(transport, linger)
+    transport.write(refusal(error))
+    closeGently(transport)
+
+
+class Upgrade(Protocol):
+    """One upgrade; ends in `_open`, `_refuse` or the loss of the connection, whichever is first."""
+
+    _log = Logger()
+    slot: int | None = None
+
+    def __init__(
+        self,
+        factory: WireFactory,
+        handshake: Handshake,
+        deadline: float,
+        early: bytes = b"",
+        application: Application | None = None,
+    ) -> None:
+        self._factory = factory
+        self._handshake = handshake
+        self._deadline = deadline
+        self._held = early
+        self._application = application
+        self._isAdmitted = False
+        self._isOver = False
+        self._deciding: Deferred[None] | None = None
+        #: Told the outcome, if somebody waits for it: the Connection, or the `UpgradeError`.
+        self.outcome: Deferred[Connection] | None = None
+
+    def begin(self, transport: Any) -> None:
+        """Take `transport` over and decide."""
+        takeOver(transport, self)
+        self._factory.begun(self)
+        self._deciding = Deferred.fromCoroutine(self._decide())
+        self._deciding.addErrback(self._failed)
+        if not self._isOver:
+            self._factory.sweep.schedule(self, self._deadline)
+
+    # -- the order of DESIGN: each step passes or raises UpgradeError
+
+    async def _decide(self) -> None:
+        handshake = self._handshake
+        checkUpgrade(handshake)
+        application = self._application or self._factory.owner.applicationFor(handshake)
+        if application is None:
+            raise UpgradeError(404, "path")
+        self._application = application
+        options = self._factory.classFor(application).options
+        if self._factory.owner.isDraining:
+            raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
+        self._factory.admit(handshake.peer, application, options)
+        self._isAdmitted = True
+        await self._checkOrigin(application, options)
+        accepted = await self._verify(application)
+        subprotocol = await self._chooseProtocol(application)
+        agreement = negotiate(handshake.extensions, options)
+        headers = accepted.headers + await self._moreHeaders(application)
+        if not self._isOver:
+            self._open(accepted.user, subprotocol, agreement, headers)
+
+    async def _call(self, hook: Callable[..., Any], *args: Any) -> Any:
+        result = hook(*args)
+        if isAsync(result):
+            result = await toDeferred(result)
+            if self._isOver:
+                raise CancelledError
+        return result
+
+    async def _checkOrigin(self, application: Application, options: ServerOptions) -> None:
+        origin = self._handshake.origin
+        hook = application.hook("acceptsOrigin")
+        if origin is None and options.requireOrigin:
+            raise UpgradeError(403, "origin")
+        if hook is not None:
+            allowed = await self._call(hook, origin)
+        else:
+            allowed = origin is None or isAllowedOrigin(origin, self._handshake.host, options.allowedOrigins)
+        if not allowed:
+            raise UpgradeError(403, "origin")
+
+    async def _verify(self, application: Application) -> Accept:
+        hook = application.hook("verifyClient")
+        if hook is None:
+            return Accept()
+        answer = await self._call(hook, self._handshake)
+        if isinstance(answer, Deny):
+            raise UpgradeError(answer.status, "denied", answer.body, answer.headers)
+        if isinstance(answer, Accept):
+            return answer
+        if not isinstance(answer, bool):
+            raise TypeError(f"verifyClient returned {answer!r}; True, False, Accept or Deny")
+        if not answer:
+            raise UpgradeError(401, "denied")
+        return Accept()
+
+    async def _chooseProtocol(self, application: Application) -> str | None:
+        offered = self._handshake.protocols
+        hook = application.hook("chooseProtocol")
+        if hook is None:
+            return offered[0] if offered else None
+        chosen = await self._call(hook, offered, self._handshake)
+        if chosen is False:
+            raise UpgradeError(400, "protocol")
+        if chosen is not None and chosen not in offered:
+            raise ValueError(f"chooseProtocol returned {chosen!r}; one of {offered}, None or False")
+        return str(chosen) if chosen is not None else None
+
+    async def _moreHeaders(self, application: Application) -> Pairs:
+        headers: Pairs = ()
+        for hook in (self._factory.owner.responseHeaders, application.hook("responseHeaders")):
+            if hook is not None:
+                headers += checkedHeaders(await self._call(hook, self._handshake) or ())
+        return headers
+
+    # -- how it ends
+
+    def _open(self, user: Any, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> None:
+        assert self._application is not None
+        application = self._application
+        wire = self._factory.classFor(application)()
+        connection = application.connectionClass(
+            secrets.token_hex(16), self._handshake, application, wire, user
+        )
+        self._finish()
+        transport: Any = self.transport
+        self.transport = None
+        takeOver(transport, wire)
+        transport.write(self._answer(subprotocol, agreement, headers))
+        wire.open(transport, subprotocol, agreement)
+        held, self._held = self._held, b""
+        if self.outcome is not None:
+            self.outcome.callback(connection)
+        wire.start(connection, held)
+
+    def _answer(self, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> bytes:
+        key = self._handshake.headers["sec-websocket-key"].encode("ascii")
+        fields = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", b64encode(sha1(key + _GUID).digest()).decode("ascii")),
+        ]
+        if subprotocol is not None:
+            fields.append(("Sec-WebSocket-Protocol", subprotocol))
+        if agreement is not None:
+            fields.append(("Sec-WebSocket-Extensions", agreement.header))
+        return _head(101, "Switching Protocols", (*fields, *headers))
+
+    def _failed(self, failure: Failure) -> None:
+        if self._isOver:
+            return
+        error = failure.value
+        if not isinstance(error, UpgradeError):
+            self._log.failure("a hook of the upgrade raised", failure)
+            error = UpgradeError(500, "error")
+        self._refuse(error)
+
+    def _refuse(self, error: UpgradeError) -> None:
+        transport: Any = self.transport
+        self.transport = None
+        self._lost(error)
+        if error.status:
+            refuse(self._factory, transport, error)
+        else:
+            transport.abortConnection()
+
+    def _lost(self, error: UpgradeError) -> None:
+        self._finish()
+        if self._isAdmitted:
+            assert self._application is not None
+            self._factory.leave(self._handshake.peer, self._application)
+        self._held = b""
+        if self._deciding is not None:
+            self._deciding.cancel()
+        self._factory.owner.refused(error, self._handshake)
+        if self.outcome is not None:
+            self.outcome.errback(error)
+
+    def _finish(self) -> None:
+        self._isOver = True
+        self._factory.ended(self)
+        self._factory.sweep.cancel(self)
+
+    # -- what may happen meanwhile
+
+    def dataReceived(self, data: bytes) -> None:
+        """Something behind the request; held for the WebSocket, if it comes to that."""
+        self._held += data
+        if len(self._held) > MAX_HELD and not self._isOver:
+            self._refuse(UpgradeError(0, "flood"))
+
+    def connectionLost(self, reason: object = None) -> None:
+        """The client left before it had its answer."""
+        if not self._isOver:
+            self.transport = None
+            self._lost(UpgradeError(0, "left"))
+
+    def due(self, now: float) -> None:
+        """A hook took too long."""
+        if not self._isOver:
+            self._refuse(UpgradeError(503, "timeout"))
+
+    def giveWay(self) -> None:
+        """There are too many handshakes at a time, and this is the oldest."""
+        self._refuse(UpgradeError(503, "pending"))
