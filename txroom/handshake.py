@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
+from sys import intern
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -38,38 +39,44 @@ class MultiDict(Mapping[str, str]):
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
 
-    def _key(self, name: str) -> str:
-        return name
-
     def getAll(self, name: str) -> list[str]:
         """Every value of `name`; an empty list if there is none."""
-        key = self._key(name)
-        return [value for other, value in self.pairs if self._key(other) == key]
+        return [value for other, value in self.pairs if other == name]
 
     def __getitem__(self, name: str) -> str:
-        key = self._key(name)
         for other, value in self.pairs:
-            if self._key(other) == key:
+            if other == name:
                 return value
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(self._key(name) for name, _ in self.pairs))
+        return iter(dict.fromkeys(name for name, _ in self.pairs))
 
     def __len__(self) -> int:
-        return len({self._key(name) for name, _ in self.pairs})
+        return len({name for name, _ in self.pairs})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.pairs)!r})"
 
 
 class Headers(MultiDict):
-    """Header fields: a `MultiDict` whose names are compared without regard to case (RFC 9110 §5.1)."""
+    """
+    Header fields: a `MultiDict` whose names are compared without regard to case (RFC 9110 §5.1).
+
+    They are kept in lower case.
+    """
 
     __slots__ = ()
 
-    def _key(self, name: str) -> str:
-        return name.lower()
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__([(intern(name.lower()), value) for name, value in pairs])
+
+    def getAll(self, name: str) -> list[str]:
+        """Every value of `name`; an empty list if there is none."""
+        return super().getAll(name.lower())
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
 
     def listed(self, name: str) -> list[str]:
         """The members of a comma-separated list, over all fields of that name, empty ones left out."""

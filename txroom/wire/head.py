@@ -137,7 +137,7 @@ def _field(line: bytes) -> tuple[str, str]:
 
 
 def _checkSingles(headers: Headers) -> None:
-    names = [name.lower() for name, _ in headers.pairs]
+    names = [name for name, _ in headers.pairs]
     if any(names.count(name) > 1 for name in _SINGLE):
         raise _syntax()
 

@@ -146,8 +146,10 @@ class WireProtocol(WebSocketServerProtocol):
 
     # -- open
 
-    def open(self, transport: Any, subprotocol: str | None, agreement: Agreement | None) -> None:
-        """The 101 answer is written: take over `transport`."""
+    def open(
+        self, transport: Any, answer: bytes, subprotocol: str | None, agreement: Agreement | None
+    ) -> None:
+        """Take over `transport`, and write the 101 answer to it."""
         now = self.factory.clock.seconds()
         self.transport = transport
         self.connected = 1
@@ -158,6 +160,7 @@ class WireProtocol(WebSocketServerProtocol):
             self.extensions = agreement.header
         self._meter = Meter.of(self.options, now)
         self._out = outgoing(transport, self._drained)
+        self._out.write(answer)
         self.pingDue = heartbeat.firstPing(now, self.options.pingInterval)
 
     def start(self, connection: Connection, early: bytes) -> None:

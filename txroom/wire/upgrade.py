@@ -195,8 +195,7 @@ class Upgrade(Protocol):
         transport: Any = self.transport
         self.transport = None
         takeOver(transport, wire)
-        transport.write(self._answer(subprotocol, agreement, headers))
-        wire.open(transport, subprotocol, agreement)
+        wire.open(transport, self._answer(subprotocol, agreement, headers), subprotocol, agreement)
         held, self._held = self._held, b""
         if self.outcome is not None:
             self.outcome.callback(connection)
