@@ -153,7 +153,7 @@ class ServerOptions:
 
     maxPayload: int = _size(
         1 * MIB,
-        "Longest message accepted, after inflation; a longer one closes with 1009. Sent ones are not limited.",
+        "Longest message accepted, after inflation; a longer one closes with 1009.",
         source="seed 001 (ws maxPayload), seed 003 (verb maxPayloadLength)",
     )
     maxCompressedSize: int = _size(
@@ -299,7 +299,9 @@ class ServerOptions:
         0.0, "Bytes a second taken from one connection; faster ones wait, then 1008.", "bytes/s"
     )
     byteBurst: int = _size(0, "Bytes taken at once before `byteRate` holds; 0: twice the rate.")
-    shutdownTimeout: float = _seconds(10.0, "From the order to stop until the last connection is dropped.")
+    shutdownTimeout: float = _seconds(
+        10.0, "From the order to stop until the last connection is dropped; 0: at once."
+    )
 
     def override(self, changes: Mapping[str, Any]) -> ServerOptions:
         """

@@ -19,6 +19,8 @@ def describe(method: str, target: str, headers: Headers, transport: Any, options
     """The handshake of a request that came over `transport`."""
     peer = transport.getPeer()
     address = getattr(peer, "host", "")
+    if address.startswith("::ffff:"):  # an IPv4 client of a dual-stack listener
+        address = address[7:]
     secure = ISSLTransport.providedBy(transport)
     handshake = Handshake(
         method=method,
@@ -60,13 +62,7 @@ def parseAddress(text: str) -> IPAddress | None:
         address = ip_address(text)
     except ValueError:
         return None
-    return _unmapped(address)
-
-
-def _unmapped(address: IPAddress) -> IPAddress:
-    """A dual-stack listener sees IPv4 clients as ::ffff:a.b.c.d."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 def _isTrusted(address: str, options: ServerOptions) -> bool:

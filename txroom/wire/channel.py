@@ -29,15 +29,15 @@ class Channel(Protocol):
     def __init__(self, factory: WireFactory) -> None:
         self._factory = factory
         self._reader = HeadReader()
-        self._deadline = 0.0
+        self._deadline: float | None = None
 
     def connectionMade(self) -> None:
         factory = self._factory
         transport: Any = self.transport
         if factory.options.noDelay and ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        self._deadline = factory.clock.seconds() + (factory.options.handshakeTimeout or float("inf"))
-        if factory.options.handshakeTimeout:
+        self._deadline = factory.handshakeDeadline()
+        if self._deadline is not None:
             factory.sweep.schedule(self, self._deadline)
         factory.begun(self)
 
@@ -66,7 +66,8 @@ class Channel(Protocol):
             page.makeConnection(transport)
             page.dataReceived(head.raw + head.rest)
         else:
-            raise UpgradeError(426, "noUpgrade")
+            self._leave()
+            refuse(factory, transport, UpgradeError(426, "noUpgrade"))
 
     def _describe(self, head: Head) -> Handshake:
         return describe(head.method, head.target, head.headers, self.transport, self._factory.options)

@@ -127,6 +127,11 @@ class WireFactory(WebSocketServerFactory):
 
     # -- handshakes and limits
 
+    def handshakeDeadline(self) -> float | None:
+        """Until when a handshake that begins now must be over; `None`: for ever."""
+        timeout = self.options.handshakeTimeout
+        return self.clock.seconds() + timeout if timeout else None
+
     def drain(self) -> None:
         """The server stops: refuse the handshakes that go on, close the connections of pages."""
         for handshaking in list(self.pending):

@@ -173,6 +173,7 @@ class WireProtocol(WebSocketServerProtocol):
         finally:
             self._isParsing = False
         self._parse()
+        self._applyHeld()
         self._reschedule()
 
     # -- receiving
@@ -236,7 +237,7 @@ class WireProtocol(WebSocketServerProtocol):
             if self._held or self.state != _OPEN:
                 break
         if at:
-            self.data = data[at:]
+            self.data = b"" if self._isDiscarding else data[at:]
 
     def _deliver(self, message: str | bytes, size: int) -> None:
         self.lastActivity = self.lastReceived
@@ -567,6 +568,7 @@ class WireProtocol(WebSocketServerProtocol):
         """The sweep: the next deadline has passed."""
         if self.transport is None:
             self.connection.giveUp()
+            del self.connection
         elif self._closeDue is not None:
             if now >= self._closeDue:
                 self.transport.abortConnection()
@@ -585,7 +587,7 @@ class WireProtocol(WebSocketServerProtocol):
             return
         when = self._closeDue
         if when is None and self.state == _OPEN:
-            when = heartbeat.nextLook(self)
+            when = heartbeat.nextLook(self, self.factory.seconds())
             if self._heldUntil is not None:
                 when = min(when, self._heldUntil)
         if when is not None and when != heartbeat.NEVER:
@@ -606,8 +608,11 @@ class WireProtocol(WebSocketServerProtocol):
             self.factory.trace(self, "close", code=code, reason=reason)
         self._out.write(frame(CLOSE, closePayload(code, reason)))
         self.state = _CLOSING
-        self._closeDue = self.factory.clock.seconds() + self.options.closeTimeout
-        self._reschedule()
+        if self.options.closeTimeout:
+            self._closeDue = self.factory.clock.seconds() + self.options.closeTimeout
+            self._reschedule()
+        else:
+            self.factory.sweep.cancel(self)
         # The answer must be read, whatever was held.
         self._held = 0
         self._heldUntil = None
@@ -685,3 +690,5 @@ class WireProtocol(WebSocketServerProtocol):
         connection.disconnected(code, self._closeReason)
         if connection.isBusy:
             factory.sweep.schedule(self, factory.clock.seconds() + self.options.closeTimeout)
+        else:
+            del self.connection  # a cycle less to collect

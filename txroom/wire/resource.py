@@ -125,9 +125,8 @@ def upgrade(
         transport,
         factory.options,
     )
-    timeout = factory.options.handshakeTimeout or float("inf")
     early = _release(channel, transport)
-    upgrading = Upgrade(factory, handshake, factory.clock.seconds() + timeout, early, application)
+    upgrading = Upgrade(factory, handshake, factory.handshakeDeadline(), early, application)
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET

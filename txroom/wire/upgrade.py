@@ -82,7 +82,7 @@ class Upgrade(Protocol):
         self,
         factory: WireFactory,
         handshake: Handshake,
-        deadline: float,
+        deadline: float | None,
         early: bytes = b"",
         application: Application | None = None,
     ) -> None:
@@ -103,7 +103,7 @@ class Upgrade(Protocol):
         self._factory.begun(self)
         self._deciding = Deferred.fromCoroutine(self._decide())
         self._deciding.addErrback(self._failed)
-        if not self._isOver:
+        if not self._isOver and self._deadline is not None:
             self._factory.sweep.schedule(self, self._deadline)
 
     # -- the order of DESIGN: each step passes or raises UpgradeError
