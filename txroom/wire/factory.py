@@ -20,7 +20,8 @@ from ..connection import Connection
 from ..handshake import Handshake, UpgradeError
 from ..options import ServerOptions
 from .compression import Agreement, Deflater
-from .protocol import MAX_SHORT, WireProtocol
+from .protocol import WireProtocol
+from .receiver import MAX_SHORT
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -173,10 +174,10 @@ class WireFactory(WebSocketServerFactory):
 
     # -- tracing
 
-    def trace(self, wire: WireProtocol, event: str, **details: object) -> None:
+    def trace(self, connection: Connection, event: str, **details: object) -> None:
         """Log one event of a connection; call it only if `isTracing`."""
         text = " ".join(f"{name}={value!r}" for name, value in details.items())
-        self._log.debug("{id} {event} {text}", id=wire.connection.id, event=event, text=text)
+        self._log.debug("{id} {event} {text}", id=connection.id, event=event, text=text)
 
 
 def _decrease(counter: Counter[Any], key: object) -> None:

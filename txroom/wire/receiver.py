@@ -1,0 +1,308 @@
+"""
+The way in of one WebSocket: bytes to messages, in order, and not while a hook holds them up.
+
+The hot path is `_takeShort`: whole short messages, parsed where they lie. Everything else that arrives
+is parsed by Autobahn, always from a frame boundary. What must hold:
+
+- `_takeShort` runs only at a frame boundary, outside a fragmented message, in state OPEN.
+- After each delivery the state and `_held` are looked at again: a handler may close or pause.
+- RSV bits, control frames, long and fragmented messages and errors are left to the parser.
+- After `fail` nothing more is parsed or delivered; after `close` nothing more is delivered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..codes import CloseCode
+from .assembler import Assembler, Violation
+from .compression import Inflater
+from .frames import BINARY, TEXT, unmask
+from .ratelimit import CONTROL_BURST, CONTROL_RATE, Bucket, Meter
+from .sender import OPEN, Sender, heartbeatPayload
+
+#: Why reading is held; bits of `_held`.
+APPLICATION = 1
+HOOK = 2
+RATE = 4
+TURN = 8
+
+#: Longest payload whose length fits two bytes.
+MAX_SHORT = 65535
+
+
+class Receiver(Sender):
+    """What a `WireProtocol` receives with, around Autobahn's parser."""
+
+    # What the parser reads, in place of Autobahn's per-instance configuration.
+    requireMaskedClientFrames = True
+    applyMask = True
+    failByDrop = True  # "discontinue after an error"; how it ends is `fail`
+    logFrames = False
+    trackedTimings: Any = None
+    data: bytes = b""
+    current_frame: Any = None
+    inside_message = False
+
+    # One set of options.
+    _shortLimit: int
+
+    # One connection.
+    rtt: float | None = None
+    lastReceived = 0.0
+    lastActivity = 0.0
+    incompleteSince: float | None = None
+    _held = 0
+    _heldUntil: float | None = None
+    _isReading = True
+    _isParsing = False
+    _isDiscarding = False
+    _message: Assembler | None = None
+    _inflater: Inflater | None = None
+    _control = b""
+    _meter: Meter | None = None
+    _controls: Bucket | None = None
+
+    def fail(self, code: int, reason: str) -> None:
+        """End the connection because the peer broke a rule."""
+        raise NotImplementedError
+
+    def _closeReceived(self, payload: bytes) -> None:
+        """The peer sent a Close frame."""
+        raise NotImplementedError
+
+    def _reschedule(self) -> None:
+        """A deadline may have come nearer."""
+        raise NotImplementedError
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._isDiscarding:
+            return
+        self.lastReceived = self.factory.seconds()
+        self.data = self.data + data if self.data else data
+        if not self._held:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Take from `data` all that is complete, as far as reading isn't held."""
+        if self._isParsing or self._held or self._isDiscarding:
+            return
+        self._isParsing = True
+        try:
+            while True:
+                if self.current_frame is None and not self.inside_message and self.state == OPEN:
+                    self._takeShort()
+                if self._held or self._isDiscarding or not self.processData():
+                    break
+        finally:
+            self._isParsing = False
+        self._notice()
+
+    def _takeShort(self) -> None:
+        """Deliver the whole, short, uncompressed messages at the start of `data`."""
+        data = self.data
+        size = len(data)
+        limit = self._shortLimit  # of what fits two bytes, the length is at most MAX_SHORT
+        at = 0
+        while size - at >= 6:
+            first = data[at]
+            if first != TEXT and first != BINARY:
+                break
+            length = data[at + 1] - 128  # less than 0: not masked
+            start = at + 6
+            if length == 126:
+                if size - at < 8:
+                    break
+                length = data[at + 2] << 8 | data[at + 3]
+                start = at + 8
+                if length < 126:  # not the shortest form
+                    break
+            elif length > 126 or length < 0:
+                break
+            end = start + length
+            if end > size or length > limit:
+                break
+            payload = unmask(data[start:end], data[start - 4 : start])
+            message: str | bytes = payload
+            if first == TEXT:
+                try:
+                    message = payload.decode()
+                except UnicodeDecodeError:
+                    break
+            at = end
+            self._deliver(message, length)
+            if self._held or self.state != OPEN:
+                break
+        if at:
+            self.data = b"" if self._isDiscarding else data[at:]
+
+    def _deliver(self, message: str | bytes, size: int) -> None:
+        self.lastActivity = self.lastReceived
+        factory = self.factory
+        factory.messagesReceived += 1
+        factory.bytesReceived += size
+        if factory.isTracing:
+            factory.trace(self.connection, "message", kind=type(message).__name__, size=size)
+        self.connection.received(message)
+        if self._meter is not None and self.state == OPEN:
+            self._charge(self._meter, size)
+        if not self.options.allowSynchronousEvents and self.state == OPEN:
+            self._hold(TURN)
+            factory.clock.callLater(0, self._unhold, TURN)
+
+    def _charge(self, meter: Meter, size: int) -> None:
+        now = self.factory.seconds()
+        wait = meter.spend(size, now)
+        if meter.isAbused(now):
+            self.fail(self.connection.application.abuseCode, "over the rate limit")
+        elif wait:
+            self._heldUntil = now + wait
+            self._hold(RATE)
+            self._reschedule()
+
+    def _notice(self) -> None:
+        """After parsing: apply `_held` to the transport, and start or stop the assembly deadline."""
+        if self._isDiscarding or self.transport is None:
+            return
+        self._applyHeld()
+        if self.inside_message or self.current_frame is not None or (self.data and not self._held):
+            if self.incompleteSince is None:
+                self.incompleteSince = self.lastReceived
+                self._reschedule()
+        else:
+            self.incompleteSince = None
+
+    # -- called by Autobahn's parser
+
+    def onFrameBegin(self) -> None:
+        header = self.current_frame
+        if header.opcode > 7:
+            self._control = b""
+            return
+        if not self.inside_message:
+            self.inside_message = True
+            self._message = Assembler(header.opcode == 1, self._inflaterFor(header), self.options)
+        assert self._message is not None
+        try:
+            self._message.beginFrame(header.length)
+        except Violation as violation:
+            self.fail(violation.code, violation.reason)
+
+    def onFrameData(self, payload: bytes) -> bool | None:
+        if self._isDiscarding:
+            return False
+        if self._message is None or self.current_frame.opcode > 7:
+            self._control += payload
+            return None
+        try:
+            self._message.append(payload)
+        except Violation as violation:
+            self.fail(violation.code, violation.reason)
+            return False
+        return None
+
+    def onFrameEnd(self) -> bool | None:
+        header, self.current_frame = self.current_frame, None
+        if header.opcode > 7:
+            self._controlReceived(header.opcode, self._control)
+        elif header.fin:
+            return self._endMessage()
+        return None
+
+    def _inflaterFor(self, header: Any) -> Inflater | None:
+        if header.rsv != 4:
+            return None
+        if self._inflater is None:
+            self._inflater = Inflater(self._perMessageCompress)
+        return self._inflater
+
+    def _endMessage(self) -> bool:
+        """A message that came in parts is complete; whether it is sound."""
+        assembled, self._message = self._message, None
+        self.inside_message = False
+        assert assembled is not None
+        try:
+            message = assembled.finish()
+        except Violation as violation:
+            self.fail(violation.code, violation.reason)
+            return False
+        if self.state == OPEN:
+            self._deliver(message, assembled.size)
+        return True
+
+    def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
+        """Autobahn found an error."""
+        self.fail(code, reason)
+
+    def _controlReceived(self, opcode: int, payload: bytes) -> None:
+        if self._controls is None:
+            self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, self.lastReceived)
+        if self._controls.spend(1, self.lastReceived):
+            self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
+        elif opcode == 8:
+            self._closeReceived(payload)
+        elif self.state == OPEN:
+            if opcode == 9:
+                self._pingReceived(payload)
+            else:
+                self._pongReceived(payload)
+
+    def _pingReceived(self, payload: bytes) -> None:
+        if self.factory.isTracing:
+            self.factory.trace(self.connection, "ping", size=len(payload))
+        if self.options.autoPong:
+            self.pong(payload)
+        self.connection.notified("onPing", payload)
+
+    def _pongReceived(self, payload: bytes) -> None:
+        if self._heartbeat is not None and payload == self._heartbeat:
+            self._heartbeat = None
+            (sent,) = heartbeatPayload.unpack(payload)
+            self.rtt = max(0.0, self.lastReceived - sent)
+            return
+        if self.factory.isTracing:
+            self.factory.trace(self.connection, "pong", size=len(payload))
+        self.connection.notified("onPong", payload)
+
+    # -- holding
+
+    @property
+    def isHeld(self) -> bool:
+        """Whether reading is held, by the application, a running hook or a rate limit."""
+        return bool(self._held)
+
+    def pause(self) -> None:
+        self._hold(APPLICATION)
+
+    def resume(self) -> None:
+        self._unhold(APPLICATION)
+
+    def hold(self) -> None:
+        self._hold(HOOK)
+
+    def release(self) -> None:
+        self._unhold(HOOK)
+
+    def _hold(self, why: int) -> None:
+        if self.state == OPEN:
+            self._held |= why
+            self._applyHeld()
+
+    def _unhold(self, why: int) -> None:
+        if not self._held & why:
+            return
+        self._held &= ~why
+        if not self._held and self.transport is not None:
+            self.lastReceived = self.factory.seconds()
+            self._parse()
+            self._applyHeld()
+
+    def _applyHeld(self) -> None:
+        """Pause or resume the transport, once for all that happened while a read was parsed."""
+        if self._isParsing or self.transport is None or self._isReading is not bool(self._held):
+            return
+        self._isReading = not self._held
+        if self._held:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()

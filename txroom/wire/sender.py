@@ -1,0 +1,176 @@
+"""
+The way out of one WebSocket: messages and control frames, and what is told of them.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost
+
+from ..codes import CloseCode, SendStatus
+from ..connection import Connection, Data, Prepared, encoded
+from ..options import ServerOptions
+from .backpressure import Outgoing
+from .compression import Deflater
+from .frames import (
+    BINARY,
+    COMPRESSED,
+    PING,
+    PONG,
+    TEXT,
+    frame,
+    preparedDeflatedFrame,
+    preparedFrame,
+)
+
+if TYPE_CHECKING:
+    from .factory import WireFactory
+
+OPEN = WebSocketProtocol.STATE_OPEN
+
+#: With more than this waiting the peer isn't reading, and only the newest pong is kept for it.
+PONG_QUEUE = 4096
+
+heartbeatPayload = Struct("!d")
+
+
+class Sender(WebSocketServerProtocol):
+    """What a `WireProtocol` sends with; `send` is a hot path."""
+
+    # One set of options.
+    factory: WireFactory
+    options: ServerOptions
+
+    # One connection.
+    connection: Connection
+    transport: Any = None
+    state = OPEN
+    pingedAt: float | None = None
+    _perMessageCompress: Any = None  # the Agreement; Autobahn's parser looks whether there is one
+    _out: Outgoing | None = None
+    _isBlocked = False
+    _pendingPong: bytes | None = None
+    _heartbeat: bytes | None = None
+    _waiters: list[Deferred[None]] | None = None
+    _deflater: Deflater | None = None
+
+    def close(self, code: int | None, reason: str) -> None:
+        """Begin the closing handshake."""
+        raise NotImplementedError
+
+    @property
+    def bufferedAmount(self) -> int:
+        return self._out.amount() if self._out is not None else 0
+
+    def send(self, data: Data) -> SendStatus:
+        if type(data) is str:
+            payload = data.encode()
+            first = TEXT
+        else:
+            payload, isBinary = encoded(data)
+            first = BINARY if isBinary else TEXT
+        if self.state != OPEN:
+            return SendStatus.CLOSED
+        if not self._admits(len(payload)):
+            return SendStatus.DROPPED
+        if self._perMessageCompress is not None and len(payload) >= (self.options.threshold or 1):
+            first |= COMPRESSED
+            payload = self._ownDeflater().deflate(payload)
+        return self._write(frame(first, payload), len(payload))
+
+    def sendPrepared(self, prepared: Prepared) -> SendStatus:
+        if self.state != OPEN:
+            return SendStatus.CLOSED
+        size = len(prepared.payload)
+        if not self._admits(size):
+            return SendStatus.DROPPED
+        if self._perMessageCompress is None or size < (self.options.threshold or 1):
+            return self._write(preparedFrame(prepared), size)
+        deflater = self._ownDeflater()
+        if self._perMessageCompress.serverTakeover:
+            first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
+            return self._write(frame(first, deflater.deflate(prepared.payload)), size)
+        return self._write(preparedDeflatedFrame(prepared, deflater), size)
+
+    def _ownDeflater(self) -> Deflater:
+        if self._deflater is None:
+            assert self._perMessageCompress is not None
+            self._deflater = self.factory.deflater(self._perMessageCompress)
+        return self._deflater
+
+    def _admits(self, size: int) -> bool:
+        """Whether a message of `size` bytes may be queued."""
+        assert self._out is not None
+        waiting = self._out.amount()
+        limit = self.options.maxBackpressure
+        if not waiting or not limit or waiting + size <= limit:
+            return True
+        if self.options.closeOnBackpressureLimit:
+            self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+        return False
+
+    def _write(self, data: bytes, size: int) -> SendStatus:
+        assert self._out is not None
+        self.factory.messagesSent += 1
+        self.factory.bytesSent += size
+        self._out.write(data)
+        limit = self.options.highWaterMark
+        if limit and self._out.amount() > limit:
+            self._isBlocked = True
+            self._out.notifyWhenEmpty()
+            return SendStatus.BACKPRESSURE
+        return SendStatus.SENT
+
+    def whenSent(self) -> Deferred[None]:
+        if self._out is None:
+            return fail(ConnectionLost())
+        if not self._out.amount():
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        self._out.notifyWhenEmpty()
+        return waiter
+
+    def _drained(self) -> None:
+        """All that was queued has been taken by the operating system."""
+        if self._pendingPong is not None and self.state == OPEN:
+            pong, self._pendingPong = self._pendingPong, None
+            self.pong(pong)
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            waiter.callback(None)
+        if self._isBlocked:
+            self._isBlocked = False
+            if self.state == OPEN:
+                if self.factory.isTracing:
+                    self.factory.trace(self.connection, "drain")
+                self.connection.notified("onDrain")
+
+    def ping(self, payload: bytes) -> None:
+        if self.state == OPEN:
+            assert self._out is not None
+            self._out.write(frame(PING, payload))
+
+    def pong(self, payload: bytes) -> None:
+        if self.state != OPEN:
+            return
+        assert self._out is not None
+        if self._out.amount() > PONG_QUEUE:
+            # RFC 6455 §5.5.3: only the most recent ping need be answered.
+            self._pendingPong = payload
+            self._out.notifyWhenEmpty()
+        else:
+            self._out.write(frame(PONG, payload))
+
+    def sendHeartbeat(self, now: float) -> None:
+        """A ping of the server's own, from which the round trip is measured."""
+        self._heartbeat = heartbeatPayload.pack(now)
+        self.pingedAt = now if self.options.pingTimeout else None
+        self.ping(self._heartbeat)
