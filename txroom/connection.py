@@ -134,6 +134,7 @@ class Connection:
         self._wire = wire
         self._hooks = application.hooksOf(type(self))
         self._running: Deferred[None] | None = None
+        self._farewell: tuple[int, str] | None = None
         self._begun = False
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -277,7 +278,7 @@ class Connection:
         The wire cuts that short with `giveUp` if it takes longer than `closeTimeout`.
         """
         if self._running is not None:
-            self._running.addCallback(lambda _: self._disconnect(code, reason))
+            self._farewell = (code, reason)
         else:
             self._disconnect(code, reason)
 
@@ -316,7 +317,11 @@ class Connection:
 
         def ended(_: object) -> None:
             self._running = None
-            self._wire.release()
+            farewell, self._farewell = self._farewell, None
+            if farewell is not None:
+                self._disconnect(*farewell)
+            if not self.isBusy:
+                self._wire.release()
 
         self._wire.hold()
         self._running = Deferred.fromCoroutine(run())

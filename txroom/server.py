@@ -31,6 +31,8 @@ from .wire.resource import ServerResource, headersOf, upgrade
 #: Connections told to go in one turn when the server stops, and seconds between two turns.
 CLOSE_BATCH = 500
 CLOSE_PAUSE = 0.05
+#: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
+LAST_HOOKS = 1.0
 
 
 @attrs.frozen
@@ -244,7 +246,10 @@ class Server(MultiService):
         """The TCP connection of an opened connection is gone."""
         self._connections.pop(connection.id, None)
         connection.application.untracked(connection)
-        if not self._connections and self._emptied is not None:
+
+    def finished(self) -> None:
+        """The last hook of a connection is over."""
+        if self._emptied is not None and self._isEmpty:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
 
@@ -342,9 +347,12 @@ class Server(MultiService):
         return self.stopService() if self.running else succeed(None)
 
     def dropAll(self) -> None:
-        """Drop every connection at once; what a second signal does."""
+        """Drop every connection, and cancel every hook that still runs; what a second signal does."""
         for connection in list(self._connections.values()):
             connection.terminate()
+            connection.giveUp()
+        for wire in list(self._wire.finishing):
+            wire.giveUp()
 
     async def _stop(self) -> None:
         deadline = self.clock.seconds() + self.options.shutdownTimeout
@@ -354,8 +362,7 @@ class Server(MultiService):
         self._wire.drain()
         await self._within(deadline, self._closeAll())
         self.dropAll()
-        if self._connections:
-            await self._within(self.clock.seconds() + 1.0, self._whenEmpty())
+        await self._within(self.clock.seconds() + LAST_HOOKS, self._whenEmpty())
         self.watch.stop()
         await MultiService.stopService(self)
 
@@ -365,8 +372,12 @@ class Server(MultiService):
         assert stopping is not None
         stopping.callback(None)
 
+    @property
+    def _isEmpty(self) -> bool:
+        return not self._connections and not self._wire.finishing
+
     def _whenEmpty(self) -> Deferred[None]:
-        if not self._connections:
+        if self._isEmpty:
             return succeed(None)
         self._emptied = Deferred()
         return self._emptied
@@ -387,10 +398,10 @@ class Server(MultiService):
         return Deferred.fromCoroutine(tell())
 
     async def _within(self, deadline: float, waited: Deferred[Any]) -> None:
-        """Wait for `waited`, at most until `deadline`; its errors are logged."""
+        """Wait for `waited`, and cancel it at `deadline`, whether it heeds that or not."""
         over: Deferred[None] = Deferred()
 
-        def end(result: object) -> None:
+        def finish(result: object) -> None:
             if isinstance(result, Failure):
                 self._log.failure("while stopping", result)
             if call.active():
@@ -398,13 +409,14 @@ class Server(MultiService):
             if not over.called:
                 over.callback(None)
 
-        call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), self._late, over)
-        waited.addBoth(end)
-        await over
+        def giveUp() -> None:
+            waited.cancel()
+            if not over.called:
+                over.callback(None)
 
-    def _late(self, over: Deferred[None]) -> None:
-        if not over.called:
-            over.callback(None)
+        call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), giveUp)
+        waited.addBoth(finish)
+        await over
 
 
 def _called(callback: Callable[[], Any]) -> Any:

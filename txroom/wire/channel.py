@@ -89,9 +89,9 @@ class Channel(Protocol):
         if self.transport is not None:
             self._refuse(UpgradeError(408, "timeout"))
 
-    def giveWay(self) -> None:
-        """There are too many handshakes at a time, and this is the oldest."""
-        self._refuse(UpgradeError(503, "pending"))
+    def giveWay(self, reason: str) -> None:
+        """There are too many handshakes at a time, and this is the oldest; or the server stops."""
+        self._refuse(UpgradeError(503, reason))
 
     def connectionLost(self, reason: object = None) -> None:
         started = self._reader.started

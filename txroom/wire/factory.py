@@ -56,6 +56,10 @@ class Owner(Protocol):
         """The TCP connection of an opened connection is gone."""
         ...
 
+    def finished(self) -> None:
+        """The last hook of a connection is over."""
+        ...
+
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
         """An upgrade failed; the handshake is `None` if not even the head was sound."""
         ...
@@ -85,6 +89,8 @@ class WireFactory(WebSocketServerFactory):
         self.isTracing = False
         self.messagesReceived = self.bytesReceived = 0
         self.messagesSent = self.bytesSent = 0
+        #: Connections whose TCP connection is gone, but not yet their last hook.
+        self.finishing: set[WireProtocol] = set()
         #: Connections given to `site`.
         self.pageTransports: WeakSet[Any] = WeakSet()
         #: Connections whose handshake isn't finished, the oldest first.
@@ -136,7 +142,7 @@ class WireFactory(WebSocketServerFactory):
     def drain(self) -> None:
         """The server stops: refuse the handshakes that go on, close the connections of pages."""
         for handshaking in list(self.pending):
-            handshaking.giveWay()
+            handshaking.giveWay("draining")
         for transport in list(self.pageTransports):
             transport.loseConnection()
 
@@ -146,7 +152,7 @@ class WireFactory(WebSocketServerFactory):
         limit = self.options.maxPendingHandshakes
         if limit and len(self.pending) > limit:
             oldest = next(iter(self.pending))
-            oldest.giveWay()
+            oldest.giveWay("pending")
 
     def ended(self, handshaking: Any) -> None:
         """A handshake came to an end, good or bad."""

@@ -96,8 +96,7 @@ class WireProtocol(Receiver):
     def due(self, now: float) -> None:
         """The sweep: the next deadline has passed."""
         if self.transport is None:
-            self.connection.giveUp()
-            del self.connection
+            self.giveUp()
         elif self._closeDue is not None:
             if now >= self._closeDue:
                 self.transport.abortConnection()
@@ -218,6 +217,39 @@ class WireProtocol(Receiver):
         factory.owner.closed(connection)
         connection.disconnected(code, self._closeReason)
         if connection.isBusy:
-            factory.sweep.schedule(self, factory.clock.seconds() + self.options.closeTimeout)
+            factory.finishing.add(self)
+            self._scheduleGiveUp()
         else:
-            del self.connection  # a cycle less to collect
+            self._forget()
+
+    # -- the hooks that still run when the TCP connection is gone
+
+    def hold(self) -> None:
+        if self.state == CLOSED:
+            self.factory.finishing.add(self)
+        else:
+            super().hold()
+
+    def release(self) -> None:
+        if self.state == CLOSED:
+            self._forget()
+        else:
+            super().release()
+
+    def giveUp(self) -> None:
+        """Cancel the hook that still runs; `onDisconnect` follows."""
+        self.connection.giveUp()
+        if self in self.factory.finishing:
+            self._scheduleGiveUp()
+
+    def _scheduleGiveUp(self) -> None:
+        if self.options.closeTimeout:
+            self.factory.sweep.schedule(self, self.factory.clock.seconds() + self.options.closeTimeout)
+
+    def _forget(self) -> None:
+        """All is over."""
+        factory = self.factory
+        factory.sweep.cancel(self)
+        factory.finishing.discard(self)
+        del self.connection  # a cycle less to collect
+        factory.owner.finished()

@@ -268,6 +268,6 @@ class Upgrade(Protocol):
         if not self._isOver:
             self._refuse(UpgradeError(503, "timeout"))
 
-    def giveWay(self) -> None:
-        """There are too many handshakes at a time, and this is the oldest."""
-        self._refuse(UpgradeError(503, "pending"))
+    def giveWay(self, reason: str) -> None:
+        """There are too many handshakes at a time, and this is the oldest; or the server stops."""
+        self._refuse(UpgradeError(503, reason))
