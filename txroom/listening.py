@@ -74,7 +74,8 @@ class Listeners:
     def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int) -> None:
         self._reactor = reactor
         self._factory = factory
-        self._backlog = backlog
+        #: Of the listeners that are given by number.
+        self.backlog = backlog
         self._listeners: list[Listener] = []
         self._isOpen = False
         #: The ports that listen.
@@ -112,10 +113,20 @@ class Listeners:
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     def reload(self) -> None:
-        """Read the certificates again, for new connections."""
+        """
+        Read the certificates again, for new connections.
+
+        Those that can't be read stay as they are; the first error is raised when all have been tried.
+        """
+        problems: list[Exception] = []
         for listener in self._listeners:
             if listener.reload is not None:
-                listener.reload()
+                try:
+                    listener.reload()
+                except Exception as error:
+                    problems.append(error)
+        if problems:
+            raise problems[0]
 
     def _opened(self, port: IListeningPort) -> None:
         self.ports.append(port)
@@ -123,11 +134,26 @@ class Listeners:
 
     def _listener(self, where: Where) -> Listener:
         if isinstance(where, int):
-            return Listener(TCP6ServerEndpoint(self._reactor, where, self._backlog), None)
+            return Listener(PortEndpoint(self, self._reactor, where), None)
         if not isinstance(where, str):
             return Listener(where, None)
         endpoint = serverFromString(self._reactor, where)
         return Listener(endpoint, _reloadable(endpoint, self._reactor, where))
+
+
+@implementer(IStreamServerEndpoint)
+class PortEndpoint:
+    """A TCP port on IPv4 and IPv6; the backlog is that of the listeners when it is opened."""
+
+    def __init__(self, listeners: Listeners, reactor: Any, port: int) -> None:
+        self._listeners = listeners
+        self._reactor = reactor
+        self._port = port
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        endpoint = TCP6ServerEndpoint(self._reactor, self._port, self._listeners.backlog)
+        listening: Deferred[IListeningPort] = endpoint.listen(factory)
+        return listening
 
 
 @implementer(IOpenSSLServerConnectionCreator)
