@@ -293,7 +293,9 @@ class Receiver(Sender):
             return
         self._held &= ~why
         if not self._held and self.transport is not None:
+            # What was silent or incomplete meanwhile was so because of us.
             self.lastReceived = self.factory.seconds()
+            self.incompleteSince = None
             self._parse()
             self._applyHeld()
 
