@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -448,6 +448,8 @@ class Server(MultiService):
                 over.callback(None)
 
         def giveUp() -> None:
+            if call.active():
+                call.cancel()
             waited.cancel()
             if not over.called:
                 over.callback(None)
