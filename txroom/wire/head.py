@@ -52,10 +52,11 @@ class Head:
 class HeadReader:
     """Collects the head of one request."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_isBegun")
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._isBegun = False
 
     @property
     def started(self) -> bool:
@@ -71,9 +72,11 @@ class HeadReader:
         buffer = self._data
         searchFrom = max(0, len(buffer) - len(_END) + 1)
         buffer += data
-        if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request
-            del buffer[:2]
-            searchFrom = 0
+        if not self._isBegun and len(buffer) >= 2:
+            self._isBegun = True
+            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request, here one
+                del buffer[:2]
+                searchFrom = 0
         end = buffer.find(_END, searchFrom, MAX_HEAD)
         if end >= 0:
             return parseHead(bytes(buffer[:end]), bytes(buffer[end + len(_END) :]))
@@ -84,10 +87,11 @@ class HeadReader:
         buffer = self._data
         if buffer and not _FIRST.match(buffer):
             raise _syntax()
-        new = buffer[searchFrom:]
-        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1, len(new) - 1):
+        # What the first byte follows, and what a last CR is followed by, was or will be looked at.
+        new = buffer[searchFrom:].removesuffix(b"\r")
+        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1):
             raise _syntax()
-        if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE) < 0:
+        if len(buffer) >= MAX_LINE + 2 and buffer.find(b"\r\n", 0, MAX_LINE + 2) < 0:
             raise UpgradeError(414, "size")
         if len(buffer) >= MAX_HEAD:
             raise UpgradeError(431, "size")
