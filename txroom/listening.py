@@ -25,6 +25,8 @@ from twisted.protocols._sni import TLSServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .wire.proxied import wrapPatiently
+
 Where = str | int | IStreamServerEndpoint
 
 
@@ -138,6 +140,7 @@ class Listeners:
         if not isinstance(where, str):
             return Listener(where, None)
         endpoint = serverFromString(self._reactor, where)
+        wrapPatiently(endpoint)
         return Listener(endpoint, _reloadable(endpoint, self._reactor, where))
 
 
