@@ -21,7 +21,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.logger import Logger
-from twisted.protocols._sni import TLSServerEndpoint
+from twisted.protocols._sni import SNIConnectionCreator, TLSServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -190,7 +190,10 @@ def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], N
     def read() -> Any:
         fresh = _tlsPlace(serverFromString(reactor, description))
         assert fresh is not None
-        return getattr(*fresh)
+        creator = getattr(*fresh)
+        if isinstance(creator, SNIConnectionCreator) and creator._contextLookup(None) is None:
+            raise ValueError("no certificate for a domain, with its key, is there")
+        return creator
 
     certificates = Certificates(read)
     setattr(*place, certificates)
