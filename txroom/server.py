@@ -124,7 +124,7 @@ class Server(MultiService):
         Serve `application` at a host and path; it is returned.
 
         The first registration that matches a request wins. `None` is any; a host is compared without
-        regard to case and, if it has no port, matches any; a path is exact, or with "/*" at its end
+        regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
         if path is not None and not path.startswith("/"):
