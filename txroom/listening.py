@@ -175,10 +175,8 @@ class Certificates:
         creator = self._current
         if hasattr(creator, "serverConnectionForTLS"):
             connection: SSL.Connection = creator.serverConnectionForTLS(protocol)
-        else:
-            connection = SSL.Connection(creator.getContext(), None)
-        connection.get_context().set_options(SSL.OP_NO_RENEGOTIATION)
-        return connection
+            return connection
+        return SSL.Connection(creator.getContext(), None)
 
 
 def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], None] | None:
@@ -191,13 +189,22 @@ def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], N
         fresh = _tlsPlace(serverFromString(reactor, description))
         assert fresh is not None
         creator = getattr(*fresh)
-        if isinstance(creator, SNIConnectionCreator) and creator._contextLookup(None) is None:
-            raise ValueError("no certificate for a domain, with its key, is there")
+        _contextOf(creator).set_options(SSL.OP_NO_RENEGOTIATION)  # not possible once it is in use
         return creator
 
     certificates = Certificates(read)
     setattr(*place, certificates)
     return certificates.reload
+
+
+def _contextOf(creator: Any) -> SSL.Context:
+    """The context that connections begin with; making it is what finds a key that doesn't fit."""
+    if not isinstance(creator, SNIConnectionCreator):
+        context: SSL.Context = creator.getContext()
+        return context
+    if creator._contextLookup(None) is None:
+        raise ValueError("no certificate for a domain, with its key, is there")
+    return creator.defaultContext
 
 
 def _tlsPlace(endpoint: Any) -> tuple[Any, str] | None:
