@@ -422,10 +422,11 @@ class _End:
 
     def finish(self) -> None:
         """Close the sending side of the TCP connection: the server sees its end."""
-        bottom = self.protocol.transport
-        while hasattr(bottom, "wrappedProtocol"):
-            bottom = bottom.transport
-        bottom.loseWriteConnection()
+        if not self.isClosed:
+            bottom = self.protocol.transport
+            while hasattr(bottom, "wrappedProtocol"):
+                bottom = bottom.transport
+            bottom.loseWriteConnection()
         self._reactor.flush()
 
     def stall(self) -> None:
