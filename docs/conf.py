@@ -18,20 +18,19 @@ release = version = _version("txroom")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
-    "sphinx.ext.napoleon",
     "txroomdocs",
 ]
 exclude_patterns = ["_ext", "examples"]
 
 # `Server.listen` in a page or a docstring links to it, wherever there is something to link to.
 default_role = "py:obj"
+rst_prolog = ".. py:currentmodule:: txroom\n\n"
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
-napoleon_numpy_docstring = False
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
 
 nitpicky = True
 # txroom's own names have to resolve; Twisted's and Python's would need their inventories from

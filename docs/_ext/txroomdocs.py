@@ -19,6 +19,8 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import txroom.options
+import txroom.tap
 from txroom.options import ServerOptions
 from txroom.tap import Options as CommandLine
 from txroom.tap import flagOf
@@ -60,9 +62,16 @@ def shownDefault(field: attrs.Attribute[Any]) -> str:
     return f"``{value}``"
 
 
+def _depend(directive: SphinxDirective) -> None:
+    """Build the page again when one of these has changed."""
+    for source in (txroom.options.__file__, txroom.tap.__file__, __file__):
+        directive.env.note_dependency(source)
+
+
 class _Rst(SphinxDirective):
     def rst(self, lines: list[str]) -> list[nodes.Node]:
         """The nodes that `lines` of reStructuredText make."""
+        _depend(self)
         node = nodes.Element()
         node.document = self.state.document
         source = f"<{self.name}>"
@@ -78,7 +87,7 @@ class OptionTable(_Rst):
         lines += ["   * - Option", "     - Command line", "     - Default"]
         for field in FIELDS.values():
             lines += [
-                f"   * - `{field.name} <txroom.ServerOptions.{field.name}>`",
+                f"   * - `{field.name} <ServerOptions.{field.name}>`",
                 f"     - ``{flag(field.name)}``",
                 f"     - {shownDefault(field)}",
             ]
@@ -107,6 +116,7 @@ class CommandLineHelp(SphinxDirective):
     """The help of the command line, as it is printed."""
 
     def run(self) -> list[nodes.Node]:
+        _depend(self)
         usage = CommandLine().getUsage(width=92)
         block = nodes.literal_block(usage, usage[usage.index("Options:") :].rstrip())
         block["language"] = "none"
@@ -115,7 +125,7 @@ class CommandLineHelp(SphinxDirective):
 
 def _description(field: attrs.Attribute[Any]) -> list[str]:
     about = field.metadata
-    lines = [f".. py:attribute:: txroom.ServerOptions.{field.name}", "", f"   {readable(about['doc'])}", ""]
+    lines = [f".. py:attribute:: ServerOptions.{field.name}", "", f"   {readable(about['doc'])}", ""]
     facts = {
         "Default": shownDefault(field),
         "Allowed": _literal(about["allowed"]),
@@ -131,8 +141,18 @@ def _literal(text: str) -> str:
     return re.sub(r"'[^']*'|\bTrue\b|\bFalse\b", lambda match: f"``{match[0]}``", text)
 
 
-def _sources(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    lines[:] = readable("\n".join(lines)).split("\n")
+def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    text = readable("\n".join(lines))
+    text = re.sub(r'"((?:tcp|ssl|tls|unix):[^"\n]*)"', r'``"\1"``', text)  # no links
+    lines[:] = text.split("\n")
+
+
+def _interfaces(app: Sphinx, doctree: nodes.document) -> None:
+    """Interfaces of zope.interface by their names."""
+    for text in list(doctree.findall(nodes.Text)):
+        if "<InterfaceClass " in text:
+            shown = re.sub(r"<InterfaceClass (?:\w+\.)*(\w+)>", r"\1", text)
+            text.parent.replace(text, nodes.Text(shown))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -140,5 +160,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("optiontable", OptionTable)
     app.add_directive("options", Options)
     app.add_directive("commandlinehelp", CommandLineHelp)
-    app.connect("autodoc-process-docstring", _sources)
+    app.connect("autodoc-process-docstring", _docstring)
+    app.connect("doctree-read", _interfaces)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
