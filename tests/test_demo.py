@@ -135,7 +135,7 @@ class EchoTests(DemoTestCase):
         harness = self.demo(maxPayload=4 * MIB)
         client = harness.connect("/echo")
         client.stall()
-        client.send("small" * 20_000)
+        client.send("small" * 2000)
         client.send("large" * 500_000)
         client.drop()
         harness.flush()
