@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# txroomdocs, and the examples, which some pages import.
+sys.path[:0] = [str(HERE / "_ext"), str(HERE / "examples")]
 
 project = "txroom"
 author = "The txroom authors"
@@ -12,21 +18,30 @@ release = version = _version("txroom")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
-    "sphinx.ext.napoleon",
+    "txroomdocs",
 ]
+exclude_patterns = ["_ext", "examples"]
+
+# `Server.listen` in a page or a docstring links to it, wherever there is something to link to.
+default_role = "py:obj"
+rst_prolog = ".. py:currentmodule:: txroom\n\n"
+add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
-napoleon_numpy_docstring = False
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
 
 nitpicky = True
 # txroom's own names have to resolve; Twisted's and Python's would need their inventories from
 # the network, and the docs are built without one.
-nitpick_ignore_regex = [("py:.*", r"(?!txroom\b).*")]
+nitpick_ignore_regex = [("py:.*", r"(?s)(?!txroom\b).*")]
 
 doctest_test_doctest_blocks = "default"
+doctest_global_setup = "from txroom import *"
 
 html_theme = "furo"
 html_title = f"txroom {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["txroom.css"]

@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
     frozenset({"txroom.server", "txroom.client"}),
-    frozenset({"txroom.watchdog"}),
+    frozenset({"txroom.health", "txroom.listening", "txroom.watchdog"}),
     frozenset({"txroom.engine"}),
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),

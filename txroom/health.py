@@ -24,7 +24,7 @@ class StallWatch:
     """
     Notices that the reactor did not turn, because a hook kept the processor to itself.
 
-    `onStall(seconds)` is called after each stall; `lastStall` is what the page shows.
+    It looks every `INTERVAL` seconds; `lastStall` is what the page shows.
     """
 
     _log = Logger()
@@ -34,7 +34,7 @@ class StallWatch:
         self._call: IDelayedCall | None = None
         self._expected = 0.0
         self._stall: tuple[float, float] | None = None
-        #: Told when a turn was due and when one came; a thread that looks from outside sets it.
+        #: Called at each look; a thread that watches from outside (`txroom.watchdog`) sets it.
         self.onTurn: Callable[[], None] | None = None
 
     def start(self) -> None:

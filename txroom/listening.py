@@ -21,9 +21,11 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.logger import Logger
-from twisted.protocols._sni import TLSServerEndpoint
+from twisted.protocols._sni import SNIConnectionCreator, TLSServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from .wire.proxied import wrapPatiently
 
 Where = str | int | IStreamServerEndpoint
 
@@ -74,7 +76,8 @@ class Listeners:
     def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int) -> None:
         self._reactor = reactor
         self._factory = factory
-        self._backlog = backlog
+        #: Of the listeners that are given by number.
+        self.backlog = backlog
         self._listeners: list[Listener] = []
         self._isOpen = False
         #: The ports that listen.
@@ -112,10 +115,20 @@ class Listeners:
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     def reload(self) -> None:
-        """Read the certificates again, for new connections."""
+        """
+        Read the certificates again, for new connections.
+
+        Those that can't be read stay as they are; the first error is raised when all have been tried.
+        """
+        problems: list[Exception] = []
         for listener in self._listeners:
             if listener.reload is not None:
-                listener.reload()
+                try:
+                    listener.reload()
+                except Exception as error:
+                    problems.append(error)
+        if problems:
+            raise problems[0]
 
     def _opened(self, port: IListeningPort) -> None:
         self.ports.append(port)
@@ -123,11 +136,27 @@ class Listeners:
 
     def _listener(self, where: Where) -> Listener:
         if isinstance(where, int):
-            return Listener(TCP6ServerEndpoint(self._reactor, where, self._backlog), None)
+            return Listener(PortEndpoint(self, self._reactor, where), None)
         if not isinstance(where, str):
             return Listener(where, None)
         endpoint = serverFromString(self._reactor, where)
+        wrapPatiently(endpoint)
         return Listener(endpoint, _reloadable(endpoint, self._reactor, where))
+
+
+@implementer(IStreamServerEndpoint)
+class PortEndpoint:
+    """A TCP port on IPv4 and IPv6; the backlog is that of the listeners when it is opened."""
+
+    def __init__(self, listeners: Listeners, reactor: Any, port: int) -> None:
+        self._listeners = listeners
+        self._reactor = reactor
+        self._port = port
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        endpoint = TCP6ServerEndpoint(self._reactor, self._port, self._listeners.backlog)
+        listening: Deferred[IListeningPort] = endpoint.listen(factory)
+        return listening
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -146,10 +175,8 @@ class Certificates:
         creator = self._current
         if hasattr(creator, "serverConnectionForTLS"):
             connection: SSL.Connection = creator.serverConnectionForTLS(protocol)
-        else:
-            connection = SSL.Connection(creator.getContext(), None)
-        connection.get_context().set_options(SSL.OP_NO_RENEGOTIATION)
-        return connection
+            return connection
+        return SSL.Connection(creator.getContext(), None)
 
 
 def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], None] | None:
@@ -161,11 +188,23 @@ def _reloadable(endpoint: Any, reactor: Any, description: str) -> Callable[[], N
     def read() -> Any:
         fresh = _tlsPlace(serverFromString(reactor, description))
         assert fresh is not None
-        return getattr(*fresh)
+        creator = getattr(*fresh)
+        _contextOf(creator).set_options(SSL.OP_NO_RENEGOTIATION)  # not possible once it is in use
+        return creator
 
     certificates = Certificates(read)
     setattr(*place, certificates)
     return certificates.reload
+
+
+def _contextOf(creator: Any) -> SSL.Context:
+    """The context that connections begin with; making it is what finds a key that doesn't fit."""
+    if not isinstance(creator, SNIConnectionCreator):
+        context: SSL.Context = creator.getContext()
+        return context
+    if creator._contextLookup(None) is None:
+        raise ValueError("no certificate for a domain, with its key, is there")
+    return creator.defaultContext
 
 
 def _tlsPlace(endpoint: Any) -> tuple[Any, str] | None:

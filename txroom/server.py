@@ -5,7 +5,7 @@ The server: a Twisted service with a registry of applications and connections.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -109,6 +109,9 @@ class Server(MultiService):
         self._rejected: Counter[str] = Counter()
         self._total = 0
         self._stopping: Deferred[None] | None = None
+        self._deadline = 0.0
+        self._isHurried = False
+        self._giveUp: Callable[[], None] = lambda: None
         self._emptied: Deferred[None] | None = None
         self.watch = StallWatch(self.clock)
 
@@ -121,7 +124,7 @@ class Server(MultiService):
         Serve `application` at a host and path; it is returned.
 
         The first registration that matches a request wins. `None` is any; a host is compared without
-        regard to case and, if it has no port, matches any; a path is exact, or with "/*" at its end
+        regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
         if path is not None and not path.startswith("/"):
@@ -142,9 +145,31 @@ class Server(MultiService):
         if self._wire.site is None:
             self._wire.site = Site(self.resource(), reactor=self._reactor)
 
+    def removePages(self) -> None:
+        """Serve no pages, only sockets."""
+        self._wire.pages.clear()
+        self._wire.site = None
+
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""
         self.addPage(path, HealthPage(lambda: self.isDraining, self.watch))
+
+    def overrideOptions(self, changes: Mapping[str, Any]) -> None:
+        """
+        Lay `changes` over the options, and over what the applications added so far override themselves.
+
+        For whoever launches a server that others made, before it starts. Raises `OptionError` for a wrong
+        option, `RuntimeError` if the server runs.
+        """
+        if self.running:
+            raise RuntimeError("the server runs: its options can't change any more")
+        self.options = self._wire.options = self.options.override(changes)
+        self._listeners.backlog = self.options.backlog
+        for route in self._routes:
+            overrides = route.application.overrides
+            route.application.overrides = {
+                name: value for name, value in overrides.items() if name not in changes
+            }
 
     def resource(self) -> IResource:
         """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
@@ -347,27 +372,40 @@ class Server(MultiService):
         return self.stopService() if self.running else succeed(None)
 
     def dropAll(self) -> None:
-        """Drop every connection, and cancel every hook that still runs; what a second signal does."""
+        """Drop every connection, and cancel every hook that still runs."""
         for connection in list(self._connections.values()):
             connection.terminate()
             connection.giveUp()
         for wire in list(self._wire.finishing):
             wire.giveUp()
 
+    def stopNow(self) -> None:
+        """
+        Make the stop that goes on, or else the next one, wait for nothing; what a second signal does.
+
+        Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
+        """
+        self._isHurried = True
+        self._deadline = self.clock.seconds()
+        self._giveUp()
+
     async def _stop(self) -> None:
-        deadline = self.clock.seconds() + self.options.shutdownTimeout
+        timeout = 0.0 if self._isHurried else self.options.shutdownTimeout
+        self._deadline = self.clock.seconds() + timeout
         for callback in self._shutdowns:
-            await self._within(deadline, maybeDeferred(_called, callback))
-        await self._within(deadline, self._listeners.close())
+            await self._within(self._deadline, maybeDeferred(_called, callback))
+        await self._within(self._deadline, self._listeners.close())
         self._wire.drain()
-        await self._within(deadline, self._closeAll())
+        await self._within(self._deadline, self._closeAll())
         self.dropAll()
         await self._within(self.clock.seconds() + LAST_HOOKS, self._whenEmpty())
         self.watch.stop()
-        await MultiService.stopService(self)
+        rest = max(self._deadline, self.clock.seconds() + LAST_HOOKS)
+        await self._within(rest, MultiService.stopService(self))
 
     def _stopped(self, _: object) -> None:
         stopping, self._stopping = self._stopping, None
+        self._isHurried = False
         self._tell(self.onClose)
         assert stopping is not None
         stopping.callback(None)
@@ -402,21 +440,25 @@ class Server(MultiService):
         over: Deferred[None] = Deferred()
 
         def finish(result: object) -> None:
-            if isinstance(result, Failure):
-                self._log.failure("while stopping", result)
             if call.active():
                 call.cancel()
+                if isinstance(result, Failure):
+                    self._log.failure("while stopping", result)
             if not over.called:
                 over.callback(None)
 
         def giveUp() -> None:
+            if call.active():
+                call.cancel()
             waited.cancel()
             if not over.called:
                 over.callback(None)
 
         call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), giveUp)
+        self._giveUp = giveUp
         waited.addBoth(finish)
         await over
+        self._giveUp = lambda: None
 
 
 def _called(callback: Callable[[], Any]) -> Any:

@@ -84,7 +84,6 @@ from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
 from twisted.internet.posixbase import _DisconnectSelectableMixin
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
@@ -320,9 +319,11 @@ class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
 
     def turn(self) -> bool:
         """One turn: run what is due, write and read what is ready; whether there was anything."""
-        isBusy = any(call.getTime() <= self.rightNow for call in self.getDelayedCalls())
-        if isBusy:
-            Clock.advance(self, 0)
+        due = [call for call in self.calls if call.getTime() <= self.rightNow]
+        isBusy = bool(due)
+        for call in due:
+            if call.active():
+                self._call(call)
         for transport in [writer for writer in self.writers if writer.socket.isWritable]:
             isBusy = True
             if transport in self.writers:
@@ -351,6 +352,14 @@ class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
             self.rightNow = due
         self.rightNow = end
         self.flush()
+
+    def _call(self, call: Any) -> None:
+        self.calls.remove(call)
+        call.called = 1
+        try:
+            call.func(*call.args, **call.kw)
+        except Exception:
+            self._log.failure("a delayed call raised")
 
     def _act(self, transport: Any, method: str) -> None:
         try:
@@ -413,10 +422,11 @@ class _End:
 
     def finish(self) -> None:
         """Close the sending side of the TCP connection: the server sees its end."""
-        bottom = self.protocol.transport
-        while hasattr(bottom, "wrappedProtocol"):
-            bottom = bottom.transport
-        bottom.loseWriteConnection()
+        if not self.isClosed:
+            bottom = self.protocol.transport
+            while hasattr(bottom, "wrappedProtocol"):
+                bottom = bottom.transport
+            bottom.loseWriteConnection()
         self._reactor.flush()
 
     def stall(self) -> None:
@@ -590,9 +600,9 @@ class _ClientProtocol(WebSocketClientProtocol):
 
 
 def _clientFactory(
-    reactor: MemoryReactor, make: Any, offers: list[PerMessageDeflateOffer]
+    reactor: MemoryReactor, make: Any, request: ConnectingRequest, offers: list[PerMessageDeflateOffer]
 ) -> WebSocketClientFactory:
-    factory = WebSocketClientFactory("ws://localhost", reactor=reactor)
+    factory = WebSocketClientFactory("ws://localhost", protocols=request.protocols, reactor=reactor)
     factory.protocol = make
     # Autobahn's timers would be those of the global reactor.
     factory.setProtocolOptions(
@@ -785,7 +795,7 @@ class RoomHarness:
             protocols=list(protocols),
         )
         offers = [PerMessageDeflateOffer()] if compression else []
-        factory = _clientFactory(self.clock, lambda: _ClientProtocol(client, request), offers)
+        factory = _clientFactory(self.clock, lambda: _ClientProtocol(client, request), request, offers)
         self._connect(client, factory, peer, tls, to)
         return client
 

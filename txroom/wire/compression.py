@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from typing import ClassVar
 
 import attrs
 
@@ -35,6 +36,8 @@ class CorruptDeflate(Exception):
 class Agreement:
     """The parameters both sides agreed on (RFC 7692 §7.1)."""
 
+    #: Read by Autobahn's parser, for the text of an error.
+    EXTENSION_NAME: ClassVar[str] = NAME
     serverBits: int = MAX_WINDOW_BITS
     serverTakeover: bool = True
     clientBits: int = MAX_WINDOW_BITS

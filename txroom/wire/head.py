@@ -52,10 +52,11 @@ class Head:
 class HeadReader:
     """Collects the head of one request."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_isBegun")
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._isBegun = False
 
     @property
     def started(self) -> bool:
@@ -71,9 +72,11 @@ class HeadReader:
         buffer = self._data
         searchFrom = max(0, len(buffer) - len(_END) + 1)
         buffer += data
-        if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request
-            del buffer[:2]
-            searchFrom = 0
+        if not self._isBegun and len(buffer) >= 2:
+            self._isBegun = True
+            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request, here one
+                del buffer[:2]
+                searchFrom = 0
         end = buffer.find(_END, searchFrom, MAX_HEAD)
         if end >= 0:
             return parseHead(bytes(buffer[:end]), bytes(buffer[end + len(_END) :]))
@@ -84,11 +87,15 @@ class HeadReader:
         buffer = self._data
         if buffer and not _FIRST.match(buffer):
             raise _syntax()
-        new = buffer[searchFrom:]
-        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1, len(new) - 1):
+        # What the first byte follows, and what a last CR is followed by, was or will be looked at.
+        new = buffer[searchFrom:].removesuffix(b"\r")
+        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1):
             raise _syntax()
-        if len(buffer) > MAX_LINE and buffer.find(b"\r\n", 0, MAX_LINE) < 0:
+        lineEnd = buffer.find(b"\r\n", 0, MAX_LINE + 2)
+        if lineEnd < 0 and len(buffer) >= MAX_LINE + 2:
             raise UpgradeError(414, "size")
+        if lineEnd >= searchFrom:
+            _requestLine(bytes(buffer[:lineEnd]))
         if len(buffer) >= MAX_HEAD:
             raise UpgradeError(431, "size")
 
@@ -102,13 +109,9 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
     if len(head.translate(None, _CONTROLS)) != len(head) or _LOOSE_BREAK.search(head):
         raise _syntax()
     requestLine, *fields = head.split(b"\r\n")
-    if len(requestLine) > MAX_LINE:
-        raise UpgradeError(414, "size")
+    line = _requestLine(requestLine)
     if len(fields) > MAX_HEADERS or any(len(field) > MAX_LINE for field in fields):
         raise UpgradeError(431, "size")
-    line = _REQUEST_LINE.fullmatch(requestLine)
-    if line is None or line[1] == b"PRI":  # the preface of HTTP/2
-        raise _syntax()
     headers = Headers(_field(field) for field in fields)
     version = (int(line[3]), int(line[4]))
     if version[0] != 1:
@@ -123,6 +126,15 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     target = _target(line[2].decode("ascii"))
     return Head(line[1].decode("ascii"), target, version, headers, head + _END, rest)
+
+
+def _requestLine(text: bytes) -> re.Match[bytes]:
+    if len(text) > MAX_LINE:
+        raise UpgradeError(414, "size")
+    line = _REQUEST_LINE.fullmatch(text)
+    if line is None or line[1] == b"PRI":  # the preface of HTTP/2
+        raise _syntax()
+    return line
 
 
 def _syntax() -> UpgradeError:

@@ -247,9 +247,9 @@ class WireProtocol(Receiver):
             self.factory.sweep.schedule(self, self.factory.clock.seconds() + self.options.closeTimeout)
 
     def _forget(self) -> None:
-        """All is over."""
+        """All is over; twice if `onDisconnect` was a coroutine that had nothing to wait for."""
         factory = self.factory
         factory.sweep.cancel(self)
         factory.finishing.discard(self)
-        del self.connection  # a cycle less to collect
+        self.__dict__.pop("connection", None)  # a cycle less to collect
         factory.owner.finished()

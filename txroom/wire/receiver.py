@@ -135,6 +135,7 @@ class Receiver(Sender):
                 break
         if at:
             self.data = b"" if self._isDiscarding else data[at:]
+            self.incompleteSince = None
 
     def _deliver(self, message: str | bytes, size: int) -> None:
         self.lastActivity = self.lastReceived
@@ -204,8 +205,11 @@ class Receiver(Sender):
     def onFrameEnd(self) -> bool | None:
         header, self.current_frame = self.current_frame, None
         if header.opcode > 7:
+            if not self.inside_message:
+                self.incompleteSince = None
             self._controlReceived(header.opcode, self._control)
         elif header.fin:
+            self.incompleteSince = None
             return self._endMessage()
         return None
 
@@ -293,7 +297,9 @@ class Receiver(Sender):
             return
         self._held &= ~why
         if not self._held and self.transport is not None:
+            # What was silent or incomplete meanwhile was so because of us.
             self.lastReceived = self.factory.seconds()
+            self.incompleteSince = None
             self._parse()
             self._applyHeld()
 

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 
 #: Seconds between two looks; a deadline is met at the first look after it.
 TICK = 0.1
+#: The part of a tick by which a look comes after its beginning, so that no rounding makes it early.
+_AFTER = 0.01
 
 
 class Swept(Protocol):
@@ -49,8 +51,9 @@ class Sweep:
                 return
             self._remove(item)
         if self._call is None:
-            self._next = floor(self._clock.seconds() / TICK)
-            self._call = self._clock.callLater(TICK, self._look)
+            now = self._clock.seconds()
+            self._next = floor(now / TICK) + 1
+            self._wait(now, self._next)
         slot = max(slot, self._next)
         item.slot = slot
         self._slots.setdefault(slot, set()).add(item)
@@ -70,10 +73,13 @@ class Sweep:
         if not items:
             del self._slots[slot]
 
+    def _wait(self, now: float, slot: int) -> None:
+        self._call = self._clock.callLater(max(0.0, (slot + _AFTER) * TICK - now), self._look)
+
     def _look(self) -> None:
         now = self._clock.seconds()
         last = floor(now / TICK)
-        self._call = self._clock.callLater(TICK, self._look)
+        self._wait(now, last + 1)
         while self._next <= last:
             # A slot is taken off whole: one due now may schedule another in the same slot.
             items = self._slots.pop(self._next, None)

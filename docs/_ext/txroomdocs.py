@@ -1,0 +1,165 @@
+"""
+What the pages of txroom need beyond Sphinx: the table of `ServerOptions`, and readable sources.
+
+`.. optiontable::` lists every option with its command line flag and its default;
+`.. options:: maxPayload maxFragments` describes those, and with the flag `:rest:` also each option that
+no other `options` directive of the same page has named before; `.. commandlinehelp::` is what
+`twistd txroom --help` prints.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import txroom.options
+import txroom.tap
+from txroom.options import ServerOptions
+from txroom.tap import Options as CommandLine
+from txroom.tap import flagOf
+
+FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
+
+#: The docstrings name the pages that an idea came from by number.
+_SYSTEMS = {"000": "Colyseus", "001": "ws", "002": "Cocos", "003": "verb", "004": "TeaJS"}
+_NAMED = "|".join(_SYSTEMS.values())
+
+
+def readable(text: str) -> str:
+    """`text` with the names of the systems in place of their numbers."""
+    text = re.sub(r"\bseeds? (?=00\d)", "", text)
+    text = re.sub(r"\b00[0-4] \(([^)]*)\)", r"\1", text)
+    text = re.sub(rf"\b00[0-4]: (?={_NAMED})", "", text)
+    return re.sub(r"\b00[0-4]\b", lambda match: _SYSTEMS[match[0]], text)
+
+
+def flag(name: str) -> str:
+    """The option of the command line that sets the option of that name."""
+    return "--" + flagOf(FIELDS[name])
+
+
+def shownDefault(field: attrs.Attribute[Any]) -> str:
+    """The default in the unit that reads best."""
+    value = field.default
+    unit = field.metadata["unit"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"``{value!r}``"
+    if value == 0 and "0 means" not in field.metadata["doc"] and "0:" not in field.metadata["doc"]:
+        return "``0`` (off)"
+    if unit == "bytes":
+        for size, suffix in ((1024**2, "MiB"), (1024, "KiB")):
+            if value and value % size == 0:
+                return f"``{value}`` ({value // size} {suffix})"
+    if unit == "seconds":
+        return f"``{value:g}`` s"
+    return f"``{value}``"
+
+
+def _depend(directive: SphinxDirective) -> None:
+    """Build the page again when one of these has changed."""
+    for source in (txroom.options.__file__, txroom.tap.__file__, __file__):
+        directive.env.note_dependency(source)
+
+
+class _Rst(SphinxDirective):
+    def rst(self, lines: list[str]) -> list[nodes.Node]:
+        """The nodes that `lines` of reStructuredText make."""
+        _depend(self)
+        node = nodes.Element()
+        node.document = self.state.document
+        source = f"<{self.name}>"
+        self.state.nested_parse(StringList(lines, source=source), self.content_offset, node)
+        return node.children
+
+
+class OptionTable(_Rst):
+    """Every option in one table."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = [".. list-table::", "   :header-rows: 1", "   :class: optiontable", ""]
+        lines += ["   * - Option", "     - Command line", "     - Default"]
+        for field in FIELDS.values():
+            lines += [
+                f"   * - `{field.name} <ServerOptions.{field.name}>`",
+                f"     - ``{flag(field.name)}``",
+                f"     - {shownDefault(field)}",
+            ]
+        return self.rst(lines)
+
+
+class Options(_Rst):
+    """Some options, with all that the table of `txroom.options` says of them."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+    option_spec = {"rest": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        shown = self.env.temp_data.setdefault("txroom_options", set())
+        names = self.arguments[0].split() if self.arguments else []
+        if unknown := sorted(set(names) - set(FIELDS)):
+            raise self.error(f"no such option: {', '.join(unknown)}")
+        shown.update(names)
+        if "rest" in self.options:
+            names += [name for name in FIELDS if name not in shown]
+        return self.rst([line for name in names for line in _description(FIELDS[name])])
+
+
+class CommandLineHelp(SphinxDirective):
+    """The help of the command line, as it is printed."""
+
+    def run(self) -> list[nodes.Node]:
+        _depend(self)
+        usage = CommandLine().getUsage(width=92)
+        block = nodes.literal_block(usage, usage[usage.index("Options:") :].rstrip())
+        block["language"] = "none"
+        return [block]
+
+
+def _description(field: attrs.Attribute[Any]) -> list[str]:
+    about = field.metadata
+    lines = [f".. py:attribute:: ServerOptions.{field.name}", "", f"   {readable(about['doc'])}", ""]
+    facts = {
+        "Default": shownDefault(field),
+        "Allowed": _literal(about["allowed"]),
+        "Unit": about["unit"],
+        "Command line": f"``{flag(field.name)}``",
+        "Known from": "" if about["source"] == "txroom" else readable(about["source"]),
+    }
+    shown = [f"{name}: {value}" for name, value in facts.items() if value]
+    return [*lines, "   .. rst-class:: facts", "", "   " + " · ".join(shown), ""]
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"'[^']*'|\bTrue\b|\bFalse\b", lambda match: f"``{match[0]}``", text)
+
+
+def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    text = readable("\n".join(lines))
+    text = re.sub(r'"((?:tcp|ssl|tls|unix):[^"\n]*)"', r'``"\1"``', text)  # no links
+    lines[:] = text.split("\n")
+
+
+def _interfaces(app: Sphinx, doctree: nodes.document) -> None:
+    """Interfaces of zope.interface by their names."""
+    for text in list(doctree.findall(nodes.Text)):
+        if "<InterfaceClass " in text:
+            shown = re.sub(r"<InterfaceClass (?:\w+\.)*(\w+)>", r"\1", text)
+            text.parent.replace(text, nodes.Text(shown))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx calls this."""
+    app.add_directive("optiontable", OptionTable)
+    app.add_directive("options", Options)
+    app.add_directive("commandlinehelp", CommandLineHelp)
+    app.connect("autodoc-process-docstring", _docstring)
+    app.connect("doctree-read", _interfaces)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

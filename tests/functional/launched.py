@@ -1,0 +1,198 @@
+"""
+txroom as a process of its own, started by twistd or twist, and blocking clients for it.
+
+Nothing here turns the reactor of the test run: a process doesn't need it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+#: Seconds any single wait may take.
+PATIENCE = 20.0
+BIN = Path(sys.executable).parent
+
+#: An application that tells on its log what happens to it.
+NOTING = """
+from twisted.logger import Logger
+from txroom import Application
+
+class Noting(Application):
+    _log = Logger()
+
+    def onConnect(self, connection):
+        self._log.info("noted: connect")
+
+    def onMessage(self, connection, message):
+        connection.send(message)
+
+    def onDisconnect(self, connection, code, reason):
+        self._log.info("noted: disconnect {code} {reason}", code=code, reason=reason)
+"""
+
+
+def freePort() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Wait for a condition; its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+class Launched:
+    """A process that was started, with its output in two files."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path, port: int) -> None:
+        self.process = process
+        self._out = out
+        self._err = err
+        self.port = port
+
+    @property
+    def output(self) -> str:
+        """What it wrote to its standard output so far; the log, unless that goes elsewhere."""
+        return self._out.read_text("utf-8")
+
+    @property
+    def errors(self) -> str:
+        """What it wrote to its standard error so far."""
+        return self._err.read_text("utf-8")
+
+    def wrote(self, text: str, seconds: float = PATIENCE) -> None:
+        """Wait until its log has that text."""
+        until(lambda: text in self.output or self._ended(text), f"not logged: {text}\n{self.output}", seconds)
+
+    def _ended(self, text: str) -> bool:
+        if self.process.poll() is not None and text not in self.output:
+            raise AssertionError(f"ended ({self.process.returncode}): {self.errors}\n{self.output}")
+        return False
+
+    def ready(self) -> None:
+        """Wait until it serves."""
+        self.wrote("listening: ")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Wait until it has ended; its status."""
+        return self.process.wait(seconds)
+
+    def connect(self, path: str = "/", **more: Any) -> ClientConnection:
+        """A client."""
+        scheme = "wss" if "ssl" in more else "ws"
+        more.setdefault("open_timeout", PATIENCE)
+        client: ClientConnection = connect(f"{scheme}://127.0.0.1:{self.port}{path}", **more)
+        return client
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """A page."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+
+@contextmanager
+def launched(
+    launcher: Sequence[str], *options: str, cwd: Path, port: int | None = None
+) -> Iterator[Launched]:
+    """
+    Run `launcher`, say ("twistd", "-n"), with txroom and its options; it is killed when the block ends.
+
+    Without `port` it listens on a free one of 127.0.0.1.
+    """
+    if port is None:
+        port = freePort()
+        options = ("--listen", f"tcp:{port}:interface=127.0.0.1", *options)
+    out, err = cwd / f"out-{port}", cwd / f"err-{port}"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(
+            command(launcher, *options), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        )
+    try:
+        yield Launched(process, out, err, port)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def command(launcher: Sequence[str], *options: str) -> list[str]:
+    """What to run; a launcher that is a path is taken as it is."""
+    name, *own = launcher
+    if name == "twistd" and not any(each.startswith("--pidfile") for each in own):
+        own.append("--pidfile=")
+    return [name if os.sep in name else str(BIN / name), *own, "txroom", *options]
+
+
+@contextmanager
+def daemon(*options: str, cwd: Path) -> Iterator[Launched]:
+    """Run a daemonised twistd, as `launched`; `signal` and `wait` are about the daemon."""
+    port = freePort()
+    pidfile, log = cwd / "daemon.pid", cwd / "daemon.log"
+    launcher = ("twistd", f"--pidfile={pidfile}", f"--logfile={log}")
+    listen = ("--listen", f"tcp:{port}:interface=127.0.0.1")
+    with launched(launcher, *listen, *options, cwd=cwd, port=port) as parent:
+        status = parent.wait()
+        assert status == 0, parent.errors
+        process = Daemon(parent.process, log, cwd / f"err-{port}", port, pidfile)
+        try:
+            yield process
+        finally:
+            process.end()
+
+
+class Daemon(Launched):
+    """A daemon, which is nobody's child."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], out: Path, err: Path, port: int, pidfile: Path
+    ) -> None:
+        super().__init__(process, out, err, port)
+        self.pid = int(until(pidfile.read_text, "no pid file"))
+
+    def _ended(self, text: str) -> bool:
+        return False
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        until(lambda: not self.isAlive(), "the daemon doesn't end", seconds)
+        return 0
+
+    def isAlive(self) -> bool:
+        try:
+            status = Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return not re.search(r"\) Z ", status)
+
+    def end(self) -> None:
+        if self.isAlive():
+            os.kill(self.pid, signal.SIGKILL)

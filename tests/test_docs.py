@@ -1,0 +1,535 @@
+"""
+What the documentation shows, run; and what it promises to list, looked up.
+
+The doctests in the pages are run by Sphinx (`make docs`); here are whole programs, command lines and
+lists that have to be complete.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shlex
+import sys
+import unittest
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+from unittest import SkipTest, mock
+
+import attrs
+import msgspec
+from twisted.application.service import IServiceCollection
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+import txroom
+from txroom import tap
+from txroom.codes import CloseCode
+from txroom.connection import CONNECTION_HOOKS
+from txroom.options import ServerOptions
+from txroom.server import Server
+from txroom.testing import MemoryReactor, RoomHarness
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
+
+if not DOCS.is_dir():
+    raise SkipTest("the documentation isn't here")
+
+
+def text(name: str) -> str:
+    """The source of a page."""
+    return (DOCS / name).read_text()
+
+
+class DocsTestCase(SynchronousTestCase):
+    """Loads examples as their users would: from their own directory."""
+
+    def load(self, name: str, directory: str = ".") -> Any:
+        """A fresh module from the examples."""
+        self.patch(sys, "path", [str(EXAMPLES / directory), *sys.path])
+        # The name may be taken, by another directory's or by anybody else's.
+        before = sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        try:
+            module: ModuleType = importlib.import_module(name)
+        finally:
+            sys.modules.pop(name, None)
+            if before is not None:
+                sys.modules[name] = before
+        return module
+
+    def harness(self, *args: Any, **kwargs: Any) -> RoomHarness:
+        """A harness that is stopped, and checked, at the end."""
+        harness = RoomHarness(*args, **kwargs)
+        self.addCleanup(harness.stop)
+        return harness
+
+    def passes(self, *cases: type) -> None:
+        """Run test cases that the documentation shows."""
+        report = StringIO()
+        for case in cases:
+            suite = unittest.TestLoader().loadTestsFromTestCase(case)
+            result = unittest.TextTestRunner(report).run(suite)
+            self.assertGreater(result.testsRun, 0)
+            self.assertTrue(result.wasSuccessful(), report.getvalue())
+
+
+class ReadmeTests(DocsTestCase):
+    """The README."""
+
+    def test_program(self) -> None:
+        """Its application does what is said of it, and its test passes."""
+        blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        self.assertEqual(len(blocks), 2)
+        namespace: dict[str, Any] = {"__name__": "readme"}
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), namespace)
+        self.passes(namespace["ChatTests"])
+        self.assertLessEqual(len(blocks[0].splitlines()), 22)
+
+        harness = self.harness(namespace["Chat"]())
+        self.assertEqual(harness.connect("/").response.status, 403)  # type: ignore[union-attr]
+        alice, bob = harness.connect("/?name=alice"), harness.connect("/?name=bob")
+        bob.close()
+        self.assertEqual(alice.received, ["bob came in", "bob left"])
+
+    def test_links(self) -> None:
+        """Its links lead somewhere."""
+        for target in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+            self.assertTrue((ROOT / target).exists(), target)
+
+
+class ExampleTests(DocsTestCase):
+    """The programs in docs/examples, each of them."""
+
+    def test_allTested(self) -> None:
+        """There is no example that isn't named in this file."""
+        source = Path(__file__).read_text()
+        for path in EXAMPLES.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                name = path.stem if path.suffix == ".py" else path.name
+                self.assertIn(f'"{name}"', source)
+
+    def test_tutorial(self) -> None:
+        """The chat of the tutorial passes its tests, and has its page."""
+        self.passes(self.load("test_chat", "chat").ChatTests)
+        chat = self.load("chat", "chat")
+        harness = self.harness(chat.makeServer)
+        page = harness.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        self.assertIn((EXAMPLES / "chat" / "chat.html").read_bytes(), page.output)
+
+    def test_tutorialBegins(self) -> None:
+        """Its first step."""
+        harness = self.harness(self.load("step1", "chat").Chat())
+        alice, bob = harness.connect("/"), harness.connect("/")
+        alice.send("hello")
+        self.assertEqual([alice.received, bob.received], [["hello"], ["hello"]])
+
+    def test_pytest(self) -> None:
+        """The tests for pytest; the fixture is stood in for."""
+        module = self.load("test_with_pytest")
+        module.test_echo(self.harness)
+        module.test_tooLong(self.harness)
+
+    def test_pages(self) -> None:
+        """A page and a socket on the same path."""
+        harness = self.harness(self.load("pages").makeServer)
+        self.assertEchoes(harness, "/chat")
+        self.assertIn(b"Use a WebSocket here.", get(harness, "/chat"))
+        self.assertIn(b"<h1>Welcome</h1>", get(harness, "/"))
+
+    def test_site(self) -> None:
+        """Under a Site, in a service with it."""
+        module = self.load("mount_site")
+        clock = MemoryReactor()
+        service = module.makeService(clock)
+        service.startService()
+        # A harness is a way to connect; its own server is of no interest.
+        harness = self.harness(elsewhere, clock=clock)
+        site = clock.ports[0].factory
+        self.assertEchoes(harness, "/ws/chat", site)
+        self.assertIn(b"<h1>Welcome</h1>", get(harness, "/", site))
+        stopped = service.stopService()
+        harness.advance(10.5)
+        self.successResultOf(stopped)
+
+    def test_klein(self) -> None:
+        """In a Klein app."""
+        try:
+            module = self.load("mount_klein")
+        except ModuleNotFoundError as error:
+            raise SkipTest("klein isn't here") from error
+        harness = self.harness()
+        site = Site(module.makeRoot(harness.server), reactor=harness.clock)
+        self.assertEchoes(harness, "/chat", site)
+        self.assertIn(b"<h1>Welcome</h1>", get(harness, "/", site))
+
+    def test_wsgi(self) -> None:
+        """Beside a WSGI application; its thread is this one."""
+
+        class Threads(MemoryReactor):
+            def callFromThread(self, function: Any, *args: Any) -> None:
+                function(*args)
+
+            def callInThread(self, function: Any, *args: Any) -> None:
+                function(*args)
+
+        module = self.load("mount_wsgi")
+        clock = Threads()
+        harness = self.harness(lambda clock: module.makeServer(clock, clock), clock=clock)
+        self.assertEchoes(harness, "/chat")
+        self.assertIn(b"WSGI was asked for /some/where", get(harness, "/some/where"))
+        self.assertIn(b"WSGI was asked for /\r", get(harness, "/"))
+
+    def test_byHand(self) -> None:
+        """Upgraded by hand, in a resource of one's own."""
+        module = self.load("by_hand")
+        harness = self.harness()
+        root = Resource()
+        watch = module.Watch(harness.server)
+        root.putChild(b"watch", watch)
+        site = Site(root, reactor=harness.clock)
+        client = harness.connect("/watch/tea", to=site)
+        (connection,) = watch.watchers["tea"]
+        connection.send("ready")
+        harness.flush()
+        self.assertEqual(client.received, ["ready"])
+        client.close()
+        self.assertEqual(watch.watchers, {"tea": []})
+        self.assertIn(b"HTTP/1.1 4", get(harness, "/watch/tea", site))
+
+    def test_tac(self) -> None:
+        """As a .tac file, with the reactor it would find."""
+        clock = MemoryReactor()
+        namespace: dict[str, Any] = {}
+        with mock.patch("txroom.server._globalReactor", lambda: clock):
+            exec((EXAMPLES / "service.tac").read_text(), namespace)
+        (server,) = IServiceCollection(namespace["application"])
+        self.assertEchoes(self.harness(lambda clock: server, clock=clock), "/echo")
+
+    def test_monotonic(self) -> None:
+        """The reactor's clock isn't the wall clock any more."""
+        reactor = MemoryReactor()
+        with mock.patch("time.monotonic", lambda: 5.0):
+            self.load("monotonic").useMonotonicClock(reactor)
+            self.assertEqual(reactor.seconds(), 5.0)
+
+    def test_ws(self) -> None:
+        """The examples of ws."""
+        harness = self.harness(self.load("from_ws").RoundTable())
+        self.assertEqual(harness.connect("/").response.status, 401)  # type: ignore[union-attr]
+        path = "/?token=let-me-in"
+        refused = harness.connect(path, origin="https://evil.example").response
+        self.assertEqual(refused.status, 403)  # type: ignore[union-attr]
+        refused = harness.connect(path, headers={"Sec-WebSocket-Protocol": "soap"}).response
+        self.assertEqual(refused.status, 400)  # type: ignore[union-attr]
+        alice = harness.connect(path, origin="https://myapp.com")
+        bob = harness.connect(path)
+        self.assertEqual(bob.response.headers["x-custom-header"], "MyValue")  # type: ignore[union-attr]
+        alice.send("hello")
+        self.assertEqual([alice.received, bob.received], [[], ["Broadcast: hello"]])
+
+    def test_cocos(self) -> None:
+        """The example of Cocos."""
+        printed: list[str] = []
+        module = self.load("from_cocos")
+        module.print = printed.append
+        with RoomHarness(module.bootServer) as harness:
+            self.assertEchoes(harness, "/")
+        self.assertEqual(printed, ["server booted!", "connection gone!", "server is closed!"])
+
+    def test_rpc(self) -> None:
+        """An RPC interface."""
+        harness = self.harness(self.load("rpc").makeServer)
+        self.assertEqual(harness.connect("/control").response.status, 401)  # type: ignore[union-attr]
+        client = harness.connect("/control", headers={"Authorization": "Bearer change me"})
+        client.send('{"call": "stats"}')
+        client.send('{"call": "nothing"}')
+        client.send('{"call": "disconnect", "args": [1, 2, 3, 4]}')
+        answers = [msgspec.json.decode(answer) for answer in client.received]
+        self.assertEqual(answers[0]["result"]["active"], 1)
+        self.assertEqual([set(answer) for answer in answers], [{"result"}, {"error"}, {"error"}])
+
+    def test_teajs(self) -> None:
+        """The example of TeaJS."""
+        harness = self.harness(self.load("from_teajs").makeServer)
+        alice, bob = harness.connect("/"), harness.connect("/")
+        alice.send("hello")
+        bob.close()
+        alice.send("again")
+        self.assertEqual([alice.received, bob.received], [["hello", "again"], ["hello"]])
+
+    def test_groups(self) -> None:
+        """Groups by hand."""
+        harness = self.harness(self.load("groups").Groups())
+        alice, bob, eve = (harness.connect("/") for _ in range(3))
+        for client in (alice, bob):
+            client.send('["join", "tea"]')
+        alice.send('["say", "tea", "hello"]')
+        bob.close()
+        alice.send('["say", "tea", "still there?"]')
+        self.assertEqual([alice.received, bob.received, eve.received], [[], ['["said","tea","hello"]'], []])
+        eve.send('["dance"]')
+        self.assertEqual(eve.closeCode, CloseCode.UNSUPPORTED_DATA)
+
+    def assertEchoes(self, harness: RoomHarness, path: str, to: Any = None) -> None:
+        """A client there gets its message back."""
+        client = harness.connect(path, to=to)
+        client.send("hello")
+        self.assertEqual(client.received, ["hello"])
+        client.close()
+
+
+def elsewhere(clock: Any) -> Server:
+    """A server out of the way of others."""
+    server = Server(clock=clock)
+    server.listen("tcp:9999")
+    return server
+
+
+def get(harness: RoomHarness, path: str, to: Any = None) -> bytes:
+    """The whole answer to a GET."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return harness.raw(request.encode(), to=to).output
+
+
+class CommandLineTests(DocsTestCase):
+    """Command lines that are shown."""
+
+    def parse(self, command: str) -> tap.Options:
+        """The options of txroom in a command line that runs it."""
+        here = self.mktemp()
+        os.mkdir(here)
+        arguments = shlex.split(command.replace("/srv/chat", here))
+        options = tap.Options()
+        self.patch(sys, "path", list(sys.path))
+        # The real one opens the files of keys and certificates.
+        self.patch(tap, "serverFromString", self.isEndpoint)
+        options.parseOptions(arguments[arguments.index("txroom") + 1 :])
+        return options
+
+    def isEndpoint(self, reactor: object, description: str) -> None:
+        """Whether it looks like one."""
+        self.assertRegex(description, r"^(tcp|unix|ssl|tls|systemd|haproxy:tcp):")
+
+    def test_parse(self) -> None:
+        """All of them are understood."""
+        commands = []
+        for path in [ROOT / "README.md", *DOCS.rglob("*.rst")]:
+            source = path.read_text()
+            commands += re.findall(r"^ +[$#] (twistd? .*\btxroom\b.*)$", source, re.MULTILINE)
+            commands += re.findall(r"^ {4}(twistd? .*\btxroom\b.*)$", source, re.MULTILINE)
+        self.assertGreater(len(commands), 10)
+        for command in commands:
+            if command == "twistd -n txroom --ping-interval soon":
+                self.assertRaises(UsageError, self.parse, command)
+                continue
+            try:
+                self.parse(command)
+            except UsageError as error:
+                self.fail(f"{command}: {error}")
+
+    def test_deployment(self) -> None:
+        """The command lines in "chat.service" and "Dockerfile" can be parsed; "chat.socket" has none."""
+        service = (EXAMPLES / "deploy" / "chat.service").read_text()
+        docker = (EXAMPLES / "deploy" / "Dockerfile").read_text()
+        commands = re.findall(r"^ExecStart=\S*/(twistd .*)$", service, re.MULTILINE)
+        commands += [
+            shlex.join(msgspec.json.decode(line)) for line in re.findall(r"^CMD (.*)$", docker, re.M)
+        ]
+        self.assertEqual(len(commands), 2)
+        for command in commands:
+            self.parse(command)
+
+
+def namesOf(kind: type) -> set[str]:
+    """The attributes that objects of a class have."""
+    names = set(dir(kind)) | {name for base in kind.__mro__ for name in getattr(base, "__annotations__", ())}
+    if kind is txroom.Application:
+        names |= CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS | {"connections", "overrides"}
+    return names | {"application"} if kind is txroom.Connection else names
+
+
+class CompletenessTests(DocsTestCase):
+    """Pages that list all of something."""
+
+    def test_closeCodes(self) -> None:
+        """Every close code that exists has its row."""
+        page = text("closecodes.rst")
+        for code in CloseCode:
+            if code < 4000:
+                self.assertIn(f"* - {code.value} `{code.name} <", page)
+
+    def test_answers(self) -> None:
+        """Every answer that the code can give to an upgrade has its row."""
+        page = text("closecodes.rst")
+        rows = re.findall(r"\* - (\S.*)\n     - (?:.+\n)(?:       .+\n)*     - (\S+)", page)
+        listed = {(status, reason.strip("`")) for status, reason in rows}
+        given: set[tuple[str, str]] = set()
+        for path in (ROOT / "txroom").rglob("*.py"):
+            given |= set(re.findall(r'UpgradeError\(\s*(\d+), "(\w+)"', path.read_text()))
+        self.assertGreater(len(given), 15)
+        given -= {("426", "noUpgrade"), ("426", "http2")}  # a page's, and a foreign Site's
+        given = {("none" if status == "0" else status, reason) for status, reason in given}
+        self.assertEqual(given - listed, set())
+
+    def test_options(self) -> None:
+        """Every option is described by a directive of the options page, and named where it says."""
+        page = text("options.rst")
+        directives = " ".join(re.findall(r"^\.\. options:: (.*)$", page, re.MULTILINE)).split()
+        self.assertEqual(len(directives), len(set(directives)))
+        fields = {field.name for field in attrs.fields(ServerOptions)}
+        self.assertEqual(set(directives) - fields, set())
+        self.assertIn(":rest:", page)
+        for name in ("concurrencyLimit", "port", "server", "noServer", "host"):
+            self.assertIn(f"``{name}``", page)
+
+    def test_flags(self) -> None:
+        """The options page names the command line's own flags."""
+        self.patch(sys, "path", [str(DOCS / "_ext"), *sys.path])
+        try:
+            extension = importlib.import_module("txroomdocs")
+        except ModuleNotFoundError as error:
+            raise SkipTest("Sphinx isn't here") from error
+        known = str(tap.Options())
+        for field in attrs.fields(ServerOptions):
+            self.assertRegex(known, re.escape(extension.flag(field.name)) + r"\b")
+
+    def test_hooks(self) -> None:
+        """Every hook of an application is described."""
+        page = text("reference/application.rst")
+        for name in CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS:
+            self.assertIn(f" Application.{name}(", page)
+
+    def test_public(self) -> None:
+        """Every public name is in the reference."""
+        pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
+        for name in txroom.__all__:
+            self.assertRegex(pages, rf"txroom\.{name}\b")
+
+    def test_references(self) -> None:
+        """What a page says of our classes exists; Sphinx lets pass what it can't find outside of txroom."""
+        known = {name: vars(txroom)[name] for name in txroom.__all__}
+        for path in [*DOCS.rglob("*.rst")]:
+            for name, member in re.findall(r"`([A-Z]\w+)\.(\w+)`", path.read_text()):
+                if name in known:
+                    self.assertIn(member, namesOf(known[name]), f"{path.name}: {name}.{member}")
+
+    def test_decisions(self) -> None:
+        """The thirteen conflicts are decided."""
+        numbers = re.findall(r"^(\d+)\. \*\*", text("decisions.rst"), re.MULTILINE)
+        self.assertEqual(numbers, [str(number) for number in range(1, 14)])
+
+    def test_noSeedNumbers(self) -> None:
+        """What the docstrings call by number has its name in the documentation."""
+        self.patch(sys, "path", [str(DOCS / "_ext"), *sys.path])
+        try:
+            extension = importlib.import_module("txroomdocs")
+        except ModuleNotFoundError as error:
+            raise SkipTest("Sphinx isn't here") from error
+        for given, shown in {
+            "seed 001 (ws maxPayload), seed 003 (verb)": "ws maxPayload, verb",
+            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (ws `WebSocket`; Cocos `C`).",
+            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Source: Colyseus `Server`, ws `W`",
+            "Stop (seeds 001, 002).": "Stop (ws, Cocos).",
+            "Fires (seed 002: the callback of `send`)": "Fires (Cocos: the callback of `send`)",
+        }.items():
+            self.assertEqual(extension.readable(given), shown)
+
+
+class ComingFromTests(DocsTestCase):
+    """Every name of the systems that people come from has a row."""
+
+    ws: ClassVar[str] = """
+        WebSocketServer  callback  port  server  noServer  host  backlog  clientTracking  maxPayload
+        skipUTF8Validation  allowSynchronousEvents  autoPong  path  perMessageDeflate  threshold
+        concurrencyLimit  serverMaxWindowBits  clientMaxWindowBits  serverNoContextTakeover
+        clientNoContextTakeover  verifyClient  handleProtocols  WebSocket  address()  address.address
+        address.family  address.port  close(cb)  cb(error)  shouldHandle(req)
+        handleUpgrade(req, socket, head, cb)  emit('connection'  clients  clients.forEach  'connection'
+        'error'  'headers'  headers.push  'listening'  'wsClientError'  socket.destroy()  info.req
+        info.origin  info.secure  cb(true)  cb(result, code, name, headers)  info.req.url
+        searchParams.get('token')  headers.authorization  headers.origin  socket.remoteAddress
+        protocols.has(protocol)  'SIGINT'  process.exit  setInterval  ws.on('message'  data.toString()
+        ws.on('error'  ws.send(  ws.readyState  WebSocket.OPEN  ws.on('close'  ws.close(  ws.terminate()
+        ws.ping()  ws.pong()  ws.pause()  ws.resume()  ws.isPaused  ws.bufferedAmount  ws.protocol
+        ws.extensions  ws.binaryType  closeTimeout  maxFragments  maxBufferedChunks
+    """
+    cocos: ClassVar[str] = """
+        typeof WebSocketServer === "undefined"  new WebSocketServer()  listen(port, cb)  close(cb)
+        onconnection  onclose  connections  WsCallback  conn.close(code, reason)  conn.send(data, cb)
+        string  ArrayBuffer  conn.ontext  conn.onbinary  conn.onmessage  conn.onconnect  conn.onclose
+        conn.onerror  conn.readyState  ondata  RPC
+    """
+    verb: ClassVar[str] = """
+        createServer(ServerProtocol.WEBSOCKET)  createServer()  withOptions  app.listen  app.get  app.post
+        res.html  res.upgrade()  req.headers.upgrade  res.sendFile  res.status(400)  req.query.userId
+        open(ws)  message(ws, message)  close(ws, code, reason)  error(ws, error)  ping(ws, data)
+        pong(ws, data)  drain(ws)  ws.on("message")  ws.on("close")  ws.on("ping")  ws.on("pong")
+        maxCompressedSize  maxBackpressure  closeOnBackpressureLimit  compression  "shared"  "dedicated"
+        "disabled"  maxPayloadLength  idleTimeout  maxLifetime  ws.send(message)  ws.close(code, reason)
+        ws.ping("health-check")  ws.readyState  ws.data  ws.data.token  ws.user  ws.protocol  ws.headers
+        ws.authenticated  WebSocketManager  clients  rooms  addClient(ws, clientId, metadata)  connectedAt
+        lastActivity  removeClient(clientId)  getClient(clientId)  getAllClients()
+        joinRoom(clientId, roomId)  leaveRoom(clientId, roomId)
+        broadcastToRoom(roomId, message, excludeClient)  broadcast(message, excludeClient)  verifyToken
+        extractTokenFromHeaders  ws.close(1008  "auth"  messageHandlers  chat  join_room  joined_room
+        user_joined  leave_room  user_left  private_message  handleAuthenticatedMessage  JSON.parse
+        handleBinaryMessage  handleTextMessage  Buffer  handleFileUpload  handleAudioData  handleVideoData
+        readUInt8  buffer.slice(1)  generateId()  ChatRoom  chatRooms  getChatRoom  room.addClient
+        room.removeClient  room.broadcast  messages  maxMessages  message_history  NotificationService
+        subscribers  subscribe(userId, ws)  unsubscribe(userId, ws)  notify(userId, notification)
+        subscribeToNotifications  /api/notify/:userId  stockPrices  stockSubscribers  handleStockMessage
+        "subscribe"  "unsubscribe"  updateStockPrice  stock_update  setInterval  WebSocketPool
+        maxConnections  canAcceptConnection()  addConnection(ws)  removeConnection(ws)  getStats()
+        stats.total  stats.active  stats.rejected  ws.close(1013  MessageQueue  enqueue  dequeue
+        getQueuedMessages  clearQueue  sendQueuedMessages  queue.shift()  healthCheck  pingInterval
+        pongReceived  ws.close(1002  gracefulShutdown  server_shutdown  SIGTERM  SIGINT  close(1001
+        process.exit(0)  test  expect  new WebSocket(  Authentication  Rate Limiting  Error Handling
+        Health Checks  Message Validation  Resource Management  Logging
+    """
+    teajs: ClassVar[str] = """
+        require("websocket").Server  new Server(ip, port, options)  nodelay  setDebug(bool)
+        addApplication(app, host, path)  send(clientId, data)  disconnect(clientId, code, message)  run()
+        onconnect(clientId, headers)  onmessage(clientId, data)  ondisconnect(clientId, code, message)
+        acceptsOrigin(origin)  chooseProtocol(protocols)  clientId
+    """
+
+    def check(self, page: str, names: str) -> None:
+        """Each of `names` stands in the left column of a table of `page`."""
+        rows = re.findall(r"^   \* - (.*)$", text(page), re.MULTILINE)
+        left = "\n".join([*rows, *re.findall(r"^(.*)\n[-=]+$", text(page), re.MULTILINE)])
+        missing = [name for name in split(names) if name not in left]
+        self.assertEqual(missing, [])
+
+    def test_ws(self) -> None:
+        self.check("coming-from-ws.rst", self.ws)
+
+    def test_cocos(self) -> None:
+        self.check("coming-from-cocos.rst", self.cocos)
+
+    def test_verb(self) -> None:
+        self.check("coming-from-verb.rst", self.verb)
+
+    def test_teajs(self) -> None:
+        self.check("coming-from-teajs.rst", self.teajs)
+
+    def test_twoColumns(self) -> None:
+        """No row is without its answer."""
+        for page in DOCS.glob("coming-from-*.rst"):
+            lines = page.read_text().splitlines()
+            for number, line in enumerate(lines):
+                if line.startswith("   * - "):
+                    self.assertRegex(lines[number + 1], r"^     - \S", line)
+
+
+def split(names: str) -> list[str]:
+    """The names in a list: on lines of their own, or two spaces apart."""
+    return [name for name in re.split(r"\s{2,}", names) if name]

@@ -1,0 +1,190 @@
+"""Who the client is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom import Server
+from txroom.handshake import Handshake, Headers
+from txroom.options import ServerOptions
+from txroom.testing import MemoryReactor, RoomHarness, upgradeRequest
+from txroom.wire.address import describe, parseAddress
+
+from ..case import HarnessTestCase, Recorder
+
+
+class ParseTests(SynchronousTestCase):
+    """Addresses as proxies write them."""
+
+    def test_forms(self) -> None:
+        """With and without port, brackets and blanks; IPv4 in IPv6 is IPv4."""
+        for text, expected in (
+            ("192.0.2.1", "192.0.2.1"),
+            (" 192.0.2.1 ", "192.0.2.1"),
+            ("192.0.2.1:1234", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:1234", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1"),
+        ):
+            self.assertEqual(parseAddress(text), ip_address(expected), text)
+
+    def test_none(self) -> None:
+        """What isn't an address isn't one."""
+        for text in ("", "unknown", "_hidden", "a.example", "192.0.2", "1.2.3.4.5", "[", "999.0.0.1"):
+            self.assertIsNone(parseAddress(text), text)
+
+
+class DescribeTests(SynchronousTestCase):
+    """X-Forwarded-For and X-Forwarded-Proto, from peers that are trusted and from others."""
+
+    def describe(
+        self, peer: Any, headers: dict[str, str] | list[tuple[str, str]], *trusted: str
+    ) -> Handshake:
+        if isinstance(peer, str):
+            peer = (IPv6Address if ":" in peer else IPv4Address)("TCP", peer, 5000)
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else headers
+        proxies: Any = trusted
+        options = ServerOptions(trustedProxies=proxies)
+        return describe("GET", "/", Headers(pairs), StringTransport(peerAddress=peer), options)
+
+    def peer(self, peer: Any, forwarded: str, *trusted: str) -> tuple[str, int | None]:
+        handshake = self.describe(peer, {"X-Forwarded-For": forwarded}, *trusted)
+        return handshake.peer, handshake.peerPort
+
+    def test_direct(self) -> None:
+        """Without proxies it is the peer of the socket."""
+        handshake = self.describe("192.0.2.1", {})
+        self.assertEqual((handshake.peer, handshake.peerPort, handshake.secure), ("192.0.2.1", 5000, False))
+
+    def test_mapped(self) -> None:
+        """An IPv4 client of a dual-stack listener has its IPv4 address."""
+        self.assertEqual(self.describe("::ffff:192.0.2.1", {}).peer, "192.0.2.1")
+
+    def test_spoofed(self) -> None:
+        """Who isn't trusted may say what he likes."""
+        for trusted in ((), ("10.0.0.0/8",), ("unix",), ("192.0.2.2",)):
+            self.assertEqual(self.peer("192.0.2.1", "6.6.6.6", *trusted), ("192.0.2.1", 5000))
+
+    def test_trusted(self) -> None:
+        """Behind a trusted proxy it is what the proxy has added: the right-most."""
+        trusted = ("10.0.0.0/8",)
+        for forwarded, expected in (
+            ("203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6,203.0.113.9:1234", "203.0.113.9"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]:99", "2001:db8::1"),
+            ("203.0.113.9, 10.0.0.7", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9, 10.0.0.7, 10.0.0.8", "203.0.113.9"),
+        ):
+            self.assertEqual(self.peer("10.0.0.1", forwarded, *trusted), (expected, None), forwarded)
+
+    def test_allTrusted(self) -> None:
+        """If all are trusted it is the left-most."""
+        self.assertEqual(self.peer("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.0/8"), ("10.0.0.3", None))
+
+    def test_garbage(self) -> None:
+        """What can't be read ends the search: left of it all may be made up."""
+        self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, unknown", "10.0.0.0/8")[0], "10.0.0.1")
+        self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, x, 10.0.0.2", "10.0.0.0/8")[0], "10.0.0.2")
+        self.assertEqual(self.peer("10.0.0.1", "", "10.0.0.0/8")[0], "10.0.0.1")
+
+    def test_severalHeaders(self) -> None:
+        """A proxy may add a header of its own in place of an entry."""
+        headers = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
+        self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").peer, "203.0.113.9")
+
+    def test_unix(self) -> None:
+        """A proxy on a UNIX socket, if those are trusted."""
+        peer = UNIXAddress(None)
+        self.assertEqual(self.peer(peer, "203.0.113.9", "unix"), ("203.0.113.9", None))
+        self.assertEqual(self.peer(peer, "203.0.113.9", "10.0.0.0/8"), ("", None))
+        self.assertEqual(self.peer(peer, "203.0.113.9"), ("", None))
+
+    def test_families(self) -> None:
+        """Networks of IPv6; scopes and mapped addresses of the proxy itself don't hide it."""
+        self.assertEqual(self.peer("fd00::1", "203.0.113.9", "fd00::/8")[0], "203.0.113.9")
+        self.assertEqual(self.peer("fe80::1%eth0", "203.0.113.9", "fe80::/10")[0], "203.0.113.9")
+        self.assertEqual(self.peer("::ffff:10.0.0.1", "203.0.113.9", "10.0.0.0/8")[0], "203.0.113.9")
+
+    def test_proto(self) -> None:
+        """The scheme that the nearest proxy tells; believed from trusted ones only."""
+        for said, expected in (
+            ("https", True),
+            ("WSS", True),
+            ("http, https", True),
+            ("https, http", False),
+            ("http", False),
+            ("", False),
+        ):
+            headers = {"X-Forwarded-Proto": said}
+            self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
+            self.assertFalse(self.describe("192.0.2.1", headers, "10.0.0.0/8").secure)
+
+
+class ProxyProtocolTests(HarnessTestCase):
+    """The PROXY protocol before the request (`haproxy:` endpoints)."""
+
+    V2 = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
+
+    def start(self) -> RoomHarness:
+        self.app = Recorder()
+
+        def make(clock: MemoryReactor) -> Server:
+            server = Server(clock=clock)
+            server.addApplication(self.app)
+            server.listen(serverFromString(clock, "haproxy:tcp:8080"))
+            return server
+
+        return self.serve(make)
+
+    def peer(self) -> tuple[str, int | None]:
+        handshake = self.app.connection.handshake
+        return handshake.peer, handshake.peerPort
+
+    def test_v1(self) -> None:
+        """A line of text."""
+        harness = self.start()
+        client = harness.raw(b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n" + upgradeRequest())
+        assert client.response is not None
+        self.assertEqual((client.response.status, self.peer()), (101, ("203.0.113.9", 4321)))
+
+    def test_v2(self) -> None:
+        """In binary, cut into pieces."""
+        addresses = (
+            bytes((203, 0, 113, 9, 192, 0, 2, 1)) + (4321).to_bytes(2, "big") + (443).to_bytes(2, "big")
+        )
+        header = self.V2 + b"\x21\x11" + len(addresses).to_bytes(2, "big") + addresses
+        harness = self.start()
+        client = harness.raw(header[:16])  # Twisted wants so much to tell the versions apart
+        for byte in header[16:]:
+            client.send(bytes([byte]))
+        client.send(upgradeRequest())
+        assert client.response is not None
+        self.assertEqual((client.response.status, self.peer()), (101, ("203.0.113.9", 4321)))
+
+    def test_works(self) -> None:
+        """Messages both ways, a close, and nothing left behind."""
+        harness = self.start()
+        client = harness.raw(b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n" + upgradeRequest())
+        client.take()
+        self.app.connection.send("x")
+        harness.flush()
+        self.assertEqual(client.take(), b"\x81\x01x")
+        self.app.connection.close()
+        harness.flush()
+        self.assertEqual(client.take(), b"\x88\x02\x03\xe8")
+
+    def test_absent(self) -> None:
+        """A request without the header is no request."""
+        client = self.start().raw(upgradeRequest())
+        self.assertEqual((client.output, client.isClosed), (b"", True))

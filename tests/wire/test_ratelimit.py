@@ -1,0 +1,192 @@
+"""How much one connection may send in a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom.options import ServerOptions
+from txroom.testing import RawClient, RoomHarness, clientFrame
+from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, Bucket, Meter
+
+from ..case import PING, TEXT, HarnessTestCase, Recorder
+
+
+class BucketTests(SynchronousTestCase):
+    """A token bucket."""
+
+    def test_burst(self) -> None:
+        """As much as it holds at once; then the time until the debt is paid."""
+        bucket = Bucket(rate=10, burst=5, now=0)
+        self.assertEqual([bucket.spend(1, 0) for _ in range(5)], [0] * 5)
+        self.assertAlmostEqual(bucket.spend(1, 0), 0.1)
+        self.assertAlmostEqual(bucket.spend(1, 0), 0.2)
+
+    def test_refill(self) -> None:
+        """It fills with time, but never beyond its size."""
+        bucket = Bucket(rate=10, burst=5, now=0)
+        bucket.spend(5, 0)
+        self.assertEqual(bucket.spend(1, 0.1), 0)
+        self.assertEqual(bucket.spend(5, 1000), 0)
+        self.assertGreater(bucket.spend(1, 1000), 0)
+
+    def test_backwards(self) -> None:
+        """A clock that goes back takes nothing away."""
+        bucket = Bucket(rate=10, burst=5, now=100)
+        bucket.spend(4, 100)
+        self.assertEqual(bucket.spend(1, 50), 0)
+
+    def test_ease(self) -> None:
+        """At ease with half of it there."""
+        bucket = Bucket(rate=1, burst=4, now=0)
+        seen = []
+        for _ in range(4):
+            bucket.spend(1, 0)
+            seen.append(bucket.isAtEase)
+        self.assertEqual(seen, [True, True, False, False])
+
+
+class MeterTests(SynchronousTestCase):
+    """Both buckets of a connection, and its patience."""
+
+    def meter(self, **options: Any) -> Meter:
+        meter = Meter.of(ServerOptions(**options), 0)
+        assert meter is not None
+        return meter
+
+    def test_none(self) -> None:
+        """No limit, no meter."""
+        self.assertIsNone(Meter.of(ServerOptions(messageBurst=5, byteBurst=5), 0))
+
+    def test_defaultBurst(self) -> None:
+        """Twice the rate, at least one."""
+        meter = self.meter(messageRate=2)
+        self.assertEqual([bool(meter.spend(1, 0)) for _ in range(5)], [False] * 4 + [True])
+        slow = self.meter(messageRate=0.1)
+        self.assertEqual([bool(slow.spend(1, 0)) for _ in range(2)], [False, True])
+
+    def test_bytes(self) -> None:
+        """Bytes count by themselves."""
+        meter = self.meter(byteRate=100, byteBurst=50)
+        self.assertEqual(meter.spend(50, 0), 0)
+        self.assertAlmostEqual(meter.spend(10, 0), 0.1)
+
+    def test_longer(self) -> None:
+        """The longer of the two waits counts."""
+        meter = self.meter(messageRate=1, messageBurst=1, byteRate=1, byteBurst=1)
+        meter.spend(1, 0)
+        self.assertAlmostEqual(meter.spend(9, 0), 9)
+
+    def test_abuse(self) -> None:
+        """Slowed down without a break for longer than patience lasts."""
+        meter = self.meter(messageRate=1, messageBurst=4)
+        for second in range(int(PATIENCE) + 1):
+            for _ in range(5):
+                meter.spend(1, second)
+            self.assertFalse(meter.isAbused(second))
+        self.assertTrue(meter.isAbused(PATIENCE + 0.1))
+
+    def test_ease(self) -> None:
+        """A break makes it forget."""
+        meter = self.meter(messageRate=1, messageBurst=4)
+        for _ in range(5):
+            meter.spend(1, 0)
+        meter.spend(1, 9)
+        self.assertFalse(meter.isAbused(100))
+
+
+class LimitTests(HarnessTestCase):
+    """Limits of a connection: first it is read no more, then closed with 1008."""
+
+    def start(self, **options: Any) -> tuple[RoomHarness, Recorder, RawClient]:
+        app = Recorder()
+        harness = self.serve(app, **options)
+        return harness, app, self.upgraded(harness)
+
+    def test_waits(self) -> None:
+        """What is too fast waits, and is delivered at the rate; none is lost."""
+        harness, app, client = self.start(messageRate=10, messageBurst=5)
+        client.send(b"".join(clientFrame(TEXT, str(number)) for number in range(20)))
+        self.assertEqual(len(app.named("message")), 6)
+        harness.advance(1)
+        self.assertIn(len(app.named("message")), (11, 12, 13, 14, 15, 16))
+        harness.advance(1)
+        self.assertEqual(app.named("message"), [str(number) for number in range(20)])
+
+    def test_stopsReading(self) -> None:
+        """Meanwhile nothing is read: the peer's own buffers fill."""
+        harness, app, client = self.start(messageRate=1, messageBurst=1)
+        client.send(clientFrame(TEXT, "a") + clientFrame(TEXT, "b"))
+        client.send(clientFrame(PING, "x"))
+        self.assertEqual((len(app.named("message")), app.named("ping")), (2, []))
+        harness.advance(1.3)
+        self.assertEqual(app.named("ping"), [b"x"])
+
+    def test_bytes(self) -> None:
+        """By size."""
+        harness, app, client = self.start(byteRate=1000, byteBurst=1000)
+        client.send(clientFrame(TEXT, "x" * 1500) + clientFrame(TEXT, "y"))
+        self.assertEqual(len(app.named("message")), 1)
+        harness.advance(0.7)
+        self.assertEqual(len(app.named("message")), 2)
+
+    def test_abuse(self) -> None:
+        """Who never slows down is closed with 1008."""
+        harness, app, client = self.start(messageRate=10, messageBurst=5)
+        client.send(b"".join(clientFrame(TEXT) for _ in range(1000)))
+        harness.advance(PATIENCE + 1)
+        self.assertEqual(app.named("disconnect"), [(1008, "over the rate limit")])
+        self.assertIn(b"\x03\xf0over the rate limit", client.output)
+        self.assertLess(len(app.named("message")), 130)
+
+    def test_fair(self) -> None:
+        """Who keeps to the rate is never slowed down, for as long as it lasts."""
+        harness, app, client = self.start(messageRate=10, messageBurst=5)
+        for _ in range(60):
+            for _ in range(5):
+                client.send(clientFrame(TEXT))
+            harness.advance(0.5)
+        self.assertEqual(len(app.named("message")), 300)
+        self.assertEqual(app.named("disconnect"), [])
+
+    def test_code(self) -> None:
+        """Applications may have a code of their own."""
+        app = Recorder()
+        app.abuseCode = 4029
+        harness = self.serve(app, messageRate=1, messageBurst=1)
+        client = self.upgraded(harness)
+        client.send(b"".join(clientFrame(TEXT) for _ in range(100)))
+        harness.advance(PATIENCE + 3)
+        self.assertEqual(app.named("disconnect")[0][0], 4029)
+
+    def test_dropWhileWaiting(self) -> None:
+        """A connection that is closed while it waits leaves nothing behind."""
+        harness, app, client = self.start(messageRate=1, messageBurst=1)
+        client.send(clientFrame(TEXT) * 3)
+        app.connection.close()
+        harness.advance(11)
+        self.assertEqual(harness.server.connections, [])
+
+
+class ControlTests(HarnessTestCase):
+    """Control frames have a limit of their own, always."""
+
+    def test_flood(self) -> None:
+        """More than anybody with good intentions sends: 1008."""
+        app = Recorder()
+        client = self.upgraded(self.serve(app))
+        client.send(clientFrame(PING) * int(CONTROL_BURST))
+        self.assertEqual(app.named("disconnect"), [])
+        client.send(clientFrame(PING) * 2)
+        self.assertEqual(app.named("disconnect"), [(1008, "too many control frames")])
+
+    def test_steady(self) -> None:
+        """A steady rate is fine."""
+        app = Recorder()
+        harness = self.serve(app)
+        client = self.upgraded(harness)
+        for _ in range(20):
+            client.send(clientFrame(PING) * int(CONTROL_RATE))
+            harness.advance(1)
+        self.assertEqual(len(app.named("ping")), 20 * CONTROL_RATE)

@@ -1,0 +1,427 @@
+"""
+The command line: `twistd txroom` and `twist txroom`, from its options to a running service.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import reduce
+from importlib import import_module
+from traceback import extract_tb
+from types import FrameType, TracebackType
+from typing import Any
+
+import attrs
+from OpenSSL import SSL, crypto
+from twisted.application.service import MultiService
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import (
+    FilteringLogObserver,
+    InvalidLogLevelError,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogPublisher,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python import usage
+from twisted.python.usage import UsageError
+
+from .application import Application
+from .demo import makeDemo
+from .health import INTERVAL, STALL
+from .options import OptionError, ServerOptions
+from .server import Server
+from .watchdog import Watchdog
+
+DEFAULT_ENDPOINT = "tcp:8080"
+
+_YES_NO = {"yes": True, "no": False}
+
+
+class Options(usage.Options):
+    """
+    The options of `twistd txroom`.
+
+    One option for each field of `ServerOptions` is added to these below. A wrong one raises
+    `UsageError`; under twistd and twist it ends the process with that line and status 1.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serves WebSockets; a demonstration if no --app is given. Listens on tcp:8080 if neither --port nor "
+        "--listen is given and the app doesn't listen by itself."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["app"] = None
+        self["app-dir"] = os.path.abspath(".")
+        self["listen"] = []
+        self["http"] = True
+        self["log-level"] = None
+        #: The options of the server that were given, by their names in `ServerOptions`.
+        self.changes: dict[str, Any] = {}
+
+    def opt_port(self, value: str) -> None:
+        """Listen on this TCP port, on IPv4 and IPv6."""
+        if not re.fullmatch("[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
+            raise UsageError(f"--port {value}: must be a number from 1 to 65535; endpoints go to --listen")
+        self["listen"].append(int(value))
+
+    opt_p = opt_port
+
+    def opt_listen(self, value: str) -> None:
+        """Listen on this endpoint: tcp, ssl, tls, unix, systemd, haproxy. May be given several times."""
+        from twisted.internet import reactor
+
+        try:
+            serverFromString(reactor, value)
+        except Exception as error:
+            raise UsageError(f"--listen {value}: {_inOneLine(error)}") from None
+        self["listen"].append(value)
+
+    def opt_app(self, value: str) -> None:
+        """Serve this: module:attribute, a Server, an Application, or a callable that makes one."""
+        if not all(value.partition(":")):
+            raise UsageError(f"--app {value}: must be module:attribute")
+        self["app"] = value
+
+    def opt_app_dir(self, value: str) -> None:
+        """Where to look for the module of --app first. [default: the working directory]"""
+        if not os.path.isdir(value):
+            raise UsageError(f"--app-dir {value}: no such directory")
+        self["app-dir"] = os.path.abspath(value)
+
+    def opt_log_level(self, value: str) -> None:
+        """Log nothing below debug, info, warn, error or critical; debug logs each connection's events."""
+        try:
+            self["log-level"] = LogLevel.levelWithName(value)
+        except InvalidLogLevelError:
+            levels = ", ".join(level.name for level in LogLevel.iterconstants())
+            raise UsageError(f"--log-level {value}: must be one of {levels}") from None
+
+    def opt_http(self) -> None:
+        """Serve pages beside the sockets, at least /healthz. [default]"""
+        self["http"] = True
+
+    def opt_no_http(self) -> None:
+        """Serve no pages."""
+        self["http"] = False
+
+    def change(self, field: attrs.Attribute[Any], text: str) -> None:
+        """One option of the server was given as `text`."""
+        name, flag = field.name, flagOf(field)
+        allowed = "yes or no" if isinstance(field.default, bool) else field.metadata["allowed"]
+        try:
+            value = _parsed(field.default, text)
+            if isinstance(field.default, tuple):
+                value = (*self.changes.get(name, ()), text)
+            ServerOptions().override({name: value})
+        except OptionError as error:
+            reason = str(error).rpartition(": must be ")[2]
+            raise UsageError(f"--{flag} {text}: must be {reason}") from None
+        except (ValueError, KeyError):
+            raise UsageError(f"--{flag} {text}: must be {allowed}") from None
+        self.changes[name] = value
+
+    def parseArgs(self, *rest: str) -> None:
+        if rest:
+            raise UsageError(f"{rest[0]}: there are only options")
+
+    def postOptions(self) -> None:
+        if self["app"]:
+            sys.path.insert(0, self["app-dir"])
+        parent = self.parent
+        if parent is not None and "logLevel" in parent:  # twist has such an option of its own
+            if self["log-level"] is None:
+                self["log-level"] = parent["logLevel"]
+            parent["logLevel"] = self["log-level"]
+
+    def parseOptions(self, options: Any = None) -> None:
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            if self.parent is None:
+                raise
+            # The launchers would print all of the help, and twist ends with another status.
+            raise SystemExit(f"txroom: {error}") from None
+
+    @property
+    def isTwistd(self) -> bool:
+        """Whether twistd parses these, which has no log levels."""
+        return self.parent is not None and "nodaemon" in self.parent
+
+
+def flagOf(field: attrs.Attribute[Any]) -> str:
+    """The name of a server option on the command line: `maxPayload` is "max-payload"."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", field.name).lower()
+    if isinstance(field.default, tuple):  # given one at a time
+        name = re.sub("ies$", "y", name).removesuffix("s")
+    return name
+
+
+def _addOption(field: attrs.Attribute[Any]) -> None:
+    """Give `Options` the option of one field of `ServerOptions`."""
+
+    def opt(self: Options, value: str) -> None:
+        self.change(field, value)
+
+    default, unit = field.default, field.metadata["unit"]
+    if isinstance(default, bool):
+        notes = ["yes or no", f"default: {'yes' if default else 'no'}"]
+    elif isinstance(default, tuple):
+        notes = ["may be given several times"]
+    else:
+        notes = [unit, f"default: {default:g}" if isinstance(default, float) else f"default: {default}"]
+    opt.__doc__ = f"{_asFlags(field.metadata['doc'])} [{', '.join(note for note in notes if note)}]"
+    setattr(Options, "opt_" + flagOf(field).replace("-", "_"), opt)
+
+
+def _asFlags(doc: str) -> str:
+    """A text about the fields of `ServerOptions`, for those who type them."""
+    for field in attrs.fields(ServerOptions):
+        doc = doc.replace(f"`{field.name}`", "--" + flagOf(field))
+    return doc.replace("False: ", "no: ").replace("`", "")
+
+
+for _field in attrs.fields(ServerOptions):
+    _addOption(_field)
+
+
+def _parsed(default: Any, text: str) -> Any:
+    """The value of an option with that default; raises `ValueError` or `KeyError`."""
+    if isinstance(default, bool):
+        return _YES_NO[text.lower()]
+    if isinstance(default, int | float):
+        return type(default)(text)
+    return text
+
+
+# -- what is served
+
+
+def makeService(config: Options) -> LaunchedServer:
+    """The service that twistd and twist run; what can't be served ends the process with one line."""
+    from twisted.internet import reactor
+
+    useMonotonicClock(reactor)
+    try:
+        server = makeServer(config, reactor)
+    except UsageError as error:
+        raise SystemExit(f"txroom: {error}") from None
+    level = config["log-level"]
+    server.setDebug(level is LogLevel.debug)
+    return LaunchedServer(server, reactor, level if config.isTwistd else None)
+
+
+def useMonotonicClock(reactor: Any) -> None:
+    """
+    Make timers run on time when somebody sets the system's clock.
+
+    Twisted's reactors measure with `time.time`; all of them ask their own `seconds` for it. Call this before
+    anything is scheduled.
+    """
+    reactor.seconds = time.monotonic
+
+
+def makeServer(config: Options, reactor: Any) -> Server:
+    """The server that was asked for; raises `UsageError`."""
+    app = loadApp(config["app"]) if config["app"] else makeDemo(clock=reactor)
+    if isinstance(app, Server):
+        server = app
+    else:
+        server = Server(clock=reactor)
+        server.addApplication(app)
+        server.addHealthPage()
+    server.overrideOptions(config.changes)
+    if not config["http"]:
+        server.removePages()
+    for where in config["listen"]:
+        try:
+            server.listen(where)
+        except Exception as error:
+            raise UsageError(f"--listen {where}: {_inOneLine(error)}") from None
+    if not server.hasListeners:
+        server.listen(DEFAULT_ENDPOINT)
+    return server
+
+
+def loadApp(name: str) -> Server | Application:
+    """What "module:attribute" names, or makes if it is callable; raises `UsageError`."""
+    moduleName, _, attribute = name.partition(":")
+    try:
+        module = import_module(moduleName)
+    except ModuleNotFoundError as error:
+        if error.name and f"{moduleName}.".startswith(f"{error.name}."):
+            raise UsageError(f"--app {name}: there is no module {error.name!r}") from None
+        raise UsageError(f"--app {name}: can't be imported: {_whereAndWhy(error)}") from None
+    except Exception as error:
+        raise UsageError(f"--app {name}: can't be imported: {_whereAndWhy(error)}") from None
+    try:
+        app = reduce(getattr, attribute.split("."), module)
+    except AttributeError:
+        raise UsageError(f"--app {name}: module {moduleName!r} has no {attribute!r}") from None
+    if callable(app):
+        try:
+            app = app()
+        except Exception as error:
+            raise UsageError(f"--app {name}: calling it failed: {_whereAndWhy(error)}") from None
+    if isinstance(app, Server | Application):
+        return app
+    what = type(app).__name__
+    raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
+
+
+def _inOneLine(error: BaseException) -> str:
+    """What an error says."""
+    if isinstance(error, SSL.Error | crypto.Error) and error.args and error.args[0]:
+        return f"no good certificate or key: {error.args[0][0][-1]}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _whereAndWhy(error: BaseException) -> str:
+    """What an error in someone else's code says, and where it came up."""
+    why = f"{type(error).__name__}: {_inOneLine(error)}"
+    if isinstance(error, SyntaxError):
+        return why
+    place = extract_tb(error.__traceback__)[-1]
+    return f"{why} ({place.filename}, line {place.lineno})"
+
+
+# -- the process
+
+
+class StartError(Exception):
+    """Why the service can't start, in one line."""
+
+
+class LaunchedServer(MultiService):
+    """
+    A server that has a process to itself: what it owes to the signals, the log and the terminal.
+
+    The first SIGTERM or SIGINT lets it drain, the second doesn't; SIGHUP reads certificates again. `level`
+    filters the log of a launcher that can't do that itself.
+    """
+
+    _log = Logger()
+
+    def __init__(self, server: Server, reactor: Any, level: Any = None) -> None:
+        super().__init__()
+        self.server = server
+        self._reactor = reactor
+        self._level = level
+        self._watchdog: Watchdog | None = None
+        self._isStopping = False
+        self._isReloading = False
+        server.setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Bind the listeners, while twistd still may."""
+        if self._level is not None:
+            filterLog(self._level)
+            self._level = None
+        _begin(super().privilegedStartService)
+
+    def startService(self) -> None:
+        """Serve."""
+        _begin(super().startService)
+        self._watchdog = Watchdog(INTERVAL + STALL)
+        self._watchdog.start()
+        self.server.watch.onTurn = self._watchdog.beat
+        for port in self.server.ports:
+            self._log.info("listening: {where}", where=whereOf(port))
+        self._reactor.callWhenRunning(self._handleSignals)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drain and stop, see `Server.stopService`."""
+        stopping: Deferred[Any] = super().stopService()
+        return stopping.addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        return result
+
+    def _handleSignals(self) -> None:
+        """Put our handlers in front of Twisted's, which are there now that the reactor runs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous = signal.getsignal(number)
+            if callable(previous):
+                signal.signal(number, self._stopHandler(previous))
+        signal.signal(signal.SIGHUP, self._hangUp)
+
+    def _stopHandler(
+        self, first: Callable[[int, FrameType | None], Any]
+    ) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._isStopping:
+                self._reactor.callFromThread(self.server.stopNow)
+            else:
+                self._isStopping = True
+                first(number, frame)
+
+        return handle
+
+    def _hangUp(self, number: int, frame: FrameType | None) -> None:
+        if not self._isReloading:
+            self._isReloading = True
+            self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        self._isReloading = False
+        try:
+            self.server.reloadCertificates()
+        except Exception as error:
+            self._log.error(
+                "the certificates were not reloaded, those in force stay: {why}", why=_inOneLine(error)
+            )
+        else:
+            self._log.info("the certificates were reloaded")
+
+
+def _begin(start: Callable[[], None]) -> None:
+    """Start; a port that can't be had ends the process with one line."""
+    try:
+        start()
+    except (CannotListenError, OSError, OverflowError) as error:
+        # An exception, not SystemExit: twistd has to remove its pid file, and to tell the parent of a daemon.
+        sys.excepthook = _explain
+        raise StartError(_inOneLine(error)) from None
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """`sys.excepthook`: the launchers know nothing but a traceback."""
+    if not isinstance(error, StartError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    LaunchedServer._log.error("{why}", why=str(error))
+    print(f"txroom: {error}", file=sys.__stderr__)
+
+
+def filterLog(level: Any) -> None:
+    """Keep what is below `level` from all who observe the log by now."""
+    wanted = LogLevelFilterPredicate(defaultLogLevel=level)
+    for observer in list(globalLogPublisher._observers):
+        globalLogPublisher.removeObserver(observer)
+        globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
+
+
+def whereOf(port: IListeningPort) -> str:
+    """Where a port is reached, as URLs."""
+    address: Any = port.getHost()
+    if isinstance(address, UNIXAddress):
+        return f"unix:{os.fsdecode(address.name or b'')}"
+    host = "localhost" if address.host in ("0.0.0.0", "::") else address.host
+    authority = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    s = "s" if isinstance(getattr(port, "factory", None), TLSMemoryBIOFactory) else ""
+    return f"http{s}://{authority}/ and ws{s}://{authority}/"

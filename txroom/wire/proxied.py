@@ -1,0 +1,57 @@
+"""
+The PROXY protocol, versions 1 and 2, in front of a connection ("haproxy:" endpoints).
+
+Twisted's parsers want the start of the header in one segment, and addresses even where version 1 says
+that there are none (a proxy's own health checks); this wrapper sees to both before they are asked.
+"""
+
+from __future__ import annotations
+
+from twisted.protocols.haproxy._info import ProxyInfo
+from twisted.protocols.haproxy._v1parser import V1Parser
+from twisted.protocols.haproxy._v2parser import V2Parser
+from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
+
+#: Bytes with which Twisted can tell the version.
+_TELLING = 16
+_STARTS = (V1Parser.PROXYSTR, V2Parser.PREFIX)
+_UNKNOWN = b"PROXY UNKNOWN"
+#: The longest line of version 1.
+_MAX_LINE = 107
+
+
+class ProxiedConnection(HAProxyProtocolWrapper):
+    """A connection that begins with a PROXY header, in whatever segments it comes."""
+
+    _start: bytes | None = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._start is not None:
+            start = self._start + data
+            if start.startswith(_UNKNOWN):
+                line, newline, data = start.partition(V1Parser.NEWLINE)
+                if newline:
+                    self._proxyInfo = ProxyInfo(line, None, None)
+                elif len(line) <= _MAX_LINE:
+                    self._start = start
+                    return
+            elif len(start) < _TELLING and any(start.startswith(good[: len(start)]) for good in _STARTS):
+                self._start = start
+                return
+            else:
+                data = start
+            self._start = None
+        if data or self._proxyInfo is None:
+            super().dataReceived(data)
+
+
+class ProxiedFactory(HAProxyWrappingFactory):
+    """Wraps what the server makes for the connections of a "haproxy:" endpoint."""
+
+    protocol = ProxiedConnection
+
+
+def wrapPatiently(endpoint: object) -> None:
+    """Let a "haproxy:" endpoint use `ProxiedConnection`; others stay as they are."""
+    if getattr(endpoint, "_wrapperFactory", None) is HAProxyWrappingFactory:
+        endpoint._wrapperFactory = ProxiedFactory  # type: ignore[attr-defined]
