@@ -5,25 +5,41 @@ A twistd plugin (`twistd txroom`), a service to compose into other services, and
 """
 
 from .application import Application
-from .codes import CloseCode, ReadyState, SendStatus
+from .codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from .connection import Connection, Prepared
 from .handshake import Accept, Deny, Handshake, UpgradeError
 from .options import OptionError, ServerOptions
+from .rooms.application import RoomApplication
+from .rooms.errors import RoomError
+from .rooms.history import History
+from .rooms.member import Client, LeaveReason
+from .rooms.messages import message
+from .rooms.registry import Registration
+from .rooms.room import Room
 from .server import Server, Stats
 
 __all__ = [
     "Accept",
     "Application",
+    "Client",
     "CloseCode",
     "Connection",
     "Deny",
+    "ErrorCode",
     "Handshake",
+    "History",
+    "LeaveReason",
     "OptionError",
     "Prepared",
     "ReadyState",
+    "Registration",
+    "Room",
+    "RoomApplication",
+    "RoomError",
     "SendStatus",
     "Server",
     "ServerOptions",
     "Stats",
     "UpgradeError",
+    "message",
 ]

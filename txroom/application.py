@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
@@ -77,6 +78,8 @@ class Application:
     """
 
     connectionClass: type[Connection] = Connection
+    #: Whether `Server.broadcast` reaches its connections; those of rooms speak a protocol of their own.
+    isPlain: bool = True
     #: What the server itself closes with: at its shutdown, without a heartbeat, over the rate limit.
     shutdownCode: int = CloseCode.GOING_AWAY
     heartbeatCode: int = CloseCode.INTERNAL_ERROR
@@ -125,6 +128,14 @@ class Application:
                 **{name: getattr(connectionClass, name, None) or self.hook(name) for name in CONNECTION_HOOKS}
             )
         return hooks
+
+    def shutDown(self, connection: Connection) -> None:
+        """The server stops: begin to close a connection that is open."""
+        connection.close(self.shutdownCode, "server shutdown")
+
+    def stop(self) -> Deferred[Any]:
+        """The server has stopped, and its connections are gone; it waits for this, within its deadline."""
+        return succeed(None)
 
     def tracked(self, connection: Connection) -> None:
         """The server opened a connection of this application."""

@@ -1,13 +1,13 @@
 """
 The numbers of the protocol: close codes, ready states, send results.
 
-Everything here is an `IntEnum` or a plain function on integers, so that applications can write
-`connection.close(CloseCode.GOING_AWAY)` or `connection.close(1001)` alike.
+Everything here is an `IntEnum`, a `StrEnum` or a plain function on integers, so that applications can
+write `connection.close(CloseCode.GOING_AWAY)` or `connection.close(1001)` alike.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class CloseCode(IntEnum):
@@ -71,6 +71,27 @@ class SendStatus(IntEnum):
     DROPPED = 2
     #: Not sent: the connection is closing or closed.
     CLOSED = 3
+
+
+class ErrorCode(StrEnum):
+    """Why a room refused something; the `code` of the `error` frames of the room protocol."""
+
+    BAD_REQUEST = "badRequest"
+    UNKNOWN_TYPE = "unknownType"
+    INVALID_DATA = "invalidData"
+    NO_SUCH_ROOM = "noSuchRoom"
+    #: The room, or the client's membership, ended while a call was pending.
+    ROOM_GONE = "roomGone"
+    FULL = "full"
+    LOCKED = "locked"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rateLimited"
+    #: The call was handled, but its reply is not known any more.
+    REPLY_LOST = "replyLost"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
 
 
 _RESERVED = frozenset({1004, 1005, 1006})

@@ -20,10 +20,14 @@ from twisted.web.server import Request, Site
 from .application import Application, broadcast
 from .codes import CloseCode, ReadyState, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
+from .engine.memory import MemoryEngine
 from .handshake import Handshake, UpgradeError, splitHost
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
 from .options import ServerOptions
+from .rooms.application import RoomApplication
+from .rooms.registry import Registration
+from .rooms.room import Room
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
@@ -130,8 +134,31 @@ class Server(MultiService):
         if path is not None and not path.startswith("/"):
             raise ValueError(f"path={path!r}: must begin with '/'")
         self.options.override(application.overrides)
+        self._adopt(application)
         self._routes.append(Route(None if host is None else splitHost(host), path, application))
         return application
+
+    def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
+        """
+        Serve rooms of `roomClass` under a name; see `RoomApplication.register`.
+
+        They are those of the first `RoomApplication` that was added; if there is none, one is added at
+        "/rooms" and "/rooms/*".
+        """
+        for route in self._routes:
+            if isinstance(route.application, RoomApplication):
+                return route.application.register(name, roomClass, **options)
+        application = RoomApplication()
+        registration = application.register(name, roomClass, **options)
+        for path in ("/rooms", "/rooms/*"):
+            self.addApplication(application, path=path)
+        return registration
+
+    def _adopt(self, application: Application) -> None:
+        """Give an application what it needs of the server."""
+        if isinstance(application, RoomApplication):
+            options = self.options.override(application.overrides)
+            application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
 
     def addPage(self, path: str, page: IResource) -> None:
         """
@@ -192,6 +219,8 @@ class Server(MultiService):
         Without `application` it is looked up by host and path. Fires with the Connection just before its
         `onConnect`, or fails with `UpgradeError`, after the client has been answered.
         """
+        if application is not None:
+            self._adopt(application)
         outcome: Deferred[Connection] = Deferred()
         body = upgrade(self._wire, request, application, outcome)
         if isinstance(body, bytes):
@@ -230,7 +259,8 @@ class Server(MultiService):
 
     def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
         """Send one message to all connections of plain applications, framed once."""
-        broadcast(self._connections.values(), data, exclude)
+        plain = [one for one in self._connections.values() if one.application.isPlain]
+        broadcast(plain, data, exclude)
 
     def stats(self) -> Stats:
         """The counters."""
@@ -397,6 +427,9 @@ class Server(MultiService):
         await self._within(self._deadline, self._listeners.close())
         self._wire.drain()
         await self._within(self._deadline, self._closeAll())
+        applications = {id(route.application): route.application for route in self._routes}
+        for application in applications.values():
+            await self._within(self._deadline, application.stop())
         self.dropAll()
         await self._within(self.clock.seconds() + LAST_HOOKS, self._whenEmpty())
         self.watch.stop()
@@ -430,7 +463,7 @@ class Server(MultiService):
                     await _pause(self.clock, CLOSE_PAUSE)
                 for connection in going[start : start + CLOSE_BATCH]:
                     if connection.readyState is ReadyState.OPEN:
-                        connection.close(connection.application.shutdownCode, "server shutdown")
+                        connection.application.shutDown(connection)
             await self._whenEmpty()
 
         return Deferred.fromCoroutine(tell())

@@ -1,0 +1,100 @@
+"""
+The engine that carries rooms within one process: every crossing is a plain call, nothing is serialised.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from itertools import count
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, succeed
+
+from ..codes import ErrorCode
+from ..rooms.errors import RoomError
+from ..rooms.host import Host
+from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
+
+
+class Maker(Protocol):
+    """Who runs rooms for an engine: a `RoomApplication`."""
+
+    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host: ...
+    def hostEnded(self, host: Host) -> None: ...
+
+
+class MemoryJournal:
+    """A journal that remembers nothing: what is written is committed in the same call."""
+
+    __slots__ = ("_count", "_engine", "_owner", "_room", "epoch", "loaded")
+
+    def __init__(self, engine: MemoryEngine, room: str, owner: Owner) -> None:
+        self._engine = engine
+        self._room = room
+        self._owner = owner
+        self._count = 0
+        self.epoch = secrets.token_urlsafe(9)
+        self.loaded = Loaded()
+
+    def write(self, record: Record) -> None:
+        """It is committed."""
+        self._count += 1
+        self._owner.committed(self._count)
+
+    def release(self) -> Deferred[None]:
+        """The room has ended."""
+        self._engine.ended(self._room)
+        return succeed(None)
+
+
+class MemoryEngine:
+    """The rooms of one application, all in this process."""
+
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        self._hosts: dict[str, Host] = {}
+        self._listings: dict[str, dict[str, Listing]] = {}
+        self._ages = count(1)
+
+    def find(self, name: str, filter: Mapping[str, Any], user: Any) -> Deferred[list[Listing]]:
+        """The rooms of that name that match."""
+        listings = self._listings.get(name, {}).values()
+        return succeed([listing for listing in listings if listing.matches(filter)])
+
+    def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
+        """Make a room here."""
+        room = secrets.token_urlsafe(9)
+        try:
+            host = self._maker.makeHost(room, name, options)
+        except RoomError as error:
+            return fail(error)
+        self._hosts[room] = host
+        return Deferred.fromCoroutine(host.open()).addCallback(lambda _: room)
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
+        """Join or resume."""
+        host = self._hosts.get(arrival.room)
+        if host is None:
+            return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
+        return host.attach(outlet, arrival)
+
+    def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
+        """Nobody else could have it."""
+        journal: Journal = MemoryJournal(self, room, owner)
+        return succeed(journal)
+
+    def publish(self, listing: Listing) -> None:
+        """A room has changed; its age is that of its first listing."""
+        known = self._listings.setdefault(listing.name, {})
+        before = known.get(listing.room)
+        age = next(self._ages) if before is None else before.age
+        known[listing.room] = msgspec.structs.replace(listing, age=age)
+
+    def ended(self, room: str) -> None:
+        """A room has ended."""
+        host = self._hosts.pop(room, None)
+        if host is not None:
+            self._listings.get(host.name, {}).pop(room, None)
+            self._maker.hostEnded(host)

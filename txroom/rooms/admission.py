@@ -1,0 +1,328 @@
+"""
+Admission: how a client gets in, and how it comes back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ..codes import CloseCode, ErrorCode
+from . import payload
+from .errors import RoomError
+from .hooks import HookTimeout
+from .link import HostLink
+from .member import Client, Member, State, digest, memberOf
+from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Resume
+
+if TYPE_CHECKING:
+    from .host import Host
+
+#: The option with which a client shows that a seat is reserved for it.
+SEAT = "seat"
+
+
+@attrs.define
+class Reservation:
+    """A seat that waits for somebody; `userId` is `None` if anybody who has the token may come."""
+
+    userId: str | None
+    expiry: IDelayedCall
+
+
+class Admission:
+    """The door of one room."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._reservations: dict[bytes, Reservation] = {}
+        self._seated: set[Member] = set()
+
+    # -- seats
+
+    @property
+    def reserved(self) -> int:
+        """Seats that are reserved."""
+        return len(self._reservations)
+
+    @property
+    def floor(self) -> int | None:
+        """What is after this offset must be in the log still: somebody is being seated."""
+        return min((member.offset for member in self._seated), default=None)
+
+    def reserve(self, user: Any, seconds: float | None = None) -> str:
+        """
+        Keep a seat; the token is for one use, as option `seat` of a join.
+
+        With a `user` only that user may come. Raises `RoomError` when the room is full or ending.
+        """
+        host = self._host
+        if host.life is not host.life.OPEN:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        if host.isFull:
+            raise RoomError(ErrorCode.FULL)
+        token = secrets.token_urlsafe(24)
+        key = digest(token)
+        wait = host.room.seatSeconds if seconds is None else seconds
+        expiry = host.clock.callLater(wait, self._expire, key)
+        self._reservations[key] = Reservation(host.room.userId(user), expiry)
+        host.changed()
+        return token
+
+    def close(self) -> None:
+        """The room is ending."""
+        for reservation in self._reservations.values():
+            reservation.expiry.cancel()
+        self._reservations.clear()
+
+    def _expire(self, key: bytes) -> None:
+        self._reservations.pop(key, None)
+        self._host.changed()
+        self._host.emptied()
+
+    # -- joining
+
+    async def join(self, outlet: Outlet, join: Join) -> Link | Refused:
+        """
+        Take a seat, in one step, and begin to join; `joined` or an error comes to `outlet`.
+
+        A second join of the same connection is the same as the first.
+        """
+        host = self._host
+        known = host.sessions.get(join.session)
+        if known is not None:
+            return self._again(known, join)
+        seat = join.options.get(SEAT)
+        options = MappingProxyType({key: join.options[key] for key in join.options if key != SEAT})
+        refusal = self._refusal(join, seat)
+        if refusal is not None:
+            return refusal
+        try:
+            mayJoin = await host.call(host.room.canJoin, options, join.user)
+        except RoomError as error:
+            return Refused(error.code, error.message, error.details)
+        except Exception:
+            host.report(Failure())
+            return Refused(ErrorCode.INTERNAL)
+        if not mayJoin:
+            return Refused(ErrorCode.FORBIDDEN)
+        refusal = self._refusal(join, seat)  # much may have changed
+        if refusal is not None:
+            return refusal
+        if seat is not None:
+            self._reservations.pop(digest(str(seat))).expiry.cancel()
+        member = self._seat(outlet, join, options)
+        member.mailbox.post(self._admit, member, join)
+        return self._link(member)
+
+    def _again(self, member: Member, join: Join) -> Link:
+        """The connection has joined already, or is joining."""
+        if member.state is State.SEATED:
+            member.refs.append(join.ref)
+        else:
+            self._announce(member, [join.ref], self._host.log.offset, [], NIL, recovered=True)
+        return self._link(member)
+
+    def _refusal(self, join: Join, seat: Any) -> Refused | None:
+        host = self._host
+        if host.life is not host.life.OPEN:
+            return Refused(ErrorCode.NO_SUCH_ROOM)
+        if host.room.binary and join.isJSON:
+            return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
+        if seat is not None:
+            reservation = self._reservations.get(digest(str(seat)))
+            if reservation is None:
+                return Refused(ErrorCode.FORBIDDEN, "no such seat")
+            if reservation.userId not in (None, host.room.userId(join.user)):
+                return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
+            return None
+        if host.isLocked:
+            return Refused(ErrorCode.LOCKED)
+        if host.isFull:
+            return Refused(ErrorCode.FULL)
+        return None
+
+    def _seat(self, outlet: Outlet, join: Join, options: MappingProxyType[str, Any]) -> Member:
+        host = self._host
+        id = secrets.token_urlsafe(12)
+        member = Member(id, join.user, self._userId(join.user, id), options)
+        member.client = Client(host, member)
+        member.refs = [join.ref]
+        member.offset = host.log.offset
+        host.members[id] = member
+        self._seated.add(member)
+        host.membership.attached(member, outlet, join)
+        host.cancelEnd()
+        host.changed()
+        return member
+
+    def _userId(self, user: Any, fallback: str) -> str:
+        try:
+            return self._host.room.userId(user) or fallback
+        except Exception:
+            self._host.report(Failure())
+            return fallback
+
+    def _link(self, member: Member) -> Link:
+        return HostLink(self._host, member, member.link)
+
+    def _admit(self, member: Member, join: Join) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._steps(member, join))
+
+    async def _steps(self, member: Member, join: Join) -> None:
+        """onAuth, onJoin, `joined`; if one fails the seat is free again."""
+        host, room, client = self._host, self._host.room, member.client
+        try:
+            user = await host.call(room.onAuth, client, member.options, join.request.handshake())
+            if not user:
+                raise RoomError(ErrorCode.UNAUTHORIZED)
+            if user is not True:
+                member.user = user
+                member.userId = self._userId(user, member.id)
+            if member.fate is not None:
+                self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
+                return
+            member.offset = host.log.offset
+            await host.call(room.onJoin, client, member.options)
+        except RoomError as error:
+            if isinstance(error, HookTimeout):
+                host.report(Failure(), member)
+            self._giveBack(member, Error(None, None, error.code, error.message, error.details))
+        except Exception:
+            host.report(Failure(), member)
+            self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
+        else:
+            self._joined(member)
+
+    def _giveBack(self, member: Member, error: Error) -> None:
+        """It has not become a member."""
+        host = self._host
+        if member.state is not State.SEATED:
+            return
+        member.state = State.GONE
+        self._seated.discard(member)
+        host.members.pop(member.id, None)
+        member.mailbox.clear()
+        host.emitter.failCalls(member)
+        audience = member.audience
+        if member.fate is not None:
+            error = Error(None, None, ErrorCode.ROOM_GONE)
+        for ref in member.refs:
+            host.outbox.emit(Error(ref, None, error.code, error.message, error.details), audience)
+        if audience:
+            host.outbox.end(audience, member.fate[0] if member.fate is not None else 0)
+        host.membership.detached(member)
+        host.changed()
+        host.emptied()
+
+    def _joined(self, member: Member) -> None:
+        host = self._host
+        if member.state is not State.SEATED:
+            return
+        if member.fate is not None:
+            # It was a member for a moment, which nobody has seen.
+            self._seated.discard(member)
+            member.state = State.JOINED
+            host.membership.leave(member, *member.fate, isSeen=False)
+            return
+        snapshot = self._snapshot(member)
+        missed = host.log.missed(member.offset, member.id) or []
+        shown = host.log.forNewcomer(member.offset, host.clock.seconds())
+        offset = shown[0].offset - 1 if shown else member.offset
+        self._seated.discard(member)
+        self._announce(member, member.refs, offset, [*shown, *missed], snapshot)
+        pending, member.pending = member.pending, []
+        for item in pending:
+            host.emitter.say(member, item)
+        host.membership.came(member)
+
+    def _announce(
+        self,
+        member: Member,
+        refs: list[int | None],
+        offset: int,
+        replay: list[Entry],
+        snapshot: bytes,
+        *,
+        recovered: bool = False,
+        used: str | None = None,
+    ) -> None:
+        """Tell a client that it is a member, and all that it has missed."""
+        host = self._host
+        member.state = State.JOINED
+        host.emitter.audienceChanged()
+        member.acked = member.handled
+        token = member.issueToken(used)
+        host.outbox.record(member.record())
+        member.announced = host.emitter.lastAnnounced = host.outbox.written
+        roster = payload.encode(host.membership.roster(), True) if host.room.presence else NIL
+        for ref in refs:
+            joined = Joined(
+                ref,
+                host.id,
+                host.name,
+                member.id,
+                token,
+                host.epoch,
+                offset,
+                recovered,
+                member.handled,
+                roster,
+                snapshot,
+            )
+            host.outbox.emit(joined, member.audience)
+        host.emitter.replay(member, replay)
+
+    def _snapshot(self, member: Member) -> bytes:
+        room = self._host.room
+        try:
+            return payload.encode(room.snapshot(member.client), room.binary)
+        except Exception:
+            self._host.report(Failure(), member)
+            return NIL
+
+    # -- resuming
+
+    def resume(self, outlet: Outlet, resume: Resume) -> Link | Refused:
+        """Let a member come back, or take over from a connection that is open still."""
+        host = self._host
+        member = host.members.get(memberOf(resume.token))
+        if host.life is not host.life.OPEN:
+            return Refused(ErrorCode.NO_SUCH_ROOM)
+        if member is None or not member.isPresent or not member.accepts(resume.token):
+            return Refused(ErrorCode.UNAUTHORIZED)
+        if self._userId(resume.user, member.arrivalId) != member.arrivalId:
+            return Refused(ErrorCode.FORBIDDEN)
+        if host.room.binary and resume.isJSON:
+            return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
+        if member.outlet is not None:
+            host.outbox.end(member.audience, CloseCode.REPLACED)
+        host.membership.attached(member, outlet, resume)
+        member.cancelExpiry()
+        missed = host.log.missed(resume.offset, member.id) if resume.epoch == host.epoch else None
+        if missed is not None:
+            self._announce(
+                member, [resume.ref], resume.offset, missed, NIL, recovered=True, used=resume.token
+            )
+        else:
+            snapshot = self._snapshot(member)
+            now = host.log.offset
+            shown = host.log.forNewcomer(now, host.clock.seconds())
+            offset = shown[0].offset - 1 if shown else now
+            shown = [entry for entry in shown if entry.isFor(member.id)]
+            self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
+        member.mailbox.post(self._resumed, member, missed is not None)
+        return self._link(member)
+
+    def _resumed(self, member: Member, recovered: bool) -> Deferred[None] | None:
+        host = self._host
+        if not member.isPresent:
+            return None
+        called = host.call(host.room.onResume, member.client, recovered)
+        return called.addErrback(host.report, member)

@@ -1,0 +1,244 @@
+"""
+RoomApplication: rooms as an application of a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..application import Application
+from ..codes import CloseCode, ErrorCode
+from ..connection import Connection, Hook
+from ..handshake import Deny, Handshake
+from .dialect import DIALECTS, dialectOf
+from .errors import RoomError
+from .host import Host
+from .matchmaker import Matchmaker
+from .member import LeaveReason
+from .registry import Registration
+from .room import Room
+from .seam import Engine, Listing
+from .session import Edge, Session
+
+#: Seconds after which clients are told to come back when the server stops.
+RETRY_AFTER = 1.0
+
+
+class Rooms(Mapping[str, Room]):
+    """The rooms that this process owns, by id; `named` gives those of a name."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, Host] = {}
+
+    def __getitem__(self, id: str) -> Room:
+        return self._hosts[id].room
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._hosts)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def named(self, name: str) -> list[Room]:
+        """The rooms of that name, the oldest first."""
+        return [host.room for host in self._hosts.values() if host.name == name]
+
+
+class RoomApplication(Application):
+    """
+    Serves rooms: `register` their classes, and clients join them at `path` and below.
+
+    `ws://host/rooms/chat?topic=x` joins a room named "chat" with the option `topic`; at `ws://host/rooms`
+    clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...) are those of
+    any application; what `verifyClient` accepts a client as is `client.user`.
+
+    Other keywords are options of the server that are overridden; by default `messageRate=100`,
+    `messageBurst=200`.
+    """
+
+    shutdownCode = CloseCode.SHUTTING_DOWN
+    heartbeatCode = CloseCode.NO_HEARTBEAT
+    abuseCode = CloseCode.RATE_ABUSE
+    isPlain = False
+    log = Logger()
+
+    engine: Engine
+    clock: IReactorTime
+    matchmaker: Matchmaker
+
+    def __init__(self, *, path: str = "/rooms", **hooksAndOptions: Any) -> None:
+        self._path = path.rstrip("/")
+        self.edge = Edge()
+        #: The rooms of this process, live.
+        self.rooms = Rooms()
+        self._registrations: dict[str, Registration] = {}
+        self._sessions: dict[str, Session] = {}
+        #: Bytes that may wait for a client before volatile messages to it are dropped.
+        self.volatileLimit = 0
+        self._isBegun = False
+        self._isStopping = False
+        super().__init__(**{"messageRate": 100.0, "messageBurst": 200, **hooksAndOptions})
+
+    # -- the registry
+
+    def register(
+        self,
+        name: str,
+        roomClass: type[Room],
+        *,
+        maxRooms: int = 0,
+        clientsMayCreate: bool = True,
+        **options: Any,
+    ) -> Registration:
+        """
+        Serve rooms of `roomClass` under a name (seed 000: Colyseus `register`).
+
+        A class may be registered under many names. `options` overlay those that clients ask for, and set
+        the settings of `Room` of that name. `maxRooms` is how many there may be at a time (0: any
+        number), `clientsMayCreate` whether clients make them. Raises `ValueError` for a name that is
+        taken.
+        """
+        if name in self._registrations:
+            raise ValueError(f"name={name!r}: is registered already")
+        registration = Registration(
+            name, roomClass, options, maxRooms=maxRooms, clientsMayCreate=clientsMayCreate
+        )
+        self._registrations[name] = registration
+        return registration
+
+    # -- the server side
+
+    def begin(self, engine: Engine, clock: IReactorTime, volatileLimit: int = 65536) -> None:
+        """Use that engine and clock; the server does this when the application is added to it."""
+        if not self._isBegun:
+            self._isBegun = True
+            self.engine = engine
+            self.clock = clock
+            self.volatileLimit = volatileLimit
+            self.matchmaker = Matchmaker(engine, self._registrations)
+
+    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
+        """The engine wants a room to be run here. Raises `RoomError`."""
+        registration = self._registrations.get(name)
+        if registration is None:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        if self._isStopping:
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        running = sum(host.name == name for host in self.rooms._hosts.values())
+        if 0 < registration.maxRooms <= running:
+            raise RoomError(ErrorCode.FULL, "no more rooms of that name")
+        host = Host(room, registration, registration.optionsOf(options), self.engine, self.clock)
+        self.rooms._hosts[room] = host
+        return host
+
+    def hostEnded(self, host: Host) -> None:
+        """The engine has let go of a room."""
+        if self.rooms._hosts.get(host.id) is host:
+            del self.rooms._hosts[host.id]
+
+    def query(self, name: str, **filter: Any) -> Deferred[list[Listing]]:
+        """The rooms of a name, private ones left out, whose filters and metadata match."""
+        return Deferred.fromCoroutine(self.matchmaker.query(name, filter))
+
+    def createRoom(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[str]:
+        """Make a room; its id. Fails with `RoomError`."""
+        return self.engine.create(name, dict(options or {}), None)
+
+    def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> str:
+        """
+        Keep a seat in a room of this process; the token, for one use, as option `seat` of `joinById`.
+
+        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`).
+        Raises `RoomError` if there is no such room or it is full.
+        """
+        host = self.rooms._hosts.get(roomId)
+        if host is None:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        return host.admission.reserve(user, seconds)
+
+    def broadcast(self, name: str, type: str, data: Any = None) -> None:  # type: ignore[override]
+        """Broadcast to all rooms of a name in this process."""
+        for room in self.rooms.named(name):
+            room.broadcast(type, data)
+
+    # -- the upgrade
+
+    def hook(self, name: str) -> Hook | None:
+        """The hook of that name; unknown rooms are refused before `verifyClient` is asked."""
+        if name == "verifyClient":
+            return self._verify
+        return super().hook(name)
+
+    def roomNameOf(self, handshake: Handshake) -> str | None:
+        """The name of the room that a path asks for; "" if it asks for none, `None` if it isn't ours."""
+        path = handshake.path.rstrip("/")
+        if path == self._path:
+            return ""
+        if not path.startswith(self._path + "/"):
+            return None
+        return unquote(path[len(self._path) + 1 :])
+
+    def _verify(self, handshake: Handshake) -> Any:
+        name = self.roomNameOf(handshake)
+        if name is None or (name and name not in self._registrations):
+            return Deny(404)
+        verify: Callable[[Handshake], Any] | None = getattr(self, "verifyClient", None)
+        return True if verify is None else verify(handshake)
+
+    def chooseProtocol(self, offered: list[str], handshake: Handshake) -> Any:
+        """The first that we speak; none at all is JSON."""
+        return next((name for name in offered if name in DIALECTS), None)
+
+    # -- connections
+
+    def onConnect(self, connection: Connection) -> Any:
+        """A client has come; if its path names a room it joins that, and its messages wait."""
+        session = Session(self, connection, dialectOf(connection.protocol))
+        self._sessions[connection.id] = session
+        name = self.roomNameOf(connection.handshake)
+        if not name:
+            return None
+        joined = session.joinByPath(name, connection.handshake.query)
+        return None if joined.called else joined
+
+    def onMessage(self, connection: Connection, message: str | bytes) -> Any:
+        """A client has sent something."""
+        session = self._sessions.get(connection.id)
+        if session is not None:
+            session.received(message)
+
+    def onDisconnect(self, connection: Connection, code: int, reason: str) -> Any:
+        """A client is gone."""
+        session = self._sessions.pop(connection.id, None)
+        if session is not None:
+            session.disconnected(code)
+
+    # -- the end
+
+    def shutDown(self, connection: Connection) -> None:
+        """The server stops: say `bye`, and close with 4100."""
+        session = self._sessions.get(connection.id)
+        if session is None:
+            connection.close(self.shutdownCode, "server shutdown")
+        else:
+            session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
+
+    def stop(self) -> Deferred[Any]:
+        """The server has closed its connections: end the rooms; fires when all are disposed of."""
+        self._isStopping = True
+        ending = [
+            host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
+            for host in list(self.rooms._hosts.values())
+        ]
+        done: Deferred[Any] = gatherResults(ending) if ending else succeed(None)
+
+        def stopped(_: object) -> None:
+            self._isStopping = False
+
+        return done.addBoth(stopped)

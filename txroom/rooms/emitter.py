@@ -1,0 +1,207 @@
+"""
+What a room says: broadcasts, messages to one client, calls, and what is said again to those who missed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
+
+from ..codes import ErrorCode
+from . import payload
+from .errors import RoomError
+from .member import Client, Member, State
+from .outbox import Audience, audienceOf
+from .seam import Asked, Entry, Item, Message
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .room import To
+
+
+class Past(NamedTuple):
+    """A message of a room's history."""
+
+    offset: int
+    type: str
+    data: Any
+
+
+class Emitter:
+    """What one room says."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._everyone: Audience | None = None
+        self._lastRef = 0
+        #: The `announced` of who joined last.
+        self.lastAnnounced = 0
+
+    def audienceChanged(self) -> None:
+        """Somebody can be reached, or can't any more."""
+        self._everyone = None
+
+    @property
+    def everyone(self) -> Audience:
+        """All who can be reached now."""
+        if self._everyone is None:
+            self._everyone = self.reached(self._host.members.values())
+        return self._everyone
+
+    def reached(self, members: Iterable[Member]) -> Audience:
+        """Those of `members` who can be reached."""
+        return audienceOf(
+            (member.outlet, member.link)
+            for member in members
+            if member.state is State.JOINED and member.outlet is not None
+        )
+
+    # -- messages
+
+    def broadcast(
+        self,
+        type: str,
+        data: Any,
+        exclude: Client | Iterable[Client] = (),
+        to: To | None = None,
+        volatile: bool = False,
+    ) -> int | None:
+        """See `Room.broadcast`."""
+        encoded = self._encode(type, data)
+        left = (exclude.id,) if isinstance(exclude, Client) else tuple(client.id for client in exclude)
+        chosen = None if to is None else self._chosen(to, left)
+        if volatile:
+            self._overtake(Message(self._host.id, None, type, encoded), chosen, left)
+            return None
+        return self._logged(type, encoded, chosen, () if chosen is not None else left)
+
+    def send(self, member: Member, type: str, data: Any, volatile: bool = False) -> int | None:
+        """See `Client.send`."""
+        encoded = self._encode(type, data)
+        if member.state >= State.LEAVING:
+            return None
+        if volatile:
+            self._overtake(Message(self._host.id, None, type, encoded), (member.id,), ())
+            return None
+        return self._logged(type, encoded, (member.id,), ())
+
+    def _encode(self, type: str, data: Any) -> bytes:
+        if not isinstance(type, str):
+            raise TypeError(f"the type of a message must be a text, not {type!r}")
+        return payload.encode(data, self._host.room.binary)
+
+    def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
+        """The ids of those that `to` means, now."""
+        present = [m for m in self._host.members.values() if m.state <= State.DROPPED]
+        if isinstance(to, str):
+            ids = [member.id for member in present if to in member.groups]
+        elif isinstance(to, Client):
+            ids = [to.id]
+        elif callable(to):
+            ids = [member.id for member in present if to(member.client)]
+        else:
+            ids = [client.id for client in to]
+        return tuple(id for id in ids if id not in exclude)
+
+    def _logged(
+        self, type: str, encoded: bytes, to: tuple[str, ...] | None, exclude: tuple[str, ...]
+    ) -> int | None:
+        host = self._host
+        if host.life > host.life.DISPOSING:
+            return None
+        entry = Entry(host.log.offset + 1, type, encoded, to, exclude)
+        host.log.append(entry, host.clock.seconds(), host.admission.floor)
+        host.outbox.record(entry)
+        host.outbox.emit(self.messageOf(entry), self._among(to, exclude))
+        return entry.offset
+
+    def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:
+        host = self._host
+        if to is None and not exclude and self.lastAnnounced <= host.outbox.done:
+            host.outbox.overtake(item, self.everyone)
+            return
+        # Nobody gets something before its `joined`.
+        done = host.outbox.done
+        members = host.members.values() if to is None else self._of(to)
+        told = (m for m in members if m.announced <= done and m.id not in exclude)
+        host.outbox.overtake(item, self.reached(told))
+
+    def _among(self, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> Audience:
+        if to is not None:
+            return self.reached(self._of(to))
+        if not exclude:
+            return self.everyone
+        members = self._host.members
+        return self.reached(members[id] for id in members if id not in exclude)
+
+    def _of(self, ids: tuple[str, ...]) -> list[Member]:
+        members = self._host.members
+        return [members[id] for id in ids if id in members]
+
+    def messageOf(self, entry: Entry) -> Message:
+        """The message of a log entry; the same one each time, so that it is framed once."""
+        message: Message | None = entry.__dict__.get("message")
+        if message is None:
+            message = entry.__dict__["message"] = Message(self._host.id, entry.offset, entry.type, entry.data)
+        return message
+
+    def say(self, member: Member, item: Item) -> None:
+        """Send something else to one client, if it can be reached."""
+        if member.state is State.JOINED and member.outlet is not None:
+            self._host.outbox.emit(item, member.audience)
+
+    def replay(self, member: Member, entries: Iterable[Entry]) -> None:
+        """Say again what a client has missed."""
+        for entry in entries:
+            self._host.outbox.emit(self.messageOf(entry), member.audience)
+
+    def history(self) -> list[Past]:
+        """See `Room.messages`."""
+        entries = self._host.log.history(self._host.clock.seconds())
+        return [Past(entry.offset, entry.type, payload.decode(entry.data)) for entry in entries]
+
+    # -- calls
+
+    def call(self, member: Member, type: str, data: Any, timeout: float) -> Deferred[Any]:
+        """See `Client.call`."""
+        host = self._host
+        encoded = self._encode(type, data)
+        if member.state >= State.LEAVING:
+            return fail(RoomError(ErrorCode.ROOM_GONE))
+        self._lastRef += 1
+        ref = self._lastRef
+        answer: Deferred[Any] = Deferred(lambda _: _forget(member, ref))
+        member.calls[ref] = answer
+        timer = host.clock.callLater(timeout, self._timeOut, member, ref)
+        answer.addBoth(_stop, timer)
+        item = Asked(ref, host.id, type, encoded)
+        if member.state is State.SEATED:
+            member.pending.append(item)
+        else:
+            self.say(member, item)
+        return answer
+
+    def _timeOut(self, member: Member, ref: int) -> None:
+        answer = member.calls.pop(ref, None)
+        if answer is not None:
+            answer.errback(RoomError(ErrorCode.TIMEOUT))
+
+    def failCalls(self, member: Member) -> None:
+        """The client can't answer any more."""
+        calls, member.calls = member.calls, {}
+        for answer in calls.values():
+            answer.errback(RoomError(ErrorCode.ROOM_GONE))
+
+
+def _forget(member: Member, ref: int) -> None:
+    """Nobody waits for the answer any more."""
+    member.calls.pop(ref, None)
+
+
+def _stop(result: Any, timer: IDelayedCall) -> Any:
+    if timer.active():
+        timer.cancel()
+    return result

@@ -1,0 +1,153 @@
+"""
+The log of a room: what newcomers are shown, and what returning members have missed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import attrs
+
+from .seam import Entry
+
+
+def _isCount(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{attribute.name}={value!r}: must be a whole number, 0 or more")
+
+
+def _isSeconds(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{attribute.name}={value!r}: must be seconds, 0 or more")
+
+
+@attrs.frozen(kw_only=True)
+class History:
+    """
+    What a room remembers for newcomers: its broadcasts, not what was sent to single members.
+
+    `limit` messages of at most `seconds` age and `size` bytes in all are kept (0: no limit of that
+    kind, but for `limit`), `onJoin` of them are sent to whoever joins. Raises `ValueError`.
+    """
+
+    limit: int = attrs.field(default=100, validator=_isCount)
+    seconds: float = attrs.field(default=0.0, validator=_isSeconds)
+    size: int = attrs.field(default=1 << 20, validator=_isCount)
+    onJoin: int = attrs.field(default=0, validator=_isCount)
+
+
+class Window:
+    """The newest of some entries, bounded by number, age and bytes."""
+
+    __slots__ = ("_entries", "_size", "limit", "seconds", "size")
+
+    def __init__(self, limit: int, seconds: float, size: int) -> None:
+        self.limit = limit
+        self.seconds = seconds
+        self.size = size
+        self._entries: deque[tuple[float, Entry]] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for _, entry in self._entries)
+
+    def append(self, entry: Entry, now: float) -> None:
+        """One more; `trim` is left to the caller."""
+        self._entries.append((now, entry))
+        self._size += len(entry.data)
+
+    def trim(self, now: float, floor: int | None = None) -> int:
+        """
+        Forget what is over the bounds, but nothing after the offset `floor`.
+
+        Gives the offset of the last one forgotten, or 0.
+        """
+        last = 0
+        entries = self._entries
+        while entries:
+            at, entry = entries[0]
+            isOver = (
+                (self.limit and len(entries) > self.limit)
+                or (self.size and self._size > self.size)
+                or (self.seconds and now - at > self.seconds)
+            )
+            if not isOver or (floor is not None and entry.offset > floor):
+                break
+            entries.popleft()
+            self._size -= len(entry.data)
+            last = entry.offset
+        return last
+
+    def after(self, offset: int) -> list[Entry]:
+        """Those with a greater offset, in order."""
+        found: list[Entry] = []
+        for _, entry in reversed(self._entries):
+            if entry.offset <= offset:
+                break
+            found.append(entry)
+        found.reverse()
+        return found
+
+
+class Log:
+    """
+    All that was logged, in two windows that don't trim one another: `history` and `recent`.
+
+    `recent` is for those who return: everything, kept for `seconds` and up to `limit` messages and `size`
+    bytes. `floor`, if set, is an offset after which nothing is forgotten: someone is about to read it.
+    """
+
+    def __init__(self, history: History | None, seconds: float, limit: int, size: int) -> None:
+        self._onJoin = history.onJoin if history is not None else 0
+        self._history: Window | None = None
+        if history is not None and history.limit:
+            self._history = Window(history.limit, history.seconds, history.size)
+        self._recent = Window(limit, seconds, size)
+        #: The offset of the newest message.
+        self.offset = 0
+        #: Messages up to this offset are not in `recent`.
+        self.trimmed = 0
+
+    def append(self, entry: Entry, now: float, floor: int | None = None) -> None:
+        """The next message."""
+        self.offset = entry.offset
+        self._recent.append(entry, now)
+        self._trim(now, floor)
+        if self._history is not None and entry.to is None:
+            self._history.append(entry, now)
+            self._history.trim(now)
+
+    def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
+        """Begin with what an earlier owner had logged."""
+        self.trimmed = entries[0].offset - 1 if entries else offset
+        for entry in entries:
+            self.append(entry, now)
+        self.offset = offset
+
+    def missed(self, offset: int, member: str) -> list[Entry] | None:
+        """What that member has not got after `offset`; `None` if that isn't known for sure."""
+        if not self.trimmed <= offset <= self.offset:
+            return None
+        return [entry for entry in self._recent.after(offset) if entry.isFor(member)]
+
+    def history(self, now: float) -> list[Entry]:
+        """All that is kept for newcomers."""
+        if self._history is None:
+            return []
+        self._history.trim(now)
+        return list(self._history)
+
+    def forNewcomer(self, offset: int, now: float) -> list[Entry]:
+        """What is shown to somebody who joins at `offset`."""
+        if self._history is None or not self._onJoin:
+            return []
+        self._history.trim(now)
+        entries = [entry for entry in self._history if entry.offset <= offset]
+        return entries[-self._onJoin :]
+
+    def _trim(self, now: float, floor: int | None) -> None:
+        self.trimmed = max(self.trimmed, self._recent.trim(now, floor))

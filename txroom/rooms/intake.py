@@ -1,0 +1,261 @@
+"""
+Intake: what clients say; counted, checked, handled one after another, answered and acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..codes import CloseCode, ErrorCode
+from ..connection import isAsync, toDeferred
+from . import hooks, payload
+from .errors import InvalidData, RoomError
+from .member import WINDOW, LeaveReason, Member
+from .room import Room
+from .seam import NIL, Ack, Answer, Call, Error, Failed, Frame, Handled, Leave, Reply, Send
+
+if TYPE_CHECKING:
+    from .host import Host
+
+#: Most frames of one member that wait.
+MAX_WAITING = 256
+#: So many mistakes in so many seconds end a membership.
+STRIKES = 3
+STRIKE_SECONDS = 10.0
+#: Seconds until a handled frame is acknowledged, at most.
+ACK_SECONDS = 0.05
+#: Seconds for which a member may be over the room's rate.
+PATIENCE = 10.0
+
+
+class Intake:
+    """What the clients of one room say."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._unacked: dict[str, Member] = {}
+        room = type(host.room)
+        self._hasFallback = room.onMessage is not Room.onMessage
+
+    def take(self, member: Member, frame: Frame) -> None:
+        """A frame has come; `member` is in the room."""
+        if len(member.tokens) > 1:
+            member.confirmToken()
+            self._host.outbox.record(member.record())
+        if isinstance(frame, Send | Call):
+            self._takeMessage(member, frame)
+        elif isinstance(frame, Leave):
+            member.mailbox.post(self._leave, member, frame)
+        else:
+            self._takeAnswer(member, frame)
+
+    def _takeMessage(self, member: Member, frame: Send | Call) -> None:
+        n = frame.n
+        if n is not None:
+            if n <= member.accepted:
+                self._repeated(member, frame, n)
+                return
+            if n != member.accepted + 1 or n > member.acked + WINDOW:
+                self._misuse(member, "n out of order")
+                return
+            member.accepted = n
+            if isinstance(frame, Call):
+                member.returnRefs[n] = frame.ref
+        error = self._overload(member, n)
+        if error is not None:
+            member.mailbox.post(self._refuse, member, frame, error)
+        else:
+            member.mailbox.post(self._handle, member, frame, member.isJSON)
+
+    def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
+        """A frame comes again, since its acknowledgement or reply was lost."""
+        if not isinstance(frame, Call):
+            return
+        if n > member.handled:
+            member.returnRefs[n] = frame.ref
+            return
+        reply = member.replies.get(n)
+        if reply is None:
+            error = Error(frame.ref, self._host.id, ErrorCode.REPLY_LOST)
+            self._host.emitter.say(member, error)
+        else:
+            self._host.emitter.say(member, _readdressed(reply, frame.ref))
+
+    def _overload(self, member: Member, n: int | None) -> RoomError | None:
+        if n is None and len(member.mailbox) >= MAX_WAITING:
+            return RoomError(ErrorCode.RATE_LIMITED, "too many messages wait to be handled")
+        room = self._host.room
+        if room.messageRate <= 0:
+            return None
+        now = self._host.clock.seconds()
+        burst = room.messageBurst or max(1.0, 2 * room.messageRate)
+        if member.spentAt is None:
+            member.allowance = burst
+        else:
+            member.allowance = min(burst, member.allowance + (now - member.spentAt) * room.messageRate)
+        member.spentAt = now
+        if member.allowance >= 1.0:
+            member.allowance -= 1.0
+            if member.allowance >= burst / 2:
+                member.slowedSince = None
+            return None
+        if member.slowedSince is None:
+            member.slowedSince = now
+        elif now - member.slowedSince > PATIENCE:
+            self._host.membership.leave(member, CloseCode.RATE_ABUSE, LeaveReason.RATE_ABUSE, "too fast")
+        return RoomError(ErrorCode.RATE_LIMITED, "too many messages")
+
+    # -- handling
+
+    def _handle(self, member: Member, frame: Send | Call, isJSON: bool) -> Deferred[Any] | None:
+        """The job of one frame; hot."""
+        host = self._host
+        if not member.isPresent:
+            return None
+        try:
+            result = self._dispatch(member, frame, isJSON)
+        except RoomError as error:
+            self._finish(member, frame, error)
+            if error.code in (ErrorCode.UNKNOWN_TYPE, ErrorCode.INVALID_DATA):
+                self._strike(member)
+            return None
+        except Exception:
+            host.report(Failure(), member)
+            self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
+            return None
+        if result is not None and isAsync(result):
+            waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
+            return waited.addBoth(self._finished, member, frame)
+        self._finish(member, frame, result)
+        return None
+
+    def _dispatch(self, member: Member, frame: Send | Call, isJSON: bool) -> Any:
+        room = self._host.room
+        data = frame.data
+        if not data:
+            data, isJSON = NIL, False
+        handler = self._host.handlers.get(frame.type)
+        if handler is None and not self._hasFallback:
+            message = f"no messages of type {frame.type[:64]!r} here"
+            raise RoomError(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
+        if len(data) > payload.MAX_DEPTH and payload.isTooDeep(data, isJSON):
+            raise InvalidData("nested too deep")
+        if not isJSON and not room.binary and payload.hasBytes(data):
+            raise InvalidData("bytes are not taken here")
+        if handler is None:
+            return room.onMessage(member.client, frame.type, payload.decode(data, isJSON))
+        if not handler.takesData:
+            return handler.function(room, member.client)
+        return handler.function(room, member.client, handler.read(data, isJSON))
+
+    def _finished(self, result: Any, member: Member, frame: Send | Call) -> None:
+        """An asynchronous handler is over."""
+        if not isinstance(result, Failure):
+            self._finish(member, frame, result)
+            return
+        error = result.value
+        if not isinstance(error, RoomError):
+            self._host.report(result, member)
+            error = RoomError(ErrorCode.INTERNAL)
+        elif isinstance(error, hooks.HookTimeout):
+            self._host.report(result, member)
+        self._finish(member, frame, error)
+
+    def _refuse(self, member: Member, frame: Send | Call, error: RoomError) -> None:
+        if member.isPresent:
+            self._finish(member, frame, error)
+
+    def _finish(self, member: Member, frame: Send | Call, result: Any) -> None:
+        """A frame is handled: record that, then answer and acknowledge."""
+        host = self._host
+        if not member.isPresent:
+            return
+        n = frame.n
+        ref = None
+        if isinstance(frame, Call):
+            ref = frame.ref if n is None else member.returnRefs.pop(n, frame.ref)
+        answer: Reply | Error | None = None
+        if isinstance(result, RoomError):
+            answer = Error(ref, host.id, result.code, result.message, result.details)
+        elif ref is not None:
+            answer = self._replyOf(member, ref, result)
+        if n is not None:
+            member.handled = n
+            kept = answer if ref is not None else None
+            host.outbox.record(Handled(member.id, n, kept))
+            if kept is not None:
+                member.keepReply(n, kept)
+            self._scheduleAck(member)
+        if answer is not None:
+            host.emitter.say(member, answer)
+
+    def _replyOf(self, member: Member, ref: int, result: Any) -> Reply | Error:
+        try:
+            return Reply(ref, payload.encode(result, self._host.room.binary))
+        except Exception:
+            self._host.report(Failure(), member)
+            return Error(ref, self._host.id, ErrorCode.INTERNAL)
+
+    # -- acknowledging
+
+    def _scheduleAck(self, member: Member) -> None:
+        if member.handled - member.acked >= WINDOW // 2:
+            self._unacked.pop(member.id, None)
+            self._ack(member)
+            return
+        if not self._unacked:
+            self._host.timers.callLater(ACK_SECONDS, self._ackAll)
+        self._unacked[member.id] = member
+
+    def _ackAll(self) -> None:
+        unacked, self._unacked = self._unacked, {}
+        for member in unacked.values():
+            self._ack(member)
+
+    def _ack(self, member: Member) -> None:
+        if member.handled > member.acked and member.isPresent and member.outlet is not None:
+            member.acked = member.handled
+            self._host.emitter.say(member, Ack(self._host.id, member.handled))
+
+    # -- the rest
+
+    def _leave(self, member: Member, frame: Leave) -> None:
+        host = self._host
+        host.emitter.say(member, Reply(frame.ref, NIL))
+        host.membership.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
+
+    def _takeAnswer(self, member: Member, frame: Answer | Failed) -> None:
+        waiting = member.calls.pop(frame.ref, None)
+        if waiting is None:
+            return  # too late
+        if isinstance(frame, Failed):
+            waiting.errback(RoomError(frame.code, frame.message))
+            return
+        try:
+            if payload.isTooDeep(frame.data, member.isJSON):
+                raise InvalidData("nested too deep")
+            data = payload.decode(frame.data or NIL, member.isJSON and bool(frame.data))
+        except InvalidData as error:
+            self._strike(member)
+            waiting.errback(error)
+        else:
+            waiting.callback(data)
+
+    def _strike(self, member: Member) -> None:
+        now = self._host.clock.seconds()
+        strikes = member.strikes
+        strikes.append(now)
+        if len(strikes) == STRIKES and now - strikes[0] <= STRIKE_SECONDS:
+            self._misuse(member, "too many bad messages")
+
+    def _misuse(self, member: Member, text: str) -> None:
+        self._host.membership.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
+
+
+def _readdressed(reply: Reply | Error, ref: int) -> Reply | Error:
+    if isinstance(reply, Reply):
+        return Reply(ref, reply.data)
+    return Error(ref, reply.room, reply.code, reply.message, reply.details)

@@ -1,0 +1,336 @@
+"""
+A member, as its host keeps it, and as the room sees it: `Client`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum, IntEnum
+from hashlib import sha256
+from hmac import compare_digest
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from .hooks import Mailbox
+from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .outbox import Audience
+    from .room import Room
+
+#: Most frames of a member that are not acknowledged, and replies that are kept for it.
+WINDOW = 64
+
+
+class State(IntEnum):
+    """Where a member is in its life; it only moves on, but for DROPPED, from which it may resume."""
+
+    #: Has a seat; onAuth and onJoin are running.
+    SEATED = 0
+    JOINED = 1
+    #: Has lost its connection, and may resume.
+    DROPPED = 2
+    #: Is no member any more; onLeave is running.
+    LEAVING = 3
+    GONE = 4
+
+
+class LeaveReason(Enum):
+    """Why a client has left; what `Room.onLeave` gets."""
+
+    #: It wanted to.
+    LEFT = "left"
+    #: It lost its connection, and did not resume in time.
+    DROPPED = "dropped"
+    KICKED = "kicked"
+    #: It broke the protocol, or sent what the room doesn't understand, again and again.
+    MISUSE = "misuse"
+    #: It sent too much for too long.
+    RATE_ABUSE = "rateAbuse"
+    #: The room was closed.
+    CLOSED = "closed"
+    #: The server is shutting down.
+    SHUTDOWN = "shutdown"
+
+
+class Member:
+    """
+    One member of a room, kept by its host.
+
+    The link changes with each connection, the rest stays. What the room runs for it waits in `mailbox`.
+    """
+
+    __slots__ = (
+        "accepted",
+        "acked",
+        "allowance",
+        "announced",
+        "arrivalId",
+        "calls",
+        "client",
+        "expiry",
+        "fate",
+        "groups",
+        "handled",
+        "id",
+        "isJSON",
+        "link",
+        "mailbox",
+        "meta",
+        "offset",
+        "options",
+        "outlet",
+        "pending",
+        "refs",
+        "replies",
+        "returnRefs",
+        "session",
+        "slowedSince",
+        "spentAt",
+        "state",
+        "strikes",
+        "tokens",
+        "user",
+        "userId",
+    )
+
+    def __init__(self, id: str, user: Any, userId: str, options: Mapping[str, Any]) -> None:
+        self.id = id
+        self.user = user
+        self.userId = userId
+        #: The id of the user that came, whatever onAuth made of it; who resumes must be the same.
+        self.arrivalId = userId
+        self.options = options
+        self.state = State.SEATED
+        self.client: Client = None  # type: ignore[assignment]  # set by the host at once
+        self.mailbox = Mailbox()
+
+        # The connection.
+        self.link = ""
+        self.session = ""
+        self.outlet: Outlet | None = None
+        self.isJSON = True
+        #: The join requests that `joined` answers.
+        self.refs: list[int | None] = []
+        #: What happened to it while it was being seated: code, reason, text.
+        self.fate: tuple[int, LeaveReason, str] | None = None
+        self.expiry: IDelayedCall | None = None
+
+        # What it is sent.
+        self.offset = 0
+        #: Records that must be committed for its `joined` to have left.
+        self.announced = 0
+        self.pending: list[Any] = []
+        self.calls: dict[int, Deferred[Any]] = {}
+        self.groups: set[str] = set()
+        self.meta: Mapping[str, Any] = {}
+
+        # What it sends.
+        self.tokens: list[bytes] = []
+        self.accepted = 0
+        self.handled = 0
+        self.acked = 0
+        self.replies: dict[int, Reply | Error] = {}
+        #: The ref that the client goes by for its calls that are not answered yet, by their number.
+        self.returnRefs: dict[int, int] = {}
+        self.strikes: deque[float] = deque(maxlen=3)
+        self.allowance = 0.0
+        self.spentAt: float | None = None
+        self.slowedSince: float | None = None
+
+    @property
+    def isPresent(self) -> bool:
+        """Whether it counts as being in the room: joined, and connected or to resume."""
+        return self.state in (State.JOINED, State.DROPPED)
+
+    @property
+    def audience(self) -> Audience:
+        """This member alone; empty while it has no connection."""
+        return ((self.outlet, (self.link,)),) if self.outlet is not None else ()
+
+    def attach(self, outlet: Outlet, arrival: Arrival) -> None:
+        """It is reached by another connection from now on."""
+        self.outlet = outlet
+        self.link = arrival.link
+        self.session = arrival.session
+        self.isJSON = arrival.isJSON
+
+    def detach(self) -> None:
+        """It is not reached any more."""
+        self.outlet = None
+        self.link = self.session = ""
+
+    def cancelExpiry(self) -> None:
+        """It is back, or gone."""
+        expiry, self.expiry = self.expiry, None
+        if expiry is not None and expiry.active():
+            expiry.cancel()
+
+    # -- tokens
+
+    def issueToken(self, used: str | None = None) -> str:
+        """A new resume token; the one it came with stays valid until `confirmToken`."""
+        token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        self.tokens = [digest(token)] if used is None else [digest(token), digest(used)]
+        return token
+
+    def accepts(self, token: str) -> bool:
+        """Whether it may resume with that token."""
+        given = digest(token)
+        return any(compare_digest(given, known) for known in self.tokens)
+
+    def confirmToken(self) -> None:
+        """The client has its new token."""
+        del self.tokens[1:]
+
+    # -- the journal
+
+    def record(self) -> MemberRecord:
+        """What must survive the owner."""
+        return MemberRecord(
+            self.id,
+            self.user,
+            self.userId,
+            tuple(self.tokens),
+            tuple(sorted(self.groups)),
+            dict(self.meta),
+            dict(self.options),
+            self.arrivalId,
+        )
+
+    @classmethod
+    def restored(cls, record: MemberRecord) -> Member:
+        """A member from the journal of an earlier owner; it is to resume."""
+        member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
+        member.arrivalId = record.arrivalId
+        member.state = State.DROPPED
+        member.tokens = list(record.tokens)
+        member.groups = set(record.groups)
+        member.meta = record.meta or {}
+        return member
+
+    def restore(self, handled: Handled) -> None:
+        """One of its frames was handled by an earlier owner."""
+        self.accepted = self.handled = self.acked = max(self.handled, handled.n)
+        if handled.reply is not None:
+            self.keepReply(handled.n, handled.reply)
+
+    def keepReply(self, n: int, reply: Reply | Error) -> None:
+        """Remember what the client's call `n` was answered."""
+        self.replies[n] = reply
+        while len(self.replies) > WINDOW:
+            del self.replies[next(iter(self.replies))]
+
+
+def memberOf(token: str) -> str:
+    """The id of the member that a resume token is for."""
+    return token.partition(".")[0]
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class Client:
+    """
+    A member as its room sees it: the first argument of the hooks and handlers.
+
+    It stays the same object while the client loses its connection and resumes.
+    """
+
+    __slots__ = ("_host", "_member", "data")
+
+    def __init__(self, host: Host, member: Member) -> None:
+        self._host = host
+        self._member = member
+        #: Free for the room; never read by txroom.
+        self.data: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id} {self._member.state.name} of {self._host.room!r}>"
+
+    @property
+    def id(self) -> str:
+        """The member's id, unique and unguessable; others see it in presence."""
+        return self._member.id
+
+    @property
+    def room(self) -> Room:
+        """The room it is in."""
+        return self._host.room
+
+    @property
+    def user(self) -> Any:
+        """What `onAuth` made of it, else what `verifyClient` accepted it as."""
+        return self._member.user
+
+    @property
+    def userId(self) -> str:
+        """What `Room.userId` says of `user`; the same for all connections of one user."""
+        return self._member.userId
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it joined with."""
+        return self._member.options
+
+    @property
+    def isConnected(self) -> bool:
+        """Whether it has joined and has a connection; while it has none, messages wait for it."""
+        return self._member.state is State.JOINED
+
+    @property
+    def hasLeft(self) -> bool:
+        """Whether it is no member any more."""
+        return self._member.state >= State.LEAVING
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups it is in."""
+        return frozenset(self._member.groups)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What presence tells of it; set it, best in `onJoin`, and others are told."""
+        return self._member.meta
+
+    @meta.setter
+    def meta(self, meta: Mapping[str, Any]) -> None:
+        self._host.membership.setMeta(self._member, meta)
+
+    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
+        """
+        Send it a message; the offset, or `None` if it is volatile or the client has left.
+
+        Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
+        `TypeError` for data that can't be encoded.
+        """
+        return self._host.emitter.send(self._member, type, data, volatile)
+
+    def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
+        """
+        Ask the client; fires with its answer.
+
+        It is asked at most once. Fails with `RoomError`: the code is the client's own, `timeout`, or
+        `roomGone` if it leaves.
+        """
+        return self._host.emitter.call(self._member, type, data, timeout)
+
+    def kick(self, reason: str = "") -> None:
+        """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
+        self._host.membership.kick(self._member, reason)
+
+    def enter(self, group: str) -> None:
+        """Become one of a group (`broadcast(..., to=group)`)."""
+        self._host.membership.regroup(self._member, group, True)
+
+    def exit(self, group: str) -> None:
+        """Be no longer one of a group."""
+        self._host.membership.regroup(self._member, group, False)

@@ -1,0 +1,223 @@
+"""
+Membership: losing the connection, leaving, presence, groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..codes import CloseCode
+from . import payload
+from .member import LeaveReason, Member, State
+from .seam import Arrival, Gone, Outlet, PresenceChange
+
+if TYPE_CHECKING:
+    from .host import Host
+
+
+class Membership:
+    """Who is in one room."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def begin(self) -> None:
+        """Those whom an earlier owner left to us have their time to resume."""
+        for member in self._host.members.values():
+            if member.state is State.DROPPED:
+                self._awaitReturn(member)
+
+    # -- how a member is reached
+
+    def attached(self, member: Member, outlet: Outlet, arrival: Arrival) -> None:
+        """It has a connection, perhaps another one than before."""
+        self.detached(member)
+        member.attach(outlet, arrival)
+        self._host.sessions[arrival.session] = member
+
+    def detached(self, member: Member) -> None:
+        """It has no connection any more."""
+        host = self._host
+        if host.sessions.get(member.session) is member:
+            del host.sessions[member.session]
+        member.detach()
+        host.emitter.audienceChanged()
+
+    # -- losing the connection
+
+    def drop(self, member: Member) -> None:
+        """Its connection is lost."""
+        host = self._host
+        if member.state is State.SEATED:
+            self._doom(member, CloseCode.NORMAL, LeaveReason.DROPPED, "")
+            self.detached(member)
+        elif member.state is State.JOINED:
+            self.detached(member)
+            if host.room.resumeSeconds <= 0:
+                self.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
+                return
+            member.state = State.DROPPED
+            self._awaitReturn(member)
+            member.mailbox.post(self._dropped, member)
+
+    def _dropped(self, member: Member) -> Deferred[Any] | None:
+        host = self._host
+        if not member.isPresent:
+            return None
+        return host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+
+    def _awaitReturn(self, member: Member) -> None:
+        member.cancelExpiry()
+        member.expiry = self._host.clock.callLater(self._host.room.resumeSeconds, self._expired, member)
+
+    def _expired(self, member: Member) -> None:
+        member.expiry = None
+        if member.state is State.DROPPED:
+            self.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
+
+    # -- leaving
+
+    def gone(self, member: Member) -> None:
+        """Its client has closed the connection for good."""
+        self.detached(member)
+        if member.state is State.SEATED:
+            self._doom(member, CloseCode.NORMAL, LeaveReason.LEFT, "")
+        else:
+            member.mailbox.post(self._leave, member)
+
+    def _leave(self, member: Member) -> None:
+        self.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
+
+    def kick(self, member: Member, text: str) -> None:
+        """Make it leave; it can't resume."""
+        self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, text)
+
+    def leave(
+        self, member: Member, code: int, reason: LeaveReason, text: str = "", isSeen: bool = True
+    ) -> None:
+        """
+        Its membership ends now, and its seat is free; `onLeave` runs after what is running for it.
+
+        One that is being seated is told, and freed, when the hook that runs is over.
+        """
+        host = self._host
+        if member.state is State.SEATED:
+            self._doom(member, code, reason, text)
+            return
+        if not member.isPresent:
+            return
+        del host.members[member.id]
+        host.leaving.add(member)
+        member.state = State.LEAVING
+        member.cancelExpiry()
+        if isSeen:
+            host.outbox.record(Gone(member.id))
+        if member.outlet is not None:
+            host.outbox.end(member.audience, code, text)
+        self.detached(member)
+        if isSeen and host.room.presence:
+            self._tell(None, member)
+        if reason is not LeaveReason.LEFT:
+            member.mailbox.clear()
+        host.emitter.failCalls(member)
+        member.mailbox.post(self._left, member, reason)
+        host.changed()
+
+    def _doom(self, member: Member, code: int, reason: LeaveReason, text: str) -> None:
+        if member.fate is None:
+            member.fate = (code, reason, text)
+
+    def _left(self, member: Member, reason: LeaveReason) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._farewell(member, reason))
+
+    async def _farewell(self, member: Member, reason: LeaveReason) -> None:
+        host = self._host
+        try:
+            await host.call(host.room.onLeave, member.client, reason)
+        except Exception:
+            host.report(Failure(), member)
+        host.registration.tell("leave", host.room, member.client)
+        self._over(member)
+
+    def abandon(self, member: Member) -> None:
+        """Another owner has the room, and the member: only what runs for it has to end."""
+        host = self._host
+        member.cancelExpiry()
+        if member.state is State.SEATED:
+            self._doom(member, CloseCode.ROOM_MOVED, LeaveReason.DROPPED, "")
+            return
+        if not member.isPresent:
+            return
+        del host.members[member.id]
+        host.leaving.add(member)
+        member.state = State.LEAVING
+        self.detached(member)
+        host.emitter.failCalls(member)
+        member.mailbox.clear()
+        member.mailbox.post(self._over, member)
+
+    def _over(self, member: Member) -> None:
+        host = self._host
+        member.state = State.GONE
+        host.leaving.discard(member)
+        host.emptied()
+
+    # -- presence
+
+    def came(self, member: Member) -> None:
+        """Somebody has joined: tell the others."""
+        host = self._host
+        if host.room.presence:
+            self._tell(member, None)
+        host.changed()
+        host.registration.tell("join", host.room, member.client)
+
+    def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
+        """What presence tells of a member is something else now."""
+        host = self._host
+        before = self._entry([member])
+        member.meta = MappingProxyType(dict(meta))
+        if not member.isPresent:
+            return
+        host.outbox.record(member.record())
+        if host.room.presence:
+            host.outbox.emit(
+                PresenceChange(host.id, payload.encode([self._entry([member])]), payload.encode([before])),
+                host.emitter.everyone,
+            )
+
+    def roster(self) -> list[dict[str, Any]]:
+        """See `Room.members`."""
+        byUser: dict[str, list[Member]] = {}
+        for member in self._host.members.values():
+            if member.isPresent:
+                byUser.setdefault(member.userId, []).append(member)
+        return [self._entry(members) for members in byUser.values()]
+
+    def _entry(self, members: list[Member]) -> dict[str, Any]:
+        metas = [{**member.meta, "member": member.id} for member in members]
+        return {"user": members[0].userId, "metas": metas}
+
+    def _tell(self, came: Member | None, left: Member | None) -> None:
+        host = self._host
+        joined = [self._entry([came])] if came is not None else []
+        gone = [self._entry([left])] if left is not None else []
+        change = PresenceChange(host.id, payload.encode(joined), payload.encode(gone))
+        audience = host.emitter.reached(m for m in host.members.values() if m is not came)
+        host.outbox.emit(change, audience)
+
+    # -- groups
+
+    def regroup(self, member: Member, group: str, isIn: bool) -> None:
+        """Put a member into a group, or take it out."""
+        if isIn:
+            member.groups.add(group)
+        else:
+            member.groups.discard(group)
+        if member.isPresent:
+            self._host.outbox.record(member.record())

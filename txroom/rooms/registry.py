@@ -1,0 +1,150 @@
+"""
+The registry: which names there are, which class serves each, and how its rooms are matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+from twisted.logger import Logger
+
+from .history import History
+from .messages import handlersOf
+from .room import Room
+from .seam import Listing
+
+#: The events of a registration, and what their listeners are called with.
+EVENTS = {
+    "create": "room",
+    "dispose": "room",
+    "join": "room, client",
+    "leave": "room, client",
+    "lock": "room",
+    "unlock": "room",
+}
+
+
+class Registration:
+    """
+    One name under which rooms are made (seed 000: Colyseus `RegisteredHandler`).
+
+    `options` overlay what clients ask for when a room is made; those that are settings of `Room`, such
+    as `maxClients`, are set on its rooms too. Raises `TypeError` for a class that is no `Room` or has a
+    wrong handler, `ValueError` for a setting out of range.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        roomClass: type[Room],
+        options: Mapping[str, Any],
+        *,
+        maxRooms: int = 0,
+        clientsMayCreate: bool = True,
+    ) -> None:
+        if not name or "/" in name or len(name) > 128:
+            raise ValueError(f"name={name!r}: must be 1 to 128 characters, without '/'")
+        if not (isinstance(roomClass, type) and issubclass(roomClass, Room)):
+            raise TypeError(f"{roomClass!r} is not a subclass of Room")
+        self.name = name
+        self.roomClass = roomClass
+        self.options = dict(options)
+        self.handlers = handlersOf(roomClass)
+        #: Most rooms of this name at a time; 0: any number.
+        self.maxRooms = maxRooms
+        #: Whether clients may make rooms, or only join those that the server has made.
+        self.clientsMayCreate = clientsMayCreate
+        self._settings = {name: options[name] for name in options if name in Room.SETTINGS}
+        for setting in Room.SETTINGS:
+            _check(setting, self._settings.get(setting, getattr(roomClass, setting)))
+        self._filters: tuple[str, ...] = ()
+        self._order: tuple[tuple[str, int], ...] = ()
+        self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
+
+    def __repr__(self) -> str:
+        return f"<Registration {self.name} {self.roomClass.__name__}>"
+
+    def filterBy(self, *options: str) -> Self:
+        """Only put clients together that ask for the same value of each of these options."""
+        self._filters = options
+        return self
+
+    def sortBy(self, **fields: int) -> Self:
+        """
+        Which room is tried first: 1 for the least, -1 for the greatest value of a field.
+
+        A field is one of `clients`, `maxClients` or `age`, a filtered option, or in the metadata. Default:
+        the oldest.
+        """
+        for field, direction in fields.items():
+            if direction not in (1, -1):
+                raise ValueError(f"{field}={direction!r}: must be 1 or -1")
+        self._order = tuple(fields.items())
+        return self
+
+    def on(self, event: str, listener: Callable[..., Any]) -> Self:
+        """Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`)."""
+        if event not in EVENTS:
+            raise ValueError(f"{event!r}: must be one of {', '.join(EVENTS)}")
+        self._listeners[event].append(listener)
+        return self
+
+    def tell(self, event: str, *args: Any) -> None:
+        """An event has happened."""
+        for listener in self._listeners[event]:
+            try:
+                listener(*args)
+            except Exception:
+                self._log.failure("a listener for {event} of {name} raised", event=event, name=self.name)
+
+    def makeRoom(self) -> Room:
+        """A room, not yet created."""
+        room = self.roomClass()
+        for name, value in self._settings.items():
+            setattr(room, name, value)
+        return room
+
+    def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What a room is made with: what the client asked for, overlaid by what the server says."""
+        return {**asked, **self.options}
+
+    def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that are filtered by, with their values; `None` for those that are missing."""
+        return {name: options.get(name) for name in self._filters}
+
+    def sorted(self, listings: Iterable[Listing]) -> list[Listing]:
+        """The order in which rooms are tried."""
+        found = sorted(listings, key=lambda listing: listing.age)
+        for field, direction in reversed(self._order):
+            found.sort(key=lambda listing: _sortKey(_value(listing, field)), reverse=direction < 0)
+        return found
+
+
+def _value(listing: Listing, field: str) -> Any:
+    if field in ("clients", "maxClients", "age"):
+        return getattr(listing, field)
+    return listing.filters.get(field, listing.metadata.get(field))
+
+
+def _sortKey(value: Any) -> tuple[int, Any]:
+    """Values of different types can't be compared; a missing one comes first."""
+    if value is None:
+        return (0, 0)
+    if isinstance(value, int | float):
+        return (1, value)
+    return (2, str(value))
+
+
+def _check(name: str, value: Any) -> None:
+    """Whether a setting of a room can have that value."""
+    if name == "history":
+        if value is not None and not isinstance(value, History):
+            raise ValueError(f"history={value!r}: must be a History or None")
+    elif name in ("autoDispose", "presence", "binary"):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name}={value!r}: must be True or False")
+    elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{name}={value!r}: must be a number, 0 or more")

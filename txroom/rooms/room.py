@@ -1,0 +1,287 @@
+"""
+Room: the class that users write against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..codes import CloseCode
+from ..handshake import Handshake
+from .history import History
+from .member import Client, LeaveReason
+from .messages import Handler, handlersOf
+from .timers import RoomClock
+
+if TYPE_CHECKING:
+    from .emitter import Past
+    from .host import Host
+
+#: Who gets a broadcast: a group, a client, several clients, or a test of each client.
+To = str | Client | Iterable[Client] | Callable[[Client], bool]
+
+
+class Room:
+    """
+    A room: subclass it, and register the class under a name (`Server.register`).
+
+    Hooks may return a value, a Deferred or a coroutine; each may take `handlerTimeout`. The hooks and
+    handlers of one client run one after another, those of different clients side by side. What a hook or
+    a handler raises is logged and costs nobody else anything; raise `RoomError` to tell the client.
+
+    The class attributes are the settings of its rooms; `register(name, RoomClass, maxClients=4)` sets one
+    for a registration, and `onCreate` may set them on the instance.
+    """
+
+    #: Most members and reserved seats together; 0: any number.
+    maxClients: int = 0
+    #: Whether the room ends when the last member has left and nobody came for `linger` seconds.
+    autoDispose: bool = True
+    linger: float = 1.0
+    #: Seconds that a room waits for its first member, and that a reserved seat is kept.
+    seatSeconds: float = 15.0
+    #: What newcomers are shown; `None`: nothing.
+    history: History | None = None
+    #: Seconds in which a client that has lost its connection may resume; 0: it leaves at once.
+    resumeSeconds: float = 30.0
+    #: What is kept at most for those who resume: messages, and bytes of their data.
+    recoveryLimit: int = 10_000
+    recoverySize: int = 1 << 20
+    #: Whether the members are told of one another.
+    presence: bool = False
+    #: Seconds that a hook or a handler may take.
+    handlerTimeout: float = 10.0
+    #: Messages a second taken from one member, and at once (0: twice the rate); over it they are
+    #: refused (`rateLimited`), and for longer than ten seconds it costs the membership. 0: any number.
+    messageRate: float = 0.0
+    messageBurst: int = 0
+    #: Whether messages may have bytes in them; clients that speak JSON can't join such a room.
+    binary: bool = False
+    #: Calls of `onTick` a second; 0: none.
+    tickRate: float = 0.0
+
+    #: The names above, which a registration may set.
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(
+        {
+            "maxClients",
+            "autoDispose",
+            "linger",
+            "seatSeconds",
+            "history",
+            "resumeSeconds",
+            "recoveryLimit",
+            "recoverySize",
+            "presence",
+            "handlerTimeout",
+            "messageRate",
+            "messageBurst",
+            "binary",
+            "tickRate",
+        }
+    )
+
+    _host: Host
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.id}>"
+
+    # -- hooks
+
+    def onCreate(self, options: Mapping[str, Any]) -> Any:
+        """
+        The room begins. `options` are the client's, overlaid by those of the registration.
+
+        If it raises the room isn't made. When the room was moved here from an owner that was lost
+        (`isRestored`), its members are to resume; restore their state.
+        """
+
+    def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
+        """Whether somebody may take a seat; asked before one is taken. Falsy: `forbidden`."""
+        return True
+
+    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
+        """Whether somebody who has a seat may join; what is neither falsy nor `True` is `client.user`."""
+        return True
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> Any:
+        """A client has joined; if this raises, it hasn't, and `onLeave` isn't called."""
+
+    def onMessage(self, client: Client, type: str, data: Any) -> Any:
+        """A message for which there is no handler; as long as it isn't overridden that is `unknownType`."""
+        raise NotImplementedError
+
+    def snapshot(self, client: Client) -> Any:
+        """
+        What a client needs that replaying messages can't bring up; sent in `joined`.
+
+        Called, after `onJoin`, when it joins, and when it returns and what it missed isn't known. Must
+        return plain data at once, so that it fits the messages that follow.
+        """
+        return None
+
+    def onDrop(self, client: Client) -> Any:
+        """A client has lost its connection, and may resume."""
+
+    def onResume(self, client: Client, recovered: bool) -> Any:
+        """A client has come back, or came with a new connection while the old was open still."""
+
+    def onLeave(self, client: Client, reason: LeaveReason) -> Any:
+        """A client has left; exactly once after each `onJoin`."""
+
+    def onDispose(self) -> Any:
+        """The room ends; exactly once after `onCreate`, and last."""
+
+    def onTick(self, seconds: float) -> Any:
+        """Called `tickRate` times a second, with the time since the last call."""
+
+    def onRoomError(self, failure: Failure, client: Client | None) -> str | None:
+        """
+        Something of this room raised, and is logged already. May return what it shall cost.
+
+        "client": the client is kicked; "room": the room is closed; else nothing. Called at once, not
+        asynchronously. `client` is `None` for what was not done for one, such as a timer.
+        """
+        return None
+
+    def userId(self, user: Any) -> str | None:
+        """
+        By what a user is known in presence; `None`: each connection is another user.
+
+        By default a text or a number, or the "id" of a mapping.
+        """
+        if isinstance(user, Mapping):
+            user = user.get("id")
+        return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
+
+    # -- what is known of it
+
+    @property
+    def id(self) -> str:
+        """The room's id, unguessable."""
+        return self._host.id
+
+    @property
+    def name(self) -> str:
+        """The name under which it was registered."""
+        return self._host.name
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it was created with; can't be changed."""
+        return self._host.options
+
+    @property
+    def clients(self) -> list[Client]:
+        """Those who have joined, connected or to resume, in the order in which they joined."""
+        return [member.client for member in self._host.members.values() if member.isPresent]
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user."""
+        return self._host.membership.roster()
+
+    @property
+    def clock(self) -> RoomClock:
+        """The room's time: `callLater` and `every`, cancelled when it ends."""
+        return self._host.timers
+
+    @property
+    def epoch(self) -> str:
+        """Random; offsets of different epochs can't be compared."""
+        return self._host.epoch
+
+    @property
+    def offset(self) -> int:
+        """The offset of the last message."""
+        return self._host.log.offset
+
+    @property
+    def messages(self) -> list[Past]:
+        """What `history` keeps, in order: offset, type and data of each."""
+        return self._host.emitter.history()
+
+    @property
+    def isLocked(self) -> bool:
+        """Whether `lock` was called, or all seats are taken."""
+        return self._host.isLocked or self._host.isFull
+
+    @property
+    def isPrivate(self) -> bool:
+        """Whether it is left out of matchmaking."""
+        return self._host.isPrivate
+
+    @property
+    def isRestored(self) -> bool:
+        """Whether it was moved here from an owner that was lost."""
+        return self._host.isRestored
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What matchmaking tells of it."""
+        return self._host.metadata
+
+    def client(self, id: str) -> Client | None:
+        """The client with that id."""
+        member = self._host.members.get(id)
+        return member.client if member is not None and member.isPresent else None
+
+    def group(self, name: str) -> list[Client]:
+        """The clients of a group."""
+        return [client for client in self.clients if name in client.groups]
+
+    # -- what can be done with it
+
+    def broadcast(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        exclude: Client | Iterable[Client] = (),
+        to: To | None = None,
+        volatile: bool = False,
+    ) -> int | None:
+        """
+        Send a message to all members, or to those of `to`, except `exclude`; its offset.
+
+        Members that are away get it when they resume. A `volatile` message goes to those who are there
+        now, may overtake, is dropped where it would have to wait, and has no offset. Raises `TypeError`
+        for data that can't be encoded.
+        """
+        return self._host.emitter.broadcast(type, data, exclude, to, volatile)
+
+    def whenCommitted(self) -> Deferred[None]:
+        """Fires when what was sent so far can't get lost any more; fails with `RoomError`."""
+        return self._host.outbox.whenCommitted()
+
+    def kick(self, client: Client, reason: str = "") -> None:
+        """Make a client leave, with 4003; it can't resume. `reason` is told to it."""
+        client.kick(reason)
+
+    def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
+        """Close the room: all leave with `code`, then it ends; fires after `onDispose`."""
+        return self._host.dispose(code, LeaveReason.CLOSED, reason)
+
+    def lock(self) -> None:
+        """Let nobody join any more, until `unlock`; a full room is locked without this."""
+        self._host.setLocked(True)
+
+    def unlock(self) -> None:
+        """Undo `lock`; a full room stays full."""
+        self._host.setLocked(False)
+
+    def setPrivate(self, isPrivate: bool = True) -> None:
+        """Leave it out of matchmaking and listings; it can be joined by its id still."""
+        self._host.setPrivate(isPrivate)
+
+    def setMetadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace what matchmaking tells of it; plain data."""
+        self._host.setMetadata(metadata)
+
+
+def handlers(roomClass: type[Room]) -> Mapping[str, Handler]:
+    """The handlers of a room class; raises `TypeError` for one that is wrong."""
+    return handlersOf(roomClass)

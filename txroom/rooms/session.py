@@ -1,0 +1,417 @@
+"""
+The session: the edge's side of one client, from its frames to the links of its rooms and back.
+
+An attachment, one for each room, goes its way once: joining, joined, ended. A session that sends
+nothing any more (too slow, misused, said goodbye) is mute; its connection is about to be closed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
+from ..connection import Connection
+from . import dialect as frames
+from .dialect import Answered, BadFrame, Bye, Dialect, Left
+from .errors import RoomError
+from .matchmaker import How
+from .seam import (
+    Answer,
+    Call,
+    Error,
+    Failed,
+    Frame,
+    Item,
+    Join,
+    Joined,
+    Leave,
+    Link,
+    Listing,
+    Refused,
+    Request,
+    Resume,
+    Send,
+)
+
+if TYPE_CHECKING:
+    from .application import RoomApplication
+
+#: Rooms that one connection may be in.
+MAX_ROOMS = 16
+#: So many bad frames in so many seconds close the connection.
+STRIKES = 3
+STRIKE_SECONDS = 10.0
+
+_CLOSES: dict[str, CloseCode] = {
+    ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
+    ErrorCode.FORBIDDEN: CloseCode.UNAUTHORIZED,
+    ErrorCode.NO_SUCH_ROOM: CloseCode.NO_SUCH_ROOM,
+    ErrorCode.ROOM_GONE: CloseCode.NO_SUCH_ROOM,
+    ErrorCode.FULL: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.LOCKED: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
+    ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
+}
+
+
+class Attachment:
+    """A client in a room, or on its way into one."""
+
+    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session")
+
+    def __init__(self, session: Session, ref: int | None) -> None:
+        #: The edge's id of it, by which the room addresses the client.
+        self.id = secrets.token_urlsafe(12)
+        self.session = session
+        #: The join request; `None`: by the path.
+        self.ref = ref
+        self.room = ""
+        self.link: Link | None = None
+        self.isJoined = False
+        self.isEnded = False
+        self.error: str | None = None
+
+
+class Edge:
+    """All attachments of one edge; its `Outlet`."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.attachments: dict[str, Attachment] = {}
+
+    def deliver(self, item: Item, links: Sequence[str]) -> None:
+        """Send an item to the clients of those links."""
+        attachments = self.attachments
+        for link in links:
+            attachment = attachments.get(link)
+            if attachment is not None:
+                try:
+                    attachment.session.deliver(attachment, item)
+                except Exception:
+                    self._log.failure("an item of {kind} could not be sent", kind=type(item).__name__)
+
+    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
+        """Those links have ended."""
+        for link in links:
+            attachment = self.attachments.pop(link, None)
+            if attachment is not None:
+                attachment.session.ended(attachment, code, reason)
+
+
+class Session:
+    """One client, in any number of rooms."""
+
+    def __init__(self, application: RoomApplication, connection: Connection, dialect: Dialect) -> None:
+        self._application = application
+        self._edge = application.edge
+        self._connection = connection
+        self._dialect = dialect
+        self._rooms: dict[str, Attachment] = {}
+        self._joining: set[Attachment] = set()
+        self._byPath: Attachment | None = None
+        self._strikes: deque[float] = deque(maxlen=STRIKES)
+        self._isMute = False
+        self._isGone = False
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            frames.SendFrame: self._send,
+            frames.CallFrame: self._call,
+            frames.ReplyFrame: self._reply,
+            frames.ErrorFrame: self._error,
+            frames.JoinFrame: lambda frame: self._join(frame, How.JOIN_OR_CREATE),
+            frames.JoinOnlyFrame: lambda frame: self._join(frame, How.JOIN),
+            frames.CreateFrame: lambda frame: self._join(frame, How.CREATE),
+            frames.JoinByIdFrame: self._joinById,
+            frames.ResumeFrame: self._resume,
+            frames.LeaveFrame: self._leave,
+            frames.RoomsFrame: self._query,
+            frames.PingFrame: lambda frame: self.say(Answered(frame.ref)),
+        }
+
+    # -- what the client sends
+
+    def received(self, message: str | bytes) -> None:
+        """A message of the client."""
+        if self._isMute:
+            return
+        try:
+            frame = self._dialect.decode(message)
+        except BadFrame as error:
+            self.say(Error(error.ref, None, error.code, error.message, error.details))
+            self._strike()
+            return
+        self._handlers[type(frame)](frame)
+
+    def _strike(self) -> None:
+        now = self._application.clock.seconds()
+        self._strikes.append(now)
+        if len(self._strikes) == STRIKES and now - self._strikes[0] <= STRIKE_SECONDS:
+            self.close(CloseCode.MISUSE, "too many bad frames")
+
+    def _attached(self, room: str | None, ref: int | None) -> Link | None:
+        """The link to a room, by its id or `None` for the path's; else the client is told."""
+        attachment = self._byPath if room is None else self._rooms.get(room)
+        if attachment is not None and attachment.link is not None and not attachment.isEnded:
+            return attachment.link
+        self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
+        return None
+
+    def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
+        link = self._attached(room, ref)
+        if link is not None:
+            link.submit(frame)
+
+    def _send(self, frame: frames.SendFrame) -> None:
+        self._submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
+
+    def _call(self, frame: frames.CallFrame) -> None:
+        self._submit(frame.room, frame.ref, Call(frame.ref, frame.type, bytes(frame.data), frame.n))
+
+    def _reply(self, frame: frames.ReplyFrame) -> None:
+        self._submit(frame.room, None, Answer(frame.ref, bytes(frame.data)))
+
+    def _error(self, frame: frames.ErrorFrame) -> None:
+        self._submit(frame.room, None, Failed(frame.ref, frame.code, frame.message))
+
+    def _leave(self, frame: frames.LeaveFrame) -> None:
+        self._submit(frame.room, frame.ref, Leave(frame.ref))
+
+    def _query(self, frame: frames.RoomsFrame) -> None:
+        async def query() -> None:
+            try:
+                found = await self._application.matchmaker.query(
+                    frame.name, frame.filter, self._connection.user
+                )
+            except RoomError as error:
+                self.say(Error(frame.ref, None, error.code, error.message, error.details))
+            else:
+                self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
+
+        self._run(query(), frame.ref)
+
+    # -- joining
+
+    def joinByPath(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+        """The client's path names a room; fires when it has a seat in it or none."""
+        attachment = self._byPath = Attachment(self, None)
+        return self._run(self._place(attachment, How.JOIN_OR_CREATE, name, dict(options)), None)
+
+    def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame, how: How) -> None:
+        if self._hasPlace(frame.ref):
+            attachment = Attachment(self, frame.ref)
+            self._run(self._place(attachment, how, frame.name, frame.options), frame.ref)
+
+    def _joinById(self, frame: frames.JoinByIdFrame) -> None:
+        if self._hasPlace(frame.ref):
+            attachment = Attachment(self, frame.ref)
+            self._run(
+                self._attach(attachment, self._joinOf(attachment, frame.room, frame.options)), frame.ref
+            )
+
+    def _resume(self, frame: frames.ResumeFrame) -> None:
+        if not self._hasPlace(frame.ref):
+            return
+        attachment = Attachment(self, frame.ref)
+        resume = Resume(
+            link=attachment.id,
+            session=self._connection.id,
+            room=frame.room,
+            ref=frame.ref,
+            user=self._connection.user,
+            isJSON=self._dialect.isJSON,
+            token=frame.token,
+            epoch=frame.epoch,
+            offset=frame.offset,
+        )
+        self._run(self._attach(attachment, resume), frame.ref)
+
+    def _hasPlace(self, ref: int) -> bool:
+        if len(self._rooms) + len(self._joining) < MAX_ROOMS:
+            return True
+        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, f"at most {MAX_ROOMS} rooms on one connection"))
+        return False
+
+    def _joinOf(self, attachment: Attachment, room: str, options: Mapping[str, Any]) -> Join:
+        return Join(
+            link=attachment.id,
+            session=self._connection.id,
+            room=room,
+            ref=attachment.ref,
+            user=self._connection.user,
+            isJSON=self._dialect.isJSON,
+            options=dict(options),
+            request=Request.of(self._connection.handshake),
+        )
+
+    async def _place(self, attachment: Attachment, how: How, name: str, options: Mapping[str, Any]) -> None:
+        self._expect(attachment)
+
+        def attach(room: str) -> Deferred[Link | Refused]:
+            attachment.room = room
+            return self._application.engine.attach(self._edge, self._joinOf(attachment, room, options))
+
+        user = self._connection.user
+        self._settle(attachment, await self._application.matchmaker.place(how, name, options, user, attach))
+
+    async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
+        self._expect(attachment)
+        attachment.room = arrival.room
+        result = await self._application.engine.attach(self._edge, arrival)
+        self._settle(attachment, result, isinstance(arrival, Resume))
+
+    def _expect(self, attachment: Attachment) -> None:
+        """What the room emits may come before the answer."""
+        self._joining.add(attachment)
+        self._edge.attachments[attachment.id] = attachment
+
+    def _settle(self, attachment: Attachment, result: Link | Refused, isResumed: bool = False) -> None:
+        """There is a link, or there is none."""
+        self._joining.discard(attachment)
+        if isinstance(result, Refused):
+            self._edge.attachments.pop(attachment.id, None)
+            attachment.error = result.code
+            self.say(Error(attachment.ref, None, result.code, result.message, result.details))
+            self._finish(attachment, 0)
+            return
+        attachment.link = result
+        if attachment.isEnded:
+            return
+        known = self._rooms.get(attachment.room)
+        isKnown = known is not None and known.link is not None and known.link.member == result.member
+        if isKnown and not isResumed:
+            # It was in that room already, and has been told so again.
+            self._edge.attachments.pop(attachment.id, None)
+            return
+        if self._isGone:
+            self._edge.attachments.pop(attachment.id, None)
+            result.drop()
+            return
+        self._rooms[attachment.room] = attachment
+
+    def _run(self, steps: Any, ref: int | None) -> Deferred[None]:
+        """Let a request take its time; whatever goes wrong is the server's fault."""
+
+        def failed(failure: Failure) -> None:
+            self._application.log.failure("a request of {id} failed", failure, id=self._connection.id)
+            self.say(Error(ref, None, ErrorCode.INTERNAL))
+
+        return Deferred.fromCoroutine(steps).addErrback(failed)
+
+    # -- what the rooms send
+
+    def deliver(self, attachment: Attachment, item: Item) -> None:
+        """An item of a room."""
+        if not attachment.isJoined:
+            if isinstance(item, Joined):
+                attachment.isJoined = True
+            elif isinstance(item, Error):
+                attachment.error = item.code
+        self.say(item)
+
+    def say(self, item: Item) -> None:
+        """Send an item; a client that doesn't read loses volatile ones first, then its connection."""
+        if self._isMute:
+            return
+        connection = self._connection
+        if item.isVolatile and connection.bufferedAmount > self._application.volatileLimit:
+            return
+        if connection.sendFrame(item.prepared(self._dialect)) is SendStatus.DROPPED:
+            self._isMute = True
+            self._application.clock.callLater(0, self._tooSlow)
+
+    def _tooSlow(self) -> None:
+        """What it missed it gets when it resumes."""
+        self._dropAll()
+        self._connection.close(CloseCode.SLOW_CONSUMER, "too slow")
+
+    def ended(self, attachment: Attachment, code: int, reason: str) -> None:
+        """A room has let the client go."""
+        if attachment.isEnded:
+            return
+        if code:
+            self.say(Left(attachment.room, code, reason))
+        self._finish(attachment, code, reason)
+
+    def _finish(self, attachment: Attachment, code: int, reason: str = "") -> None:
+        """An attachment is over; so is the connection, if it was for nothing else."""
+        attachment.isEnded = True
+        if self._rooms.get(attachment.room) is attachment:
+            del self._rooms[attachment.room]
+        if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
+            self.close(code, reason)
+        elif attachment is self._byPath:
+            code = code or _closeCodeOf(attachment.error)
+            self.close(code, reason or attachment.error or "")
+        elif code >= CloseCode.UNAUTHORIZED and not self._rooms and not self._joining:
+            self.close(code, reason)
+
+    # -- the end
+
+    def sayGoodbye(self, code: int, retryAfter: float) -> None:
+        """The server is shutting down: the client is to come back, and resume."""
+        self.say(Bye(code, retryAfter))
+        self.close(code, "server shutdown")
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection. What the client is a member of it may resume, unless it has left."""
+        if not self._isMute:
+            self._isMute = True
+            self._application.clock.callLater(0, self._closed, code, reason)
+
+    def _closed(self, code: int, reason: str) -> None:
+        self._dropAll()
+        if self._connection.readyState is ReadyState.OPEN:
+            self._connection.close(code, _shortened(reason))
+
+    def disconnected(self, code: int) -> None:
+        """The connection is gone; a client that closed it with 1000 has left its rooms."""
+        self._isMute = True
+        if code == CloseCode.NORMAL:
+            for attachment in self._takeAll():
+                if attachment.link is not None:
+                    attachment.link.leave()
+        else:
+            self._dropAll()
+
+    def _dropAll(self) -> None:
+        for attachment in self._takeAll():
+            if attachment.link is not None:
+                attachment.link.drop()
+
+    def _takeAll(self) -> list[Attachment]:
+        """All attachments, which from now on are none."""
+        self._isGone = True
+        rooms, self._rooms = self._rooms, {}
+        for attachment in rooms.values():
+            attachment.isEnded = True
+            self._edge.attachments.pop(attachment.id, None)
+        return list(rooms.values())
+
+
+def publicListing(listing: Listing) -> dict[str, Any]:
+    """What clients are told of a room."""
+    return {
+        "room": listing.room,
+        "name": listing.name,
+        "clients": listing.clients,
+        "maxClients": listing.maxClients,
+        "locked": listing.isLocked or listing.isFull,
+        "metadata": listing.metadata,
+    }
+
+
+def _closeCodeOf(error: str | None) -> int:
+    """With what a connection is closed whose path named a room that it could not join."""
+    return _CLOSES.get(error or "", CloseCode.UNAUTHORIZED)
+
+
+def _shortened(reason: str) -> str:
+    """As much of a reason as fits a Close frame."""
+    return reason.encode()[:120].decode(errors="ignore")

@@ -1,0 +1,149 @@
+"""
+A room's own time: delayed and repeated calls that end with the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from ..connection import isAsync, toDeferred
+
+#: A repeated call that raises so many times in a row costs the room.
+MAX_FAILURES = 10
+
+
+class Timer:
+    """A call to come; `cancel` it when it isn't wanted any more."""
+
+    def __init__(self, clock: RoomClock, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._clock = clock
+        self._function = function
+        self._args = args
+        self._call: IDelayedCall | None = None
+        self._interval: float | None = None
+        self._due = 0.0
+        self._failures = 0
+        self._running: Deferred[Any] | None = None
+
+    @property
+    def isActive(self) -> bool:
+        """Whether it will be called."""
+        return self._call is not None or (self._running is not None and self._interval is not None)
+
+    def cancel(self) -> None:
+        """Don't call any more, and cancel what is running; more than once does nothing."""
+        self._clock.forget(self)
+        self._interval = None
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+
+    def schedule(self, seconds: float, interval: float | None) -> Timer:
+        """Call in `seconds`, and then, with an `interval`, again and again."""
+        self._interval = interval
+        self._due = self._clock.seconds() + seconds
+        self._call = self._clock.reactor.callLater(seconds, self._fire)
+        return self
+
+    def _fire(self) -> None:
+        self._call = None
+        try:
+            result = self._function(*self._args)
+        except Exception:
+            self._ended(Failure())
+            return
+        if isAsync(result):
+            self._running = running = toDeferred(result)
+            running.addBoth(self._ended)
+        else:
+            self._ended(None)
+
+    def _ended(self, result: object) -> None:
+        self._running = None
+        if not self._clock.has(self):
+            return
+        if isinstance(result, Failure):
+            self._failures += 1
+            self._clock.failed(result, self._failures)
+        else:
+            self._failures = 0
+        if not self._clock.has(self):
+            return
+        if self._interval is None:
+            self._clock.forget(self)
+            return
+        # On the grid of its interval; ticks that came too late are left out.
+        now = self._clock.seconds()
+        self._due += self._interval
+        if self._due < now:
+            self._due += ((now - self._due) // self._interval + 1) * self._interval
+        self._call = self._clock.reactor.callLater(max(0.0, self._due - now), self._fire)
+
+
+class RoomClock:
+    """
+    The time of one room (`room.clock`): nothing is called after the room has ended.
+
+    What raises is reported as any handler's error and, if it repeats, goes on; ten times in a row close
+    the room. Asynchronous functions are waited for before the next call.
+    """
+
+    def __init__(
+        self, reactor: IReactorTime, onFailure: Callable[[Failure], None], onGiveUp: Callable[[], None]
+    ) -> None:
+        self.reactor = reactor
+        self._onFailure = onFailure
+        self._onGiveUp = onGiveUp
+        self._timers: set[Timer] = set()
+        self._isStopped = False
+
+    def seconds(self) -> float:
+        """The time now, in seconds of the server's clock."""
+        return self.reactor.seconds()
+
+    def callLater(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """Call `function(*args)` in so many seconds."""
+        return self._start(seconds, None, function, args)
+
+    def every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """Call `function(*args)` every so many seconds, first when they are over."""
+        if seconds <= 0:
+            raise ValueError(f"seconds={seconds!r}: must be more than 0")
+        return self._start(seconds, seconds, function, args)
+
+    def _start(
+        self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Timer:
+        timer = Timer(self, function, args)
+        if not self._isStopped:
+            self._timers.add(timer)
+            timer.schedule(seconds, interval)
+        return timer
+
+    def stop(self) -> None:
+        """The room has ended."""
+        self._isStopped = True
+        for timer in list(self._timers):
+            timer.cancel()
+
+    def has(self, timer: Timer) -> bool:
+        """Whether a timer is still of use."""
+        return timer in self._timers
+
+    def forget(self, timer: Timer) -> None:
+        """A timer is done with."""
+        self._timers.discard(timer)
+
+    def failed(self, failure: Failure, inARow: int) -> None:
+        """A timer's function raised."""
+        self._onFailure(failure)
+        if inARow >= MAX_FAILURES:
+            self._onGiveUp()
