@@ -55,6 +55,7 @@ test("the four ways to join", async () => {
     h.client.joinOrCreate("chat", { name: "ada" }),
     h.client.create("chat", { mode: 1 }),
     h.client.joinById("r9"),
+    h.client.join("duel"),
   ];
   await settle();
   assert.equal(h.socket.url, "ws://server/rooms");
@@ -66,11 +67,14 @@ test("the four ways to join", async () => {
     ["join", 1, "chat", { name: "ada" }],
     ["create", 2, "chat", { mode: 1 }],
     ["joinById", 3, "r9", {}],
+    ["joinOnly", 4, "duel", {}],
   ]);
+  h.socket.receive("error", 4, null, "noSuchRoom", "", null);
   h.socket.receive("joined", 3, "r9", h.membership({ member: "m9", offset: 7, snapshot: { level: 2 } }));
   h.socket.receive("joined", 1, "r1", h.membership());
   h.socket.receive("error", 2, null, "forbidden", "clients may not create", { name: "chat" });
-  const [first, second, third] = await Promise.allSettled(joins);
+  const [first, second, third, fourth] = await Promise.allSettled(joins);
+  assert.equal(fourth.reason.code, "noSuchRoom");
   assert.ok(first.value instanceof Room);
   assert.deepEqual([first.value.id, first.value.name, first.value.state], ["r1", "chat", "joined"]);
   assert.deepEqual([third.value.member, third.value.offset, third.value.snapshot], ["m9", 7, { level: 2 }]);
@@ -224,10 +228,11 @@ test("prepare gets the room before the promise resolves", async () => {
 test("joining a room again that one is in gives the same room", async () => {
   const h = new Harness();
   const room = await h.join("r1");
+  room.send("say", 1);
   const again = h.client.joinById("r1");
   await settle();
-  const [, ref] = h.socket.take()[0];
-  h.socket.receive("joined", ref, "r1", h.membership({ token: "t9", offset: 4 }));
+  const [, [, ref]] = h.socket.take();
+  h.socket.receive("joined", ref, "r1", h.membership({ token: "t9", offset: 4, handled: 1 }));
   assert.equal(await again, room);
   assert.deepEqual(room.log, []);
   const [resume] = await h.reconnect();

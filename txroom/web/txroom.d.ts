@@ -250,8 +250,9 @@ export interface Listing {
   clients: number;
   /** 0: any number. */
   maxClients: number;
+  /** Whether there is no joining it now: it is full, or locked. */
+  locked: boolean;
   metadata: Record<string, any>;
-  [more: string]: any;
 }
 
 /** A connection to a txroom server that outlives its sockets. */
@@ -298,8 +299,8 @@ export class Client {
     options?: Record<string, unknown>,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
-  /** The rooms of that name (null: of any) that match the filter and may be joined. */
-  rooms(name?: string | null, filter?: Record<string, unknown>): Promise<Listing[]>;
+  /** The rooms of that name that match the filter. */
+  rooms(name: string, filter?: Record<string, unknown>): Promise<Listing[]>;
   /** The time to the server and back. */
   ping(): Promise<number>;
   /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */

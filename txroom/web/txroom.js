@@ -162,6 +162,11 @@ const mayResume = (code) => code >= 4100 && code <= 4199;
 
 // -- frames
 
+/** What the server takes, in characters. */
+const MAX_TYPE = 128;
+const MAX_CODE = 64;
+const MAX_REASON = 1024;
+
 const isText = (value) => typeof value === "string";
 const isNumber = (value) => Number.isFinite(value);
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
@@ -310,8 +315,7 @@ class Outbox {
 
   /** The next frame to send, numbered; undefined if none waits or the window is full. */
   next() {
-    const oldest = this.#held.length ? this.#held[0].n : this.#last + 1;
-    if (!this.#waiting.length || this.#last + 1 - oldest >= this.#window) return undefined;
+    if (!this.#waiting.length || this.#last >= this.#acknowledged + this.#window) return undefined;
     const item = this.#waiting.shift();
     item.n = ++this.#last;
     this.#held.push(item);
@@ -370,8 +374,6 @@ class Outbox {
   #forget() {
     const kept = [];
     for (const item of this.#held) {
-      // The answer to the oldest frame acknowledges it: frames are handled in order.
-      if (item.isAnswered && item.n === this.#acknowledged + 1) this.#acknowledged = item.n;
       if (item.n > this.#acknowledged || item.isAwaited) kept.push(item);
       else item.acknowledged();
     }
@@ -598,8 +600,10 @@ export class Room extends Emitter {
 
   /** `joined` to somebody who is here already. @internal */
   _enterAgain(id, membership) {
-    if (membership.member !== this.member) this.#return(id, membership, false);
-    else this.#token = membership.token;
+    const isSame = this.#state === "joined" && membership.member === this.member;
+    if (!isSame || !this.#outbox.acknowledge(membership.handled)) return this.#return(id, membership, false);
+    this.#token = membership.token;
+    this.#pump();
   }
 
   /** There is a connection. @internal */
@@ -666,12 +670,13 @@ export class Room extends Emitter {
     this.#state = "resuming";
     const visit = ++this.#visit;
     const frame = (ref) => ["resume", ref, this.id, this.#token, this.#epoch, this.#offset];
-    this.#client._ask(frame, (error, id, membership) => {
+    const done = (error, id, membership) => {
       if (visit !== this.#visit) return;
       if (!error) this.#return(id, membership, true);
       else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.#leaving) this.#rejoin();
       else this.#refused(error);
-    });
+    };
+    this.#client._ask(frame, done, { answer: "joined" });
   }
 
   /** Joins anew: the same room if it is still there, else as at first. */
@@ -746,6 +751,8 @@ export class Room extends Emitter {
     }
     this.#members = new Map();
     this.#presence(membership.members ?? [], []);
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#visit++;
     this.#state = "joined";
     this.#since = this.#options.clock.now();
     this.#client._admit(this, former);
@@ -804,7 +811,7 @@ export class Room extends Emitter {
         const isMeant = error instanceof TxroomError;
         if (!isMeant) this._report(error);
         const [code, message] = isMeant ? [error.code, error.message] : ["internal", "the handler failed"];
-        answer(JSON.stringify(["error", this.id, ref, code, message]));
+        answer(JSON.stringify(["error", this.id, ref, code.slice(0, MAX_CODE), message.slice(0, MAX_REASON)]));
       }
     });
   }
@@ -826,7 +833,9 @@ export class Room extends Emitter {
   // -- out
 
   #item(kind, type, data) {
-    if (!isText(type)) throw new TxroomError("badRequest", "the type of a message is a string");
+    if (!isText(type) || !type || type.length > MAX_TYPE) {
+      throw new TxroomError("badRequest", `the type of a message is a string of 1 to ${MAX_TYPE} characters`);
+    }
     return { kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
   }
 
@@ -879,7 +888,7 @@ class NoAnswer extends TxroomError {}
 // -- the client
 
 /** The first element of the frame by which each method joins. */
-const ENTRANCES = { joinOrCreate: "join", join: "join", create: "create", joinById: "joinById" };
+const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
 /**
  * A connection to a txroom server that outlives its sockets.
@@ -978,8 +987,8 @@ export class Client extends Emitter {
     return this.#enter("joinById", id, options, prepare);
   }
 
-  /** The rooms of that name (null: of any) that match the filter and may be joined. */
-  rooms(name = null, filter = {}) {
+  /** The rooms of that name that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
+  rooms(name, filter = {}) {
     return this.#request((ref) => ["rooms", ref, name, filter]).then(([rooms]) => rooms);
   }
 
@@ -1010,7 +1019,7 @@ export class Client extends Emitter {
   /** A number for an answer that `done(error, data)` waits for, across connections. @internal */
   _expect(done) {
     const ref = ++this.#lastRef;
-    this.#requests.set(ref, { done, text: null });
+    this.#requests.set(ref, { done, answer: "reply", text: null });
     return ref;
   }
 
@@ -1020,11 +1029,12 @@ export class Client extends Emitter {
   }
 
   /**
-   * Asks the server as soon as there is a connection. `done(error, …answer)` is called once, and at once when
-   * the answer comes: what follows it is read after. With `repeat` the question outlives its connection.
+   * Asks the server as soon as there is a connection, and takes a frame of kind `answer` for an answer.
+   * `done(error, …)` is called once, and at once when that comes: what follows it is read after. With
+   * `repeat` the question outlives its connection.
    * @internal
    */
-  _ask(build, done, { timeout = this.options.requestTimeout, repeat = false } = {}) {
+  _ask(build, done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
     const { clock } = this.options;
     const ref = ++this.#lastRef;
     let text;
@@ -1041,6 +1051,7 @@ export class Client extends Emitter {
     }, timeout);
     const request = {
       text,
+      answer,
       repeat,
       isSent: false,
       sentAt: 0,
@@ -1059,7 +1070,7 @@ export class Client extends Emitter {
   /** Asks to be let in. @internal */
   _join(method, target, options, done) {
     this.#credentials(options).then(
-      (full) => this._ask((ref) => [ENTRANCES[method], ref, target, full], done),
+      (full) => this._ask((ref) => [ENTRANCES[method], ref, target, full], done, { answer: "joined" }),
       (cause) => done(new TxroomError("unauthorized", "auth failed", { cause })),
     );
   }
@@ -1271,15 +1282,15 @@ export class Client extends Emitter {
 
   #dispatch(frame) {
     switch (frame[0]) {
-      case "joined": {
-        const request = this.#requests.get(frame[1]);
-        if (request) request.done(null, frame[2], frame[3]);
-        else if (!this.#rooms.has(frame[2])) this._leave(frame[2]); // it came too late
+      case "joined":
+      case "reply": {
+        const [kind, ref, ...answer] = frame;
+        const request = this.#requests.get(ref);
+        if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
+        if (request) request.done(null, ...answer);
+        else if (kind === "joined" && !this.#rooms.has(answer[0])) this._leave(answer[0]); // it came too late
         break;
       }
-      case "reply":
-        this.#requests.get(frame[1])?.done(null, frame[2]);
-        break;
       case "error":
         this.#failed(frame);
         break;
