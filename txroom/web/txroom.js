@@ -313,9 +313,15 @@ class Outbox {
     this.#waiting.push(item);
   }
 
-  /** The next frame to send, numbered; undefined if none waits or the window is full. */
+  /**
+   * The next frame to send, numbered; undefined if none waits or the window is full.
+   *
+   * The window begins at the oldest frame that is held: the server keeps the answers of as many frames, and
+   * one that was lost on its way must not be forgotten before it is asked for again.
+   */
   next() {
-    if (!this.#waiting.length || this.#last >= this.#acknowledged + this.#window) return undefined;
+    const done = this.#held.length ? Math.min(this.#acknowledged, this.#held[0].n - 1) : this.#acknowledged;
+    if (!this.#waiting.length || this.#last >= done + this.#window) return undefined;
     const item = this.#waiting.shift();
     item.n = ++this.#last;
     this.#held.push(item);
