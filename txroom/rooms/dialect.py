@@ -88,6 +88,7 @@ class ResumeFrame(_Frame, frozen=True, tag="resume"):
     room: RoomId
     token: Token
     epoch: Code
+    #: Any number; one that is none of the room's is as good as unknown.
     offset: int
 
 

@@ -240,13 +240,22 @@ class Host:
             await self.call(self.room.onDispose)
         except Exception:
             self.report(Failure())
-        self.outbox.lose()
         self.registration.tell("dispose", self.room)
-        if self._journal is not None and not isLost:
-            await self._journal.release()
+        if not isLost:
+            await self._release()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
+
+    async def _release(self) -> None:
+        """When all that was said has left, let go of the room."""
+        try:
+            await self.outbox.whenCommitted()
+        except RoomError:
+            pass  # lost meanwhile
+        self.outbox.lose()
+        if self._journal is not None:
+            await self._journal.release()
 
     def _gaveUp(self) -> None:
         """A timer has raised too often."""
@@ -262,6 +271,7 @@ class Host:
     def lost(self, code: int) -> None:
         """Another owner has the room, or its state is lost: nothing leaves from here any more."""
         if self.life >= Life.LOST:
+            self.outbox.lose()
             return
         wasCreating = self.life is Life.CREATING
         self.life = Life.LOST

@@ -106,7 +106,8 @@ class Matchmaker:
         finally:
             if not isAsked and self._making.get(key) is waiting:
                 del self._making[key]
-            for waiter in waiting:
+            waiters, waiting[:] = list(waiting), []
+            for waiter in waiters:
                 waiter.callback(None)
 
     async def _isMade(self, registration: Registration, options: Mapping[str, Any]) -> bool:

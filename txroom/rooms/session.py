@@ -64,7 +64,7 @@ _CLOSES: dict[str, CloseCode] = {
 class Attachment:
     """A client in a room, or on its way into one."""
 
-    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session")
+    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session", "waiting")
 
     def __init__(self, session: Session, ref: int | None) -> None:
         #: The edge's id of it, by which the room addresses the client.
@@ -77,6 +77,22 @@ class Attachment:
         self.isJoined = False
         self.isEnded = False
         self.error: str | None = None
+        #: What the client said after `joined`, while the link was not yet there.
+        self.waiting: list[Frame] = []
+
+    def submit(self, frame: Frame) -> None:
+        """The client said something to the room."""
+        if self.link is not None:
+            self.link.submit(frame)
+        else:
+            self.waiting.append(frame)
+
+    def begin(self, link: Link) -> None:
+        """The link is there."""
+        self.link = link
+        waiting, self.waiting = self.waiting, []
+        for frame in waiting:
+            link.submit(frame)
 
 
 class Edge:
@@ -155,18 +171,13 @@ class Session:
         if len(self._strikes) == STRIKES and now - self._strikes[0] <= STRIKE_SECONDS:
             self.close(CloseCode.MISUSE, "too many bad frames")
 
-    def _attached(self, room: str | None, ref: int | None) -> Link | None:
-        """The link to a room, by its id or `None` for the path's; else the client is told."""
-        attachment = self._byPath if room is None else self._rooms.get(room)
-        if attachment is not None and attachment.link is not None and not attachment.isEnded:
-            return attachment.link
-        self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
-        return None
-
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
-        link = self._attached(room, ref)
-        if link is not None:
-            link.submit(frame)
+        """To a room, by its id or `None` for the path's; if the client isn't in it, it is told."""
+        attachment = self._byPath if room is None else self._rooms.get(room)
+        if attachment is None or attachment.isEnded:
+            self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
+        else:
+            attachment.submit(frame)
 
     def _send(self, frame: frames.SendFrame) -> None:
         self._submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
@@ -228,7 +239,7 @@ class Session:
             isJSON=self._dialect.isJSON,
             token=frame.token,
             epoch=frame.epoch,
-            offset=frame.offset,
+            offset=frame.offset if 0 <= frame.offset <= frames.MAX_NUMBER else -1,
         )
         self._run(self._attach(attachment, resume), frame.ref)
 
@@ -280,12 +291,12 @@ class Session:
             self.say(Error(attachment.ref, None, result.code, result.message, result.details))
             self._finish(attachment, 0)
             return
-        attachment.link = result
+        attachment.begin(result)
         if attachment.isEnded:
             return
         known = self._rooms.get(attachment.room)
-        isKnown = known is not None and known.link is not None and known.link.member == result.member
-        if isKnown and not isResumed:
+        isOther = known is not None and known is not attachment and not isResumed
+        if isOther and known is not None and known.link is not None and known.link.member == result.member:
             # It was in that room already, and has been told so again.
             self._edge.attachments.pop(attachment.id, None)
             return
@@ -311,6 +322,7 @@ class Session:
         if not attachment.isJoined:
             if isinstance(item, Joined):
                 attachment.isJoined = True
+                self._rooms.setdefault(attachment.room, attachment)
             elif isinstance(item, Error):
                 attachment.error = item.code
         self.say(item)

@@ -1,0 +1,423 @@
+"""The life of a room and of its members, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
+from txroom import Client, LeaveReason, RoomError, message
+
+
+@onBothEngines
+class OrderTests(RoomTestCase):
+    """Hooks and frames come in the order that is promised."""
+
+    def test_frames(self) -> None:
+        """`joined`, then what onJoin sent; the others hear of it by presence."""
+
+        class Chat(NotingRoom):
+            presence = True
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                self.broadcast("welcome", options["name"])
+
+        self.rooms(Chat)
+        ada = self.joined(name="ada")
+        self.assertEqual([frame[0] for frame in ada.frames], ["joined", "msg"])
+        self.assertEqual(ada.joined["offset"], 0)
+        bob = self.player()
+        bob.join(name="bob")
+        self.assertEqual([frame[0] for frame in bob.frames], ["joined", "msg"])
+        self.assertEqual(bob.joined["offset"], 1)
+        self.assertEqual([len(one["metas"]) for one in bob.joined["members"]], [1, 1])
+        self.assertEqual([frame[0] for frame in ada.take()], ["msg", "presence"])
+
+    def test_hooks(self) -> None:
+        """Each hook comes once, in order, onDispose last."""
+        self.rooms()
+        ada = self.joined(x=1)
+        ada.ask("leave", ada.room)
+        self.advance(5)
+        self.assertEqual(self.kinds(), ["create", "join", "leave", "dispose"])
+        self.assertEqual(self.named("leave"), ["left"])
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_options(self) -> None:
+        """The server's options win; the room sees one frozen mapping."""
+        self.rooms(topic="x")
+        ada = self.joined(topic="y", mode="z")
+        self.assertEqual(self.named("create"), [{"topic": "x", "mode": "z"}])
+        self.assertEqual(self.named("join"), [{"topic": "y", "mode": "z"}])
+        with self.assertRaises(TypeError):
+            self.room(ada).options["topic"] = "z"
+
+    def test_messagesDuringJoin(self) -> None:
+        """What is said while onJoin runs comes after `joined`, in order and once."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            def onJoin(self, client: Client, options: Any) -> Any:
+                if not options.get("wait"):
+                    return None
+                client.send("early", 1)
+                return gate.addCallback(lambda _: client.send("late", 2))
+
+        self.rooms(Chat)
+        ada = self.joined()
+        bob = self.player()
+        bob.write("join", 1, "chat", {"wait": True})
+        ada.send("say", "meanwhile")
+        self.assertEqual(bob.frames, [])
+        gate.callback(None)
+        self.settle()
+        self.assertEqual([frame[3] for frame in bob.take("msg")], ["early", "said", "late"])
+
+    def test_closing(self) -> None:
+        """Closing a room makes all leave, with its code, before onDispose."""
+        self.rooms()
+        ada, bob = self.joined(), self.joined()
+        self.result(self.room().disconnect("over"))
+        self.assertEqual(ada.take("left"), [["left", ada.room, 4008, "over"]])
+        self.assertEqual(bob.client.closeCode, 4008)
+        self.assertEqual(self.kinds(), ["create", "join", "join", "leave", "leave", "dispose"])
+
+    def test_shutdown(self) -> None:
+        """The server says goodbye with 4100; hooks run, onDispose last."""
+        self.rooms()
+        ada = self.joined()
+        self.harness.stop()
+        self.events[:] = [event for event in self.events if event[0] != "drop"]  # a matter of luck
+        self.assertEqual(ada.take("bye"), [["bye", 4100, 1.0]])
+        self.assertEqual(ada.client.closeCode, 4100)
+        self.assertEqual(self.kinds(), ["create", "join", "leave", "dispose"])
+        self.assertEqual(self.named("leave"), ["shutdown"])
+
+
+@onBothEngines
+class RefusalTests(RoomTestCase):
+    """Who isn't let in takes no seat, and is told."""
+
+    def refused(self, code: str, **options: Any) -> Player:
+        player = self.player()
+        answer = player.join(**options)
+        self.assertEqual((answer[0], answer[3]), ("error", code), answer)
+        return player
+
+    def test_full(self) -> None:
+        """`maxClients` is strict; with joinOrCreate the next one gets a new room."""
+        self.rooms(maxClients=2)
+        first = [self.joined() for _ in range(2)]
+        third = self.joined()
+        self.assertEqual(first[0].room, first[1].room)
+        self.assertNotEqual(first[0].room, third.room)
+        answer = self.player().ask("joinById", first[0].room, {})
+        self.assertEqual(answer[3], "full")
+
+    def test_race(self) -> None:
+        """Row 70: ten times as many as there are seats, all at once."""
+        self.rooms(maxClients=3, maxRooms=1)
+        players = [self.player() for _ in range(30)]
+        for player in players:
+            player.client.send('["join",1,"chat",{}]')
+        self.settle()
+        answers = [frame[0] for player in players for frame in player.take()]
+        self.assertEqual((answers.count("joined"), answers.count("error")), (3, 27))
+        self.assertEqual(len(self.room().clients), 3)
+
+    def test_onAuth(self) -> None:
+        """Falsy or raising refuses; anything else but True is the user."""
+
+        class Chat(NotingRoom):
+            maxClients = 1
+
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                if options.get("raise"):
+                    raise ValueError("secret")
+                return options.get("user")
+
+            def onJoin(self, client: Client, options: Any) -> Any:
+                self.events.append(("user", client.user, client.userId))
+
+        self.rooms(Chat)
+        self.refused("unauthorized")
+        player = self.refused("internal", **{"raise": True})
+        self.assertNotIn("secret", str(player.frames))
+        self.assertRaised(ValueError)
+        self.joined(user={"id": 7})
+        self.assertEqual(self.named("user"), [({"id": 7}, "7")])
+        self.assertEqual(len(self.app.rooms), 1)
+
+    def test_onJoinRaises(self) -> None:
+        """Row 60: no seat, no presence, no onLeave."""
+
+        class Chat(NotingRoom):
+            presence = True
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                if options.get("bad"):
+                    raise RoomError("tooBad", "because", {"a": 1})
+
+        self.rooms(Chat)
+        ada = self.joined()
+        player = self.player()
+        answer = player.join(bad=True)
+        self.assertEqual(answer, ["error", 1, None, "tooBad", "because", {"a": 1}])
+        self.assertEqual(ada.take("presence"), [])
+        self.assertEqual(len(self.room().clients), 1)
+        self.assertNotIn("leave", self.kinds())
+
+    def test_canJoin(self) -> None:
+        """Asked before a seat is taken."""
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return bool(options.get("name") != "eve")
+
+        self.rooms(Chat)
+        self.joined(name="ada")
+        self.refused("forbidden", name="eve")
+
+    def test_onCreateRaises(self) -> None:
+        """There is no room, and onDispose isn't called."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                raise ValueError("secret")
+
+        self.rooms(Chat)
+        self.refused("internal")
+        self.assertRaised(ValueError)
+        self.advance(60)
+        self.assertEqual(self.events, [])
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_unknownName(self) -> None:
+        """By frame an error, by path a 404 before the upgrade."""
+        self.rooms()
+        answer = self.player().join("nix")
+        self.assertEqual(answer[3], "noSuchRoom")
+        response = self.harness.connect("/rooms/nix").response
+        assert response is not None
+        self.assertEqual(response.status, 404)
+
+    def test_mayNotCreate(self) -> None:
+        """Where clients make no rooms they only find those of the server."""
+        self.rooms(clientsMayCreate=False)
+        self.refused("noSuchRoom")
+        self.assertEqual(self.player().ask("create", "chat", {})[3], "forbidden")
+        room = self.result(self.app.createRoom("chat"))
+        self.assertEqual(self.joined().room, room)
+
+    def test_maxRooms(self) -> None:
+        """No more rooms than allowed."""
+        self.rooms(maxRooms=1)
+        self.joined()
+        self.assertEqual(self.player().ask("create", "chat", {})[3], "full")
+
+    def test_locked(self) -> None:
+        """A locked room takes nobody; joinOrCreate makes another."""
+        self.rooms()
+        ada = self.joined()
+        self.room(ada).lock()
+        self.settle()
+        self.assertEqual(self.player().ask("joinById", ada.room, {})[3], "locked")
+        self.assertNotEqual(self.joined().room, ada.room)
+        self.room(ada).unlock()
+        self.settle()
+        self.assertEqual(self.joined().room, ada.room)
+
+    def test_private(self) -> None:
+        """A private room isn't found, but can be joined by its id."""
+        self.rooms()
+        ada = self.joined()
+        self.room(ada).setPrivate()
+        self.settle()
+        self.assertEqual(ada.ask("rooms", "chat", {})[2], [])
+        self.assertEqual(self.player().ask("joinById", ada.room, {})[0], "joined")
+        self.assertNotEqual(self.joined().room, ada.room)
+
+
+@onBothEngines
+class FailureTests(RoomTestCase):
+    """What a hook does wrong costs nobody else anything."""
+
+    def test_handlerRaises(self) -> None:
+        """Row 59: an error reply, and everything lives on."""
+
+        class Chat(NotingRoom):
+            @message("bad")
+            def bad(self, client: Client) -> None:
+                raise ValueError("secret")
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for _ in range(5):
+            self.assertEqual(ada.call("bad")[3:5], ["internal", ""])
+        self.assertRaised(ValueError, 5)
+        self.assertEqual(ada.call("say", "x"), ["reply", 7, 1])
+
+    def test_policy(self) -> None:
+        """`onRoomError` says what it costs."""
+        costs: list[str] = ["client", "room"]
+
+        class Chat(NotingRoom):
+            @message("bad")
+            def bad(self, client: Client) -> None:
+                raise ValueError
+
+            def onRoomError(self, failure: Any, client: Any) -> str | None:
+                return costs.pop(0)
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        ada.send("bad")
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4003])
+        self.assertEqual(bob.take("left"), [])
+        bob.send("bad")
+        self.assertEqual([frame[2] for frame in bob.take("left")], [4008])
+        self.assertRaised(ValueError, 2)
+        self.advance(1)
+        self.assertEqual(self.kinds()[-1], "dispose")
+
+    def test_onLeaveHangs(self) -> None:
+        """Row 61: the seat is free at once; the room ends when the hook has timed out."""
+
+        class Chat(NotingRoom):
+            def onLeave(self, client: Client, reason: LeaveReason) -> Any:
+                return Deferred()
+
+            def onDispose(self) -> Any:
+                self.events.append(("dispose",))
+                return Deferred()
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.assertEqual(self.room(ada).clients, [])
+        self.advance(8)
+        self.assertNotIn("dispose", self.kinds())
+        self.advance(4)
+        self.assertEqual(self.kinds()[-1], "dispose")
+        self.assertRaised(RoomError)
+        self.advance(11)
+        self.assertRaised(RoomError)
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_handlerHangs(self) -> None:
+        """Row 62: only its own client waits, until the time is over; kick works."""
+
+        class Chat(NotingRoom):
+            @message("hang")
+            def hang(self, client: Client) -> Any:
+                return Deferred()
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        ada.write("call", 9, ada.room, "hang")
+        ada.send("say", "after")
+        self.assertEqual(bob.call("say", "x")[0], "reply")
+        self.advance(5)
+        self.assertEqual(ada.said(), ["x"])
+        self.advance(6)
+        self.assertEqual([frame[3] for frame in ada.frames if frame[:2] == ["error", 9]], ["timeout"])
+        self.assertEqual(ada.said(), ["after"])
+        self.assertRaised(RoomError)
+        ada.write("call", 10, ada.room, "hang")
+        self.room(ada).clients[0].kick("go")
+        self.settle()
+        self.assertEqual([frame[2:] for frame in ada.take("left")], [[4003, "go"]])
+        self.advance(11)
+        self.assertEqual(self.named("leave"), ["kicked"])
+        self.assertRaised(RoomError)
+
+    def test_timerRaises(self) -> None:
+        """Row 63: a tick that raises goes on; ten in a row cost the room."""
+
+        class Chat(NotingRoom):
+            tickRate = 10.0
+            ticks = 0
+
+            def onTick(self, seconds: float) -> None:
+                type(self).ticks += 1
+                if self.ticks > 20:
+                    raise ValueError
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.advance(2.3 - self.harness.clock.seconds() % 1)
+        self.assertEqual(ada.take("left"), [])
+        self.advance(2.0)
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4008])
+        self.assertRaised(ValueError, 10)
+        self.assertEqual(Chat.ticks, 30)
+
+    def test_timersEnd(self) -> None:
+        """No callback after the room has ended."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.clock.every(0.5, self.events.append, ("tick",))
+                self.clock.callLater(100, self.events.append, ("late",))
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.result(self.room(ada).disconnect())
+        self.advance(200)
+        self.assertEqual(self.kinds()[-1], "dispose")
+        self.assertNotIn("late", self.kinds())
+
+
+@onBothEngines
+class AutoDisposeTests(RoomTestCase):
+    """Rooms end when nobody needs them."""
+
+    def test_linger(self) -> None:
+        """Row 68: who comes in time finds the room."""
+        self.rooms(linger=2.0)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.advance(1)
+        bob = self.joined()
+        self.assertEqual(bob.room, ada.room)
+        self.advance(10)
+        self.assertNotIn("dispose", self.kinds())
+
+    def test_never(self) -> None:
+        """Not without autoDispose."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.advance(100)
+        self.assertNotIn("dispose", self.kinds())
+
+    def test_nobodyCame(self) -> None:
+        """A room that the server makes waits for its first member."""
+        self.rooms()
+        self.result(self.app.createRoom("chat"))
+        self.advance(14)
+        self.assertEqual(self.kinds(), ["create"])
+        self.advance(2)
+        self.assertEqual(self.kinds(), ["create", "dispose"])
+
+    def test_joinDuringDispose(self) -> None:
+        """Row 66: a join that meets a room that is ending gets a new one."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            def onDispose(self) -> Any:
+                self.events.append(("dispose", self.id))
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.advance(3)
+        self.assertEqual(self.kinds()[-1], "dispose")
+        bob = self.joined()
+        self.assertNotEqual(bob.room, ada.room)
+        self.assertEqual(self.player().ask("joinById", ada.room, {})[3], "noSuchRoom")
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(list(self.app.rooms), [bob.room])

@@ -1,0 +1,362 @@
+"""Losing connections, and coming back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
+from txroom import Accept, Client, History, RoomApplication, RoomError, message
+
+
+@onBothEngines
+class ResumeTests(RoomTestCase):
+    """A client that comes back has missed nothing, or is told that it has."""
+
+    def test_missed(self) -> None:
+        """Exactly what it missed, in order, once: broadcasts and what was for it alone."""
+        self.rooms()
+        ada, bob = self.joined(), self.joined()
+        ada.send("say", 1)
+        ada.client.drop()
+        self.settle()
+        bob.send("say", 2)
+        bob.send("tell", "not for ada")
+        self.room(bob).client(ada.joined["member"]).send("told", 3)
+        bob.send("say", 4)
+        again = self.player()
+        answer = again.resume(ada)
+        self.assertEqual(answer[3]["recovered"], True)
+        self.assertEqual(answer[3]["offset"], 1)
+        self.assertEqual(again.said(), [2, 3, 4])
+        self.assertEqual(self.named("resume"), [True])
+        bob.send("say", 5)
+        self.assertEqual(again.said(), [5])
+
+    def test_excluded(self) -> None:
+        """What it was excluded from isn't said to it later either."""
+
+        class Chat(NotingRoom):
+            @message("say")
+            def say(self, client: Client, data: Any) -> None:
+                self.broadcast("said", data, exclude=client)
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        ada.client.send(f'["send","{ada.room}","say",1]')
+        ada.client.drop()
+        bob.send("say", 2)
+        again = self.player()
+        again.resume(ada)
+        self.assertEqual(again.said(), [2])
+        self.assertEqual(bob.said(), [1])
+
+    def test_offsets(self) -> None:
+        """Row 75: in the log, or not; what isn't gets a snapshot, never a part."""
+
+        class Chat(NotingRoom):
+            history = History(limit=2, onJoin=2)
+            recoveryLimit = 3
+
+            def snapshot(self, client: Client) -> Any:
+                return {"top": self.offset}
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        for number in range(1, 7):
+            bob.send("say", number)
+        ada.take()
+        for offset, expected in (
+            (6, []),
+            (5, [6]),
+            (3, [4, 5, 6]),
+            (2, None),
+            (0, None),
+            (7, None),
+            (-1, None),
+            (2**64, None),
+        ):
+            again = self.player()
+            answer = again.resume(ada, offset)
+            self.assertEqual(answer[0], "joined", (offset, answer))
+            self.assertEqual(answer[3]["recovered"], expected is not None, offset)
+            if expected is None:
+                self.assertEqual(answer[3]["snapshot"], {"top": 6})
+                self.assertEqual((answer[3]["offset"], again.said()), (4, [5, 6]))
+            else:
+                self.assertEqual((answer[3]["offset"], again.said()), (offset, expected))
+            ada = again
+        again = self.player()
+        self.assertEqual(again.resume(ada, 6, epoch="another")[3]["recovered"], False)
+
+    def test_token(self) -> None:
+        """Row 74: rotated; the old one is valid until the client has said something."""
+        self.rooms()
+        ada = self.joined()
+        ada.client.drop()
+        second = self.player()
+        second.resume(ada)
+        second.client.drop()  # `joined` was lost, say
+        third = self.player()
+        self.assertEqual(third.resume(ada)[0], "joined")
+        third.send("say", 1)
+        third.client.drop()
+        self.settle()
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+        self.assertEqual(self.player().resume(second)[3], "unauthorized")
+        self.assertEqual(self.player().resume(third)[0], "joined")
+        self.assertEqual(self.player().resume(third, token="x.y")[3], "unauthorized")
+        self.assertEqual(self.player().resume(third, token="\ud7ff")[3], "unauthorized")
+
+    def test_takeover(self) -> None:
+        """Row 73: a new connection takes over from one that is open still."""
+        self.rooms()
+        ada = self.joined()
+        ada.client.stall()
+        self.room(ada).broadcast("said", 1)
+        again = self.player()
+        answer = again.resume(ada, 0)
+        self.assertEqual(answer[3]["recovered"], True)
+        self.assertEqual(again.said(), [1])
+        ada.client.unstall()
+        self.settle()
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4005])
+        self.assertEqual(ada.client.closeCode, 4005)
+        self.advance(40)
+        self.assertEqual(len(self.room(again).clients), 1)
+        self.assertEqual(self.kinds(), ["create", "join", "resume"])
+
+    def test_tooLate(self) -> None:
+        """After `resumeSeconds` it has left."""
+        self.rooms(autoDispose=False, presence=True)
+        ada, bob = self.joined(), self.joined()
+        ada.client.drop()
+        self.advance(29)
+        self.assertEqual(len(self.room().clients), 2)
+        self.assertEqual(bob.take("presence"), [])
+        self.advance(2)
+        self.assertEqual(len(self.room().clients), 1)
+        self.assertEqual([len(frame[3]) for frame in bob.take("presence")], [1])
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+        self.assertEqual(self.named("leave"), ["dropped"])
+
+    def test_kicked(self) -> None:
+        """Row 80: who was kicked can't resume."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.client.drop()
+        self.settle()
+        self.room().clients[0].kick()
+        self.settle()
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+
+    def test_anotherUser(self) -> None:
+        """Row 72: the token is of no use to another user."""
+
+        app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
+        self.rooms(app=app)
+        ada = self.player(headers={"X-User": "ada"})
+        ada.join()
+        self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
+
+    def test_closedForGood(self) -> None:
+        """A socket that is closed with 1000 has left."""
+        self.rooms()
+        ada = self.joined()
+        ada.client.close()
+        self.settle()
+        self.assertEqual(self.named("leave"), ["left"])
+
+    def test_droppedWhileJoining(self) -> None:
+        """It never was a member for anybody; after an onJoin there is an onLeave."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            presence = True
+
+            def onJoin(self, client: Client, options: Any) -> Any:
+                self.events.append(("join",))
+                return gate if options.get("wait") else None
+
+        self.rooms(Chat)
+        ada = self.joined()
+        bob = self.player()
+        bob.write("join", 1, "chat", {"wait": 1})
+        bob.client.drop()
+        self.settle()
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(self.kinds(), ["create", "join", "join", "leave"])
+        self.assertEqual(ada.take("presence"), [])
+        self.assertEqual(len(self.room().clients), 1)
+
+    def test_snapshot(self) -> None:
+        """A newcomer gets the snapshot and the history that is meant for it."""
+
+        class Chat(NotingRoom):
+            history = History(limit=10, onJoin=2)
+
+            def snapshot(self, client: Client) -> Any:
+                return {"clients": len(self.clients)}
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for number in range(4):
+            ada.send("say", number)
+        ada.send("tell", "secret")
+        bob = self.player()
+        answer = bob.join()
+        self.assertEqual(answer[3]["offset"], 2)
+        self.assertEqual(answer[3]["snapshot"], {"clients": 1})
+        self.assertEqual(bob.said(), [2, 3])
+        self.assertEqual([past.data for past in self.room().messages], [0, 1, 2, 3])
+
+
+@onBothEngines
+class ExactlyOnceTests(RoomTestCase):
+    """Numbered frames are handled once, whatever happens to the connection."""
+
+    def test_ack(self) -> None:
+        """Handled frames are acknowledged, together."""
+        self.rooms()
+        ada = self.joined()
+        for n in range(1, 4):
+            ada.client.send(f'["send","{ada.room}","say",{n},{n}]')
+        self.advance(0.06)
+        self.assertEqual(ada.take("ack")[-1], ["ack", ada.room, 3])
+
+    def test_again(self) -> None:
+        """What comes again is dropped; calls are answered again."""
+        self.rooms()
+        ada = self.joined()
+        ada.write("send", ada.room, "say", "x", 1)
+        first = ada.call("say", "y", 2)
+        ada.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(ada)[3]["handled"], 2)
+        again.write("send", ada.room, "say", "x", 1)
+        second = again.call("say", "y", 2)
+        self.assertEqual(first[2], second[2])
+        again.send("say", "z", 3)
+        self.assertEqual(again.said(), ["z"])
+
+    def test_outOfOrder(self) -> None:
+        """A gap is a mistake of the client: 4010."""
+        self.rooms()
+        ada = self.joined()
+        ada.send("say", 1, 2)
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4010])
+        self.assertEqual(ada.client.closeCode, 4010)
+
+    def test_window(self) -> None:
+        """More than 64 that are not acknowledged are too many."""
+
+        class Chat(NotingRoom):
+            @message("hang")
+            def hang(self, client: Client) -> Any:
+                return Deferred()
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for n in range(1, 65):
+            ada.client.send(f'["send","{ada.room}","hang",null,{n}]')
+        self.settle()
+        self.assertEqual(ada.take("left"), [])
+        ada.send("hang", None, 65)
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4010])
+        self.advance(11)
+        self.flushLoggedErrors(RoomError)
+
+    def test_replyLost(self) -> None:
+        """The last 64 replies are kept."""
+        self.rooms(recoveryLimit=1000)
+        ada = self.joined()
+        for n in range(1, 71):
+            self.advance(0.1)
+            ada.call("say", n, n)
+        again = self.player()
+        again.resume(ada)
+        again.room = ada.room
+        self.assertEqual(again.call("say", 1, 1)[3], "replyLost")
+        self.assertEqual(again.call("say", 70, 70)[0], "reply")
+
+    def test_pending(self) -> None:
+        """A call that is still running answers the connection that is there then."""
+        gate: Deferred[str] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("wait")
+            def wait(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.write("call", 50, ada.room, "wait", None, 1)
+        ada.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(ada)[3]["handled"], 0)
+        again.write("call", 60, ada.room, "wait", None, 1)
+        gate.callback("done")
+        self.settle()
+        self.assertEqual(again.take("reply"), [["reply", 60, "done"]])
+
+
+class OwnerTests(RoomTestCase):
+    """The room moves when its owner is lost; clients resume and nobody notices much."""
+
+    isLagging = True
+
+    def lose(self, isApplied: bool) -> tuple[Player, Player]:
+        """A member whose room's owner is lost right after it had handled a message."""
+        self.rooms(presence=True)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        ada.client.send(f'["send","{ada.room}","say",2,2]')
+        # Until the owner has handled it, and not a moment longer.
+        while self.room().offset < 2:
+            self.harness.advance(0.0005)
+        self.engine.loseOwner(ada.room, isApplied)
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4101)
+        again = self.player()
+        again.resume(ada)
+        return ada, again
+
+    def test_applied(self) -> None:
+        """The last batch is committed: the client needn't send it again."""
+        ada, again = self.lose(True)
+        self.assertEqual(ada.said(), [1])
+        self.assertEqual((again.joined["recovered"], again.joined["handled"]), (True, 2))
+        self.assertEqual(again.said(), [2])
+        self.assertEqual(self.named("resume"), [True])
+        self.assertTrue(self.room().isRestored)
+
+    def test_notApplied(self) -> None:
+        """It isn't: the client sends it again, and it is handled once."""
+        ada, again = self.lose(False)
+        self.assertEqual(ada.said(), [1])
+        self.assertEqual((again.joined["recovered"], again.joined["handled"]), (True, 1))
+        again.room = ada.room
+        again.send("say", 2, 2)
+        self.assertEqual(again.said(), [2])
+        self.assertEqual(again.frames[-1][0] in ("ack", "msg"), True)
+
+    def test_disposed(self) -> None:
+        """The old instance is disposed of, once; onLeave is the new one's business."""
+        _, again = self.lose(True)
+        self.assertEqual(self.kinds().count("dispose"), 1)
+        self.assertEqual(self.kinds().count("leave"), 0)
+        again.ask("leave", again.room)
+        self.advance(3)
+        self.assertEqual((self.kinds().count("dispose"), self.kinds().count("leave")), (2, 1))
+
+    def test_gone(self) -> None:
+        """Who doesn't come back leaves, where the room is now."""
+        _, again = self.lose(True)
+        bob = self.joined()
+        again.client.drop()
+        self.advance(31)
+        self.assertEqual(self.named("leave"), ["dropped"])
+        self.assertEqual([len(frame[3]) for frame in bob.take("presence")], [1])
