@@ -601,3 +601,24 @@ test("a rejoin that is overtaken by the end of the room is left again", async ()
   assert.deepEqual(h.socket.take().map((frame) => [frame[0], frame[2]]), [["leave", "r1"]]);
   assert.equal(room.state, "left");
 });
+
+test("a rejoin whose auth takes longer than the connection lasts is not sent", async () => {
+  const answers = [];
+  const h = new Harness({ auth: () => new Promise((resolve) => answers.push(resolve)) });
+  const joining = h.client.joinOrCreate("chat");
+  answers.shift()("first");
+  await settle();
+  h.socket.open();
+  h.socket.receive("joined", h.socket.take()[0][1], "r1", h.membership());
+  const room = await joining;
+  for (let i = 0; i < 2; i++) {
+    const [resume] = await h.reconnect();
+    h.socket.receive("error", resume[1], null, "unauthorized", "", null);
+  }
+  answers.forEach((answer, index) => answer(index));
+  await settle();
+  const [[kind, ref, , { auth }], ...more] = h.socket.take();
+  assert.deepEqual([kind, auth, more], ["joinById", 1, []]);
+  h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
+  assert.equal(room.member, "m2");
+});

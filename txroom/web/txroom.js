@@ -693,13 +693,14 @@ export class Room extends Emitter {
     if (method === "joinOrCreate" || method === "join") ways.push([method, target]);
     const next = () => {
       const [how, what] = ways.shift();
-      this.#client._join(how, what, options, (error, id, membership) => {
-        if (visit !== this.#visit) {
-          if (membership) this.#client._leave(id);
-        } else if (!error) this.#return(id, membership, false);
+      const isWanted = () => visit === this.#visit;
+      const done = (error, id, membership) => {
+        if (!isWanted()) this.#client._disown(id);
+        else if (!error) this.#return(id, membership, false);
         else if (ways.length && !TEMPORARY.has(error.code)) next();
         else this.#refused(error);
-      });
+      };
+      this.#client._join(how, what, options, done, isWanted);
     };
     next();
   }
@@ -1073,12 +1074,17 @@ export class Client extends Emitter {
     return request;
   }
 
-  /** Asks to be let in. @internal */
-  _join(method, target, options, done) {
-    this.#credentials(options).then(
-      (full) => this._ask((ref) => [ENTRANCES[method], ref, target, full], done, { answer: "joined" }),
-      (cause) => done(new TxroomError("unauthorized", "auth failed", { cause })),
-    );
+  /** Asks to be let in, if that is still wanted when `auth` is known. @internal */
+  _join(method, target, options, done, isWanted = () => true) {
+    const ask = (full) => {
+      if (isWanted()) this._ask((ref) => [ENTRANCES[method], ref, target, full], done, { answer: "joined" });
+    };
+    this.#credentials(options).then(ask, (cause) => done(new TxroomError("unauthorized", "auth failed", { cause })));
+  }
+
+  /** Leaves a room that nobody here waits for any more. @internal */
+  _disown(id) {
+    if (id !== undefined && !this.#rooms.has(id)) this._leave(id);
   }
 
   /** @internal */
@@ -1294,7 +1300,7 @@ export class Client extends Emitter {
         const request = this.#requests.get(ref);
         if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
         if (request) request.done(null, ...answer);
-        else if (kind === "joined" && !this.#rooms.has(answer[0])) this._leave(answer[0]); // it came too late
+        else if (kind === "joined") this._disown(answer[0]);
         break;
       }
       case "error":
