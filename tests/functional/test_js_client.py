@@ -1,0 +1,220 @@
+"""The JavaScript client, in Node, against a server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.requires import CLIENTS, requiresNode
+from txroom import Client, History, Room, RoomError, Server, message
+
+from .support import LOCAL, Net, reactor
+
+
+class Roll(msgspec.Struct):
+    """How many sides the dice has."""
+
+    sides: int
+
+
+class Parlour(Room):
+    """Something of everything."""
+
+    presence = True
+    history = History(limit=100, onJoin=1)
+    restart: Any = None
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.said = 0
+
+    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Any) -> bool:
+        return bool(options.get("auth") == "open sesame")
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
+        client.meta = {"name": options["name"]}
+        client.send("welcome", options["name"])
+
+    def snapshot(self, client: Client) -> Any:
+        return {"said": self.said}
+
+    @message("say")
+    def say(self, client: Client, text: str) -> None:
+        self.said += 1
+        self.broadcast("said", {"text": text, "by": client.id})
+
+    @message("roll")
+    def roll(self, client: Client, roll: Roll) -> int:
+        return roll.sides
+
+    @message("fail")
+    def fail(self, client: Client) -> None:
+        raise ZeroDivisionError("secret")
+
+    @message("refuse")
+    def refuse(self, client: Client) -> None:
+        raise RoomError("notNow", "later", {"field": "time"})
+
+    @message("ask")
+    def ask(self, client: Client, n: int) -> Deferred[Any]:
+        return client.call("double", n)
+
+    @message("askBadly")
+    def askBadly(self, client: Client) -> Deferred[Any]:
+        return client.call("unheard")
+
+    @message("whisper")
+    def whisper(self, client: Client, text: str) -> None:
+        client.send("whispered", text)
+
+    @message("typing")
+    def typing(self, client: Client, isTyping: bool) -> None:
+        self.broadcast("typing", isTyping, volatile=True)
+
+    @message("mood")
+    def mood(self, client: Client, mood: str) -> None:
+        client.meta = {**client.meta, "mood": mood}
+
+    @message("kick")
+    def kick(self, client: Client) -> None:
+        client.kick("enough")
+
+    @message("restart")
+    def stop(self, client: Client) -> None:
+        reactor().callLater(0.1, self.restart)
+
+
+class Ledger(Room):
+    """Notes what it handles."""
+
+    handled: list[list[int]]
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.handled = []
+        books.append(self)
+
+    @message("add")
+    def add(self, client: Client, i: int) -> int:
+        self.handled.append([client.options["who"], i])
+        self.broadcast("added", self.handled[-1])
+        return i * 2
+
+
+books: list[Ledger] = []
+
+
+def makeServer() -> Server:
+    """A server with all rooms of these tests."""
+    server = Server()
+    server.register("parlour", Parlour)
+    server.register("fleeting", Parlour, resumeSeconds=0.2)
+    server.register("empty", Parlour)
+    server.register("ledger", Ledger)
+    return server
+
+
+async def play(server: Server, scenario: str) -> dict[str, Any]:
+    """What a scenario of the script says."""
+    port = server.address().port  # type: ignore[union-attr]
+    command = [requiresNode(), CLIENTS / "txroom_client.mjs", scenario, f"ws://127.0.0.1:{port}/rooms"]
+    done = await deferToThread(subprocess.run, command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result.pop("errors") == []
+    return result
+
+
+async def test_tour(net: Net) -> None:
+    """Every kind of frame, both ways."""
+    server = await net.start(makeServer())
+    seen = await play(server, "tour")
+    assert seen.pop("welcome") == "ada"
+    assert seen.pop("room") == ["parlour", "joined", True, True, {"said": 0}]
+    said, offset = seen.pop("said")
+    assert said["text"] == "schön & 🦦"
+    assert offset == 2
+    assert seen.pop("roll") == 6
+    assert seen.pop("invalid") == ["invalidData", "sides"]
+    assert seen.pop("unknown") == ["unknownType", "type"]
+    assert seen.pop("raised") == ["internal", None]
+    assert seen.pop("own") == ["notNow", "time"]
+    assert seen.pop("refusal")[0] == "invalidData"
+    assert seen.pop("asked") == 42
+    assert seen.pop("askedBadly") == ["unknownType", None]
+    assert seen.pop("whispered") == "psst"
+    assert seen.pop("volatile") == [True, None]
+    assert seen.pop("came") == [["ada", "bob"], ["bob"], []]
+    assert seen.pop("members") == [["ada", "bob"], ["ada", "bob"]]
+    assert seen.pop("history") == ["schön & 🦦"]
+    assert seen.pop("mood") == [None, "fine"]
+    listing = {"name": "parlour", "clients": 2, "maxClients": 0, "locked": False, "metadata": {}}
+    assert seen.pop("rooms") == [listing]
+    assert seen.pop("again") is True
+    assert seen.pop("second") == [True, 2]
+    assert seen.pop("latency") is True
+    assert seen.pop("left") == [["ada"], [], ["bob"]]
+    assert seen.pop("noSuchRoom") == ["noSuchRoom", None]
+    assert seen.pop("noneYet") == ["noSuchRoom", None]
+    assert seen.pop("unregistered") == ["noSuchRoom", None]
+    assert seen.pop("stranger") == ["unauthorized", None]
+    assert seen.pop("kicked") == {"code": 4003, "reason": "enough"}
+    assert not seen
+    assert len(net.flush(ZeroDivisionError)) == 1
+
+
+async def test_cuts(net: Net) -> None:
+    """TCP connections are cut all the time: nothing is lost, nothing comes twice, in either direction."""
+    server = await net.start(makeServer())
+    books.clear()
+    result = await play(server, "cuts")
+    (ledger,) = books
+    people, messages = 6, 120
+    for who in range(people):
+        assert [i for by, i in ledger.handled if by == who] == list(range(1, messages + 1))
+    expected = [[offset, *entry] for offset, entry in enumerate(ledger.handled, 1)]
+    assert len(expected) == people * messages
+    for seen in result["seen"]:
+        assert seen == expected
+    assert sorted(result["answers"]) == [
+        [who, i, i * 2] for who in range(people) for i in range(3, messages + 1, 3)
+    ]
+    assert result["cuts"] > 30
+    assert result["counts"]["recovered"] > 30
+    assert result["counts"]["lost"] == 0
+    assert result["counts"]["left"] == people
+
+
+async def test_forgotten(net: Net) -> None:
+    """A client that was away for too long joins anew, is told so, and what it had not sent is sent."""
+    server = await net.start(makeServer())
+    assert await play(server, "forgotten") == {
+        "snapshot": {"said": 2},
+        "unconfirmed": [],
+        "isAnother": True,
+        "said": "for later",
+    }
+
+
+async def test_restart(net: Net) -> None:
+    """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
+    server = await net.start(makeServer())
+    where = LOCAL.replace("tcp:0", f"tcp:{server.address().port}")  # type: ignore[union-attr]
+
+    async def restart() -> None:
+        await server.stopService()
+        await net.start(makeServer(), where)
+
+    Parlour.restart = staticmethod(lambda: Deferred.fromCoroutine(restart()))
+    result = await play(server, "restart")
+    assert result == {
+        "byes": [{"code": 4100, "retryAfter": 1}],
+        "code": 4100,
+        "waited": True,
+        "isAnother": True,
+        "roll": 2,
+    }
