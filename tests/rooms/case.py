@@ -74,7 +74,7 @@ class Player:
     @property
     def frames(self) -> list[list[Any]]:
         """All frames that came."""
-        decode = msgspec.json.decode if self.isJSON else msgspec.msgpack.decode
+        decode: Any = msgspec.json.decode if self.isJSON else msgspec.msgpack.decode
         frames: list[list[Any]] = [decode(each) for each in self.client.received]
         for frame in frames:
             if frame[0] == "joined":

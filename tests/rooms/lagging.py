@@ -216,8 +216,8 @@ class LaggingEngine:
         if outlet not in self._outlets:
             self._outlets[outlet] = LaggingOutlet(outlet, self.channel())
         outcome: Deferred[Link | Refused] = Deferred()
-        # A session's requests come in order.
-        way = self._ways.setdefault(arrival.session, self.channel())
+        # The requests of one client come in order; what is before a ":" tells which it is.
+        way = self._ways.setdefault(arrival.session.partition(":")[0], self.channel())
         way.deliver(self._attach, self._outlets[outlet], crossed(arrival), outcome)
         return outcome
 
@@ -225,7 +225,10 @@ class LaggingEngine:
         self, outlet: LaggingOutlet, arrival: Join | Resume, outcome: Deferred[Link | Refused]
     ) -> None:
         async def attach() -> Any:
-            host = await self._ownerOf(arrival.room)
+            try:
+                host = await self._ownerOf(arrival.room)
+            except RoomError as error:  # lost before it had begun
+                return Refused(error.code)
             if host is None:
                 return Refused(ErrorCode.NO_SUCH_ROOM)
             result = await host.attach(outlet, arrival)

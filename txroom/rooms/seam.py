@@ -8,11 +8,13 @@ protocols rooms live in other processes and on other machines.
 An edge gives each of its attachments to a room an unguessable id, the *link*. The owner addresses the
 links, not the members, since during a takeover one member has two of them on one edge.
 
-Two rules make recovery sound, and every engine keeps them:
+These rules make recovery sound, and every engine keeps them:
 
 - The records that a `Journal` gets in one turn of the reactor are committed together, or none of them.
 - Items reach an edge in the order in which `Outlet.deliver` was called; only volatile ones may overtake
-  or get lost. Frames reach the owner in the order in which `Link.submit` was called.
+  or get lost, and the edge drops those that come before `Joined`.
+- Frames reach the owner in the order in which `Link.submit` was called, and listings are published in
+  the order of `Engine.publish`.
 """
 
 from __future__ import annotations

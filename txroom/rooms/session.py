@@ -269,13 +269,24 @@ class Session:
             return self._application.engine.attach(self._edge, self._joinOf(attachment, room, options))
 
         user = self._connection.user
-        self._settle(attachment, await self._application.matchmaker.place(how, name, options, user, attach))
+        place = self._application.matchmaker.place(how, name, options, user, attach)
+        self._settle(attachment, await self._linkOf(Deferred.fromCoroutine(place)))
 
     async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
         self._expect(attachment)
         attachment.room = arrival.room
-        result = await self._application.engine.attach(self._edge, arrival)
+        result = await self._linkOf(self._application.engine.attach(self._edge, arrival))
         self._settle(attachment, result, isinstance(arrival, Resume))
+
+    async def _linkOf(self, asked: Deferred[Link | Refused]) -> Link | Refused:
+        """What comes of a request, whatever goes wrong with it."""
+        try:
+            return await asked
+        except RoomError as error:
+            return Refused(error.code, error.message, error.details)
+        except Exception:
+            self._application.log.failure("a request of {id} failed", id=self._connection.id)
+            return Refused(ErrorCode.INTERNAL)
 
     def _expect(self, attachment: Attachment) -> None:
         """What the room emits may come before the answer."""
@@ -325,6 +336,8 @@ class Session:
                 self._rooms.setdefault(attachment.room, attachment)
             elif isinstance(item, Error):
                 attachment.error = item.code
+            elif item.isVolatile:
+                return  # it has overtaken `joined`
         self.say(item)
 
     def say(self, item: Item) -> None:

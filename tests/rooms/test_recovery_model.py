@@ -1,0 +1,404 @@
+"""
+A model of recovery: clients, rooms, journals and owners under random schedules, and what must hold.
+
+- What was acknowledged was handled, once, whatever owner is lost.
+- Messages come in the order of their offsets, none of them twice.
+- After `recovered` nothing is missing; what may be missing is announced.
+- Nothing comes before `joined`, and a client that has a token is never turned away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rooms.lagging import LaggingEngine
+from txroom import Client, History, Room, RoomError, message
+from txroom.engine.memory import MemoryEngine
+from txroom.rooms import payload
+from txroom.rooms.host import Host
+from txroom.rooms.registry import Registration
+from txroom.rooms.seam import Ack, Call, Error, Item, Join, Joined, Message, Refused, Reply, Resume, Send
+
+#: Schedules; `make test` runs few, releases many.
+EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "300"))
+
+
+class ModelRoom(Room):
+    """Says again what it is told, in every way there is."""
+
+    autoDispose = False
+    recoveryLimit = 4
+    history = History(limit=6, onJoin=3)
+
+    @message("say")
+    def say(self, client: Client, data: str) -> int | None:
+        return self.broadcast("said", data)
+
+    @message("shout")
+    def shout(self, client: Client, data: str) -> int | None:
+        return self.broadcast("said", data, exclude=client)
+
+    @message("tell")
+    def tell(self, client: Client, data: str) -> int | None:
+        return client.send("said", data)
+
+    @message("flash")
+    def flash(self, client: Client, data: str) -> None:
+        self.broadcast("flashed", data, volatile=True)
+        self.broadcast("said", data)
+
+    @message("slow")
+    def slow(self, client: Client, data: str) -> Any:
+        done: Deferred[None] = Deferred()
+        self.clock.callLater(0.02, done.callback, None)
+        return done.addCallback(lambda _: self.broadcast("said", data))
+
+    @message("refuse")
+    def refuse(self, client: Client, data: str) -> None:
+        raise RoomError("no")
+
+
+class Maker:
+    """Runs rooms."""
+
+    engine: Any
+
+    def __init__(self, clock: Clock, roomClass: type[Room] = ModelRoom, **options: Any) -> None:
+        self.clock = clock
+        self.registration = Registration("model", roomClass, options)
+        self.ended: list[Host] = []
+
+    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
+        return Host(room, self.registration, options, self.engine, self.clock)
+
+    def hostEnded(self, host: Host) -> None:
+        self.ended.append(host)
+
+
+class Visit:
+    """One connection of a client."""
+
+    def __init__(self, client: ModelClient, link: str) -> None:
+        self.client = client
+        self.link = link
+        self.target: Any = None
+        self.isOver = False
+        self.isJoined = False
+        self.waiting: list[Any] = []
+
+    def submit(self, frame: Any) -> None:
+        if self.target is None:
+            self.waiting.append(frame)
+        else:
+            self.target.submit(frame)
+
+    def settled(self, result: Any) -> None:
+        if isinstance(result, Refused):
+            self.client.world.edge.pop(self.link, None)
+            if not self.isOver:
+                self.isOver = True
+                self.client.refused(result)
+            return
+        self.target = result
+        for frame in self.waiting:
+            result.submit(frame)
+        if self.isOver:
+            result.drop()
+
+    def end(self) -> None:
+        """The connection is lost."""
+        if not self.isOver:
+            self.isOver = True
+            self.client.world.edge.pop(self.link, None)
+            if self.target is not None:
+                self.target.drop()
+
+
+class ModelClient:
+    """What a good client does."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.visits = 0
+        self.visit: Visit | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as another member."""
+        self.token = ""
+        self.member = ""
+        self.epoch = ""
+        self.offset = 0
+        self.isKicked = False
+        self.n = 0
+        #: Frames that are not acknowledged, and calls that are not answered.
+        self.held: dict[int, Any] = {}
+        self.acked = 0
+        #: The offset after which nothing may be missing, and what came since.
+        self.since = 0
+        self.received: list[tuple[int, str]] = []
+
+    @property
+    def isJoined(self) -> bool:
+        return self.visit is not None and not self.visit.isOver and self.visit.isJoined
+
+    def connect(self) -> None:
+        """A new connection, while the old one may be there still."""
+        former = self.visit
+        self.visits += 1
+        visit = self.visit = Visit(self, f"{self.name}{self.visits}")
+        self.world.edge[visit.link] = visit
+        common: dict[str, Any] = {
+            "link": visit.link,
+            "session": f"{self.name}:{self.visits}",
+            "room": self.world.room,
+            "isJSON": False,
+        }
+        arrival: Join | Resume
+        if self.token:
+            arrival = Resume(ref=1, token=self.token, epoch=self.epoch, offset=self.offset, **common)
+        else:
+            arrival = Join(ref=1, **common)
+        if former is not None:
+            # Whatever comes by the old one is not looked at any more.
+            former.isOver = True
+            self.world.edge.pop(former.link, None)
+        self.world.engine.attach(self.world, arrival).addCallback(visit.settled)
+
+    def drop(self) -> None:
+        if self.visit is not None:
+            self.visit.end()
+
+    def refused(self, refusal: Refused) -> None:
+        if refusal.code == "unauthorized":
+            self.world.check(self.isKicked, f"{self.name} has a token, and is refused")
+            self.forget()
+
+    def say(self, kind: str) -> None:
+        if not self.isJoined or len(self.held) >= 60:
+            return
+        self.n += 1
+        value = f"{self.name}{self.member}-{self.n}"
+        data = payload.encode(value)
+        isCall = self.world.random.random() < 0.3
+        frame = Call(self.n, kind, data, self.n) if isCall else Send(kind, data, self.n)
+        self.held[self.n] = frame
+        assert self.visit is not None
+        self.visit.submit(frame)
+
+    def goBack(self, count: int) -> None:
+        """The page was loaded again from what it knew a while ago."""
+        if count and self.received:
+            del self.received[-count:]
+            self.offset = self.received[-1][0] if self.received else self.since
+
+    # -- what comes
+
+    def deliver(self, visit: Visit, item: Item) -> None:
+        check = self.world.check
+        if isinstance(item, Joined):
+            check(not visit.isJoined, "joined twice")
+            visit.isJoined = True
+            self.joined(item)
+            return
+        if isinstance(item, Error) and not visit.isJoined:
+            visit.isOver = True
+            return
+        if item.isVolatile and not visit.isJoined:
+            return  # as an edge does
+        check(visit.isJoined, f"{type(item).__name__} before joined")
+        if isinstance(item, Message):
+            if item.offset is not None:
+                check(item.offset > self.offset, f"{item.offset} after {self.offset}")
+                self.offset = item.offset
+                self.received.append((item.offset, payload.decode(item.data)))
+        elif isinstance(item, Ack):
+            check(item.n <= self.n, "acknowledged what was not sent")
+            self.acknowledged(item.n)
+        elif isinstance(item, Reply | Error) and item.ref is not None:
+            # It may be answered again, when it was sent again while its answer was on its way.
+            check(not (isinstance(item, Error) and item.code == "replyLost"), "the reply is lost")
+            self.held.pop(item.ref, None)
+
+    def acknowledged(self, n: int) -> None:
+        self.acked = max(self.acked, n)
+        for each in [each for each, frame in self.held.items() if each <= n and isinstance(frame, Send)]:
+            del self.held[each]
+
+    def joined(self, item: Joined) -> None:
+        self.token = item.token
+        if self.member != item.member:
+            self.world.check(not self.member, "became another member")
+            self.member = item.member
+        if item.recovered:
+            self.world.check(item.offset == self.offset, "recovered at another offset")
+        else:
+            self.offset = self.since = item.offset
+            self.received = []
+        self.epoch = item.epoch
+        self.world.check(item.handled >= self.acked, f"handled {item.handled} of {self.acked} acknowledged")
+        self.acknowledged(item.handled)
+        for n in sorted(self.held):
+            assert self.visit is not None
+            self.visit.submit(self.held[n])
+
+
+class World:
+    """An edge with its clients, and a room somewhere."""
+
+    def __init__(self, seed: int, isLagging: bool, clients: int = 3) -> None:
+        self.random = Random(seed)
+        self.clock = Clock()
+        self.maker = Maker(self.clock)
+        self.engine: Any
+        if isLagging:
+            self.engine = LaggingEngine(self.maker, self.clock, self.random)
+        else:
+            self.engine = MemoryEngine(self.maker)
+        self.maker.engine = self.engine
+        self.edge: dict[str, Visit] = {}
+        self.clients = [ModelClient(self, name) for name in "abc"[:clients]]
+        self.violations: list[str] = []
+        made: list[str] = []
+        self.engine.create("model", {}, None).addCallback(made.append)
+        self.advance(0.1)
+        self.room = made[0]
+
+    def check(self, isTrue: bool, text: str) -> None:
+        if not isTrue:
+            self.violations.append(text)
+
+    # -- the outlet
+
+    def deliver(self, item: Item, links: Sequence[str]) -> None:
+        for link in links:
+            visit = self.edge.get(link)
+            if visit is not None:
+                visit.client.deliver(visit, item)
+
+    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
+        for link in links:
+            visit = self.edge.pop(link, None)
+            if visit is not None:
+                visit.isOver = True
+                self.check(code != 4010, f"misuse: {reason}")
+
+    # -- what happens
+
+    def advance(self, seconds: float) -> None:
+        """In steps, so that turns are short."""
+        end = self.clock.seconds() + seconds
+        while True:
+            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
+            if due >= end:
+                break
+            self.clock.advance(max(0.0, due - self.clock.seconds()))
+        self.clock.advance(max(0.0, end - self.clock.seconds()))
+
+    def host(self) -> Host | None:
+        hosts: dict[str, Host] = self.engine.hosts if isinstance(self.engine, LaggingEngine) else {}
+        return hosts.get(self.room) if hosts else getattr(self.engine, "_hosts", {}).get(self.room)
+
+    def do(self, step: tuple[str, int, int]) -> None:
+        kind, who, amount = step
+        client = self.clients[who % len(self.clients)]
+        if kind == "wait":
+            self.advance(amount / 1000)
+        elif kind == "lose":
+            if isinstance(self.engine, LaggingEngine) and self.room in self.engine.stored:
+                self.engine.loseOwner(self.room, bool(amount % 2))
+        elif kind == "connect":
+            client.connect()
+        elif kind == "back":
+            client.drop()
+            client.goBack(amount % 4)
+            client.connect()
+        elif kind == "drop":
+            client.drop()
+        elif kind == "kick":
+            host = self.host()
+            member = host.members.get(client.member) if host is not None else None
+            if member is not None and member.isPresent:
+                client.isKicked = True
+                member.client.kick()
+        else:
+            for _ in range(1 + amount % 3):
+                client.say(kind)
+
+    def heal(self) -> None:
+        """No more harm is done: all come back, and what is held gets through."""
+        for _ in range(8):
+            for client in self.clients:
+                if not client.isJoined:
+                    client.connect()
+            self.advance(1.0)
+        for client in self.clients:
+            self.check(client.isJoined, f"{client.name} is not in")
+            self.check(not client.held, f"{client.name} still holds {sorted(client.held)}")
+
+    def truth(self) -> list[Any]:
+        """The log as it is committed."""
+        return list(self.engine.stored[self.room].entries)
+
+    def judge(self) -> None:
+        """After healing, on the engine that keeps everything."""
+        log = self.truth()
+        said = Counter(payload.decode(entry.data) for entry in log)
+        twice = [value for value, count in said.items() if count > 1]
+        self.check(not twice, f"handled twice: {twice}")
+        for client in self.clients:
+            expected = [
+                (entry.offset, payload.decode(entry.data))
+                for entry in log
+                if entry.offset > client.since and entry.isFor(client.member)
+            ]
+            # What was for others only before it came isn't missed, nor what history doesn't keep.
+            got = client.received
+            missing = [each for each in expected if each not in got]
+            self.check(not missing, f"{client.name} since {client.since} misses {missing}")
+            self.check(set(got) <= set(expected), f"{client.name} got what is not in the log")
+
+
+KINDS = "say say say tell shout flash slow refuse wait wait wait connect connect drop back lose lose kick"
+STEPS = st.lists(
+    st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 2), st.integers(0, 40)), max_size=60
+)
+CONFIG = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+)
+
+
+class RecoveryModelTests(SynchronousTestCase):
+    """Random schedules."""
+
+    @CONFIG
+    @given(seed=st.integers(0, 2**32), steps=STEPS)
+    def test_lagging(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
+        """Journals that lag, owners that are lost."""
+        world = World(seed, True)
+        for step in steps:
+            world.do(step)
+        world.heal()
+        world.judge()
+        self.assertEqual(world.violations, [])
+
+    @CONFIG
+    @given(seed=st.integers(0, 2**32), steps=STEPS)
+    def test_memory(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
+        """Everything at once."""
+        world = World(seed, False)
+        for step in steps:
+            world.do(step)
+        world.heal()
+        self.assertEqual(world.violations, [])
