@@ -358,3 +358,31 @@ test("a socket that can't be made ends everything instead of throwing", async ()
   assert.equal(h.client.state, "idle");
   assert.equal(h.clock.pending, 0);
 });
+
+test("prepare that throws rejects the join, and the room is left", async () => {
+  const h = new Harness();
+  const joining = failure(
+    h.client.joinOrCreate("chat", {}, () => {
+      throw new Error("mine");
+    }),
+  );
+  await settle();
+  h.socket.open();
+  h.socket.take();
+  h.socket.receive("joined", 1, "r1", h.membership());
+  assert.equal((await joining).message, "mine");
+  assert.equal(h.socket.take()[0][0], "leave");
+  assert.equal(h.client.state, "open");
+});
+
+test("who is told of the end may join again at once", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  let again;
+  room.on("left", () => (again = h.client.joinOrCreate("chat")));
+  h.socket.end(4003);
+  await settle();
+  h.socket.open();
+  h.socket.receive("joined", h.socket.take()[0][1], "r2", h.membership());
+  assert.equal((await again).id, "r2");
+});

@@ -160,3 +160,14 @@ test("no message, however it is mangled, throws out of the handler", async () =>
     h.client.close();
   }
 });
+
+test("who is told of it may close the client", async () => {
+  const h = new Harness();
+  await h.join();
+  h.client.on("error", () => h.client.close());
+  h.socket.raw("nonsense");
+  assert.equal(h.client.state, "closed");
+  await h.clock.advance(60_000);
+  assert.equal(h.sockets.length, 1);
+  assert.equal(h.clock.pending, 0);
+});

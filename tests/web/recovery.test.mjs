@@ -622,3 +622,24 @@ test("a rejoin whose auth takes longer than the connection lasts is not sent", a
   h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
   assert.equal(room.member, "m2");
 });
+
+test("a rejoin that ends in a room that one is in already: one of them is left over", async () => {
+  const h = new Harness();
+  const one = await h.join("r1", {}, { seat: "once" });
+  const two = await h.join("r2", { member: "m2" });
+  h.socket.receive("left", "r1", 4104, "");
+  await h.clock.advance(200);
+  h.socket.receive("error", h.socket.take()[0][1], null, "noSuchRoom", "", null);
+  await settle();
+  const [[, first, , options]] = h.socket.take();
+  assert.deepEqual(options, {}, "a seat is for once");
+  h.socket.receive("error", first, null, "noSuchRoom", "", null);
+  await settle();
+  const [[kind, ref]] = h.socket.take();
+  assert.equal(kind, "join");
+  h.socket.receive("joined", ref, "r2", h.membership({ member: "m2", token: "u2", recovered: true }));
+  assert.equal(one.log.at(-1)[1].code, 4008);
+  assert.deepEqual(two.log, []);
+  assert.deepEqual(h.client.joined, [two]);
+  assert.equal((await h.reconnect())[0][3], "u2");
+});

@@ -200,12 +200,12 @@ const FRAMES = new Map([
 
 /** Returns the frame, null for a kind this version does not know; throws for what is no frame at all. */
 function parse(message) {
-  if (!isText(message)) throw new TypeError("not a text message");
+  if (!isText(message)) throw new TypeError("it is not text");
   const frame = JSON.parse(message);
-  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("not an array that begins with its kind");
+  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("it does not begin with its kind");
   const shape = FRAMES.get(frame[0]);
   if (shape === undefined) return null;
-  if (!shape.every((is, index) => is(frame[index + 1]))) throw new TypeError(`not a frame of kind ${frame[0]}`);
+  if (!shape.every((is, index) => is(frame[index + 1]))) throw new TypeError(`${frame[0]} goes otherwise`);
   return frame;
 }
 
@@ -403,6 +403,11 @@ const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "l
  * - "left": for good, see the event "left".
  *
  * While it is away or resuming, what is sent waits.
+ *
+ *     joined --connection lost, left 41xx--> away --connected, a little later--> resuming
+ *     resuming --joined--> joined    --error for now--> away    --error for good--> left
+ *     resuming --forgotten: joins anew--> resuming
+ *     any --left, leave(), a final close code, close()--> left
  */
 export class Room extends Emitter {
   #client;
@@ -419,6 +424,7 @@ export class Room extends Emitter {
   #offset = 0;
   #attempts = 0;
   #since = 0;
+  /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
   #visit = 0;
   #timer;
   #leaving = null;
@@ -633,17 +639,23 @@ export class Room extends Emitter {
 
   /** A frame for this room. @internal */
   _receive(frame) {
-    if (frame[0] === "left") this.#left(frame[2], frame[3] ?? "");
-    else if (this.#state !== "joined") return; // of the former link: it comes again, or is in `joined`
-    else if (frame[0] === "msg") this.#message(frame[2] ?? null, frame[3], frame[4]);
-    else if (frame[0] === "presence") {
-      this.#presence(frame[2], frame[3]);
-      this.#tell("presence", this.members, frame[2], frame[3]);
-    }
-    else if (frame[0] === "call") this.#called(frame[1], frame[3], frame[4]);
-    else if (frame[0] === "ack") {
-      if (!this.#outbox.acknowledge(frame[2])) throw new TypeError("an acknowledgement of what was not sent");
-      this.#pump();
+    if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
+    if (this.#state !== "joined") return; // of the former link: it comes again, or is in `joined`
+    switch (frame[0]) {
+      case "msg":
+        this.#message(frame[2] ?? null, frame[3], frame[4]);
+        break;
+      case "presence":
+        this.#presence(frame[2], frame[3]);
+        this.#tell("presence", this.members, frame[2], frame[3]);
+        break;
+      case "call":
+        this.#called(frame[1], frame[3], frame[4]);
+        break;
+      case "ack":
+        if (!this.#outbox.acknowledge(frame[2])) throw new TypeError("an acknowledgement of what was not sent");
+        this.#pump();
+        break;
     }
   }
 
@@ -688,15 +700,20 @@ export class Room extends Emitter {
   /** Joins anew: the same room if it is still there, else as at first. */
   #rejoin() {
     const visit = this.#visit;
-    const { method, target, options } = this.#entrance;
+    const { method, target, options: first } = this.#entrance;
+    const { seat, ...options } = first; // a reserved seat is for once
     const ways = [["joinById", this.id]];
     if (method === "joinOrCreate" || method === "join") ways.push([method, target]);
     const next = () => {
       const [how, what] = ways.shift();
       const isWanted = () => visit === this.#visit;
       const done = (error, id, membership) => {
+        const present = this.#client._room(id);
         if (!isWanted()) this.#client._disown(id);
-        else if (!error) this.#return(id, membership, false);
+        else if (present && present !== this) {
+          present._enterAgain(id, membership);
+          this._end(CloseCode.roomClosed, "instead there is a room that was joined already");
+        } else if (!error) this.#return(id, membership, false);
         else if (ways.length && !TEMPORARY.has(error.code)) next();
         else this.#refused(error);
       };
@@ -734,7 +751,7 @@ export class Room extends Emitter {
         unconfirmed: unconfirmed.map((item) => ({ type: item.type, data: JSON.parse(item.data) })),
       });
     }
-    this.#tell("presence", this.members, [], []);
+    if (membership.members) this.#tell("presence", this.members, [], []);
   }
 
   /**
@@ -907,6 +924,11 @@ const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", jo
  * - "open";
  * - "waiting": until it is time to connect again;
  * - "closed": for good, by `close()`.
+ *
+ *     idle --join, request--> connecting --opened--> open
+ *     connecting, open --lost--> waiting --in time--> connecting
+ *     any --final close code, nothing to do any more--> idle
+ *     any --close()--> closed
  *
  * Events:
  *
@@ -1082,6 +1104,11 @@ export class Client extends Emitter {
     this.#credentials(options).then(ask, (cause) => done(new TxroomError("unauthorized", "auth failed", { cause })));
   }
 
+  /** @internal */
+  _room(id) {
+    return this.#rooms.get(id);
+  }
+
   /** Leaves a room that nobody here waits for any more. @internal */
   _disown(id) {
     if (id !== undefined && !this.#rooms.has(id)) this._leave(id);
@@ -1113,7 +1140,8 @@ export class Client extends Emitter {
   }
 
   /** The connection is of no use any more. @internal */
-  _drop(reason, { delay, code = CloseCode.noHeartbeat } = {}) {
+  _drop(reason, { delay = undefined, code = CloseCode.noHeartbeat } = {}) {
+    if (this.#socket === null) return; // somebody who was told of the reason has done it already
     shut(this.#detach(), code, reason);
     this.#lost(ABNORMAL, reason, delay);
   }
@@ -1134,8 +1162,13 @@ export class Client extends Emitter {
         const room = present ?? new Room(this, { method, target, options });
         if (present) present._enterAgain(id, membership);
         else room._enter(id, membership);
-        prepare?.(room);
-        resolve(room);
+        try {
+          prepare?.(room);
+          resolve(room);
+        } catch (failure) {
+          room.leave();
+          reject(failure);
+        }
       });
     });
   }
@@ -1273,9 +1306,11 @@ export class Client extends Emitter {
   /** Nothing more comes of this connection: everybody is told. */
   #finish(code, reason) {
     this.#attempts = 0;
-    for (const room of this.joined) room._end(code, reason);
+    const rooms = this.joined;
+    const requests = [...this.#requests.values()].filter(({ text }) => text !== null);
     const error = new TxroomError(ERROR_OF_CLOSE[code] ?? "unavailable", reason, { details: { code } });
-    for (const request of [...this.#requests.values()]) request.done(error);
+    for (const room of rooms) room._end(code, reason);
+    for (const request of requests) request.done(error);
     this._emit("disconnected", { code, reason });
   }
 
@@ -1287,7 +1322,7 @@ export class Client extends Emitter {
       const frame = parse(message);
       if (frame !== null) this.#dispatch(frame);
     } catch (cause) {
-      this._report(new TxroomError("badRequest", `the server sent ${cause.message}`, { cause }));
+      this._report(new TxroomError("badRequest", `the server sent what is no frame: ${cause.message}`, { cause }));
       this._drop("not a frame", { code: CloseCode.misuse });
     }
   }
@@ -1369,8 +1404,7 @@ export class Client extends Emitter {
 
 /** The WebSocket URL; relative ones are relative to the page. */
 function absolute(url) {
-  const base = globalThis.location?.href;
-  const parsed = new URL(url, base === undefined ? undefined : base);
+  const parsed = new URL(url, globalThis.location?.href);
   parsed.protocol = parsed.protocol.replace(/^http/, "ws");
   parsed.hash = "";
   if (parsed.pathname === "/") parsed.pathname = "/rooms";

@@ -182,7 +182,11 @@ const scenarios = {
     );
     isOver = true;
     await cutting;
-    await until(() => rooms.every(({ seen }) => seen.length >= people * messages), "all messages");
+    const isWhole = () => rooms.every(({ seen }) => seen.length >= people * messages);
+    await until(isWhole, "all messages").catch(() => {
+      const states = rooms.map(({ state, offset, seen }) => [state, offset, seen.length]);
+      throw new Error(`messages are missing: ${JSON.stringify(states)}, ${JSON.stringify(counts)}`);
+    });
     await sleep(200);
     for (const room of rooms) room.client.close();
     proxy.close();
