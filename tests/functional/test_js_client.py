@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.web.static import Data, File
 
-from tests.requires import CLIENTS, requiresNode
+from tests.requires import CLIENTS, requires, requiresNode
 from txroom import Client, History, Room, RoomError, Server, message
 
-from .support import LOCAL, Net, reactor
+from .support import LOCAL, ROOT, Net, reactor
 
 
 class Roll(msgspec.Struct):
@@ -81,7 +83,7 @@ class Parlour(Room):
         client.meta = {**client.meta, "mood": mood}
 
     @message("kick")
-    def kick(self, client: Client) -> None:
+    def throwOut(self, client: Client) -> None:
         client.kick("enough")
 
     @message("restart")
@@ -120,13 +122,32 @@ def makeServer() -> Server:
 
 async def play(server: Server, scenario: str) -> dict[str, Any]:
     """What a scenario of the script says."""
-    port = server.address().port  # type: ignore[union-attr]
-    command = [requiresNode(), CLIENTS / "txroom_client.mjs", scenario, f"ws://127.0.0.1:{port}/rooms"]
-    done = await deferToThread(subprocess.run, command, capture_output=True, text=True, timeout=90)
+    return await run("txroom_client.mjs", scenario, f"ws://127.0.0.1:{portOf(server)}/rooms")
+
+
+def portOf(server: Server) -> int:
+    """The port it listens on."""
+    port: int = server.address().port  # type: ignore[union-attr]
+    return port
+
+
+async def run(script: str, *arguments: str) -> dict[str, Any]:
+    """What a script prints, which must be free of errors."""
+    command = [requiresNode(), CLIENTS / script, *arguments]
+    play = partial(subprocess.run, command, capture_output=True, text=True, timeout=90)
+    done: subprocess.CompletedProcess[str] = await deferToThread(play)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert result.pop("errors") == []
     return result
+
+
+def test_unit() -> None:
+    """The client's own tests, on fake sockets and a fake clock."""
+    files = sorted((ROOT / "tests" / "web").glob("*.test.mjs"))
+    assert files
+    done = subprocess.run([requiresNode(), "--test", *files], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
 
 
 async def test_tour(net: Net) -> None:
@@ -203,7 +224,7 @@ async def test_forgotten(net: Net) -> None:
 async def test_restart(net: Net) -> None:
     """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
     server = await net.start(makeServer())
-    where = LOCAL.replace("tcp:0", f"tcp:{server.address().port}")  # type: ignore[union-attr]
+    where = LOCAL.replace("tcp:0", f"tcp:{portOf(server)}")
 
     async def restart() -> None:
         await server.stopService()
@@ -218,3 +239,17 @@ async def test_restart(net: Net) -> None:
         "isAnother": True,
         "roll": 2,
     }
+
+
+async def test_browser(net: Net) -> None:
+    """In Chromium: the page's WebSocket, a cut, and the browser offline and online again."""
+    chromium = requires("chromium")
+    server = makeServer()
+    server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
+    server.addPage("/txroom.js", File(str(ROOT / "txroom" / "web" / "txroom.js"), "text/javascript"))
+    await net.start(server)
+    where = f"127.0.0.1:{portOf(server)}"
+    seen = await run("txroom_browser.mjs", chromium, f"http://{where}/")
+    assert seen["first"] == {"roll": 6, "latency": True, "url": f"ws://{where}/rooms"}
+    assert seen["cut"] == ["reconnecting", "recovered"]
+    assert seen["last"] == {"said": ["one", "two", "three"], "lost": False, "state": "closed"}

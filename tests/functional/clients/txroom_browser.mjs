@@ -1,0 +1,52 @@
+// The JavaScript client in a browser, from a page that loads it as a module:
+//   node txroom_browser.mjs CHROMIUM URL
+// Prints one JSON object: what happened.
+
+import { chromium } from "playwright-core";
+
+const [executablePath, url] = process.argv.slice(2);
+const quiet = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"];
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet] });
+const errors = [];
+
+try {
+  const context = await browser.newContext();
+  context.setDefaultTimeout(10_000);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    const isExpected = /^WebSocket connection to .* failed: .*ERR_INTERNET_DISCONNECTED/.test(message.text());
+    if (message.type() === "error" && !isExpected) errors.push(message.text());
+  });
+  await page.goto(url);
+  const first = await page.evaluate(async () => {
+    const { Client } = await import("/txroom.js");
+    // The URL and the class of the socket are the page's.
+    const client = new Client(undefined, { auth: "open sesame", minDelay: 20, maxDelay: 200, probeTimeout: 300 });
+    const room = await client.joinOrCreate("parlour", { name: "ada" });
+    Object.assign(globalThis, { client, room, events: [], said: [] });
+    room.on("said", ({ text }) => said.push(text));
+    for (const name of ["reconnecting", "recovered", "lost", "left"]) room.on(name, () => events.push(name));
+    await room.send("say", "one");
+    const roll = await room.call("roll", { sides: 6 });
+    return { roll, latency: (await client.ping()) >= 0, url: client.url };
+  });
+  const cut = await page.evaluate(async () => {
+    client.reconnect(100);
+    await room.send("say", "two");
+    return [...events];
+  });
+  await context.setOffline(true);
+  await page.evaluate(() => void room.send("say", "three"));
+  await page.waitForTimeout(1_000);
+  await context.setOffline(false);
+  await page.waitForFunction(() => said.includes("three") && room.state === "joined");
+  const last = await page.evaluate(async () => {
+    await room.leave();
+    client.close();
+    return { said, lost: events.includes("lost"), state: client.state };
+  });
+  console.log(JSON.stringify({ first, cut, last, errors }));
+} finally {
+  await browser.close();
+}
