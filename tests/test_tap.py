@@ -356,7 +356,7 @@ class MakeServerTests(TapTestCase):
     def test_demo(self) -> None:
         """Without --app the demonstration, on tcp:8080."""
         server = self.make()
-        self.assertEqual(self.pages(server), {"/", "/healthz"})
+        self.assertEqual(self.pages(server), {"/", "/demo.css", "/demo.js", "/txroom.js", "/healthz"})
         self.assertIs(server.clock, self.reactor)
         self.assertEqual(self.ports(server), ["IPv4Address:8080"])
 

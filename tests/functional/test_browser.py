@@ -12,22 +12,56 @@ from .launched import launched
 
 
 def test_twoTabs(tmp_path: Path) -> None:
-    """Two tabs talk; each shows both messages as they were typed, and no error; nothing else is loaded."""
+    """
+    Two tabs open a room and talk in it; one loses its connection twice, and neither loses a message.
+
+    Each shows every message once, as it was typed and in the same order; nothing else is loaded.
+    """
     node, chromium = requiresNode(), requires("chromium")
     with launched(("twistd", "-n"), cwd=tmp_path) as process:
         process.ready()
         url = f"http://127.0.0.1:{process.port}/"
         done = subprocess.run(
-            [node, CLIENTS / "demo.mjs", chromium, url, tmp_path / "page.png"],
+            [node, CLIENTS / "demo.mjs", chromium, url, tmp_path],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         seen = json.loads(done.stdout)
-    hello, answer = "Hello, is anybody there?", "<b>Yes</b> — schön & 🦦"
-    assert seen["ann"] == [["mine", "Ann", hello], ["other", "Bob", answer]]
-    assert seen["bob"] == [["other", "Ann", hello], ["mine", "Bob", answer]]
-    assert seen["errors"] == []
-    assert set(seen["requests"]) == {url}
-    assert (tmp_path / "page.png").stat().st_size > 10_000
+        assert "Traceback" not in process.output
+    topic = "tea & <b>biscuits</b>"
+    assert seen["rooms"] == ["Lobby", topic, "Whack a mole"]
+    assert seen["people"] == [["Ann", "Bob"], ["Bob", "Ann"]]
+    assert seen["typing"]
+    assert seen["latency"].endswith(" ms")
+
+    talk = [
+        ("Ann", "Hello, is anybody there?", ""),
+        ("Bob", "<b>Yes</b> — schön & 🦦", ""),
+        ("Ann", "a secret", " private"),
+    ]
+    # While Bob is away both see him here still, and what he says waits.
+    assert seen["cut"]["ann"] == ["Ann", "Bob"]
+    assert seen["cut"]["bob"] == [
+        *shown("Bob", talk),
+        *(["mine waiting", "Bob", text] for text in ("four", "five")),
+    ]
+    assert seen["back"].startswith("Recovered: nothing was lost.")
+    talk += [("Ann", text, "") for text in ("one", "two", "three")]
+    talk += [("Bob", text, "") for text in ("four", "five", "six")]
+    assert seen["ann"] == shown("Ann", talk)
+    assert seen["bob"] == shown("Bob", talk)
+    assert seen["notes"] == ["connection lost", "recovered, nothing is missing"] * 2
+
+    assert seen["score"]
+    assert seen["overflow"] <= 0
+    # While there is no network a browser says so itself.
+    assert [error for error in seen["errors"] if "ERR_INTERNET_DISCONNECTED" not in error] == []
+    assert set(seen["requests"]) == {url + name for name in ("", "demo.css", "demo.js", "txroom.js")}
+    assert (tmp_path / "recovered.png").stat().st_size > 10_000
+
+
+def shown(me: str, talk: list[tuple[str, str, str]]) -> list[list[str]]:
+    """How a talk looks to one who takes part in it."""
+    return [[("mine" if who == me else "other") + kind, who, text] for who, text, kind in talk]

@@ -1,24 +1,26 @@
-// Two tabs of the demo page talk to one another:
-//   node demo.mjs CHROMIUM URL [SCREENSHOT]
-// Prints one JSON object: what each tab shows, and everything that went wrong in them.
+// Two tabs of the demo page meet in a room, and the connection of one is cut:
+//   node demo.mjs CHROMIUM URL DIRECTORY
+// Prints one JSON object: what each tab shows at each step, and everything that went wrong in them.
+// Screenshots are left in DIRECTORY.
 
 import { chromium } from "playwright-core";
 
-const [executablePath, url, screenshot] = process.argv.slice(2);
+const [executablePath, url, directory] = process.argv.slice(2);
 const quiet = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet] });
-const context = await browser.newContext({ viewport: { width: 560, height: 680 } });
+const context = await browser.newContext({ viewport: { width: 1000, height: 700 } });
 context.setDefaultTimeout(10_000);
-const errors = [], requests = [];
+const errors = [], requests = [], seen = { errors, requests };
 
-async function openTab(name) {
+async function openTab(name, topic = "") {
   const tab = await context.newPage();
   tab.on("pageerror", (error) => errors.push(String(error)));
   tab.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   tab.on("request", (request) => requests.push(request.url()));
-  await tab.goto(url);
-  await tab.locator("#status[data-state=open]").waitFor();
+  await tab.goto(url + topic);
+  await tab.locator("#cut:enabled").waitFor();
   await tab.fill("#name", name);
+  await tab.press("#name", "Enter");
   return tab;
 }
 
@@ -27,17 +29,84 @@ async function say(tab, text) {
   await tab.press("#text", "Enter");
 }
 
-const shown = (tab) => tab.locator("#log li").evaluateAll((items) => items.map(
-  (item) => [item.classList[0], item.querySelector("b")?.textContent ?? "", item.querySelector("p").textContent]));
+const shown = (tab) => tab.locator("#log li:not(.note)").evaluateAll((items) => items.map((item) => {
+  let head = item;
+  while (!head.querySelector("b")) head = head.previousElementSibling;
+  return [item.className.replace(" new", ""), head.querySelector("b").firstChild.textContent, item.querySelector("p").textContent];
+}));
+const texts = (tab, selector) => tab.locator(selector).allTextContents();
+const shoot = (tab, name) => tab.screenshot({ path: `${directory}/${name}.png` });
 
 try {
-  const [ann, bob] = [await openTab("Ann"), await openTab("Bob")];
+  // They meet in a room that Ann opens.
+  const ann = await openTab("Ann");
+  await ann.fill("#topic", "tea & <b>biscuits</b>");
+  await ann.press("#topic", "Enter");
+  await ann.locator("#title", { hasText: "tea & <b>biscuits</b>" }).waitFor();
+  await ann.locator("#cut:enabled").waitFor();
   await say(ann, "Hello, is anybody there?");
-  await bob.getByText("Hello, is anybody there?").waitFor();
+  await ann.getByText("Hello, is anybody there?").waitFor();
+  const bob = await openTab("Bob", "#" + encodeURIComponent("tea & <b>biscuits</b>"));
+  await bob.getByText("Hello, is anybody there?").waitFor(); // history
   await say(bob, "<b>Yes</b> — schön & 🦦");
   await ann.getByText("<b>Yes</b>").waitFor();
-  if (screenshot) await ann.screenshot({ path: screenshot });
-  console.log(JSON.stringify({ ann: await shown(ann), bob: await shown(bob), errors, requests }));
+  await ann.locator("#people li", { hasText: "Bob" }).waitFor();
+  seen.rooms = await texts(bob, "#rooms li span:first-child");
+  seen.people = [await texts(ann, "#people li span:first-child"), await texts(bob, "#people li span:first-child")];
+
+  // Typing, and private words.
+  await bob.locator("#text").pressSequentially("I am…");
+  await ann.locator("#typing", { hasText: "Bob is typing" }).waitFor();
+  seen.typing = true;
+  await bob.fill("#text", "");
+  await ann.locator("#people button", { hasText: "Bob" }).click();
+  await say(ann, "a secret");
+  await bob.locator("#log li.private", { hasText: "a secret" }).waitFor();
+  await ann.locator("#to button").click();
+  seen.latency = await ann.locator("#latency", { hasText: "ms" }).textContent();
+  await shoot(ann, "talking");
+
+  // The connection of one is cut; both go on talking.
+  await bob.click("#cut");
+  await bob.locator("#line[data-state=away]").waitFor();
+  for (const text of ["one", "two", "three"]) await say(ann, text);
+  await say(bob, "four");
+  await say(bob, "five");
+  seen.cut = { ann: await texts(ann, "#people li span:first-child"), bob: await shown(bob) };
+  await shoot(bob, "cut");
+  await bob.click("#cut"); // at once
+  await bob.locator("#line[data-state=back]").waitFor();
+  seen.back = await bob.locator("#line").textContent();
+  await ann.locator("#log li", { hasText: "five" }).waitFor();
+  await bob.locator("#log li:not(.waiting)", { hasText: "five" }).waitFor();
+  await shoot(bob, "recovered");
+  // And again, by the network this time.
+  await context.setOffline(true);
+  await bob.locator("#line[data-state=away]").waitFor();
+  await say(bob, "six");
+  await context.setOffline(false);
+  await ann.locator("#log li", { hasText: "six" }).waitFor();
+  seen.ann = await shown(ann);
+  seen.bob = await shown(bob);
+  seen.notes = await texts(bob, "#log li.note");
+
+  // On a small screen, and in the dark.
+  await bob.setViewportSize({ width: 360, height: 640 });
+  await bob.emulateMedia({ colorScheme: "dark" });
+  seen.overflow = await bob.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  await shoot(bob, "small");
+
+  // The game: calls, ticks, and the score in presence.
+  for (const tab of [ann, bob]) await tab.locator("#rooms button", { hasText: "Whack" }).click();
+  for (let tries = 0; tries < 20 && !(await ann.getByText("you · 1").count()); tries++) {
+    await ann.locator("#board .up").click({ force: true, timeout: 2000 }).catch(() => {});
+    await ann.waitForTimeout(100);
+  }
+  await bob.locator("#people li", { hasText: "Ann" }).waitFor();
+  seen.score = (await texts(bob, "#people li")).some((text) => /^Ann[1-9]/.test(text));
+  await ann.locator("#board .up").waitFor();
+  await shoot(ann, "game");
+  console.log(JSON.stringify(seen));
 } finally {
   await browser.close();
 }

@@ -1,0 +1,60 @@
+"""A chat: history, names, who is typing, private words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from txroom import Client, History, Room, RoomError, message
+
+Name = Annotated[str, Meta(min_length=1, max_length=24)]
+Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+class Say(Struct):
+    text: Text
+
+
+class Whisper(Struct):
+    to: str
+    text: Text
+
+
+class ChatRoom(Room):
+    """What one says all hear, the one too; newcomers see the last hundred messages."""
+
+    history = History(limit=100, onJoin=100)
+    presence = True
+    linger = 60.0
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        topic = options.get("topic") or ""
+        if not isinstance(topic, str) or len(topic) > 40:
+            raise RoomError("badRequest", "a topic is a text of at most 40 characters")
+        self.setMetadata({"topic": topic})
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
+        client.meta = {"name": str(options.get("name") or "somebody")[:24]}
+
+    @message("say")
+    def say(self, client: Client, data: Text | Say) -> int | None:
+        text = data if isinstance(data, str) else data.text
+        return self.broadcast("said", {"from": client.id, **client.meta, "text": text})
+
+    @message("typing")
+    def typing(self, client: Client) -> None:
+        self.broadcast("typing", client.id, exclude=client, volatile=True)
+
+    @message("whisper")
+    def whisper(self, client: Client, data: Whisper) -> None:
+        receiver = self.client(data.to)
+        if receiver is None:
+            raise RoomError("gone", "not here any more")
+        told = {"from": client.id, **client.meta, "to": receiver.meta["name"], "text": data.text}
+        self.broadcast("whispered", told, to=[client, receiver])
+
+    @message("rename")
+    def rename(self, client: Client, name: Name) -> None:
+        client.meta = {"name": name}

@@ -1,0 +1,43 @@
+"""A game: once a second a mole looks out of one of nine holes, and whoever hits it first has a point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import randrange
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from txroom import Client, Room, message
+
+HOLES = 9
+
+Hole = Annotated[int, Meta(ge=0, lt=HOLES)]
+
+
+class MoleRoom(Room):
+    """Ticks move the mole; a hit is a call, since who hits wants to know; presence is the score."""
+
+    maxClients = 8
+    presence = True
+    tickRate = 1.0
+    mole: int | None = None
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
+        client.meta = {"name": str(options.get("name") or "somebody")[:24], "points": 0}
+
+    def snapshot(self, client: Client) -> dict[str, Any]:
+        return {"holes": HOLES, "mole": self.mole}
+
+    def onTick(self, seconds: float) -> None:
+        self.mole = randrange(HOLES)
+        self.broadcast("mole", self.mole, volatile=True)
+
+    @message("hit")
+    def hit(self, client: Client, hole: Hole) -> bool:
+        if hole != self.mole:
+            return False
+        self.mole = None
+        client.meta = {**client.meta, "points": client.meta["points"] + 1}
+        self.broadcast("hit", {"by": client.id, "hole": hole})
+        return True
