@@ -47,16 +47,20 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
         return waited
     outcome: Deferred[Any] = Deferred(lambda _: waited.cancel())
 
+    isLate = False
+
     def finish(result: Any) -> None:
         if timer.active():
             timer.cancel()
-        if not outcome.called:
+        if not isLate and not outcome.called:
             outcome.callback(result)
 
     def giveUp() -> None:
+        nonlocal isLate
+        isLate = True
+        waited.cancel()  # before anything else begins
         if not outcome.called:
             outcome.errback(HookTimeout())
-        waited.cancel()
 
     timer = clock.callLater(seconds, giveUp)
     waited.addBoth(finish)

@@ -121,6 +121,7 @@ class Host:
         except Exception as error:
             self.timers.stop()
             self.outbox.lose()
+            self.members.clear()  # those of an earlier owner: there is no room to leave
             if self.life is Life.CREATING:
                 self.life = Life.DISPOSED
                 await journal.release()
@@ -270,22 +271,26 @@ class Host:
 
     def lost(self, code: int) -> None:
         """Another owner has the room, or its state is lost: nothing leaves from here any more."""
+        # Who waits for its end, by whatever was never committed, isn't left behind either.
+        reached = self.outbox.lose()
         if self.life >= Life.LOST:
-            self.outbox.lose()
+            self._forsake(reached, code)
             return
         wasCreating = self.life is Life.CREATING
         self.life = Life.LOST
-        self.outbox.lose()
         self.cancelEnd()
         self.timers.stop()
         self.admission.close()
-        reached = ((member.outlet, member.link) for member in self.members.values() if member.outlet)
-        for outlet, links in audienceOf(reached):
-            outlet.detach(links, code)
+        reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
+        self._forsake(reached, code)
         for member in list(self.members.values()):
             self.membership.abandon(member)
         if not wasCreating:
             self._endWhenEmpty()
+
+    def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
+        for outlet, links in audienceOf(reached):
+            outlet.detach(links, code)
 
     # -- what edges ask
 

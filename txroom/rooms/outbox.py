@@ -102,13 +102,15 @@ class Outbox:
         if self._queue or self._waiters:
             self._leave()
 
-    def lose(self) -> None:
-        """Nothing leaves any more, nor is it recorded."""
+    def lose(self) -> list[tuple[Outlet, str]]:
+        """Nothing leaves any more, nor is it recorded; the links that wait for their end."""
         self._isOver = True
+        ends = [emission.audience for emission in self._queue if emission.end is not None]
         self._queue.clear()
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
             waiter.errback(RoomError(ErrorCode.ROOM_GONE))
+        return [(outlet, link) for audience in ends for outlet, links in audience for link in links]
 
     def _add(self, emission: Emission) -> None:
         self._queue.append(emission)

@@ -360,8 +360,12 @@ class Session:
         """A room has let the client go."""
         if attachment.isEnded:
             return
-        if code:
+        if attachment.isJoined and code:
             self.say(Left(attachment.room, code, reason))
+        elif attachment.error is None:
+            mayRetry = code >= CloseCode.SHUTTING_DOWN
+            attachment.error = ErrorCode.UNAVAILABLE if mayRetry else ErrorCode.ROOM_GONE
+            self.say(Error(attachment.ref, None, attachment.error))
         self._finish(attachment, code, reason)
 
     def _finish(self, attachment: Attachment, code: int, reason: str = "") -> None:
