@@ -1,0 +1,115 @@
+"""
+Every option of a client, with its default, unit and range.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ..options import OptionError
+from ..rooms.dialect import DIALECTS, JSON_PROTOCOL
+from ..rooms.member import WINDOW
+
+
+def _isNumber(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _checked(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
+    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not check(value):
+            raise OptionError(f"{attribute.name}={value!r}: must be {allowed}")
+
+    return attrs.field(default=default, validator=validate)
+
+
+def _seconds(default: float, isZeroAllowed: bool = True) -> Any:
+    if isZeroAllowed:
+        allowed = "a finite number of seconds, 0 or more"
+        return _checked(default, allowed, lambda value: _isNumber(value) and 0 <= value < float("inf"))
+    allowed = "a finite number of seconds, more than 0"
+    return _checked(default, allowed, lambda value: _isNumber(value) and 0 < value < float("inf"))
+
+
+def _count(default: int, least: int = 0, most: int | None = None) -> Any:
+    def check(value: Any) -> bool:
+        isCount = isinstance(value, int) and not isinstance(value, bool)
+        return isCount and value >= least and (most is None or value <= most)
+
+    upTo = "or more" if most is None else f"to {most}"
+    return _checked(default, f"a whole number, {least} {upTo}", check)
+
+
+def _isCallable(value: object) -> bool:
+    return value is None or callable(value)
+
+
+@attrs.frozen(kw_only=True)
+class ClientOptions:
+    """
+    What a `Client` takes as keywords. Times are seconds, sizes are bytes.
+    """
+
+    #: Sent as `auth` with the options of each join: a value, or a function that returns one, a Deferred
+    #: or a coroutine.
+    auth: Any = None
+    #: The sub-protocol: JSON_PROTOCOL or MSGPACK_PROTOCOL, with which messages may have bytes in them.
+    protocol: str = _checked(
+        JSON_PROTOCOL,
+        " or ".join(map(repr, DIALECTS)),
+        lambda value: isinstance(value, str) and value in DIALECTS,
+    )
+    #: Further headers of the upgrade, by name.
+    headers: dict[str, str] = attrs.field(factory=dict, converter=dict)
+    #: How long a connection may take to open.
+    connectTimeout: float = _seconds(10.0, isZeroAllowed=False)
+    #: How long the server may take to answer when we close.
+    closeTimeout: float = _seconds(3.0)
+    #: How long joining, resuming, listing and pinging may take, waiting for a connection included.
+    requestTimeout: float = _seconds(15.0)
+    #: How long a call may take, time away included; `call(..., timeout=)` overrides it.
+    callTimeout: float = _seconds(15.0)
+    #: How long `room.leave()` waits for the server.
+    leaveTimeout: float = _seconds(3.0)
+    #: Time between two heartbeats; 0: none.
+    pingInterval: float = _seconds(25.0)
+    #: How long the server may be silent after a heartbeat before the connection counts as lost.
+    pingTimeout: float = _seconds(10.0)
+    #: The first delay before reconnecting; it doubles with every attempt, half of it is random.
+    minDelay: float = _seconds(0.25)
+    #: The longest delay, unless the server asks for a longer one.
+    maxDelay: float = _seconds(10.0)
+    #: In place of these two: the delay before attempt 0, 1, ... as for Twisted's `ClientService`, for
+    #: instance `twisted.application.internet.backoffPolicy()`.
+    retryPolicy: Callable[[int], float] | None = _checked(
+        None, "a function of a number, or None", _isCallable
+    )
+    #: After this long a connection counts as good, and the delay begins anew.
+    stableAfter: float = _seconds(5.0)
+    #: Attempts to reconnect in a row before the client gives up; `None`: any number.
+    maxAttempts: int | None = _checked(
+        None,
+        "a whole number, 0 or more, or None",
+        lambda value: value is None or (type(value) is int and value >= 0),
+    )
+    #: Frames of a room that may be unacknowledged; the server's limit is 64.
+    window: int = _count(WINDOW, least=1, most=WINDOW)
+    #: Frames of a room that may wait, while it is away or its window is full; beyond it `send` raises.
+    maxBuffered: int = _count(256)
+    #: The largest frame that may be sent: the server's `maxPayload`.
+    maxPayload: int = _count(1024 * 1024, least=1)
+    #: Whether to join anew, as another member, when the server has forgotten us.
+    rejoin: bool = _checked(True, "True or False", lambda value: isinstance(value, bool))
+    #: A number from 0 to 1, for the jitter.
+    random: Callable[[], float] = random.random
+
+    def delay(self, attempt: int) -> float:
+        """The seconds before an attempt to reconnect: 0, 1, ..."""
+        if self.retryPolicy is not None:
+            return max(0.0, self.retryPolicy(attempt))
+        delay: float = min(self.maxDelay, self.minDelay * 2 ** min(attempt, 32))
+        return delay * (1 + self.random()) / 2
