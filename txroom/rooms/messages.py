@@ -65,16 +65,18 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
     Raises `TypeError` for one that can't take what it is called with, naming it.
     """
     handlers: dict[str, Handler] = {}
+    # A type may be defined in the class itself.
+    names = {name: value for base in reversed(roomClass.__mro__) for name, value in vars(base).items()}
     for base in reversed(roomClass.__mro__):
         for name in vars(base):
             function = getattr(roomClass, name, None)
             kind = getattr(function, _MARK, None)
             if function is not None and isinstance(kind, str):
-                handlers[kind] = _handler(function)
+                handlers[kind] = _handler(function, names)
     return handlers
 
 
-def _handler(function: Callable[..., Any]) -> Handler:
+def _handler(function: Callable[..., Any], names: dict[str, Any]) -> Handler:
     name = getattr(function, "__qualname__", repr(function))
     parameters = [
         parameter
@@ -86,7 +88,7 @@ def _handler(function: Callable[..., Any]) -> Handler:
     if len(parameters) == 2:
         return Handler(function, Any, takesData=False)
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(function, localns=names, include_extras=True)
         return Handler(function, hints.get(parameters[2].name, Any))
     except (NameError, TypeError) as error:
         raise TypeError(f"{name}: the data's annotation can't be checked: {error}") from error
