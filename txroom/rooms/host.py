@@ -79,6 +79,8 @@ class Host:
         self.isRestored = False
 
         self.life = Life.CREATING
+        #: Whether `onCreate` has succeeded, so that there is something to dispose of.
+        self._isCreated = False
         #: Who has a seat, by id: being seated, joined or to resume.
         self.members: dict[str, Member] = {}
         #: Whose onLeave is running.
@@ -129,6 +131,7 @@ class Host:
                 self.report(Failure())
                 raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
             raise
+        self._isCreated = True
         if self.life is not Life.CREATING:  # lost meanwhile
             self._endWhenEmpty()
             raise RoomError(ErrorCode.UNAVAILABLE)
@@ -201,7 +204,7 @@ class Host:
     def emptied(self) -> None:
         """Somebody's seat is free: look whether the room is to end."""
         if self.life is Life.OPEN:
-            if self.room.autoDispose and self._isEmpty:
+            if self._emptyCall is None and self._isEmpty:
                 self._scheduleEnd(self.room.linger)
         elif self.life is not Life.CREATING:
             self._endWhenEmpty()
@@ -228,7 +231,12 @@ class Host:
 
     def _endWhenEmpty(self) -> None:
         """The last step: all have left, so `onDispose` runs, once, and nothing after it."""
-        if self.members or self.leaving or self.life not in (Life.DISPOSING, Life.LOST):
+        if (
+            not self._isCreated
+            or self.members
+            or self.leaving
+            or self.life not in (Life.DISPOSING, Life.LOST)
+        ):
             return
         isLost = self.life is Life.LOST
         self.life = Life.DISPOSED
@@ -276,7 +284,6 @@ class Host:
         if self.life >= Life.LOST:
             self._forsake(reached, code)
             return
-        wasCreating = self.life is Life.CREATING
         self.life = Life.LOST
         self.cancelEnd()
         self.timers.stop()
@@ -285,8 +292,7 @@ class Host:
         self._forsake(reached, code)
         for member in list(self.members.values()):
             self.membership.abandon(member)
-        if not wasCreating:
-            self._endWhenEmpty()
+        self._endWhenEmpty()
 
     def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
         for outlet, links in audienceOf(reached):

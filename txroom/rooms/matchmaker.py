@@ -41,7 +41,7 @@ class Matchmaker:
         self._engine = engine
         self._registrations = registrations
         #: Rooms that are being made, by what they are made for; a second client waits for the first.
-        self._making: dict[tuple[str, str], list[Deferred[None]]] = {}
+        self._making: dict[tuple[str, str], list[Deferred[str | None]]] = {}
 
     async def place(
         self, how: How, name: str, options: Mapping[str, Any], user: Any, attach: Attach
@@ -63,9 +63,14 @@ class Matchmaker:
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
                 refused = result
-            if how is How.JOIN or not await self._isMade(registration, options):
+            made = None if how is How.JOIN else await self._made(registration, options)
+            if made is None:
                 break
+            # Its listing may not have come around yet.
             tries += 1
+            result = await attach(made)
+            if not isinstance(result, Refused) or result.code not in _NEXT:
+                return result
         if how is How.JOIN:
             return refused
         return await self._create(registration, options, user, attach, isAsked=False)
@@ -98,6 +103,7 @@ class Matchmaker:
             return Refused(ErrorCode.FORBIDDEN if isAsked else ErrorCode.NO_SUCH_ROOM)
         key = self._key(registration, options)
         waiting = self._making.setdefault(key, []) if not isAsked else []
+        room = None
         try:
             room = await self._engine.create(registration.name, options, user)
             return await attach(room)
@@ -108,17 +114,16 @@ class Matchmaker:
                 del self._making[key]
             waiters, waiting[:] = list(waiting), []
             for waiter in waiters:
-                waiter.callback(None)
+                waiter.callback(room)
 
-    async def _isMade(self, registration: Registration, options: Mapping[str, Any]) -> bool:
-        """Whether somebody else was making such a room; returns when it is made."""
+    async def _made(self, registration: Registration, options: Mapping[str, Any]) -> str | None:
+        """The room that somebody else is making for the same, once it is made."""
         waiting = self._making.get(self._key(registration, options))
         if waiting is None:
-            return False
-        waiter: Deferred[None] = Deferred()
+            return None
+        waiter: Deferred[str | None] = Deferred()
         waiting.append(waiter)
-        await waiter
-        return True
+        return await waiter
 
     @staticmethod
     def _key(registration: Registration, options: Mapping[str, Any]) -> tuple[str, str]:

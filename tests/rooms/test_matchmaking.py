@@ -1,0 +1,172 @@
+"""Matchmaking: filters, order, listings, seats, events, and what a server can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
+from txroom import Accept, RoomApplication, RoomError
+
+
+@onBothEngines
+class MatchTests(RoomTestCase):
+    """Which room a client gets."""
+
+    def test_filter(self) -> None:
+        """Only those come together who ask for the same."""
+        self.rooms()
+        self.app._registrations["chat"].filterBy("mode")
+        first, second = self.joined(mode="x"), self.joined(mode="y")
+        third, none = self.joined(mode="x"), self.joined()
+        self.assertEqual(first.room, third.room)
+        self.assertEqual(len({first.room, second.room, none.room}), 3)
+
+    def test_sort(self) -> None:
+        """The fullest first, if that is wanted."""
+        self.rooms()
+        self.app._registrations["chat"].sortBy(clients=-1)
+        first = self.joined()
+        second = self.player()
+        second.ask("create", "chat", {})
+        third = self.player()
+        third.ask("joinById", second.room, {})
+        self.assertEqual(self.joined().room, second.room)
+        self.assertNotEqual(first.room, second.room)
+
+    def test_listing(self) -> None:
+        """What clients are told of rooms."""
+        self.rooms(maxClients=1, secret="x")
+        ada = self.joined()
+        self.room().setMetadata({"title": "Ada's"})
+        self.settle()
+        listing = {
+            "room": ada.room,
+            "name": "chat",
+            "clients": 1,
+            "maxClients": 1,
+            "locked": True,
+            "metadata": {"title": "Ada's"},
+        }
+        self.assertEqual(ada.ask("rooms", "chat", {}), ["reply", 2, [listing]])
+        self.assertEqual(ada.ask("rooms", None, {"title": "Ada's"})[2], [listing])
+        self.assertEqual(ada.ask("rooms", "chat", {"title": "x"})[2], [])
+        self.assertEqual(ada.ask("rooms", "nix", {})[3], "noSuchRoom")
+
+    def test_joinOnly(self) -> None:
+        """A room that exists, or none."""
+        self.rooms()
+        self.assertEqual(self.player().ask("joinOnly", "chat", {})[3], "noSuchRoom")
+        ada = self.joined()
+        self.assertEqual(self.player().ask("joinOnly", "chat", {})[2], ada.room)
+
+    def test_together(self) -> None:
+        """Those who come while the room is made wait for it."""
+        self.rooms()
+        players = [self.player() for _ in range(5)]
+        for player in players:
+            player.client.send('["join",1,"chat",{}]')
+        self.settle()
+        self.assertEqual(len(self.app.rooms), 1)
+        self.assertEqual([frame[0] for player in players for frame in player.frames], ["joined"] * 5)
+
+
+@onBothEngines
+class SeatTests(RoomTestCase):
+    """Rows 71, 72: seats that are reserved."""
+
+    def reserved(self, user: Any = None) -> tuple[str, str]:
+        app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
+        self.rooms(app=app, maxClients=1)
+        room = self.result(self.app.createRoom("chat"))
+        return room, self.app.reserveSeat(room, user, 5.0)
+
+    def test_used(self) -> None:
+        """By who has the token, once; nobody else gets it."""
+        room, token = self.reserved()
+        self.settle()
+        self.assertEqual(self.player().ask("joinById", room, {})[3], "full")
+        self.assertEqual(self.player().ask("joinById", room, {"seat": "x"})[3], "forbidden")
+        ada = self.player()
+        self.assertEqual(ada.ask("joinById", room, {"seat": token, "a": 1})[0], "joined")
+        self.assertEqual(self.named("join"), [{"a": 1}])
+        self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
+
+    def test_expired(self) -> None:
+        """It is free again."""
+        room, token = self.reserved()
+        self.assertRaises(RoomError, self.app.reserveSeat, room)
+        self.advance(6)
+        self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
+        self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
+        self.assertRaises(RoomError, self.app.reserveSeat, "nix")
+
+    def test_user(self) -> None:
+        """For one user only."""
+        room, token = self.reserved("ada")
+        eve = self.player(headers={"X-User": "eve"})
+        self.assertEqual(eve.ask("joinById", room, {"seat": token})[3], "forbidden")
+        ada = self.player(headers={"X-User": "ada"})
+        self.assertEqual(ada.ask("joinById", room, {"seat": token})[0], "joined")
+
+    def test_keeps(self) -> None:
+        """A room with a reserved seat doesn't end."""
+        self.rooms(autoDispose=True, linger=1.0)
+        ada = self.joined()
+        self.app.reserveSeat(ada.room, None, 10.0)
+        ada.ask("leave", ada.room)
+        self.advance(9)
+        self.assertNotIn("dispose", self.kinds())
+        self.advance(3)
+        self.assertIn("dispose", self.kinds())
+
+
+@onBothEngines
+class RegistrationTests(RoomTestCase):
+    """The registry, and what a server does with it."""
+
+    def test_events(self) -> None:
+        """Listeners hear of everything; one that raises harms nobody."""
+        self.rooms(maxClients=1)
+        heard: list[str] = []
+        registration = self.app._registrations["chat"]
+
+        def bad(*args: Any) -> None:
+            raise ValueError
+
+        for event in ("create", "dispose", "join", "leave", "lock", "unlock"):
+            registration.on(event, lambda *args, event=event: heard.append(event))
+        registration.on("join", bad)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.advance(3)
+        self.assertRaised(ValueError)
+        self.assertEqual(sorted(heard), ["create", "dispose", "join", "leave", "lock", "unlock"])
+
+    def test_server(self) -> None:
+        """`query`, `createRoom`, `broadcast`, `rooms`."""
+        self.rooms()
+        room = self.result(self.app.createRoom("chat", {"topic": "x"}))
+        self.assertEqual(self.app.rooms[room].options, {"topic": "x"})
+        self.assertEqual([one.room for one in self.result(self.app.query("chat"))], [room])
+        self.assertEqual(self.app.rooms.named("chat"), [self.app.rooms[room]])
+        self.assertIsInstance(self.result(self.app.createRoom("nix")).value, RoomError)
+        ada = self.joined()
+        self.app.broadcast("chat", "said", 1)
+        self.settle()
+        self.assertEqual(ada.said(), [1])
+
+    def test_wrong(self) -> None:
+        """Mistakes are told at once."""
+        self.rooms()
+        register = self.app.register
+        self.assertRaises(ValueError, register, "chat", NotingRoom)
+        self.assertRaises(ValueError, register, "a/b", NotingRoom)
+        self.assertRaises(TypeError, register, "x", object)
+        self.assertIn(
+            "maxClients=-1", str(self.assertRaises(ValueError, register, "x", NotingRoom, maxClients=-1))
+        )
+        self.assertRaises(ValueError, register, "x", NotingRoom, presence=1)
+        self.assertRaises(ValueError, register, "x", NotingRoom, history=5)
+        registration = register("x", NotingRoom, maxClients=3)
+        self.assertRaises(ValueError, registration.on, "nix", print)
+        self.assertRaises(ValueError, registration.sortBy, clients=2)
