@@ -22,6 +22,7 @@ from unittest import SkipTest, mock
 import attrs
 import msgspec
 from twisted.application.service import IServiceCollection
+from twisted.internet.defer import maybeDeferred
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
@@ -92,13 +93,17 @@ class ReadmeTests(DocsTestCase):
         for block in blocks:
             exec(compile(block, "README.md", "exec"), namespace)
         self.passes(namespace["ChatTests"])
-        self.assertLessEqual(len(blocks[0].splitlines()), 22)
+        self.assertLessEqual(len(blocks[0].splitlines()), 23)
 
-        harness = self.harness(namespace["Chat"]())
-        self.assertEqual(harness.connect("/").response.status, 403)  # type: ignore[union-attr]
-        alice, bob = harness.connect("/?name=alice"), harness.connect("/?name=bob")
-        bob.close()
-        self.assertEqual(alice.received, ["bob came in", "bob left"])
+        harness = self.harness(namespace["makeServer"])
+        player = self.load("player", "room").Player
+        alice = player(harness, "chat", name="alice")
+        for number in range(25):
+            alice.send("say", str(number))
+        bob = player(harness, "chat", name="bob")
+        self.assertEqual([data["text"] for _, data in bob.messages], [str(n) for n in range(5, 25)])
+        names = [user["metas"][0]["name"] for user in bob.joined["members"]]
+        self.assertEqual(names, ["alice", "bob"])
 
     def test_links(self) -> None:
         """Its links lead somewhere."""
@@ -131,6 +136,31 @@ class ExampleTests(DocsTestCase):
         alice, bob = harness.connect("/"), harness.connect("/")
         alice.send("hello")
         self.assertEqual([alice.received, bob.received], [["hello"], ["hello"]])
+
+    def test_room(self) -> None:
+        """The room of the other tutorial is the demo's; it passes its tests, and has its page."""
+        with mock.patch.dict(sys.modules, chat=importlib.import_module("txroom.demo.chat")):
+            modules = {name: self.load(name, "room") for name in ("player", "server")}
+            with mock.patch.dict(sys.modules, modules):
+                self.passes(self.load("test_room", "room").ChatRoomTests)
+        harness = self.harness(modules["server"].makeServer)
+        self.assertIn((EXAMPLES / "room" / "room.html").read_bytes(), get(harness, "/"))
+        self.assertIn(b"Content-Type: text/javascript\r\n", get(harness, "/txroom.js"))
+
+    def test_roomBegins(self) -> None:
+        """Its first step, and what is said of it."""
+        harness = self.harness(self.load("step1", "room").makeServer)
+        alice, bob = (self.player(harness, "chat") for _ in range(2))
+        alice.send("say", "hello")
+        self.assertEqual([alice.messages, bob.messages], [[("said", "hello")]] * 2)
+        self.assertEqual(alice.client.received[-1], json(["msg", alice.of("msg")[0][0], 1, "said", "hello"]))
+        alice.send("say", 5)
+        alice.send("dance")
+        self.assertEqual(alice.errors, ["invalidData", "unknownType"])
+
+    def player(self, harness: RoomHarness, room: str, **options: Any) -> Any:
+        """The tutorial's client."""
+        return self.load("player", "room").Player(harness, room, **options)
 
     def test_pytest(self) -> None:
         """The tests for pytest; the fixture is stood in for."""
@@ -279,6 +309,144 @@ class ExampleTests(DocsTestCase):
         eve.send('["dance"]')
         self.assertEqual(eve.closeCode, CloseCode.UNSUPPORTED_DATA)
 
+    def test_registry(self) -> None:
+        """Clients by their users."""
+        registry = self.load("registry", "patterns").Registry()
+        harness = self.harness(registry)
+        self.assertEqual(harness.connect("/").response.status, 401)  # type: ignore[union-attr]
+        phone, laptop = harness.connect("/?user=ann&device=phone"), harness.connect("/?user=ann")
+        bob = harness.connect("/?user=bob")
+        self.assertEqual([registry.notify(user, {"type": "news"}) for user in ("ann", "eve")], [2, 0])
+        harness.flush()
+        self.assertEqual([c.received for c in (phone, laptop, bob)], [['{"type":"news"}']] * 2 + [[]])
+        listed = [(each["user"], each["device"]) for each in registry.listing()]
+        self.assertEqual(listed, [("ann", "phone"), ("ann", "unknown"), ("bob", "unknown")])
+        phone.close()
+        laptop.drop()
+        self.assertEqual(list(registry.users), ["bob"])
+
+    def test_authInOpen(self) -> None:
+        """A user is told so, a stranger is closed; in "auth_in_open"."""
+        harness = self.harness(self.load("auth_in_open", "patterns").Authenticated())
+        for given in ({"headers": {"Authorization": "Bearer t-1"}}, {"path": "/?token=t-1"}):
+            client = harness.connect(**{"path": "/", **given})  # type: ignore[arg-type]
+            client.send("hello")
+            answers = [msgspec.json.decode(answer) for answer in client.received]
+            self.assertEqual(answers[0]["status"], "success")
+            self.assertEqual(answers[1], {"type": "echo", "text": "hello", "to": "alice"})
+        stranger = harness.connect("/?token=guessed")
+        self.assertIn('"status":"error"', stranger.received[0])
+        self.assertEqual(stranger.closeCode, CloseCode.POLICY_VIOLATION)
+
+    def test_routing(self) -> None:
+        """Messages by their types, in a room."""
+        harness = self.harness(self.load("routing", "patterns").makeServer)
+        ann, bob, eve = (
+            self.player(harness, "talk", user=user, roomId=room)
+            for user, room in (("ann", 1), ("bob", 1), ("eve", 2))
+        )
+        ann.send("chat", "hello")
+        ann.send("private_message", {"targetUserId": "bob", "message": "psst"})
+        heard = [
+            ("chat", {"user": "ann", "message": "hello"}),
+            ("private_message", {"from": "ann", "message": "psst"}),
+        ]
+        self.assertEqual([ann.messages, bob.messages, eve.messages], [[], heard, []])
+        self.assertEqual(ann.call("private_message", {"targetUserId": "eve", "message": "?"}), "offline")
+        self.assertEqual(self.player(harness, "talk").errors, ["unauthorized"])
+
+    def test_binary(self) -> None:
+        """Binary messages by their first byte; its thread is this one."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        media = self.load("binary", "patterns").Media(directory, maybeDeferred)
+        harness = self.harness(media)
+        ann, bob = harness.connect("/"), harness.connect("/")
+        ann.send(b"\x01content")
+        ann.send(b"\x02sound")
+        ann.send(b"\x09")
+        ann.send(b"")
+        ann.send("hello")
+        unknown = "Unknown binary message type"
+        uploaded = '{"type": "file_uploaded", "size": 7}'
+        self.assertEqual(ann.received, [uploaded, unknown, unknown, "text: hello"])
+        self.assertEqual(bob.received, [b"\x02sound"])
+        self.assertEqual([path.read_bytes() for path in directory.iterdir()], [b"content"])
+
+    def test_history(self) -> None:
+        """Twenty of a hundred messages for newcomers, more for who scrolls back."""
+        harness = self.harness(self.load("history", "patterns").makeServer)
+        ann = self.player(harness, "chat")
+        for number in range(1, 131):
+            ann.send("say", str(number))
+        ann.client.close()
+        harness.advance(3000)
+        bob = self.player(harness, "chat")
+        self.assertEqual([data["text"] for _, data in bob.messages], [str(n) for n in range(111, 131)])
+        self.assertTrue(bob.messages[0][1]["timestamp"].endswith("+00:00"))
+        older = bob.call("history", 35)
+        self.assertEqual(
+            [(offset, data["text"]) for offset, data in older], [(n, str(n)) for n in range(31, 35)]
+        )
+
+    def test_stocks(self) -> None:
+        """The last price at once, then each new one; none of what one doesn't want."""
+        harness = self.harness(self.load("stocks", "patterns").makeServer)
+        ann, bob = self.player(harness, "stocks"), self.player(harness, "stocks")
+        ann.send("subscribe", "AAPL")
+        harness.advance(1)
+        bob.send("subscribe", "AAPL")
+        self.assertEqual(ann.messages, bob.messages)
+        harness.advance(1)
+        bob.send("unsubscribe", "AAPL")
+        harness.advance(1)
+        self.assertEqual([len(ann.messages), len(bob.messages)], [3, 2])
+        self.assertEqual({data[0] for _, data in ann.messages}, {"AAPL"})
+        ann.client.drop()
+        harness.advance(2)
+        ann = ann.resume()
+        harness.advance(1)
+        self.assertEqual([kind for kind, _ in ann.messages], ["price"] * 2)
+        self.assertEqual(bob.call("subscribe", "NONE"), "invalidData")
+
+    def test_pool(self) -> None:
+        """Not too many, and they are counted."""
+        harness = self.harness(lambda clock: self.load("pool", "patterns").makeServer(clock, 2))
+        first, *_ = [harness.connect("/echo") for _ in range(2)]
+        self.assertEqual(harness.connect("/echo").response.status, 503)  # type: ignore[union-attr]
+        first.close()
+        self.assertEqual(harness.connect("/echo").response.status, 101)  # type: ignore[union-attr]
+        stats = msgspec.json.decode(get(harness, "/stats").partition(b"\r\n\r\n")[2])
+        self.assertEqual((stats["total"], stats["active"], sum(stats["rejected"].values())), (3, 2, 1))
+
+    def test_health(self) -> None:
+        """Dead peers are found, live ones are measured."""
+        harness = self.harness(self.load("health", "patterns").makeServer)
+        dead, alive = harness.connect("/chat"), harness.connect("/chat")
+        monitored = harness.connectionOf(dead).application
+        dead.freeze()
+        harness.advance(70)
+        self.assertEqual((dead.isClosed, alive.isClosed, monitored.lost), (True, False, 1))  # type: ignore[attr-defined]
+        (row,) = msgspec.json.decode(get(harness, "/connections").partition(b"\r\n\r\n")[2])
+        self.assertEqual(row, {"rtt": 0.0, "idle": 70.0})
+        self.assertIn(b'"status": "ok"', get(harness, "/healthz"))
+
+    def test_shutdown(self) -> None:
+        """All are told, and have five seconds, or less if they go."""
+        for seconds in (5.2, 0.2):
+            harness = self.harness(self.load("shutdown", "patterns").makeServer)
+            client = harness.connect("/chat")
+            stopped = harness.server.stopService()
+            harness.flush()
+            self.assertEqual(client.received, ['{"type": "server_shutdown", "seconds": 5}'])
+            if seconds < 5:
+                client.close()
+            harness.advance(seconds - 0.5 if seconds > 5 else 0)
+            self.assertEqual(client.closeCode, None if seconds > 5 else 1000)
+            harness.advance(1)
+            self.assertEqual(client.closeCode, CloseCode.GOING_AWAY if seconds > 5 else 1000)
+            self.successResultOf(stopped)
+
     def assertEchoes(self, harness: RoomHarness, path: str, to: Any = None) -> None:
         """A client there gets its message back."""
         client = harness.connect(path, to=to)
@@ -292,6 +460,11 @@ def elsewhere(clock: Any) -> Server:
     server = Server(clock=clock)
     server.listen("tcp:9999")
     return server
+
+
+def json(data: Any) -> str:
+    """As the server writes it."""
+    return msgspec.json.encode(data).decode()
 
 
 def get(harness: RoomHarness, path: str, to: Any = None) -> bytes:
@@ -354,6 +527,8 @@ def namesOf(kind: type) -> set[str]:
     names = set(dir(kind)) | {name for base in kind.__mro__ for name in getattr(base, "__annotations__", ())}
     if kind is txroom.Application:
         names |= CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS | {"connections", "overrides"}
+    if kind is txroom.RoomApplication:
+        names |= {"rooms"}
     return names | {"application"} if kind is txroom.Connection else names
 
 
@@ -364,7 +539,7 @@ class CompletenessTests(DocsTestCase):
         """Every close code that exists has its row."""
         page = text("closecodes.rst")
         for code in CloseCode:
-            if code < 4000:
+            if code < 1100 or code >= 4000:
                 self.assertIn(f"* - {code.value} `{code.name} <", page)
 
     def test_answers(self) -> None:
@@ -502,6 +677,47 @@ class ComingFromTests(DocsTestCase):
         acceptsOrigin(origin)  chooseProtocol(protocols)  clientId
     """
 
+    colyseus: ClassVar[str] = """
+        new Server()  register(name, handler, options)  attach({server})  attach({ws})  listen(port)
+        onShutdown(callback)  ClusterServer  cluster.isMaster  fork(workers)  merged with those of the first
+        different ``options``  express  verifyClient  beforeUpgrade  pingInterval  pingMaxRetries
+        pingTimeout  gracefullyShutdown  simulateLatency  removeRoomType  onBeforeShutdown  publicAddress
+        selectProcessIdToCreateRoom  isStandaloneMatchMaker  devMode  greet  logger  database  auth  routes
+        define(name, Room, defaults)  __healthcheck  getCorsHeaders  x-forwarded-for  maxBackpressure
+        filterBy  sortBy  enableRealtimeListing  create  dispose  join  leave  lock  unlock
+        visibility-change  metadata-change  onInit(options)  onCreate(options)  requestJoin  static ``onAuth
+        onAuth(client, options, context)  client.auth  onJoin(client, options, auth)
+        onMessage(client, data)  onLeave(client, consented)  onDrop(client)  onReconnect(client)
+        onDispose()  onUncaughtException  onCacheRoom  onRestoreRoom  autoDispose  disconnect(closeCode)
+        roomId  roomName  clients.get(sessionId)  maxClients  hasReachedMaxClients()  setPrivate
+        setMetadata  setMatchmaking  seatReservationTimeout  reserveSeatFor  reserveMultipleSeatsFor
+        matchMaker.createRoom  matchMaker.query  findOneRoomAvailable  findRoomsByIds  getRoomById
+        getLocalRoomById  remoteRoomCall  disconnectAll  matchMaker.stats  exposedMethods  QueueRoom
+        LobbyRoom  RelayRoom  onMessage(type, callback)  validate(schema, fn)  onMessage('*'  messages = {
+        messages._  onMessageBytes  sendBytes  broadcastBytes  room.request  ctx.resolve  ctx.reject
+        broadcast(type, message)  {except}  {afterNextPatch}  client.send(type, message)
+        client.leave(code, data)  client.error(code, message)  client.sessionId  client.userData
+        client.reconnectionToken  maxMessagesPerSecond  state  setState  Schema  patchRate  broadcastPatch()
+        onBeforePatch  StateView  client.view  serializer  fossil-delta  setSimulationInterval  setTimestep
+        setFixedTimestep  clock.setTimeout  clock.setInterval  delayed.clear  defineInput  allowRewindState
+        Predict  definePlugins  allowReconnection(client, seconds)  "manual"  maxRetries  minDelay  maxDelay
+        backoff  maxEnqueuedMessages  new Client(url)  joinOrCreate  joinById  reconnect(token)
+        room.onMessage  room.send  room.onStateChange  room.onLeave  room.onError  room.leave()  Presence
+        RedisPresence  RedisDriver  MatchMakerDriver  testing  loadtest  monitor  playground  520 to 526
+    """
+    socketio: ClassVar[str] = """
+        io.of  io.use  io.on("connection")  io.emit  io.to(room).emit  io.in  io.except  io.local
+        io.timeout  emitWithAck  fetchSockets  socketsJoin  socketsLeave  disconnectSockets  serverSideEmit
+        io.adapter  io.close  cors  pingInterval  pingTimeout  maxHttpBufferSize  connectionStateRecovery
+        transports  path  connectTimeout  perMessageDeflate  parser  socket.id  socket.handshake
+        handshake.auth  socket.data  socket.rooms  socket.join  socket.leave  socket.on  socket.onAny
+        socket.use  socket.emit  socket.broadcast.emit  socket.to(room)  socket.volatile  socket.compress
+        socket.disconnect  socket.conn  socket.recovered  "disconnecting"  "disconnect"  "join-room"
+        io(url, options)  auth  query  retries  ackTimeout  once  off  "connect"  "connect_error"
+        socket.active  reconnectionAttempts  reconnectionDelay  reconnectionDelayMax  randomizationFactor
+        sendBuffer  autoConnect  forceNew
+    """
+
     def check(self, page: str, names: str) -> None:
         """Each of `names` stands in the left column of a table of `page`."""
         rows = re.findall(r"^   \* - (.*)$", text(page), re.MULTILINE)
@@ -520,6 +736,12 @@ class ComingFromTests(DocsTestCase):
 
     def test_teajs(self) -> None:
         self.check("coming-from-teajs.rst", self.teajs)
+
+    def test_colyseus(self) -> None:
+        self.check("coming-from-colyseus.rst", self.colyseus)
+
+    def test_socketio(self) -> None:
+        self.check("coming-from-socketio.rst", self.socketio)
 
     def test_twoColumns(self) -> None:
         """No row is without its answer."""
