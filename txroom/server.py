@@ -143,7 +143,7 @@ class Server(MultiService):
         Serve rooms of `roomClass` under a name; see `RoomApplication.register`.
 
         They are those of the first `RoomApplication` that was added; if there is none, one is added at
-        "/rooms" and "/rooms/*".
+        "/rooms" and below.
         """
         for route in self._routes:
             if isinstance(route.application, RoomApplication):

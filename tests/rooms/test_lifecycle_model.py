@@ -87,7 +87,7 @@ class Trace:
         done: Deferred[Any] = Deferred()
         if random < 0.95:
             self.world.clock.callLater(
-                self.world.random.uniform(0, 3), lambda: done.called or done.callback(True)
+                self.world.random.uniform(0, 3), lambda: None if done.called else done.callback(True)
             )
         if hook == "canJoin":
             return done

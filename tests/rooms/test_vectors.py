@@ -23,15 +23,15 @@ def itemOf(frame: list[Any]) -> seam.Item:
     kind, rest = frame[0], frame[1:]
     encode = payload.encode
     if kind == "msg":
-        return seam.Message(*rest[:3], encode(rest[3]))
+        return seam.Message(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "joined":
         known = dict(rest[2])
-        members, snapshot = encode(known.pop("members")), encode(known.pop("snapshot"))
-        return seam.Joined(*rest[:2], **known, members=members, snapshot=snapshot)
+        known.update({name: encode(known[name]) for name in ("members", "snapshot")})
+        return seam.Joined(rest[0], rest[1], **known)
     if kind == "reply":
         return seam.Reply(rest[0], encode(rest[1]))
     if kind == "call":
-        return seam.Asked(*rest[:3], encode(rest[3]))
+        return seam.Asked(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "presence":
         return seam.PresenceChange(rest[0], encode(rest[1]), encode(rest[2]))
     kinds: dict[str, type[seam.Item]] = {"left": Left, "ack": seam.Ack, "error": seam.Error, "bye": Bye}

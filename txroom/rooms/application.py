@@ -17,6 +17,7 @@ from ..codes import CloseCode, ErrorCode
 from ..connection import Connection, Hook
 from ..handshake import Deny, Handshake
 from .dialect import DIALECTS, dialectOf
+from .edge import Edge
 from .errors import RoomError
 from .host import Host
 from .matchmaker import Matchmaker
@@ -24,7 +25,7 @@ from .member import LeaveReason
 from .registry import Registration
 from .room import Room
 from .seam import Engine, Listing
-from .session import Edge, Session
+from .session import Session
 
 #: Seconds after which clients are told to come back when the server stops.
 RETRY_AFTER = 1.0

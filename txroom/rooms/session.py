@@ -1,25 +1,24 @@
 """
 The session: the edge's side of one client, from its frames to the links of its rooms and back.
 
-An attachment, one for each room, goes its way once: joining, joined, ended. A session that sends
-nothing any more (too slow, misused, said goodbye) is mute; its connection is about to be closed.
+A session that sends nothing any more (too slow, misused, said goodbye) is mute; its connection is about
+to be closed.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ..connection import Connection
 from . import dialect as frames
 from .dialect import Answered, BadFrame, Bye, Dialect, Left
+from .edge import Attachment
 from .errors import RoomError
 from .matchmaker import How
 from .seam import (
@@ -59,67 +58,6 @@ _CLOSES: dict[str, CloseCode] = {
     ErrorCode.UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
     ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
 }
-
-
-class Attachment:
-    """A client in a room, or on its way into one."""
-
-    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session", "waiting")
-
-    def __init__(self, session: Session, ref: int | None) -> None:
-        #: The edge's id of it, by which the room addresses the client.
-        self.id = secrets.token_urlsafe(12)
-        self.session = session
-        #: The join request; `None`: by the path.
-        self.ref = ref
-        self.room = ""
-        self.link: Link | None = None
-        self.isJoined = False
-        self.isEnded = False
-        self.error: str | None = None
-        #: What the client said after `joined`, while the link was not yet there.
-        self.waiting: list[Frame] = []
-
-    def submit(self, frame: Frame) -> None:
-        """The client said something to the room."""
-        if self.link is not None:
-            self.link.submit(frame)
-        else:
-            self.waiting.append(frame)
-
-    def begin(self, link: Link) -> None:
-        """The link is there."""
-        self.link = link
-        waiting, self.waiting = self.waiting, []
-        for frame in waiting:
-            link.submit(frame)
-
-
-class Edge:
-    """All attachments of one edge; its `Outlet`."""
-
-    _log = Logger()
-
-    def __init__(self) -> None:
-        self.attachments: dict[str, Attachment] = {}
-
-    def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of those links."""
-        attachments = self.attachments
-        for link in links:
-            attachment = attachments.get(link)
-            if attachment is not None:
-                try:
-                    attachment.session.deliver(attachment, item)
-                except Exception:
-                    self._log.failure("an item of {kind} could not be sent", kind=type(item).__name__)
-
-    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        """Those links have ended."""
-        for link in links:
-            attachment = self.attachments.pop(link, None)
-            if attachment is not None:
-                attachment.session.ended(attachment, code, reason)
 
 
 class Session:

@@ -1,0 +1,79 @@
+"""
+The edge: what the rooms see of the clients that are connected here.
+
+An attachment, one for each client and room, goes its way once: joining, joined, ended.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from .seam import Frame, Item, Link
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+class Attachment:
+    """A client in a room, or on its way into one."""
+
+    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session", "waiting")
+
+    def __init__(self, session: Session, ref: int | None) -> None:
+        #: The edge's id of it, by which the room addresses the client.
+        self.id = secrets.token_urlsafe(12)
+        self.session = session
+        #: The join request; `None`: by the path.
+        self.ref = ref
+        self.room = ""
+        self.link: Link | None = None
+        self.isJoined = False
+        self.isEnded = False
+        self.error: str | None = None
+        #: What the client said after `joined`, while the link was not yet there.
+        self.waiting: list[Frame] = []
+
+    def submit(self, frame: Frame) -> None:
+        """The client said something to the room."""
+        if self.link is not None:
+            self.link.submit(frame)
+        else:
+            self.waiting.append(frame)
+
+    def begin(self, link: Link) -> None:
+        """The link is there."""
+        self.link = link
+        waiting, self.waiting = self.waiting, []
+        for frame in waiting:
+            link.submit(frame)
+
+
+class Edge:
+    """All attachments of one edge; its `Outlet`."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.attachments: dict[str, Attachment] = {}
+
+    def deliver(self, item: Item, links: Sequence[str]) -> None:
+        """Send an item to the clients of those links."""
+        attachments = self.attachments
+        for link in links:
+            attachment = attachments.get(link)
+            if attachment is not None:
+                try:
+                    attachment.session.deliver(attachment, item)
+                except Exception:
+                    self._log.failure("an item of {kind} could not be sent", kind=type(item).__name__)
+
+    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
+        """Those links have ended."""
+        for link in links:
+            attachment = self.attachments.pop(link, None)
+            if attachment is not None:
+                attachment.session.ended(attachment, code, reason)
