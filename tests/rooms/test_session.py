@@ -1,0 +1,223 @@
+"""The edge: paths, sub-protocols, several rooms on one socket, and whatever clients may send."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+
+from tests.case import HarnessTestCase
+from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
+from txroom import Application, Deny, RoomApplication, RoomError, Server
+from txroom.testing import RoomHarness
+
+EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "100"))
+
+
+@onBothEngines
+class PathTests(RoomTestCase):
+    """`/rooms/chat?name=ada` joins at once."""
+
+    def test_options(self) -> None:
+        """The query has the options; what is sent at once is held until `joined`."""
+        self.rooms()
+        client = self.harness.connect("/rooms/chat?name=ada%20b&x=1")
+        client.send('["send",null,"say","hi"]')
+        self.settle()
+        player = Player(self, client)
+        self.assertEqual([frame[0] for frame in player.frames], ["joined", "msg"])
+        self.assertEqual(self.named("join"), [{"name": "ada b", "x": "1"}])
+
+    def test_refused(self) -> None:
+        """An error, then the socket is closed with a code that says whether to come back."""
+        codes = {"unauthorized": 4001, "forbidden": 4001, "full": 1013, "internal": 1011, "mine": 4001}
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Any, options: Any, handshake: Any) -> bool:
+                raise RoomError(options["code"])
+
+        self.rooms(Chat)
+        for code, closed in codes.items():
+            player = self.player(f"/rooms/chat?code={code}")
+            self.assertEqual([frame[:4] for frame in player.take()], [["error", None, None, code]])
+            self.assertEqual(player.client.closeCode, closed)
+
+    def test_notRegistered(self) -> None:
+        """404 before `verifyClient` is asked, and 404 outside of our path."""
+        asked: list[str] = []
+        app = RoomApplication(verifyClient=lambda handshake: asked.append(handshake.path) or Deny(403))
+        self.rooms(app=app)
+        for path, status in (("/rooms/nix", 404), ("/other", 404), ("/rooms/chat", 403), ("/rooms/", 403)):
+            response = self.harness.connect(path).response
+            assert response is not None
+            self.assertEqual(response.status, status, path)
+        self.assertEqual(asked, ["/rooms/chat", "/rooms/"])
+        self.assertEqual(self.events, [])
+
+    def test_kicked(self) -> None:
+        """The socket goes with the room it was for."""
+        self.rooms()
+        player = self.player("/rooms/chat")
+        self.room().clients[0].kick("bye")
+        self.settle()
+        self.assertEqual(player.take()[-1][0], "left")
+        self.assertEqual(player.client.closeCode, 4003)
+        self.assertEqual(self.named("leave"), ["kicked"])
+
+    def test_gone(self) -> None:
+        """Who goes while the room is made or joined leaves nothing behind."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        player = self.player("/rooms/chat")
+        player.client.drop()
+        self.settle()
+        gate.callback(None)
+        self.settle()
+        self.advance(40)
+        self.assertEqual(len(self.app.rooms), 0)
+
+
+@onBothEngines
+class SocketTests(RoomTestCase):
+    """What one socket can do."""
+
+    def test_protocols(self) -> None:
+        """The first offered that is known; none is JSON."""
+        self.rooms()
+        for offered, chosen in (
+            ([MSGPACK, "txroom.v1.json"], MSGPACK),
+            (["other", "txroom.v1.json"], "txroom.v1.json"),
+            ([], None),
+        ):
+            client = self.harness.connect("/rooms", protocols=offered)
+            self.assertEqual(client.protocolInUse, chosen)
+
+    def test_kinds(self) -> None:
+        """Text for JSON, binary for MessagePack."""
+        self.rooms()
+        json, binary = self.player(), self.player(protocol=MSGPACK)
+        json.client.send(b'["ping",1]')
+        binary.client.send('["ping",1]')
+        self.assertEqual([json.take()[0][3], binary.take()[0][3]], ["badRequest"] * 2)
+
+    def test_several(self) -> None:
+        """Rooms on one socket don't know of each other; leaving one keeps the other."""
+
+        class Other(NotingRoom):
+            pass
+
+        self.rooms(NotingRoom, Other)
+        ada = self.player()
+        first, second = ada.join("chat")[2], ada.join("Other")[2]
+        self.assertNotEqual(first, second)
+        ada.write("send", first, "say", 1)
+        ada.write("send", second, "say", 2)
+        self.assertEqual([frame[1:3] for frame in ada.take("msg")], [[first, 1], [second, 1]])
+        self.app.rooms[first].clients[0].kick()
+        self.settle()
+        self.assertFalse(ada.client.isClosed)
+        self.assertEqual(ada.ask("call", second, "say", 3)[2], 2)
+        ada.client.drop()
+        self.settle()
+        self.assertEqual(len(self.app.rooms[second].clients), 1)
+
+    def test_dialects(self) -> None:
+        """A member may come back in another dialect."""
+        self.rooms()
+        ada = self.joined()
+        ada.client.drop()
+        self.settle()
+        self.room().broadcast("said", {"a": [1, None, "ü"]})
+        again = self.player(protocol=MSGPACK)
+        self.assertTrue(again.resume(ada)[3]["recovered"])
+        self.assertEqual(again.said(), [{"a": [1, None, "ü"]}])
+
+    def test_abuse(self) -> None:
+        """Too fast for too long: 4029; no heartbeat: 4106."""
+        self.rooms()
+        self.assertEqual((self.app.abuseCode, self.app.heartbeatCode), (4029, 4106))
+        self.assertEqual(self.app.overrides["messageRate"], 100.0)
+
+
+class ServerTests(HarnessTestCase):
+    """Rooms as part of a server."""
+
+    def test_register(self) -> None:
+        """The shortcut makes one application for all names, at /rooms."""
+        NotingRoom.events = []
+
+        def make(clock: Any) -> Server:
+            server = Server(clock=clock)
+            server.addApplication(Application(), path="/plain")
+            server.register("chat", NotingRoom, topic="x")
+            server.register("other", NotingRoom)
+            return server
+
+        harness = RoomHarness(make)
+        self.addCleanup(harness.stop)
+        chat, other, plain = (harness.connect(path) for path in ("/rooms/chat", "/rooms/other", "/plain"))
+        self.assertEqual([len(chat.received), len(other.received)], [1, 1])
+        harness.server.broadcast("to the plain ones")
+        harness.flush()
+        self.assertEqual([len(chat.received), plain.received], [1, ["to the plain ones"]])
+
+    def test_restart(self) -> None:
+        """A server that was stopped and started again makes rooms again."""
+        app = RoomApplication()
+        NotingRoom.events = []
+        app.register("chat", NotingRoom)
+        harness = self.serve(app)
+        harness.connect("/rooms/chat")
+        harness.stop()
+        harness.start()
+        self.assertEqual(len(harness.connect("/rooms/chat").received), 1)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+KINDS = "join joinOnly create joinById resume leave send call reply error rooms ping joined nix"
+PARTS = st.sampled_from([0, 1, "chat", "$room", None, {}, "say", "tell"]) | PLAIN
+FRAMES = st.tuples(st.sampled_from(KINDS.split()), st.lists(PARTS, max_size=6))
+
+
+class FuzzTests(RoomTestCase):
+    """Whatever comes, it is answered or the socket is closed; nothing is raised."""
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(frames=st.lists(FRAMES | st.binary(max_size=30), max_size=12), isJSON=st.booleans())
+    def test_frames(self, frames: list[Any], isJSON: bool) -> None:
+        """Frames that are nearly right, and anything else."""
+        self.rooms()
+        player = self.joined(protocol=None if isJSON else MSGPACK)
+        for frame in frames:
+            if not player.client.isOpen:
+                break
+            player.client.send(self.bytesOf(frame, player))
+        self.settle()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        if not player.client.isOpen:
+            self.assertIn(player.client.closeCode, (4010, 1000))
+        # Another one is still served.
+        self.assertEqual(self.joined().call("say", 1)[0], "reply")
+        self.harness.stop()
+
+    def bytesOf(self, frame: Any, player: Player) -> str | bytes:
+        if isinstance(frame, bytes):
+            return frame.decode("latin-1") if player.isJSON else frame
+        parts = [frame[0], *(player.room if part == "$room" else part for part in frame[1])]
+        try:
+            return msgspec.json.encode(parts).decode() if player.isJSON else msgspec.msgpack.encode(parts)
+        except OverflowError:
+            return b""
