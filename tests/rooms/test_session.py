@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Application, Deny, RoomApplication, RoomError, Server
+from txroom import Application, Deny, Handshake, RoomApplication, RoomError, Server
 from txroom.testing import RoomHarness
 
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "100"))
@@ -49,7 +49,12 @@ class PathTests(RoomTestCase):
     def test_notRegistered(self) -> None:
         """404 before `verifyClient` is asked, and 404 outside of our path."""
         asked: list[str] = []
-        app = RoomApplication(verifyClient=lambda handshake: asked.append(handshake.path) or Deny(403))
+
+        def verify(handshake: Handshake) -> Deny:
+            asked.append(handshake.path)
+            return Deny(403)
+
+        app = RoomApplication(verifyClient=verify)
         self.rooms(app=app)
         for path, status in (("/rooms/nix", 404), ("/other", 404), ("/rooms/chat", 403), ("/rooms/", 403)):
             response = self.harness.connect(path).response
@@ -188,7 +193,7 @@ PLAIN = st.recursive(
     max_leaves=8,
 )
 KINDS = "join joinOnly create joinById resume leave send call reply error rooms ping joined nix"
-PARTS = st.sampled_from([0, 1, "chat", "$room", None, {}, "say", "tell"]) | PLAIN
+PARTS: st.SearchStrategy[Any] = st.sampled_from([0, 1, "chat", "$room", None, {}, "say", "tell"]) | PLAIN
 FRAMES = st.tuples(st.sampled_from(KINDS.split()), st.lists(PARTS, max_size=6))
 
 
