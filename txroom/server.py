@@ -13,13 +13,13 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from .application import Application, broadcast
 from .codes import CloseCode, ReadyState, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
+from .draining import Patience, inTurns
 from .handshake import Handshake, UpgradeError, splitHost
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
@@ -109,9 +109,8 @@ class Server(MultiService):
         self._rejected: Counter[str] = Counter()
         self._total = 0
         self._stopping: Deferred[None] | None = None
-        self._deadline = 0.0
+        self._patience: Patience | None = None
         self._isHurried = False
-        self._giveUp: Callable[[], None] = lambda: None
         self._emptied: Deferred[None] | None = None
         self.watch = StallWatch(self.clock)
 
@@ -386,25 +385,27 @@ class Server(MultiService):
         Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
         """
         self._isHurried = True
-        self._deadline = self.clock.seconds()
-        self._giveUp()
+        if self._patience is not None:
+            self._patience.end()
 
     async def _stop(self) -> None:
-        timeout = 0.0 if self._isHurried else self.options.shutdownTimeout
-        self._deadline = self.clock.seconds() + timeout
+        patience = Patience(self.clock, 0.0 if self._isHurried else self.options.shutdownTimeout)
+        self._patience = patience
         for callback in self._shutdowns:
-            await self._within(self._deadline, maybeDeferred(_called, callback))
-        await self._within(self._deadline, self._listeners.close())
+            await patience.awaitFor(maybeDeferred(_called, callback))
+        await patience.awaitFor(self._listeners.close())
         self._wire.drain()
-        await self._within(self._deadline, self._closeAll())
+        await patience.awaitFor(Deferred.fromCoroutine(self._closeAll()))
         self.dropAll()
-        await self._within(self.clock.seconds() + LAST_HOOKS, self._whenEmpty())
+        patience.extend(LAST_HOOKS)
+        await patience.awaitFor(self._whenEmpty())
         self.watch.stop()
-        rest = max(self._deadline, self.clock.seconds() + LAST_HOOKS)
-        await self._within(rest, MultiService.stopService(self))
+        patience.extend(LAST_HOOKS)
+        await patience.awaitFor(MultiService.stopService(self))
 
     def _stopped(self, _: object) -> None:
         stopping, self._stopping = self._stopping, None
+        self._patience = None
         self._isHurried = False
         self._tell(self.onClose)
         assert stopping is not None
@@ -420,56 +421,21 @@ class Server(MultiService):
         self._emptied = Deferred()
         return self._emptied
 
-    def _closeAll(self) -> Deferred[None]:
-        """Tell all connections to go, some in each turn; fires when they are gone."""
+    async def _closeAll(self) -> None:
+        """Tell all connections to go; over when they are gone."""
 
-        async def tell() -> None:
-            going = list(self._connections.values())
-            for start in range(0, len(going), CLOSE_BATCH):
-                if start:
-                    await _pause(self.clock, CLOSE_PAUSE)
-                for connection in going[start : start + CLOSE_BATCH]:
-                    if connection.readyState is ReadyState.OPEN:
-                        connection.close(connection.application.shutdownCode, "server shutdown")
-            await self._whenEmpty()
+        def close(connection: Connection) -> None:
+            if connection.readyState is ReadyState.OPEN:
+                connection.close(connection.application.shutdownCode, "server shutdown")
 
-        return Deferred.fromCoroutine(tell())
-
-    async def _within(self, deadline: float, waited: Deferred[Any]) -> None:
-        """Wait for `waited`, and cancel it at `deadline`, whether it heeds that or not."""
-        over: Deferred[None] = Deferred()
-
-        def finish(result: object) -> None:
-            if call.active():
-                call.cancel()
-                if isinstance(result, Failure):
-                    self._log.failure("while stopping", result)
-            if not over.called:
-                over.callback(None)
-
-        def giveUp() -> None:
-            if call.active():
-                call.cancel()
-            waited.cancel()
-            if not over.called:
-                over.callback(None)
-
-        call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), giveUp)
-        self._giveUp = giveUp
-        waited.addBoth(finish)
-        await over
-        self._giveUp = lambda: None
+        going = list(self._connections.values())
+        await inTurns(self.clock, going, CLOSE_BATCH, CLOSE_PAUSE, close)
+        await self._whenEmpty()
 
 
 def _called(callback: Callable[[], Any]) -> Any:
     result = callback()
     return toDeferred(result) if isAsync(result) else result
-
-
-def _pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
-    paused: Deferred[None] = Deferred()
-    clock.callLater(seconds, paused.callback, None)
-    return paused
 
 
 def _globalReactor() -> Any:

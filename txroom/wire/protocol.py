@@ -206,9 +206,6 @@ class WireProtocol(Receiver):
             self._out = None
         self.data = b""
         self.current_frame = self._message = self._inflater = self._deflater = None
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            waiter.errback(ConnectionLost())
         connection = self.connection
         code = CloseCode.ABNORMAL if self._closeCode is None else self._closeCode
         if factory.isTracing:
@@ -221,6 +218,10 @@ class WireProtocol(Receiver):
             self._scheduleGiveUp()
         else:
             self._forget()
+        # A hook may be waiting for these: only now would its end be noticed.
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            waiter.errback(ConnectionLost())
 
     # -- the hooks that still run when the TCP connection is gone
 
