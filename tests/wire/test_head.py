@@ -185,7 +185,6 @@ class SyntaxTests(HeadCase):
         for host in (
             b"",
             b"a b",
-            b"a,b",
             b"a/b",
             b"a@b",
             b"a:x",
