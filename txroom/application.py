@@ -98,6 +98,7 @@ class Application:
         #: The options that differ from the server's.
         self.overrides: Mapping[str, Any] = changes
         self._connections: dict[str, Connection] = {}
+        self._isTracking = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -107,7 +108,7 @@ class Application:
     @property
     def connections(self) -> list[Connection]:
         """The open connections of this application; empty with `clientTracking` off."""
-        return list(self._connections.values())
+        return list(self._connections.values()) if self._isTracking else []
 
     def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
         """Send one message to all open connections of this application, framed once, except `exclude`."""
@@ -126,11 +127,12 @@ class Application:
             )
         return hooks
 
-    def tracked(self, connection: Connection) -> None:
+    def opened(self, connection: Connection, isTracking: bool) -> None:
         """The server opened a connection of this application."""
+        self._isTracking = isTracking
         self._connections[connection.id] = connection
 
-    def untracked(self, connection: Connection) -> None:
+    def closed(self, connection: Connection) -> None:
         """A connection of this application is gone."""
         self._connections.pop(connection.id, None)
 

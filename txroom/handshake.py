@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from sys import intern
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +23,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: What the answer itself decides; a hook that sets one of these is mistaken.
 _OURS = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
+
+#: One string for each common name, whoever sends it. Not `sys.intern`: the client chooses the names.
+_COMMON_NAMES = """
+    accept accept-encoding accept-language authorization cache-control connection cookie dnt host origin
+    pragma sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions sec-websocket-key
+    sec-websocket-protocol sec-websocket-version upgrade user-agent x-forwarded-for x-forwarded-proto
+"""
+_COMMON = {name: name for name in _COMMON_NAMES.split()}
 
 
 class MultiDict(Mapping[str, str]):
@@ -69,7 +76,8 @@ class Headers(MultiDict):
     __slots__ = ()
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__([(intern(name.lower()), value) for name, value in pairs])
+        lowered = ((name.lower(), value) for name, value in pairs)
+        super().__init__([(_COMMON.get(name, name), value) for name, value in lowered])
 
     def getAll(self, name: str) -> list[str]:
         """Every value of `name`; an empty list if there is none."""

@@ -13,6 +13,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.logger import Logger
+from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
@@ -79,7 +80,7 @@ class Server(MultiService):
     A WebSocket server to compose into Twisted services.
 
     `options` hold for all applications that don't override them; `clock` is the reactor (default: the
-    global one, imported when it is first needed). Hooks that may be assigned, each called with what
+    global one). Hooks that may be assigned, each called with what
     is named: `onConnection(connection)`, `onListening(port)`, `onClose()`, `onClientError(error,
     handshake)` for every upgrade that failed (the handshake is `None` if the request was not sound),
     `responseHeaders(handshake)` for headers on every 101 answer.
@@ -142,7 +143,7 @@ class Server(MultiService):
             raise ValueError(f"path={path!r}: must begin with '/'")
         self._wire.pages[path] = page
         if self._wire.site is None:
-            self._wire.site = Site(self.resource(), reactor=self._reactor)
+            self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=_accessLog)
 
     def removePages(self) -> None:
         """Serve no pages, only sockets."""
@@ -254,8 +255,7 @@ class Server(MultiService):
         """The 101 answer of a connection is written."""
         self._total += 1
         self._connections[connection.id] = connection
-        if self.options.clientTracking:
-            connection.application.tracked(connection)
+        connection.application.opened(connection, self.options.clientTracking)
         if self._wire.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -269,7 +269,7 @@ class Server(MultiService):
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""
         self._connections.pop(connection.id, None)
-        connection.application.untracked(connection)
+        connection.application.closed(connection)
 
     def finished(self) -> None:
         """The last hook of a connection is over."""
@@ -431,6 +431,12 @@ class Server(MultiService):
         going = list(self._connections.values())
         await inTurns(self.clock, going, CLOSE_BATCH, CLOSE_PAUSE, close)
         await self._whenEmpty()
+
+
+def _accessLog(timestamp: object, request: Request) -> str:
+    """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
+    line: str = combinedLogFormatter(datetimeToLogString(), request)
+    return line
 
 
 def _called(callback: Callable[[], Any]) -> Any:

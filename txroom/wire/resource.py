@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.web.http import HTTPChannel
+from twisted.web.http import NOT_FOUND, HTTPChannel
 from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -68,13 +68,15 @@ def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list
 
 def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
     """What lies below `page`, as twisted.web looks for it."""
-    if not rest:
+    if not rest and (request.path != b"/" or page.isLeaf):
         return page
+    # "/" is what lies below the root under no name at all; a page without children is it itself.
     segments = request.path.split(b"/")[1:]
-    request.prepath = [unquote_to_bytes(segment) for segment in segments[: -len(rest)]]
-    request.postpath = [unquote_to_bytes(segment) for segment in rest]
+    below = len(rest) or 1
+    request.prepath = [unquote_to_bytes(segment) for segment in segments[:-below]]
+    request.postpath = [unquote_to_bytes(segment) for segment in segments[-below:]]
     child: IResource = getChildForRequest(page, request)
-    return child
+    return page if not rest and getattr(child, "code", 200) == NOT_FOUND else child
 
 
 def answer(request: Request, error: UpgradeError) -> bytes:
@@ -133,12 +135,14 @@ def upgrade(
 
 
 def _unfit(request: Request) -> UpgradeError | None:
-    """What an upgrade can't be made of: HTTP/2 has no connection of its own to give."""
+    """Why a request can't become a WebSocket; HTTP/2, for one, has no connection of its own to give."""
     channel: object = request.channel
     if not isinstance(channel, HTTPChannel):
         return UpgradeError(426, "http2")
     if request.clientproto != b"HTTP/1.1":
         return UpgradeError(505, "version")
+    if not isUpgrade(headersOf(request)):
+        return UpgradeError(426, "noUpgrade")
     return None
 
 
