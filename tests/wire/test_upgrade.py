@@ -522,7 +522,8 @@ class PendingTests(UpgradeCase):
     def test_timeoutLate(self) -> None:
         """An answer after the deadline isn't sent, even if the hook doesn't heed its cancellation."""
         client = self.pend(handshakeTimeout=1)
-        self.waiting = inner = Deferred(lambda _: None)
+        inner: Deferred[Any] = Deferred(lambda _: None)
+        self.waiting = inner
         inner.cancel = lambda: None  # type: ignore[method-assign]
         other = self.harness.raw(upgradeRequest())
         self.harness.advance(1.2)
