@@ -67,7 +67,7 @@ class Channel(Protocol):
             page.dataReceived(head.raw + head.rest)
         else:
             self._leave()
-            refuse(factory, transport, UpgradeError(426, "noUpgrade"))
+            refuse(factory, transport, UpgradeError(426, "noUpgrade"), head.method)
 
     def _describe(self, head: Head) -> Handshake:
         return describe(head.method, head.target, head.headers, self.transport, self._factory.options)

@@ -89,7 +89,9 @@ def answer(request: Request, error: UpgradeError) -> bytes:
         request.setHeader(name, value)
     if error.status == 426:
         request.setHeader("Upgrade", "websocket")
-    return (error.body or "").encode()
+    body = (error.body or "").encode()
+    request.setHeader("Content-Length", str(len(body)))
+    return body
 
 
 def headersOf(request: Request) -> Headers:
@@ -117,7 +119,7 @@ def upgrade(
         factory.owner.refused(error, None)
         if outcome is not None:
             outcome.errback(error)
-        return answer(request, error)
+        return answer(request, error) if error.status else NOT_DONE_YET
     channel = request.channel
     transport = channel.transport
     handshake = describe(
@@ -137,6 +139,8 @@ def upgrade(
 def _unfit(request: Request) -> UpgradeError | None:
     """Why a request can't become a WebSocket; HTTP/2, for one, has no connection of its own to give."""
     channel: object = request.channel
+    if channel is None:
+        return UpgradeError(0, "left")
     if not isinstance(channel, HTTPChannel):
         return UpgradeError(426, "http2")
     if request.clientproto != b"HTTP/1.1":

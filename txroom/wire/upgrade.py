@@ -44,8 +44,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 Pairs = tuple[tuple[str, str], ...]
 
 
-def refusal(error: UpgradeError) -> bytes:
-    """The whole HTTP answer for a failed upgrade."""
+def refusal(error: UpgradeError, method: str = "GET") -> bytes:
+    """The whole HTTP answer for a failed upgrade; to HEAD without its body (RFC 9110 §9.3.2)."""
     body = (error.body or "").encode()
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -56,7 +56,8 @@ def refusal(error: UpgradeError) -> bytes:
     if error.status == 426 and not any(name == "Upgrade" for name, _ in fields):
         fields.append(("Upgrade", "websocket"))  # RFC 9110 §15.5.22
         fields[2] = ("Connection", "close, upgrade")
-    return _head(error.status, HTTPStatus(error.status).phrase, fields) + body
+    head = _head(error.status, HTTPStatus(error.status).phrase, fields)
+    return head if method == "HEAD" else head + body
 
 
 def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -64,11 +65,11 @@ def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
-def refuse(factory: WireFactory, transport: Any, error: UpgradeError) -> None:
+def refuse(factory: WireFactory, transport: Any, error: UpgradeError, method: str = "GET") -> None:
     """Answer, and let the connection go."""
     linger = Linger(factory.sweep, factory.clock.seconds())
     takeOver(transport, linger)
-    transport.write(refusal(error))
+    transport.write(refusal(error, method))
     closeGently(transport)
 
 
@@ -228,7 +229,7 @@ class Upgrade(Protocol):
         self.transport = None
         self._lost(error)
         if error.status:
-            refuse(self._factory, transport, error)
+            refuse(self._factory, transport, error, self._handshake.method)
         else:
             transport.abortConnection()
 
