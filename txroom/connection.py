@@ -339,7 +339,7 @@ class Connection:
 
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
-        if failure.check(CancelledError) and self.readyState is ReadyState.CLOSED:
+        if failure.check(CancelledError) and self.readyState is not ReadyState.OPEN:
             return
         self._log.failure("a hook of connection {id} raised", failure, id=self.id)
         hook = self._hooks.onError
