@@ -480,7 +480,8 @@ class Net:
                 await until(partial(isForgotten, server))
             except AssertionError:
                 raise AssertionError(f"left over: {leftovers(server)}") from None
-            await server.stopService()
+            if server.running:
+                await server.stopService()
         await until(lambda: not self._newCalls(), "DelayedCalls are left")
         globalLogPublisher.removeObserver(self._observer)
         if self.failures:
