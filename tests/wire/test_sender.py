@@ -128,6 +128,15 @@ class StatusTests(SenderCase):
         self.assertTrue(self.client.isOpen)
         self.assertEqual(self.harness.server.stats().messagesSent, 2)
 
+    def test_exactly(self) -> None:
+        """What fills the limit to the byte still goes."""
+        self.open(maxBackpressure=2000)
+        self.client.stall()
+        self.send(b"x" * 900)
+        room = 2000 - self.app.connection.bufferedAmount
+        self.assertEqual(self.send(b"x" * (room + 1)), DROPPED)
+        self.assertEqual(self.send(b"x" * room), SENT)
+
     def test_oneLarge(self) -> None:
         """A message that is larger than the limit goes, if nothing waits."""
         self.open(maxBackpressure=1000)
