@@ -203,6 +203,20 @@ class WrappedTests(OutgoingCase):
         self.harness.flush()
         self.assertEqual((out.amount(), self.client.output), (0, b"x" * 10))
 
+    def test_notYet(self) -> None:
+        """The socket is empty, but there is more above it: that isn't empty yet."""
+        out = self.open(tls=True)
+        assert isinstance(out, TLSOutgoing)
+        self.client.stall()
+        out.write(b"x")
+        self.harness.flush()
+        out.notifyWhenEmpty()
+        out.write(b"y")
+        out.resumeProducing()
+        self.assertEqual(self.emptied, 0)
+        self.client.unstall()
+        self.assertEqual((self.emptied, self.client.output), (1, b"xy"))
+
     def test_policy(self) -> None:
         """A wrapper of `twisted.protocols.policies`."""
         self.check(self.open(WrappingFactory), BufferedOutgoing)

@@ -440,6 +440,15 @@ class WireTests(HarnessTestCase):
         self.assertEqual(short, b"\x81\x041234")
         self.assertEqual(long, b"\xc1\x07" + HELLO)
 
+    def test_thresholdPrepared(self) -> None:
+        """The same for what is prepared, in both modes."""
+        for compression in ("shared", "dedicated"):
+            client = self.start(compression, threshold=5)
+            self.app.broadcast("1234")
+            self.app.broadcast("Hello")
+            self.harness.flush()
+            self.assertTrue(client.take().startswith(b"\x81\x041234\xc1"))
+
     def test_empty(self) -> None:
         """With a threshold of 0 all but empty messages are."""
         client = self.start("dedicated", threshold=0)
