@@ -11,7 +11,7 @@ import attrs
 
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
-from .options import ServerOptions
+from .options import SERVER_ONLY, OptionError, ServerOptions
 
 if TYPE_CHECKING:
     from .connection import Data
@@ -95,6 +95,9 @@ class Application:
             else:
                 raise TypeError(f"{name} must be callable, not {value!r}")
         ServerOptions().override(changes)
+        wrong = sorted(SERVER_ONLY & set(changes))
+        if wrong:
+            raise OptionError(f"{', '.join(wrong)}: can only be set for the whole server")
         #: The options that differ from the server's.
         self.overrides: Mapping[str, Any] = changes
         self._connections: dict[str, Connection] = {}
@@ -127,12 +130,12 @@ class Application:
             )
         return hooks
 
-    def opened(self, connection: Connection, isTracking: bool) -> None:
+    def _opened(self, connection: Connection, isTracking: bool) -> None:
         """The server opened a connection of this application."""
         self._isTracking = isTracking
         self._connections[connection.id] = connection
 
-    def closed(self, connection: Connection) -> None:
+    def _closed(self, connection: Connection) -> None:
         """A connection of this application is gone."""
         self._connections.pop(connection.id, None)
 

@@ -55,7 +55,10 @@ class Patience:
             nonlocal isGivenUp
             isGivenUp = True
             self._giveUp = None
-            waited.cancel()
+            try:
+                waited.cancel()
+            except Exception:
+                self._log.failure("what was given up while stopping raised")
             over.callback(None)
 
         call = self._clock.callLater(max(0.0, self._deadline - self._clock.seconds()), giveUp)

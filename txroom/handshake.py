@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -140,13 +139,20 @@ class Handshake:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies by name; a header that can't be parsed gives none."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load("; ".join(self.headers.getAll("cookie")))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        """
+        The cookies by name, as they are in the header but for quotes around a value (RFC 6265 §5.4).
+
+        Of two with one name it is the first, whose path is the longer.
+        """
+        found: dict[str, str] = {}
+        for header in self.headers.getAll("cookie"):
+            for pair in header.split(";"):
+                name, equals, value = (part.strip(" \t") for part in pair.partition("="))
+                if len(value) > 1 and value[0] == value[-1] == '"':
+                    value = value[1:-1]
+                if equals and TOKEN.fullmatch(name):
+                    found.setdefault(name, value)
+        return found
 
     @property
     def protocols(self) -> list[str]:

@@ -112,6 +112,7 @@ class Server(MultiService):
         self._stopping: Deferred[None] | None = None
         self._patience: Patience | None = None
         self._isHurried = False
+        self._isStopped = False
         self._emptied: Deferred[None] | None = None
         self.watch = StallWatch(self.clock)
 
@@ -163,7 +164,8 @@ class Server(MultiService):
         """
         if self.running:
             raise RuntimeError("the server runs: its options can't change any more")
-        self.options = self._wire.options = self.options.override(changes)
+        self.options = self.options.override(changes)
+        self._wire.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
         for route in self._routes:
             overrides = route.application.overrides
@@ -194,6 +196,7 @@ class Server(MultiService):
         """
         outcome: Deferred[Connection] = Deferred()
         body = upgrade(self._wire, request, application, outcome)
+        self.clock.callLater(0, _calm, outcome)
         if isinstance(body, bytes):
             request.write(body)
             request.finish()
@@ -255,7 +258,8 @@ class Server(MultiService):
         """The 101 answer of a connection is written."""
         self._total += 1
         self._connections[connection.id] = connection
-        connection.application.opened(connection, self.options.clientTracking)
+        isTracking = self._wire.classFor(connection.application).options.clientTracking
+        connection.application._opened(connection, isTracking)
         if self._wire.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -269,7 +273,7 @@ class Server(MultiService):
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""
         self._connections.pop(connection.id, None)
-        connection.application.closed(connection)
+        connection.application._closed(connection)
 
     def finished(self) -> None:
         """The last hook of a connection is over."""
@@ -328,8 +332,8 @@ class Server(MultiService):
 
     @property
     def isDraining(self) -> bool:
-        """Whether the server is stopping: new upgrades are answered with 503."""
-        return self._stopping is not None
+        """Whether the server is stopping, or has stopped: new upgrades are answered with 503."""
+        return self._stopping is not None or self._isStopped
 
     def onShutdown(self, callback: Callable[[], Any]) -> None:
         """Call `callback` first thing when the server stops; several run in order, awaited (seed 000)."""
@@ -341,7 +345,11 @@ class Server(MultiService):
         self._listeners.open()
 
     def startService(self) -> None:
-        """Serve."""
+        """Serve; a start during a stop waits for its end."""
+        if self._stopping is not None:
+            self._stopping.addCallback(lambda _: self.startService())
+            return
+        self._isStopped = False
         super().startService()
         self._listeners.open()
         self.watch.start()
@@ -377,6 +385,7 @@ class Server(MultiService):
             connection.giveUp()
         for wire in list(self._wire.finishing):
             wire.giveUp()
+        self._wire.dropPages()
 
     def stopNow(self) -> None:
         """
@@ -405,6 +414,7 @@ class Server(MultiService):
 
     def _stopped(self, _: object) -> None:
         stopping, self._stopping = self._stopping, None
+        self._isStopped = True
         self._patience = None
         self._isHurried = False
         self._tell(self.onClose)
@@ -437,6 +447,12 @@ def _accessLog(timestamp: object, request: Request) -> str:
     """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
     line: str = combinedLogFormatter(datetimeToLogString(), request)
     return line
+
+
+def _calm(outcome: Deferred[Any]) -> None:
+    """A refusal that nobody asked about is no error: the client has its answer."""
+    if isinstance(outcome.result if outcome.called else None, Failure):
+        outcome.addErrback(lambda _: None)
 
 
 def _called(callback: Callable[[], Any]) -> Any:

@@ -42,7 +42,10 @@ class ServerResource(Resource):
         if isUpgrade(headersOf(request)):
             return upgrade(self._factory, request)
         if request.site is self._factory.site:
+            # Our own listener: it reads each request's head itself, so one request a connection.
             request.responseHeaders.removeHeader(b"Server")
+            request.setHeader("Connection", "close")
+            request.channel.persistent = False
         found = findPage(self._factory.pages, request.path.decode("latin-1"))
         if found is not None:
             return _child(found[0], request, found[1]).render(request)
@@ -129,8 +132,8 @@ def upgrade(
         transport,
         factory.options,
     )
-    early = _release(channel, transport)
-    upgrading = Upgrade(factory, handshake, factory.handshakeDeadline(), early, application)
+    early = _release(factory, channel, transport)
+    upgrading = Upgrade(factory, handshake, factory.clock.seconds(), early, application)
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET
@@ -150,10 +153,11 @@ def _unfit(request: Request) -> UpgradeError | None:
     return None
 
 
-def _release(channel: HTTPChannel, transport: Any) -> bytes:
+def _release(factory: WireFactory, channel: HTTPChannel, transport: Any) -> bytes:
     """Make the channel let go of its transport; the bytes it had read ahead."""
     channel.setTimeout(None)
     transport.unregisterProducer()
+    factory.pageTransports.discard(transport)
     early = b"".join(channel._dataBuffer)
     channel._dataBuffer = []
     if early:
