@@ -13,6 +13,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
@@ -451,7 +452,7 @@ def _accessLog(timestamp: object, request: Request) -> str:
 
 def _calm(outcome: Deferred[Any]) -> None:
     """A refusal that nobody asked about is no error: the client has its answer."""
-    if isinstance(outcome.result if outcome.called else None, Failure):
+    if isinstance(getattr(outcome, "result", None), Failure):
         outcome.addErrback(lambda _: None)
 
 
