@@ -108,9 +108,7 @@ def connect(port: int, count: int) -> list[socket.socket]:
 
 def measure(name: str, clients: int) -> tuple[float, float]:
     """KiB per idle connection, and upgrades per CPU second, of one server."""
-    server = subprocess.Popen(
-        [sys.executable, __file__, "--serve", name], stdout=subprocess.PIPE, text=True
-    )
+    server = subprocess.Popen([sys.executable, __file__, "--serve", name], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         port = int(server.stdout.readline())

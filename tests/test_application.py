@@ -169,10 +169,10 @@ class BroadcastTests(HarnessTestCase):
         self.assertEqual(len(self.other.connections), 1)
 
     def test_noTracking(self) -> None:
-        """With `clientTracking` off there is no list, and nobody to broadcast to."""
+        """With `clientTracking` off there is no list, but a broadcast still comes to all."""
         app = Application()
         harness = self.serve(app, clientTracking=False)
         client = harness.connect()
         app.broadcast("a")
         harness.flush()
-        self.assertEqual((app.connections, harness.server.connections, client.received), ([], [], []))
+        self.assertEqual((app.connections, harness.server.connections, client.received), ([], [], ["a"]))

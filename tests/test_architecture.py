@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
     frozenset({"txroom.server", "txroom.client"}),
-    frozenset({"txroom.health", "txroom.listening", "txroom.watchdog"}),
+    frozenset({"txroom.draining", "txroom.health", "txroom.listening", "txroom.watchdog"}),
     frozenset({"txroom.engine"}),
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),
@@ -221,9 +221,7 @@ class ReactorTests(SynchronousTestCase):
         wrong = [
             str(found)
             for found in imports()
-            if found.atLoad
-            and not found.onlyTypes
-            and within(found.name, ("twisted.internet.reactor",))
+            if found.atLoad and not found.onlyTypes and within(found.name, ("twisted.internet.reactor",))
         ]
         self.assertEqual(wrong, [])
 

@@ -507,6 +507,14 @@ class ErrorTests(OneConnection):
             self.assertClosed(self.client, 1011)
             self.assertRaised(ZeroDivisionError)
 
+    def test_controlsStay(self) -> None:
+        """And may stay like them."""
+        for hook in (self.failing, self.failingLater):
+            self.open(Recorder(onPing=hook), closeOnError=False)
+            self.client.ping(b"x")
+            self.assertTrue(self.client.isOpen)
+            self.assertRaised(ZeroDivisionError)
+
     def test_drain(self) -> None:
         """`onDrain`."""
         self.open(Recorder(onDrain=self.failing), highWaterMark=1)

@@ -755,6 +755,18 @@ class PageTests(HarnessTestCase):
         assert client.response is not None
         self.assertEqual(client.response.status, 101)
 
+    def test_treeAtTheRoot(self) -> None:
+        """A tree of resources at "/": its root is the child without a name, the rest lies below."""
+        harness = self.serve(Application())
+        tree = Resource()
+        tree.putChild(b"", Data(b"index", "text/plain"))
+        tree.putChild(b"a", Data(b"leaf", "text/plain"))
+        harness.server.addPage("/", tree)
+        answers = {b"/": b"200 OK", b"/a": b"200 OK", b"/b": b"404 Not Found"}
+        for path, answer in answers.items():
+            output = harness.raw(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path).output
+            self.assertTrue(output.startswith(b"HTTP/1.1 " + answer), output)
+
     def test_removePages(self) -> None:
         """Sockets only: 426."""
         harness = self.serve(Application())

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
-from .options import ServerOptions
+from .options import SERVER_ONLY, OptionError, ServerOptions
 
 if TYPE_CHECKING:
     from .connection import Data
@@ -98,9 +98,13 @@ class Application:
             else:
                 raise TypeError(f"{name} must be callable, not {value!r}")
         ServerOptions().override(changes)
+        wrong = sorted(SERVER_ONLY & set(changes))
+        if wrong:
+            raise OptionError(f"{', '.join(wrong)}: can only be set for the whole server")
         #: The options that differ from the server's.
         self.overrides: Mapping[str, Any] = changes
         self._connections: dict[str, Connection] = {}
+        self._isTracking = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -110,7 +114,7 @@ class Application:
     @property
     def connections(self) -> list[Connection]:
         """The open connections of this application; empty with `clientTracking` off."""
-        return list(self._connections.values())
+        return list(self._connections.values()) if self._isTracking else []
 
     def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
         """Send one message to all open connections of this application, framed once, except `exclude`."""
@@ -137,11 +141,12 @@ class Application:
         """The server has stopped, and its connections are gone; it waits for this, within its deadline."""
         return succeed(None)
 
-    def tracked(self, connection: Connection) -> None:
+    def _opened(self, connection: Connection, isTracking: bool) -> None:
         """The server opened a connection of this application."""
+        self._isTracking = isTracking
         self._connections[connection.id] = connection
 
-    def untracked(self, connection: Connection) -> None:
+    def _closed(self, connection: Connection) -> None:
         """A connection of this application is gone."""
         self._connections.pop(connection.id, None)
 

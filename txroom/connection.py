@@ -189,7 +189,8 @@ class Connection:
         Send one message: text for `str`, binary for bytes-like objects.
 
         Never raises because of the peer; the result tells what became of the message (`SendStatus`).
-        Raises `TypeError` for other types.
+        Raises `TypeError` for other types, and `UnicodeEncodeError` for a `str` that isn't Unicode text
+        (a lone surrogate).
         """
         return self._wire.send(data)
 
@@ -239,7 +240,12 @@ class Connection:
         self._wire.terminate()
 
     def pause(self) -> None:
-        """Deliver no messages and stop reading until `resume`. The heartbeat doesn't judge it meanwhile."""
+        """
+        Deliver no messages and stop reading until `resume`.
+
+        What isn't read can't be judged: the heartbeat ends a paused connection only if what it was sent
+        isn't taken either.
+        """
         self._wire.pause()
 
     def resume(self) -> None:
@@ -250,6 +256,8 @@ class Connection:
 
     def opened(self, onConnection: Hook | None) -> None:
         """The 101 answer is out: run the server's hook, then the application's."""
+        if self.readyState is not ReadyState.OPEN:  # whoever upgraded it has closed it already
+            return
         hooks = tuple(hook for hook in (onConnection, self._connect) if hook is not None)
         self._run(hooks, (), mayStay=False)
 
@@ -298,6 +306,8 @@ class Connection:
         """Call one handler after another; the first that is asynchronous holds up what follows."""
         try:
             for index, handler in enumerate(handlers):
+                if index and self.readyState is not ReadyState.OPEN:
+                    return
                 result = handler(self, *args)
                 if result is not None and isAsync(result):
                     self._await(result, handlers[index + 1 :], args, mayStay)
@@ -307,13 +317,13 @@ class Connection:
 
     def _await(self, result: Any, rest: tuple[Hook, ...], args: tuple[Any, ...], mayStay: bool) -> None:
         async def run() -> None:
-            await toDeferred(result)
+            await result
             for handler in rest:
-                if self.readyState is ReadyState.CLOSED:
+                if self.readyState is not ReadyState.OPEN:
                     return
-                result_ = handler(self, *args)
-                if isAsync(result_):
-                    await toDeferred(result_)
+                following = handler(self, *args)
+                if isAsync(following):
+                    await following
 
         def ended(_: object) -> None:
             self._running = None
@@ -323,9 +333,13 @@ class Connection:
             if not self.isBusy:
                 self._wire.release()
 
+        running = Deferred.fromCoroutine(run())
+        if running.called:  # it had nothing to wait for
+            running.addErrback(self._failed, mayStay)
+            return
         self._wire.hold()
-        self._running = Deferred.fromCoroutine(run())
-        self._running.addErrback(self._failed, mayStay).addCallback(ended)
+        self._running = running
+        running.addErrback(self._failed, mayStay).addCallback(ended)
 
     def _connect(self, connection: Connection) -> Any:
         self._begun = True
@@ -339,7 +353,7 @@ class Connection:
 
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
-        if failure.check(CancelledError) and self.readyState is ReadyState.CLOSED:
+        if failure.check(CancelledError) and self.readyState is not ReadyState.OPEN:
             return
         self._log.failure("a hook of connection {id} raised", failure, id=self.id)
         hook = self._hooks.onError

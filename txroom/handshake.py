@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
-from sys import intern
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +22,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: What the answer itself decides; a hook that sets one of these is mistaken.
 _OURS = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
+
+#: One string for each common name, whoever sends it. Not `sys.intern`: the client chooses the names.
+_COMMON_NAMES = """
+    accept accept-encoding accept-language authorization cache-control connection cookie dnt host origin
+    pragma sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions sec-websocket-key
+    sec-websocket-protocol sec-websocket-version upgrade user-agent x-forwarded-for x-forwarded-proto
+"""
+_COMMON = {name: name for name in _COMMON_NAMES.split()}
 
 
 class MultiDict(Mapping[str, str]):
@@ -69,7 +75,8 @@ class Headers(MultiDict):
     __slots__ = ()
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__([(intern(name.lower()), value) for name, value in pairs])
+        lowered = ((name.lower(), value) for name, value in pairs)
+        super().__init__([(_COMMON.get(name, name), value) for name, value in lowered])
 
     def getAll(self, name: str) -> list[str]:
         """Every value of `name`; an empty list if there is none."""
@@ -132,13 +139,20 @@ class Handshake:
 
     @property
     def cookies(self) -> dict[str, str]:
-        """The cookies by name; a header that can't be parsed gives none."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load("; ".join(self.headers.getAll("cookie")))
-        except CookieError:
-            return {}
-        return {name: morsel.value for name, morsel in jar.items()}
+        """
+        The cookies by name, as they are in the header but for quotes around a value (RFC 6265 §5.4).
+
+        Of two with one name it is the first, whose path is the longer.
+        """
+        found: dict[str, str] = {}
+        for header in self.headers.getAll("cookie"):
+            for pair in header.split(";"):
+                name, equals, value = (part.strip(" \t") for part in pair.partition("="))
+                if len(value) > 1 and value[0] == value[-1] == '"':
+                    value = value[1:-1]
+                if equals and TOKEN.fullmatch(name):
+                    found.setdefault(name, value)
+        return found
 
     @property
     def protocols(self) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.endpoints import (
     SSL4ServerEndpoint,
     TCP6ServerEndpoint,
@@ -91,9 +91,12 @@ class Listeners:
     def add(self, where: Where) -> Deferred[IListeningPort]:
         """One more endpoint; it listens at once if the others do."""
         listener = self._listener(where)
-        self._listeners.append(listener)
         if self._isOpen:
-            listener.listen(self._factory, self._opened)
+            try:
+                listener.listen(self._factory, self._opened)
+            except Exception:
+                return fail()
+        self._listeners.append(listener)
         return listener.started
 
     def open(self) -> None:
@@ -131,6 +134,9 @@ class Listeners:
             raise problems[0]
 
     def _opened(self, port: IListeningPort) -> None:
+        if not self._isOpen:  # an endpoint that took its time
+            maybeDeferred(port.stopListening)
+            return
         self.ports.append(port)
         self.onPort(port)
 

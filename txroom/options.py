@@ -19,6 +19,9 @@ Compression = Literal["disabled", "shared", "dedicated"]
 KIB = 1024
 MIB = 1024 * KIB
 
+#: Options that mean nothing for one application of several.
+SERVER_ONLY = frozenset({"backlog", "maxPendingHandshakes", "noDelay", "shutdownTimeout"})
+
 
 class OptionError(ValueError):
     """An option has a value that it can't take; the text names the option, the value and the range."""
@@ -31,21 +34,26 @@ def _option(
     unit: str = "",
     allowed: str,
     check: Callable[[Any], bool],
-    convert: Callable[[Any], Any] | None = None,
     source: str = "txroom",
 ) -> Any:
     """A field of `ServerOptions`: `doc`, `unit`, `allowed` and `source` are what the documentation shows."""
+    return attrs.field(
+        default=default,
+        validator=_checked(check, allowed),
+        metadata=_notes(doc, unit, allowed, source),
+    )
 
+
+def _notes(doc: str, unit: str, allowed: str, source: str) -> dict[str, str]:
+    return {"doc": doc, "unit": unit, "allowed": allowed, "source": source}
+
+
+def _checked(check: Callable[[Any], bool], allowed: str) -> Callable[[Any, Any, Any], None]:
     def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not check(value):
             raise OptionError(f"{attribute.name}={value!r}: must be {allowed}")
 
-    return attrs.field(
-        default=default,
-        converter=convert,
-        validator=validate,
-        metadata={"doc": doc, "unit": unit, "allowed": allowed, "source": source},
-    )
+    return validate
 
 
 def _isInteger(value: object) -> bool:
@@ -135,6 +143,9 @@ def _origins(values: Iterable[str]) -> tuple[str, ...]:
     return (values,) if isinstance(values, str) else tuple(values)
 
 
+_ORIGINS = "origins such as 'https://example.org', without a path, or '*'"
+
+
 def _areOrigins(values: tuple[str, ...]) -> bool:
     return all(
         isinstance(value, str) and (value == "*" or "://" in value) and not value.endswith("/")
@@ -145,7 +156,8 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
 @attrs.frozen(kw_only=True)
 class ServerOptions:
     """
-    The options of a `Server`; an `Application` may override any of them for its path.
+    The options of a `Server`; an `Application` may override them for its path, except `backlog`,
+    `maxPendingHandshakes`, `noDelay` and `shutdownTimeout`.
 
     All are keyword-only, and checked at construction: a wrong one raises `OptionError`, which names
     the option, the value and what is allowed. In sizes, counts, rates and times 0 means "off".
@@ -270,21 +282,29 @@ class ServerOptions:
     closeOnError: bool = _flag(
         True, "A message handler that raises closes its connection with 1011; False: keep it open."
     )
-    trustedProxies: tuple[Network | Literal["unix"], ...] = _option(
-        (),
-        "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or "
-        '"unix" for UNIX sockets.',
-        allowed="addresses, networks in CIDR notation, or 'unix'",
-        check=lambda value: True,
-        convert=_networks,
+    # These two are fields in full, so that type checkers see what is converted.
+    trustedProxies: tuple[Network | Literal["unix"], ...] = attrs.field(
+        default=(),
+        converter=_networks,
+        metadata=_notes(
+            "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or "
+            '"unix" for UNIX sockets.',
+            "",
+            "addresses, networks in CIDR notation, or 'unix'",
+            "txroom",
+        ),
     )
-    allowedOrigins: tuple[str, ...] = _option(
-        (),
-        'Origins allowed besides the page\'s own host and port, as "https://example.org"; "*" allows all.',
-        allowed="origins such as 'https://example.org', without a path, or '*'",
-        check=_areOrigins,
-        convert=_origins,
-        source="seed 004 (TeaJS acceptsOrigin)",
+    allowedOrigins: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=_origins,
+        validator=_checked(_areOrigins, _ORIGINS),
+        metadata=_notes(
+            'Origins allowed besides the page\'s own host and port, as "https://example.org"; '
+            '"*" allows all.',
+            "",
+            _ORIGINS,
+            "seed 004 (TeaJS acceptsOrigin)",
+        ),
     )
     requireOrigin: bool = _flag(False, "Refuse clients that send no Origin header.")
     messageRate: float = _rate(

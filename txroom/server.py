@@ -14,12 +14,14 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from .application import Application, broadcast
 from .codes import CloseCode, ReadyState, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
+from .draining import Patience, inTurns
 from .engine.memory import MemoryEngine
 from .handshake import Handshake, UpgradeError, splitHost
 from .health import HealthPage, StallWatch
@@ -83,7 +85,7 @@ class Server(MultiService):
     A WebSocket server to compose into Twisted services.
 
     `options` hold for all applications that don't override them; `clock` is the reactor (default: the
-    global one, imported when it is first needed). Hooks that may be assigned, each called with what
+    global one). Hooks that may be assigned, each called with what
     is named: `onConnection(connection)`, `onListening(port)`, `onClose()`, `onClientError(error,
     handshake)` for every upgrade that failed (the handshake is `None` if the request was not sound),
     `responseHeaders(handshake)` for headers on every 101 answer.
@@ -113,9 +115,9 @@ class Server(MultiService):
         self._rejected: Counter[str] = Counter()
         self._total = 0
         self._stopping: Deferred[None] | None = None
-        self._deadline = 0.0
+        self._patience: Patience | None = None
         self._isHurried = False
-        self._giveUp: Callable[[], None] = lambda: None
+        self._isStopped = False
         self._emptied: Deferred[None] | None = None
         self.watch = StallWatch(self.clock)
 
@@ -170,7 +172,7 @@ class Server(MultiService):
             raise ValueError(f"path={path!r}: must begin with '/'")
         self._wire.pages[path] = page
         if self._wire.site is None:
-            self._wire.site = Site(self.resource(), reactor=self._reactor)
+            self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=_accessLog)
 
     def removePages(self) -> None:
         """Serve no pages, only sockets."""
@@ -190,7 +192,8 @@ class Server(MultiService):
         """
         if self.running:
             raise RuntimeError("the server runs: its options can't change any more")
-        self.options = self._wire.options = self.options.override(changes)
+        self.options = self.options.override(changes)
+        self._wire.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
         for route in self._routes:
             overrides = route.application.overrides
@@ -223,6 +226,7 @@ class Server(MultiService):
             self._adopt(application)
         outcome: Deferred[Connection] = Deferred()
         body = upgrade(self._wire, request, application, outcome)
+        self.clock.callLater(0, _calm, outcome)
         if isinstance(body, bytes):
             request.write(body)
             request.finish()
@@ -285,8 +289,8 @@ class Server(MultiService):
         """The 101 answer of a connection is written."""
         self._total += 1
         self._connections[connection.id] = connection
-        if self.options.clientTracking:
-            connection.application.tracked(connection)
+        isTracking = self._wire.classFor(connection.application).options.clientTracking
+        connection.application._opened(connection, isTracking)
         if self._wire.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -300,7 +304,7 @@ class Server(MultiService):
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""
         self._connections.pop(connection.id, None)
-        connection.application.untracked(connection)
+        connection.application._closed(connection)
 
     def finished(self) -> None:
         """The last hook of a connection is over."""
@@ -359,8 +363,8 @@ class Server(MultiService):
 
     @property
     def isDraining(self) -> bool:
-        """Whether the server is stopping: new upgrades are answered with 503."""
-        return self._stopping is not None
+        """Whether the server is stopping, or has stopped: new upgrades are answered with 503."""
+        return self._stopping is not None or self._isStopped
 
     def onShutdown(self, callback: Callable[[], Any]) -> None:
         """Call `callback` first thing when the server stops; several run in order, awaited (seed 000)."""
@@ -372,7 +376,11 @@ class Server(MultiService):
         self._listeners.open()
 
     def startService(self) -> None:
-        """Serve."""
+        """Serve; a start during a stop waits for its end."""
+        if self._stopping is not None:
+            self._stopping.addCallback(lambda _: self.startService())
+            return
+        self._isStopped = False
         super().startService()
         self._listeners.open()
         self.watch.start()
@@ -408,6 +416,7 @@ class Server(MultiService):
             connection.giveUp()
         for wire in list(self._wire.finishing):
             wire.giveUp()
+        self._wire.dropPages()
 
     def stopNow(self) -> None:
         """
@@ -416,28 +425,31 @@ class Server(MultiService):
         Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
         """
         self._isHurried = True
-        self._deadline = self.clock.seconds()
-        self._giveUp()
+        if self._patience is not None:
+            self._patience.end()
 
     async def _stop(self) -> None:
-        timeout = 0.0 if self._isHurried else self.options.shutdownTimeout
-        self._deadline = self.clock.seconds() + timeout
+        patience = Patience(self.clock, 0.0 if self._isHurried else self.options.shutdownTimeout)
+        self._patience = patience
         for callback in self._shutdowns:
-            await self._within(self._deadline, maybeDeferred(_called, callback))
-        await self._within(self._deadline, self._listeners.close())
+            await patience.awaitFor(maybeDeferred(_called, callback))
+        await patience.awaitFor(self._listeners.close())
         self._wire.drain()
-        await self._within(self._deadline, self._closeAll())
-        applications = {id(route.application): route.application for route in self._routes}
-        for application in applications.values():
-            await self._within(self._deadline, application.stop())
+        await patience.awaitFor(Deferred.fromCoroutine(self._closeAll()))
         self.dropAll()
-        await self._within(self.clock.seconds() + LAST_HOOKS, self._whenEmpty())
+        patience.extend(LAST_HOOKS)
+        await patience.awaitFor(self._whenEmpty())
+        for application in {id(route.application): route.application for route in self._routes}.values():
+            patience.extend(LAST_HOOKS)
+            await patience.awaitFor(application.stop())
         self.watch.stop()
-        rest = max(self._deadline, self.clock.seconds() + LAST_HOOKS)
-        await self._within(rest, MultiService.stopService(self))
+        patience.extend(LAST_HOOKS)
+        await patience.awaitFor(MultiService.stopService(self))
 
     def _stopped(self, _: object) -> None:
         stopping, self._stopping = self._stopping, None
+        self._isStopped = True
+        self._patience = None
         self._isHurried = False
         self._tell(self.onClose)
         assert stopping is not None
@@ -453,56 +465,33 @@ class Server(MultiService):
         self._emptied = Deferred()
         return self._emptied
 
-    def _closeAll(self) -> Deferred[None]:
-        """Tell all connections to go, some in each turn; fires when they are gone."""
+    async def _closeAll(self) -> None:
+        """Tell all connections to go; over when they are gone."""
 
-        async def tell() -> None:
-            going = list(self._connections.values())
-            for start in range(0, len(going), CLOSE_BATCH):
-                if start:
-                    await _pause(self.clock, CLOSE_PAUSE)
-                for connection in going[start : start + CLOSE_BATCH]:
-                    if connection.readyState is ReadyState.OPEN:
-                        connection.application.shutDown(connection)
-            await self._whenEmpty()
+        def close(connection: Connection) -> None:
+            if connection.readyState is ReadyState.OPEN:
+                connection.application.shutDown(connection)
 
-        return Deferred.fromCoroutine(tell())
+        going = list(self._connections.values())
+        await inTurns(self.clock, going, CLOSE_BATCH, CLOSE_PAUSE, close)
+        await self._whenEmpty()
 
-    async def _within(self, deadline: float, waited: Deferred[Any]) -> None:
-        """Wait for `waited`, and cancel it at `deadline`, whether it heeds that or not."""
-        over: Deferred[None] = Deferred()
 
-        def finish(result: object) -> None:
-            if call.active():
-                call.cancel()
-                if isinstance(result, Failure):
-                    self._log.failure("while stopping", result)
-            if not over.called:
-                over.callback(None)
+def _accessLog(timestamp: object, request: Request) -> str:
+    """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
+    line: str = combinedLogFormatter(datetimeToLogString(), request)
+    return line
 
-        def giveUp() -> None:
-            if call.active():
-                call.cancel()
-            waited.cancel()
-            if not over.called:
-                over.callback(None)
 
-        call = self.clock.callLater(max(0.0, deadline - self.clock.seconds()), giveUp)
-        self._giveUp = giveUp
-        waited.addBoth(finish)
-        await over
-        self._giveUp = lambda: None
+def _calm(outcome: Deferred[Any]) -> None:
+    """A refusal that nobody asked about is no error: the client has its answer."""
+    if isinstance(getattr(outcome, "result", None), Failure):
+        outcome.addErrback(lambda _: None)
 
 
 def _called(callback: Callable[[], Any]) -> Any:
     result = callback()
     return toDeferred(result) if isAsync(result) else result
-
-
-def _pause(clock: IReactorTime, seconds: float) -> Deferred[None]:
-    paused: Deferred[None] = Deferred()
-    clock.callLater(seconds, paused.callback, None)
-    return paused
 
 
 def _globalReactor() -> Any:

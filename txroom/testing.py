@@ -68,6 +68,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from struct import pack
 from typing import Any, Self
+from warnings import catch_warnings, simplefilter
 
 import attrs
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -868,7 +869,12 @@ def _serverContext() -> Any:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, SHA256())
     )
-    return CertificateOptions(PKey.from_cryptography_key(key), X509.from_cryptography(certificate))
+    options = CertificateOptions(PKey.from_cryptography_key(key), X509.from_cryptography(certificate))
+    with catch_warnings():
+        # Twisted takes them in this form, pyOpenSSL would rather have the other.
+        simplefilter("ignore", DeprecationWarning)
+        options.getContext()
+    return options
 
 
 @cache

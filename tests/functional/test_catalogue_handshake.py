@@ -102,7 +102,6 @@ async def test_row02_redirect(net: Net, query: str) -> None:
     ("request_", "status"),
     [
         (head(method="POST"), 405),
-        (head(method="HEAD"), 405),
         (head(method="BREW"), 405),
         (head(version="HTTP/1.0"), 505),
         (get("/", version="HTTP/1.0"), 505),
@@ -120,6 +119,19 @@ async def test_row03_methodAndVersion(net: Net, request_: bytes, status: int) ->
     answer = await net.refused(server, request_)
     assert answer.status == status
     assert answer.headers.get("allow") == ("GET" if status == 405 else None)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [(head(method="HEAD"), 405), (get(method="HEAD"), 426), (get("*", method="HEAD"), 426)],
+)
+async def test_row03_head(net: Net, request_: bytes, status: int) -> None:
+    """The answer to HEAD has no body, though it tells how long that would be."""
+    server = await net.serve()
+    probe = await net.ask(server, request_)
+    answer = await probe.refusal(hasBody=False)
+    assert answer.status == status
+    assert int(answer.headers["content-length"]) > 0
 
 
 @pytest.mark.parametrize("name", ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version"])

@@ -7,17 +7,12 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom import Server
 from txroom.handshake import Handshake, Headers
 from txroom.options import ServerOptions
-from txroom.testing import MemoryReactor, RoomHarness, upgradeRequest
 from txroom.wire.address import describe, parseAddress
-
-from ..case import HarnessTestCase, Recorder
 
 
 class ParseTests(SynchronousTestCase):
@@ -129,62 +124,3 @@ class DescribeTests(SynchronousTestCase):
             headers = {"X-Forwarded-Proto": said}
             self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
             self.assertFalse(self.describe("192.0.2.1", headers, "10.0.0.0/8").secure)
-
-
-class ProxyProtocolTests(HarnessTestCase):
-    """The PROXY protocol before the request (`haproxy:` endpoints)."""
-
-    V2 = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
-
-    def start(self) -> RoomHarness:
-        self.app = Recorder()
-
-        def make(clock: MemoryReactor) -> Server:
-            server = Server(clock=clock)
-            server.addApplication(self.app)
-            server.listen(serverFromString(clock, "haproxy:tcp:8080"))
-            return server
-
-        return self.serve(make)
-
-    def peer(self) -> tuple[str, int | None]:
-        handshake = self.app.connection.handshake
-        return handshake.peer, handshake.peerPort
-
-    def test_v1(self) -> None:
-        """A line of text."""
-        harness = self.start()
-        client = harness.raw(b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n" + upgradeRequest())
-        assert client.response is not None
-        self.assertEqual((client.response.status, self.peer()), (101, ("203.0.113.9", 4321)))
-
-    def test_v2(self) -> None:
-        """In binary, cut into pieces."""
-        addresses = (
-            bytes((203, 0, 113, 9, 192, 0, 2, 1)) + (4321).to_bytes(2, "big") + (443).to_bytes(2, "big")
-        )
-        header = self.V2 + b"\x21\x11" + len(addresses).to_bytes(2, "big") + addresses
-        harness = self.start()
-        client = harness.raw(header[:16])  # Twisted wants so much to tell the versions apart
-        for byte in header[16:]:
-            client.send(bytes([byte]))
-        client.send(upgradeRequest())
-        assert client.response is not None
-        self.assertEqual((client.response.status, self.peer()), (101, ("203.0.113.9", 4321)))
-
-    def test_works(self) -> None:
-        """Messages both ways, a close, and nothing left behind."""
-        harness = self.start()
-        client = harness.raw(b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n" + upgradeRequest())
-        client.take()
-        self.app.connection.send("x")
-        harness.flush()
-        self.assertEqual(client.take(), b"\x81\x01x")
-        self.app.connection.close()
-        harness.flush()
-        self.assertEqual(client.take(), b"\x88\x02\x03\xe8")
-
-    def test_absent(self) -> None:
-        """A request without the header is no request."""
-        client = self.start().raw(upgradeRequest())
-        self.assertEqual((client.output, client.isClosed), (b"", True))

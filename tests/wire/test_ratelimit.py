@@ -95,6 +95,18 @@ class MeterTests(SynchronousTestCase):
         meter.spend(1, 9)
         self.assertFalse(meter.isAbused(100))
 
+    def test_easeOfBoth(self) -> None:
+        """With both buckets both must be at ease; with one, that one."""
+        for options, forgets in (
+            ({"byteRate": 10, "byteBurst": 40}, True),
+            ({"byteRate": 10, "byteBurst": 40, "messageRate": 0.01, "messageBurst": 4}, False),
+        ):
+            meter = self.meter(**options)
+            for _ in range(3):
+                meter.spend(20, 0)
+            meter.spend(0, 9)
+            self.assertEqual(meter.isAbused(PATIENCE + 1), not forgets, options)
+
 
 class LimitTests(HarnessTestCase):
     """Limits of a connection: first it is read no more, then closed with 1008."""

@@ -44,22 +44,31 @@ class BufferedOutgoing:
     is asked for more whenever all has been written.
     """
 
-    __slots__ = ("_armed", "_onEmpty", "_socket", "_transport")
+    __slots__ = ("_armed", "_onEmpty", "_socket", "_transport", "total")
 
     def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
         self._transport = transport
         self._socket = socket
         self._onEmpty = onEmpty
         self._armed = False
+        #: Bytes written so far.
+        self.total = 0
 
     def amount(self) -> int:
         """Bytes that the operating system hasn't taken yet."""
         socket = self._socket
         return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
 
-    def write(self, data: bytes) -> None:
-        """Send, or queue."""
+    def isBlocked(self) -> bool:
+        """Whether the operating system refused to take more."""
+        socket = self._socket
+        return socket.offset < len(socket.dataBuffer)
+
+    def write(self, data: bytes) -> int:
+        """Send, or queue; the bytes that wait then."""
+        self.total += len(data)
         self._transport.write(data)
+        return self.amount()
 
     def notifyWhenEmpty(self) -> None:
         """Call `onEmpty` once, when all has been written; it must not be empty now."""
@@ -87,7 +96,11 @@ class SocketOutgoing(BufferedOutgoing):
 
     __slots__ = ()
 
-    def write(self, data: bytes) -> None:
+    def isBlocked(self) -> bool:
+        return self.amount() > 0
+
+    def write(self, data: bytes) -> int:
+        self.total += len(data)
         socket = self._socket
         if (
             not socket._tempDataLen
@@ -98,10 +111,11 @@ class SocketOutgoing(BufferedOutgoing):
             sent = socket.writeSomeData(data)
             # A lost connection is left to the reactor, which finds it out at its own write.
             if isinstance(sent, int) and sent > 0:
-                if sent < len(data):
-                    socket.write(data[sent:])
-                return
+                if sent == len(data):
+                    return 0
+                data = data[sent:]
         socket.write(data)
+        return self.amount()
 
 
 class TLSOutgoing(BufferedOutgoing):
@@ -121,22 +135,31 @@ class TLSOutgoing(BufferedOutgoing):
 class OpaqueOutgoing:
     """A transport of an unknown kind: "full" counts as what Twisted means by it."""
 
-    __slots__ = ("_armed", "_isFull", "_onEmpty", "_transport")
+    __slots__ = ("_armed", "_onEmpty", "_transport", "_waiting", "total")
 
+    #: What waits at least when Twisted says so.
     FULL = 64 * 1024 + 1
 
     def __init__(self, transport: Any, onEmpty: Callable[[], None]) -> None:
         self._transport = transport
         self._onEmpty = onEmpty
-        self._isFull = False
+        self._waiting = 0
+        self.total = 0
         self._armed = True
         transport.registerProducer(self, True)
 
     def amount(self) -> int:
-        return self.FULL if self._isFull else 0
+        return self._waiting
 
-    def write(self, data: bytes) -> None:
+    def isBlocked(self) -> bool:
+        return self._waiting > 0
+
+    def write(self, data: bytes) -> int:
+        self.total += len(data)
+        if self._waiting:
+            self._waiting += len(data)
         self._transport.write(data)
+        return self._waiting
 
     def notifyWhenEmpty(self) -> None:
         """`resumeProducing` tells it anyway."""
@@ -147,11 +170,11 @@ class OpaqueOutgoing:
             self._transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        self._isFull = True
+        self._waiting = self._waiting or self.FULL
 
     def resumeProducing(self) -> None:
-        if self._isFull:
-            self._isFull = False
+        if self._waiting:
+            self._waiting = 0
             self._onEmpty()
 
     def stopProducing(self) -> None:

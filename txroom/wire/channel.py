@@ -29,16 +29,16 @@ class Channel(Protocol):
     def __init__(self, factory: WireFactory) -> None:
         self._factory = factory
         self._reader = HeadReader()
-        self._deadline: float | None = None
+        self._since = 0.0
 
     def connectionMade(self) -> None:
         factory = self._factory
         transport: Any = self.transport
         if factory.options.noDelay and ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        self._deadline = factory.handshakeDeadline()
-        if self._deadline is not None:
-            factory.sweep.schedule(self, self._deadline)
+        self._since = factory.clock.seconds()
+        if factory.options.handshakeTimeout:
+            factory.sweep.schedule(self, self._since + factory.options.handshakeTimeout)
         factory.begun(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -50,24 +50,25 @@ class Channel(Protocol):
             self._refuse(error)
 
     def _headReceived(self, head: Head) -> None:
-        if head.version < (1, 1):
-            raise UpgradeError(505, "version")
         factory = self._factory
+        page = factory.site and findPage(factory.pages, head.target.partition("?")[0])
+        if head.version < (1, 1) and (page is None or isUpgrade(head.headers)):
+            raise UpgradeError(505, "version")
         transport: Any = self.transport
         if isUpgrade(head.headers):
             handshake = self._describe(head)
             self._leave()
-            Upgrade(factory, handshake, self._deadline, head.rest).begin(transport)
-        elif factory.site is not None and findPage(factory.pages, head.target.partition("?")[0]):
+            Upgrade(factory, handshake, self._since, head.rest).begin(transport)
+        elif factory.site is not None and page is not None:
             self._leave()
-            page = factory.site.buildProtocol(transport.getPeer())
+            web = factory.site.buildProtocol(transport.getPeer())
             factory.pageTransports.add(transport)
-            takeOver(transport, page)
-            page.makeConnection(transport)
-            page.dataReceived(head.raw + head.rest)
+            takeOver(transport, web)
+            web.makeConnection(transport)
+            web.dataReceived(head.raw + head.rest)
         else:
             self._leave()
-            refuse(factory, transport, UpgradeError(426, "noUpgrade"))
+            refuse(factory, transport, UpgradeError(426, "noUpgrade"), head.method)
 
     def _describe(self, head: Head) -> Handshake:
         return describe(head.method, head.target, head.headers, self.transport, self._factory.options)
@@ -91,7 +92,8 @@ class Channel(Protocol):
 
     def giveWay(self, reason: str) -> None:
         """There are too many handshakes at a time, and this is the oldest; or the server stops."""
-        self._refuse(UpgradeError(503, reason))
+        if self.transport is not None:
+            self._refuse(UpgradeError(503, reason))
 
     def connectionLost(self, reason: object = None) -> None:
         started = self._reader.started

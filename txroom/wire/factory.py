@@ -106,6 +106,11 @@ class WireFactory(WebSocketServerFactory):
 
         return Channel(self)
 
+    def setOptions(self, options: ServerOptions) -> None:
+        """Take other options; they hold for what is opened from now on."""
+        self.options = options
+        self._classes.clear()
+
     def classFor(self, application: Application) -> type[WireProtocol]:
         """The class of an application's connections; what its options decide is in the class."""
         made = self._classes.get(application)
@@ -134,17 +139,18 @@ class WireFactory(WebSocketServerFactory):
 
     # -- handshakes and limits
 
-    def handshakeDeadline(self) -> float | None:
-        """Until when a handshake that begins now must be over; `None`: for ever."""
-        timeout = self.options.handshakeTimeout
-        return self.clock.seconds() + timeout if timeout else None
-
     def drain(self) -> None:
         """The server stops: refuse the handshakes that go on, close the connections of pages."""
         for handshaking in list(self.pending):
             handshaking.giveWay("draining")
         for transport in list(self.pageTransports):
+            transport.unregisterProducer()  # of twisted.web; TLS would wait for it
             transport.loseConnection()
+
+    def dropPages(self) -> None:
+        """Drop the connections of pages that are still there."""
+        for transport in list(self.pageTransports):
+            transport.abortConnection()
 
     def begun(self, handshaking: Any) -> None:
         """A connection begins its handshake; the oldest gives way if there are too many."""
@@ -168,7 +174,7 @@ class WireFactory(WebSocketServerFactory):
         if most != total and most and self.perApplication[application] >= most:
             raise UpgradeError(503, "limit", headers=retry)
         most = options.maxConnectionsPerAddress
-        if most and self.perAddress[address] >= most:
+        if most and address and self.perAddress[address] >= most:
             raise UpgradeError(429, "limit", headers=retry)
         self.perApplication[application] += 1
         self.perAddress[address] += 1

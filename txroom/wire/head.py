@@ -124,8 +124,22 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     if host is not None and "transfer-encoding" in headers and "content-length" in headers:
         raise _syntax()
-    target = _target(line[2].decode("ascii"))
-    return Head(line[1].decode("ascii"), target, version, headers, head + _END, rest)
+    method = line[1].decode("ascii")
+    target = line[2].decode("ascii")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        return _inOriginForm(method, absolute, fields, rest)
+    return Head(method, _target(target), version, headers, head + _END, rest)
+
+
+def _inOriginForm(method: str, absolute: re.Match[str], fields: list[bytes], rest: bytes) -> Head:
+    """The request with its authority as Host, whatever its own Host was (RFC 9112 §3.2.2)."""
+    target = absolute[2] or "/"
+    if not target.startswith("/"):
+        target = "/" + target
+    others = [field for field in fields if not field.lower().startswith(b"host:")]
+    lines = [f"{method} {target} HTTP/1.1".encode(), f"Host: {absolute[1]}".encode(), *others]
+    return parseHead(b"\r\n".join(lines), rest)
 
 
 def _requestLine(text: bytes) -> re.Match[bytes]:
@@ -156,10 +170,6 @@ def _checkSingles(headers: Headers) -> None:
 
 def _target(target: str) -> str:
     """The target in origin form, without anything that two readers might understand differently."""
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is not None:  # RFC 9112 §3.2.2
-        target = absolute[2] or "/"
-        target = target if target.startswith("/") else "/" + target
     if not target.startswith("/"):
         if target == "*":
             return target

@@ -35,8 +35,8 @@ def judge(wire: WireProtocol, now: float) -> None:
     if options.maxLifetime and now >= wire.connectedAt + options.maxLifetime:
         wire.close(CloseCode.GOING_AWAY, "lifetime over")
     elif wire.isHeld:
-        pass  # nothing is read at the moment, so the silence is ours
-    elif options.idleTimeout and now >= wire.lastActivity + options.idleTimeout:
+        _judgeHeld(wire, now)
+    elif options.idleTimeout and now >= _activeAt(wire) + options.idleTimeout:
         wire.close(CloseCode.GOING_AWAY, "idle")
     elif now >= _completeBy(wire):
         wire.fail(CloseCode.POLICY_VIOLATION, "message not complete in time")
@@ -44,8 +44,26 @@ def judge(wire: WireProtocol, now: float) -> None:
         _beat(wire, now)
 
 
+def _judgeHeld(wire: WireProtocol, now: float) -> None:
+    """Nothing is read, so the silence is ours; but a peer that takes nothing either is gone."""
+    options = wire.options
+    if wire.bufferedAmount == 0 or wire.hasTaken() or wire.stuckSince is None:
+        wire.stuckSince = now
+        return
+    patience = options.pingInterval + options.pingTimeout
+    if options.pingInterval and options.pingTimeout and now >= wire.stuckSince + patience:
+        wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
+
+
+def _activeAt(wire: WireProtocol) -> float:
+    return max(wire.lastActivity, wire.resumedAt)
+
+
 def _beat(wire: WireProtocol, now: float) -> None:
     options = wire.options
+    wire.stuckSince = None
+    if wire.hasTaken() and wire.pingedAt is not None:
+        wire.pingedAt = now  # the ping is stuck behind what the peer is still taking
     if wire.pingedAt is not None:
         if wire.lastReceived >= wire.pingedAt:
             wire.pingedAt = None
@@ -69,7 +87,7 @@ def nextLook(wire: WireProtocol, now: float) -> float:
     if wire.isHeld:
         return min(when, now + HELD_INTERVAL)
     if options.idleTimeout:
-        when = min(when, wire.lastActivity + options.idleTimeout)
+        when = min(when, _activeAt(wire) + options.idleTimeout)
     when = min(when, _completeBy(wire))
     if wire.pingedAt is not None and options.pingTimeout:
         when = min(when, wire.pingedAt + options.pingTimeout)

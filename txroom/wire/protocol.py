@@ -14,14 +14,13 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ReadyState
-from ..connection import Connection
 from . import heartbeat
 from .backpressure import outgoing
 from .closing import closeGently
 from .compression import Agreement
 from .frames import CLOSE, BadClose, closePayload, frame, parseClose
 from .ratelimit import Meter
-from .receiver import RATE, Receiver
+from .receiver import HOOK, RATE, Receiver
 from .sender import OPEN
 
 CLOSED = WebSocketProtocol.STATE_CLOSED
@@ -48,10 +47,12 @@ class WireProtocol(Receiver):
 
     # One connection.
     slot: int | None = None
+    address = ""  # what the connection is counted under
     subprotocol: str | None = None
     extensions = ""
     connectedAt = 0.0
     pingDue = heartbeat.NEVER
+    stuckSince: float | None = None
     _closeDue: float | None = None
     _closeCode: int | None = None
     _closeReason = ""
@@ -78,10 +79,13 @@ class WireProtocol(Receiver):
         self._out.write(answer)
         self.pingDue = heartbeat.firstPing(now, self.options.pingInterval)
 
-    def start(self, connection: Connection, early: bytes) -> None:
+    def start(self, early: bytes) -> None:
         """Run the first hooks, then take what the client sent right behind its request."""
-        self.connection = connection
-        self.data = early
+        if self.transport is None:
+            return
+        connection = self.connection
+        self._held &= ~HOOK
+        self.data = early + self.data
         self._isParsing = True
         try:
             self.factory.owner.opened(connection)
@@ -206,14 +210,11 @@ class WireProtocol(Receiver):
             self._out = None
         self.data = b""
         self.current_frame = self._message = self._inflater = self._deflater = None
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            waiter.errback(ConnectionLost())
         connection = self.connection
         code = CloseCode.ABNORMAL if self._closeCode is None else self._closeCode
         if factory.isTracing:
             factory.trace(self.connection, "disconnect", code=code, reason=self._closeReason)
-        factory.leave(connection.handshake.peer, connection.application)
+        factory.leave(self.address, connection.application)
         factory.owner.closed(connection)
         connection.disconnected(code, self._closeReason)
         if connection.isBusy:
@@ -221,6 +222,10 @@ class WireProtocol(Receiver):
             self._scheduleGiveUp()
         else:
             self._forget()
+        # A hook may be waiting for these: only now would its end be noticed.
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            waiter.errback(ConnectionLost())
 
     # -- the hooks that still run when the TCP connection is gone
 
@@ -238,7 +243,8 @@ class WireProtocol(Receiver):
 
     def giveUp(self) -> None:
         """Cancel the hook that still runs; `onDisconnect` follows."""
-        self.connection.giveUp()
+        if self in self.factory.finishing:
+            self.connection.giveUp()
         if self in self.factory.finishing:
             self._scheduleGiveUp()
 

@@ -48,7 +48,7 @@ class ProxiedConnection(HAProxyProtocolWrapper):
 class ProxiedFactory(HAProxyWrappingFactory):
     """Wraps what the server makes for the connections of a "haproxy:" endpoint."""
 
-    protocol = ProxiedConnection
+    protocol: type[HAProxyProtocolWrapper] = ProxiedConnection
 
 
 def wrapPatiently(endpoint: object) -> None:

@@ -11,6 +11,8 @@ CONTROL_RATE = 100.0
 CONTROL_BURST = 500.0
 #: Seconds a connection may be slowed down without a break before it is closed.
 PATIENCE = 10.0
+#: So many times it may be, however long.
+SLOWED = 10
 
 
 class Bucket:
@@ -39,11 +41,12 @@ class Bucket:
 class Meter:
     """The message and byte buckets of one connection, and for how long they have slowed it down."""
 
-    __slots__ = ("_bytes", "_messages", "_slowedSince")
+    __slots__ = ("_bytes", "_messages", "_slowed", "_slowedSince")
 
     def __init__(self, options: ServerOptions, now: float) -> None:
         self._messages = _bucket(options.messageRate, options.messageBurst, now)
         self._bytes = _bucket(options.byteRate, options.byteBurst, now)
+        self._slowed = 0
         self._slowedSince: float | None = None
 
     @staticmethod
@@ -61,15 +64,20 @@ class Meter:
         if self._bytes is not None:
             wait = max(wait, self._bytes.spend(size, now))
             atEase = atEase and self._bytes.isAtEase
-        if wait and self._slowedSince is None:
-            self._slowedSince = now
+        if wait:
+            self._slowed += 1
+            if self._slowedSince is None:
+                self._slowedSince = now
         elif atEase:
+            self._slowed = 0
             self._slowedSince = None
         return wait
 
     def isAbused(self, now: float) -> bool:
-        """Whether the connection has been over its rate for longer than `PATIENCE`."""
-        return self._slowedSince is not None and now - self._slowedSince > PATIENCE
+        """Whether it has been over its rate for longer than `PATIENCE`, and not with a few long messages."""
+        if self._slowedSince is None or self._slowed <= SLOWED:
+            return False
+        return now - self._slowedSince > PATIENCE
 
 
 def _bucket(rate: float, burst: float, now: float) -> Bucket | None:

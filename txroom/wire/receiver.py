@@ -51,6 +51,7 @@ class Receiver(Sender):
     rtt: float | None = None
     lastReceived = 0.0
     lastActivity = 0.0
+    resumedAt = 0.0
     incompleteSince: float | None = None
     _held = 0
     _heldUntil: float | None = None
@@ -92,7 +93,8 @@ class Receiver(Sender):
             while True:
                 if self.current_frame is None and not self.inside_message and self.state == OPEN:
                     self._takeShort()
-                if self._held or self._isDiscarding or not self.processData():
+                isEmpty = not self.data and self.current_frame is None
+                if isEmpty or self._held or self._isDiscarding or not self.processData():
                     break
         finally:
             self._isParsing = False
@@ -298,7 +300,7 @@ class Receiver(Sender):
         self._held &= ~why
         if not self._held and self.transport is not None:
             # What was silent or incomplete meanwhile was so because of us.
-            self.lastReceived = self.factory.seconds()
+            self.lastReceived = self.resumedAt = self.factory.seconds()
             self.incompleteSince = None
             self._parse()
             self._applyHeld()

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.web.http import HTTPChannel
+from twisted.web.http import NOT_FOUND, HTTPChannel
 from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -42,7 +42,10 @@ class ServerResource(Resource):
         if isUpgrade(headersOf(request)):
             return upgrade(self._factory, request)
         if request.site is self._factory.site:
+            # Our own listener: it reads each request's head itself, so one request a connection.
             request.responseHeaders.removeHeader(b"Server")
+            request.setHeader("Connection", "close")
+            request.channel.persistent = False
         found = findPage(self._factory.pages, request.path.decode("latin-1"))
         if found is not None:
             return _child(found[0], request, found[1]).render(request)
@@ -68,13 +71,15 @@ def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list
 
 def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
     """What lies below `page`, as twisted.web looks for it."""
-    if not rest:
+    if not rest and (request.path != b"/" or page.isLeaf):
         return page
+    # "/" is what lies below the root under no name at all; a page without children is it itself.
     segments = request.path.split(b"/")[1:]
-    request.prepath = [unquote_to_bytes(segment) for segment in segments[: -len(rest)]]
-    request.postpath = [unquote_to_bytes(segment) for segment in rest]
+    below = len(rest) or 1
+    request.prepath = [unquote_to_bytes(segment) for segment in segments[:-below]]
+    request.postpath = [unquote_to_bytes(segment) for segment in segments[-below:]]
     child: IResource = getChildForRequest(page, request)
-    return child
+    return page if not rest and getattr(child, "code", 200) == NOT_FOUND else child
 
 
 def answer(request: Request, error: UpgradeError) -> bytes:
@@ -87,7 +92,9 @@ def answer(request: Request, error: UpgradeError) -> bytes:
         request.setHeader(name, value)
     if error.status == 426:
         request.setHeader("Upgrade", "websocket")
-    return (error.body or "").encode()
+    body = (error.body or "").encode()
+    request.setHeader("Content-Length", str(len(body)))
+    return body
 
 
 def headersOf(request: Request) -> Headers:
@@ -115,7 +122,7 @@ def upgrade(
         factory.owner.refused(error, None)
         if outcome is not None:
             outcome.errback(error)
-        return answer(request, error)
+        return answer(request, error) if error.status else NOT_DONE_YET
     channel = request.channel
     transport = channel.transport
     handshake = describe(
@@ -125,27 +132,32 @@ def upgrade(
         transport,
         factory.options,
     )
-    early = _release(channel, transport)
-    upgrading = Upgrade(factory, handshake, factory.handshakeDeadline(), early, application)
+    early = _release(factory, channel, transport)
+    upgrading = Upgrade(factory, handshake, factory.clock.seconds(), early, application)
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET
 
 
 def _unfit(request: Request) -> UpgradeError | None:
-    """What an upgrade can't be made of: HTTP/2 has no connection of its own to give."""
+    """Why a request can't become a WebSocket; HTTP/2, for one, has no connection of its own to give."""
     channel: object = request.channel
+    if channel is None:
+        return UpgradeError(0, "left")
     if not isinstance(channel, HTTPChannel):
         return UpgradeError(426, "http2")
     if request.clientproto != b"HTTP/1.1":
         return UpgradeError(505, "version")
+    if not isUpgrade(headersOf(request)):
+        return UpgradeError(426, "noUpgrade")
     return None
 
 
-def _release(channel: HTTPChannel, transport: Any) -> bytes:
+def _release(factory: WireFactory, channel: HTTPChannel, transport: Any) -> bytes:
     """Make the channel let go of its transport; the bytes it had read ahead."""
     channel.setTimeout(None)
     transport.unregisterProducer()
+    factory.pageTransports.discard(transport)
     early = b"".join(channel._dataBuffer)
     channel._dataBuffer = []
     if early:

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 OPEN = WebSocketProtocol.STATE_OPEN
 
-#: With more than this waiting the peer isn't reading, and only the newest pong is kept for it.
-PONG_QUEUE = 4096
-
 heartbeatPayload = Struct("!d")
 
 
@@ -57,6 +54,7 @@ class Sender(WebSocketServerProtocol):
     _pendingPong: bytes | None = None
     _heartbeat: bytes | None = None
     _waiters: list[Deferred[None]] | None = None
+    _queueSeen: tuple[int, int] | None = None
     _deflater: Deflater | None = None
 
     def close(self, code: int | None, reason: str) -> None:
@@ -118,9 +116,9 @@ class Sender(WebSocketServerProtocol):
         assert self._out is not None
         self.factory.messagesSent += 1
         self.factory.bytesSent += size
-        self._out.write(data)
+        waiting = self._out.write(data)
         limit = self.options.highWaterMark
-        if limit and self._out.amount() > limit:
+        if limit and waiting > limit:
             self._isBlocked = True
             self._out.notifyWhenEmpty()
             return SendStatus.BACKPRESSURE
@@ -153,6 +151,18 @@ class Sender(WebSocketServerProtocol):
                     self.factory.trace(self.connection, "drain")
                 self.connection.notified("onDrain")
 
+    def hasTaken(self) -> bool:
+        """
+        Whether the peer has taken anything since the last call, as far as that can be seen.
+
+        It can while something waits: the operating system takes more only when the peer has made room.
+        """
+        assert self._out is not None
+        waiting = self._out.amount()
+        taken = self._out.total - waiting
+        seen, self._queueSeen = self._queueSeen, (taken, waiting)
+        return seen is not None and seen[1] > 0 and taken > seen[0]
+
     def ping(self, payload: bytes) -> None:
         if self.state == OPEN:
             assert self._out is not None
@@ -162,7 +172,7 @@ class Sender(WebSocketServerProtocol):
         if self.state != OPEN:
             return
         assert self._out is not None
-        if self._out.amount() > PONG_QUEUE:
+        if self._out.isBlocked():
             # RFC 6455 §5.5.3: only the most recent ping need be answered.
             self._pendingPong = payload
             self._out.notifyWhenEmpty()

@@ -31,6 +31,7 @@ from ..handshake import (
     isAllowedOrigin,
 )
 from ..options import ServerOptions
+from .address import describe
 from .closing import Linger, closeGently, takeOver
 from .compression import Agreement, negotiate
 from .factory import RETRY_AFTER, WireFactory
@@ -44,19 +45,20 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 Pairs = tuple[tuple[str, str], ...]
 
 
-def refusal(error: UpgradeError) -> bytes:
-    """The whole HTTP answer for a failed upgrade."""
+def refusal(error: UpgradeError, method: str = "GET") -> bytes:
+    """The whole HTTP answer for a failed upgrade; to HEAD without its body (RFC 9110 §9.3.2)."""
     body = (error.body or "").encode()
-    fields = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Connection", "close"),
-        *error.headers,
-    ]
-    if error.status == 426 and not any(name == "Upgrade" for name, _ in fields):
-        fields.append(("Upgrade", "websocket"))  # RFC 9110 §15.5.22
-        fields[2] = ("Connection", "close, upgrade")
-    return _head(error.status, HTTPStatus(error.status).phrase, fields) + body
+    given = {name.lower() for name, _ in error.headers}
+    fields = list(error.headers)
+    if "content-type" not in given:
+        fields.append(("Content-Type", "text/plain; charset=utf-8"))
+    fields.append(("Content-Length", str(len(body))))
+    if error.status == 426:  # RFC 9110 §15.5.22
+        fields += [("Upgrade", "websocket"), ("Connection", "close, upgrade")]
+    else:
+        fields.append(("Connection", "close"))
+    head = _head(error.status, HTTPStatus(error.status).phrase, fields)
+    return head if method == "HEAD" else head + body
 
 
 def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -64,11 +66,11 @@ def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
-def refuse(factory: WireFactory, transport: Any, error: UpgradeError) -> None:
+def refuse(factory: WireFactory, transport: Any, error: UpgradeError, method: str = "GET") -> None:
     """Answer, and let the connection go."""
     linger = Linger(factory.sweep, factory.clock.seconds())
     takeOver(transport, linger)
-    transport.write(refusal(error))
+    transport.write(refusal(error, method))
     closeGently(transport)
 
 
@@ -82,16 +84,19 @@ class Upgrade(Protocol):
         self,
         factory: WireFactory,
         handshake: Handshake,
-        deadline: float | None,
+        since: float,
         early: bytes = b"",
         application: Application | None = None,
     ) -> None:
         self._factory = factory
         self._handshake = handshake
-        self._deadline = deadline
+        self._since = since
         self._held = early
         self._application = application
-        self._isAdmitted = False
+        self._options = factory.options
+        #: What it was counted under, once it was; hooks may change the handshake.
+        self._admitted: str | None = None
+        self._isBegun = False
         self._isOver = False
         self._deciding: Deferred[None] | None = None
         #: Told the outcome, if somebody waits for it: the Connection, or the `UpgradeError`.
@@ -103,8 +108,13 @@ class Upgrade(Protocol):
         self._factory.begun(self)
         self._deciding = Deferred.fromCoroutine(self._decide())
         self._deciding.addErrback(self._failed)
-        if not self._isOver and self._deadline is not None:
-            self._factory.sweep.schedule(self, self._deadline)
+        self._isBegun = True
+        if self._isOver:
+            return
+        timeout = self._options.handshakeTimeout
+        if timeout:
+            self._factory.sweep.schedule(self, self._since + timeout)
+        self._checkHeld()
 
     # -- the order of DESIGN: each step passes or raises UpgradeError
 
@@ -115,11 +125,15 @@ class Upgrade(Protocol):
         if application is None:
             raise UpgradeError(404, "path")
         self._application = application
-        options = self._factory.classFor(application).options
+        options = self._options = self._factory.classFor(application).options
+        if "trustedProxies" in application.overrides:
+            handshake = self._handshake = describe(
+                handshake.method, handshake.target, handshake.headers, self.transport, options
+            )
         if self._factory.owner.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
         self._factory.admit(handshake.peer, application, options)
-        self._isAdmitted = True
+        self._admitted = handshake.peer
         await self._checkOrigin(application, options)
         accepted = await self._verify(application)
         subprotocol = await self._chooseProtocol(application)
@@ -191,15 +205,21 @@ class Upgrade(Protocol):
         connection = application.connectionClass(
             secrets.token_hex(16), self._handshake, application, wire, user
         )
+        wire.connection = connection
+        assert self._admitted is not None
+        wire.address = self._admitted
         self._finish()
         transport: Any = self.transport
         self.transport = None
         takeOver(transport, wire)
         wire.open(transport, self._answer(subprotocol, agreement, headers), subprotocol, agreement)
         held, self._held = self._held, b""
-        if self.outcome is not None:
+        if self.outcome is None:
+            wire.start(held)
+        else:  # whoever waits shall have the connection before its first hook runs
+            wire.hold()
+            self._factory.clock.callLater(0, wire.start, held)
             self.outcome.callback(connection)
-        wire.start(connection, held)
 
     def _answer(self, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> bytes:
         key = self._handshake.headers["sec-websocket-key"].encode("ascii")
@@ -215,9 +235,11 @@ class Upgrade(Protocol):
         return _head(101, "Switching Protocols", (*fields, *headers))
 
     def _failed(self, failure: Failure) -> None:
-        if self._isOver:
-            return
         error = failure.value
+        if self._isOver:
+            if not isinstance(error, CancelledError | UpgradeError):
+                self._log.failure("a hook of an upgrade that is over raised", failure)
+            return
         if not isinstance(error, UpgradeError):
             self._log.failure("a hook of the upgrade raised", failure)
             error = UpgradeError(500, "error")
@@ -228,20 +250,22 @@ class Upgrade(Protocol):
         self.transport = None
         self._lost(error)
         if error.status:
-            refuse(self._factory, transport, error)
+            refuse(self._factory, transport, error, self._handshake.method)
         else:
             transport.abortConnection()
 
     def _lost(self, error: UpgradeError) -> None:
         self._finish()
-        if self._isAdmitted:
+        if self._admitted is not None:
             assert self._application is not None
-            self._factory.leave(self._handshake.peer, self._application)
+            self._factory.leave(self._admitted, self._application)
         self._held = b""
         if self._deciding is not None:
             self._deciding.cancel()
         self._factory.owner.refused(error, self._handshake)
         if self.outcome is not None:
+            if self._isBegun:  # who waits could have said so; the client has its answer either way
+                self.outcome.addErrback(lambda _: None)
             self.outcome.errback(error)
 
     def _finish(self) -> None:
@@ -254,6 +278,9 @@ class Upgrade(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Something behind the request; held for the WebSocket, if it comes to that."""
         self._held += data
+        self._checkHeld()
+
+    def _checkHeld(self) -> None:
         if len(self._held) > MAX_HELD and not self._isOver:
             self._refuse(UpgradeError(0, "flood"))
 
@@ -270,4 +297,5 @@ class Upgrade(Protocol):
 
     def giveWay(self, reason: str) -> None:
         """There are too many handshakes at a time, and this is the oldest; or the server stops."""
-        self._refuse(UpgradeError(503, reason))
+        if not self._isOver:
+            self._refuse(UpgradeError(503, reason))

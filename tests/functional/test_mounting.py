@@ -1,0 +1,639 @@
+"""
+Every place where a server can be mounted, over real sockets.
+
+Each place goes through the same trials: messages both ways, frames in the handshake's own segment,
+back-pressure with a client that stops reading, a refusal, and a client that leaves.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from klein import Klein
+from OpenSSL import SSL
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.ssl import CertificateOptions
+from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.static import Data
+from twisted.web.wsgi import WSGIResource
+
+from txroom import Connection, Handshake, SendStatus, Server, ServerOptions, UpgradeError
+
+from .support import (
+    PING,
+    PONG,
+    TEXT,
+    Echo,
+    Frame,
+    Net,
+    Probe,
+    close,
+    frame,
+    get,
+    head,
+    reactor,
+    sleep,
+    text,
+    until,
+)
+
+TCP = "tcp:0:interface=127.0.0.1"
+PROXY = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 443\r\n"
+
+
+@attrs.define
+class Place:
+    """A mounted server and how to get there."""
+
+    server: Server
+    application: Echo
+    #: Where it listens.
+    address: Any
+    target: str = "/ws"
+    tls: Any = None
+    #: What has to be sent before the request.
+    before: bytes = b""
+
+    async def ask(self, net: Net, *parts: bytes) -> Probe:
+        """A client that has sent something."""
+        probe = await net.connect(self.address, tls=self.tls)
+        probe.send(self.before, *parts)
+        return probe
+
+    async def open(self, net: Net, *early: bytes) -> Probe:
+        """A client that is upgraded; `early` came in its handshake's segment."""
+        probe = await self.ask(net, head(self.target), *early)
+        await probe.upgraded()
+        return probe
+
+
+def application() -> Echo:
+    """An echo that refuses those who ask for it."""
+    return Echo(closeTimeout=0.5, verifyClient=lambda handshake: "x-refuse" not in handshake.headers)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a self-signed certificate and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "txroom.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    directory = tmp_path_factory.mktemp("certificate")
+    paths = directory / "cert.pem", directory / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+# -- the places
+
+
+@pytest.fixture
+def places(net: Net, tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Any]:
+    """A function that mounts a server at a place of that name."""
+    endings: list[Callable[[], Any]] = []
+
+    async def listening(description: str, **more: Any) -> Place:
+        app = application()
+        server = Server()
+        server.addApplication(app, path="/ws")
+        await net.start(server, description)
+        return Place(server, app, server.address(), **more)
+
+    async def own() -> Place:
+        return await listening(TCP)
+
+    async def unix() -> Place:
+        return await listening(f"unix:{tmp_path / 'ws'}")
+
+    async def tls() -> Place:
+        cert, key = certificate
+        description = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"
+        return await listening(description, tls=CertificateOptions(verify=False))
+
+    async def haproxy() -> Place:
+        return await listening("haproxy:tcp:0:interface=127.0.0.1", before=PROXY)
+
+    async def haproxyUnix() -> Place:
+        return await listening(f"haproxy:unix:{tmp_path / 'proxied'}", before=PROXY)
+
+    async def foreign(
+        make: Callable[[Server], IResource], description: str = "tcp:0:interface=127.0.0.1"
+    ) -> Place:
+        """Under a Site that isn't ours."""
+        app = application()
+        server = Server()
+        server.addApplication(app, path="/ws")
+        net.servers.append(server)
+        server.startService()
+        port = await serverFromString(reactor(), description).listen(Site(make(server)))
+        endings.append(port.stopListening)
+        return Place(server, app, port.getHost())
+
+    async def site() -> Place:
+        return await foreign(underSite)
+
+    async def siteTLS() -> Place:
+        cert, key = certificate
+        place = await foreign(underSite, f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}")
+        place.tls = CertificateOptions(verify=False)
+        return place
+
+    async def siteUnix() -> Place:
+        return await foreign(underSite, f"unix:{tmp_path / 'site'}")
+
+    async def siteHaproxy() -> Place:
+        place = await foreign(underSite, "haproxy:tcp:0:interface=127.0.0.1")
+        place.before = PROXY
+        return place
+
+    async def klein() -> Place:
+        return await foreign(underKlein)
+
+    async def wsgi() -> Place:
+        pool = ThreadPool(0, 2)
+        pool.start()
+        endings.append(pool.stop)
+        return await foreign(lambda server: BesideWSGI(server, pool))
+
+    async def byHand() -> Place:
+        return await foreign(lambda server: ByHand(server, 0))
+
+    async def byHandLater() -> Place:
+        return await foreign(lambda server: ByHand(server, 0.05))
+
+    async def samePath() -> Place:
+        place = await own()
+        place.server.addPage("/ws", Data(b"the page", "text/plain"))
+        return place
+
+    everywhere = dict(locals())
+
+    async def mount(name: str) -> Place:
+        place: Place = await everywhere[name]()
+        return place
+
+    yield mount
+    for ending in endings:
+        ending()
+
+
+def underSite(server: Server) -> IResource:
+    root = Resource()
+    root.putChild(b"", Data(b"the root", "text/plain"))
+    root.putChild(b"ws", server.resource())
+    return root
+
+
+def underKlein(server: Server) -> IResource:
+    app = Klein()
+
+    @app.route("/")
+    def index(request: Request) -> str:
+        return "the root"
+
+    @app.route("/ws")
+    def sockets(request: Request) -> IResource:
+        return server.resource()
+
+    resource: IResource = app.resource()
+    return resource
+
+
+class BesideWSGI(Resource):
+    """Sockets here, everything else to a WSGI application."""
+
+    def __init__(self, server: Server, pool: ThreadPool) -> None:
+        super().__init__()
+        self._wsgi = WSGIResource(reactor(), pool, self.serve)
+        self.putChild(b"ws", server.resource())
+
+    def getChild(self, path: bytes, request: Any) -> IResource:
+        request.prepath.pop()
+        request.postpath.insert(0, path)
+        return self._wsgi
+
+    @staticmethod
+    def serve(environ: dict[str, Any], start: Any) -> list[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        return [b"the root"]
+
+
+class ByHand(Resource):
+    """`handleUpgrade` from a resource, at once or after some asynchronous work."""
+
+    isLeaf = True
+
+    def __init__(self, server: Server, delay: float) -> None:
+        super().__init__()
+        self._server = server
+        self._delay = delay
+
+    def render_GET(self, request: Request) -> Any:
+        if not self._server.shouldHandle(request):
+            return b"the root"
+        if self._delay:
+            reactor().callLater(self._delay, self._upgrade, request)
+        else:
+            self._upgrade(request)
+        return NOT_DONE_YET
+
+    def _upgrade(self, request: Request) -> None:
+        self._server.handleUpgrade(request).addBoth(self.told)
+
+    @staticmethod
+    def told(outcome: Any) -> None:
+        """How it ended."""
+
+
+OWN = ["own", "unix", "tls", "haproxy", "haproxyUnix", "samePath"]
+FOREIGN = ["site", "siteTLS", "siteUnix", "siteHaproxy", "klein", "wsgi", "byHand", "byHandLater"]
+everywhere = pytest.mark.parametrize("name", OWN + FOREIGN)
+
+
+# -- the trials
+
+
+@everywhere
+async def test_echo(net: Net, places: Any, name: str) -> None:
+    """Text and binary both ways, ping and pong, and the closing handshake."""
+    place = await places(name)
+    probe = await place.open(net)
+    for payload in (b"", b"hello", b"a" * 200, b"b" * 70_000):
+        probe.send(frame(TEXT, payload), frame(2, payload))
+        assert await probe.frame() == Frame(TEXT, payload)
+        assert await probe.frame() == Frame(2, payload)
+    probe.send(frame(PING, b"p"))
+    assert await probe.frame() == Frame(PONG, b"p")
+    probe.send(close(3000, b"bye"))
+    assert (await probe.closed()).code == 3000
+    assert await place.application.ended() == (3000, "bye")
+
+
+@everywhere
+@pytest.mark.parametrize("size", [10, 5_000, 15_000])
+async def test_early(net: Net, places: Any, name: str, size: int) -> None:
+    """Frames in the handshake's own segment are handled, in order, and none twice."""
+    place = await places(name)
+    early = [text(f"{number}" + "x" * size) for number in range(3 if size > 1000 else 50)]
+    if size == 15_000:
+        early = early[:1]
+    probe = await place.open(net, *early)
+    probe.send(text("then"))
+    for number in range(len(early)):
+        assert (await probe.frame()).payload == f"{number}".encode() + b"x" * size
+    assert (await probe.frame()).payload == b"then"
+
+
+@everywhere
+async def test_pressure(net: Net, places: Any, name: str) -> None:
+    """A client that stops reading: BACKPRESSURE, a bound, then one `onDrain` and nothing lost."""
+    place = await places(name)
+    probe = await place.open(net)
+    connection: Connection = place.application.met[0]
+    drains: list[Connection] = []
+    connection.onDrain = drains.append
+    probe.stall()
+    sent = 0
+    status = SendStatus.SENT
+    for _ in range(1000):
+        status = connection.send(b"m" * 32_768)
+        if status is SendStatus.DROPPED:
+            break
+        sent += 1
+        if sent % 8 == 0:
+            await sleep(0)
+    assert status is SendStatus.DROPPED
+    assert 0 < connection.bufferedAmount <= place.server.options.maxBackpressure + 100
+    assert drains == []
+    probe.unstall()
+    for _ in range(sent):
+        assert len((await probe.frame()).payload) == 32_768
+    await until(lambda: drains == [connection])
+    assert connection.bufferedAmount == 0
+    await connection.whenSent()
+    assert connection.send(b"again") is SendStatus.SENT
+    assert (await probe.frame()).payload == b"again"
+    await sleep(0.02)
+    assert drains == [connection]
+
+
+@everywhere
+async def test_closeUnderPressure(net: Net, places: Any, name: str) -> None:
+    """The Close frame follows what was queued, also when the client began."""
+    place = await places(name)
+    for isOurs in (True, False):
+        probe = await place.open(net)
+        connection: Connection = place.application.met[-1]
+        probe.stall()
+        while connection.send(b"m" * 65_536) is not SendStatus.DROPPED:
+            await sleep(0)
+        if isOurs:
+            connection.close(3001)
+        probe.send(close(3001))
+        await sleep(0.02)
+        probe.unstall()
+        assert (await probe.closed()).code == 3001
+    assert (await place.application.ended(2))[0] == 3001
+
+
+@everywhere
+async def test_neverReads(net: Net, places: Any, name: str) -> None:
+    """Who is closed and never reads is dropped."""
+    place = await places(name)
+    probe = await place.open(net)
+    connection: Connection = place.application.met[0]
+    probe.stall()
+    while connection.send(b"m" * 65_536) is not SendStatus.DROPPED:
+        await sleep(0)
+    connection.close()
+    assert (await place.application.ended())[0] == 1006
+
+
+@everywhere
+async def test_pause(net: Net, places: Any, name: str) -> None:
+    """`pause` stops reading, so that the client's own sending stops; `resume` goes on, nothing is lost."""
+    place = await places(name)
+    probe = await place.open(net)
+    connection: Connection = place.application.met[0]
+    connection.onMessage = lambda _, message: place.application.events.append(("message", message))
+    connection.pause()
+    await sleep(0.01)
+    payload = b"m" * 60_000
+    for _ in range(200):
+        probe.send(frame(2, payload))
+    await sleep(0.1)
+    assert place.application.messages == []
+    connection.resume()
+    await until(lambda: len(place.application.messages) == 200)
+    assert set(place.application.messages) == {payload}
+
+
+@everywhere
+async def test_leaves(net: Net, places: Any, name: str) -> None:
+    """A client that leaves without a word: 1006, once; and RST."""
+    place = await places(name)
+    for count, how in enumerate(("loseConnection", "abortConnection")):
+        probe = await place.open(net)
+        getattr(probe.transport, how)()
+        assert (await place.application.ended(count + 1))[0] == 1006
+
+
+@everywhere
+async def test_refused(net: Net, places: Any, name: str) -> None:
+    """A refusal is one clean answer, and the connection closed."""
+    place = await places(name)
+    told: list[Any] = []
+    place.server.onClientError = lambda error, handshake: told.append((error.status, error.reason))
+    probe = await place.ask(net, head(place.target, "X-Refuse: yes"), text("early"))
+    assert (await probe.refusal()).status == 401
+    probe = await place.ask(net, head(place.target, protocolVersion="8"))
+    answer = await probe.refusal()
+    assert (answer.status, answer.headers["sec-websocket-version"]) == (426, "13")
+    assert told == [(401, "denied"), (426, "version")]
+    assert place.application.events == []
+
+
+@everywhere
+async def test_page(net: Net, places: Any, name: str) -> None:
+    """A plain request beside the sockets gets the page, or 426; HEAD has no body, POST is no GET."""
+    place = await places(name)
+    where = {"own": "/ws", "samePath": "/ws"}.get(name, "/ws" if name in OWN else "/")
+    for method in ("GET", "HEAD", "POST"):
+        probe = await place.ask(net, get(where, "Content-Length: 0", "Connection: close", method=method))
+        answer = await probe.answer(hasBody=method != "HEAD")
+        if name in OWN and name != "samePath":
+            assert answer.status == 426
+        elif method == "POST":
+            assert answer.status in (200, 405)
+        else:
+            assert answer.status == 200
+            page = b"the page" if name == "samePath" else b"the root"
+            assert answer.body == (b"" if method == "HEAD" else page)
+        assert await probe.end() == b""
+
+
+@pytest.mark.parametrize(
+    "name", ["samePath", "site", "siteTLS", "siteHaproxy", "klein", "wsgi", "byHand", "byHandLater"]
+)
+@pytest.mark.parametrize("isPipelined", [False, True])
+async def test_keepAlive(net: Net, places: Any, name: str, isPipelined: bool) -> None:
+    """A page first, then an upgrade on the same connection; early frames too."""
+    place = await places(name)
+    page = get("/ws" if name == "samePath" else "/")
+    probe = await place.ask(net, page + page + (head(place.target) + text("early") if isPipelined else b""))
+    for _ in range(2):
+        assert (await probe.answer()).status == 200
+    if not isPipelined:
+        probe.send(head(place.target), text("early"))
+    await probe.upgraded()
+    assert (await probe.frame()).payload == b"early"
+    probe.send(close())
+    assert (await probe.closed()).code == 1000
+
+
+@everywhere
+async def test_handshake(net: Net, places: Any, name: str) -> None:
+    """The handshake tells the true peer, whether the client came by TLS, and what it asked."""
+    place = await places(name)
+    place.target = "/ws?a=b"
+    await place.open(net)
+    handshake: Handshake = place.application.met[0].handshake
+    assert handshake.target == "/ws?a=b"
+    assert handshake.query["a"] == "b"
+    assert handshake.secure is (place.tls is not None)
+    isProxied = bool(place.before)
+    isUnix = name in ("unix", "siteUnix")
+    assert handshake.peer == ("203.0.113.9" if isProxied else "" if isUnix else "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+async def test_foreignRefusals(net: Net, places: Any, name: str) -> None:
+    """Under a foreign Site too: no HTTP/1.0, no body, no second Host; one answer each."""
+    place = await places(name)
+    target = "/ws"
+    for request, status in (
+        (head(target, version="HTTP/1.0"), 505),
+        (head(target, "Content-Length: 5") + b"hello", 400),
+        (head(target, "Host: other.test"), 400),
+        (head(target, "Origin: http://evil.test"), 403),
+        (head(target, "Origin: http://a.test", "Origin: http://b.test"), 400),
+        (head(target, key="abc"), 400),
+    ):
+        probe = await place.ask(net, request)
+        answer = await probe.answer()
+        assert answer.status == status, request
+        assert await probe.end() == b"", request
+    assert place.application.events == []
+
+
+@pytest.mark.parametrize("name", ["byHand", "byHandLater"])
+async def test_byHandOutcome(net: Net, places: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`handleUpgrade` fires with the Connection, or with the `UpgradeError` after the client was answered."""
+    place = await places(name)
+    outcomes: list[Any] = []
+    monkeypatch.setattr(ByHand, "told", staticmethod(outcomes.append))
+    await place.open(net)
+    await until(lambda: len(outcomes) == 1)
+    assert outcomes[0] is place.application.met[0]
+    probe = await place.ask(net, head(place.target, "X-Refuse: yes"))
+    await probe.refusal()
+    assert outcomes[1].check(UpgradeError)
+    assert outcomes[1].value.status == 401
+
+
+async def test_byHandGone(net: Net, places: Any) -> None:
+    """The client leaves during the asynchronous wait: nothing is opened, nothing raised."""
+    place = await places("byHandLater")
+    probe = await place.ask(net, head(place.target))
+    await sleep(0.01)
+    probe.reset()
+    await sleep(0.2)
+    assert place.application.events == []
+
+
+async def test_siteTimeout(net: Net, places: Any) -> None:
+    """A Site's own idle timeout doesn't end a WebSocket."""
+    app = application()
+    server = Server()
+    server.addApplication(app)
+    net.servers.append(server)
+    server.startService()
+    port = reactor().listenTCP(0, Site(server.resource(), timeout=1), interface="127.0.0.1")
+    try:
+        probe = await net.open(port.getHost())
+        await sleep(1.5)
+        probe.send(text("still here"))
+        assert (await probe.frame()).payload == b"still here"
+    finally:
+        await port.stopListening()
+
+
+async def test_ownPages(net: Net) -> None:
+    """Pages beside the sockets on our own listener: exact and below, health, keep-alive, POST bodies."""
+
+    class Poster(Resource):
+        isLeaf = True
+
+        def render_POST(self, request: Any) -> bytes:
+            body: bytes = request.content.read()
+            return body[::-1]
+
+    server = Server(ServerOptions(handshakeTimeout=0.3))
+    app = server.addApplication(Echo(), path="/ws")
+    server.addPage("/", Data(b"home", "text/plain"))
+    server.addPage("/post", Poster())
+    tree = Resource()
+    tree.putChild(b"leaf", Data(b"leaf", "text/plain"))
+    server.addPage("/tree", tree)
+    server.addHealthPage()
+    await net.start(server)
+    probe = await net.connect(server)
+    for request, status, body in (
+        (get("/"), 200, b"home"),
+        (get("/post", "Content-Length: 5", method="POST") + b"hello", 200, b"olleh"),
+        (get("/tree/leaf"), 200, b"leaf"),
+        (get("/tree/none"), 404, None),
+        (get("/none"), None, None),
+    ):
+        probe.send(request)
+        if status is None:
+            break
+        answer = await probe.answer()
+        assert answer.status == status
+        assert body is None or answer.body == body
+    probe = await net.ask(server, get("/healthz"))
+    assert json.loads((await probe.answer()).body) == {"status": "ok"}
+    probe = await net.connect(server)
+    await probe.dribble(get("/post", "Content-Length: 5", method="POST"), 7)
+    await sleep(0.5)
+    probe.send(b"hello")
+    assert (await probe.answer()).body == b"olleh"
+    probe.send(head("/ws"), text("early"))
+    await probe.upgraded()
+    assert (await probe.frame()).payload == b"early"
+    assert isinstance(app, Echo)
+
+
+async def test_pageThatPends(net: Net) -> None:
+    """A page that isn't ready yet doesn't hold up the sockets, and an upgrade behind it waits its turn."""
+    pending: list[Request] = []
+
+    class Later(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: Request) -> int:
+            pending.append(request)
+            return NOT_DONE_YET
+
+    server = Server()
+    server.addApplication(Echo(), path="/ws")
+    server.addPage("/later", Later())
+    await net.start(server)
+    probe = await net.ask(server, get("/later") + head("/ws") + text("early"))
+    other = await net.open(server, "/ws")
+    other.send(text("quick"))
+    assert (await other.frame()).payload == b"quick"
+    await until(lambda: pending)
+    pending[0].write(b"done")
+    pending[0].finish()
+    answer = await probe.answer(hasBody=False)
+    assert answer.status == 200
+    await until(lambda: b"101 Switching" in probe.data and b"early" in probe.data)
+
+
+# -- TLS
+
+
+async def test_row29_tls(net: Net, places: Any) -> None:
+    """TLS below 1.2 is refused, and so is plain text; a handshake that stalls ends at the deadline."""
+    place = await places("tls")
+    for method in (SSL.TLS1_VERSION, SSL.TLS1_1_VERSION):
+        old = CertificateOptions(verify=False)
+        context = old.getContext()
+        context.set_min_proto_version(SSL.TLS1_VERSION)
+        context.set_max_proto_version(method)
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        probe = await net.connect(place.address, tls=old)
+        probe.send(head(place.target))
+        assert await probe.end() == b""
+    probe = await net.ask(place.address, head(place.target))
+    assert b" 101 " not in await probe.end()
+    assert place.application.events == []
+
+
+@pytest.mark.parametrize("start", [b"", bytes.fromhex("1603010100")], ids=["silent", "half a ClientHello"])
+async def test_row29_stalled(net: Net, certificate: tuple[Path, Path], start: bytes) -> None:
+    """A TLS handshake that stalls is dropped at `handshakeTimeout`."""
+    cert, key = certificate
+    where = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"
+    server = await net.serve(where=where, handshakeTimeout=0.4)
+    begun = reactor().seconds()
+    probe = await net.ask(server, start)
+    await probe.end(4)
+    assert reactor().seconds() - begun < 3.5

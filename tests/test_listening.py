@@ -1,0 +1,217 @@
+"""Where a server listens."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import RaisingMemoryReactor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from txroom.listening import Certificates, Listeners
+from txroom.testing import MemoryPort, MemoryReactor
+
+from .case import fired
+
+
+@implementer(IStreamServerEndpoint)
+class Endpoint:
+    """An endpoint that listens when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: Deferred[Any] = Deferred()
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        self.waiting = Deferred()
+        return self.waiting
+
+
+class ListenersTests(SynchronousTestCase):
+    """All endpoints of a server."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactor()
+        self.listeners = Listeners(self.reactor, Factory(), 7)
+        self.told: list[Any] = []
+        self.listeners.onPort = self.told.append
+
+    def test_number(self) -> None:
+        """A number listens on IPv4 and IPv6, with the backlog that was asked for."""
+        self.listeners.add(8080)
+        self.listeners.open()
+        ((port, _, backlog, interface),) = self.reactor.tcpServers
+        self.assertEqual((port, backlog, interface), (8080, 7, "::"))
+        self.assertEqual(self.listeners.ports[0].getHost(), IPv6Address("TCP", "::", 8080))
+
+    def test_backlogLater(self) -> None:
+        """The backlog is that of the moment in which it is opened."""
+        self.listeners.add(8080)
+        self.listeners.backlog = 9
+        self.listeners.open()
+        self.assertEqual(self.reactor.tcpServers[0][2], 9)
+
+    def test_string(self) -> None:
+        """An endpoint's description keeps what it says."""
+        self.listeners.add("tcp:8080:backlog=3:interface=127.0.0.1")
+        self.listeners.open()
+        ((port, _, backlog, interface),) = self.reactor.tcpServers
+        self.assertEqual((port, backlog, interface), (8080, 3, "127.0.0.1"))
+
+    def test_endpoint(self) -> None:
+        """An endpoint is taken as it is."""
+        self.listeners.add(TCP4ServerEndpoint(self.reactor, 8080, backlog=2))
+        self.listeners.open()
+        self.assertEqual(self.reactor.tcpServers[0][2], 2)
+
+    def test_wrong(self) -> None:
+        """What isn't an endpoint is told when it is given."""
+        self.assertRaises(ValueError, self.listeners.add, "nonsense:1")
+        self.assertEqual(len(self.listeners), 0)
+
+    def test_told(self) -> None:
+        """Each port, in order."""
+        self.listeners.add(8080)
+        self.listeners.add("unix:/nowhere")
+        self.listeners.open()
+        self.assertEqual(self.told, self.listeners.ports)
+        self.assertEqual(len(self.told), 2)
+
+    def test_twice(self) -> None:
+        """Opening what is open does nothing: privileged and plain start both do it."""
+        self.listeners.add(8080)
+        self.listeners.open()
+        self.listeners.open()
+        self.assertEqual(len(self.told), 1)
+
+    def test_again(self) -> None:
+        """Closed and opened again, at the same places; the Deferred fires once."""
+        listening = fired(self.listeners.add(8080))
+        self.listeners.open()
+        first = self.listeners.ports
+        self.successResultOf(self.listeners.close())
+        self.assertEqual((self.reactor.ports, self.listeners.ports), ([], []))
+        self.listeners.open()
+        self.assertEqual((len(self.told), listening), (2, first))
+
+    def test_allOrNone(self) -> None:
+        """If one fails none listens, and the error is raised."""
+        self.reactor.listenTCP(8081, Factory())
+        listening = [fired(self.listeners.add(port)) for port in (8080, 8081)]
+        self.assertRaises(CannotListenError, self.listeners.open)
+        self.assertEqual(len(self.reactor.ports), 1)
+        self.assertEqual([type(result) for (result,) in listening], [MemoryPort, Failure])
+
+    def test_afterFailure(self) -> None:
+        """Once the place is free it can be opened."""
+        other = self.reactor.listenTCP(8080, Factory())
+        self.listeners.add(8080)
+        self.assertRaises(CannotListenError, self.listeners.open)
+        other.stopListening()
+        self.listeners.open()
+        self.assertEqual(len(self.reactor.ports), 1)
+
+    def test_raising(self) -> None:
+        """Whatever the reactor raises."""
+        reactor: Any = RaisingMemoryReactor(listenException=ZeroDivisionError())
+        listeners = Listeners(reactor, Factory(), 7)
+        listeners.add(serverFromString(reactor, "tcp:1"))
+        self.assertRaises(ZeroDivisionError, listeners.open)
+
+    def test_later(self) -> None:
+        """An endpoint may take its time."""
+        endpoint = Endpoint()
+        listening = fired(self.listeners.add(endpoint))
+        self.listeners.open()
+        self.assertEqual((listening, self.told), ([], []))
+        port = self.reactor.listenTCP(8080, Factory())
+        endpoint.waiting.callback(port)
+        self.assertEqual((listening, self.told, self.listeners.ports), ([port], [port], [port]))
+
+    def test_laterFailure(self) -> None:
+        """A failure that comes later can't be raised any more: it is logged, and told."""
+        endpoint = Endpoint()
+        listening = fired(self.listeners.add(endpoint))
+        self.listeners.open()
+        endpoint.waiting.errback(ZeroDivisionError())
+        self.assertEqual([type(failure.value) for failure in listening], [ZeroDivisionError])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_stopFails(self) -> None:
+        """A port that can't be closed doesn't keep the others open."""
+        self.listeners.add(8080)
+        self.listeners.add(8081)
+        self.listeners.open()
+        self.patch(self.listeners.ports[0], "stopListening", lambda: 1 / 0)
+        self.successResultOf(self.listeners.close())
+        gc.collect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual([port.getHost().port for port in self.reactor.ports], [8080])  # type: ignore[attr-defined]
+
+
+class CertificatesTests(SynchronousTestCase):
+    """Certificates that are read again while the server listens."""
+
+    def test_reload(self) -> None:
+        """New connections have the new one; what can't be read leaves the old one in force."""
+        from OpenSSL import SSL
+
+        contexts = [SSL.Context(SSL.TLS_SERVER_METHOD) for _ in range(2)]
+        results: list[Any] = [*contexts, ZeroDivisionError()]
+
+        class Creator:
+            def __init__(self, context: Any) -> None:
+                self.getContext = lambda: context
+
+        def read() -> Any:
+            result = results.pop(0)
+            if isinstance(result, Exception):
+                raise result
+            return Creator(result)
+
+        certificates = Certificates(read)
+        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[0])
+        certificates.reload()
+        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[1])
+        self.assertRaises(ZeroDivisionError, certificates.reload)
+        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[1])
+
+    def write(self, directory: Path) -> None:
+        """A new key with its certificate."""
+        from OpenSSL import crypto
+
+        from txroom.testing import _serverContext
+
+        _serverContext.cache_clear()
+        options = _serverContext()
+        for name, dump, what in (
+            ("privkey.pem", crypto.dump_privatekey, options.privateKey),
+            ("cert.pem", crypto.dump_certificate, options.certificate),
+        ):
+            (directory / name).write_bytes(dump(crypto.FILETYPE_PEM, what))
+
+    def test_endpoint(self) -> None:
+        """The certificates of an `ssl:` endpoint, directly and behind `haproxy:`."""
+        for prefix in ("", "haproxy:"):
+            directory = Path(self.mktemp())
+            directory.mkdir()
+            self.write(directory)
+            reactor = MemoryReactor()
+            listeners = Listeners(reactor, Factory(), 7)
+            listeners.add(f"{prefix}ssl:443:privateKey={directory}/privkey.pem:certKey={directory}/cert.pem")
+            listeners.add(8080)
+            listeners.reload()
+            (directory / "cert.pem").write_bytes(b"nonsense")
+            with self.assertRaises(Exception) as caught:
+                listeners.reload()
+            self.assertNotIsInstance(caught.exception, AssertionError)
+            self.write(directory)
+            listeners.reload()

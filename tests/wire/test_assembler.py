@@ -1,0 +1,89 @@
+"""A message that comes in parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom.options import ServerOptions
+from txroom.wire.assembler import Assembler, Violation
+from txroom.wire.compression import Agreement, Deflater, Inflater
+
+
+class AssemblerTests(SynchronousTestCase):
+    """Parts go in, a message or a `Violation` comes out."""
+
+    def assembler(self, isText: bool = True, inflater: Inflater | None = None, **options: Any) -> Assembler:
+        return Assembler(isText, inflater, ServerOptions(**options))
+
+    def put(self, assembler: Assembler, *frames: bytes) -> str | bytes:
+        for frame in frames:
+            assembler.beginFrame(len(frame))
+            assembler.append(frame)
+        return assembler.finish()
+
+    def violation(self, assembler: Assembler, *frames: bytes) -> tuple[int, str]:
+        with self.assertRaises(Violation) as caught:
+            self.put(assembler, *frames)
+        return caught.exception.code, caught.exception.reason
+
+    def test_kinds(self) -> None:
+        """Text and binary, and how large they are."""
+        assembler = self.assembler()
+        self.assertEqual(self.put(assembler, b"\xe2", b"", b"\x82\xac"), "€")
+        self.assertEqual(assembler.size, 3)
+        self.assertEqual(self.put(self.assembler(False), b"\xe2", b"\x82"), b"\xe2\x82")
+        self.assertEqual(self.put(self.assembler(False)), b"")
+
+    def test_length(self) -> None:
+        """Judged by the header, before anything is kept."""
+        assembler = self.assembler(maxPayload=10)
+        assembler.beginFrame(10)
+        with self.assertRaises(Violation) as caught:
+            assembler.beginFrame(1)
+        self.assertEqual(caught.exception.code, 1009)
+        self.assertEqual(assembler.size, 0)
+
+    def test_frames(self) -> None:
+        """1008 for one frame too many."""
+        self.assertEqual(self.put(self.assembler(maxFragments=2), b"a", b"b"), "ab")
+        self.assertEqual(
+            self.violation(self.assembler(maxFragments=2), b"a", b"b", b""), (1008, "more than 2 fragments")
+        )
+
+    def test_text(self) -> None:
+        """1007 as soon as it is certain, and at the end for what is cut off."""
+        assembler = self.assembler()
+        assembler.beginFrame(10)
+        self.assertRaises(Violation, assembler.append, b"a\xff")
+        self.assertEqual(self.violation(self.assembler(), b"a\xe2\x82"), (1007, "text that is not UTF-8"))
+
+    def test_skip(self) -> None:
+        """Unless nobody wants to know."""
+        self.assertEqual(self.put(self.assembler(skipUTF8Validation=True), b"\xff\xe2"), "\ufffd\ufffd")
+
+    def test_inflated(self) -> None:
+        """Compressed messages; limits count before and after inflation."""
+        agreement = Agreement()
+        data = Deflater(agreement).deflate(b"x" * 1000)
+        self.assertEqual(self.put(self.assembler(True, Inflater(agreement)), data[:5], data[5:]), "x" * 1000)
+        self.assertEqual(
+            self.violation(self.assembler(True, Inflater(agreement), maxPayload=999), data),
+            (1009, "message longer than 999 bytes"),
+        )
+        self.assertEqual(
+            self.violation(self.assembler(True, Inflater(agreement), maxCompressedSize=5), data),
+            (1009, "message longer than 5 bytes"),
+        )
+        self.assertEqual(
+            self.violation(self.assembler(True, Inflater(agreement)), b"\xff\xff"), (1007, "not DEFLATE data")
+        )
+
+    def test_inflatedFull(self) -> None:
+        """A message that has filled its limit exactly may still be ended by empty parts."""
+        agreement = Agreement()
+        data = Deflater(agreement).deflate(b"x" * 1000)
+        frames = (data, b"", b"")
+        assembler = self.assembler(True, Inflater(agreement), maxPayload=1000)
+        self.assertEqual(self.put(assembler, *frames), "x" * 1000)

@@ -1,0 +1,82 @@
+"""
+Waiting that ends: a stop takes its time, but never longer than it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+
+class Patience:
+    """
+    Waits for one thing after another, for all of them together at most so many `seconds`.
+
+    What isn't done by then is cancelled, and whether it heeds that or not, the wait is over.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._clock = clock
+        self._deadline = clock.seconds() + seconds
+        self._giveUp: Callable[[], None] | None = None
+
+    def extend(self, seconds: float) -> None:
+        """Wait for what follows at least so many seconds from now."""
+        self._deadline = max(self._deadline, self._clock.seconds() + seconds)
+
+    def end(self) -> None:
+        """Wait no longer, neither for what is waited for now nor for what follows."""
+        self._deadline = self._clock.seconds()
+        giveUp, self._giveUp = self._giveUp, None
+        if giveUp is not None:
+            giveUp()
+
+    async def awaitFor(self, waited: Deferred[Any]) -> None:
+        """Wait for `waited`; its errors are logged."""
+        over: Deferred[None] = Deferred()
+        isGivenUp = False
+
+        def finish(result: object) -> None:
+            if isGivenUp:
+                return
+            self._giveUp = None
+            if isinstance(result, Failure):
+                self._log.failure("while stopping", result)
+            over.callback(None)
+
+        def giveUp() -> None:
+            nonlocal isGivenUp
+            isGivenUp = True
+            self._giveUp = None
+            try:
+                waited.cancel()
+            except Exception:
+                self._log.failure("what was given up while stopping raised")
+            over.callback(None)
+
+        call = self._clock.callLater(max(0.0, self._deadline - self._clock.seconds()), giveUp)
+        self._giveUp = giveUp
+        waited.addBoth(finish)
+        await over
+        if call.active():
+            call.cancel()
+
+
+async def inTurns(
+    clock: IReactorTime, items: list[Any], size: int, pause: float, do: Callable[[Any], None]
+) -> None:
+    """Call `do` with each item, `size` of them at once, with `pause` seconds between."""
+    for start in range(0, len(items), size):
+        if start:
+            rest: Deferred[None] = Deferred()
+            clock.callLater(pause, rest.callback, None)
+            await rest
+        for item in items[start : start + size]:
+            do(item)
