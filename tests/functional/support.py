@@ -63,7 +63,7 @@ async def until(condition: Callable[[], Any], what: str = "", seconds: float = P
     deadline = reactor().seconds() + seconds
     while not condition():
         assert reactor().seconds() < deadline, what or "waited in vain"
-        await sleep(0.005)
+        await sleep(0.002)
 
 
 # -- bytes
@@ -131,10 +131,9 @@ def frame(
 
 def masked(payload: bytes, mask: bytes) -> bytes:
     """RFC 6455 §5.3."""
-    if len(payload) > 1024:
-        return b"".join(masked(payload[at : at + 1024], mask) for at in range(0, len(payload), 1024))
-    key = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    return bytes(a ^ b for a, b in zip(payload, key, strict=True))
+    size = len(payload)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
 
 
 def text(message: str, **more: Any) -> bytes:

@@ -1077,19 +1077,33 @@ async def test_check_cuts(net: Net, pieces: int) -> None:
 
 
 async def test_check14_fairness(net: Net) -> None:
-    """One client pours 6-byte frames; another still has its answers quickly."""
-    server = await net.serve(Application(onText=lambda c, m: None, onBinary=lambda c, m: c.send(m)))
+    """One client pours 6-byte frames; another waits for a few reads of them, not for all."""
+    taken = 0
+
+    def take(connection: Connection, message: str) -> None:
+        nonlocal taken
+        taken += 1
+
+    server = await net.serve(
+        Application(onText=take, onBinary=lambda connection, data: connection.send(data))
+    )
     flooder = await net.open(server)
     other = await net.open(server)
-    block = text("") * 10_922
+    inOneRead = 65_536 // 6
+    block = text("") * inOneRead
+
+    begun = reactor().seconds()
+    flooder.send(block * 10)
+    await until(lambda: taken == 10 * inOneRead)
+    oneRead = (reactor().seconds() - begun) / 10
+    flooder.send(block * 100)
     worst = 0.0
-    for _ in range(30):
-        flooder.send(block * 2)
+    while taken < 110 * inOneRead:
         begun = reactor().seconds()
         other.send(frame(BINARY, b"x"))
         await other.frame()
         worst = max(worst, reactor().seconds() - begun)
-    assert worst < 0.5
+    assert worst < 10 * oneRead + 0.1
 
 
 async def test_check15_handlerRaises(net: Net) -> None:

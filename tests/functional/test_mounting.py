@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from klein import Klein
 from OpenSSL import SSL
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ConnectionLost
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource, Resource
@@ -385,8 +386,7 @@ async def test_pause(net: Net, places: Any, name: str) -> None:
     connection.pause()
     await sleep(0.01)
     payload = b"m" * 60_000
-    for _ in range(200):
-        probe.send(frame(2, payload))
+    probe.send(frame(2, payload) * 200)
     await sleep(0.1)
     assert place.application.messages == []
     connection.resume()
@@ -438,19 +438,28 @@ async def test_page(net: Net, places: Any, name: str) -> None:
         assert await probe.end() == b""
 
 
-@pytest.mark.parametrize(
-    "name", ["samePath", "site", "siteTLS", "siteHaproxy", "klein", "wsgi", "byHand", "byHandLater"]
-)
+@pytest.mark.parametrize("isPipelined", [False, True])
+async def test_onePage(net: Net, places: Any, isPipelined: bool) -> None:
+    """On our own listener a connection serves one page: what follows is never parsed as a request."""
+    place = await places("samePath")
+    probe = await place.ask(net, get("/ws"), head("/ws") if isPipelined else b"")
+    answer = await probe.answer()
+    assert (answer.status, answer.body, answer.headers["connection"]) == (200, b"the page", "close")
+    assert await probe.end() == b""
+    assert place.application.events == []
+
+
+@pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("isPipelined", [False, True])
 async def test_keepAlive(net: Net, places: Any, name: str, isPipelined: bool) -> None:
-    """A page first, then an upgrade on the same connection; early frames too."""
+    """Under a Site: a page first, then an upgrade on the same connection; early frames too."""
     place = await places(name)
-    page = get("/ws" if name == "samePath" else "/")
-    probe = await place.ask(net, page + page + (head(place.target) + text("early") if isPipelined else b""))
+    upgrade = head(place.target) + text("early")
+    probe = await place.ask(net, get("/") * 2 + (upgrade if isPipelined else b""))
     for _ in range(2):
         assert (await probe.answer()).status == 200
     if not isPipelined:
-        probe.send(head(place.target), text("early"))
+        probe.send(upgrade)
     await probe.upgraded()
     assert (await probe.frame()).payload == b"early"
     probe.send(close())
@@ -535,7 +544,7 @@ async def test_siteTimeout(net: Net, places: Any) -> None:
 
 
 async def test_ownPages(net: Net) -> None:
-    """Pages beside the sockets on our own listener: exact and below, health, keep-alive, POST bodies."""
+    """Pages beside the sockets on our own listener: at their path, below it, health, slow bodies."""
 
     class Poster(Resource):
         isLeaf = True
@@ -545,43 +554,39 @@ async def test_ownPages(net: Net) -> None:
             return body[::-1]
 
     server = Server(ServerOptions(handshakeTimeout=0.3))
-    app = server.addApplication(Echo(), path="/ws")
-    server.addPage("/", Data(b"home", "text/plain"))
+    server.addApplication(Echo(), path="/ws")
+    home = Data(b"home", "text/plain")
+    home.isLeaf = True
+    server.addPage("/", home)
     server.addPage("/post", Poster())
     tree = Resource()
     tree.putChild(b"leaf", Data(b"leaf", "text/plain"))
     server.addPage("/tree", tree)
     server.addHealthPage()
     await net.start(server)
-    probe = await net.connect(server)
     for request, status, body in (
         (get("/"), 200, b"home"),
+        (get("/?query"), 200, b"home"),
         (get("/post", "Content-Length: 5", method="POST") + b"hello", 200, b"olleh"),
         (get("/tree/leaf"), 200, b"leaf"),
         (get("/tree/none"), 404, None),
-        (get("/none"), None, None),
+        (get("/none"), 426, b"Upgrade Required"),
+        (get("/ws"), 426, b"Upgrade Required"),
     ):
-        probe.send(request)
-        if status is None:
-            break
-        answer = await probe.answer()
-        assert answer.status == status
+        answer = await (await net.ask(server, request)).answer()
+        assert answer.status == status, request
         assert body is None or answer.body == body
-    probe = await net.ask(server, get("/healthz"))
-    assert json.loads((await probe.answer()).body) == {"status": "ok"}
+    answer = await (await net.ask(server, get("/healthz"))).answer()
+    assert json.loads(answer.body) == {"status": "ok"}
     probe = await net.connect(server)
     await probe.dribble(get("/post", "Content-Length: 5", method="POST"), 7)
     await sleep(0.5)
     probe.send(b"hello")
     assert (await probe.answer()).body == b"olleh"
-    probe.send(head("/ws"), text("early"))
-    await probe.upgraded()
-    assert (await probe.frame()).payload == b"early"
-    assert isinstance(app, Echo)
 
 
 async def test_pageThatPends(net: Net) -> None:
-    """A page that isn't ready yet doesn't hold up the sockets, and an upgrade behind it waits its turn."""
+    """A page that isn't ready yet holds up no socket, and a client may leave it."""
     pending: list[Request] = []
 
     class Later(Resource):
@@ -595,16 +600,20 @@ async def test_pageThatPends(net: Net) -> None:
     server.addApplication(Echo(), path="/ws")
     server.addPage("/later", Later())
     await net.start(server)
-    probe = await net.ask(server, get("/later") + head("/ws") + text("early"))
+    probe = await net.ask(server, get("/later"))
+    gone = await net.ask(server, get("/later"))
     other = await net.open(server, "/ws")
     other.send(text("quick"))
     assert (await other.frame()).payload == b"quick"
-    await until(lambda: pending)
+    await until(lambda: len(pending) == 2)
+    left = pending[1].notifyFinish()
+    gone.reset()
+    with pytest.raises(ConnectionLost):
+        await left
     pending[0].write(b"done")
     pending[0].finish()
-    answer = await probe.answer(hasBody=False)
-    assert answer.status == 200
-    await until(lambda: b"101 Switching" in probe.data and b"early" in probe.data)
+    answer = await probe.answer()
+    assert (answer.status, answer.body) == (200, b"done")
 
 
 # -- TLS

@@ -207,7 +207,6 @@ async def test_drain(net: Net) -> None:
     await within(stopping)
     assert steps == ["begin 0", "end 0", "begin 1", "end 1", "last", "closed"]
     assert app.disconnects == [(1001, "")]
-    assert not server.isDraining
 
 
 async def test_shutdownCallbackFails(net: Net) -> None:
