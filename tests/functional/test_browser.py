@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from tests.requires import CLIENTS, requires, requiresNode
 
-from .launched import launched
+from .launched import freePort, launched
+from .support import ROOT
 
 
 def test_twoTabs(tmp_path: Path) -> None:
@@ -65,3 +68,31 @@ def test_twoTabs(tmp_path: Path) -> None:
 def shown(me: str, talk: list[tuple[str, str, str]]) -> list[list[str]]:
     """How a talk looks to one who takes part in it."""
     return [[("mine" if who == me else "other") + kind, who, text] for who, text, kind in talk]
+
+
+def test_tutorial(tmp_path: Path) -> None:
+    """The page of the tutorial: two tabs talk, and go on when the server was stopped and started again."""
+    node, chromium = requiresNode(), requires("chromium")
+    for path in (ROOT / "docs" / "examples" / "room").glob("*.*"):
+        shutil.copy(path, tmp_path)
+    shutil.copy(ROOT / "txroom" / "demo" / "chat.py", tmp_path)
+    port = freePort()
+    options = ("--app", "server:makeServer", "--listen", f"tcp:{port}:interface=127.0.0.1")
+    serve = partial(launched, ("twistd", "-n"), *options, cwd=tmp_path, port=port)
+    tabs: list[str | Path] = [node, CLIENTS / "tutorial.mjs", chromium, f"http://127.0.0.1:{port}/"]
+    with serve() as process:
+        process.ready()
+        browser = subprocess.Popen(tabs, stdout=subprocess.PIPE, text=True)
+        assert browser.stdout is not None
+        assert browser.stdout.readline() == "stop\n"
+    try:
+        assert browser.stdout.readline() == "start\n"
+        with serve() as process:
+            out, _ = browser.communicate(timeout=60)
+            assert "Traceback" not in process.output
+    finally:
+        browser.kill()
+    seen = json.loads(out)
+    assert seen["errors"] == []
+    # Bob may join the new room before or after Ann speaks there: history shows it all the same.
+    assert seen["ann"] == seen["bob"] == ["Ann: hello", "Ann: still there?", "Bob: yes"]

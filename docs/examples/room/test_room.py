@@ -32,7 +32,7 @@ class ChatRoomTests(SynchronousTestCase):
         alice, bob = self.join("alice"), self.join("bob")
         names = [user["metas"][0]["name"] for user in bob.joined["members"]]
         self.assertEqual(names, ["alice", "bob"])
-        (room, came, left) = alice.of("presence")[0]
+        _, came, left = alice.of("presence")[0]
         self.assertEqual(([user["metas"][0]["name"] for user in came], left), (["bob"], []))
 
     def test_wrongMessage(self):
@@ -57,5 +57,5 @@ class ChatRoomTests(SynchronousTestCase):
         alice, bob = self.join("alice"), self.join("bob")
         bob.client.drop()
         self.harness.advance(31)
-        (room, came, left) = alice.of("presence")[-1]
+        _, came, left = alice.of("presence")[-1]
         self.assertEqual((came, left[0]["metas"][0]["name"]), ([], "bob"))
