@@ -243,8 +243,8 @@ class Connection:
         """
         Deliver no messages and stop reading until `resume`.
 
-        What isn't read can't be judged: the heartbeat ends a paused connection only if what it was sent
-        isn't taken either.
+        The heartbeat goes on: for it up to 64 KiB are read ahead, and delivered after `resume`. A peer that has
+        sent more can't be judged, unless it takes nothing of what it was sent either.
         """
         self._wire.pause()
 
