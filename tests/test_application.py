@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Application, Connection, OptionError, Prepared
 from txroom.application import UPGRADE_HOOKS, Hooks
 from txroom.connection import CONNECTION_HOOKS
+from txroom.testing import upgradeRequest
 
 from .case import HarnessTestCase, echo
 
@@ -53,6 +55,18 @@ class ConstructionTests(SynchronousTestCase):
         application = Application(maxPayload=10, onMessage=echo)
         self.assertEqual(dict(application.overrides), {"maxPayload": 10})
         self.assertRaises(OptionError, Application, maxPayload=-1)
+
+    def test_serverOnly(self) -> None:
+        """Options that mean nothing for one application are refused, not ignored."""
+        for name, value in (
+            ("backlog", 5),
+            ("maxPendingHandshakes", 5),
+            ("noDelay", False),
+            ("shutdownTimeout", 5),
+        ):
+            with self.assertRaises(OptionError) as caught:
+                Application(**{name: value})  # type: ignore[arg-type]
+            self.assertEqual(str(caught.exception), f"{name}: can only be set for the whole server")
 
     def test_misspelt(self) -> None:
         """A hook with a wrong name isn't silently never called."""
@@ -98,6 +112,57 @@ class HookTests(HarnessTestCase):
         normal.send("abcd")
         self.assertClosed(small, 1009)
         self.assertEqual(normal.received, ["abcd"])
+
+    def test_ownNames(self) -> None:
+        """A subclass may call its own things "opened" and "closed"."""
+
+        class Chat(Application):
+            closed = False
+
+            def opened(self) -> None:
+                raise AssertionError("this isn't the server's to call")
+
+        harness = self.serve(Chat(onMessage=echo))
+        client = harness.connect()
+        client.send("x")
+        self.assertEqual(client.received, ["x"])
+        client.drop()
+        self.assertEqual((harness.server.connections, harness.server._wire.perApplication.total()), ([], 0))
+
+
+class OverrideTests(HarnessTestCase):
+    """Options of one application that matter before or beside its connections."""
+
+    def test_handshakeTimeout(self) -> None:
+        """Counted from the beginning of the request, whatever the server's is; 0 means for ever."""
+        for own, whole, expected in ((1.0, 10.0, True), (1.0, 0.0, True), (0.0, 1.0, False)):
+            app = Application(verifyClient=lambda handshake: Deferred(), handshakeTimeout=own)
+            harness = self.serve(app, handshakeTimeout=whole)
+            client = harness.raw(upgradeRequest())
+            harness.advance(0.8)
+            self.assertEqual(client.output, b"")
+            harness.advance(0.4)
+            self.assertEqual(client.output.startswith(b"HTTP/1.1 503 "), expected)
+
+    def test_clientTracking(self) -> None:
+        """The application that isn't tracked has no list; others have theirs."""
+        quiet, other = Application(clientTracking=False), Application()
+        harness = self.serve({"/quiet": quiet, "/other": other})
+        harness.connect("/quiet")
+        harness.connect("/other")
+        self.assertEqual((len(quiet.connections), len(other.connections)), (0, 1))
+
+    def test_trustedProxies(self) -> None:
+        """The peer is who the application's proxies say; limits per address count it."""
+        app = Application(trustedProxies=["203.0.113.9"], maxConnectionsPerAddress=1)
+        harness = self.serve({"/own": app, "/other": Application()})
+        headers = {"X-Forwarded-For": "198.51.100.7"}
+        for path, peer in (("/own", "198.51.100.7"), ("/other", "203.0.113.9")):
+            client = harness.connect(path, headers=headers)
+            self.assertEqual(harness.connectionOf(client).handshake.peer, peer)
+        refused = harness.connect("/own", headers=headers).response
+        assert refused is not None
+        self.assertEqual(refused.status, 429)
 
 
 class BroadcastTests(HarnessTestCase):

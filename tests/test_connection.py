@@ -261,6 +261,25 @@ class OrderTests(OneConnection):
         self.harness.flush()
         self.assertEqual(self.events, [("disconnect", 4000, "")])
 
+    def test_closedInText(self) -> None:
+        """`onMessage` doesn't run for a message whose `onText` closed the connection, now or later."""
+
+        async def later(connection: Connection, message: str | bytes) -> None:
+            connection.close(4000)
+
+        for onText in (lambda connection, message: connection.close(4000), later):
+            client = self.open(Recorder(onText=onText))
+            client.send("x")
+            self.assertEqual(self.events, [("connect",), ("disconnect", 4000, "")])
+
+    def test_terminatedBefore(self) -> None:
+        """A connection that the server's hook ended had no `onConnect`, and has no `onDisconnect`."""
+        app = Recorder()
+        harness = self.serve(app)
+        harness.server.onConnection = lambda connection: connection.terminate()
+        client = harness.connect()
+        self.assertEqual((app.events, client.closeCode), ([], 1006))
+
 
 class ReplaceTests(OneConnection):
     """Hooks of one connection (seed 002)."""

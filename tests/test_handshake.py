@@ -106,9 +106,10 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(handshake.cookies, {"a": "1", "b": "x y", "c": "3"})
 
     def test_badCookies(self) -> None:
-        """Cookies nobody can read are none."""
-        self.assertEqual(self.handshake("/", ("Cookie", "a b=1; =; []")).cookies, {})
-        self.assertEqual(self.handshake("/", ("Cookie", "expires=1; a\x01=2")).cookies, {})
+        """What is no cookie is passed over, and takes no good one with it."""
+        self.assertEqual(self.handshake("/", ("Cookie", "a b=1; =; []; a\x01=2")).cookies, {})
+        odd = self.handshake("/", ("Cookie", 'a={"x":1}; path=2; session=abc; session=old'))
+        self.assertEqual(odd.cookies, {"a": '{"x":1}', "path": "2", "session": "abc"})
 
     def test_data(self) -> None:
         """Each handshake has its own place for hooks."""

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txroom.listening import Certificates, Listeners
-from txroom.testing import MemoryPort, MemoryReactor
+from txroom.testing import MemoryReactor
+from txroom.testing.network import MemoryPort
 
 from .case import fired
 
@@ -188,10 +189,10 @@ class CertificatesTests(SynchronousTestCase):
         """A new key with its certificate."""
         from OpenSSL import crypto
 
-        from txroom.testing import _serverContext
+        from txroom.testing.harness import serverContext
 
-        _serverContext.cache_clear()
-        options = _serverContext()
+        serverContext.cache_clear()
+        options = serverContext()
         for name, dump, what in (
             ("privkey.pem", crypto.dump_privatekey, options.privateKey),
             ("cert.pem", crypto.dump_certificate, options.certificate),

@@ -6,10 +6,14 @@ from typing import Any
 
 from twisted.application.service import Application as ServiceApplication
 from twisted.application.service import IService, IServiceCollection, MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -27,7 +31,7 @@ from txroom import (
 )
 from txroom.handshake import Headers
 from txroom.server import CLOSE_BATCH, Route
-from txroom.testing import Client, MemoryReactor, RoomHarness, upgradeRequest
+from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, upgradeRequest
 
 from .case import HarnessTestCase, Recorder, echo, fired
 
@@ -426,11 +430,49 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.ports), 1)
 
     def test_busyLater(self) -> None:
-        """`listen` on a server that runs raises the same."""
+        """`listen` on a server that runs fails with the same, and is forgotten."""
         self.start(self.server("tcp:8080"))
         second = self.server()
         self.start(second)
-        self.assertRaises(CannotListenError, second.listen, "tcp:8080")
+        self.failureResultOf(second.listen("tcp:8080"), CannotListenError)
+        self.assertFalse(second.hasListeners)
+
+    def test_startAfterBusy(self) -> None:
+        """An endpoint that failed is forgotten: the server can be stopped and started."""
+        server = self.server("tcp:8080")
+        self.start(server)
+        self.failureResultOf(server.listen("tcp:8080"), CannotListenError)
+        self.stop(server)
+        self.start(server)
+        self.assertEqual(len(self.clock.ports), 1)
+        self.stop(server)
+
+    def test_lateEndpoint(self) -> None:
+        """An endpoint that begins to listen when the server has been stopped is closed again."""
+        waiting: Deferred[Any] = Deferred()
+
+        @implementer(IStreamServerEndpoint)
+        class Late:
+            def listen(self, protocolFactory: Any) -> Deferred[Any]:
+                return waiting
+
+        server = self.server(Late())
+        self.start(server)
+        self.stop(server)
+        waiting.callback(self.clock.listenTCP(8080, Factory()))
+        self.assertEqual((self.clock.ports, server.ports), ([], []))
+
+    def test_overrideAfterStop(self) -> None:
+        """Options may be changed between two runs, also for applications that have been served."""
+        server = self.server("tcp:8080")
+        with RoomHarness(lambda clock: server, clock=self.clock) as harness:
+            harness.connect().drop()
+            harness.stop()
+            server.overrideOptions({"maxPayload": 10})
+            harness.start()
+            client = harness.connect()
+            client.send("x" * 11)
+            self.assertEqual((client.received, client.closeCode), ([], 1009))
 
     def test_two(self) -> None:
         """Two servers in one process share nothing."""
@@ -482,6 +524,13 @@ class ServiceTests(SynchronousTestCase):
         self.assertIs(Server().clock, reactor)
 
 
+class Endless(Resource):
+    """A page that is never done."""
+
+    def render_GET(self, request: Request) -> int:
+        return NOT_DONE_YET
+
+
 class ShutdownTests(HarnessTestCase):
     """DESIGN §4: 503, callbacks, no more listening, 1001, the deadline, the drop."""
 
@@ -490,6 +539,7 @@ class ShutdownTests(HarnessTestCase):
         self.harness = self.serve(self.app, shutdownTimeout=10, closeTimeout=60, pingInterval=0)
         self.harness.server.addHealthPage()
         self.server = self.harness.server
+        self.clients: list[RawClient] = []
 
     def stop(self) -> list[Any]:
         return fired(self.server.stopService())
@@ -629,9 +679,9 @@ class ShutdownTests(HarnessTestCase):
         assert client.response is not None
         self.assertEqual((client.response.status, client.isClosed), (503, True))
 
-    def test_keptAlive(self) -> None:
-        """A connection of a page that is kept alive doesn't keep the server."""
-        self.server.addPage("/page", Data(b"x", "text/plain"))
+    def test_pagePending(self) -> None:
+        """A page that isn't done doesn't keep the server."""
+        self.server.addPage("/page", Endless())
         client = self.harness.raw(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertFalse(client.isClosed)
         self.stop()
@@ -721,8 +771,130 @@ class ShutdownTests(HarnessTestCase):
             self.assertEqual(self.health(), 200)
             self.harness.stop()
             self.assertEqual((client.closeCode, len(calls)), (1001, count))
-            self.assertFalse(self.server.isDraining)
+            self.assertTrue(self.server.isDraining)
             self.harness.start()
+            self.assertFalse(self.server.isDraining)
+
+    def test_restartDuringStop(self) -> None:
+        """A start during a stop waits for its end."""
+        client = self.harness.connect()
+        self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
+        stopped = self.server.stopService()
+        self.server.startService()
+        self.assertTrue(self.server.isDraining)
+        self.advance(5)
+        self.successResultOf(stopped)
+        self.assertClosed(client, 1001)
+        self.assertEqual((self.server.isDraining, self.server.running), (False, 1))
+        self.assertTrue(self.harness.connect().isOpen)
+
+    def test_stoppedInSite(self) -> None:
+        """A server that is stopped but still mounted lets nobody in, until it is started again."""
+        site: Any = Site(self.server.resource(), reactor=self.harness.clock)
+        self.harness.stop()
+        refused = self.harness.connect(to=site)
+        self.assertEqual((self.statusOf(refused), self.server.connections), (503, []))
+        self.harness.start()
+        self.assertTrue(self.harness.connect(to=site).isOpen)
+
+    def test_keptAliveUpgrades(self) -> None:
+        """Sockets that came after a page of a foreign site are told 1001, and not cut off as pages."""
+        self.server.addPage("/page", Data(b"page", "text/plain"))
+        site: Any = Site(self.server.resource(), reactor=self.harness.clock)
+        for _ in range(CLOSE_BATCH + 3):
+            client = self.harness.raw(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n", to=site)
+            client.take()
+            client.send(upgradeRequest())
+            self.assertTrue(client.take().startswith(b"HTTP/1.1 101 "))
+            self.clients.append(client)
+        self.stop()
+        self.advance(0.2)
+        self.assertTrue(all(client.output.startswith(b"\x88\x11\x03\xe9") for client in self.clients))
+        self.advance(12)
+        self.assertTrue(all(client.isClosed for client in self.clients))
+
+    def test_pages(self) -> None:
+        """The connections of pages are closed, also over TLS; who doesn't take that is dropped."""
+        self.server.addPage("/page", Endless())
+        pages = [self.harness.raw(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n", tls=tls) for tls in (False, True)]
+        stopped = self.stop()
+        self.advance(12)
+        self.assertEqual((stopped, [page.isClosed for page in pages]), ([None], [True, True]))
+
+    def test_handshakesBreakFree(self) -> None:
+        """A handshake that is given up may let another one through meanwhile; nothing breaks."""
+        lock = DeferredLock()
+
+        async def verify(handshake: Handshake) -> bool:
+            await lock.acquire()
+            try:
+                if handshake.path == "/slow":
+                    await Deferred()
+                return True
+            finally:
+                lock.release()
+
+        self.app.verifyClient = verify
+        slow, fast = (self.harness.raw(upgradeRequest(path)) for path in ("/slow", "/fast"))
+        stopped = self.stop()
+        self.advance(12)
+        self.assertEqual((stopped, slow.isClosed, fast.isClosed), ([None], True, True))
+        self.assertTrue(slow.output.startswith(b"HTTP/1.1 503 "))
+        self.assertEqual(self.server._wire.perApplication.total(), 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def serveLocked(self, **options: Any) -> RoomHarness:
+        """Connections that are lost while their handlers wait for each other; another stays open."""
+        lock = DeferredLock()
+
+        async def handle(connection: Connection, message: str | bytes) -> None:
+            await lock.acquire()
+            try:
+                if message == "slow":
+                    await Deferred()
+            finally:
+                lock.release()
+
+        applications = {"/": Application(onMessage=handle), "/other": Application()}
+        harness = self.serve(applications, **options)
+        clients = [harness.connect() for _ in range(4)]
+        harness.connect("/other")
+        for number, client in enumerate(clients):
+            client.send("fast" if number else "slow")
+            harness.connectionOf(client).terminate()
+        harness.flush()
+        self.assertEqual(len(harness.server._wire.finishing), 4)
+        return harness
+
+    def test_hooksBreakFree(self) -> None:
+        """A hook that is given up may end others that were to be given up next."""
+        harness = self.serveLocked(closeTimeout=0)
+        stopped = fired(harness.server.stopService())
+        harness.advance(30)
+        self.assertEqual((stopped, harness.server.running), ([None], 0))
+        self.assertEqual(len(harness.server._wire.finishing), 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_hooksBreakFreeBefore(self) -> None:
+        """So may one whose `closeTimeout` is over, while the server runs."""
+        harness = self.serveLocked(closeTimeout=5)
+        harness.advance(6)
+        self.assertEqual(len(harness.server._wire.finishing), 0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertTrue(harness.connect().isOpen)
+
+    def test_cancellerRaises(self) -> None:
+        """A callback whose Deferred can't even be cancelled doesn't keep the server."""
+
+        def cancel(waiting: Deferred[None]) -> None:
+            raise ZeroDivisionError
+
+        client = self.harness.connect()
+        self.server.onShutdown(lambda: Deferred(cancel))
+        stopped = self.stop()
+        self.advance(12)
+        self.assertEqual((stopped, client.isClosed), ([None], True))
+        self.assertRaised(ZeroDivisionError)
 
     def test_leftAlone(self) -> None:
         """Without connections it takes no time."""
@@ -743,17 +915,40 @@ class PageTests(HarnessTestCase):
         client = harness.connect("/")
         client.send("x")
         self.assertEqual(client.received, ["x"])
-        self.assertTrue(harness.raw(request * 2).output.count(b"\r\n\r\npage") == 2)
 
-    def test_upgradeAfterPage(self) -> None:
-        """A connection that has had a page may be upgraded."""
+    def test_oneRequest(self) -> None:
+        """A connection has one request, since only its first head is read by us."""
         harness = self.serve(Application(onMessage=echo))
         harness.server.addPage("/", Data(b"page", "text/plain"))
-        client = harness.raw(b"GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
-        client.take()
-        client.send(upgradeRequest())
-        assert client.response is not None
-        self.assertEqual(client.response.status, 101)
+        client = harness.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        self.assertIn(b"\r\nConnection: close\r\n", client.output)
+        self.assertEqual(client.output.count(b"\r\n\r\npage"), 1)
+        self.assertTrue(client.isClosed)
+
+    def test_oldHTTP(self) -> None:
+        """HTTP/1.0 gets pages, which old health checks ask for with it, but no sockets: 505."""
+        harness = self.serve(Application(onMessage=echo))
+        harness.server.addPage("/page", Data(b"page", "text/plain"))
+        self.assertTrue(harness.raw(b"GET /page HTTP/1.0\r\n\r\n").output.endswith(b"\r\n\r\npage"))
+        for request in (b"GET / HTTP/1.0\r\n\r\n", upgradeRequest().replace(b"HTTP/1.1", b"HTTP/1.0")):
+            self.assertIn(b"HTTP/1.1 505 ", harness.raw(request).output)
+
+    def test_absolute(self) -> None:
+        """Of an absolute target the authority is the Host, whatever the header says (RFC 9112 §3.2.2)."""
+        hosts: list[str | None] = []
+
+        def verify(handshake: Handshake) -> bool:
+            hosts.append(handshake.host)
+            return True
+
+        harness = self.serve(Application(verifyClient=verify))
+        harness.server.addPage("/page", Data(b"page", "text/plain"))
+        page = harness.raw(b"GET http://a.example/page?x HTTP/1.1\r\nHost: b.example\r\n\r\n")
+        self.assertTrue(page.output.endswith(b"\r\n\r\npage"))
+        for target in ("http://a.example/x", "http://a.example"):
+            client = harness.raw(upgradeRequest(target, host="b.example"))
+            self.assertTrue(client.output.startswith(b"HTTP/1.1 101 "))
+        self.assertEqual(hosts, ["a.example"] * 2)
 
     def test_treeAtTheRoot(self) -> None:
         """A tree of resources at "/": its root is the child without a name, the rest lies below."""

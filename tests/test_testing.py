@@ -304,7 +304,7 @@ class TimeTests(HarnessTestCase):
         def again() -> None:
             clock.callLater(0, again)
 
-        self.patch(sys.modules["txroom.testing"], "_MAX_TURNS", 100)
+        self.patch(sys.modules["txroom.testing.network"], "MAX_TURNS", 100)
         again()
         self.assertRaises(AssertionError, clock.flush)
 

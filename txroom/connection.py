@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -243,8 +244,8 @@ class Connection:
         """
         Deliver no messages and stop reading until `resume`.
 
-        What isn't read can't be judged: the heartbeat ends a paused connection only if what it was sent
-        isn't taken either.
+        The heartbeat goes on: for it up to 64 KiB are read ahead, and delivered after `resume`. A peer that
+        has sent more can't be judged, unless it takes nothing of what it was sent either.
         """
         self._wire.pause()
 
@@ -353,7 +354,7 @@ class Connection:
 
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
-        if failure.check(CancelledError) and self.readyState is not ReadyState.OPEN:
+        if failure.check(CancelledError, ConnectionLost) and self.readyState is not ReadyState.OPEN:
             return
         self._log.failure("a hook of connection {id} raised", failure, id=self.id)
         hook = self._hooks.onError

@@ -4,6 +4,7 @@ Where a server listens: its endpoints, their ports, and the certificates of thos
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .wire.proxied import wrapPatiently
+
+#: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
+_TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
 Where = str | int | IStreamServerEndpoint
 
@@ -145,6 +149,8 @@ class Listeners:
             return Listener(PortEndpoint(self, self._reactor, where), None)
         if not isinstance(where, str):
             return Listener(where, None)
+        if _TAKES_BACKLOG.match(where) and "backlog=" not in where:
+            where += f":backlog={self.backlog}"
         endpoint = serverFromString(self._reactor, where)
         wrapPatiently(endpoint)
         return Listener(endpoint, _reloadable(endpoint, self._reactor, where))

@@ -170,7 +170,7 @@ class ServerOptions:
     )
     maxCompressedSize: int = _size(
         0,
-        "Longest compressed message accepted, before inflation; 0 means as `maxPayload`.",
+        "Longest compressed message accepted, before inflation; 0 means hardly more than `maxPayload`.",
         source="seed 003 (verb)",
     )
     maxFragments: int = _count(
@@ -260,7 +260,7 @@ class ServerOptions:
     )
     backlog: int = _option(
         511,
-        "Connections the kernel queues until they are accepted (listeners given by number only).",
+        "Connections the kernel queues until they are accepted, unless the endpoint says `backlog=`.",
         allowed="a whole number, 1 or more",
         check=lambda value: _isInteger(value) and value >= 1,
         source="seed 001 (ws)",

@@ -133,6 +133,10 @@ class Server(MultiService):
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
+        if not isinstance(application, Application):
+            raise TypeError(f"an Application is served, not {application!r}")
+        if not hasattr(application, "overrides"):
+            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
         if path is not None and not path.startswith("/"):
             raise ValueError(f"path={path!r}: must begin with '/'")
         self.options.override(application.overrides)

@@ -74,8 +74,10 @@ class Place:
 
     async def open(self, net: Net, *early: bytes) -> Probe:
         """A client that is upgraded; `early` came in its handshake's segment."""
+        before = len(self.application.met)
         probe = await self.ask(net, head(self.target), *early)
         await probe.upgraded()
+        await until(lambda: len(self.application.met) > before)
         return probe
 
 

@@ -74,7 +74,7 @@ class AssemblerTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.violation(self.assembler(True, Inflater(agreement), maxCompressedSize=5), data),
-            (1009, "message longer than 5 bytes"),
+            (1009, "compressed message longer than 5 bytes"),
         )
         self.assertEqual(
             self.violation(self.assembler(True, Inflater(agreement)), b"\xff\xff"), (1007, "not DEFLATE data")

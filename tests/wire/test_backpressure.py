@@ -9,6 +9,7 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import BufferingTLSTransport
 
+from txroom import Application, SendStatus
 from txroom.testing import RawClient
 from txroom.wire.backpressure import (
     BufferedOutgoing,
@@ -263,6 +264,30 @@ class OpaqueTests(HarnessTestCase):
         self.out.resumeProducing()
         self.out.resumeProducing()
         self.assertEqual((self.out.amount(), self.emptied), (0, [1]))
+
+    def test_bounded(self) -> None:
+        """What is written while it is full counts, so that a bound can be kept."""
+        self.out.pauseProducing()
+        full = self.out.amount()
+        self.assertEqual(self.out.write(b"x" * 1000), full + 1000)
+        self.out.pauseProducing()
+        self.assertEqual((self.out.amount(), self.out.total), (full + 1000, 1000))
+        self.out.resumeProducing()
+        self.assertEqual(self.out.write(b"x"), 0)
+
+    def test_maxBackpressure(self) -> None:
+        """A connection on such a transport drops what is over its bound."""
+        harness = self.serve(Application(), maxBackpressure=100_000)
+        client = harness.connect()
+        connection = harness.connectionOf(client)
+        wire: Any = connection._wire
+        own, wire._out = wire._out, self.out
+        self.assertEqual(connection.send(b"x" * 10_000), SendStatus.SENT)
+        self.out.pauseProducing()
+        statuses = [connection.send(b"x" * 10_000) for _ in range(100)]
+        self.assertEqual(set(statuses[5:]), {SendStatus.DROPPED})
+        self.assertLessEqual(connection.bufferedAmount, 100_000)
+        wire._out = own
 
     def test_forget(self) -> None:
         """It isn't its producer any more; a lost transport has let go by itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from txroom.testing import MemorySocket
+from txroom.testing.network import MemorySocket
 
 from ..case import HarnessTestCase, Recorder
 

@@ -123,6 +123,21 @@ class PingTests(HeartbeatCase):
         self.harness.advance(3.1)
         self.assertEqual(self.app.named("disconnect"), [(1011, "no heartbeat")])
 
+    def test_slowReader(self) -> None:
+        """A peer whose pings are stuck behind a long backlog that it steadily takes is alive."""
+        self.open(pingInterval=10, pingTimeout=5, maxBackpressure=0)
+        self.client.stall()
+        connection = self.app.connection
+        connection.send(b"x" * 3_000_000)
+        for _ in range(120):
+            self.client.unstall(20_000)
+            self.harness.advance(1)
+        self.assertFalse(self.client.isClosed)
+        self.assertGreater(connection.bufferedAmount, 0)
+        self.client.stall()
+        self.began = self.harness.clock.seconds()
+        self.assertLessEqual(self.untilGone(20), 17)
+
     def test_noTimeout(self) -> None:
         """`pingTimeout=0`: pings, but nobody is dropped."""
         self.open(pingInterval=5, pingTimeout=0)
@@ -229,17 +244,67 @@ class HeldTests(HeartbeatCase):
         self.harness.advance(60)
         self.assertTrue(self.client.isOpen)
 
-    def test_fairAfterwards(self) -> None:
-        """After a pause the peer has its whole time again, and then it is judged again."""
-        self.open(pingInterval=10, pingTimeout=5)
-        self.client.freeze()
+    def test_frozen(self) -> None:
+        """A peer that is gone is noticed all the same: for the heartbeat it is read ahead."""
+        for hold in ("pause", "hook"):
+            self.open(pingInterval=10, pingTimeout=5)
+            if hold == "pause":
+                self.app.connection.pause()
+            else:
+                waiting: Deferred[None] = Deferred(lambda _: None)
+                self.app.connection.onMessage = lambda connection, message, waiting=waiting: waiting
+                self.client.send("x")
+            self.client.freeze()
+            self.began = self.harness.clock.seconds()
+            self.assertLessEqual(self.untilGone(15), 15)
+
+    def test_readAhead(self) -> None:
+        """What is read ahead is delivered afterwards, in order; beyond 64 KiB nothing is read."""
+        self.open(pingInterval=2, pingTimeout=1)
         self.app.connection.pause()
+        messages = [str(number) * 10_000 for number in range(10)]
+        for message in messages:
+            self.client.send(message)
         self.harness.advance(60)
+        self.assertEqual(self.app.named("message"), [])
         self.app.connection.resume()
+        self.harness.flush()
+        self.assertEqual(self.app.named("message"), messages)
+
+    def test_stuck(self) -> None:
+        """One that takes nothing either is gone within interval and timeout."""
+        self.open(pingInterval=10, pingTimeout=5)
+        self.app.connection.pause()
+        self.harness.advance(100)
+        self.client.stall()
         self.began = self.harness.clock.seconds()
-        self.harness.advance(4.5)
+        self.app.connection.send(b"x" * 10_000)
+        self.assertLessEqual(self.untilGone(20), 15)
+
+    def test_stuckEcho(self) -> None:
+        """So is one that waits for the queue in its hook."""
+        self.open(pingInterval=10, pingTimeout=5)
+
+        def handle(connection: Connection, message: str | bytes) -> Any:
+            connection.send(b"x" * 200_000)
+            return connection.whenSent()
+
+        self.app.connection.onMessage = handle
+        self.client.stall()
+        self.client.send("x")
+        self.assertLessEqual(self.untilGone(20), 17)
+
+    def test_taking(self) -> None:
+        """One that takes what is queued, however slowly, isn't."""
+        self.open(pingInterval=10, pingTimeout=5)
+        self.app.connection.pause()
+        self.client.stall()
+        self.app.connection.send(b"x" * 10_000)
+        for _ in range(60):
+            self.harness.advance(2)
+            self.client.unstall(100)
         self.assertFalse(self.client.isClosed)
-        self.assertLessEqual(self.untilGone(15), 15)
+        self.assertGreater(self.app.connection.bufferedAmount, 0)
 
     def test_lifetime(self) -> None:
         """A lifetime ends also while nothing is read."""
@@ -295,6 +360,19 @@ class IdleTests(HeartbeatCase):
         self.app.connection.pause()
         self.harness.advance(60)
         self.assertTrue(self.client.isOpen)
+
+    def test_afterHold(self) -> None:
+        """After a long hook it has the whole time again."""
+        waiting: Deferred[None] = Deferred()
+        self.open(idleTimeout=10, pingInterval=0)
+        self.app.connection.onMessage = lambda connection, message: waiting
+        self.client.send("work")
+        self.harness.advance(15)
+        waiting.callback(None)
+        self.harness.advance(9.9)
+        self.assertTrue(self.client.isOpen)
+        self.harness.advance(0.4)
+        self.assertClosed(self.client, 1001, "idle")
 
 
 class LifetimeTests(HeartbeatCase):

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.options import ServerOptions
 from txroom.testing import RawClient, RoomHarness, clientFrame
-from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, Bucket, Meter
+from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, SLOWED, Bucket, Meter
 
 from ..case import PING, TEXT, HarnessTestCase, Recorder
 
@@ -102,10 +102,18 @@ class MeterTests(SynchronousTestCase):
             ({"byteRate": 10, "byteBurst": 40, "messageRate": 0.01, "messageBurst": 4}, False),
         ):
             meter = self.meter(**options)
-            for _ in range(3):
-                meter.spend(20, 0)
+            for _ in range(8 + SLOWED + 1):
+                meter.spend(5, 0)
             meter.spend(0, 9)
             self.assertEqual(meter.isAbused(PATIENCE + 1), not forgets, options)
+
+    def test_longMessages(self) -> None:
+        """A few long messages, each paid for by waiting, are no abuse."""
+        meter = self.meter(byteRate=10, byteBurst=40)
+        meter.spend(1000, 0)
+        for now in (97, 98, 99):
+            meter.spend(10, now)
+            self.assertFalse(meter.isAbused(now))
 
 
 class LimitTests(HarnessTestCase):
@@ -151,6 +159,15 @@ class LimitTests(HarnessTestCase):
         self.assertEqual(app.named("disconnect"), [(1008, "over the rate limit")])
         self.assertIn(b"\x03\xf0over the rate limit", client.output)
         self.assertLess(len(app.named("message")), 130)
+
+    def test_long(self) -> None:
+        """A message that is paid for by a long wait is no abuse."""
+        harness, app, client = self.start(byteRate=1000, pingInterval=0)
+        client.send(clientFrame(TEXT, "x" * 100_000))
+        harness.advance(99)
+        client.send(clientFrame(TEXT, "y"))
+        harness.advance(2)
+        self.assertEqual((len(app.named("message")), app.named("disconnect")), (2, []))
 
     def test_fair(self) -> None:
         """Who keeps to the rate is never slowed down, for as long as it lasts."""

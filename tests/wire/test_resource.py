@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 
-from txroom import Application, SendStatus, UpgradeError
+from txroom import Application, Connection, SendStatus, UpgradeError
 from txroom.testing import RawClient, Response, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.backpressure import BufferedOutgoing
 from txroom.wire.resource import findPage
 
-from ..case import TEXT, HarnessTestCase, Recorder, closeFrame, echo, fired
+from ..case import TEXT, HarnessTestCase, Recorder, closeFrame, echo
 
 GET = b"GET %s HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
 
@@ -336,17 +337,82 @@ class ByHandTests(SiteCase):
         self.assertEqual(outcomes, [self.harness.connectionOf(client)])
 
     def test_beforeConnect(self) -> None:
-        """Before its `onConnect`, if hooks took their time."""
+        """Before its `onConnect`, whether hooks took their time or not."""
         waiting: Deferred[bool] = Deferred()
-        seen: list[int] = []
-        app = Application(
-            verifyClient=lambda handshake: waiting,
-            onConnect=lambda connection: seen.append(len(outcomes)),
-        )
-        outcomes: list[Any] = self.serveByHand(app)
-        self.harness.connect(to=self.site)
-        waiting.callback(True)
-        self.assertEqual(seen, [1])
+        for verified in (waiting, True):
+            seen: list[int] = []
+            app = Application(
+                verifyClient=lambda handshake: verified,  # noqa: B023
+                onConnect=lambda connection: seen.append(len(outcomes)),  # noqa: B023
+            )
+            outcomes: list[Any] = self.serveByHand(app)
+            self.harness.connect(to=self.site)
+            if verified is waiting:
+                waiting.callback(True)
+                self.harness.flush()
+            self.assertEqual(seen, [1])
+
+    def test_replaced(self) -> None:
+        """So hooks can be set on the connection, and none of the early frames is missed."""
+        messages: list[str | bytes] = []
+        events: list[str] = []
+        self.start()
+        server = self.harness.server
+
+        class Upgrading(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> Any:
+                server.handleUpgrade(request).addCallback(prepare)
+                return NOT_DONE_YET
+
+        def prepare(connection: Connection) -> None:
+            connection.onConnect = lambda connection: events.append("connect")
+            connection.onMessage = lambda connection, message: messages.append(message)
+
+        site: Any = Site(Upgrading(), reactor=self.harness.clock)
+        client = self.harness.raw(to=site)
+        client.send(upgradeRequest() + clientFrame(TEXT, "a") + clientFrame(TEXT, "b")[:3])
+        client.send(clientFrame(TEXT, "b")[3:] + clientFrame(TEXT, "c"))
+        self.assertEqual((events, messages), (["connect"], ["a", "b", "c"]))
+
+    def test_goneBeforeConnect(self) -> None:
+        """A client that is lost before the first hook ran: no hook runs, nothing is left."""
+        app = Recorder()
+        outcomes = self.serveByHand(app)
+        self.patch(self.harness.server, "onConnection", lambda connection: app.events.append(("server",)))
+        client = self.raw(b"")
+        clock = self.harness.clock
+        client.protocol.transport.write(upgradeRequest())
+        for _ in range(10):
+            if outcomes:
+                break
+            clock.turn()
+        self.assertEqual((len(outcomes), app.events), (1, []))
+        outcomes[0].terminate()
+        self.harness.flush()
+        self.assertEqual((app.events, self.harness.server.connections), ([], []))
+        self.assertEqual(self.harness.server._wire.perApplication.total(), 0)
+
+    def test_closeAtOnce(self) -> None:
+        """Who waited may close it at once, also with debug on: no hook runs, nothing is raised."""
+        app = Recorder()
+        self.start(app)
+        server = self.harness.server
+        server.setDebug(True)
+
+        class Closing(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> Any:
+                server.handleUpgrade(request).addCallback(lambda connection: connection.close(1008))
+                return NOT_DONE_YET
+
+        client = self.harness.raw(upgradeRequest(), to=Site(Closing(), reactor=self.harness.clock))
+        self.assertTrue(client.output.endswith(b"\x88\x02\x03\xf0"))
+        client.send(closeFrame(1008))
+        self.assertEqual((app.events, client.isClosed), ([], True))
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_page(self) -> None:
         """What isn't for us is left to the resource."""
@@ -391,16 +457,22 @@ class UnheardTests(HarnessTestCase):
 
     def test_noNoise(self) -> None:
         """A resource may ignore the Deferred; a refusal isn't an error in the log then."""
-        harness = self.serve(Application(verifyClient=lambda handshake: False))
+        waiting: Deferred[bool] = Deferred()
+        for verified in (False, waiting):
+            harness = self.serve(Application(verifyClient=lambda handshake: verified))  # noqa: B023
 
-        class Careless(Resource):
-            isLeaf = True
+            class Careless(Resource):
+                isLeaf = True
 
-            def render(self, request: Request) -> Any:
-                waiting = harness.server.handleUpgrade(request)
-                fired(waiting)
-                return NOT_DONE_YET
+                def render(self, request: Request) -> Any:
+                    harness.server.handleUpgrade(request)  # noqa: B023
+                    return NOT_DONE_YET
 
-        client = harness.raw(upgradeRequest(), to=Site(Careless(), reactor=harness.clock))
-        assert client.response is not None
-        self.assertEqual(client.response.status, 401)
+            client = harness.raw(upgradeRequest(), to=Site(Careless(), reactor=harness.clock))
+            if verified is waiting:
+                waiting.callback(False)
+                harness.flush()
+            assert client.response is not None
+            self.assertEqual(client.response.status, 401)
+            gc.collect()
+            self.assertEqual(self.flushLoggedErrors(), [])

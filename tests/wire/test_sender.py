@@ -258,6 +258,20 @@ class TLSStatusTests(StatusTests):
         self.assertEqual(self.app.named("disconnect"), [(1006, "")])
 
 
+class PongTests(HarnessTestCase):
+    """Answers to pings."""
+
+    def test_each(self) -> None:
+        """Each ping of a client that reads is answered, though they come at once and over TLS."""
+        for tls in (False, True):
+            client = self.serve(Recorder()).connect(tls=tls)
+            payloads = [bytes([number]) * 100 for number in range(100)]
+            for payload in payloads:
+                client.protocol.sendPing(payload)
+            client._reactor.flush()
+            self.assertEqual(client.pongs, payloads)
+
+
 class UNIXStatusTests(StatusTests):
     """And over a UNIX socket."""
 

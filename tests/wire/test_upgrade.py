@@ -295,6 +295,16 @@ class VerifyTests(UpgradeCase):
         response = self.answer(Deny())
         self.assertEqual((response.status, response.body), (401, b"Unauthorized"))
 
+    def test_contentType(self) -> None:
+        """A body may be of another type; there is one Content-Type then."""
+        self.start(
+            Application(verifyClient=lambda handshake: Deny(403, "{}", {"Content-Type": "application/json"}))
+        )
+        client = self.harness.raw(upgradeRequest())
+        assert client.response is not None
+        self.assertEqual(client.response.headers.getAll("content-type"), ["application/json"])
+        self.assertEqual(client.response.body, b"{}")
+
     def test_redirect(self) -> None:
         """A redirect is a refusal."""
         response = self.answer(Deny(303, "", {"Location": "/login"}))
@@ -505,6 +515,26 @@ class PendingTests(UpgradeCase):
         self.assertEqual((client.isClosed, client.output, self.errors), (True, b"", ["flood"]))
         self.assertCounts(0)
 
+    def test_floodAtOnce(self) -> None:
+        """The bound holds also for what came in the request's own segment."""
+        for extra in (0, 1):
+            self.start(Application(verifyClient=lambda handshake: Deferred()))
+            client = self.harness.raw(upgradeRequest() + b"x" * (MAX_HELD + extra))
+            self.assertEqual((client.isClosed, self.errors), (bool(extra), ["flood"] * extra))
+
+    def test_cancellerRaises(self) -> None:
+        """A hook that can't be cancelled is logged; the client has its answer, and nothing is left."""
+
+        def cancel(waiting: Deferred[bool]) -> None:
+            raise ZeroDivisionError
+
+        self.start(Application(verifyClient=lambda handshake: Deferred(cancel)), handshakeTimeout=5)
+        client = self.harness.raw(upgradeRequest())
+        self.harness.advance(8)
+        self.assertEqual(self.answered(client).status, 503)
+        self.assertCounts(0)
+        self.assertRaised(ZeroDivisionError)
+
     def test_timeout(self) -> None:
         """503 at the handshake's deadline, counted from the beginning; the hook is cancelled."""
         self.waiting = Deferred()
@@ -599,6 +629,25 @@ class LimitTests(UpgradeCase):
         assert client.response is not None
         self.assertEqual((client.response.status, client.response.headers["retry-after"]), (429, "5"))
         self.assertTrue(self.harness.connect(peer="192.0.2.2").isOpen)
+
+    def test_peerChanged(self) -> None:
+        """What a hook makes of the handshake's peer is its own affair: the address is counted."""
+
+        def verify(handshake: Handshake) -> bool:
+            handshake.peer = "198.51.100.7"
+            return True
+
+        self.start(Application(verifyClient=verify), maxConnectionsPerAddress=2)
+        for _ in range(4):
+            self.harness.connect().drop()
+        self.assertEqual(self.errors, [])
+        self.assertCounts(0)
+
+    def test_unix(self) -> None:
+        """Peers on a UNIX socket have no address in common."""
+        self.start(maxConnectionsPerAddress=1)
+        clients = [self.harness.connect(peer="") for _ in range(3)]
+        self.assertTrue(all(client.isOpen for client in clients))
 
     def test_behindProxy(self) -> None:
         """The address is that of the client, not of the proxy."""

@@ -44,10 +44,12 @@ class Assembler:
         self._frames += 1
         self._wireSize += length
         limit = options.maxPayload
-        if self._inflater is not None and options.maxCompressedSize:
-            limit = options.maxCompressedSize
+        if self._inflater is not None:
+            # What can't be compressed gets a little longer.
+            limit = options.maxCompressedSize or (limit and limit + limit // 1000 + 64)
         if limit and self._wireSize > limit:
-            raise Violation(CloseCode.MESSAGE_TOO_BIG, f"message longer than {limit} bytes")
+            kind = "message" if self._inflater is None else "compressed message"
+            raise Violation(CloseCode.MESSAGE_TOO_BIG, f"{kind} longer than {limit} bytes")
         if options.maxFragments and self._frames > options.maxFragments:
             raise Violation(CloseCode.POLICY_VIOLATION, f"more than {options.maxFragments} fragments")
 

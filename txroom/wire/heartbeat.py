@@ -45,8 +45,14 @@ def judge(wire: WireProtocol, now: float) -> None:
 
 
 def _judgeHeld(wire: WireProtocol, now: float) -> None:
-    """Nothing is read, so the silence is ours; but a peer that takes nothing either is gone."""
+    """Nothing is read, so the silence is ours; but a peer that takes nothing either is gone.
+
+    Held for long, it is read ahead, so that the heartbeat goes on.
+    """
     options = wire.options
+    if options.pingInterval and now >= _quietFrom(wire) and wire.peek():
+        _beat(wire, now)
+        return
     if wire.bufferedAmount == 0 or wire.hasTaken() or wire.stuckSince is None:
         wire.stuckSince = now
         return
@@ -85,6 +91,10 @@ def nextLook(wire: WireProtocol, now: float) -> float:
     if options.maxLifetime:
         when = wire.connectedAt + options.maxLifetime
     if wire.isHeld:
+        if wire.pingedAt is not None:
+            when = min(when, max(wire.pingedAt + options.pingTimeout, now + TICK))
+        elif options.pingInterval:
+            when = min(when, max(_quietFrom(wire), now + TICK))
         return min(when, now + HELD_INTERVAL)
     if options.idleTimeout:
         when = min(when, _activeAt(wire) + options.idleTimeout)

@@ -27,6 +27,8 @@ HOOK = 2
 RATE = 4
 TURN = 8
 
+#: Bytes that are read ahead of a hook that takes long.
+MAX_PEEKED = 64 * 1024
 #: Longest payload whose length fits two bytes.
 MAX_SHORT = 65535
 
@@ -56,6 +58,7 @@ class Receiver(Sender):
     _held = 0
     _heldUntil: float | None = None
     _isReading = True
+    _isPeeking = False
     _isParsing = False
     _isDiscarding = False
     _message: Assembler | None = None
@@ -83,6 +86,9 @@ class Receiver(Sender):
         self.data = self.data + data if self.data else data
         if not self._held:
             self._parse()
+        elif self._isPeeking and len(self.data) > MAX_PEEKED:
+            self._isPeeking = False
+            self._applyHeld()
 
     def _parse(self) -> None:
         """Take from `data` all that is complete, as far as reading isn't held."""
@@ -299,6 +305,7 @@ class Receiver(Sender):
             return
         self._held &= ~why
         if not self._held and self.transport is not None:
+            self._isPeeking = False
             # What was silent or incomplete meanwhile was so because of us.
             self.lastReceived = self.resumedAt = self.factory.seconds()
             self.incompleteSince = None
@@ -307,10 +314,22 @@ class Receiver(Sender):
 
     def _applyHeld(self) -> None:
         """Pause or resume the transport, once for all that happened while a read was parsed."""
-        if self._isParsing or self.transport is None or self._isReading is not bool(self._held):
+        reads = not self._held or self._isPeeking
+        if self._isParsing or self.transport is None or self._isReading is reads:
             return
-        self._isReading = not self._held
-        if self._held:
-            self.transport.pauseProducing()
-        else:
+        self._isReading = reads
+        if reads:
             self.transport.resumeProducing()
+        else:
+            self.transport.pauseProducing()
+
+    def peek(self) -> bool:
+        """
+        Read on although it is held, without delivering, to hear whether the peer is there; whether it does.
+
+        Up to `MAX_PEEKED` bytes lie ready, then reading stops again.
+        """
+        if self._held and len(self.data) <= MAX_PEEKED:
+            self._isPeeking = True
+            self._applyHeld()
+        return self._isReading

@@ -110,7 +110,15 @@ class Sender(WebSocketServerProtocol):
             return True
         if self.options.closeOnBackpressureLimit:
             self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+        else:
+            self._block()
         return False
+
+    def _block(self) -> None:
+        """Tell `onDrain` when all that waits is gone."""
+        assert self._out is not None
+        self._isBlocked = True
+        self._out.notifyWhenEmpty()
 
     def _write(self, data: bytes, size: int) -> SendStatus:
         assert self._out is not None
@@ -119,8 +127,7 @@ class Sender(WebSocketServerProtocol):
         waiting = self._out.write(data)
         limit = self.options.highWaterMark
         if limit and waiting > limit:
-            self._isBlocked = True
-            self._out.notifyWhenEmpty()
+            self._block()
             return SendStatus.BACKPRESSURE
         return SendStatus.SENT
 

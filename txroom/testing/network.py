@@ -1,0 +1,278 @@
+"""
+A network and a clock in memory, under Twisted's own transports.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.posixbase import _DisconnectSelectableMixin
+from twisted.internet.tcp import Connection as TCPConnection
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import Logger
+from zope.interface import implementer
+
+#: Turns of a network that is busy with itself; after so many it isn't going to be idle.
+MAX_TURNS = 100_000
+#: Where time begins; not at 0, which tests might take for "never".
+EPOCH = 1000.0
+PORT = 8080
+
+
+class MemorySocket:
+    """
+    One end of a TCP connection that isn't there: what Twisted's transports ask of a socket.
+
+    What has arrived can still be read after a reset, as on Linux.
+    """
+
+    peer: MemorySocket
+
+    def __init__(self) -> None:
+        self._incoming = bytearray()
+        self._isEnded = False
+        self._isReset = False
+        self._isClosed = False
+        self._lingers = True
+        #: How many more bytes this end takes from its peer, and reads; `None`: any number.
+        self.credit: int | None = None
+
+    @staticmethod
+    def pair() -> tuple[MemorySocket, MemorySocket]:
+        """Both ends of a connection."""
+        one, other = MemorySocket(), MemorySocket()
+        one.peer, other.peer = other, one
+        return one, other
+
+    @property
+    def isWritable(self) -> bool:
+        """Whether `send` wouldn't block."""
+        return self._isReset or self.peer.credit != 0
+
+    @property
+    def isReadable(self) -> bool:
+        """Whether `recv` wouldn't block."""
+        if self._isClosed:
+            return False
+        return bool(self._incoming) or self._isReset or (self._isEnded and self.credit != 0)
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self._isReset:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        peer = self.peer
+        if peer._isClosed:
+            self._isReset = True  # the answer to what is written now
+            return len(data)
+        if peer.credit is not None:
+            if not peer.credit:
+                raise BlockingIOError(errno.EWOULDBLOCK, "full")
+            data = data[: peer.credit]
+            peer.credit -= len(data)
+        peer._incoming += data
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        if self._incoming:
+            data = bytes(self._incoming[:size])
+            del self._incoming[:size]
+            return data
+        if self._isReset:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        if not self._isEnded:
+            raise BlockingIOError(errno.EWOULDBLOCK, "empty")
+        return b""
+
+    def shutdown(self, how: int) -> None:
+        self.peer._isEnded = True
+
+    def close(self) -> None:
+        """Unread bytes, or SO_LINGER at 0, make it a reset."""
+        self._isClosed = True
+        if self._incoming or not self._lingers:
+            self.peer._isReset = True
+        self.peer._isEnded = True
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        if isinstance(value, bytes):  # SO_LINGER, which Twisted sets to 0 when it aborts
+            self._lingers = False
+
+    def getsockopt(self, level: int, option: int) -> int:
+        return 1
+
+    def setblocking(self, isBlocking: bool) -> None:
+        """It never blocks."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class MemoryTransport(TCPConnection):
+    """Twisted's TCP transport on a `MemorySocket`."""
+
+    socket: Any
+
+    def __init__(
+        self, socket: Any, protocol: Any, reactor: MemoryReactor, host: IAddress, peer: IAddress
+    ) -> None:
+        super().__init__(socket, protocol, reactor)
+        self._host = host
+        self._peer = peer
+        self.connected = 1
+        self.startReading()
+
+    def getHost(self) -> IAddress:
+        return self._host
+
+    def getPeer(self) -> IAddress:
+        return self._peer
+
+
+@implementer(IListeningPort)
+class MemoryPort:
+    """A port of a `MemoryReactor`."""
+
+    def __init__(self, reactor: MemoryReactor, address: IAddress, factory: IProtocolFactory) -> None:
+        self._reactor = reactor
+        self._address = address
+        self.factory = factory
+
+    def startListening(self) -> None:
+        self.factory.doStart()
+        self._reactor.ports.append(self)
+
+    def stopListening(self) -> None:
+        if self in self._reactor.ports:
+            self._reactor.ports.remove(self)
+            self.factory.doStop()
+
+    def getHost(self) -> IAddress:
+        return self._address
+
+
+class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
+    """
+    The clock and the network of a harness; also the `clock` that the server under test is given.
+
+    Listening, connections and time work; everything else is as in Twisted's `MemoryReactorClock`.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rightNow = EPOCH
+        self.ports: list[MemoryPort] = []
+        # In the order in which they came, so that every run is the same.
+        self.readers: dict[Any, None] = {}  # type: ignore[assignment]
+        self.writers: dict[Any, None] = {}  # type: ignore[assignment]
+
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> MemoryPort:
+        super().listenTCP(port, factory, backlog, interface)
+        taken = {getattr(other.getHost(), "port", None) for other in self.ports}
+        if port in taken:
+            raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, "Address already in use"))
+        if not port:
+            port = next(free for free in range(49152, 65536) if free not in taken)
+        isIPv6 = ":" in interface
+        address = IPv6Address("TCP", interface, port) if isIPv6 else IPv4Address("TCP", interface, port)
+        return self._listen(address, factory)
+
+    def listenUNIX(
+        self,
+        address: str,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,
+    ) -> MemoryPort:
+        super().listenUNIX(address, factory, backlog, mode, wantPID)
+        return self._listen(UNIXAddress(address), factory)
+
+    def _listen(self, address: IAddress, factory: IProtocolFactory) -> MemoryPort:
+        port = MemoryPort(self, address, factory)
+        port.startListening()
+        return port
+
+    def connect(
+        self, server: IProtocolFactory, client: IProtocolFactory, host: IAddress, peer: IAddress
+    ) -> MemorySocket:
+        """Connect a client to a server, whether it listens or not; the client's end."""
+        near, far = MemorySocket.pair()
+        for factory, end, here, there in ((client, near, peer, host), (server, far, host, peer)):
+            protocol = factory.buildProtocol(there)
+            if protocol is None:
+                end.close()
+            else:
+                protocol.makeConnection(MemoryTransport(end, protocol, self, here, there))
+        return near
+
+    def addReader(self, reader: Any) -> None:
+        self.readers[reader] = None
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.pop(reader, None)
+
+    def addWriter(self, writer: Any) -> None:
+        self.writers[writer] = None
+
+    def removeWriter(self, writer: Any) -> None:
+        self.writers.pop(writer, None)
+
+    def turn(self) -> bool:
+        """One turn: run what is due, write and read what is ready; whether there was anything."""
+        due = [call for call in self.calls if call.getTime() <= self.rightNow]
+        isBusy = bool(due)
+        for call in due:
+            if call.active():
+                self._call(call)
+        for transport in [writer for writer in self.writers if writer.socket.isWritable]:
+            isBusy = True
+            if transport in self.writers:
+                self._act(transport, "doWrite")
+        for transport in [reader for reader in self.readers if reader.socket.isReadable]:
+            isBusy = True
+            if transport in self.readers:
+                self._act(transport, "doRead")
+        return isBusy
+
+    def flush(self) -> None:
+        """Turn until nothing moves any more; time stands still."""
+        for _ in range(MAX_TURNS):
+            if not self.turn():
+                return
+        raise AssertionError("the network doesn't come to rest")
+
+    def advance(self, amount: float) -> None:
+        """Let time pass, from one delayed call to the next, the network at rest at each."""
+        end = self.rightNow + amount
+        while True:
+            self.flush()
+            due = min((call.getTime() for call in self.getDelayedCalls()), default=end)
+            if due >= end:
+                break
+            self.rightNow = due
+        self.rightNow = end
+        self.flush()
+
+    def _call(self, call: Any) -> None:
+        self.calls.remove(call)
+        call.called = 1
+        try:
+            call.func(*call.args, **call.kw)
+        except Exception:
+            self._log.failure("a delayed call raised")
+
+    def _act(self, transport: Any, method: str) -> None:
+        try:
+            why = getattr(transport, method)()
+        except Exception as error:
+            self._log.failure("a protocol raised")
+            why = error
+        if why:
+            self._disconnectSelectable(transport, why, method == "doRead")
