@@ -132,7 +132,13 @@ def launched(
     out, err = cwd / f"out-{port}", cwd / f"err-{port}"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(
-            command(launcher, *options), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            command(launcher, *options),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            # A shell's background jobs ignore it, and would hand that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield Launched(process, out, err, port)
