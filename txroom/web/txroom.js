@@ -15,8 +15,8 @@
  * message of the room arrives once, in order. Where that is impossible the room says so: "lost".
  *
  * Times are milliseconds, sizes are bytes. Works in browsers, in workers, and in Node with `ws`:
- * `new Client(url, { WebSocket })`, with `allowSynchronousEvents: false` given to it by a subclass, so that what
- * comes right behind an answer waits until those who awaited the answer have run, as in browsers.
+ * `new Client(url, { WebSocket })`. There, frames of one TCP segment are told in one turn: what comes right
+ * behind an answer may be told before those who awaited the answer have run.
  *
  * @module txroom
  */
