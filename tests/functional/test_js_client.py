@@ -171,6 +171,7 @@ async def test_tour(net: Net) -> None:
     assert seen.pop("volatile") == [True, None]
     assert seen.pop("came") == [["ada", "bob"], ["bob"], []]
     assert seen.pop("members") == [["ada", "bob"], ["ada", "bob"]]
+    assert seen.pop("history") == ["schön & 🦦"]
     assert seen.pop("mood") == [None, "fine"]
     listing = {"name": "parlour", "clients": 2, "maxClients": 0, "locked": False, "metadata": {}}
     assert seen.pop("rooms") == [listing]

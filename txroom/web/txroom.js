@@ -15,8 +15,7 @@
  * message of the room arrives once, in order. Where that is impossible the room says so: "lost".
  *
  * Times are milliseconds, sizes are bytes. Works in browsers, in workers, and in Node with `ws`:
- * `new Client(url, { WebSocket })`. There, frames of one TCP segment are told in one turn: what comes right
- * behind an answer may be told before those who awaited the answer have run.
+ * `new Client(url, { WebSocket })`.
  *
  * @module txroom
  */

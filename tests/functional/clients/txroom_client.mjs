@@ -4,23 +4,12 @@
 
 import net from "node:net";
 
-import { WebSocket as NodeWebSocket } from "ws";
+import WebSocket from "ws";
 
 import { Client } from "../../../txroom/web/txroom.js";
 
 const [scenario, url] = process.argv.slice(2);
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** As a browser's: each event is a task of its own, and whoever awaited what came before has run. */
-class WebSocket extends NodeWebSocket {}
-for (const name of ["open", "message", "close", "error"]) {
-  Object.defineProperty(WebSocket.prototype, `on${name}`, {
-    set(react) {
-      this.addEventListener(name, (event) => setImmediate(react, event));
-    },
-  });
-}
-
 const quick = { WebSocket, minDelay: 20, maxDelay: 200, stableAfter: 100, callTimeout: 20_000 };
 const errors = [];
 
@@ -123,9 +112,13 @@ const scenarios = {
     const came = next(room, "presence");
     const bob = makeClient({ auth: "open sesame" });
     const other = await bob.joinById(room.id, { name: "bob" });
+    const history = []; // listened for before anything else is awaited: it follows at once
+    other.on("said", (data) => history.push(data.text));
     const namesOf = (users) => users.flatMap(({ metas }) => metas.map(({ name }) => name));
     seen.came = (await came).map(namesOf);
     seen.members = [namesOf(room.members), namesOf(other.members)];
+    await until(() => history.length, "history");
+    seen.history = history;
     seen.unknown = await codeOf(other.call("nothing")); // the third mistake of one member would end it
     const met = next(room, "presence");
     await other.send("mood", "fine");
