@@ -11,7 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from .codes import CloseCode
-from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
+from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared, inTurn
 from .options import SERVER_ONLY, OptionError, ServerOptions
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ class Hooks:
     onDisconnect: Hook | None = None
     onError: Hook | None = None
     #: What is called for a message: the one for its kind first, then `onMessage` (seed 002).
-    forText: tuple[Hook, ...] = attrs.field(init=False)
-    forBinary: tuple[Hook, ...] = attrs.field(init=False)
+    forText: Hook | None = attrs.field(init=False)
+    forBinary: Hook | None = attrs.field(init=False)
 
     @forText.default
-    def _forText(self) -> tuple[Hook, ...]:
-        return tuple(hook for hook in (self.onText, self.onMessage) if hook is not None)
+    def _forText(self) -> Hook | None:
+        return inTurn(self.onText, self.onMessage)
 
     @forBinary.default
-    def _forBinary(self) -> tuple[Hook, ...]:
-        return tuple(hook for hook in (self.onBinary, self.onMessage) if hook is not None)
+    def _forBinary(self) -> Hook | None:
+        return inTurn(self.onBinary, self.onMessage)
 
     def replaced(self, name: str, hook: Hook | None) -> Hooks:
         """These hooks with one replaced."""

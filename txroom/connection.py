@@ -7,8 +7,8 @@ what arrived. What it adds is the order of the hooks: one after another, never t
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -43,6 +43,9 @@ CONNECTION_HOOKS = frozenset(
 #: RFC 6455 §5.5: a control frame carries at most this many bytes; two of a Close frame are its code.
 MAX_CONTROL_PAYLOAD = 125
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
+
+
+_ASYNC = (Deferred, CoroutineType)
 
 
 class Prepared:
@@ -259,13 +262,21 @@ class Connection:
         """The 101 answer is out: run the server's hook, then the application's."""
         if self.readyState is not ReadyState.OPEN:  # whoever upgraded it has closed it already
             return
-        hooks = tuple(hook for hook in (onConnection, self._connect) if hook is not None)
-        self._run(hooks, (), mayStay=False)
+        self._run(inTurn(onConnection, Connection._connect), mayStay=False)
 
     def received(self, message: str | bytes) -> None:
         """A message is complete. The wire calls this only while no hook is running."""
         hooks = self._hooks
-        self._run(hooks.forText if type(message) is str else hooks.forBinary, (message,), True)
+        hook = hooks.forText if type(message) is str else hooks.forBinary
+        if hook is None:
+            return
+        # As `_run`, without its price: this is a hot path.
+        try:
+            result = hook(self, message)
+            if result is not None and isAsync(result):
+                self._await(result, mayStay=True)
+        except Exception:
+            self._failed(Failure(), mayStay=True)
 
     def notified(self, name: str, *args: Any) -> None:
         """A ping, a pong or a drain: its hook runs beside the messages and holds up nothing."""
@@ -303,29 +314,18 @@ class Connection:
 
     # -- the order of the hooks
 
-    def _run(self, handlers: tuple[Hook, ...], args: tuple[Any, ...], mayStay: bool) -> None:
-        """Call one handler after another; the first that is asynchronous holds up what follows."""
+    def _run(self, hook: Hook | None, *args: Any, mayStay: bool) -> None:
+        """Call a hook; one that is asynchronous holds up what follows."""
+        if hook is None:
+            return
         try:
-            for index, handler in enumerate(handlers):
-                if index and self.readyState is not ReadyState.OPEN:
-                    return
-                result = handler(self, *args)
-                if result is not None and isAsync(result):
-                    self._await(result, handlers[index + 1 :], args, mayStay)
-                    return
+            result = hook(self, *args)
+            if isAsync(result):
+                self._await(result, mayStay)
         except Exception:
             self._failed(Failure(), mayStay)
 
-    def _await(self, result: Any, rest: tuple[Hook, ...], args: tuple[Any, ...], mayStay: bool) -> None:
-        async def run() -> None:
-            await result
-            for handler in rest:
-                if self.readyState is not ReadyState.OPEN:
-                    return
-                following = handler(self, *args)
-                if isAsync(following):
-                    await following
-
+    def _await(self, result: Any, mayStay: bool) -> None:
         def ended(_: object) -> None:
             self._running = None
             farewell, self._farewell = self._farewell, None
@@ -334,15 +334,15 @@ class Connection:
             if not self.isBusy:
                 self._wire.release()
 
-        running = Deferred.fromCoroutine(run())
-        if running.called:  # it had nothing to wait for
+        running = toDeferred(result)
+        if running.called and not running.paused:  # it had nothing to wait for
             running.addErrback(self._failed, mayStay)
             return
         self._wire.hold()
         self._running = running
         running.addErrback(self._failed, mayStay).addCallback(ended)
 
-    def _connect(self, connection: Connection) -> Any:
+    def _connect(self) -> Any:
         self._begun = True
         hook = self._hooks.onConnect
         return hook(self) if hook is not None else None
@@ -350,7 +350,7 @@ class Connection:
     def _disconnect(self, code: int, reason: str) -> None:
         hook = self._hooks.onDisconnect
         if self._begun and hook is not None:
-            self._run((hook,), (code, reason), mayStay=True)
+            self._run(hook, code, reason, mayStay=True)
 
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
@@ -374,12 +374,33 @@ class Connection:
 
 def isAsync(result: object) -> bool:
     """Whether a hook's result is still to come: a `Deferred` or a coroutine."""
-    return isinstance(result, Deferred) or inspect.iscoroutine(result)
+    return isinstance(result, _ASYNC)
 
 
 def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any]) -> Deferred[Any]:
     """The Deferred of what `isAsync` told to be one."""
     return result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
+
+
+def inTurn(first: Hook | None, second: Hook | None) -> Hook | None:
+    """One hook of two: the second follows the first, unless the connection was closed meanwhile."""
+    if first is None or second is None:
+        return first or second
+
+    async def rest(result: Any, connection: Connection, args: tuple[Any, ...]) -> None:
+        await result
+        if connection.readyState is ReadyState.OPEN:
+            result = second(connection, *args)
+            if isAsync(result):
+                await result
+
+    def both(connection: Connection, *args: Any) -> Any:
+        result = first(connection, *args)
+        if isAsync(result):
+            return rest(result, connection, args)
+        return second(connection, *args) if connection.readyState is ReadyState.OPEN else None
+
+    return both
 
 
 def _controlPayload(payload: bytes | str) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.tcp import Connection as SocketTransport
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -23,8 +24,8 @@ def outgoing(transport: Any, onEmpty: Callable[[], None]) -> Outgoing:
     """The way out through `transport`; `onEmpty` is called after `notifyWhenEmpty`, once."""
     while isinstance(transport, HAProxyProtocolWrapper):
         transport = transport.transport
-    if isinstance(transport, FileDescriptor):
-        return SocketOutgoing(transport, transport, onEmpty)
+    if isinstance(transport, SocketTransport) and not transport.TLS:  # which `startTLS` sets
+        return SocketOutgoing(transport, onEmpty)
     bottom = transport
     while isinstance(bottom, ProtocolWrapper):
         bottom = bottom.transport
@@ -45,6 +46,9 @@ class BufferedOutgoing:
     """
 
     __slots__ = ("_armed", "_onEmpty", "_socket", "_transport", "total")
+
+    #: Whether anything may wait; if not, `amount` is 0.
+    mayWait = True
 
     def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
         self._transport = transport
@@ -92,29 +96,39 @@ class BufferedOutgoing:
 
 
 class SocketOutgoing(BufferedOutgoing):
-    """A plain TCP or UNIX socket: what can be sent at once is, without a turn of the reactor."""
+    """
+    A plain TCP or UNIX socket: what can be sent at once is, without a turn of the reactor.
 
-    __slots__ = ()
+    Nobody else writes to it: once the operating system has taken all there was, nothing waits.
+    """
+
+    __slots__ = ("mayWait",)
+
+    def __init__(self, transport: SocketTransport, onEmpty: Callable[[], None]) -> None:
+        super().__init__(transport, transport, onEmpty)
+        self.mayWait = True
+
+    def amount(self) -> int:
+        waiting = super().amount()
+        self.mayWait = waiting > 0
+        return waiting
 
     def isBlocked(self) -> bool:
         return self.amount() > 0
 
     def write(self, data: bytes) -> int:
-        self.total += len(data)
-        socket = self._socket
-        if (
-            not socket._tempDataLen
-            and socket.offset == len(socket.dataBuffer)
-            and socket.connected
-            and not socket.disconnecting
-        ):
-            sent = socket.writeSomeData(data)
-            # A lost connection is left to the reactor, which finds it out at its own write.
-            if isinstance(sent, int) and sent > 0:
-                if sent == len(data):
-                    return 0
-                data = data[sent:]
-        socket.write(data)
+        size = len(data)
+        self.total += size
+        transport = self._transport
+        if transport.connected and not (self.mayWait and self.amount()):
+            try:
+                sent = transport.socket.send(data)
+            except OSError:
+                sent = 0  # full, or lost: the reactor finds out which at its own write
+            if sent == size:
+                return 0
+            data = data[sent:]
+        transport.write(data)
         return self.amount()
 
 
@@ -137,6 +151,7 @@ class OpaqueOutgoing:
 
     __slots__ = ("_armed", "_onEmpty", "_transport", "_waiting", "total")
 
+    mayWait = True
     #: What waits at least when Twisted says so.
     FULL = 64 * 1024 + 1
 

@@ -99,8 +99,11 @@ class Receiver(Sender):
             while True:
                 if self.current_frame is None and not self.inside_message and self.state == OPEN:
                     self._takeShort()
-                isEmpty = not self.data and self.current_frame is None
-                if isEmpty or self._held or self._isDiscarding or not self.processData():
+                    if not self.data:
+                        break
+                if self._held or self._isDiscarding or not self.processData():
+                    break
+                if not self.data and self.current_frame is None:
                     break
         finally:
             self._isParsing = False

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .factory import WireFactory
 
 OPEN = WebSocketProtocol.STATE_OPEN
+SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
 
 heartbeatPayload = Struct("!d")
 
@@ -74,26 +75,32 @@ class Sender(WebSocketServerProtocol):
             first = BINARY if isBinary else TEXT
         if self.state != OPEN:
             return SendStatus.CLOSED
-        if not self._admits(len(payload)):
+        size = len(payload)
+        out = self._out
+        assert out is not None
+        if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        if self._perMessageCompress is not None and len(payload) >= (self.options.threshold or 1):
+        if self._perMessageCompress is not None and size >= (self.options.threshold or 1):
             first |= COMPRESSED
             payload = self._ownDeflater().deflate(payload)
-        return self._write(frame(first, payload), len(payload))
+            size = len(payload)
+        return self._write(out, frame(first, payload), size)
 
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
         if self.state != OPEN:
             return SendStatus.CLOSED
         size = len(prepared.payload)
-        if not self._admits(size):
+        out = self._out
+        assert out is not None
+        if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
         if self._perMessageCompress is None or size < (self.options.threshold or 1):
-            return self._write(preparedFrame(prepared), size)
+            return self._write(out, prepared.frame or preparedFrame(prepared), size)
         deflater = self._ownDeflater()
         if self._perMessageCompress.serverTakeover:
             first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
-            return self._write(frame(first, deflater.deflate(prepared.payload)), size)
-        return self._write(preparedDeflatedFrame(prepared, deflater), size)
+            return self._write(out, frame(first, deflater.deflate(prepared.payload)), size)
+        return self._write(out, preparedDeflatedFrame(prepared, deflater), size)
 
     def _ownDeflater(self) -> Deflater:
         if self._deflater is None:
@@ -101,10 +108,9 @@ class Sender(WebSocketServerProtocol):
             self._deflater = self.factory.deflater(self._perMessageCompress)
         return self._deflater
 
-    def _admits(self, size: int) -> bool:
+    def _admits(self, out: Outgoing, size: int) -> bool:
         """Whether a message of `size` bytes may be queued."""
-        assert self._out is not None
-        waiting = self._out.amount()
+        waiting = out.amount()
         limit = self.options.maxBackpressure
         if not waiting or not limit or waiting + size <= limit:
             return True
@@ -120,16 +126,17 @@ class Sender(WebSocketServerProtocol):
         self._isBlocked = True
         self._out.notifyWhenEmpty()
 
-    def _write(self, data: bytes, size: int) -> SendStatus:
-        assert self._out is not None
-        self.factory.messagesSent += 1
-        self.factory.bytesSent += size
-        waiting = self._out.write(data)
-        limit = self.options.highWaterMark
-        if limit and waiting > limit:
-            self._block()
-            return SendStatus.BACKPRESSURE
-        return SendStatus.SENT
+    def _write(self, out: Outgoing, data: bytes, size: int) -> SendStatus:
+        factory = self.factory
+        factory.messagesSent += 1
+        factory.bytesSent += size
+        waiting = out.write(data)
+        if waiting:
+            limit = self.options.highWaterMark
+            if limit and waiting > limit:
+                self._block()
+                return SendStatus.BACKPRESSURE
+        return SENT
 
     def whenSent(self) -> Deferred[None]:
         if self._out is None:
