@@ -196,13 +196,25 @@ class WrappedTests(OutgoingCase):
         self.check(self.open(tls=True), TLSOutgoing, slack=20_000)
 
     def test_tlsAggregated(self) -> None:
-        """Small writes that Twisted collects are waiting."""
+        """Behind what waits, small writes are collected by Twisted; they wait too, and stay in order."""
         out = self.open(tls=True)
         self.assertIsInstance(self.transport, BufferingTLSTransport)
+        self.client.stall()
         out.write(b"x" * 10)
-        self.assertEqual(out.amount(), 10)
+        waiting = out.amount()
+        out.write(b"y" * 10)
+        out.write(b"z" * 10)
+        self.assertEqual(out.amount(), waiting + 20)
+        self.client.unstall()
+        self.assertEqual((out.amount(), self.client.output), (0, b"x" * 10 + b"y" * 10 + b"z" * 10))
+
+    def test_tlsAtOnce(self) -> None:
+        """While nothing waits a write needs no turn of the reactor."""
+        out = self.open(tls=True)
+        out.write(b"x" * 10)
+        self.assertEqual((out.amount(), self.harness.clock.writers), (0, {}))
         self.harness.flush()
-        self.assertEqual((out.amount(), self.client.output), (0, b"x" * 10))
+        self.assertEqual(self.client.output, b"x" * 10)
 
     def test_notYet(self) -> None:
         """The socket is empty, but there is more above it: that isn't empty yet."""
@@ -210,7 +222,6 @@ class WrappedTests(OutgoingCase):
         assert isinstance(out, TLSOutgoing)
         self.client.stall()
         out.write(b"x")
-        self.harness.flush()
         out.notifyWhenEmpty()
         out.write(b"y")
         out.resumeProducing()

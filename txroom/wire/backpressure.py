@@ -133,16 +133,54 @@ class SocketOutgoing(BufferedOutgoing):
 
 
 class TLSOutgoing(BufferedOutgoing):
-    """TLS: what waits for encryption and what waits in the socket below."""
+    """
+    TLS: what waits for encryption and what waits in the socket below.
 
-    __slots__ = ()
+    While nothing waits, Twisted's way (collect for a turn, encrypt, queue, write when the socket is ready)
+    is cut short: encrypted and sent at once.
+    """
+
+    __slots__ = ("mayWait",)
+
+    def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
+        super().__init__(transport, socket, onEmpty)
+        self.mayWait = True
+        if isinstance(socket, SocketTransport) and transport.transport is socket:
+            transport.transport = EagerTransport(socket)
 
     def amount(self) -> int:
-        waiting = sum(map(len, self._transport._appSendBuffer))
+        waiting = super().amount() + sum(map(len, self._transport._appSendBuffer))
         aggregator = getattr(self._transport, "_aggregator", None)
         if aggregator is not None:
             waiting += sum(map(len, getattr(aggregator, "_buffer", ())))
-        return waiting + super().amount()
+        self.mayWait = waiting > 0
+        return waiting
+
+    def isBlocked(self) -> bool:
+        return self.amount() > 0
+
+    def write(self, data: bytes) -> int:
+        self.total += len(data)
+        if self.mayWait and self.amount():
+            self._transport.write(data)
+        else:
+            TLSMemoryBIOProtocol.write(self._transport, data)  # around the collecting
+        return self.amount()
+
+
+class EagerTransport:
+    """A socket's transport, for TLS to write to: what can be sent at once is."""
+
+    def __init__(self, transport: SocketTransport) -> None:
+        self._transport = transport
+        self.write = SocketOutgoing(transport, _ignore).write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _ignore() -> None:
+    """For whoever doesn't ask to be told."""
 
 
 @implementer(IPushProducer)
