@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from .seam import Frame, Item, Link
+from .seam import Error, Frame, Item, Joined, Link
 
 if TYPE_CHECKING:
     from .session import Session
@@ -44,6 +44,15 @@ class Attachment:
         else:
             self.waiting.append(frame)
 
+    def takes(self, item: Item) -> bool:
+        """Whether the client is to be told of an item, before it has joined."""
+        if isinstance(item, Joined):
+            self.isJoined = True
+            self.session.joined(self)
+        elif isinstance(item, Error):
+            self.error = item.code
+        return not item.isVolatile  # such a one has overtaken `joined`
+
     def begin(self, link: Link) -> None:
         """The link is there."""
         self.link = link
@@ -61,13 +70,14 @@ class Edge:
         self.attachments: dict[str, Attachment] = {}
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of those links."""
+        """Send an item to the clients of those links; hot."""
         attachments = self.attachments
+        isVolatile = item.isVolatile
         for link in links:
             attachment = attachments.get(link)
-            if attachment is not None:
+            if attachment is not None and (attachment.isJoined or attachment.takes(item)):
                 try:
-                    attachment.session.deliver(attachment, item)
+                    attachment.session.say(item, isVolatile)
                 except Exception:
                     self._log.failure("an item of {kind} could not be sent", kind=type(item).__name__)
 

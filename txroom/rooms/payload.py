@@ -22,7 +22,6 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _encodeJSON = msgspec.json.Encoder().encode
 _decodeJSON = msgspec.json.Decoder().decode
-_BIN = (b"\xc4", b"\xc5", b"\xc6")
 #: The bytes that may begin an array or a map in MessagePack.
 _CONTAINERS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 
@@ -44,7 +43,7 @@ def encode(data: Any, mayHaveBytes: bool = False) -> bytes:
 
 def hasBytes(payload: bytes) -> bool:
     """Whether a MessagePack payload has bytes in it."""
-    if not any(header in payload for header in _BIN):
+    if not (b"\xc4" in payload or b"\xc5" in payload or b"\xc6" in payload):  # where bytes would begin
         return False
     return _any(_decode(payload), lambda value: isinstance(value, bytes))
 

@@ -29,7 +29,6 @@ from .seam import (
     Frame,
     Item,
     Join,
-    Joined,
     Leave,
     Link,
     Listing,
@@ -58,6 +57,9 @@ _CLOSES: dict[str, CloseCode] = {
     ErrorCode.UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
     ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
 }
+
+
+DROPPED = SendStatus.DROPPED  # an enumeration's member costs a look-up of its own
 
 
 class Session:
@@ -266,26 +268,18 @@ class Session:
 
     # -- what the rooms send
 
-    def deliver(self, attachment: Attachment, item: Item) -> None:
-        """An item of a room."""
-        if not attachment.isJoined:
-            if isinstance(item, Joined):
-                attachment.isJoined = True
-                self._rooms.setdefault(attachment.room, attachment)
-            elif isinstance(item, Error):
-                attachment.error = item.code
-            elif item.isVolatile:
-                return  # it has overtaken `joined`
-        self.say(item)
+    def joined(self, attachment: Attachment) -> None:
+        """A room has let the client in."""
+        self._rooms.setdefault(attachment.room, attachment)
 
-    def say(self, item: Item) -> None:
+    def say(self, item: Item, isVolatile: bool = False) -> None:
         """Send an item; a client that doesn't read loses volatile ones first, then its connection."""
         if self._isMute:
             return
         connection = self._connection
-        if item.isVolatile and connection.bufferedAmount > self._application.volatileLimit:
+        if isVolatile and connection.bufferedAmount > self._application.volatileLimit:
             return
-        if connection.sendFrame(item.prepared(self._dialect)) is SendStatus.DROPPED:
+        if connection.sendFrame(item.prepared(self._dialect)) is DROPPED:
             self._isMute = True
             self._application.clock.callLater(0, self._tooSlow)
 
