@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txroom import Application, Connection
-from txroom.testing import clientFrame
+from txroom.testing import clientFrame, upgradeRequest
+from txroom.wire.receiver import TURN_BUDGET, WEIGHT
 
 from ..case import BINARY, PING, PONG, TEXT, closeFrame
 from .test_protocol import CONTINUATION, WireCase
@@ -249,6 +250,39 @@ class HoldTests(WireCase):
         self.harness.flush()
         self.assertEqual([event for event in self.events if event[0] == "message"][1:], [])
         self.assertEqual(self.events[-1], ("disconnect", 1006, ""))
+
+    def test_budget(self) -> None:
+        """A burst is handled in parts, so that it doesn't hold up the others; none of it is lost."""
+        heard: list[str | bytes] = []
+        self.open(Application(onMessage=lambda connection, message: heard.append(message)))
+        other = self.harness.raw(upgradeRequest("/"))
+        self.client.protocol.transport.write(clientFrame(TEXT, "a") * (3 * TURN_BUDGET))
+        other.protocol.transport.write(clientFrame(TEXT, "b"))
+        self.harness.flush()
+        self.assertEqual((heard.count("a"), heard.count("b")), (3 * TURN_BUDGET, 1))
+        self.assertLessEqual(heard.index("b"), 2 * TURN_BUDGET)
+
+    def test_budgetLong(self) -> None:
+        """A long message may take the whole turn: what came right behind it is handled in another."""
+        turns: list[int] = []
+        count = 0
+        self.open(
+            Application(onMessage=lambda connection, message: turns.append(count)),
+            maxPayload=2 * TURN_BUDGET * WEIGHT,
+        )
+        original = self.harness.clock.turn
+
+        def turn() -> bool:
+            nonlocal count
+            count += 1
+            return original()
+
+        self.patch(self.harness.clock, "turn", turn)
+        long = clientFrame(BINARY, b"x" * (TURN_BUDGET * WEIGHT))
+        self.client.send(long + clientFrame(TEXT, "a") * 2)
+        first, second, third = turns
+        self.assertLess(first, second)
+        self.assertEqual(second, third)
 
     def test_fair(self) -> None:
         """All messages of one read come in one turn otherwise."""

@@ -21,7 +21,7 @@ from ..handshake import Handshake, UpgradeError
 from ..options import ServerOptions
 from .compression import Agreement, Deflater
 from .protocol import WireProtocol
-from .receiver import MAX_SHORT
+from .receiver import MAX_SHORT, TURN_BUDGET
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class WireFactory(WebSocketServerFactory):
                     "options": options,
                     "closeOnError": options.closeOnError,
                     "_shortLimit": options.maxPayload or MAX_SHORT,
+                    "_turnBudget": TURN_BUDGET if options.allowSynchronousEvents else 1,
                 },
             )
         return made

@@ -5,7 +5,8 @@ The hot path is `_takeShort`: whole short messages, parsed where they lie. Every
 is parsed by Autobahn, always from a frame boundary. What must hold:
 
 - `_takeShort` runs only at a frame boundary, outside a fragmented message, in state OPEN.
-- After each delivery the state and `_held` are looked at again: a handler may close or pause.
+- After each delivery the state and `_held` are looked at again: a handler may close or pause, and the
+  budget of the turn may be spent.
 - RSV bits, control frames, long and fragmented messages and errors are left to the parser.
 - After `fail` nothing more is parsed or delivered; after `close` nothing more is delivered.
 """
@@ -27,6 +28,10 @@ HOOK = 2
 RATE = 4
 TURN = 8
 
+#: Messages that one connection may have handled in one turn of the reactor, then the others get theirs;
+#: a long one counts once more for each `WEIGHT` bytes.
+TURN_BUDGET = 256
+WEIGHT = 4096
 #: Bytes that are read ahead of a hook that takes long.
 MAX_PEEKED = 64 * 1024
 #: Longest payload whose length fits two bytes.
@@ -48,6 +53,7 @@ class Receiver(Sender):
 
     # One set of options.
     _shortLimit: int
+    _turnBudget: int
 
     # One connection.
     rtt: float | None = None
@@ -61,6 +67,7 @@ class Receiver(Sender):
     _isPeeking = False
     _isParsing = False
     _isDiscarding = False
+    _budget = 0
     _message: Assembler | None = None
     _inflater: Inflater | None = None
     _control = b""
@@ -95,6 +102,7 @@ class Receiver(Sender):
         if self._isParsing or self._held or self._isDiscarding:
             return
         self._isParsing = True
+        self._budget = self._turnBudget
         try:
             while True:
                 if self.current_frame is None and not self.inside_message and self.state == OPEN:
@@ -158,7 +166,8 @@ class Receiver(Sender):
         self.connection.received(message)
         if self._meter is not None and self.state == OPEN:
             self._charge(self._meter, size)
-        if not self.options.allowSynchronousEvents and self.state == OPEN:
+        self._budget -= 1 + size // WEIGHT
+        if self._budget <= 0 and self.state == OPEN:
             self._hold(TURN)
             factory.clock.callLater(0, self._unhold, TURN)
 
