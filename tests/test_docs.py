@@ -29,7 +29,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 import txroom
-from txroom import tap
+from txroom import RoomError, tap
 from txroom.codes import CloseCode
 from txroom.connection import CONNECTION_HOOKS
 from txroom.options import ServerOptions
@@ -96,14 +96,15 @@ class ReadmeTests(DocsTestCase):
         self.assertLessEqual(len(blocks[0].splitlines()), 23)
 
         harness = self.harness(namespace["makeServer"])
-        player = self.load("player", "room").Player
-        alice = player(harness, "chat", name="alice")
+        alice = harness.client().join("chat", name="alice")
         for number in range(25):
             alice.send("say", str(number))
-        bob = player(harness, "chat", name="bob")
+        bob = harness.client().join("chat", name="bob")
         self.assertEqual([data["text"] for _, data in bob.messages], [str(n) for n in range(5, 25)])
-        names = [user["metas"][0]["name"] for user in bob.joined["members"]]
-        self.assertEqual(names, ["alice", "bob"])
+        self.assertEqual([member.metas[0]["name"] for member in bob.members], ["alice", "bob"])
+        browser = harness.connect("/rooms/chat?name=carol")
+        browser.send('["send",null,"say","hello"]')
+        self.assertEqual(bob.messages[-1], ("said", {"name": "carol", "text": "hello"}))
 
     def test_links(self) -> None:
         """Its links lead somewhere."""
@@ -140,33 +141,31 @@ class ExampleTests(DocsTestCase):
     def test_room(self) -> None:
         """The room of the other tutorial is the demo's; it passes its tests, and has its page."""
         with mock.patch.dict(sys.modules, chat=importlib.import_module("txroom.demo.chat")):
-            modules = {name: self.load(name, "room") for name in ("player", "server")}
-            with mock.patch.dict(sys.modules, modules):
+            server = self.load("server", "room")
+            with mock.patch.dict(sys.modules, server=server):
                 self.passes(self.load("test_room", "room").ChatRoomTests)
-        harness = self.harness(modules["server"].makeServer)
+        harness = self.harness(server.makeServer)
         self.assertIn((EXAMPLES / "room" / "room.html").read_bytes(), get(harness, "/"))
         self.assertIn(b"Content-Type: text/javascript\r\n", get(harness, "/txroom.js"))
 
     def test_roomBegins(self) -> None:
         """Its first step, and what is said of it."""
         harness = self.harness(self.load("step1", "room").makeServer)
-        alice, bob = (self.player(harness, "chat") for _ in range(2))
-        alice.send("say", "hello")
-        self.assertEqual([alice.messages, bob.messages], [[("said", "hello")]] * 2)
-        self.assertEqual(alice.client.received[-1], json(["msg", alice.of("msg")[0][0], 1, "said", "hello"]))
-        alice.send("say", 5)
-        alice.send("dance")
-        self.assertEqual(alice.errors, ["invalidData", "unknownType"])
-
-    def player(self, harness: RoomHarness, room: str, **options: Any) -> Any:
-        """The tutorial's client."""
-        return self.load("player", "room").Player(harness, room, **options)
+        client, bob = harness.connect("/rooms/chat"), harness.client().join("chat")
+        client.send('["send",null,"say","hello"]')
+        self.assertEqual(bob.expect("said"), "hello")
+        self.assertEqual(client.received[-1], json(["msg", bob.id, 1, "said", "hello"]))
+        client.send('["send",null,"say",5]')
+        client.send('["send",null,"dance",null]')
+        errors = [msgspec.json.decode(frame)[3] for frame in client.received[-2:]]
+        self.assertEqual(errors, ["invalidData", "unknownType"])
 
     def test_pytest(self) -> None:
         """The tests for pytest; the fixture is stood in for."""
         module = self.load("test_with_pytest")
         module.test_echo(self.harness)
         module.test_tooLong(self.harness)
+        module.test_room(self.harness)
 
     def test_pages(self) -> None:
         """A page and a socket on the same path."""
@@ -342,7 +341,7 @@ class ExampleTests(DocsTestCase):
         """Messages by their types, in a room."""
         harness = self.harness(self.load("routing", "patterns").makeServer)
         ann, bob, eve = (
-            self.player(harness, "talk", user=user, roomId=room)
+            harness.client().join("talk", user=user, roomId=room)
             for user, room in (("ann", 1), ("bob", 1), ("eve", 2))
         )
         ann.send("chat", "hello")
@@ -352,8 +351,10 @@ class ExampleTests(DocsTestCase):
             ("private_message", {"from": "ann", "message": "psst"}),
         ]
         self.assertEqual([ann.messages, bob.messages, eve.messages], [[], heard, []])
-        self.assertEqual(ann.call("private_message", {"targetUserId": "eve", "message": "?"}), "offline")
-        self.assertEqual(self.player(harness, "talk").errors, ["unauthorized"])
+        nobody = {"targetUserId": "eve", "message": "?"}
+        self.assertEqual(self.assertRaises(RoomError, ann.call, "private_message", nobody).code, "offline")
+        stranger = harness.client()
+        self.assertEqual(self.assertRaises(RoomError, stranger.join, "talk").code, "unauthorized")
 
     def test_binary(self) -> None:
         """Binary messages by their first byte; its thread is this one."""
@@ -376,12 +377,12 @@ class ExampleTests(DocsTestCase):
     def test_history(self) -> None:
         """Twenty of a hundred messages for newcomers, more for who scrolls back."""
         harness = self.harness(self.load("history", "patterns").makeServer)
-        ann = self.player(harness, "chat")
+        ann = harness.client().join("chat")
         for number in range(1, 131):
             ann.send("say", str(number))
         ann.client.close()
         harness.advance(3000)
-        bob = self.player(harness, "chat")
+        bob = harness.client().join("chat")
         self.assertEqual([data["text"] for _, data in bob.messages], [str(n) for n in range(111, 131)])
         self.assertTrue(bob.messages[0][1]["timestamp"].endswith("+00:00"))
         older = bob.call("history", 35)
@@ -392,7 +393,7 @@ class ExampleTests(DocsTestCase):
     def test_stocks(self) -> None:
         """The last price at once, then each new one; none of what one doesn't want."""
         harness = self.harness(self.load("stocks", "patterns").makeServer)
-        ann, bob = self.player(harness, "stocks"), self.player(harness, "stocks")
+        ann, bob = (harness.client().join("stocks") for _ in range(2))
         ann.send("subscribe", "AAPL")
         harness.advance(1)
         bob.send("subscribe", "AAPL")
@@ -402,12 +403,14 @@ class ExampleTests(DocsTestCase):
         harness.advance(1)
         self.assertEqual([len(ann.messages), len(bob.messages)], [3, 2])
         self.assertEqual({data[0] for _, data in ann.messages}, {"AAPL"})
-        ann.client.drop()
+        ann.messages.clear()
+        ann.client.offline()
         harness.advance(2)
-        ann = ann.resume()
+        ann.client.online()
         harness.advance(1)
         self.assertEqual([kind for kind, _ in ann.messages], ["price"] * 2)
-        self.assertEqual(bob.call("subscribe", "NONE"), "invalidData")
+        error = self.assertRaises(RoomError, bob.call, "subscribe", "NONE")
+        self.assertEqual(error.code, "invalidData")
 
     def test_pool(self) -> None:
         """Not too many, and they are counted."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from textwrap import dedent
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -483,6 +485,20 @@ class ServingTests(HarnessTestCase):
         self.assertEqual(seen, [1])
         self.assertRaised(ZeroDivisionError)
 
+    def test_flushWithin(self) -> None:
+        """What happens in a flush may flush itself; the rest happens when it is over."""
+        harness = self.serve()
+        seen: list[str] = []
+
+        def happens() -> None:
+            harness.clock.callLater(0, seen.append, "later")
+            harness.flush()
+            seen.append("first")
+
+        harness.clock.callLater(0, happens)
+        harness.flush()
+        self.assertEqual(seen, ["first", "later"])
+
     def test_protocolRaises(self) -> None:
         """A protocol that raises loses its connection, as under a real reactor."""
 
@@ -551,11 +567,12 @@ class PlaceTests(TestCase):
         """A whole conversation, TLS included, doesn't so much as import the global reactor."""
         script = (
             "import sys\n"
-            "from txroom import Application\n"
+            "from txroom import Application, Room\n"
             "from txroom.testing import RoomHarness\n"
-            "with RoomHarness(Application(), pingInterval=1) as harness:\n"
+            "with RoomHarness({'/': Application(), 'chat': Room}, pingInterval=1) as harness:\n"
+            "    harness.client(tls=True).join('chat')\n"
             "    for tls in (False, True):\n"
-            "        client = harness.connect(tls=tls)\n"
+            "        client = harness.connect('/', tls=tls)\n"
             "        client.send('x')\n"
             "        harness.advance(5)\n"
             "        client.close()\n"
@@ -568,20 +585,25 @@ class PlaceTests(TestCase):
 class DocumentedTests(SynchronousTestCase):
     """The example in the module's documentation is executed."""
 
-    def test_example(self) -> None:
+    def test_examples(self) -> None:
         """All its tests pass."""
         import unittest
 
         import txroom.testing
 
         assert txroom.testing.__doc__ is not None
-        block = txroom.testing.__doc__.split("::\n")[1].split("In pytest")[0]
-        lines = [line.removeprefix("    ") for line in block.splitlines()]
-        scope: dict[str, Any] = {"__name__": "example"}
-        exec("\n".join(lines), scope)
-        result = unittest.TestResult()
-        unittest.defaultTestLoader.loadTestsFromTestCase(scope["ChatTests"]).run(result)
-        self.assertEqual((result.testsRun, result.errors, result.failures), (3, [], []))
+        text = txroom.testing.__doc__
+        for begin, case, count in (
+            ("alike::\n", "ChatTests", 3),
+            ("can be chosen::\n", "CounterTests", 1),
+        ):
+            block = re.match(r"(?:    .*\n|\n)+", text.partition(begin)[2])
+            assert block is not None
+            scope: dict[str, Any] = {"__name__": "example"}
+            exec(dedent(block[0]), scope)
+            result = unittest.TestResult()
+            unittest.defaultTestLoader.loadTestsFromTestCase(scope[case]).run(result)
+            self.assertEqual((result.testsRun, result.errors, result.failures), (count, [], []))
 
     def test_connectionIsServers(self) -> None:
         """`connectionOf` gives the very object the application has."""

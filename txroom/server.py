@@ -243,6 +243,11 @@ class Server(MultiService):
                 return route.application
         return None
 
+    @property
+    def applications(self) -> list[Application]:
+        """What was added, each once."""
+        return list({id(route.application): route.application for route in self._routes}.values())
+
     # -- its connections
 
     @property
@@ -443,7 +448,7 @@ class Server(MultiService):
         self.dropAll()
         patience.extend(LAST_HOOKS)
         await patience.awaitFor(self._whenEmpty())
-        for application in {id(route.application): route.application for route in self._routes}.values():
+        for application in self.applications:
             patience.extend(LAST_HOOKS)
             await patience.awaitFor(application.stop())
         self.watch.stop()

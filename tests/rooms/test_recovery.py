@@ -109,6 +109,19 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(third, token="x.y")[3], "unauthorized")
         self.assertEqual(self.player().resume(third, token="\ud7ff")[3], "unauthorized")
 
+    def test_joinedAgain(self) -> None:
+        """Who asks to join where it is already keeps its token until it has said something."""
+        self.rooms()
+        ada = self.joined()
+        first = ada.joined
+        second = ada.join()[3]
+        ada.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(ada, token=first["token"])[0], "joined")
+        again.send("say", 1)
+        again.client.drop()
+        self.assertEqual(self.player().resume(ada, token=second["token"])[3], "unauthorized")
+
     def test_takeover(self) -> None:
         """Row 73: a new connection takes over from one that is open still."""
         self.rooms()

@@ -5,6 +5,7 @@ RoomApplication: rooms as an application of a server.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -112,6 +113,11 @@ class RoomApplication(Application):
         )
         self._registrations[name] = registration
         return registration
+
+    @property
+    def registrations(self) -> Mapping[str, Registration]:
+        """What was registered, by name."""
+        return MappingProxyType(self._registrations)
 
     # -- the server side
 
@@ -237,7 +243,7 @@ class RoomApplication(Application):
             host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
             for host in list(self.rooms._hosts.values())
         ]
-        done: Deferred[Any] = gatherResults(ending) if ending else succeed(None)
+        done: Deferred[Any] = gatherResults(ending, consumeErrors=True) if ending else succeed(None)
 
         def stopped(_: object) -> None:
             self._isStopping = False

@@ -175,9 +175,10 @@ class Member:
     # -- tokens
 
     def issueToken(self, used: str | None = None) -> str:
-        """A new resume token; the one it came with stays valid until `confirmToken`."""
+        """A new resume token; the one it came with, or had, stays valid until `confirmToken`."""
         token = f"{self.id}.{secrets.token_urlsafe(24)}"
-        self.tokens = [digest(token)] if used is None else [digest(token), digest(used)]
+        known = self.tokens[:1] if used is None else [digest(used)]
+        self.tokens = [digest(token), *known]
         return token
 
     def accepts(self, token: str) -> bool:

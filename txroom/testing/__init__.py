@@ -47,6 +47,40 @@ and `TestCase` and in pytest (there is a fixture, `txroomHarness`) alike::
             self.assertTrue(client.isClosed)
             self.assertEqual(self.harness.server.connections, [])
 
+Rooms have clients of their own, which are those of ``txroom.client``: they come back by themselves when
+the connection is lost. What the network does to single frames can be chosen::
+
+    from twisted.trial.unittest import SynchronousTestCase
+
+    from txroom import Room, message
+    from txroom.testing import RoomHarness
+
+
+    class Counter(Room):
+        def onCreate(self, options):
+            self.count = 0
+
+        @message("add")
+        def add(self, client, number: int):
+            self.count += number
+            self.broadcast("now", self.count)
+            return self.count
+
+
+    class CounterTests(SynchronousTestCase):
+        def test_lostAnswer(self):
+            "A call whose answer is lost on its way is answered all the same, and handled once."
+            harness = RoomHarness({"counter": Counter})
+            self.addCleanup(harness.stop)
+            alice, bob = harness.client().join("counter"), harness.client().join("counter")
+            alice.client.incoming.lose("reply")
+            answer = alice.calling("add", 5)
+            alice.client.drop()
+            harness.advance(1)
+            self.assertEqual(self.successResultOf(answer), 5)
+            self.assertEqual(bob.expect("now"), 5)
+            bob.expectNone()
+
 In pytest::
 
     def test_echo(txroomHarness):
@@ -59,17 +93,34 @@ What a client does (`send`, `close`, ...) has had all its effects when the call 
 that was begun on the server's side, say `server.broadcast`, call `harness.flush()`.
 """
 
-from .clients import Client, CloseInfo, RawClient, Response, clientFrame, upgradeRequest
+from .clients import (
+    Client,
+    CloseInfo,
+    MemoryEndpoint,
+    RawClient,
+    Response,
+    clientFrame,
+    upgradeRequest,
+)
+from .faults import Faults
 from .harness import RoomHarness
 from .network import MemoryReactor
+from .rooms import JoinedRoom, RoomClient
+from .trace import Step, Trace
 
 __all__ = [
     "Client",
     "CloseInfo",
+    "Faults",
+    "JoinedRoom",
+    "MemoryEndpoint",
     "MemoryReactor",
     "RawClient",
     "Response",
+    "RoomClient",
     "RoomHarness",
+    "Step",
+    "Trace",
     "clientFrame",
     "upgradeRequest",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import pack
 from typing import Any
 
@@ -19,8 +19,12 @@ from autobahn.websocket.compress import (
 )
 from autobahn.websocket.types import ConnectingRequest
 from autobahn.websocket.xormasker import create_xor_masker
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..codes import CloseCode
 from ..handshake import HeaderPairs, Headers
@@ -93,6 +97,64 @@ class End:
         """Read again; with `size` only so many bytes, then it stalls as before."""
         self._socket.credit = size
         self._reactor.flush()
+
+
+@implementer(IStreamClientEndpoint)
+class MemoryEndpoint:
+    """
+    Leads to the server of a harness, for clients that connect by themselves, as often as they like.
+
+    What it does to the network it does to the last connection that was made.
+    """
+
+    def __init__(self, reactor: MemoryReactor, reach: Callable[[IProtocolFactory], MemorySocket]) -> None:
+        self._reactor = reactor
+        self._reach = reach
+        self._socket: MemorySocket | None = None
+        self._protocol: Any = None
+        #: Whether there is a way to the server for new connections.
+        self.isOnline = True
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect to the server; fails with `ConnectError` if it doesn't listen, or isn't reached."""
+        noting = _NotingFactory(protocolFactory)
+        try:
+            if not self.isOnline:
+                raise ConnectError(string="offline")
+            self._socket = self._reach(noting)
+        except ConnectError as error:
+            return fail(error)
+        self._protocol = noting.made
+        return succeed(self._protocol)
+
+    def drop(self) -> None:
+        """Lose the TCP connection: the server sees a reset."""
+        if self._socket is not None and not self._socket.isClosed:
+            self._protocol.transport.abortConnection()
+        self._reactor.flush()
+
+    def stall(self) -> None:
+        """Read no more: what the server sends stays in the buffer of its transport."""
+        if self._socket is not None:
+            self._socket.credit = 0
+
+    def unstall(self, size: int | None = None) -> None:
+        """Read again; with `size` only so many bytes, then it stalls as before."""
+        if self._socket is not None:
+            self._socket.credit = size
+        self._reactor.flush()
+
+
+class _NotingFactory(Factory):
+    """Knows the protocol that another factory has made."""
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+        self.made: Any = None
+
+    def buildProtocol(self, addr: Any) -> Any:
+        self.made = self._factory.buildProtocol(addr)
+        return self.made
 
 
 class RawClient(End):

@@ -5,13 +5,12 @@ The real server in memory, and what is checked when it stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
+from itertools import count
 from typing import Any, Self
 from warnings import catch_warnings, simplefilter
 
-from autobahn.websocket.compress import (
-    PerMessageDeflateOffer,
-)
+from autobahn.websocket.compress import PerMessageDeflateOffer
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
@@ -22,26 +21,36 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from ..application import Application
+from ..client import ClientOptions
+from ..client.wire import absolute
 from ..connection import Connection
 from ..options import ServerOptions
+from ..rooms.application import RoomApplication
+from ..rooms.room import Room
 from ..server import Server
-from .clients import Client, ClientProtocol, End, RawClient, RawProtocol, clientFactory
-from .network import PORT, MemoryReactor
+from .clients import Client, ClientProtocol, End, MemoryEndpoint, RawClient, RawProtocol, clientFactory
+from .network import PORT, MemoryReactor, MemorySocket
+from .rooms import JoinedRoom, RoomClient, resultOf
+from .trace import Trace
 
 
 class RoomHarness:
     """
     A server that runs in memory.
 
-    `serves` is an `Application`, several of them by path, or a function that is given a clock and makes
-    a `Server` with it. The options of the server are given as keywords, unless the function made it.
-    If it doesn't listen anywhere by itself, it does at port 8080. `clock` is the `MemoryReactor` to run
-    on: pass that of another harness to have both in one process.
+    `serves` is an `Application`, or a mapping of applications by their paths and of room classes by their
+    names, or a function that is given a clock and makes a `Server` with it. The options of the server are
+    given as keywords, unless the function made it. If it doesn't listen anywhere by itself, it does at
+    port 8080. `clock` is the `MemoryReactor` to run on: pass that of another harness to have both in one
+    process. Raises `TypeError` for anything else.
     """
 
     def __init__(
         self,
-        serves: Application | Mapping[str, Application] | Callable[[MemoryReactor], Server] | None = None,
+        serves: Application
+        | Mapping[str, Application | type[Room]]
+        | Callable[[MemoryReactor], Server]
+        | None = None,
         *,
         clock: MemoryReactor | None = None,
         **options: Any,
@@ -49,6 +58,8 @@ class RoomHarness:
         #: The clock of the server; `clock.seconds()` is the time.
         self.clock = clock or MemoryReactor()
         self._ends: list[End] = []
+        self._roomClients: list[RoomClient] = []
+        self._ports = count(49152)
         #: The server under test.
         self.server = self._makeServer(serves, options)
         if not self.server.hasListeners:
@@ -56,18 +67,32 @@ class RoomHarness:
         self.start()
 
     def _makeServer(self, serves: Any, options: dict[str, Any]) -> Server:
+        _refuseMistakes(serves)
         if callable(serves):
             if options:
                 raise TypeError("options can't be given to a server that is made already")
-            made: Server = serves(self.clock)
-            return made
+            return self._madeBy(serves)
         server = Server(ServerOptions(**options), clock=self.clock)
         if isinstance(serves, Mapping):
-            for path, application in serves.items():
-                server.addApplication(application, path=path)
+            for name, served in serves.items():
+                if isinstance(served, type) and issubclass(served, Room):
+                    server.register(name, served)
+                else:
+                    _refuseMistakes(served)
+                    server.addApplication(served, path=name)
         elif serves is not None:
             server.addApplication(serves)
         return server
+
+    def _madeBy(self, makeServer: Callable[[MemoryReactor], Any]) -> Server:
+        clock: Any = self.clock
+        made = makeServer(clock)
+        name = getattr(makeServer, "__name__", repr(makeServer))
+        if not isinstance(made, Server):
+            raise TypeError(f"{name} must return a Server, not {made!r}")
+        if made.clock is not clock:
+            raise TypeError(f"{name} must make its server with the clock it is given: Server(clock=clock)")
+        return made
 
     # -- the server
 
@@ -81,8 +106,11 @@ class RoomHarness:
         """
         Stop the server, let as much time pass as that takes, hang up what is left of the clients, `check`.
 
-        Meant for `addCleanup`; a harness is also a context manager that ends with this.
+        Room clients are closed before: they leave their rooms, and come back no more. Meant for
+        `addCleanup`; a harness is also a context manager that ends with this.
         """
+        for client in self._roomClients:
+            client.close()
         if self.server.running:
             stopped: list[object] = []
             stopping: Deferred[None] = self.server.stopService()
@@ -96,13 +124,24 @@ class RoomHarness:
                 stopped[0].raiseException()
         for end in self._ends:
             end.drop()
+        for client in self._roomClients:
+            client.drop()
         # What is refused or cancelled now may take the time of one more deadline.
         self.advance(3.0)
         self.check()
 
     def check(self) -> None:
-        """Raise `AssertionError` if a connection, a port or a `DelayedCall` is left; after `stop`."""
+        """
+        Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
+        didn't come about; after `stop`.
+        """
         left = [
+            *(f"room {room!r} with {len(room.clients)} members" for room in self.rooms),
+            *(
+                f"fault {fault}"
+                for client in self._roomClients
+                for fault in (*client.outgoing.pending, *client.incoming.pending)
+            ),
             *(f"connection {connection!r}" for connection in self.server.connections),
             *(f"transport {transport!r}" for transport in self.clock.readers | self.clock.writers),
             *(f"port {port.getHost()}" for port in self.clock.ports),
@@ -162,8 +201,38 @@ class RoomHarness:
         )
         offers = [PerMessageDeflateOffer()] if compression else []
         factory = clientFactory(self.clock, lambda: ClientProtocol(client, request), request, offers)
-        self._connect(client, factory, peer, tls, to)
+        self._begin(client, factory, peer, tls, to)
         return client
+
+    def client(
+        self,
+        path: str = "/rooms",
+        headers: Mapping[str, str] | None = None,
+        *,
+        peer: str = "203.0.113.9",
+        host: str = "localhost",
+        tls: bool = False,
+        to: IProtocolFactory | None = None,
+        **options: Any,
+    ) -> RoomClient:
+        """
+        A client of rooms, which connects when it joins one.
+
+        `path` is where the rooms are; the others are as for `connect`, and `options` those of
+        ``txroom.client.ClientOptions``.
+        """
+        checked = ClientOptions(**{"headers": headers or {}, "random": _longest, **options})
+        endpoint = self.endpoint(peer=peer, tls=tls, to=to)
+        name, _, port = host.partition(":")
+        client = RoomClient(self.clock, endpoint, absolute(f"ws://{name}:{port or PORT}{path}"), checked)
+        self._roomClients.append(client)
+        return client
+
+    def endpoint(
+        self, *, peer: str = "203.0.113.9", tls: bool = False, to: IProtocolFactory | None = None
+    ) -> MemoryEndpoint:
+        """A way to the server for clients of your own, as an `IStreamClientEndpoint`."""
+        return MemoryEndpoint(self.clock, partial(self._connect, peer=peer, tls=tls, to=to))
 
     def raw(
         self,
@@ -175,7 +244,7 @@ class RoomHarness:
     ) -> RawClient:
         """A client without a protocol of its own, that has sent `data`; the rest as for `connect`."""
         client = RawClient(self.clock)
-        self._connect(client, Factory.forProtocol(lambda: RawProtocol(client)), peer, tls, to)
+        self._begin(client, Factory.forProtocol(lambda: RawProtocol(client)), peer, tls, to)
         if data:
             client.send(data)
         return client
@@ -188,7 +257,12 @@ class RoomHarness:
                 return connection
         raise LookupError("the client has no open connection")
 
-    def _connect(self, end: Any, factory: Any, peer: str, tls: bool, to: IProtocolFactory | None) -> None:
+    def _begin(self, end: Any, factory: Any, peer: str, tls: bool, to: IProtocolFactory | None) -> None:
+        end._socket = self._connect(factory, peer, tls, to)
+        self._ends.append(end)
+        self.flush()
+
+    def _connect(self, factory: Any, peer: str, tls: bool, to: IProtocolFactory | None) -> MemorySocket:
         host: IAddress = IPv4Address("TCP", "192.0.2.1", PORT)
         if to is None:
             if not self.clock.ports:
@@ -197,9 +271,57 @@ class RoomHarness:
         if tls:
             to = TLSMemoryBIOFactory(serverContext(), False, to, self.clock)
             factory = TLSMemoryBIOFactory(clientContext(), True, factory, self.clock)
-        end._socket = self.clock.connect(to, factory, host, _address(peer, 49152 + len(self._ends)))
-        self._ends.append(end)
-        self.flush()
+        return self.clock.connect(to, factory, host, _address(peer, next(self._ports)))
+
+    # -- rooms
+
+    @property
+    def rooms(self) -> list[Room]:
+        """The rooms that are alive, on the server's side."""
+        return [room for application in self._roomApplications for room in application.rooms.values()]
+
+    def roomOf(self, joined: JoinedRoom) -> Room:
+        """The server's side of a room; its `client(joined.member)` is that of the client."""
+        for room in self.rooms:
+            if room.id == joined.id:
+                return room
+        raise LookupError(f"there is no {joined!r} any more")
+
+    def trace(self, name: str) -> Trace:
+        """Note the hooks and handlers of the rooms of that name, of those that are made from now on."""
+        for application in self._roomApplications:
+            if name in application.registrations:
+                return Trace(application.registrations[name])
+        names = [name for application in self._roomApplications for name in application.registrations]
+        raise LookupError(f"no rooms are registered as {name!r}, but as {names}")
+
+    def resultOf(self, deferred: Deferred[Any]) -> Any:
+        """
+        The result of a Deferred of the server's side that needs no more time.
+
+        Raises what it fails with, or `AssertionError` if it hasn't fired.
+        """
+        return resultOf(self.clock, deferred, repr(deferred))
+
+    @property
+    def _roomApplications(self) -> list[RoomApplication]:
+        return [each for each in self.server.applications if isinstance(each, RoomApplication)]
+
+
+def _longest() -> float:
+    """The jitter of a room client's waits, which are the longest that there can be."""
+    return 1.0
+
+
+def _refuseMistakes(served: Any) -> None:
+    """Say it clearly where something similar was meant."""
+    kind = served if isinstance(served, type) else type(served)
+    if issubclass(kind, Room):
+        raise TypeError(f"rooms are given as a class with a name: RoomHarness({{'chat': {kind.__name__}}})")
+    if issubclass(kind, Application) and kind is served:
+        raise TypeError(f"an application is given, not its class: RoomHarness({kind.__name__}())")
+    if issubclass(kind, Server) and (kind is not served or kind is Server):
+        raise TypeError("a server has the harness's clock: RoomHarness(lambda clock: Server(clock=clock))")
 
 
 def _address(peer: str, port: int) -> IAddress:

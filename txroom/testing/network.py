@@ -49,6 +49,11 @@ class MemorySocket:
         return one, other
 
     @property
+    def isClosed(self) -> bool:
+        """Whether this end has closed."""
+        return self._isClosed
+
+    @property
     def isWritable(self) -> bool:
         """Whether `send` wouldn't block."""
         return self._isReset or self.peer.credit != 0
@@ -169,6 +174,7 @@ class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
         # In the order in which they came, so that every run is the same.
         self.readers: dict[Any, None] = {}  # type: ignore[assignment]
         self.writers: dict[Any, None] = {}  # type: ignore[assignment]
+        self._isFlushing = False
 
     def listenTCP(
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
@@ -242,10 +248,20 @@ class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
         return isBusy
 
     def flush(self) -> None:
-        """Turn until nothing moves any more; time stands still."""
-        for _ in range(MAX_TURNS):
-            if not self.turn():
-                return
+        """
+        Turn until nothing moves any more; time stands still.
+
+        Called by what happens meanwhile, it leaves the rest to the call that is under way.
+        """
+        if self._isFlushing:
+            return
+        self._isFlushing = True
+        try:
+            for _ in range(MAX_TURNS):
+                if not self.turn():
+                    return
+        finally:
+            self._isFlushing = False
         raise AssertionError("the network doesn't come to rest")
 
     def advance(self, amount: float) -> None:
