@@ -23,10 +23,10 @@ from .launched import NOTING, PATIENCE, Launched, command, daemon, freePort, lau
 
 TWISTD = ("twistd", "-n")
 TWIST = ("twist", "--log-format=text")  # JSON, unless it logs to a terminal
-REACTORS = ("epoll", "asyncio", "poll", "select")
+REACTORS = ("epoll", "leanepoll", "asyncio", "poll", "select")
 LAUNCHERS = {
     **{f"twistd {reactor}": (*TWISTD, f"--reactor={reactor}") for reactor in REACTORS},
-    **{f"twist {reactor}": (*TWIST, f"--reactor={reactor}") for reactor in ("epoll", "asyncio")},
+    **{f"twist {reactor}": (*TWIST, f"--reactor={reactor}") for reactor in ("epoll", "leanepoll", "asyncio")},
 }
 
 

@@ -3,6 +3,8 @@
 Twisted imports every plugin before it chooses a reactor: nothing else belongs in here.
 """
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 txroom = ServiceMaker("txroom", "txroom.tap", "A WebSocket room server.", "txroom")
+leanepoll = Reactor("leanepoll", "txroom.leanepoll", "epoll, with fewer calls for each read (txroom).")

@@ -41,6 +41,7 @@ MAX_SHORT = 65535
 class Receiver(Sender):
     """What a `WireProtocol` receives with, around Autobahn's parser."""
 
+    isLean = True  # to `txroom.leanepoll`
     # What the parser reads, in place of Autobahn's per-instance configuration.
     requireMaskedClientFrames = True
     applyMask = True

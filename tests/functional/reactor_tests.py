@@ -1,0 +1,74 @@
+"""
+Run the tests that Twisted has for all reactors, with one of them.
+
+    python -m tests.functional.reactor_tests twisted.internet.epollreactor.EPollReactor
+
+Prints as JSON how many passed, and the names of those that didn't.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unittest
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.test import (
+    test_core,
+    test_fdset,
+    test_posixbase,
+    test_process,
+    test_tcp,
+    test_threads,
+    test_time,
+    test_tls,
+    test_udp,
+    test_unix,
+)
+from twisted.internet.test.reactormixins import ReactorBuilder
+from twisted.trial.reporter import TestResult
+
+from txroom.leanepoll import LeanEPollReactor
+
+MODULES = (
+    test_core,
+    test_fdset,
+    test_posixbase,
+    test_process,
+    test_tcp,
+    test_threads,
+    test_time,
+    test_tls,
+    test_udp,
+    test_unix,
+)
+
+
+class EPollReactor(LeanEPollReactor):
+    """Ours, under the name by which Twisted's tests know what epoll can't do."""
+
+
+def builders() -> Iterator[type[ReactorBuilder]]:
+    """The classes of tests that are made anew for each reactor."""
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if name.endswith("Builder") and value is not ReactorBuilder and issubclass(value, ReactorBuilder):
+                yield value
+
+
+def run(reactor: str) -> dict[str, object]:
+    """Run them all."""
+    ReactorBuilder._reactors = [reactor]
+    load: Any = unittest.TestLoader().loadTestsFromTestCase
+    suite = unittest.TestSuite(
+        load(case) for each in builders() for case in each.makeTestCaseClasses().values()
+    )
+    result = TestResult()
+    suite.run(result)
+    bad = {test.id() for test, _ in [*result.errors, *result.failures]}
+    return {"passed": result.successes, "bad": sorted(bad)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1])))
