@@ -29,9 +29,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 import txroom
+from tests.loadtest.case import HarnessEndpoint
 from txroom import RoomError, tap
 from txroom.codes import CloseCode
 from txroom.connection import CONNECTION_HOOKS
+from txroom.demo import makeDemo
+from txroom.loadtest import Crowd, Plan, figuresOf
+from txroom.loadtest.options import Options as LoadtestOptions
+from txroom.loadtest.tally import LATENCIES
 from txroom.options import ServerOptions
 from txroom.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
@@ -753,6 +758,53 @@ class ComingFromTests(DocsTestCase):
             for number, line in enumerate(lines):
                 if line.startswith("   * - "):
                     self.assertRegex(lines[number + 1], r"^     - \S", line)
+
+
+class LoadtestTests(DocsTestCase):
+    """The page about load tests."""
+
+    def test_commands(self) -> None:
+        """Its command lines are understood, also that of the script."""
+        self.patch(sys, "path", [str(EXAMPLES), *sys.path])
+        self.addCleanup(sys.modules.pop, "visitors", None)
+        source = text("howto/loadtest.rst") + text("examples/visitors.py")
+        found = re.findall(r"^ +(?:\$ )?python -m txroom.loadtest ((?:.*\\\n)*.*)$", source, re.MULTILINE)
+        self.assertEqual(len(found), 2)
+        for words in found:
+            LoadtestOptions().parseOptions(shlex.split(words.replace("\\\n", " ")))
+
+    def test_options(self) -> None:
+        """It has every option of the command."""
+        rows = "\n".join(re.findall(r"^   \* - (.*)$", text("howto/loadtest.rst"), re.MULTILINE))
+        missing = [name for name in LoadtestOptions().longOpt if f"--{name.rstrip('=')}" not in rows]
+        self.assertEqual(missing, [])
+
+    def test_figures(self) -> None:
+        """It has every figure of the JSON, and every latency."""
+        figures = figuresOf(Crowd(Plan(url="ws://localhost/"), MemoryReactor(), ""), 0.0)
+        page = text("howto/loadtest.rst")
+        ours = {"url", "room", "isStopped", "seconds"}
+        missing = [name for name in figures if name not in ours and f"``{name}``" not in page]
+        self.assertEqual(missing + [name for name in LATENCIES if f"**{name}**" not in page], [])
+
+    def test_script(self) -> None:
+        """Its script plays the demo's game to the end, and hits sometimes."""
+        harness = self.harness(lambda clock: makeDemo(clock=clock))
+        plan = Plan(
+            url="ws://localhost/rooms",
+            room="mole",
+            clients=2,
+            duration=60.0,
+            scenario=self.load("visitors").play,
+            endpoint=HarnessEndpoint(harness),
+        )
+        crowd = Crowd(plan, harness.clock, "")
+        done = crowd.run()
+        harness.advance(40.0)
+        self.assertIs(self.successResultOf(done), None)
+        figures = figuresOf(crowd, 0.0)
+        self.assertEqual((figures["errors"], figures["latency"]["reply"]["count"]), ({}, 40))
+        self.assertGreater(figures["messages"]["received"], 40)
 
 
 def split(names: str) -> list[str]:

@@ -10,14 +10,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from functools import reduce
-from importlib import import_module
-from traceback import extract_tb
 from types import FrameType, TracebackType
 from typing import Any
 
 import attrs
-from OpenSSL import SSL, crypto
 from twisted.application.service import MultiService
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
@@ -39,6 +35,7 @@ from twisted.python.usage import UsageError
 from .application import Application
 from .demo import makeDemo
 from .health import INTERVAL, STALL
+from .loading import inOneLine, loadAttribute, whereAndWhy
 from .options import OptionError, ServerOptions
 from .server import Server
 from .watchdog import Watchdog
@@ -87,7 +84,7 @@ class Options(usage.Options):
         try:
             serverFromString(reactor, value)
         except Exception as error:
-            raise UsageError(f"--listen {value}: {_inOneLine(error)}") from None
+            raise UsageError(f"--listen {value}: {inOneLine(error)}") from None
         self["listen"].append(value)
 
     def opt_app(self, value: str) -> None:
@@ -250,7 +247,7 @@ def makeServer(config: Options, reactor: Any) -> Server:
         try:
             server.listen(where)
         except Exception as error:
-            raise UsageError(f"--listen {where}: {_inOneLine(error)}") from None
+            raise UsageError(f"--listen {where}: {inOneLine(error)}") from None
     if not server.hasListeners:
         server.listen(DEFAULT_ENDPOINT)
     return server
@@ -258,44 +255,16 @@ def makeServer(config: Options, reactor: Any) -> Server:
 
 def loadApp(name: str) -> Server | Application:
     """What "module:attribute" names, or makes if it is callable; raises `UsageError`."""
-    moduleName, _, attribute = name.partition(":")
-    try:
-        module = import_module(moduleName)
-    except ModuleNotFoundError as error:
-        if error.name and f"{moduleName}.".startswith(f"{error.name}."):
-            raise UsageError(f"--app {name}: there is no module {error.name!r}") from None
-        raise UsageError(f"--app {name}: can't be imported: {_whereAndWhy(error)}") from None
-    except Exception as error:
-        raise UsageError(f"--app {name}: can't be imported: {_whereAndWhy(error)}") from None
-    try:
-        app = reduce(getattr, attribute.split("."), module)
-    except AttributeError:
-        raise UsageError(f"--app {name}: module {moduleName!r} has no {attribute!r}") from None
+    app = loadAttribute("--app", name)
     if callable(app):
         try:
             app = app()
         except Exception as error:
-            raise UsageError(f"--app {name}: calling it failed: {_whereAndWhy(error)}") from None
+            raise UsageError(f"--app {name}: calling it failed: {whereAndWhy(error)}") from None
     if isinstance(app, Server | Application):
         return app
     what = type(app).__name__
     raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
-
-
-def _inOneLine(error: BaseException) -> str:
-    """What an error says."""
-    if isinstance(error, SSL.Error | crypto.Error) and error.args and error.args[0]:
-        return f"no good certificate or key: {error.args[0][0][-1]}"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _whereAndWhy(error: BaseException) -> str:
-    """What an error in someone else's code says, and where it came up."""
-    why = f"{type(error).__name__}: {_inOneLine(error)}"
-    if isinstance(error, SyntaxError):
-        return why
-    place = extract_tb(error.__traceback__)[-1]
-    return f"{why} ({place.filename}, line {place.lineno})"
 
 
 # -- the process
@@ -383,7 +352,7 @@ class LaunchedServer(MultiService):
             self.server.reloadCertificates()
         except Exception as error:
             self._log.error(
-                "the certificates were not reloaded, those in force stay: {why}", why=_inOneLine(error)
+                "the certificates were not reloaded, those in force stay: {why}", why=inOneLine(error)
             )
         else:
             self._log.info("the certificates were reloaded")
@@ -396,7 +365,7 @@ def _begin(start: Callable[[], None]) -> None:
     except (CannotListenError, OSError, OverflowError) as error:
         # An exception, not SystemExit: twistd has to remove its pid file, and to tell the parent of a daemon.
         sys.excepthook = _explain
-        raise StartError(_inOneLine(error)) from None
+        raise StartError(inOneLine(error)) from None
 
 
 def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

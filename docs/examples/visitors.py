@@ -1,0 +1,24 @@
+"""
+What each client of a load test does in the room "mole" of the demo.
+
+    python -m txroom.loadtest ws://localhost:8080/rooms --room mole --scenario visitors:play --clients 100
+"""
+
+from random import randrange
+
+from twisted.internet.task import deferLater
+
+
+async def play(client, room, clock):
+    """Hit where the mole is, like somebody who is not always awake."""
+    holes = room.snapshot["holes"]
+    hole = randrange(holes)
+
+    def seen(where, offset):
+        nonlocal hole
+        hole = where
+
+    room.on("mole", seen)
+    for _ in range(20):
+        await deferLater(clock, 0.2 + randrange(10) / 10)
+        await room.call("hit", hole)

@@ -1,0 +1,133 @@
+"""What the tests of load tests share: a crowd at a server in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
+
+from tests.case import HarnessTestCase, fired
+from txroom import Application, Room, RoomApplication, message
+from txroom import Client as Player
+from txroom.loadtest import Crowd, Plan, figuresOf
+from txroom.testing import RoomHarness
+
+
+@implementer(IStreamClientEndpoint)
+class HarnessEndpoint:
+    """Leads to the server of a harness."""
+
+    def __init__(self, harness: RoomHarness) -> None:
+        self._clock = harness.clock
+        self._count = 0
+        #: Whether the server can be reached.
+        self.isOpen = True
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        if not self.isOpen:
+            return fail(ConnectionRefusedError("nobody listens"))
+        self._count += 1
+        here = IPv4Address("TCP", "203.0.113.9", 40000 + self._count)
+        port = self._clock.ports[0]
+        self._clock.connect(port.factory, factory, port.getHost(), here)
+        return succeed(None)
+
+
+class Hall(Room):
+    """A room for these tests."""
+
+    resumeSeconds = 10
+    linger = 0
+
+    def onJoin(self, client: Player, options: Any) -> None:
+        client.data["name"] = options.get("name")
+
+    @message("say")
+    def say(self, client: Player, data: Any) -> None:
+        self.broadcast("said", data)
+
+    @message("slow")
+    def slow(self, client: Player, data: Any) -> Any:
+        answer: Deferred[Any] = Deferred()
+        self.clock.callLater(0.25, answer.callback, None)
+        return answer.addCallback(lambda _: self.broadcast("said", data))
+
+    @message("name")
+    def tellName(self, client: Player) -> Any:
+        self.broadcast("name", client.data["name"])
+
+    @message("refuse")
+    def refuse(self, client: Player, data: int) -> None:
+        raise AssertionError("no int comes")
+
+    @message("out")
+    def out(self, client: Player) -> None:
+        client.kick("enough")
+
+    @message("mute")
+    def mute(self, client: Player, data: Any) -> None:
+        pass
+
+
+class Echo(Application):
+    """Sends back."""
+
+    def onMessage(self, connection: Any, message: str | bytes) -> None:
+        connection.send(message)
+
+
+class Broadcast(Application):
+    """Sends to all."""
+
+    def onMessage(self, connection: Any, message: str | bytes) -> None:
+        self.broadcast(message)
+
+
+class CrowdTestCase(HarnessTestCase):
+    """Runs plans against a server with the room "hall", an echo and a broadcast."""
+
+    def setUp(self) -> None:
+        self.rooms = rooms = RoomApplication()
+        rooms.register("hall", Hall)
+        applications = {"/rooms": rooms, "/echo": Echo(), "/broadcast": Broadcast()}
+        self.harness = self.serve(applications, pingInterval=0)
+        self.endpoint = HarnessEndpoint(self.harness)
+
+    def crowd(
+        self, *, path: str = "/rooms", room: str | None = "hall", token: str = "t", **plan: Any
+    ) -> Crowd:
+        """A crowd that has begun."""
+        usual = {"clients": 3, "ramp": 0.0, "duration": 2.0, "endpoint": self.endpoint}
+        url = f"ws://localhost:8080{path}"
+        crowd = Crowd(Plan(url=url, room=room, **{**usual, **plan}), self.harness.clock, token)
+        self.done = fired(crowd.run())
+        self.harness.flush()
+        return crowd
+
+    def plain(self, path: str = "/echo", **plan: Any) -> Crowd:
+        """The same without rooms."""
+        return self.crowd(path=path, room=None, **plan)
+
+    def finish(self, crowd: Crowd, seconds: float = 20.0) -> dict[str, Any]:
+        """Let time pass until it is done; its figures."""
+        left = seconds
+        while not self.done and left > 0:
+            self.harness.advance(0.1)
+            left -= 0.1
+        self.assertEqual(self.done, [None])
+        self.assertEqual((crowd.tally.connected, crowd.tally.joined, crowd.tally.pending), (0, 0, 0))
+        return figuresOf(crowd, cpu=0.0)
+
+    def cut(self) -> None:
+        """Lose all connections."""
+        for transport in list(self.harness.clock.readers):
+            transport.abortConnection()
+        self.harness.flush()
+
+    def assertAbout(self, value: float, expected: float, part: float = 0.02) -> None:
+        """A measured value is what it must be, but for the width of a bucket."""
+        self.assertTrue(abs(value - expected) <= part * expected, f"{value} isn't about {expected}")

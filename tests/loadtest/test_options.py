@@ -1,0 +1,173 @@
+"""The command line of a load test."""
+
+from __future__ import annotations
+
+import io
+import resource
+import sys
+from typing import Any
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom.loadtest.__main__ import allowFiles, main
+from txroom.loadtest.options import Options
+from txroom.loadtest.plan import Plan
+
+URL = "ws://localhost:8080/rooms"
+
+
+def planOf(*words: str) -> Plan:
+    """The plan of a command line."""
+    options = Options()
+    options.parseOptions(words)
+    return options.plan
+
+
+class PlanTests(SynchronousTestCase):
+    """What is asked for is done."""
+
+    def test_all(self) -> None:
+        """Every option is in the plan; the URL may stand first or last."""
+        words = {
+            "--room": "chat",
+            "--clients": "200",
+            "--options": '{"name": "x{n}", "n": {n}}',
+            "--rate": "0.5",
+            "--type": "say",
+            "--data": '{"text": "{id}"}',
+            "--duration": "30.5",
+            "--ramp": "0",
+            "--endpoint": "unix:/run/chat.sock",
+        }
+        flat = [word for pair in words.items() for word in pair]
+        flat += ["--call", "--header", "X-A: 1", "--header", "Cookie: a=b; c"]
+        expected = Plan(
+            url=URL,
+            room="chat",
+            clients=200,
+            options='{"name": "x{n}", "n": {n}}',
+            rate=0.5,
+            type="say",
+            data='{"text": "{id}"}',
+            duration=30.5,
+            ramp=0.0,
+            endpoint="unix:/run/chat.sock",
+            isCall=True,
+            headers={"X-A": "1", "Cookie": "a=b; c"},
+        )
+        self.assertEqual(planOf(URL, *flat), expected)
+        self.assertEqual(planOf(*flat, URL), expected)
+
+    def test_plain(self) -> None:
+        """Without rooms the data is the text itself."""
+        plan = planOf("wss://example.org/echo", "--plain", "--data", "hello")
+        self.assertEqual((plan.room, plan.data, plan.isSpeaking), (None, "hello", True))
+        self.assertFalse(planOf("wss://example.org/echo", "--plain").isSpeaking)
+
+    def test_scenario(self) -> None:
+        """A function by its name."""
+        plan = planOf(URL, "--room", "chat", "--scenario", f"{__name__}:planOf")
+        self.assertEqual((plan.scenario, plan.isSpeaking), (planOf, False))
+
+    def test_marks(self) -> None:
+        """Marks are looked for if there are any."""
+        self.assertTrue(planOf(URL, "--room", "a", "--type", "b", "--data", '"{id}"').isMarked)
+        self.assertFalse(planOf(URL, "--room", "a", "--type", "b").isMarked)
+
+
+class MistakeTests(SynchronousTestCase):
+    """Each mistake has one line that says which."""
+
+    def assertRefused(self, expected: str, *words: str) -> None:
+        error = self.assertRaises(UsageError, planOf, *words)
+        self.assertEqual(str(error), expected)
+
+    def test_url(self) -> None:
+        """The URL."""
+        self.assertRefused("there must be one URL", "--room", "chat")
+        self.assertRefused("there must be one URL", URL, "--room", "chat", URL)
+        for url in (
+            "localhost:8080",
+            "http://localhost",
+            "ws://",
+            "ws://localhost:99999",
+            "ws://a:x",
+            "ws://[a",
+        ):
+            self.assertRefused(f"{url}: must be a URL, ws://host:port/path or wss://...", url, "--plain")
+
+    def test_values(self) -> None:
+        """The values."""
+        number = "must be a number, 0 or more"
+        json = "must be JSON; a text is '\"hello\"'"
+        room = (URL, "--room", "chat")
+        for option, value, expected in (
+            ("--clients", "0", "must be a whole number, 1 or more"),
+            ("--clients", "many", "must be a whole number, 1 or more"),
+            ("--ramp", "-1", number),
+            ("--duration", "1e3", number),
+            ("--rate", "0", "must be a number, more than 0"),
+            ("--rate", "nan", "must be a number, more than 0"),
+            ("--options", "[1]", "must be a JSON object"),
+            ("--options", "{", "must be a JSON object"),
+            ("--header", "Cookie", "must be Name: value"),
+            ("--header", "A b: c", "must be Name: value"),
+            ("--header", "A: b\r\nc: d", "must be Name: value"),
+            ("--type", "", "must be a text of 1 to 128 characters"),
+            ("--scenario", "chat", "must be module:attribute"),
+            ("--scenario", "nosuch:play", "there is no module 'nosuch'"),
+            ("--scenario", f"{__name__}:URL", "must be a function"),
+        ):
+            self.assertRefused(f"{option} {value}: {expected}", *room, option, value)
+        self.assertRefused(f"--data hello: {json}", *room, "--type", "say", "--data", "hello")
+        error = self.assertRaises(UsageError, planOf, *room, "--endpoint", "nosuch:1")
+        self.assertTrue(str(error).startswith("--endpoint nosuch:1: "), error)
+
+    def test_combinations(self) -> None:
+        """What doesn't go together."""
+        either = "there must be either --room or --plain"
+        self.assertRefused(either, URL)
+        self.assertRefused(either, URL, "--plain", "--room", "chat")
+        self.assertRefused("--plain doesn't go with --call", URL, "--plain", "--call")
+        self.assertRefused("--plain doesn't go with --type", URL, "--plain", "--type", "say")
+        scenario = ("--scenario", f"{__name__}:planOf")
+        self.assertRefused(
+            "--scenario doesn't go with --rate", URL, "--room", "chat", *scenario, "--rate", "1"
+        )
+        without = "without --type, --room doesn't go with --data"
+        self.assertRefused(without, URL, "--room", "chat", "--data", "1")
+
+
+class MainTests(SynchronousTestCase):
+    """Mistakes end the process."""
+
+    def test_mistakes(self) -> None:
+        """One line, and status 2."""
+        for words, expected in (
+            (["--nonsense"], "option --nonsense not recognized"),
+            ([URL, "--plain", "--json", "/nosuch/x"], "--json /nosuch/x: No such file or directory"),
+        ):
+            errors = io.StringIO()
+            self.patch(sys, "stderr", errors)
+            self.assertEqual(main(words), 2)
+            self.assertEqual(errors.getvalue(), f"txroom.loadtest: {expected}\n")
+
+    def test_files(self) -> None:
+        """The limit of open files is raised if that may be done, and else named."""
+        limits: list[Any] = []
+        self.patch(resource, "getrlimit", lambda which: (256, 1000))
+        self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
+        allowFiles(256)
+        self.assertEqual(limits, [])
+        allowFiles(1000)
+        self.assertEqual(limits, [(1000, 1000)])
+        error = self.assertRaises(UsageError, allowFiles, 1001)
+        self.assertEqual(str(error), "--clients: this process may open only 1000 files (ulimit -n)")
+
+    def test_version(self) -> None:
+        """The version is txroom's."""
+        output = io.StringIO()
+        self.patch(sys, "stdout", output)
+        self.assertRaises(SystemExit, main, ["--version"])
+        self.assertTrue(output.getvalue().startswith("txroom "))

@@ -1,0 +1,173 @@
+"""The small parts of a load test."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom.loadtest import Progress
+from txroom.loadtest.histogram import Histogram
+from txroom.loadtest.report import textOf
+from txroom.loadtest.returns import Returns
+from txroom.loadtest.tally import MAX_KINDS, Tally
+
+
+class HistogramTests(SynchronousTestCase):
+    """Percentiles."""
+
+    def test_nothing(self) -> None:
+        """Without durations all is 0."""
+        histogram = Histogram()
+        self.assertEqual((histogram.percentile(50), histogram.mean, histogram.most), (0.0, 0.0, 0.0))
+
+    def test_one(self) -> None:
+        """Of one duration every percentile is exact."""
+        histogram = Histogram()
+        histogram.add(0.0123)
+        self.assertEqual([histogram.percentile(p) for p in (0, 50, 100)], [0.0123] * 3)
+
+    def test_exact(self) -> None:
+        """Percentiles are within 1 % of those of the sorted list, whatever the distribution."""
+        random = Random(1)
+        for draw in (lambda: random.expovariate(100), lambda: random.lognormvariate(-5, 3), random.random):
+            histogram, values = Histogram(), sorted(max(2e-6, min(3000.0, draw())) for _ in range(5000))
+            for value in values:
+                histogram.add(value)
+            for percent in (1, 10, 50, 90, 99, 99.9, 100):
+                exact = values[max(0, -int(-5000 * percent // 100) - 1)]
+                self.assertLess(abs(histogram.percentile(percent) - exact), 0.01 * exact)
+            self.assertAlmostEqual(histogram.mean, sum(values) / 5000, 9)
+
+    def test_bounded(self) -> None:
+        """The memory doesn't grow with what is added, and extremes don't hurt."""
+        histogram = Histogram()
+        random = Random(2)
+        for _ in range(50_000):
+            histogram.add(10 ** random.uniform(-12, 12))
+        histogram.add(0.0)
+        self.assertLess(len(histogram._buckets), 2100)
+        self.assertGreater(histogram.percentile(100), 3500.0)
+        self.assertEqual((histogram.count, histogram.least), (50_001, 0.0))
+
+
+class ReturnsTests(SynchronousTestCase):
+    """Marks."""
+
+    def test_own(self) -> None:
+        """A client finds its own, in any order, once each, and nobody else's."""
+        mine, other = Returns("a1"), Returns("a11")
+        marks = []
+        for now in (1.0, 2.0, 3.0):
+            marks.append(mine.next)
+            mine.add(now)
+            other.add(now)
+        self.assertEqual(len(set(marks)), 3)
+        self.assertIs(mine.find(repr({"text": other.next})), None)
+        self.assertEqual(mine.find(repr({"text": [f"x {marks[1]} y"]})), 2.0)
+        self.assertIs(mine.find(marks[1]), None)
+        self.assertEqual((mine.find(marks[2]), mine.find(marks[0]), len(mine)), (3.0, 1.0, 0))
+
+    def test_foreign(self) -> None:
+        """What only looks like a mark is none."""
+        returns = Returns("a1")
+        for text in ("", "~a1.", "~a1.zz~", "~a1.5~", "~a1"):
+            self.assertIs(returns.find(text), None)
+
+    def test_order(self) -> None:
+        """Without marks they come back in order; too old ones are forgotten."""
+        returns = Returns("a")
+        self.assertIs(returns.first(), None)
+        for now in (1.0, 2.0, 3.0, 4.0):
+            returns.add(now)
+        self.assertEqual((returns.first(), returns.expire(3.0), returns.expire(3.0)), (1.0, 1, 0))
+        self.assertEqual((len(returns), returns.clear(), returns.clear()), (2, 2, 0))
+
+
+class TallyTests(SynchronousTestCase):
+    """What is counted."""
+
+    def test_kinds(self) -> None:
+        """The kinds of errors are bounded: what a server writes into a reason mustn't fill our memory."""
+        tally = Tally()
+        for number in range(1000):
+            tally.failed(f"left: {number}")
+        tally.failed("left: 0")
+        self.assertEqual(len(tally.errors), MAX_KINDS + 1)
+        self.assertEqual((tally.errors["others"], tally.errors["left: 0"]), (1000 - MAX_KINDS, 2))
+
+    def test_recent(self) -> None:
+        """What is recent is so once, and counts for the whole all the same."""
+        tally = Tally()
+        tally.took("reply", 0.5)
+        self.assertEqual(list(tally.takeRecent()), ["reply"])
+        self.assertEqual(list(tally.takeRecent()), [])
+        self.assertEqual(tally.latencies["reply"].count, 1)
+
+
+class ReportTests(SynchronousTestCase):
+    """What is shown."""
+
+    def test_progress(self) -> None:
+        """Rates and latencies of the time since the last line; the rest as it stands."""
+        clock, tally = Clock(), Tally()
+        progress = Progress(tally, clock)
+        tally.connected, tally.joined, tally.sent, tally.received = 7, 6, 100, 300
+        tally.took("handled", 0.05)
+        tally.took("returned", 0.00123)
+        clock.advance(2.0)
+        self.assertEqual(
+            progress.line(),
+            "     2 s  connected 7  joined 6  sent 50/s  received 150/s  errors 0"
+            "  returned p50 1.23 ms p99 1.23 ms",
+        )
+        tally.sent += 3
+        tally.failed("lost", 2)
+        clock.advance(1.0)
+        self.assertEqual(progress.line(), "     3 s  connected 7  joined 6  sent 3/s  received 0/s  errors 2")
+
+    def test_summary(self) -> None:
+        """The figures in words."""
+        none = {"count": 0, "mean": 0.0, "p50": 0.0, "p90": 0.0, "p99": 0.0, "max": 0.0}
+        some = {"count": 9, "mean": 0.002, "p50": 0.001, "p90": 0.002, "p99": 0.0123, "max": 1.5}
+        figures = {
+            "url": "ws://localhost/rooms",
+            "room": "chat",
+            "isOk": False,
+            "isStopped": True,
+            "seconds": 12.34,
+            "clients": {"planned": 10, "started": 9, "connected": 8, "joined": 7},
+            "connect": some,
+            "join": none,
+            "latency": {"reply": some},
+            "messages": {
+                "sent": 90,
+                "received": 900,
+                "wantedRate": 10.0,
+                "sentRate": 9.0,
+                "receivedRate": 90.0,
+            },
+            "errors": {"join: full": 1},
+            "disconnects": {"1006": 2},
+            "recoveries": 1,
+            "losses": 1,
+            "cpu": 0.95,
+            "lateness": some,
+        }
+        self.assertEqual(
+            textOf(figures).splitlines(),
+            [
+                "ws://localhost/rooms, 12.3 s, stopped",
+                "      clients  8 of 10 connected, 7 joined",
+                "         sent  90, 9/s of 10/s",
+                "     received  900, 90/s",
+                "      connect  p50 1.00 ms  p90 2.00 ms  p99 12 ms  max 1500 ms",
+                "        reply  p50 1.00 ms  p90 2.00 ms  p99 12 ms  max 1500 ms",
+                "        error  1 times join: full",
+                "  disconnects  2 times 1006",
+                "    came back  1 without a loss, 1 with one",
+                " this process  95% of a processor, late p99 12 ms  max 1500 ms",
+                "               too much to measure well: start several processes with fewer clients each",
+            ],
+        )

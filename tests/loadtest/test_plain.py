@@ -1,0 +1,179 @@
+"""Crowds without rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+
+from txroom import Application
+from txroom.loadtest.plain import CLOSE_TIMEOUT, CONNECT_TIMEOUT
+
+from .case import CrowdTestCase, Echo
+
+
+class PlainTests(CrowdTestCase):
+    """Plain WebSockets that are answered."""
+
+    def test_echo(self) -> None:
+        """Each message comes back, in turn."""
+        figures = self.finish(self.plain(data="I am {n}", rate=5.0, duration=4.0))
+        self.assertEqual((figures["errors"], figures["room"], figures["isOk"]), ({}, None, True))
+        messages = figures["messages"]
+        self.assertIn(messages["sent"], (59, 60))
+        self.assertEqual(messages["received"], messages["sent"])
+        self.assertEqual(figures["latency"]["returned"]["count"], messages["sent"])
+        self.assertEqual(figures["clients"]["connected"], 3)
+
+    def test_slowEcho(self) -> None:
+        """The time is that of each message."""
+
+        class Slow(Echo):
+            def onMessage(slow, connection: Any, message: str | bytes) -> None:
+                self.harness.clock.callLater(0.25, connection.send, message)
+
+        self.harness.server.addApplication(Slow(), path="/slow")
+        times = self.finish(self.plain("/slow", data="x", rate=10.0))["latency"]["returned"]
+        self.assertAbout(times["p50"], 0.25)
+        self.assertAbout(times["max"], 0.25)
+
+    def test_broadcast(self) -> None:
+        """Of what is sent to all, each client times its own, also beside another process."""
+        first = self.plain("/broadcast", data="x {id} y", token="a", rate=5.0)
+        isFirstDone = self.done
+        figures = self.finish(self.plain("/broadcast", data="x {id} y", token="b", rate=5.0))
+        self.assertEqual((isFirstDone, first.tally.errors), ([None], {}))
+        messages = figures["messages"]
+        self.assertEqual(figures["latency"]["returned"]["count"], messages["sent"])
+        self.assertEqual(messages["received"], 3 * (messages["sent"] + first.tally.sent))
+
+    def test_listenOnly(self) -> None:
+        """Without data nothing is sent; what comes is counted."""
+        crowd = self.plain("/broadcast")
+        self.harness.connect("/broadcast").send("hello")
+        figures = self.finish(crowd)
+        self.assertEqual((figures["messages"]["sent"], figures["messages"]["received"]), (0, 3))
+        self.assertEqual((figures["errors"], figures["latency"]), ({}, {}))
+
+    def test_turns(self) -> None:
+        """They speak in turn, so that all send as much."""
+        speakers = []
+        listening = Application(onMessage=lambda connection, message: speakers.append(message))
+        self.harness.server.addApplication(listening, path="/turns")
+        self.plain("/turns", data="{n}", rate=10.0, duration=1.0)
+        self.harness.advance(0.95)
+        self.assertGreater(len(speakers), 20)
+        self.assertEqual(speakers, (["0", "1", "2"] * 10)[: len(speakers)])
+        self.harness.advance(10.0)
+
+    def test_headers(self) -> None:
+        """The headers of the plan are in the upgrade."""
+        seen = []
+
+        class Looking(Application):
+            def verifyClient(self, handshake: Any) -> bool:
+                seen.append(handshake.headers.get("x-token"))
+                return True
+
+        self.harness.server.addApplication(Looking(), path="/look")
+        self.finish(self.plain("/look", clients=1, headers={"X-Token": "secret"}))
+        self.assertEqual(seen, ["secret"])
+
+
+class FailingTests(CrowdTestCase):
+    """Plain WebSockets that go wrong."""
+
+    def test_noServer(self) -> None:
+        """Nobody listens."""
+        self.endpoint.isOpen = False
+        figures = self.finish(self.plain(duration=1000.0))
+        expected = "connect: Connection was refused by other side: nobody listens."
+        self.assertEqual(figures["errors"], {expected: 3})
+
+    def test_refused(self) -> None:
+        """The server says no."""
+        figures = self.finish(self.plain("/nosuch", duration=1000.0))
+        self.assertEqual(figures["errors"], {"connect: 404 Not Found": 3})
+
+    def test_hungUp(self) -> None:
+        """The server hangs up before it has answered."""
+
+        class Busy(Factory):
+            noisy = False
+
+            def buildProtocol(self, address: Any) -> None:
+                return None
+
+        self.harness.clock.ports[0].factory = Busy()
+        figures = self.finish(self.plain(duration=1000.0))
+        expected = "connect: Connection to the other side was lost in a non-clean fashion."
+        self.assertEqual(figures["errors"], {expected: 3})
+
+    def test_noAnswer(self) -> None:
+        """The server says nothing."""
+
+        class Nowhere:
+            def connect(self, factory: Any) -> Deferred[Any]:
+                return Deferred()
+
+        crowd = self.plain(endpoint=Nowhere(), duration=1000.0)
+        figures = self.finish(crowd, CONNECT_TIMEOUT + 0.2)
+        self.assertEqual(figures["errors"], {"connect: timeout": 3})
+
+    def test_cut(self) -> None:
+        """A connection that is lost isn't made again."""
+        crowd = self.plain(data="x", duration=1000.0)
+        self.harness.advance(1.0)
+        self.cut()
+        self.assertEqual(crowd.tally.connected, 0)
+        figures = self.finish(crowd)
+        self.assertEqual((figures["errors"], figures["disconnects"]), ({"closed: 1006": 3}, {"1006": 3}))
+
+    def test_closed(self) -> None:
+        """The server's code and reason are told."""
+
+        class Closing(Application):
+            def onMessage(self, connection: Any, message: str | bytes) -> None:
+                connection.close(4321, "enough")
+
+        self.harness.server.addApplication(Closing(), path="/closing")
+        figures = self.finish(self.plain("/closing", data="x", duration=1000.0))
+        self.assertEqual(figures["errors"], {"closed: 4321 enough": 3})
+
+    def test_unanswered(self) -> None:
+        """What doesn't come back isn't forgotten."""
+        self.harness.server.addApplication(Application(onMessage=lambda *args: None), path="/deaf")
+        figures = self.finish(self.plain("/deaf", data="x"))
+        self.assertEqual(figures["errors"], {"unanswered": figures["messages"]["sent"]})
+
+    def test_stop(self) -> None:
+        """Stopped while some are still on their way in."""
+
+        class Silent(Application):
+            def verifyClient(self, handshake: Any) -> Any:
+                return Deferred()
+
+        self.harness.server.addApplication(Silent(), path="/silent")
+        crowd = self.plain("/silent")
+        crowd.stop()
+        self.assertEqual(self.finish(crowd, 0.2)["errors"], {})
+
+    def test_stopDraining(self) -> None:
+        """Stopped while answers are waited for."""
+        self.harness.server.addApplication(Application(onMessage=lambda *args: None), path="/deaf")
+        crowd = self.plain("/deaf", data="x", duration=1.5)
+        self.harness.advance(3.0)
+        self.assertEqual(self.done, [])
+        crowd.stop()
+        figures = self.finish(crowd, 0.2)
+        self.assertEqual((figures["errors"], figures["isStopped"]), ({}, True))
+        self.assertAbout(figures["seconds"], 1.5)
+
+    def test_noGoodbye(self) -> None:
+        """A server that doesn't answer our Close frame isn't waited for long."""
+        crowd = self.plain(duration=1.0)
+        for transport in list(self.harness.clock.readers):
+            if transport.getHost() == self.harness.clock.ports[0].getHost():
+                transport.pauseProducing()
+        self.finish(crowd, 1.0 + CLOSE_TIMEOUT + 0.2)

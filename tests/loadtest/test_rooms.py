@@ -1,0 +1,331 @@
+"""Crowds in rooms: what they do, and what they say of it."""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from txroom import Room, RoomError
+from txroom.loadtest import Crowd
+
+from .case import CrowdTestCase
+
+REFUSED = "Connection was refused by other side: nobody listens."
+
+
+class ComingTests(CrowdTestCase):
+    """How clients come in, and go."""
+
+    def test_ramp(self) -> None:
+        """They come in evenly, and stay for the duration after."""
+        crowd = self.crowd(clients=4, ramp=2.0, duration=1.0)
+        counts = []
+        for _ in range(5):
+            counts.append(crowd.tally.joined)
+            self.harness.advance(0.5)
+        self.assertEqual(counts, [0, 1, 2, 3, 4])
+        figures = self.finish(crowd)
+        self.assertAbout(figures["seconds"], 3.0)
+        self.assertEqual(figures["clients"], {"planned": 4, "started": 4, "connected": 4, "joined": 4})
+        self.assertEqual((figures["connect"]["count"], figures["join"]["count"]), (4, 4))
+        self.assertTrue(figures["isOk"])
+        self.assertFalse(figures["isStopped"])
+
+    def test_listenOnly(self) -> None:
+        """Without a type of messages nothing is sent."""
+        figures = self.finish(self.crowd())
+        self.assertEqual(figures["messages"]["sent"], 0)
+        self.assertIs(figures["messages"]["wantedRate"], None)
+
+    def test_options(self) -> None:
+        """Each client joins with its own number in the options."""
+        names = []
+
+        async def note(client, room, clock):
+            room.on("name", lambda name, offset: names.append(name))
+            await room.call("name")
+
+        figures = self.finish(self.crowd(clients=1, options='{"name": "ada {n}"}', scenario=note))
+        self.assertEqual((names, figures["errors"]), (["ada 0"], {}))
+
+    def test_noRoom(self) -> None:
+        """A join that is refused is an error, and the test ends when nobody is left."""
+        figures = self.finish(self.crowd(room="nosuch", duration=1000.0))
+        self.assertEqual(figures["errors"], {"join: noSuchRoom": 3})
+        self.assertFalse(figures["isOk"])
+        self.assertEqual(figures["clients"]["connected"], 3)
+
+    def test_noServer(self) -> None:
+        """A server that was never there isn't waited for."""
+        self.endpoint.isOpen = False
+        figures = self.finish(self.crowd(duration=1000.0))
+        self.assertEqual(figures["errors"], {f"connect: {REFUSED}": 3})
+        self.assertEqual(figures["clients"]["connected"], 0)
+
+    def test_refusedUpgrade(self) -> None:
+        """An HTTP answer that is no upgrade is the error."""
+        figures = self.finish(self.crowd(path="/nosuch"))
+        self.assertEqual(figures["errors"], {"connect: 404 Not Found": 3})
+
+    def test_stop(self) -> None:
+        """Who stops it has the figures so far; what isn't finished is no error."""
+        crowd = self.crowd(clients=10, ramp=10.0, duration=1000.0, type="mute", data='"{id}"')
+        self.harness.advance(3.05)
+        self.assertGreater(crowd.tally.pending, 0)
+        crowd.stop()
+        figures = self.finish(crowd, 0.1)
+        self.assertEqual((figures["isStopped"], figures["isOk"], figures["errors"]), (True, True, {}))
+        self.assertEqual(figures["clients"]["started"], 4)
+        self.assertAbout(figures["seconds"], 3.05)
+        crowd.stop()
+
+
+class SpeakingTests(CrowdTestCase):
+    """Messages: how many, how long they took."""
+
+    def measured(self, crowd: Crowd, what: str, least: float, most: float) -> None:
+        """All messages were measured, and took so long."""
+        figures = self.finish(crowd)
+        self.assertEqual(figures["errors"], {})
+        times = figures["latency"][what]
+        self.assertEqual(times["count"], figures["messages"]["sent"])
+        self.assertTrue(least <= times["p50"] <= times["max"] <= most, times)
+
+    def test_rate(self) -> None:
+        """So many a second of each, evenly, and everybody hears them."""
+        crowd = self.crowd(type="say", data='"hello"', rate=2.0, duration=10.0)
+        self.harness.advance(1.0)
+        self.assertIn(crowd.tally.sent, (5, 6))
+        messages = self.finish(crowd)["messages"]
+        self.assertIn(messages["sent"], (59, 60))
+        self.assertEqual(messages["received"], 3 * messages["sent"])
+        self.assertEqual(messages["wantedRate"], 6.0)
+        self.assertAbout(messages["sentRate"], 6.0)
+        self.assertAbout(messages["receivedRate"], 18.0)
+
+    def test_rampIsLeftOut(self) -> None:
+        """Rates are those of when all were there."""
+        crowd = self.crowd(type="say", rate=4.0, clients=2, ramp=4.0, duration=4.0)
+        messages = self.finish(crowd)["messages"]
+        self.assertAbout(messages["sentRate"], 8.0, 0.04)
+        self.assertGreater(messages["sent"], 4 * 8)
+
+    def test_reply(self) -> None:
+        """A call takes until the reply."""
+        self.measured(self.crowd(type="slow", isCall=True), "reply", 0.245, 0.255)
+
+    def test_returned(self) -> None:
+        """A marked message takes until the client's own has come back."""
+        crowd = self.crowd(type="slow", data='{"text": "I am {n}: {id}"}')
+        self.measured(crowd, "returned", 0.245, 0.255)
+
+    def test_returnedCall(self) -> None:
+        """A marked call is measured both ways."""
+        crowd = self.crowd(type="slow", data='["{id}"]', isCall=True)
+        self.measured(crowd, "returned", 0.245, 0.255)
+        self.assertEqual(set(crowd.tally.latencies), {"returned", "reply"})
+
+    def test_handled(self) -> None:
+        """Any other message takes until the server says that it is handled, at most 50 ms late."""
+        self.measured(self.crowd(type="slow"), "handled", 0.245, 0.305)
+
+    def test_neverReturned(self) -> None:
+        """A marked message that the room keeps for itself is an error, in the end."""
+        crowd = self.crowd(clients=1, type="mute", data='"{id}"', duration=17.0)
+        figures = self.finish(crowd, 30.0)
+        self.assertEqual(set(figures["errors"]), {"returned: timeout", "unanswered"})
+        self.assertEqual(sum(figures["errors"].values()), 17)
+
+    def test_refused(self) -> None:
+        """What the room refuses is an error of its kind."""
+        figures = self.finish(self.crowd(clients=1, type="refuse", data='"x"'))
+        self.assertEqual(figures["errors"], {"room: invalidData": 2})
+        figures = self.finish(self.crowd(clients=1, type="refuse", data='"x"', isCall=True))
+        self.assertEqual(figures["errors"], {"call: invalidData": 2})
+
+    def test_tooMany(self) -> None:
+        """What can't be sent any more is an error, and isn't waited for."""
+        crowd = self.crowd(clients=1, type="say", data='"{id}"', rate=1000.0, duration=0.5)
+        self.endpoint.isOpen = False
+        self.cut()
+        figures = self.finish(crowd)
+        self.assertGreater(figures["errors"]["send: unavailable"], 100)
+        # The window and what may wait: each of them was to be handled, and to come back.
+        self.assertEqual(figures["errors"]["unanswered"], 2 * figures["messages"]["sent"])
+
+    def test_late(self) -> None:
+        """Messages that were due while we weren't there are not sent all at once."""
+        crowd = self.crowd(type="say", rate=100.0, duration=10.0)
+        before = crowd.tally.sent
+        self.harness.clock.rightNow += 5.0
+        self.harness.flush()
+        self.assertEqual(crowd.tally.sent - before, 31)
+        self.assertAbout(self.finish(crowd)["lateness"]["max"], 5.0)
+
+
+class LosingTests(CrowdTestCase):
+    """Clients that lose their connection."""
+
+    def test_recovered(self) -> None:
+        """Who comes back in time has lost nothing: that is no error."""
+        crowd = self.crowd(type="say", data='"{id}"', duration=5.0)
+        self.harness.advance(1.0)
+        self.cut()
+        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (0, 0))
+        self.harness.advance(2.0)
+        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (3, 3))
+        figures = self.finish(crowd)
+        self.assertEqual((figures["errors"], figures["disconnects"]), ({}, {"1006": 3}))
+        self.assertEqual((figures["recoveries"], figures["losses"]), (3, 0))
+        self.assertEqual(figures["latency"]["returned"]["count"], figures["messages"]["sent"])
+
+    def test_lost(self) -> None:
+        """Who comes back too late has missed something."""
+        crowd = self.crowd(clients=1, duration=40.0)
+        self.endpoint.isOpen = False
+        self.cut()
+        self.harness.advance(15.0)
+        self.endpoint.isOpen = True
+        figures = self.finish(crowd, 60.0)
+        self.assertEqual(figures["losses"], 1)
+        self.assertEqual(set(figures["errors"]), {f"reconnect: {REFUSED}", "lost"})
+
+    def test_away(self) -> None:
+        """Who isn't back at the end is missed."""
+        crowd = self.crowd(type="say", duration=1.0)
+        self.endpoint.isOpen = False
+        self.cut()
+        figures = self.finish(crowd)
+        self.assertEqual(figures["errors"]["away at the end"], 3)
+
+    def test_kicked(self) -> None:
+        """Who is thrown out doesn't come back."""
+        figures = self.finish(self.crowd(type="out", duration=1000.0))
+        self.assertEqual(figures["errors"]["left: 4003 enough"], 3)
+
+    def test_closed(self) -> None:
+        """A connection that is closed for good ends the membership, and that client's part."""
+        crowd = self.crowd(duration=1000.0)
+        for connection in list(self.harness.server.connections):
+            connection.close(1008, "enough")
+        self.harness.flush()
+        figures = self.finish(crowd)
+        self.assertEqual(figures["errors"], {"left: 1008 enough": 3})
+        self.assertLess(figures["seconds"], 1.0)
+
+    def test_lateWelcome(self) -> None:
+        """Who is let in when the test is over already is not counted."""
+        thinking: Deferred[None] = Deferred()
+
+        class Slowly(Room):
+            def onJoin(self, client, options):
+                return thinking
+
+        self.rooms.register("slowly", Slowly)
+        crowd = self.crowd(room="slowly", clients=1, duration=1000.0)
+        self.harness.advance(0.1)
+        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (1, 0))
+        crowd.stop()
+        thinking.callback(None)
+        figures = self.finish(crowd)
+        self.assertEqual((figures["clients"]["joined"], figures["errors"]), (0, {}))
+
+
+class ScenarioTests(CrowdTestCase):
+    """Clients that follow a script."""
+
+    def test_measured(self) -> None:
+        """What they send and hear is counted and timed; when all have finished the test is over."""
+        heard = []
+
+        async def play(client, room, clock):
+            room.on("said", lambda data, offset: heard.append(data))
+            await room.call("slow", "a")
+            await room.send("say", room.name)
+            room.send("say", "c", volatile=True)
+            await deferLater(clock, 0.5)
+
+        figures = self.finish(self.crowd(clients=1, duration=1000.0, scenario=play))
+        self.assertEqual((heard, figures["errors"]), (["a", "hall", "c"], {}))
+        self.assertEqual((figures["messages"]["sent"], figures["messages"]["received"]), (3, 3))
+        self.assertEqual(figures["latency"]["reply"]["count"], 1)
+        self.assertEqual(figures["latency"]["handled"]["count"], 1)
+        self.assertLess(figures["seconds"], 2.0)
+
+    def test_countedOnce(self) -> None:
+        """However many listen, and whichever way, a message is one message."""
+
+        async def play(client, room, clock):
+            room.onMessage("said", lambda data, offset: None)
+            room.on("said", lambda data, offset: None)
+            room.once("said", lambda data, offset: None)
+            room.onMessage("*", lambda type, data, offset: None)
+            await room.call("say", 1)
+            await room.call("say", 2)
+            room.off("said")
+            await room.call("say", 3)
+            room.on("said", lambda data, offset: None)
+            await room.call("say", 4)
+
+        messages = self.finish(self.crowd(clients=1, scenario=play))["messages"]
+        self.assertEqual((messages["sent"], messages["received"]), (4, 4))
+
+    def test_endless(self) -> None:
+        """At the end of the duration a script is cancelled, which is no error."""
+        ended = []
+
+        async def play(client, room, clock):
+            try:
+                await Deferred()
+            finally:
+                ended.append(True)
+
+        figures = self.finish(self.crowd(duration=1.0, scenario=play))
+        self.assertEqual((ended, figures["errors"]), ([True] * 3, {}))
+
+    def test_elsewhere(self) -> None:
+        """A script may leave the room and join another, which isn't measured."""
+
+        async def play(client, room, clock):
+            await room.leave()
+            await deferLater(clock, 0.5)
+            other = await client.create("hall")
+            await other.call("say", "hello")
+            await client.close()
+            await deferLater(clock, 0.5)
+
+        figures = self.finish(self.crowd(scenario=play, duration=1000.0))
+        self.assertEqual((figures["errors"], figures["messages"]["sent"]), ({}, 0))
+        self.assertAbout(figures["seconds"], 1.0)
+
+    def test_failures(self) -> None:
+        """A script that raises: where, or with which code."""
+
+        async def wrong(client, room, clock):
+            return 1 / 0
+
+        async def refused(client, room, clock):
+            await room.call("refuse", "x")
+
+        async def caught(client, room, clock):
+            try:
+                await room.call("refuse", "x")
+            except RoomError:
+                pass
+
+        def atOnce(client, room, clock):
+            return 1 / 0
+
+        (error,) = self.finish(self.crowd(scenario=wrong))["errors"]
+        self.assertTrue(error.startswith("scenario: ZeroDivisionError: division by zero ("), error)
+        self.assertIn("test_rooms.py, line ", error)
+        (error,) = self.finish(self.crowd(scenario=atOnce))["errors"]
+        self.assertIn("ZeroDivisionError", error)
+        self.assertEqual(self.finish(self.crowd(scenario=refused))["errors"], {"scenario: invalidData": 3})
+        self.assertEqual(self.finish(self.crowd(scenario=caught))["errors"], {})
+
+    def test_json(self) -> None:
+        """All figures can be written as JSON."""
+        figures = self.finish(self.crowd(type="say", data='"{id}"'))
+        self.assertEqual(msgspec.json.decode(msgspec.json.encode(figures)), figures)

@@ -1,0 +1,35 @@
+"""What command lines name, and errors in one line."""
+
+from __future__ import annotations
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom.loading import inOneLine, loadAttribute, whereAndWhy
+
+
+class LoadingTests(SynchronousTestCase):
+    """The rest is tested with the command lines that use it."""
+
+    def test_attribute(self) -> None:
+        """An attribute, or an attribute of one."""
+        self.assertIs(loadAttribute("--x", f"{__name__}:LoadingTests.run"), LoadingTests.run)
+
+    def test_mistakes(self) -> None:
+        """The option is named as it was given, with its value."""
+        for name, expected in (
+            ("os", "must be module:attribute"),
+            (":path", "must be module:attribute"),
+            ("nosuch:path", "there is no module 'nosuch'"),
+            ("os:nosuch", "module 'os' has no 'nosuch'"),
+        ):
+            error = self.assertRaises(UsageError, loadAttribute, "--x", name)
+            self.assertEqual(str(error), f"--x {name}: {expected}")
+
+    def test_errors(self) -> None:
+        """An error without a text has its name, one that was raised its place."""
+        self.assertEqual(inOneLine(ValueError("a\n  b")), "a b")
+        self.assertEqual(inOneLine(ValueError()), "ValueError")
+        self.assertEqual(whereAndWhy(ValueError("a")), "ValueError: a")
+        error = self.assertRaises(ZeroDivisionError, lambda: 1 / 0)
+        self.assertIn(f"division by zero ({__file__}, line ", whereAndWhy(error))

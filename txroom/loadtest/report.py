@@ -1,0 +1,130 @@
+"""
+What a load test says: a line a second, and at the end its figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from .crowd import Crowd
+from .histogram import Histogram
+from .tally import Tally
+
+#: The share of a processor above which it is we who are slow.
+BUSY = 0.9
+
+_PERCENTILES = (50, 90, 99)
+
+
+class Progress:
+    """
+    What has happened since it was last asked.
+    """
+
+    def __init__(self, tally: Tally, clock: IReactorTime) -> None:
+        self._tally = tally
+        self._clock = clock
+        self._start = self._last = clock.seconds()
+        self._sent = self._received = 0
+
+    def line(self) -> str:
+        """It in one line."""
+        tally, now = self._tally, self._clock.seconds()
+        seconds = (now - self._last) or 1.0
+        words = [
+            f"{now - self._start:6.0f} s",
+            f"connected {tally.connected}",
+            f"joined {tally.joined}",
+            f"sent {(tally.sent - self._sent) / seconds:.0f}/s",
+            f"received {(tally.received - self._received) / seconds:.0f}/s",
+            f"errors {tally.errors.total()}",
+        ]
+        for what, times in tally.takeRecent().items():
+            p50, p99 = (_inMilliseconds(times.percentile(percent)) for percent in (50, 99))
+            words.append(f"{what} p50 {p50} p99 {p99}")
+            break
+        self._last, self._sent, self._received = now, tally.sent, tally.received
+        return "  ".join(words)
+
+
+def figuresOf(crowd: Crowd, cpu: float) -> dict[str, Any]:
+    """
+    All figures, as JSON takes them. Times are seconds, rates are per second.
+
+    `cpu` is the share of a processor that this process took.
+    """
+    plan, tally = crowd.plan, crowd.tally
+    since, until = crowd.since, crowd.until
+    seconds = until.time - since.time
+    return {
+        "url": plan.url,
+        "room": plan.room,
+        "isOk": not tally.errors,
+        "isStopped": crowd.isStopped,
+        "seconds": until.time - crowd.start.time,
+        "clients": {
+            "planned": plan.clients,
+            "started": tally.started,
+            "connected": tally.everConnected,
+            "joined": tally.everJoined,
+        },
+        "connect": _timesOf(tally.connectTimes),
+        "join": _timesOf(tally.joinTimes),
+        "latency": {what: _timesOf(times) for what, times in tally.latencies.items()},
+        "messages": {
+            "sent": tally.sent,
+            "received": tally.received,
+            "wantedRate": plan.rate * plan.clients if plan.isSpeaking else None,
+            "sentRate": (until.sent - since.sent) / seconds if seconds else 0.0,
+            "receivedRate": (until.received - since.received) / seconds if seconds else 0.0,
+        },
+        "errors": dict(tally.errors),
+        "disconnects": {str(code): count for code, count in tally.disconnects.items()},
+        "recoveries": tally.recoveries,
+        "losses": tally.losses,
+        "cpu": cpu,
+        "lateness": _timesOf(crowd.lateness),
+    }
+
+
+def _timesOf(times: Histogram) -> dict[str, float]:
+    percentiles = {f"p{percent}": times.percentile(percent) for percent in _PERCENTILES}
+    return {"count": times.count, "mean": times.mean, **percentiles, "max": times.most}
+
+
+def textOf(figures: dict[str, Any]) -> str:
+    """The same for people."""
+    clients, messages = figures["clients"], figures["messages"]
+    inRooms = f", {clients['joined']} joined" if figures["room"] is not None else ""
+    wanted = messages["wantedRate"]
+    ofWanted = "" if wanted is None else f" of {wanted:.0f}/s"
+    rows = [
+        ("clients", f"{clients['connected']} of {clients['planned']} connected{inRooms}"),
+        ("sent", f"{messages['sent']}, {messages['sentRate']:.0f}/s{ofWanted}"),
+        ("received", f"{messages['received']}, {messages['receivedRate']:.0f}/s"),
+    ]
+    times = {"connect": figures["connect"], "join": figures["join"], **figures["latency"]}
+    rows += [(what, _inWords(each)) for what, each in times.items() if each["count"]]
+    rows += [("error", f"{count} times {kind}") for kind, count in figures["errors"].items()]
+    rows += [("disconnects", f"{count} times {code}") for code, count in figures["disconnects"].items()]
+    if figures["disconnects"] and inRooms:
+        rows.append(("came back", f"{figures['recoveries']} without a loss, {figures['losses']} with one"))
+    late = figures["lateness"]
+    lateness = f"late p99 {_inMilliseconds(late['p99'])}  max {_inMilliseconds(late['max'])}"
+    rows.append(("this process", f"{figures['cpu']:.0%} of a processor, {lateness}"))
+    if figures["cpu"] > BUSY:
+        rows.append(("", "too much to measure well: start several processes with fewer clients each"))
+    head = f"{figures['url']}, {figures['seconds']:.1f} s{', stopped' if figures['isStopped'] else ''}"
+    return "\n".join([head, *(f"{name:>13}  {value}" for name, value in rows)])
+
+
+def _inWords(times: dict[str, float]) -> str:
+    names = ("p50", "p90", "p99", "max")
+    return "  ".join(f"{name} {_inMilliseconds(times[name])}" for name in names)
+
+
+def _inMilliseconds(seconds: float) -> str:
+    milliseconds = seconds * 1000
+    return f"{milliseconds:.2f} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"

@@ -1,0 +1,60 @@
+"""
+How a client knows its own messages when they come back.
+"""
+
+from __future__ import annotations
+
+
+class Returns:
+    """
+    The messages of one client that are to come back: when each was sent.
+
+    `name` is the client's, unlike that of any other client of the same server.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._head = f"~{name}."
+        self._last = 0
+        self._sent: dict[int, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._sent)
+
+    @property
+    def next(self) -> str:
+        """The mark for the next message, which is the same in JSON and in Python's `repr`."""
+        return f"{self._head}{self._last + 1:x}~"
+
+    def add(self, now: float) -> None:
+        """The next message is sent."""
+        self._last += 1
+        self._sent[self._last] = now
+
+    def find(self, text: str) -> float | None:
+        """When the message was sent whose mark is in `text`; once for each."""
+        start = text.find(self._head)
+        if start < 0:
+            return None
+        number, _, _ = text[start + len(self._head) :].partition("~")
+        try:
+            return self._sent.pop(int(number, 16), None)
+        except ValueError:
+            return None
+
+    def first(self) -> float | None:
+        """When the oldest was sent; once for each."""
+        return self._sent.pop(next(iter(self._sent))) if self._sent else None
+
+    def expire(self, before: float) -> int:
+        """Forget those that were sent before then; how many."""
+        count = 0
+        while self._sent and self._sent[next(iter(self._sent))] < before:
+            self.first()
+            count += 1
+        return count
+
+    def clear(self) -> int:
+        """Forget all; how many."""
+        count = len(self._sent)
+        self._sent.clear()
+        return count

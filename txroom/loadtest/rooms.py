@@ -1,0 +1,223 @@
+"""
+Clients of rooms, which come back when they lose their connection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from ..client import Client, Room, RoomError, Sent
+from ..codes import CloseCode
+from ..connection import isAsync, toDeferred
+from ..loading import whereAndWhy
+from .guest import Guest, Stage
+from .plan import NUMBER
+
+
+class MeasuredRoom:
+    """
+    A room as its client sees it, `txroom.client.Room`, whose messages are counted and timed.
+    """
+
+    def __init__(self, room: Room, guest: Guest) -> None:
+        self._room = room
+        self._guest = guest
+        self._tally = guest.tally
+        self._counted: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._room, name)
+
+    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Sent:
+        """As `Room.send`; "handled" is the time until the server says that it is."""
+        now = self._guest.now()
+        sent = self._room.send(type, data, volatile=volatile)
+        self._tally.sent += 1
+        if not volatile:
+            self._tally.pending += 1
+            sent.whenHandled().addCallback(self._answered, "handled", now).addErrback(self._unsent)
+        return sent
+
+    def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
+        """As `Room.call`; "reply" is the time until the answer."""
+        now = self._guest.now()
+        answer = self._room.call(type, data, timeout=timeout)
+        self._tally.sent += 1
+        self._tally.pending += 1
+        return answer.addCallbacks(self._answered, self._unanswered, ("reply", now))
+
+    def on(self, name: str, listener: Any) -> Any:
+        """As `Room.on`."""
+        self._count(name)
+        return self._room.on(name, listener)
+
+    def once(self, name: str, listener: Any) -> Any:
+        """As `Room.once`."""
+        self._count(name)
+        return self._room.once(name, listener)
+
+    def onMessage(self, type: str, listener: Any) -> Any:
+        """As `Room.onMessage`."""
+        self._count(type)
+        return self._room.onMessage(type, listener)
+
+    def off(self, name: str, listener: Any = None) -> None:
+        """As `Room.off`."""
+        self._room.off(name, listener)
+        if listener is None:
+            self._counted.discard(name)
+
+    def _count(self, type: str) -> None:
+        """Messages that have a listener of their own don't come to that of "*", by which we count."""
+        if type != "*" and type not in self._counted:
+            self._counted.add(type)
+            self._room.onMessage(type, self._heard)
+
+    def _heard(self, data: Any, offset: int | None) -> None:
+        self._tally.received += 1
+
+    def _answered(self, result: Any, what: str, since: float) -> Any:
+        self._tally.pending -= 1
+        self._tally.took(what, self._guest.now() - since)
+        return result
+
+    def _unanswered(self, failure: Failure) -> Failure:
+        self._tally.pending -= 1
+        return failure
+
+    def _unsent(self, failure: Failure) -> None:
+        self._tally.pending -= 1
+        self._guest.failed(f"send: {_codeOf(failure)}")
+
+
+class RoomGuest(Guest):
+    """
+    A client of a room.
+    """
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        super().__init__(stage, number)
+        self._client = Client(
+            self.plan.url, endpoint=self.plan.endpoint, reactor=self.reactor, headers=self.plan.headers
+        )
+        self._room: MeasuredRoom
+        self._value = None if self.plan.isMarked else msgspec.json.decode(self._data)
+        self._playing: Deferred[Any] | None = None
+
+    def connect(self) -> None:
+        client, plan = self._client, self.plan
+        client.on("connected", lambda: self.setConnected(True))
+        client.on("reconnecting", self._reconnecting)
+        client.on("error", self._erred)
+        options = msgspec.json.decode(plan.options.replace(NUMBER, str(self.number)))
+        client.joinOrCreate(plan.room or "", options).addCallbacks(self._entered, self._refused)
+
+    def speak(self) -> None:
+        isMarked, type = self.plan.isMarked, self.plan.type or ""
+        value = msgspec.json.decode(self.marked()) if isMarked else self._value
+        if self.plan.isCall:
+            self._room.call(type, value).addErrback(self._failed, "call")
+        else:
+            try:
+                self._room.send(type, value)
+            except RoomError as error:
+                self.failed(f"send: {error.code}")
+                return
+        if isMarked:
+            self.awaitReturn()
+
+    def hangUp(self) -> Deferred[None]:
+        if self._playing is not None:
+            self._playing.cancel()
+        return self._client.close()
+
+    # -- the connection
+
+    def _reconnecting(self, code: int, reason: str, *more: object) -> None:
+        if self.isOver:
+            return
+        self.lost(code, reason)
+        if not self.wasConnected:  # a server that was never there isn't waited for
+            self.leave()
+
+    def _erred(self, error: Any) -> None:
+        self.failed(f"room: {_codeOf(Failure(error))}")
+
+    # -- the room
+
+    def _refused(self, failure: Failure) -> None:
+        if self.wasConnected:
+            self._failed(failure, "join")
+        else:
+            self.failed(f"connect: {getattr(failure.value, 'message', '') or _codeOf(failure)}")
+        if not self.isOver:
+            self.leave()
+
+    def _entered(self, room: Room) -> None:
+        self._room = MeasuredRoom(room, self)
+        room.onMessage("*", self._heard)
+        room.on("reconnecting", lambda code, reason: self.setIn(False))
+        room.on("recovered", self._recovered)
+        room.on("lost", self._missed)
+        room.on("left", self._left)
+        room.on("error", self._erred)
+        self.joined()
+        if self.plan.scenario is None:
+            self.stage.entered(self)
+        else:
+            self._play()
+
+    def _heard(self, type: str, data: Any, offset: int | None) -> None:
+        self.tally.received += 1
+        if self.plan.isMarked:
+            self.cameBack(self._returns.find(repr(data)))
+
+    def _recovered(self) -> None:
+        self.tally.recoveries += 1
+        self.setIn(True)
+
+    def _missed(self, loss: object) -> None:
+        self.tally.losses += 1
+        self.failed("lost")
+        self.setIn(True)
+
+    def _left(self, code: int, reason: str) -> None:
+        # A script may leave and go elsewhere.
+        isOwnWish = self.plan.scenario is not None and code == CloseCode.NORMAL
+        if not self.isOver and not isOwnWish:
+            self.failed(f"left: {code} {reason}".strip())
+            self.leave()
+
+    # -- the scenario
+
+    def _play(self) -> None:
+        assert self.plan.scenario is not None
+        try:
+            result = self.plan.scenario(self._client, self._room, self.reactor)
+        except Exception:
+            self._played(Failure())
+            return
+        if isAsync(result):
+            self._playing = toDeferred(result).addBoth(self._played)
+        else:
+            self._played(result)
+
+    def _played(self, result: Any) -> None:
+        self._playing = None
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            self._failed(result, "scenario")
+        if not self.isOver:
+            self.leave()
+
+    def _failed(self, failure: Failure, what: str) -> None:
+        self.failed(f"{what}: {_codeOf(failure)}")
+
+
+def _codeOf(failure: Failure) -> str:
+    """The kind of a failure."""
+    error: Any = failure.value
+    return str(error.code) if isinstance(error, RoomError) else whereAndWhy(error)
