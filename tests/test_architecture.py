@@ -20,7 +20,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
     frozenset({"txroom.server", "txroom.client"}),
-    frozenset({"txroom.draining", "txroom.health", "txroom.listening", "txroom.watchdog"}),
+    frozenset({"txroom.listening", "txroom.pages", "txroom.roster", "txroom.routing"}),
+    frozenset({"txroom.draining", "txroom.health", "txroom.watchdog"}),
     frozenset({"txroom.engine"}),
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),

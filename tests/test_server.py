@@ -30,7 +30,8 @@ from txroom import (
     UpgradeError,
 )
 from txroom.handshake import Headers
-from txroom.server import CLOSE_BATCH, Route
+from txroom.roster import CLOSE_BATCH
+from txroom.routing import Route
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, upgradeRequest
 
 from .case import HarnessTestCase, Recorder, echo, fired

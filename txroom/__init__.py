@@ -16,7 +16,8 @@ from .rooms.member import Client, LeaveReason
 from .rooms.messages import message
 from .rooms.registry import Registration
 from .rooms.room import Room
-from .server import Server, Stats
+from .roster import Stats
+from .server import Server
 
 __all__ = [
     "Accept",

@@ -4,13 +4,71 @@ Waiting that ends: a stop takes its time, but never longer than it was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+
+class Stop:
+    """
+    The stop of a service: it runs once at a time, and whoever asks meanwhile waits for its end.
+
+    `steps` is what there is to do; `onOver` is called when it is done, before anybody is told.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        steps: Callable[[Patience], Coroutine[Any, Any, None]],
+        onOver: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._steps = steps
+        self._onOver = onOver
+        self._patience: Patience | None = None
+        self._isHurried = False
+        self._waiting: list[Deferred[None]] = []
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether it goes on."""
+        return self._patience is not None
+
+    def run(self, seconds: float) -> Deferred[None]:
+        """Stop, if that isn't going on, and wait at most so many `seconds`; fires when it is over."""
+        over = self.whenOver()
+        if self._patience is None:
+            self._patience = Patience(self._clock, 0.0 if self._isHurried else seconds)
+            Deferred.fromCoroutine(self._steps(self._patience)).addErrback(
+                lambda failure: self._log.failure("stopping failed", failure)
+            ).addCallback(self._over)
+        return over
+
+    def whenOver(self) -> Deferred[None]:
+        """Fires when the stop that goes on, or else the next one, is over."""
+        over: Deferred[None] = Deferred()
+        self._waiting.append(over)
+        return over
+
+    def hurry(self) -> None:
+        """Make the stop that goes on, or else the next one, wait for nothing."""
+        self._isHurried = True
+        if self._patience is not None:
+            self._patience.end()
+
+    def _over(self, _: object) -> None:
+        self._patience = None
+        self._isHurried = False
+        self._onOver()
+        waiting, self._waiting = self._waiting, []
+        for over in waiting:
+            over.callback(None)
 
 
 class Patience:
