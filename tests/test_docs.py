@@ -145,7 +145,7 @@ class ExampleTests(DocsTestCase):
                 self.passes(self.load("test_room", "room").ChatRoomTests)
         harness = self.harness(modules["server"].makeServer)
         self.assertIn((EXAMPLES / "room" / "room.html").read_bytes(), get(harness, "/"))
-        self.assertIn(b"Content-Type: text/javascript\r\n", get(harness, "/txroom.js"))
+        self.assertIn(b"Content-Type: text/javascript; charset=utf-8\r\n", get(harness, "/txroom.js"))
 
     def test_roomBegins(self) -> None:
         """Its first step, and what is said of it."""

@@ -24,7 +24,7 @@ from .handshake import Handshake, UpgradeError
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
 from .options import ServerOptions
-from .pages import accessLog
+from .pages import Asset, accessLog
 from .rooms.application import RoomApplication
 from .rooms.registry import Registration
 from .rooms.room import Room
@@ -134,6 +134,16 @@ class Server(MultiService):
         """Serve no pages, only sockets."""
         self._wire.pages.clear()
         self._wire.site = None
+
+    def addClientScript(self, path: str = "/txroom.js") -> None:
+        """
+        Serve the client for browsers: the JavaScript module ``txroom.js`` that comes with the package.
+
+        A page of the same server loads it by ``import { Client } from "/txroom.js"``. Browsers keep it, and
+        ask each time whether it has changed (ETag). Raises `ValueError` for a path that does not begin
+        with "/".
+        """
+        self.addPage(path, Asset("txroom.js"))
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""

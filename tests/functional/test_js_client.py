@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.web.static import Data, File
+from twisted.web.static import Data
 
 from tests.requires import CLIENTS, requires, requiresNode
 from txroom import Client, History, Room, RoomError, Server, message
@@ -246,7 +246,7 @@ async def test_browser(net: Net) -> None:
     chromium = requires("chromium")
     server = makeServer()
     server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
-    server.addPage("/txroom.js", File(str(ROOT / "txroom" / "web" / "txroom.js"), "text/javascript"))
+    server.addClientScript()
     await net.start(server)
     where = f"127.0.0.1:{portOf(server)}"
     seen = await run("txroom_browser.mjs", chromium, f"http://{where}/")
