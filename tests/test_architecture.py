@@ -27,12 +27,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.application"}),
     frozenset({"txroom.connection"}),
     frozenset({"txroom.handshake", "txroom.options"}),
-    frozenset({"txroom.codes"}),
+    frozenset({"txroom.checks", "txroom.codes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
 # What stays out of a part of the house, at any depth of the code.
 BARRED: dict[str, tuple[str, ...]] = {
+    "txroom.checks": ("autobahn", "twisted.web"),
     "txroom.codes": ("autobahn", "twisted.web"),
     "txroom.options": ("autobahn", "twisted.web"),
     "txroom.handshake": ("autobahn", "twisted.web"),

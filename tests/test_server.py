@@ -398,7 +398,7 @@ class ServiceTests(SynchronousTestCase):
         server = self.server("tcp:8080", "tcp:8081")
         self.assertIsNone(server.address())
         self.start(server)
-        address: Any = server.address()
+        address = server.address()
         self.assertEqual(address.port, 8080)
         self.stop(server)
         self.assertIsNone(server.address())

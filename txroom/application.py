@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from .checks import OptionError
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared
-from .options import SERVER_ONLY, OptionError, ServerOptions
+from .options import SERVER_ONLY, ServerOptions
 
 if TYPE_CHECKING:
     from .connection import Data

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -300,8 +301,11 @@ class Server(MultiService):
         """Whether `listen` was called."""
         return len(self._listeners) > 0
 
-    def address(self) -> IAddress | None:
-        """Where the first listener listens; `None` if none does (seed 001)."""
+    def address(self) -> IPv4Address | IPv6Address | Any:
+        """
+        Where the first listener listens: an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None` if none
+        does (seed 001).
+        """
         ports = self._listeners.ports
         return ports[0].getHost() if ports else None
 

@@ -37,9 +37,10 @@ from twisted.python import usage
 from twisted.python.usage import UsageError
 
 from .application import Application
+from .checks import OptionError
 from .demo import makeDemo
 from .health import INTERVAL, STALL
-from .options import OptionError, ServerOptions
+from .options import ServerOptions
 from .server import Server
 from .watchdog import Watchdog
 
