@@ -29,6 +29,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 import txroom
+import txroom.client
 from txroom import tap
 from txroom.codes import CloseCode
 from txroom.connection import CONNECTION_HOOKS
@@ -586,7 +587,8 @@ class CompletenessTests(DocsTestCase):
     def test_public(self) -> None:
         """Every public name is in the reference."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
-        for name in txroom.__all__:
+        names = [*txroom.__all__, *(f"client.{name}" for name in txroom.client.__all__)]
+        for name in names:
             self.assertRegex(pages, rf"txroom\.{name}\b")
 
     def test_references(self) -> None:
@@ -635,7 +637,8 @@ class ComingFromTests(DocsTestCase):
         protocols.has(protocol)  'SIGINT'  process.exit  setInterval  ws.on('message'  data.toString()
         ws.on('error'  ws.send(  ws.readyState  WebSocket.OPEN  ws.on('close'  ws.close(  ws.terminate()
         ws.ping()  ws.pong()  ws.pause()  ws.resume()  ws.isPaused  ws.bufferedAmount  ws.protocol
-        ws.extensions  ws.binaryType  closeTimeout  maxFragments  maxBufferedChunks
+        ws.extensions  ws.binaryType  closeTimeout  maxFragments  maxBufferedChunks  zlibDeflateOptions
+        zlibInflateOptions  createWebSocketStream(ws)  new WebSocket(url, protocols, options)
     """
     cocos: ClassVar[str] = """
         typeof WebSocketServer === "undefined"  new WebSocketServer()  listen(port, cb)  close(cb)

@@ -1,7 +1,7 @@
 """
 A client of rooms that outlives its connections: for back-end services, bots and tests.
 
-It is `txroom.js` in Python: the same names, the same behaviour, with seconds for milliseconds and Deferreds
+It is ``txroom.js`` in Python: the same names, the same behaviour, with seconds for milliseconds and Deferreds
 for promises::
 
     client = Client("ws://localhost:8080/rooms", auth="a token")

@@ -48,7 +48,9 @@ class ClientState(StrEnum):
 
     #: Nothing to do; it connects at the first join or request.
     IDLE = "idle"
+    #: An attempt goes on.
     CONNECTING = "connecting"
+    #: There is a connection.
     OPEN = "open"
     #: Until it is time to connect again.
     WAITING = "waiting"

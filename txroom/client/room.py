@@ -37,7 +37,7 @@ class Room:
 
     @property
     def client(self) -> Session:
-        """The client it was joined with."""
+        """The `Client` it was joined with."""
         return self._client
 
     @property
@@ -123,7 +123,12 @@ class Room:
         return self.on("presence", listener)
 
     def handle(self, type: str, handler: Callable[[Any], Any]) -> Callable[[], None]:
-        """Answer the server's calls of that type with what `handler(data)` returns, later if it is async."""
+        """
+        Answer the server's calls of that type with what `handler(data)` returns, later if it is async.
+
+        A `RoomError` that it raises is the answer too; of any other error the server is told "internal", and
+        it goes to the listeners of "error". Returns a function that ends it.
+        """
         return self._hearing.handle(type, handler)
 
     def _emitterOf(self, name: str) -> Emitter:
@@ -153,7 +158,7 @@ class Room:
         return self._post.call(type, data, timeout)
 
     def ping(self) -> Deferred[float]:
-        """The time to the server and back, in seconds."""
+        """The time to the server and back, in seconds; see `Client.ping`."""
         return self._client.ping()
 
     def leave(self) -> Deferred[None]:

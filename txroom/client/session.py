@@ -41,7 +41,7 @@ class Session:
 
     @property
     def state(self) -> ClientState:
-        """What it is about."""
+        """What it is about, now."""
         return self._core.line.state
 
     @property
@@ -91,15 +91,15 @@ class Session:
         return self._enter(Entrance("joinOrCreate", name, dict(options or {})))
 
     def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
-        """Join a room of that name that exists."""
+        """Join a room of that name that exists. Fails as `joinOrCreate` does; "noSuchRoom": there is none."""
         return self._enter(Entrance("join", name, dict(options or {})))
 
     def create(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
-        """Make a new room of that name and join it."""
+        """Make a new room of that name and join it. Fails as `joinOrCreate` does."""
         return self._enter(Entrance("create", name, dict(options or {})))
 
     def joinById(self, id: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
-        """Join the room of that id."""
+        """Join the room of that id. Fails as `joinOrCreate` does; "noSuchRoom": it is gone."""
         return self._enter(Entrance("joinById", id, dict(options or {})))
 
     def _enter(self, entrance: Entrance) -> Deferred[Room]:
@@ -134,13 +134,23 @@ class Session:
     # -- asking
 
     def rooms(self, name: str, filter: Mapping[str, Any] | None = None) -> Deferred[list[dict[str, Any]]]:
-        """The rooms of that name that match: `{room, name, clients, maxClients, locked, metadata}`."""
+        """
+        The rooms of that name that match: `{room, name, clients, maxClients, locked, metadata}` of each.
+
+        `filter` are the values of options that the server filters by, or of metadata. It is asked again
+        over the next connection if this one is lost. Fails with "noSuchRoom" for a name that is not
+        registered, with "timeout" or "unavailable" after `requestTimeout`.
+        """
         return self._core.requests.answerTo(
             lambda ref: ("rooms", ref, name, dict(filter or {})), lambda request, data: data
         )
 
     def ping(self) -> Deferred[float]:
-        """The time to the server and back, in seconds."""
+        """
+        The time to the server and back, in seconds.
+
+        Fails with "timeout" or "unavailable" after `requestTimeout`.
+        """
         return self._core.requests.answerTo(
             lambda ref: ("ping", ref), lambda request, data: self._core.heartbeat.measured(request)
         )
@@ -148,7 +158,11 @@ class Session:
     # -- the connection
 
     def reconnect(self, delay: float = 0.0) -> None:
-        """Give up the connection, if there is one, and make another after `delay` seconds."""
+        """
+        Give up the connection, if there is one, and make another after `delay` seconds.
+
+        Nothing happens if none is needed: before the first join, and after `close`.
+        """
         with self._core.turn:
             self._core.line.reconnect(delay)
 

@@ -56,6 +56,7 @@ class RoomState(StrEnum):
         any --left, leave(), a final close code, close()--> left
     """
 
+    #: There is a connection, and we are a member.
     JOINED = "joined"
     #: The connection is lost, or the room is not available just now.
     AWAY = "away"
@@ -70,6 +71,7 @@ class Unconfirmed:
     """A message that was sent, and may or may not have been handled."""
 
     type: str
+    #: Plain data.
     data: Any
 
 
@@ -79,6 +81,7 @@ class Loss:
 
     #: What `Room.snapshot` of the server gave.
     snapshot: Any
+    #: Who is here now, if the room has presence.
     members: list[Member]
     #: The messages that follow have greater offsets.
     offset: int
