@@ -485,7 +485,7 @@ class CommandLineTests(DocsTestCase):
         options = tap.Options()
         self.patch(sys, "path", list(sys.path))
         # The real one opens the files of keys and certificates.
-        self.patch(tap, "serverFromString", self.isEndpoint)
+        self.patch(tap, "endpointFrom", self.isEndpoint)
         options.parseOptions(arguments[arguments.index("txroom") + 1 :])
         return options
 

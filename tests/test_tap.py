@@ -183,12 +183,12 @@ class OptionTests(TapTestCase):
         for wrong, reason in {
             "nosuch:1": "Unknown endpoint type: 'nosuch'",
             "8080": "Unknown endpoint type: '8080'",
-            "tcp:http": "invalid literal for int() with base 10: 'http'",
+            "tcp:http": "'http' is not a number",
+            "tcp": "port is missing",
+            "tcp:80:nosuch=1": "there is no argument nosuch",
             "haproxy:nosuch:1": "Unknown endpoint type: 'nosuch'",
         }.items():
             self.assertRefused(f"--listen {wrong}: {reason}", parse, "--listen", wrong)
-        self.assertRaises(UsageError, parse, "--listen", "tcp")
-        self.assertRaises(UsageError, parse, "--listen", "tcp:80:nosuch=1")
 
     def test_certificates(self) -> None:
         """A certificate that can't be read is told when it is given; paths don't hide the reason."""
@@ -323,6 +323,19 @@ class LoadTests(TapTestCase):
         self.assertRefused(expected, loadApp, "os:sep")
         expected = "--app os:getcwd: must be a Server, an Application, or make one; it is of type str"
         self.assertRefused(expected, loadApp, "os:getcwd")
+
+    def test_room(self) -> None:
+        """A room is served by a server; how, is said."""
+        error = self.assertRaises(UsageError, self.load, "from txroom import Room\nclass app(Room): pass")
+        self.assertEqual(
+            str(error), "--app chat:app: app is a Room; server.register('name', app) on a Server"
+        )
+
+    def test_async(self) -> None:
+        """A function that is async makes nothing yet; its coroutine is not left to complain."""
+        error = self.assertRaises(UsageError, self.load, "async def app(): pass")
+        self.assertIn("--app chat:app: can't be async: ", str(error))
+        self.assertEqual(self.flushWarnings(), [])
 
     def test_brokenCallable(self) -> None:
         """A callable that fails, or wants arguments, is told with the place."""

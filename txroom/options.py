@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .checks import OptionError, checked, isAmount, isCount, isInteger
+from .checks import OptionError, checked, hinting, isAmount, isCount, isInteger, unknownNames
 
 Network = IPv4Network | IPv6Network
 Compression = Literal["disabled", "shared", "dedicated"]
@@ -135,6 +135,7 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
     )
 
 
+@hinting
 @attrs.frozen(kw_only=True)
 class ServerOptions:
     """
@@ -311,7 +312,11 @@ class ServerOptions:
 
         Raises `OptionError` for a name that is no option or a value that is out of range.
         """
-        unknown = sorted(set(changes) - {field.name for field in attrs.fields(ServerOptions)})
+        unknown = unknownNames(changes, OPTIONS)
         if unknown:
-            raise OptionError(f"no such option: {', '.join(unknown)}")
+            raise OptionError(f"no such option: {unknown}")
         return attrs.evolve(self, **changes) if changes else self
+
+
+#: The names of all options.
+OPTIONS = tuple(field.name for field in attrs.fields(ServerOptions))

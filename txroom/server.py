@@ -87,14 +87,14 @@ class Server(MultiService):
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
-        if not isinstance(application, Application):
-            raise TypeError(f"an Application is served, not {application!r}")
+        _checkApplication(application)
         if not hasattr(application, "overrides"):
             raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
         if path is not None:
             checkPath(path)
         self.options.override(application.overrides)
         self._adopt(application)
+        application.warnOfHooks()
         self._routes.add(application, host, path)
         return application
 
@@ -385,6 +385,18 @@ class Server(MultiService):
     def _stopped(self) -> None:
         self._isStopped = True
         self._tell(self.onClose)
+
+
+def _checkApplication(application: object) -> None:
+    """Raise `TypeError` for what is no application, with what was meant."""
+    if isinstance(application, Application):
+        return
+    kind = application if isinstance(application, type) else type(application)
+    if issubclass(kind, Room):
+        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
+    if issubclass(kind, Application):
+        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
+    raise TypeError(f"an Application is served, not {application!r}")
 
 
 def _calm(outcome: Deferred[Any]) -> None:

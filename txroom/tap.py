@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from functools import reduce
 from importlib import import_module
+from inspect import iscoroutine
 from traceback import extract_tb
 from types import FrameType, TracebackType
 from typing import Any
@@ -21,7 +22,6 @@ from OpenSSL import SSL, crypto
 from twisted.application.service import MultiService
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import (
@@ -40,7 +40,9 @@ from .application import Application
 from .checks import OptionError
 from .demo import makeDemo
 from .health import INTERVAL, STALL
+from .listening import endpointFrom
 from .options import ServerOptions
+from .rooms.room import Room
 from .server import Server
 from .watchdog import Watchdog
 
@@ -86,7 +88,9 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         try:
-            serverFromString(reactor, value)
+            endpointFrom(reactor, value)
+        except ValueError as error:
+            raise UsageError(f"--listen {_inOneLine(error)}") from None
         except Exception as error:
             raise UsageError(f"--listen {value}: {_inOneLine(error)}") from None
         self["listen"].append(value)
@@ -269,7 +273,7 @@ def loadApp(name: str) -> Server | Application:
     except Exception as error:
         raise UsageError(f"--app {name}: can't be imported: {_whereAndWhy(error)}") from None
     try:
-        app = reduce(getattr, attribute.split("."), module)
+        app: Any = reduce(getattr, attribute.split("."), module)
     except AttributeError:
         raise UsageError(f"--app {name}: module {moduleName!r} has no {attribute!r}") from None
     if callable(app):
@@ -280,6 +284,11 @@ def loadApp(name: str) -> Server | Application:
     if isinstance(app, Server | Application):
         return app
     what = type(app).__name__
+    if isinstance(app, Room):
+        raise UsageError(f"--app {name}: {what} is a Room; server.register('name', {what}) on a Server")
+    if iscoroutine(app):
+        app.close()
+        raise UsageError(f"--app {name}: can't be async: it is called before there is anything to wait for")
     raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ..checks import checked, isAmount, isCount, isInteger
+from ..checks import checked, hinting, isAmount, isCount, isInteger
 from ..rooms.dialect import DIALECTS, JSON_PROTOCOL
 from ..rooms.member import WINDOW
 
@@ -38,6 +38,7 @@ def _isCallable(value: object) -> bool:
     return value is None or callable(value)
 
 
+@hinting
 @attrs.frozen(kw_only=True)
 class ClientOptions:
     """
