@@ -90,13 +90,14 @@ class ReadmeTests(DocsTestCase):
         """Its application does what is said of it, and its test passes."""
         blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         self.assertEqual(len(blocks), 2)
-        namespace: dict[str, Any] = {"__name__": "readme"}
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), namespace)
-        self.passes(namespace["ChatTests"])
+        chat, tests = ModuleType("chat"), ModuleType("test_chat")
+        with mock.patch.dict(sys.modules, chat=chat):
+            for block, module in zip(blocks, (chat, tests), strict=True):
+                exec(compile(block, "README.md", "exec"), vars(module))
+        self.passes(tests.ChatTests)
         self.assertLessEqual(len(blocks[0].splitlines()), 23)
 
-        harness = self.harness(namespace["makeServer"])
+        harness = self.harness(chat.makeServer)
         player = self.load("player", "room").Player
         alice = player(harness, "chat", name="alice")
         for number in range(25):

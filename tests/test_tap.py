@@ -17,7 +17,7 @@ import attrs
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import ILogObserver, LogLevel, LogPublisher
+from twisted.logger import ILogObserver, LogLevel, LogPublisher, capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.usage import UsageError
@@ -546,6 +546,21 @@ class LaunchedServerTests(TapTestCase):
         self.reactor.flush()
         self.successResultOf(stopping)
         self.assertEqual(self.first, [signal.SIGTERM])
+
+    def test_wayOut(self) -> None:
+        """Who sees in the log what the server waits for reads there what to do."""
+        self.start()
+        self.server.onShutdown(Deferred)
+        with capturedLogs() as events:
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+            self.service.stopService()
+            self.reactor.advance(1)
+        said = [formatEvent(event) for event in events]
+        self.assertIn(
+            "stopping: waiting for the onShutdown callback Deferred, 9 s at most; a second signal ends it",
+            said,
+        )
+        self.server.stopNow()
 
     def test_secondAtOnce(self) -> None:
         """Two signals in one turn are two: the second came before the server began to stop."""

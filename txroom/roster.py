@@ -116,6 +116,12 @@ class Roster:
         self._emptied = Deferred()
         return self._emptied
 
+    def describe(self) -> str:
+        """Who is still here, in words."""
+        return (
+            f"connections ({len(self._connections)} open, {len(self._wire.finishing)} with a hook that runs)"
+        )
+
     @property
     def _isEmpty(self) -> bool:
         return not self._connections and not self._wire.finishing

@@ -5,6 +5,7 @@ The server: a Twisted service with a registry of applications and connections.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -71,7 +72,7 @@ class Server(MultiService):
         self._routes = Routes()
         self._roster = Roster(self._wire, self.clock)
         self._shutdowns: list[Callable[[], Any]] = []
-        self._stop = Stop(self.clock, self._stopInSteps, self._stopped)
+        self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
         self.watch = StallWatch(self.clock)
 
@@ -366,21 +367,25 @@ class Server(MultiService):
         """
         self._stop.hurry()
 
+    def tellWayOut(self, wayOut: str) -> None:
+        """How people can make a stop end; the log says it when one takes long. For whoever launches it."""
+        self._stop.wayOut = wayOut
+
     async def _stopInSteps(self, patience: Patience) -> None:
         for callback in self._shutdowns:
-            await patience.awaitFor(maybeDeferred(_called, callback))
-        await patience.awaitFor(self._listeners.close())
+            await patience.awaitFor(maybeDeferred(_called, callback), partial(_describe, callback))
+        await patience.awaitFor(self._listeners.close(), lambda: "ports to close")
         self._wire.drain()
-        await patience.awaitFor(Deferred.fromCoroutine(self._roster.closeAll()))
+        await patience.awaitFor(Deferred.fromCoroutine(self._roster.closeAll()), self._roster.describe)
         self.dropAll()
         patience.extend(LAST_HOOKS)
-        await patience.awaitFor(self._roster.whenEmpty())
+        await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
         for application in self._routes.applications:
             patience.extend(LAST_HOOKS)
-            await patience.awaitFor(application.stop())
+            await patience.awaitFor(application.stop(), lambda: "rooms to end")
         self.watch.stop()
         patience.extend(LAST_HOOKS)
-        await patience.awaitFor(MultiService.stopService(self))
+        await patience.awaitFor(MultiService.stopService(self), lambda: "services in this one")
 
     def _stopped(self) -> None:
         self._isStopped = True
@@ -403,6 +408,10 @@ def _calm(outcome: Deferred[Any]) -> None:
     """A refusal that nobody asked about is no error: the client has its answer."""
     if isinstance(getattr(outcome, "result", None), Failure):
         outcome.addErrback(lambda _: None)
+
+
+def _describe(callback: Callable[[], Any]) -> str:
+    return f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
 
 
 def _called(callback: Callable[[], Any]) -> Any:

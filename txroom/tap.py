@@ -333,6 +333,7 @@ class LaunchedServer(MultiService):
         self._watchdog: Watchdog | None = None
         self._isStopping = False
         self._isReloading = False
+        server.tellWayOut("a second signal ends it")
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
