@@ -8,6 +8,7 @@ import attrs
 
 from .application import Application
 from .handshake import Handshake, splitHost
+from .rooms.room import Room
 
 
 @attrs.frozen
@@ -58,3 +59,17 @@ def checkPath(path: str) -> None:
     """Raise `ValueError` for what is no path of a URL."""
     if not path.startswith("/"):
         raise ValueError(f"path={path!r}: must begin with '/'")
+
+
+def checkApplication(application: object) -> None:
+    """Raise `TypeError` for what can't be served, with what was meant."""
+    if isinstance(application, Application):
+        if not hasattr(application, "overrides"):
+            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
+        return
+    kind = application if isinstance(application, type) else type(application)
+    if issubclass(kind, Room):
+        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
+    if issubclass(kind, Application):
+        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
+    raise TypeError(f"an Application is served, not {application!r}")

@@ -31,7 +31,7 @@ from .rooms.application import RoomApplication
 from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Roster, Stats
-from .routing import Routes, checkPath
+from .routing import Routes, checkApplication, checkPath
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
@@ -88,9 +88,7 @@ class Server(MultiService):
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
-        _checkApplication(application)
-        if not hasattr(application, "overrides"):
-            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
+        checkApplication(application)
         if path is not None:
             checkPath(path)
         self.options.override(application.overrides)
@@ -201,6 +199,11 @@ class Server(MultiService):
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """The application registered for the host and path of a request."""
         return self._routes.applicationFor(handshake)
+
+    @property
+    def applications(self) -> list[Application]:
+        """What was added, each once."""
+        return self._routes.applications
 
     # -- its connections
 
@@ -380,7 +383,7 @@ class Server(MultiService):
         self.dropAll()
         patience.extend(LAST_HOOKS)
         await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
-        for application in self._routes.applications:
+        for application in self.applications:
             patience.extend(LAST_HOOKS)
             await patience.awaitFor(application.stop(), lambda: "rooms to end")
         self.watch.stop()
@@ -390,18 +393,6 @@ class Server(MultiService):
     def _stopped(self) -> None:
         self._isStopped = True
         self._tell(self.onClose)
-
-
-def _checkApplication(application: object) -> None:
-    """Raise `TypeError` for what is no application, with what was meant."""
-    if isinstance(application, Application):
-        return
-    kind = application if isinstance(application, type) else type(application)
-    if issubclass(kind, Room):
-        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
-    if issubclass(kind, Application):
-        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
-    raise TypeError(f"an Application is served, not {application!r}")
 
 
 def _calm(outcome: Deferred[Any]) -> None:
