@@ -20,18 +20,20 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
     frozenset({"txroom.server", "txroom.client"}),
-    frozenset({"txroom.draining", "txroom.health", "txroom.listening", "txroom.watchdog"}),
+    frozenset({"txroom.listening", "txroom.pages", "txroom.roster", "txroom.routing"}),
+    frozenset({"txroom.draining", "txroom.health", "txroom.watchdog"}),
     frozenset({"txroom.engine"}),
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),
     frozenset({"txroom.connection"}),
     frozenset({"txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.options"}),
-    frozenset({"txroom.codes"}),
+    frozenset({"txroom.checks", "txroom.codes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
 # What stays out of a part of the house, at any depth of the code.
 BARRED: dict[str, tuple[str, ...]] = {
+    "txroom.checks": ("autobahn", "twisted.web"),
     "txroom.codes": ("autobahn", "twisted.web"),
     "txroom.options": ("autobahn", "twisted.web"),
     "txroom.handshake": ("autobahn", "twisted.web"),

@@ -31,8 +31,9 @@ from txroom.client import (
     mayReconnect,
 )
 from txroom.client.frames import Codec
+from txroom.client.line import Attempt
 from txroom.client.outbox import Outbox, Parcel
-from txroom.client.session import Attempt, Session
+from txroom.client.session import Session
 from txroom.client.wire import absolute
 from txroom.testing import MemoryReactor, RoomHarness
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 from json import dumps, loads
 from typing import Any
 
@@ -55,11 +54,6 @@ class PageTests(DemoTestCase):
         javascript = "text/javascript; charset=utf-8"
         expected = {"demo.css": "text/css; charset=utf-8", "demo.js": javascript, "txroom.js": javascript}
         self.assertEqual(types, expected)
-
-    def test_client(self) -> None:
-        """/txroom.js is the client, as it is in the package."""
-        served = self.get(self.demo(), "/txroom.js").body
-        self.assertEqual(served, files("txroom").joinpath("web", "txroom.js").read_bytes())
 
     def test_policy(self) -> None:
         """Nothing that is written into the page runs, and it reaches nobody else."""

@@ -29,6 +29,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 import txroom
+import txroom.client
 from tests.loadtest.case import HarnessEndpoint
 from txroom import RoomError, tap
 from txroom.codes import CloseCode
@@ -94,13 +95,14 @@ class ReadmeTests(DocsTestCase):
         """Its application does what is said of it, and its test passes."""
         blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         self.assertEqual(len(blocks), 2)
-        namespace: dict[str, Any] = {"__name__": "readme"}
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), namespace)
-        self.passes(namespace["ChatTests"])
+        chat, tests = ModuleType("chat"), ModuleType("test_chat")
+        with mock.patch.dict(sys.modules, chat=chat):
+            for block, module in zip(blocks, (chat, tests), strict=True):
+                exec(compile(block, "README.md", "exec"), vars(module))
+        self.passes(tests.ChatTests)
         self.assertLessEqual(len(blocks[0].splitlines()), 23)
 
-        harness = self.harness(namespace["makeServer"])
+        harness = self.harness(chat.makeServer)
         alice = harness.client().join("chat", name="alice")
         for number in range(25):
             alice.send("say", str(number))
@@ -151,7 +153,7 @@ class ExampleTests(DocsTestCase):
                 self.passes(self.load("test_room", "room").ChatRoomTests)
         harness = self.harness(server.makeServer)
         self.assertIn((EXAMPLES / "room" / "room.html").read_bytes(), get(harness, "/"))
-        self.assertIn(b"Content-Type: text/javascript\r\n", get(harness, "/txroom.js"))
+        self.assertIn(b"Content-Type: text/javascript; charset=utf-8\r\n", get(harness, "/txroom.js"))
 
     def test_roomBegins(self) -> None:
         """Its first step, and what is said of it."""
@@ -492,7 +494,7 @@ class CommandLineTests(DocsTestCase):
         options = tap.Options()
         self.patch(sys, "path", list(sys.path))
         # The real one opens the files of keys and certificates.
-        self.patch(tap, "serverFromString", self.isEndpoint)
+        self.patch(tap, "endpointFrom", self.isEndpoint)
         options.parseOptions(arguments[arguments.index("txroom") + 1 :])
         return options
 
@@ -594,7 +596,8 @@ class CompletenessTests(DocsTestCase):
     def test_public(self) -> None:
         """Every public name is in the reference."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
-        for name in txroom.__all__:
+        names = [*txroom.__all__, *(f"client.{name}" for name in txroom.client.__all__)]
+        for name in names:
             self.assertRegex(pages, rf"txroom\.{name}\b")
 
     def test_references(self) -> None:
@@ -643,7 +646,8 @@ class ComingFromTests(DocsTestCase):
         protocols.has(protocol)  'SIGINT'  process.exit  setInterval  ws.on('message'  data.toString()
         ws.on('error'  ws.send(  ws.readyState  WebSocket.OPEN  ws.on('close'  ws.close(  ws.terminate()
         ws.ping()  ws.pong()  ws.pause()  ws.resume()  ws.isPaused  ws.bufferedAmount  ws.protocol
-        ws.extensions  ws.binaryType  closeTimeout  maxFragments  maxBufferedChunks
+        ws.extensions  ws.binaryType  closeTimeout  maxFragments  maxBufferedChunks  zlibDeflateOptions
+        zlibInflateOptions  createWebSocketStream(ws)  new WebSocket(url, protocols, options)
     """
     cocos: ClassVar[str] = """
         typeof WebSocketServer === "undefined"  new WebSocketServer()  listen(port, cb)  close(cb)

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.options import OptionError, ServerOptions
+from txroom.checks import OptionError
+from txroom.options import ServerOptions
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Application as ServiceApplication
@@ -11,6 +12,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -29,8 +31,10 @@ from txroom import (
     ServerOptions,
     UpgradeError,
 )
+from txroom.draining import NOTICE
 from txroom.handshake import Headers
-from txroom.server import CLOSE_BATCH, Route
+from txroom.roster import CLOSE_BATCH
+from txroom.routing import Route
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, upgradeRequest
 
 from .case import HarnessTestCase, Recorder, echo, fired
@@ -397,7 +401,7 @@ class ServiceTests(SynchronousTestCase):
         server = self.server("tcp:8080", "tcp:8081")
         self.assertIsNone(server.address())
         self.start(server)
-        address: Any = server.address()
+        address = server.address()
         self.assertEqual(address.port, 8080)
         self.stop(server)
         self.assertIsNone(server.address())
@@ -736,6 +740,52 @@ class ShutdownTests(HarnessTestCase):
         self.harness.flush()
         self.assertEqual((client.isClosed, stopped), (True, [None]))
         self.assertEqual(len(self.app.named("disconnect")), 1)
+
+    def test_notice(self) -> None:
+        """When something takes long the log says once what it is, and how to end it."""
+        with capturedLogs() as events:
+            self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
+            self.harness.connect().drop()
+            self.server.onShutdown(self.slow)
+            self.stop()
+            self.advance(NOTICE - 0.1)
+            self.assertEqual(self.notices(events), [])
+            self.advance(0.1)
+            name = "onShutdown callback ShutdownTests.slow"
+            said = f"stopping: waiting for the {name}, 9 s at most; Server.stopNow() ends it"
+            self.assertEqual(self.notices(events), [said])
+            self.advance(20)
+            self.assertEqual(self.notices(events), [said])
+
+    def slow(self) -> Deferred[None]:
+        """A callback that takes its time."""
+        return Deferred()
+
+    def notices(self, events: Sequence[LogEvent]) -> list[str]:
+        """What the log says of waiting."""
+        said = [formatEvent(event) for event in events]
+        return [text for text in said if text.startswith("stopping: ")]
+
+    def test_noticeOfHooks(self) -> None:
+        """A hook that hangs is told by its connections."""
+        self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
+        self.harness.connect().drop()
+        self.server.tellWayOut("a second signal ends it")
+        with capturedLogs() as events:
+            self.stop()
+            self.advance(NOTICE)
+        what = "connections (0 open, 1 with a hook that runs)"
+        said = f"stopping: waiting for {what}, 9 s at most; a second signal ends it"
+        self.assertEqual(self.notices(events), [said])
+        self.advance(20)
+
+    def test_noNotice(self) -> None:
+        """What is done in time is not worth a word."""
+        self.harness.connect()
+        with capturedLogs() as events:
+            self.stop()
+            self.advance(20)
+        self.assertEqual(self.notices(events), [])
 
     def test_nowFirst(self) -> None:
         """Before the stop it hurries that one, and only that one."""

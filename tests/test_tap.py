@@ -17,7 +17,7 @@ import attrs
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import ILogObserver, LogLevel, LogPublisher
+from twisted.logger import ILogObserver, LogLevel, LogPublisher, capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.usage import UsageError
@@ -183,12 +183,12 @@ class OptionTests(TapTestCase):
         for wrong, reason in {
             "nosuch:1": "Unknown endpoint type: 'nosuch'",
             "8080": "Unknown endpoint type: '8080'",
-            "tcp:http": "invalid literal for int() with base 10: 'http'",
+            "tcp:http": "'http' is not a number",
+            "tcp": "port is missing",
+            "tcp:80:nosuch=1": "there is no argument nosuch",
             "haproxy:nosuch:1": "Unknown endpoint type: 'nosuch'",
         }.items():
             self.assertRefused(f"--listen {wrong}: {reason}", parse, "--listen", wrong)
-        self.assertRaises(UsageError, parse, "--listen", "tcp")
-        self.assertRaises(UsageError, parse, "--listen", "tcp:80:nosuch=1")
 
     def test_certificates(self) -> None:
         """A certificate that can't be read is told when it is given; paths don't hide the reason."""
@@ -323,6 +323,19 @@ class LoadTests(TapTestCase):
         self.assertRefused(expected, loadApp, "os:sep")
         expected = "--app os:getcwd: must be a Server, an Application, or make one; it is of type str"
         self.assertRefused(expected, loadApp, "os:getcwd")
+
+    def test_room(self) -> None:
+        """A room is served by a server; how, is said."""
+        error = self.assertRaises(UsageError, self.load, "from txroom import Room\nclass app(Room): pass")
+        self.assertEqual(
+            str(error), "--app chat:app: app is a Room; server.register('name', app) on a Server"
+        )
+
+    def test_async(self) -> None:
+        """A function that is async makes nothing yet; its coroutine is not left to complain."""
+        error = self.assertRaises(UsageError, self.load, "async def app(): pass")
+        self.assertIn("--app chat:app: can't be async: ", str(error))
+        self.assertEqual(self.flushWarnings(), [])
 
     def test_brokenCallable(self) -> None:
         """A callable that fails, or wants arguments, is told with the place."""
@@ -533,6 +546,21 @@ class LaunchedServerTests(TapTestCase):
         self.reactor.flush()
         self.successResultOf(stopping)
         self.assertEqual(self.first, [signal.SIGTERM])
+
+    def test_wayOut(self) -> None:
+        """Who sees in the log what the server waits for reads there what to do."""
+        self.start()
+        self.server.onShutdown(Deferred)
+        with capturedLogs() as events:
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+            self.service.stopService()
+            self.reactor.advance(1)
+        said = [formatEvent(event) for event in events]
+        self.assertIn(
+            "stopping: waiting for the onShutdown callback Deferred, 9 s at most; a second signal ends it",
+            said,
+        )
+        self.server.stopNow()
 
     def test_secondAtOnce(self) -> None:
         """Two signals in one turn are two: the second came before the server began to stop."""

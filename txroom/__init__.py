@@ -5,10 +5,11 @@ A twistd plugin (`twistd txroom`), a service to compose into other services, and
 """
 
 from .application import Application
+from .checks import OptionError
 from .codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from .connection import Connection, Prepared
 from .handshake import Accept, Deny, Handshake, UpgradeError
-from .options import OptionError, ServerOptions
+from .options import ServerOptions
 from .rooms.application import RoomApplication
 from .rooms.errors import RoomError
 from .rooms.history import History
@@ -16,7 +17,8 @@ from .rooms.member import Client, LeaveReason
 from .rooms.messages import message
 from .rooms.registry import Registration
 from .rooms.room import Room
-from .server import Server, Stats
+from .roster import Stats
+from .server import Server
 
 __all__ = [
     "Accept",

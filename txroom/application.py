@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from .checks import OptionError, unknownNames, warnOfMisspelt
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared, inTurn
-from .options import SERVER_ONLY, OptionError, ServerOptions
+from .options import OPTIONS, SERVER_ONLY, ServerOptions
 
 if TYPE_CHECKING:
     from .connection import Data
@@ -90,8 +91,12 @@ class Application:
         if connectionClass is not None:
             self.connectionClass = connectionClass
         changes = {}
+        hooks = CONNECTION_HOOKS | UPGRADE_HOOKS
+        unknown = unknownNames(hooksAndOptions, [*hooks, *OPTIONS])
+        if unknown:
+            raise OptionError(f"no such hook or option: {unknown}")
         for name, value in hooksAndOptions.items():
-            if name not in CONNECTION_HOOKS | UPGRADE_HOOKS:
+            if name not in hooks:
                 changes[name] = value
             elif callable(value):
                 setattr(self, name, value)
@@ -105,6 +110,13 @@ class Application:
         self.overrides: Mapping[str, Any] = changes
         self._connections: dict[str, Connection] = {}
         self._isTracking = True
+
+    def warnOfHooks(self) -> None:
+        """Warn of methods that look like hooks, here and in `connectionClass`; the server asks for it."""
+        own, made = type(self), self.connectionClass
+        hooks = CONNECTION_HOOKS | UPGRADE_HOOKS
+        warnOfMisspelt(own, Application, hooks, lambda name: self.hook(name) is not None)
+        warnOfMisspelt(made, Connection, CONNECTION_HOOKS, lambda name: hasattr(made, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

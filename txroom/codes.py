@@ -74,23 +74,39 @@ class SendStatus(IntEnum):
 
 
 class ErrorCode(StrEnum):
-    """Why a room refused something; the `code` of the `error` frames of the room protocol."""
+    """
+    Why something was refused: the `code` of a `RoomError`, and of the `error` frames of the room protocol.
 
+    Each is a `str`. A room may use words of its own besides.
+    """
+
+    #: What was asked for makes no sense: wrong options, a wrong frame, bytes where there must be none.
     BAD_REQUEST = "badRequest"
+    #: The room has no handler for messages of that type.
     UNKNOWN_TYPE = "unknownType"
+    #: The data is not what the handler takes; `details` names the field.
     INVALID_DATA = "invalidData"
+    #: There is no room of that name or id, or no name registered.
     NO_SUCH_ROOM = "noSuchRoom"
     #: The room, or the client's membership, ended while a call was pending.
     ROOM_GONE = "roomGone"
+    #: All seats are taken, or there are as many rooms of that name as may be.
     FULL = "full"
+    #: The room takes nobody in just now.
     LOCKED = "locked"
+    #: `onAuth` has refused, or a token or a reserved seat is not valid any more.
     UNAUTHORIZED = "unauthorized"
+    #: This client may not do that.
     FORBIDDEN = "forbidden"
+    #: A hook, a handler or the other side took too long.
     TIMEOUT = "timeout"
+    #: Too many messages in too short a time, or too many that wait.
     RATE_LIMITED = "rateLimited"
     #: The call was handled, but its reply is not known any more.
     REPLY_LOST = "replyLost"
+    #: Not possible just now; it may be a little later.
     UNAVAILABLE = "unavailable"
+    #: A hook or a handler raised; what, is in the log of the server.
     INTERNAL = "internal"
 
 

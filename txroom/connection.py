@@ -228,13 +228,20 @@ class Connection:
 
         No message is delivered any more. `code` is one an endpoint may send: 1000-1003, 1007-1014,
         3000-4999, or `None` for a Close frame without a code. Raises `ValueError` for others, and for
-        a `reason` longer than 123 bytes. A second call does nothing.
+        a `reason` longer than 123 bytes; `TypeError` for what is no code or no text. A second call does
+        nothing.
         """
         if code is None:
             if reason:
                 raise ValueError("a close reason needs a code")
+        elif not isinstance(code, int):
+            raise TypeError(
+                f"close code {code!r}: must be a number; the reason is second: close(1000, 'bye')"
+            )
         elif not isSendable(code):
             raise ValueError(f"close code {code}: must be 1000-1003, 1007-1014 or 3000-4999")
+        if not isinstance(reason, str):
+            raise TypeError(f"close reason {reason!r}: must be a str")
         if len(reason.encode()) > MAX_CLOSE_REASON:
             raise ValueError(f"close reason longer than {MAX_CLOSE_REASON} bytes")
         self._wire.close(code, reason)

@@ -31,7 +31,28 @@ from .wire.proxied import wrapPatiently
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
+#: What Twisted says of a description, and how it is put to somebody who has not read Twisted.
+_READABLE = (
+    (re.compile(r"invalid literal for int\(\) with base 10: (.*)"), r"\1 is not a number"),
+    (re.compile(r".*missing \d+ required positional arguments?: '(.*)'"), r"\1 is missing"),
+    (re.compile(r".*unexpected keyword argument '(.*)'"), r"there is no argument \1"),
+    (re.compile(r".*multiple values for argument '(.*)'"), r"argument \1 is given twice"),
+    (re.compile(r".*takes .* positional arguments? but .*"), "too many arguments"),
+)
+
 Where = str | int | IStreamServerEndpoint
+
+
+def endpointFrom(reactor: Any, description: str, more: str = "") -> IStreamServerEndpoint:
+    """The endpoint of a description and `more`; what is wrong with that is a `ValueError` that names it."""
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description + more)
+    except (TypeError, ValueError) as error:
+        why = str(error)
+        for pattern, replacement in _READABLE:
+            why = pattern.sub(replacement, why)
+        raise ValueError(f"{description}: {why}") from None
+    return endpoint
 
 
 class Listener:
@@ -149,11 +170,11 @@ class Listeners:
             return Listener(PortEndpoint(self, self._reactor, where), None)
         if not isinstance(where, str):
             return Listener(where, None)
-        if _TAKES_BACKLOG.match(where) and "backlog=" not in where:
-            where += f":backlog={self.backlog}"
-        endpoint = serverFromString(self._reactor, where)
+        takesBacklog = _TAKES_BACKLOG.match(where) and "backlog=" not in where
+        backlog = f":backlog={self.backlog}" if takesBacklog else ""
+        endpoint = endpointFrom(self._reactor, where, backlog)
         wrapPatiently(endpoint)
-        return Listener(endpoint, _reloadable(endpoint, self._reactor, where))
+        return Listener(endpoint, _reloadable(endpoint, self._reactor, where + backlog))
 
 
 @implementer(IStreamServerEndpoint)

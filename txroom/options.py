@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import attrs
 
+from .checks import OptionError, checked, hinting, isAmount, isCount, isInteger, unknownNames
+
 Network = IPv4Network | IPv6Network
 Compression = Literal["disabled", "shared", "dedicated"]
 
@@ -21,10 +23,6 @@ MIB = 1024 * KIB
 
 #: Options that mean nothing for one application of several.
 SERVER_ONLY = frozenset({"backlog", "maxPendingHandshakes", "noDelay", "shutdownTimeout"})
-
-
-class OptionError(ValueError):
-    """An option has a value that it can't take; the text names the option, the value and the range."""
 
 
 def _option(
@@ -39,7 +37,7 @@ def _option(
     """A field of `ServerOptions`: `doc`, `unit`, `allowed` and `source` are what the documentation shows."""
     return attrs.field(
         default=default,
-        validator=_checked(check, allowed),
+        validator=checked(check, allowed),
         metadata=_notes(doc, unit, allowed, source),
     )
 
@@ -48,29 +46,13 @@ def _notes(doc: str, unit: str, allowed: str, source: str) -> dict[str, str]:
     return {"doc": doc, "unit": unit, "allowed": allowed, "source": source}
 
 
-def _checked(check: Callable[[Any], bool], allowed: str) -> Callable[[Any, Any, Any], None]:
-    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not check(value):
-            raise OptionError(f"{attribute.name}={value!r}: must be {allowed}")
-
-    return validate
-
-
-def _isInteger(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _isNumber(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _size(default: int, doc: str, **more: Any) -> Any:
     return _option(
         default,
         doc,
         unit="bytes",
         allowed="a whole number of bytes, 0 or more",
-        check=lambda value: _isInteger(value) and value >= 0,
+        check=isCount,
         **more,
     )
 
@@ -81,7 +63,7 @@ def _count(default: int, doc: str, unit: str = "", **more: Any) -> Any:
         doc,
         unit=unit,
         allowed="a whole number, 0 or more",
-        check=lambda value: _isInteger(value) and value >= 0,
+        check=isCount,
         **more,
     )
 
@@ -92,7 +74,7 @@ def _seconds(default: float, doc: str, **more: Any) -> Any:
         doc,
         unit="seconds",
         allowed="a finite number of seconds, 0 or more",
-        check=lambda value: _isNumber(value) and 0 <= value < float("inf"),
+        check=isAmount,
         **more,
     )
 
@@ -103,7 +85,7 @@ def _rate(default: float, doc: str, unit: str) -> Any:
         doc,
         unit=unit,
         allowed="a finite number, 0 or more",
-        check=lambda value: _isNumber(value) and 0 <= value < float("inf"),
+        check=isAmount,
     )
 
 
@@ -123,7 +105,7 @@ def _windowBits(doc: str) -> Any:
         doc,
         unit="bits",
         allowed="a whole number from 9 to 15",
-        check=lambda value: _isInteger(value) and 9 <= value <= 15,
+        check=lambda value: isInteger(value) and 9 <= value <= 15,
         source="seed 001 (ws)",
     )
 
@@ -153,6 +135,7 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
     )
 
 
+@hinting
 @attrs.frozen(kw_only=True)
 class ServerOptions:
     """
@@ -239,7 +222,7 @@ class ServerOptions:
         8,
         "zlib's memory level for what is sent.",
         allowed="a whole number from 1 to 9",
-        check=lambda value: _isInteger(value) and 1 <= value <= 9,
+        check=lambda value: isInteger(value) and 1 <= value <= 9,
         source="seed 001 (ws zlibDeflateOptions)",
     )
     maxConnections: int = _count(
@@ -262,7 +245,7 @@ class ServerOptions:
         511,
         "Connections the kernel queues until they are accepted, unless the endpoint says `backlog=`.",
         allowed="a whole number, 1 or more",
-        check=lambda value: _isInteger(value) and value >= 1,
+        check=lambda value: isInteger(value) and value >= 1,
         source="seed 001 (ws)",
     )
     noDelay: bool = _flag(
@@ -297,7 +280,7 @@ class ServerOptions:
     allowedOrigins: tuple[str, ...] = attrs.field(
         default=(),
         converter=_origins,
-        validator=_checked(_areOrigins, _ORIGINS),
+        validator=checked(_areOrigins, _ORIGINS),
         metadata=_notes(
             'Origins allowed besides the page\'s own host and port, as "https://example.org"; '
             '"*" allows all.',
@@ -329,7 +312,11 @@ class ServerOptions:
 
         Raises `OptionError` for a name that is no option or a value that is out of range.
         """
-        unknown = sorted(set(changes) - {field.name for field in attrs.fields(ServerOptions)})
+        unknown = unknownNames(changes, OPTIONS)
         if unknown:
-            raise OptionError(f"no such option: {', '.join(unknown)}")
+            raise OptionError(f"no such option: {unknown}")
         return attrs.evolve(self, **changes) if changes else self
+
+
+#: The names of all options.
+OPTIONS = tuple(field.name for field in attrs.fields(ServerOptions))

@@ -4,80 +4,40 @@ The server: a Twisted service with a registry of applications and connections.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-import attrs
 from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import combinedLogFormatter, datetimeToLogString
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from .application import Application, broadcast
-from .codes import CloseCode, ReadyState, SendStatus
+from .codes import CloseCode, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
-from .draining import Patience, inTurns
+from .draining import Patience, Stop
 from .engine.memory import MemoryEngine
-from .handshake import Handshake, UpgradeError, splitHost
+from .handshake import Handshake, UpgradeError
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
 from .options import ServerOptions
+from .pages import Asset, accessLog
 from .rooms.application import RoomApplication
 from .rooms.registry import Registration
 from .rooms.room import Room
+from .roster import Roster, Stats
+from .routing import Routes, checkApplication, checkPath
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
 
-#: Connections told to go in one turn when the server stops, and seconds between two turns.
-CLOSE_BATCH = 500
-CLOSE_PAUSE = 0.05
 #: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
 LAST_HOOKS = 1.0
-
-
-@attrs.frozen
-class Stats:
-    """What a server has done since it was made (seed 003: verb's connection pool)."""
-
-    #: Connections opened, and those open now.
-    total: int
-    active: int
-    #: Upgrades that failed, by reason.
-    rejected: dict[str, int]
-    messagesReceived: int
-    bytesReceived: int
-    messagesSent: int
-    bytesSent: int
-
-
-@attrs.frozen
-class Route:
-    """Where an application is registered; `None` is any host, any path."""
-
-    host: tuple[str, int | None] | None
-    path: str | None
-    application: Application
-
-    def matches(self, handshake: Handshake) -> bool:
-        """Whether a request is for this application."""
-        if self.host is not None:
-            name, port = splitHost(handshake.host)
-            if port is None and self.host[1] is not None:
-                port = 443 if handshake.secure else 80
-            if name != self.host[0] or self.host[1] not in (None, port):
-                return False
-        if self.path is None:
-            return True
-        path = handshake.path
-        if self.path.endswith("/*"):
-            return path.startswith(self.path[:-1])
-        return path == self.path
 
 
 class Server(MultiService):
@@ -109,16 +69,11 @@ class Server(MultiService):
         self._wire = WireFactory(self, self.options, self.clock)
         self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
         self._listeners.onPort = self._listening
-        self._routes: list[Route] = []
-        self._connections: dict[str, Connection] = {}
+        self._routes = Routes()
+        self._roster = Roster(self._wire, self.clock)
         self._shutdowns: list[Callable[[], Any]] = []
-        self._rejected: Counter[str] = Counter()
-        self._total = 0
-        self._stopping: Deferred[None] | None = None
-        self._patience: Patience | None = None
-        self._isHurried = False
+        self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
-        self._emptied: Deferred[None] | None = None
         self.watch = StallWatch(self.clock)
 
     # -- what it serves
@@ -133,15 +88,13 @@ class Server(MultiService):
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. Raises `ValueError` for a path that doesn't begin with "/".
         """
-        if not isinstance(application, Application):
-            raise TypeError(f"an Application is served, not {application!r}")
-        if not hasattr(application, "overrides"):
-            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
-        if path is not None and not path.startswith("/"):
-            raise ValueError(f"path={path!r}: must begin with '/'")
+        checkApplication(application)
+        if path is not None:
+            checkPath(path)
         self.options.override(application.overrides)
         self._adopt(application)
-        self._routes.append(Route(None if host is None else splitHost(host), path, application))
+        application.warnOfHooks()
+        self._routes.add(application, host, path)
         return application
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
@@ -151,9 +104,9 @@ class Server(MultiService):
         They are those of the first `RoomApplication` that was added; if there is none, one is added at
         "/rooms" and below.
         """
-        for route in self._routes:
-            if isinstance(route.application, RoomApplication):
-                return route.application.register(name, roomClass, **options)
+        for served in self._routes.applications:
+            if isinstance(served, RoomApplication):
+                return served.register(name, roomClass, **options)
         application = RoomApplication()
         registration = application.register(name, roomClass, **options)
         for path in ("/rooms", "/rooms/*"):
@@ -172,16 +125,25 @@ class Server(MultiService):
 
         A leaf is found at exactly `path`; any other resource with its children below it.
         """
-        if not path.startswith("/"):
-            raise ValueError(f"path={path!r}: must begin with '/'")
+        checkPath(path)
         self._wire.pages[path] = page
         if self._wire.site is None:
-            self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=_accessLog)
+            self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=accessLog)
 
     def removePages(self) -> None:
         """Serve no pages, only sockets."""
         self._wire.pages.clear()
         self._wire.site = None
+
+    def addClientScript(self, path: str = "/txroom.js") -> None:
+        """
+        Serve the client for browsers: the JavaScript module ``txroom.js`` that comes with the package.
+
+        A page of the same server loads it by ``import { Client } from "/txroom.js"``. Browsers keep it, and
+        ask each time whether it has changed (ETag). Raises `ValueError` for a path that does not begin
+        with "/".
+        """
+        self.addPage(path, Asset("txroom.js"))
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""
@@ -199,11 +161,9 @@ class Server(MultiService):
         self.options = self.options.override(changes)
         self._wire.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
-        for route in self._routes:
-            overrides = route.application.overrides
-            route.application.overrides = {
-                name: value for name, value in overrides.items() if name not in changes
-            }
+        for application in self._routes.applications:
+            overrides = application.overrides.items()
+            application.overrides = {name: value for name, value in overrides if name not in changes}
 
     def resource(self) -> IResource:
         """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
@@ -238,55 +198,43 @@ class Server(MultiService):
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """The application registered for the host and path of a request."""
-        for route in self._routes:
-            if route.matches(handshake):
-                return route.application
-        return None
+        return self._routes.applicationFor(handshake)
 
     @property
     def applications(self) -> list[Application]:
         """What was added, each once."""
-        return list({id(route.application): route.application for route in self._routes}.values())
+        return self._routes.applications
 
     # -- its connections
 
     @property
     def connections(self) -> list[Connection]:
         """The open connections; empty with `clientTracking` off."""
-        return list(self._connections.values()) if self.options.clientTracking else []
+        return self._roster.connections if self.options.clientTracking else []
 
     def connection(self, id: str) -> Connection | None:
         """The open connection with that id."""
-        return self._connections.get(id)
+        return self._roster.get(id)
 
     def send(self, id: str, data: Data) -> SendStatus:
         """Send to a connection by id; `CLOSED` if there is none (seed 004)."""
-        connection = self._connections.get(id)
+        connection = self._roster.get(id)
         return SendStatus.CLOSED if connection is None else connection.send(data)
 
     def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Close a connection by id; an unknown id is ignored (seed 004)."""
-        connection = self._connections.get(id)
+        connection = self._roster.get(id)
         if connection is not None:
             connection.close(code, reason)
 
     def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
         """Send one message to all connections of plain applications, framed once."""
-        plain = [one for one in self._connections.values() if one.application.isPlain]
+        plain = [one for one in self._roster.connections if one.application.isPlain]
         broadcast(plain, data, exclude)
 
     def stats(self) -> Stats:
         """The counters."""
-        wire = self._wire
-        return Stats(
-            self._total,
-            len(self._connections),
-            dict(self._rejected),
-            wire.messagesReceived,
-            wire.bytesReceived,
-            wire.messagesSent,
-            wire.bytesSent,
-        )
+        return self._roster.stats()
 
     def setDebug(self, isOn: bool) -> None:
         """Log every event of every connection, at level debug (seed 004)."""
@@ -296,8 +244,7 @@ class Server(MultiService):
 
     def opened(self, connection: Connection) -> None:
         """The 101 answer of a connection is written."""
-        self._total += 1
-        self._connections[connection.id] = connection
+        self._roster.opened(connection)
         isTracking = self._wire.classFor(connection.application).options.clientTracking
         connection.application._opened(connection, isTracking)
         if self._wire.isTracing:
@@ -312,18 +259,16 @@ class Server(MultiService):
 
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""
-        self._connections.pop(connection.id, None)
+        self._roster.closed(connection)
         connection.application._closed(connection)
 
     def finished(self) -> None:
         """The last hook of a connection is over."""
-        if self._emptied is not None and self._isEmpty:
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
+        self._roster.finished()
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
         """An upgrade failed."""
-        self._rejected[error.reason] += 1
+        self._roster.refused(error.reason)
         if self._wire.isTracing:
             self._log.debug("upgrade refused: {error}", error=error)
         self._tell(self.onClientError, error, handshake)
@@ -360,8 +305,11 @@ class Server(MultiService):
         """Whether `listen` was called."""
         return len(self._listeners) > 0
 
-    def address(self) -> IAddress | None:
-        """Where the first listener listens; `None` if none does (seed 001)."""
+    def address(self) -> IPv4Address | IPv6Address | Any:
+        """
+        Where the first listener listens: an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None` if none
+        does (seed 001).
+        """
         ports = self._listeners.ports
         return ports[0].getHost() if ports else None
 
@@ -373,7 +321,7 @@ class Server(MultiService):
     @property
     def isDraining(self) -> bool:
         """Whether the server is stopping, or has stopped: new upgrades are answered with 503."""
-        return self._stopping is not None or self._isStopped
+        return self._stop.isRunning or self._isStopped
 
     def onShutdown(self, callback: Callable[[], Any]) -> None:
         """Call `callback` first thing when the server stops; several run in order, awaited (seed 000)."""
@@ -386,8 +334,8 @@ class Server(MultiService):
 
     def startService(self) -> None:
         """Serve; a start during a stop waits for its end."""
-        if self._stopping is not None:
-            self._stopping.addCallback(lambda _: self.startService())
+        if self._stop.isRunning:
+            self._stop.whenOver().addCallback(lambda _: self.startService())
             return
         self._isStopped = False
         super().startService()
@@ -401,16 +349,7 @@ class Server(MultiService):
         New upgrades get 503 while the `onShutdown` callbacks run; then the listeners close, the connections
         are closed with 1001, and those that stay until the deadline are dropped.
         """
-        if self._stopping is None:
-            done: Deferred[None] = Deferred()
-            self._stopping = done
-            Deferred.fromCoroutine(self._stop()).addErrback(
-                lambda failure: self._log.failure("stopping failed", failure)
-            ).addCallback(self._stopped)
-            return done
-        waiting: Deferred[None] = Deferred()
-        self._stopping.addCallback(lambda _: waiting.callback(None))
-        return waiting
+        return self._stop.run(self.options.shutdownTimeout)
 
     def close(self) -> Deferred[None]:
         """Stop this server alone: leave the parent service, if any, and stop (seeds 001, 002)."""
@@ -420,11 +359,7 @@ class Server(MultiService):
 
     def dropAll(self) -> None:
         """Drop every connection, and cancel every hook that still runs."""
-        for connection in list(self._connections.values()):
-            connection.terminate()
-            connection.giveUp()
-        for wire in list(self._wire.finishing):
-            wire.giveUp()
+        self._roster.dropAll()
         self._wire.dropPages()
 
     def stopNow(self) -> None:
@@ -433,69 +368,41 @@ class Server(MultiService):
 
         Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
         """
-        self._isHurried = True
-        if self._patience is not None:
-            self._patience.end()
+        self._stop.hurry()
 
-    async def _stop(self) -> None:
-        patience = Patience(self.clock, 0.0 if self._isHurried else self.options.shutdownTimeout)
-        self._patience = patience
+    def tellWayOut(self, wayOut: str) -> None:
+        """How people can make a stop end; the log says it when one takes long. For whoever launches it."""
+        self._stop.wayOut = wayOut
+
+    async def _stopInSteps(self, patience: Patience) -> None:
         for callback in self._shutdowns:
-            await patience.awaitFor(maybeDeferred(_called, callback))
-        await patience.awaitFor(self._listeners.close())
+            await patience.awaitFor(maybeDeferred(_called, callback), partial(_describe, callback))
+        await patience.awaitFor(self._listeners.close(), lambda: "ports to close")
         self._wire.drain()
-        await patience.awaitFor(Deferred.fromCoroutine(self._closeAll()))
+        await patience.awaitFor(Deferred.fromCoroutine(self._roster.closeAll()), self._roster.describe)
         self.dropAll()
         patience.extend(LAST_HOOKS)
-        await patience.awaitFor(self._whenEmpty())
+        await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
         for application in self.applications:
             patience.extend(LAST_HOOKS)
-            await patience.awaitFor(application.stop())
+            await patience.awaitFor(application.stop(), lambda: "rooms to end")
         self.watch.stop()
         patience.extend(LAST_HOOKS)
-        await patience.awaitFor(MultiService.stopService(self))
+        await patience.awaitFor(MultiService.stopService(self), lambda: "services in this one")
 
-    def _stopped(self, _: object) -> None:
-        stopping, self._stopping = self._stopping, None
+    def _stopped(self) -> None:
         self._isStopped = True
-        self._patience = None
-        self._isHurried = False
         self._tell(self.onClose)
-        assert stopping is not None
-        stopping.callback(None)
-
-    @property
-    def _isEmpty(self) -> bool:
-        return not self._connections and not self._wire.finishing
-
-    def _whenEmpty(self) -> Deferred[None]:
-        if self._isEmpty:
-            return succeed(None)
-        self._emptied = Deferred()
-        return self._emptied
-
-    async def _closeAll(self) -> None:
-        """Tell all connections to go; over when they are gone."""
-
-        def close(connection: Connection) -> None:
-            if connection.readyState is ReadyState.OPEN:
-                connection.application.shutDown(connection)
-
-        going = list(self._connections.values())
-        await inTurns(self.clock, going, CLOSE_BATCH, CLOSE_PAUSE, close)
-        await self._whenEmpty()
-
-
-def _accessLog(timestamp: object, request: Request) -> str:
-    """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
-    line: str = combinedLogFormatter(datetimeToLogString(), request)
-    return line
 
 
 def _calm(outcome: Deferred[Any]) -> None:
     """A refusal that nobody asked about is no error: the client has its answer."""
     if isinstance(getattr(outcome, "result", None), Failure):
         outcome.addErrback(lambda _: None)
+
+
+def _describe(callback: Callable[[], Any]) -> str:
+    return f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
 
 
 def _called(callback: Callable[[], Any]) -> Any:

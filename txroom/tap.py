@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from inspect import iscoroutine
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -17,7 +18,6 @@ import attrs
 from twisted.application.service import MultiService
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import (
@@ -33,10 +33,13 @@ from twisted.python import usage
 from twisted.python.usage import UsageError
 
 from .application import Application
+from .checks import OptionError
 from .demo import makeDemo
 from .health import INTERVAL, STALL
+from .listening import endpointFrom
 from .loading import inOneLine, loadAttribute, whereAndWhy
-from .options import OptionError, ServerOptions
+from .options import ServerOptions
+from .rooms.room import Room
 from .server import Server
 from .watchdog import Watchdog
 
@@ -82,7 +85,9 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         try:
-            serverFromString(reactor, value)
+            endpointFrom(reactor, value)
+        except ValueError as error:
+            raise UsageError(f"--listen {inOneLine(error)}") from None
         except Exception as error:
             raise UsageError(f"--listen {value}: {inOneLine(error)}") from None
         self["listen"].append(value)
@@ -264,6 +269,11 @@ def loadApp(name: str) -> Server | Application:
     if isinstance(app, Server | Application):
         return app
     what = type(app).__name__
+    if isinstance(app, Room):
+        raise UsageError(f"--app {name}: {what} is a Room; server.register('name', {what}) on a Server")
+    if iscoroutine(app):
+        app.close()
+        raise UsageError(f"--app {name}: can't be async: it is called before there is anything to wait for")
     raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
 
 
@@ -292,6 +302,7 @@ class LaunchedServer(MultiService):
         self._watchdog: Watchdog | None = None
         self._isStopping = False
         self._isReloading = False
+        server.tellWayOut("a second signal ends it")
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:

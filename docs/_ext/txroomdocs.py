@@ -4,7 +4,7 @@ What the pages of txroom need beyond Sphinx: the table of `ServerOptions`, and r
 `.. optiontable::` lists every option with its command line flag and its default;
 `.. options:: maxPayload maxFragments` describes those, and with the flag `:rest:` also each option that
 no other `options` directive of the same page has named before; `.. commandlinehelp::` is what
-`twistd txroom --help` prints.
+`twistd txroom --help` prints; `.. clientoptions::` describes each field of `ClientOptions`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 import txroom.options
 import txroom.tap
+from txroom.client import ClientOptions
 from txroom.options import ServerOptions
 from txroom.tap import Options as CommandLine
 from txroom.tap import flagOf
@@ -60,6 +62,16 @@ def shownDefault(field: attrs.Attribute[Any]) -> str:
     if unit == "seconds":
         return f"``{value:g}`` s"
     return f"``{value}``"
+
+
+def clientDefault(field: attrs.Attribute[Any]) -> str:
+    """The default of an option of the client."""
+    default = field.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        default = default.factory()
+    if isinstance(default, float):
+        return f"``{default:g}`` s"
+    return f"``{default.__qualname__}``" if callable(default) else f"``{default!r}``"
 
 
 def _depend(directive: SphinxDirective) -> None:
@@ -112,6 +124,19 @@ class Options(_Rst):
         return self.rst([line for name in names for line in _description(FIELDS[name])])
 
 
+class ClientOptionList(_Rst):
+    """Every option of a client: its default, and what the comment above it says."""
+
+    def run(self) -> list[nodes.Node]:
+        comments = ModuleAnalyzer.for_module(ClientOptions.__module__).find_attr_docs()
+        lines = []
+        for field in attrs.fields(ClientOptions):
+            lines += [f".. py:attribute:: ClientOptions.{field.name}", ""]
+            lines += [f"   {line}" for line in comments["ClientOptions", field.name]]
+            lines += ["   .. rst-class:: facts", "", f"   Default: {clientDefault(field)}", ""]
+        return self.rst(lines)
+
+
 class CommandLineHelp(SphinxDirective):
     """The help of the command line, as it is printed."""
 
@@ -159,6 +184,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.add_directive("optiontable", OptionTable)
     app.add_directive("options", Options)
+    app.add_directive("clientoptions", ClientOptionList)
     app.add_directive("commandlinehelp", CommandLineHelp)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("doctree-read", _interfaces)

@@ -802,7 +802,7 @@ async def test_row52_vanished(net: Net) -> None:
     application = Recorder()
     server = await net.serve(application, pingInterval=0.4, pingTimeout=0.4)
     request = head().decode().replace("\r\n", "|")
-    port = server.address().port  # type: ignore[union-attr]
+    port = server.address().port
     with child(*python(VANISHING), str(port), request) as process:
         assert await process.line() == "101"
         process.send(signal.SIGSTOP)

@@ -248,7 +248,7 @@ async def test_row06_junk(net: Net, start: bytes, junk: bytes, status: bytes) ->
     """24 MB of header junk on one connection: refused at once, with work in linear time."""
     server = await net.serve()
     begun = time.thread_time()
-    answer, seconds, _ = await deferToThread(pour, server.address().port, start, junk, 24)  # type: ignore[union-attr]
+    answer, seconds, _ = await deferToThread(pour, server.address().port, start, junk, 24)
     cpu = time.thread_time() - begun
     assert answer.startswith(b"HTTP/1.1 " + status), answer[:100]
     assert answer.count(b"HTTP/1.1") == 1
@@ -394,7 +394,7 @@ async def test_row11_halfHandshakes(net: Net) -> None:
 
     def herd() -> None:
         for number in range(2000):
-            peer = socket.create_connection(("127.0.0.1", server.address().port), timeout=10)  # type: ignore[union-attr]
+            peer = socket.create_connection(("127.0.0.1", server.address().port), timeout=10)
             peer.sendall(b"GET / HTTP/1.1\r\nHost: " if number % 2 else b"")
             peers.append(peer)
 
@@ -1152,7 +1152,7 @@ async def test_row28_backlog(net: Net) -> None:
     server = await net.serve(application)
     old = await net.open(await net.serve())
     peers: list[socket.socket] = []
-    port = server.address().port  # type: ignore[union-attr]
+    port = server.address().port
 
     def connect() -> None:
         for _ in range(1000):
@@ -1308,7 +1308,7 @@ async def test_check08_descriptors(net: Net) -> None:
 async def test_check08_lingerer(net: Net) -> None:
     """Who was refused and never closes is dropped soon."""
     server = await net.serve()
-    port = server.address().port  # type: ignore[union-attr]
+    port = server.address().port
     with socket.create_connection(("127.0.0.1", port)) as peer:
         peer.sendall(get())
         peer.settimeout(5)

@@ -70,7 +70,7 @@ async def serve(net: Net, compression: Any) -> tuple[Server, Echo]:
 
 
 def url(server: Server) -> str:
-    return f"ws://127.0.0.1:{server.address().port}"  # type: ignore[union-attr]
+    return f"ws://127.0.0.1:{server.address().port}"
 
 
 async def run(*command: str) -> dict[str, Any]:
@@ -182,7 +182,7 @@ async def autobahn(server: Server, path: str, compression: str, protocols: list[
                 else None
             ),
         )
-    address: Any = server.address()
+    address = server.address()
     client: Any = await TCP4ClientEndpoint(reactor(), "127.0.0.1", address.port).connect(factory)
     opened: AutobahnClient = await within(client.opened, "not opened")
     return opened

@@ -4,120 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.web.static import Data, File
+from twisted.web.static import Data
 
 from tests.requires import CLIENTS, requires, requiresNode
-from txroom import Client, History, Room, RoomError, Server, message
+from txroom import Client, Server, message
 
+from .rooms import Ledger, Parlour, makeServer
 from .support import LOCAL, ROOT, Net, reactor
-
-
-class Roll(msgspec.Struct):
-    """How many sides the dice has."""
-
-    sides: int
-
-
-class Parlour(Room):
-    """Something of everything."""
-
-    presence = True
-    history = History(limit=100, onJoin=1)
-    restart: Any = None
-
-    def onCreate(self, options: Mapping[str, Any]) -> None:
-        self.said = 0
-
-    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Any) -> bool:
-        return bool(options.get("auth") == "open sesame")
-
-    def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
-        client.meta = {"name": options["name"]}
-        client.send("welcome", options["name"])
-
-    def snapshot(self, client: Client) -> Any:
-        return {"said": self.said}
-
-    @message("say")
-    def say(self, client: Client, text: str) -> None:
-        self.said += 1
-        self.broadcast("said", {"text": text, "by": client.id})
-
-    @message("roll")
-    def roll(self, client: Client, roll: Roll) -> int:
-        return roll.sides
-
-    @message("fail")
-    def fail(self, client: Client) -> None:
-        raise ZeroDivisionError("secret")
-
-    @message("refuse")
-    def refuse(self, client: Client) -> None:
-        raise RoomError("notNow", "later", {"field": "time"})
-
-    @message("ask")
-    def ask(self, client: Client, n: int) -> Deferred[Any]:
-        return client.call("double", n)
-
-    @message("askBadly")
-    def askBadly(self, client: Client) -> Deferred[Any]:
-        return client.call("unheard")
-
-    @message("whisper")
-    def whisper(self, client: Client, text: str) -> None:
-        client.send("whispered", text)
-
-    @message("typing")
-    def typing(self, client: Client, isTyping: bool) -> None:
-        self.broadcast("typing", isTyping, volatile=True)
-
-    @message("mood")
-    def mood(self, client: Client, mood: str) -> None:
-        client.meta = {**client.meta, "mood": mood}
-
-    @message("kick")
-    def throwOut(self, client: Client) -> None:
-        client.kick("enough")
-
-    @message("restart")
-    def stop(self, client: Client) -> None:
-        reactor().callLater(0.1, self.restart)
-
-
-class Ledger(Room):
-    """Notes what it handles."""
-
-    handled: list[list[int]]
-
-    def onCreate(self, options: Mapping[str, Any]) -> None:
-        self.handled = []
-        books.append(self)
-
-    @message("add")
-    def add(self, client: Client, i: int) -> int:
-        self.handled.append([client.options["who"], i])
-        self.broadcast("added", self.handled[-1])
-        return i * 2
-
-
-books: list[Ledger] = []
-
-
-def makeServer() -> Server:
-    """A server with all rooms of these tests."""
-    server = Server()
-    server.register("parlour", Parlour)
-    server.register("fleeting", Parlour, resumeSeconds=0.2)
-    server.register("empty", Parlour)
-    server.register("ledger", Ledger)
-    return server
 
 
 async def play(server: Server, scenario: str) -> dict[str, Any]:
@@ -127,8 +25,7 @@ async def play(server: Server, scenario: str) -> dict[str, Any]:
 
 def portOf(server: Server) -> int:
     """The port it listens on."""
-    port: int = server.address().port  # type: ignore[union-attr]
-    return port
+    return server.address().port
 
 
 async def run(script: str, *arguments: str) -> dict[str, Any]:
@@ -190,10 +87,10 @@ async def test_tour(net: Net) -> None:
 
 async def test_cuts(net: Net) -> None:
     """TCP connections are cut all the time: nothing is lost, nothing comes twice, in either direction."""
-    server = await net.start(makeServer())
-    books.clear()
+    ledgers: list[Ledger] = []
+    server = await net.start(makeServer(ledgers=ledgers))
     result = await play(server, "cuts")
-    (ledger,) = books
+    (ledger,) = ledgers
     people, messages = 6, 120
     for who in range(people):
         assert [i for by, i in ledger.handled if by == who] == list(range(1, messages + 1))
@@ -223,14 +120,18 @@ async def test_forgotten(net: Net) -> None:
 
 async def test_restart(net: Net) -> None:
     """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
-    server = await net.start(makeServer())
-    where = LOCAL.replace("tcp:0", f"tcp:{portOf(server)}")
+
+    class Restarting(Parlour):
+        @message("restart")
+        def restart(self, client: Client) -> None:
+            reactor().callLater(0.1, Deferred.fromCoroutine, restart())
 
     async def restart() -> None:
+        where = LOCAL.replace("tcp:0", f"tcp:{portOf(server)}")
         await server.stopService()
         await net.start(makeServer(), where)
 
-    Parlour.restart = staticmethod(lambda: Deferred.fromCoroutine(restart()))
+    server = await net.start(makeServer(Restarting))
     result = await play(server, "restart")
     assert result == {
         "byes": [{"code": 4100, "retryAfter": 1}],
@@ -246,7 +147,7 @@ async def test_browser(net: Net) -> None:
     chromium = requires("chromium")
     server = makeServer()
     server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
-    server.addPage("/txroom.js", File(str(ROOT / "txroom" / "web" / "txroom.js"), "text/javascript"))
+    server.addClientScript()
     await net.start(server)
     where = f"127.0.0.1:{portOf(server)}"
     seen = await run("txroom_browser.mjs", chromium, f"http://{where}/")

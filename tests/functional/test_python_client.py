@@ -2,117 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from functools import partial
 from random import Random
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
-from txroom import Client as Player
-from txroom import History, Room, RoomError, Server, message
+from txroom import RoomError, Server
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL, Client, Loss
 
+from .rooms import Ledger, Roll, makeServer
 from .support import LOCAL, Net, reactor, sleep, until
-
-
-class Roll(msgspec.Struct):
-    """How many sides the dice has."""
-
-    sides: int
-
-
-class Parlour(Room):
-    """Something of everything."""
-
-    presence = True
-    history = History(limit=100, onJoin=1)
-
-    def onCreate(self, options: Mapping[str, Any]) -> None:
-        self.said = 0
-
-    def onAuth(self, client: Player, options: Mapping[str, Any], handshake: Any) -> bool:
-        return bool(options.get("auth") == "open sesame")
-
-    def onJoin(self, client: Player, options: Mapping[str, Any]) -> None:
-        client.meta = {"name": options["name"]}
-        client.send("welcome", options["name"])
-
-    def snapshot(self, client: Player) -> Any:
-        return {"said": self.said}
-
-    @message("say")
-    def say(self, client: Player, text: Any) -> None:
-        self.said += 1
-        self.broadcast("said", {"text": text, "by": client.id})
-
-    @message("roll")
-    def roll(self, client: Player, roll: Roll) -> int:
-        return roll.sides
-
-    @message("fail")
-    def fail(self, client: Player) -> None:
-        raise ZeroDivisionError("secret")
-
-    @message("refuse")
-    def refuse(self, client: Player) -> None:
-        raise RoomError("notNow", "later", {"field": "time"})
-
-    @message("ask")
-    def ask(self, client: Player, n: int) -> Deferred[Any]:
-        return client.call("double", n)
-
-    @message("typing")
-    def typing(self, client: Player, isTyping: bool) -> None:
-        self.broadcast("typing", isTyping, volatile=True)
-
-    @message("kick")
-    def throwOut(self, client: Player) -> None:
-        client.kick("enough")
-
-
-class Vault(Parlour):
-    """Keeps bytes too."""
-
-    binary = True
-
-
-class Ledger(Room):
-    """Notes what it handles."""
-
-    handled: list[tuple[int, int]]
-
-    def onCreate(self, options: Mapping[str, Any]) -> None:
-        self.handled = []
-        books.append(self)
-
-    @message("add")
-    def add(self, client: Player, i: int) -> int:
-        self.handled.append((client.options["who"], i))
-        self.broadcast("added", self.handled[-1])
-        return i * 2
-
-
-books: list[Ledger] = []
-
-
-def makeServer() -> Server:
-    """A server with all rooms of these tests."""
-    server = Server()
-    server.register("parlour", Parlour)
-    server.register("fleeting", Parlour, resumeSeconds=0.2)
-    server.register("vault", Vault)
-    server.register("ledger", Ledger)
-    return server
 
 
 def endpointOf(server: Server) -> TCP4ClientEndpoint:
     """Where a server listens."""
-    return TCP4ClientEndpoint(reactor(), "127.0.0.1", server.address().port)  # type: ignore[union-attr]
+    return TCP4ClientEndpoint(reactor(), "127.0.0.1", server.address().port)
 
 
 class Clients:
@@ -124,7 +33,7 @@ class Clients:
 
     def of(self, server: Server, **options: Any) -> Client:
         """A client of a server, through an endpoint or by the URL."""
-        url = f"ws://127.0.0.1:{server.address().port}/rooms"  # type: ignore[union-attr]
+        url = f"ws://127.0.0.1:{server.address().port}/rooms"
         client = Client(url, reactor=reactor(), **{"auth": "open sesame", "minDelay": 0.02, **options})
         client.on("error", self.errors.append)
         self.made.append(client)
@@ -244,8 +153,8 @@ async def test_bytes(net: Net, clients: Clients) -> None:
 @pytest.mark.parametrize("protocol", [JSON_PROTOCOL, MSGPACK_PROTOCOL])
 async def test_cuts(net: Net, clients: Clients, protocol: str) -> None:
     """TCP connections are cut all the time: nothing is lost, nothing comes twice, in either direction."""
-    server = await net.start(makeServer())
-    books.clear()
+    ledgers: list[Ledger] = []
+    server = await net.start(makeServer(ledgers=ledgers))
     random, people, messages = Random(protocol), 6, 100
     seen: list[list[Any]] = [[] for _ in range(people)]
     answers: list[Any] = []
@@ -262,7 +171,7 @@ async def test_cuts(net: Net, clients: Clients, protocol: str) -> None:
         for name in counts:
             room.on(name, lambda *args, name=name: counts.update({name: counts[name] + 1}))
         rooms.append(room)
-    (ledger,) = books
+    (ledger,) = ledgers
     for i in range(1, messages + 1):
         for who, room in enumerate(rooms):
             if i % 3:
@@ -318,7 +227,7 @@ async def test_restart(net: Net, clients: Clients) -> None:
     member = room.member
     client.on("bye", lambda code, retryAfter: byes.append((code, retryAfter)))
     client.on("reconnecting", lambda code, reason, attempt, delay: retries.append((code, delay)))
-    where = LOCAL.replace("tcp:0", f"tcp:{server.address().port}")  # type: ignore[union-attr]
+    where = LOCAL.replace("tcp:0", f"tcp:{server.address().port}")
     await server.stopService()
     await net.start(makeServer(), where)
     assert await room.call("roll", {"sides": 2}) == 2
@@ -331,7 +240,7 @@ async def test_restart(net: Net, clients: Clients) -> None:
 async def test_refused(net: Net, clients: Clients) -> None:
     """An upgrade that is refused for good is not tried again."""
     server = await net.start(makeServer())
-    url = f"ws://127.0.0.1:{server.address().port}/nowhere"  # type: ignore[union-attr]
+    url = f"ws://127.0.0.1:{server.address().port}/nowhere"
     client = Client(url, reactor=reactor())
     clients.made.append(client)
     assert await refusal(client.joinOrCreate("chat")) == ("noSuchRoom", {"code": 4004})

@@ -192,7 +192,7 @@ async def test_cutsAtRandom(net: Net) -> None:
     server.register("ledger", Ledger)
     await net.start(server)
     ledgers.clear()
-    address: Any = server.address()
+    address = server.address()
     proxy = Proxy(TCP4ClientEndpoint(reactor(), "127.0.0.1", address.port))
     factory = Factory()
     factory.buildProtocol = lambda _: proxy.accept()  # type: ignore[method-assign, assignment]

@@ -25,9 +25,11 @@ from ..rooms.dialect import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from ..rooms.errors import RoomError
 from .client import Client
 from .frames import Member
+from .line import ClientState, mayReconnect
 from .options import ClientOptions
-from .room import Loss, Room, RoomState, Sent, Unconfirmed
-from .session import ClientState, mayReconnect
+from .parcels import Sent
+from .room import Room
+from .stay import Loss, RoomState, Unconfirmed
 
 __all__ = [
     "JSON_PROTOCOL",

@@ -28,6 +28,9 @@ class Client(Session):
     then reconnects and resumes, so that whatever it was is not missed. Frames of a kind it does not know,
     and frames for rooms that it has left, are ignored. An upgrade that the server refuses for good (401,
     403, 404 and most of 400-499) ends everything as a final close code does.
+
+    Raises `ValueError` for a URL or a description of an endpoint that is none, `OptionError` for a keyword
+    with a wrong value, `TypeError` for one that is no option.
     """
 
     def __init__(

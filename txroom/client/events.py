@@ -4,7 +4,6 @@ How a client tells its user what happens.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,44 +14,6 @@ from twisted.python.failure import Failure
 from ..connection import isAsync, toDeferred
 
 Listener = Callable[..., Any]
-
-
-class Turn:
-    """
-    Lets the user's code run when the state of a client is whole, and in order.
-
-    Whatever changes the state does so within `with turn:`; what is posted meanwhile, events and Deferreds
-    that fire, is done at the end of the outermost one.
-    """
-
-    _log = Logger()
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._posted: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-
-    def __enter__(self) -> None:
-        self._depth += 1
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            if self._depth == 1:
-                self._drain()
-        finally:
-            self._depth -= 1
-
-    def post(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call it when the state is whole."""
-        with self:
-            self._posted.append((function, args))
-
-    def _drain(self) -> None:
-        while self._posted:
-            function, args = self._posted.popleft()
-            try:
-                function(*args)
-            except Exception:
-                self._log.failure("the client failed")
 
 
 class Emitter:
@@ -105,3 +66,36 @@ class Emitter:
                 if isAsync(result):
                     toDeferred(result).addErrback(partial(self._report, name))
         return bool(listeners)
+
+
+class Events(Emitter):
+    """
+    The events of a client, or of a room.
+
+    `deliver` is told when to call whom. An error that nobody else is told of goes to the listeners of
+    "error"; if there are none, to `otherwise`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, deliver: Callable[..., None], otherwise: Callable[[Failure], None]) -> None:
+        super().__init__(self._listenerFailed)
+        self._deliver = deliver
+        self._otherwise = otherwise
+
+    def tell(self, name: str, *args: Any) -> None:
+        """Let it be heard in its turn."""
+        self._deliver(self.emit, name, *args)
+
+    def report(self, failure: Failure) -> None:
+        """Something went wrong, and nobody else is there to be told."""
+        if self.has("error"):
+            self.tell("error", failure.value)
+        else:
+            self._otherwise(failure)
+
+    def _listenerFailed(self, name: str, failure: Failure) -> None:
+        if name == "error":
+            self._log.failure("a listener of errors failed", failure)
+        else:
+            self.report(failure)

@@ -19,9 +19,11 @@ Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
 class Member(Struct, frozen=True):
-    """A user who is in a room: one meta for each of its connections, with `member`, the id of that."""
+    """A user who is in a room."""
 
+    #: The id of the user, as the room gives it (`Room.userId` of the server).
     user: Any
+    #: What the room tells of each of the user's memberships, with its id as `member`.
     metas: list[Any]
 
 

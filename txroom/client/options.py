@@ -10,44 +10,35 @@ from typing import Any
 
 import attrs
 
-from ..options import OptionError
+from ..checks import checked, hinting, isAmount, isCount, isInteger
 from ..rooms.dialect import DIALECTS, JSON_PROTOCOL
 from ..rooms.member import WINDOW
 
 
-def _isNumber(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _checked(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
-    def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not check(value):
-            raise OptionError(f"{attribute.name}={value!r}: must be {allowed}")
-
-    return attrs.field(default=default, validator=validate)
+def _option(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
+    return attrs.field(default=default, validator=checked(check, allowed))
 
 
 def _seconds(default: float, isZeroAllowed: bool = True) -> Any:
     if isZeroAllowed:
-        allowed = "a finite number of seconds, 0 or more"
-        return _checked(default, allowed, lambda value: _isNumber(value) and 0 <= value < float("inf"))
+        return _option(default, "a finite number of seconds, 0 or more", isAmount)
     allowed = "a finite number of seconds, more than 0"
-    return _checked(default, allowed, lambda value: _isNumber(value) and 0 < value < float("inf"))
+    return _option(default, allowed, lambda value: isAmount(value) and value > 0)
 
 
 def _count(default: int, least: int = 0, most: int | None = None) -> Any:
     def check(value: Any) -> bool:
-        isCount = isinstance(value, int) and not isinstance(value, bool)
-        return isCount and value >= least and (most is None or value <= most)
+        return isInteger(value) and value >= least and (most is None or value <= most)
 
     upTo = "or more" if most is None else f"to {most}"
-    return _checked(default, f"a whole number, {least} {upTo}", check)
+    return _option(default, f"a whole number, {least} {upTo}", check)
 
 
 def _isCallable(value: object) -> bool:
     return value is None or callable(value)
 
 
+@hinting
 @attrs.frozen(kw_only=True)
 class ClientOptions:
     """
@@ -58,7 +49,7 @@ class ClientOptions:
     #: or a coroutine.
     auth: Any = None
     #: The sub-protocol: JSON_PROTOCOL or MSGPACK_PROTOCOL, with which messages may have bytes in them.
-    protocol: str = _checked(
+    protocol: str = _option(
         JSON_PROTOCOL,
         " or ".join(map(repr, DIALECTS)),
         lambda value: isinstance(value, str) and value in DIALECTS,
@@ -85,16 +76,14 @@ class ClientOptions:
     maxDelay: float = _seconds(10.0)
     #: In place of these two: the delay before attempt 0, 1, ... as for Twisted's `ClientService`, for
     #: instance `twisted.application.internet.backoffPolicy()`.
-    retryPolicy: Callable[[int], float] | None = _checked(
-        None, "a function of a number, or None", _isCallable
-    )
+    retryPolicy: Callable[[int], float] | None = _option(None, "a function of a number, or None", _isCallable)
     #: After this long a connection counts as good, and the delay begins anew.
     stableAfter: float = _seconds(5.0)
     #: Attempts to reconnect in a row before the client gives up; `None`: any number.
-    maxAttempts: int | None = _checked(
+    maxAttempts: int | None = _option(
         None,
         "a whole number, 0 or more, or None",
-        lambda value: value is None or (type(value) is int and value >= 0),
+        lambda value: value is None or isCount(value),
     )
     #: Frames of a room that may be unacknowledged; the server's limit is 64.
     window: int = _count(WINDOW, least=1, most=WINDOW)
@@ -103,7 +92,7 @@ class ClientOptions:
     #: The largest frame that may be sent: the server's `maxPayload`.
     maxPayload: int = _count(1024 * 1024, least=1)
     #: Whether to join anew, as another member, when the server has forgotten us.
-    rejoin: bool = _checked(True, "True or False", lambda value: isinstance(value, bool))
+    rejoin: bool = _option(True, "True or False", lambda value: isinstance(value, bool))
     #: A number from 0 to 1, for the jitter.
     random: Callable[[], float] = random.random
 

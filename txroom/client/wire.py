@@ -17,9 +17,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, isSendable
+from .line import Attempt
 from .options import ClientOptions
-from .room import stop
-from .session import Attempt
+from .turn import stop
 
 _PORTS = {"ws": 80, "wss": 443}
 #: HTTP answers after which it is worth trying again, of those from 400 to 499.

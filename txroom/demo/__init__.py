@@ -10,7 +10,7 @@ from ..options import ServerOptions
 from ..server import Server
 from .chat import ChatRoom
 from .mole import MoleRoom
-from .pages import Asset
+from .pages import demoPages
 from .plain import Broadcast, Echo
 
 #: The most rooms of one kind: whoever is there makes them, and they cost memory.
@@ -29,8 +29,8 @@ def makeDemo(options: ServerOptions | None = None, clock: Any = None) -> Server:
     server.register("mole", MoleRoom, maxRooms=MAX_ROOMS)
     server.addApplication(Echo(), path="/echo")
     server.addApplication(Broadcast(), path="/broadcast")
-    server.addPage("/", Asset("index.html"))
-    for name in ("txroom.js", "demo.js", "demo.css"):
-        server.addPage(f"/{name}", Asset(name))
+    for path, page in demoPages().items():
+        server.addPage(path, page)
+    server.addClientScript()
     server.addHealthPage()
     return server

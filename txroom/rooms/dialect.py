@@ -49,28 +49,24 @@ class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     """An array, its kind first."""
 
 
-class JoinFrame(_Frame, frozen=True, tag="join"):
+class _ByName(_Frame, frozen=True):
+    """A way into a room of some name."""
+
+    ref: Ref
+    name: Name
+    options: Options = {}
+
+
+class JoinFrame(_ByName, frozen=True, tag="join"):
     """Join a room of that name; make one if there is none."""
 
-    ref: Ref
-    name: Name
-    options: Options = {}
 
-
-class CreateFrame(_Frame, frozen=True, tag="create"):
+class CreateFrame(_ByName, frozen=True, tag="create"):
     """Make a room and join it."""
 
-    ref: Ref
-    name: Name
-    options: Options = {}
 
-
-class JoinOnlyFrame(_Frame, frozen=True, tag="joinOnly"):
+class JoinOnlyFrame(_ByName, frozen=True, tag="joinOnly"):
     """Join a room of that name; there must be one."""
-
-    ref: Ref
-    name: Name
-    options: Options = {}
 
 
 class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from twisted.logger import Logger
 
+from .classes import checkRegistered, warnOfHooks
 from .history import History
 from .messages import handlersOf
 from .room import Room
@@ -45,14 +46,12 @@ class Registration:
         maxRooms: int = 0,
         clientsMayCreate: bool = True,
     ) -> None:
-        if not name or "/" in name or len(name) > 128:
-            raise ValueError(f"name={name!r}: must be 1 to 128 characters, without '/'")
-        if not (isinstance(roomClass, type) and issubclass(roomClass, Room)):
-            raise TypeError(f"{roomClass!r} is not a subclass of Room")
+        checkRegistered(name, roomClass)
         self.name = name
         self.roomClass = roomClass
         self.options = dict(options)
         self.handlers = handlersOf(roomClass)
+        warnOfHooks(roomClass, self.handlers)
         #: Most rooms of this name at a time; 0: any number.
         self.maxRooms = maxRooms
         #: Whether clients may make rooms, or only join those that the server has made.

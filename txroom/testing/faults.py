@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..client.frames import ServerFrame
-from ..client.session import Attempt, Wire
+from ..client.line import Attempt, Wire
 from ..rooms.dialect import ClientFrame
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..client import ClientOptions, Loss, Member, Room, RoomState, Sent
-from ..client.session import ClientState, Session
+from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, Sent
+from ..client.session import Session
 from ..client.wire import Connector
 from .clients import CloseInfo, MemoryEndpoint
 from .faults import CLIENT_KINDS, SERVER_KINDS, Faults, Line

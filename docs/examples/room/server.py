@@ -1,4 +1,3 @@
-from importlib.resources import files
 from pathlib import Path
 
 from chat import ChatRoom
@@ -8,12 +7,11 @@ from txroom import Server
 
 
 def makeServer(clock=None):
-    """The rooms at /rooms, a page at / and the client that it uses at /txroom.js."""
+    """The rooms at /rooms, a page at / and its client at /txroom.js."""
     server = Server(clock=clock)
     server.register("chat", ChatRoom, maxClients=50, maxRooms=100).filterBy("topic")
     page = Path(__file__).with_name("room.html").read_bytes()
     server.addPage("/", Data(page, "text/html; charset=utf-8"))
-    script = files("txroom").joinpath("web/txroom.js").read_bytes()
-    server.addPage("/txroom.js", Data(script, "text/javascript"))
+    server.addClientScript()
     server.addHealthPage()
     return server

@@ -1,0 +1,114 @@
+"""The rooms that the tests of both clients play with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from txroom import Client, History, Room, RoomError, Server, message
+
+
+class Roll(msgspec.Struct):
+    """How many sides the dice has."""
+
+    sides: int
+
+
+class Parlour(Room):
+    """Something of everything."""
+
+    presence = True
+    history = History(limit=100, onJoin=1)
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.said = 0
+
+    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Any) -> bool:
+        return bool(options.get("auth") == "open sesame")
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
+        client.meta = {"name": options["name"]}
+        client.send("welcome", options["name"])
+
+    def snapshot(self, client: Client) -> Any:
+        return {"said": self.said}
+
+    @message("say")
+    def say(self, client: Client, text: str) -> None:
+        self.said += 1
+        self.broadcast("said", {"text": text, "by": client.id})
+
+    @message("roll")
+    def roll(self, client: Client, roll: Roll) -> int:
+        return roll.sides
+
+    @message("fail")
+    def fail(self, client: Client) -> None:
+        raise ZeroDivisionError("secret")
+
+    @message("refuse")
+    def refuse(self, client: Client) -> None:
+        raise RoomError("notNow", "later", {"field": "time"})
+
+    @message("ask")
+    def ask(self, client: Client, n: int) -> Deferred[Any]:
+        return client.call("double", n)
+
+    @message("askBadly")
+    def askBadly(self, client: Client) -> Deferred[Any]:
+        return client.call("unheard")
+
+    @message("whisper")
+    def whisper(self, client: Client, text: str) -> None:
+        client.send("whispered", text)
+
+    @message("typing")
+    def typing(self, client: Client, isTyping: bool) -> None:
+        self.broadcast("typing", isTyping, volatile=True)
+
+    @message("mood")
+    def mood(self, client: Client, mood: str) -> None:
+        client.meta = {**client.meta, "mood": mood}
+
+    @message("kick")
+    def throwOut(self, client: Client) -> None:
+        client.kick("enough")
+
+
+class Vault(Parlour):
+    """Keeps bytes."""
+
+    binary = True
+
+    @message("say")
+    def keep(self, client: Client, data: bytes) -> None:
+        self.broadcast("said", {"text": data})
+
+
+class Ledger(Room):
+    """Notes what it handles."""
+
+    handled: list[tuple[int, int]]
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.handled = []
+
+    @message("add")
+    def add(self, client: Client, i: int) -> int:
+        self.handled.append((client.options["who"], i))
+        self.broadcast("added", self.handled[-1])
+        return i * 2
+
+
+def makeServer(parlour: type[Parlour] = Parlour, ledgers: list[Ledger] | None = None) -> Server:
+    """A server with all of them; its ledgers are noted in `ledgers`."""
+    server = Server()
+    server.register("parlour", parlour)
+    server.register("fleeting", parlour, resumeSeconds=0.2)
+    server.register("empty", parlour)
+    server.register("vault", Vault)
+    server.register("ledger", Ledger).on("create", ([] if ledgers is None else ledgers).append)
+    return server

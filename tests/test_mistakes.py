@@ -1,0 +1,200 @@
+"""What is easily done wrong at first, and what is said of it then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.case import HarnessTestCase, Recorder, fired
+from txroom import Application, Connection, OptionError, Room, RoomApplication, Server, ServerOptions, message
+from txroom.checks import unknownNames
+from txroom.client import ClientOptions
+from txroom.testing import MemoryReactor
+
+
+class Chat(Room):
+    """A room."""
+
+
+class MistakeTestCase(HarnessTestCase):
+    """Mistakes of whoever writes a server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = Server(clock=MemoryReactor())
+
+    def says(self, kind: type[Exception], function: Any, *args: Any, **more: Any) -> str:
+        """The error, which must be of that kind."""
+        return str(self.assertRaises(kind, function, *args, **more))
+
+
+class NameTests(MistakeTestCase):
+    """Options and hooks with a wrong name."""
+
+    def test_nearest(self) -> None:
+        """The name that was meant is shown, if there is one that is near."""
+        known = ["maxPayload", "onMessage"]
+        self.assertEqual(unknownNames(["onMessage"], known), "")
+        self.assertEqual(unknownNames(["max_payload"], known), "max_payload (did you mean maxPayload?)")
+        self.assertEqual(
+            unknownNames(["zebra", "onMesage"], known), "onMesage (did you mean onMessage?), zebra"
+        )
+
+    def test_options(self) -> None:
+        """Wherever options are given."""
+        meant = "no such option: maxPaylod (did you mean maxPayload?)"
+        wrong = {"maxPaylod": 1}
+        self.assertEqual(self.says(TypeError, ServerOptions, **wrong), meant)
+        self.assertEqual(self.says(TypeError, ClientOptions, **wrong), meant)
+        self.assertEqual(self.says(OptionError, ServerOptions().override, wrong), meant)
+        self.assertEqual(self.says(OptionError, self.server.overrideOptions, wrong), meant)
+
+    def test_applications(self) -> None:
+        """A keyword of an application may be meant for either."""
+        for kind in (Application, RoomApplication):
+            self.assertEqual(
+                self.says(OptionError, kind, onMesage=print),
+                "no such hook or option: onMesage (did you mean onMessage?)",
+            )
+            self.assertEqual(
+                self.says(OptionError, kind, pinginterval=1),
+                "no such hook or option: pinginterval (did you mean pingInterval?)",
+            )
+
+
+class HookTests(MistakeTestCase):
+    """Methods that nobody calls."""
+
+    def warnings(self) -> list[str]:
+        return [str(warning["message"]) for warning in self.flushWarnings()]
+
+    def test_application(self) -> None:
+        """A method of an application that is a hook but for case and underscores."""
+
+        class Wrong(Application):
+            def on_message(self, connection: Connection, message: Any) -> None: ...
+            def onconnect(self, connection: Connection) -> None: ...
+            def verify_client(self, handshake: Any) -> bool:
+                return False
+
+        self.server.addApplication(Wrong())
+        self.assertEqual(
+            self.warnings(),
+            [
+                "Wrong.on_message is never called: the hook is onMessage",
+                "Wrong.onconnect is never called: the hook is onConnect",
+                "Wrong.verify_client is never called: the hook is verifyClient",
+            ],
+        )
+
+    def test_connection(self) -> None:
+        """The same in a class of connections."""
+
+        class Wrong(Connection):
+            def onmessage(self, message: Any) -> None: ...
+
+        self.server.addApplication(Application(connectionClass=Wrong))
+        self.assertEqual(self.warnings(), ["Wrong.onmessage is never called: the hook is onMessage"])
+
+    def test_room(self) -> None:
+        """The same in a room."""
+
+        class Wrong(Chat):
+            def on_join(self, client: Any, options: Any) -> None: ...
+            def canjoin(self, options: Any, user: Any) -> bool:
+                return False
+
+        self.server.register("chat", Wrong)
+        self.assertEqual(
+            self.warnings(),
+            [
+                "Wrong.on_join is never called: the hook is onJoin",
+                "Wrong.canjoin is never called: the hook is canJoin",
+            ],
+        )
+
+    def test_noFalseAlarm(self) -> None:
+        """What is called otherwise, is no method, or stands beside the hook, is nobody's mistake."""
+
+        class Right(Application):
+            on_close = None
+            ondisconnect = ()
+
+            def onMessage(self, connection: Connection, message: Any) -> None:
+                self.on_message(connection, message)
+
+            def on_message(self, connection: Connection, message: Any) -> None: ...
+            def onMessages(self) -> None: ...
+
+        class Fine(Chat):
+            @message("leave")
+            def on_leave(self, client: Any) -> None: ...
+
+            def user_id(self) -> None: ...
+
+        self.server.addApplication(Right())
+        self.server.addApplication(Recorder())
+        self.server.register("chat", Fine)
+        self.assertEqual(self.warnings(), [])
+
+    def test_atOnce(self) -> None:
+        """A hook whose answer is needed at once can't be async: the coroutine would count as the answer."""
+
+        class Snapshot(Chat):
+            async def snapshot(self, client: Any) -> Any: ...
+
+        class UserId(Chat):
+            async def userId(self, user: Any) -> Any: ...  # type: ignore[override]
+
+        for kind, hook in ((Snapshot, "snapshot"), (UserId, "userId")):
+            self.assertEqual(
+                self.says(TypeError, self.server.register, "chat", kind),
+                f"{kind.__name__}.{hook} can't be async: its answer is needed at once",
+            )
+
+
+class KindTests(MistakeTestCase):
+    """A class where an instance is wanted, and the like."""
+
+    def test_application(self) -> None:
+        """What was meant is said."""
+        add = self.server.addApplication
+        self.assertEqual(
+            self.says(TypeError, add, Application),
+            "Application is a class: an instance is served, Application()",
+        )
+        for room in (Chat, Chat()):
+            self.assertEqual(self.says(TypeError, add, room), "Chat is a Room: server.register('name', Chat)")
+        self.assertEqual(self.says(TypeError, add, 5), "an Application is served, not 5")
+
+    def test_room(self) -> None:
+        """A room is registered by its class, after its name."""
+        register = self.server.register
+        self.assertIn("register the class itself, Chat", self.says(TypeError, register, "chat", Chat()))
+        self.assertIn("the class comes second", self.says(TypeError, register, Chat, "chat"))
+        self.assertIn("is not a subclass of Room", self.says(TypeError, register, "chat", Application))
+
+    def test_close(self) -> None:
+        """The code of a close comes before its reason."""
+        app = Recorder()
+        self.serve(app).connect("/")
+        close = app.connection.close
+        self.assertEqual(
+            self.says(TypeError, close, "bye"),
+            "close code 'bye': must be a number; the reason is second: close(1000, 'bye')",
+        )
+        self.assertEqual(self.says(TypeError, close, 1000, b"bye"), "close reason b'bye': must be a str")
+        self.assertEqual(app.connection.readyState, 1)
+
+    def test_endpoint(self) -> None:
+        """What is wrong with the description of an endpoint."""
+        for where, why in {
+            "tcp:foo": "'foo' is not a number",
+            "tcp": "port is missing",
+            "tcp:80:intrface=x": "there is no argument intrface",
+            "tcp:80:port=81": "argument port is given twice",
+            "systemd:domain:INET:index:0": "too many arguments",
+            "nosuch:1": "Unknown endpoint type: 'nosuch'",
+        }.items():
+            self.assertEqual(self.says(ValueError, self.server.listen, where), f"{where}: {why}")
+        self.assertFalse(self.server.hasListeners)
+        self.assertEqual(fired(self.server.listen("tcp:80")), [])

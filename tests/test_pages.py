@@ -1,0 +1,59 @@
+"""The client for browsers, as a server serves it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from tests.case import HarnessTestCase
+from txroom import Application, Server
+from txroom.testing import Response
+
+
+class ClientScriptTests(HarnessTestCase):
+    """`Server.addClientScript`."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.harness = self.serve(Application())
+        self.server: Server = self.harness.server
+
+    def get(self, path: str, method: str = "GET", tag: str = "") -> Response:
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        if tag:
+            head += f"If-None-Match: {tag}\r\n"
+        answer = self.harness.raw(f"{head}\r\n".encode()).response
+        assert answer is not None
+        return answer
+
+    def test_served(self) -> None:
+        """It is the module of the package, with the type without which browsers load no module."""
+        self.server.addClientScript()
+        answer = self.get("/txroom.js")
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(answer.body, files("txroom").joinpath("web", "txroom.js").read_bytes())
+        self.assertEqual(answer.headers["content-type"], "text/javascript; charset=utf-8")
+        self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
+
+    def test_kept(self) -> None:
+        """Whoever has it gets it again only if it has changed."""
+        self.server.addClientScript()
+        first = self.get("/txroom.js")
+        self.assertEqual(first.headers["cache-control"], "no-cache")
+        tag = first.headers["etag"]
+        again = self.get("/txroom.js", tag=tag)
+        self.assertEqual((again.status, again.body, again.headers["etag"]), (304, b"", tag))
+        other = self.get("/txroom.js", tag='"of-another-version"')
+        self.assertEqual((other.status, other.body), (200, first.body))
+
+    def test_head(self) -> None:
+        """HEAD is answered too, without a body."""
+        self.server.addClientScript()
+        answer = self.get("/txroom.js", "HEAD")
+        self.assertEqual((answer.status, answer.body), (200, b""))
+
+    def test_path(self) -> None:
+        """It is found where it was asked for, and nowhere else."""
+        self.server.addClientScript("/static/client.js")
+        self.assertEqual(self.get("/static/client.js").status, 200)
+        self.assertEqual(self.get("/txroom.js").status, 426)
+        self.assertRaises(ValueError, self.server.addClientScript, "client.js")

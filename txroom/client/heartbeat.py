@@ -1,0 +1,71 @@
+"""
+The heartbeat of a client: is the server still there, and how far away is it?
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall
+
+from ..rooms.errors import RoomError
+from .events import Events
+from .line import Line
+from .options import ClientOptions
+from .requests import Answer, Request, Requests
+from .turn import Turn, stop
+
+
+class Heartbeat:
+    """Asks regularly while there is a connection, and drops one that nothing comes from."""
+
+    def __init__(
+        self, line: Line, requests: Requests, turn: Turn, events: Events, options: ClientOptions
+    ) -> None:
+        self._line = line
+        self._requests = requests
+        self._turn = turn
+        self._events = events
+        self._options = options
+        #: Seconds to the server and back at the last heartbeat; `None` before the first.
+        self.latency: float | None = None
+        self._isHeard = False
+        self._timer: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """There is a connection."""
+        if self._options.pingInterval:
+            self._beat()
+
+    def stop(self) -> None:
+        """There is none any more."""
+        stop(self._timer)
+        stop(self._deadline)
+        self._deadline = None
+
+    def heard(self) -> None:
+        """Something has come."""
+        self._isHeard = True
+
+    def measured(self, request: Request) -> float:
+        """That request was answered now; the time it took."""
+        self.latency = self._turn.clock.seconds() - request.sentAt
+        self._events.tell("latency", self.latency)
+        return self.latency
+
+    def _beat(self) -> None:
+        if self._deadline is None:
+            self._isHeard = False
+            self._deadline = self._turn.later(self._options.pingTimeout, self._listened)
+        request: Request | None = None
+
+        def done(error: RoomError | None, answer: Answer | None) -> None:
+            if error is None and request is not None:
+                self.measured(request)
+
+        request = self._requests.ask(lambda ref: ("ping", ref), done)
+        self._timer = self._turn.later(self._options.pingInterval, self._beat)
+
+    def _listened(self) -> None:
+        self._deadline = None
+        if not self._isHeard:
+            self._line.drop("no heartbeat")

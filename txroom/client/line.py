@@ -1,0 +1,293 @@
+"""
+The line to the server: a connection that is made again when it is lost.
+
+It is told what happens by plain calls, on an `Attempt`, and acts on a `Wire`; it takes its time from a
+clock. Nothing else moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+
+from ..codes import CloseCode
+from ..rooms.dialect import JSON_PROTOCOL
+from .events import Events
+from .frames import Bye
+from .options import ClientOptions
+from .turn import Turn, stop
+
+#: Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses.
+_FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
+def mayReconnect(code: int) -> bool:
+    """
+    Whether a client comes back after a connection was closed with `code`.
+
+    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010).
+    """
+    return not 4000 <= code <= 4099 and code not in _FINAL
+
+
+class ClientState(StrEnum):
+    """
+    What a client is about.
+
+    ::
+
+        idle --join, request--> connecting --opened--> open
+        connecting, open --lost--> waiting --in time--> connecting
+        any --final close code, nothing to do any more--> idle
+        any --close()--> closed
+    """
+
+    #: Nothing to do; it connects at the first join or request.
+    IDLE = "idle"
+    #: An attempt goes on.
+    CONNECTING = "connecting"
+    #: There is a connection.
+    OPEN = "open"
+    #: Until it is time to connect again.
+    WAITING = "waiting"
+    #: For good, by `close()`.
+    CLOSED = "closed"
+
+
+class Wire(Protocol):
+    """A WebSocket, or one that is being made. None of this raises."""
+
+    def send(self, message: bytes, isBinary: bool) -> None:
+        """Send a message."""
+
+    def close(self, code: int, reason: str) -> Deferred[None]:
+        """Close it, whatever it is doing; fires when it is gone."""
+
+    def abort(self) -> None:
+        """Drop it: the peer is gone."""
+
+
+class Attempt:
+    """
+    One attempt to have a connection; whoever makes it tells here what becomes of it.
+
+    Once the line has given it up nothing that it is told is heard any more.
+    """
+
+    def __init__(self, line: Line, turn: Turn) -> None:
+        self._line = line
+        self._turn = turn
+        self.wire: Wire | None = None
+
+    def opened(self, protocol: str | None) -> None:
+        """The connection is open, with that sub-protocol."""
+        with self._turn:
+            if self._line.isCurrent(self):
+                self._line.opened(protocol)
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        with self._turn:
+            if self._line.isCurrent(self):
+                self._line.received(message, isBinary)
+
+    def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
+        """The connection has ended, or could not be made; the server may ask to stay away for a while."""
+        with self._turn:
+            if self._line.isCurrent(self):
+                self._line.lost(code, reason, retryAfter)
+
+
+class Owner(Protocol):
+    """Whom a line serves."""
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether there is anything to do, over this connection or the next."""
+        ...
+
+    def opened(self) -> None:
+        """There is a connection."""
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+
+    def away(self, code: int, reason: str) -> None:
+        """The connection is lost; there will be another, if it is needed."""
+
+    def over(self, code: int, reason: str) -> None:
+        """The connection is lost, and nothing more comes of it."""
+
+
+class Line:
+    """A connection that outlives its sockets. `connect` is given an `Attempt`, and returns its `Wire`."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        connect: Callable[[Attempt], Wire],
+        turn: Turn,
+        events: Events,
+        options: ClientOptions,
+    ) -> None:
+        self.state = ClientState.IDLE
+        self._owner = owner
+        self._makeWire = connect
+        self._turn = turn
+        self._events = events
+        self._options = options
+        self._attempt: Attempt | None = None
+        #: Attempts in a row that brought no good connection.
+        self._attempts = 0
+        self._openedAt = 0.0
+        self._bye: Bye | None = None
+        #: Of the pause before the next attempt, and of one that goes on.
+        self._timer: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+
+    # -- for who uses it; all of it within a turn
+
+    def connect(self) -> None:
+        """Have a connection, if nothing was to do so far."""
+        if self.state is ClientState.IDLE:
+            self._connect()
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, if there is a connection: what must not get lost is sent again."""
+        if self._attempt is not None and self._attempt.wire is not None:
+            self._attempt.wire.send(frame, self._options.protocol != JSON_PROTOCOL)
+
+    def expectEnd(self, bye: Bye) -> None:
+        """The server will close the connection."""
+        self._bye = bye
+
+    def drop(
+        self, reason: str, delay: float | None = None, *, code: CloseCode = CloseCode.NO_HEARTBEAT
+    ) -> None:
+        """The connection is of no use any more."""
+        attempt = self._detach()
+        if attempt is None:
+            return
+        if attempt.wire is not None:
+            # A peer that is gone would never answer.
+            if code == CloseCode.NO_HEARTBEAT:
+                attempt.wire.abort()
+            else:
+                attempt.wire.close(code, reason)
+        self._lose(CloseCode.ABNORMAL, reason, delay=delay)
+
+    def reconnect(self, delay: float) -> None:
+        """Give up the connection, if there is one, and make another after `delay` seconds."""
+        if self.state in (ClientState.OPEN, ClientState.CONNECTING):
+            self.drop("reconnect", delay)
+        elif self.state is ClientState.WAITING:
+            self._wait(delay)
+
+    def close(self) -> Deferred[None]:
+        """End it for good; fires when the connection is gone."""
+        attempt = self._detach()
+        self.state = ClientState.CLOSED
+        wire = None if attempt is None else attempt.wire
+        gone = succeed(None) if wire is None else wire.close(CloseCode.NORMAL, "")
+        self._end(CloseCode.NORMAL, "closed")
+        return gone
+
+    # -- for its attempts
+
+    def isCurrent(self, attempt: Attempt) -> bool:
+        """Whether that is the connection there is."""
+        return self._attempt is attempt
+
+    def opened(self, protocol: str | None) -> None:
+        """There is a connection."""
+        if (protocol or JSON_PROTOCOL) != self._options.protocol:
+            self.drop(f"sub-protocol {protocol}", code=CloseCode.MISUSE)
+            return
+        stop(self._deadline)
+        self.state = ClientState.OPEN
+        self._openedAt = self._turn.clock.seconds()
+        self._bye = None
+        self._owner.opened()
+        self._events.tell("connected")
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        self._owner.received(message, isBinary)
+
+    def lost(self, code: int, reason: str, retryAfter: float) -> None:
+        """The connection has ended by itself."""
+        self._detach()
+        self._lose(code, reason, retryAfter)
+
+    # -- making and losing connections
+
+    def _connect(self) -> None:
+        self.state = ClientState.CONNECTING
+        stop(self._timer)
+        attempt = self._attempt = Attempt(self, self._turn)
+        self._deadline = self._turn.later(self._options.connectTimeout, self.drop, "not open in time")
+        # What is told of it at once comes when the state is whole.
+        self._turn.post(self._begin, attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        if self.isCurrent(attempt):
+            attempt.wire = self._makeWire(attempt)
+
+    def _detach(self) -> Attempt | None:
+        """Take the connection away; nothing it does is heard any more."""
+        attempt, self._attempt = self._attempt, None
+        stop(self._timer)
+        stop(self._deadline)
+        return attempt
+
+    def _lose(self, code: int, reason: str, retryAfter: float = 0.0, delay: float | None = None) -> None:
+        wasOpen = self.state is ClientState.OPEN
+        bye, self._bye = self._bye, None
+        if bye is not None:
+            code = bye.code if code < 4000 and bye.code else code
+            retryAfter = max(retryAfter, bye.retryAfter or 0.0)
+        options = self._options
+        if wasOpen and self._turn.clock.seconds() - self._openedAt >= options.stableAfter:
+            self._attempts = 0
+        self.state = ClientState.WAITING
+        most = options.maxAttempts
+        if not mayReconnect(code) or (most is not None and self._attempts >= most):
+            self.state = ClientState.IDLE
+            self._end(code, reason)
+            return
+        self._owner.away(code, reason)
+        if self._isIdle(code, reason):
+            return
+        attempt = self._attempts
+        self._attempts += 1
+        if delay is None:
+            delay = retryAfter * (1 + options.random() / 5) + options.delay(attempt)
+        self._wait(delay)
+        self._events.tell("reconnecting", code, reason, attempt + 1, delay)
+
+    def _wait(self, delay: float) -> None:
+        stop(self._timer)
+        self._timer = self._turn.later(delay, self._again)
+
+    def _again(self) -> None:
+        if not self._isIdle(CloseCode.ABNORMAL, ""):
+            self._connect()
+
+    def _isIdle(self, code: int, reason: str) -> bool:
+        """Whether nobody needs a connection any more."""
+        if self._owner.isBusy:
+            return False
+        self._attempts = 0
+        self.state = ClientState.IDLE
+        self._events.tell("disconnected", code, reason)
+        return True
+
+    def _end(self, code: int, reason: str) -> None:
+        """Nothing more comes of this connection: everybody is told."""
+        self._attempts = 0
+        self._owner.over(code, reason)
+        self._events.tell("disconnected", code, reason)

@@ -1,0 +1,29 @@
+"""
+What the rooms of one client have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.python.failure import Failure
+
+from .frames import Codec
+from .line import Line
+from .options import ClientOptions
+from .requests import Requests
+from .turn import Turn
+
+
+@attrs.frozen(eq=False)
+class Shared:
+    """The connection of a client, and what goes with it."""
+
+    options: ClientOptions
+    turn: Turn
+    codec: Codec
+    line: Line
+    requests: Requests
+    #: Takes an error that nobody else is there to be told of.
+    report: Callable[[Failure], None]

@@ -1,0 +1,47 @@
+"""
+The pages of a server beside its sockets: files that come with txroom, and how requests are logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+
+from twisted.web.http import CACHED, combinedLogFormatter, datetimeToLogString
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+
+
+class Asset(Resource):
+    """
+    A file of `txroom/web`, read once, with further `headers`.
+
+    Browsers may keep it, but ask each time whether it has changed: an update of txroom is seen at once.
+    """
+
+    isLeaf = True
+
+    def __init__(self, name: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._body = files("txroom").joinpath("web", name).read_bytes()
+        self._tag = f'"{sha256(self._body).hexdigest()[:32]}"'.encode()
+        self._headers = {
+            "Content-Type": f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8",
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-cache",
+            **(headers or {}),
+        }
+
+    def render_GET(self, request: Request) -> bytes:
+        for name, value in self._headers.items():
+            request.setHeader(name, value)
+        return b"" if request.setETag(self._tag) is CACHED else self._body
+
+
+def accessLog(timestamp: object, request: Request) -> str:
+    """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
+    line: str = combinedLogFormatter(datetimeToLogString(), request)
+    return line
