@@ -251,6 +251,23 @@ class HoldTests(WireCase):
         self.assertEqual([event for event in self.events if event[0] == "message"][1:], [])
         self.assertEqual(self.events[-1], ("disconnect", 1006, ""))
 
+    def test_pausedByLong(self) -> None:
+        """A handler that pauses gets no more, whether the message was short or long."""
+        for size in (10, 70_000):
+            heard: list[int] = []
+
+            def hear(connection: Connection, message: str | bytes, heard: list[int] = heard) -> None:
+                heard.append(len(message))
+                connection.pause()
+
+            self.open(Application(onMessage=hear))
+            self.client.send(clientFrame(BINARY, b"x" * size) + clientFrame(TEXT, "a") * 2)
+            self.assertEqual(heard, [size])
+            (connection,) = self.harness.server.connections
+            connection.resume()
+            self.harness.flush()
+            self.assertEqual(heard, [size, 1])
+
     def test_budget(self) -> None:
         """A burst is handled in parts, so that it doesn't hold up the others; none of it is lost."""
         heard: list[str | bytes] = []

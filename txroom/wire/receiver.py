@@ -105,14 +105,15 @@ class Receiver(Sender):
         self._isParsing = True
         self._budget = self._turnBudget
         try:
-            while True:
-                if self.current_frame is None and not self.inside_message and self.state == OPEN:
-                    self._takeShort()
+            while not (self._held or self._isDiscarding):
+                if self.current_frame is None:
+                    if not self.inside_message and self.state == OPEN:
+                        self._takeShort()
+                        if self._held or self._isDiscarding:
+                            break
                     if not self.data:
                         break
-                if self._held or self._isDiscarding or not self.processData():
-                    break
-                if not self.data and self.current_frame is None:
+                if not self.processData():
                     break
         finally:
             self._isParsing = False
