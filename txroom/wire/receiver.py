@@ -107,20 +107,18 @@ class Receiver(Sender):
         try:
             while not (self._held or self._isDiscarding):
                 if self.current_frame is None:
-                    if not self.inside_message and self.state == OPEN:
-                        self._takeShort()
-                        if self._held or self._isDiscarding:
-                            break
                     if not self.data:
                         break
+                    if not self.inside_message and self.state == OPEN and self._takeShort():
+                        continue
                 if not self.processData():
                     break
         finally:
             self._isParsing = False
         self._notice()
 
-    def _takeShort(self) -> None:
-        """Deliver the whole, short, uncompressed messages at the start of `data`."""
+    def _takeShort(self) -> bool:
+        """Deliver the whole, short, uncompressed messages at the start of `data`; whether there was one."""
         data = self.data
         size = len(data)
         limit = self._shortLimit  # of what fits two bytes, the length is at most MAX_SHORT
@@ -154,9 +152,11 @@ class Receiver(Sender):
             self._deliver(message, length)
             if self._held or self.state != OPEN:
                 break
-        if at:
-            self.data = b"" if self._isDiscarding else data[at:]
-            self.incompleteSince = None
+        if not at:
+            return False
+        self.data = b"" if self._isDiscarding else data[at:]
+        self.incompleteSince = None
+        return True
 
     def _deliver(self, message: str | bytes, size: int) -> None:
         self.lastActivity = self.lastReceived
