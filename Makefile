@@ -94,7 +94,7 @@ $(BENCH)/venv/.installed: setup.py pyproject.toml benchmarks/requirements.txt
 # Without npm there are no servers for Node; the report says so. Not npm ci: it would have native
 # packages for all platforms in the lock file, which not every registry has.
 $(BENCH)/node/node_modules/.package-lock.json: benchmarks/package.json benchmarks/package-lock.json
-	scripts/tools.sh cc=build-essential node=nodejs npm
+	scripts/tools.sh cc=build-essential openssl node=nodejs npm
 	mkdir -p $(BENCH)/node
 	cp $^ $(BENCH)/node
 	if command -v npm >/dev/null; then \

@@ -11,11 +11,15 @@ import json
 import resource
 import select
 import socket
+import ssl
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from http.client import HTTPConnection
+
+from msgspec import msgpack
 
 #: Connections that are opened side by side.
-BATCH = 100
+BATCH = 50
 #: Seconds that anything may take while clients are set up.
 PATIENCE = 30.0
 #: Seconds without news after which nothing more is expected.
@@ -37,25 +41,45 @@ def raiseFileLimit() -> int:
     return most
 
 
-def frameOf(payload: bytes, opcode: int = TEXT, rsv: int = 0) -> bytes:
+def frameOf(payload: bytes, opcode: int = TEXT) -> bytes:
     """A masked frame."""
     size = len(payload)
     if size < 126:
-        head = bytes((0x80 | rsv | opcode, 0x80 | size))
+        head = bytes((0x80 | opcode, 0x80 | size))
     elif size < 1 << 16:
-        head = bytes((0x80 | rsv | opcode, 0xFE)) + size.to_bytes(2, "big")
+        head = bytes((0x80 | opcode, 0xFE)) + size.to_bytes(2, "big")
     else:
-        head = bytes((0x80 | rsv | opcode, 0xFF)) + size.to_bytes(8, "big")
+        head = bytes((0x80 | opcode, 0xFF)) + size.to_bytes(8, "big")
     key = (MASK * (size // 4 + 1))[:size]
     masked = int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")
     return head + MASK + masked.to_bytes(size, "big")
 
 
+def requestOf(path: str, headers: Iterable[str] = ()) -> bytes:
+    """The request of an upgrade, as a browser sends it."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Origin: http://127.0.0.1",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 class Client:
     """One connection that reads whole frames, and waits for them."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, isSecure: bool = False) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        if isSecure:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
         self._data = b""
 
     def fileno(self) -> int:
@@ -66,25 +90,14 @@ class Client:
         """Drop the connection."""
         self.socket.close()
 
-    def ask(self, path: str, headers: Iterable[str] = ()) -> None:
+    def ask(self, request: bytes) -> None:
         """Send the request of the upgrade."""
-        lines = [
-            f"GET {path} HTTP/1.1",
-            "Host: 127.0.0.1",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version: 13",
-            "Origin: http://127.0.0.1",
-            "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
-            *headers,
-        ]
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self.socket.sendall(request)
 
     def upgraded(self) -> str:
         """The head of the answer, which has to be a 101."""
         while b"\r\n\r\n" not in self._data:
-            self._more()
+            self.more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n")[0]:
             raise ClientFailed(head.decode("latin-1"))
@@ -95,67 +108,81 @@ class Client:
         self.socket.sendall(frameOf(payload.encode() if isinstance(payload, str) else payload, opcode))
 
     def frame(self) -> tuple[int, bytes]:
-        """The first byte and the payload of the next frame that is no ping."""
-        while True:
-            size, head = self._size()
-            while len(self._data) < head + size:
-                self._more()
-                size, head = self._size()
-            first, payload = self._data[0], self._data[head : head + size]
-            self._data = self._data[head + size :]
-            if first & 15 == CLOSE:
-                raise ClientFailed(f"closed with {int.from_bytes(payload[:2], 'big')} {payload[2:]!r}")
-            if first & 15 == PING:
-                self.say(payload, PONG)
-            else:
-                return first, payload
+        """The first byte and the payload of the next frame; pings are answered."""
+        size, head = self._size()
+        while len(self._data) < head + size:
+            self.more()
+        first, payload = self._data[0], self._data[head : head + size]
+        self._data = self._data[head + size :]
+        if first & 15 == CLOSE:
+            raise ClientFailed(f"closed with {int.from_bytes(payload[:2], 'big')} {payload[2:]!r}")
+        if first & 15 == PING:
+            self.say(payload, PONG)
+        return first, payload
 
     def answer(self, start: str = "") -> str:
         """The next message that begins so; only the first of a connection may be deflated."""
         while True:
             first, payload = self.frame()
+            if first & 15 == PING:
+                continue
             if first & DEFLATED:
                 payload = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\0\0\xff\xff")
             text = payload.decode(errors="replace")
             if text.startswith(start):
                 return text
 
-    def hasData(self) -> bool:
-        """Whether something was read and not yet taken."""
-        return bool(self._data)
+    def take(self) -> None:
+        """Read what is there and forget it, as whole frames."""
+        self.more()
+        while self._data:
+            self.frame()
 
     def _size(self) -> tuple[int, int]:
         """Bytes of the next frame's payload and of its head, as far as is known."""
         while len(self._data) < 2:
-            self._more()
+            self.more()
         size = self._data[1] & 127
         extra = {126: 2, 127: 8}.get(size, 0)
         if extra:
             while len(self._data) < 2 + extra:
-                self._more()
+                self.more()
             size = int.from_bytes(self._data[2 : 2 + extra], "big")
         return size, 2 + extra
 
-    def _more(self) -> None:
+    def more(self) -> None:
+        """Read what comes next."""
         data = self.socket.recv(1 << 16)
         if not data:
             raise ClientFailed("the server has dropped a connection")
         self._data += data
 
 
-def settle(clients: Sequence[Client], quiet: float = QUIET) -> None:
-    """Take whatever comes until nothing comes any more."""
-    poll = select.epoll()
-    byNumber = {client.fileno(): client for client in clients}
-    for number in byNumber:
-        poll.register(number, select.EPOLLIN)
-    with contextlib.closing(poll):
-        while ready := poll.poll(quiet):
+class Attendant:
+    """Takes whatever comes to clients that are set up already, and answers pings."""
+
+    def __init__(self) -> None:
+        self._poll = select.epoll()
+        self._clients: dict[int, Client] = {}
+
+    def add(self, clients: Iterable[Client]) -> None:
+        """These too."""
+        for client in clients:
+            self._clients[client.fileno()] = client
+            self._poll.register(client.fileno(), select.EPOLLIN)
+
+    def attend(self, quiet: float) -> None:
+        """Until nothing has come for so many seconds."""
+        while ready := self._poll.poll(quiet):
             for number, _ in ready:
-                client = byNumber[number]
-                client.frame()
-                while client.hasData():
-                    client.frame()
+                client = self._clients[number]
+                client.take()
+
+    def close(self) -> None:
+        """Drop the clients."""
+        self._poll.close()
+        for client in self._clients.values():
+            client.close()
 
 
 class Dialect:
@@ -163,40 +190,38 @@ class Dialect:
 
     path = "/"
     headers: tuple[str, ...] = ()
-    #: How the messages begin that a speaker causes, and the answers to calls.
+    #: How the messages begin that a speaker causes, and the answers to what is asked.
     heard = b""
     answered = b""
+    #: Whether a client numbers what it says, so that no frame is said twice.
+    isNumbered = False
 
     @contextlib.contextmanager
-    def crowd(self, port: int, count: int) -> Iterator[list[Client]]:
+    def crowd(self, port: int, count: int, query: str = "") -> Iterator[list[Client]]:
         """So many clients, ready to speak, until the end of the block."""
         clients: list[Client] = []
+        attendant = Attendant()
         try:
-            self.open(port, count, clients)
-            settle(clients)
+            while len(clients) < count:
+                batch = [Client(port) for _ in range(min(BATCH, count - len(clients)))]
+                attendant.add(batch)
+                clients += batch
+                for client in batch:
+                    self.ask(client, query)
+                for client in batch:
+                    client.upgraded()
+                    self.enter(client)
+                for client in batch:
+                    self.entered(client)
+                attendant.attend(0)
+            attendant.attend(QUIET)
             yield clients
         finally:
-            for client in clients:
-                client.close()
+            attendant.close()
 
-    def open(self, port: int, count: int, clients: list[Client]) -> None:
-        """So many clients more."""
-        count += len(clients)
-        while len(clients) < count:
-            batch = [Client(port) for _ in range(min(BATCH, count - len(clients)))]
-            clients += batch
-            for client in batch:
-                self.ask(client)
-            for client in batch:
-                client.upgraded()
-            for client in batch:
-                self.enter(client)
-            for client in batch:
-                self.entered(client)
-
-    def ask(self, client: Client) -> None:
-        """Send the request of the upgrade."""
-        client.ask(self.path, self.headers)
+    def ask(self, client: Client, query: str) -> None:
+        """Send the request of the upgrade; `query` is more of the address, or nothing."""
+        client.ask(requestOf(self.path + query, self.headers))
 
     def enter(self, client: Client) -> None:
         """Send what it takes to join, after the upgrade."""
@@ -204,24 +229,29 @@ class Dialect:
     def entered(self, client: Client) -> None:
         """Await what says that it has joined."""
 
-    def spoken(self, text: str, count: int) -> list[bytes]:
-        """The frames of a speaker, one after another; after the last the first comes again."""
-        return [frameOf(text.encode())]
+    def said(self, text: str, number: int) -> bytes:
+        """The frame of a speaker; `number` counts from 1."""
+        return frameOf(text.encode())
 
-    def called(self, text: str, count: int) -> list[bytes]:
-        """The frames of a caller."""
+    def asked(self, text: str, number: int) -> bytes:
+        """The frame of someone who asks, and is answered."""
         raise NotImplementedError
 
 
-def compact(data: object) -> str:
-    """JSON as JavaScript's `JSON.stringify` writes it."""
-    return json.dumps(data, separators=(",", ":"))
-
-
 class Deflated(Dialect):
-    """Plain WebSockets with permessage-deflate, offered as browsers do."""
+    """Plain WebSockets with permessage-deflate, offered and used as browsers do."""
 
     headers = ("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",)
+
+    def said(self, text: str, number: int) -> bytes:
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        deflated = deflater.compress(text.encode()) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        return frameOf(deflated[:-4], TEXT | DEFLATED)
+
+
+def compact(data: object) -> bytes:
+    """JSON as JavaScript's `JSON.stringify` writes it."""
+    return json.dumps(data, separators=(",", ":")).encode()
 
 
 class TxroomRoom(Dialect):
@@ -230,17 +260,97 @@ class TxroomRoom(Dialect):
     path = "/rooms/chat?name=ada"
     heard = b'["msg"'
     answered = b'["reply"'
+    isNumbered = True
 
     def entered(self, client: Client) -> None:
         client.answer('["joined"')
 
-    def spoken(self, text: str, count: int) -> list[bytes]:
-        return [
-            frameOf(compact(["send", None, "say", {"text": text}, n]).encode()) for n in range(1, count + 1)
-        ]
+    def said(self, text: str, number: int) -> bytes:
+        return frameOf(compact(["send", None, "say", {"text": text}, number]))
 
-    def called(self, text: str, count: int) -> list[bytes]:
-        return [
-            frameOf(compact(["call", n, None, "ask", {"text": text}, n]).encode())
-            for n in range(1, count + 1)
-        ]
+    def asked(self, text: str, number: int) -> bytes:
+        return frameOf(compact(["call", number, None, "ask", {"text": text}, number]))
+
+
+class TxroomLobby(Dialect):
+    """Clients of txroom that are alone in rooms of their own."""
+
+    path = "/rooms"
+    #: Rooms of each client.
+    ROOMS = 10
+
+    def enter(self, client: Client) -> None:
+        for number in range(self.ROOMS):
+            client.say(compact(["create", number, "other", {"name": "ada"}]))
+
+    def entered(self, client: Client) -> None:
+        for _ in range(self.ROOMS):
+            client.answer('["joined"')
+
+
+class SocketIORoom(Dialect):
+    """Clients of Socket.IO, by WebSocket from the start."""
+
+    path = "/socket.io/?EIO=4&transport=websocket&name=ada"
+    heard = b'42["said"'
+    answered = b"430["
+
+    def enter(self, client: Client) -> None:
+        client.say("40")
+
+    def entered(self, client: Client) -> None:
+        client.answer("40{")
+
+    def said(self, text: str, number: int) -> bytes:
+        return frameOf(b"42" + compact(["say", {"text": text}]))
+
+    def asked(self, text: str, number: int) -> bytes:
+        return frameOf(b"420" + compact(["ask", {"text": text}]))
+
+
+class ChannelsRoom(Dialect):
+    """Clients of the consumer of channels_server.py."""
+
+    path = "/?name=ada"
+    heard = b'{"type": "said"'
+    answered = b'{"type": "answered"'
+
+    def said(self, text: str, number: int) -> bytes:
+        return frameOf(compact({"type": "say", "text": text}))
+
+    def asked(self, text: str, number: int) -> bytes:
+        return frameOf(compact({"type": "ask", "text": text}))
+
+
+class ColyseusRoom(Dialect):
+    """Clients of Colyseus: a seat over HTTP, the upgrade, MessagePack."""
+
+    JOIN, DATA = b"\x0a", b"\x0d"
+    heard = DATA + msgpack.encode("said")
+    answered = DATA + msgpack.encode("answered")
+
+    def __init__(self) -> None:
+        self._http: HTTPConnection | None = None
+
+    def ask(self, client: Client, query: str) -> None:
+        port = client.socket.getpeername()[1]
+        if self._http is None or self._http.port != port:
+            self._http = HTTPConnection("127.0.0.1", port, PATIENCE)
+        body, headers = compact({"name": "ada"}), {"Content-Type": "application/json"}
+        self._http.request("POST", "/matchmake/joinOrCreate/chat", body, headers)
+        seat = json.loads(self._http.getresponse().read())
+        room = seat["room"]
+        client.ask(requestOf(f"/{room['processId']}/{room['roomId']}?sessionId={seat['sessionId']}"))
+
+    def enter(self, client: Client) -> None:
+        client.answer(self.JOIN.decode())
+        client.say(self.JOIN, BINARY)
+
+    def said(self, text: str, number: int) -> bytes:
+        return self._data("say", text)
+
+    def asked(self, text: str, number: int) -> bytes:
+        return self._data("ask", text)
+
+    def _data(self, type: str, text: str) -> bytes:
+        return frameOf(self.DATA + msgpack.encode(type) + msgpack.encode({"text": text}), BINARY)

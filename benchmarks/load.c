@@ -8,7 +8,9 @@
  *     mode echo|broadcast    echo: every client awaits the answer to its message and sends the next;
  *                            broadcast: the first client speaks, and again when all have got it
  *     fds N...               the connections
- *     mute N...              connections of those that are not read (and not counted)
+ *     mute N...              those of them that are not read (and not counted)
+ *     tls PORT COUNT HEX     instead of fds: connect so many with TLS to a port of the loopback, and
+ *                            upgrade with that request
  *     match HEX              how the payload of a message that counts begins; others are skipped
  *     frames N               as many lines of HEX follow: what a client sends, in turn
  *     warm SECONDS           before "ready" is said
@@ -18,22 +20,31 @@
  * It warms up, writes "ready", awaits a line, measures, and writes one line of JSON.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef TLS
+#include <openssl/ssl.h>
+#else
+typedef void SSL;
+#endif
 
 enum { BUFFER = 1 << 18, EVENTS = 512, PATIENCE = 20000, START = 128, FINE = 64 };
 
 struct client {
     int fd;
+    SSL *tls;
     int muted;
     /* the frame being read */
     unsigned char head[14];
@@ -113,6 +124,40 @@ static double percentile(double share) {
     return 0;
 }
 
+/* -- the socket, or TLS on it; as read(2) and write(2) */
+
+#ifdef TLS
+static ssize_t tlsOutcome(struct client *client, int result) {
+    if (result > 0) return result;
+    int error = SSL_get_error(client->tls, result);
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EIO;
+    return -1;
+}
+#endif
+
+static ssize_t receive(struct client *client, void *bytes, size_t size) {
+#ifdef TLS
+    if (client->tls) return tlsOutcome(client, SSL_read(client->tls, bytes, (int)size));
+#endif
+    return read(client->fd, bytes, size);
+}
+
+static ssize_t put(struct client *client, const void *bytes, size_t size) {
+#ifdef TLS
+    if (client->tls) return tlsOutcome(client, SSL_write(client->tls, bytes, (int)size));
+#endif
+    return write(client->fd, bytes, size);
+}
+
+static int hasMore(struct client *client) {
+#ifdef TLS
+    if (client->tls) return SSL_pending(client->tls) > 0;
+#endif
+    (void)client;
+    return 0;
+}
+
 /* -- sending */
 
 static void watch(struct client *client, int operation, uint32_t events) {
@@ -122,7 +167,7 @@ static void watch(struct client *client, int operation, uint32_t events) {
 
 static void flush(struct client *client) {
     while (client->outSize) {
-        ssize_t written = write(client->fd, client->out, client->outSize);
+        ssize_t written = put(client, client->out, client->outSize);
         if (written < 0 && errno == EAGAIN) return;
         if (written < 0) die("write: %s", strerror(errno));
         client->out += written;
@@ -170,7 +215,7 @@ static void got(struct client *client) {
 static void pong(struct client *client) {
     unsigned char frame[6 + 125] = {0x8A, (unsigned char)(0x80 | client->startSize)};
     memcpy(frame + 6, client->start, (size_t)client->startSize);
-    if (client->outSize == 0 && write(client->fd, frame, 6 + (size_t)client->startSize) < 0)
+    if (client->outSize == 0 && put(client, frame, 6 + (size_t)client->startSize) < 0)
         die("pong: %s", strerror(errno));
 }
 
@@ -225,11 +270,13 @@ static void feed(struct client *client, const unsigned char *data, size_t size) 
 
 static void readable(struct client *client) {
     static unsigned char buffer[BUFFER];
-    ssize_t size = read(client->fd, buffer, sizeof buffer);
-    if (size < 0 && errno == EAGAIN) return;
-    if (size < 0) die("read: %s", strerror(errno));
-    if (size == 0) die("the server has dropped a connection");
-    feed(client, buffer, (size_t)size);
+    do {
+        ssize_t size = receive(client, buffer, sizeof buffer);
+        if (size < 0 && errno == EAGAIN) return;
+        if (size < 0) die("read: %s", strerror(errno));
+        if (size == 0) die("the server has dropped a connection");
+        feed(client, buffer, (size_t)size);
+    } while (hasMore(client));
 }
 
 static void turn(void) {
@@ -289,6 +336,42 @@ static void readClients(char *numbers, int count) {
         clients[clientCount++].fd = atoi(number);
 }
 
+#ifdef TLS
+static void handshake(struct client *client, SSL_CTX *context, int port, const void *request, int size) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int yes = 1;
+    char answer[4096];
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    client->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(client->fd, (struct sockaddr *)&address, sizeof address)) die("connect: %s", strerror(errno));
+    setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    client->tls = SSL_new(context);
+    SSL_set_fd(client->tls, client->fd);
+    if (SSL_connect(client->tls) != 1) die("no TLS");
+    SSL_write(client->tls, request, size);
+    for (int got = 0; got < 4 || memcmp(answer + got - 4, "\r\n\r\n", 4);) {
+        int more = SSL_read(client->tls, answer + got, (int)sizeof answer - got);
+        if (more <= 0) die("no upgrade");
+        got += more;
+    }
+}
+#endif
+
+static void connectAll(char *job) {
+#ifdef TLS
+    unsigned char request[4096];
+    int port = atoi(strtok(job, " ")), count = atoi(strtok(NULL, " "));
+    size_t size = unhex(strtok(NULL, " "), request, sizeof request);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    clients = calloc((size_t)count, sizeof *clients);
+    for (; clientCount < count; clientCount++)
+        handshake(&clients[clientCount], context, port, request, (int)size);
+#else
+    die("%s: made without TLS", job);
+#endif
+}
+
 static void readMuted(char *numbers) {
     for (char *number = strtok(numbers, " \n"); number; number = strtok(NULL, " \n"))
         for (int i = 0; i < clientCount; i++)
@@ -303,6 +386,7 @@ static void readJob(void) {
         if (value) *value++ = 0;
         if (!strcmp(line, "mode")) isBroadcast = !strncmp(value, "broadcast", 9);
         else if (!strcmp(line, "fds")) readClients(value, (int)strlen(value));
+        else if (!strcmp(line, "tls")) connectAll(value);
         else if (!strcmp(line, "mute")) readMuted(value);
         else if (!strcmp(line, "match")) matchSize = (int)unhex(value, match, sizeof match);
         else if (!strcmp(line, "frames")) readFrames(atoi(value));

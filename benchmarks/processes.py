@@ -24,7 +24,7 @@ SERVER_CPU, LOAD_CPU = _available[-1], _available[0]
 
 
 class ServerFailed(Exception):
-    """A server didn't start, or is gone; the text is the end of what it wrote."""
+    """A server didn't start, or is gone; the text says why, or is the last line that it wrote."""
 
 
 class Server:
@@ -55,12 +55,12 @@ class Server:
     def check(self) -> None:
         """Raises `ServerFailed` if it has ended."""
         if self._process.poll() is not None:
-            raise ServerFailed(f"ended with {self._process.returncode}: {self.output()}")
+            raise ServerFailed(f"ended with {self._process.returncode}: {self.lastLine()}")
 
-    def output(self) -> str:
-        """The end of what it has written."""
+    def lastLine(self) -> str:
+        """The last that it has written."""
         self._output.seek(0)
-        return self._output.read().decode(errors="replace")[-2000:]
+        return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
 
     def kill(self) -> None:
         """End it and its children at once."""
@@ -110,9 +110,28 @@ def freePort() -> int:
         return int(probe.getsockname()[1])
 
 
-def compiled(source: Path, target: Path, *more: str) -> Path:
-    """The program made of a C source, made again when the source is newer."""
-    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-O2", "-Wall", "-o", target, source, *more], check=True)
+def compiled(source: Path, target: Path, *more: str) -> bool:
+    """Make a program of a C source, again when the source is newer; whether that is possible."""
+    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+        return True
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return (
+            subprocess.run(["cc", "-O2", "-Wall", "-o", target, source, *more], check=False).returncode == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+def certificate(target: Path) -> Path:
+    """A key and a certificate for this run, in one file."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", "/CN=localhost", "-days", "2", "-keyout", target, "-out", f"{target}.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    target.write_text(target.read_text() + Path(f"{target}.crt").read_text())
     return target

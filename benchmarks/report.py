@@ -12,31 +12,52 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .contenders import CONTENDERS, NODE, REFERENCE, WORKLOADS
+from .contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
 
 Found = dict[str, float]
 
 #: What is measured: title, digits.
 METRICS = {
+    "slowdown": ("others' p99, with slow readers in without", 2),
+    "memory": ("KiB each", 1),
+    "upgrades": ("upgrades/CPU second", 0),
     "cpu": ("server CPU, µs/message", 2),
     "rate": ("messages/s", 0),
     "p50": ("p50, µs", 0),
     "p99": ("p99, µs", 0),
+    "p99Without": ("p99 without slow readers, µs", 0),
+    "growth": ("growth, MB", 1),
     "rss": ("RSS, MB", 1),
     "load": ("load's CPU, µs/message", 2),
 }
 #: Those that aren't the server's, and not compared.
-UNCOMPARED = frozenset({"load"})
+UNCOMPARED = frozenset({"load", "slowdown"})
+MORE_IS_BETTER = frozenset({"upgrades", "rate"})
 PACKAGES = (
     *("twisted", "autobahn", "websockets", "picows", "uvloop", "aiohttp", "tornado"),
     *("python-socketio", "uvicorn", "daphne", "channels"),
 )
 NODE_PACKAGES = ("ws", "socket.io", "bun", "@colyseus/core")
+
+
+def middle(runs: Sequence[Found], metric: str) -> float:
+    """The median of the rounds."""
+    return statistics.median(run[metric] for run in runs)
+
+
+def least(runs: Sequence[Found], metric: str) -> float:
+    """The least of the rounds."""
+    return min(run[metric] for run in runs)
+
+
+def mainMetric(runs: Mapping[str, Sequence[Found]]) -> str:
+    """What a workload is about: the first metric of the table."""
+    return next(metric for metric in METRICS if all(metric in found[0] for found in runs.values()))
 
 
 @dataclass
@@ -72,20 +93,32 @@ class Results:
         """One more run."""
         self.runs.setdefault(workload, {}).setdefault(contender, []).append(found)
 
+    def leaveOut(self, what: str, why: str) -> None:
+        """Something can't be measured here."""
+        self.leftOut[what] = why
+        print(f"{what} is left out, {why}", file=sys.stderr)
+
     def failed(self, workload: str, contender: str, why: str) -> None:
         """A run that came to nothing."""
         self.failures.append(f"{workload}, {contender}: {why}")
 
-    def median(self, workload: str, contender: str, metric: str) -> float:
-        """The middle of the rounds."""
-        return statistics.median(run[metric] for run in self.runs[workload][contender])
+    def of(self, workload: str) -> dict[str, list[Found]]:
+        """The runs of each contender; those with points in their order, others the best first."""
+        runs = self.runs.get(workload, {})
+        if WORKLOADS[workload].points:
+            return dict(sorted(runs.items(), key=lambda item: int(item[0].split(", ")[1].replace(",", ""))))
+        first = mainMetric(runs)
+        return dict(
+            sorted(runs.items(), key=lambda item: middle(item[1], first), reverse=first in MORE_IS_BETTER)
+        )
 
-    def ratio(self, workload: str, contender: str, metric: str, reference: str = REFERENCE) -> float | None:
-        """A contender's median in that of the reference; `None` where there is none."""
-        if not self.runs[workload].get(reference):
+    def ratio(self, workload: str, contender: str, metric: str, to: str = REFERENCE) -> float | None:
+        """A contender's median in that of another, in a scaling workload of the first point."""
+        runs = self.of(workload)
+        base = runs.get(to) or (next(iter(runs.values())) if WORKLOADS[workload].points else None)
+        if not base or metric not in base[0] or not middle(base, metric):
             return None
-        base = self.median(workload, reference, metric)
-        return self.median(workload, contender, metric) / base if base else None
+        return middle(runs[contender], metric) / middle(base, metric)
 
     def save(self, directory: Path) -> None:
         """Write results.json."""
@@ -104,7 +137,7 @@ def write(results: Results, directory: Path, plots: bool) -> None:
 
 def markdown(results: Results) -> str:
     """All tables."""
-    seen = {name for runs in results.runs.values() for name in runs}
+    seen = {name.split(", ")[0] for runs in results.runs.values() for name in runs}
     options = [f"{name}: {each.options}" for name, each in CONTENDERS.items() if name in seen]
     parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in results.about.items()), ""]
     parts += [
@@ -114,6 +147,7 @@ def markdown(results: Results) -> str:
     for workload in results.runs:
         parts += [f"## {WORKLOADS[workload].title}", "", *table(results, workload), ""]
     for title, lines in (
+        ("Goals", goals(results)),
         ("Failed", results.failures),
         ("Left out", [f"{name}: {why}" for name, why in results.leftOut.items()]),
         ("Options", options),
@@ -124,13 +158,13 @@ def markdown(results: Results) -> str:
 
 
 def table(results: Results, workload: str) -> list[str]:
-    """One workload: a line for each contender, the cheapest first."""
-    runs = results.runs[workload]
-    metrics = [metric for metric in METRICS if any(metric in found[0] for found in runs.values())]
-    first = metrics[0]
+    """One workload, a line for each contender."""
+    runs = results.of(workload)
+    first = mainMetric(runs)
+    metrics = [metric for metric in METRICS if metric in next(iter(runs.values()))[0]]
     lines = ["| | " + " | ".join(METRICS[metric][0] for metric in metrics) + " |"]
     lines.append("|---|" + "---:|" * len(metrics))
-    for name in sorted(runs, key=lambda name: results.median(workload, name, first)):
+    for name in runs:
         cells = [_cell(results, workload, name, metric, spread=metric == first) for metric in metrics]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
@@ -146,30 +180,60 @@ def _cell(results: Results, workload: str, name: str, metric: str, spread: bool)
     return text if ratio is None or name == REFERENCE else f"{text} x{ratio:.2f}"
 
 
+def goals(results: Results) -> list[str]:
+    """What was wanted, and what is; as far as it was measured."""
+    lines = []
+    for goal in GOALS:
+        isOther = goal.other not in WORKLOADS
+        mine = results.of(goal.workload).get(REFERENCE)
+        other = results.of(goal.workload if isOther else goal.other).get(goal.other if isOther else REFERENCE)
+        if mine and other:
+            ratio = middle(mine, goal.metric) / middle(other, goal.metric)
+            best = least(mine, goal.metric) / least(other, goal.metric)
+            verdict = "met" if goal.isMet(ratio) else "MISSED"
+            lines.append(f"{goal}: {ratio:.2f} (of the least {best:.2f}), {verdict}")
+    return lines
+
+
 def plot(results: Results, workload: str, path: Path) -> None:
-    """Bars of the first metric with its spread, one for each contender."""
+    """The main metric with its spread: bars, or a line where something grows."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "txroom"
     from matplotlib import pyplot
 
-    runs = results.runs[workload]
-    metric = next(metric for metric in METRICS if metric in next(iter(runs.values()))[0])
-    names = sorted(runs, key=lambda name: results.median(workload, name, metric), reverse=True)
-    middles = [results.median(workload, name, metric) for name in names]
-    columns = [[run[metric] for run in runs[name]] for name in names]
+    runs = results.of(workload)
+    metric = mainMetric(runs)
+    title, digits = METRICS[metric]
+    columns = {name: [run[metric] for run in found] for name, found in reversed(runs.items())}
+    middles = [statistics.median(column) for column in columns.values()]
     spread = [
-        [middle - min(column) for middle, column in zip(middles, columns, strict=True)],
-        [max(column) - middle for middle, column in zip(middles, columns, strict=True)],
+        [centre - min(column) for centre, column in zip(middles, columns.values(), strict=True)],
+        [max(column) - centre for centre, column in zip(middles, columns.values(), strict=True)],
     ]
-    figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.36 * len(names)), layout="constrained")
-    colours = ["#c2410c" if name.startswith(REFERENCE) else "#64748b" for name in names]
-    bars = axes.barh(names, middles, xerr=spread, color=colours, ecolor="#1e293b", capsize=2)
-    axes.bar_label(bars, [f"{middle:,.{METRICS[metric][1]}f}" for middle in middles], padding=6)
-    axes.margins(x=0.12)
+    points = WORKLOADS[workload].points
+    figure, axes = pyplot.subplots(
+        figsize=(8, 3.5 if points else 0.8 + 0.36 * len(columns)), layout="constrained"
+    )
+    if points:
+        for variant in sorted({name.split(", ")[0] for name in columns}):
+            mine = [index for index, name in enumerate(columns) if name.split(", ")[0] == variant]
+            x = [int(list(columns)[index].split(", ")[1].replace(",", "")) for index in mine]
+            y = [middles[index] for index in mine]
+            errors = [[side[index] for index in mine] for side in spread]
+            axes.errorbar(x, y, errors, marker="o", capsize=3, label=variant)
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(title)
+        axes.legend()
+    else:
+        colours = ["#c2410c" if name.startswith(REFERENCE) else "#64748b" for name in columns]
+        bars = axes.barh(list(columns), middles, xerr=spread, color=colours, ecolor="#1e293b", capsize=2)
+        axes.bar_label(bars, [f"{centre:,.{digits}f}" for centre in middles], padding=6)
+        axes.margins(x=0.12)
+        axes.set_xlabel(title)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel(METRICS[metric][0])
     axes.set_title(WORKLOADS[workload].title, loc="left")
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
