@@ -75,7 +75,7 @@ static int isBroadcast, isRunning;
 static double warmUp = 0.3, duration = 1.5;
 static int poll;
 
-static uint64_t received, waiting;
+static uint64_t received, receivedBytes, waiting;
 static uint64_t histogram[64 * FINE];
 
 static void die(const char *format, ...) {
@@ -186,7 +186,7 @@ static void speak(struct client *client) {
 
 static void begin(void) {
     isRunning = 1;
-    received = 0;
+    received = receivedBytes = 0;
     memset(histogram, 0, sizeof histogram);
     int speakers = isBroadcast ? 1 : clientCount;
     waiting = (uint64_t)(isBroadcast ? listeners : clientCount);
@@ -275,6 +275,7 @@ static void readable(struct client *client) {
         if (size < 0 && errno == EAGAIN) return;
         if (size < 0) die("read: %s", strerror(errno));
         if (size == 0) die("the server has dropped a connection");
+        receivedBytes += (uint64_t)size;
         feed(client, buffer, (size_t)size);
     } while (hasMore(client));
 }
@@ -413,9 +414,9 @@ int main(void) {
     fflush(stdout);
     if (getchar() == EOF) return 1;
     double cpu = cpuSeconds(), seconds = run(duration);
-    printf("{\"messages\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.1f, \"p99\": %.1f, "
+    printf("{\"messages\": %llu, \"bytes\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.1f, \"p99\": %.1f, "
            "\"max\": %.1f}\n",
-           (unsigned long long)received, seconds, cpuSeconds() - cpu, percentile(0.5), percentile(0.99),
+           (unsigned long long)received, (unsigned long long)receivedBytes, seconds, cpuSeconds() - cpu, percentile(0.5), percentile(0.99),
            percentile(1));
     return 0;
 }

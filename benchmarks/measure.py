@@ -154,10 +154,10 @@ def call(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
     """Every member of a room awaits the answer to its call and calls again."""
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
-        first, *frames = framesOf(dialect, dialect.asked, text)
-        checked([first], text, clients[-1], clients[-1:])
-        # The last has called already, so it only listens; all others begin with their first.
-        return loaded(server, Load("echo", clients[:-1], [first, *frames], effort, dialect.answered))
+        frames = framesOf(dialect, dialect.asked, text)
+        for client in clients:
+            rest = checked(frames, text, client, [client])
+        return loaded(server, Load("echo", clients, rest, effort, dialect.answered))
 
 
 def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -280,6 +280,7 @@ def loaded(server: Server, load: Load) -> Found:
         "p50": found["p50"],
         "p99": found["p99"],
         "rss": server.rss() / 1e6,
+        "bytes": found["bytes"] / messages,
         "load": found["cpu"] / messages * 1e6,
     }
 

@@ -115,12 +115,14 @@ def compiled(source: Path, target: Path, *more: str) -> bool:
     if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Aside, so that nobody runs half of it.
+    made = target.with_suffix(f".{os.getpid()}")
     try:
-        return (
-            subprocess.run(["cc", "-O2", "-Wall", "-o", target, source, *more], check=False).returncode == 0
-        )
-    except FileNotFoundError:
+        subprocess.run(["cc", "-O2", "-Wall", "-o", made, source, *more], check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return False
+    made.replace(target)
+    return True
 
 
 def certificate(target: Path) -> Path:

@@ -33,6 +33,7 @@ METRICS = {
     "p99Without": ("p99 without slow readers, µs", 0),
     "growth": ("growth, MB", 1),
     "rss": ("RSS, MB", 1),
+    "bytes": ("bytes/message", 0),
     "load": ("load's CPU, µs/message", 2),
 }
 #: Those that aren't the server's, and not compared.
@@ -161,7 +162,7 @@ def table(results: Results, workload: str) -> list[str]:
     """One workload, a line for each contender."""
     runs = results.of(workload)
     first = mainMetric(runs)
-    metrics = [metric for metric in METRICS if metric in next(iter(runs.values()))[0]]
+    metrics = [metric for metric in METRICS if all(metric in found[0] for found in runs.values())]
     lines = ["| | " + " | ".join(METRICS[metric][0] for metric in metrics) + " |"]
     lines.append("|---|" + "---:|" * len(metrics))
     for name in runs:
