@@ -121,13 +121,13 @@ def textOf(size: int, seed: int = 0) -> str:
 
 
 def jsonOf(size: int, seed: int) -> str:
-    """JSON of at least so many characters, such as a game sends: it deflates to less than half."""
+    """JSON such as a game sends, a little longer than that; all of one `size` are of one length."""
     dice = random.Random(seed)
     players: list[dict[str, object]] = []
     while len(text := json.dumps({"type": "state", "tick": seed, "players": players})) < size:
         place = {"x": round(dice.uniform(0, 1000), 2), "y": round(dice.uniform(0, 1000), 2)}
         players.append({"id": dice.randrange(1 << 32), **place, "alive": dice.random() < 0.9})
-    return text
+    return text.ljust(size + 80)
 
 
 def echo(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:

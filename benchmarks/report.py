@@ -185,9 +185,8 @@ def goals(results: Results) -> list[str]:
     """What was wanted, and what is; as far as it was measured."""
     lines = []
     for goal in GOALS:
-        isOther = goal.other not in WORKLOADS
-        mine = results.of(goal.workload).get(REFERENCE)
-        other = results.of(goal.workload if isOther else goal.other).get(goal.other if isOther else REFERENCE)
+        runs = results.of(goal.workload)
+        mine, other = runs.get(REFERENCE), runs.get(goal.other)
         if mine and other:
             ratio = middle(mine, goal.metric) / middle(other, goal.metric)
             best = least(mine, goal.metric) / least(other, goal.metric)
