@@ -6,8 +6,9 @@ PORT ?= 8080
 
 BIN := $(VENV)/bin
 RESULTS := build/results
+BENCH := build/bench
 CLIENTS := tests/functional/clients
-SOURCES := setup.py txroom twisted tests scripts docs/conf.py $(wildcard benchmarks)
+SOURCES := setup.py txroom twisted tests scripts docs/conf.py benchmarks
 
 # The child processes of the tests find twistd, twist and python of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -16,7 +17,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types unit functional coverage docs format clean
+.PHONY: run test deps tools lint types unit functional coverage docs format bench clean
 
 run: $(VENV)/.installed
 	echo "http://localhost:$(PORT)/"
@@ -64,6 +65,11 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs build/docs/html
 	$(BIN)/sphinx-build -q -n -W --keep-going -b doctest docs build/docs/doctest
 
+# make bench WORKLOADS="echo broadcast" PEERS="ws websockets" ROUNDS=3; all of it takes an hour.
+bench: $(BENCH)/venv/.installed $(BENCH)/node/node_modules/.package-lock.json
+	$(BENCH)/venv/bin/python -m benchmarks.run --workloads $(WORKLOADS) --peers $(PEERS) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(OPTIONS)
+
 clean:
 	rm -rf build dist *.egg-info .coverage .coverage.*
 
@@ -78,6 +84,22 @@ $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
 $(VENV)/.dev: setup.py pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,docs]"
 	touch $@ $(VENV)/.installed
+
+$(BENCH)/venv/.installed: setup.py pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/tools.sh ensurepip=python3-venv
+	$(PYTHON) -m venv $(BENCH)/venv
+	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	touch $@
+
+# Without npm there are no servers for Node; the report says so. Not npm ci: it would have native
+# packages for all platforms in the lock file, which not every registry has.
+$(BENCH)/node/node_modules/.package-lock.json: benchmarks/package.json benchmarks/package-lock.json
+	scripts/tools.sh cc=build-essential openssl node=nodejs npm
+	mkdir -p $(BENCH)/node
+	cp $^ $(BENCH)/node
+	if command -v npm >/dev/null; then \
+		cd $(BENCH)/node && npm install --no-progress --no-audit --no-fund --loglevel=error >/dev/null && touch ../../../$@; \
+	fi
 
 # Without npm there are no JavaScript clients; the tests that need them say so.
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json

@@ -1,0 +1,236 @@
+"""
+What is measured (`WORKLOADS`) and who takes part (`CONTENDERS`): two tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from .clients import ChannelsRoom, ColyseusRoom, Deflated, Dialect, SocketIORoom, TxroomRoom
+
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build" / "bench"
+NODE = BUILD / "node" / "node_modules"
+PYTHON = sys.executable
+#: Whoever all others are compared with.
+REFERENCE = "txroom"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What clients do, and the role that a server has to play."""
+
+    title: str
+    #: How it is measured: the name of a function of `measure`.
+    kind: str
+    #: What the server does: the argument of each file in peers/.
+    role: str
+    clients: int
+    size: int = 64
+    #: What grows, in a workload that shows what txroom's cost does then; and how far it has in one run.
+    points: tuple[int, ...] = ()
+    point: int = 0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server: how it is started, and how its clients speak in each role that it plays."""
+
+    command: tuple[str, ...]
+    roles: Mapping[str, Dialect]
+    #: The options that it runs with, for the report.
+    options: str
+    #: Python modules or files without which it can't run.
+    needs: tuple[str | Path, ...] = ()
+    #: Workloads that it has the role for, and can't do.
+    cannot: frozenset[str] = frozenset()
+
+    def missing(self) -> list[str]:
+        """What it needs and isn't there."""
+        return [
+            str(need)
+            for need in self.needs
+            if not (need.exists() if isinstance(need, Path) else find_spec(need) is not None)
+        ]
+
+
+WORKLOADS = {
+    "echo-64": Workload("Echo, 50 clients, 64 B", "echo", "echo", clients=50),
+    "echo-4096": Workload("Echo, 50 clients, 4 KiB", "echo", "echo", clients=50, size=4096),
+    "broadcast-500": Workload("Broadcast to 500 clients, 64 B", "broadcast", "broadcast", clients=500),
+    "broadcast-2000": Workload("Broadcast to 2,000 clients, 64 B", "broadcast", "broadcast", clients=2000),
+    "room": Workload("One room of 500 members, 64 characters in JSON", "broadcast", "rooms", clients=500),
+    "call": Workload("Calls of 50 members of a room, 64 characters in JSON", "call", "rooms", clients=50),
+    "deflate": Workload("Broadcast to 300 clients, 1 KiB of JSON, deflated", "states", "deflate", 300, 1024),
+    "tls": Workload("Echo with TLS, 50 clients, 64 B", "tls", "tls", clients=50),
+    "large": Workload("Echo, 4 clients, 1 MiB", "echo", "echo", clients=4, size=1 << 20),
+    "slow": Workload(
+        "Broadcast to 1,000 clients, 16 KiB; 50 stop reading", "slow", "broadcast", 1000, 1 << 14
+    ),
+    "upgrades": Workload("2,000 clients connect", "upgrades", "echo", clients=2000),
+    "idle": Workload("10,000 idle connections", "idle", "echo", clients=10_000),
+    "members": Workload("10,000 silent members of one room", "idle", "rooms", clients=10_000),
+    "scaling-idle": Workload(
+        "Echo, 50 clients among idle connections", "amongIdle", "echo", 50, points=(1000, 3000, 10_000)
+    ),
+    "scaling-rooms": Workload(
+        "Calls of 50 members of one room of many", "amongRooms", "rooms", 50, points=(10, 100, 1000, 10_000)
+    ),
+    "scaling-history": Workload(
+        "One room of 50 members with a history", "withHistory", "rooms", 50, points=(10, 100, 1000, 10_000)
+    ),
+}
+
+PLAIN = Dialect()
+SOCKETS = {"echo": PLAIN, "broadcast": PLAIN, "tls": PLAIN}
+DEFLATING = {**SOCKETS, "deflate": Deflated()}
+
+
+def python(file: str, *arguments: str) -> tuple[str, ...]:
+    """A server written in Python."""
+    return (PYTHON, str(HERE / "peers" / file), *arguments)
+
+
+def node(file: str, *arguments: str) -> tuple[str, ...]:
+    """A server written for Node."""
+    return ("node", str(HERE / "peers" / file), *arguments)
+
+
+def bun(file: str) -> tuple[str, ...]:
+    """A server written for Bun; npm may have been forbidden to put the program in its place."""
+    programs = [*NODE.glob("@oven/bun-linux-*/bin/bun"), NODE / "bun" / "bin" / "bun.exe"]
+    return (str(programs[0]), str(HERE / "peers" / file))
+
+
+def txroom(options: str, *arguments: str) -> Contender:
+    """txroom, or a variant of it."""
+    return Contender(python("txroom_server.py", *arguments), {**DEFLATING, "rooms": TxroomRoom()}, options)
+
+
+def takesPart(name: str, workload: str) -> bool:
+    """Whether a contender is measured in a workload."""
+    isMeant = not WORKLOADS[workload].points or name.startswith(REFERENCE)
+    contender = CONTENDERS[name]
+    return isMeant and WORKLOADS[workload].role in contender.roles and workload not in contender.cannot
+
+
+#: Those who wait for each client, so that one that doesn't read holds up all.
+WAITS = frozenset({"slow"})
+
+CONTENDERS = {
+    "floor": Contender(
+        (str(BUILD / "floor"),),
+        {"echo": PLAIN, "broadcast": PLAIN},
+        "C: epoll, read, write of frames made beforehand",
+        needs=(BUILD / "floor",),
+        # Its upgrade is none.
+        cannot=WAITS | {"upgrades", "idle"},
+    ),
+    REFERENCE: txroom("defaults, default reactor; rooms: messageRate=0; deflate: compression='shared'"),
+    "txroom-undeflated": Contender(
+        python("txroom_server.py"), {"deflate": PLAIN}, "defaults; its clients don't offer to deflate"
+    ),
+    "autobahn": Contender(
+        python("autobahn_server.py"), DEFLATING, "defaults; broadcast of prepared messages"
+    ),
+    "websockets": Contender(
+        python("websockets_server.py"), DEFLATING, "compression=None, asyncio's loop", needs=("websockets",)
+    ),
+    "websockets-uvloop": Contender(
+        python("websockets_server.py", "--loop", "uvloop"),
+        DEFLATING,
+        "compression=None, uvloop",
+        needs=("websockets", "uvloop"),
+    ),
+    "aiohttp": Contender(
+        python("aiohttp_server.py"),
+        DEFLATING,
+        "compress=False, asyncio's loop",
+        needs=("aiohttp",),
+        cannot=WAITS,
+    ),
+    "aiohttp-uvloop": Contender(
+        python("aiohttp_server.py", "--loop", "uvloop"),
+        DEFLATING,
+        "compress=False, uvloop",
+        needs=("aiohttp", "uvloop"),
+        cannot=WAITS,
+    ),
+    "picows": Contender(
+        python("picows_server.py"),
+        SOCKETS,
+        "uvloop; it has no permessage-deflate",
+        needs=("picows", "uvloop"),
+    ),
+    "tornado": Contender(
+        python("tornado_server.py"), DEFLATING, "no compression, asyncio's loop", needs=("tornado",)
+    ),
+    "ws": Contender(
+        node("ws_server.js"), DEFLATING, "perMessageDeflate: false, with bufferutil", needs=(NODE / "ws",)
+    ),
+    "bun": Contender(bun("bun_server.js"), DEFLATING, "perMessageDeflate: false", needs=(NODE / "bun",)),
+    "socket.io": Contender(
+        node("socketio_server.js"), {"rooms": SocketIORoom()}, "websocket only", needs=(NODE / "socket.io",)
+    ),
+    "python-socketio": Contender(
+        python("python_socketio_server.py"),
+        {"rooms": SocketIORoom()},
+        "uvicorn[standard], websocket only",
+        needs=("socketio", "uvicorn"),
+    ),
+    "channels": Contender(
+        python("channels_server.py"),
+        {"rooms": ChannelsRoom()},
+        "daphne, the layer in memory",
+        needs=("channels", "daphne"),
+    ),
+    "colyseus": Contender(
+        node("colyseus_server.js"), {"rooms": ColyseusRoom()}, "ws-transport", needs=(NODE / "@colyseus",)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What txroom is to cost at most, in what another costs; or to do at least."""
+
+    workload: str
+    metric: str
+    other: str
+    factor: float
+    isLeast: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.workload}: at {'least' if self.isLeast else 'most'} {self.factor} x {self.other}"
+
+    def isMet(self, ratio: float) -> bool:
+        """Whether that ratio is good enough."""
+        return ratio >= self.factor if self.isLeast else ratio <= self.factor
+
+
+GOALS = (
+    Goal("echo-64", "cpu", "ws", 1.2),
+    Goal("echo-64", "cpu", "websockets", 0.6),
+    Goal("echo-64", "cpu", "aiohttp", 0.9),
+    Goal("echo-64", "cpu", "autobahn", 0.35),
+    Goal("broadcast-500", "cpu", "floor", 1.3),
+    Goal("broadcast-500", "cpu", "ws", 0.9),
+    Goal("broadcast-500", "cpu", "aiohttp", 0.9),
+    Goal("broadcast-500", "cpu", "websockets", 0.75),
+    Goal("broadcast-500", "cpu", "autobahn", 0.35),
+    Goal("room", "cpu", "colyseus", 0.85),
+    Goal("room", "cpu", "socket.io", 0.75),
+    Goal("room", "cpu", "python-socketio", 0.2),
+    Goal("room", "cpu", "channels", 0.04),
+    Goal("deflate", "cpu", "txroom-undeflated", 1.15),
+    Goal("deflate", "cpu", "ws", 0.25),
+    Goal("deflate", "cpu", "bun", 1.0),
+    Goal("upgrades", "upgrades", "websockets", 1.2, isLeast=True),
+    Goal("upgrades", "upgrades", "ws", 1.0, isLeast=True),
+    Goal("idle", "memory", "ws", 1.0),
+    Goal("tls", "cpu", "websockets", 1.0),
+)

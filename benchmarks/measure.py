@@ -1,0 +1,291 @@
+"""
+The kinds of measurements: each sets clients up at a running server, and says what one run found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import string
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .clients import Client, ClientFailed, Dialect, TxroomLobby, requestOf
+from .contenders import BUILD, Workload
+from .processes import LOAD_CPU, Server
+
+Found = dict[str, float]
+
+#: Frames of a client that numbers what it says.
+MANY = 20_000
+#: Messages, where each is to be another: more than a window of deflate holds.
+DIFFERENT = 500
+#: Messages that are sent ahead while a history is filled.
+AT_ONCE = 500
+#: Clients that stop reading.
+SLOW = 50
+#: Clients that come and go before memory is looked at, and seconds that a server is given then.
+WARM_CLIENTS = 50
+CALM = 0.5
+
+
+class LoadFailed(Exception):
+    """The load generator gave up; the text says why."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long one run takes."""
+
+    seconds: float
+    warm: float
+
+
+@dataclass(frozen=True)
+class Secure:
+    """So many clients with TLS, which the generator connects itself."""
+
+    port: int
+    count: int
+    request: bytes
+
+    def __str__(self) -> str:
+        return f"tls {self.port} {self.count} {self.request.hex()}"
+
+
+class Load:
+    """The load generator on connections that are open; it has warmed up when this is made."""
+
+    def __init__(
+        self,
+        mode: str,
+        connected: Sequence[Client] | Secure,
+        frames: Sequence[bytes],
+        effort: Effort,
+        match: bytes = b"",
+        mute: Sequence[Client] = (),
+    ) -> None:
+        numbers = [] if isinstance(connected, Secure) else [client.fileno() for client in connected]
+        self._process = subprocess.Popen(
+            [str(BUILD / "load")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=numbers,
+            preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}),
+        )
+        self._say(
+            f"mode {mode}",
+            str(connected) if isinstance(connected, Secure) else "fds " + " ".join(map(str, numbers)),
+            "mute " + " ".join(str(client.fileno()) for client in mute),
+            f"match {match.hex()}",
+            f"warm {effort.warm}",
+            f"seconds {effort.seconds}",
+            f"frames {len(frames)}",
+            *(frame.hex() for frame in frames),
+            "end",
+        )
+        self._hear()
+
+    def run(self) -> Found:
+        """Measure."""
+        self._say("go")
+        found: Found = json.loads(self._hear())
+        self._process.communicate()
+        return found
+
+    def _say(self, *lines: str) -> None:
+        try:
+            self._process.stdin.write("\n".join([*lines, ""]))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+
+    def _hear(self) -> str:
+        line: str = self._process.stdout.readline()
+        if not line:
+            self._fail()
+        return line
+
+    def _fail(self) -> None:
+        raise LoadFailed(self._process.communicate()[1].strip())
+
+
+def textOf(size: int, seed: int = 0) -> str:
+    """So many characters, as random as words."""
+    return "".join(random.Random(seed).choices(string.ascii_lowercase + " ", k=size))
+
+
+def jsonOf(size: int, seed: int) -> str:
+    """JSON such as a game sends, a little longer than that; all of one `size` are of one length."""
+    dice = random.Random(seed)
+    players: list[dict[str, object]] = []
+    while len(text := json.dumps({"type": "state", "tick": seed, "players": players})) < size:
+        place = {"x": round(dice.uniform(0, 1000), 2), "y": round(dice.uniform(0, 1000), 2)}
+        players.append({"id": dice.randrange(1 << 32), **place, "alive": dice.random() < 0.9})
+    return text.ljust(size + 80)
+
+
+def echo(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Every client awaits the answer to its message and sends the next."""
+    text = textOf(workload.size)
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients[:1])
+        return loaded(server, Load("echo", clients, frames, effort, dialect.heard))
+
+
+def tls(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """An echo with TLS."""
+    text, request = textOf(workload.size), requestOf(dialect.path)
+    client = Client(server.port, isSecure=True)
+    client.ask(request)
+    client.upgraded()
+    frames = checked([dialect.said(text, 1)], text, client, [client])
+    client.close()
+    secure = Secure(server.port, workload.clients, request)
+    return loaded(server, Load("echo", secure, frames, effort))
+
+
+def call(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Every member of a room awaits the answer to its call and calls again."""
+    text = textOf(workload.size)
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = framesOf(dialect, dialect.asked, text)
+        for client in clients:
+            rest = checked(frames, text, client, [client])
+        return loaded(server, Load("echo", clients, rest, effort, dialect.answered))
+
+
+def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """One client speaks, all hear it, and it speaks again."""
+    text = textOf(workload.size)
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
+        return loaded(server, Load("broadcast", clients, frames, effort, dialect.heard))
+
+
+def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """A broadcast of JSON that is another each time."""
+    texts = [jsonOf(workload.size, seed) for seed in range(DIFFERENT)]
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = [dialect.said(text, number) for number, text in enumerate(texts, 1)]
+        frames = checked(frames, texts[0], clients[0], clients)
+        return loaded(server, Load("broadcast", clients, frames, effort))
+
+
+def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """A broadcast to all, and then with some who have stopped reading."""
+    text = textOf(workload.size)
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
+        without = loaded(server, Load("broadcast", clients, frames, effort))
+        # It takes some MB to fill the kernel's buffers of those who don't read.
+        longer = Effort(effort.seconds, 3 * effort.seconds)
+        found = loaded(server, Load("broadcast", clients, frames, longer, mute=clients[-SLOW:]))
+        return {
+            "slowdown": found["p99"] / without["p99"],
+            "p99": found["p99"],
+            "p99Without": without["p99"],
+            "growth": found["rss"] - without["rss"],
+            "cpu": found["cpu"],
+        }
+
+
+def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients connect, and join if there are rooms."""
+    opened = _opened(server, dialect, workload)
+    return {"upgrades": opened["upgrades"]}
+
+
+def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients connect, join if there are rooms, and say nothing."""
+    return _opened(server, dialect, workload)
+
+
+def _opened(server: Server, dialect: Dialect, workload: Workload) -> Found:
+    with dialect.crowd(server.port, WARM_CLIENTS):
+        pass
+    time.sleep(CALM)
+    memory, cpu = server.rss(), server.cpu()
+    with dialect.crowd(server.port, workload.clients):
+        cpu = server.cpu() - cpu
+        time.sleep(CALM)
+        memory = server.rss() - memory
+        server.check()
+        return {"memory": memory / workload.clients / 1024, "upgrades": workload.clients / cpu}
+
+
+def amongIdle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """An echo among so many idle connections."""
+    with dialect.crowd(server.port, workload.point):
+        return echo(server, dialect, workload, effort)
+
+
+def amongRooms(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Calls in one of so many rooms."""
+    with TxroomLobby().crowd(server.port, workload.point // TxroomLobby.ROOMS):
+        return call(server, dialect, workload, effort)
+
+
+def withHistory(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """A broadcast in a room that keeps so many messages, and has them."""
+    text, query = textOf(workload.size), f"&history={workload.point}"
+    frames = framesOf(dialect, dialect.said, text, workload.point + MANY)
+    with dialect.crowd(server.port, 1, query) as (speaker,):
+        for start in range(0, workload.point, AT_ONCE):
+            batch = frames[start : min(start + AT_ONCE, workload.point)]
+            speaker.socket.sendall(b"".join(batch))
+            for _ in batch:
+                speaker.answer(dialect.heard.decode())
+        with dialect.crowd(server.port, workload.clients - 1, query) as others:
+            clients = [speaker, *others]
+            return loaded(server, Load("broadcast", clients, frames[workload.point :], effort, dialect.heard))
+
+
+def framesOf(
+    dialect: Dialect, frame: Callable[[str, int], bytes], text: str, count: int = MANY
+) -> list[bytes]:
+    """What one client says, again and again."""
+    return [frame(text, number) for number in range(1, (count if dialect.isNumbered else 1) + 1)]
+
+
+def checked(frames: list[bytes], text: str, speaker: Client, hearers: Sequence[Client]) -> list[bytes]:
+    """
+    The frames that are left after the first was sent and heard, word for word.
+
+    Raises `ClientFailed`.
+    """
+    speaker.socket.sendall(frames[0])
+    for client in hearers:
+        while text not in (heard := client.answer()):
+            if len(heard) > len(text):
+                raise ClientFailed(f"{text!r} was said, {heard!r} was heard")
+    return frames[1:] or frames
+
+
+def loaded(server: Server, load: Load) -> Found:
+    """What a server costs while the generator runs."""
+    before = server.cpu()
+    found = load.run()
+    cpu = server.cpu() - before
+    server.check()
+    messages = found["messages"]
+    return {
+        "cpu": cpu / messages * 1e6,
+        "rate": messages / found["seconds"],
+        "p50": found["p50"],
+        "p99": found["p99"],
+        "rss": server.rss() / 1e6,
+        "bytes": found["bytes"] / messages,
+        "load": found["cpu"] / messages * 1e6,
+    }
+
+
+KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
+    one.__name__: one
+    for one in (echo, tls, call, broadcast, states, slow, upgrades, idle, amongIdle, amongRooms, withHistory)
+}

@@ -1,0 +1,42 @@
+"""
+The command line that all servers here have: `--port N [--certificate FILE] ROLE`.
+
+The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS) and rooms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import ssl
+
+
+def arguments(description: str | None, *more: str) -> argparse.Namespace:
+    """The command line; `more` are options of this server alone, without a value by default."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--certificate", help="key and certificate in one PEM file, for the role tls")
+    for option in more:
+        parser.add_argument(option)
+    parser.add_argument("role", choices=("echo", "broadcast", "deflate", "tls", "rooms"))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return parser.parse_args()
+
+
+def tlsContext(options: argparse.Namespace) -> ssl.SSLContext | None:
+    """What asyncio's servers need for TLS; `None` in the other roles."""
+    if options.role != "tls":
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.certificate)
+    return context
+
+
+def useLoop(name: str | None) -> None:
+    """Run asyncio on that loop: "uvloop", or `None` for its own."""
+    if name == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

@@ -1,0 +1,139 @@
+"""
+Servers and load generators as processes: started on a processor of their own, and what they cost.
+
+Linux only: it reads /proc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+#: Seconds that a server may take until it listens.
+START_LIMIT = 20.0
+
+_available = sorted(os.sched_getaffinity(0))
+SERVER_CPU, LOAD_CPU = _available[-1], _available[0]
+
+
+class ServerFailed(Exception):
+    """A server didn't start, or is gone; the text says why, or is the last line that it wrote."""
+
+
+class Server:
+    """A running server and its children."""
+
+    def __init__(self, command: Sequence[str], port: int) -> None:
+        self.port = port
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (kill() closes it)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
+        )
+
+    def awaitPort(self) -> None:
+        """Until it listens. Raises `ServerFailed`."""
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            self.check()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        raise ServerFailed("doesn't listen")
+
+    def check(self) -> None:
+        """Raises `ServerFailed` if it has ended."""
+        if self._process.poll() is not None:
+            raise ServerFailed(f"ended with {self._process.returncode}: {self.lastLine()}")
+
+    def lastLine(self) -> str:
+        """The last that it has written."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
+
+    def kill(self) -> None:
+        """End it and its children at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._output.close()
+
+    def cpu(self) -> float:
+        """CPU seconds so far, user and system, of all its threads and children."""
+        total = 0
+        for pid in self._family(self._process.pid):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def rss(self) -> int:
+        """Resident bytes, of all its processes."""
+        page = os.sysconf("SC_PAGE_SIZE")
+        return sum(
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
+            for pid in self._family(self._process.pid)
+        )
+
+    def _family(self, pid: int) -> Iterator[int]:
+        yield pid
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from self._family(int(child))
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str], port: int) -> Iterator[Server]:
+    """A server that listens, until the end of the block. Raises `ServerFailed`."""
+    server = Server(command, port)
+    try:
+        server.awaitPort()
+        yield server
+    finally:
+        server.kill()
+
+
+def freePort() -> int:
+    """A port of the loopback that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def compiled(source: Path, target: Path, *more: str) -> bool:
+    """Make a program of a C source, again when the source is newer; whether that is possible."""
+    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+        return True
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Aside, so that nobody runs half of it.
+    made = target.with_suffix(f".{os.getpid()}")
+    try:
+        subprocess.run(["cc", "-O2", "-Wall", "-o", made, source, *more], check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return False
+    made.replace(target)
+    return True
+
+
+def certificate(target: Path) -> Path:
+    """A key and a certificate for this run, in one file."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-subj", "/CN=localhost", "-days", "2", "-keyout", target, "-out", f"{target}.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    target.write_text(target.read_text() + Path(f"{target}.crt").read_text())
+    return target

@@ -1,0 +1,279 @@
+"""
+Results: kept as JSON, told in Markdown, drawn as SVG.
+
+    python -m benchmarks.report FILE.json...   # the tables of several runs in one
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
+
+Found = dict[str, float]
+
+#: What is measured: title, digits.
+METRICS = {
+    "slowdown": ("others' p99, with slow readers in without", 2),
+    "memory": ("KiB each", 1),
+    "upgrades": ("upgrades/CPU second", 0),
+    "cpu": ("server CPU, µs/message", 2),
+    "rate": ("messages/s", 0),
+    "p50": ("p50, µs", 0),
+    "p99": ("p99, µs", 0),
+    "p99Without": ("p99 without slow readers, µs", 0),
+    "growth": ("growth, MB", 1),
+    "rss": ("RSS, MB", 1),
+    "bytes": ("bytes/message", 0),
+    "load": ("load's CPU, µs/message", 2),
+}
+#: Those that aren't the server's, and not compared.
+UNCOMPARED = frozenset({"load", "slowdown"})
+MORE_IS_BETTER = frozenset({"upgrades", "rate"})
+PACKAGES = (
+    *("twisted", "autobahn", "websockets", "picows", "uvloop", "aiohttp", "tornado"),
+    *("python-socketio", "uvicorn", "daphne", "channels"),
+)
+NODE_PACKAGES = ("ws", "socket.io", "bun", "@colyseus/core")
+
+
+def middle(runs: Sequence[Found], metric: str) -> float:
+    """The median of the rounds."""
+    return statistics.median(run[metric] for run in runs)
+
+
+def least(runs: Sequence[Found], metric: str) -> float:
+    """The least of the rounds."""
+    return min(run[metric] for run in runs)
+
+
+def mainMetric(runs: Mapping[str, Sequence[Found]]) -> str:
+    """What a workload is about: the first metric of the table."""
+    return next(metric for metric in METRICS if all(metric in found[0] for found in runs.values()))
+
+
+@dataclass
+class Results:
+    """All runs: of each workload, of each contender, a run in each round."""
+
+    about: dict[str, str]
+    runs: dict[str, dict[str, list[Found]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    leftOut: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, rounds: int, seconds: float, seed: int) -> Results:
+        """No runs yet, on this machine."""
+        return cls(
+            {
+                "processor": _processor(),
+                "kernel": platform.release(),
+                "python": platform.python_version(),
+                "packages": ", ".join(_versions()),
+                "rounds": str(rounds),
+                "seconds": str(seconds),
+                "seed": str(seed),
+            }
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """What was saved."""
+        return cls(**json.loads(path.read_text()))
+
+    def found(self, workload: str, contender: str, found: Found) -> None:
+        """One more run."""
+        self.runs.setdefault(workload, {}).setdefault(contender, []).append(found)
+
+    def leaveOut(self, what: str, why: str) -> None:
+        """Something can't be measured here."""
+        self.leftOut[what] = why
+        print(f"{what} is left out, {why}", file=sys.stderr)
+
+    def failed(self, workload: str, contender: str, why: str) -> None:
+        """A run that came to nothing."""
+        self.failures.append(f"{workload}, {contender}: {why}")
+
+    def of(self, workload: str) -> dict[str, list[Found]]:
+        """The runs of each contender; those with points in their order, others the best first."""
+        runs = self.runs.get(workload, {})
+        if WORKLOADS[workload].points:
+            return dict(sorted(runs.items(), key=lambda item: int(item[0].split(", ")[1].replace(",", ""))))
+        first = mainMetric(runs)
+        return dict(
+            sorted(runs.items(), key=lambda item: middle(item[1], first), reverse=first in MORE_IS_BETTER)
+        )
+
+    def ratio(self, workload: str, contender: str, metric: str, to: str = REFERENCE) -> float | None:
+        """A contender's median in that of another, in a scaling workload of the first point."""
+        runs = self.of(workload)
+        base = runs.get(to) or (next(iter(runs.values())) if WORKLOADS[workload].points else None)
+        if not base or metric not in base[0] or not middle(base, metric):
+            return None
+        return middle(runs[contender], metric) / middle(base, metric)
+
+    def save(self, directory: Path) -> None:
+        """Write results.json."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "results.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def write(results: Results, directory: Path, plots: bool) -> None:
+    """Write results.json, results.md and a plot of each workload."""
+    results.save(directory)
+    (directory / "results.md").write_text(markdown(results))
+    if plots:
+        for workload in results.runs:
+            plot(results, workload, directory / f"{workload}.svg")
+
+
+def markdown(results: Results) -> str:
+    """All tables."""
+    seen = {name.split(", ")[0] for runs in results.runs.values() for name in runs}
+    options = [f"{name}: {each.options}" for name, each in CONTENDERS.items() if name in seen]
+    parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in results.about.items()), ""]
+    parts += [
+        f"x is the ratio to {REFERENCE}; medians of the rounds, the first column with least and most.",
+        "",
+    ]
+    for workload in results.runs:
+        parts += [f"## {WORKLOADS[workload].title}", "", *table(results, workload), ""]
+    for title, lines in (
+        ("Goals", goals(results)),
+        ("Failed", results.failures),
+        ("Left out", [f"{name}: {why}" for name, why in results.leftOut.items()]),
+        ("Options", options),
+    ):
+        if lines:
+            parts += [f"## {title}", "", *(f"- {line}" for line in lines), ""]
+    return "\n".join(parts)
+
+
+def table(results: Results, workload: str) -> list[str]:
+    """One workload, a line for each contender."""
+    runs = results.of(workload)
+    first = mainMetric(runs)
+    metrics = [metric for metric in METRICS if all(metric in found[0] for found in runs.values())]
+    lines = ["| | " + " | ".join(METRICS[metric][0] for metric in metrics) + " |"]
+    lines.append("|---|" + "---:|" * len(metrics))
+    for name in runs:
+        cells = [_cell(results, workload, name, metric, spread=metric == first) for metric in metrics]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cell(results: Results, workload: str, name: str, metric: str, spread: bool) -> str:
+    digits = METRICS[metric][1]
+    values = [run[metric] for run in results.runs[workload][name]]
+    text = f"{statistics.median(values):,.{digits}f}"
+    if spread:
+        text += f" ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+    ratio = None if metric in UNCOMPARED else results.ratio(workload, name, metric)
+    return text if ratio is None or name == REFERENCE else f"{text} x{ratio:.2f}"
+
+
+def goals(results: Results) -> list[str]:
+    """What was wanted, and what is; as far as it was measured."""
+    lines = []
+    for goal in GOALS:
+        runs = results.of(goal.workload)
+        mine, other = runs.get(REFERENCE), runs.get(goal.other)
+        if mine and other:
+            ratio = middle(mine, goal.metric) / middle(other, goal.metric)
+            best = least(mine, goal.metric) / least(other, goal.metric)
+            verdict = "met" if goal.isMet(ratio) else "MISSED"
+            lines.append(f"{goal}: {ratio:.2f} (of the least {best:.2f}), {verdict}")
+    return lines
+
+
+def plot(results: Results, workload: str, path: Path) -> None:
+    """The main metric with its spread: bars, or a line where something grows."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "txroom"
+    from matplotlib import pyplot
+
+    runs = results.of(workload)
+    metric = mainMetric(runs)
+    title, digits = METRICS[metric]
+    columns = {name: [run[metric] for run in found] for name, found in reversed(runs.items())}
+    middles = [statistics.median(column) for column in columns.values()]
+    spread = [
+        [centre - min(column) for centre, column in zip(middles, columns.values(), strict=True)],
+        [max(column) - centre for centre, column in zip(middles, columns.values(), strict=True)],
+    ]
+    points = WORKLOADS[workload].points
+    figure, axes = pyplot.subplots(
+        figsize=(8, 3.5 if points else 0.8 + 0.36 * len(columns)), layout="constrained"
+    )
+    if points:
+        for variant in sorted({name.split(", ")[0] for name in columns}):
+            mine = [index for index, name in enumerate(columns) if name.split(", ")[0] == variant]
+            x = [int(list(columns)[index].split(", ")[1].replace(",", "")) for index in mine]
+            y = [middles[index] for index in mine]
+            errors = [[side[index] for index in mine] for side in spread]
+            axes.errorbar(x, y, errors, marker="o", capsize=3, label=variant)
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(title)
+        axes.legend()
+    else:
+        colours = ["#c2410c" if name.startswith(REFERENCE) else "#64748b" for name in columns]
+        bars = axes.barh(list(columns), middles, xerr=spread, color=colours, ecolor="#1e293b", capsize=2)
+        axes.bar_label(bars, [f"{centre:,.{digits}f}" for centre in middles], padding=6)
+        axes.margins(x=0.12)
+        axes.set_xlabel(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(WORKLOADS[workload].title, loc="left")
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return f"{line.partition(':')[2].strip()}, {os.cpu_count()} processors"
+    return f"{platform.machine()}, {os.cpu_count()} processors"
+
+
+def _versions() -> list[str]:
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            pass
+    for package in NODE_PACKAGES:
+        description = NODE / package / "package.json"
+        if description.exists():
+            found.append(f"{package} {json.loads(description.read_text())['version']}")
+    try:
+        node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+        found.append(f"node {node.stdout.strip()}")
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return found
+
+
+def main(files: Sequence[str]) -> None:
+    together = Results.load(Path(files[0]))
+    for file in files[1:]:
+        more = Results.load(Path(file))
+        together.runs.update(more.runs)
+        together.failures += more.failures
+        together.leftOut.update(more.leftOut)
+    print(markdown(together))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,126 @@
+"""
+Run workloads at several servers, interleaved, and report.
+
+    python -m benchmarks.run [--workloads echo broadcast] [--peers ws websockets] [--rounds 5]
+
+In each round every server is started afresh, in random order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from . import report
+from .clients import ClientFailed, raiseFileLimit
+from .contenders import BUILD, CONTENDERS, HERE, NODE, REFERENCE, WORKLOADS, Contender, Workload, takesPart
+from .measure import KINDS, Effort, Found, LoadFailed
+from .processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
+
+CERTIFICATE = BUILD / "certificate.pem"
+
+
+def chosen(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Of the known names those that are given, or all; "echo" is "echo-64" and "echo-4096"."""
+    groups = {name: [one for one in known if one == name or one.startswith(f"{name}-")] for name in names}
+    for name, group in groups.items():
+        if not group:
+            raise SystemExit(f"{name}: there are {', '.join(known)}")
+    return [one for one in known if not names or any(one in group for group in groups.values())]
+
+
+def contenders(names: Sequence[str], results: report.Results) -> list[str]:
+    """Those of the contenders, or all, that can run, and always the reference."""
+    for name in names:
+        if name not in CONTENDERS:
+            raise SystemExit(f"{name}: there are {', '.join(CONTENDERS)}")
+    able = []
+    for name, contender in CONTENDERS.items():
+        if names and name not in {*names, REFERENCE}:
+            continue
+        if missing := contender.missing():
+            results.leaveOut(name, f"not installed: {', '.join(missing)}")
+        else:
+            able.append(name)
+    return able
+
+
+def build() -> bool:
+    """Compile what is written in C; whether there is TLS."""
+    compiled(HERE / "floor.c", BUILD / "floor")
+    hasTLS = compiled(HERE / "load.c", BUILD / "load", "-DTLS", "-lssl", "-lcrypto")
+    if not hasTLS and not compiled(HERE / "load.c", BUILD / "load"):
+        raise SystemExit("the load generator needs a C compiler")
+    return hasTLS and shutil.which("openssl") is not None
+
+
+def measured(contender: Contender, workload: Workload, effort: Effort) -> Found:
+    """One run of one server."""
+    port = freePort()
+    command = [*contender.command, "--port", str(port), workload.role]
+    if workload.role == "tls":
+        command += ["--certificate", str(CERTIFICATE)]
+    with serving(command, port) as server:
+        return KINDS[workload.kind](server, contender.roles[workload.role], workload, effort)
+
+
+def rounds(results: report.Results, name: str, peers: Sequence[str], options: argparse.Namespace) -> None:
+    """All rounds of one workload."""
+    workload, order = WORKLOADS[name], random.Random(options.seed)
+    runs = [(peer, point) for peer in peers if takesPart(peer, name) for point in workload.points or (0,)]
+    for number in range(options.rounds):
+        for peer, point in order.sample(runs, len(runs)):
+            label = f"{peer}, {point:,}" if point else peer
+            try:
+                effort = Effort(options.seconds, options.warm)
+                found = measured(CONTENDERS[peer], replace(workload, point=point), effort)
+            except (ServerFailed, ClientFailed, LoadFailed, OSError) as error:
+                results.failed(name, label, str(error))
+                told = f"failed: {error}"
+            else:
+                results.found(name, label, found)
+                told = ", ".join(f"{key} {value:.2f}" for key, value in found.items())
+            print(f"{name} {number + 1}/{options.rounds} {label}: {told}", file=sys.stderr)
+    results.save(options.output)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--workloads", nargs="*", default=[], help=", ".join(WORKLOADS))
+    parser.add_argument("--peers", nargs="*", default=[], help=", ".join(CONTENDERS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5, help="measured of each run")
+    parser.add_argument("--warm", type=float, default=0.5, help="seconds before that")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the order of the servers")
+    parser.add_argument("--output", type=Path, default=BUILD / "results")
+    parser.add_argument("--plots", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args(arguments)
+
+    if LOAD_CPU == SERVER_CPU:
+        print("there is one processor only: the servers share it with the load", file=sys.stderr)
+    raiseFileLimit()
+    os.environ["NODE_PATH"] = str(NODE)
+    results = report.Results.begin(options.rounds, options.seconds, options.seed)
+    workloads = chosen(options.workloads, list(WORKLOADS))
+    if build():
+        certificate(CERTIFICATE)
+    elif "tls" in workloads:
+        workloads.remove("tls")
+        results.leaveOut("tls", "there is no OpenSSL, or not its headers")
+    peers = contenders(options.peers, results)
+    for workload in workloads:
+        rounds(results, workload, peers, options)
+    report.write(results, options.output, options.plots)
+    print((options.output / "results.md").read_text())
+    return 1 if results.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
