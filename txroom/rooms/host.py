@@ -140,11 +140,13 @@ class Host:
             self._endWhenEmpty()
             raise RoomError(ErrorCode.UNAVAILABLE)
         self.life = Life.OPEN
-        self._begin()
+        self._begin(journal)
 
-    def _begin(self) -> None:
+    def _begin(self, journal: Journal) -> None:
         room = self.room
         self.membership.begin()
+        for reserved in journal.loaded.reserved:
+            self.admission.restore(reserved)
         if room.tickRate > 0:
             interval = 1.0 / room.tickRate
             last = self.clock.seconds()
