@@ -8,6 +8,11 @@ BIN := $(VENV)/bin
 RESULTS := build/results
 BENCH := build/bench
 CLIENTS := tests/functional/clients
+# Schedules that each model of rooms runs on each engine.
+EXAMPLES ?= 10000
+MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
+# Makes targets side by side, and shows what each has to say when it is done.
+SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
 SOURCES := setup.py txroom twisted tests scripts docs/conf.py benchmarks
 
 # The child processes of the tests find twistd, twist and python of this environment.
@@ -17,14 +22,15 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types unit functional coverage docs format bench clean
+.PHONY: run test deps tools lint types unit unit-trial unit-pytest models $(MODELS) functional \
+	coverage docs format bench clean
 
 run: $(VENV)/.installed
 	echo "http://localhost:$(PORT)/"
 	exec $(BIN)/twistd -n --pidfile= txroom --port $(PORT)
 
 test:
-	$(PYTHON) scripts/test.py deps lint types docs unit functional coverage
+	$(PYTHON) scripts/test.py deps lint types docs unit models functional coverage
 
 deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 
@@ -44,13 +50,28 @@ format: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy --no-error-summary
 
-# twisted.trial is run as a module because the console script leaves this directory off sys.path.
 unit: $(VENV)/.dev
 	mkdir -p $(RESULTS)
 	$(BIN)/coverage erase
+	$(SIDE_BY_SIDE) unit-trial unit-pytest
+
+# twisted.trial is run as a module because the console script leaves this directory off sys.path.
+unit-trial:
 	$(BIN)/coverage run -m twisted.trial --reporter=text --temp-directory=build/trial tests 2>&1 \
 		| tee $(RESULTS)/trial.log
+
+unit-pytest:
 	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/unit.xml tests
+
+models: $(VENV)/.dev
+	mkdir -p $(RESULTS)
+	$(SIDE_BY_SIDE) $(MODELS)
+
+# model-lifecycle-memory and so on. A test of so many schedules takes long, and isn't stuck.
+$(MODELS): model-%:
+	TXROOM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
+		-o faulthandler_timeout=0 --hypothesis-show-statistics \
+		tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
 
 functional: deps
 	mkdir -p $(RESULTS)

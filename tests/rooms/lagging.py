@@ -17,7 +17,19 @@ from twisted.internet.interfaces import IReactorTime
 from txroom.codes import CloseCode, ErrorCode
 from txroom.rooms.errors import RoomError
 from txroom.rooms.host import Host
-from txroom.rooms.seam import Entry, Gone, Handled, Join, Link, Listing, Loaded, MemberRecord, Refused, Resume
+from txroom.rooms.seam import (
+    Entry,
+    Gone,
+    Handled,
+    Join,
+    Link,
+    Listing,
+    Loaded,
+    MemberRecord,
+    Refused,
+    Reserved,
+    Resume,
+)
 
 T = TypeVar("T")
 
@@ -91,6 +103,7 @@ class Stored:
         self.offset = 0
         self.members: dict[str, MemberRecord] = {}
         self.handled: dict[str, list[Handled]] = {}
+        self.reserved: dict[bytes, Reserved] = {}
         self.listing: Listing | None = None
 
     def apply(self, record: Any) -> None:
@@ -104,6 +117,10 @@ class Stored:
             self.handled.pop(record.member, None)
         elif isinstance(record, Handled):
             self.handled.setdefault(record.member, []).append(record)
+        elif isinstance(record, Reserved):
+            self.reserved.pop(record.seat, None)
+            if record.seconds:
+                self.reserved[record.seat] = record
         else:
             self.listing = record
 
@@ -114,6 +131,7 @@ class Stored:
                 tuple(self.entries),
                 tuple(self.members.values()),
                 tuple(record for records in self.handled.values() for record in records),
+                tuple(self.reserved.values()),
                 self.listing,
             )
         )
@@ -239,18 +257,17 @@ class LaggingEngine:
     async def _ownerOf(self, room: str) -> Host | None:
         """The owner; if there is none somebody becomes it."""
         stored = self.stored.get(room)
-        if stored is not None and stored.owner is None and stored.listing is not None:
-            if room in self._opening:
-                waiter: Deferred[None] = Deferred()
-                self._opening[room].append(waiter)
-                await waiter
-            else:
-                self._opening[room] = []
-                try:
-                    await self._open(room, stored.listing.name, stored.listing.options)
-                finally:
-                    for each in self._opening.pop(room):
-                        each.callback(None)
+        if room in self._opening:
+            waiter: Deferred[None] = Deferred()
+            self._opening[room].append(waiter)
+            await waiter
+        elif stored is not None and stored.owner is None and stored.listing is not None:
+            self._opening[room] = []
+            try:
+                await self._open(room, stored.listing.name, stored.listing.options)
+            finally:
+                for each in self._opening.pop(room):
+                    self.clock.callLater(0, each.callback, None)  # after who came first
         return self.hosts.get(room)
 
     def claim(self, room: str, owner: Any) -> Deferred[Any]:
@@ -276,9 +293,9 @@ class LaggingEngine:
 
     # -- what goes wrong
 
-    def loseOwner(self, room: str, isApplied: bool) -> None:
+    def loseOwner(self, room: str, isApplied: bool, isTold: bool = True) -> None:
         """
-        The room's owner is cut off; it learns of it when it next commits, or soon.
+        The room's owner is cut off; it learns of it when it next commits, or soon if it `isTold`.
 
         `isApplied`: its last batch is committed, and only that it doesn't hear of it.
         """
@@ -292,4 +309,6 @@ class LaggingEngine:
         journal.stored.owner = None
         if self.hosts.get(room) is journal.host:
             del self.hosts[room]
-        self._later(journal.host.lost, CloseCode.ROOM_MOVED)
+            self._maker.hostEnded(journal.host)
+        if isTold:
+            self._later(journal.host.lost, CloseCode.ROOM_MOVED)

@@ -74,6 +74,42 @@ class OrderTests(RoomTestCase):
         self.settle()
         self.assertEqual([frame[3] for frame in bob.take("msg")], ["early", "said", "late"])
 
+    def test_beforeJoining(self) -> None:
+        """What was said before onJoin is nothing that a newcomer has missed."""
+        gate: Deferred[bool] = Deferred()
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                return gate if options else True
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.player()
+        bob.write("join", 1, "chat", {"wait": True})
+        ada.send("say", "before")
+        gate.callback(True)
+        self.settle()
+        (answer,) = bob.take()
+        self.assertEqual((answer[0], answer[3]["offset"]), ("joined", 1))
+
+    def test_twice(self) -> None:
+        """Who asks twice while it is let in is answered twice, and is in once."""
+        gate: Deferred[bool] = Deferred()
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                return gate if options else True
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.player()
+        for ref in (1, 2):
+            bob.write("joinById", ref, ada.room, {"wait": True})
+        gate.callback(True)
+        self.settle()
+        answers = bob.take("joined")
+        self.assertEqual([answer[1] for answer in answers], [1, 2])
+        self.assertEqual(len({answer[3]["member"] for answer in answers}), 1)
+        self.assertEqual(self.kinds(), ["create", "join", "join"])
+
     def test_closing(self) -> None:
         """Closing a room makes all leave, with its code, before onDispose."""
         self.rooms()
@@ -115,8 +151,8 @@ class RefusalTests(RoomTestCase):
         answer = self.player().ask("joinById", first[0].room, {})
         self.assertEqual(answer[3], "full")
 
-    def test_race(self) -> None:
-        """Row 70: ten times as many as there are seats, all at once."""
+    def test_row70_race(self) -> None:
+        """Ten times as many as there are seats, all at once."""
         self.rooms(maxClients=3, maxRooms=1)
         players = [self.player() for _ in range(30)]
         for player in players:
@@ -149,8 +185,8 @@ class RefusalTests(RoomTestCase):
         self.assertEqual(self.named("user"), [({"id": 7}, "7")])
         self.assertEqual(len(self.app.rooms), 1)
 
-    def test_onJoinRaises(self) -> None:
-        """Row 60: no seat, no presence, no onLeave."""
+    def test_row60_onJoinRaises(self) -> None:
+        """No seat, no presence, no onLeave."""
 
         class Chat(NotingRoom):
             presence = True
@@ -167,6 +203,24 @@ class RefusalTests(RoomTestCase):
         self.assertEqual(ada.take("presence"), [])
         self.assertEqual(len(self.room().clients), 1)
         self.assertNotIn("leave", self.kinds())
+
+    def test_gone(self) -> None:
+        """Who is gone before onAuth has decided never joins."""
+        gate: Deferred[bool] = Deferred()
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                self.events.append(("auth",))
+                return gate
+
+        self.rooms(Chat)
+        ada = self.player()
+        ada.write("join", 1, "chat", {})
+        ada.client.drop()
+        self.settle()
+        gate.callback(True)
+        self.advance(2)
+        self.assertEqual(self.kinds(), ["create", "auth", "dispose"])
 
     def test_canJoin(self) -> None:
         """Asked before a seat is taken."""
@@ -243,8 +297,8 @@ class RefusalTests(RoomTestCase):
 class FailureTests(RoomTestCase):
     """What a hook does wrong costs nobody else anything."""
 
-    def test_handlerRaises(self) -> None:
-        """Row 59: an error reply, and everything lives on."""
+    def test_row59_handlerRaises(self) -> None:
+        """An error reply, and everything lives on."""
 
         class Chat(NotingRoom):
             @message("bad")
@@ -281,8 +335,8 @@ class FailureTests(RoomTestCase):
         self.advance(1)
         self.assertEqual(self.kinds()[-1], "dispose")
 
-    def test_onLeaveHangs(self) -> None:
-        """Row 61: the seat is free at once; the room ends when the hook has timed out."""
+    def test_row61_onLeaveHangs(self) -> None:
+        """The seat is free at once; the room ends when the hook has timed out."""
 
         class Chat(NotingRoom):
             def onLeave(self, client: Client, reason: LeaveReason) -> Any:
@@ -305,8 +359,8 @@ class FailureTests(RoomTestCase):
         self.assertRaised(RoomError)
         self.assertEqual(len(self.app.rooms), 0)
 
-    def test_handlerHangs(self) -> None:
-        """Row 62: only its own client waits, until the time is over; kick works."""
+    def test_row62_handlerHangs(self) -> None:
+        """Only its own client waits, until the time is over; kick works."""
 
         class Chat(NotingRoom):
             @message("hang")
@@ -332,8 +386,8 @@ class FailureTests(RoomTestCase):
         self.assertEqual(self.named("leave"), ["kicked"])
         self.assertRaised(RoomError)
 
-    def test_timerRaises(self) -> None:
-        """Row 63: a tick that raises goes on; ten in a row cost the room."""
+    def test_row63_timerRaises(self) -> None:
+        """A tick that raises goes on; ten in a row cost the room."""
 
         class Chat(NotingRoom):
             tickRate = 10.0
@@ -373,8 +427,8 @@ class FailureTests(RoomTestCase):
 class AutoDisposeTests(RoomTestCase):
     """Rooms end when nobody needs them."""
 
-    def test_linger(self) -> None:
-        """Row 68: who comes in time finds the room."""
+    def test_row68_linger(self) -> None:
+        """Who comes in time finds the room."""
         self.rooms(linger=2.0)
         ada = self.joined()
         ada.ask("leave", ada.room)
@@ -401,8 +455,50 @@ class AutoDisposeTests(RoomTestCase):
         self.advance(2)
         self.assertEqual(self.kinds(), ["create", "dispose"])
 
-    def test_joinDuringDispose(self) -> None:
-        """Row 66: a join that meets a room that is ending gets a new one."""
+    def test_closedInOnCreate(self) -> None:
+        """A room that changes its mind ends as any other; nobody comes in."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.events.append(("create",))
+                self.disconnect()
+
+        self.rooms(Chat)
+        self.result(self.app.createRoom("chat"))
+        self.assertEqual(self.kinds(), ["create", "dispose"])
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_reserved(self) -> None:
+        """Nor does it end when a seat was reserved while it was empty."""
+        self.rooms(linger=2.0)
+        ada = self.joined()
+        ada.ask("leave", ada.room)
+        self.advance(1)
+        self.app.reserveSeat(ada.room, None, 10.0)
+        self.advance(9)
+        self.assertNotIn("dispose", self.kinds())
+        self.result(self.room().disconnect())  # with the seat
+
+    def test_listed(self) -> None:
+        """A room that is ending is listed as one that nobody can join."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            def onDispose(self) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.player()
+        self.room().disconnect()
+        self.settle()
+        self.assertEqual([one["locked"] for one in bob.ask("rooms", "chat", {})[2]], [True])
+        self.assertEqual(len(ada.take("left")), 1)
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(bob.ask("rooms", "chat", {})[2], [])
+
+    def test_row66_joinDuringDispose(self) -> None:
+        """A join that meets a room that is ending gets a new one."""
         gate: Deferred[None] = Deferred()
 
         class Chat(NotingRoom):

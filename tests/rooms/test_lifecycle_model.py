@@ -10,27 +10,19 @@ come, go, drop, resume and are kicked, seats are reserved and expire, rooms are 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rooms.lagging import LaggingEngine
-from tests.rooms.test_recovery_model import Maker
+from tests.rooms import model
+from tests.rooms.model import Step, schedules
 from txroom import Client, LeaveReason, Room, RoomError, message
-from txroom.engine.memory import MemoryEngine
 from txroom.rooms import payload
-from txroom.rooms.host import Host
 from txroom.rooms.matchmaker import How, Matchmaker
 from txroom.rooms.seam import Call, Item, Join, Joined, Leave, Refused, Resume, Send
 
-EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "300"))
 MAX_CLIENTS = 3
 
 
@@ -161,34 +153,16 @@ class Visit:
         self.room = ""
 
 
-class World:
+class World(model.World):
     """An edge, and the rooms of one name."""
 
     def __init__(self, seed: int, isLagging: bool) -> None:
-        self.random = Random(seed)
-        self.clock = Clock()
+        super().__init__(seed, isLagging, type("TracedRoom", (TracedRoom,), {"world": self}))
         self.traces: list[Trace] = []
-        self.violations: list[str] = []
-        roomClass = type("TracedRoom", (TracedRoom,), {"world": self})
-        self.maker = Maker(self.clock, roomClass)
-        self.isLagging = isLagging
-        self.engine: Any
-        if isLagging:
-            self.engine = LaggingEngine(self.maker, self.clock, self.random)
-        else:
-            self.engine = MemoryEngine(self.maker)
-        self.maker.engine = self.engine
         self.matchmaker = Matchmaker(self.engine, {"model": self.maker.registration})
         self.edge: dict[str, Visit] = {}
         self.visits: list[Visit] = []
         self.seats: list[tuple[str, str]] = []
-
-    def check(self, isTrue: bool, text: str) -> None:
-        if not isTrue:
-            self.violations.append(text)
-
-    def hosts(self) -> list[Host]:
-        return list((self.engine.hosts if self.isLagging else self.engine._hosts).values())
 
     # -- the outlet
 
@@ -257,10 +231,10 @@ class World:
         )
         self.engine.attach(self, resume).addBoth(lambda result: self.settle(visit, result))
 
-    def do(self, step: tuple[str, int, int]) -> None:
+    def do(self, step: Step) -> None:
         kind, which, amount = step
         visit = self.visits[which % len(self.visits)] if self.visits else None
-        hosts = self.hosts()
+        hosts = list(self.hosts().values())
         host = hosts[which % len(hosts)] if hosts else None
         if kind == "wait":
             self.advance(amount / 10)
@@ -280,8 +254,8 @@ class World:
         elif kind == "kick" and host is not None and host.members:
             members = list(host.members.values())
             members[amount % len(members)].client.kick()
-        elif kind == "lose" and host is not None and self.isLagging and host.id in self.engine.stored:
-            self.engine.loseOwner(host.id, bool(amount % 2))
+        elif kind == "lose" and host is not None:
+            self.lose(host.id, bool(amount % 2))
         elif visit is not None:
             self.visitDoes(kind, visit, amount)
         self.look()
@@ -301,19 +275,9 @@ class World:
                 data = payload.encode(amount)
                 visit.target.submit(Call(1, "say", data) if amount % 2 else Send("say", data))
 
-    def advance(self, seconds: float) -> None:
-        end = self.clock.seconds() + seconds
-        while True:
-            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
-            if due >= end:
-                break
-            self.clock.advance(max(0.0, due - self.clock.seconds()))
-            self.look()
-        self.clock.advance(max(0.0, end - self.clock.seconds()))
-
     def look(self) -> None:
         """What must always hold."""
-        for host in self.hosts():
+        for host in self.hosts().values():
             taken = len(host.members) + len(host.admission._reservations)
             self.check(taken <= MAX_CLIENTS, f"{taken} in a room for {MAX_CLIENTS}")
             if host._listing is not None and host.life == host.life.OPEN:
@@ -322,7 +286,7 @@ class World:
     def end(self) -> None:
         """Everything is closed; what must hold then."""
         for _ in range(3):
-            for host in self.hosts():
+            for host in list(self.hosts().values()):
                 host.dispose()
             self.advance(60.0)
         self.check(not self.hosts(), "a room is left")
@@ -339,20 +303,15 @@ class World:
 
 
 KINDS = (
-    "join join join joinById joinById reserve seat drop drop resume resume leave say say kick close wait wait"
+    "join join join joinById joinById reserve seat drop drop resume resume leave say say kick close lose "
+    "wait wait"
 )
-STEPS = st.lists(
-    st.tuples(st.sampled_from([*KINDS.split(), "lose"]), st.integers(0, 30), st.integers(0, 40)),
-    min_size=12,
-    max_size=40,
-)
-CONFIG = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class LifecycleModelTests(SynchronousTestCase):
     """Random schedules."""
 
-    def run_(self, seed: int, steps: list[tuple[str, int, int]], isLagging: bool) -> None:
+    def check(self, seed: int, steps: list[Step], isLagging: bool) -> None:
         world = World(seed, isLagging)
         for step in steps:
             world.do(step)
@@ -360,14 +319,12 @@ class LifecycleModelTests(SynchronousTestCase):
         self.flushLoggedErrors()
         self.assertEqual(world.violations, [])
 
-    @CONFIG
-    @given(seed=st.integers(0, 2**32), steps=STEPS)
-    def test_memory(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
+    @schedules(KINDS, 12, 40)
+    def test_memory(self, seed: int, steps: list[Step]) -> None:
         """Everything at once."""
-        self.run_(seed, steps, False)
+        self.check(seed, steps, False)
 
-    @CONFIG
-    @given(seed=st.integers(0, 2**32), steps=STEPS)
-    def test_lagging(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
+    @schedules(KINDS, 12, 40)
+    def test_lagging(self, seed: int, steps: list[Step]) -> None:
         """With an engine that lags, and owners that are lost."""
-        self.run_(seed, steps, True)
+        self.check(seed, steps, True)

@@ -72,7 +72,7 @@ class MatchTests(RoomTestCase):
 
 @onBothEngines
 class SeatTests(RoomTestCase):
-    """Rows 71, 72: seats that are reserved."""
+    """Seats that are reserved."""
 
     def reserved(self, user: Any = None) -> tuple[str, str]:
         app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
@@ -80,7 +80,7 @@ class SeatTests(RoomTestCase):
         room = self.result(self.app.createRoom("chat"))
         return room, self.app.reserveSeat(room, user, 5.0)
 
-    def test_used(self) -> None:
+    def test_row72_used(self) -> None:
         """By who has the token, once; nobody else gets it."""
         room, token = self.reserved()
         self.settle()
@@ -91,7 +91,7 @@ class SeatTests(RoomTestCase):
         self.assertEqual(self.named("join"), [{"a": 1}])
         self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
 
-    def test_expired(self) -> None:
+    def test_row71_expired(self) -> None:
         """It is free again."""
         room, token = self.reserved()
         self.assertRaises(RoomError, self.app.reserveSeat, room)
@@ -100,7 +100,7 @@ class SeatTests(RoomTestCase):
         self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
         self.assertRaises(RoomError, self.app.reserveSeat, "nix")
 
-    def test_user(self) -> None:
+    def test_row72_user(self) -> None:
         """For one user only."""
         room, token = self.reserved("ada")
         eve = self.player(headers={"X-User": "eve"})

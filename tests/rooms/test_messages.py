@@ -153,6 +153,7 @@ class DataTests(RoomTestCase):
         bob = self.joined("Binary", protocol=MSGPACK)
         bob.send("say", {"a": b"x"})
         self.assertEqual(bob.said(), [{"a": b"x"}])
+        self.assertEqual(self.player().resume(bob)[3], "badRequest")
 
     def test_afterwards(self) -> None:
         """The data is taken as it is when it is sent."""
@@ -349,8 +350,8 @@ class CallTests(RoomTestCase):
 class PresenceTests(RoomTestCase):
     """Who is here."""
 
-    def test_users(self) -> None:
-        """Row 65: several connections of a user are one presence with several metas."""
+    def test_row65_users(self) -> None:
+        """Several connections of a user are one presence with several metas."""
 
         class Chat(NotingRoom):
             presence = True
@@ -403,8 +404,8 @@ class LimitTests(RoomTestCase):
         self.settle()
         self.assertEqual(ada.client.closeCode, 4029)
 
-    def test_mailbox(self) -> None:
-        """Row 62: at most 256 frames wait."""
+    def test_row62_mailbox(self) -> None:
+        """At most 256 frames wait; what is more is refused at once, and not kept."""
 
         class Chat(NotingRoom):
             @message("hang")
@@ -416,21 +417,23 @@ class LimitTests(RoomTestCase):
         member = self.room()._host.members[ada.joined["member"]]
         for _ in range(300):
             self.room()._host.intake.take(member, Send("hang", b"null"))
-        self.assertEqual(len(member.mailbox), 256 + 43)
+        self.settle()
+        self.assertEqual(len(member.mailbox), 256)
+        self.assertEqual([frame[3] for frame in ada.take("error")], ["rateLimited"] * 43)
         member.client.kick()
         self.advance(11)
         self.flushLoggedErrors(RoomError)
 
-    def test_rooms(self) -> None:
-        """Row 64, and at most 16 rooms on one connection."""
+    def test_row64_rooms(self) -> None:
+        """At most 16 rooms on one connection."""
         self.rooms(maxClients=1)
         ada = self.player()
         for _ in range(16):
             self.assertEqual(ada.join()[0], "joined")
         self.assertEqual(ada.join()[3], "rateLimited")
 
-    def test_twice(self) -> None:
-        """Row 64: joining twice is joining once."""
+    def test_row64_twice(self) -> None:
+        """Joining twice is joining once."""
         self.rooms()
         ada = self.joined()
         first = ada.joined

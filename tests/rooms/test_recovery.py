@@ -52,8 +52,8 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(again.said(), [2])
         self.assertEqual(bob.said(), [1])
 
-    def test_offsets(self) -> None:
-        """Row 75: in the log, or not; what isn't gets a snapshot, never a part."""
+    def test_row75_offsets(self) -> None:
+        """In the log, or not; what isn't gets a snapshot, never a part."""
 
         class Chat(NotingRoom):
             history = History(limit=2, onJoin=2)
@@ -90,8 +90,8 @@ class ResumeTests(RoomTestCase):
         again = self.player()
         self.assertEqual(again.resume(ada, 6, epoch="another")[3]["recovered"], False)
 
-    def test_token(self) -> None:
-        """Row 74: rotated; the old one is valid until the client has said something."""
+    def test_row74_token(self) -> None:
+        """Rotated; the old one is valid until the client has said something."""
         self.rooms()
         ada = self.joined()
         ada.client.drop()
@@ -122,8 +122,8 @@ class ResumeTests(RoomTestCase):
         again.client.drop()
         self.assertEqual(self.player().resume(ada, token=second["token"])[3], "unauthorized")
 
-    def test_takeover(self) -> None:
-        """Row 73: a new connection takes over from one that is open still."""
+    def test_row73_takeover(self) -> None:
+        """A new connection takes over from one that is open still."""
         self.rooms()
         ada = self.joined()
         ada.client.stall()
@@ -154,8 +154,32 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
         self.assertEqual(self.named("leave"), ["dropped"])
 
-    def test_kicked(self) -> None:
-        """Row 80: who was kicked can't resume."""
+    def test_never(self) -> None:
+        """With `resumeSeconds` 0 who loses its connection has left."""
+        self.rooms(autoDispose=False, resumeSeconds=0)
+        ada = self.joined()
+        ada.client.drop()
+        self.settle()
+        self.assertEqual(self.kinds(), ["create", "join", "leave"])
+        self.assertEqual(self.named("leave"), ["dropped"])
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+
+    def test_refusedMeanwhile(self) -> None:
+        """Who isn't let in keeps nothing in the log."""
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> bool:
+                return not options
+
+        self.rooms(Chat, recoveryLimit=3)
+        ada = self.joined()
+        self.assertEqual(self.player().join(bad=True)[3], "unauthorized")
+        for number in range(4):
+            ada.send("say", number)
+        self.assertEqual(self.player().resume(ada, 0)[3]["recovered"], False)
+
+    def test_row80_kicked(self) -> None:
+        """Who was kicked can't resume."""
         self.rooms(autoDispose=False)
         ada = self.joined()
         ada.client.drop()
@@ -164,8 +188,8 @@ class ResumeTests(RoomTestCase):
         self.settle()
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
 
-    def test_anotherUser(self) -> None:
-        """Row 72: the token is of no use to another user."""
+    def test_row72_anotherUser(self) -> None:
+        """The token is of no use to another user."""
 
         app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
         self.rooms(app=app)
@@ -204,6 +228,41 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.kinds(), ["create", "join", "join", "leave"])
         self.assertEqual(ada.take("presence"), [])
         self.assertEqual(len(self.room().clients), 1)
+
+    def leftMeanwhile(self) -> Player:
+        """A client that has left and then lost its connection, while a handler is at work for it."""
+        self.gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("wait")
+            def wait(room, client: Client) -> Any:
+                return self.gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.send("wait")
+        ada.write("leave", 9, ada.room)
+        ada.client.drop()
+        self.settle()
+        return ada
+
+    def test_droppedAndLeft(self) -> None:
+        """Who has left before its turn to be dropped has come wasn't dropped."""
+        self.leftMeanwhile()
+        self.gate.callback(None)
+        self.settle()
+        self.assertEqual(self.kinds(), ["create", "join", "leave"])
+        self.assertEqual(self.named("leave"), ["left"])
+
+    def test_resumedAndLeft(self) -> None:
+        """Nor has it come back, though it is told first that it has."""
+        ada = self.leftMeanwhile()
+        again = self.player()
+        self.assertEqual(again.resume(ada)[0], "joined")
+        self.gate.callback(None)
+        self.settle()
+        self.assertEqual(self.kinds(), ["create", "join", "leave"])
+        self.assertEqual([frame[2] for frame in again.take("left")], [1000])
 
     def test_snapshot(self) -> None:
         """A newcomer gets the snapshot and the history that is meant for it."""
@@ -282,18 +341,44 @@ class ExactlyOnceTests(RoomTestCase):
         self.advance(11)
         self.flushLoggedErrors(RoomError)
 
+    def test_windowAfterwards(self) -> None:
+        """What `joined` says to be handled counts as acknowledged."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("hang")
+            def hang(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for n in range(1, 11):
+            ada.client.send(f'["send","{ada.room}","say",{n},{n}]')
+        self.harness.advance(0.03)
+        ada.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(ada)[3]["handled"], 10)
+        for n in range(11, 75):
+            again.client.send(f'["send","{ada.room}","hang",null,{n}]')
+        self.settle()
+        self.assertEqual(again.take("left"), [])
+        again.send("hang", None, 75)
+        self.assertEqual([frame[2] for frame in again.take("left")], [4010])
+        gate.callback(None)
+        self.settle()
+
     def test_replyLost(self) -> None:
         """The last 64 replies are kept."""
         self.rooms(recoveryLimit=1000)
         ada = self.joined()
-        for n in range(1, 71):
+        for n in range(1, 66):
             self.advance(0.1)
             ada.call("say", n, n)
         again = self.player()
         again.resume(ada)
         again.room = ada.room
         self.assertEqual(again.call("say", 1, 1)[3], "replyLost")
-        self.assertEqual(again.call("say", 70, 70)[0], "reply")
+        self.assertEqual(again.call("say", 2, 2)[0], "reply")
 
     def test_pending(self) -> None:
         """A call that is still running answers the connection that is there then."""
@@ -356,6 +441,21 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(again.said(), [2])
         self.assertEqual(again.frames[-1][0] in ("ack", "msg"), True)
 
+    def test_neverBack(self) -> None:
+        """Nor does a member stay for ever who never came to the new owner."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        bob = self.player()
+        self.assertEqual(bob.ask("joinById", ada.room, {})[0], "joined")
+        self.advance(29)
+        self.assertEqual(len(self.room().clients), 2)
+        self.advance(2)
+        self.assertEqual(len(self.room().clients), 1)
+        self.assertEqual(self.named("leave"), ["dropped"])
+
     def test_disposed(self) -> None:
         """The old instance is disposed of, once; onLeave is the new one's business."""
         _, again = self.lose(True)
@@ -364,6 +464,169 @@ class OwnerTests(RoomTestCase):
         again.ask("leave", again.room)
         self.advance(3)
         self.assertEqual((self.kinds().count("dispose"), self.kinds().count("leave")), (2, 1))
+
+    def test_room(self) -> None:
+        """What the room was made with and has become it still is."""
+        self.rooms()
+        ada, bob, eve = self.joined(topic="x"), self.joined(), self.joined()
+        room = self.room()
+        eve.ask("leave", eve.room)
+        room.lock()
+        room.setPrivate()
+        room.setMetadata({"level": 3})
+        room.client(ada.joined["member"]).enter("red")
+        room.client(bob.joined["member"]).meta = {"name": "bob"}
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.player().resume(ada)
+        moved = self.room()
+        self.assertIsNot(moved, room)
+        self.assertEqual((moved.isLocked, moved.isPrivate, moved.metadata), (True, True, {"level": 3}))
+        self.assertEqual(moved.options, {"topic": "x"})
+        (client,) = moved.group("red")
+        self.assertEqual((client.id, client.options), (ada.joined["member"], {"topic": "x"}))
+        self.assertEqual(moved.members[1]["metas"], [{"name": "bob", "member": bob.joined["member"]}])
+        self.assertEqual(len(moved.clients), 2)
+
+    def test_notTheUser(self) -> None:
+        """Who may resume is known to the next owner too, whatever onAuth has made of the user."""
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                return {"id": "player 1"}
+
+        app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
+        self.rooms(Chat, app=app)
+        ada = self.player(headers={"X-User": "ada"})
+        ada.join()
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
+
+    def test_replies(self) -> None:
+        """An answer that got lost with the owner is given by the next one."""
+        ada, again = self.lose(True)
+        self.assertEqual(again.joined["handled"], 2)
+        again.room = ada.room
+        first = again.call("say", "x", 3)
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        third = self.player()
+        self.assertEqual(third.resume(again)[3]["handled"], 3)
+        self.assertEqual(third.call("say", "x", 3)[2], first[2])
+
+    def test_seat(self) -> None:
+        """A seat that was reserved still is, for who has the token, once."""
+        self.rooms(maxClients=2, autoDispose=False)
+        ada = self.joined()
+        seat = self.app.reserveSeat(ada.room, None, 10.0)
+        for _ in range(2):
+            self.settle()
+            self.engine.loseOwner(ada.room, False)
+            self.advance(1)
+            self.assertEqual(self.player().ask("joinById", ada.room, {})[3], "full")
+        bob = self.player()
+        self.assertEqual(bob.ask("joinById", ada.room, {"seat": seat})[0], "joined")
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.assertEqual(self.player().ask("joinById", ada.room, {"seat": seat})[3], "forbidden")
+        self.assertEqual(self.player().resume(bob)[0], "joined")
+
+    def test_seatUnused(self) -> None:
+        """It has all its time again, and is free then, for good."""
+        self.rooms(maxClients=1, autoDispose=False)
+        room = self.result(self.app.createRoom("chat"))
+        self.app.reserveSeat(room, None, 10.0)
+        self.advance(9)
+        self.engine.loseOwner(room, False)
+        self.advance(1)
+        self.assertEqual(self.player().ask("joinById", room, {})[3], "full")
+        self.advance(9)
+        self.assertEqual(self.player().ask("joinById", room, {})[3], "full")
+        self.advance(2)
+        self.engine.loseOwner(room, False)
+        self.advance(1)
+        self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
+
+    def test_seatNotYetTaken(self) -> None:
+        """Who was on its way in when the owner was lost comes in with the same token."""
+        gates: list[Deferred[bool]] = [Deferred()]
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                return gates.pop() if gates else True
+
+        self.rooms(Chat, maxClients=1, autoDispose=False)
+        room = self.result(self.app.createRoom("chat"))
+        seat = self.app.reserveSeat(room, None, 10.0)
+        ada = self.player()
+        ada.write("joinById", 1, room, {"seat": seat})
+        self.assertEqual(gates, [])
+        self.engine.loseOwner(room, False)
+        self.advance(1)
+        self.assertEqual([frame[:4] for frame in ada.take("error")], [["error", 1, None, "unavailable"]])
+        self.assertEqual(self.player().ask("joinById", room, {"seat": seat})[0], "joined")
+        self.advance(11)
+        self.flushLoggedErrors(RoomError)
+
+    def test_timers(self) -> None:
+        """No tick of the old instance, though a handler of it runs still; nor what waits behind that."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            tickRate = 10.0
+
+            def onTick(self, seconds: float) -> None:
+                self.events.append(("tick",))
+
+            @message("wait")
+            def wait(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        asked = self.room().client(ada.joined["member"]).call("well")
+        ada.send("wait")
+        ada.send("say", "late")
+        self.engine.loseOwner(ada.room, False)
+        self.advance(0.05)
+        self.failureResultOf(asked, RoomError)
+        self.events.clear()
+        self.advance(1)
+        self.assertEqual(self.events, [])
+        gate.callback(None)
+        self.advance(1)
+        self.assertEqual(self.kinds(), ["dispose"])
+
+    def test_beforeItBegan(self) -> None:
+        """The owner is lost while onCreate runs: there is no room, and onDispose undoes onCreate."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            tickRate = 10.0
+
+            def onCreate(self, options: Any) -> Any:
+                return gate
+
+            def onTick(self, seconds: float) -> None:
+                self.events.append(("tick",))
+
+        self.rooms(Chat)
+        ada = self.player()
+        ada.write("join", 1, "chat", {})
+        self.engine.loseOwner(self.room().id, False)
+        self.advance(1)
+        self.assertEqual(self.events, [])
+        gate.callback(None)
+        self.advance(1)
+        self.assertEqual(self.kinds(), ["dispose"])
+        self.assertEqual([frame[:4] for frame in ada.take()], [["error", 1, None, "unavailable"]])
+        self.assertEqual((self.engine.hosts, len(self.app.rooms)), ({}, 0))
 
     def test_gone(self) -> None:
         """Who doesn't come back leaves, where the room is now."""

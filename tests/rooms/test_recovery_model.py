@@ -9,28 +9,32 @@ A model of recovery: clients, rooms, journals and owners under random schedules,
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from random import Random
+from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rooms.lagging import LaggingEngine
+from tests.rooms import model
+from tests.rooms.model import Step, schedules
 from txroom import Client, History, Room, RoomError, message
-from txroom.engine.memory import MemoryEngine
 from txroom.rooms import payload
-from txroom.rooms.host import Host
-from txroom.rooms.registry import Registration
-from txroom.rooms.seam import Ack, Call, Error, Item, Join, Joined, Message, Refused, Reply, Resume, Send
-
-#: Schedules; `make test` runs few, releases many.
-EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "300"))
+from txroom.rooms.seam import (
+    Ack,
+    Call,
+    Entry,
+    Error,
+    Frame,
+    Item,
+    Join,
+    Joined,
+    Message,
+    Refused,
+    Reply,
+    Resume,
+    Send,
+)
 
 
 class ModelRoom(Room):
@@ -66,23 +70,6 @@ class ModelRoom(Room):
     @message("refuse")
     def refuse(self, client: Client, data: str) -> None:
         raise RoomError("no")
-
-
-class Maker:
-    """Runs rooms."""
-
-    engine: Any
-
-    def __init__(self, clock: Clock, roomClass: type[Room] = ModelRoom, **options: Any) -> None:
-        self.clock = clock
-        self.registration = Registration("model", roomClass, options)
-        self.ended: list[Host] = []
-
-    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
-        return Host(room, self.registration, options, self.engine, self.clock)
-
-    def hostEnded(self, host: Host) -> None:
-        self.ended.append(host)
 
 
 class Visit:
@@ -141,6 +128,8 @@ class ModelClient:
         self.epoch = ""
         self.offset = 0
         self.isKicked = False
+        #: The token before, which is good until the new one, or any frame, has come from here.
+        self.formerToken = ""
         self.n = 0
         #: Frames that are not acknowledged, and calls that are not answered.
         self.held: dict[int, Any] = {}
@@ -166,6 +155,7 @@ class ModelClient:
             "isJSON": False,
         }
         arrival: Join | Resume
+        self.formerToken = ""
         if self.token:
             arrival = Resume(ref=1, token=self.token, epoch=self.epoch, offset=self.offset, **common)
         else:
@@ -194,14 +184,32 @@ class ModelClient:
         isCall = self.world.random.random() < 0.3
         frame = Call(self.n, kind, data, self.n) if isCall else Send(kind, data, self.n)
         self.held[self.n] = frame
+        self.submit(frame)
+
+    def sayAgain(self) -> None:
+        """What is not acknowledged, though nobody has asked."""
+        if self.isJoined:
+            for n in sorted(self.held):
+                self.submit(self.held[n])
+
+    def submit(self, frame: Frame) -> None:
         assert self.visit is not None
+        self.formerToken = ""
         self.visit.submit(frame)
 
     def goBack(self, count: int) -> None:
-        """The page was loaded again from what it knew a while ago."""
+        """The page was loaded again from what it knew a while ago; `joined` had not come yet."""
         if count and self.received:
             del self.received[-count:]
             self.offset = self.received[-1][0] if self.received else self.since
+        self.token = self.formerToken or self.token
+
+    def pretend(self, amount: int) -> None:
+        """To know another epoch, or more or less than it does."""
+        if amount % 4 == 0:
+            self.epoch = "another"
+        self.offset = self.since = self.offset + amount - 20
+        self.received = []
 
     # -- what comes
 
@@ -237,49 +245,36 @@ class ModelClient:
             del self.held[each]
 
     def joined(self, item: Joined) -> None:
-        self.token = item.token
+        self.formerToken, self.token = self.token, item.token
         if self.member != item.member:
             self.world.check(not self.member, "became another member")
             self.member = item.member
         if item.recovered:
             self.world.check(item.offset == self.offset, "recovered at another offset")
+            self.world.check(0 <= item.offset <= len(self.world.log), "recovered what never was")
+            self.world.check(item.epoch == self.epoch, "recovered another epoch")
         else:
             self.offset = self.since = item.offset
             self.received = []
             # What newcomers are shown of the past has nothing that was for single members.
-            self.shownUntil = self.world.top()
+            self.shownUntil = len(self.world.log)
         self.epoch = item.epoch
         self.world.check(item.handled >= self.acked, f"handled {item.handled} of {self.acked} acknowledged")
         self.acknowledged(item.handled)
-        for n in sorted(self.held):
-            assert self.visit is not None
-            self.visit.submit(self.held[n])
+        self.sayAgain()
 
 
-class World:
+class World(model.World):
     """An edge with its clients, and a room somewhere."""
 
     def __init__(self, seed: int, isLagging: bool, clients: int = 3) -> None:
-        self.random = Random(seed)
-        self.clock = Clock()
-        self.maker = Maker(self.clock)
-        self.engine: Any
-        if isLagging:
-            self.engine = LaggingEngine(self.maker, self.clock, self.random)
-        else:
-            self.engine = MemoryEngine(self.maker)
-        self.maker.engine = self.engine
+        super().__init__(seed, isLagging, ModelRoom)
         self.edge: dict[str, Visit] = {}
         self.clients = [ModelClient(self, name) for name in "abc"[:clients]]
-        self.violations: list[str] = []
         made: list[str] = []
         self.engine.create("model", {}, None).addCallback(made.append)
         self.advance(0.1)
         self.room = made[0]
-
-    def check(self, isTrue: bool, text: str) -> None:
-        if not isTrue:
-            self.violations.append(text)
 
     # -- the outlet
 
@@ -298,45 +293,39 @@ class World:
 
     # -- what happens
 
-    def advance(self, seconds: float) -> None:
-        """In steps, so that turns are short."""
-        end = self.clock.seconds() + seconds
-        while True:
-            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=end)
-            if due >= end:
-                break
-            self.clock.advance(max(0.0, due - self.clock.seconds()))
-        self.clock.advance(max(0.0, end - self.clock.seconds()))
-
-    def host(self) -> Host | None:
-        hosts: dict[str, Host] = self.engine.hosts if isinstance(self.engine, LaggingEngine) else {}
-        return hosts.get(self.room) if hosts else getattr(self.engine, "_hosts", {}).get(self.room)
-
-    def do(self, step: tuple[str, int, int]) -> None:
-        kind, who, amount = step
-        client = self.clients[who % len(self.clients)]
+    def do(self, step: Step) -> None:
+        kind, which, amount = step
+        client = self.clients[which % len(self.clients)]
         if kind == "wait":
             self.advance(amount / 1000)
         elif kind == "lose":
-            if isinstance(self.engine, LaggingEngine) and self.room in self.engine.stored:
-                self.engine.loseOwner(self.room, bool(amount % 2))
+            self.lose(self.room, bool(amount % 2))
         elif kind == "connect":
             client.connect()
         elif kind == "back":
             client.drop()
             client.goBack(amount % 4)
             client.connect()
+        elif kind == "pretend":
+            client.drop()
+            client.pretend(amount)
+            client.connect()
+        elif kind == "again":
+            client.sayAgain()
         elif kind == "drop":
             client.drop()
         elif kind == "kick":
-            host = self.host()
-            member = host.members.get(client.member) if host is not None else None
-            if member is not None and member.isPresent:
-                client.isKicked = True
-                member.client.kick()
+            self.kick(client)
         else:
             for _ in range(1 + amount % 3):
                 client.say(kind)
+
+    def kick(self, client: ModelClient) -> None:
+        host = self.hosts().get(self.room)
+        member = host.members.get(client.member) if host is not None else None
+        if member is not None and member.isPresent:
+            client.isKicked = True
+            member.client.kick()
 
     def heal(self) -> None:
         """No more harm is done: all come back, and what is held gets through."""
@@ -349,20 +338,20 @@ class World:
             self.check(client.isJoined, f"{client.name} is not in")
             self.check(not client.held, f"{client.name} still holds {sorted(client.held)}")
 
-    def top(self) -> int:
-        """The offset of the last message that is committed."""
-        return self.engine.stored[self.room].offset if isinstance(self.engine, LaggingEngine) else 0
-
-    def truth(self) -> list[Any]:
-        """The log as it is committed."""
-        return list(self.engine.stored[self.room].entries)
+    @property
+    def log(self) -> list[Entry]:
+        """All that is committed."""
+        entries: list[Entry] = (self.engine.stored[self.room] if self.isLagging else self.engine).entries
+        return entries
 
     def judge(self) -> None:
-        """After healing, on the engine that keeps everything."""
-        log = self.truth()
+        """After healing: who got what."""
+        log = self.log
+        check = self.check
+        check([entry.offset for entry in log] == list(range(1, len(log) + 1)), "offsets have gaps")
         said = Counter(payload.decode(entry.data) for entry in log)
         twice = [value for value, count in said.items() if count > 1]
-        self.check(not twice, f"handled twice: {twice}")
+        check(not twice, f"handled twice: {twice}")
         for client in self.clients:
             expected = [
                 (entry.offset, payload.decode(entry.data))
@@ -376,41 +365,33 @@ class World:
                 for each in expected
                 if each not in got and not (each[0] in alone and each[0] <= client.shownUntil)
             ]
-            self.check(not missing, f"{client.name} since {client.since} misses {missing}")
-            self.check(set(got) <= set(expected), f"{client.name} got what is not in the log")
+            check(not missing, f"{client.name} since {client.since} misses {missing}")
+            check(set(got) <= set(expected), f"{client.name} got what is not in the log")
 
 
-KINDS = "say say say tell shout flash slow refuse wait wait wait connect connect drop back lose lose kick"
-STEPS = st.lists(
-    st.tuples(st.sampled_from(KINDS.split()), st.integers(0, 2), st.integers(0, 40)),
-    min_size=20,
-    max_size=60,
-)
-CONFIG = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+KINDS = (
+    "say say say tell shout flash slow refuse wait wait wait connect connect drop back "
+    "pretend again lose lose kick"
 )
 
 
 class RecoveryModelTests(SynchronousTestCase):
     """Random schedules."""
 
-    @CONFIG
-    @given(seed=st.integers(0, 2**32), steps=STEPS)
-    def test_lagging(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
-        """Journals that lag, owners that are lost."""
-        world = World(seed, True)
+    def check(self, seed: int, steps: list[Step], isLagging: bool) -> None:
+        world = World(seed, isLagging)
         for step in steps:
             world.do(step)
         world.heal()
         world.judge()
         self.assertEqual(world.violations, [])
 
-    @CONFIG
-    @given(seed=st.integers(0, 2**32), steps=STEPS)
-    def test_memory(self, seed: int, steps: list[tuple[str, int, int]]) -> None:
+    @schedules(KINDS, 20, 60)
+    def test_memory(self, seed: int, steps: list[Step]) -> None:
         """Everything at once."""
-        world = World(seed, False)
-        for step in steps:
-            world.do(step)
-        world.heal()
-        self.assertEqual(world.violations, [])
+        self.check(seed, steps, False)
+
+    @schedules(KINDS, 20, 60)
+    def test_lagging(self, seed: int, steps: list[Step]) -> None:
+        """Journals that lag, owners that are lost."""
+        self.check(seed, steps, True)

@@ -19,7 +19,7 @@ from .errors import RoomError
 from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
-from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Resume
+from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
 
 if TYPE_CHECKING:
     from .host import Host
@@ -68,12 +68,17 @@ class Admission:
         if host.isFull:
             raise RoomError(ErrorCode.FULL)
         token = secrets.token_urlsafe(24)
-        key = digest(token)
         wait = host.room.seatSeconds if seconds is None else seconds
-        expiry = host.clock.callLater(wait, self._expire, key)
-        self._reservations[key] = Reservation(host.room.userId(user), expiry)
+        reserved = Reserved(digest(token), host.room.userId(user), wait)
+        self.restore(reserved)
+        host.outbox.record(reserved)
         host.changed()
         return token
+
+    def restore(self, reserved: Reserved) -> None:
+        """Keep a seat; one from an earlier owner has all its time again."""
+        expiry = self._host.clock.callLater(reserved.seconds, self._expire, reserved.seat)
+        self._reservations[reserved.seat] = Reservation(reserved.userId, expiry)
 
     def close(self) -> None:
         """The room is ending."""
@@ -83,6 +88,7 @@ class Admission:
 
     def _expire(self, key: bytes) -> None:
         self._reservations.pop(key, None)
+        self._host.outbox.record(Reserved(key))
         self._host.changed()
         self._host.emptied()
 
@@ -115,9 +121,7 @@ class Admission:
         refusal = self._refusal(join, seat)  # much may have changed
         if refusal is not None:
             return refusal
-        if seat is not None:
-            self._reservations.pop(digest(str(seat))).expiry.cancel()
-        member = self._seat(outlet, join, options)
+        member = self._seat(outlet, join, seat, options)
         member.mailbox.post(self._admit, member, join)
         return self._link(member)
 
@@ -148,7 +152,7 @@ class Admission:
             return Refused(ErrorCode.FULL)
         return None
 
-    def _seat(self, outlet: Outlet, join: Join, options: MappingProxyType[str, Any]) -> Member:
+    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: MappingProxyType[str, Any]) -> Member:
         host = self._host
         id = secrets.token_urlsafe(12)
         member = Member(id, join.user, self._userId(join.user, id), options)
@@ -157,10 +161,20 @@ class Admission:
         member.offset = host.log.offset
         host.members[id] = member
         self._seated.add(member)
+        if seat is not None:
+            member.seat = digest(str(seat))
+            self._reservations.pop(member.seat).expiry.cancel()
         host.membership.attached(member, outlet, join)
         host.cancelEnd()
         host.changed()
         return member
+
+    def _seatedNoMore(self, member: Member) -> None:
+        """It has become a member, or not. Only now is its reservation used up, should the owner be lost."""
+        self._seated.discard(member)
+        if member.seat is not None:
+            self._host.outbox.record(Reserved(member.seat))
+            member.seat = None
 
     def _userId(self, user: Any, fallback: str) -> str:
         try:
@@ -203,10 +217,8 @@ class Admission:
     def _giveBack(self, member: Member, error: Error) -> None:
         """It has not become a member."""
         host = self._host
-        if member.state is not State.SEATED:
-            return
         member.state = State.GONE
-        self._seated.discard(member)
+        self._seatedNoMore(member)
         host.members.pop(member.id, None)
         member.mailbox.clear()
         host.emitter.failCalls(member)
@@ -223,11 +235,9 @@ class Admission:
 
     def _joined(self, member: Member) -> None:
         host = self._host
-        if member.state is not State.SEATED:
-            return
         if member.fate is not None:
             # It was a member for a moment, which nobody has seen.
-            self._seated.discard(member)
+            self._seatedNoMore(member)
             member.state = State.JOINED
             host.membership.leave(member, *member.fate, isSeen=False)
             return
@@ -235,7 +245,7 @@ class Admission:
         missed = host.log.missed(member.offset, member.id) or []
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
-        self._seated.discard(member)
+        self._seatedNoMore(member)
         self._announce(member, member.refs, offset, [*shown, *missed], snapshot)
         pending, member.pending = member.pending, []
         for item in pending:

@@ -20,6 +20,7 @@ from ..handshake import Deny, Handshake
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
 from .errors import RoomError
+from .history import Budget
 from .host import Host
 from .matchmaker import Matchmaker
 from .member import LeaveReason
@@ -60,6 +61,11 @@ class RoomApplication(Application):
     clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...) are those of
     any application; what `verifyClient` accepts a client as is `client.user`.
 
+    `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
+    keep for those who resume (0: any number; each counts as 1 KiB and twice its data). When it is more,
+    the rooms that have been silent for longest forget their oldest first, and who comes back to one of
+    those is told that it has missed something.
+
     Other keywords are options of the server that are overridden; by default `messageRate=100`,
     `messageBurst=200`.
     """
@@ -74,8 +80,13 @@ class RoomApplication(Application):
     clock: IReactorTime
     matchmaker: Matchmaker
 
-    def __init__(self, *, path: str = "/rooms", **hooksAndOptions: Any) -> None:
+    def __init__(
+        self, *, path: str = "/rooms", totalRecoverySize: int = 256 << 20, **hooksAndOptions: Any
+    ) -> None:
+        if type(totalRecoverySize) is not int or totalRecoverySize < 0:
+            raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
         self._path = path.rstrip("/")
+        self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
         self.edge = Edge()
         #: The rooms of this process, live.
         self.rooms = Rooms()
@@ -140,7 +151,9 @@ class RoomApplication(Application):
         running = sum(host.name == name for host in self.rooms._hosts.values())
         if 0 < registration.maxRooms <= running:
             raise RoomError(ErrorCode.FULL, "no more rooms of that name")
-        host = Host(room, registration, registration.optionsOf(options), self.engine, self.clock)
+        host = Host(
+            room, registration, registration.optionsOf(options), self.engine, self.clock, self._budget
+        )
         self.rooms._hosts[room] = host
         return host
 
@@ -161,7 +174,8 @@ class RoomApplication(Application):
         """
         Keep a seat in a room of this process; the token, for one use, as option `seat` of `joinById`.
 
-        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`).
+        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). It
+        can't get lost any more once the room's `whenCommitted` has fired.
         Raises `RoomError` if there is no such room or it is full.
         """
         host = self.rooms._hosts.get(roomId)

@@ -113,7 +113,7 @@ class Emitter:
         if host.life > host.life.DISPOSING:
             return None
         entry = Entry(host.log.offset + 1, type, encoded, to, exclude)
-        host.log.append(entry, host.clock.seconds(), host.admission.floor)
+        host.log.append(entry, host.clock.seconds())
         host.outbox.record(entry)
         host.outbox.emit(self.messageOf(entry), self._among(to, exclude))
         return entry.offset

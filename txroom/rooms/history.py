@@ -4,12 +4,15 @@ The log of a room: what newcomers are shown, and what returning members have mis
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 
 import attrs
 
 from .seam import Entry
+
+#: Bytes of memory that a logged message takes besides its data, about.
+OVERHEAD = 1024
 
 
 def _isCount(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -55,6 +58,11 @@ class Window:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, entry in self._entries)
 
+    @property
+    def weight(self) -> int:
+        """Bytes of memory, about; the data is in the frame of the message once more."""
+        return 2 * self._size + OVERHEAD * len(self._entries)
+
     def append(self, entry: Entry, now: float) -> None:
         """One more; `trim` is left to the caller."""
         self._entries.append((now, entry))
@@ -77,10 +85,23 @@ class Window:
             )
             if not isOver or (floor is not None and entry.offset > floor):
                 break
-            entries.popleft()
-            self._size -= len(entry.data)
-            last = entry.offset
+            last = self._forget()
         return last
+
+    def shrink(self, weight: int, floor: int | None = None) -> int:
+        """Forget the oldest until it weighs no more than that; as `trim`."""
+        last = 0
+        while self._entries and self.weight > weight:
+            if floor is not None and self._entries[0][1].offset > floor:
+                break
+            last = self._forget()
+        return last
+
+    def _forget(self) -> int:
+        """Forget the oldest; its offset."""
+        _, entry = self._entries.popleft()
+        self._size -= len(entry.data)
+        return entry.offset
 
     def after(self, offset: int) -> list[Entry]:
         """Those with a greater offset, in order."""
@@ -98,25 +119,38 @@ class Log:
     All that was logged, in two windows that don't trim one another: `history` and `recent`.
 
     `recent` is for those who return: everything, kept for `seconds` and up to `limit` messages and `size`
-    bytes. `floor`, if set, is an offset after which nothing is forgotten: someone is about to read it.
+    bytes, and as the `budget` of all rooms allows. `floor` says after which offset nothing may be
+    forgotten, since someone is about to read it.
     """
 
-    def __init__(self, history: History | None, seconds: float, limit: int, size: int) -> None:
+    def __init__(
+        self,
+        history: History | None,
+        seconds: float,
+        limit: int,
+        size: int,
+        floor: Callable[[], int | None] = lambda: None,
+        budget: Budget | None = None,
+    ) -> None:
         self._onJoin = history.onJoin if history is not None else 0
         self._history: Window | None = None
         if history is not None and history.limit:
             self._history = Window(history.limit, history.seconds, history.size)
         self._recent = Window(limit, seconds, size)
+        self._floor = floor
+        self._budget = budget
         #: The offset of the newest message.
         self.offset = 0
         #: Messages up to this offset are not in `recent`.
         self.trimmed = 0
 
-    def append(self, entry: Entry, now: float, floor: int | None = None) -> None:
+    def append(self, entry: Entry, now: float) -> None:
         """The next message."""
         self.offset = entry.offset
         self._recent.append(entry, now)
-        self._trim(now, floor)
+        self._forgotten(self._recent.trim(now, self._floor()))
+        if self._budget is not None:
+            self._budget.changed(self)
         if self._history is not None and entry.to is None:
             self._history.append(entry, now)
             self._history.trim(now)
@@ -149,5 +183,63 @@ class Log:
         entries = [entry for entry in self._history if entry.offset <= offset]
         return entries[-self._onJoin :]
 
-    def _trim(self, now: float, floor: int | None) -> None:
-        self.trimmed = max(self.trimmed, self._recent.trim(now, floor))
+    def _forgotten(self, offset: int) -> None:
+        self.trimmed = max(self.trimmed, offset)
+
+    # -- for the budget
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that `recent` takes, about."""
+        return self._recent.weight
+
+    def shrink(self, weight: int) -> None:
+        """Forget the oldest of `recent` until it weighs no more than that, if that may be."""
+        self._forgotten(self._recent.shrink(weight, self._floor()))
+
+    def close(self) -> None:
+        """The room has ended."""
+        if self._budget is not None:
+            self._budget.forget(self)
+
+
+class Budget:
+    """
+    What the logs of many rooms may weigh together, in bytes of memory.
+
+    When it is more, the rooms in which nothing was said for longest forget the oldest that they keep for
+    those who return; who comes back to such a room is told that it has missed something.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.used = 0
+        #: What each log weighs, the longest idle first.
+        self._weights: OrderedDict[Log, int] = OrderedDict()
+
+    def changed(self, log: Log) -> None:
+        """Something was said in a room."""
+        self._weigh(log)
+        if log in self._weights:
+            self._weights.move_to_end(log)
+        kept = 0
+        while self.used > self.size and kept < len(self._weights):
+            idlest, weight = next(iter(self._weights.items()))
+            idlest.shrink(max(0, weight - (self.used - self.size)))
+            self._weigh(idlest)
+            if self.used > self.size and idlest in self._weights:
+                # Someone is about to read the rest.
+                self._weights.move_to_end(idlest)
+                kept += 1
+
+    def _weigh(self, log: Log) -> None:
+        weight = log.weight
+        self.used += weight - self._weights.get(log, 0)
+        if weight:
+            self._weights[log] = weight
+        else:
+            self._weights.pop(log, None)
+
+    def forget(self, log: Log) -> None:
+        """A room has ended."""
+        self.used -= self._weights.pop(log, 0)

@@ -27,7 +27,7 @@ from . import hooks
 from .admission import Admission
 from .emitter import Emitter
 from .errors import RoomError
-from .history import Log
+from .history import Budget, Log
 from .intake import Intake
 from .member import Client, LeaveReason, Member
 from .membership import Membership
@@ -66,6 +66,7 @@ class Host:
         options: Mapping[str, Any],
         engine: Engine,
         clock: IReactorTime,
+        budget: Budget | None = None,
     ) -> None:
         self.id = id
         self.registration = registration
@@ -99,16 +100,18 @@ class Host:
         self.room._host = self
         self.timers = RoomClock(clock, self.report, self._gaveUp)
         self.outbox = Outbox()
-        self.log = self._makeLog()
+        self.log = self._makeLog(budget)
         self.emitter = Emitter(self)
         self.membership = Membership(self)
         self.admission = Admission(self)
         self.intake = Intake(self)
 
-    def _makeLog(self) -> Log:
+    def _makeLog(self, budget: Budget | None) -> Log:
         room = self.room
         seconds = room.resumeSeconds + LOG_SLACK
-        return Log(room.history, seconds, room.recoveryLimit, room.recoverySize)
+        return Log(
+            room.history, seconds, room.recoveryLimit, room.recoverySize, lambda: self.admission.floor, budget
+        )
 
     # -- its life
 
@@ -123,6 +126,7 @@ class Host:
         except Exception as error:
             self.timers.stop()
             self.outbox.lose()
+            self.log.close()
             self.members.clear()  # those of an earlier owner: there is no room to leave
             if self.life is Life.CREATING:
                 self.life = Life.DISPOSED
@@ -136,11 +140,13 @@ class Host:
             self._endWhenEmpty()
             raise RoomError(ErrorCode.UNAVAILABLE)
         self.life = Life.OPEN
-        self._begin()
+        self._begin(journal)
 
-    def _begin(self) -> None:
+    def _begin(self, journal: Journal) -> None:
         room = self.room
         self.membership.begin()
+        for reserved in journal.loaded.reserved:
+            self.admission.restore(reserved)
         if room.tickRate > 0:
             interval = 1.0 / room.tickRate
             last = self.clock.seconds()
@@ -250,6 +256,7 @@ class Host:
         except Exception:
             self.report(Failure())
         self.registration.tell("dispose", self.room)
+        self.log.close()
         if not isLost:
             await self._release()
         waiters, self._waiters = self._waiters, []

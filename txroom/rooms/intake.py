@@ -65,10 +65,12 @@ class Intake:
             if isinstance(frame, Call):
                 member.returnRefs[n] = frame.ref
         error = self._overload(member, n)
-        if error is not None:
-            member.mailbox.post(self._refuse, member, frame, error)
-        else:
+        if error is None:
             member.mailbox.post(self._handle, member, frame, member.isJSON)
+        elif n is None:
+            self._refuse(member, frame, error)  # at once: the refused would pile up
+        else:
+            member.mailbox.post(self._refuse, member, frame, error)
 
     def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
         """A frame comes again, since its acknowledgement or reply was lost."""

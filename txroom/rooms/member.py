@@ -90,6 +90,7 @@ class Member:
         "refs",
         "replies",
         "returnRefs",
+        "seat",
         "session",
         "slowedSince",
         "spentAt",
@@ -120,6 +121,8 @@ class Member:
         self.refs: list[int | None] = []
         #: What happened to it while it was being seated: code, reason, text.
         self.fate: tuple[int, LeaveReason, str] | None = None
+        #: Its reservation, while it is being seated.
+        self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
 
         # What it is sent.

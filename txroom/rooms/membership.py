@@ -122,8 +122,7 @@ class Membership:
         self.detached(member)
         if isSeen and host.room.presence:
             self._tell(None, member)
-        if reason is not LeaveReason.LEFT:
-            member.mailbox.clear()
+        member.mailbox.clear()
         host.emitter.failCalls(member)
         member.mailbox.post(self._left, member, reason)
         host.changed()

@@ -342,7 +342,18 @@ class Handled(Struct, frozen=True, tag_field="kind"):
     reply: Reply | Error | None = None
 
 
-Record = Entry | MemberRecord | Gone | Handled | Listing
+class Reserved(Struct, frozen=True, tag_field="kind"):
+    """A seat is kept for who has its token."""
+
+    #: SHA-256 of the token.
+    seat: bytes
+    #: The only user who may come; `None`: anybody.
+    userId: str | None = None
+    #: How long; 0: it is taken, or free again.
+    seconds: float = 0.0
+
+
+Record = Entry | MemberRecord | Gone | Handled | Reserved | Listing
 
 
 class Loaded(Struct, frozen=True):
@@ -352,6 +363,7 @@ class Loaded(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     members: tuple[MemberRecord, ...] = ()
     handled: tuple[Handled, ...] = ()
+    reserved: tuple[Reserved, ...] = ()
     listing: Listing | None = None
 
 
@@ -420,7 +432,11 @@ class Engine(Protocol):
         """Make a room; its id. Fails with `RoomError`."""
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
-        """Join or resume. What the room emits may reach `outlet` before this fires."""
+        """
+        Join or resume. What the room emits may reach `outlet` before this fires.
+
+        If the room has lost its owner it gets another first, and whoever else comes waits for that.
+        """
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Become the owner of a room."""
