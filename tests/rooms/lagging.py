@@ -213,8 +213,14 @@ class LaggingEngine:
         work.addBoth(lambda result: self._later(outcome.callback, result))
         return outcome
 
-    def find(self, name: str, filter: Mapping[str, Any], user: Any) -> Deferred[list[Listing]]:
-        found = [one for one in self._listings.values() if one.name == name and one.matches(filter)]
+    def find(
+        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+    ) -> Deferred[list[Listing]]:
+        found = [
+            one
+            for one in self._listings.values()
+            if one.name == name and one.matches(filter) and (one.isOpen or not onlyOpen)
+        ]
         return self._delayed(succeed([crossed(listing) for listing in found]))
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:

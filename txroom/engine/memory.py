@@ -16,6 +16,7 @@ from ..codes import ErrorCode
 from ..rooms.errors import RoomError
 from ..rooms.host import Host
 from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
+from .listings import Listings
 
 
 class Maker(Protocol):
@@ -55,13 +56,14 @@ class MemoryEngine:
     def __init__(self, maker: Maker) -> None:
         self._maker = maker
         self._hosts: dict[str, Host] = {}
-        self._listings: dict[str, dict[str, Listing]] = {}
+        self._listings = Listings()
         self._ages = count(1)
 
-    def find(self, name: str, filter: Mapping[str, Any], user: Any) -> Deferred[list[Listing]]:
-        """The rooms of that name that match."""
-        listings = self._listings.get(name, {}).values()
-        return succeed([listing for listing in listings if listing.matches(filter)])
+    def find(
+        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+    ) -> Deferred[list[Listing]]:
+        """The rooms of that name that match, or the open ones of them."""
+        return succeed(self._listings.find(name, filter, onlyOpen))
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
         """Make a room here."""
@@ -87,14 +89,13 @@ class MemoryEngine:
 
     def publish(self, listing: Listing) -> None:
         """A room has changed; its age is that of its first listing."""
-        known = self._listings.setdefault(listing.name, {})
-        before = known.get(listing.room)
+        before = self._listings.get(listing.room)
         age = next(self._ages) if before is None else before.age
-        known[listing.room] = msgspec.structs.replace(listing, age=age)
+        self._listings.put(msgspec.structs.replace(listing, age=age))
 
     def ended(self, room: str) -> None:
         """A room has ended."""
         host = self._hosts.pop(room, None)
         if host is not None:
-            self._listings.get(host.name, {}).pop(room, None)
+            self._listings.remove(room)
             self._maker.hostEnded(host)

@@ -4,7 +4,7 @@ RoomApplication: rooms as an application of a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ from .history import Budget
 from .host import Host
 from .matchmaker import Matchmaker
 from .member import LeaveReason
+from .owned import Hosts, Rooms
 from .registry import Registration
 from .room import Room
 from .seam import Engine, Listing
@@ -31,26 +32,6 @@ from .session import Session
 
 #: Seconds after which clients are told to come back when the server stops.
 RETRY_AFTER = 1.0
-
-
-class Rooms(Mapping[str, Room]):
-    """The rooms that this process owns, by id; `named` gives those of a name."""
-
-    def __init__(self) -> None:
-        self._hosts: dict[str, Host] = {}
-
-    def __getitem__(self, id: str) -> Room:
-        return self._hosts[id].room
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._hosts)
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    def named(self, name: str) -> list[Room]:
-        """The rooms of that name, the oldest first."""
-        return [host.room for host in self._hosts.values() if host.name == name]
 
 
 class RoomApplication(Application):
@@ -88,8 +69,9 @@ class RoomApplication(Application):
         self._path = path.rstrip("/")
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
         self.edge = Edge()
+        self._hosts = Hosts()
         #: The rooms of this process, live.
-        self.rooms = Rooms()
+        self.rooms = Rooms(self._hosts)
         self._registrations: dict[str, Registration] = {}
         self._sessions: dict[str, Session] = {}
         #: Bytes that may wait for a client before volatile messages to it are dropped.
@@ -148,19 +130,17 @@ class RoomApplication(Application):
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if self._isStopping:
             raise RoomError(ErrorCode.UNAVAILABLE)
-        running = sum(host.name == name for host in self.rooms._hosts.values())
-        if 0 < registration.maxRooms <= running:
+        if 0 < registration.maxRooms <= self._hosts.count(name):
             raise RoomError(ErrorCode.FULL, "no more rooms of that name")
         host = Host(
             room, registration, registration.optionsOf(options), self.engine, self.clock, self._budget
         )
-        self.rooms._hosts[room] = host
+        self._hosts.add(host)
         return host
 
     def hostEnded(self, host: Host) -> None:
         """The engine has let go of a room."""
-        if self.rooms._hosts.get(host.id) is host:
-            del self.rooms._hosts[host.id]
+        self._hosts.remove(host)
 
     def query(self, name: str, **filter: Any) -> Deferred[list[Listing]]:
         """The rooms of a name, private ones left out, whose filters and metadata match."""
@@ -178,7 +158,7 @@ class RoomApplication(Application):
         can't get lost any more once the room's `whenCommitted` has fired.
         Raises `RoomError` if there is no such room or it is full.
         """
-        host = self.rooms._hosts.get(roomId)
+        host = self._hosts.get(roomId)
         if host is None:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         return host.admission.reserve(user, seconds)
@@ -253,10 +233,7 @@ class RoomApplication(Application):
     def stop(self) -> Deferred[Any]:
         """The server has closed its connections: end the rooms; fires when all are disposed of."""
         self._isStopping = True
-        ending = [
-            host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
-            for host in list(self.rooms._hosts.values())
-        ]
+        ending = [host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN) for host in self._hosts.all()]
         done: Deferred[Any] = gatherResults(ending, consumeErrors=True) if ending else succeed(None)
 
         def stopped(_: object) -> None:

@@ -78,8 +78,7 @@ class Matchmaker:
     async def find(self, registration: Registration, options: Mapping[str, Any], user: Any) -> list[Listing]:
         """The open rooms that match, the best first."""
         filters = registration.filtersOf(registration.optionsOf(options))
-        listings = await self._engine.find(registration.name, filters, user)
-        return registration.sorted(listing for listing in listings if listing.isOpen)
+        return registration.sorted(await self._engine.find(registration.name, filters, user, onlyOpen=True))
 
     async def query(self, name: str | None, filter: Mapping[str, Any], user: Any = None) -> list[Listing]:
         """The rooms of a name, or of any, that match; full and locked ones too, but no private ones."""

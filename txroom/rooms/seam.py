@@ -425,8 +425,10 @@ class Outlet(Protocol):
 class Engine(Protocol):
     """What carries rooms; one for each application in a process. The Deferreds have fired, in memory."""
 
-    def find(self, name: str, filter: Mapping[str, Any], user: Any) -> Deferred[list[Listing]]:
-        """The rooms of that name that match; hints only."""
+    def find(
+        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+    ) -> Deferred[list[Listing]]:
+        """The rooms of that name that match, or the open ones of them; hints only."""
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
         """Make a room; its id. Fails with `RoomError`."""
