@@ -67,6 +67,9 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
     return outcome
 
 
+Job = Callable[..., Deferred[Any] | None]
+
+
 class Mailbox:
     """
     What is to be done for one client, one thing after another.
@@ -79,39 +82,51 @@ class Mailbox:
     _log = Logger()
 
     def __init__(self) -> None:
-        self._jobs: deque[tuple[Callable[..., Deferred[Any] | None], tuple[Any, ...]]] = deque()
+        #: What waits; made when something does, since most never need it.
+        self._jobs: deque[tuple[Job, tuple[Any, ...]]] | None = None
         self._isRunning = False
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._jobs or ())
 
     @property
     def isIdle(self) -> bool:
         """Whether nothing runs and nothing waits."""
         return not self._isRunning
 
-    def post(self, job: Callable[..., Deferred[Any] | None], *args: Any) -> None:
+    def post(self, job: Job, *args: Any) -> None:
         """Do `job` after all that was posted before; at once if there is nothing."""
-        self._jobs.append((job, args))
         if not self._isRunning:
             self._isRunning = True
-            self._run()
+            if self._isDone(job, args):
+                self._next()
+        elif self._jobs is None:
+            self._jobs = deque([(job, args)])
+        else:
+            self._jobs.append((job, args))
 
     def clear(self) -> None:
         """Forget what has not begun."""
-        self._jobs.clear()
+        self._jobs = None
 
-    def _run(self, result: object = None) -> None:
+    def _isDone(self, job: Job, args: tuple[Any, ...]) -> bool:
+        """Begin a job; whether there is nothing to wait for."""
+        try:
+            waited = job(*args)
+        except Exception:
+            self._log.failure("a job of a mailbox raised")
+            return True
+        if waited is None or (waited.called and not waited.paused):
+            return True
+        waited.addBoth(self._next)
+        return False
+
+    def _next(self, result: object = None) -> None:
         if isinstance(result, Failure):
             self._log.failure("a job of a mailbox failed", result)
         while self._jobs:
             job, args = self._jobs.popleft()
-            try:
-                waited = job(*args)
-            except Exception:
-                self._log.failure("a job of a mailbox raised")
-                continue
-            if waited is not None and not (waited.called and not waited.paused):
-                waited.addBoth(self._run)
+            if not self._isDone(job, args):
                 return
+        self._jobs = None
         self._isRunning = False

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 #: Most frames of one member that wait.
 MAX_WAITING = 256
-#: So many mistakes in so many seconds end a membership.
-STRIKES = 3
-STRIKE_SECONDS = 10.0
 #: Seconds until a handled frame is acknowledged, at most.
 ACK_SECONDS = 0.05
 #: Seconds for which a member may be over the room's rate.
@@ -247,10 +244,7 @@ class Intake:
             waiting.callback(data)
 
     def _strike(self, member: Member) -> None:
-        now = self._host.clock.seconds()
-        strikes = member.strikes
-        strikes.append(now)
-        if len(strikes) == STRIKES and now - strikes[0] <= STRIKE_SECONDS:
+        if member.strikes.add(self._host.clock.seconds()):
             self._misuse(member, "too many bad messages")
 
     def _misuse(self, member: Member, text: str) -> None:

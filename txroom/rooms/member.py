@@ -5,7 +5,6 @@ A member, as its host keeps it, and as the room sees it: `Client`.
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Mapping
 from enum import Enum, IntEnum
 from hashlib import sha256
@@ -18,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from .hooks import Mailbox
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
+from .strikes import Strikes
 
 if TYPE_CHECKING:
     from .host import Host
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Most frames of a member that are not acknowledged, and replies that are kept for it.
 WINDOW = 64
+
+_NO_GROUPS: frozenset[str] = frozenset()
 
 
 class State(IntEnum):
@@ -131,7 +133,7 @@ class Member:
         self.announced = 0
         self.pending: list[Any] = []
         self.calls: dict[int, Deferred[Any]] = {}
-        self.groups: set[str] = set()
+        self.groups = _NO_GROUPS
         self.meta: Mapping[str, Any] = {}
 
         # What it sends.
@@ -142,7 +144,7 @@ class Member:
         self.replies: dict[int, Reply | Error] = {}
         #: The ref that the client goes by for its calls that are not answered yet, by their number.
         self.returnRefs: dict[int, int] = {}
-        self.strikes: deque[float] = deque(maxlen=3)
+        self.strikes = Strikes()
         self.allowance = 0.0
         self.spentAt: float | None = None
         self.slowedSince: float | None = None
@@ -215,7 +217,7 @@ class Member:
         member.arrivalId = record.arrivalId
         member.state = State.DROPPED
         member.tokens = list(record.tokens)
-        member.groups = set(record.groups)
+        member.groups = frozenset(record.groups)
         member.meta = record.meta or {}
         return member
 
@@ -298,7 +300,7 @@ class Client:
     @property
     def groups(self) -> frozenset[str]:
         """The groups it is in."""
-        return frozenset(self._member.groups)
+        return self._member.groups
 
     @property
     def meta(self) -> Mapping[str, Any]:

@@ -215,8 +215,8 @@ class Membership:
     def regroup(self, member: Member, group: str, isIn: bool) -> None:
         """Put a member into a group, or take it out."""
         if isIn:
-            member.groups.add(group)
+            member.groups |= {group}
         else:
-            member.groups.discard(group)
+            member.groups -= {group}
         if member.isPresent:
             self._host.outbox.record(member.record())

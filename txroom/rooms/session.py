@@ -7,7 +7,6 @@ to be closed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +36,19 @@ from .seam import (
     Resume,
     Send,
 )
+from .strikes import Strikes
 
 if TYPE_CHECKING:
     from .application import RoomApplication
 
 #: Rooms that one connection may be in.
 MAX_ROOMS = 16
-#: So many bad frames in so many seconds close the connection.
-STRIKES = 3
-STRIKE_SECONDS = 10.0
+
+_HOW: dict[type, How] = {
+    frames.JoinFrame: How.JOIN_OR_CREATE,
+    frames.JoinOnlyFrame: How.JOIN,
+    frames.CreateFrame: How.CREATE,
+}
 
 _CLOSES: dict[str, CloseCode] = {
     ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
@@ -71,25 +74,11 @@ class Session:
         self._connection = connection
         self._dialect = dialect
         self._rooms: dict[str, Attachment] = {}
-        self._joining: set[Attachment] = set()
+        self._joining: dict[Attachment, None] = {}
         self._byPath: Attachment | None = None
-        self._strikes: deque[float] = deque(maxlen=STRIKES)
+        self._strikes = Strikes()
         self._isMute = False
         self._isGone = False
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            frames.SendFrame: self._send,
-            frames.CallFrame: self._call,
-            frames.ReplyFrame: self._reply,
-            frames.ErrorFrame: self._error,
-            frames.JoinFrame: lambda frame: self._join(frame, How.JOIN_OR_CREATE),
-            frames.JoinOnlyFrame: lambda frame: self._join(frame, How.JOIN),
-            frames.CreateFrame: lambda frame: self._join(frame, How.CREATE),
-            frames.JoinByIdFrame: self._joinById,
-            frames.ResumeFrame: self._resume,
-            frames.LeaveFrame: self._leave,
-            frames.RoomsFrame: self._query,
-            frames.PingFrame: lambda frame: self.say(Answered(frame.ref)),
-        }
 
     # -- what the client sends
 
@@ -103,12 +92,10 @@ class Session:
             self.say(Error(error.ref, None, error.code, error.message, error.details))
             self._strike()
             return
-        self._handlers[type(frame)](frame)
+        _HANDLERS[type(frame)](self, frame)
 
     def _strike(self) -> None:
-        now = self._application.clock.seconds()
-        self._strikes.append(now)
-        if len(self._strikes) == STRIKES and now - self._strikes[0] <= STRIKE_SECONDS:
+        if self._strikes.add(self._application.clock.seconds()):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
@@ -134,6 +121,9 @@ class Session:
     def _leave(self, frame: frames.LeaveFrame) -> None:
         self._submit(frame.room, frame.ref, Leave(frame.ref))
 
+    def _ping(self, frame: frames.PingFrame) -> None:
+        self.say(Answered(frame.ref))
+
     def _query(self, frame: frames.RoomsFrame) -> None:
         async def query() -> None:
             try:
@@ -154,10 +144,10 @@ class Session:
         attachment = self._byPath = Attachment(self, None)
         return self._run(self._place(attachment, How.JOIN_OR_CREATE, name, dict(options)), None)
 
-    def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame, how: How) -> None:
+    def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._hasPlace(frame.ref):
             attachment = Attachment(self, frame.ref)
-            self._run(self._place(attachment, how, frame.name, frame.options), frame.ref)
+            self._run(self._place(attachment, _HOW[type(frame)], frame.name, frame.options), frame.ref)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
         if self._hasPlace(frame.ref):
@@ -230,12 +220,12 @@ class Session:
 
     def _expect(self, attachment: Attachment) -> None:
         """What the room emits may come before the answer."""
-        self._joining.add(attachment)
+        self._joining[attachment] = None
         self._edge.attachments[attachment.id] = attachment
 
     def _settle(self, attachment: Attachment, result: Link | Refused, isResumed: bool = False) -> None:
         """There is a link, or there is none."""
-        self._joining.discard(attachment)
+        self._joining.pop(attachment, None)
         if isinstance(result, Refused):
             self._edge.attachments.pop(attachment.id, None)
             attachment.error = result.code
@@ -354,6 +344,22 @@ class Session:
             attachment.isEnded = True
             self._edge.attachments.pop(attachment.id, None)
         return list(rooms.values())
+
+
+_HANDLERS: dict[type, Callable[[Session, Any], None]] = {
+    frames.SendFrame: Session._send,
+    frames.CallFrame: Session._call,
+    frames.ReplyFrame: Session._reply,
+    frames.ErrorFrame: Session._error,
+    frames.JoinFrame: Session._join,
+    frames.JoinOnlyFrame: Session._join,
+    frames.CreateFrame: Session._join,
+    frames.JoinByIdFrame: Session._joinById,
+    frames.ResumeFrame: Session._resume,
+    frames.LeaveFrame: Session._leave,
+    frames.RoomsFrame: Session._query,
+    frames.PingFrame: Session._ping,
+}
 
 
 def publicListing(listing: Listing) -> dict[str, Any]:
