@@ -7,13 +7,14 @@ Plain data only. How the request is read and the answer written is `txroom.wire`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar, overload
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
+Default = TypeVar("Default")
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 #: RFC 9110 §5.6.2.
@@ -42,18 +43,37 @@ class MultiDict(Mapping[str, str]):
 
     __slots__ = ("pairs",)
 
+    #: How names are compared.
+    _fold: Callable[[str], str] = staticmethod(str)
+
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
 
     def getAll(self, name: str) -> list[str]:
         """Every value of `name`; an empty list if there is none."""
+        name = self._fold(name)
         return [value for other, value in self.pairs if other == name]
 
-    def __getitem__(self, name: str) -> str:
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | Default) -> str | Default: ...
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """The first value of `name`, or `default`."""
+        name = self._fold(name)
         for other, value in self.pairs:
             if other == name:
                 return value
-        raise KeyError(name)
+        return default
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(name for name, _ in self.pairs))
@@ -74,16 +94,10 @@ class Headers(MultiDict):
 
     __slots__ = ()
 
+    _fold = staticmethod(str.lower)
+
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        lowered = ((name.lower(), value) for name, value in pairs)
-        super().__init__([(_COMMON.get(name, name), value) for name, value in lowered])
-
-    def getAll(self, name: str) -> list[str]:
-        """Every value of `name`; an empty list if there is none."""
-        return super().getAll(name.lower())
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
+        super().__init__([(_COMMON.get(low := name.lower(), low), value) for name, value in pairs])
 
     def listed(self, name: str) -> list[str]:
         """The members of a comma-separated list, over all fields of that name, empty ones left out."""

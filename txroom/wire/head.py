@@ -25,7 +25,7 @@ _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
 _LOOSE_BREAK = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
+_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([/?].*)?", re.IGNORECASE)
@@ -110,9 +110,10 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     requestLine, *fields = head.split(b"\r\n")
     line = _requestLine(requestLine)
-    if len(fields) > MAX_HEADERS or any(len(field) > MAX_LINE for field in fields):
+    tooLong = len(head) > MAX_LINE and any(len(field) > MAX_LINE for field in fields)
+    if tooLong or len(fields) > MAX_HEADERS:
         raise UpgradeError(431, "size")
-    headers = Headers(_field(field) for field in fields)
+    headers = Headers(map(_field, head.decode("latin-1").split("\r\n")[1:]))
     version = (int(line[3]), int(line[4]))
     if version[0] != 1:
         raise UpgradeError(505, "version")
@@ -155,11 +156,11 @@ def _syntax() -> UpgradeError:
     return UpgradeError(400, "syntax")
 
 
-def _field(line: bytes) -> tuple[str, str]:
+def _field(line: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise _syntax()
-    return match[1].decode("ascii"), match[2].decode("latin-1")
+    return match[1], match[2]
 
 
 def _checkSingles(headers: Headers) -> None:
