@@ -187,6 +187,8 @@ CONTENDERS = {
         {"rooms": ChannelsRoom()},
         "daphne, the layer in memory",
         needs=("channels", "daphne"),
+        # It takes more than a minute to let 10,000 in.
+        cannot=frozenset({"members"}),
     ),
     "colyseus": Contender(
         node("colyseus_server.js"), {"rooms": ColyseusRoom()}, "ws-transport", needs=(NODE / "@colyseus",)
