@@ -187,6 +187,8 @@ CONTENDERS = {
         {"rooms": ChannelsRoom()},
         "daphne, the layer in memory",
         needs=("channels", "daphne"),
+        # It takes more than a minute to let 10,000 in.
+        cannot=frozenset({"members"}),
     ),
     "colyseus": Contender(
         node("colyseus_server.js"), {"rooms": ColyseusRoom()}, "ws-transport", needs=(NODE / "@colyseus",)
@@ -196,20 +198,22 @@ CONTENDERS = {
 
 @dataclass(frozen=True)
 class Goal:
-    """What txroom is to cost at most, in what another costs; or to do at least."""
+    """What txroom is to need at most, or do at least; compared with what another does, or as such."""
 
     workload: str
     metric: str
-    other: str
-    factor: float
+    other: str | None
+    bound: float
     isLeast: bool = False
+    who: str = REFERENCE
 
     def __str__(self) -> str:
-        return f"{self.workload}: at {'least' if self.isLeast else 'most'} {self.factor} x {self.other}"
+        bound = f"{'least' if self.isLeast else 'most'} {self.bound}"
+        return f"{self.workload}, {self.metric}: at {bound}{f' x {self.other}' if self.other else ''}"
 
-    def isMet(self, ratio: float) -> bool:
-        """Whether that ratio is good enough."""
-        return ratio >= self.factor if self.isLeast else ratio <= self.factor
+    def isMet(self, value: float) -> bool:
+        """Whether that is good enough."""
+        return value >= self.bound if self.isLeast else value <= self.bound
 
 
 GOALS = (
@@ -233,4 +237,10 @@ GOALS = (
     Goal("upgrades", "upgrades", "ws", 1.0, isLeast=True),
     Goal("idle", "memory", "ws", 1.0),
     Goal("tls", "cpu", "websockets", 1.0),
+    Goal("members", "memory", None, 10),
+    Goal("slow", "slowdown", None, 1.2),
+    Goal("slow", "growth", None, 50),
+    Goal("scaling-idle", "cpu", "txroom, 1,000", 1.1, who="txroom, 10,000"),
+    Goal("scaling-rooms", "cpu", "txroom, 10", 1.1, who="txroom, 10,000"),
+    Goal("scaling-history", "cpu", "txroom, 10", 1.1, who="txroom, 10,000"),
 )

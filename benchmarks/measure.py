@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import socket
 import string
 import subprocess
 import time
@@ -27,6 +28,9 @@ DIFFERENT = 500
 AT_ONCE = 500
 #: Clients that stop reading.
 SLOW = 50
+#: Bytes of the messages, and seconds, with which the kernel's buffers are filled then.
+FILLING = 1 << 16
+FILL_SECONDS = 4.0
 #: Clients that come and go before memory is looked at, and seconds that a server is given then.
 WARM_CLIENTS = 50
 CALM = 0.5
@@ -183,9 +187,13 @@ def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
     with dialect.crowd(server.port, workload.clients) as clients:
         frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
         without = loaded(server, Load("broadcast", clients, frames, effort))
-        # It takes some MB to fill the kernel's buffers of those who don't read.
-        longer = Effort(effort.seconds, 3 * effort.seconds)
-        found = loaded(server, Load("broadcast", clients, frames, longer, mute=clients[-SLOW:]))
+        mute = clients[-SLOW:]
+        for client in mute:
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        # The kernel holds some MB for those who don't read, before the server has to.
+        filling = framesOf(dialect, dialect.said, textOf(FILLING))
+        Load("broadcast", clients, filling, Effort(0, FILL_SECONDS), mute=mute).run()
+        found = loaded(server, Load("broadcast", clients, frames, effort, mute=mute))
         return {
             "slowdown": found["p99"] / without["p99"],
             "p99": found["p99"],
@@ -196,27 +204,26 @@ def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
 
 
 def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Clients connect, and join if there are rooms."""
-    opened = _opened(server, dialect, workload)
-    return {"upgrades": opened["upgrades"]}
+    """Clients connect, after as many have come and gone, so that compilers have seen it all."""
+    with dialect.crowd(server.port, workload.clients):
+        pass
+    time.sleep(CALM)
+    cpu = server.cpu()
+    with dialect.crowd(server.port, workload.clients):
+        return {"upgrades": workload.clients / (server.cpu() - cpu)}
 
 
 def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """Clients connect, join if there are rooms, and say nothing."""
-    return _opened(server, dialect, workload)
-
-
-def _opened(server: Server, dialect: Dialect, workload: Workload) -> Found:
     with dialect.crowd(server.port, WARM_CLIENTS):
         pass
     time.sleep(CALM)
-    memory, cpu = server.rss(), server.cpu()
+    memory = server.rss()
     with dialect.crowd(server.port, workload.clients):
-        cpu = server.cpu() - cpu
         time.sleep(CALM)
         memory = server.rss() - memory
         server.check()
-        return {"memory": memory / workload.clients / 1024, "upgrades": workload.clients / cpu}
+        return {"memory": memory / workload.clients / 1024}
 
 
 def amongIdle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:

@@ -56,6 +56,12 @@ def least(runs: Sequence[Found], metric: str) -> float:
     return min(run[metric] for run in runs)
 
 
+def split(label: str) -> tuple[str, int]:
+    """The name of a contender, and the point that it was measured at, or 0."""
+    name, _, point = label.partition(", ")
+    return name, int(point.replace(",", "") or 0)
+
+
 def mainMetric(runs: Mapping[str, Sequence[Found]]) -> str:
     """What a workload is about: the first metric of the table."""
     return next(metric for metric in METRICS if all(metric in found[0] for found in runs.values()))
@@ -106,20 +112,21 @@ class Results:
     def of(self, workload: str) -> dict[str, list[Found]]:
         """The runs of each contender; those with points in their order, others the best first."""
         runs = self.runs.get(workload, {})
-        if WORKLOADS[workload].points:
-            return dict(sorted(runs.items(), key=lambda item: int(item[0].split(", ")[1].replace(",", ""))))
         first = mainMetric(runs)
-        return dict(
-            sorted(runs.items(), key=lambda item: middle(item[1], first), reverse=first in MORE_IS_BETTER)
-        )
 
-    def ratio(self, workload: str, contender: str, metric: str, to: str = REFERENCE) -> float | None:
-        """A contender's median in that of another, in a scaling workload of the first point."""
+        def order(name: str) -> tuple[int, float]:
+            value = middle(runs[name], first)
+            return split(name)[1], -value if first in MORE_IS_BETTER else value
+
+        return {name: runs[name] for name in sorted(runs, key=order)}
+
+    def ratio(self, workload: str, contender: str, metric: str) -> float | None:
+        """A contender's median in that of the reference; of one with points, in that of its first point."""
         runs = self.of(workload)
-        base = runs.get(to) or (next(iter(runs.values())) if WORKLOADS[workload].points else None)
-        if not base or metric not in base[0] or not middle(base, metric):
-            return None
-        return middle(runs[contender], metric) / middle(base, metric)
+        variant, point = split(contender)
+        reference = next(name for name in runs if split(name)[0] == variant) if point else REFERENCE
+        base = middle(runs[reference], metric) if reference in runs else 0
+        return middle(runs[contender], metric) / base if base else None
 
     def save(self, directory: Path) -> None:
         """Write results.json."""
@@ -138,7 +145,7 @@ def write(results: Results, directory: Path, plots: bool) -> None:
 
 def markdown(results: Results) -> str:
     """All tables."""
-    seen = {name.split(", ")[0] for runs in results.runs.values() for name in runs}
+    seen = {split(name)[0] for runs in results.runs.values() for name in runs}
     options = [f"{name}: {each.options}" for name, each in CONTENDERS.items() if name in seen]
     parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in results.about.items()), ""]
     parts += [
@@ -186,12 +193,14 @@ def goals(results: Results) -> list[str]:
     lines = []
     for goal in GOALS:
         runs = results.of(goal.workload)
-        mine, other = runs.get(REFERENCE), runs.get(goal.other)
-        if mine and other:
-            ratio = middle(mine, goal.metric) / middle(other, goal.metric)
-            best = least(mine, goal.metric) / least(other, goal.metric)
-            verdict = "met" if goal.isMet(ratio) else "MISSED"
-            lines.append(f"{goal}: {ratio:.2f} (of the least {best:.2f}), {verdict}")
+        if not {goal.who, goal.other or goal.who} <= set(runs):
+            continue
+        values = [pick(runs[goal.who], goal.metric) for pick in (middle, least)]
+        if goal.other:
+            others = [pick(runs[goal.other], goal.metric) for pick in (middle, least)]
+            values = [mine / other for mine, other in zip(values, others, strict=True)]
+        verdict = "met" if goal.isMet(values[0]) else "MISSED"
+        lines.append(f"{goal}: {values[0]:.2f} (by the least of the rounds {values[1]:.2f}), {verdict}")
     return lines
 
 
@@ -217,9 +226,9 @@ def plot(results: Results, workload: str, path: Path) -> None:
         figsize=(8, 3.5 if points else 0.8 + 0.36 * len(columns)), layout="constrained"
     )
     if points:
-        for variant in sorted({name.split(", ")[0] for name in columns}):
-            mine = [index for index, name in enumerate(columns) if name.split(", ")[0] == variant]
-            x = [int(list(columns)[index].split(", ")[1].replace(",", "")) for index in mine]
+        for variant in sorted({split(name)[0] for name in columns}):
+            mine = [index for index, name in enumerate(columns) if split(name)[0] == variant]
+            x = [split(list(columns)[index])[1] for index in mine]
             y = [middles[index] for index in mine]
             errors = [[side[index] for index in mine] for side in spread]
             axes.errorbar(x, y, errors, marker="o", capsize=3, label=variant)

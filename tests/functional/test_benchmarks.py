@@ -41,4 +41,4 @@ def test_oneSmallRound(tmp_path: Path) -> None:
     report = (tmp_path / "results.md").read_text()
     assert report in done.stdout
     assert "| txroom | " in report and "| websockets | " in report
-    assert "- echo-64: at most 0.6 x websockets: " in report
+    assert "- echo-64, cpu: at most 0.6 x websockets: " in report
