@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),
     frozenset({"txroom.connection"}),
-    frozenset({"txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.options"}),
+    frozenset({"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.options"}),
     frozenset({"txroom.checks", "txroom.codes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -221,6 +222,14 @@ class OptionTests(TapTestCase):
         self.assertTrue(parse()["http"])
         self.assertFalse(parse("--no-http")["http"])
         self.assertTrue(parse("--no-http", "--http")["http"])
+
+    def test_gcThreshold(self) -> None:
+        """A whole number; 10,000 if nothing is said."""
+        self.assertEqual(parse()["gc-threshold"], 10_000)
+        self.assertEqual(parse("--gc-threshold", "0")["gc-threshold"], 0)
+        for value in ("-1", "many", "1e3", ""):
+            with self.assertRaisesRegex(UsageError, f"--gc-threshold {value}: must be a whole number"):
+                parse("--gc-threshold", value)
 
     def test_logLevel(self) -> None:
         """A level of twisted.logger."""
@@ -518,6 +527,15 @@ class LaunchedServerTests(TapTestCase):
         self.first: list[int] = []
         self.patch(signal, "getsignal", lambda number: lambda number, frame: self.first.append(number))
         self.patch(signal, "signal", self.handlers.__setitem__)
+
+    def test_collector(self) -> None:
+        """The garbage collector is relaxed as long as the service runs."""
+        before = gc.get_threshold()
+        self.service = LaunchedServer(self.server, self.reactor, gcThreshold=5000)
+        self.start()
+        self.assertEqual(gc.get_threshold()[0], 5000)
+        self.stop()
+        self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (before, 0))
 
     def start(self) -> None:
         self.service.privilegedStartService()

@@ -35,6 +35,7 @@ from twisted.python.usage import UsageError
 from .application import Application
 from .checks import OptionError
 from .demo import makeDemo
+from .garbage import THRESHOLD, relaxCollector
 from .health import INTERVAL, STALL
 from .listening import endpointFrom
 from .loading import inOneLine, loadAttribute, whereAndWhy
@@ -69,6 +70,7 @@ class Options(usage.Options):
         self["listen"] = []
         self["http"] = True
         self["log-level"] = None
+        self["gc-threshold"] = THRESHOLD
         #: The options of the server that were given, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
 
@@ -119,6 +121,14 @@ class Options(usage.Options):
     def opt_no_http(self) -> None:
         """Serve no pages."""
         self["http"] = False
+
+    def opt_gc_threshold(self, value: str) -> None:
+        """
+        New objects after which Python looks for cycles among them; 0 leaves its collector alone.
+        """
+        if not re.fullmatch("[0-9]{1,9}", value):
+            raise UsageError(f"--gc-threshold {value}: must be a whole number, 0 or more")
+        self["gc-threshold"] = int(value)
 
     def change(self, field: attrs.Attribute[Any], text: str) -> None:
         """One option of the server was given as `text`."""
@@ -223,7 +233,7 @@ def makeService(config: Options) -> LaunchedServer:
         raise SystemExit(f"txroom: {error}") from None
     level = config["log-level"]
     server.setDebug(level is LogLevel.debug)
-    return LaunchedServer(server, reactor, level if config.isTwistd else None)
+    return LaunchedServer(server, reactor, level if config.isTwistd else None, config["gc-threshold"])
 
 
 def useMonotonicClock(reactor: Any) -> None:
@@ -289,13 +299,16 @@ class LaunchedServer(MultiService):
     A server that has a process to itself: what it owes to the signals, the log and the terminal.
 
     The first SIGTERM or SIGINT lets it drain, the second doesn't; SIGHUP reads certificates again. `level`
-    filters the log of a launcher that can't do that itself.
+    filters the log of a launcher that can't do that itself, `gcThreshold` is for `relaxCollector` (0: leave
+    the collector alone).
     """
 
     _log = Logger()
 
-    def __init__(self, server: Server, reactor: Any, level: Any = None) -> None:
+    def __init__(self, server: Server, reactor: Any, level: Any = None, gcThreshold: int = 0) -> None:
         super().__init__()
+        self._gcThreshold = gcThreshold
+        self._restoreCollector: Callable[[], None] | None = None
         self.server = server
         self._reactor = reactor
         self._level = level
@@ -318,6 +331,8 @@ class LaunchedServer(MultiService):
         self._watchdog = Watchdog(INTERVAL + STALL)
         self._watchdog.start()
         self.server.watch.onTurn = self._watchdog.beat
+        if self._gcThreshold:
+            self._restoreCollector = relaxCollector(self._gcThreshold)
         for port in self.server.ports:
             self._log.info("listening: {where}", where=whereOf(port))
         self._reactor.callWhenRunning(self._handleSignals)
@@ -330,6 +345,9 @@ class LaunchedServer(MultiService):
     def _stopped(self, result: Any) -> Any:
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self._restoreCollector is not None:
+            self._restoreCollector()
+            self._restoreCollector = None
         return result
 
     def _handleSignals(self) -> None:
