@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Application, Client, Deny, Handshake, RoomApplication, RoomError, Server
+from txroom import Application, Deny, Handshake, RoomApplication, RoomError, Server
 from txroom.rooms.seam import Message
 from txroom.testing import RoomHarness
 
@@ -137,11 +137,11 @@ class SocketTests(RoomTestCase):
         self.assertEqual(len(self.app.rooms[second].clients), 1)
 
     def gated(self) -> Deferred[bool]:
-        """Rooms "chat", and "Gated" whose onAuth waits for what is given."""
+        """Rooms "chat", and "Gated" whose canJoin waits for what is given."""
         gate: Deferred[bool] = Deferred()
 
         class Gated(NotingRoom):
-            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+            def canJoin(self, options: Any, user: Any) -> Any:
                 return gate
 
         self.rooms(NotingRoom, Gated)
