@@ -9,7 +9,7 @@ RESULTS := build/results
 BENCH := build/bench
 CLIENTS := tests/functional/clients
 # Schedules that each model of rooms runs on each engine.
-EXAMPLES ?= 10000
+EXAMPLES ?= 5000
 MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
 # Makes targets side by side, and shows what each has to say when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target

@@ -9,13 +9,10 @@ Those that are not here (59, 60, 62-66, 70-75, 80) are in the modules of their s
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, LeaveReason, RoomApplication, RoomError, message
-from txroom.rooms.history import OVERHEAD, Budget, Log
-from txroom.rooms.seam import Entry
+from txroom.rooms.history import OVERHEAD
 
 
 @onBothEngines
@@ -178,69 +175,6 @@ class RecoveryTests(RoomTestCase):
             self.room(idle).broadcast("said", number)
         self.settle()
         self.assertEqual(self.player().resume(idle, 4)[3]["recovered"], True)
-
-
-class BudgetTests(SynchronousTestCase):
-    """Row 78: who forgets when all logs together are too large."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.budget = Budget(10 * (OVERHEAD + 2 * 10))
-        self.floors: dict[str, int | None] = {}
-        self.logs = {name: self.log(name) for name in "abc"}
-
-    def log(self, name: str) -> Log:
-        return Log(None, 0, 0, 0, lambda: self.floors.get(name), self.budget)
-
-    def say(self, name: str, count: int, size: int = 10) -> None:
-        for _ in range(count):
-            log = self.logs[name]
-            log.append(Entry(log.offset + 1, "x", b"x" * size), 0.0)
-
-    def trimmed(self) -> list[int]:
-        self.assertLessEqual(self.budget.used, self.budget.size)
-        self.assertEqual(self.budget.used, sum(log.weight for log in self.logs.values()))
-        return [log.trimmed for log in self.logs.values()]
-
-    def test_idlest(self) -> None:
-        """The longest idle forgets, and no more than is needed; then the next."""
-        self.say("a", 4)
-        self.say("b", 4)
-        self.say("a", 1)
-        self.say("c", 1)
-        self.assertEqual(self.trimmed(), [0, 0, 0])
-        self.say("c", 1)
-        self.assertEqual(self.trimmed(), [0, 1, 0])
-        self.say("c", 4)
-        self.assertEqual(self.trimmed(), [1, 4, 0])
-        self.say("c", 5)
-        self.assertEqual(self.trimmed(), [5, 4, 1])
-
-    def test_floor(self) -> None:
-        """Not what somebody is about to read."""
-        self.say("a", 5)
-        self.say("b", 5)
-        self.floors["a"] = 2
-        self.say("c", 3)
-        self.assertEqual(self.trimmed(), [2, 1, 0])
-        self.floors.update(b=1, c=0)
-        self.say("c", 3)
-        self.assertEqual([log.trimmed for log in self.logs.values()], [2, 1, 0])
-        self.floors.clear()
-        self.say("c", 1)
-        self.assertEqual(sum(self.trimmed()), 7)
-
-    def test_large(self) -> None:
-        """A message that is larger than all of it is forgotten at once."""
-        self.say("a", 2)
-        self.say("b", 1, 10 * OVERHEAD)
-        self.assertEqual(self.trimmed(), [2, 1, 0])
-        self.assertEqual(self.budget.used, 0)
-
-    def test_option(self) -> None:
-        """It is an option of the application."""
-        for wrong in (-1, 1.5, True, None):
-            self.assertRaises(ValueError, RoomApplication, totalRecoverySize=wrong)
 
 
 class NodeTests(RoomTestCase):

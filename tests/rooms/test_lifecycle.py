@@ -62,6 +62,7 @@ class OrderTests(RoomTestCase):
                 if not options.get("wait"):
                     return None
                 client.send("early", 1)
+                self.broadcast("chosen", to=lambda client: True)
                 return gate.addCallback(lambda _: client.send("late", 2))
 
         self.rooms(Chat)
@@ -72,7 +73,7 @@ class OrderTests(RoomTestCase):
         self.assertEqual(bob.frames, [])
         gate.callback(None)
         self.settle()
-        self.assertEqual([frame[3] for frame in bob.take("msg")], ["early", "said", "late"])
+        self.assertEqual([frame[3] for frame in bob.take("msg")], ["early", "chosen", "said", "late"])
 
     def test_beforeJoining(self) -> None:
         """What was said before onJoin is nothing that a newcomer has missed."""

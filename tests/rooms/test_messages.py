@@ -10,11 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Client, History, Room, RoomError, message
+from txroom import Client, Room, RoomError, message
 from txroom.rooms import payload
 from txroom.rooms.dialect import dialectOf
 from txroom.rooms.errors import InvalidData
-from txroom.rooms.history import Log
 from txroom.rooms.messages import handlersOf
 from txroom.rooms.seam import Entry, Send
 
@@ -444,13 +443,17 @@ class LimitTests(RoomTestCase):
         self.assertEqual(ada.said(), [1])
 
     def test_badFrames(self) -> None:
-        """Three of them close the connection."""
+        """Three of them in ten seconds close the connection."""
         self.rooms()
         ada = self.player()
-        for _ in range(3):
+        for _ in range(4):
+            ada.client.send("nonsense")
+            self.advance(5.5)
+        self.assertTrue(ada.client.isOpen)
+        for _ in range(2):
             ada.client.send("nonsense")
         self.settle()
-        self.assertEqual([frame[3] for frame in ada.take("error")], ["badRequest"] * 3)
+        self.assertEqual([frame[3] for frame in ada.take("error")], ["badRequest"] * 6)
         self.assertEqual(ada.client.closeCode, 4010)
 
 
@@ -468,26 +471,3 @@ class PayloadTests(SynchronousTestCase):
             self.assertRaises(InvalidData, payload.decode, data, isJSON)
         self.assertTrue(payload.isTooDeep(b"\x91" * 100 + b"\xc0", False))
         self.assertFalse(payload.isTooDeep(b"[" + b"[]," * 100 + b"[]]", True))
-
-
-class LogTests(SynchronousTestCase):
-    """History and the recovery log don't trim one another."""
-
-    def test_caps(self) -> None:
-        """By number, age and bytes, each of the two by its own."""
-        log = Log(History(limit=2, seconds=10, onJoin=5), seconds=5, limit=4, size=100)
-        for offset in range(1, 7):
-            log.append(Entry(offset, "x", b"x"), 0.0)
-        self.assertEqual([entry.offset for entry in log.history(0.0)], [5, 6])
-        self.assertIsNone(log.missed(1, "m"))
-        self.assertEqual([entry.offset for entry in log.missed(2, "m") or ()], [3, 4, 5, 6])
-        log.append(Entry(7, "x", b"x" * 90), 6.0)
-        self.assertEqual([entry.offset for entry in log.history(6.0)], [6, 7])
-        self.assertEqual([entry.offset for entry in log.missed(6, "m") or ()], [7])
-        self.assertIsNone(log.missed(5, "m"))
-        self.assertEqual([entry.offset for entry in log.history(11.0)], [7])
-
-    def test_options(self) -> None:
-        """Out of range is an error that names it."""
-        self.assertIn("limit=-1", str(self.assertRaises(ValueError, History, limit=-1)))
-        self.assertIn("seconds", str(self.assertRaises(ValueError, History, seconds="x")))

@@ -264,6 +264,26 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.kinds(), ["create", "join", "leave"])
         self.assertEqual([frame[2] for frame in again.take("left")], [1000])
 
+    def test_historyMeanwhile(self) -> None:
+        """What is said while a newcomer is let in isn't shown to it twice, and all of it is kept."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            history = History(limit=10, onJoin=10)
+
+            def onJoin(self, client: Client, options: Any) -> Any:
+                return gate if options else None
+
+        self.rooms(Chat, recoveryLimit=2)
+        ada, bob = self.joined(), self.player()
+        ada.send("say", "before")
+        bob.write("join", 1, "chat", {"wait": True})
+        for number in range(5):
+            ada.send("say", number)
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(bob.said(), ["before", 0, 1, 2, 3, 4])
+
     def test_snapshot(self) -> None:
         """A newcomer gets the snapshot and the history that is meant for it."""
 
@@ -298,6 +318,16 @@ class ExactlyOnceTests(RoomTestCase):
             ada.client.send(f'["send","{ada.room}","say",{n},{n}]')
         self.advance(0.06)
         self.assertEqual(ada.take("ack")[-1], ["ack", ada.room, 3])
+
+    def test_ackEarly(self) -> None:
+        """Half a window is acknowledged at once."""
+        self.rooms()
+        ada = self.joined()
+        for n in range(1, 41):
+            ada.client.send(f'["send","{ada.room}","say",{n},{n}]')
+        self.settle()
+        self.advance(0.1)
+        self.assertEqual([frame[2] for frame in ada.take("ack")], [32, 40])
 
     def test_again(self) -> None:
         """What comes again is dropped; calls are answered again."""
@@ -518,6 +548,51 @@ class OwnerTests(RoomTestCase):
         third = self.player()
         self.assertEqual(third.resume(again)[3]["handled"], 3)
         self.assertEqual(third.call("say", "x", 3)[2], first[2])
+
+    def test_oldToken(self) -> None:
+        """A token that was good no more is so for the next owner."""
+        self.rooms()
+        ada = self.joined()
+        ada.client.drop()
+        again = self.player()
+        again.resume(ada)
+        again.room = ada.room
+        again.send("say", 1)
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+        self.assertEqual(self.player().resume(again)[0], "joined")
+
+    def test_neverCommitted(self) -> None:
+        """Who waits for a commit that will never be is told."""
+        self.rooms()
+        ada = self.joined()
+        self.room().broadcast("said", 1)
+        committed = self.room().whenCommitted()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.failureResultOf(committed, RoomError)
+        self.assertEqual(ada.said(), [])
+
+    def test_forgotten(self) -> None:
+        """Of who is gone the journal keeps nothing, though a handler was still running."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("wait")
+            def wait(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat, autoDispose=False)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        ada.send("wait", None, 2)
+        self.room().clients[0].kick()
+        self.settle()
+        gate.callback(None)
+        self.settle()
+        stored = self.engine.stored[ada.room]
+        self.assertEqual((stored.members, stored.handled), ({}, {}))
 
     def test_seat(self) -> None:
         """A seat that was reserved still is, for who has the token, once."""

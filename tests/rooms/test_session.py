@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from tests.case import HarnessTestCase
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Application, Deny, Handshake, RoomApplication, RoomError, Server
+from txroom.rooms.seam import Message
 from txroom.testing import RoomHarness
 
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "100"))
@@ -134,6 +135,52 @@ class SocketTests(RoomTestCase):
         ada.client.drop()
         self.settle()
         self.assertEqual(len(self.app.rooms[second].clients), 1)
+
+    def gated(self) -> Deferred[bool]:
+        """Rooms "chat", and "Gated" whose canJoin waits for what is given."""
+        gate: Deferred[bool] = Deferred()
+
+        class Gated(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> Any:
+                return gate
+
+        self.rooms(NotingRoom, Gated)
+        return gate
+
+    def test_endedWhileJoining(self) -> None:
+        """The end of its only room doesn't close the socket of who is on the way into another."""
+        gate = self.gated()
+        ada = self.joined()
+        ada.write("join", 7, "Gated", {})
+        self.app.rooms[ada.room].clients[0].kick()
+        self.settle()
+        self.assertEqual([frame[2] for frame in ada.take("left")], [4003])
+        gate.callback(True)
+        self.settle()
+        self.assertEqual([frame[1] for frame in ada.take("joined")], [7])
+        self.assertFalse(ada.client.isClosed)
+
+    def test_goneAtOnce(self) -> None:
+        """Who is gone before it has a seat keeps none."""
+        self.rooms()
+        ada = self.player()
+        ada.client.send('["join",1,"chat",{}]')
+        ada.client.drop()
+        self.advance(40)
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_tooEarly(self) -> None:
+        """A volatile message that has overtaken `joined` is dropped."""
+        gate = self.gated()
+        ada = self.player()
+        ada.write("join", 7, "Gated", {})
+        (link,) = self.app.edge.attachments
+        self.app.edge.deliver(Message("room", None, "early", b"\x01"), [link])
+        gate.callback(True)
+        self.settle()
+        self.app.edge.deliver(Message("room", None, "late", b"\x01"), [link])
+        self.settle()
+        self.assertEqual([frame[0] for frame in ada.take()], ["joined", "msg"])
 
     def test_dialects(self) -> None:
         """A member may come back in another dialect."""
