@@ -31,9 +31,11 @@ SLOW = 50
 #: Bytes of the messages, and seconds, with which the kernel's buffers are filled then.
 FILLING = 1 << 16
 FILL_SECONDS = 4.0
-#: Clients that come and go before memory is looked at, and seconds that a server is given then.
+#: Clients that come and go before memory is looked at.
 WARM_CLIENTS = 50
+#: Seconds in which a server has to be calm then, and how often that is tried.
 CALM = 0.5
+CALM_LIMIT = 20
 
 
 class LoadFailed(Exception):
@@ -207,7 +209,7 @@ def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effor
     """Clients connect, after as many have come and gone, so that compilers have seen it all."""
     with dialect.crowd(server.port, workload.clients):
         pass
-    time.sleep(CALM)
+    calm(server)
     cpu = server.cpu()
     with dialect.crowd(server.port, workload.clients):
         return {"upgrades": workload.clients / (server.cpu() - cpu)}
@@ -217,13 +219,22 @@ def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
     """Clients connect, join if there are rooms, and say nothing."""
     with dialect.crowd(server.port, WARM_CLIENTS):
         pass
-    time.sleep(CALM)
+    calm(server)
     memory = server.rss()
     with dialect.crowd(server.port, workload.clients):
-        time.sleep(CALM)
+        calm(server)
         memory = server.rss() - memory
         server.check()
         return {"memory": memory / workload.clients / 1024}
+
+
+def calm(server: Server) -> None:
+    """Until the server has hardly anything left to do, such as to take leave of clients."""
+    for _ in range(CALM_LIMIT):
+        before = server.cpu()
+        time.sleep(CALM)
+        if server.cpu() - before < CALM / 50:
+            return
 
 
 def amongIdle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:

@@ -36,8 +36,8 @@ METRICS = {
     "bytes": ("bytes/message", 0),
     "load": ("load's CPU, µs/message", 2),
 }
-#: Those that aren't the server's, and not compared.
-UNCOMPARED = frozenset({"load", "slowdown"})
+#: Those that are not compared: the same for all, the load's own, or a ratio already.
+UNCOMPARED = frozenset({"bytes", "load", "slowdown"})
 MORE_IS_BETTER = frozenset({"upgrades", "rate"})
 PACKAGES = (
     *("twisted", "autobahn", "websockets", "picows", "uvloop", "aiohttp", "tornado"),
