@@ -5,6 +5,7 @@ A network and a clock in memory, under Twisted's own transports.
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -79,6 +80,9 @@ class MemorySocket:
             peer.credit -= len(data)
         peer._incoming += data
         return len(data)
+
+    def sendmsg(self, parts: Sequence[bytes]) -> int:
+        return self.send(b"".join(parts))
 
     def recv(self, size: int) -> bytes:
         if self._incoming:

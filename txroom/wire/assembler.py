@@ -7,10 +7,14 @@ Sans I/O: parts go in, `Violation` comes out when one breaks a rule.
 from __future__ import annotations
 
 import codecs
+from io import BytesIO
 
 from ..codes import CloseCode
 from ..options import ServerOptions
 from .compression import CorruptDeflate, InflatedTooLarge, Inflater
+
+#: Characters that a piece of text has at least; many small ones would cost more than they hold.
+PIECE = 16 * 1024
 
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
@@ -27,13 +31,27 @@ class Violation(Exception):
 class Assembler:
     """One message. `inflater` is that of its connection, if the message is compressed."""
 
-    __slots__ = ("_data", "_decoder", "_frames", "_inflater", "_options", "_wireSize", "isText")
+    __slots__ = (
+        "_bytes",
+        "_decoder",
+        "_frames",
+        "_inflater",
+        "_options",
+        "_texts",
+        "_wireSize",
+        "isText",
+        "size",
+    )
 
     def __init__(self, isText: bool, inflater: Inflater | None, options: ServerOptions) -> None:
         self.isText = isText
         self._inflater = inflater
         self._options = options
-        self._data = bytearray()
+        #: Bytes so far, inflated.
+        self.size = 0
+        # What was kept: text that is checked in pieces, all else as it came.
+        self._texts: list[str] = []
+        self._bytes = BytesIO()
         self._frames = 0
         self._wireSize = 0
         self._decoder = _UTF8() if isText and not options.skipUTF8Validation else None
@@ -63,27 +81,29 @@ class Assembler:
         """The whole message."""
         rest = b"" if self._inflater is None else self._inflated(self._inflater, None)
         self._keep(rest, final=True)
-        if self.isText:
-            return self._data.decode(errors="replace")
-        return bytes(self._data)
-
-    @property
-    def size(self) -> int:
-        """Bytes so far, inflated."""
-        return len(self._data)
+        if self._decoder is not None:
+            return "".join(self._texts)
+        data = self._bytes.getvalue()
+        return data.decode(errors="replace") if self.isText else data
 
     def _keep(self, payload: bytes, final: bool) -> None:
-        self._data += payload
-        if self._decoder is not None:
-            try:
-                self._decoder.decode(payload, final)
-            except UnicodeDecodeError:
-                raise Violation(CloseCode.INVALID_PAYLOAD, "text that is not UTF-8") from None
+        self.size += len(payload)
+        if self._decoder is None:
+            self._bytes.write(payload)
+            return
+        try:
+            text = self._decoder.decode(payload, final)
+        except UnicodeDecodeError:
+            raise Violation(CloseCode.INVALID_PAYLOAD, "text that is not UTF-8") from None
+        if self._texts and len(self._texts[-1]) < PIECE:
+            self._texts[-1] += text
+        else:
+            self._texts.append(text)
 
     def _inflated(self, inflater: Inflater, payload: bytes | None) -> bytes:
         """`payload` inflated; for `None` what is left at the end."""
         most = self._options.maxPayload
-        limit = most - len(self._data) if most else None
+        limit = most - self.size if most else None
         try:
             return inflater.finish(limit) if payload is None else inflater.inflate(payload, limit)
         except InflatedTooLarge:

@@ -74,6 +74,10 @@ class BufferedOutgoing:
         self._transport.write(data)
         return self.amount()
 
+    def writeLong(self, header: bytes, payload: bytes) -> int:
+        """As `write`, of two parts, without a copy of the long one if that can be had."""
+        return self.write(header + payload)
+
     def notifyWhenEmpty(self) -> None:
         """Call `onEmpty` once, when all has been written; it must not be empty now."""
         if not self._armed and self._socket.producer is None:
@@ -129,6 +133,21 @@ class SocketOutgoing(BufferedOutgoing):
                 return 0
             data = data[sent:]
         transport.write(data)
+        return self.amount()
+
+    def writeLong(self, header: bytes, payload: bytes) -> int:
+        size = len(header) + len(payload)
+        transport = self._transport
+        if transport.connected and not (self.mayWait and self.amount()):
+            try:
+                sent = transport.socket.sendmsg([header, payload])
+            except OSError:
+                sent = 0
+            header, payload = header[sent:], payload[max(0, sent - len(header)) :]
+        self.total += size
+        for part in (header, payload):
+            if part:
+                transport.write(part)
         return self.amount()
 
 
@@ -213,6 +232,9 @@ class OpaqueOutgoing:
             self._waiting += len(data)
         self._transport.write(data)
         return self._waiting
+
+    def writeLong(self, header: bytes, payload: bytes) -> int:
+        return self.write(header + payload)
 
     def notifyWhenEmpty(self) -> None:
         """`resumeProducing` tells it anyway."""

@@ -35,14 +35,18 @@ _shortHeaders = {
 }
 
 
+def header(first: int, length: int) -> bytes:
+    """What stands before the payload of an unmasked, final frame."""
+    if length < 126:
+        return _shortHeaders[first][length]
+    if length < 65536:
+        return _medium(first, 126, length)
+    return _long(first, 127, length)
+
+
 def frame(first: int, payload: bytes) -> bytes:
     """One unmasked, final frame."""
-    length = len(payload)
-    if length < 126:
-        return _shortHeaders[first][length] + payload
-    if length < 65536:
-        return _medium(first, 126, length) + payload
-    return _long(first, 127, length) + payload
+    return header(first, len(payload)) + payload
 
 
 def closePayload(code: int | None, reason: str = "") -> bytes:

@@ -24,6 +24,7 @@ from .frames import (
     PONG,
     TEXT,
     frame,
+    header,
     preparedDeflatedFrame,
     preparedFrame,
 )
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 OPEN = WebSocketProtocol.STATE_OPEN
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
+
+#: Payloads that are worth two parts, so that they aren't copied.
+LONG = 64 * 1024
 
 heartbeatPayload = Struct("!d")
 
@@ -84,7 +88,9 @@ class Sender(WebSocketServerProtocol):
             first |= COMPRESSED
             payload = self._ownDeflater().deflate(payload)
             size = len(payload)
-        return self._write(out, frame(first, payload), size)
+        if size >= LONG:
+            return self._written(out.writeLong(header(first, size), payload), size)
+        return self._written(out.write(frame(first, payload)), size)
 
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
         if self.state != OPEN:
@@ -95,12 +101,12 @@ class Sender(WebSocketServerProtocol):
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
         if self._perMessageCompress is None or size < (self.options.threshold or 1):
-            return self._write(out, prepared.frame or preparedFrame(prepared), size)
+            return self._written(out.write(prepared.frame or preparedFrame(prepared)), size)
         deflater = self._ownDeflater()
         if self._perMessageCompress.serverTakeover:
             first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
-            return self._write(out, frame(first, deflater.deflate(prepared.payload)), size)
-        return self._write(out, preparedDeflatedFrame(prepared, deflater), size)
+            return self._written(out.write(frame(first, deflater.deflate(prepared.payload))), size)
+        return self._written(out.write(preparedDeflatedFrame(prepared, deflater)), size)
 
     def _ownDeflater(self) -> Deflater:
         if self._deflater is None:
@@ -126,11 +132,11 @@ class Sender(WebSocketServerProtocol):
         self._isBlocked = True
         self._out.notifyWhenEmpty()
 
-    def _write(self, out: Outgoing, data: bytes, size: int) -> SendStatus:
+    def _written(self, waiting: int, size: int) -> SendStatus:
+        """A message of `size` bytes was written, and so many bytes wait now."""
         factory = self.factory
         factory.messagesSent += 1
         factory.bytesSent += size
-        waiting = out.write(data)
         if waiting:
             limit = self.options.highWaterMark
             if limit and waiting > limit:
