@@ -131,6 +131,7 @@ CONTENDERS = {
         cannot=WAITS | {"upgrades", "idle"},
     ),
     REFERENCE: txroom("defaults, default reactor; rooms: messageRate=0; deflate: compression='shared'"),
+    "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "defaults; its clients don't offer to deflate"
     ),
@@ -221,6 +222,8 @@ GOALS = (
     Goal("echo-64", "cpu", "websockets", 0.6),
     Goal("echo-64", "cpu", "aiohttp", 0.9),
     Goal("echo-64", "cpu", "autobahn", 0.35),
+    Goal("echo-64", "cpu", "ws", 0.95, who="txroom-lean"),
+    Goal("echo-64", "cpu", "bun", 1.7, who="txroom-lean"),
     Goal("broadcast-500", "cpu", "floor", 1.3),
     Goal("broadcast-500", "cpu", "ws", 0.9),
     Goal("broadcast-500", "cpu", "aiohttp", 0.9),

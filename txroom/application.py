@@ -169,6 +169,5 @@ def broadcast(
     """Send one message to `connections`, framed once, except `exclude`."""
     prepared = data if isinstance(data, Prepared) else Prepared(data)
     excluded = {connection.id for connection in exclude}
-    for connection in list(connections):
-        if connection.id not in excluded:
-            connection.sendFrame(prepared)
+    for connection in [each for each in connections if not excluded or each.id not in excluded]:
+        connection.sendFrame(prepared)

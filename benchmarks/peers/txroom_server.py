@@ -1,6 +1,6 @@
 """
 txroom at its defaults, but for the role deflate, which switches shared compression on, and for rooms, which
-have no limit of messages a second.
+have no limit of messages a second. As under `twistd txroom`, the garbage collector is relaxed.
 
 `--reactor NAME` installs a reactor plugin; `--listen NAME` is the kind of the endpoint, instead of "tcp".
 `?history=N` in the address of a room makes it keep so many messages.
@@ -26,6 +26,7 @@ from txroom import (
     ServerOptions,
     message,
 )
+from txroom.garbage import relaxCollector
 
 
 class Echo(Application):
@@ -91,6 +92,7 @@ def main() -> None:
     key = f":privateKey={options.certificate}" if options.role == "tls" else ""
     server.listen(f"{kind}:{options.port}:interface=127.0.0.1{key}")
     server.startService()
+    relaxCollector()
     reactor.run()
 
 

@@ -67,6 +67,8 @@ class MemorySocket:
         return bool(self._incoming) or self._isReset or (self._isEnded and self.credit != 0)
 
     def send(self, data: bytes | memoryview) -> int:
+        if self._isClosed:
+            raise OSError(errno.EBADF, "closed")
         if self._isReset:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
         peer = self.peer

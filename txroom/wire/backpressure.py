@@ -106,10 +106,12 @@ class SocketOutgoing(BufferedOutgoing):
     Nobody else writes to it: once the operating system has taken all there was, nothing waits.
     """
 
-    __slots__ = ("mayWait",)
+    __slots__ = ("_send", "mayWait")
 
     def __init__(self, transport: SocketTransport, onEmpty: Callable[[], None]) -> None:
         super().__init__(transport, transport, onEmpty)
+        # Kept, so that a broadcast touches less memory; on a socket that is closed it raises.
+        self._send = transport.socket.send
         self.mayWait = True
 
     def amount(self) -> int:
@@ -123,16 +125,15 @@ class SocketOutgoing(BufferedOutgoing):
     def write(self, data: bytes) -> int:
         size = len(data)
         self.total += size
-        transport = self._transport
-        if transport.connected and not (self.mayWait and self.amount()):
+        if not (self.mayWait and self.amount()):
             try:
-                sent = transport.socket.send(data)
+                sent = self._send(data)
             except OSError:
                 sent = 0  # full, or lost: the reactor finds out which at its own write
             if sent == size:
                 return 0
             data = data[sent:]
-        transport.write(data)
+        self._transport.write(data)
         return self.amount()
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
