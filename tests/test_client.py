@@ -610,6 +610,31 @@ class LeaveTests(SessionTestCase):
         leaving = room.leave()
         self.clock.advance(DEFAULTS.leaveTimeout)
         self.successResultOf(leaving)
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
+
+    def test_leaveBlocked(self) -> None:
+        """Who can't send what waits leaves without it."""
+        self.begin(window=1)
+        room = self.join()
+        for i in range(3):
+            room.send("say", i)
+        leaving = room.leave()
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["send"])
+        self.clock.advance(DEFAULTS.leaveTimeout)
+        self.successResultOf(leaving)
+        self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
+
+    def test_leaveWhileResuming(self) -> None:
+        """A resume that is answered after that is taken back."""
+        room = self.join()
+        [resume] = self.reconnect()
+        leaving = room.leave()
+        self.clock.advance(DEFAULTS.leaveTimeout)
+        self.successResultOf(leaving)
+        self.assertEqual(self.wire.take(), [])
+        self.resumed(resume)
+        self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
+        self.assertEqual(room.state, "left")
 
     def test_leaveWhileLost(self) -> None:
         """A leave that was on its way is as good as done; else the seat is given up by itself."""

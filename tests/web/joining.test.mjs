@@ -309,6 +309,30 @@ test("leaving while away: when it is back, or after leaveTimeout", async () => {
   assert.equal(other.state, "left");
 });
 
+test("leaving with a full window: without what waits, after leaveTimeout", async () => {
+  const h = new Harness({ window: 1 });
+  const room = await h.join();
+  for (const i of [1, 2, 3]) room.send("say", i);
+  const leaving = room.leave();
+  assert.deepEqual(h.socket.take().map(([kind]) => kind), ["send"]);
+  await h.clock.advance(DEFAULTS.leaveTimeout);
+  await leaving;
+  assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
+});
+
+test("leaving while resuming: a resume that is answered after leaveTimeout is taken back", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  const [resume] = await h.reconnect();
+  const leaving = room.leave();
+  await h.clock.advance(DEFAULTS.leaveTimeout);
+  await leaving;
+  assert.deepEqual(h.socket.take(), []);
+  h.resumed(resume);
+  assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
+  assert.equal(room.state, "left");
+});
+
 test("close: leaves, tells everybody, and is the end", async () => {
   const h = new Harness();
   const room = await h.join();

@@ -163,7 +163,9 @@ class Room:
 
     def leave(self) -> Deferred[None]:
         """
-        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`; then
-        the server gives up the seat by itself.
+        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`.
+
+        By then the server is asked to let go in any case, and what still waited is not sent. Only if there is
+        no connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
         """
         return self._stay.leave()

@@ -195,7 +195,7 @@ class Stay:
         waiter: Deferred[None] = Deferred()
         with self._shared.turn:
             if self._leaving is None:
-                timer = self._shared.turn.later(self._shared.options.leaveTimeout, self._hasLeft)
+                timer = self._shared.turn.later(self._shared.options.leaveTimeout, self._tooLate)
                 self._leaving = _Leaving(timer, [waiter])
                 self.post.end()
                 self.post.pump()
@@ -227,8 +227,9 @@ class Stay:
 
         def done(error: RoomError | None, joined: Answer | None) -> None:
             if visit != self._visit:
-                return
-            if isinstance(joined, Joined):
+                if isinstance(joined, Joined) and joined.room not in self._stays:
+                    self._shared.requests.leave(joined.room)
+            elif isinstance(joined, Joined):
                 self._return(joined.room, joined.membership, isResumed=True)
             elif error is not None:
                 mayRejoin = self._shared.options.rejoin and self._leaving is None
@@ -363,6 +364,12 @@ class Stay:
         if self._leaving is not None and not self._leaving.isSent:
             self._leaving.isSent = True
             self._shared.requests.leave(self.id, lambda error, answer: self._hasLeft())
+
+    def _tooLate(self) -> None:
+        """Nobody waits any longer; what still waits to be sent is not sent."""
+        if self.state is RoomState.JOINED and self._leaving is not None and not self._leaving.isSent:
+            self._shared.requests.leave(self.id)
+        self._hasLeft()
 
     def _hasLeft(self) -> None:
         self.end(CloseCode.NORMAL, "left")

@@ -226,7 +226,7 @@ export class Room<Messages extends object = Record<string, any>> {
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
   /** The time to the server and back. */
   ping(): Promise<number>;
-  /** Leaves, after what was sent before. */
+  /** Leaves, after what was sent before; after `leaveTimeout` in any case. */
   leave(): Promise<void>;
 }
 

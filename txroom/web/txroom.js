@@ -585,15 +585,17 @@ export class Room extends Emitter {
   }
 
   /**
-   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`; then
-   * the server gives up the seat by itself.
+   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`.
+   *
+   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
+   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
    */
   leave() {
     if (this.#state === "left") return Promise.resolve();
     if (this.#leaving === null) {
       let done;
       const promise = new Promise((resolve) => (done = resolve));
-      const timer = this.#options.clock.setTimeout(() => this._end(1000, "left"), this.#options.leaveTimeout);
+      const timer = this.#options.clock.setTimeout(() => this.#tooLate(), this.#options.leaveTimeout);
       this.#leaving = { promise, done, timer, isSent: false };
       this.#pump();
     }
@@ -689,8 +691,8 @@ export class Room extends Emitter {
     const visit = ++this.#visit;
     const frame = (ref) => ["resume", ref, this.id, this.#token, this.#epoch, this.#offset];
     const done = (error, id, membership) => {
-      if (visit !== this.#visit) return;
-      if (!error) this.#return(id, membership, true);
+      if (visit !== this.#visit) this.#client._disown(id);
+      else if (!error) this.#return(id, membership, true);
       else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.#leaving) this.#rejoin();
       else this.#refused(error);
     };
@@ -790,6 +792,12 @@ export class Room extends Emitter {
     if (this.#state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
     if (mayResume(code) && !this.#leaving) this.#retry(code, reason);
     else this._end(code, reason);
+  }
+
+  /** Nobody waits any longer for the room to be left; what still waits to be sent is not sent. */
+  #tooLate() {
+    if (this.#state === "joined" && !this.#leaving.isSent) this.#client._leave(this.id);
+    this._end(1000, "left");
   }
 
   // -- in
