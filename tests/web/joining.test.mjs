@@ -33,6 +33,9 @@ test("a relative URL is relative to the page", () => {
 
 test("options are checked and their defaults visible", () => {
   assert.throws(() => new Client("ws://h", { WebSocket: class {}, pingIntervall: 1 }), /no option pingIntervall/);
+  for (const name of ["constructor", "toString", "__proto__"]) {
+    assert.throws(() => new Client("ws://h", { WebSocket: class {}, [name]: 1 }), new RegExp(`no option ${name}`));
+  }
   const client = new Client("ws://h", { WebSocket: class {}, window: 3 });
   assert.equal(client.options.window, 3);
   assert.equal(client.options.maxBuffered, DEFAULTS.maxBuffered);

@@ -133,21 +133,21 @@ const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
 const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
 
-const ERROR_OF_CLOSE = {
-  4001: "unauthorized",
-  4003: "forbidden",
-  4004: "noSuchRoom",
-  4008: "roomGone",
-  4010: "badRequest",
-  4029: "rateLimited",
-};
+const ERROR_OF_CLOSE = new Map([
+  [CloseCode.unauthorized, "unauthorized"],
+  [CloseCode.kicked, "forbidden"],
+  [CloseCode.noSuchRoom, "noSuchRoom"],
+  [CloseCode.roomClosed, "roomGone"],
+  [CloseCode.misuse, "badRequest"],
+  [CloseCode.rateAbuse, "rateLimited"],
+]);
 
-const CLOSE_OF_ERROR = {
-  unauthorized: CloseCode.unauthorized,
-  forbidden: CloseCode.kicked,
-  noSuchRoom: CloseCode.noSuchRoom,
-  rateLimited: CloseCode.rateAbuse,
-};
+const CLOSE_OF_ERROR = new Map([
+  ["unauthorized", CloseCode.unauthorized],
+  ["forbidden", CloseCode.kicked],
+  ["noSuchRoom", CloseCode.noSuchRoom],
+  ["rateLimited", CloseCode.rateAbuse],
+]);
 
 /**
  * Whether a client comes back after a socket was closed with `code`.
@@ -727,7 +727,7 @@ export class Room extends Emitter {
   #refused(error) {
     if (error instanceof NoAnswer) this.#client._drop("no answer");
     else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
-    else this._end(CLOSE_OF_ERROR[error.code] ?? CloseCode.roomClosed, error.message);
+    else this._end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
   }
 
   /** Resumes a little later, over the connection there is. */
@@ -975,7 +975,7 @@ export class Client extends Emitter {
   constructor(url = "/rooms", options = {}) {
     super();
     for (const name of Object.keys(options)) {
-      if (!(name in DEFAULTS)) throw new TypeError(`txroom has no option ${name}`);
+      if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
     }
     /** The options, defaults included. */
     this.options = Object.freeze({ ...DEFAULTS, ...options });
@@ -1316,7 +1316,7 @@ export class Client extends Emitter {
     this.#attempts = 0;
     const rooms = this.joined;
     const requests = [...this.#requests.values()].filter(({ text }) => text !== null);
-    const error = new TxroomError(ERROR_OF_CLOSE[code] ?? "unavailable", reason, { details: { code } });
+    const error = new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", reason, { details: { code } });
     for (const room of rooms) room._end(code, reason);
     for (const request of requests) request.done(error);
     this._emit("disconnected", { code, reason });
