@@ -1248,6 +1248,23 @@ class ServerTests(HarnessTestCase):
             self.assertEqual(heard, [({"a": [1]}, 1), ("x", 2)])
             self.assertIsNone(self.result(room.leave()))
 
+    def test_kickedWhileAway(self) -> None:
+        """A kick that its client learns of later is no reason to join anew."""
+        self.begin()
+        self.result(self.client()[0].joinOrCreate("chat"))
+        client, endpoint = self.client()
+        room = self.result(client.joinOrCreate("chat"))
+        ends: list[Any] = []
+        room.on("left", lambda *ending: ends.append(ending))
+        [chat] = self.app.rooms.values()
+        player = chat.client(room.member)
+        assert player is not None
+        endpoint.cut()
+        player.kick("out")
+        self.harness.advance(3)
+        self.assertEqual([code for code, _ in ends], [4003])
+        self.assertEqual((room.state, len(chat.clients)), ("left", 1))
+
     def test_closed(self) -> None:
         """A client that closes has left its rooms, and its connection is gone."""
         self.begin()
