@@ -75,6 +75,31 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(again.said(), [2])
         self.assertEqual(bob.said(), [1])
 
+    def test_accepted(self) -> None:
+        """Who comes back is told how many of its frames have come, if not all of them are handled."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("wait")
+            def wait(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        ada.send("wait", None, 2)
+        ada.send("say", 3, 3)
+        ada.client.drop()
+        self.settle()
+        again = self.player()
+        joined = again.resume(ada)[3]
+        self.assertEqual((joined["handled"], joined["accepted"]), (1, 3))
+        again.send("say", 4, 4)
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(again.said(), [3, 4])
+        self.assertNotIn("accepted", self.player().resume(again)[3])
+
     def test_row75_offsets(self) -> None:
         """In the log, or not; what isn't gets a snapshot, never a part."""
 

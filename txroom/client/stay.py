@@ -27,6 +27,7 @@ from .post import Post
 from .presence import Presence
 from .requests import Answer, NoAnswer
 from .shared import Shared
+from .ticket import Ticket
 from .turn import stop
 
 if TYPE_CHECKING:
@@ -130,6 +131,13 @@ class Stay:
         self._visit = 0
         self._timer: IDelayedCall | None = None
         self._leaving: _Leaving | None = None
+
+    @property
+    def reconnectionToken(self) -> str | None:
+        """See `Room.reconnectionToken`."""
+        if self.state is RoomState.LEFT:
+            return None
+        return Ticket.of(self.id, self._token, self._shared.requests.lastRef, self._entrance).write()
 
     # -- what happens to it
 
@@ -316,8 +324,9 @@ class Stay:
         Returns the frames that were sent to a membership which is no more, and of which nothing is known.
         """
         isSame = isResumed and membership.member == self.member
-        again = self.post.resume(membership.handled) if isSame else None
-        unconfirmed = self.post.restart(membership.handled) if again is None else []
+        handled, accepted = membership.handled, max(membership.handled, membership.accepted)
+        again = self.post.resume(handled, accepted) if isSame else None
+        unconfirmed = self.post.restart(handled, accepted) if again is None else []
         self._forget(self.id)
         self._stays[id] = self
         self.id = id

@@ -287,6 +287,7 @@ class Admission:
                 member.handled,
                 roster,
                 snapshot,
+                member.accepted,
             )
             host.outbox.emit(joined, member.audience)
         host.emitter.replay(member, replay)
