@@ -610,6 +610,31 @@ class LeaveTests(SessionTestCase):
         leaving = room.leave()
         self.clock.advance(DEFAULTS.leaveTimeout)
         self.successResultOf(leaving)
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
+
+    def test_leaveBlocked(self) -> None:
+        """Who can't send what waits leaves without it."""
+        self.begin(window=1)
+        room = self.join()
+        for i in range(3):
+            room.send("say", i)
+        leaving = room.leave()
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["send"])
+        self.clock.advance(DEFAULTS.leaveTimeout)
+        self.successResultOf(leaving)
+        self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
+
+    def test_leaveWhileResuming(self) -> None:
+        """A resume that is answered after that is taken back."""
+        room = self.join()
+        [resume] = self.reconnect()
+        leaving = room.leave()
+        self.clock.advance(DEFAULTS.leaveTimeout)
+        self.successResultOf(leaving)
+        self.assertEqual(self.wire.take(), [])
+        self.resumed(resume)
+        self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
+        self.assertEqual(room.state, "left")
 
     def test_leaveWhileLost(self) -> None:
         """A leave that was on its way is as good as done; else the seat is given up by itself."""
@@ -1044,12 +1069,121 @@ class OutboxTests(SynchronousTestCase):
         outbox.next(), outbox.next()
         self.assertFalse(outbox.acknowledge(3))
         self.assertTrue(outbox.acknowledge(1))
-        self.assertEqual((outbox.resume(0), outbox.resume(3)), (None, None))
-        self.assertEqual(outbox.resume(1), [parcels[1]])
-        self.assertEqual(outbox.restart(0), [parcels[1]])
+        self.assertEqual((outbox.resume(0, 0), outbox.resume(3, 3)), (None, None))
+        self.assertEqual(outbox.resume(1, 1), [parcels[1]])
+        self.assertEqual(outbox.restart(0, 0), [parcels[1]])
         self.assertIs(outbox.next(), parcels[2])
         self.assertEqual(parcels[2].n, 1)
         self.assertEqual((outbox.clear(), outbox.waiting), ([parcels[2]], 0))
+
+    def test_base(self) -> None:
+        """A server that has forgotten what an earlier client sent can't go on with ours."""
+        outbox, parcels = self.make(1)
+        self.assertEqual(outbox.restart(3, 5), [])
+        self.assertIs(outbox.next(), parcels[0])
+        self.assertEqual(parcels[0].n, 6)
+        self.assertTrue(outbox.acknowledge(4))
+        self.assertEqual(outbox.resume(4, 5), parcels)
+        self.assertIsNone(outbox.resume(4, 4))
+
+
+class TokenTests(SessionTestCase):
+    """Going on for another client."""
+
+    def leave(self, **options: Any) -> str:
+        """What a client leaves behind that has joined, and asked something."""
+        self.begin(auth="secret")
+        room = self.join("r1", {"name": "ada", "seat": "once", **options}, offset=7)
+        room.call("roll")
+        token = room.reconnectionToken
+        self.begin()
+        return str(token)
+
+    def resume(self, token: str, **joined: Any) -> Any:
+        """The room that another client is in then."""
+        resuming = self.session.resume(token)
+        self.wire.open()
+        [frame] = self.wire.take()
+        self.assertEqual((frame[0], *frame[2:]), ("resume", "r1", "t1", "", 0))
+        self.wire.receive("joined", frame[1], "r1", membership(token="t2", **joined))
+        room: Any = self.successResultOf(resuming)
+        room.log = []
+        room.on("lost", lambda loss: room.log.append(loss))
+        self.clock.advance(0)
+        return room
+
+    def test_resume(self) -> None:
+        """The same member, with a fresh picture."""
+        room = self.resume(self.leave(), offset=9, snapshot="s", handled=2)
+        self.assertEqual((room.id, room.name, room.member, room.state), ("r1", "chat", "m1", "joined"))
+        self.assertEqual((room.offset, room.snapshot, room.log), (9, "s", []))
+        self.assertEqual(self.session.joined, [room])
+        room.send("say", "on")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 3]])
+        self.assertEqual(self.reconnect()[0][2:], ["r1", "t2", "e1", 9])
+
+    def test_accepted(self) -> None:
+        """Numbers that the server has are not taken again, though their frames wait to be handled."""
+        room = self.resume(self.leave(), handled=2, accepted=4)
+        sent = room.send("say", "on")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 5]])
+        self.wire.receive("ack", "r1", 4)
+        self.assertFalse(sent.isHandled)
+        self.wire.receive("ack", "r1", 5)
+        self.assertTrue(sent.isHandled)
+
+    def test_acceptedAndForgotten(self) -> None:
+        """Unless the server has forgotten them: then what was sent is in doubt."""
+        room = self.resume(self.leave(), handled=2, accepted=4)
+        room.send("say", "on")
+        self.resumed(self.reconnect()[0], handled=2)
+        self.assertEqual([loss.unconfirmed for loss in room.log], [[Unconfirmed("say", "on")]])
+        room.send("say", "again")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "again", 3]])
+
+    def test_answers(self) -> None:
+        """What the former client asked is no answer to what this one asks."""
+        room = self.resume(self.leave())
+        call = room.call("roll")
+        ref = self.wire.take()[0][1]
+        for other in range(1, 9):
+            self.wire.receive("reply", other, "to the former")
+        self.assertNoResult(call)
+        self.wire.receive("reply", ref, 6)
+        self.assertEqual(self.successResultOf(call), 6)
+
+    def test_forgotten(self) -> None:
+        """It joins anew as the former would: by the same way, but for what is for once, and credentials."""
+        self.resume(self.leave(auth="mine"))
+        self.refuse(self.reconnect()[0][1], "unauthorized")
+        [[kind, ref, target, options]] = self.wire.take()
+        self.assertEqual((kind, target, options), ("joinById", "r1", {"name": "ada"}))
+        self.refuse(ref, "noSuchRoom")
+        self.assertEqual([frame[0:3:2] for frame in self.wire.take()], [["join", "chat"]])
+
+    def test_refused(self) -> None:
+        """The error is the server's, and nothing is tried instead."""
+        for code in ("unauthorized", "forbidden", "noSuchRoom"):
+            resuming = self.session.resume(self.leave())
+            self.wire.open()
+            self.refuse(self.wire.take()[0][1], code)
+            self.assertEqual(self.codeOf(resuming), code)
+            self.assertEqual((self.wire.take(), self.session.joined), ([], []))
+
+    def test_noToken(self) -> None:
+        """What is no token is refused without a connection."""
+        token = self.leave()
+        for wrong in ("", "x", "é", "e30=", token[4:], token[:-8], token.swapcase()):
+            self.assertEqual(self.codeOf(self.session.resume(wrong)), "badRequest")
+        self.assertEqual(self.wires, [])
+
+    def test_left(self) -> None:
+        """Who has left has none; who is away has."""
+        room = self.join()
+        self.wire.end()
+        self.assertIsNotNone(room.reconnectionToken)
+        self.session.close()
+        self.assertIsNone(room.reconnectionToken)
 
 
 class OptionTests(SynchronousTestCase):
@@ -1222,6 +1356,62 @@ class ServerTests(HarnessTestCase):
             self.assertTrue(sent.isHandled)
             self.assertEqual(heard, [({"a": [1]}, 1), ("x", 2)])
             self.assertIsNone(self.result(room.leave()))
+
+    def test_resume(self) -> None:
+        """Another client goes on as the same member, while the frames of the former are being handled."""
+        gates: list[Deferred[Any]] = []
+
+        class Slow(Chat):
+            @message("wait")
+            def wait(self, client: Player) -> Any:
+                gates.append(Deferred())
+                return gates[-1]
+
+        self.begin()
+        self.app.register("slow", Slow)
+        for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
+            former, _ = self.client(protocol=protocol)
+            room = self.result(former.create("slow", {"name": "ada"}))
+            waiting = room.call("wait")
+            room.send("say", "from the former")
+            self.harness.flush()
+            token = room.reconnectionToken
+            former.reconnect(1000)  # it doesn't come back
+            client, _ = self.client(protocol=protocol)
+            again = self.result(client.resume(token))
+            self.assertEqual((again.id, again.member, again.snapshot), (room.id, room.member, 0))
+            heard: list[Any] = []
+            again.on("said", lambda data, offset, heard=heard: heard.append(data))
+            count = again.call("say", "from this one")
+            self.harness.flush()
+            gates.pop().callback("an answer to the former")
+            self.assertEqual(self.result(count), 2)
+            self.assertEqual(heard, ["from the former", "from this one"])
+            self.assertNoResult(waiting)
+            [player] = self.app.rooms[room.id].clients
+            self.assertEqual(dict(player.options), {"name": "ada"})
+            error = self.result(client.resume(token)).value
+            self.assertEqual(error.code, "unauthorized")
+            self.result(again.leave())
+            self.result(former.close())
+            waiting.addErrback(lambda failure: failure.trap(RoomError))
+
+    def test_kickedWhileAway(self) -> None:
+        """A kick that its client learns of later is no reason to join anew."""
+        self.begin()
+        self.result(self.client()[0].joinOrCreate("chat"))
+        client, endpoint = self.client()
+        room = self.result(client.joinOrCreate("chat"))
+        ends: list[Any] = []
+        room.on("left", lambda *ending: ends.append(ending))
+        [chat] = self.app.rooms.values()
+        player = chat.client(room.member)
+        assert player is not None
+        endpoint.cut()
+        player.kick("out")
+        self.harness.advance(3)
+        self.assertEqual([code for code, _ in ends], [4003])
+        self.assertEqual((room.state, len(chat.clients)), ("left", 1))
 
     def test_closed(self) -> None:
         """A client that closes has left its rooms, and its connection is gone."""

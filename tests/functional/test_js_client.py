@@ -118,6 +118,18 @@ async def test_forgotten(net: Net) -> None:
     }
 
 
+async def test_reload(net: Net) -> None:
+    """A page that is loaded again is the same member still, and a token is for once."""
+    server = await net.start(makeServer())
+    assert await play(server, "reload") == {
+        "isSame": True,
+        "snapshot": {"said": 2},
+        "said": ["one", "two", "three"],
+        "members": 2,
+        "used": ["unauthorized", None],
+    }
+
+
 async def test_restart(net: Net) -> None:
     """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
 
@@ -143,7 +155,7 @@ async def test_restart(net: Net) -> None:
 
 
 async def test_browser(net: Net) -> None:
-    """In Chromium: the page's WebSocket, a cut, and the browser offline and online again."""
+    """In Chromium: the page's WebSocket, a cut, the browser offline and online again, and a reload."""
     chromium = requires("chromium")
     server = makeServer()
     server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
@@ -153,4 +165,6 @@ async def test_browser(net: Net) -> None:
     seen = await run("txroom_browser.mjs", chromium, f"http://{where}/")
     assert seen["first"] == {"roll": 6, "latency": True, "url": f"ws://{where}/rooms"}
     assert seen["cut"] == ["reconnecting", "recovered"]
-    assert seen["last"] == {"said": ["one", "two", "three"], "lost": False, "state": "closed"}
+    assert seen["offline"] == {"said": ["one", "two", "three"], "lost": False}
+    assert seen["reloaded"] == {"isSame": True, "members": 1, "snapshot": {"said": 3}, "roll": 4}
+    assert seen["last"] == "closed"

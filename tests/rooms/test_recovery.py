@@ -5,9 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, Client, History, RoomApplication, RoomError, message
+from txroom.rooms.expelled import MAX_EXPELLED, Expelled
+
+
+class ExpelledTests(SynchronousTestCase):
+    """Who was made to leave."""
+
+    def test_time(self) -> None:
+        """It is remembered as long as one may resume, at least for a minute."""
+        expelled = Expelled()
+        expelled.add([b"a"], 10.0, 0.0)
+        expelled.add([b"b"], 10.0, 100.0)
+        for now, known in ((69.0, [True, True]), (70.0, [False, True]), (110.0, [False, False])):
+            self.assertEqual([expelled.has(token, now) for token in (b"a", b"b")], known)
+
+    def test_bounds(self) -> None:
+        """Not too many; the oldest are forgotten first, and those whose time is over."""
+        expelled = Expelled()
+        for number in range(MAX_EXPELLED + 1):
+            expelled.add([b"%d" % number], 0.0, 0.0)
+        self.assertEqual([expelled.has(token, 1.0) for token in (b"0", b"1")], [False, True])
+        expelled.add([b"new"], 60.0, 0.0)
+        self.assertEqual(len(expelled), 1)
 
 
 @onBothEngines
@@ -51,6 +74,31 @@ class ResumeTests(RoomTestCase):
         again.resume(ada)
         self.assertEqual(again.said(), [2])
         self.assertEqual(bob.said(), [1])
+
+    def test_accepted(self) -> None:
+        """Who comes back is told how many of its frames have come, if not all of them are handled."""
+        gate: Deferred[None] = Deferred()
+
+        class Chat(NotingRoom):
+            @message("wait")
+            def wait(self, client: Client) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        ada.send("wait", None, 2)
+        ada.send("say", 3, 3)
+        ada.client.drop()
+        self.settle()
+        again = self.player()
+        joined = again.resume(ada)[3]
+        self.assertEqual((joined["handled"], joined["accepted"]), (1, 3))
+        again.send("say", 4, 4)
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(again.said(), [3, 4])
+        self.assertNotIn("accepted", self.player().resume(again)[3])
 
     def test_row75_offsets(self) -> None:
         """In the log, or not; what isn't gets a snapshot, never a part."""
@@ -179,14 +227,31 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(ada, 0)[3]["recovered"], False)
 
     def test_row80_kicked(self) -> None:
-        """Who was kicked can't resume."""
+        """Who was kicked can't resume, and is told that it is not to try anew; that is forgotten later."""
         self.rooms(autoDispose=False)
         ada = self.joined()
         ada.client.drop()
         self.settle()
         self.room().clients[0].kick()
         self.settle()
+        self.assertEqual(self.player().resume(ada)[3], "forbidden")
+        self.assertEqual(self.player().resume(ada, token=ada.joined["token"] + "x")[3], "unauthorized")
+        self.advance(60)
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+
+    def test_expelled(self) -> None:
+        """Nor who broke the protocol; with any token that it may have."""
+        self.rooms(autoDispose=False)
+        ada, bob = self.joined(), self.joined()
+        ada.client.drop()
+        self.settle()
+        again = self.player()
+        again.resume(ada)
+        self.room().client(ada.joined["member"]).kick()
+        bob.send("say", "out of order", 7)
+        self.assertEqual(self.named("leave"), ["kicked", "misuse"])
+        for former in (ada, again, bob):
+            self.assertEqual(self.player().resume(former)[3], "forbidden")
 
     def test_row72_anotherUser(self) -> None:
         """The token is of no use to another user."""

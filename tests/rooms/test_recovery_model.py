@@ -171,7 +171,7 @@ class ModelClient:
             self.visit.end()
 
     def refused(self, refusal: Refused) -> None:
-        if refusal.code == "unauthorized":
+        if refusal.code in ("unauthorized", "forbidden"):
             self.world.check(self.isKicked, f"{self.name} has a token, and is refused")
             self.forget()
 

@@ -33,6 +33,9 @@ test("a relative URL is relative to the page", () => {
 
 test("options are checked and their defaults visible", () => {
   assert.throws(() => new Client("ws://h", { WebSocket: class {}, pingIntervall: 1 }), /no option pingIntervall/);
+  for (const name of ["constructor", "toString", "__proto__"]) {
+    assert.throws(() => new Client("ws://h", { WebSocket: class {}, [name]: 1 }), new RegExp(`no option ${name}`));
+  }
   const client = new Client("ws://h", { WebSocket: class {}, window: 3 });
   assert.equal(client.options.window, 3);
   assert.equal(client.options.maxBuffered, DEFAULTS.maxBuffered);
@@ -307,6 +310,30 @@ test("leaving while away: when it is back, or after leaveTimeout", async () => {
   await h.clock.advance(DEFAULTS.leaveTimeout);
   await late;
   assert.equal(other.state, "left");
+});
+
+test("leaving with a full window: without what waits, after leaveTimeout", async () => {
+  const h = new Harness({ window: 1 });
+  const room = await h.join();
+  for (const i of [1, 2, 3]) room.send("say", i);
+  const leaving = room.leave();
+  assert.deepEqual(h.socket.take().map(([kind]) => kind), ["send"]);
+  await h.clock.advance(DEFAULTS.leaveTimeout);
+  await leaving;
+  assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
+});
+
+test("leaving while resuming: a resume that is answered after leaveTimeout is taken back", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  const [resume] = await h.reconnect();
+  const leaving = room.leave();
+  await h.clock.advance(DEFAULTS.leaveTimeout);
+  await leaving;
+  assert.deepEqual(h.socket.take(), []);
+  h.resumed(resume);
+  assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
+  assert.equal(room.state, "left");
 });
 
 test("close: leaves, tells everybody, and is the end", async () => {

@@ -247,11 +247,18 @@ test("the room is gone: the end for who had created it or joined it by its id, o
 });
 
 test("a resume that is refused for good ends the room", async () => {
-  const h = new Harness();
-  const room = await h.join();
-  const [resume] = await h.reconnect();
-  h.socket.receive("error", resume[1], null, "forbidden", "banned", null);
-  assert.deepEqual(room.log.at(-1), ["left", { code: 4003, reason: "banned" }]);
+  for (const [word, code] of [
+    ["forbidden", 4003],
+    ["full", 4008],
+    ["constructor", 4008],
+  ]) {
+    const h = new Harness();
+    const room = await h.join();
+    const [resume] = await h.reconnect();
+    h.socket.receive("error", resume[1], null, word, "banned", null);
+    assert.deepEqual(room.log.at(-1), ["left", { code, reason: "banned" }]);
+    assert.deepEqual(h.socket.take(), [], "it does not join anew");
+  }
 });
 
 test("a resume that is refused for now is tried again on the same connection", async () => {

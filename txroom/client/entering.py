@@ -5,7 +5,7 @@ Asking to be let into a room, with what `auth` gives.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from twisted.python.failure import Failure
@@ -17,15 +17,22 @@ from .frames import Joined
 from .requests import Done
 from .shared import Shared
 
+Method = Literal["joinOrCreate", "join", "create", "joinById"]
+
 #: The first element of the frame by which each method joins.
-_KINDS = {"joinOrCreate": "join", "join": "joinOnly", "create": "create", "joinById": "joinById"}
+_KINDS: dict[Method, str] = {
+    "joinOrCreate": "join",
+    "join": "joinOnly",
+    "create": "create",
+    "joinById": "joinById",
+}
 
 
 @attrs.frozen
 class Entrance:
     """A way in: the client's method, the name or id of the room, and the options."""
 
-    method: str
+    method: Method
     target: str
     options: Mapping[str, Any]
 

@@ -35,6 +35,8 @@ class Membership(Struct, frozen=True):
     epoch: str
     offset: Count
     handled: Count
+    #: Of our frames the server has so many, handled or not; at least those that are handled.
+    accepted: Count = 0
     name: str | None = None
     recovered: Any = False
     members: list[Member] | None = None

@@ -48,6 +48,8 @@ class Outbox:
         self._held: list[Parcel] = []
         self._last = 0
         self._acknowledged = 0
+        #: The last number that is not ours, but of an earlier client of the same membership.
+        self._base = 0
 
     @property
     def waiting(self) -> int:
@@ -102,22 +104,27 @@ class Outbox:
         else:
             self._forget()
 
-    def resume(self, handled: int) -> list[Parcel] | None:
+    def resume(self, handled: int, accepted: int) -> list[Parcel] | None:
         """
-        The server resumes this membership, of which it has handled `handled` frames.
+        The server resumes this membership, of which it has handled `handled` frames, and has `accepted`.
 
-        Returns the frames to send again, in order; `None` if that count can't be ours.
+        Returns the frames to send again, in order; `None` if those counts can't be ours.
         """
-        if not self._acknowledged <= handled <= self._last:
+        if not self._acknowledged <= handled <= self._last or accepted < self._base:
             return None
         self.acknowledge(handled)
         return self.held
 
-    def restart(self, handled: int) -> list[Parcel]:
-        """Another membership begins. Returns the frames that were sent and of which nothing is known."""
+    def restart(self, handled: int, accepted: int) -> list[Parcel]:
+        """
+        Another membership begins, or one of which we don't know the beginning.
+
+        Returns the frames that were sent and of which nothing is known.
+        """
         unconfirmed = [parcel for parcel in self._held if not parcel.isAnswered]
         self._held = []
-        self._last = self._acknowledged = handled
+        self._acknowledged = handled
+        self._last = self._base = accepted
         return unconfirmed
 
     def clear(self) -> list[Parcel]:

@@ -110,13 +110,13 @@ class Post:
         """The server has handled all up to `n`; whether so many were ever sent."""
         return self._outbox.acknowledge(n)
 
-    def resume(self, handled: int) -> list[Parcel] | None:
-        """The same membership goes on; what to send again, `None` if that count can't be ours."""
-        return self._outbox.resume(handled)
+    def resume(self, handled: int, accepted: int) -> list[Parcel] | None:
+        """The same membership goes on; what to send again, `None` if those counts can't be ours."""
+        return self._outbox.resume(handled, accepted)
 
-    def restart(self, handled: int) -> list[Parcel]:
+    def restart(self, handled: int, accepted: int) -> list[Parcel]:
         """Another membership begins; what was sent and of which nothing is known."""
-        return self._outbox.restart(handled)
+        return self._outbox.restart(handled, accepted)
 
     def failAll(self, error: RoomError) -> None:
         """Nothing more comes of what is here."""

@@ -21,6 +21,10 @@ Answer = Joined | Reply
 Done = Callable[[RoomError | None, Answer | None], object]
 
 
+#: How far apart the numbers of two clients are, of which one goes on for the other.
+_REFS = 1_000_000
+
+
 class NoAnswer(RoomError):
     """The error of a request that the server has not answered."""
 
@@ -53,6 +57,15 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def lastRef(self) -> int:
+        """The number of the last question."""
+        return self._lastRef
+
+    def goOnFrom(self, ref: int) -> None:
+        """Take no number that an earlier client has taken, which had come to `ref` or a little further."""
+        self._lastRef = max(self._lastRef, (ref // _REFS + 1) * _REFS)
 
     # -- asking; all of it within a turn, but for `answerTo`
 

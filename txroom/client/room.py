@@ -81,6 +81,16 @@ class Room:
         return self._stay.epoch
 
     @property
+    def reconnectionToken(self) -> str | None:
+        """
+        What `Client.resume` takes, also in another process; `None` when the room was left.
+
+        Look at it when you need it: with every connection it is another. Whoever has it can take the
+        membership over, so keep it secret. The options of the join are in it, but for `auth`.
+        """
+        return self._stay.reconnectionToken
+
+    @property
     def buffered(self) -> int:
         """How many frames wait to be sent."""
         return self._post.waiting
@@ -163,7 +173,9 @@ class Room:
 
     def leave(self) -> Deferred[None]:
         """
-        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`; then
-        the server gives up the seat by itself.
+        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`.
+
+        By then the server is asked to let go in any case, and what still waited is not sent. Only if there is
+        no connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
         """
         return self._stay.leave()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
 from ..codes import ErrorCode
@@ -18,9 +18,10 @@ from .events import Listener
 from .frames import Joined
 from .line import Attempt, ClientState, Wire
 from .options import ClientOptions
-from .requests import Answer
+from .requests import Answer, Done
 from .room import Room
 from .stay import RoomState, Stay
+from .ticket import Ticket
 
 
 class Session:
@@ -102,7 +103,36 @@ class Session:
         """Join the room of that id. Fails as `joinOrCreate` does; "noSuchRoom": it is gone."""
         return self._enter(Entrance("joinById", id, dict(options or {})))
 
+    def resume(self, token: str) -> Deferred[Room]:
+        """
+        Go on as the member that another client was, or is: `token` is the `Room.reconnectionToken` it had.
+
+        The room is as after a join: the snapshot, the members and the history, then what is new. What the
+        other had sent is handled if the server has got it. If the other is there still it has left: 4005.
+        There is time for `resumeSeconds` after it lost its connection; who has closed it has left.
+
+        Fails with "unauthorized" if it is too late or the token was used, "forbidden" if the member was
+        kicked or is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else
+        as `joinOrCreate` does. Then it is for you to join anew.
+        """
+        try:
+            ticket = Ticket.read(token)
+        except RoomError as error:
+            return fail(error)
+        requests = self._core.requests
+        requests.goOnFrom(ticket.ref)
+
+        def ask(done: Done, isWanted: Callable[[], bool]) -> None:
+            # An epoch that is none: we have seen nothing of what it has.
+            requests.ask(lambda ref: ("resume", ref, ticket.room, ticket.token, "", 0), done, Joined)
+
+        return self._letIn(ticket.entrance, ask)
+
     def _enter(self, entrance: Entrance) -> Deferred[Room]:
+        return self._letIn(entrance, lambda *wish: knock(self._core.shared, entrance, *wish))
+
+    def _letIn(self, entrance: Entrance, ask: Callable[[Done, Callable[[], bool]], None]) -> Deferred[Room]:
+        """The room that the answer to what is asked is about."""
         core = self._core
         waiting = [True]
         result: Deferred[Room] = Deferred(lambda _: waiting.clear())
@@ -117,7 +147,7 @@ class Session:
                 core.turn.post(result.errback, error or RoomError(ErrorCode.INTERNAL))
 
         with core.turn:
-            knock(core.shared, entrance, done, lambda: bool(waiting))
+            ask(done, lambda: bool(waiting))
         return result
 
     def _roomOf(self, joined: Joined, entrance: Entrance) -> Room:

@@ -27,6 +27,7 @@ from .post import Post
 from .presence import Presence
 from .requests import Answer, NoAnswer
 from .shared import Shared
+from .ticket import Ticket
 from .turn import stop
 
 if TYPE_CHECKING:
@@ -131,6 +132,13 @@ class Stay:
         self._timer: IDelayedCall | None = None
         self._leaving: _Leaving | None = None
 
+    @property
+    def reconnectionToken(self) -> str | None:
+        """See `Room.reconnectionToken`."""
+        if self.state is RoomState.LEFT:
+            return None
+        return Ticket.of(self.id, self._token, self._shared.requests.lastRef, self._entrance).write()
+
     # -- what happens to it
 
     def enter(self, joined: Joined) -> None:
@@ -195,7 +203,7 @@ class Stay:
         waiter: Deferred[None] = Deferred()
         with self._shared.turn:
             if self._leaving is None:
-                timer = self._shared.turn.later(self._shared.options.leaveTimeout, self._hasLeft)
+                timer = self._shared.turn.later(self._shared.options.leaveTimeout, self._tooLate)
                 self._leaving = _Leaving(timer, [waiter])
                 self.post.end()
                 self.post.pump()
@@ -227,8 +235,9 @@ class Stay:
 
         def done(error: RoomError | None, joined: Answer | None) -> None:
             if visit != self._visit:
-                return
-            if isinstance(joined, Joined):
+                if isinstance(joined, Joined) and joined.room not in self._stays:
+                    self._shared.requests.leave(joined.room)
+            elif isinstance(joined, Joined):
                 self._return(joined.room, joined.membership, isResumed=True)
             elif error is not None:
                 mayRejoin = self._shared.options.rejoin and self._leaving is None
@@ -315,8 +324,9 @@ class Stay:
         Returns the frames that were sent to a membership which is no more, and of which nothing is known.
         """
         isSame = isResumed and membership.member == self.member
-        again = self.post.resume(membership.handled) if isSame else None
-        unconfirmed = self.post.restart(membership.handled) if again is None else []
+        handled, accepted = membership.handled, max(membership.handled, membership.accepted)
+        again = self.post.resume(handled, accepted) if isSame else None
+        unconfirmed = self.post.restart(handled, accepted) if again is None else []
         self._forget(self.id)
         self._stays[id] = self
         self.id = id
@@ -363,6 +373,12 @@ class Stay:
         if self._leaving is not None and not self._leaving.isSent:
             self._leaving.isSent = True
             self._shared.requests.leave(self.id, lambda error, answer: self._hasLeft())
+
+    def _tooLate(self) -> None:
+        """Nobody waits any longer; what still waits to be sent is not sent."""
+        if self.state is RoomState.JOINED and self._leaving is not None and not self._leaving.isSent:
+            self._shared.requests.leave(self.id)
+        self._hasLeft()
 
     def _hasLeft(self) -> None:
         self.end(CloseCode.NORMAL, "left")

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from ..codes import CloseCode, ErrorCode
 from . import payload
 from .errors import RoomError
+from .expelled import Expelled
 from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
@@ -43,6 +44,7 @@ class Admission:
         self._host = host
         self._reservations: dict[bytes, Reservation] = {}
         self._seated: set[Member] = set()
+        self._expelled = Expelled()
 
     # -- seats
 
@@ -285,6 +287,7 @@ class Admission:
                 member.handled,
                 roster,
                 snapshot,
+                member.accepted,
             )
             host.outbox.emit(joined, member.audience)
         host.emitter.replay(member, replay)
@@ -306,7 +309,8 @@ class Admission:
         if host.life is not host.life.OPEN:
             return Refused(ErrorCode.NO_SUCH_ROOM)
         if member is None or not member.isPresent or not member.accepts(resume.token):
-            return Refused(ErrorCode.UNAUTHORIZED)
+            isExpelled = self._expelled.has(digest(resume.token), host.clock.seconds())
+            return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
         if self._userId(resume.user, member.arrivalId) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
         if host.room.binary and resume.isJSON:
@@ -329,6 +333,11 @@ class Admission:
             self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
         member.mailbox.post(self._resumed, member, missed is not None)
         return self._link(member)
+
+    def expel(self, member: Member) -> None:
+        """It was made to leave: its client is told so, should it not know, and does not join anew."""
+        host = self._host
+        self._expelled.add(member.tokens, host.clock.seconds(), host.room.resumeSeconds)
 
     def _resumed(self, member: Member, recovered: bool) -> Deferred[None] | None:
         host = self._host

@@ -261,7 +261,8 @@ class Dialect:
         raise TypeError(f"no frame for {type(item).__name__}")
 
     def _joined(self, item: seam.Joined) -> dict[str, Any]:
-        return {
+        isAhead = item.accepted > item.handled
+        return ({"accepted": item.accepted} if isAhead else {}) | {
             "name": item.name,
             "member": item.member,
             "token": item.token,

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .host import Host
 
 
+#: Who has left like this is not to come back by itself.
+_EXPELLED = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
+
+
 class Membership:
     """Who is in one room."""
 
@@ -115,6 +119,8 @@ class Membership:
         host.leaving.add(member)
         member.state = State.LEAVING
         member.cancelExpiry()
+        if reason in _EXPELLED:
+            host.admission.expel(member)
         if isSeen:
             host.outbox.record(Gone(member.id))
         if member.outlet is not None:

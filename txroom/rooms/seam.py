@@ -239,6 +239,8 @@ class Joined(Item, frozen=True, dict=True, tag_field="kind"):
     handled: int
     members: bytes = NIL
     snapshot: bytes = NIL
+    #: The client's frames up to this number have come, if that is more than are handled.
+    accepted: int = 0
 
 
 class PresenceChange(Item, frozen=True, dict=True, tag_field="kind"):

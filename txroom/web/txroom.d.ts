@@ -187,6 +187,12 @@ export class Room<Messages extends object = Record<string, any>> {
   readonly epoch: string;
   /** Who is here, if the room has presence. */
   readonly members: Member[];
+  /**
+   * What `client.resume` takes, also in the next page; null when the room was left. Keep it secret.
+   *
+   * With every connection it is another: look at it when you need it, at best on "pagehide".
+   */
+  readonly reconnectionToken: string | null;
   /** How many frames wait to be sent. */
   readonly buffered: number;
 
@@ -226,7 +232,7 @@ export class Room<Messages extends object = Record<string, any>> {
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
   /** The time to the server and back. */
   ping(): Promise<number>;
-  /** Leaves, after what was sent before. */
+  /** Leaves, after what was sent before; after `leaveTimeout` in any case. */
   leave(): Promise<void>;
 }
 
@@ -297,6 +303,16 @@ export class Client {
   joinById<Messages extends object = Record<string, any>>(
     id: string,
     options?: Record<string, unknown>,
+    prepare?: (room: Room<Messages>) => void,
+  ): Promise<Room<Messages>>;
+  /**
+   * Goes on as the member that another page was: `token` is the `room.reconnectionToken` it had.
+   *
+   * The room is as after a join. Rejects with "unauthorized", "forbidden" or "noSuchRoom" if that is not
+   * possible any more, "badRequest" for what is no token; then it is for you to join anew.
+   */
+  resume<Messages extends object = Record<string, any>>(
+    token: string,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
   /** The rooms of that name that match the filter. */

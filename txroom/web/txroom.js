@@ -133,21 +133,21 @@ const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
 const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
 
-const ERROR_OF_CLOSE = {
-  4001: "unauthorized",
-  4003: "forbidden",
-  4004: "noSuchRoom",
-  4008: "roomGone",
-  4010: "badRequest",
-  4029: "rateLimited",
-};
+const ERROR_OF_CLOSE = new Map([
+  [CloseCode.unauthorized, "unauthorized"],
+  [CloseCode.kicked, "forbidden"],
+  [CloseCode.noSuchRoom, "noSuchRoom"],
+  [CloseCode.roomClosed, "roomGone"],
+  [CloseCode.misuse, "badRequest"],
+  [CloseCode.rateAbuse, "rateLimited"],
+]);
 
-const CLOSE_OF_ERROR = {
-  unauthorized: CloseCode.unauthorized,
-  forbidden: CloseCode.kicked,
-  noSuchRoom: CloseCode.noSuchRoom,
-  rateLimited: CloseCode.rateAbuse,
-};
+const CLOSE_OF_ERROR = new Map([
+  ["unauthorized", CloseCode.unauthorized],
+  ["forbidden", CloseCode.kicked],
+  ["noSuchRoom", CloseCode.noSuchRoom],
+  ["rateLimited", CloseCode.rateAbuse],
+]);
 
 /**
  * Whether a client comes back after a socket was closed with `code`.
@@ -183,6 +183,7 @@ const isMembership = (value) =>
   isText(value.epoch) &&
   isCount(value.offset) &&
   isCount(value.handled) &&
+  optional(isCount)(value.accepted) &&
   optional(isMembers)(value.members);
 
 /** The frames of the server: what follows the kind. */
@@ -229,6 +230,23 @@ function isLonger(text, limit) {
 }
 
 const ignore = () => {};
+
+// -- what a page leaves to the next
+
+/** How far apart the numbers of the requests of two pages are, of which one goes on for the other. */
+const REFS = 1_000_000;
+
+/** What `room.reconnectionToken` says. Throws for a text that it is not. */
+function readToken(text) {
+  try {
+    const { room, token, ref, method, target, options } = JSON.parse(text);
+    const isWhole = [room, token, target].every(isText) && isCount(ref) && isObject(options);
+    if (!isWhole || !Object.hasOwn(ENTRANCES, method)) throw new TypeError("it is not whole");
+    return { room, token, ref, entrance: { method, target, options } };
+  } catch (cause) {
+    throw new TxroomError("badRequest", "that is no reconnectionToken", { cause });
+  }
+}
 
 // -- events
 
@@ -300,6 +318,8 @@ class Outbox {
   #held = [];
   #last = 0;
   #acknowledged = 0;
+  /** The last number that is not ours, but of an earlier page of the same membership. */
+  #base = 0;
 
   constructor(window) {
     this.#window = window;
@@ -351,21 +371,26 @@ class Outbox {
   }
 
   /**
-   * The server resumes this membership, of which it has handled `handled` frames.
+   * The server resumes this membership, of which it has handled `handled` frames, and has `accepted`.
    *
-   * Returns the frames to send again, in order; null if that count can't be ours.
+   * Returns the frames to send again, in order; null if those counts can't be ours.
    */
-  resume(handled) {
-    if (handled < this.#acknowledged || handled > this.#last) return null;
+  resume(handled, accepted) {
+    if (handled < this.#acknowledged || handled > this.#last || accepted < this.#base) return null;
     this.acknowledge(handled);
     return [...this.#held];
   }
 
-  /** Another membership begins. Returns the frames that were sent and of which nothing is known. */
-  restart(handled) {
+  /**
+   * Another membership begins, or one of which we don't know the beginning.
+   *
+   * Returns the frames that were sent and of which nothing is known.
+   */
+  restart(handled, accepted) {
     const unconfirmed = this.#held.filter((item) => !item.isAnswered);
     this.#held = [];
-    this.#last = this.#acknowledged = handled;
+    this.#acknowledged = handled;
+    this.#last = this.#base = accepted;
     return unconfirmed;
   }
 
@@ -468,6 +493,20 @@ export class Room extends Emitter {
   /** Who is here, if the room has presence: `{user, metas}`, one meta for each connection of the user. */
   get members() {
     return [...this.#members.values()];
+  }
+
+  /**
+   * What `client.resume` takes, also in the next page; null when the room was left.
+   *
+   * Look at it when you need it, at best on "pagehide": with every connection it is another. Whoever has it can
+   * take the membership over, so keep it secret. The options of the join are in it, but for `auth`.
+   */
+  get reconnectionToken() {
+    if (this.#state === "left") return null;
+    const { seat, auth, ...options } = this.#entrance.options; // for once, and nobody's to keep
+    const { method, target } = this.#entrance;
+    const ref = this.#client._lastRef;
+    return JSON.stringify({ room: this.id, token: this.#token, ref, method, target, options });
   }
 
   /** How many frames wait to be sent. */
@@ -585,15 +624,17 @@ export class Room extends Emitter {
   }
 
   /**
-   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`; then
-   * the server gives up the seat by itself.
+   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`.
+   *
+   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
+   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
    */
   leave() {
     if (this.#state === "left") return Promise.resolve();
     if (this.#leaving === null) {
       let done;
       const promise = new Promise((resolve) => (done = resolve));
-      const timer = this.#options.clock.setTimeout(() => this._end(1000, "left"), this.#options.leaveTimeout);
+      const timer = this.#options.clock.setTimeout(() => this.#tooLate(), this.#options.leaveTimeout);
       this.#leaving = { promise, done, timer, isSent: false };
       this.#pump();
     }
@@ -689,8 +730,8 @@ export class Room extends Emitter {
     const visit = ++this.#visit;
     const frame = (ref) => ["resume", ref, this.id, this.#token, this.#epoch, this.#offset];
     const done = (error, id, membership) => {
-      if (visit !== this.#visit) return;
-      if (!error) this.#return(id, membership, true);
+      if (visit !== this.#visit) this.#client._disown(id);
+      else if (!error) this.#return(id, membership, true);
       else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.#leaving) this.#rejoin();
       else this.#refused(error);
     };
@@ -725,7 +766,7 @@ export class Room extends Emitter {
   #refused(error) {
     if (error instanceof NoAnswer) this.#client._drop("no answer");
     else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
-    else this._end(CLOSE_OF_ERROR[error.code] ?? CloseCode.roomClosed, error.message);
+    else this._end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
   }
 
   /** Resumes a little later, over the connection there is. */
@@ -761,8 +802,10 @@ export class Room extends Emitter {
    */
   #take(id, membership, isResumed) {
     const isSame = isResumed && membership.member === this.member;
-    const again = isSame ? this.#outbox.resume(membership.handled) : null;
-    const unconfirmed = again === null ? this.#outbox.restart(membership.handled) : [];
+    const { handled } = membership;
+    const accepted = Math.max(handled, membership.accepted ?? 0);
+    const again = isSame ? this.#outbox.resume(handled, accepted) : null;
+    const unconfirmed = again === null ? this.#outbox.restart(handled, accepted) : [];
     const former = this.id;
     this.id = id;
     this.name = membership.name ?? this.name;
@@ -790,6 +833,12 @@ export class Room extends Emitter {
     if (this.#state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
     if (mayResume(code) && !this.#leaving) this.#retry(code, reason);
     else this._end(code, reason);
+  }
+
+  /** Nobody waits any longer for the room to be left; what still waits to be sent is not sent. */
+  #tooLate() {
+    if (this.#state === "joined" && !this.#leaving.isSent) this.#client._leave(this.id);
+    this._end(1000, "left");
   }
 
   // -- in
@@ -967,7 +1016,7 @@ export class Client extends Emitter {
   constructor(url = "/rooms", options = {}) {
     super();
     for (const name of Object.keys(options)) {
-      if (!(name in DEFAULTS)) throw new TypeError(`txroom has no option ${name}`);
+      if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
     }
     /** The options, defaults included. */
     this.options = Object.freeze({ ...DEFAULTS, ...options });
@@ -1016,6 +1065,25 @@ export class Client extends Emitter {
     return this.#enter("joinById", id, options, prepare);
   }
 
+  /**
+   * Goes on as the member that another page was, or is: `token` is the `room.reconnectionToken` it had.
+   *
+   * The room is as after a join: the snapshot, the members and the history, then what is new. What the other
+   * had sent is handled if the server has got it. If the other is there still it has left: 4005. There is
+   * time for `resumeSeconds` after it lost its connection; who has closed it has left.
+   *
+   * Rejects with "unauthorized" if it is too late or the token was used, "forbidden" if the member was kicked or
+   * is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else as
+   * `joinOrCreate` does. Then it is for you to join anew.
+   */
+  async resume(token, prepare = undefined) {
+    const { room, token: secret, ref, entrance } = readToken(token);
+    this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
+    // An epoch that is none: we have seen nothing of what it has.
+    const frame = (ref) => ["resume", ref, room, secret, "", 0];
+    return this.#letIn(entrance, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
+  }
+
   /** The rooms of that name that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
   rooms(name, filter = {}) {
     return this.#request((ref) => ["rooms", ref, name, filter]).then(([rooms]) => rooms);
@@ -1044,6 +1112,11 @@ export class Client extends Emitter {
   }
 
   // -- for rooms
+
+  /** The number of the last request. @internal */
+  get _lastRef() {
+    return this.#lastRef;
+  }
 
   /** A number for an answer that `done(error, data)` waits for, across connections. @internal */
   _expect(done) {
@@ -1155,11 +1228,17 @@ export class Client extends Emitter {
   // -- joining
 
   #enter(method, target, options, prepare) {
+    const ask = (done) => this._join(method, target, options, done);
+    return this.#letIn({ method, target, options }, prepare, ask);
+  }
+
+  /** The room that the answer to what is asked is about. */
+  #letIn(entrance, prepare, ask) {
     return new Promise((resolve, reject) => {
-      this._join(method, target, options, (error, id, membership) => {
+      ask((error, id, membership) => {
         if (error) return reject(error);
         const present = this.#rooms.get(id);
-        const room = present ?? new Room(this, { method, target, options });
+        const room = present ?? new Room(this, entrance);
         if (present) present._enterAgain(id, membership);
         else room._enter(id, membership);
         try {
@@ -1308,7 +1387,7 @@ export class Client extends Emitter {
     this.#attempts = 0;
     const rooms = this.joined;
     const requests = [...this.#requests.values()].filter(({ text }) => text !== null);
-    const error = new TxroomError(ERROR_OF_CLOSE[code] ?? "unavailable", reason, { details: { code } });
+    const error = new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", reason, { details: { code } });
     for (const room of rooms) room._end(code, reason);
     for (const request of requests) request.done(error);
     this._emit("disconnected", { code, reason });

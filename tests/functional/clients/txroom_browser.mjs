@@ -41,12 +41,26 @@ try {
   await page.waitForTimeout(1_000);
   await context.setOffline(false);
   await page.waitForFunction(() => said.includes("three") && room.state === "joined");
+  const offline = await page.evaluate(() => ({ said, lost: events.includes("lost") }));
+  const member = await page.evaluate(() => {
+    addEventListener("pagehide", () => sessionStorage.setItem("room", room.reconnectionToken));
+    return room.member;
+  });
+  await page.reload();
+  const reloaded = await page.evaluate(async (member) => {
+    const { Client } = await import("/txroom.js");
+    const client = new Client(undefined, { auth: "open sesame" });
+    const room = await client.resume(sessionStorage.getItem("room"));
+    Object.assign(globalThis, { client, room });
+    const roll = await room.call("roll", { sides: 4 });
+    return { isSame: room.member === member, members: room.members.length, snapshot: room.snapshot, roll };
+  }, member);
   const last = await page.evaluate(async () => {
     await room.leave();
     client.close();
-    return { said, lost: events.includes("lost"), state: client.state };
+    return client.state;
   });
-  console.log(JSON.stringify({ first, cut, last, errors }));
+  console.log(JSON.stringify({ first, cut, offline, reloaded, last, errors }));
 } finally {
   await browser.close();
 }

@@ -211,6 +211,28 @@ const scenarios = {
     return { snapshot, unconfirmed, isAnother: former !== room.member, said: data.text };
   },
 
+  /** A page is reloaded, in the middle of a sentence. */
+  async reload() {
+    const former = makeClient({ auth: "open sesame" });
+    const room = await former.joinOrCreate("parlour", { name: "ada" });
+    const keeper = await makeClient({ auth: "open sesame" }).joinById(room.id, { name: "bob" });
+    const said = [];
+    keeper.on("said", ({ text }) => said.push(text));
+    room.send("say", "one");
+    await room.send("say", "two");
+    const token = room.reconnectionToken;
+    former.reconnect(60_000);
+    const client = makeClient({ auth: "open sesame" });
+    const again = await client.resume(token);
+    const { snapshot } = again;
+    await again.send("say", "three");
+    await until(() => said.length === 3, "what was said");
+    const used = await codeOf(makeClient().resume(token));
+    const members = keeper.members.length;
+    for (const each of [former, client, keeper.client]) each.close();
+    return { isSame: again.member === room.member, snapshot, said, members, used };
+  },
+
   /** The server is stopped, and another one starts. */
   async restart() {
     const client = makeClient({ auth: "open sesame" });

@@ -1,0 +1,55 @@
+"""
+What a client leaves to the one that goes on in its place: `Room.reconnectionToken`.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..codes import ErrorCode
+from ..rooms.errors import RoomError
+from .entering import Entrance, Method
+from .frames import Count
+
+#: Options that are for once, or are nobody's to keep.
+_SECRET = ("seat", "auth")
+
+
+class Ticket(Struct, frozen=True):
+    """A membership, and how the room was joined."""
+
+    room: str
+    #: The resume token.
+    token: str
+    #: A number that is at least that of the last request.
+    ref: Count
+    method: Method
+    target: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, room: str, token: str, ref: int, entrance: Entrance) -> Ticket:
+        """For who is in that room, by that entrance."""
+        options = {name: value for name, value in entrance.options.items() if name not in _SECRET}
+        return cls(room, token, ref, entrance.method, entrance.target, options)
+
+    @classmethod
+    def read(cls, text: str) -> Ticket:
+        """What `write` wrote. Raises `RoomError`."""
+        try:
+            return msgspec.msgpack.decode(urlsafe_b64decode(text), type=cls)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise RoomError(ErrorCode.BAD_REQUEST, "that is no reconnectionToken") from error
+
+    def write(self) -> str:
+        """As a text that is good in a URL, a file, an environment."""
+        return urlsafe_b64encode(msgspec.msgpack.encode(self)).decode()
+
+    @property
+    def entrance(self) -> Entrance:
+        """How the room was joined."""
+        return Entrance(self.method, self.target, self.options)

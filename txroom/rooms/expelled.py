@@ -1,0 +1,37 @@
+"""
+Who was made to leave a room: it is not to come back by itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+#: Most tokens that are remembered; the oldest are forgotten first.
+MAX_EXPELLED = 1000
+#: Least seconds for which they are: a client doesn't notice at once that its connection is lost.
+EXPELLED_SECONDS = 60.0
+
+
+class Expelled:
+    """The digests of the resume tokens of one room's members that were made to leave."""
+
+    def __init__(self) -> None:
+        #: Until when, in seconds of the server's clock.
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, tokens: Iterable[bytes], now: float, resumeSeconds: float) -> None:
+        """Remember them for as long as their client may try."""
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)
+        for token in tokens:
+            self._until[token] = now + max(resumeSeconds, EXPELLED_SECONDS)
+            if len(self._until) > MAX_EXPELLED:
+                self._until.popitem(last=False)
+
+    def has(self, token: bytes, now: float) -> bool:
+        """Whether the one with that token was made to leave, and it is not long ago."""
+        return self._until.get(token, now) > now
