@@ -90,6 +90,24 @@ class ResumeTests(RoomTestCase):
         again = self.player()
         self.assertEqual(again.resume(ada, 6, epoch="another")[3]["recovered"], False)
 
+    def test_beforeItsTime(self) -> None:
+        """What was said before it joined is none of its business, though it is in the log."""
+        self.rooms(history=History(limit=10, onJoin=1))
+        ada = self.joined()
+        for number in range(1, 3):
+            ada.send("say", number)
+        bob = self.joined()
+        self.assertEqual(bob.joined["offset"], 1)
+        for number in range(3, 5):
+            ada.send("say", number)
+        bob.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(bob, 0)[3]["recovered"], False)
+        self.assertEqual(again.said(), [4])
+        third = self.player()
+        self.assertEqual(third.resume(again, 1)[3]["recovered"], True)
+        self.assertEqual(third.said(), [2, 3, 4])
+
     def test_row74_token(self) -> None:
         """Rotated; the old one is valid until the client has said something."""
         self.rooms()
@@ -548,6 +566,23 @@ class OwnerTests(RoomTestCase):
         third = self.player()
         self.assertEqual(third.resume(again)[3]["handled"], 3)
         self.assertEqual(third.call("say", "x", 3)[2], first[2])
+
+    def test_beforeItsTime(self) -> None:
+        """The next owner too knows when a member has come in."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.send("say", 1)
+        bob = self.joined()
+        ada.send("say", 2)
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        again = self.player()
+        self.assertEqual(again.resume(bob, 0)[3]["recovered"], False)
+        self.assertEqual(again.said(), [])
+        third = self.player()
+        self.assertEqual(third.resume(again, 1)[3]["recovered"], True)
+        self.assertEqual(third.said(), [2])
 
     def test_oldToken(self) -> None:
         """A token that was good no more is so for the next owner."""

@@ -136,6 +136,8 @@ class ModelClient:
         self.acked = 0
         #: The offset after which nothing may be missing, and what came since.
         self.since = self.shownUntil = 0
+        #: The offset with which it joined first; of what was before it may not be told.
+        self.floor: int | None = None
         self.received: list[tuple[int, str]] = []
 
     @property
@@ -253,11 +255,15 @@ class ModelClient:
             self.world.check(item.offset == self.offset, "recovered at another offset")
             self.world.check(0 <= item.offset <= len(self.world.log), "recovered what never was")
             self.world.check(item.epoch == self.epoch, "recovered another epoch")
+            self.world.check(
+                self.floor is not None and item.offset >= self.floor, "recovered what was before"
+            )
         else:
             self.offset = self.since = item.offset
             self.received = []
             # What newcomers are shown of the past has nothing that was for single members.
             self.shownUntil = len(self.world.log)
+            self.floor = item.offset if self.floor is None else min(self.floor, item.offset)
         self.epoch = item.epoch
         self.world.check(item.handled >= self.acked, f"handled {item.handled} of {self.acked} acknowledged")
         self.acknowledged(item.handled)

@@ -266,6 +266,7 @@ class Admission:
         """Tell a client that it is a member, and all that it has missed."""
         host = self._host
         member.state = State.JOINED
+        member.offset = min(member.offset, offset)
         host.emitter.audienceChanged()
         member.acked = member.handled
         token = member.issueToken(used)
@@ -315,7 +316,7 @@ class Admission:
             host.outbox.end(member.audience, CloseCode.REPLACED)
         host.membership.attached(member, outlet, resume)
         member.cancelExpiry()
-        missed = host.log.missed(resume.offset, member.id) if resume.epoch == host.epoch else None
+        missed = self._missed(member, resume)
         if missed is not None:
             self._announce(
                 member, [resume.ref], resume.offset, missed, NIL, recovered=True, used=resume.token
@@ -329,6 +330,13 @@ class Admission:
             self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
         member.mailbox.post(self._resumed, member, missed is not None)
         return self._link(member)
+
+    def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
+        """What it has not got; `None` if that isn't known, or it asks for what was before its time."""
+        host = self._host
+        if resume.epoch != host.epoch or resume.offset < member.offset:
+            return None
+        return host.log.missed(resume.offset, member.id)
 
     def _resumed(self, member: Member, recovered: bool) -> Deferred[None] | None:
         host = self._host

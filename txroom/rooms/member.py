@@ -128,6 +128,7 @@ class Member:
         self.expiry: IDelayedCall | None = None
 
         # What it is sent.
+        #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
         self.offset = 0
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
@@ -208,6 +209,7 @@ class Member:
             dict(self.meta),
             dict(self.options),
             self.arrivalId,
+            self.offset,
         )
 
     @classmethod
@@ -215,6 +217,7 @@ class Member:
         """A member from the journal of an earlier owner; it is to resume."""
         member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
         member.arrivalId = record.arrivalId
+        member.offset = record.offset
         member.state = State.DROPPED
         member.tokens = list(record.tokens)
         member.groups = frozenset(record.groups)

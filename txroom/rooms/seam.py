@@ -326,6 +326,8 @@ class MemberRecord(Struct, frozen=True, tag_field="kind"):
     options: Mapping[str, Any] = {}
     #: The id of the user before onAuth.
     arrivalId: str = ""
+    #: Where in the log it has come in; it may not resume from before that.
+    offset: int = 0
 
 
 class Gone(Struct, frozen=True, tag_field="kind"):
