@@ -118,12 +118,17 @@ class Admission:
             return Refused(ErrorCode.INTERNAL)
         if not mayJoin:
             return Refused(ErrorCode.FORBIDDEN)
-        refusal = self._refusal(join, seat)  # much may have changed
+        # Much may have changed.
+        known = host.sessions.get(join.session)
+        if known is not None:
+            return self._again(known, join)
+        refusal = self._refusal(join, seat)
         if refusal is not None:
             return refusal
         member = self._seat(outlet, join, seat, options)
+        link = self._link(member)  # before it is refused, perhaps
         member.mailbox.post(self._admit, member, join)
-        return self._link(member)
+        return link
 
     def _again(self, member: Member, join: Join) -> Link:
         """The connection has joined already, or is joining."""
@@ -308,6 +313,8 @@ class Admission:
             return Refused(ErrorCode.NO_SUCH_ROOM)
         if member is None or not member.isPresent or not member.accepts(resume.token):
             return Refused(ErrorCode.UNAUTHORIZED)
+        if host.sessions.get(resume.session, member) is not member:
+            return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
         if self._userId(resume.user, member.arrivalId) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
         if host.room.binary and resume.isJSON:
@@ -328,8 +335,9 @@ class Admission:
             offset = shown[0].offset - 1 if shown else now
             shown = [entry for entry in shown if entry.isFor(member.id)]
             self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
+        link = self._link(member)  # before it is kicked, perhaps
         member.mailbox.post(self._resumed, member, missed is not None)
-        return self._link(member)
+        return link
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
         """What it has not got; `None` if that isn't known, or it asks for what was before its time."""

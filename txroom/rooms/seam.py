@@ -401,6 +401,8 @@ class Owner(Protocol):
 class Link(Protocol):
     """From an edge to a room, for one client; none of its methods raises."""
 
+    #: The edge's id of the attachment; that of an earlier one, if the client was in the room already.
+    id: str
     #: The member's id.
     member: str
 
