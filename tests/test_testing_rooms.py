@@ -43,6 +43,7 @@ class Chat(Room):
         return self.gates[-1]
 
     def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+        client.data["auth"] = options.get("auth")
         return self.gate() if options.get("wait") else options.get("user", True)
 
     def onJoin(self, client: Client, options: Any) -> None:
@@ -295,7 +296,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual((handshake.peer, handshake.secure), ("198.51.100.7", True))
         client = harness.roomOf(room).client(room.member)
         assert client is not None
-        self.assertEqual((client.user, client.options["auth"]), ("ann", "secret"))
+        self.assertEqual((client.user, client.data["auth"]), ("ann", "secret"))
         self.assertEqual(room.call("say", "hello"), 1)
         room.client.drop()
         harness.advance(1)

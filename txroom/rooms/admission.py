@@ -5,6 +5,7 @@ Admission: how a client gets in, and how it comes back.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,11 @@ from .errors import RoomError
 from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
+from .registry import AUTH, SEAT
 from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
 
 if TYPE_CHECKING:
     from .host import Host
-
-#: The option with which a client shows that a seat is reserved for it.
-SEAT = "seat"
 
 
 @attrs.define
@@ -105,7 +104,7 @@ class Admission:
         if known is not None:
             return self._again(known, join)
         seat = join.options.get(SEAT)
-        options = MappingProxyType({key: join.options[key] for key in join.options if key != SEAT})
+        options = _without(SEAT, join.options)
         refusal = self._refusal(join, seat)
         if refusal is not None:
             return refusal
@@ -157,7 +156,7 @@ class Admission:
             return Refused(ErrorCode.FULL)
         return None
 
-    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: MappingProxyType[str, Any]) -> Member:
+    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: Mapping[str, Any]) -> Member:
         host = self._host
         id = secrets.token_urlsafe(12)
         member = Member(id, join.user, self._userId(join.user, id), options)
@@ -204,6 +203,7 @@ class Admission:
             if user is not True:
                 member.user = user
                 member.userId = self._userId(user, member.id)
+            member.options = _without(AUTH, member.options)
             if member.fate is not None:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
@@ -352,3 +352,7 @@ class Admission:
             return None
         called = host.call(host.room.onResume, member.client, recovered)
         return called.addErrback(host.report, member)
+
+
+def _without(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType({key: options[key] for key in options if key != name})

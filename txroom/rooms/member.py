@@ -287,7 +287,7 @@ class Client:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What it joined with."""
+        """What it joined with, but `auth`."""
         return self._member.options
 
     @property
