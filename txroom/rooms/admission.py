@@ -251,6 +251,7 @@ class Admission:
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
         self._seatedNoMore(member)
+        member.issueToken()
         self._announce(member, member.refs, offset, [*shown, *missed], snapshot)
         pending, member.pending = member.pending, []
         for item in pending:
@@ -266,7 +267,6 @@ class Admission:
         snapshot: bytes,
         *,
         recovered: bool = False,
-        used: str | None = None,
     ) -> None:
         """Tell a client that it is a member, and all that it has missed."""
         host = self._host
@@ -274,7 +274,6 @@ class Admission:
         member.offset = min(member.offset, offset)
         host.emitter.audienceChanged()
         member.acked = member.handled
-        token = member.issueToken(used)
         host.outbox.record(member.record())
         member.announced = host.emitter.lastAnnounced = host.outbox.written
         roster = payload.encode(host.membership.roster(), True) if host.room.presence else NIL
@@ -284,7 +283,7 @@ class Admission:
                 host.id,
                 host.name,
                 member.id,
-                token,
+                member.token,
                 host.epoch,
                 offset,
                 recovered,
@@ -323,18 +322,17 @@ class Admission:
             host.outbox.end(member.audience, CloseCode.REPLACED)
         host.membership.attached(member, outlet, resume)
         member.cancelExpiry()
+        member.issueToken(resume.token)
         missed = self._missed(member, resume)
         if missed is not None:
-            self._announce(
-                member, [resume.ref], resume.offset, missed, NIL, recovered=True, used=resume.token
-            )
+            self._announce(member, [resume.ref], resume.offset, missed, NIL, recovered=True)
         else:
             snapshot = self._snapshot(member)
             now = host.log.offset
             shown = host.log.forNewcomer(now, host.clock.seconds())
             offset = shown[0].offset - 1 if shown else now
             shown = [entry for entry in shown if entry.isFor(member.id)]
-            self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
+            self._announce(member, [resume.ref], offset, shown, snapshot)
         link = self._link(member)  # before it is kicked, perhaps
         member.mailbox.post(self._resumed, member, missed is not None)
         return link

@@ -98,6 +98,7 @@ class Member:
         "spentAt",
         "state",
         "strikes",
+        "token",
         "tokens",
         "user",
         "userId",
@@ -138,6 +139,8 @@ class Member:
         self.meta: Mapping[str, Any] = {}
 
         # What it sends.
+        #: The resume token that it was given last, and the digests of those that are valid.
+        self.token = ""
         self.tokens: list[bytes] = []
         self.accepted = 0
         self.handled = 0
@@ -180,12 +183,11 @@ class Member:
 
     # -- tokens
 
-    def issueToken(self, used: str | None = None) -> str:
-        """A new resume token; the one it came with, or had, stays valid until `confirmToken`."""
-        token = f"{self.id}.{secrets.token_urlsafe(24)}"
-        known = self.tokens[:1] if used is None else [digest(used)]
-        self.tokens = [digest(token), *known]
-        return token
+    def issueToken(self, used: str | None = None) -> None:
+        """A new resume token; the one it came with, if any, stays valid until `confirmToken`."""
+        self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        known = [] if used is None else [digest(used)]
+        self.tokens = [digest(self.token), *known]
 
     def accepts(self, token: str) -> bool:
         """Whether it may resume with that token."""
