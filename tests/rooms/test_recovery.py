@@ -223,7 +223,12 @@ class ResumeTests(RoomTestCase):
         ada = self.player(headers={"X-User": "ada"})
         ada.join()
         self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player().resume(ada)[3], "forbidden")
         self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
+        nobody = self.player()
+        nobody.join()
+        self.assertEqual(self.player(headers={"X-User": "eve"}).resume(nobody)[3], "forbidden")
+        self.assertEqual(self.player().resume(nobody)[0], "joined")
 
     def test_closedForGood(self) -> None:
         """A socket that is closed with 1000 has left."""
@@ -561,6 +566,7 @@ class OwnerTests(RoomTestCase):
         self.engine.loseOwner(ada.room, False)
         self.advance(1)
         self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player().resume(ada)[3], "forbidden")
         self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
 
     def test_replies(self) -> None:

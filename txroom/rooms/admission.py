@@ -314,7 +314,7 @@ class Admission:
             return Refused(ErrorCode.UNAUTHORIZED)
         if host.sessions.get(resume.session, member) is not member:
             return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
-        if self._userId(resume.user, member.arrivalId) != member.arrivalId:
+        if self._userId(resume.user, member.id) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
         if host.room.binary and resume.isJSON:
             return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
