@@ -59,16 +59,20 @@ class Admission:
         """
         Keep a seat; the token is for one use, as option `seat` of a join.
 
-        With a `user` only that user may come. Raises `RoomError` when the room is full or ending.
+        With a `user` only that user may come. Raises `RoomError` when the room is full or ending,
+        `ValueError` for a user that the room has no id for.
         """
         host = self._host
+        userId = None if user is None else host.room.userId(user)
+        if user is not None and not userId:
+            raise ValueError(f"user={user!r}: the room's userId says of it {userId!r}, not who that is")
         if host.life is not host.life.OPEN:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if host.isFull:
             raise RoomError(ErrorCode.FULL)
         token = secrets.token_urlsafe(24)
         wait = host.room.seatSeconds if seconds is None else seconds
-        reserved = Reserved(digest(token), host.room.userId(user), wait)
+        reserved = Reserved(digest(token), userId, wait)
         self.restore(reserved)
         host.outbox.record(reserved)
         host.changed()
@@ -147,7 +151,7 @@ class Admission:
             reservation = self._reservations.get(digest(str(seat)))
             if reservation is None:
                 return Refused(ErrorCode.FORBIDDEN, "no such seat")
-            if reservation.userId not in (None, host.room.userId(join.user)):
+            if reservation.userId not in (None, self._userId(join.user, "")):
                 return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
             return None
         if host.isLocked:
