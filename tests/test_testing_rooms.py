@@ -758,6 +758,17 @@ class HarnessTests(HarnessTestCase):
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_strayMember(self) -> None:
+        """A member whose connection is gone, though nobody has told the room, is reported."""
+        harness = RoomHarness({"chat": Chat})
+        room = harness.client().join("chat")
+        application = harness.server.applications[0]
+        assert isinstance(application, RoomApplication)
+        application.edge.attachments.clear()
+        told = str(self.assertRaises(AssertionError, harness.stop))
+        stray = f"member {room.member} of <Chat chat {room.id}> without a connection"
+        self.assertEqual(told, f"left over: {stray}")
+
     def test_faultLeft(self) -> None:
         """A fault that didn't come about is reported: the test was of something else."""
         harness = RoomHarness({"chat": Chat})

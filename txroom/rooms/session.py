@@ -79,7 +79,8 @@ class Session:
         self._byPath: Attachment | None = None
         self._strikes = Strikes()
         self._isMute = False
-        self._isGone = False
+        #: Whether it is in no room any more, and never will be.
+        self.isGone = False
         #: Whether the client wanted to go, so that it leaves its rooms.
         self._hasLeft = False
 
@@ -234,7 +235,7 @@ class Session:
             self._finish(attachment, 0)
             return
         attachment.begin(result)
-        if self._isGone:
+        if self.isGone:
             self._letGo(result)
         elif result.id != attachment.id:
             # It was in that room already, and has been told so again.
@@ -329,9 +330,9 @@ class Session:
 
     def _part(self, hasLeft: bool = False) -> None:
         """The client is gone from all its rooms; a link that comes later is let go as it comes."""
-        if self._isGone:
+        if self.isGone:
             return
-        self._isGone = True
+        self.isGone = True
         self._hasLeft = hasLeft
         for attachment in list(self._attachments.values()):
             self._forget(attachment)
