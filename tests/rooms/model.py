@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -13,10 +13,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from tests.rooms.lagging import LaggingEngine
-from txroom import Room
+from txroom import Room, RoomApplication
 from txroom.engine.memory import MemoryEngine, MemoryJournal
 from txroom.rooms.host import Host
-from txroom.rooms.registry import Registration
 from txroom.rooms.seam import Entry, Item, Journal, Owner, Record
 
 #: Schedules that each test of a model runs; `make models` runs many.
@@ -86,22 +85,6 @@ class NotingEngine(MemoryEngine):
         return succeed(journal)
 
 
-class Maker:
-    """Runs the rooms of an engine; all are called "model"."""
-
-    engine: Any
-
-    def __init__(self, clock: Clock, roomClass: type[Room]) -> None:
-        self.clock = clock
-        self.registration = Registration("model", roomClass, {})
-
-    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
-        return Host(room, self.registration, options, self.engine, self.clock)
-
-    def hostEnded(self, host: Host) -> None:
-        """Nobody else needs to know."""
-
-
 class World:
     """Rooms on one of the engines, their time, and what was seen to be wrong; the edge of its clients."""
 
@@ -109,13 +92,14 @@ class World:
         self.random = Random(seed)
         self.clock = Clock()
         self.isLagging = isLagging
-        self.maker = Maker(self.clock, roomClass)
+        self.app = RoomApplication()
+        self.app.register("model", roomClass)
         self.engine: Any
         if isLagging:
-            self.engine = LaggingEngine(self.maker, self.clock, self.random)
+            self.engine = LaggingEngine(self.app, self.clock, self.random)
         else:
-            self.engine = NotingEngine(self.maker)
-        self.maker.engine = self.engine
+            self.engine = NotingEngine(self.app)
+        self.app.begin(self.engine, self.clock)
         self.violations: list[str] = []
 
     def check(self, isTrue: bool, text: str) -> None:
