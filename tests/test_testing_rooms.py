@@ -43,6 +43,7 @@ class Chat(Room):
         return self.gates[-1]
 
     def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+        client.data["auth"] = options.get("auth")
         return self.gate() if options.get("wait") else options.get("user", True)
 
     def onJoin(self, client: Client, options: Any) -> None:
@@ -295,7 +296,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual((handshake.peer, handshake.secure), ("198.51.100.7", True))
         client = harness.roomOf(room).client(room.member)
         assert client is not None
-        self.assertEqual((client.user, client.options["auth"]), ("ann", "secret"))
+        self.assertEqual((client.user, client.data["auth"]), ("ann", "secret"))
         self.assertEqual(room.call("say", "hello"), 1)
         room.client.drop()
         harness.advance(1)
@@ -756,6 +757,17 @@ class HarnessTests(HarnessTestCase):
         harness.check()
         gc.collect()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_strayMember(self) -> None:
+        """A member whose connection is gone, though nobody has told the room, is reported."""
+        harness = RoomHarness({"chat": Chat})
+        room = harness.client().join("chat")
+        application = harness.server.applications[0]
+        assert isinstance(application, RoomApplication)
+        application.edge.attachments.clear()
+        told = str(self.assertRaises(AssertionError, harness.stop))
+        stray = f"member {room.member} of <Chat chat {room.id}> without a connection"
+        self.assertEqual(told, f"left over: {stray}")
 
     def test_faultLeft(self) -> None:
         """A fault that didn't come about is reported: the test was of something else."""

@@ -81,6 +81,7 @@ class LaggingLink:
     def __init__(self, link: Link, channel: Channel) -> None:
         self._link = link
         self._channel = channel
+        self.id = link.id
         self.member = link.member
 
     def submit(self, frame: Any) -> None:

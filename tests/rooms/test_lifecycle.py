@@ -186,6 +186,35 @@ class RefusalTests(RoomTestCase):
         self.assertEqual(self.named("user"), [({"id": 7}, "7")])
         self.assertEqual(len(self.app.rooms), 1)
 
+    def test_credentials(self) -> None:
+        """What shows who a client is stays between it, canJoin and onAuth."""
+        asked: list[Any] = []
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.setMetadata(dict(options))
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                asked.append(options["auth"])
+                return True
+
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> bool:
+                asked.append(options["auth"])
+                return True
+
+        self.rooms(Chat)
+        ada = self.joined(auth="secret", mode="x")
+        room = self.room()
+        self.assertEqual(asked, ["secret", "secret"])
+        self.assertEqual(self.named("join"), [{"mode": "x"}])
+        self.assertEqual((room.options, room.clients[0].options), ({"mode": "x"}, {"mode": "x"}))
+        self.assertEqual(ada.ask("rooms", "chat", {})[2][0]["metadata"], {"mode": "x"})
+        bob = self.player()
+        self.assertEqual(bob.ask("create", "chat", {"seat": "mine", "auth": "secret"})[3], "forbidden")
+        self.assertEqual([each.options for each in self.app.rooms.values()], [{"mode": "x"}, {}])
+        if self.isLagging:
+            self.assertNotIn("secret", str([vars(each) for each in self.engine.stored.values()]))
+
     def test_row60_onJoinRaises(self) -> None:
         """No seat, no presence, no onLeave."""
 

@@ -108,6 +108,26 @@ class SeatTests(RoomTestCase):
         ada = self.player(headers={"X-User": "ada"})
         self.assertEqual(ada.ask("joinById", room, {"seat": token})[0], "joined")
 
+    def test_nobody(self) -> None:
+        """For a user that has no id it would be for anybody: it isn't kept at all."""
+        room, _ = self.reserved()
+        for user in ({"name": "ada"}, True, ""):
+            self.assertRaises(ValueError, self.app.reserveSeat, room, user)
+        self.assertEqual(self.app.rooms[room]._host.admission.reserved, 1)
+
+    def test_userIdRaises(self) -> None:
+        """Who can't be said to be the one it is for isn't."""
+
+        class Chat(NotingRoom):
+            def userId(self, user: Any) -> str:
+                return str(user["id"])
+
+        self.rooms(Chat)
+        room = self.result(self.app.createRoom("chat"))
+        token = self.app.reserveSeat(room, {"id": 7})
+        self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
+        self.assertRaised(TypeError)
+
     def test_keeps(self) -> None:
         """A room with a reserved seat doesn't end."""
         self.rooms(autoDispose=True, linger=1.0)

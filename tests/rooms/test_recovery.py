@@ -138,6 +138,24 @@ class ResumeTests(RoomTestCase):
         again = self.player()
         self.assertEqual(again.resume(ada, 6, epoch="another")[3]["recovered"], False)
 
+    def test_beforeItsTime(self) -> None:
+        """What was said before it joined is none of its business, though it is in the log."""
+        self.rooms(history=History(limit=10, onJoin=1))
+        ada = self.joined()
+        for number in range(1, 3):
+            ada.send("say", number)
+        bob = self.joined()
+        self.assertEqual(bob.joined["offset"], 1)
+        for number in range(3, 5):
+            ada.send("say", number)
+        bob.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(bob, 0)[3]["recovered"], False)
+        self.assertEqual(again.said(), [4])
+        third = self.player()
+        self.assertEqual(third.resume(again, 1)[3]["recovered"], True)
+        self.assertEqual(third.said(), [2, 3, 4])
+
     def test_row74_token(self) -> None:
         """Rotated; the old one is valid until the client has said something."""
         self.rooms()
@@ -158,17 +176,26 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(third, token="\ud7ff")[3], "unauthorized")
 
     def test_joinedAgain(self) -> None:
-        """Who asks to join where it is already keeps its token until it has said something."""
+        """Who asks to join where it is already keeps its token: the answer may get lost."""
         self.rooms()
         ada = self.joined()
-        first = ada.joined
-        second = ada.join()[3]
+        token = ada.joined["token"]
+        ada.client.send('["join",8,"chat",{}]')
+        ada.send("say", 1)
+        self.assertEqual([frame[3]["token"] for frame in ada.take("joined")], [token])
         ada.client.drop()
         again = self.player()
-        self.assertEqual(again.resume(ada, token=first["token"])[0], "joined")
-        again.send("say", 1)
-        again.client.drop()
-        self.assertEqual(self.player().resume(ada, token=second["token"])[3], "unauthorized")
+        self.assertEqual(again.resume(ada, token=token)[0], "joined")
+
+    def test_resumedAndJoinedAgain(self) -> None:
+        """Nor is that the first frame of who has resumed."""
+        self.rooms()
+        ada = self.joined()
+        second = self.player()
+        second.resume(ada)
+        self.assertEqual(second.join()[3]["token"], second.joined["token"])
+        second.client.drop()
+        self.assertEqual(self.player().resume(ada)[0], "joined")
 
     def test_row73_takeover(self) -> None:
         """A new connection takes over from one that is open still."""
@@ -261,7 +288,12 @@ class ResumeTests(RoomTestCase):
         ada = self.player(headers={"X-User": "ada"})
         ada.join()
         self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player().resume(ada)[3], "forbidden")
         self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
+        nobody = self.player()
+        nobody.join()
+        self.assertEqual(self.player(headers={"X-User": "eve"}).resume(nobody)[3], "forbidden")
+        self.assertEqual(self.player().resume(nobody)[0], "joined")
 
     def test_closedForGood(self) -> None:
         """A socket that is closed with 1000 has left."""
@@ -599,6 +631,7 @@ class OwnerTests(RoomTestCase):
         self.engine.loseOwner(ada.room, False)
         self.advance(1)
         self.assertEqual(self.player(headers={"X-User": "eve"}).resume(ada)[3], "forbidden")
+        self.assertEqual(self.player().resume(ada)[3], "forbidden")
         self.assertEqual(self.player(headers={"X-User": "ada"}).resume(ada)[0], "joined")
 
     def test_replies(self) -> None:
@@ -613,6 +646,23 @@ class OwnerTests(RoomTestCase):
         third = self.player()
         self.assertEqual(third.resume(again)[3]["handled"], 3)
         self.assertEqual(third.call("say", "x", 3)[2], first[2])
+
+    def test_beforeItsTime(self) -> None:
+        """The next owner too knows when a member has come in."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.send("say", 1)
+        bob = self.joined()
+        ada.send("say", 2)
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        again = self.player()
+        self.assertEqual(again.resume(bob, 0)[3]["recovered"], False)
+        self.assertEqual(again.said(), [])
+        third = self.player()
+        self.assertEqual(third.resume(again, 1)[3]["recovered"], True)
+        self.assertEqual(third.said(), [2])
 
     def test_oldToken(self) -> None:
         """A token that was good no more is so for the next owner."""

@@ -142,10 +142,85 @@ class SocketTests(RoomTestCase):
 
         class Gated(NotingRoom):
             def canJoin(self, options: Any, user: Any) -> Any:
-                return gate
+                return gate.addCallback(lambda _: True)  # whoever waited before
 
         self.rooms(NotingRoom, Gated)
         return gate
+
+    def assertNothingLeft(self) -> None:
+        """Some time after all are gone."""
+        self.advance(60)
+        self.assertEqual((len(self.app.rooms), self.app.edge.attachments), (0, {}))
+
+    def test_joinedTwice(self) -> None:
+        """Two joins of one room at the same time are one, though its canJoin takes its time."""
+        gate = self.gated()
+        room = self.result(self.app.createRoom("Gated"))
+        ada = self.player()
+        for ref in (7, 8):
+            ada.write("joinById", ref, room, {})
+        gate.callback(True)
+        self.settle()
+        first, second = ada.take("joined")
+        self.assertEqual((first[1], second[1]), (7, 8))
+        self.assertEqual(first[3]["member"], second[3]["member"])
+        self.assertEqual(self.kinds(), ["create", "join"])
+        ada.write("send", room, "say", 1)
+        self.assertEqual(ada.said(), [1])
+        ada.client.drop()
+        self.assertNothingLeft()
+
+    def test_anotherMember(self) -> None:
+        """One socket is one member of a room; the other may resume on a socket of its own."""
+        self.rooms()
+        ada, bob = self.joined(), self.joined()
+        both = self.player()
+        self.assertEqual(both.resume(ada)[0], "joined")
+        self.assertEqual(both.resume(bob)[3], "badRequest")
+        self.assertEqual(bob.resume(both)[3], "badRequest")
+        bob.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(bob)[0], "joined")
+        both.client.drop()
+        again.client.drop()
+        self.assertNothingLeft()
+
+    def late(self) -> Deferred[None]:
+        """An engine whose answers come once what is given fires, long after what the room says."""
+        self.rooms()
+        gate: Deferred[None] = Deferred()
+        attach = self.engine.attach
+
+        def later(outlet: Any, arrival: Any) -> Deferred[Any]:
+            answer: Deferred[Any] = Deferred()
+            attach(outlet, arrival).addCallback(
+                lambda result: gate.addCallback(lambda _: answer.callback(result))
+            )
+            return answer
+
+        self.patch(self.engine, "attach", later)
+        return gate
+
+    def test_droppedBeforeAnswer(self) -> None:
+        """Who is lost between `joined` and the answer of the engine has its time to resume, and no more."""
+        gate = self.late()
+        ada = self.joined()
+        ada.client.drop()
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(self.kinds(), ["create", "join", "drop"])
+        self.assertNothingLeft()
+
+    def test_leftBeforeAnswer(self) -> None:
+        """And who has closed the socket for good has left, after what it had said."""
+        gate = self.late()
+        ada = self.joined()
+        ada.send("say", 1)
+        ada.client.close()
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(self.named("leave"), ["left"])
+        self.assertNothingLeft()
 
     def test_endedWhileJoining(self) -> None:
         """The end of its only room doesn't close the socket of who is on the way into another."""

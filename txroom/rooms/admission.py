@@ -5,6 +5,7 @@ Admission: how a client gets in, and how it comes back.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,11 @@ from .expelled import Expelled
 from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
+from .registry import AUTH, SEAT
 from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
 
 if TYPE_CHECKING:
     from .host import Host
-
-#: The option with which a client shows that a seat is reserved for it.
-SEAT = "seat"
 
 
 @attrs.define
@@ -62,16 +61,20 @@ class Admission:
         """
         Keep a seat; the token is for one use, as option `seat` of a join.
 
-        With a `user` only that user may come. Raises `RoomError` when the room is full or ending.
+        With a `user` only that user may come. Raises `RoomError` when the room is full or ending,
+        `ValueError` for a user that the room has no id for.
         """
         host = self._host
+        userId = None if user is None else host.room.userId(user)
+        if user is not None and not userId:
+            raise ValueError(f"user={user!r}: the room's userId says of it {userId!r}, not who that is")
         if host.life is not host.life.OPEN:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if host.isFull:
             raise RoomError(ErrorCode.FULL)
         token = secrets.token_urlsafe(24)
         wait = host.room.seatSeconds if seconds is None else seconds
-        reserved = Reserved(digest(token), host.room.userId(user), wait)
+        reserved = Reserved(digest(token), userId, wait)
         self.restore(reserved)
         host.outbox.record(reserved)
         host.changed()
@@ -107,7 +110,7 @@ class Admission:
         if known is not None:
             return self._again(known, join)
         seat = join.options.get(SEAT)
-        options = MappingProxyType({key: join.options[key] for key in join.options if key != SEAT})
+        options = _without(SEAT, join.options)
         refusal = self._refusal(join, seat)
         if refusal is not None:
             return refusal
@@ -120,12 +123,17 @@ class Admission:
             return Refused(ErrorCode.INTERNAL)
         if not mayJoin:
             return Refused(ErrorCode.FORBIDDEN)
-        refusal = self._refusal(join, seat)  # much may have changed
+        # Much may have changed.
+        known = host.sessions.get(join.session)
+        if known is not None:
+            return self._again(known, join)
+        refusal = self._refusal(join, seat)
         if refusal is not None:
             return refusal
         member = self._seat(outlet, join, seat, options)
+        link = self._link(member)  # before it is refused, perhaps
         member.mailbox.post(self._admit, member, join)
-        return self._link(member)
+        return link
 
     def _again(self, member: Member, join: Join) -> Link:
         """The connection has joined already, or is joining."""
@@ -145,7 +153,7 @@ class Admission:
             reservation = self._reservations.get(digest(str(seat)))
             if reservation is None:
                 return Refused(ErrorCode.FORBIDDEN, "no such seat")
-            if reservation.userId not in (None, host.room.userId(join.user)):
+            if reservation.userId not in (None, self._userId(join.user, "")):
                 return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
             return None
         if host.isLocked:
@@ -154,7 +162,7 @@ class Admission:
             return Refused(ErrorCode.FULL)
         return None
 
-    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: MappingProxyType[str, Any]) -> Member:
+    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: Mapping[str, Any]) -> Member:
         host = self._host
         id = secrets.token_urlsafe(12)
         member = Member(id, join.user, self._userId(join.user, id), options)
@@ -201,6 +209,7 @@ class Admission:
             if user is not True:
                 member.user = user
                 member.userId = self._userId(user, member.id)
+            member.options = _without(AUTH, member.options)
             if member.fate is not None:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
@@ -248,6 +257,7 @@ class Admission:
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
         self._seatedNoMore(member)
+        member.issueToken()
         self._announce(member, member.refs, offset, [*shown, *missed], snapshot)
         pending, member.pending = member.pending, []
         for item in pending:
@@ -263,14 +273,13 @@ class Admission:
         snapshot: bytes,
         *,
         recovered: bool = False,
-        used: str | None = None,
     ) -> None:
         """Tell a client that it is a member, and all that it has missed."""
         host = self._host
         member.state = State.JOINED
+        member.offset = min(member.offset, offset)
         host.emitter.audienceChanged()
         member.acked = member.handled
-        token = member.issueToken(used)
         host.outbox.record(member.record())
         member.announced = host.emitter.lastAnnounced = host.outbox.written
         roster = payload.encode(host.membership.roster(), True) if host.room.presence else NIL
@@ -280,7 +289,7 @@ class Admission:
                 host.id,
                 host.name,
                 member.id,
-                token,
+                member.token,
                 host.epoch,
                 offset,
                 recovered,
@@ -311,7 +320,9 @@ class Admission:
         if member is None or not member.isPresent or not member.accepts(resume.token):
             isExpelled = self._expelled.has(digest(resume.token), host.clock.seconds())
             return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
-        if self._userId(resume.user, member.arrivalId) != member.arrivalId:
+        if host.sessions.get(resume.session, member) is not member:
+            return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
+        if self._userId(resume.user, member.id) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
         if host.room.binary and resume.isJSON:
             return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
@@ -319,20 +330,27 @@ class Admission:
             host.outbox.end(member.audience, CloseCode.REPLACED)
         host.membership.attached(member, outlet, resume)
         member.cancelExpiry()
-        missed = host.log.missed(resume.offset, member.id) if resume.epoch == host.epoch else None
+        member.issueToken(resume.token)
+        missed = self._missed(member, resume)
         if missed is not None:
-            self._announce(
-                member, [resume.ref], resume.offset, missed, NIL, recovered=True, used=resume.token
-            )
+            self._announce(member, [resume.ref], resume.offset, missed, NIL, recovered=True)
         else:
             snapshot = self._snapshot(member)
             now = host.log.offset
             shown = host.log.forNewcomer(now, host.clock.seconds())
             offset = shown[0].offset - 1 if shown else now
             shown = [entry for entry in shown if entry.isFor(member.id)]
-            self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
+            self._announce(member, [resume.ref], offset, shown, snapshot)
+        link = self._link(member)  # before it is kicked, perhaps
         member.mailbox.post(self._resumed, member, missed is not None)
-        return self._link(member)
+        return link
+
+    def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
+        """What it has not got; `None` if that isn't known, or it asks for what was before its time."""
+        host = self._host
+        if resume.epoch != host.epoch or resume.offset < member.offset:
+            return None
+        return host.log.missed(resume.offset, member.id)
 
     def expel(self, member: Member) -> None:
         """It was made to leave: its client is told so, should it not know, and does not join anew."""
@@ -345,3 +363,7 @@ class Admission:
             return None
         called = host.call(host.room.onResume, member.client, recovered)
         return called.addErrback(host.report, member)
+
+
+def _without(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType({key: options[key] for key in options if key != name})

@@ -156,7 +156,8 @@ class RoomApplication(Application):
 
         For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). It
         can't get lost any more once the room's `whenCommitted` has fired.
-        Raises `RoomError` if there is no such room or it is full.
+        Raises `RoomError` if there is no such room or it is full, `ValueError` for a user of whom
+        `Room.userId` can't say who that is.
         """
         host = self._hosts.get(roomId)
         if host is None:

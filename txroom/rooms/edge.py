@@ -69,6 +69,11 @@ class Edge:
     def __init__(self) -> None:
         self.attachments: dict[str, Attachment] = {}
 
+    def reaches(self, link: str) -> bool:
+        """Whether there is a client at the other end."""
+        attachment = self.attachments.get(link)
+        return attachment is not None and not attachment.session.isGone
+
     def deliver(self, item: Item, links: Sequence[str]) -> None:
         """Send an item to the clients of those links; hot."""
         attachments = self.attachments

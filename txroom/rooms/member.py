@@ -98,6 +98,7 @@ class Member:
         "spentAt",
         "state",
         "strikes",
+        "token",
         "tokens",
         "user",
         "userId",
@@ -128,6 +129,7 @@ class Member:
         self.expiry: IDelayedCall | None = None
 
         # What it is sent.
+        #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
         self.offset = 0
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
@@ -137,6 +139,8 @@ class Member:
         self.meta: Mapping[str, Any] = {}
 
         # What it sends.
+        #: The resume token that it was given last, and the digests of those that are valid.
+        self.token = ""
         self.tokens: list[bytes] = []
         self.accepted = 0
         self.handled = 0
@@ -179,12 +183,11 @@ class Member:
 
     # -- tokens
 
-    def issueToken(self, used: str | None = None) -> str:
-        """A new resume token; the one it came with, or had, stays valid until `confirmToken`."""
-        token = f"{self.id}.{secrets.token_urlsafe(24)}"
-        known = self.tokens[:1] if used is None else [digest(used)]
-        self.tokens = [digest(token), *known]
-        return token
+    def issueToken(self, used: str | None = None) -> None:
+        """A new resume token; the one it came with, if any, stays valid until `confirmToken`."""
+        self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        known = [] if used is None else [digest(used)]
+        self.tokens = [digest(self.token), *known]
 
     def accepts(self, token: str) -> bool:
         """Whether it may resume with that token."""
@@ -208,6 +211,7 @@ class Member:
             dict(self.meta),
             dict(self.options),
             self.arrivalId,
+            self.offset,
         )
 
     @classmethod
@@ -215,6 +219,7 @@ class Member:
         """A member from the journal of an earlier owner; it is to resume."""
         member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
         member.arrivalId = record.arrivalId
+        member.offset = record.offset
         member.state = State.DROPPED
         member.tokens = list(record.tokens)
         member.groups = frozenset(record.groups)
@@ -284,7 +289,7 @@ class Client:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What it joined with."""
+        """What it joined with, but `auth`."""
         return self._member.options
 
     @property

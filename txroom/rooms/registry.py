@@ -15,6 +15,11 @@ from .messages import handlersOf
 from .room import Room
 from .seam import Listing
 
+#: The option with which a client shows who it is; only `canJoin` and `onAuth` get it.
+AUTH = "auth"
+#: The option with which a client shows that a seat is reserved for it; no hook gets it.
+SEAT = "seat"
+
 #: The events of a registration, and what their listeners are called with.
 EVENTS = {
     "create": "room",
@@ -107,8 +112,12 @@ class Registration:
         return room
 
     def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """What a room is made with: what the client asked for, overlaid by what the server says."""
-        return {**asked, **self.options}
+        """
+        What a room is made with: what the client asked for, overlaid by what the server says.
+
+        What shows who the client is it keeps for itself: the options of a room are no secret.
+        """
+        return {**{name: asked[name] for name in asked if name not in (AUTH, SEAT)}, **self.options}
 
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are filtered by, with their values; `None` for those that are missing."""

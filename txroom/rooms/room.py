@@ -93,7 +93,8 @@ class Room:
 
     def onCreate(self, options: Mapping[str, Any]) -> Any:
         """
-        The room begins. `options` are the client's, overlaid by those of the registration.
+        The room begins. `options` are the client's, overlaid by those of the registration; its `auth`
+        is not among them.
 
         If it raises the room isn't made. When the room was moved here from an owner that was lost
         (`isRestored`), its members are to resume; restore their state.
@@ -104,7 +105,12 @@ class Room:
         return True
 
     def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
-        """Whether somebody who has a seat may join; what is neither falsy nor `True` is `client.user`."""
+        """
+        Whether somebody who has a seat may join; what is neither falsy nor `True` is `client.user`.
+
+        The option `auth`, with which clients show who they are, isn't kept when this is over: neither
+        `onJoin` nor `client.options` has it.
+        """
         return True
 
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> Any:

@@ -328,6 +328,8 @@ class MemberRecord(Struct, frozen=True, tag_field="kind"):
     options: Mapping[str, Any] = {}
     #: The id of the user before onAuth.
     arrivalId: str = ""
+    #: Where in the log it has come in; it may not resume from before that.
+    offset: int = 0
 
 
 class Gone(Struct, frozen=True, tag_field="kind"):
@@ -401,6 +403,8 @@ class Owner(Protocol):
 class Link(Protocol):
     """From an edge to a room, for one client; none of its methods raises."""
 
+    #: The edge's id of the attachment; that of an earlier one, if the client was in the room already.
+    id: str
     #: The member's id.
     member: str
 

@@ -73,12 +73,16 @@ class Session:
         self._edge = application.edge
         self._connection = connection
         self._dialect = dialect
+        #: Those that aren't over, by id, and those of them that have joined, by room.
+        self._attachments: dict[str, Attachment] = {}
         self._rooms: dict[str, Attachment] = {}
-        self._joining: dict[Attachment, None] = {}
         self._byPath: Attachment | None = None
         self._strikes = Strikes()
         self._isMute = False
-        self._isGone = False
+        #: Whether it is in no room any more, and never will be.
+        self.isGone = False
+        #: Whether the client wanted to go, so that it leaves its rooms.
+        self._hasLeft = False
 
     # -- what the client sends
 
@@ -174,7 +178,7 @@ class Session:
         self._run(self._attach(attachment, resume), frame.ref)
 
     def _hasPlace(self, ref: int) -> bool:
-        if len(self._rooms) + len(self._joining) < MAX_ROOMS:
+        if len(self._attachments) < MAX_ROOMS:
             return True
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, f"at most {MAX_ROOMS} rooms on one connection"))
         return False
@@ -206,7 +210,7 @@ class Session:
         self._expect(attachment)
         attachment.room = arrival.room
         result = await self._linkOf(self._application.engine.attach(self._edge, arrival))
-        self._settle(attachment, result, isinstance(arrival, Resume))
+        self._settle(attachment, result)
 
     async def _linkOf(self, asked: Deferred[Link | Refused]) -> Link | Refused:
         """What comes of a request, whatever goes wrong with it."""
@@ -220,32 +224,24 @@ class Session:
 
     def _expect(self, attachment: Attachment) -> None:
         """What the room emits may come before the answer."""
-        self._joining[attachment] = None
+        self._attachments[attachment.id] = attachment
         self._edge.attachments[attachment.id] = attachment
 
-    def _settle(self, attachment: Attachment, result: Link | Refused, isResumed: bool = False) -> None:
+    def _settle(self, attachment: Attachment, result: Link | Refused) -> None:
         """There is a link, or there is none."""
-        self._joining.pop(attachment, None)
         if isinstance(result, Refused):
-            self._edge.attachments.pop(attachment.id, None)
             attachment.error = result.code
             self.say(Error(attachment.ref, None, result.code, result.message, result.details))
             self._finish(attachment, 0)
             return
         attachment.begin(result)
-        if attachment.isEnded:
-            return
-        known = self._rooms.get(attachment.room)
-        isOther = known is not None and known is not attachment and not isResumed
-        if isOther and known is not None and known.link is not None and known.link.member == result.member:
+        if self.isGone:
+            self._letGo(result)
+        elif result.id != attachment.id:
             # It was in that room already, and has been told so again.
-            self._edge.attachments.pop(attachment.id, None)
-            return
-        if self._isGone:
-            self._edge.attachments.pop(attachment.id, None)
-            result.drop()
-            return
-        self._rooms[attachment.room] = attachment
+            self._forget(attachment)
+        elif not attachment.isEnded:
+            self._rooms[attachment.room] = attachment
 
     def _run(self, steps: Any, ref: int | None) -> Deferred[None]:
         """Let a request take its time; whatever goes wrong is the server's fault."""
@@ -275,7 +271,7 @@ class Session:
 
     def _tooSlow(self) -> None:
         """What it missed it gets when it resumes."""
-        self._dropAll()
+        self._part()
         self._connection.close(CloseCode.SLOW_CONSUMER, "too slow")
 
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
@@ -292,16 +288,22 @@ class Session:
 
     def _finish(self, attachment: Attachment, code: int, reason: str = "") -> None:
         """An attachment is over; so is the connection, if it was for nothing else."""
-        attachment.isEnded = True
-        if self._rooms.get(attachment.room) is attachment:
-            del self._rooms[attachment.room]
+        self._forget(attachment)
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
         elif attachment is self._byPath:
             code = code or _closeCodeOf(attachment.error)
             self.close(code, reason or attachment.error or "")
-        elif code >= CloseCode.UNAUTHORIZED and not self._rooms and not self._joining:
+        elif code >= CloseCode.UNAUTHORIZED and not self._attachments:
             self.close(code, reason)
+
+    def _forget(self, attachment: Attachment) -> None:
+        """Nothing comes for it any more."""
+        attachment.isEnded = True
+        self._attachments.pop(attachment.id, None)
+        self._edge.attachments.pop(attachment.id, None)
+        if self._rooms.get(attachment.room) is attachment:
+            del self._rooms[attachment.room]
 
     # -- the end
 
@@ -317,33 +319,31 @@ class Session:
             self._application.clock.callLater(0, self._closed, code, reason)
 
     def _closed(self, code: int, reason: str) -> None:
-        self._dropAll()
+        self._part()
         if self._connection.readyState is ReadyState.OPEN:
             self._connection.close(code, _shortened(reason))
 
     def disconnected(self, code: int) -> None:
         """The connection is gone; a client that closed it with 1000 has left its rooms."""
         self._isMute = True
-        if code == CloseCode.NORMAL:
-            for attachment in self._takeAll():
-                if attachment.link is not None:
-                    attachment.link.leave()
-        else:
-            self._dropAll()
+        self._part(hasLeft=code == CloseCode.NORMAL)
 
-    def _dropAll(self) -> None:
-        for attachment in self._takeAll():
+    def _part(self, hasLeft: bool = False) -> None:
+        """The client is gone from all its rooms; a link that comes later is let go as it comes."""
+        if self.isGone:
+            return
+        self.isGone = True
+        self._hasLeft = hasLeft
+        for attachment in list(self._attachments.values()):
+            self._forget(attachment)
             if attachment.link is not None:
-                attachment.link.drop()
+                self._letGo(attachment.link)
 
-    def _takeAll(self) -> list[Attachment]:
-        """All attachments, which from now on are none."""
-        self._isGone = True
-        rooms, self._rooms = self._rooms, {}
-        for attachment in rooms.values():
-            attachment.isEnded = True
-            self._edge.attachments.pop(attachment.id, None)
-        return list(rooms.values())
+    def _letGo(self, link: Link) -> None:
+        if self._hasLeft:
+            link.leave()
+        else:
+            link.drop()
 
 
 _HANDLERS: dict[type, Callable[[Session, Any], None]] = {

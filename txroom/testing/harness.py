@@ -109,6 +109,9 @@ class RoomHarness:
         Room clients are closed before: they leave their rooms, and come back no more. Meant for
         `addCleanup`; a harness is also a context manager that ends with this.
         """
+        if self._strays():
+            self.advance(1.0)  # an engine may take its time
+        strays = self._strays()
         for client in self._roomClients:
             client.close()
         if self.server.running:
@@ -128,14 +131,28 @@ class RoomHarness:
             client.drop()
         # What is refused or cancelled now may take the time of one more deadline.
         self.advance(3.0)
-        self.check()
+        self._check(strays)
 
     def check(self) -> None:
         """
         Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
-        didn't come about; after `stop`.
+        didn't come about; after `stop`, which has looked for members without a connection before.
         """
+        self._check(self._strays())
+
+    def _strays(self) -> list[str]:
+        """Members that pass for connected, and nobody is there: they would stay for ever."""
+        return [
+            f"member {member.id} of {room!r} without a connection"
+            for application in self._roomApplications
+            for room in application.rooms.values()
+            for member in room._host.members.values()
+            if member.outlet is not None and not application.edge.reaches(member.link)
+        ]
+
+    def _check(self, strays: list[str]) -> None:
         left = [
+            *strays,
             *(f"room {room!r} with {len(room.clients)} members" for room in self.rooms),
             *(
                 f"fault {fault}"
