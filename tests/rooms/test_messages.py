@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -153,6 +154,34 @@ class DataTests(RoomTestCase):
         bob.send("say", {"a": b"x"})
         self.assertEqual(bob.said(), [{"a": b"x"}])
         self.assertEqual(self.player().resume(bob)[3], "badRequest")
+
+    def test_strange(self) -> None:
+        """What only MessagePack can say is refused, so that who speaks JSON misses nothing."""
+        self.rooms()
+        ada, bob = self.joined(protocol=MSGPACK), self.joined()
+        room = self.room(ada)
+        strange: list[Any] = [{None: 1}, [{True: 1}], {(1, 2): 3}, msgspec.msgpack.Ext(5, b"x"), {b"a": 1}]
+        for data in strange:
+            self.assertEqual(ada.call("say", data)[3], "invalidData", data)
+            self.assertRaises(TypeError, room.broadcast, "said", data)
+            self.advance(6)
+        ada.write("call", 1, room.id, "say", msgspec.Raw(b"\x92\x81\xd4\x05x\x01\xc4\x01x"))
+        self.assertEqual(ada.take()[-1][3], "invalidData")
+        self.assertEqual(bob.take("msg"), [])
+        plain: list[Any] = [{1: [None, True, "Ą"]}, datetime(2026, 1, 1, tzinfo=UTC), [[], {"a": [0.1]}]]
+        for data in plain:
+            ada.send("say", data)
+        said = [{"1": [None, True, "Ą"]}, "2026-01-01T00:00:00Z", [[], {"a": [0.1]}]]
+        self.assertEqual(bob.said(), said)
+
+    def test_strangeAnswer(self) -> None:
+        """Nor does it come as the answer to a call."""
+        self.rooms()
+        ada = self.joined(protocol=MSGPACK)
+        called = self.room().clients[0].call("question")
+        self.settle()
+        ada.write("reply", ada.room, 1, {None: 1})
+        self.assertEqual(self.failureResultOf(called, RoomError).value.code, "invalidData")
 
     def test_afterwards(self) -> None:
         """The data is taken as it is when it is sent."""

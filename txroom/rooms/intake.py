@@ -142,8 +142,8 @@ class Intake:
             raise RoomError(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
         if len(data) > payload.MAX_DEPTH and payload.isTooDeep(data, isJSON):
             raise InvalidData("nested too deep")
-        if not isJSON and not room.binary and payload.hasBytes(data):
-            raise InvalidData("bytes are not taken here")
+        if not isJSON and not room.binary:
+            payload.checkPlain(data)
         if handler is None:
             return room.onMessage(member.client, frame.type, payload.decode(data, isJSON))
         if not handler.takesData:
@@ -236,6 +236,8 @@ class Intake:
         try:
             if payload.isTooDeep(frame.data, member.isJSON):
                 raise InvalidData("nested too deep")
+            if not member.isJSON and not self._host.room.binary:
+                payload.checkPlain(frame.data or NIL)
             data = payload.decode(frame.data or NIL, member.isJSON and bool(frame.data))
         except InvalidData as error:
             self._strike(member)
