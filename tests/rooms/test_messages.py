@@ -413,6 +413,89 @@ class PresenceTests(RoomTestCase):
 
 
 @onBothEngines
+class RefusedValueTests(RoomTestCase):
+    """What can't be told is refused where it is said; the room lives on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rooms(presence=True)
+        self.ada = self.joined()
+        self.client = self.room().clients[0]
+
+    def assertAlive(self) -> None:
+        """Somebody joins, and the room ends."""
+        self.assertEqual(self.joined().call("say", 1)[2], 1)
+        self.ada.ask("rooms", "chat", {})
+        self.result(self.room().disconnect())
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_meta(self) -> None:
+        """What presence tells stays what it was, and is a copy."""
+        name = ["ada"]
+        self.client.meta = {"name": name}
+        name.append(object())  # type: ignore[arg-type]
+        self.client.meta["name"].append(object())
+        self.room().members[0]["metas"][0]["name"].append(object())
+        for meta in ({"x": object()}, {"x": b"x"}, {"x": "\ud800"}, {None: 1}):
+            with self.assertRaises((TypeError, UnicodeEncodeError)):
+                self.client.meta = meta
+        self.assertEqual(self.client.meta, {"name": ["ada"]})
+        self.assertAlive()
+
+    def test_metadata(self) -> None:
+        """Nor does a list of rooms get what it can't tell."""
+        tags = ["new"]
+        self.room().setMetadata({"tags": tags})
+        tags.append(object())  # type: ignore[arg-type]
+        for metadata in ({"x": object()}, {"x": b"x"}, {None: 1}):
+            self.assertRaises(TypeError, self.room().setMetadata, metadata)
+        self.assertEqual(self.room().metadata, {"tags": ["new"]})
+        self.assertAlive()
+
+    def test_texts(self) -> None:
+        """Groups, reasons and types are texts, codes can be sent."""
+        for wrong, error in ((1, TypeError), (ValueError("x"), TypeError), ("\ud800", UnicodeEncodeError)):
+            self.assertRaises(error, self.client.enter, wrong)
+            self.assertRaises(error, self.client.kick, wrong)
+            self.assertRaises(error, self.room().disconnect, wrong)
+            self.assertRaises(error, self.room().broadcast, wrong)
+        for code in (0, 1005, 5000, "4008", True):
+            self.assertRaises(ValueError, self.room().disconnect, "over", code)
+        self.assertEqual(self.client.groups, frozenset())
+        self.assertAlive()
+
+    def test_errors(self) -> None:
+        """The details of an error are plain data."""
+        for wrong in ({"o": object()}, {None: 1}):
+            self.assertRaises(TypeError, RoomError, "bad", "text", wrong)
+        self.assertRaises(OverflowError, RoomError, "bad", "text", 1 << 70)
+        self.assertRaises(TypeError, RoomError, "bad", ValueError("x"))
+        self.assertRaises(UnicodeEncodeError, RoomError, "bad", "\ud800")
+
+    def test_roster(self) -> None:
+        """Who can't be told who is there doesn't join, instead of waiting."""
+        patch = self.patch(self.room()._host.membership, "roster", lambda: [object()])
+        self.assertEqual(self.player().join()[3], "internal")
+        patch.restore()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.room().clients), 1)
+        self.assertAlive()
+
+    def test_userId(self) -> None:
+        """An id of a user that is no text is as good as none."""
+
+        class Chat(NotingRoom):
+            def userId(self, user: Any) -> Any:
+                return object()
+
+        self.app.register("nameless", Chat, presence=True)
+        Chat.events = self.events
+        player = self.joined("nameless")
+        self.assertEqual(player.joined["members"][0]["user"], player.joined["member"])
+        self.flushLoggedErrors(TypeError)
+
+
+@onBothEngines
 class LimitTests(RoomTestCase):
     """What is too much is refused."""
 

@@ -178,7 +178,10 @@ class Admission:
 
     def _userId(self, user: Any, fallback: str) -> str:
         try:
-            return self._host.room.userId(user) or fallback
+            id = self._host.room.userId(user)
+            if id is not None:
+                payload.checkText("userId", id)
+            return id or fallback
         except Exception:
             self._host.report(Failure())
             return fallback
@@ -212,7 +215,11 @@ class Admission:
             host.report(Failure(), member)
             self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
         else:
-            self._joined(member)
+            try:
+                self._joined(member)
+            except Exception:
+                host.report(Failure(), member)
+                self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
 
     def _giveBack(self, member: Member, error: Error) -> None:
         """It has not become a member."""

@@ -91,6 +91,8 @@ class Emitter:
     def _encode(self, type: str, data: Any) -> bytes:
         if not isinstance(type, str):
             raise TypeError(f"the type of a message must be a text, not {type!r}")
+        if not type.isascii():
+            type.encode()  # raises for what is no Unicode
         return payload.encode(data, self._host.room.binary)
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
-from . import hooks
+from . import hooks, payload
 from .admission import Admission
 from .emitter import Emitter
 from .errors import RoomError
@@ -371,7 +371,7 @@ class Host:
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """See `Room.setMetadata`."""
-        self.metadata = MappingProxyType(dict(metadata))
+        self.metadata = MappingProxyType(payload.plain(dict(metadata)))
         self.changed()
 
     # -- running what users wrote

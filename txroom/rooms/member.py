@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from . import payload
 from .hooks import Mailbox
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
 from .strikes import Strikes
@@ -304,8 +305,12 @@ class Client:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What presence tells of it; set it, best in `onJoin`, and others are told."""
-        return self._member.meta
+        """
+        What presence tells of it; set it, best in `onJoin`, and others are told.
+
+        It is copied both ways. Raises `TypeError` unless it is plain data.
+        """
+        return MappingProxyType(payload.plain(dict(self._member.meta), True))
 
     @meta.setter
     def meta(self, meta: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ Membership: losing the connection, leaving, presence, groups.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -95,6 +94,7 @@ class Membership:
 
     def kick(self, member: Member, text: str) -> None:
         """Make it leave; it can't resume."""
+        payload.checkText("reason", text)
         self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, text)
 
     def leave(
@@ -179,16 +179,15 @@ class Membership:
     def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
         """What presence tells of a member is something else now."""
         host = self._host
-        before = self._entry([member])
-        member.meta = MappingProxyType(dict(meta))
+        isBinary = host.room.binary
+        before = payload.encode([self._entry([member])], isBinary)
+        member.meta = payload.plain(dict(meta), isBinary)
         if not member.isPresent:
             return
         host.outbox.record(member.record())
         if host.room.presence:
-            host.outbox.emit(
-                PresenceChange(host.id, payload.encode([self._entry([member])]), payload.encode([before])),
-                host.emitter.everyone,
-            )
+            now = payload.encode([self._entry([member])], isBinary)
+            host.outbox.emit(PresenceChange(host.id, now, before), host.emitter.everyone)
 
     def roster(self) -> list[dict[str, Any]]:
         """See `Room.members`."""
@@ -206,7 +205,8 @@ class Membership:
         host = self._host
         joined = [self._entry([came])] if came is not None else []
         gone = [self._entry([left])] if left is not None else []
-        change = PresenceChange(host.id, payload.encode(joined), payload.encode(gone))
+        isBinary = host.room.binary
+        change = PresenceChange(host.id, payload.encode(joined, isBinary), payload.encode(gone, isBinary))
         audience = host.emitter.reached(m for m in host.members.values() if m is not came)
         host.outbox.emit(change, audience)
 
@@ -214,6 +214,7 @@ class Membership:
 
     def regroup(self, member: Member, group: str, isIn: bool) -> None:
         """Put a member into a group, or take it out."""
+        payload.checkText("group", group)
         if isIn:
             member.groups |= {group}
         else:

@@ -51,6 +51,13 @@ def plain(data: Any, mayHaveBytes: bool = False) -> Any:
     return _decode(encode(data, mayHaveBytes))
 
 
+def checkText(name: str, value: str) -> None:
+    """Raise `TypeError` unless `value` is a text, `UnicodeEncodeError` for one that is no Unicode."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: must be a text")
+    value.encode()
+
+
 def checkPlain(payload: bytes) -> None:
     """Raise `InvalidData` if a client's MessagePack payload has what JSON can't say, or can't be read."""
     if not _mayBeStrange(payload):

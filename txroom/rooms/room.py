@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..codes import CloseCode
+from ..checks import isInteger
+from ..codes import CloseCode, isSendable
 from ..handshake import Handshake
+from . import payload
 from .history import History
 from .member import Client, LeaveReason
 from .messages import Handler, handlersOf
@@ -181,8 +183,9 @@ class Room:
 
     @property
     def members(self) -> list[dict[str, Any]]:
-        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user."""
-        return self._host.membership.roster()
+        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user; a copy."""
+        members: list[dict[str, Any]] = payload.plain(self._host.membership.roster(), True)
+        return members
 
     @property
     def clock(self) -> RoomClock:
@@ -262,7 +265,14 @@ class Room:
         client.kick(reason)
 
     def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
-        """Close the room: all leave with `code`, then it ends; fires after `onDispose`."""
+        """
+        Close the room: all leave with `code`, then it ends; fires after `onDispose`.
+
+        Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
+        """
+        payload.checkText("reason", reason)
+        if not isInteger(code) or not isSendable(code):
+            raise ValueError(f"code={code!r}: can't be sent")
         return self._host.dispose(code, LeaveReason.CLOSED, reason)
 
     def lock(self) -> None:
@@ -278,7 +288,7 @@ class Room:
         self._host.setPrivate(isPrivate)
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace what matchmaking tells of it; plain data."""
+        """Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is plain data."""
         self._host.setMetadata(metadata)
 
 
