@@ -267,6 +267,17 @@ class BroadcastTests(RoomTestCase):
         self.assertEqual(offsets, [1, 2, 3, 4])
         self.assertEqual((room.group("red"), b.groups), ([a], frozenset()))
 
+    def test_toAsync(self) -> None:
+        """A test that is async would be true of everybody: nothing is sent."""
+
+        async def isFriend(client: Client) -> bool:
+            return False
+
+        players = self.players()
+        self.assertRaises(TypeError, self.room().broadcast, "said", 1, to=isFriend)
+        self.assertRaises(TypeError, self.room().broadcast, "said", 1, to=lambda client: Deferred())
+        self.assertEqual((self.room().offset, self.heard(players)), (0, [[], [], []]))
+
     def test_volatile(self) -> None:
         """No offset; nobody who is away gets it."""
         players = self.players()

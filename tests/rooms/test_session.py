@@ -208,6 +208,19 @@ class SocketTests(RoomTestCase):
         self.assertTrue(self.player().resume(ada, 0)[3]["recovered"])
         self.assertTrue(bob.client.isOpen)
 
+    def test_untold(self) -> None:
+        """Who can't be told of its end is closed; the next one is told."""
+        self.rooms()
+        ada, bob = self.joined(), self.joined()
+        edge = self.app.edge
+        edge.detach(list(edge.attachments), 4003, "\ud800")
+        self.settle()
+        self.advance(0.1)
+        self.assertEqual((ada.client.closeCode, bob.client.closeCode), (1011, 1011))
+        self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 2)
+        self.advance(31)
+        self.assertEqual(len(self.app.rooms), 0)
+
     def test_abuse(self) -> None:
         """Too fast for too long: 4029; no heartbeat: 4106."""
         self.rooms()

@@ -5,12 +5,14 @@ What a room says: broadcasts, messages to one client, calls, and what is said ag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
 from ..codes import ErrorCode
+from ..connection import isAsync
 from . import payload
 from .errors import RoomError
 from .member import Client, Member, State
@@ -103,7 +105,7 @@ class Emitter:
         elif isinstance(to, Client):
             ids = [to.id]
         elif callable(to):
-            ids = [member.id for member in present if to(member.client)]
+            ids = [member.id for member in present if _isMeant(to(member.client))]
         else:
             ids = [client.id for client in to]
         return tuple(id for id in ids if id not in exclude)
@@ -196,6 +198,15 @@ class Emitter:
         calls, member.calls = member.calls, {}
         for answer in calls.values():
             answer.errback(RoomError(ErrorCode.ROOM_GONE))
+
+
+def _isMeant(answer: object) -> bool:
+    """What a test of a client says of it."""
+    if isAsync(answer):
+        if isinstance(answer, CoroutineType):
+            answer.close()  # it never begins
+        raise TypeError("to: a test can't be async, its answer is needed at once")
+    return bool(answer)
 
 
 def _forget(member: Member, ref: int) -> None:
