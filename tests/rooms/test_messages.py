@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Client, Room, RoomError, message
+from txroom import CallError, Client, Room, RoomError, message
 from txroom.rooms import payload
 from txroom.rooms.dialect import dialectOf
 from txroom.rooms.errors import InvalidData
@@ -114,6 +114,25 @@ class DataTests(RoomTestCase):
             ada.send("plain", "x")
         self.assertEqual(ada.client.closeCode, 4010)
 
+    def test_ownErrors(self) -> None:
+        """What a handler refuses is none, at once or later, whatever it calls it."""
+
+        class Chat(NotingRoom):
+            @message("now")
+            def now(self, client: Client) -> None:
+                raise RoomError("invalidData")
+
+            @message("later")
+            async def later(self, client: Client) -> None:
+                raise RoomError("unknownType")
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for _ in range(4):
+            self.assertEqual(ada.call("now")[3], "invalidData")
+            self.assertEqual(ada.call("later")[3], "unknownType")
+        self.assertTrue(ada.client.isOpen)
+
     def test_fallback(self) -> None:
         """`onMessage` takes what has no handler."""
 
@@ -181,7 +200,7 @@ class DataTests(RoomTestCase):
         called = self.room().clients[0].call("question")
         self.settle()
         ada.write("reply", ada.room, 1, {None: 1})
-        self.assertEqual(self.failureResultOf(called, RoomError).value.code, "invalidData")
+        self.assertEqual(self.failureResultOf(called, CallError).value.code, "invalidData")
 
     def test_afterwards(self) -> None:
         """The data is taken as it is when it is sent."""
@@ -355,6 +374,35 @@ class CallTests(RoomTestCase):
         ada.write("reply", ada.room, 1, "late")
         self.assertEqual(len(answers), 1)
 
+    def test_wrongTimeout(self) -> None:
+        """Nothing is asked, and nothing kept."""
+        self.rooms()
+        ada = self.joined()
+        client = self.room().clients[0]
+        for timeout in (None, -1, "1", float("nan"), float("inf"), True):
+            self.assertRaises(ValueError, client.call, "question", 1, timeout)
+        self.settle()
+        self.assertEqual((client._member.calls, ada.take("call")), ({}, []))
+
+    def test_error(self) -> None:
+        """What one client answers isn't told to another."""
+
+        class Chat(NotingRoom):
+            @message("ask")
+            async def ask(self, client: Client) -> Any:
+                return await self.clients[0].call("question")
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        deep = "[" * 70 + "]" * 70
+        for answer in ('["error","{}",{},"forged","text"]', '["reply","{}",{},' + deep + "]"):
+            bob.write("call", 7, bob.room, "ask")
+            ada.client.send(answer.format(ada.room, ada.take("call")[0][1]))
+            self.settle()
+            self.assertEqual(bob.take("error")[0][:5], ["error", 7, bob.room, "internal", ""])
+        errors = [failure.value.code for failure in self.flushLoggedErrors(CallError)]
+        self.assertEqual(errors, ["forged", "invalidData"])
+
     def test_gone(self) -> None:
         """Who leaves doesn't answer."""
         ada, answers = self.asked()
@@ -521,6 +569,31 @@ class LimitTests(RoomTestCase):
         self.assertEqual(answers, ["reply", "reply", "error"])
         for _ in range(30):
             self.advance(0.4)
+            if ada.client.isOpen:
+                ada.client.send(f'["send","{ada.room}","say",1]')
+        self.settle()
+        self.assertEqual(ada.client.closeCode, 4029)
+
+    def test_rateSingly(self) -> None:
+        """Where nothing can be saved up, being too fast twice, with quiet between, is forgiven."""
+        for burst, rate in ((1, 10.0), (0, 0.5)):
+            self.rooms(messageRate=rate, messageBurst=burst)
+            ada = self.joined()
+            for _ in range(3):
+                for _ in range(2):
+                    ada.client.send(f'["call",1,"{ada.room}","say",1]')
+                self.settle()
+                kinds = [frame[0] for frame in ada.take() if frame[0] != "msg"]
+                self.assertEqual(kinds, ["reply", "error"])
+                self.advance(7)
+            self.assertTrue(ada.client.isOpen)
+
+    def test_rateSteadily(self) -> None:
+        """Who is too fast all the time isn't."""
+        self.rooms(messageRate=5.0, messageBurst=1)
+        ada = self.joined()
+        for _ in range(550):
+            self.harness.advance(0.02)
             if ada.client.isOpen:
                 ada.client.send(f'["send","{ada.room}","say",1]')
         self.settle()

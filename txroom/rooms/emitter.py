@@ -5,6 +5,7 @@ What a room says: broadcasts, messages to one client, calls, and what is said ag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -173,6 +174,8 @@ class Emitter:
         """See `Client.call`."""
         host = self._host
         encoded = self._encode(type, data)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < inf:
+            raise ValueError(f"timeout={timeout!r}: must be seconds, 0 or more")
         if member.state >= State.LEAVING:
             return fail(RoomError(ErrorCode.ROOM_GONE))
         self._lastRef += 1

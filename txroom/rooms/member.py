@@ -329,8 +329,9 @@ class Client:
         """
         Ask the client; fires with its answer.
 
-        It is asked at most once. Fails with `RoomError`: the code is the client's own, `timeout`, or
-        `roomGone` if it leaves.
+        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
+        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
+        `ValueError` for a timeout that is no number of seconds.
         """
         return self._host.emitter.call(self._member, type, data, timeout)
 
