@@ -261,6 +261,31 @@ class ServerTests(HarnessTestCase):
         harness.start()
         self.assertEqual(len(harness.connect("/rooms/chat").received), 1)
 
+    def test_stopWhileCreating(self) -> None:
+        """A room that can't be made while the server stops holds nothing up, and the next start works."""
+        making: list[Deferred[None]] = []
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> Any:
+                making.append(Deferred())
+                return making[-1]
+
+        app = RoomApplication()
+        app.register("chat", Chat)
+        harness = self.serve(app)
+        failed = app.createRoom("chat")
+        harness.flush()
+        stopped = app.stop()
+        making[0].errback(RoomError("no"))
+        harness.flush()
+        self.failureResultOf(failed, RoomError)
+        self.successResultOf(stopped)
+        made = app.createRoom("chat")
+        harness.flush()
+        making[1].callback(None)
+        harness.flush()
+        self.successResultOf(made)
+
 
 PLAIN = st.recursive(
     st.none()

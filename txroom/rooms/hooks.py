@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -16,6 +17,9 @@ from twisted.python.failure import Failure
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
+
+#: The host whose hook or handler runs; a coroutine of theirs keeps it to its end.
+inside: ContextVar[object] = ContextVar("inside", default=None)
 
 
 class HookTimeout(RoomError):

@@ -114,8 +114,12 @@ class Intake:
         host = self._host
         if not member.isPresent:
             return None
+        token = hooks.inside.set(host)
         try:
             result = self._dispatch(member, frame, isJSON)
+            if result is not None and isAsync(result):
+                waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
+                return waited.addBoth(self._finished, member, frame)
         except RoomError as error:
             self._finish(member, frame, error)
             if isinstance(error, BadMessage):
@@ -125,9 +129,8 @@ class Intake:
             host.report(Failure(), member)
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
             return None
-        if result is not None and isAsync(result):
-            waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
-            return waited.addBoth(self._finished, member, frame)
+        finally:
+            hooks.inside.reset(token)
         self._finish(member, frame, result)
         return None
 

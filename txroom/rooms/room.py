@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..checks import isInteger
 from ..codes import CloseCode, isSendable
 from ..handshake import Handshake
-from . import payload
+from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
 from .messages import Handler, handlersOf
@@ -189,7 +189,7 @@ class Room:
 
     @property
     def clock(self) -> RoomClock:
-        """The room's time: `callLater` and `every`, cancelled when it ends."""
+        """The room's time: `callLater`, `every` and `sleep`, cancelled when it ends."""
         return self._host.timers
 
     @property
@@ -268,12 +268,14 @@ class Room:
         """
         Close the room: all leave with `code`, then it ends; fires after `onDispose`.
 
+        In a hook or a handler of the room itself it fires at once, since the end waits for that.
         Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
         """
         payload.checkText("reason", reason)
         if not isInteger(code) or not isSendable(code):
             raise ValueError(f"code={code!r}: can't be sent")
-        return self._host.dispose(code, LeaveReason.CLOSED, reason)
+        ended = self._host.dispose(code, LeaveReason.CLOSED, reason)
+        return succeed(None) if hooks.inside.get() is self._host else ended
 
     def lock(self) -> None:
         """Let nobody join any more, until `unlock`; a full room is locked without this."""
