@@ -124,23 +124,24 @@ class Membership:
             self._tell(None, member)
         member.mailbox.clear()
         host.emitter.failCalls(member)
-        member.mailbox.post(self._left, member, reason)
+        member.mailbox.post(self._left, member, reason, isSeen)
         host.changed()
 
     def _doom(self, member: Member, code: int, reason: LeaveReason, text: str) -> None:
         if member.fate is None:
             member.fate = (code, reason, text)
 
-    def _left(self, member: Member, reason: LeaveReason) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._farewell(member, reason))
+    def _left(self, member: Member, reason: LeaveReason, isSeen: bool) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._farewell(member, reason, isSeen))
 
-    async def _farewell(self, member: Member, reason: LeaveReason) -> None:
+    async def _farewell(self, member: Member, reason: LeaveReason, isSeen: bool) -> None:
         host = self._host
         try:
             await host.call(host.room.onLeave, member.client, reason)
         except Exception:
             host.report(Failure(), member)
-        host.registration.tell("leave", host.room, member.client)
+        if isSeen:
+            host.registration.tell("leave", host.room, member.client)
         self._over(member)
 
     def abandon(self, member: Member) -> None:
