@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, LeaveReason, RoomError, message
+from txroom.rooms.hooks import Escaped
 
 
 @onBothEngines
@@ -92,6 +93,26 @@ class OrderTests(RoomTestCase):
         self.settle()
         (answer,) = bob.take()
         self.assertEqual((answer[0], answer[3]["offset"]), ("joined", 1))
+
+    def test_sentInOnAuth(self) -> None:
+        """It comes when the client has joined, and not if it is refused."""
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                self.events.append(("sent", client.send("hello", 1)))
+                self.broadcast("said", "not for it")
+                return options["may"]
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                self.events.append(("sent", client.send("hello", 2)))
+
+        self.rooms(Chat)
+        ada = self.player()
+        ada.join(may=True)
+        self.assertEqual([frame[2:] for frame in ada.take("msg")], [[2, "hello", 1], [3, "hello", 2]])
+        self.assertEqual(self.named("sent"), [None, 3])
+        self.assertEqual(self.player().ask("joinById", ada.room, {"may": False})[3], "unauthorized")
+        self.assertEqual(self.room().offset, 4)
 
     def test_twice(self) -> None:
         """Who asks twice while it is let in is answered twice, and is in once."""
@@ -408,6 +429,41 @@ class FailureTests(RoomTestCase):
         self.assertEqual([frame[2] for frame in ada.take("left")], [4008])
         self.assertRaised(ValueError, 10)
         self.assertEqual(Chat.ticks, 30)
+
+    def test_exit(self) -> None:
+        """What would end a program ends no more than any other mistake, at once or later."""
+
+        class Chat(NotingRoom):
+            @message("now")
+            def now(self, client: Client) -> None:
+                raise SystemExit(1)
+
+            @message("later")
+            async def later(self, client: Client) -> None:
+                await deferLater(self._host.clock, 0.1, lambda: None)
+                raise SystemExit(2)
+
+            def onCreate(self, options: Any) -> None:
+                self.clock.every(1, self.now, None)
+
+            def onDrop(self, client: Client) -> None:
+                raise KeyboardInterrupt
+
+            async def onLeave(self, client: Client, reason: LeaveReason) -> None:
+                raise SystemExit(3)
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.assertEqual(ada.call("now")[3], "internal")
+        ada.write("call", 7, ada.room, "later")
+        self.advance(0.3)
+        self.assertEqual(ada.take("error")[-1][:4], ["error", 7, ada.room, "internal"])
+        self.assertEqual(ada.call("say", 1)[0], "reply")
+        self.advance(3)
+        ada.client.drop()
+        self.advance(40)
+        self.assertEqual(len(self.app.rooms), 0)
+        self.assertTrue(self.flushLoggedErrors(Escaped))
 
     def test_timerCancelsItself(self) -> None:
         """What it has begun goes on, but not longer than the room."""

@@ -195,6 +195,7 @@ class Admission:
     async def _steps(self, member: Member, join: Join) -> None:
         """onAuth, onJoin, `joined`; if one fails the seat is free again."""
         host, room, client = self._host, self._host.room, member.client
+        member.early = []
         try:
             user = await host.call(room.onAuth, client, member.options, join.request.handshake())
             if not user:
@@ -206,6 +207,7 @@ class Admission:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
             member.offset = host.log.offset
+            host.emitter.letIn(member)
             await host.call(room.onJoin, client, member.options)
         except RoomError as error:
             if isinstance(error, HookTimeout):

@@ -89,7 +89,16 @@ class Emitter:
         if volatile:
             self._overtake(Message(self._host.id, None, type, encoded), (member.id,), ())
             return None
+        if member.early is not None:
+            member.early.append((type, encoded))
+            return None
         return self._logged(type, encoded, (member.id,), ())
+
+    def letIn(self, member: Member) -> None:
+        """`onAuth` has accepted it: what was sent to it meanwhile counts from now on."""
+        early, member.early = member.early, None
+        for type, encoded in early or ():
+            self._logged(type, encoded, (member.id,), ())
 
     def _encode(self, type: str, data: Any) -> bytes:
         if not isinstance(type, str):

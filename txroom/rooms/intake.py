@@ -125,8 +125,8 @@ class Intake:
             if isinstance(error, BadMessage):
                 self._strike(member)
             return None
-        except Exception:
-            host.report(Failure(), member)
+        except BaseException:
+            host.report(hooks.tamed(Failure()), member)
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
             return None
         finally:

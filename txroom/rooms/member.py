@@ -77,6 +77,7 @@ class Member:
         "arrivalId",
         "calls",
         "client",
+        "early",
         "expiry",
         "fate",
         "groups",
@@ -133,6 +134,8 @@ class Member:
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
         self.pending: list[Any] = []
+        #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
+        self.early: list[tuple[str, bytes]] | None = None
         self.calls: dict[int, Deferred[Any]] = {}
         self.groups = _NO_GROUPS
         self.meta: Mapping[str, Any] = {}
@@ -320,6 +323,7 @@ class Client:
         """
         Send it a message; the offset, or `None` if it is volatile or the client has left.
 
+        What is sent in `onAuth` has none yet either: it waits until the client is let in.
         Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
         `TypeError` for data that can't be encoded.
         """

@@ -16,7 +16,6 @@ from ..handshake import Handshake
 from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
-from .messages import Handler, handlersOf
 from .timers import RoomClock
 
 if TYPE_CHECKING:
@@ -292,8 +291,3 @@ class Room:
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is plain data."""
         self._host.setMetadata(metadata)
-
-
-def handlers(roomClass: type[Room]) -> Mapping[str, Handler]:
-    """The handlers of a room class; raises `TypeError` for one that is wrong."""
-    return handlersOf(roomClass)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
+from .hooks import tamed
 
 #: A repeated call that raises so many times in a row costs the room.
 MAX_FAILURES = 10
@@ -59,8 +60,8 @@ class Timer:
         self._call = None
         try:
             result = self._function(*self._args)
-        except Exception:
-            self._ended(Failure())
+        except BaseException:
+            self._ended(tamed(Failure()))
             return
         if isAsync(result):
             self._running = running = toDeferred(result)
