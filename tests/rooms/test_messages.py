@@ -619,6 +619,41 @@ class LimitTests(RoomTestCase):
         self.advance(11)
         self.flushLoggedErrors(RoomError)
 
+    def test_comings(self) -> None:
+        """However often a client comes and goes while its handler runs, its room is told once."""
+        jobs: list[Deferred[None]] = []
+
+        class Chat(NotingRoom):
+            @message("slow")
+            def slow(self, client: Client) -> Any:
+                jobs.append(Deferred())
+                return jobs[-1]
+
+        self.rooms(Chat)
+        ada = self.joined()
+        member = self.room()._host.members[ada.joined["member"]]
+        ada.send("slow")
+        for _ in range(9):
+            self.player().resume(ada)
+        for _ in range(9):
+            again = self.player()
+            again.resume(ada)
+            again.client.drop()
+            self.settle()
+        self.assertEqual(len(member.mailbox), 1)
+        jobs[0].callback(None)
+        self.settle()
+        self.assertEqual(self.kinds()[2:], ["drop"])
+        again = self.player()
+        again.resume(ada)
+        again.send("slow")
+        again.client.drop()
+        self.settle()
+        self.player().resume(again)
+        jobs[1].callback(None)
+        self.settle()
+        self.assertEqual(self.kinds()[2:], ["drop", "resume", "drop", "resume"])
+
     def test_row64_rooms(self) -> None:
         """At most 16 rooms on one connection."""
         self.rooms(maxClients=1)

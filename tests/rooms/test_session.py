@@ -223,9 +223,20 @@ class SocketTests(RoomTestCase):
 
     def test_abuse(self) -> None:
         """Too fast for too long: 4029; no heartbeat: 4106."""
-        self.rooms()
-        self.assertEqual((self.app.abuseCode, self.app.heartbeatCode), (4029, 4106))
-        self.assertEqual(self.app.overrides["messageRate"], 100.0)
+        self.rooms(app=RoomApplication(messageRate=1, messageBurst=1))
+        ada, bob = self.player(), self.player()
+        for _ in range(150):
+            self.harness.advance(0.1)
+            if ada.client.isOpen:
+                ada.client.send('["ping",1]')
+        self.settle()
+        self.assertEqual((ada.client.closeCode, bob.client.isOpen), (4029, True))
+        bob.client.freeze()
+        for _ in range(80):
+            self.harness.advance(1)
+        bob.client.unfreeze()
+        self.settle()
+        self.assertEqual(bob.client.closeCode, 4106)
 
 
 class ServerTests(HarnessTestCase):

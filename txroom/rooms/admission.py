@@ -336,12 +336,5 @@ class Admission:
             offset = shown[0].offset - 1 if shown else now
             shown = [entry for entry in shown if entry.isFor(member.id)]
             self._announce(member, [resume.ref], offset, shown, snapshot, used=resume.token)
-        member.mailbox.post(self._resumed, member, missed is not None)
+        host.membership.resumed(member, missed is not None)
         return self._link(member)
-
-    def _resumed(self, member: Member, recovered: bool) -> Deferred[None] | None:
-        host = self._host
-        if not member.isPresent:
-            return None
-        called = host.call(host.room.onResume, member.client, recovered)
-        return called.addErrback(host.report, member)

@@ -103,6 +103,7 @@ class Member:
         "tokens",
         "user",
         "userId",
+        "visits",
     )
 
     def __init__(self, id: str, user: Any, userId: str, options: Mapping[str, Any]) -> None:
@@ -128,6 +129,8 @@ class Member:
         #: Its reservation, while it is being seated.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
+        #: What its room is to be told: whether it was away, and whether it has all it missed.
+        self.visits: tuple[bool, bool] | None = None
 
         # What it is sent.
         self.offset = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode
@@ -62,13 +62,39 @@ class Membership:
                 return
             member.state = State.DROPPED
             self._awaitReturn(member)
-            member.mailbox.post(self._dropped, member)
+            self._tellOf(member, isAway=True)
 
-    def _dropped(self, member: Member) -> Deferred[Any] | None:
+    def resumed(self, member: Member, recovered: bool) -> None:
+        """It is back, perhaps without having been away."""
+        self._tellOf(member, recovered=recovered)
+
+    def _tellOf(self, member: Member, isAway: bool = False, recovered: bool = True) -> None:
+        """Tell the room: one job, however often a client comes and goes before it can be told."""
+        if member.visits is None:
+            member.visits = (isAway, recovered)
+            member.mailbox.post(self._told, member)
+        else:
+            member.visits = (isAway or member.visits[0], recovered and member.visits[1])
+
+    def _told(self, member: Member) -> Deferred[Any] | None:
+        host = self._host
+        visits, member.visits = member.visits, None
+        if not member.isPresent or visits is None:
+            return None
+        wasAway, recovered = visits
+        isBack = member.state is State.JOINED
+        told: Deferred[Any] = succeed(None)
+        if wasAway:
+            told = host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+        if isBack:
+            told.addCallback(lambda _: self._toldBack(member, recovered))
+        return told
+
+    def _toldBack(self, member: Member, recovered: bool) -> Deferred[Any] | None:
         host = self._host
         if not member.isPresent:
             return None
-        return host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+        return host.call(host.room.onResume, member.client, recovered).addErrback(host.report, member)
 
     def _awaitReturn(self, member: Member) -> None:
         member.cancelExpiry()
