@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom import (
     Accept,
     Application,
+    CallError,
     Client,
     Deny,
     LeaveReason,
@@ -179,6 +180,7 @@ class RoomTests(RoomsTestCase):
         room.handle("question", lambda question: 1 / 0)
         self.assertEqual(self.assertRaises(RoomError, room.call, "ask", "why").code, "internal")
         self.assertEqual([type(error) for error in room.errors], [ZeroDivisionError])
+        self.assertEqual(len(self.flushLoggedErrors(CallError)), 1)
 
     def test_presence(self) -> None:
         """Who is here, who came, who left."""

@@ -11,7 +11,7 @@ from .connection import Connection, Prepared
 from .handshake import Accept, Deny, Handshake, UpgradeError
 from .options import ServerOptions
 from .rooms.application import RoomApplication
-from .rooms.errors import RoomError
+from .rooms.errors import CallError, RoomError
 from .rooms.history import History
 from .rooms.member import Client, LeaveReason
 from .rooms.messages import message
@@ -23,6 +23,7 @@ from .server import Server
 __all__ = [
     "Accept",
     "Application",
+    "CallError",
     "Client",
     "CloseCode",
     "Connection",

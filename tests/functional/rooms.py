@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
-from txroom import Client, History, Room, RoomError, Server, message
+from txroom import CallError, Client, History, Room, RoomError, Server, message
 
 
 class Roll(msgspec.Struct):
@@ -58,8 +58,11 @@ class Parlour(Room):
         return client.call("double", n)
 
     @message("askBadly")
-    def askBadly(self, client: Client) -> Deferred[Any]:
-        return client.call("unheard")
+    async def askBadly(self, client: Client) -> Any:
+        try:
+            return await client.call("unheard")
+        except CallError as error:
+            raise RoomError(error.code, error.message) from None
 
     @message("whisper")
     def whisper(self, client: Client, text: str) -> None:

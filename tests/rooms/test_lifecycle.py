@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, LeaveReason, RoomError, message
+from txroom.rooms.hooks import Escaped
 
 
 @onBothEngines
@@ -91,6 +93,26 @@ class OrderTests(RoomTestCase):
         self.settle()
         (answer,) = bob.take()
         self.assertEqual((answer[0], answer[3]["offset"]), ("joined", 1))
+
+    def test_sentInOnAuth(self) -> None:
+        """It comes when the client has joined, and not if it is refused."""
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                self.events.append(("sent", client.send("hello", 1)))
+                self.broadcast("said", "not for it")
+                return options["may"]
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                self.events.append(("sent", client.send("hello", 2)))
+
+        self.rooms(Chat)
+        ada = self.player()
+        ada.join(may=True)
+        self.assertEqual([frame[2:] for frame in ada.take("msg")], [[2, "hello", 1], [3, "hello", 2]])
+        self.assertEqual(self.named("sent"), [None, 3])
+        self.assertEqual(self.player().ask("joinById", ada.room, {"may": False})[3], "unauthorized")
+        self.assertEqual(self.room().offset, 4)
 
     def test_twice(self) -> None:
         """Who asks twice while it is let in is answered twice, and is in once."""
@@ -437,6 +459,107 @@ class FailureTests(RoomTestCase):
         self.assertRaised(ValueError, 10)
         self.assertEqual(Chat.ticks, 30)
 
+    def test_exit(self) -> None:
+        """What would end a program ends no more than any other mistake, at once or later."""
+
+        class Chat(NotingRoom):
+            @message("now")
+            def now(self, client: Client) -> None:
+                raise SystemExit(1)
+
+            @message("later")
+            async def later(self, client: Client) -> None:
+                await deferLater(self._host.clock, 0.1, lambda: None)
+                raise SystemExit(2)
+
+            def onCreate(self, options: Any) -> None:
+                self.clock.every(1, self.now, None)
+
+            def onDrop(self, client: Client) -> None:
+                raise KeyboardInterrupt
+
+            async def onLeave(self, client: Client, reason: LeaveReason) -> None:
+                raise SystemExit(3)
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.assertEqual(ada.call("now")[3], "internal")
+        ada.write("call", 7, ada.room, "later")
+        self.advance(0.3)
+        self.assertEqual(ada.take("error")[-1][:4], ["error", 7, ada.room, "internal"])
+        self.assertEqual(ada.call("say", 1)[0], "reply")
+        self.advance(3)
+        ada.client.drop()
+        self.advance(40)
+        self.assertEqual(len(self.app.rooms), 0)
+        self.assertTrue(self.flushLoggedErrors(Escaped))
+
+    def test_timerCancelsItself(self) -> None:
+        """What it has begun goes on, but not longer than the room."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.timer = self.clock.every(1, self.work)
+
+            async def work(self) -> None:
+                self.timer.cancel()
+                self.events.append(("work", 1))
+                for part in (2, 3):
+                    await deferLater(self._host.clock, 5, lambda: None)
+                    self.events.append(("work", part))
+
+        self.rooms(Chat)
+        self.joined()
+        self.advance(8)
+        self.result(self.room().disconnect())
+        self.advance(20)
+        self.assertEqual(self.named("work"), [1, 2])
+
+    def test_sleep(self) -> None:
+        """In so many seconds; not beyond the room."""
+
+        class Chat(NotingRoom):
+            @message("sleep")
+            async def sleep(self, client: Client, seconds: float) -> str:
+                try:
+                    await self.clock.sleep(seconds)
+                except RoomError as error:
+                    self.events.append(("slept", error.code))
+                    raise
+                return "well"
+
+            async def onDispose(self) -> None:
+                await self.clock.sleep(5)
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.write("call", 1, ada.room, "sleep", 2)
+        self.assertEqual(ada.take(), [])
+        self.advance(2)
+        self.assertEqual(ada.take()[0][2], "well")
+        ada.write("call", 2, ada.room, "sleep", 9)
+        self.result(self.room().disconnect())
+        self.assertEqual((self.named("slept"), len(self.app.rooms)), (["roomGone"], 0))
+        self.flushLoggedErrors(RoomError)
+
+    def test_sleepCancelled(self) -> None:
+        """Who takes too long doesn't wake."""
+
+        class Chat(NotingRoom):
+            handlerTimeout = 1.0
+
+            @message("sleep")
+            async def sleep(self, client: Client) -> None:
+                await self.clock.sleep(2)
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.write("call", 1, ada.room, "sleep")
+        self.advance(1)
+        self.assertEqual(ada.take()[0][3], "timeout")
+        self.advance(5)
+        self.flushLoggedErrors(RoomError)
+
     def test_timersEnd(self) -> None:
         """No callback after the room has ended."""
 
@@ -484,6 +607,39 @@ class AutoDisposeTests(RoomTestCase):
         self.assertEqual(self.kinds(), ["create"])
         self.advance(2)
         self.assertEqual(self.kinds(), ["create", "dispose"])
+
+    def test_closedFromWithin(self) -> None:
+        """A handler, and a hook, that waits for the end of its room doesn't wait for itself."""
+
+        class Chat(NotingRoom):
+            @message("close")
+            async def close(self, client: Client) -> None:
+                await Deferred.fromCoroutine(self.pause())
+                await self.disconnect()
+                self.events.append(("closed", ""))
+
+            async def pause(self) -> None:
+                await deferLater(self._host.clock, 0.1, lambda: None)
+
+            @message("closing")
+            def closing(self, client: Client) -> Any:
+                return self.disconnect()
+
+            async def onCreate(self, options: Any) -> None:
+                if "atOnce" in options:
+                    await self.disconnect()
+
+        for kind in ("close", "closing"):
+            self.rooms(Chat)
+            ada = self.joined()
+            other = self.joined("chat")
+            ada.send(kind)
+            self.advance(0.2)
+            self.assertEqual((len(self.app.rooms), other.client.closeCode), (0, 4008))
+            self.assertEqual(self.kinds()[-1], "dispose")
+        self.assertEqual(self.player().join(atOnce=True)[0], "error")
+        self.advance(0.2)
+        self.assertEqual(len(self.app.rooms), 0)
 
     def test_closedInOnCreate(self) -> None:
         """A room that changes its mind ends as any other; nobody comes in."""

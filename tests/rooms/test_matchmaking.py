@@ -162,6 +162,36 @@ class RegistrationTests(RoomTestCase):
         self.assertRaised(ValueError)
         self.assertEqual(sorted(heard), ["create", "dispose", "join", "leave", "lock", "unlock"])
 
+    def test_asyncListener(self) -> None:
+        """It runs, and what it raises is logged."""
+        self.rooms()
+        registration = self.app.registrations["chat"]
+        heard: list[str] = []
+
+        async def listen(room: Any, client: Any) -> None:
+            heard.append(client.id)
+            raise ValueError("on purpose")
+
+        registration.on("join", listen)
+        ada = self.joined()
+        self.assertEqual(heard, [ada.joined["member"]])
+        self.assertRaised(ValueError)
+
+    def test_leftInOnJoin(self) -> None:
+        """Nobody leaves who never joined."""
+
+        class Chat(NotingRoom):
+            def onJoin(self, client: Any, options: Any) -> None:
+                client.kick()
+
+        self.rooms(Chat)
+        heard: list[str] = []
+        for event in ("join", "leave"):
+            self.app.registrations["chat"].on(event, lambda *args, event=event: heard.append(event))
+        self.player().join()
+        self.advance(3)
+        self.assertEqual((heard, self.named("leave")), ([], ["kicked"]))
+
     def test_server(self) -> None:
         """`query`, `createRoom`, `broadcast`, `rooms`."""
         self.rooms()

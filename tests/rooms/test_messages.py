@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Client, Room, RoomError, message
+from txroom import CallError, Client, Room, RoomError, message
 from txroom.rooms import payload
 from txroom.rooms.dialect import dialectOf
 from txroom.rooms.errors import InvalidData
@@ -113,6 +114,25 @@ class DataTests(RoomTestCase):
             ada.send("plain", "x")
         self.assertEqual(ada.client.closeCode, 4010)
 
+    def test_ownErrors(self) -> None:
+        """What a handler refuses is none, at once or later, whatever it calls it."""
+
+        class Chat(NotingRoom):
+            @message("now")
+            def now(self, client: Client) -> None:
+                raise RoomError("invalidData")
+
+            @message("later")
+            async def later(self, client: Client) -> None:
+                raise RoomError("unknownType")
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for _ in range(4):
+            self.assertEqual(ada.call("now")[3], "invalidData")
+            self.assertEqual(ada.call("later")[3], "unknownType")
+        self.assertTrue(ada.client.isOpen)
+
     def test_fallback(self) -> None:
         """`onMessage` takes what has no handler."""
 
@@ -153,6 +173,34 @@ class DataTests(RoomTestCase):
         bob.send("say", {"a": b"x"})
         self.assertEqual(bob.said(), [{"a": b"x"}])
         self.assertEqual(self.player().resume(bob)[3], "badRequest")
+
+    def test_strange(self) -> None:
+        """What only MessagePack can say is refused, so that who speaks JSON misses nothing."""
+        self.rooms()
+        ada, bob = self.joined(protocol=MSGPACK), self.joined()
+        room = self.room(ada)
+        strange: list[Any] = [{None: 1}, [{True: 1}], {(1, 2): 3}, msgspec.msgpack.Ext(5, b"x"), {b"a": 1}]
+        for data in strange:
+            self.assertEqual(ada.call("say", data)[3], "invalidData", data)
+            self.assertRaises(TypeError, room.broadcast, "said", data)
+            self.advance(6)
+        ada.write("call", 1, room.id, "say", msgspec.Raw(b"\x92\x81\xd4\x05x\x01\xc4\x01x"))
+        self.assertEqual(ada.take()[-1][3], "invalidData")
+        self.assertEqual(bob.take("msg"), [])
+        plain: list[Any] = [{1: [None, True, "Ą"]}, datetime(2026, 1, 1, tzinfo=UTC), [[], {"a": [0.1]}]]
+        for data in plain:
+            ada.send("say", data)
+        said = [{"1": [None, True, "Ą"]}, "2026-01-01T00:00:00Z", [[], {"a": [0.1]}]]
+        self.assertEqual(bob.said(), said)
+
+    def test_strangeAnswer(self) -> None:
+        """Nor does it come as the answer to a call."""
+        self.rooms()
+        ada = self.joined(protocol=MSGPACK)
+        called = self.room().clients[0].call("question")
+        self.settle()
+        ada.write("reply", ada.room, 1, {None: 1})
+        self.assertEqual(self.failureResultOf(called, CallError).value.code, "invalidData")
 
     def test_afterwards(self) -> None:
         """The data is taken as it is when it is sent."""
@@ -238,6 +286,17 @@ class BroadcastTests(RoomTestCase):
         self.assertEqual(offsets, [1, 2, 3, 4])
         self.assertEqual((room.group("red"), b.groups), ([a], frozenset()))
 
+    def test_toAsync(self) -> None:
+        """A test that is async would be true of everybody: nothing is sent."""
+
+        async def isFriend(client: Client) -> bool:
+            return False
+
+        players = self.players()
+        self.assertRaises(TypeError, self.room().broadcast, "said", 1, to=isFriend)
+        self.assertRaises(TypeError, self.room().broadcast, "said", 1, to=lambda client: Deferred())
+        self.assertEqual((self.room().offset, self.heard(players)), (0, [[], [], []]))
+
     def test_volatile(self) -> None:
         """No offset; nobody who is away gets it."""
         players = self.players()
@@ -315,6 +374,35 @@ class CallTests(RoomTestCase):
         ada.write("reply", ada.room, 1, "late")
         self.assertEqual(len(answers), 1)
 
+    def test_wrongTimeout(self) -> None:
+        """Nothing is asked, and nothing kept."""
+        self.rooms()
+        ada = self.joined()
+        client = self.room().clients[0]
+        for timeout in (None, -1, "1", float("nan"), float("inf"), True):
+            self.assertRaises(ValueError, client.call, "question", 1, timeout)
+        self.settle()
+        self.assertEqual((client._member.calls, ada.take("call")), ({}, []))
+
+    def test_error(self) -> None:
+        """What one client answers isn't told to another."""
+
+        class Chat(NotingRoom):
+            @message("ask")
+            async def ask(self, client: Client) -> Any:
+                return await self.clients[0].call("question")
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.joined()
+        deep = "[" * 70 + "]" * 70
+        for answer in ('["error","{}",{},"forged","text"]', '["reply","{}",{},' + deep + "]"):
+            bob.write("call", 7, bob.room, "ask")
+            ada.client.send(answer.format(ada.room, ada.take("call")[0][1]))
+            self.settle()
+            self.assertEqual(bob.take("error")[0][:5], ["error", 7, bob.room, "internal", ""])
+        errors = [failure.value.code for failure in self.flushLoggedErrors(CallError)]
+        self.assertEqual(errors, ["forged", "invalidData"])
+
     def test_gone(self) -> None:
         """Who leaves doesn't answer."""
         ada, answers = self.asked()
@@ -384,6 +472,89 @@ class PresenceTests(RoomTestCase):
 
 
 @onBothEngines
+class RefusedValueTests(RoomTestCase):
+    """What can't be told is refused where it is said; the room lives on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rooms(presence=True)
+        self.ada = self.joined()
+        self.client = self.room().clients[0]
+
+    def assertAlive(self) -> None:
+        """Somebody joins, and the room ends."""
+        self.assertEqual(self.joined().call("say", 1)[2], 1)
+        self.ada.ask("rooms", "chat", {})
+        self.result(self.room().disconnect())
+        self.assertEqual(len(self.app.rooms), 0)
+
+    def test_meta(self) -> None:
+        """What presence tells stays what it was, and is a copy."""
+        name = ["ada"]
+        self.client.meta = {"name": name}
+        name.append(object())  # type: ignore[arg-type]
+        self.client.meta["name"].append(object())
+        self.room().members[0]["metas"][0]["name"].append(object())
+        for meta in ({"x": object()}, {"x": b"x"}, {"x": "\ud800"}, {None: 1}):
+            with self.assertRaises((TypeError, UnicodeEncodeError)):
+                self.client.meta = meta
+        self.assertEqual(self.client.meta, {"name": ["ada"]})
+        self.assertAlive()
+
+    def test_metadata(self) -> None:
+        """Nor does a list of rooms get what it can't tell."""
+        tags = ["new"]
+        self.room().setMetadata({"tags": tags})
+        tags.append(object())  # type: ignore[arg-type]
+        for metadata in ({"x": object()}, {"x": b"x"}, {None: 1}):
+            self.assertRaises(TypeError, self.room().setMetadata, metadata)
+        self.assertEqual(self.room().metadata, {"tags": ["new"]})
+        self.assertAlive()
+
+    def test_texts(self) -> None:
+        """Groups, reasons and types are texts, codes can be sent."""
+        for wrong, error in ((1, TypeError), (ValueError("x"), TypeError), ("\ud800", UnicodeEncodeError)):
+            self.assertRaises(error, self.client.enter, wrong)
+            self.assertRaises(error, self.client.kick, wrong)
+            self.assertRaises(error, self.room().disconnect, wrong)
+            self.assertRaises(error, self.room().broadcast, wrong)
+        for code in (0, 1005, 5000, "4008", True):
+            self.assertRaises(ValueError, self.room().disconnect, "over", code)
+        self.assertEqual(self.client.groups, frozenset())
+        self.assertAlive()
+
+    def test_errors(self) -> None:
+        """The details of an error are plain data."""
+        for wrong in ({"o": object()}, {None: 1}):
+            self.assertRaises(TypeError, RoomError, "bad", "text", wrong)
+        self.assertRaises(OverflowError, RoomError, "bad", "text", 1 << 70)
+        self.assertRaises(TypeError, RoomError, "bad", ValueError("x"))
+        self.assertRaises(UnicodeEncodeError, RoomError, "bad", "\ud800")
+
+    def test_roster(self) -> None:
+        """Who can't be told who is there doesn't join, instead of waiting."""
+        patch = self.patch(self.room()._host.membership, "roster", lambda: [object()])
+        self.assertEqual(self.player().join()[3], "internal")
+        patch.restore()
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.room().clients), 1)
+        self.assertAlive()
+
+    def test_userId(self) -> None:
+        """An id of a user that is no text is as good as none."""
+
+        class Chat(NotingRoom):
+            def userId(self, user: Any) -> Any:
+                return object()
+
+        self.app.register("nameless", Chat, presence=True)
+        Chat.events = self.events
+        player = self.joined("nameless")
+        self.assertEqual(player.joined["members"][0]["user"], player.joined["member"])
+        self.flushLoggedErrors(TypeError)
+
+
+@onBothEngines
 class LimitTests(RoomTestCase):
     """What is too much is refused."""
 
@@ -398,6 +569,31 @@ class LimitTests(RoomTestCase):
         self.assertEqual(answers, ["reply", "reply", "error"])
         for _ in range(30):
             self.advance(0.4)
+            if ada.client.isOpen:
+                ada.client.send(f'["send","{ada.room}","say",1]')
+        self.settle()
+        self.assertEqual(ada.client.closeCode, 4029)
+
+    def test_rateSingly(self) -> None:
+        """Where nothing can be saved up, being too fast twice, with quiet between, is forgiven."""
+        for burst, rate in ((1, 10.0), (0, 0.5)):
+            self.rooms(messageRate=rate, messageBurst=burst)
+            ada = self.joined()
+            for _ in range(3):
+                for _ in range(2):
+                    ada.client.send(f'["call",1,"{ada.room}","say",1]')
+                self.settle()
+                kinds = [frame[0] for frame in ada.take() if frame[0] != "msg"]
+                self.assertEqual(kinds, ["reply", "error"])
+                self.advance(7)
+            self.assertTrue(ada.client.isOpen)
+
+    def test_rateSteadily(self) -> None:
+        """Who is too fast all the time isn't."""
+        self.rooms(messageRate=5.0, messageBurst=1)
+        ada = self.joined()
+        for _ in range(550):
+            self.harness.advance(0.02)
             if ada.client.isOpen:
                 ada.client.send(f'["send","{ada.room}","say",1]')
         self.settle()
@@ -422,6 +618,41 @@ class LimitTests(RoomTestCase):
         member.client.kick()
         self.advance(11)
         self.flushLoggedErrors(RoomError)
+
+    def test_comings(self) -> None:
+        """However often a client comes and goes while its handler runs, its room is told once."""
+        jobs: list[Deferred[None]] = []
+
+        class Chat(NotingRoom):
+            @message("slow")
+            def slow(self, client: Client) -> Any:
+                jobs.append(Deferred())
+                return jobs[-1]
+
+        self.rooms(Chat)
+        ada = self.joined()
+        member = self.room()._host.members[ada.joined["member"]]
+        ada.send("slow")
+        for _ in range(9):
+            self.player().resume(ada)
+        for _ in range(9):
+            again = self.player()
+            again.resume(ada)
+            again.client.drop()
+            self.settle()
+        self.assertEqual(len(member.mailbox), 1)
+        jobs[0].callback(None)
+        self.settle()
+        self.assertEqual(self.kinds()[2:], ["drop"])
+        again = self.player()
+        again.resume(ada)
+        again.send("slow")
+        again.client.drop()
+        self.settle()
+        self.player().resume(again)
+        jobs[1].callback(None)
+        self.settle()
+        self.assertEqual(self.kinds()[2:], ["drop", "resume", "drop", "resume"])
 
     def test_row64_rooms(self) -> None:
         """At most 16 rooms on one connection."""

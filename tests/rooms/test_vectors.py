@@ -10,7 +10,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, Player, RoomTestCase, onBothEngines
-from txroom import Client, Room, message
+from txroom import CallError, Client, Room, RoomError, message
 from txroom.rooms import payload, seam
 from txroom.rooms.dialect import DIALECTS, JSON_PROTOCOL, BadFrame, Bye, Dialect, Left
 
@@ -98,8 +98,11 @@ class VectorRoom(Room):
         return data.text
 
     @message("ask")
-    def ask(self, client: Client, data: Any) -> Any:
-        return client.call("question", data)
+    async def ask(self, client: Client, data: Any) -> Any:
+        try:
+            return await client.call("question", data)
+        except CallError as error:
+            raise RoomError(error.code, error.message) from None
 
 
 @onBothEngines

@@ -188,7 +188,10 @@ class Admission:
 
     def _userId(self, user: Any, fallback: str) -> str:
         try:
-            return self._host.room.userId(user) or fallback
+            id = self._host.room.userId(user)
+            if id is not None:
+                payload.checkText("userId", id)
+            return id or fallback
         except Exception:
             self._host.report(Failure())
             return fallback
@@ -202,6 +205,7 @@ class Admission:
     async def _steps(self, member: Member, join: Join) -> None:
         """onAuth, onJoin, `joined`; if one fails the seat is free again."""
         host, room, client = self._host, self._host.room, member.client
+        member.early = []
         try:
             user = await host.call(room.onAuth, client, member.options, join.request.handshake())
             if not user:
@@ -214,6 +218,7 @@ class Admission:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
             member.offset = host.log.offset
+            host.emitter.letIn(member)
             await host.call(room.onJoin, client, member.options)
         except RoomError as error:
             if isinstance(error, HookTimeout):
@@ -223,7 +228,11 @@ class Admission:
             host.report(Failure(), member)
             self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
         else:
-            self._joined(member)
+            try:
+                self._joined(member)
+            except Exception:
+                host.report(Failure(), member)
+                self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
 
     def _giveBack(self, member: Member, error: Error) -> None:
         """It has not become a member."""
@@ -342,7 +351,7 @@ class Admission:
             shown = [entry for entry in shown if entry.isFor(member.id)]
             self._announce(member, [resume.ref], offset, shown, snapshot)
         link = self._link(member)  # before it is kicked, perhaps
-        member.mailbox.post(self._resumed, member, missed is not None)
+        host.membership.resumed(member, missed is not None)
         return link
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
@@ -356,13 +365,6 @@ class Admission:
         """It was made to leave: its client is told so, should it not know, and does not join anew."""
         host = self._host
         self._expelled.add(member.tokens, host.clock.seconds(), host.room.resumeSeconds)
-
-    def _resumed(self, member: Member, recovered: bool) -> Deferred[None] | None:
-        host = self._host
-        if not member.isPresent:
-            return None
-        called = host.call(host.room.onResume, member.client, recovered)
-        return called.addErrback(host.report, member)
 
 
 def _without(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from ..codes import CloseCode
 from .seam import Error, Frame, Item, Joined, Link
 
 if TYPE_CHECKING:
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
 class Attachment:
     """A client in a room, or on its way into one."""
 
-    __slots__ = ("error", "id", "isEnded", "isJoined", "link", "ref", "room", "session", "waiting")
+    __slots__ = (
+        "error",
+        "id",
+        "isBroken",
+        "isEnded",
+        "isJoined",
+        "link",
+        "ref",
+        "room",
+        "session",
+        "waiting",
+    )
 
     def __init__(self, session: Session, ref: int | None) -> None:
         #: The edge's id of it, by which the room addresses the client.
@@ -33,6 +45,8 @@ class Attachment:
         self.link: Link | None = None
         self.isJoined = False
         self.isEnded = False
+        #: Whether the edge has ended it, which the owner has yet to be told.
+        self.isBroken = False
         self.error: str | None = None
         #: What the client said after `joined`, while the link was not yet there.
         self.waiting: list[Frame] = []
@@ -53,9 +67,17 @@ class Attachment:
             self.error = item.code
         return not item.isVolatile  # such a one has overtaken `joined`
 
+    def drop(self) -> None:
+        """Tell the owner, now or when there is a link, that nothing more gets through."""
+        self.isBroken = True
+        if self.link is not None:
+            self.link.drop()
+
     def begin(self, link: Link) -> None:
         """The link is there."""
         self.link = link
+        if self.isBroken:
+            link.drop()
         waiting, self.waiting = self.waiting, []
         for frame in waiting:
             link.submit(frame)
@@ -85,10 +107,15 @@ class Edge:
                     attachment.session.say(item, isVolatile)
                 except Exception:
                     self._log.failure("an item of {kind} could not be sent", kind=type(item).__name__)
+                    attachment.session.broken(attachment)
 
     def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
         """Those links have ended."""
         for link in links:
             attachment = self.attachments.pop(link, None)
             if attachment is not None:
-                attachment.session.ended(attachment, code, reason)
+                try:
+                    attachment.session.ended(attachment, code, reason)
+                except Exception:
+                    self._log.failure("a client could not be told of its end, {code}", code=code)
+                    attachment.session.close(CloseCode.INTERNAL_ERROR, "")

@@ -5,12 +5,15 @@ What a room says: broadcasts, messages to one client, calls, and what is said ag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
 from ..codes import ErrorCode
+from ..connection import isAsync
 from . import payload
 from .errors import RoomError
 from .member import Client, Member, State
@@ -86,11 +89,22 @@ class Emitter:
         if volatile:
             self._overtake(Message(self._host.id, None, type, encoded), (member.id,), ())
             return None
+        if member.early is not None:
+            member.early.append((type, encoded))
+            return None
         return self._logged(type, encoded, (member.id,), ())
+
+    def letIn(self, member: Member) -> None:
+        """`onAuth` has accepted it: what was sent to it meanwhile counts from now on."""
+        early, member.early = member.early, None
+        for type, encoded in early or ():
+            self._logged(type, encoded, (member.id,), ())
 
     def _encode(self, type: str, data: Any) -> bytes:
         if not isinstance(type, str):
             raise TypeError(f"the type of a message must be a text, not {type!r}")
+        if not type.isascii():
+            type.encode()  # raises for what is no Unicode
         return payload.encode(data, self._host.room.binary)
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,7 +115,7 @@ class Emitter:
         elif isinstance(to, Client):
             ids = [to.id]
         elif callable(to):
-            ids = [member.id for member in present if to(member.client)]
+            ids = [member.id for member in present if _isMeant(to(member.client))]
         else:
             ids = [client.id for client in to]
         return tuple(id for id in ids if id not in exclude)
@@ -169,6 +183,8 @@ class Emitter:
         """See `Client.call`."""
         host = self._host
         encoded = self._encode(type, data)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < inf:
+            raise ValueError(f"timeout={timeout!r}: must be seconds, 0 or more")
         if member.state >= State.LEAVING:
             return fail(RoomError(ErrorCode.ROOM_GONE))
         self._lastRef += 1
@@ -194,6 +210,15 @@ class Emitter:
         calls, member.calls = member.calls, {}
         for answer in calls.values():
             answer.errback(RoomError(ErrorCode.ROOM_GONE))
+
+
+def _isMeant(answer: object) -> bool:
+    """What a test of a client says of it."""
+    if isAsync(answer):
+        if isinstance(answer, CoroutineType):
+            answer.close()  # it never begins
+        raise TypeError("to: a test can't be async, its answer is needed at once")
+    return bool(answer)
 
 
 def _forget(member: Member, ref: int) -> None:

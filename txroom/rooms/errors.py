@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ..codes import ErrorCode
 
 
@@ -14,13 +16,18 @@ class RoomError(Exception):
     An error that is meant for the client.
 
     Raise it in a hook or a handler to choose what the client is told; the text of any other exception
-    stays on the server. `client.call` fails with it when the client answers with an error.
+    stays on the server.
 
-    `code` is one of `ErrorCode`, or a word of your own; `details` are plain data.
+    `code` is one of `ErrorCode`, or a word of your own; `details` are plain data. Raises `TypeError` for
+    what can't be told.
     """
 
     def __init__(self, code: str, message: str = "", details: Any = None) -> None:
         super().__init__(code, message)
+        if not isinstance(message, str):
+            raise TypeError(f"message={message!r}: must be a text")
+        parts = (str(code), message, details)
+        msgspec.json.encode(parts), msgspec.msgpack.encode(parts)  # raise
         self.code = str(code)
         self.message = message
         self.details = details
@@ -29,7 +36,28 @@ class RoomError(Exception):
         return f"{self.code}: {self.message}" if self.message else self.code
 
 
-class InvalidData(RoomError):
+class CallError(Exception):
+    """
+    A client has answered a call of its room (`Client.call`) with an error.
+
+    It is no `RoomError`, since what one client says is not for another: a handler that lets it pass is
+    answered with `internal`. `code` and `message` are the client's own, and may be anything.
+    """
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+class BadMessage(RoomError):
+    """A message that no handler gets; a mistake of the client, and a strike."""
+
+
+class InvalidData(BadMessage):
     """The data of a message is not of the type its handler takes; `details` names the field."""
 
     def __init__(self, message: str, field: str = "") -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -17,12 +18,28 @@ from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
 
+#: The host whose hook or handler runs; a coroutine of theirs keeps it to its end.
+inside: ContextVar[object] = ContextVar("inside", default=None)
+
 
 class HookTimeout(RoomError):
     """A hook or a handler took longer than `handlerTimeout`; it was cancelled."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.TIMEOUT, "took too long")
+
+
+class Escaped(Exception):
+    """A hook or a handler raised what is no `Exception`, such as `SystemExit`."""
+
+
+def tamed(failure: Failure) -> Failure:
+    """The same, as an `Exception`."""
+    if isinstance(failure.value, Exception):
+        return failure
+    escaped = Escaped(repr(failure.value))
+    escaped.__cause__ = failure.value
+    return Failure(escaped, Escaped, failure.getTracebackObject())
 
 
 def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -34,8 +51,8 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
     """
     try:
         result = hook(*args)
-    except Exception:
-        return fail(Failure())
+    except BaseException:
+        return fail(tamed(Failure()))
     if not isAsync(result):
         return succeed(result)
     return within(clock, seconds, toDeferred(result))
@@ -43,6 +60,7 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
 
 def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:
     """The result of `waited`, or `HookTimeout`; it is cancelled then."""
+    waited.addErrback(tamed)
     if waited.called and not waited.paused:
         return waited
     outcome: Deferred[Any] = Deferred(lambda _: waited.cancel())
@@ -89,11 +107,6 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._jobs or ())
 
-    @property
-    def isIdle(self) -> bool:
-        """Whether nothing runs and nothing waits."""
-        return not self._isRunning
-
     def post(self, job: Job, *args: Any) -> None:
         """Do `job` after all that was posted before; at once if there is nothing."""
         if not self._isRunning:
@@ -113,7 +126,7 @@ class Mailbox:
         """Begin a job; whether there is nothing to wait for."""
         try:
             waited = job(*args)
-        except Exception:
+        except BaseException:
             self._log.failure("a job of a mailbox raised")
             return True
         if waited is None or (waited.called and not waited.paused):

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
-from . import hooks
+from . import hooks, payload
 from .admission import Admission
 from .emitter import Emitter
 from .errors import RoomError
@@ -117,6 +117,14 @@ class Host:
 
     async def open(self) -> None:
         """Claim the room and run `onCreate`; raises what that raised, and then there is no room."""
+        try:
+            await self._open()
+        except BaseException:
+            if not self._isCreated:
+                self._tellOver()
+            raise
+
+    async def _open(self) -> None:
         journal = self._journal = await self._engine.claim(self.id, self)
         self.epoch = journal.epoch
         self.outbox.begin(journal)
@@ -259,6 +267,10 @@ class Host:
         self.log.close()
         if not isLost:
             await self._release()
+        self._tellOver()
+
+    def _tellOver(self) -> None:
+        """There is no room, or no more."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
@@ -371,14 +383,18 @@ class Host:
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """See `Room.setMetadata`."""
-        self.metadata = MappingProxyType(dict(metadata))
+        self.metadata = MappingProxyType(payload.plain(dict(metadata)))
         self.changed()
 
     # -- running what users wrote
 
     def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a hook with the room's time limit."""
-        return hooks.call(self.clock, self.room.handlerTimeout, hook, *args)
+        token = hooks.inside.set(self)
+        try:
+            return hooks.call(self.clock, self.room.handlerTimeout, hook, *args)
+        finally:
+            hooks.inside.reset(token)
 
     def report(self, failure: Failure, member: Member | None = None) -> None:
         """Something of the room raised: log it, and do what `onRoomError` says it shall cost."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from ..codes import CloseCode, ErrorCode
 from ..connection import isAsync, toDeferred
 from . import hooks, payload
-from .errors import InvalidData, RoomError
+from .errors import BadMessage, CallError, InvalidData, RoomError
 from .member import WINDOW, LeaveReason, Member
 from .room import Room
 from .seam import NIL, Ack, Answer, Call, Error, Failed, Frame, Handled, Leave, Reply, Send
@@ -91,15 +91,15 @@ class Intake:
             return None
         now = self._host.clock.seconds()
         burst = room.messageBurst or max(1.0, 2 * room.messageRate)
-        if member.spentAt is None:
-            member.allowance = burst
-        else:
-            member.allowance = min(burst, member.allowance + (now - member.spentAt) * room.messageRate)
+        earned = burst
+        if member.spentAt is not None:
+            earned = member.allowance + (now - member.spentAt) * room.messageRate
+        member.allowance = min(burst, earned)
         member.spentAt = now
+        if earned >= 1.0 + burst / 2:  # it was slow enough, however little it may save up
+            member.slowedSince = None
         if member.allowance >= 1.0:
             member.allowance -= 1.0
-            if member.allowance >= burst / 2:
-                member.slowedSince = None
             return None
         if member.slowedSince is None:
             member.slowedSince = now
@@ -114,20 +114,23 @@ class Intake:
         host = self._host
         if not member.isPresent:
             return None
+        token = hooks.inside.set(host)
         try:
             result = self._dispatch(member, frame, isJSON)
+            if result is not None and isAsync(result):
+                waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
+                return waited.addBoth(self._finished, member, frame)
         except RoomError as error:
             self._finish(member, frame, error)
-            if error.code in (ErrorCode.UNKNOWN_TYPE, ErrorCode.INVALID_DATA):
+            if isinstance(error, BadMessage):
                 self._strike(member)
             return None
-        except Exception:
-            host.report(Failure(), member)
+        except BaseException:
+            host.report(hooks.tamed(Failure()), member)
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
             return None
-        if result is not None and isAsync(result):
-            waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
-            return waited.addBoth(self._finished, member, frame)
+        finally:
+            hooks.inside.reset(token)
         self._finish(member, frame, result)
         return None
 
@@ -139,11 +142,11 @@ class Intake:
         handler = self._host.handlers.get(frame.type)
         if handler is None and not self._hasFallback:
             message = f"no messages of type {frame.type[:64]!r} here"
-            raise RoomError(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
+            raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
         if len(data) > payload.MAX_DEPTH and payload.isTooDeep(data, isJSON):
             raise InvalidData("nested too deep")
-        if not isJSON and not room.binary and payload.hasBytes(data):
-            raise InvalidData("bytes are not taken here")
+        if not isJSON and not room.binary:
+            payload.checkPlain(data)
         if handler is None:
             return room.onMessage(member.client, frame.type, payload.decode(data, isJSON))
         if not handler.takesData:
@@ -231,15 +234,17 @@ class Intake:
         if waiting is None:
             return  # too late
         if isinstance(frame, Failed):
-            waiting.errback(RoomError(frame.code, frame.message))
+            waiting.errback(CallError(frame.code, frame.message))
             return
         try:
             if payload.isTooDeep(frame.data, member.isJSON):
                 raise InvalidData("nested too deep")
+            if not member.isJSON and not self._host.room.binary:
+                payload.checkPlain(frame.data or NIL)
             data = payload.decode(frame.data or NIL, member.isJSON and bool(frame.data))
         except InvalidData as error:
             self._strike(member)
-            waiting.errback(error)
+            waiting.errback(CallError(error.code, error.message))
         else:
             waiting.callback(data)
 

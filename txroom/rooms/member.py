@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from . import payload
 from .hooks import Mailbox
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
 from .strikes import Strikes
@@ -76,6 +77,7 @@ class Member:
         "arrivalId",
         "calls",
         "client",
+        "early",
         "expiry",
         "fate",
         "groups",
@@ -102,6 +104,7 @@ class Member:
         "tokens",
         "user",
         "userId",
+        "visits",
     )
 
     def __init__(self, id: str, user: Any, userId: str, options: Mapping[str, Any]) -> None:
@@ -127,6 +130,8 @@ class Member:
         #: Its reservation, while it is being seated.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
+        #: What its room is to be told: whether it was away, and whether it has all it missed.
+        self.visits: tuple[bool, bool] | None = None
 
         # What it is sent.
         #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
@@ -134,6 +139,8 @@ class Member:
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
         self.pending: list[Any] = []
+        #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
+        self.early: list[tuple[str, bytes]] | None = None
         self.calls: dict[int, Deferred[Any]] = {}
         self.groups = _NO_GROUPS
         self.meta: Mapping[str, Any] = {}
@@ -309,8 +316,12 @@ class Client:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What presence tells of it; set it, best in `onJoin`, and others are told."""
-        return self._member.meta
+        """
+        What presence tells of it; set it, best in `onJoin`, and others are told.
+
+        It is copied both ways. Raises `TypeError` unless it is plain data.
+        """
+        return MappingProxyType(payload.plain(dict(self._member.meta), True))
 
     @meta.setter
     def meta(self, meta: Mapping[str, Any]) -> None:
@@ -320,6 +331,7 @@ class Client:
         """
         Send it a message; the offset, or `None` if it is volatile or the client has left.
 
+        What is sent in `onAuth` has none yet either: it waits until the client is let in.
         Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
         `TypeError` for data that can't be encoded.
         """
@@ -329,8 +341,9 @@ class Client:
         """
         Ask the client; fires with its answer.
 
-        It is asked at most once. Fails with `RoomError`: the code is the client's own, `timeout`, or
-        `roomGone` if it leaves.
+        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
+        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
+        `ValueError` for a timeout that is no number of seconds.
         """
         return self._host.emitter.call(self._member, type, data, timeout)
 

@@ -5,10 +5,9 @@ Membership: losing the connection, leaving, presence, groups.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode
@@ -67,13 +66,39 @@ class Membership:
                 return
             member.state = State.DROPPED
             self._awaitReturn(member)
-            member.mailbox.post(self._dropped, member)
+            self._tellOf(member, isAway=True)
 
-    def _dropped(self, member: Member) -> Deferred[Any] | None:
+    def resumed(self, member: Member, recovered: bool) -> None:
+        """It is back, perhaps without having been away."""
+        self._tellOf(member, recovered=recovered)
+
+    def _tellOf(self, member: Member, isAway: bool = False, recovered: bool = True) -> None:
+        """Tell the room: one job, however often a client comes and goes before it can be told."""
+        if member.visits is None:
+            member.visits = (isAway, recovered)
+            member.mailbox.post(self._told, member)
+        else:
+            member.visits = (isAway or member.visits[0], recovered and member.visits[1])
+
+    def _told(self, member: Member) -> Deferred[Any] | None:
+        host = self._host
+        visits, member.visits = member.visits, None
+        if not member.isPresent or visits is None:
+            return None
+        wasAway, recovered = visits
+        isBack = member.state is State.JOINED
+        told: Deferred[Any] = succeed(None)
+        if wasAway:
+            told = host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+        if isBack:
+            told.addCallback(lambda _: self._toldBack(member, recovered))
+        return told
+
+    def _toldBack(self, member: Member, recovered: bool) -> Deferred[Any] | None:
         host = self._host
         if not member.isPresent:
             return None
-        return host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+        return host.call(host.room.onResume, member.client, recovered).addErrback(host.report, member)
 
     def _awaitReturn(self, member: Member) -> None:
         member.cancelExpiry()
@@ -99,6 +124,7 @@ class Membership:
 
     def kick(self, member: Member, text: str) -> None:
         """Make it leave; it can't resume."""
+        payload.checkText("reason", text)
         self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, text)
 
     def leave(
@@ -130,23 +156,24 @@ class Membership:
             self._tell(None, member)
         member.mailbox.clear()
         host.emitter.failCalls(member)
-        member.mailbox.post(self._left, member, reason)
+        member.mailbox.post(self._left, member, reason, isSeen)
         host.changed()
 
     def _doom(self, member: Member, code: int, reason: LeaveReason, text: str) -> None:
         if member.fate is None:
             member.fate = (code, reason, text)
 
-    def _left(self, member: Member, reason: LeaveReason) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._farewell(member, reason))
+    def _left(self, member: Member, reason: LeaveReason, isSeen: bool) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._farewell(member, reason, isSeen))
 
-    async def _farewell(self, member: Member, reason: LeaveReason) -> None:
+    async def _farewell(self, member: Member, reason: LeaveReason, isSeen: bool) -> None:
         host = self._host
         try:
             await host.call(host.room.onLeave, member.client, reason)
         except Exception:
             host.report(Failure(), member)
-        host.registration.tell("leave", host.room, member.client)
+        if isSeen:
+            host.registration.tell("leave", host.room, member.client)
         self._over(member)
 
     def abandon(self, member: Member) -> None:
@@ -185,16 +212,15 @@ class Membership:
     def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
         """What presence tells of a member is something else now."""
         host = self._host
-        before = self._entry([member])
-        member.meta = MappingProxyType(dict(meta))
+        isBinary = host.room.binary
+        before = payload.encode([self._entry([member])], isBinary)
+        member.meta = payload.plain(dict(meta), isBinary)
         if not member.isPresent:
             return
         host.outbox.record(member.record())
         if host.room.presence:
-            host.outbox.emit(
-                PresenceChange(host.id, payload.encode([self._entry([member])]), payload.encode([before])),
-                host.emitter.everyone,
-            )
+            now = payload.encode([self._entry([member])], isBinary)
+            host.outbox.emit(PresenceChange(host.id, now, before), host.emitter.everyone)
 
     def roster(self) -> list[dict[str, Any]]:
         """See `Room.members`."""
@@ -212,7 +238,8 @@ class Membership:
         host = self._host
         joined = [self._entry([came])] if came is not None else []
         gone = [self._entry([left])] if left is not None else []
-        change = PresenceChange(host.id, payload.encode(joined), payload.encode(gone))
+        isBinary = host.room.binary
+        change = PresenceChange(host.id, payload.encode(joined, isBinary), payload.encode(gone, isBinary))
         audience = host.emitter.reached(m for m in host.members.values() if m is not came)
         host.outbox.emit(change, audience)
 
@@ -220,6 +247,7 @@ class Membership:
 
     def regroup(self, member: Member, group: str, isIn: bool) -> None:
         """Put a member into a group, or take it out."""
+        payload.checkText("group", group)
         if isIn:
             member.groups |= {group}
         else:

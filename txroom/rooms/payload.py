@@ -24,21 +24,55 @@ _encodeJSON = msgspec.json.Encoder().encode
 _decodeJSON = msgspec.json.Decoder().decode
 #: The bytes that may begin an array or a map in MessagePack.
 _CONTAINERS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
+#: The bytes that may begin what JSON can't say: bytes, extensions and, as keys, nil, booleans and arrays.
+_STRANGE = bytes([0xC0, *range(0xC2, 0xCA), *range(0xD4, 0xD9), *range(0x90, 0xA0), 0xDC, 0xDD])
 
 
 def encode(data: Any, mayHaveBytes: bool = False) -> bytes:
     """
     The payload of `data`: plain data, or what msgspec takes for it (Struct, dataclass, datetime, ...).
 
-    Raises `TypeError` for anything else, and for bytes unless `mayHaveBytes`; `OverflowError` for an
-    integer of more than 64 bits.
+    Raises `TypeError` for anything else, and unless `mayHaveBytes` for what JSON can't say: bytes,
+    extensions, keys that are neither text nor number. Raises `OverflowError` for an integer of more than
+    64 bits.
     """
     if data is None:
         return NIL
     payload = _encode(data)
-    if not mayHaveBytes and hasBytes(payload):
-        raise TypeError("bytes in the data of a message: the room must say binary = True")
+    if not mayHaveBytes and _mayBeStrange(payload):
+        _encodeJSON(data)  # raises, and says why
+        if hasBytes(payload):
+            raise TypeError("bytes in the data of a message: the room must say binary = True")
     return payload
+
+
+def plain(data: Any, mayHaveBytes: bool = False) -> Any:
+    """A copy of `data` as clients get it, which nobody else can change. Raises as `encode`."""
+    return _decode(encode(data, mayHaveBytes))
+
+
+def checkText(name: str, value: str) -> None:
+    """Raise `TypeError` unless `value` is a text, `UnicodeEncodeError` for one that is no Unicode."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: must be a text")
+    value.encode()
+
+
+def checkPlain(payload: bytes) -> None:
+    """Raise `InvalidData` if a client's MessagePack payload has what JSON can't say, or can't be read."""
+    if not _mayBeStrange(payload):
+        return
+    try:
+        _encodeJSON(decode(payload))
+    except TypeError as error:
+        raise InvalidData(f"what JSON can't say is not taken here: {error}") from None
+    if hasBytes(payload):
+        raise InvalidData("bytes are not taken here")
+
+
+def _mayBeStrange(payload: bytes) -> bool:
+    """Whether JSON may be unable to say a payload; cheap, since most need no closer look."""
+    return len(payload) != len(payload.translate(None, _STRANGE))
 
 
 def hasBytes(payload: bytes) -> bool:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ..connection import isAsync, toDeferred
 from .classes import checkRegistered, warnOfHooks
 from .history import History
 from .messages import handlersOf
@@ -90,7 +92,11 @@ class Registration:
         return self
 
     def on(self, event: str, listener: Callable[..., Any]) -> Self:
-        """Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`)."""
+        """
+        Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`).
+
+        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here.
+        """
         if event not in EVENTS:
             raise ValueError(f"{event!r}: must be one of {', '.join(EVENTS)}")
         self._listeners[event].append(listener)
@@ -100,9 +106,15 @@ class Registration:
         """An event has happened."""
         for listener in self._listeners[event]:
             try:
-                listener(*args)
+                result = listener(*args)
             except Exception:
-                self._log.failure("a listener for {event} of {name} raised", event=event, name=self.name)
+                self._raised(Failure(), event)
+            else:
+                if isAsync(result):
+                    toDeferred(result).addErrback(self._raised, event)
+
+    def _raised(self, failure: Failure, event: str) -> None:
+        self._log.failure("a listener for {event} of {name} raised", failure, event=event, name=self.name)
 
     def makeRoom(self) -> Room:
         """A room, not yet created."""

@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ..codes import CloseCode
+from ..checks import isInteger
+from ..codes import CloseCode, isSendable
 from ..handshake import Handshake
+from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
-from .messages import Handler, handlersOf
 from .timers import RoomClock
 
 if TYPE_CHECKING:
@@ -187,12 +188,13 @@ class Room:
 
     @property
     def members(self) -> list[dict[str, Any]]:
-        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user."""
-        return self._host.membership.roster()
+        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user; a copy."""
+        members: list[dict[str, Any]] = payload.plain(self._host.membership.roster(), True)
+        return members
 
     @property
     def clock(self) -> RoomClock:
-        """The room's time: `callLater` and `every`, cancelled when it ends."""
+        """The room's time: `callLater`, `every` and `sleep`, cancelled when it ends."""
         return self._host.timers
 
     @property
@@ -268,8 +270,17 @@ class Room:
         client.kick(reason)
 
     def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
-        """Close the room: all leave with `code`, then it ends; fires after `onDispose`."""
-        return self._host.dispose(code, LeaveReason.CLOSED, reason)
+        """
+        Close the room: all leave with `code`, then it ends; fires after `onDispose`.
+
+        In a hook or a handler of the room itself it fires at once, since the end waits for that.
+        Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
+        """
+        payload.checkText("reason", reason)
+        if not isInteger(code) or not isSendable(code):
+            raise ValueError(f"code={code!r}: can't be sent")
+        ended = self._host.dispose(code, LeaveReason.CLOSED, reason)
+        return succeed(None) if hooks.inside.get() is self._host else ended
 
     def lock(self) -> None:
         """Let nobody join any more, until `unlock`; a full room is locked without this."""
@@ -284,10 +295,5 @@ class Room:
         self._host.setPrivate(isPrivate)
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace what matchmaking tells of it; plain data."""
+        """Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is plain data."""
         self._host.setMetadata(metadata)
-
-
-def handlers(roomClass: type[Room]) -> Mapping[str, Handler]:
-    """The handlers of a room class; raises `TypeError` for one that is wrong."""
-    return handlersOf(roomClass)

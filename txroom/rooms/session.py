@@ -274,6 +274,11 @@ class Session:
         self._part()
         self._connection.close(CloseCode.SLOW_CONSUMER, "too slow")
 
+    def broken(self, attachment: Attachment) -> None:
+        """An item could not be sent; whatever followed would hide that, so the client is to resume."""
+        self._edge.detach((attachment.id,), CloseCode.STATE_LOST)
+        self._application.clock.callLater(0, attachment.drop)
+
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
         """A room has let the client go."""
         if attachment.isEnded:

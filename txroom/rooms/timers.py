@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
+from .errors import RoomError
+from .hooks import tamed
 
 #: A repeated call that raises so many times in a row costs the room.
 MAX_FAILURES = 10
@@ -57,11 +60,13 @@ class Timer:
         self._call = None
         try:
             result = self._function(*self._args)
-        except Exception:
-            self._ended(Failure())
+        except BaseException:
+            self._ended(tamed(Failure()))
             return
         if isAsync(result):
             self._running = running = toDeferred(result)
+            if not self._clock.keep(self):
+                running.cancel()
             running.addBoth(self._ended)
         else:
             self._ended(None)
@@ -103,6 +108,7 @@ class RoomClock:
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
         self._timers: set[Timer] = set()
+        self._sleepers: set[Deferred[None]] = set()
         self._isStopped = False
 
     def seconds(self) -> float:
@@ -119,6 +125,25 @@ class RoomClock:
             raise ValueError(f"seconds={seconds!r}: must be more than 0")
         return self._start(seconds, seconds, function, args)
 
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """
+        Fires in so many seconds; to be awaited.
+
+        Fails with `RoomError` (`roomGone`) when the room begins to end, so that nothing hangs until
+        `handlerTimeout`, and at once after that.
+        """
+        if self._isStopped:
+            return fail(RoomError(ErrorCode.ROOM_GONE))
+        slept: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self.callLater(seconds, slept.callback, None)
+        self._sleepers.add(slept)
+
+        def forget(result: Any) -> Any:
+            self._sleepers.discard(slept)
+            return result
+
+        return slept.addBoth(forget)
+
     def _start(
         self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Timer:
@@ -133,10 +158,19 @@ class RoomClock:
         self._isStopped = True
         for timer in list(self._timers):
             timer.cancel()
+        for slept in list(self._sleepers):
+            if not slept.called:
+                slept.errback(RoomError(ErrorCode.ROOM_GONE))
 
     def has(self, timer: Timer) -> bool:
         """Whether a timer is still of use."""
         return timer in self._timers
+
+    def keep(self, timer: Timer) -> bool:
+        """A timer's function goes on, which may have cancelled it; whether it may, since the room does."""
+        if not self._isStopped:
+            self._timers.add(timer)
+        return not self._isStopped
 
     def forget(self, timer: Timer) -> None:
         """A timer is done with."""
