@@ -52,6 +52,15 @@ class MatchTests(RoomTestCase):
         self.assertEqual(ada.ask("rooms", "chat", {"title": "x"})[2], [])
         self.assertEqual(ada.ask("rooms", "nix", {})[3], "noSuchRoom")
 
+    def test_manyListings(self) -> None:
+        """A client is told of the first hundred; the server itself of all."""
+        self.rooms(autoDispose=False)
+        made = [self.result(self.app.createRoom("chat")) for _ in range(101)]
+        self.settle()
+        listed = self.player().ask("rooms", "chat", {})[2]
+        self.assertEqual([one["room"] for one in listed], made[:100])
+        self.assertEqual(len(self.result(self.app.query("chat"))), 101)
+
     def test_joinOnly(self) -> None:
         """A room that exists, or none."""
         self.rooms()

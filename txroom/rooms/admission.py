@@ -243,6 +243,7 @@ class Admission:
             member.state = State.JOINED
             host.membership.leave(member, *member.fate, isSeen=False)
             return
+        host.membership.rosterChanged()
         snapshot = self._snapshot(member)
         missed = host.log.missed(member.offset, member.id) or []
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
@@ -273,7 +274,7 @@ class Admission:
         token = member.issueToken(used)
         host.outbox.record(member.record())
         member.announced = host.emitter.lastAnnounced = host.outbox.written
-        roster = payload.encode(host.membership.roster(), True) if host.room.presence else NIL
+        roster = host.membership.encodedRoster() if host.room.presence else NIL
         for ref in refs:
             joined = Joined(
                 ref,
