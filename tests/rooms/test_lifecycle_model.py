@@ -201,8 +201,15 @@ class World(model.World):
         visit = self.begin()
         options = {} if seat is None else {"seat": seat}
 
-        def attach(room: str) -> Deferred[Any]:
-            join = Join(link=visit.link, session=visit.link, room=room, options=options, isJSON=False)
+        def attach(room: str, isMaker: bool = False) -> Deferred[Any]:
+            join = Join(
+                link=visit.link,
+                session=visit.link,
+                room=room,
+                options=options,
+                isJSON=False,
+                isMaker=isMaker,
+            )
             asked: Deferred[Any] = self.engine.attach(self, join)
             return asked
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
+from txroom import Client as RoomClient
 
 
 @onBothEngines
@@ -77,6 +80,66 @@ class MatchTests(RoomTestCase):
         self.settle()
         self.assertEqual(len(self.app.rooms), 1)
         self.assertEqual([frame[0] for player in players for frame in player.frames], ["joined"] * 5)
+
+
+@onBothEngines
+class RefusedTests(RoomTestCase):
+    """Clients that a room doesn't want."""
+
+    def test_maker(self) -> None:
+        """The room that was made for one that is then refused ends at once."""
+
+        class Chat(NotingRoom):
+            autoDispose = False
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return "stranger" not in options
+
+            def onAuth(self, client: RoomClient, options: Any, handshake: Any) -> bool:
+                return "liar" not in options
+
+        self.rooms(Chat)
+        for kind in ("create", "join"):
+            for who, answer in (("stranger", "forbidden"), ("liar", "unauthorized")):
+                self.assertEqual(self.player().ask(kind, "chat", {who: 1})[3], answer)
+                self.settle()
+                self.assertEqual(list(self.app.rooms), [])
+        self.assertEqual(self.kinds(), ["create", "dispose"] * 4)
+
+    def test_others(self) -> None:
+        """Unless somebody else is in it, has been, or is expected."""
+        gates: list[Deferred[bool]] = []
+
+        class Chat(NotingRoom):
+            autoDispose = False
+
+            def onAuth(self, client: RoomClient, options: Any, handshake: Any) -> Any:
+                if "slow" not in options:
+                    return True
+                gates.append(Deferred())
+                return gates[-1]
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return "stranger" not in options
+
+        self.rooms(Chat)
+        for isSeen, isKept in ((True, False), (False, True)):
+            maker = self.player()
+            maker.write("create", 1, "chat", {"slow": 1})
+            room = list(self.app.rooms)[-1]
+            if isKept:
+                self.app.reserveSeat(room)
+            if isSeen:
+                bob = self.player()
+                self.assertEqual(bob.ask("joinById", room, {})[0], "joined")
+                bob.ask("leave", room)
+            gates[-1].callback(False)
+            self.settle()
+            self.assertEqual(maker.take("error")[0][3], "unauthorized")
+            self.assertIn(room, self.app.rooms)
+        made = self.result(self.app.createRoom("chat"))
+        self.assertEqual(self.player().ask("joinById", made, {"stranger": 1})[3], "forbidden")
+        self.assertIn(made, self.app.rooms)
 
 
 @onBothEngines

@@ -215,6 +215,11 @@ class Host:
         elif self.life is not Life.CREATING:
             self._endWhenEmpty()
 
+    def discard(self) -> None:
+        """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
+        if self.life is Life.OPEN and self._isEmpty:
+            self.dispose()
+
     @property
     def _isEmpty(self) -> bool:
         return not (self.members or self.leaving or self.admission.reserved)

@@ -22,8 +22,8 @@ from .seam import Engine, Link, Listing, Refused
 TRIES = 5
 _NEXT = frozenset({ErrorCode.FULL, ErrorCode.LOCKED, ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
 
-#: Takes a seat in a room.
-Attach = Callable[[str], Deferred[Link | Refused]]
+#: Takes a seat in a room, which was made for this or not.
+Attach = Callable[[str, bool], Deferred[Link | Refused]]
 
 
 class How(Enum):
@@ -59,7 +59,7 @@ class Matchmaker:
                 if tries == TRIES:
                     break
                 tries += 1
-                result = await attach(listing.room)
+                result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
                 refused = result
@@ -68,7 +68,7 @@ class Matchmaker:
                 break
             # Its listing may not have come around yet.
             tries += 1
-            result = await attach(made)
+            result = await attach(made, False)
             if not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
         if how is How.JOIN:
@@ -105,7 +105,7 @@ class Matchmaker:
         room = None
         try:
             room = await self._engine.create(registration.name, options, user)
-            return await attach(room)
+            return await attach(room, True)
         except RoomError as error:
             return Refused(error.code, error.message, error.details)
         finally:

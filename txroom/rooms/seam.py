@@ -92,6 +92,8 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
 
     options: dict[str, Any] = {}
     request: Request = Request()
+    #: Whether the room was made for this client.
+    isMaker: bool = False
 
 
 class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):

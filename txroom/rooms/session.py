@@ -199,7 +199,9 @@ class Session:
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, f"at most {MAX_ROOMS} rooms on one connection"))
         return False
 
-    def _joinOf(self, attachment: Attachment, room: str, options: Mapping[str, Any]) -> Join:
+    def _joinOf(
+        self, attachment: Attachment, room: str, options: Mapping[str, Any], isMaker: bool = False
+    ) -> Join:
         return Join(
             link=attachment.id,
             session=self._connection.id,
@@ -209,14 +211,16 @@ class Session:
             isJSON=self._dialect.isJSON,
             options=dict(options),
             request=Request.of(self._connection.handshake),
+            isMaker=isMaker,
         )
 
     async def _place(self, attachment: Attachment, how: How, name: str, options: Mapping[str, Any]) -> None:
         self._expect(attachment)
 
-        def attach(room: str) -> Deferred[Link | Refused]:
+        def attach(room: str, isMaker: bool) -> Deferred[Link | Refused]:
             attachment.room = room
-            return self._application.engine.attach(self._edge, self._joinOf(attachment, room, options))
+            join = self._joinOf(attachment, room, options, isMaker)
+            return self._application.engine.attach(self._edge, join)
 
         user = self._connection.user
         place = self._application.matchmaker.place(how, name, options, user, attach)
