@@ -11,6 +11,13 @@ from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
 
 
+def later(room: Any) -> Deferred[None]:
+    """Fires in a second."""
+    done: Deferred[None] = Deferred()
+    room.clock.callLater(1, done.callback, None)
+    return done
+
+
 @onBothEngines
 class MatchTests(RoomTestCase):
     """Which room a client gets."""
@@ -80,6 +87,65 @@ class MatchTests(RoomTestCase):
         self.settle()
         self.assertEqual(len(self.app.rooms), 1)
         self.assertEqual([frame[0] for player in players for frame in player.frames], ["joined"] * 5)
+
+
+@onBothEngines
+class BurstTests(RoomTestCase):
+    """Many who come at once, while rooms take their time to be made."""
+
+    def burst(self, number: int, seconds: int, **options: Any) -> list[int]:
+        """How many clients are in each room, so many seconds after they have come."""
+        players = [self.player() for _ in range(number)]
+        for player in players:
+            player.write("join", 1, "chat", options)
+        for _ in range(seconds):
+            self.advance(1)
+        kinds = {frame[0] for player in players for frame in player.take()}
+        self.assertEqual(kinds, {"joined"})
+        return [len(room.clients) for room in self.app.rooms.values()]
+
+    def test_pairs(self) -> None:
+        """As many wait for a room as it will have seats for; the next make another, at the same time."""
+
+        class Chat(NotingRoom):
+            maxClients = 2
+
+            def onCreate(self, options: Any) -> Any:
+                return later(self)
+
+        self.rooms(Chat)
+        self.assertEqual(self.burst(40, 2), [2] * 20)
+
+    def test_surprise(self) -> None:
+        """A room that takes fewer than was known: the others look again, and wait for the next."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> Any:
+                self.maxClients = 4
+                return later(self)
+
+        self.rooms(Chat)
+        self.assertEqual(self.burst(40, 11), [4] * 10)
+
+    def test_failing(self) -> None:
+        """Who waits for a room that can't be made tries it alone, once; its own options may be better."""
+
+        class Chat(NotingRoom):
+            made = 0
+
+            def onCreate(self, options: Any) -> Any:
+                Chat.made += 1
+                return later(self).addCallback(lambda _: 1 / 0)
+
+        self.rooms(Chat)
+        players = [self.player() for _ in range(10)]
+        for player in players:
+            player.write("join", 1, "chat", {})
+        for _ in range(3):
+            self.advance(1)
+        self.assertEqual([player.take()[0][3] for player in players], ["internal"] * 10)
+        self.assertEqual(Chat.made, 10)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 10)
 
 
 @onBothEngines

@@ -106,6 +106,11 @@ class Registration:
             setattr(room, name, value)
         return room
 
+    @property
+    def seats(self) -> int:
+        """How many clients a room is expected to take (0: any number); a room may say something else."""
+        return int(self._settings.get("maxClients", self.roomClass.maxClients))
+
     def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What a room is made with: what the client asked for, overlaid by what the server says."""
         return {**asked, **self.options}
