@@ -152,6 +152,46 @@ class BurstTests(RoomTestCase):
 class RefusedTests(RoomTestCase):
     """Clients that a room doesn't want."""
 
+    def test_next(self) -> None:
+        """The next room is tried, up to five, and then a new one."""
+        asked: list[int] = []
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                asked.append(self.options["level"])
+                if options.get("banned"):
+                    raise RoomError("banned")
+                return bool(options["level"] == self.options["level"])
+
+        self.rooms(Chat, autoDispose=False)
+        made = [self.result(self.app.createRoom("chat", {"level": level})) for level in range(6)]
+        self.settle()
+        ada = self.joined(level=3)
+        self.assertEqual((ada.room, asked), (made[3], [0, 1, 2, 3]))
+        asked.clear()
+        self.assertEqual(self.player().ask("joinOnly", "chat", {"level": 5})[3], "forbidden")
+        self.assertEqual(asked, [0, 1, 2, 3, 4])
+        asked.clear()
+        self.assertNotIn(self.joined(level=5).room, made)
+        self.assertEqual(asked, [0, 1, 2, 3, 4, 5])
+        asked.clear()
+        self.assertEqual(self.player().join(level=3, banned=True)[3], "banned")
+        self.assertEqual(asked, [0])
+
+    def test_serverOnly(self) -> None:
+        """Where clients can't make rooms, the answer is that of the rooms there are."""
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return False
+
+        self.rooms(Chat, clientsMayCreate=False)
+        self.assertEqual(self.player().join()[3], "noSuchRoom")
+        self.assertEqual(self.player().ask("create", "chat", {})[3], "forbidden")
+        self.result(self.app.createRoom("chat"))
+        self.settle()
+        self.assertEqual(self.player().join()[3], "forbidden")
+
     def test_maker(self) -> None:
         """The room that was made for one that is then refused ends at once."""
 

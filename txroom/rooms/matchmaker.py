@@ -20,7 +20,16 @@ from .seam import Engine, Link, Listing, Refused
 
 #: Rooms that are tried for one client.
 TRIES = 5
-_NEXT = frozenset({ErrorCode.FULL, ErrorCode.LOCKED, ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
+#: The answers of a room after which another is looked for.
+_NEXT = frozenset(
+    {
+        ErrorCode.FULL,
+        ErrorCode.LOCKED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.NO_SUCH_ROOM,
+        ErrorCode.ROOM_GONE,
+    }
+)
 
 #: Takes a seat in a room, which was made for this or not.
 Attach = Callable[[str, bool], Deferred[Link | Refused]]
