@@ -43,7 +43,8 @@ class RoomApplication(Application):
     any application; what `verifyClient` accepts a client as is `client.user`.
 
     `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
-    keep for those who resume (0: any number; each counts as 1 KiB and twice its data). When it is more,
+    keep for those who resume (0: any number; each counts as 1 KiB, twice its data, and 8 bytes for each
+    member that it names). When it is more,
     the rooms that have been silent for longest forget their oldest first, and who comes back to one of
     those is told that it has missed something.
 
