@@ -67,7 +67,11 @@ class Registration:
         return f"<Registration {self.name} {self.roomClass.__name__}>"
 
     def filterBy(self, *options: str) -> Self:
-        """Only put clients together that ask for the same value of each of these options."""
+        """
+        Only put clients together that ask for the same value of each of these options.
+
+        The options of a path are texts: who joins by `?level=1` asks for "1", which is not 1.
+        """
         self._filters = options
         return self
 

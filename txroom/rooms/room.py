@@ -176,7 +176,7 @@ class Room:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What it was created with; can't be changed."""
+        """What it was created with. It can't be changed; lists and objects within it should not be."""
         return self._host.options
 
     @property
