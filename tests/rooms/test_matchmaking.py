@@ -31,6 +31,16 @@ class MatchTests(RoomTestCase):
         self.assertEqual(first.room, third.room)
         self.assertEqual(len({first.room, second.room, none.room}), 3)
 
+    def test_filterByPath(self) -> None:
+        """The options of a path are texts."""
+        self.rooms()
+        self.app._registrations["chat"].filterBy("level")
+        ada = self.player("/rooms/chat?level=1")
+        self.settle()
+        room = ada.take("joined")[0][2]
+        self.assertNotEqual(self.joined(level=1).room, room)
+        self.assertEqual(self.joined(level="1").room, room)
+
     def test_sort(self) -> None:
         """The fullest first, if that is wanted."""
         self.rooms()
@@ -234,7 +244,7 @@ class RefusedTests(RoomTestCase):
             maker.write("create", 1, "chat", {"slow": 1})
             room = list(self.app.rooms)[-1]
             if isKept:
-                self.app.reserveSeat(room)
+                self.result(self.app.reserveSeat(room))
             if isSeen:
                 bob = self.player()
                 self.assertEqual(bob.ask("joinById", room, {})[0], "joined")
@@ -256,7 +266,7 @@ class SeatTests(RoomTestCase):
         app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
         self.rooms(app=app, maxClients=1)
         room = self.result(self.app.createRoom("chat"))
-        return room, self.app.reserveSeat(room, user, 5.0)
+        return room, self.result(self.app.reserveSeat(room, user, 5.0))
 
     def test_row72_used(self) -> None:
         """By who has the token, once; nobody else gets it."""
@@ -272,11 +282,11 @@ class SeatTests(RoomTestCase):
     def test_row71_expired(self) -> None:
         """It is free again."""
         room, token = self.reserved()
-        self.assertRaises(RoomError, self.app.reserveSeat, room)
+        self.assertEqual(self.result(self.app.reserveSeat(room)).value.code, "full")
         self.advance(6)
         self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
         self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
-        self.assertRaises(RoomError, self.app.reserveSeat, "nix")
+        self.assertEqual(self.result(self.app.reserveSeat("nix")).value.code, "noSuchRoom")
 
     def test_row72_user(self) -> None:
         """For one user only."""
@@ -290,7 +300,7 @@ class SeatTests(RoomTestCase):
         """A room with a reserved seat doesn't end."""
         self.rooms(autoDispose=True, linger=1.0)
         ada = self.joined()
-        self.app.reserveSeat(ada.room, None, 10.0)
+        self.result(self.app.reserveSeat(ada.room, None, 10.0))
         ada.ask("leave", ada.room)
         self.advance(9)
         self.assertNotIn("dispose", self.kinds())

@@ -318,6 +318,12 @@ class Host:
             return Deferred.fromCoroutine(self.admission.join(outlet, arrival))
         return succeed(self.admission.resume(outlet, arrival))
 
+    async def reserve(self, user: Any, seconds: float | None) -> str:
+        """Keep a seat; see `Engine.reserve`."""
+        token = self.admission.reserve(user, seconds)
+        await self.outbox.whenCommitted()
+        return token
+
     # -- matchmaking
 
     @property

@@ -444,6 +444,9 @@ class Engine(Protocol):
         If the room has lost its owner it gets another first, and whoever else comes waits for that.
         """
 
+    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
+        """Keep a seat; its token, once that can't get lost any more. Fails with `RoomError`."""
+
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Become the owner of a room."""
 
