@@ -27,12 +27,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.application"}),
     frozenset({"txroom.connection"}),
     frozenset({"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.options"}),
-    frozenset({"txroom.checks", "txroom.codes"}),
+    frozenset({"txroom.bucket", "txroom.checks", "txroom.codes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
 # What stays out of a part of the house, at any depth of the code.
 BARRED: dict[str, tuple[str, ...]] = {
+    "txroom.bucket": ("autobahn", "twisted.web"),
     "txroom.checks": ("autobahn", "twisted.web"),
     "txroom.codes": ("autobahn", "twisted.web"),
     "txroom.options": ("autobahn", "twisted.web"),

@@ -645,7 +645,7 @@ class TraceTests(RoomsTestCase):
         """Who is refused by `onAuth` comes no further; data that isn't right comes to no handler."""
         trace = self.harness.trace("chat")
         self.assertRaises(RoomError, self.harness.client().join, "chat", user=False)
-        self.assertEqual(trace.names, ["onCreate", "onAuth"])
+        self.assertEqual(trace.names, ["onCreate", "onAuth", "onDispose"])
         room = self.join()
         trace.clear()
         room.send("say", 5)

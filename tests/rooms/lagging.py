@@ -261,6 +261,17 @@ class LaggingEngine:
 
         self._delayed(Deferred.fromCoroutine(attach())).addCallbacks(outcome.callback, outcome.errback)
 
+    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
+        async def reserve() -> str:
+            host = await self._ownerOf(room)
+            if host is None:
+                raise RoomError(ErrorCode.NO_SUCH_ROOM)
+            return await host.reserve(crossed(user, Any), seconds)
+
+        outcome: Deferred[str] = Deferred()
+        self._later(lambda: self._delayed(Deferred.fromCoroutine(reserve())).chainDeferred(outcome))
+        return outcome
+
     async def _ownerOf(self, room: str) -> Host | None:
         """The owner; if there is none somebody becomes it."""
         stored = self.stored.get(room)

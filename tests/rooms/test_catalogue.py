@@ -76,7 +76,7 @@ class LifeTests(RoomTestCase):
         """A reserved seat is as good as taken, however many come at once."""
         self.rooms(maxClients=3)
         room = self.result(self.app.createRoom("chat"))
-        self.app.reserveSeat(room)
+        self.result(self.app.reserveSeat(room))
         players = [self.player() for _ in range(20)]
         for player in players:
             player.client.send(f'["joinById",1,"{room}",{{}}]')
@@ -88,8 +88,8 @@ class LifeTests(RoomTestCase):
         """A seat that nobody takes is free after fifteen seconds."""
         self.rooms(maxClients=1, autoDispose=False)
         room = self.result(self.app.createRoom("chat"))
-        self.app.reserveSeat(room)
-        self.advance(14.5)
+        self.result(self.app.reserveSeat(room))
+        self.advance(14)
         self.assertEqual(self.player().ask("joinById", room, {})[3], "full")
         self.advance(1)
         self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import History, RoomApplication
-from txroom.rooms.history import OVERHEAD, Budget, Log
+from txroom.rooms.history import ID, OVERHEAD, Budget, Log
 from txroom.rooms.seam import Entry
 
 
@@ -91,6 +91,19 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.trimmed(), [1, 4, 0])
         self.say("c", 5)
         self.assertEqual(self.trimmed(), [5, 4, 1])
+
+    def test_named(self) -> None:
+        """Those whom a message is for, or not for, weigh as well, until it is forgotten."""
+        log = self.logs["a"]
+        ids = tuple(str(n) for n in range(500))
+        for offset in range(1, 101):
+            to, exclude = (ids, ()) if offset % 2 else (None, ids)
+            log.append(Entry(offset, "x", b"x" * 10, to, exclude), 0.0)
+        self.assertEqual(log.weight, 2 * (OVERHEAD + 2 * 10 + 500 * ID))
+        self.assertEqual(self.trimmed(), [98, 0, 0])
+        self.say("a", 2)
+        log.shrink(2 * (OVERHEAD + 2 * 10))
+        self.assertEqual(log.weight, 2 * (OVERHEAD + 2 * 10))
 
     def test_floor(self) -> None:
         """Not what somebody is about to read."""

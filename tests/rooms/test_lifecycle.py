@@ -660,7 +660,7 @@ class AutoDisposeTests(RoomTestCase):
         ada = self.joined()
         ada.ask("leave", ada.room)
         self.advance(1)
-        self.app.reserveSeat(ada.room, None, 10.0)
+        self.result(self.app.reserveSeat(ada.room, None, 10.0))
         self.advance(9)
         self.assertNotIn("dispose", self.kinds())
         self.result(self.room().disconnect())  # with the seat

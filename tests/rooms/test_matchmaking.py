@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
+from txroom import Client as RoomClient
+
+
+def later(room: Any) -> Deferred[None]:
+    """Fires in a second."""
+    done: Deferred[None] = Deferred()
+    room.clock.callLater(1, done.callback, None)
+    return done
 
 
 @onBothEngines
@@ -20,6 +30,16 @@ class MatchTests(RoomTestCase):
         third, none = self.joined(mode="x"), self.joined()
         self.assertEqual(first.room, third.room)
         self.assertEqual(len({first.room, second.room, none.room}), 3)
+
+    def test_filterByPath(self) -> None:
+        """The options of a path are texts."""
+        self.rooms()
+        self.app._registrations["chat"].filterBy("level")
+        ada = self.player("/rooms/chat?level=1")
+        self.settle()
+        room = ada.take("joined")[0][2]
+        self.assertNotEqual(self.joined(level=1).room, room)
+        self.assertEqual(self.joined(level="1").room, room)
 
     def test_sort(self) -> None:
         """The fullest first, if that is wanted."""
@@ -52,6 +72,15 @@ class MatchTests(RoomTestCase):
         self.assertEqual(ada.ask("rooms", "chat", {"title": "x"})[2], [])
         self.assertEqual(ada.ask("rooms", "nix", {})[3], "noSuchRoom")
 
+    def test_manyListings(self) -> None:
+        """A client is told of the first hundred; the server itself of all."""
+        self.rooms(autoDispose=False)
+        made = [self.result(self.app.createRoom("chat")) for _ in range(101)]
+        self.settle()
+        listed = self.player().ask("rooms", "chat", {})[2]
+        self.assertEqual([one["room"] for one in listed], made[:100])
+        self.assertEqual(len(self.result(self.app.query("chat"))), 101)
+
     def test_joinOnly(self) -> None:
         """A room that exists, or none."""
         self.rooms()
@@ -71,6 +100,165 @@ class MatchTests(RoomTestCase):
 
 
 @onBothEngines
+class BurstTests(RoomTestCase):
+    """Many who come at once, while rooms take their time to be made."""
+
+    def burst(self, number: int, seconds: int, **options: Any) -> list[int]:
+        """How many clients are in each room, so many seconds after they have come."""
+        players = [self.player() for _ in range(number)]
+        for player in players:
+            player.write("join", 1, "chat", options)
+        for _ in range(seconds):
+            self.advance(1)
+        kinds = {frame[0] for player in players for frame in player.take()}
+        self.assertEqual(kinds, {"joined"})
+        return [len(room.clients) for room in self.app.rooms.values()]
+
+    def test_pairs(self) -> None:
+        """As many wait for a room as it will have seats for; the next make another, at the same time."""
+
+        class Chat(NotingRoom):
+            maxClients = 2
+
+            def onCreate(self, options: Any) -> Any:
+                return later(self)
+
+        self.rooms(Chat)
+        self.assertEqual(self.burst(40, 2), [2] * 20)
+
+    def test_surprise(self) -> None:
+        """A room that takes fewer than was known: the others look again, and wait for the next."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> Any:
+                self.maxClients = 4
+                return later(self)
+
+        self.rooms(Chat)
+        self.assertEqual(self.burst(40, 11), [4] * 10)
+
+    def test_failing(self) -> None:
+        """Who waits for a room that can't be made tries it alone, once; its own options may be better."""
+
+        class Chat(NotingRoom):
+            made = 0
+
+            def onCreate(self, options: Any) -> Any:
+                Chat.made += 1
+                return later(self).addCallback(lambda _: 1 / 0)
+
+        self.rooms(Chat)
+        players = [self.player() for _ in range(10)]
+        for player in players:
+            player.write("join", 1, "chat", {})
+        for _ in range(3):
+            self.advance(1)
+        self.assertEqual([player.take()[0][3] for player in players], ["internal"] * 10)
+        self.assertEqual(Chat.made, 10)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 10)
+
+
+@onBothEngines
+class RefusedTests(RoomTestCase):
+    """Clients that a room doesn't want."""
+
+    def test_next(self) -> None:
+        """The next room is tried, up to five, and then a new one."""
+        asked: list[int] = []
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                asked.append(self.options["level"])
+                if options.get("banned"):
+                    raise RoomError("banned")
+                return bool(options["level"] == self.options["level"])
+
+        self.rooms(Chat, autoDispose=False)
+        made = [self.result(self.app.createRoom("chat", {"level": level})) for level in range(6)]
+        self.settle()
+        ada = self.joined(level=3)
+        self.assertEqual((ada.room, asked), (made[3], [0, 1, 2, 3]))
+        asked.clear()
+        self.assertEqual(self.player().ask("joinOnly", "chat", {"level": 5})[3], "forbidden")
+        self.assertEqual(asked, [0, 1, 2, 3, 4])
+        asked.clear()
+        self.assertNotIn(self.joined(level=5).room, made)
+        self.assertEqual(asked, [0, 1, 2, 3, 4, 5])
+        asked.clear()
+        self.assertEqual(self.player().join(level=3, banned=True)[3], "banned")
+        self.assertEqual(asked, [0])
+
+    def test_serverOnly(self) -> None:
+        """Where clients can't make rooms, the answer is that of the rooms there are."""
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return False
+
+        self.rooms(Chat, clientsMayCreate=False)
+        self.assertEqual(self.player().join()[3], "noSuchRoom")
+        self.assertEqual(self.player().ask("create", "chat", {})[3], "forbidden")
+        self.result(self.app.createRoom("chat"))
+        self.settle()
+        self.assertEqual(self.player().join()[3], "forbidden")
+
+    def test_maker(self) -> None:
+        """The room that was made for one that is then refused ends at once."""
+
+        class Chat(NotingRoom):
+            autoDispose = False
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return "stranger" not in options
+
+            def onAuth(self, client: RoomClient, options: Any, handshake: Any) -> bool:
+                return "liar" not in options
+
+        self.rooms(Chat)
+        for kind in ("create", "join"):
+            for who, answer in (("stranger", "forbidden"), ("liar", "unauthorized")):
+                self.assertEqual(self.player().ask(kind, "chat", {who: 1})[3], answer)
+                self.settle()
+                self.assertEqual(list(self.app.rooms), [])
+        self.assertEqual(self.kinds(), ["create", "dispose"] * 4)
+
+    def test_others(self) -> None:
+        """Unless somebody else is in it, has been, or is expected."""
+        gates: list[Deferred[bool]] = []
+
+        class Chat(NotingRoom):
+            autoDispose = False
+
+            def onAuth(self, client: RoomClient, options: Any, handshake: Any) -> Any:
+                if "slow" not in options:
+                    return True
+                gates.append(Deferred())
+                return gates[-1]
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                return "stranger" not in options
+
+        self.rooms(Chat)
+        for isSeen, isKept in ((True, False), (False, True)):
+            maker = self.player()
+            maker.write("create", 1, "chat", {"slow": 1})
+            room = list(self.app.rooms)[-1]
+            if isKept:
+                self.result(self.app.reserveSeat(room))
+            if isSeen:
+                bob = self.player()
+                self.assertEqual(bob.ask("joinById", room, {})[0], "joined")
+                bob.ask("leave", room)
+            gates[-1].callback(False)
+            self.settle()
+            self.assertEqual(maker.take("error")[0][3], "unauthorized")
+            self.assertIn(room, self.app.rooms)
+        made = self.result(self.app.createRoom("chat"))
+        self.assertEqual(self.player().ask("joinById", made, {"stranger": 1})[3], "forbidden")
+        self.assertIn(made, self.app.rooms)
+
+
+@onBothEngines
 class SeatTests(RoomTestCase):
     """Seats that are reserved."""
 
@@ -78,7 +266,7 @@ class SeatTests(RoomTestCase):
         app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
         self.rooms(app=app, maxClients=1)
         room = self.result(self.app.createRoom("chat"))
-        return room, self.app.reserveSeat(room, user, 5.0)
+        return room, self.result(self.app.reserveSeat(room, user, 5.0))
 
     def test_row72_used(self) -> None:
         """By who has the token, once; nobody else gets it."""
@@ -94,11 +282,11 @@ class SeatTests(RoomTestCase):
     def test_row71_expired(self) -> None:
         """It is free again."""
         room, token = self.reserved()
-        self.assertRaises(RoomError, self.app.reserveSeat, room)
+        self.assertEqual(self.result(self.app.reserveSeat(room)).value.code, "full")
         self.advance(6)
         self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
         self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
-        self.assertRaises(RoomError, self.app.reserveSeat, "nix")
+        self.assertEqual(self.result(self.app.reserveSeat("nix")).value.code, "noSuchRoom")
 
     def test_row72_user(self) -> None:
         """For one user only."""
@@ -112,7 +300,7 @@ class SeatTests(RoomTestCase):
         """For a user that has no id it would be for anybody: it isn't kept at all."""
         room, _ = self.reserved()
         for user in ({"name": "ada"}, True, ""):
-            self.assertRaises(ValueError, self.app.reserveSeat, room, user)
+            self.assertIs(self.result(self.app.reserveSeat(room, user)).type, ValueError)
         self.assertEqual(self.app.rooms[room]._host.admission.reserved, 1)
 
     def test_userIdRaises(self) -> None:
@@ -132,7 +320,7 @@ class SeatTests(RoomTestCase):
         """A room with a reserved seat doesn't end."""
         self.rooms(autoDispose=True, linger=1.0)
         ada = self.joined()
-        self.app.reserveSeat(ada.room, None, 10.0)
+        self.result(self.app.reserveSeat(ada.room, None, 10.0))
         ada.ask("leave", ada.room)
         self.advance(9)
         self.assertNotIn("dispose", self.kinds())

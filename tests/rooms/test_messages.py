@@ -461,6 +461,22 @@ class PresenceTests(RoomTestCase):
         left = ada.take("presence")[0]
         self.assertEqual((left[2], left[3][0]["metas"][0]["device"]), ([], "desk"))
 
+    def test_rosterOnce(self) -> None:
+        """What everybody gets who joins is encoded once for each change, and never out of date."""
+        self.rooms(presence=True)
+        ada, bob = self.joined(), self.joined()
+        membership = self.room()._host.membership
+        roster = membership.encodedRoster()
+        again = ada.ask("joinById", ada.room, {})
+        self.assertIs(membership.encodedRoster(), roster)
+        self.assertEqual(len(again[3]["members"]), 2)
+        self.room().clients[0].meta = {"name": "Ada"}
+        self.settle()
+        named = ada.ask("joinById", ada.room, {})[3]["members"]
+        self.assertEqual(named[0]["metas"][0]["name"], "Ada")
+        bob.ask("leave", bob.room)
+        self.assertEqual(len(ada.ask("joinById", ada.room, {})[3]["members"]), 1)
+
     def test_meta(self) -> None:
         """A change is told as one that left and one that came."""
         self.rooms(presence=True)
@@ -661,6 +677,40 @@ class LimitTests(RoomTestCase):
         for _ in range(16):
             self.assertEqual(ada.join()[0], "joined")
         self.assertEqual(ada.join()[3], "rateLimited")
+
+    def test_requests(self) -> None:
+        """Requests that are dear are bounded on each connection, whatever comes of them."""
+        self.rooms()
+        ada, bob = self.joined(), self.player()
+        asked: list[tuple[Any, ...]] = [
+            ("joinById", ada.room),
+            ("rooms", "chat"),
+            ("joinOnly", "nix"),
+            ("create", "nix"),
+            ("resume", ada.room, "x", "x", 0),
+        ]
+        for ref in range(50):
+            kind, *rest = asked[ref % 5]
+            bob.client.send(msgspec.json.encode([kind, ref, *rest]).decode())
+        self.settle()
+        refused = [frame for frame in bob.take("error") if frame[3] == "rateLimited"]
+        expected = [["error", ref, None, "rateLimited", "too many requests", None] for ref in range(40, 50)]
+        self.assertEqual(refused, expected)
+        self.assertEqual(ada.ask("rooms", "chat", {})[0], "reply")
+        self.assertEqual(bob.ask("ping")[0], "reply")
+        self.advance(1)
+        self.assertEqual([bob.ask("rooms", "chat", {})[0] for _ in range(2)], ["reply"] * 2)
+
+    def test_comingBack(self) -> None:
+        """A client in 16 rooms may resume all of them, and join all anew, at once."""
+        self.rooms(maxClients=1)
+        ada, again = self.player(), self.player()
+        joined = [ada.ask("create", "chat", {}) for _ in range(16)]
+        for frame in joined:
+            resumed = again.ask("resume", frame[2], frame[3]["token"], "x", 0)
+            self.assertEqual(resumed[0], "joined")
+            again.ask("leave", frame[2])
+        self.assertEqual([again.join()[0] for _ in range(16)], ["joined"] * 16)
 
     def test_row64_twice(self) -> None:
         """Joining twice is joining once."""

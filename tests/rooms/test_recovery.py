@@ -713,7 +713,7 @@ class OwnerTests(RoomTestCase):
         """A seat that was reserved still is, for who has the token, once."""
         self.rooms(maxClients=2, autoDispose=False)
         ada = self.joined()
-        seat = self.app.reserveSeat(ada.room, None, 10.0)
+        seat = self.result(self.app.reserveSeat(ada.room, None, 10.0))
         for _ in range(2):
             self.settle()
             self.engine.loseOwner(ada.room, False)
@@ -727,11 +727,25 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(self.player().ask("joinById", ada.room, {"seat": seat})[3], "forbidden")
         self.assertEqual(self.player().resume(bob)[0], "joined")
 
+    def test_seatReserved(self) -> None:
+        """Once it is said to be reserved it can't get lost; a room without an owner gets one first."""
+        self.rooms(maxClients=1, autoDispose=False)
+        room = self.result(self.app.createRoom("chat"))
+        for user in ("ada", "bob"):
+            asked = self.app.reserveSeat(room, user, 10.0)
+            asked.addCallback(lambda seat: (self.engine.loseOwner(room, False), seat)[1])
+            seat = self.result(asked)
+            self.advance(1)
+            self.assertEqual(self.player().ask("joinById", room, {"seat": seat})[3], "forbidden")
+            self.assertEqual(self.player().ask("joinById", room, {})[3], "full")
+            self.advance(11)
+            self.engine.loseOwner(room, False)
+
     def test_seatUnused(self) -> None:
         """It has all its time again, and is free then, for good."""
         self.rooms(maxClients=1, autoDispose=False)
         room = self.result(self.app.createRoom("chat"))
-        self.app.reserveSeat(room, None, 10.0)
+        self.result(self.app.reserveSeat(room, None, 10.0))
         self.advance(9)
         self.engine.loseOwner(room, False)
         self.advance(1)
@@ -753,7 +767,7 @@ class OwnerTests(RoomTestCase):
 
         self.rooms(Chat, maxClients=1, autoDispose=False)
         room = self.result(self.app.createRoom("chat"))
-        seat = self.app.reserveSeat(room, None, 10.0)
+        seat = self.result(self.app.reserveSeat(room, None, 10.0))
         ada = self.player()
         ada.write("joinById", 1, room, {"seat": seat})
         self.assertEqual(gates, [])

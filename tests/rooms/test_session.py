@@ -107,6 +107,24 @@ class SocketTests(RoomTestCase):
             client = self.harness.connect("/rooms", protocols=offered)
             self.assertEqual(client.protocolInUse, chosen)
 
+    def test_largeOptions(self) -> None:
+        """Options and filters have 16 KiB, counted in the bytes that came."""
+        self.rooms()
+        for protocol, most in ((None, (16 << 10) - 8), (MSGPACK, (16 << 10) - 6)):
+            for letter in ("x", "é", "€", "𝄞"):
+                # {"k":"…"}, or a map of one key with a text of 16 bits' length
+                size = len(letter.encode())
+                text = letter * (most // size) + "x" * (most % size)
+                ada = self.player(protocol=protocol)
+                for kind, name, field in (("rooms", "chat", "filter"), ("join", "nix", "options")):
+                    self.assertNotIn("badRequest", ada.ask(kind, name, {"k": text}))
+                    refused = ada.ask(kind, name, {"k": text + "z"})
+                    self.assertEqual(refused[3::2], ["badRequest", {"field": field}], (letter, protocol))
+        ada = self.joined()
+        for kind, name in (("create", "chat"), ("joinOnly", "chat"), ("joinById", ada.room)):
+            self.assertEqual(self.player().ask(kind, name, {"k": "x" * (17 << 10)})[3], "badRequest")
+        self.assertEqual(ada.call("say", "x" * (17 << 10))[0], "reply")
+
     def test_kinds(self) -> None:
         """Text for JSON, binary for MessagePack."""
         self.rooms()

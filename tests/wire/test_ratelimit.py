@@ -6,9 +6,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom.bucket import Bucket
 from txroom.options import ServerOptions
 from txroom.testing import RawClient, RoomHarness, clientFrame
-from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, SLOWED, Bucket, Meter
+from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, SLOWED, Meter
 
 from ..case import PING, TEXT, HarnessTestCase, Recorder
 
@@ -30,6 +31,12 @@ class BucketTests(SynchronousTestCase):
         self.assertEqual(bucket.spend(1, 0.1), 0)
         self.assertEqual(bucket.spend(5, 1000), 0)
         self.assertGreater(bucket.spend(1, 1000), 0)
+
+    def test_take(self) -> None:
+        """One, if it is there; who asks in vain owes nothing."""
+        bucket = Bucket(rate=10, burst=2, now=0)
+        self.assertEqual([bucket.take(0) for _ in range(100)], [True, True, *[False] * 98])
+        self.assertEqual([bucket.take(0.1), bucket.take(0.1)], [True, False])
 
     def test_backwards(self) -> None:
         """A clock that goes back takes nothing away."""

@@ -82,6 +82,13 @@ class MemoryEngine:
             return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
         return host.attach(outlet, arrival)
 
+    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
+        """Keep a seat."""
+        host = self._hosts.get(room)
+        if host is None:
+            return fail(RoomError(ErrorCode.NO_SUCH_ROOM))
+        return Deferred.fromCoroutine(host.reserve(user, seconds))
+
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Nobody else could have it."""
         journal: Journal = MemoryJournal(self, room, owner)

@@ -44,6 +44,8 @@ class Admission:
         self._reservations: dict[bytes, Reservation] = {}
         self._seated: set[Member] = set()
         self._expelled = Expelled()
+        #: Whether anybody has become a member.
+        self._isUsed = False
 
     # -- seats
 
@@ -105,6 +107,17 @@ class Admission:
 
         A second join of the same connection is the same as the first.
         """
+        result = await self._enter(outlet, join)
+        if isinstance(result, Refused):
+            self._refused(join)
+        return result
+
+    def _refused(self, join: Join) -> None:
+        """Somebody doesn't come in; nor is the room of any use that was made for it alone."""
+        if join.isMaker and not self._isUsed:
+            self._host.discard()
+
+    async def _enter(self, outlet: Outlet, join: Join) -> Link | Refused:
         host = self._host
         known = host.sessions.get(join.session)
         if known is not None:
@@ -200,7 +213,11 @@ class Admission:
         return HostLink(self._host, member, member.link)
 
     def _admit(self, member: Member, join: Join) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._steps(member, join))
+        return Deferred.fromCoroutine(self._steps(member, join)).addCallback(self._admitted, member, join)
+
+    def _admitted(self, _: None, member: Member, join: Join) -> None:
+        if member.state is State.GONE:
+            self._refused(join)
 
     async def _steps(self, member: Member, join: Join) -> None:
         """onAuth, onJoin, `joined`; if one fails the seat is free again."""
@@ -261,6 +278,8 @@ class Admission:
             member.state = State.JOINED
             host.membership.leave(member, *member.fate, isSeen=False)
             return
+        self._isUsed = True
+        host.membership.rosterChanged()
         snapshot = self._snapshot(member)
         missed = host.log.missed(member.offset, member.id) or []
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
@@ -291,7 +310,7 @@ class Admission:
         member.acked = member.handled
         host.outbox.record(member.record())
         member.announced = host.emitter.lastAnnounced = host.outbox.written
-        roster = payload.encode(host.membership.roster(), True) if host.room.presence else NIL
+        roster = host.membership.encodedRoster() if host.room.presence else NIL
         for ref in refs:
             joined = Joined(
                 ref,

@@ -43,7 +43,8 @@ class RoomApplication(Application):
     any application; what `verifyClient` accepts a client as is `client.user`.
 
     `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
-    keep for those who resume (0: any number; each counts as 1 KiB and twice its data). When it is more,
+    keep for those who resume (0: any number; each counts as 1 KiB, twice its data, and 8 bytes for each
+    member that it names). When it is more,
     the rooms that have been silent for longest forget their oldest first, and who comes back to one of
     those is told that it has missed something.
 
@@ -150,22 +151,19 @@ class RoomApplication(Application):
         """Make a room; its id. Fails with `RoomError`."""
         return self.engine.create(name, dict(options or {}), None)
 
-    def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> str:
+    def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> Deferred[str]:
         """
-        Keep a seat in a room of this process; the token, for one use, as option `seat` of `joinById`.
+        Keep a seat in a room; its token, for one use, as option `seat` of `joinById`.
 
-        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). It
-        can't get lost any more once the room's `whenCommitted` has fired.
-        Raises `RoomError` if there is no such room or it is full, `ValueError` for a user of whom
+        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). Once
+        the Deferred has fired the seat can't get lost any more.
+        Fails with `RoomError` if there is no such room or it is full, with `ValueError` for a user of whom
         `Room.userId` can't say who that is.
         """
-        host = self._hosts.get(roomId)
-        if host is None:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        return host.admission.reserve(user, seconds)
+        return self.engine.reserve(roomId, user, seconds)
 
     def broadcast(self, name: str, type: str, data: Any = None) -> None:  # type: ignore[override]
-        """Broadcast to all rooms of a name in this process."""
+        """Broadcast to the rooms of a name that run in this process, as `rooms` has them; no others."""
         for room in self.rooms.named(name):
             room.broadcast(type, data)
 

@@ -23,6 +23,8 @@ MSGPACK_PROTOCOL = "txroom.v1.msgpack"
 
 #: Greatest number a JavaScript client can count to.
 MAX_NUMBER = 2**53 - 1
+#: Most bytes of options and filters as they come; a room keeps those of who made it.
+MAX_OPTIONS = 16 << 10
 
 Ref = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 N = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -197,6 +199,7 @@ class Dialect:
         self._decoder: Callable[[Any], Any]
         self._encode: Callable[[Any], bytes]
         self._loose: Callable[[Any], Any]
+        self._split: Callable[[Any], list[Raw]]
 
     def decode(self, message: str | bytes) -> ClientFrame:
         """The frame that a client sent. Raises `BadFrame`, and nothing else."""
@@ -209,10 +212,19 @@ class Dialect:
             raise self._bad(message, text, path.rstrip("`")) from None
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             raise BadFrame("not a frame") from None
-        options = getattr(frame, "options", None) or getattr(frame, "filter", None)
-        if options and payload.isDeeper(options, payload.MAX_DEPTH):
-            raise BadFrame("nested too deep", "options", getattr(frame, "ref", None))
+        if isinstance(frame, _ByName | JoinByIdFrame):
+            self._check("options", frame.options, frame.ref, message)
+        elif isinstance(frame, RoomsFrame):
+            self._check("filter", frame.filter, frame.ref, message)
         return frame
+
+    def _check(self, field: str, options: Options, ref: int, message: str | bytes) -> None:
+        """Options, the fourth element of their frame, are neither too large nor nested too deep."""
+        # A character is four bytes at most.
+        if options and len(message) * 4 > MAX_OPTIONS and len(self._split(message)[3]) > MAX_OPTIONS:
+            raise BadFrame(f"more than {MAX_OPTIONS} bytes", field, ref)
+        if options and payload.isDeeper(options, payload.MAX_DEPTH):
+            raise BadFrame("nested too deep", field, ref)
 
     def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
         """An error that says which field is wrong, and of what request."""
@@ -284,6 +296,7 @@ class JSONDialect(Dialect):
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ClientFrame).decode
         self._loose = msgspec.json.Decoder().decode
+        self._split = msgspec.json.Decoder(list[Raw]).decode
         self._encode = msgspec.json.Encoder().encode
 
 
@@ -296,6 +309,7 @@ class MessagePackDialect(Dialect):
     def __init__(self) -> None:
         self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
         self._loose = msgspec.msgpack.Decoder().decode
+        self._split = msgspec.msgpack.Decoder(list[Raw]).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
 

@@ -13,6 +13,8 @@ from .seam import Entry
 
 #: Bytes of memory that a logged message takes besides its data, about.
 OVERHEAD = 1024
+#: And for each member that it names; the id itself is the member's.
+ID = 8
 
 
 def _isCount(instance: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -43,7 +45,7 @@ class History:
 class Window:
     """The newest of some entries, bounded by number, age and bytes."""
 
-    __slots__ = ("_entries", "_size", "limit", "seconds", "size")
+    __slots__ = ("_entries", "_ids", "_size", "limit", "seconds", "size")
 
     def __init__(self, limit: int, seconds: float, size: int) -> None:
         self.limit = limit
@@ -51,6 +53,7 @@ class Window:
         self.size = size
         self._entries: deque[tuple[float, Entry]] = deque()
         self._size = 0
+        self._ids = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -61,12 +64,13 @@ class Window:
     @property
     def weight(self) -> int:
         """Bytes of memory, about; the data is in the frame of the message once more."""
-        return 2 * self._size + OVERHEAD * len(self._entries)
+        return 2 * self._size + OVERHEAD * len(self._entries) + ID * self._ids
 
     def append(self, entry: Entry, now: float) -> None:
         """One more; `trim` is left to the caller."""
         self._entries.append((now, entry))
         self._size += len(entry.data)
+        self._ids += _named(entry)
 
     def trim(self, now: float, floor: int | None = None) -> int:
         """
@@ -101,6 +105,7 @@ class Window:
         """Forget the oldest; its offset."""
         _, entry = self._entries.popleft()
         self._size -= len(entry.data)
+        self._ids -= _named(entry)
         return entry.offset
 
     def after(self, offset: int) -> list[Entry]:
@@ -112,6 +117,11 @@ class Window:
             found.append(entry)
         found.reverse()
         return found
+
+
+def _named(entry: Entry) -> int:
+    """How many members an entry names."""
+    return len(entry.to or ()) + len(entry.exclude)
 
 
 class Log:

@@ -223,6 +223,11 @@ class Host:
         elif self.life is not Life.CREATING:
             self._endWhenEmpty()
 
+    def discard(self) -> None:
+        """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
+        if self.life is Life.OPEN and self._isEmpty:
+            self.dispose()
+
     @property
     def _isEmpty(self) -> bool:
         return not (self.members or self.leaving or self.admission.reserved)
@@ -324,6 +329,12 @@ class Host:
         if isinstance(arrival, Join):
             return Deferred.fromCoroutine(self.admission.join(outlet, arrival))
         return succeed(self.admission.resume(outlet, arrival))
+
+    async def reserve(self, user: Any, seconds: float | None) -> str:
+        """Keep a seat; see `Engine.reserve`."""
+        token = self.admission.reserve(user, seconds)
+        await self.outbox.whenCommitted()
+        return token
 
     # -- matchmaking
 

@@ -20,10 +20,19 @@ from .seam import Engine, Link, Listing, Refused
 
 #: Rooms that are tried for one client.
 TRIES = 5
-_NEXT = frozenset({ErrorCode.FULL, ErrorCode.LOCKED, ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
+#: The answers of a room after which another is looked for.
+_NEXT = frozenset(
+    {
+        ErrorCode.FULL,
+        ErrorCode.LOCKED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.NO_SUCH_ROOM,
+        ErrorCode.ROOM_GONE,
+    }
+)
 
-#: Takes a seat in a room.
-Attach = Callable[[str], Deferred[Link | Refused]]
+#: Takes a seat in a room, which was made for this or not.
+Attach = Callable[[str, bool], Deferred[Link | Refused]]
 
 
 class How(Enum):
@@ -34,14 +43,43 @@ class How(Enum):
     CREATE = "create"
 
 
+class Making:
+    """
+    A room that is being made, and those who wait for it.
+
+    They are as many as it is expected to have seats for (0: any number), but for the one for whom it is made.
+    """
+
+    def __init__(self, seats: int) -> None:
+        self._seats = seats
+        self._waiters: list[Deferred[str | None]] = []
+
+    @property
+    def hasPlace(self) -> bool:
+        """Whether one more may wait for it."""
+        return not self._seats or len(self._waiters) + 1 < self._seats
+
+    def wait(self) -> Deferred[str | None]:
+        """Fires with the room once it is made, with `None` if it can't be."""
+        waiter: Deferred[str | None] = Deferred()
+        self._waiters.append(waiter)
+        return waiter
+
+    def finished(self, room: str | None) -> None:
+        """It is made, or can't be."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(room)
+
+
 class Matchmaker:
     """Finds and makes rooms for the clients of one edge."""
 
     def __init__(self, engine: Engine, registrations: Mapping[str, Registration]) -> None:
         self._engine = engine
         self._registrations = registrations
-        #: Rooms that are being made, by what they are made for; a second client waits for the first.
-        self._making: dict[tuple[str, str], list[Deferred[str | None]]] = {}
+        #: Rooms that are being made, by what they are made for.
+        self._making: dict[tuple[str, str], list[Making]] = {}
 
     async def place(
         self, how: How, name: str, options: Mapping[str, Any], user: Any, attach: Attach
@@ -51,29 +89,33 @@ class Matchmaker:
         if registration is None:
             return Refused(ErrorCode.NO_SUCH_ROOM)
         if how is How.CREATE:
-            return await self._create(registration, options, user, attach, isAsked=True)
+            if not registration.clientsMayCreate:
+                return Refused(ErrorCode.FORBIDDEN)
+            return await self._create(registration, options, user, attach)
+        mayCreate = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM)
         tries = 0
         while tries < TRIES:
-            for listing in await self.find(registration, options, user):
-                if tries == TRIES:
-                    break
+            for listing in (await self.find(registration, options, user))[: TRIES - tries]:
                 tries += 1
-                result = await attach(listing.room)
+                result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
                 refused = result
-            made = None if how is How.JOIN else await self._made(registration, options)
+            if not mayCreate:
+                return refused
+            making = self._placeIn(registration, options)
+            if making is None:
+                break
+            # To wait is no try, since it comes to an end: those who wait go on in the order in which they
+            # came, and each room that is made settles the first of them, for whom it was made.
+            made = await making.wait()
             if made is None:
                 break
-            # Its listing may not have come around yet.
-            tries += 1
-            result = await attach(made)
+            result = await attach(made, False)
             if not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
-        if how is How.JOIN:
-            return refused
-        return await self._create(registration, options, user, attach, isAsked=False)
+        return await self._create(registration, options, user, attach, mayBeJoined=True)
 
     async def find(self, registration: Registration, options: Mapping[str, Any], user: Any) -> list[Listing]:
         """The open rooms that match, the best first."""
@@ -96,33 +138,27 @@ class Matchmaker:
         options: Mapping[str, Any],
         user: Any,
         attach: Attach,
-        isAsked: bool,
+        mayBeJoined: bool = False,
     ) -> Link | Refused:
-        if not registration.clientsMayCreate:
-            return Refused(ErrorCode.FORBIDDEN if isAsked else ErrorCode.NO_SUCH_ROOM)
+        making = Making(registration.seats if mayBeJoined else 1)
         key = self._key(registration, options)
-        waiting = self._making.setdefault(key, []) if not isAsked else []
+        self._making.setdefault(key, []).append(making)
         room = None
         try:
             room = await self._engine.create(registration.name, options, user)
-            return await attach(room)
+            return await attach(room, True)
         except RoomError as error:
             return Refused(error.code, error.message, error.details)
         finally:
-            if not isAsked and self._making.get(key) is waiting:
+            self._making[key].remove(making)
+            if not self._making[key]:
                 del self._making[key]
-            waiters, waiting[:] = list(waiting), []
-            for waiter in waiters:
-                waiter.callback(room)
+            making.finished(room)
 
-    async def _made(self, registration: Registration, options: Mapping[str, Any]) -> str | None:
-        """The room that somebody else is making for the same, once it is made."""
-        waiting = self._making.get(self._key(registration, options))
-        if waiting is None:
-            return None
-        waiter: Deferred[str | None] = Deferred()
-        waiting.append(waiter)
-        return await waiter
+    def _placeIn(self, registration: Registration, options: Mapping[str, Any]) -> Making | None:
+        """A room that somebody else is making for the same, and that will have a seat left."""
+        making = self._making.get(self._key(registration, options), ())
+        return next((each for each in making if each.hasPlace), None)
 
     @staticmethod
     def _key(registration: Registration, options: Mapping[str, Any]) -> tuple[str, str]:

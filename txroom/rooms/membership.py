@@ -28,6 +28,8 @@ class Membership:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        #: The payload of the roster, until that changes.
+        self._roster: bytes | None = None
 
     def begin(self) -> None:
         """Those whom an earlier owner left to us have their time to resume."""
@@ -142,6 +144,7 @@ class Membership:
         if not member.isPresent:
             return
         del host.members[member.id]
+        self.rosterChanged()
         host.leaving.add(member)
         member.state = State.LEAVING
         member.cancelExpiry()
@@ -217,6 +220,7 @@ class Membership:
         member.meta = payload.plain(dict(meta), isBinary)
         if not member.isPresent:
             return
+        self.rosterChanged()
         host.outbox.record(member.record())
         if host.room.presence:
             now = payload.encode([self._entry([member])], isBinary)
@@ -229,6 +233,16 @@ class Membership:
             if member.isPresent:
                 byUser.setdefault(member.userId, []).append(member)
         return [self._entry(members) for members in byUser.values()]
+
+    def encodedRoster(self) -> bytes:
+        """The payload of the roster; whoever joins gets it, so it is encoded once for each change."""
+        if self._roster is None:
+            self._roster = payload.encode(self.roster(), True)
+        return self._roster
+
+    def rosterChanged(self) -> None:
+        """A member has come or left, or says something else of itself."""
+        self._roster = None
 
     def _entry(self, members: list[Member]) -> dict[str, Any]:
         metas = [{**member.meta, "member": member.id} for member in members]

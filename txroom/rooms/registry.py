@@ -74,7 +74,11 @@ class Registration:
         return f"<Registration {self.name} {self.roomClass.__name__}>"
 
     def filterBy(self, *options: str) -> Self:
-        """Only put clients together that ask for the same value of each of these options."""
+        """
+        Only put clients together that ask for the same value of each of these options.
+
+        The options of a path are texts: who joins by `?level=1` asks for "1", which is not 1.
+        """
         self._filters = options
         return self
 
@@ -122,6 +126,11 @@ class Registration:
         for name, value in self._settings.items():
             setattr(room, name, value)
         return room
+
+    @property
+    def seats(self) -> int:
+        """How many clients a room is expected to take (0: any number); a room may say something else."""
+        return int(self._settings.get("maxClients", self.roomClass.maxClients))
 
     def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """

@@ -102,7 +102,12 @@ class Room:
         """
 
     def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
-        """Whether somebody may take a seat; asked before one is taken. Falsy: `forbidden`."""
+        """
+        Whether somebody may take a seat; asked before one is taken.
+
+        Falsy: `forbidden`. Who has asked for any room of that name then gets another, if need be a new one.
+        When it raises a `RoomError` of another code, that is the answer, and no other room is tried.
+        """
         return True
 
     def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
@@ -178,7 +183,7 @@ class Room:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What it was created with; can't be changed."""
+        """What it was created with. It can't be changed; lists and objects within it should not be."""
         return self._host.options
 
     @property

@@ -92,6 +92,8 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
 
     options: dict[str, Any] = {}
     request: Request = Request()
+    #: Whether the room was made for this client.
+    isMaker: bool = False
 
 
 class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):
@@ -445,6 +447,9 @@ class Engine(Protocol):
 
         If the room has lost its owner it gets another first, and whoever else comes waits for that.
         """
+
+    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
+        """Keep a seat; its token, once that can't get lost any more. Fails with `RoomError`."""
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Become the owner of a room."""

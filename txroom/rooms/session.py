@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ..connection import Connection
 from . import dialect as frames
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 
 #: Rooms that one connection may be in.
 MAX_ROOMS = 16
+#: Requests to join, to resume or for lists of rooms, a second and at once: small frames that make much
+#: work. A client in 16 rooms that comes back to a server which has forgotten them asks 32 times at once.
+REQUEST_RATE = 2.0
+REQUEST_BURST = 40.0
+#: Most rooms in the answer to `rooms`; who looks for more asks with a filter.
+MAX_LISTINGS = 100
 
 _HOW: dict[type, How] = {
     frames.JoinFrame: How.JOIN_OR_CREATE,
@@ -78,6 +85,7 @@ class Session:
         self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
         self._strikes = Strikes()
+        self._requests = Bucket(REQUEST_RATE, REQUEST_BURST, application.clock.seconds())
         self._isMute = False
         #: Whether it is in no room any more, and never will be.
         self.isGone = False
@@ -129,6 +137,9 @@ class Session:
         self.say(Answered(frame.ref))
 
     def _query(self, frame: frames.RoomsFrame) -> None:
+        if not self._mayAsk(frame.ref):
+            return
+
         async def query() -> None:
             try:
                 found = await self._application.matchmaker.query(
@@ -137,7 +148,7 @@ class Session:
             except RoomError as error:
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
             else:
-                self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
+                self.say(Answered(frame.ref, [publicListing(listing) for listing in found[:MAX_LISTINGS]]))
 
         self._run(query(), frame.ref)
 
@@ -177,13 +188,24 @@ class Session:
         )
         self._run(self._attach(attachment, resume), frame.ref)
 
+    def _mayAsk(self, ref: int) -> bool:
+        """Whether the client may make one more of the requests that are dear."""
+        if self._requests.take(self._application.clock.seconds()):
+            return True
+        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, "too many requests"))
+        return False
+
     def _hasPlace(self, ref: int) -> bool:
+        if not self._mayAsk(ref):
+            return False
         if len(self._attachments) < MAX_ROOMS:
             return True
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, f"at most {MAX_ROOMS} rooms on one connection"))
         return False
 
-    def _joinOf(self, attachment: Attachment, room: str, options: Mapping[str, Any]) -> Join:
+    def _joinOf(
+        self, attachment: Attachment, room: str, options: Mapping[str, Any], isMaker: bool = False
+    ) -> Join:
         return Join(
             link=attachment.id,
             session=self._connection.id,
@@ -193,14 +215,16 @@ class Session:
             isJSON=self._dialect.isJSON,
             options=dict(options),
             request=Request.of(self._connection.handshake),
+            isMaker=isMaker,
         )
 
     async def _place(self, attachment: Attachment, how: How, name: str, options: Mapping[str, Any]) -> None:
         self._expect(attachment)
 
-        def attach(room: str) -> Deferred[Link | Refused]:
+        def attach(room: str, isMaker: bool) -> Deferred[Link | Refused]:
             attachment.room = room
-            return self._application.engine.attach(self._edge, self._joinOf(attachment, room, options))
+            join = self._joinOf(attachment, room, options, isMaker)
+            return self._application.engine.attach(self._edge, join)
 
         user = self._connection.user
         place = self._application.matchmaker.place(how, name, options, user, attach)

@@ -1,9 +1,10 @@
 """
-Token buckets: how much one connection may send in a time.
+How much one connection may send in a time.
 """
 
 from __future__ import annotations
 
+from ..bucket import Bucket
 from ..options import ServerOptions
 
 #: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
@@ -13,29 +14,6 @@ CONTROL_BURST = 500.0
 PATIENCE = 10.0
 #: So many times it may be, however long.
 SLOWED = 10
-
-
-class Bucket:
-    """`rate` tokens a second flow in, at most `burst` stay."""
-
-    __slots__ = ("_at", "_tokens", "burst", "rate")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self.rate = rate
-        self.burst = burst
-        self._tokens = burst
-        self._at = now
-
-    def spend(self, amount: float, now: float) -> float:
-        """Take `amount`, on credit if need be; the seconds until the debt is paid (0: none)."""
-        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate) - amount
-        self._at = now
-        return -self._tokens / self.rate if self._tokens < 0 else 0.0
-
-    @property
-    def isAtEase(self) -> bool:
-        """Whether at least half of the burst is there."""
-        return self._tokens * 2 >= self.burst
 
 
 class Meter:

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..bucket import Bucket
 from ..codes import CloseCode
 from .assembler import Assembler, Violation
 from .compression import Inflater
 from .frames import BINARY, TEXT, unmask
-from .ratelimit import CONTROL_BURST, CONTROL_RATE, Bucket, Meter
+from .ratelimit import CONTROL_BURST, CONTROL_RATE, Meter
 from .sender import OPEN, Sender, heartbeatPayload
 
 #: Why reading is held; bits of `_held`.

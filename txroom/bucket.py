@@ -1,0 +1,40 @@
+"""
+A token bucket: how much may be done in a time.
+"""
+
+from __future__ import annotations
+
+
+class Bucket:
+    """`rate` tokens a second flow in, at most `burst` stay."""
+
+    __slots__ = ("_at", "_tokens", "burst", "rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def spend(self, amount: float, now: float) -> float:
+        """Take `amount`, on credit if need be; the seconds until the debt is paid (0: none)."""
+        self._fill(now)
+        self._tokens -= amount
+        return -self._tokens / self.rate if self._tokens < 0 else 0.0
+
+    def take(self, now: float) -> bool:
+        """Take one token, if there is one."""
+        self._fill(now)
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._at = now
+
+    @property
+    def isAtEase(self) -> bool:
+        """Whether at least half of the burst is there."""
+        return self._tokens * 2 >= self.burst
