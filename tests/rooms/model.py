@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from tests.rooms.lagging import LaggingEngine
-from txroom import Room, RoomApplication
+from txroom import Handshake, Room, RoomApplication
+from txroom.codes import ReadyState, SendStatus
+from txroom.connection import Prepared
 from txroom.engine.memory import MemoryEngine, MemoryJournal
+from txroom.rooms.dialect import DIALECTS
 from txroom.rooms.host import Host
-from txroom.rooms.seam import Entry, Item, Journal, Owner, Record
+from txroom.rooms.seam import Entry, Journal, Owner, Record
+from txroom.rooms.session import Session
 
 #: Schedules that each test of a model runs; `make models` runs many.
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "50"))
@@ -85,8 +90,48 @@ class NotingEngine(MemoryEngine):
         return succeed(journal)
 
 
+class Socket:
+    """A connection, as far as a session needs one, and the client's end of it."""
+
+    user = None
+    bufferedAmount = 0
+    handshake = Handshake()
+
+    def __init__(self, world: World, id: str) -> None:
+        self.world = world
+        self.id = id
+        self.readyState = ReadyState.OPEN
+        self.session = Session(world.app, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
+        world.sockets.append(self)
+
+    def write(self, *frame: Any) -> None:
+        """The client sends a frame."""
+        if self.readyState is ReadyState.OPEN:
+            self.session.received(msgspec.msgpack.encode(frame))
+
+    def received(self, frame: list[Any]) -> None:
+        """The client gets one."""
+        raise NotImplementedError
+
+    def sendFrame(self, prepared: Prepared) -> SendStatus:
+        """The server sends one."""
+        self.received(msgspec.msgpack.decode(prepared.payload))
+        return SendStatus.SENT
+
+    def close(self, code: int, reason: str = "") -> None:
+        """The server closes it."""
+        self.readyState = ReadyState.CLOSING
+        self.world.clock.callLater(0, self.lost, code)
+
+    def lost(self, code: int = 1006) -> None:
+        """It is gone."""
+        if self.readyState is not ReadyState.CLOSED:
+            self.readyState = ReadyState.CLOSED
+            self.session.disconnected(code)
+
+
 class World:
-    """Rooms on one of the engines, their time, and what was seen to be wrong; the edge of its clients."""
+    """Rooms on one of the engines, their time, and what was seen to be wrong; the edge is the real one."""
 
     def __init__(self, seed: int, isLagging: bool, roomClass: type[Room]) -> None:
         self.random = Random(seed)
@@ -100,6 +145,7 @@ class World:
         else:
             self.engine = NotingEngine(self.app)
         self.app.begin(self.engine, self.clock)
+        self.sockets: list[Socket] = []
         self.violations: list[str] = []
 
     def check(self, isTrue: bool, text: str) -> None:
@@ -127,15 +173,16 @@ class World:
     def look(self) -> None:
         """Check what must always hold."""
 
+    def hangUp(self, seconds: float) -> None:
+        """All connections are lost, and time passes: there is nobody any more."""
+        for socket in self.sockets:
+            socket.lost()
+        self.advance(seconds)
+        self.check(not self.app.edge.attachments, "an attachment is left")
+        for host in self.hosts().values():
+            self.check(not host.members and not host.leaving, f"a member is left in {host.room}")
+
     def lose(self, room: str, isApplied: bool) -> None:
         """The owner of a room is lost, where that can be."""
         if self.isLagging and room in self.engine.stored:
             self.engine.loseOwner(room, isApplied)
-
-    # -- the outlet
-
-    def deliver(self, item: Item, links: Sequence[str]) -> None:
-        raise NotImplementedError
-
-    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        raise NotImplementedError

@@ -7,26 +7,20 @@ come, go, drop, resume and are kicked, seats are reserved and expire, rooms are 
 - nothing is called after onDispose;
 - a connection is never two members of one room;
 - some time after all connections are gone no room, no member and no attachment is left.
-
-The edge is the real one; only the connections are not.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms import model
 from tests.rooms.model import Step, schedules
-from txroom import Client, Handshake, LeaveReason, Room, RoomError, message
-from txroom.codes import CloseCode, ReadyState, SendStatus
-from txroom.connection import Prepared
-from txroom.rooms.dialect import DIALECTS
+from txroom import Client, LeaveReason, Room, RoomError, message
+from txroom.codes import CloseCode
 from txroom.rooms.host import Host
-from txroom.rooms.session import Session
 
 MAX_CLIENTS = 3
 
@@ -147,29 +141,18 @@ class TracedRoom(Room):
         return self.trace.called("onDispose")
 
 
-class Visit:
-    """A connection, as far as a session needs one."""
+class Visit(model.Socket):
+    """A connection, which may be for several rooms."""
 
-    user = None
-    bufferedAmount = 0
-    handshake = Handshake()
+    world: World
 
     def __init__(self, world: World, id: str) -> None:
-        self.world = world
-        self.id = id
-        self.readyState = ReadyState.OPEN
-        self.session = Session(world.app, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
+        super().__init__(world, id)
         #: The member it is, by room.
         self.members: dict[str, str] = {}
 
-    def write(self, *frame: Any) -> None:
-        """The client sends a frame."""
-        if self.readyState is ReadyState.OPEN:
-            self.session.received(msgspec.msgpack.encode(frame))
-
-    def sendFrame(self, prepared: Prepared) -> SendStatus:
-        """The client gets one."""
-        frame = msgspec.msgpack.decode(prepared.payload)
+    def received(self, frame: list[Any]) -> None:
+        """Note who the client is."""
         if frame[0] == "joined":
             room, joined = frame[2:]
             former = self.members.setdefault(room, joined["member"])
@@ -177,18 +160,6 @@ class Visit:
             self.world.tokens.append((room, joined["token"], joined["epoch"], joined["offset"]))
         elif frame[0] == "left":
             self.members.pop(frame[1], None)
-        return SendStatus.SENT
-
-    def close(self, code: int, reason: str = "") -> None:
-        """The server closes it."""
-        self.readyState = ReadyState.CLOSING
-        self.world.clock.callLater(0, self.lost, code)
-
-    def lost(self, code: int) -> None:
-        """It is gone."""
-        if self.readyState is not ReadyState.CLOSED:
-            self.readyState = ReadyState.CLOSED
-            self.session.disconnected(code)
 
 
 class World(model.World):
@@ -244,7 +215,9 @@ class World(model.World):
     def hostDoes(self, step: Step, host: Host) -> None:
         kind, _, amount = step
         if kind == "joinById":
-            self.visit(step).write("joinById", 6, host.id, {})
+            visit = self.visit(step)
+            for ref in range(6, 7 + amount % 2):
+                visit.write("joinById", ref, host.id, {})
         elif kind == "close":
             host.room.disconnect().addErrback(lambda _: None)
         elif kind == "reserve":
@@ -269,12 +242,9 @@ class World(model.World):
 
     def end(self) -> None:
         """All connections are gone, and time passes; what must hold then."""
-        for visit in self.visits:
-            visit.lost(1006)
-        self.advance(300.0)
+        self.hangUp(300.0)
         check = self.check
         check(not self.hosts(), "a room is left")
-        check(not self.app.edge.attachments, "an attachment is left")
         check(not self.clock.getDelayedCalls(), f"left over: {self.clock.getDelayedCalls()}")
         for trace in self.traces:
             host = trace.room._host

@@ -5,12 +5,12 @@ A model of recovery: clients, rooms, journals and owners under random schedules,
 - Messages come in the order of their offsets, none of them twice.
 - After `recovered` nothing is missing; what may be missing is announced.
 - Nothing comes before `joined`, and a client that has a token is never turned away.
+- Nobody is told by it of what was before its time, and some time after all are gone nobody is left.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,28 +20,15 @@ from tests.rooms import model
 from tests.rooms.model import Step, schedules
 from txroom import Client, History, Room, RoomError, message
 from txroom.rooms import payload
-from txroom.rooms.seam import (
-    Ack,
-    Call,
-    Entry,
-    Error,
-    Frame,
-    Item,
-    Join,
-    Joined,
-    Message,
-    Refused,
-    Reply,
-    Resume,
-    Send,
-)
+from txroom.rooms.hooks import HookTimeout
+from txroom.rooms.seam import Entry
 
 
 class ModelRoom(Room):
     """Says again what it is told, in every way there is."""
 
     autoDispose = False
-    recoveryLimit = 4
+    recoveryLimit = 8
     history = History(limit=6, onJoin=3)
 
     @message("say")
@@ -72,43 +59,23 @@ class ModelRoom(Room):
         raise RoomError("no")
 
 
-class Visit:
+class Visit(model.Socket):
     """One connection of a client."""
 
-    def __init__(self, client: ModelClient, link: str) -> None:
+    def __init__(self, client: ModelClient, id: str) -> None:
+        super().__init__(client.world, id)
         self.client = client
-        self.link = link
-        self.target: Any = None
+        #: Whether the client looks at it no more.
         self.isOver = False
         self.isJoined = False
-        self.waiting: list[Any] = []
 
-    def submit(self, frame: Any) -> None:
-        if self.target is None:
-            self.waiting.append(frame)
-        else:
-            self.target.submit(frame)
-
-    def settled(self, result: Any) -> None:
-        if isinstance(result, Refused):
-            self.client.world.edge.pop(self.link, None)
-            if not self.isOver:
-                self.isOver = True
-                self.client.refused(result)
-            return
-        self.target = result
-        for frame in self.waiting:
-            result.submit(frame)
-        if self.isOver:
-            result.drop()
-
-    def end(self) -> None:
-        """The connection is lost."""
+    def received(self, frame: list[Any]) -> None:
         if not self.isOver:
-            self.isOver = True
-            self.client.world.edge.pop(self.link, None)
-            if self.target is not None:
-                self.target.drop()
+            self.client.got(self, *frame)
+
+    def lost(self, code: int = 1006) -> None:
+        self.isOver = True
+        super().lost(code)
 
 
 class ModelClient:
@@ -132,7 +99,7 @@ class ModelClient:
         self.formerToken = ""
         self.n = 0
         #: Frames that are not acknowledged, and calls that are not answered.
-        self.held: dict[int, Any] = {}
+        self.held: dict[int, tuple[Any, ...]] = {}
         self.acked = 0
         #: The offset after which nothing may be missing, and what came since.
         self.since = self.shownUntil = 0
@@ -148,32 +115,22 @@ class ModelClient:
         """A new connection, while the old one may be there still."""
         former = self.visit
         self.visits += 1
-        visit = self.visit = Visit(self, f"{self.name}{self.visits}")
-        self.world.edge[visit.link] = visit
-        common: dict[str, Any] = {
-            "link": visit.link,
-            "session": f"{self.name}:{self.visits}",
-            "room": self.world.room,
-            "isJSON": False,
-        }
-        arrival: Join | Resume
+        visit = self.visit = Visit(self, f"{self.name}:{self.visits}")
         self.formerToken = ""
-        if self.token:
-            arrival = Resume(ref=1, token=self.token, epoch=self.epoch, offset=self.offset, **common)
-        else:
-            arrival = Join(ref=1, **common)
         if former is not None:
             # Whatever comes by the old one is not looked at any more.
             former.isOver = True
-            self.world.edge.pop(former.link, None)
-        self.world.engine.attach(self.world, arrival).addCallback(visit.settled)
+        if self.token:
+            visit.write("resume", 0, self.world.room, self.token, self.epoch, self.offset)
+        else:
+            visit.write("joinById", 0, self.world.room, {})
 
     def drop(self) -> None:
         if self.visit is not None:
-            self.visit.end()
+            self.visit.lost()
 
-    def refused(self, refusal: Refused) -> None:
-        if refusal.code == "unauthorized":
+    def refused(self, code: str) -> None:
+        if code == "unauthorized":
             self.world.check(self.isKicked, f"{self.name} has a token, and is refused")
             self.forget()
 
@@ -182,9 +139,9 @@ class ModelClient:
             return
         self.n += 1
         value = f"{self.name}{self.member}-{self.n}"
-        data = payload.encode(value)
         isCall = self.world.random.random() < 0.3
-        frame = Call(self.n, kind, data, self.n) if isCall else Send(kind, data, self.n)
+        room = self.world.room
+        frame = ("call", self.n, room, kind, value, self.n) if isCall else ("send", room, kind, value, self.n)
         self.held[self.n] = frame
         self.submit(frame)
 
@@ -194,10 +151,10 @@ class ModelClient:
             for n in sorted(self.held):
                 self.submit(self.held[n])
 
-    def submit(self, frame: Frame) -> None:
+    def submit(self, frame: tuple[Any, ...]) -> None:
         assert self.visit is not None
         self.formerToken = ""
-        self.visit.submit(frame)
+        self.visit.write(*frame)
 
     def goBack(self, count: int) -> None:
         """The page was loaded again from what it knew a while ago; `joined` had not come yet."""
@@ -210,63 +167,71 @@ class ModelClient:
         """To know another epoch, or more or less than it does."""
         if amount % 4 == 0:
             self.epoch = "another"
-        self.offset = self.since = self.offset + amount - 20
+        self.offset = self.since = self.offset + amount % 21 - 15
         self.received = []
 
     # -- what comes
 
-    def deliver(self, visit: Visit, item: Item) -> None:
+    def got(self, visit: Visit, kind: str, *parts: Any) -> None:
         check = self.world.check
-        if isinstance(item, Joined):
+        if kind == "joined":
             check(not visit.isJoined, "joined twice")
             visit.isJoined = True
-            self.joined(item)
-            return
-        if isinstance(item, Error) and not visit.isJoined:
+            self.joined(parts[2])
+        elif kind == "error" and not visit.isJoined:
             visit.isOver = True
-            return
-        if item.isVolatile and not visit.isJoined:
-            return  # as an edge does
-        check(visit.isJoined, f"{type(item).__name__} before joined")
-        if isinstance(item, Message):
-            if item.offset is not None:
-                check(item.offset > self.offset, f"{item.offset} after {self.offset}")
-                self.offset = item.offset
-                self.received.append((item.offset, payload.decode(item.data)))
-        elif isinstance(item, Ack):
-            check(item.n <= self.n, "acknowledged what was not sent")
-            self.acknowledged(item.n)
-        elif isinstance(item, Reply | Error) and item.ref is not None:
+            self.refused(parts[2])
+        elif kind == "left":
+            visit.isOver = True
+            check(parts[1] != 4010, f"misuse: {parts[2]}")
+        else:
+            check(visit.isJoined, f"{kind} before joined")
+            self.gotOf(kind, *parts)
+
+    def gotOf(self, kind: str, *parts: Any) -> None:
+        """Something of the room that it has joined."""
+        check = self.world.check
+        if kind == "msg":
+            offset, data = parts[1], parts[3]
+            if offset is not None:
+                check(offset > self.offset, f"{offset} after {self.offset}")
+                self.offset = offset
+                self.received.append((offset, data))
+        elif kind == "ack":
+            check(parts[1] <= self.n, "acknowledged what was not sent")
+            self.acknowledged(parts[1])
+        elif kind in ("reply", "error") and parts[0] is not None:
             # It may be answered again, when it was sent again while its answer was on its way.
-            check(not (isinstance(item, Error) and item.code == "replyLost"), "the reply is lost")
-            self.held.pop(item.ref, None)
+            check(kind == "reply" or parts[2] not in ("replyLost", "noSuchRoom"), f"answered {parts}")
+            self.held.pop(parts[0], None)
 
     def acknowledged(self, n: int) -> None:
         self.acked = max(self.acked, n)
-        for each in [each for each, frame in self.held.items() if each <= n and isinstance(frame, Send)]:
+        for each in [each for each, frame in self.held.items() if each <= n and frame[0] == "send"]:
             del self.held[each]
 
-    def joined(self, item: Joined) -> None:
-        self.formerToken, self.token = self.token, item.token
-        if self.member != item.member:
+    def joined(self, joined: dict[str, Any]) -> None:
+        self.formerToken, self.token = self.token, joined["token"]
+        if self.member != joined["member"]:
             self.world.check(not self.member, "became another member")
-            self.member = item.member
-        if item.recovered:
-            self.world.check(item.offset == self.offset, "recovered at another offset")
-            self.world.check(0 <= item.offset <= len(self.world.log), "recovered what never was")
-            self.world.check(item.epoch == self.epoch, "recovered another epoch")
+            self.member = joined["member"]
+        if joined["recovered"]:
+            self.world.check(joined["offset"] == self.offset, "recovered at another offset")
+            self.world.check(0 <= joined["offset"] <= len(self.world.log), "recovered what never was")
+            self.world.check(joined["epoch"] == self.epoch, "recovered another epoch")
             self.world.check(
-                self.floor is not None and item.offset >= self.floor, "recovered what was before"
+                self.floor is not None and joined["offset"] >= self.floor, "recovered what was before"
             )
         else:
-            self.offset = self.since = item.offset
+            self.offset = self.since = joined["offset"]
             self.received = []
             # What newcomers are shown of the past has nothing that was for single members.
             self.shownUntil = len(self.world.log)
-            self.floor = item.offset if self.floor is None else min(self.floor, item.offset)
-        self.epoch = item.epoch
-        self.world.check(item.handled >= self.acked, f"handled {item.handled} of {self.acked} acknowledged")
-        self.acknowledged(item.handled)
+            self.floor = joined["offset"] if self.floor is None else min(self.floor, joined["offset"])
+        self.epoch = joined["epoch"]
+        handled = joined["handled"]
+        self.world.check(handled >= self.acked, f"handled {handled} of {self.acked}")
+        self.acknowledged(handled)
         self.sayAgain()
 
 
@@ -275,27 +240,11 @@ class World(model.World):
 
     def __init__(self, seed: int, isLagging: bool, clients: int = 3) -> None:
         super().__init__(seed, isLagging, ModelRoom)
-        self.edge: dict[str, Visit] = {}
         self.clients = [ModelClient(self, name) for name in "abc"[:clients]]
         made: list[str] = []
         self.engine.create("model", {}, None).addCallback(made.append)
         self.advance(0.1)
         self.room = made[0]
-
-    # -- the outlet
-
-    def deliver(self, item: Item, links: Sequence[str]) -> None:
-        for link in links:
-            visit = self.edge.get(link)
-            if visit is not None:
-                visit.client.deliver(visit, item)
-
-    def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        for link in links:
-            visit = self.edge.pop(link, None)
-            if visit is not None:
-                visit.isOver = True
-                self.check(code != 4010, f"misuse: {reason}")
 
     # -- what happens
 
@@ -390,6 +339,8 @@ class RecoveryModelTests(SynchronousTestCase):
             world.do(step)
         world.heal()
         world.judge()
+        world.hangUp(60.0)
+        self.flushLoggedErrors(HookTimeout)  # `slow` waits for a timer of an owner that is lost
         self.assertEqual(world.violations, [])
 
     @schedules(KINDS, 20, 60)
