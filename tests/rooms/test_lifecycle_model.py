@@ -215,7 +215,9 @@ class World(model.World):
     def hostDoes(self, step: Step, host: Host) -> None:
         kind, _, amount = step
         if kind == "joinById":
-            self.visit(step).write("joinById", 6, host.id, {})
+            visit = self.visit(step)
+            for ref in range(6, 7 + amount % 2):
+                visit.write("joinById", ref, host.id, {})
         elif kind == "close":
             host.room.disconnect().addErrback(lambda _: None)
         elif kind == "reserve":

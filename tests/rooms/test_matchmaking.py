@@ -312,7 +312,7 @@ class SeatTests(RoomTestCase):
 
         self.rooms(Chat)
         room = self.result(self.app.createRoom("chat"))
-        token = self.app.reserveSeat(room, {"id": 7})
+        token = self.result(self.app.reserveSeat(room, {"id": 7}))
         self.assertEqual(self.player().ask("joinById", room, {"seat": token})[3], "forbidden")
         self.assertRaised(TypeError)
 

@@ -28,7 +28,7 @@ class ModelRoom(Room):
     """Says again what it is told, in every way there is."""
 
     autoDispose = False
-    recoveryLimit = 4
+    recoveryLimit = 8
     history = History(limit=6, onJoin=3)
 
     @message("say")
@@ -167,7 +167,7 @@ class ModelClient:
         """To know another epoch, or more or less than it does."""
         if amount % 4 == 0:
             self.epoch = "another"
-        self.offset = self.since = self.offset + amount - 20
+        self.offset = self.since = self.offset + amount % 21 - 15
         self.received = []
 
     # -- what comes
