@@ -109,7 +109,10 @@ class RoomHarness:
         Room clients are closed before: they leave their rooms, and come back no more. Meant for
         `addCleanup`; a harness is also a context manager that ends with this.
         """
+        faults = self._faults()
         for client in self._roomClients:
+            for way in (client.outgoing, client.incoming):
+                way.clear()  # else the frames of leaving would use them up
             client.close()
         if self.server.running:
             stopped: list[object] = []
@@ -128,20 +131,27 @@ class RoomHarness:
             client.drop()
         # What is refused or cancelled now may take the time of one more deadline.
         self.advance(3.0)
-        self.check()
+        self._check(faults)
 
     def check(self) -> None:
         """
         Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
         didn't come about; after `stop`.
         """
+        self._check(self._faults())
+
+    def _faults(self) -> list[str]:
+        """The faults that are still to come."""
+        return [
+            f"fault {fault}"
+            for client in self._roomClients
+            for fault in (*client.outgoing.pending, *client.incoming.pending)
+        ]
+
+    def _check(self, faults: list[str]) -> None:
         left = [
             *(f"room {room!r} with {len(room.clients)} members" for room in self.rooms),
-            *(
-                f"fault {fault}"
-                for client in self._roomClients
-                for fault in (*client.outgoing.pending, *client.incoming.pending)
-            ),
+            *faults,
             *(f"connection {connection!r}" for connection in self.server.connections),
             *(f"transport {transport!r}" for transport in self.clock.readers | self.clock.writers),
             *(f"port {port.getHost()}" for port in self.clock.ports),
