@@ -550,6 +550,20 @@ class MessageTests(SessionTestCase):
         self.wire.receive("presence", "r1", [], [{"user": "who?", "metas": []}])
         self.assertEqual(room.members, [])
 
+    def test_presenceInPlace(self) -> None:
+        """Who changes the meta keeps the place, among the users and among the connections of one."""
+        first, second, other = {"member": "m1"}, {"member": "m2"}, {"member": "m3"}
+        bob = {"user": "bob", "metas": [other]}
+        room = self.join(members=[{"user": "ada", "metas": [first, second]}, bob])
+        changed = {"member": "m1", "name": "ADA"}
+        now, before = [{"user": "ada", "metas": [changed]}], [{"user": "ada", "metas": [first]}]
+        self.wire.receive("presence", "r1", now, before)
+        self.assertEqual(room.members, [Member("ada", [changed, second]), Member("bob", [other])])
+        self.wire.receive("presence", "r1", [], [{"user": "ada", "metas": [second]}])
+        changed2 = {"member": "m1", "name": "Ada"}
+        self.wire.receive("presence", "r1", [{"user": "ada", "metas": [changed2]}], now)
+        self.assertEqual(room.members, [Member("ada", [changed2]), Member("bob", [other])])
+
     def test_malformed(self) -> None:
         """What is no frame costs the connection; it is resumed. What is unknown is ignored."""
         for bad in (

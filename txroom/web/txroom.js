@@ -467,7 +467,7 @@ export class Room extends Emitter {
 
   /** Who is here, if the room has presence: `{user, metas}`, one meta for each connection of the user. */
   get members() {
-    return [...this.#members.values()];
+    return [...this.#members.values()].map(({ user, metas }) => ({ user, metas: [...metas.values()] }));
   }
 
   /** How many frames wait to be sent. */
@@ -804,20 +804,22 @@ export class Room extends Emitter {
     });
   }
 
-  /** Users by their id; a meta is known by its member, and one that comes again replaces the former. */
+  /**
+   * Users by their id; a meta is known by its member, and one that comes again replaces the former. Who stays
+   * keeps the place, as in the server's list: a meta in both lists has changed.
+   */
   #presence(joined, left) {
-    const without = (user, metas) => {
-      const gone = new Set(metas.map(keyOfMeta));
-      return (this.#members.get(keyOf(user))?.metas ?? []).filter((meta) => !gone.has(keyOfMeta(meta)));
-    };
+    const here = new Set(joined.flatMap(({ user, metas }) => metas.map((meta) => keyOf([user, keyOfMeta(meta)]))));
     for (const { user, metas } of left) {
-      const stay = without(user, metas);
-      if (stay.length) this.#members.set(keyOf(user), { user, metas: stay });
-      else this.#members.delete(keyOf(user));
+      const known = this.#members.get(keyOf(user))?.metas;
+      for (const meta of metas) if (!here.has(keyOf([user, keyOfMeta(meta)]))) known?.delete(keyOfMeta(meta));
     }
     for (const { user, metas } of joined) {
-      this.#members.set(keyOf(user), { user, metas: [...without(user, metas), ...metas] });
+      const known = this.#members.get(keyOf(user)) ?? { user, metas: new Map() };
+      for (const meta of metas) known.metas.set(keyOfMeta(meta), meta);
+      this.#members.set(keyOf(user), known);
     }
+    for (const { user } of left) if (!this.#members.get(keyOf(user))?.metas.size) this.#members.delete(keyOf(user));
   }
 
   /** The answer goes to the connection that asked, or nowhere. */
