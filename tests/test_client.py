@@ -843,6 +843,27 @@ class RecoveryTests(SessionTestCase):
         self.resumed(resume)
         self.assertEqual((room.state, len(self.wires)), ("joined", 2))
 
+    def test_mistakeOfServer(self) -> None:
+        """Who is answered "internal" five times in a row on the way back gives up, and is told why."""
+        room = self.join()
+        errors: list[Any] = []
+        room.on("error", errors.append)
+        self.wire.end()
+        self.nextWire()
+        self.wire.open()
+        for code in ["internal"] * 4 + ["unavailable"] + ["internal"] * 4:
+            self.rejoinRefused(code)
+            self.assertEqual(room.state, "away")
+            self.clock.advance(DEFAULTS.maxDelay)
+        self.rejoinRefused("internal")
+        self.assertEqual([error.code for error in errors], ["internal"])
+        self.assertEqual((room.log[-1], self.session.joined), (("left", 4008, "internal"), []))
+
+    def rejoinRefused(self, code: str) -> None:
+        """The server has forgotten us, and doesn't let us in anew."""
+        self.refuse(self.wire.take()[0][1], "roomGone")
+        self.refuse(self.wire.take()[0][1], code)
+
     def test_notAnswered(self) -> None:
         """A resume that is not answered costs the connection."""
         self.begin(pingInterval=0)

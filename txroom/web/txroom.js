@@ -132,6 +132,8 @@ const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 /** After these errors a resume is tried again; after those of `FORGOTTEN` the client joins anew. */
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
 const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
+/** So many times "internal" in a row, and the server's mistake is none that passes. */
+const MAX_INTERNAL = 5;
 
 const ERROR_OF_CLOSE = {
   4001: "unauthorized",
@@ -423,6 +425,8 @@ export class Room extends Emitter {
   #epoch = "";
   #offset = 0;
   #attempts = 0;
+  /** How often in a row we were not let in again for a mistake of the server's. */
+  #internal = 0;
   #since = 0;
   /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
   #visit = 0;
@@ -723,8 +727,12 @@ export class Room extends Emitter {
   }
 
   #refused(error) {
+    this.#internal = error.code === "internal" ? this.#internal + 1 : 0;
     if (error instanceof NoAnswer) this.#client._drop("no answer");
-    else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
+    else if (this.#internal >= MAX_INTERNAL) {
+      this._report(error);
+      this._end(CloseCode.roomClosed, error.message);
+    } else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
     else this._end(CLOSE_OF_ERROR[error.code] ?? CloseCode.roomClosed, error.message);
   }
 
@@ -778,6 +786,7 @@ export class Room extends Emitter {
     this.#options.clock.clearTimeout(this.#timer);
     this.#visit++;
     this.#state = "joined";
+    this.#internal = 0;
     this.#since = this.#options.clock.now();
     this.#client._admit(this, former);
     for (const item of again ?? []) this.#write(item);
