@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
+
+from twisted.internet.defer import inlineCallbacks
 
 from tests.case import HarnessTestCase, Recorder, fired
 from txroom import Application, Connection, OptionError, Room, RoomApplication, Server, ServerOptions, message
@@ -136,6 +139,63 @@ class HookTests(MistakeTestCase):
         self.server.register("chat", Fine)
         self.assertEqual(self.warnings(), [])
 
+    def test_signatures(self) -> None:
+        """A hook that can't be called as it will be is refused at once, with what is wanted."""
+
+        class Join(Chat):
+            def onJoin(self, client: Any) -> None: ...  # type: ignore[override]
+
+        class Tick(Chat):
+            async def onTick(self) -> None: ...  # type: ignore[override]
+
+        class Leave(Chat):
+            def onLeave(self, client: Any, reason: Any, code: int) -> None: ...  # type: ignore[override]
+
+        class Create(Chat):
+            @staticmethod
+            def onCreate(room: Any, options: Any) -> None: ...  # type: ignore[override]
+
+        class UserId(Chat):
+            def userId(self, user: Any, *, name: str) -> str: ...  # type: ignore[override, empty-body]
+
+        for kind, wanted in {
+            Join: "onJoin(self, client, options)",
+            Tick: "onTick(self, seconds)",
+            Leave: "onLeave(self, client, reason)",
+            Create: "onCreate(self, options)",
+            UserId: "userId(self, user)",
+        }.items():
+            hook = wanted.partition("(")[0]
+            self.assertEqual(
+                self.says(TypeError, self.server.register, "chat", kind),
+                f"{kind.__name__}.{hook} can't be called as it will be: def {wanted}",
+            )
+
+    def test_signaturesThatFit(self) -> None:
+        """Whatever can be called so."""
+
+        def logged(hook: Any) -> Any:
+            return lambda *args: hook(*args)
+
+        class Fine(Chat):
+            onDispose = Mock()
+
+            def onJoin(self, *args: Any) -> None: ...
+            def onLeave(self, who: Any, why: Any, more: int = 5) -> None: ...
+            @logged
+            def onDrop(self) -> None: ...
+            @staticmethod
+            def onCreate(options: Any) -> None: ...
+            @classmethod
+            def canJoin(cls, options: Any, user: Any) -> bool:
+                return True
+
+            @inlineCallbacks
+            def onResume(self, client: Any, recovered: bool) -> Any:
+                yield
+
+        self.server.register("chat", Fine)
+
     def test_atOnce(self) -> None:
         """A hook whose answer is needed at once can't be async: the coroutine would count as the answer."""
 
@@ -150,6 +210,43 @@ class HookTests(MistakeTestCase):
                 self.says(TypeError, self.server.register, "chat", kind),
                 f"{kind.__name__}.{hook} can't be async: its answer is needed at once",
             )
+
+
+class HandlerTests(MistakeTestCase):
+    """Methods that take messages."""
+
+    def test_two(self) -> None:
+        """Two of one type: only one of them would ever be called."""
+
+        class Base(Chat):
+            @message("say")
+            def say(self, client: Any) -> None: ...
+
+        class Twice(Base):
+            @message("say")
+            def shout(self, client: Any) -> None: ...
+
+        told = self.says(TypeError, self.server.register, "chat", Twice)
+        where = "HandlerTests.test_two.<locals>."
+        self.assertEqual(
+            told, f"two handlers of messages of type 'say': {where}Base.say and {where}Twice.shout"
+        )
+
+    def test_overridden(self) -> None:
+        """A method of the same name takes the place of the former; one with two names is one."""
+
+        class Base(Chat):
+            @message("say")
+            def say(self, client: Any) -> None: ...
+
+        class Other(Base):
+            @message("say")
+            def say(self, client: Any) -> None: ...
+
+            tell = say
+
+        handlers = self.server.register("chat", Other).handlers
+        self.assertIs(handlers["say"].function, Other.say)
 
 
 class KindTests(MistakeTestCase):

@@ -5,7 +5,7 @@ What may be registered as a room: mistakes that are noticed there, and not by th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import iscoroutinefunction
+from inspect import getattr_static, iscoroutinefunction, isfunction, signature
 
 from ..checks import warnOfMisspelt
 from .messages import Handler
@@ -16,6 +16,11 @@ _AT_ONCE = ("snapshot", "userId", "onRoomError")
 
 #: Hooks that nobody names a method of his own like.
 _HOOKS = frozenset({"canJoin", *(name for name in vars(Room) if name.startswith("on"))})
+
+#: All that a room is asked or told, with the names of what it is called with.
+_CALLED_WITH = {
+    hook: tuple(signature(getattr(Room, hook)).parameters)[1:] for hook in sorted({*_HOOKS, *_AT_ONCE})
+}
 
 
 def checkRegistered(name: object, roomClass: object) -> None:
@@ -32,6 +37,26 @@ def checkRegistered(name: object, roomClass: object) -> None:
     for hook in _AT_ONCE:
         if iscoroutinefunction(getattr(roomClass, hook)):
             raise TypeError(f"{roomClass.__name__}.{hook} can't be async: its answer is needed at once")
+    for hook, names in _CALLED_WITH.items():
+        if not _takes(roomClass, hook, names):
+            wanted = ", ".join(("self", *names))
+            raise TypeError(
+                f"{roomClass.__name__}.{hook} can't be called as it will be: def {hook}({wanted})"
+            )
+
+
+def _takes(roomClass: type[Room], hook: str, names: tuple[str, ...]) -> bool:
+    """Whether a hook can be called with so many arguments; `True` if that can't be known."""
+    isMethod = isfunction(getattr_static(roomClass, hook))
+    try:
+        taken = signature(getattr(roomClass, hook))
+    except (TypeError, ValueError):
+        return True
+    try:
+        taken.bind(*("self",) * isMethod, *names)
+    except TypeError:
+        return False
+    return True
 
 
 def warnOfHooks(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
