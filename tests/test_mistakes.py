@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from linecache import getline
 from typing import Any
 from unittest.mock import Mock
 
@@ -83,8 +85,8 @@ class HookTests(MistakeTestCase):
         self.assertEqual(
             self.warnings(),
             [
-                "Wrong.on_message is never called: the hook is onMessage",
-                "Wrong.onconnect is never called: the hook is onConnect",
+                "Wrong.on_message is never called: the hook is onMessage; "
+                "Wrong.onconnect is never called: the hook is onConnect; "
                 "Wrong.verify_client is never called: the hook is verifyClient",
             ],
         )
@@ -110,8 +112,61 @@ class HookTests(MistakeTestCase):
         self.assertEqual(
             self.warnings(),
             [
-                "Wrong.on_join is never called: the hook is onJoin",
+                "Wrong.on_join is never called: the hook is onJoin; "
                 "Wrong.canjoin is never called: the hook is canJoin",
+            ],
+        )
+
+    def test_place(self) -> None:
+        """The warning is shown where the class is, and that of an option where it is given."""
+
+        class Wrong(Chat):
+            def onJoined(self, client: Any, options: Any) -> None: ...
+
+        self.server.register("chat", Wrong)
+        [warning] = self.flushWarnings()
+        _, line = inspect.getsourcelines(Wrong)
+        self.assertEqual((warning["filename"], warning["lineno"]), (__file__, line))
+        self.server.register("other", Chat, maxClient=2)
+        [warning] = self.flushWarnings()
+        self.assertEqual(warning["filename"], __file__)
+        self.assertIn("maxClient=2", getline(__file__, warning["lineno"]))
+
+    def test_elsewhere(self) -> None:
+        """Names of other frameworks, and settings that are misspelt."""
+
+        class Wrong(Chat):
+            maxClient = 4
+            tickrate = 20
+            seatReservationTime = 5
+
+            def onDisconnect(self, client: Any) -> None: ...
+            def requestJoin(self, options: Any) -> bool:
+                return False
+
+        self.server.register("chat", Wrong)
+        self.assertEqual(
+            self.warnings(),
+            [
+                "Wrong.maxClient is never read: the setting is maxClients; "
+                "Wrong.tickrate is never read: the setting is tickRate; "
+                "Wrong.seatReservationTime is never read: the setting is seatSeconds; "
+                "Wrong.onDisconnect is never called: the hook is onDrop or onLeave; "
+                "Wrong.requestJoin is never called: the hook is canJoin"
+            ],
+        )
+
+    def test_optionsOfRooms(self) -> None:
+        """An unknown keyword of a registration is an option, but not one that is almost a setting."""
+        options = {"maxClient": 2, "resumeSecond": 3, "topic": "x", "maxPlayersPerTeam": 2}
+        registration = self.server.register("chat", Chat, **options)
+        self.assertEqual(registration.options, options)
+        own = "is an option of your own: the setting is"
+        self.assertEqual(
+            self.warnings(),
+            [
+                f"register('chat', maxClient=...) {own} maxClients",
+                f"register('chat', resumeSecond=...) {own} resumeSeconds",
             ],
         )
 
@@ -132,7 +187,19 @@ class HookTests(MistakeTestCase):
             @message("leave")
             def on_leave(self, client: Any) -> None: ...
 
+            @message("onLeft")
+            def onLeft(self, client: Any) -> None: ...
+
+            def onDrop(self, client: Any) -> None:
+                self.onDisconnect(client)
+
+            def onDisconnect(self, client: Any) -> None: ...
+            def onMove(self) -> None: ...
             def user_id(self) -> None: ...
+
+            maxClients = 4
+            teams = 2
+            players = ()
 
         self.server.addApplication(Right())
         self.server.addApplication(Recorder())

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from twisted.logger import Logger
 
-from .classes import checkRegistered, warnOfHooks
+from .classes import checkRegistered, warnOfMistakes, warnOfOptions
 from .history import History
 from .messages import handlersOf
 from .room import Room
@@ -51,7 +51,8 @@ class Registration:
         self.roomClass = roomClass
         self.options = dict(options)
         self.handlers = handlersOf(roomClass)
-        warnOfHooks(roomClass, self.handlers)
+        warnOfMistakes(roomClass, self.handlers)
+        warnOfOptions(name, options)
         #: Most rooms of this name at a time; 0: any number.
         self.maxRooms = maxRooms
         #: Whether clients may make rooms, or only join those that the server has made.
