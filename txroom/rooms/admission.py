@@ -114,7 +114,7 @@ class Admission:
         except RoomError as error:
             return Refused(error.code, error.message, error.details)
         except Exception:
-            host.report(Failure())
+            host.report(Failure(), hook="canJoin")
             return Refused(ErrorCode.INTERNAL)
         if not mayJoin:
             return Refused(ErrorCode.FORBIDDEN)
@@ -180,7 +180,7 @@ class Admission:
         try:
             return self._host.room.userId(user) or fallback
         except Exception:
-            self._host.report(Failure())
+            self._host.report(Failure(), hook="userId")
             return fallback
 
     def _link(self, member: Member) -> Link:
@@ -192,6 +192,7 @@ class Admission:
     async def _steps(self, member: Member, join: Join) -> None:
         """onAuth, onJoin, `joined`; if one fails the seat is free again."""
         host, room, client = self._host, self._host.room, member.client
+        hook = "onAuth"
         try:
             user = await host.call(room.onAuth, client, member.options, join.request.handshake())
             if not user:
@@ -203,13 +204,14 @@ class Admission:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
             member.offset = host.log.offset
+            hook = "onJoin"
             await host.call(room.onJoin, client, member.options)
         except RoomError as error:
             if isinstance(error, HookTimeout):
-                host.report(Failure(), member)
+                host.report(Failure(), member, hook)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
-            host.report(Failure(), member)
+            host.report(Failure(), member, hook)
             self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
         else:
             self._joined(member)
@@ -294,7 +296,7 @@ class Admission:
         try:
             return payload.encode(room.snapshot(member.client), room.binary)
         except Exception:
-            self._host.report(Failure(), member)
+            self._host.report(Failure(), member, "snapshot")
             return NIL
 
     # -- resuming
@@ -335,4 +337,4 @@ class Admission:
         if not member.isPresent:
             return None
         called = host.call(host.room.onResume, member.client, recovered)
-        return called.addErrback(host.report, member)
+        return called.addErrback(host.report, member, "onResume")

@@ -122,7 +122,7 @@ class Intake:
                 self._strike(member)
             return None
         except Exception:
-            host.report(Failure(), member)
+            host.report(Failure(), member, self._handlerOf(frame))
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
             return None
         if result is not None and isAsync(result):
@@ -150,6 +150,11 @@ class Intake:
             return handler.function(room, member.client)
         return handler.function(room, member.client, handler.read(data, isJSON))
 
+    def _handlerOf(self, frame: Send | Call) -> str:
+        """The name of what handles a message, for the log."""
+        handler = self._host.handlers.get(frame.type)
+        return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
+
     def _finished(self, result: Any, member: Member, frame: Send | Call) -> None:
         """An asynchronous handler is over."""
         if not isinstance(result, Failure):
@@ -157,10 +162,10 @@ class Intake:
             return
         error = result.value
         if not isinstance(error, RoomError):
-            self._host.report(result, member)
+            self._host.report(result, member, self._handlerOf(frame))
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
-            self._host.report(result, member)
+            self._host.report(result, member, self._handlerOf(frame))
         self._finish(member, frame, error)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError) -> None:
@@ -180,7 +185,7 @@ class Intake:
         if isinstance(result, RoomError):
             answer = Error(ref, host.id, result.code, result.message, result.details)
         elif ref is not None:
-            answer = self._replyOf(member, ref, result)
+            answer = self._replyOf(member, frame, ref, result)
         if n is not None:
             member.handled = n
             kept = answer if ref is not None else None
@@ -191,11 +196,11 @@ class Intake:
         if answer is not None:
             host.emitter.say(member, answer)
 
-    def _replyOf(self, member: Member, ref: int, result: Any) -> Reply | Error:
+    def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
         try:
             return Reply(ref, payload.encode(result, self._host.room.binary))
         except Exception:
-            self._host.report(Failure(), member)
+            self._host.report(Failure(), member, self._handlerOf(frame))
             return Error(ref, self._host.id, ErrorCode.INTERNAL)
 
     # -- acknowledging

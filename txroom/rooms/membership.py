@@ -69,7 +69,7 @@ class Membership:
         host = self._host
         if not member.isPresent:
             return None
-        return host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+        return host.call(host.room.onDrop, member.client).addErrback(host.report, member, "onDrop")
 
     def _awaitReturn(self, member: Member) -> None:
         member.cancelExpiry()
@@ -139,7 +139,7 @@ class Membership:
         try:
             await host.call(host.room.onLeave, member.client, reason)
         except Exception:
-            host.report(Failure(), member)
+            host.report(Failure(), member, "onLeave")
         host.registration.tell("leave", host.room, member.client)
         self._over(member)
 
