@@ -6,11 +6,15 @@ from __future__ import annotations
 
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
 from OpenSSL import SSL, crypto
 from twisted.python.usage import UsageError
+
+#: What complains of someone else's code isn't where the mistake is.
+_PACKAGE = Path(__file__).parent
 
 
 def loadAttribute(option: str, name: str) -> Any:
@@ -44,9 +48,11 @@ def inOneLine(error: BaseException) -> str:
 
 
 def whereAndWhy(error: BaseException) -> str:
-    """What an error in someone else's code says, and where it came up."""
+    """What an error in someone else's code says, and where that code was when it came up."""
     why = f"{type(error).__name__}: {inOneLine(error)}"
     places = extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not places:
         return why
-    return f"{why} ({places[-1].filename}, line {places[-1].lineno})"
+    theirs = [place for place in places if not Path(place.filename).is_relative_to(_PACKAGE)]
+    place = (theirs or places)[-1]
+    return f"{why} ({place.filename}, line {place.lineno})"

@@ -59,7 +59,8 @@ class Registration:
         self.clientsMayCreate = clientsMayCreate
         self._settings = {name: options[name] for name in options if name in Room.SETTINGS}
         for setting in Room.SETTINGS:
-            _check(setting, self._settings.get(setting, getattr(roomClass, setting)))
+            value = self._settings.get(setting, getattr(roomClass, setting))
+            _check(setting, value, f"{roomClass.__name__}.{setting}={value!r}")
         self._filters: tuple[str, ...] = ()
         self._order: tuple[tuple[str, int], ...] = ()
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
@@ -138,13 +139,13 @@ def _sortKey(value: Any) -> tuple[int, Any]:
     return (2, str(value))
 
 
-def _check(name: str, value: Any) -> None:
-    """Whether a setting of a room can have that value."""
+def _check(name: str, value: Any, what: str) -> None:
+    """Whether a setting of a room can have that value; else an error that begins with `what`."""
     if name == "history":
         if value is not None and not isinstance(value, History):
-            raise ValueError(f"history={value!r}: must be a History or None")
+            raise ValueError(f"{what}: must be a History or None")
     elif name in ("autoDispose", "presence", "binary"):
         if not isinstance(value, bool):
-            raise ValueError(f"{name}={value!r}: must be True or False")
+            raise ValueError(f"{what}: must be True or False")
     elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"{name}={value!r}: must be a number, 0 or more")
+        raise ValueError(f"{what}: must be a number, 0 or more")
