@@ -53,6 +53,16 @@ class NameTests(MistakeTestCase):
         self.assertEqual(self.says(OptionError, ServerOptions().override, wrong), meant)
         self.assertEqual(self.says(OptionError, self.server.overrideOptions, wrong), meant)
 
+    def test_server(self) -> None:
+        """A server takes its options together."""
+        server: Any = Server
+        self.assertEqual(
+            self.says(TypeError, server, maxPayload=3),
+            "maxPayload is given in the options: Server(ServerOptions(maxPayload=...))",
+        )
+        self.assertIn("must be ServerOptions(", self.says(TypeError, server, {"maxPayload": 3}))
+        self.assertIn("unexpected keyword argument 'zebra'", self.says(TypeError, server, zebra=3))
+
     def test_applications(self) -> None:
         """A keyword of an application may be meant for either."""
         for kind in (Application, RoomApplication):
