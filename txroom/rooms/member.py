@@ -309,6 +309,8 @@ class Client:
 
     @meta.setter
     def meta(self, meta: Mapping[str, Any]) -> None:
+        if not isinstance(meta, Mapping):
+            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
         self._host.membership.setMeta(self._member, meta)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
