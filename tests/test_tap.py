@@ -246,6 +246,14 @@ class OptionTests(TapTestCase):
         self.assertRefused("chat: there are only options", parse, "chat")
         self.assertRefused("option --nosuch not recognized", parse, "--nosuch")
 
+    def test_abbreviated(self) -> None:
+        """An option has its whole name; a value that looks like the beginning of one is a value."""
+        meant = "did you mean --ping-interval or --ping-timeout?"
+        self.assertRefused(f"option --ping not recognized: {meant}", parse, "--ping=3")
+        told = "option --por not recognized: did you mean --port?"
+        self.assertRefused(told, parse, "--max-payload", "65536", "--por", "80")
+        self.assertEqual(parse("--app", "--por:x")["app"], "--por:x")
+
 
 class LauncherTests(TapTestCase):
     """What is different under twistd and twist."""

@@ -4,6 +4,7 @@ What "module:attribute" on a command line names, and what an error says in one l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from traceback import extract_tb
 from typing import Any
 
 from OpenSSL import SSL, crypto
+from twisted.python import usage
 from twisted.python.usage import UsageError
 
 #: What complains of someone else's code isn't where the mistake is.
@@ -38,6 +40,25 @@ def loadAttribute(option: str, name: str) -> Any:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError:
         raise UsageError(f"{option} {name}: module {moduleName!r} has no {attribute!r}") from None
+
+
+def refuseAbbreviations(options: usage.Options, words: Sequence[str]) -> None:
+    """
+    Raise `UsageError` for an option that is but the beginning of one of `options`, which getopt would take.
+
+    For options without short forms.
+    """
+    takesValue = {name.rstrip("="): name.endswith("=") for name in options.longOpt}
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.removeprefix("--").partition("=")
+        if not name or not word.startswith("--"):
+            return  # the end of the options
+        if takesValue.get(name) and not equals:
+            next(rest, None)
+        meant = [f"--{each}" for each in sorted(takesValue) if each.startswith(name)]
+        if meant and name not in takesValue:
+            raise UsageError(f"option --{name} not recognized: did you mean {' or '.join(meant)}?")
 
 
 def inOneLine(error: BaseException) -> str:

@@ -42,7 +42,7 @@ from .demo import makeDemo
 from .garbage import THRESHOLD, relaxCollector
 from .health import INTERVAL, STALL
 from .listening import endpointFrom
-from .loading import inOneLine, loadAttribute, whereAndWhy
+from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
 from .options import ServerOptions
 from .rooms.room import Room
 from .server import Server
@@ -168,6 +168,7 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Any = None) -> None:
         try:
+            refuseAbbreviations(self, sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except UsageError as error:
             if self.parent is None:
