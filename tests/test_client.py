@@ -550,6 +550,20 @@ class MessageTests(SessionTestCase):
         self.wire.receive("presence", "r1", [], [{"user": "who?", "metas": []}])
         self.assertEqual(room.members, [])
 
+    def test_presenceInPlace(self) -> None:
+        """Who changes the meta keeps the place, among the users and among the connections of one."""
+        first, second, other = {"member": "m1"}, {"member": "m2"}, {"member": "m3"}
+        bob = {"user": "bob", "metas": [other]}
+        room = self.join(members=[{"user": "ada", "metas": [first, second]}, bob])
+        changed = {"member": "m1", "name": "ADA"}
+        now, before = [{"user": "ada", "metas": [changed]}], [{"user": "ada", "metas": [first]}]
+        self.wire.receive("presence", "r1", now, before)
+        self.assertEqual(room.members, [Member("ada", [changed, second]), Member("bob", [other])])
+        self.wire.receive("presence", "r1", [], [{"user": "ada", "metas": [second]}])
+        changed2 = {"member": "m1", "name": "Ada"}
+        self.wire.receive("presence", "r1", [{"user": "ada", "metas": [changed2]}], now)
+        self.assertEqual(room.members, [Member("ada", [changed2]), Member("bob", [other])])
+
     def test_malformed(self) -> None:
         """What is no frame costs the connection; it is resumed. What is unknown is ignored."""
         for bad in (
@@ -853,6 +867,27 @@ class RecoveryTests(SessionTestCase):
             [resume] = self.wire.take()
         self.resumed(resume)
         self.assertEqual((room.state, len(self.wires)), ("joined", 2))
+
+    def test_mistakeOfServer(self) -> None:
+        """Who is answered "internal" five times in a row on the way back gives up, and is told why."""
+        room = self.join()
+        errors: list[Any] = []
+        room.on("error", errors.append)
+        self.wire.end()
+        self.nextWire()
+        self.wire.open()
+        for code in ["internal"] * 4 + ["unavailable"] + ["internal"] * 4:
+            self.rejoinRefused(code)
+            self.assertEqual(room.state, "away")
+            self.clock.advance(DEFAULTS.maxDelay)
+        self.rejoinRefused("internal")
+        self.assertEqual([error.code for error in errors], ["internal"])
+        self.assertEqual((room.log[-1], self.session.joined), (("left", 4008, "internal"), []))
+
+    def rejoinRefused(self, code: str) -> None:
+        """The server has forgotten us, and doesn't let us in anew."""
+        self.refuse(self.wire.take()[0][1], "roomGone")
+        self.refuse(self.wire.take()[0][1], code)
 
     def test_notAnswered(self) -> None:
         """A resume that is not answered costs the connection."""

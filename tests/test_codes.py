@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom import LeaveReason
 from txroom.codes import CloseCode, ReadyState, SendStatus, isSendable
 
 
@@ -48,3 +51,9 @@ class CodeTests(SynchronousTestCase):
     def test_sendStatus(self) -> None:
         """Only a message that is on its way at once is false: `if connection.send(...)` means trouble."""
         self.assertEqual([status.name for status in SendStatus if not status], ["SENT"])
+
+    def test_reasons(self) -> None:
+        """Why a client has left can be compared, logged and sent as a text."""
+        for reason in LeaveReason:
+            self.assertEqual((str(reason), json.dumps(reason)), (reason.value, f'"{reason.value}"'))
+        self.assertEqual(LeaveReason.DROPPED, "dropped")

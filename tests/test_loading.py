@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom import Room, RoomApplication
 from txroom.loading import inOneLine, loadAttribute, whereAndWhy
 
 
@@ -33,3 +34,13 @@ class LoadingTests(SynchronousTestCase):
         self.assertEqual(whereAndWhy(ValueError("a")), "ValueError: a")
         error = self.assertRaises(ZeroDivisionError, lambda: 1 / 0)
         self.assertIn(f"division by zero ({__file__}, line ", whereAndWhy(error))
+
+    def test_ours(self) -> None:
+        """What we complain of is shown where it is written, not where we complain."""
+
+        class Chat(Room):
+            maxClients = -1
+
+        error = self.assertRaises(ValueError, lambda: RoomApplication().register("chat", Chat))
+        self.assertEqual(str(error), "Chat.maxClients=-1: must be a number, 0 or more")
+        self.assertIn(f"0 or more ({__file__}, line ", whereAndWhy(error))

@@ -18,9 +18,12 @@ import attrs
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
 from twisted.logger import ILogObserver, LogLevel, LogPublisher, capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
+from twisted.python.log import LogPublisher as LegacyLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -242,6 +245,14 @@ class OptionTests(TapTestCase):
         """Anything else is refused."""
         self.assertRefused("chat: there are only options", parse, "chat")
         self.assertRefused("option --nosuch not recognized", parse, "--nosuch")
+
+    def test_abbreviated(self) -> None:
+        """An option has its whole name; a value that looks like the beginning of one is a value."""
+        meant = "did you mean --ping-interval or --ping-timeout?"
+        self.assertRefused(f"option --ping not recognized: {meant}", parse, "--ping=3")
+        told = "option --por not recognized: did you mean --port?"
+        self.assertRefused(told, parse, "--max-payload", "65536", "--por", "80")
+        self.assertEqual(parse("--app", "--por:x")["app"], "--por:x")
 
 
 class LauncherTests(TapTestCase):
@@ -503,6 +514,7 @@ class MakeServiceTests(TapTestCase):
         self.assertFalse(tap.makeService(parse()).server._wire.isTracing)
         parent = usage.Options()
         parent["nodaemon"] = 1
+        self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)
         service = tap.makeService(parse("--log-level", "warn", parent=parent))
         self.assertIs(service._level, LogLevel.warn)
 
@@ -669,6 +681,18 @@ class LogTests(TapTestCase):
             publisher({"log_level": level, "log_namespace": "any"})
         expected = [LogLevel.warn, LogLevel.error, LogLevel.critical]
         self.assertEqual([event["log_level"] for event in seen], expected)
+
+    def test_saidTwice(self) -> None:
+        """What Twisted says of a port that is opened, since we say it too; nothing else of its kind."""
+        texts: list[str] = []
+        publisher = LogPublisher(cast(ILogObserver, lambda event: texts.append(formatEvent(event))))
+        self.patch(tap, "globalLogPublisher", publisher)
+        tap.filterLog(LogLevel.info)
+        log = LegacyLogPublisher(publisher, publisher)
+        factory: Any = Server(clock=MemoryReactor())._wire
+        for each in (factory, TLSMemoryBIOFactory(CertificateOptions(), False, factory), Factory()):
+            log.msg(f"{each.logPrefix()} starting on 8080")
+        self.assertEqual(texts, ["Factory starting on 8080"])
 
     def test_once(self) -> None:
         """It is laid over the log when the service starts, and once."""

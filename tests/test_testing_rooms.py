@@ -781,6 +781,19 @@ class HarnessTests(HarnessTestCase):
         told = str(self.assertRaises(AssertionError, harness.stop))
         self.assertEqual(told, "left over: fault delay 'send', 1 to come; fault lose 'ack', 3 to come")
 
+    def test_faultOfLeaving(self) -> None:
+        """What the clients send and hear as they leave at the end doesn't use faults up."""
+        harness = RoomHarness({"chat": Chat})
+        client = harness.client()
+        client.join("chat")
+        client.outgoing.lose("leave")
+        client.incoming.lose("reply")
+        client.incoming.lose("left")
+        told = str(self.assertRaises(AssertionError, harness.stop))
+        faults = ("lose 'leave'", "lose 'reply'", "lose 'left'")
+        self.assertEqual(told, "left over: " + "; ".join(f"fault {fault}, 1 to come" for fault in faults))
+        harness.check()
+
     def test_delayed(self) -> None:
         """What is late at the end leaves nothing."""
         with RoomHarness({"chat": Chat}) as harness:

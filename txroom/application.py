@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
-from .checks import OptionError, unknownNames, warnOfMisspelt
+from .checks import OptionError, misspeltHooks, unknownNames, warnOfClass
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared, inTurn
 from .options import OPTIONS, SERVER_ONLY, ServerOptions
@@ -115,8 +115,8 @@ class Application:
         """Warn of methods that look like hooks, here and in `connectionClass`; the server asks for it."""
         own, made = type(self), self.connectionClass
         hooks = CONNECTION_HOOKS | UPGRADE_HOOKS
-        warnOfMisspelt(own, Application, hooks, lambda name: self.hook(name) is not None)
-        warnOfMisspelt(made, Connection, CONNECTION_HOOKS, lambda name: hasattr(made, name))
+        warnOfClass(own, misspeltHooks(own, Application, hooks, lambda name: self.hook(name) is not None))
+        warnOfClass(made, misspeltHooks(made, Connection, CONNECTION_HOOKS, lambda name: hasattr(made, name)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -4,6 +4,8 @@ How options and hooks are checked, and what is said of a wrong one.
 
 from __future__ import annotations
 
+import inspect
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
@@ -85,21 +87,63 @@ def hinting(options: Class) -> Class:
     return options
 
 
-def warnOfMisspelt(
+# -- what is defined or given, but never used
+
+#: How alike two names are that are taken for one another.
+_ALIKE = 0.85
+
+
+def meantName(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that a name is but for case, underscores or a letter or two."""
+    plain = {_plain(each): each for each in known}
+    alike = get_close_matches(_plain(name), plain, 1, _ALIKE)
+    return plain[alike[0]] if alike else None
+
+
+def definedBelow(subclass: type, base: type) -> list[tuple[str, str, Any]]:
+    """What a class and its bases define below `base`: the class's name, and the attribute's, and it."""
+    classes = takewhile(lambda each: each is not base, subclass.__mro__)
+    return [(each.__name__, name, value) for each in classes for name, value in vars(each).items()]
+
+
+def misspeltHooks(
     subclass: type,
     base: type,
-    hooks: Iterable[str],
+    hooks: Collection[str],
     isSet: Callable[[str], bool],
     used: Collection[object] = (),
-) -> None:
+) -> list[str]:
     """
-    Warn of methods that are named like a hook, but for case and underscores: nobody will call them.
+    What there is to say of methods that are named almost like a hook: nobody will call them.
 
     Not of those that are `used`, nor if the hook itself `isSet`: then they are meant for something else.
     """
-    meant = {_plain(name): name for name in hooks if not isSet(name)}
-    for each in takewhile(lambda one: one is not base, subclass.__mro__):
-        for name, value in vars(each).items():
-            hook = meant.get(_plain(name))
-            if hook is not None and isfunction(value) and value not in used:
-                warnings.warn(f"{each.__name__}.{name} is never called: the hook is {hook}", stacklevel=4)
+    unset = [name for name in hooks if not isSet(name)]
+    said = []
+    for owner, name, value in definedBelow(subclass, base):
+        if isfunction(value) and value not in used and name not in hooks:
+            hook = meantName(name, unset)
+            if hook is not None:
+                said.append(f"{owner}.{name} is never called: the hook is {hook}")
+    return said
+
+
+def warnOfClass(subclass: type, mistakes: Iterable[str]) -> None:
+    """One warning of all `mistakes` in a class, shown where the class is."""
+    text = "; ".join(mistakes)
+    if not text:
+        return
+    try:
+        file, line = inspect.getsourcefile(subclass) or "", inspect.findsource(subclass)[1] + 1
+    except (OSError, TypeError):
+        file, line = subclass.__module__, 1
+    warnings.warn_explicit(text, UserWarning, file, line)
+
+
+def warnOfCall(text: str) -> None:
+    """A warning, shown where this package was called."""
+    package = __name__.partition(".")[0]
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+    warnings.warn_explicit(text, UserWarning, frame.f_code.co_filename, frame.f_lineno)

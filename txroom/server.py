@@ -5,8 +5,8 @@ The server: a Twisted service with a registry of applications and connections.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec
 
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -18,6 +18,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from .application import Application, broadcast
+from .checks import meantName
 from .codes import CloseCode, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
 from .draining import Patience, Stop
@@ -25,7 +26,7 @@ from .engine.memory import MemoryEngine
 from .handshake import Handshake, UpgradeError
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
-from .options import ServerOptions
+from .options import OPTIONS, ServerOptions
 from .pages import Asset, accessLog
 from .rooms.application import RoomApplication
 from .rooms.registry import Registration
@@ -38,6 +39,21 @@ from .wire.resource import ServerResource, headersOf, upgrade
 
 #: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
 LAST_HOOKS = 1.0
+
+Given = ParamSpec("Given")
+
+
+def _refusingOptions(make: Callable[Given, None]) -> Callable[Given, None]:
+    """Make `Server` say where options belong that are given as its own keywords."""
+
+    @wraps(make)
+    def checkAndMake(*args: Given.args, **given: Given.kwargs) -> None:
+        for name in given:
+            if meantName(name, OPTIONS):
+                raise TypeError(f"{name} is given in the options: Server(ServerOptions({name}=...))")
+        make(*args, **given)
+
+    return checkAndMake
 
 
 class Server(MultiService):
@@ -61,8 +77,11 @@ class Server(MultiService):
     onClientError: Callable[[UpgradeError, Handshake | None], Any] | None = None
     responseHeaders: Callable[[Handshake], Any] | None = None
 
+    @_refusingOptions
     def __init__(self, options: ServerOptions | None = None, clock: Any = None) -> None:
         super().__init__()
+        if not isinstance(options, ServerOptions | None):
+            raise TypeError(f"options={options!r}: must be ServerOptions(maxPayload=..., ...)")
         self.options = options or ServerOptions()
         self._reactor = clock if clock is not None else _globalReactor()
         self.clock: IReactorTime = self._reactor

@@ -22,15 +22,19 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     InvalidLogLevelError,
+    LogEvent,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     globalLogPublisher,
 )
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.usage import UsageError
+from zope.interface import provider
 
 from .application import Application
 from .checks import OptionError
@@ -38,11 +42,14 @@ from .demo import makeDemo
 from .garbage import THRESHOLD, relaxCollector
 from .health import INTERVAL, STALL
 from .listening import endpointFrom
-from .loading import inOneLine, loadAttribute, whereAndWhy
+from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
 from .options import ServerOptions
 from .rooms.room import Room
 from .server import Server
 from .watchdog import Watchdog
+from .wire.factory import LOG_PREFIX
+
+_STARTING = re.compile(rf"{LOG_PREFIX}( \(TLS\))? starting on ")
 
 DEFAULT_ENDPOINT = "tcp:8080"
 
@@ -161,6 +168,7 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Any = None) -> None:
         try:
+            refuseAbbreviations(self, sys.argv[1:] if options is None else options)
             super().parseOptions(options)
         except UsageError as error:
             if self.parent is None:
@@ -233,7 +241,8 @@ def makeService(config: Options) -> LaunchedServer:
         raise SystemExit(f"txroom: {error}") from None
     level = config["log-level"]
     server.setDebug(level is LogLevel.debug)
-    return LaunchedServer(server, reactor, level if config.isTwistd else None, config["gc-threshold"])
+    filtered = (level or LogLevel.debug) if config.isTwistd else None
+    return LaunchedServer(server, reactor, filtered, config["gc-threshold"])
 
 
 def useMonotonicClock(reactor: Any) -> None:
@@ -407,11 +416,18 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
 
 
 def filterLog(level: Any) -> None:
-    """Keep what is below `level` from all who observe the log by now."""
+    """Keep what is below `level`, or said twice, from all who observe the log by now."""
     wanted = LogLevelFilterPredicate(defaultLogLevel=level)
     for observer in list(globalLogPublisher._observers):
         globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
+        globalLogPublisher.addObserver(FilteringLogObserver(observer, [_unlessSaidTwice, wanted]))
+
+
+@provider(ILogFilterPredicate)
+def _unlessSaidTwice(event: LogEvent) -> Any:
+    """Twisted's line for each port that is opened says less than our own."""
+    isTwice = _STARTING.match("".join(map(str, event.get("message") or ())))
+    return PredicateResult.no if isTwice else PredicateResult.maybe
 
 
 def whereOf(port: IListeningPort) -> str:

@@ -146,6 +146,10 @@ class MainTests(SynchronousTestCase):
         """One line, and status 2."""
         for words, expected in (
             (["--nonsense"], "option --nonsense not recognized"),
+            (
+                [URL, "--room", "chat", "--client", "3"],
+                "option --client not recognized: did you mean --clients?",
+            ),
             ([URL, "--plain", "--json", "/nosuch/x"], "--json /nosuch/x: No such file or directory"),
         ):
             errors = io.StringIO()

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, LeaveReason, RoomError, message
@@ -365,6 +366,41 @@ class FailureTests(RoomTestCase):
             self.assertEqual(ada.call("bad")[3:5], ["internal", ""])
         self.assertRaised(ValueError, 5)
         self.assertEqual(ada.call("say", "x"), ["reply", 7, 1])
+
+    def test_logged(self) -> None:
+        """The log says which hook or handler of which class it was, also where no traceback leads there."""
+
+        class Chat(NotingRoom):
+            tickRate = 1.0
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                if options:
+                    raise KeyError
+
+            def onTick(self, seconds: float) -> None:
+                raise KeyError
+
+            @message("wait")
+            def slow(self, client: Client) -> Any:
+                return Deferred()
+
+            @message("strange")
+            def odd(self, client: Client) -> Any:
+                return object()
+
+        self.rooms(Chat)
+        with capturedLogs() as events:
+            ada = self.joined()
+            self.player().join(name="bob")
+            ada.call("strange")
+            ada.send("wait")
+            self.advance(1)
+            self.advance(9)
+        failures = [formatEvent(event) for event in events if "log_failure" in event]
+        where = [told.partition(" in room chat ")[0] for told in failures]
+        self.assertEqual(where[:3], ["Chat.onJoin", "Chat.odd", "Chat.onTick"])
+        self.assertIn("Chat.slow", where)
+        self.flushLoggedErrors()
 
     def test_policy(self) -> None:
         """`onRoomError` says what it costs."""

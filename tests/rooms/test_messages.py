@@ -267,6 +267,20 @@ class BroadcastTests(RoomTestCase):
         self.room().broadcast("said", 2, exclude=[a, b])
         self.assertEqual(self.heard(players), [[], [1], [1, 2]])
 
+    def test_noClients(self) -> None:
+        """Ids in the place of clients, or anything else that is none."""
+        self.rooms()
+        ada = self.joined().joined["member"]
+        room = self.room()
+        for wrong in ({"to": [ada]}, {"to": 5}, {"exclude": ada}, {"exclude": [ada]}):
+            error = self.assertRaises(TypeError, room.broadcast, "news", **wrong)
+            [(name, given)] = wrong.items()
+            each = given[0] if isinstance(given, list) else given
+            self.assertEqual(
+                str(error), f"{name}: {each!r} is no client; the one of an id is room.client(id)"
+            )
+        self.assertEqual(room.offset, 0)
+
     def test_to(self) -> None:
         """A group, a client, several, a test of each; offsets grow for all."""
         players = self.players()
@@ -485,6 +499,14 @@ class PresenceTests(RoomTestCase):
         self.settle()
         change = bob.take("presence")[-1]
         self.assertEqual([one[0]["metas"][0].get("away") for one in change[2:]], [True, None])
+
+    def test_noMeta(self) -> None:
+        """What is no mapping is refused, with an example."""
+        self.rooms(presence=True)
+        member = self.joined().joined["member"]
+        client: Any = self.room().client(member)
+        error = self.assertRaises(TypeError, setattr, client, "meta", "away")
+        self.assertEqual(str(error), "meta='away': must be a mapping: client.meta = {'name': 'ada'}")
 
 
 @onBothEngines

@@ -340,6 +340,20 @@ test("presence: who is here, who comes and goes, in how many connections", async
   assert.deepEqual(room.members, [{ user: "ada", metas: [{ member: "m3" }] }]);
 });
 
+test("presence: who changes the meta keeps the place, among the users and among the connections of one", async () => {
+  const h = new Harness();
+  const [first, second, other] = ["m1", "m2", "m3"].map((member) => ({ member }));
+  const ada = (...metas) => ({ user: "ada", metas });
+  const bob = { user: "bob", metas: [other] };
+  const room = await h.join("r1", { members: [ada(first, second), bob] });
+  const changed = { member: "m1", name: "ADA" };
+  h.socket.receive("presence", "r1", [ada(changed)], [ada(first)]);
+  assert.deepEqual(room.members, [ada(changed, second), bob]);
+  h.socket.receive("presence", "r1", [], [ada(second)]);
+  h.socket.receive("presence", "r1", [ada(first)], [ada(changed)]);
+  assert.deepEqual(room.members, [ada(first), bob]);
+});
+
 test("errors without a ref go to the room, or to the client", async () => {
   const h = new Harness();
   const room = await h.join();

@@ -261,6 +261,31 @@ test("a resume that is refused for good ends the room", async () => {
   }
 });
 
+test("a rejoin that is answered internal five times in a row: the room gives up, and says why", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  const errors = [];
+  room.on("error", ({ code }) => errors.push(code));
+  h.socket.end();
+  await h.nextSocket();
+  h.socket.open();
+  const refused = async (code) => {
+    h.socket.receive("error", h.socket.take()[0][1], null, "roomGone", "", null);
+    await settle();
+    h.socket.receive("error", h.socket.take()[0][1], null, code, "", null);
+    await settle();
+  };
+  for (const code of [...Array(4).fill("internal"), "unavailable", ...Array(4).fill("internal")]) {
+    await refused(code);
+    assert.equal(room.state, "away");
+    await h.clock.advance(DEFAULTS.maxDelay);
+  }
+  await refused("internal");
+  assert.deepEqual(errors, ["internal"]);
+  assert.deepEqual(room.log.at(-1), ["left", { code: 4008, reason: "internal" }]);
+  assert.deepEqual(h.client.joined, []);
+});
+
 test("a resume that is refused for now is tried again on the same connection", async () => {
   const h = new Harness();
   const room = await h.join();

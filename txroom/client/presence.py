@@ -10,37 +10,46 @@ from .frames import Member, key
 
 
 class Presence:
-    """Users by their id; a meta is known by its member, and one that comes again replaces the former."""
+    """
+    Users by their id; a meta is known by its member, and one that comes again replaces the former.
+
+    Who stays keeps the place, as in the server's list, whatever else changes.
+    """
 
     def __init__(self) -> None:
-        self._members: dict[bytes, Member] = {}
+        self._users: dict[bytes, Any] = {}
+        self._metas: dict[bytes, dict[bytes, Any]] = {}
 
     @property
     def members(self) -> list[Member]:
         """Who is here."""
-        return list(self._members.values())
+        return [Member(self._users[user], list(metas.values())) for user, metas in self._metas.items()]
 
     def restart(self, members: list[Member]) -> None:
         """All who are here."""
-        self._members = {}
+        self._users = {}
+        self._metas = {}
         self.change(members, [])
 
     def change(self, joined: list[Member], left: list[Member]) -> None:
-        """Who came, and who went."""
+        """Who came, and who went; a meta in both has changed."""
+        here = {(key(each.user), _keyOfMeta(meta)) for each in joined for meta in each.metas}
         for each in left:
-            stay = self._without(each)
-            if stay:
-                self._members[key(each.user)] = Member(each.user, stay)
-            else:
-                self._members.pop(key(each.user), None)
+            user = key(each.user)
+            for meta in each.metas:
+                if (user, _keyOfMeta(meta)) not in here:
+                    self._metas.get(user, {}).pop(_keyOfMeta(meta), None)
         for each in joined:
-            self._members[key(each.user)] = Member(each.user, [*self._without(each), *each.metas])
+            user = key(each.user)
+            self._users[user] = each.user
+            self._metas.setdefault(user, {}).update({_keyOfMeta(meta): meta for meta in each.metas})
+        for each in left:
+            if not self._metas.get(key(each.user)):
+                self._forget(key(each.user))
 
-    def _without(self, member: Member) -> list[Any]:
-        """The metas that are known of that user, but for those given."""
-        gone = {_keyOfMeta(meta) for meta in member.metas}
-        known = self._members.get(key(member.user))
-        return [meta for meta in known.metas if _keyOfMeta(meta) not in gone] if known else []
+    def _forget(self, user: bytes) -> None:
+        self._users.pop(user, None)
+        self._metas.pop(user, None)
 
 
 def _keyOfMeta(meta: Any) -> bytes:

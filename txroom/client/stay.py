@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
 from ..rooms.errors import RoomError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 #: After these errors a resume is tried again; after those of `_FORGOTTEN` the client joins anew.
 _TEMPORARY = frozenset({"unavailable", "rateLimited", "timeout", "internal"})
 _FORGOTTEN = frozenset({"noSuchRoom", "roomGone", "unauthorized"})
+#: So many times "internal" in a row, and the server's mistake is none that passes.
+_MAX_INTERNAL = 5
 
 _CLOSES: dict[str, int] = {
     ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
@@ -126,6 +129,8 @@ class Stay:
         self.epoch = ""
         self._token = ""
         self._attempts = 0
+        #: How often in a row we were not let in again for a mistake of the server's.
+        self._internal = 0
         self._since = 0.0
         #: Counts up when a membership or a connection begins or ends: what began before is of no account.
         self._visit = 0
@@ -283,8 +288,12 @@ class Stay:
         knock(self._shared, ways.popleft(), done, isWanted)
 
     def _notResumed(self, error: RoomError) -> None:
+        self._internal = self._internal + 1 if error.code == ErrorCode.INTERNAL else 0
         if isinstance(error, NoAnswer):
             self._shared.line.drop("no answer")
+        elif self._internal >= _MAX_INTERNAL:
+            self.hearing.events.report(Failure(error))
+            self.end(CloseCode.ROOM_CLOSED, error.message or error.code)
         elif error.code in _TEMPORARY:
             self._retry(CloseCode.ENGINE_UNAVAILABLE, error.message)
         else:
@@ -341,6 +350,7 @@ class Stay:
         stop(self._timer)
         self._visit += 1
         self.state = RoomState.JOINED
+        self._internal = 0
         self._since = self._shared.turn.clock.seconds()
         self.post.open(id, again or [])
         return unconfirmed

@@ -15,7 +15,7 @@ import msgspec
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-from ..loading import loadAttribute
+from ..loading import loadAttribute, refuseAbbreviations
 from .plan import MARK, NUMBER, Plan
 
 _LONGEST_TYPE = 128
@@ -143,6 +143,7 @@ class Options(usage.Options):
         # Options may follow the URL, which getopt would take for the end of them.
         if words and not words[0].startswith("-"):
             words.append(words.pop(0))
+        refuseAbbreviations(self, words)
         super().parseOptions(words)
 
     def parseArgs(self, *urls: str) -> None:

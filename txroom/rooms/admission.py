@@ -132,7 +132,7 @@ class Admission:
         except RoomError as error:
             return Refused(error.code, error.message, error.details)
         except Exception:
-            host.report(Failure())
+            host.report(Failure(), hook="canJoin")
             return Refused(ErrorCode.INTERNAL)
         if not mayJoin:
             return Refused(ErrorCode.FORBIDDEN)
@@ -206,7 +206,7 @@ class Admission:
                 payload.checkText("userId", id)
             return id or fallback
         except Exception:
-            self._host.report(Failure())
+            self._host.report(Failure(), hook="userId")
             return fallback
 
     def _link(self, member: Member) -> Link:
@@ -223,6 +223,7 @@ class Admission:
         """onAuth, onJoin, `joined`; if one fails the seat is free again."""
         host, room, client = self._host, self._host.room, member.client
         member.early = []
+        hook = "onAuth"
         try:
             user = await host.call(room.onAuth, client, member.options, join.request.handshake())
             if not user:
@@ -236,13 +237,14 @@ class Admission:
                 return
             member.offset = host.log.offset
             host.emitter.letIn(member)
+            hook = "onJoin"
             await host.call(room.onJoin, client, member.options)
         except RoomError as error:
             if isinstance(error, HookTimeout):
-                host.report(Failure(), member)
+                host.report(Failure(), member, hook)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
-            host.report(Failure(), member)
+            host.report(Failure(), member, hook)
             self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
         else:
             try:
@@ -334,7 +336,7 @@ class Admission:
         try:
             return payload.encode(room.snapshot(member.client), room.binary)
         except Exception:
-            self._host.report(Failure(), member)
+            self._host.report(Failure(), member, "snapshot")
             return NIL
 
     # -- resuming

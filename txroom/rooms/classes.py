@@ -4,10 +4,10 @@ What may be registered as a room: mistakes that are noticed there, and not by th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from inspect import iscoroutinefunction
+from collections.abc import Iterable, Mapping
+from inspect import getattr_static, iscoroutinefunction, isfunction, signature
 
-from ..checks import warnOfMisspelt
+from ..checks import definedBelow, meantName, misspeltHooks, warnOfCall, warnOfClass
 from .messages import Handler
 from .room import Room
 
@@ -16,6 +16,35 @@ _AT_ONCE = ("snapshot", "userId", "onRoomError")
 
 #: Hooks that nobody names a method of his own like.
 _HOOKS = frozenset({"canJoin", *(name for name in vars(Room) if name.startswith("on"))})
+
+#: All that a room is asked or told, with the names of what it is called with.
+_CALLED_WITH = {
+    hook: tuple(signature(getattr(Room, hook)).parameters)[1:] for hook in sorted({*_HOOKS, *_AT_ONCE})
+}
+
+#: What other frameworks (Colyseus, Socket.IO, ws) call what are hooks and settings here.
+_ELSEWHERE = {
+    "onInit": ("onCreate",),
+    "requestJoin": ("canJoin",),
+    "onAuthenticate": ("onAuth",),
+    "onConnect": ("onJoin",),
+    "onConnection": ("onJoin",),
+    "onDisconnect": ("onDrop", "onLeave"),
+    "onDisconnecting": ("onDrop", "onLeave"),
+    "onLeft": ("onLeave",),
+    "onClose": ("onLeave", "onDispose"),
+    "onReconnect": ("onResume",),
+    "onUpdate": ("onTick",),
+    "onUncaughtException": ("onRoomError",),
+    "onError": ("onRoomError",),
+}
+_SETTINGS_ELSEWHERE = {
+    "maxPlayers": "maxClients",
+    "seatReservationTime": "seatSeconds",
+    "maxMessagesPerSecond": "messageRate",
+    "reconnectionTime": "resumeSeconds",
+    "maxDisconnectionDuration": "resumeSeconds",
+}
 
 
 def checkRegistered(name: object, roomClass: object) -> None:
@@ -32,13 +61,56 @@ def checkRegistered(name: object, roomClass: object) -> None:
     for hook in _AT_ONCE:
         if iscoroutinefunction(getattr(roomClass, hook)):
             raise TypeError(f"{roomClass.__name__}.{hook} can't be async: its answer is needed at once")
+    for hook, names in _CALLED_WITH.items():
+        if not _takes(roomClass, hook, names):
+            wanted = ", ".join(("self", *names))
+            raise TypeError(
+                f"{roomClass.__name__}.{hook} can't be called as it will be: def {hook}({wanted})"
+            )
 
 
-def warnOfHooks(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
-    """Warn of methods that are neither hooks nor `handlers`, but look like it."""
+def _takes(roomClass: type[Room], hook: str, names: tuple[str, ...]) -> bool:
+    """Whether a hook can be called with so many arguments; `True` if that can't be known."""
+    isMethod = isfunction(getattr_static(roomClass, hook))
+    try:
+        taken = signature(getattr(roomClass, hook))
+    except (TypeError, ValueError):
+        return True
+    try:
+        taken.bind(*("self",) * isMethod, *names)
+    except TypeError:
+        return False
+    return True
+
+
+def warnOfMistakes(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
+    """Warn of methods and attributes that are never used, but look like hooks and settings."""
     own = {handler.function for handler in handlers.values()}
 
     def isSet(hook: str) -> bool:
         return getattr(roomClass, hook) is not getattr(Room, hook)
 
-    warnOfMisspelt(roomClass, Room, _HOOKS, isSet, own)
+    said = misspeltHooks(roomClass, Room, _HOOKS, isSet, own)
+    for owner, name, value in definedBelow(roomClass, Room):
+        if name in _ELSEWHERE and value not in own and not any(map(isSet, _ELSEWHERE[name])):
+            said.append(f"{owner}.{name} is never called: the hook is {' or '.join(_ELSEWHERE[name])}")
+        elif not (callable(value) or name.startswith("_")):
+            setting = settingMeant(name)
+            if setting is not None:
+                said.append(f"{owner}.{name} is never read: the setting is {setting}")
+    warnOfClass(roomClass, said)
+
+
+def warnOfOptions(name: str, options: Iterable[str]) -> None:
+    """Warn of options of a registration that look like settings: they are but told to `onCreate`."""
+    for option in options:
+        setting = settingMeant(option)
+        if setting is not None:
+            warnOfCall(f"register({name!r}, {option}=...) is an option of your own: the setting is {setting}")
+
+
+def settingMeant(name: str) -> str | None:
+    """The setting of rooms that a name is almost that of; `None` for that of a setting itself."""
+    if name in Room.SETTINGS:
+        return None
+    return _SETTINGS_ELSEWHERE.get(name) or meantName(name, Room.SETTINGS)

@@ -74,7 +74,7 @@ class Emitter:
     ) -> int | None:
         """See `Room.broadcast`."""
         encoded = self._encode(type, data)
-        left = (exclude.id,) if isinstance(exclude, Client) else tuple(client.id for client in exclude)
+        left = _idsOf("exclude", exclude) if exclude else ()
         chosen = None if to is None else self._chosen(to, left)
         if volatile:
             self._overtake(Message(self._host.id, None, type, encoded), chosen, left)
@@ -112,12 +112,10 @@ class Emitter:
         present = [m for m in self._host.members.values() if m.state <= State.DROPPED]
         if isinstance(to, str):
             ids = [member.id for member in present if to in member.groups]
-        elif isinstance(to, Client):
-            ids = [to.id]
         elif callable(to):
             ids = [member.id for member in present if _isMeant(to(member.client))]
         else:
-            ids = [client.id for client in to]
+            ids = list(_idsOf("to", to))
         return tuple(id for id in ids if id not in exclude)
 
     def _logged(
@@ -219,6 +217,16 @@ def _isMeant(answer: object) -> bool:
             answer.close()  # it never begins
         raise TypeError("to: a test can't be async, its answer is needed at once")
     return bool(answer)
+
+
+def _idsOf(name: str, given: Any) -> tuple[str, ...]:
+    """The ids of what is given as one client or several; `TypeError` for anything else."""
+    isOne = isinstance(given, str) or not isinstance(given, Iterable)
+    clients = (given,) if isOne else tuple(given)
+    for each in clients:
+        if not isinstance(each, Client):
+            raise TypeError(f"{name}: {each!r} is no client; the one of an id is room.client(id)")
+    return tuple(client.id for client in clients)
 
 
 def _forget(member: Member, ref: int) -> None:

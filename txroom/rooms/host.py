@@ -98,7 +98,7 @@ class Host:
 
         self.room: Room = registration.makeRoom()
         self.room._host = self
-        self.timers = RoomClock(clock, self.report, self._gaveUp)
+        self.timers = RoomClock(clock, lambda failure, name: self.report(failure, hook=name), self._gaveUp)
         self.outbox = Outbox()
         self.log = self._makeLog(budget)
         self.emitter = Emitter(self)
@@ -140,7 +140,7 @@ class Host:
                 self.life = Life.DISPOSED
                 await journal.release()
             if not isinstance(error, RoomError):
-                self.report(Failure())
+                self.report(Failure(), hook="onCreate")
                 raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
             raise
         self._isCreated = True
@@ -159,13 +159,13 @@ class Host:
             interval = 1.0 / room.tickRate
             last = self.clock.seconds()
 
-            def tick() -> Any:
+            def onTick() -> Any:
                 nonlocal last
                 now = self.clock.seconds()
                 elapsed, last = now - last, now
                 return room.onTick(elapsed)
 
-            self.timers.every(interval, tick)
+            self.timers.every(interval, onTick)
         self.changed()
         self.registration.tell("create", room)
         if self._fate is not None:
@@ -267,7 +267,7 @@ class Host:
         try:
             await self.call(self.room.onDispose)
         except Exception:
-            self.report(Failure())
+            self.report(Failure(), hook="onDispose")
         self.registration.tell("dispose", self.room)
         self.log.close()
         if not isLost:
@@ -407,10 +407,13 @@ class Host:
         finally:
             hooks.inside.reset(token)
 
-    def report(self, failure: Failure, member: Member | None = None) -> None:
-        """Something of the room raised: log it, and do what `onRoomError` says it shall cost."""
+    def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
+        """A hook or a handler raised: log it, and do what `onRoomError` says it shall cost."""
+        what = ".".join(filter(None, (type(self.room).__name__, hook)))
         who = "" if member is None else f" for {member.id}"
-        self._log.failure("room {name} {id}{who}", failure, name=self.name, id=self.id, who=who)
+        self._log.failure(
+            "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
+        )
         try:
             cost = self.room.onRoomError(failure, None if member is None else member.client)
         except Exception:

@@ -126,7 +126,7 @@ class Intake:
                 self._strike(member)
             return None
         except BaseException:
-            host.report(hooks.tamed(Failure()), member)
+            host.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
             return None
         finally:
@@ -153,6 +153,11 @@ class Intake:
             return handler.function(room, member.client)
         return handler.function(room, member.client, handler.read(data, isJSON))
 
+    def _handlerOf(self, frame: Send | Call) -> str:
+        """The name of what handles a message, for the log."""
+        handler = self._host.handlers.get(frame.type)
+        return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
+
     def _finished(self, result: Any, member: Member, frame: Send | Call) -> None:
         """An asynchronous handler is over."""
         if not isinstance(result, Failure):
@@ -160,10 +165,10 @@ class Intake:
             return
         error = result.value
         if not isinstance(error, RoomError):
-            self._host.report(result, member)
+            self._host.report(result, member, self._handlerOf(frame))
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
-            self._host.report(result, member)
+            self._host.report(result, member, self._handlerOf(frame))
         self._finish(member, frame, error)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError) -> None:
@@ -183,7 +188,7 @@ class Intake:
         if isinstance(result, RoomError):
             answer = Error(ref, host.id, result.code, result.message, result.details)
         elif ref is not None:
-            answer = self._replyOf(member, ref, result)
+            answer = self._replyOf(member, frame, ref, result)
         if n is not None:
             member.handled = n
             kept = answer if ref is not None else None
@@ -194,11 +199,11 @@ class Intake:
         if answer is not None:
             host.emitter.say(member, answer)
 
-    def _replyOf(self, member: Member, ref: int, result: Any) -> Reply | Error:
+    def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
         try:
             return Reply(ref, payload.encode(result, self._host.room.binary))
         except Exception:
-            self._host.report(Failure(), member)
+            self._host.report(Failure(), member, self._handlerOf(frame))
             return Error(ref, self._host.id, ErrorCode.INTERNAL)
 
     # -- acknowledging

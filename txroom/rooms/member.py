@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from hashlib import sha256
 from hmac import compare_digest
 from types import MappingProxyType
@@ -44,8 +44,8 @@ class State(IntEnum):
     GONE = 4
 
 
-class LeaveReason(Enum):
-    """Why a client has left; what `Room.onLeave` gets."""
+class LeaveReason(StrEnum):
+    """Why a client has left; what `Room.onLeave` gets. Each is a text, to log, to compare or to send."""
 
     #: It wanted to.
     LEFT = "left"
@@ -325,6 +325,8 @@ class Client:
 
     @meta.setter
     def meta(self, meta: Mapping[str, Any]) -> None:
+        if not isinstance(meta, Mapping):
+            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
         self._host.membership.setMeta(self._member, meta)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:

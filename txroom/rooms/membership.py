@@ -91,7 +91,7 @@ class Membership:
         isBack = member.state is State.JOINED
         told: Deferred[Any] = succeed(None)
         if wasAway:
-            told = host.call(host.room.onDrop, member.client).addErrback(host.report, member)
+            told = host.call(host.room.onDrop, member.client).addErrback(host.report, member, "onDrop")
         if isBack:
             told.addCallback(lambda _: self._toldBack(member, recovered))
         return told
@@ -100,7 +100,8 @@ class Membership:
         host = self._host
         if not member.isPresent:
             return None
-        return host.call(host.room.onResume, member.client, recovered).addErrback(host.report, member)
+        back = host.call(host.room.onResume, member.client, recovered)
+        return back.addErrback(host.report, member, "onResume")
 
     def _awaitReturn(self, member: Member) -> None:
         member.cancelExpiry()
@@ -174,7 +175,7 @@ class Membership:
         try:
             await host.call(host.room.onLeave, member.client, reason)
         except Exception:
-            host.report(Failure(), member)
+            host.report(Failure(), member, "onLeave")
         if isSeen:
             host.registration.tell("leave", host.room, member.client)
         self._over(member)

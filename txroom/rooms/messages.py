@@ -62,7 +62,7 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
     """
     The handlers of a class and its bases, by the type of message.
 
-    Raises `TypeError` for one that can't take what it is called with, naming it.
+    Raises `TypeError` for one that can't take what it is called with, and for two of one type, naming them.
     """
     handlers: dict[str, Handler] = {}
     # A type may be defined in the class itself.
@@ -72,8 +72,15 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
             function = getattr(roomClass, name, None)
             kind = getattr(function, _MARK, None)
             if function is not None and isinstance(kind, str):
+                _refuseSecond(kind, handlers.get(kind), function)
                 handlers[kind] = _handler(function, names)
     return handlers
+
+
+def _refuseSecond(kind: str, first: Handler | None, function: Callable[..., Any]) -> None:
+    if first is not None and first.function is not function:
+        both = " and ".join(each.__qualname__ for each in (first.function, function))
+        raise TypeError(f"two handlers of messages of type {kind!r}: {both}")
 
 
 def _handler(function: Callable[..., Any], names: dict[str, Any]) -> Handler:

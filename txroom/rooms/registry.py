@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection import isAsync, toDeferred
-from .classes import checkRegistered, warnOfHooks
+from .classes import checkRegistered, warnOfMistakes, warnOfOptions
 from .history import History
 from .messages import handlersOf
 from .room import Room
@@ -58,14 +58,16 @@ class Registration:
         self.roomClass = roomClass
         self.options = dict(options)
         self.handlers = handlersOf(roomClass)
-        warnOfHooks(roomClass, self.handlers)
+        warnOfMistakes(roomClass, self.handlers)
+        warnOfOptions(name, options)
         #: Most rooms of this name at a time; 0: any number.
         self.maxRooms = maxRooms
         #: Whether clients may make rooms, or only join those that the server has made.
         self.clientsMayCreate = clientsMayCreate
         self._settings = {name: options[name] for name in options if name in Room.SETTINGS}
         for setting in Room.SETTINGS:
-            _check(setting, self._settings.get(setting, getattr(roomClass, setting)))
+            value = self._settings.get(setting, getattr(roomClass, setting))
+            _check(setting, value, f"{roomClass.__name__}.{setting}={value!r}")
         self._filters: tuple[str, ...] = ()
         self._order: tuple[tuple[str, int], ...] = ()
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
@@ -167,13 +169,13 @@ def _sortKey(value: Any) -> tuple[int, Any]:
     return (2, str(value))
 
 
-def _check(name: str, value: Any) -> None:
-    """Whether a setting of a room can have that value."""
+def _check(name: str, value: Any, what: str) -> None:
+    """Whether a setting of a room can have that value; else an error that begins with `what`."""
     if name == "history":
         if value is not None and not isinstance(value, History):
-            raise ValueError(f"history={value!r}: must be a History or None")
+            raise ValueError(f"{what}: must be a History or None")
     elif name in ("autoDispose", "presence", "binary"):
         if not isinstance(value, bool):
-            raise ValueError(f"{name}={value!r}: must be True or False")
+            raise ValueError(f"{what}: must be True or False")
     elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"{name}={value!r}: must be a number, 0 or more")
+        raise ValueError(f"{what}: must be a number, 0 or more")

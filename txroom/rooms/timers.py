@@ -77,7 +77,7 @@ class Timer:
             return
         if isinstance(result, Failure):
             self._failures += 1
-            self._clock.failed(result, self._failures)
+            self._clock.failed(result, getattr(self._function, "__name__", ""), self._failures)
         else:
             self._failures = 0
         if not self._clock.has(self):
@@ -102,7 +102,7 @@ class RoomClock:
     """
 
     def __init__(
-        self, reactor: IReactorTime, onFailure: Callable[[Failure], None], onGiveUp: Callable[[], None]
+        self, reactor: IReactorTime, onFailure: Callable[[Failure, str], None], onGiveUp: Callable[[], None]
     ) -> None:
         self.reactor = reactor
         self._onFailure = onFailure
@@ -176,8 +176,8 @@ class RoomClock:
         """A timer is done with."""
         self._timers.discard(timer)
 
-    def failed(self, failure: Failure, inARow: int) -> None:
-        """A timer's function raised."""
-        self._onFailure(failure)
+    def failed(self, failure: Failure, name: str, inARow: int) -> None:
+        """A timer's function, of that name, raised."""
+        self._onFailure(failure, name)
         if inARow >= MAX_FAILURES:
             self._onGiveUp()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import Any, get_args
 
 import attrs
@@ -28,7 +28,7 @@ CLIENT_KINDS = _kindsOf(ClientFrame)
 SERVER_KINDS = _kindsOf(ServerFrame)
 
 
-class Action(Enum):
+class Action(StrEnum):
     """What becomes of a frame."""
 
     LOSE = "lose"
@@ -47,7 +47,7 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.action.value} {self.kind!r}, {self.count} to come"
+        return f"{self.action} {self.kind!r}, {self.count} to come"
 
 
 class Faults:

@@ -109,10 +109,13 @@ class RoomHarness:
         Room clients are closed before: they leave their rooms, and come back no more. Meant for
         `addCleanup`; a harness is also a context manager that ends with this.
         """
+        faults = self._faults()
         if self._strays():
             self.advance(1.0)  # an engine may take its time
-        strays = self._strays()
+        left = [*self._strays(), *faults]
         for client in self._roomClients:
+            for way in (client.outgoing, client.incoming):
+                way.clear()  # else the frames of leaving would use them up
             client.close()
         if self.server.running:
             stopped: list[object] = []
@@ -131,14 +134,14 @@ class RoomHarness:
             client.drop()
         # What is refused or cancelled now may take the time of one more deadline.
         self.advance(3.0)
-        self._check(strays)
+        self._check(left)
 
     def check(self) -> None:
         """
         Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
         didn't come about; after `stop`, which has looked for members without a connection before.
         """
-        self._check(self._strays())
+        self._check([*self._strays(), *self._faults()])
 
     def _strays(self) -> list[str]:
         """Members that pass for connected, and nobody is there: they would stay for ever."""
@@ -150,15 +153,18 @@ class RoomHarness:
             if member.outlet is not None and not application.edge.reaches(member.link)
         ]
 
-    def _check(self, strays: list[str]) -> None:
+    def _faults(self) -> list[str]:
+        """The faults that are still to come."""
+        return [
+            f"fault {fault}"
+            for client in self._roomClients
+            for fault in (*client.outgoing.pending, *client.incoming.pending)
+        ]
+
+    def _check(self, before: list[str]) -> None:
         left = [
-            *strays,
+            *before,
             *(f"room {room!r} with {len(room.clients)} members" for room in self.rooms),
-            *(
-                f"fault {fault}"
-                for client in self._roomClients
-                for fault in (*client.outgoing.pending, *client.incoming.pending)
-            ),
             *(f"connection {connection!r}" for connection in self.server.connections),
             *(f"transport {transport!r}" for transport in self.clock.readers | self.clock.writers),
             *(f"port {port.getHost()}" for port in self.clock.ports),

@@ -166,7 +166,8 @@ class JoinedRoom:
         self.losses: list[Loss] = []
         #: Who came and who left, at each change of presence; the first is who was here at the join.
         self.presence: list[tuple[list[Member], list[Member]]] = []
-        #: The refusals of what was sent with `send`, and what handlers of the room's calls raised.
+        #: The refusals of what was sent with `send`, and what handlers of the room's calls raised. Nobody
+        #: looks there but the test, and what `expect` says when it fails.
         self.errors: list[Exception] = []
         #: How the membership ended; `None` while it lasts.
         self.closeInfo: CloseInfo | None = None

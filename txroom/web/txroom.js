@@ -132,6 +132,8 @@ const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 /** After these errors a resume is tried again; after those of `FORGOTTEN` the client joins anew. */
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
 const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
+/** So many times "internal" in a row, and the server's mistake is none that passes. */
+const MAX_INTERNAL = 5;
 
 const ERROR_OF_CLOSE = new Map([
   [CloseCode.unauthorized, "unauthorized"],
@@ -448,6 +450,8 @@ export class Room extends Emitter {
   #epoch = "";
   #offset = 0;
   #attempts = 0;
+  /** How often in a row we were not let in again for a mistake of the server's. */
+  #internal = 0;
   #since = 0;
   /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
   #visit = 0;
@@ -492,7 +496,7 @@ export class Room extends Emitter {
 
   /** Who is here, if the room has presence: `{user, metas}`, one meta for each connection of the user. */
   get members() {
-    return [...this.#members.values()];
+    return [...this.#members.values()].map(({ user, metas }) => ({ user, metas: [...metas.values()] }));
   }
 
   /**
@@ -764,8 +768,12 @@ export class Room extends Emitter {
   }
 
   #refused(error) {
+    this.#internal = error.code === "internal" ? this.#internal + 1 : 0;
     if (error instanceof NoAnswer) this.#client._drop("no answer");
-    else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
+    else if (this.#internal >= MAX_INTERNAL) {
+      this._report(error);
+      this._end(CloseCode.roomClosed, error.message);
+    } else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
     else this._end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
   }
 
@@ -821,6 +829,7 @@ export class Room extends Emitter {
     this.#options.clock.clearTimeout(this.#timer);
     this.#visit++;
     this.#state = "joined";
+    this.#internal = 0;
     this.#since = this.#options.clock.now();
     this.#client._admit(this, former);
     for (const item of again ?? []) this.#write(item);
@@ -853,20 +862,22 @@ export class Room extends Emitter {
     });
   }
 
-  /** Users by their id; a meta is known by its member, and one that comes again replaces the former. */
+  /**
+   * Users by their id; a meta is known by its member, and one that comes again replaces the former. Who stays
+   * keeps the place, as in the server's list: a meta in both lists has changed.
+   */
   #presence(joined, left) {
-    const without = (user, metas) => {
-      const gone = new Set(metas.map(keyOfMeta));
-      return (this.#members.get(keyOf(user))?.metas ?? []).filter((meta) => !gone.has(keyOfMeta(meta)));
-    };
+    const here = new Set(joined.flatMap(({ user, metas }) => metas.map((meta) => keyOf([user, keyOfMeta(meta)]))));
     for (const { user, metas } of left) {
-      const stay = without(user, metas);
-      if (stay.length) this.#members.set(keyOf(user), { user, metas: stay });
-      else this.#members.delete(keyOf(user));
+      const known = this.#members.get(keyOf(user))?.metas;
+      for (const meta of metas) if (!here.has(keyOf([user, keyOfMeta(meta)]))) known?.delete(keyOfMeta(meta));
     }
     for (const { user, metas } of joined) {
-      this.#members.set(keyOf(user), { user, metas: [...without(user, metas), ...metas] });
+      const known = this.#members.get(keyOf(user)) ?? { user, metas: new Map() };
+      for (const meta of metas) known.metas.set(keyOfMeta(meta), meta);
+      this.#members.set(keyOf(user), known);
     }
+    for (const { user } of left) if (!this.#members.get(keyOf(user))?.metas.size) this.#members.delete(keyOf(user));
   }
 
   /** The answer goes to the connection that asked, or nowhere. */

@@ -65,6 +65,10 @@ class Owner(Protocol):
         ...
 
 
+#: How Twisted calls our listeners in its log.
+LOG_PREFIX = "txroom"
+
+
 class WireFactory(WebSocketServerFactory):
     """
     Makes a `Channel` for each connection of our own listeners, and a `WireProtocol` for each upgrade.
@@ -100,6 +104,10 @@ class WireFactory(WebSocketServerFactory):
         self.perApplication: Counter[Application] = Counter()
         self._classes: WeakKeyDictionary[Application, type[WireProtocol]] = WeakKeyDictionary()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
+
+    def logPrefix(self) -> str:
+        """As what it stands in Twisted's log."""
+        return LOG_PREFIX
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         from .channel import Channel
