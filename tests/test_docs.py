@@ -100,7 +100,7 @@ class ReadmeTests(DocsTestCase):
             for block, module in zip(blocks, (chat, tests), strict=True):
                 exec(compile(block, "README.md", "exec"), vars(module))
         self.passes(tests.ChatTests)
-        self.assertLessEqual(len(blocks[0].splitlines()), 23)
+        self.assertLessEqual(len(blocks[0].splitlines()), 24)
 
         harness = self.harness(chat.makeServer)
         alice = harness.client().join("chat", name="alice")
@@ -762,6 +762,73 @@ class ComingFromTests(DocsTestCase):
             for number, line in enumerate(lines):
                 if line.startswith("   * - "):
                     self.assertRegex(lines[number + 1], r"^     - \S", line)
+
+
+class BrowserClientTests(DocsTestCase):
+    """The page about txroom.js has what the module has, by its types, and nothing else."""
+
+    web: ClassVar[Path] = ROOT / "txroom" / "web"
+
+    def setUp(self) -> None:
+        self.types = (self.web / "txroom.d.ts").read_text()
+        self.page = text("reference/txroom-js.rst")
+
+    def declared(self, name: str) -> list[str]:
+        """What a class or an interface of the types has."""
+        body = re.search(rf"^export (?:class|interface) {name}\b.*?\{{$(.*?)^\}}$", self.types, re.M | re.S)
+        assert body is not None, name
+        names = re.findall(r"^  (?:readonly )?(\w+)\??[(<:]", body[1], re.MULTILINE)
+        return sorted(set(names) - {"constructor"})
+
+    def section(self, title: str) -> list[list[str]]:
+        """The cells of each row of the table under a heading."""
+        _, *parts = re.split(r"^(\S.*)\n[-~=]+$", self.page, flags=re.MULTILINE)
+        section = dict(zip(parts[::2], parts[1::2], strict=True))[title]
+        _, _, *rows = re.split(r"^   \* - ", section, flags=re.MULTILINE)
+        return [[cell.strip().strip("`") for cell in re.split(r"\n     - ", row)] for row in rows]
+
+    def listed(self, title: str) -> list[str]:
+        """The first column of the table under a heading."""
+        return sorted(name for name, *_ in self.section(title))
+
+    def test_options(self) -> None:
+        """Its options; numbers with their defaults, as the script has them."""
+        self.assertEqual(self.listed("Options"), self.declared("Options"))
+        script = (self.web / "txroom.js").read_text()
+        known = dict(re.findall(r"^  (\w+): ([\d_]+),$", script, re.MULTILINE))
+        self.assertIn("pingInterval", known)
+        for name, default, *_ in self.section("Options"):
+            if name in known:
+                number = f"{int(known[name]):,}".replace(",", " ")
+                self.assertRegex(default, rf"^{number} (ms|frames|bytes)$", name)
+
+    def test_events(self) -> None:
+        """Its events."""
+        self.assertEqual(self.listed("Events of the client"), self.declared("ClientEvents"))
+        self.assertEqual(self.listed("Events of a room"), self.declared("RoomEvents"))
+
+    def test_states(self) -> None:
+        """Its states."""
+        for title, name in (("States of the client", "ClientState"), ("States of a room", "RoomState")):
+            (states,) = re.findall(rf"^export type {name} = (.*);$", self.types, re.MULTILINE)
+            self.assertEqual(self.listed(title), sorted(re.findall(r"\w+", states)))
+
+    def test_classes(self) -> None:
+        """Its classes, and their methods and attributes."""
+        _, *parts = re.split(r"^\.\. js:class:: ", self.page, flags=re.MULTILINE)
+        described = {}
+        for part in parts:
+            names = re.findall(r"^   \.\. js:(?:method|attribute):: (\w+)", part, re.MULTILINE)
+            described[re.split(r"\W", part, maxsplit=1)[0]] = sorted(names)
+        classes = ("Client", "Room", "TxroomError")
+        self.assertEqual(described, {name: self.declared(name) for name in classes})
+
+    def test_exports(self) -> None:
+        """What else it exports."""
+        pattern = r"^\.\. js:(?:function|data):: (\w+)(?:.*\n {13}(\w+)$)?"
+        names = {name for pair in re.findall(pattern, self.page, re.MULTILINE) for name in pair if name}
+        exported = re.findall(r"^export (?:const|function) (\w+)", self.types, re.MULTILINE)
+        self.assertEqual(names, set(exported))
 
 
 class LoadtestTests(DocsTestCase):
