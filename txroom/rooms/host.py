@@ -74,7 +74,7 @@ class Host:
         self.name = registration.name
         self.options: Mapping[str, Any] = MappingProxyType(dict(options))
         self.handlers = registration.handlers
-        self.clock = application.clock
+        clock = self.clock = application.clock
         self._engine = application.engine
         self._journal: Journal | None = None
         self.epoch = ""
@@ -99,7 +99,7 @@ class Host:
 
         self.room: Room = registration.makeRoom()
         self.room._host = self
-        self.timers = RoomClock(self.clock, self.report, self._gaveUp)
+        self.timers = RoomClock(clock, self.report, self._gaveUp)
         self.outbox = Outbox()
         self.log = self._makeLog(budget)
         self.emitter = Emitter(self)
