@@ -8,6 +8,7 @@ lists that have to be complete.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import shlex
@@ -39,6 +40,7 @@ from txroom.loadtest import Crowd, Plan, figuresOf
 from txroom.loadtest.options import Options as LoadtestOptions
 from txroom.loadtest.tally import LATENCIES
 from txroom.options import ServerOptions
+from txroom.rooms.registry import EVENTS
 from txroom.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
 
@@ -100,7 +102,7 @@ class ReadmeTests(DocsTestCase):
             for block, module in zip(blocks, (chat, tests), strict=True):
                 exec(compile(block, "README.md", "exec"), vars(module))
         self.passes(tests.ChatTests)
-        self.assertLessEqual(len(blocks[0].splitlines()), 23)
+        self.assertLessEqual(len(blocks[0].splitlines()), 24)
 
         harness = self.harness(chat.makeServer)
         alice = harness.client().join("chat", name="alice")
@@ -419,6 +421,48 @@ class ExampleTests(DocsTestCase):
         error = self.assertRaises(RoomError, bob.call, "subscribe", "NONE")
         self.assertEqual(error.code, "invalidData")
 
+    def test_lobby(self) -> None:
+        """Two who wait for the same are given a match, which nobody else gets into."""
+        harness = self.harness(self.load("lobby", "patterns").makeServer)
+        ann, bob, cid, dan = (harness.client().join("lobby", mode="fast") for _ in range(4))
+        slow = harness.client().join("lobby", mode="slow")
+        bob.send("play")
+        bob.send("wait")
+        dan.send("play")
+        dan.client.offline()
+        for room in (slow, ann, ann):
+            room.send("play")
+        ann.expectNone("match")
+        cid.send("play")
+        told = [room.expect("match") for room in (ann, cid)]
+        (match,) = {each["room"] for each in told}
+
+        stranger = harness.client()
+        for join, name, code in (
+            (stranger.joinById, match, "locked"),
+            (stranger.joinOnly, "match", "noSuchRoom"),
+            (stranger.create, "match", "forbidden"),
+        ):
+            self.assertEqual(self.assertRaises(RoomError, join, name).code, code)
+        players = [
+            room.client.joinById(match, seat=each["seat"])
+            for room, each in zip((ann, cid), told, strict=True)
+        ]
+        for player in players:
+            self.assertEqual(player.expect("begin"), {"mode": "fast", "first": players[0].member})
+        slow.expectNone("match")
+
+    def test_lobbyAlone(self) -> None:
+        """Who has a seat and stays alone is told so."""
+        harness = self.harness(self.load("lobby", "patterns").makeServer)
+        ann, bob = (harness.client().join("lobby") for _ in range(2))
+        for room in (ann, bob):
+            room.send("play")
+        told = ann.expect("match")
+        player = ann.client.joinById(told["room"], seat=told["seat"])
+        harness.advance(20)
+        self.assertEqual(player.closeCode, CloseCode.ROOM_CLOSED)
+
     def test_pool(self) -> None:
         """Not too many, and they are counted."""
         harness = self.harness(lambda clock: self.load("pool", "patterns").makeServer(clock, 2))
@@ -593,6 +637,18 @@ class CompletenessTests(DocsTestCase):
         for name in CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS:
             self.assertIn(f" Application.{name}(", page)
 
+    def test_settings(self) -> None:
+        """Every setting of a room is described in its class, from where the reference has it."""
+        source = inspect.getsource(txroom.Room)
+        for name in txroom.Room.SETTINGS:
+            self.assertRegex(source, rf"\n    #: .*\n    {name}: ")
+
+    def test_registrationEvents(self) -> None:
+        """Every event of a registration is in the reference, with what its listeners get."""
+        rows = re.findall(r"^   \* - (``.*)\n     - ``\((.*)\)``", text("reference/rooms.rst"), re.MULTILINE)
+        listed = {name: arguments for names, arguments in rows for name in re.findall(r"\w+", names)}
+        self.assertEqual(listed, EVENTS)
+
     def test_public(self) -> None:
         """Every public name is in the reference."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
@@ -622,10 +678,10 @@ class CompletenessTests(DocsTestCase):
             raise SkipTest("Sphinx isn't here") from error
         for given, shown in {
             "seed 001 (ws maxPayload), seed 003 (verb)": "ws maxPayload, verb",
-            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (ws `WebSocket`; Cocos `C`).",
-            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Source: Colyseus `Server`, ws `W`",
-            "Stop (seeds 001, 002).": "Stop (ws, Cocos).",
-            "Fires (seed 002: the callback of `send`)": "Fires (Cocos: the callback of `send`)",
+            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (as in ws `WebSocket`; Cocos `C`).",
+            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Known from: Colyseus `Server`, ws `W`",
+            "Stop (seeds 001, 002).": "Stop (as in ws, Cocos).",
+            "Fires (seed 002: the callback of `send`)": "Fires (as in Cocos: the callback of `send`)",
         }.items():
             self.assertEqual(extension.readable(given), shown)
 
@@ -762,6 +818,73 @@ class ComingFromTests(DocsTestCase):
             for number, line in enumerate(lines):
                 if line.startswith("   * - "):
                     self.assertRegex(lines[number + 1], r"^     - \S", line)
+
+
+class BrowserClientTests(DocsTestCase):
+    """The page about txroom.js has what the module has, by its types, and nothing else."""
+
+    web: ClassVar[Path] = ROOT / "txroom" / "web"
+
+    def setUp(self) -> None:
+        self.types = (self.web / "txroom.d.ts").read_text()
+        self.page = text("reference/txroom-js.rst")
+
+    def declared(self, name: str) -> list[str]:
+        """What a class or an interface of the types has."""
+        body = re.search(rf"^export (?:class|interface) {name}\b.*?\{{$(.*?)^\}}$", self.types, re.M | re.S)
+        assert body is not None, name
+        names = re.findall(r"^  (?:readonly )?(\w+)\??[(<:]", body[1], re.MULTILINE)
+        return sorted(set(names) - {"constructor"})
+
+    def section(self, title: str) -> list[list[str]]:
+        """The cells of each row of the table under a heading."""
+        _, *parts = re.split(r"^(\S.*)\n[-~=]+$", self.page, flags=re.MULTILINE)
+        section = dict(zip(parts[::2], parts[1::2], strict=True))[title]
+        _, _, *rows = re.split(r"^   \* - ", section, flags=re.MULTILINE)
+        return [[cell.strip().strip("`") for cell in re.split(r"\n     - ", row)] for row in rows]
+
+    def listed(self, title: str) -> list[str]:
+        """The first column of the table under a heading."""
+        return sorted(name for name, *_ in self.section(title))
+
+    def test_options(self) -> None:
+        """Its options; numbers with their defaults, as the script has them."""
+        self.assertEqual(self.listed("Options"), self.declared("Options"))
+        script = (self.web / "txroom.js").read_text()
+        known = dict(re.findall(r"^  (\w+): ([\d_]+),$", script, re.MULTILINE))
+        self.assertIn("pingInterval", known)
+        for name, default, *_ in self.section("Options"):
+            if name in known:
+                number = f"{int(known[name]):,}".replace(",", " ")
+                self.assertRegex(default, rf"^{number} (ms|frames|bytes)$", name)
+
+    def test_events(self) -> None:
+        """Its events."""
+        self.assertEqual(self.listed("Events of the client"), self.declared("ClientEvents"))
+        self.assertEqual(self.listed("Events of a room"), self.declared("RoomEvents"))
+
+    def test_states(self) -> None:
+        """Its states."""
+        for title, name in (("States of the client", "ClientState"), ("States of a room", "RoomState")):
+            (states,) = re.findall(rf"^export type {name} = (.*);$", self.types, re.MULTILINE)
+            self.assertEqual(self.listed(title), sorted(re.findall(r"\w+", states)))
+
+    def test_classes(self) -> None:
+        """Its classes, and their methods and attributes."""
+        _, *parts = re.split(r"^\.\. js:class:: ", self.page, flags=re.MULTILINE)
+        described = {}
+        for part in parts:
+            names = re.findall(r"^   \.\. js:(?:method|attribute):: (\w+)", part, re.MULTILINE)
+            described[re.split(r"\W", part, maxsplit=1)[0]] = sorted(names)
+        classes = ("Client", "Room", "TxroomError")
+        self.assertEqual(described, {name: self.declared(name) for name in classes})
+
+    def test_exports(self) -> None:
+        """What else it exports."""
+        pattern = r"^\.\. js:(?:function|data):: (\w+)(?:.*\n {13}(\w+)$)?"
+        names = {name for pair in re.findall(pattern, self.page, re.MULTILINE) for name in pair if name}
+        exported = re.findall(r"^export (?:const|function) (\w+)", self.types, re.MULTILINE)
+        self.assertEqual(names, set(exported))
 
 
 class LoadtestTests(DocsTestCase):

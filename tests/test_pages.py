@@ -34,6 +34,14 @@ class ClientScriptTests(HarnessTestCase):
         self.assertEqual(answer.headers["content-type"], "text/javascript; charset=utf-8")
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
 
+    def test_otherPages(self) -> None:
+        """Pages of other servers may import it, also from what the browser has kept."""
+        self.server.addClientScript()
+        first = self.get("/txroom.js")
+        again = self.get("/txroom.js", tag=first.headers["etag"])
+        for answer in (first, again):
+            self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+
     def test_kept(self) -> None:
         """Whoever has it gets it again only if it has changed."""
         self.server.addClientScript()

@@ -158,11 +158,11 @@ class Server(MultiService):
         """
         Serve the client for browsers: the JavaScript module ``txroom.js`` that comes with the package.
 
-        A page of the same server loads it by ``import { Client } from "/txroom.js"``. Browsers keep it, and
-        ask each time whether it has changed (ETag). Raises `ValueError` for a path that does not begin
-        with "/".
+        A page of the same server loads it by ``import { Client } from "/txroom.js"``, and any other by its
+        whole URL: it is the same for everybody. Browsers keep it, and ask each time whether it has changed
+        (ETag). Raises `ValueError` for a path that does not begin with "/".
         """
-        self.addPage(path, Asset("txroom.js"))
+        self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}))
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""

@@ -59,6 +59,7 @@ def test_twoTabs(tmp_path: Path) -> None:
 
     assert seen["score"]
     assert seen["overflow"] <= 0
+    assert seen["hidden"] == [0, 0]
     # While there is no network a browser says so itself.
     assert [error for error in seen["errors"] if "ERR_INTERNET_DISCONNECTED" not in error] == []
     assert set(seen["requests"]) == {url + name for name in ("", "demo.css", "demo.js", "txroom.js")}

@@ -7,9 +7,11 @@ from hashlib import sha1
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from txroom import Accept, Application, Connection, Deny, Handshake, ReadyState, UpgradeError
 from txroom.testing import Client, RawClient, Response, RoomHarness, clientFrame, upgradeRequest
+from txroom.wire.factory import NAMED_ORIGINS
 from txroom.wire.upgrade import MAX_HELD, refusal
 
 from ..case import BINARY, TEXT, HarnessTestCase, Recorder, closeFrame
@@ -268,6 +270,38 @@ class OriginTests(UpgradeCase):
         """Per application."""
         self.start(Application(allowedOrigins="*"))
         self.assertEqual(self.origin("https://evil.example"), 101)
+
+    def warnings(self, *origins: str) -> list[str]:
+        """What is logged when pages of these try to connect."""
+        with capturedLogs() as logged:
+            for origin in origins:
+                self.origin(origin)
+        return [formatEvent(event) or "" for event in logged if event["log_level"] is LogLevel.warn]
+
+    def test_warning(self) -> None:
+        """The log names the option, once for each origin; those that may connect aren't in it."""
+        self.start()
+        other = "http://localhost:5173"
+        (warning,) = self.warnings(other, other, "http://localhost:8080")
+        self.assertEqual(
+            warning,
+            "a page of 'http://localhost:5173' may not connect to 'localhost:8080': it is of another host or "
+            "port, and not in allowedOrigins (--allowed-origin)",
+        )
+        self.assertEqual(len(self.warnings(other, "null")), 1)
+
+    def test_warningsBounded(self) -> None:
+        """Whoever makes origins up doesn't fill the log, or write lines of their own into it."""
+        self.start()
+        others = [f"http://{n}.example" for n in range(2 * NAMED_ORIGINS)]
+        warnings = self.warnings("http://\x1b[2Jé", *others)
+        self.assertEqual(len(warnings), NAMED_ORIGINS)
+        self.assertTrue(all(warning.isascii() and warning.isprintable() for warning in warnings))
+
+    def test_noWarning(self) -> None:
+        """An application that decides by itself has its reasons."""
+        self.start(Application(acceptsOrigin=lambda origin: False))
+        self.assertEqual(self.warnings("http://localhost:5173"), [])
 
 
 class VerifyTests(UpgradeCase):

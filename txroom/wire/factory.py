@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a client that was refused for want of room may try again.
 RETRY_AFTER = "5"
+#: Origins whose first refusal is logged: whoever runs the server reads of each page, nobody fills the log.
+NAMED_ORIGINS = 10
 
 
 class Owner(Protocol):
@@ -104,6 +106,7 @@ class WireFactory(WebSocketServerFactory):
         self.perApplication: Counter[Application] = Counter()
         self._classes: WeakKeyDictionary[Application, type[WireProtocol]] = WeakKeyDictionary()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
+        self._refusedOrigins: set[str] = set()
 
     def logPrefix(self) -> str:
         """As what it stands in Twisted's log."""
@@ -172,6 +175,18 @@ class WireFactory(WebSocketServerFactory):
     def ended(self, handshaking: Any) -> None:
         """A handshake came to an end, good or bad."""
         self.pending.pop(handshaking, None)
+
+    def warnOfOrigin(self, origin: str, host: str) -> None:
+        """A page may not connect; whoever serves it sees only a failed connection, so say why, once."""
+        if origin in self._refusedOrigins or len(self._refusedOrigins) == NAMED_ORIGINS:
+            return
+        self._refusedOrigins.add(origin)
+        self._log.warn(
+            "a page of {origin} may not connect to {host}: it is of another host or port, and not in "
+            "allowedOrigins (--allowed-origin)",
+            origin=ascii(origin),
+            host=ascii(host),
+        )
 
     def admit(self, address: str, application: Application, options: ServerOptions) -> None:
         """Count one more connection; raises `UpgradeError` 503 or 429 if it is one too many."""

@@ -158,7 +158,10 @@ class Upgrade(Protocol):
         if hook is not None:
             allowed = await self._call(hook, origin)
         else:
-            allowed = origin is None or isAllowedOrigin(origin, self._handshake.host, options.allowedOrigins)
+            host = self._handshake.host
+            allowed = origin is None or isAllowedOrigin(origin, host, options.allowedOrigins)
+            if origin is not None and not allowed:
+                self._factory.warnOfOrigin(origin, host)
         if not allowed:
             raise UpgradeError(403, "origin")
 

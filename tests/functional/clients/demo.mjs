@@ -106,6 +106,20 @@ try {
   seen.score = (await texts(bob, "#people li")).some((text) => /^Ann[1-9]/.test(text));
   await ann.locator("#board .up").waitFor();
   await shoot(ann, "game");
+  // All of it is seen without scrolling, on small screens too.
+  seen.hidden = [];
+  for (const [width, height] of [[800, 600], [360, 640]]) {
+    await ann.setViewportSize({ width, height });
+    seen.hidden.push(await ann.evaluate(() => {
+      const game = document.querySelector("#game");
+      const [inner, outer] = [game, game.parentElement].map((element) => element.getBoundingClientRect());
+      return [...document.querySelectorAll("#board button, #result")].filter((element) => {
+        const { left, top, right, bottom } = element.getBoundingClientRect();
+        const isIn = (box) => left >= box.left && top >= box.top && right <= box.right && bottom <= box.bottom;
+        return !isIn(inner) || !isIn(outer);
+      }).length;
+    }));
+  }
   console.log(JSON.stringify(seen));
 } finally {
   await browser.close();
