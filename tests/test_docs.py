@@ -419,6 +419,48 @@ class ExampleTests(DocsTestCase):
         error = self.assertRaises(RoomError, bob.call, "subscribe", "NONE")
         self.assertEqual(error.code, "invalidData")
 
+    def test_lobby(self) -> None:
+        """Two who wait for the same are given a match, which nobody else gets into."""
+        harness = self.harness(self.load("lobby", "patterns").makeServer)
+        ann, bob, cid, dan = (harness.client().join("lobby", mode="fast") for _ in range(4))
+        slow = harness.client().join("lobby", mode="slow")
+        bob.send("play")
+        bob.send("wait")
+        dan.send("play")
+        dan.client.offline()
+        for room in (slow, ann, ann):
+            room.send("play")
+        ann.expectNone("match")
+        cid.send("play")
+        told = [room.expect("match") for room in (ann, cid)]
+        (match,) = {each["room"] for each in told}
+
+        stranger = harness.client()
+        for join, name, code in (
+            (stranger.joinById, match, "locked"),
+            (stranger.joinOnly, "match", "noSuchRoom"),
+            (stranger.create, "match", "forbidden"),
+        ):
+            self.assertEqual(self.assertRaises(RoomError, join, name).code, code)
+        players = [
+            room.client.joinById(match, seat=each["seat"])
+            for room, each in zip((ann, cid), told, strict=True)
+        ]
+        for player in players:
+            self.assertEqual(player.expect("begin"), {"mode": "fast", "first": players[0].member})
+        slow.expectNone("match")
+
+    def test_lobbyAlone(self) -> None:
+        """Who has a seat and stays alone is told so."""
+        harness = self.harness(self.load("lobby", "patterns").makeServer)
+        ann, bob = (harness.client().join("lobby") for _ in range(2))
+        for room in (ann, bob):
+            room.send("play")
+        told = ann.expect("match")
+        player = ann.client.joinById(told["room"], seat=told["seat"])
+        harness.advance(20)
+        self.assertEqual(player.closeCode, CloseCode.ROOM_CLOSED)
+
     def test_pool(self) -> None:
         """Not too many, and they are counted."""
         harness = self.harness(lambda clock: self.load("pool", "patterns").makeServer(clock, 2))

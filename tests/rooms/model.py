@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,7 +96,7 @@ class Maker:
         self.registration = Registration("model", roomClass, {})
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
-        return Host(room, self.registration, options, self.engine, self.clock)
+        return Host(room, self.registration, options, cast(Any, self))
 
     def hostEnded(self, host: Host) -> None:
         """Nobody else needs to know."""

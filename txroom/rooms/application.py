@@ -132,9 +132,7 @@ class RoomApplication(Application):
             raise RoomError(ErrorCode.UNAVAILABLE)
         if 0 < registration.maxRooms <= self._hosts.count(name):
             raise RoomError(ErrorCode.FULL, "no more rooms of that name")
-        host = Host(
-            room, registration, registration.optionsOf(options), self.engine, self.clock, self._budget
-        )
+        host = Host(room, registration, registration.optionsOf(options), self, self._budget)
         self._hosts.add(host)
         return host
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -33,10 +33,11 @@ from .member import Client, LeaveReason, Member
 from .membership import Membership
 from .outbox import Outbox, audienceOf
 from .room import Room
-from .seam import Engine, Join, Journal, Link, Listing, Outlet, Refused, Resume
+from .seam import Join, Journal, Link, Listing, Outlet, Refused, Resume
 from .timers import RoomClock
 
 if TYPE_CHECKING:
+    from .application import RoomApplication
     from .registry import Registration
 
 #: Seconds that the log is kept beyond `resumeSeconds`: a lost connection isn't noticed at once.
@@ -64,17 +65,17 @@ class Host:
         id: str,
         registration: Registration,
         options: Mapping[str, Any],
-        engine: Engine,
-        clock: IReactorTime,
+        application: RoomApplication,
         budget: Budget | None = None,
     ) -> None:
         self.id = id
+        self.application = application
         self.registration = registration
         self.name = registration.name
         self.options: Mapping[str, Any] = MappingProxyType(dict(options))
         self.handlers = registration.handlers
-        self.clock = clock
-        self._engine = engine
+        clock = self.clock = application.clock
+        self._engine = application.engine
         self._journal: Journal | None = None
         self.epoch = ""
         self.isRestored = False

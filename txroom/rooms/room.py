@@ -18,6 +18,7 @@ from .messages import Handler, handlersOf
 from .timers import RoomClock
 
 if TYPE_CHECKING:
+    from .application import RoomApplication
     from .emitter import Past
     from .host import Host
 
@@ -168,6 +169,11 @@ class Room:
     def name(self) -> str:
         """The name under which it was registered."""
         return self._host.name
+
+    @property
+    def application(self) -> RoomApplication:
+        """With what it was registered: other rooms by their ids (`rooms`), `createRoom`, `reserveSeat`."""
+        return self._host.application
 
     @property
     def options(self) -> Mapping[str, Any]:
