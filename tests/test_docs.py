@@ -8,6 +8,7 @@ lists that have to be complete.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import shlex
@@ -39,6 +40,7 @@ from txroom.loadtest import Crowd, Plan, figuresOf
 from txroom.loadtest.options import Options as LoadtestOptions
 from txroom.loadtest.tally import LATENCIES
 from txroom.options import ServerOptions
+from txroom.rooms.registry import EVENTS
 from txroom.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
 
@@ -635,6 +637,18 @@ class CompletenessTests(DocsTestCase):
         for name in CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS:
             self.assertIn(f" Application.{name}(", page)
 
+    def test_settings(self) -> None:
+        """Every setting of a room is described in its class, from where the reference has it."""
+        source = inspect.getsource(txroom.Room)
+        for name in txroom.Room.SETTINGS:
+            self.assertRegex(source, rf"\n    #: .*\n    {name}: ")
+
+    def test_registrationEvents(self) -> None:
+        """Every event of a registration is in the reference, with what its listeners get."""
+        rows = re.findall(r"^   \* - (``.*)\n     - ``\((.*)\)``", text("reference/rooms.rst"), re.MULTILINE)
+        listed = {name: arguments for names, arguments in rows for name in re.findall(r"\w+", names)}
+        self.assertEqual(listed, EVENTS)
+
     def test_public(self) -> None:
         """Every public name is in the reference."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
@@ -664,10 +678,10 @@ class CompletenessTests(DocsTestCase):
             raise SkipTest("Sphinx isn't here") from error
         for given, shown in {
             "seed 001 (ws maxPayload), seed 003 (verb)": "ws maxPayload, verb",
-            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (ws `WebSocket`; Cocos `C`).",
-            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Source: Colyseus `Server`, ws `W`",
-            "Stop (seeds 001, 002).": "Stop (ws, Cocos).",
-            "Fires (seed 002: the callback of `send`)": "Fires (Cocos: the callback of `send`)",
+            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (as in ws `WebSocket`; Cocos `C`).",
+            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Known from: Colyseus `Server`, ws `W`",
+            "Stop (seeds 001, 002).": "Stop (as in ws, Cocos).",
+            "Fires (seed 002: the callback of `send`)": "Fires (as in Cocos: the callback of `send`)",
         }.items():
             self.assertEqual(extension.readable(given), shown)
 

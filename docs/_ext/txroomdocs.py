@@ -36,6 +36,8 @@ _NAMED = "|".join(_SYSTEMS.values())
 
 def readable(text: str) -> str:
     """`text` with the names of the systems in place of their numbers."""
+    text = re.sub(r"(?m)^(\s*)Source: (?=seeds? 00\d)", r"\1Known from: ", text)
+    text = re.sub(r"\((?=seeds? 00\d)", "(as in ", text)
     text = re.sub(r"\bseeds? (?=00\d)", "", text)
     text = re.sub(r"\b00[0-4] \(([^)]*)\)", r"\1", text)
     text = re.sub(rf"\b00[0-4]: (?={_NAMED})", "", text)

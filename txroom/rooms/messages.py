@@ -30,7 +30,7 @@ def message(type: str) -> Callable[[Function], Function]:
     parameter for data takes none. What it returns (a value, a Deferred or a coroutine) is the answer, if
     the client made a call.
 
-    Source: seed 000 and reference Colyseus (`onMessage(type, callback)`, `messages`).
+    Source: seed 000 (Colyseus `onMessage(type, callback)`, `messages`).
     """
     if not isinstance(type, str) or not type:
         raise TypeError(f"the type of a message must be a text, not {type!r}; write @message('say')")

@@ -42,6 +42,7 @@ class Room:
     maxClients: int = 0
     #: Whether the room ends when the last member has left and nobody came for `linger` seconds.
     autoDispose: bool = True
+    #: Seconds that an empty room waits for somebody before it ends.
     linger: float = 1.0
     #: Seconds that a room waits for its first member, and that a reserved seat is kept.
     seatSeconds: float = 15.0
@@ -49,16 +50,18 @@ class Room:
     history: History | None = None
     #: Seconds in which a client that has lost its connection may resume; 0: it leaves at once.
     resumeSeconds: float = 30.0
-    #: What is kept at most for those who resume: messages, and bytes of their data.
+    #: Messages that are kept at most for those who resume.
     recoveryLimit: int = 10_000
+    #: Bytes that the data of those messages may have together.
     recoverySize: int = 1 << 20
     #: Whether the members are told of one another.
     presence: bool = False
     #: Seconds that a hook or a handler may take.
     handlerTimeout: float = 10.0
-    #: Messages a second taken from one member, and at once (0: twice the rate); over it they are
-    #: refused (`rateLimited`), and for longer than ten seconds it costs the membership. 0: any number.
+    #: Messages a second taken from one member; over it they are refused (`rateLimited`), and for longer
+    #: than ten seconds it costs the membership. 0: any number.
     messageRate: float = 0.0
+    #: Messages taken from one member at once; 0: twice the rate.
     messageBurst: int = 0
     #: Whether messages may have bytes in them; clients that speak JSON can't join such a room.
     binary: bool = False
@@ -96,8 +99,8 @@ class Room:
         """
         The room begins. `options` are the client's, overlaid by those of the registration.
 
-        If it raises the room isn't made. When the room was moved here from an owner that was lost
-        (`isRestored`), its members are to resume; restore their state.
+        If it raises the room isn't made. `isRestored` tells whether it goes on where another process stopped;
+        with the engine in memory it never does.
         """
 
     def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
@@ -222,7 +225,11 @@ class Room:
 
     @property
     def isRestored(self) -> bool:
-        """Whether it was moved here from an owner that was lost."""
+        """
+        Whether it goes on where another process has stopped, with members who are to resume.
+
+        For engines to come: with the one in memory a room ends with its process, and this is `False`.
+        """
         return self._host.isRestored
 
     @property
