@@ -4,8 +4,6 @@ A queue: who wants to play waits in a lobby, and each two are given seats in a m
 A client joins "lobby", sends "play", and waits for "match"; then it joins the match by its id, with the seat.
 """
 
-from twisted.internet.defer import maybeDeferred
-
 from txroom import Room, Server, message
 
 
@@ -37,7 +35,7 @@ class Lobby(Room):
     async def startMatch(self, players):
         match = await self.application.createRoom("match", {"mode": self.options.get("mode")})
         for player in players:
-            seat = await maybeDeferred(self.application.reserveSeat, match)
+            seat = await self.application.reserveSeat(match)
             if not player.hasLeft:
                 player.send("match", {"room": match, "seat": seat})
 
