@@ -87,7 +87,7 @@ class Vault(Parlour):
     binary = True
 
     @message("say")
-    def keep(self, client: Client, data: bytes) -> None:
+    def say(self, client: Client, data: bytes) -> None:  # type: ignore[override]
         self.broadcast("said", {"text": data})
 
 
