@@ -23,6 +23,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SILENT:
 .PHONY: run test deps tools lint types unit unit-trial unit-pytest models $(MODELS) functional \
+	functional-package functional-server \
 	coverage docs format bench clean
 
 run: $(VENV)/.installed
@@ -75,8 +76,16 @@ $(MODELS): model-%:
 
 functional: deps
 	mkdir -p $(RESULTS)
+	$(SIDE_BY_SIDE) functional-package functional-server
+
+# The package takes most of its time to be built and installed.
+functional-package:
+	$(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/package.xml \
+		tests/functional/test_packaging.py
+
+functional-server:
 	$(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/functional.xml \
-		tests/functional
+		tests/functional --ignore=tests/functional/test_packaging.py
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage combine --quiet
