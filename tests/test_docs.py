@@ -31,7 +31,6 @@ from twisted.web.server import Site
 
 import txroom
 import txroom.client
-from tests.loadtest.case import HarnessEndpoint
 from txroom import RoomError, tap
 from txroom.codes import CloseCode
 from txroom.connection import CONNECTION_HOOKS
@@ -923,7 +922,7 @@ class LoadtestTests(DocsTestCase):
             clients=2,
             duration=60.0,
             scenario=self.load("visitors").play,
-            endpoint=HarnessEndpoint(harness),
+            endpoint=harness.endpoint(),
         )
         crowd = Crowd(plan, harness.clock, "")
         done = crowd.run()

@@ -12,36 +12,26 @@ import json
 import sys
 import unittest
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
-from twisted.internet.test import (
-    test_core,
-    test_fdset,
-    test_posixbase,
-    test_process,
-    test_tcp,
-    test_threads,
-    test_time,
-    test_tls,
-    test_udp,
-    test_unix,
-)
 from twisted.internet.test.reactormixins import ReactorBuilder
 from twisted.trial.reporter import TestResult
 
 from txroom.leanepoll import LeanEPollReactor
 
+#: Modules of `twisted.internet.test`.
 MODULES = (
-    test_core,
-    test_fdset,
-    test_posixbase,
-    test_process,
-    test_tcp,
-    test_threads,
-    test_time,
-    test_tls,
-    test_udp,
-    test_unix,
+    "test_core",
+    "test_fdset",
+    "test_posixbase",
+    "test_process",
+    "test_tcp",
+    "test_threads",
+    "test_time",
+    "test_tls",
+    "test_udp",
+    "test_unix",
 )
 
 
@@ -52,7 +42,7 @@ class EPollReactor(LeanEPollReactor):
 def builders() -> Iterator[type[ReactorBuilder]]:
     """The classes of tests that are made anew for each reactor."""
     for module in MODULES:
-        for name, value in vars(module).items():
+        for name, value in vars(import_module(f"twisted.internet.test.{module}")).items():
             if name.endswith("Builder") and value is not ReactorBuilder and issubclass(value, ReactorBuilder):
                 yield value
 

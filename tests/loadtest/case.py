@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
@@ -18,23 +17,17 @@ from txroom.testing import RoomHarness
 
 
 @implementer(IStreamClientEndpoint)
-class HarnessEndpoint:
-    """Leads to the server of a harness."""
+class Door:
+    """Leads to the server of a harness, or to a port where nobody listens."""
 
     def __init__(self, harness: RoomHarness) -> None:
-        self._clock = harness.clock
-        self._count = 0
-        #: Whether the server can be reached.
+        self._endpoint = harness.endpoint()
         self.isOpen = True
 
     def connect(self, factory: Any) -> Deferred[Any]:
         if not self.isOpen:
             return fail(ConnectionRefusedError("nobody listens"))
-        self._count += 1
-        here = IPv4Address("TCP", "203.0.113.9", 40000 + self._count)
-        port = self._clock.ports[0]
-        self._clock.connect(port.factory, factory, port.getHost(), here)
-        return succeed(None)
+        return self._endpoint.connect(factory)
 
 
 class Hall(Room):
@@ -95,7 +88,7 @@ class CrowdTestCase(HarnessTestCase):
         rooms.register("hall", Hall)
         applications = {"/rooms": rooms, "/echo": Echo(), "/broadcast": Broadcast()}
         self.harness = self.serve(applications, pingInterval=0)
-        self.endpoint = HarnessEndpoint(self.harness)
+        self.endpoint = Door(self.harness)
 
     def crowd(
         self, *, path: str = "/rooms", room: str | None = "hall", token: str = "t", **plan: Any

@@ -221,14 +221,11 @@ class HoldTests(WireCase):
         self.client.send(clientFrame(TEXT, "a") * 3)
         self.assertEqual(calls, [])
 
-    def test_oneATurn(self) -> None:
-        """`allowSynchronousEvents=False`: one message a turn of the reactor (seed 001)."""
+    def turnsOf(self, data: bytes, **options: Any) -> list[int]:
+        """Send that at once; the turns of the reactor in which its messages are handled."""
         turns: list[int] = []
         count = 0
-        self.open(
-            Application(onMessage=lambda connection, message: turns.append(count)),
-            allowSynchronousEvents=False,
-        )
+        self.open(Application(onMessage=lambda connection, message: turns.append(count)), **options)
         original = self.harness.clock.turn
 
         def turn() -> bool:
@@ -237,7 +234,12 @@ class HoldTests(WireCase):
             return original()
 
         self.patch(self.harness.clock, "turn", turn)
-        self.client.send(clientFrame(TEXT, "a") * 5)
+        self.client.send(data)
+        return turns
+
+    def test_oneATurn(self) -> None:
+        """`allowSynchronousEvents=False`: one message a turn of the reactor (seed 001)."""
+        turns = self.turnsOf(clientFrame(TEXT, "a") * 5, allowSynchronousEvents=False)
         self.assertEqual(len(turns), 5)
         self.assertEqual(len(set(turns)), 5)
 
@@ -281,23 +283,9 @@ class HoldTests(WireCase):
 
     def test_budgetLong(self) -> None:
         """A long message may take the whole turn: what came right behind it is handled in another."""
-        turns: list[int] = []
-        count = 0
-        self.open(
-            Application(onMessage=lambda connection, message: turns.append(count)),
-            maxPayload=2 * TURN_BUDGET * WEIGHT,
-        )
-        original = self.harness.clock.turn
-
-        def turn() -> bool:
-            nonlocal count
-            count += 1
-            return original()
-
-        self.patch(self.harness.clock, "turn", turn)
-        long = clientFrame(BINARY, b"x" * (TURN_BUDGET * WEIGHT))
-        self.client.send(long + clientFrame(TEXT, "a") * 2)
-        first, second, third = turns
+        size = TURN_BUDGET * WEIGHT
+        data = clientFrame(BINARY, b"x" * size) + clientFrame(TEXT, "a") * 2
+        first, second, third = self.turnsOf(data, maxPayload=2 * size)
         self.assertLess(first, second)
         self.assertEqual(second, third)
 

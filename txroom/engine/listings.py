@@ -24,6 +24,7 @@ class Listings:
 
     def __init__(self) -> None:
         self._known: dict[str, Listing] = {}
+        #: By the name and the names of what is filtered by, then by the values of these: closed, open.
         self._groups: dict[tuple[str, tuple[str, ...]], dict[Any, tuple[Group, Group]]] = {}
 
     def get(self, room: str) -> Listing | None:
@@ -34,9 +35,8 @@ class Listings:
         """A room is new, or has changed."""
         self.remove(listing.room)
         self._known[listing.room] = listing
-        names = tuple(sorted(listing.filters))
-        groups = self._groups.setdefault((listing.name, names), {})
-        closed, opened = groups.setdefault(_key(names, listing.filters), ({}, {}))
+        kind, key = _placeOf(listing)
+        closed, opened = self._groups.setdefault(kind, {}).setdefault(key, ({}, {}))
         (opened if listing.isOpen else closed)[listing.room] = listing
 
     def remove(self, room: str) -> None:
@@ -44,15 +44,13 @@ class Listings:
         listing = self._known.pop(room, None)
         if listing is None:
             return
-        names = tuple(sorted(listing.filters))
-        groups = self._groups[listing.name, names]
-        key = _key(names, listing.filters)
-        closed, opened = groups[key]
-        (opened if listing.isOpen else closed).pop(room)
-        if not closed and not opened:
-            del groups[key]
-            if not groups:
-                del self._groups[listing.name, names]
+        kind, key = _placeOf(listing)
+        for group in self._groups[kind][key]:
+            group.pop(room, None)
+        if not any(self._groups[kind][key]):
+            del self._groups[kind][key]
+        if not self._groups[kind]:
+            del self._groups[kind]
 
     def find(self, name: str, filter: Mapping[str, Any], onlyOpen: bool = False) -> list[Listing]:
         """The rooms of that name that match, or the open ones of them."""
@@ -68,6 +66,12 @@ class Listings:
                 found = [groups[key]] if key in groups else []
             for closed, opened in found:
                 yield from opened.values() if onlyOpen else chain(closed.values(), opened.values())
+
+
+def _placeOf(listing: Listing) -> tuple[tuple[str, tuple[str, ...]], Any]:
+    """Under what a room is found."""
+    names = tuple(sorted(listing.filters))
+    return (listing.name, names), _key(names, listing.filters)
 
 
 def _key(names: tuple[str, ...], values: Mapping[str, Any]) -> tuple[Any, ...]:
