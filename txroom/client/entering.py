@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
+from ..rooms.credentials import AUTH
 from ..rooms.errors import RoomError
 from .frames import Joined
 from .requests import Done
@@ -44,7 +45,7 @@ def knock(shared: Shared, entrance: Entrance, done: Done, isWanted: Callable[[],
     def known(auth: Any) -> None:
         with shared.turn:
             if isWanted():
-                full = dict(options) if auth is None or "auth" in options else {**options, "auth": auth}
+                full = dict(options) if auth is None or AUTH in options else {**options, AUTH: auth}
                 shared.requests.ask(lambda ref: (kind, ref, target, full), done, Joined)
 
     def failed(failure: Failure) -> None:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
+from ..rooms.credentials import SEAT, without
 from ..rooms.errors import RoomError
 from . import frames
 from .entering import Entrance, knock
@@ -259,8 +260,7 @@ class Stay:
         """Join anew: the same room if it is still there, else as at first."""
         visit = self._visit
         first = self._entrance
-        # A reserved seat is for once.
-        options = {name: value for name, value in first.options.items() if name != "seat"}
+        options = without(first.options, SEAT)  # which is for once
         ways = deque([Entrance("joinById", self.id, options)])
         if first.method in ("joinOrCreate", "join"):
             ways.append(Entrance(first.method, first.target, options))

@@ -11,12 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from ..codes import ErrorCode
+from ..rooms.credentials import AUTH, SEAT, without
 from ..rooms.errors import RoomError
 from .entering import Entrance, Method
 from .frames import Count
-
-#: Options that are for once, or are nobody's to keep.
-_SECRET = ("seat", "auth")
 
 
 class Ticket(Struct, frozen=True):
@@ -34,7 +32,7 @@ class Ticket(Struct, frozen=True):
     @classmethod
     def of(cls, room: str, token: str, ref: int, entrance: Entrance) -> Ticket:
         """For who is in that room, by that entrance."""
-        options = {name: value for name, value in entrance.options.items() if name not in _SECRET}
+        options = without(entrance.options, AUTH, SEAT)  # the first is nobody's to keep, the second for once
         return cls(room, token, ref, entrance.method, entrance.target, options)
 
     @classmethod

@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
 from . import payload
+from .credentials import AUTH, SEAT, without
 from .errors import RoomError
 from .expelled import Expelled
 from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
-from .registry import AUTH, SEAT
 from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Admission:
         if known is not None:
             return self._again(known, join)
         seat = join.options.get(SEAT)
-        options = _without(SEAT, join.options)
+        options = MappingProxyType(without(join.options, SEAT))
         refusal = self._refusal(join, seat)
         if refusal is not None:
             return refusal
@@ -231,7 +231,7 @@ class Admission:
             if user is not True:
                 member.user = user
                 member.userId = self._userId(user, member.id)
-            member.options = _without(AUTH, member.options)
+            member.options = MappingProxyType(without(member.options, AUTH))
             if member.fate is not None:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
                 return
@@ -386,7 +386,3 @@ class Admission:
         """It was made to leave: its client is told so, should it not know, and does not join anew."""
         host = self._host
         self._expelled.add(member.tokens, host.clock.seconds(), host.room.resumeSeconds)
-
-
-def _without(name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType({key: options[key] for key in options if key != name})

@@ -5,13 +5,13 @@ What a room says: broadcasts, messages to one client, calls, and what is said ag
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
+from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync
 from . import payload
@@ -181,7 +181,7 @@ class Emitter:
         """See `Client.call`."""
         host = self._host
         encoded = self._encode(type, data)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < inf:
+        if not isAmount(timeout):
             raise ValueError(f"timeout={timeout!r}: must be seconds, 0 or more")
         if member.state >= State.LEAVING:
             return fail(RoomError(ErrorCode.ROOM_GONE))

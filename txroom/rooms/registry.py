@@ -12,15 +12,11 @@ from twisted.python.failure import Failure
 
 from ..connection import isAsync, toDeferred
 from .classes import checkRegistered, warnOfMistakes, warnOfOptions
+from .credentials import AUTH, SEAT, without
 from .history import History
 from .messages import handlersOf
 from .room import Room
 from .seam import Listing
-
-#: The option with which a client shows who it is; only `canJoin` and `onAuth` get it.
-AUTH = "auth"
-#: The option with which a client shows that a seat is reserved for it; no hook gets it.
-SEAT = "seat"
 
 #: The events of a registration, and what their listeners are called with.
 EVENTS = {
@@ -140,7 +136,7 @@ class Registration:
 
         What shows who the client is it keeps for itself: the options of a room are no secret.
         """
-        return {**{name: asked[name] for name in asked if name not in (AUTH, SEAT)}, **self.options}
+        return {**without(asked, AUTH, SEAT), **self.options}
 
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are filtered by, with their values; `None` for those that are missing."""
