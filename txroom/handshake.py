@@ -101,8 +101,8 @@ class Headers(MultiDict):
 
     def listed(self, name: str) -> list[str]:
         """The members of a comma-separated list, over all fields of that name, empty ones left out."""
-        members = (part.strip(" \t") for value in self.getAll(name) for part in value.split(","))
-        return [member for member in members if member]
+        parts = [part for value in self.getAll(name) for part in value.split(",")]
+        return [member for part in parts if (member := part.strip(" \t"))]
 
 
 @attrs.define(kw_only=True)

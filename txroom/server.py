@@ -261,11 +261,10 @@ class Server(MultiService):
 
     # -- the wire wing's `Owner`
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Connection, options: ServerOptions) -> None:
         """The 101 answer of a connection is written."""
         self._roster.opened(connection)
-        isTracking = self._wire.classFor(connection.application).options.clientTracking
-        connection.application._opened(connection, isTracking)
+        connection.application._opened(connection, options.clientTracking)
         if self._wire.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -273,8 +272,7 @@ class Server(MultiService):
                 path=connection.handshake.path,
                 peer=connection.handshake.peer,
             )
-        hook = self.onConnection
-        connection.opened(None if hook is None else hook)
+        connection.opened(self.onConnection)
 
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""

@@ -50,8 +50,8 @@ class Owner(Protocol):
         """A hook that gives headers for every 101 answer."""
         ...
 
-    def opened(self, connection: Connection) -> None:
-        """The 101 answer of a connection is written."""
+    def opened(self, connection: Connection, options: ServerOptions) -> None:
+        """The 101 answer of a connection, which has these options, is written."""
         ...
 
     def closed(self, connection: Connection) -> None:
@@ -84,6 +84,9 @@ class WireFactory(WebSocketServerFactory):
 
     def __init__(self, owner: Owner, options: ServerOptions, clock: IReactorTime) -> None:
         """Nothing of Autobahn's: its timers and its URL are not used."""
+        from .channel import Channel  # which looks at this module itself
+
+        self._channel = Channel
         self.owner = owner
         self.options = options
         self.clock = clock
@@ -113,9 +116,7 @@ class WireFactory(WebSocketServerFactory):
         return LOG_PREFIX
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
-        from .channel import Channel
-
-        return Channel(self)
+        return self._channel(self)
 
     def setOptions(self, options: ServerOptions) -> None:
         """Take other options; they hold for what is opened from now on."""

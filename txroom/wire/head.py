@@ -22,10 +22,9 @@ MAX_HEADERS = 100
 _END = b"\r\n\r\n"
 #: All controls but HTAB, CR and LF; CR and LF are judged by their place.
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
+_IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
-_LOOSE_BREAK = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
-_FIELD = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([/?].*)?", re.IGNORECASE)
@@ -87,10 +86,8 @@ class HeadReader:
         buffer = self._data
         if buffer and not _FIRST.match(buffer):
             raise _syntax()
-        # What the first byte follows, and what a last CR is followed by, was or will be looked at.
-        new = buffer[searchFrom:].removesuffix(b"\r")
-        if len(new.translate(None, _CONTROLS)) != len(new) or _LOOSE_BREAK.search(new, 1):
-            raise _syntax()
+        # What a first LF follows, and what a last CR is followed by, was or will be looked at.
+        _checkBytes(buffer[searchFrom:].removeprefix(b"\n").removesuffix(b"\r"))
         lineEnd = buffer.find(b"\r\n", 0, MAX_LINE + 2)
         if lineEnd < 0 and len(buffer) >= MAX_LINE + 2:
             raise UpgradeError(414, "size")
@@ -106,8 +103,7 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
 
     Raises `UpgradeError` 400, 414, 431 or 505.
     """
-    if len(head.translate(None, _CONTROLS)) != len(head) or _LOOSE_BREAK.search(head):
-        raise _syntax()
+    _checkBytes(head)
     requestLine, *fields = head.split(b"\r\n")
     line = _requestLine(requestLine)
     tooLong = len(head) > MAX_LINE and any(len(field) > MAX_LINE for field in fields)
@@ -143,6 +139,15 @@ def _inOriginForm(method: str, absolute: re.Match[str], fields: list[bytes], res
     return parseHead(b"\r\n".join(lines), rest)
 
 
+def _checkBytes(text: bytes | bytearray) -> None:
+    """No controls, and no CR without its LF or the other way round (RFC 9112 §2.2)."""
+    breaks = text.count(b"\r\n")
+    if text.count(b"\r") != breaks or text.count(b"\n") != breaks:
+        raise _syntax()
+    if len(text.translate(None, _CONTROLS)) != len(text):
+        raise _syntax()
+
+
 def _requestLine(text: bytes) -> re.Match[bytes]:
     if len(text) > MAX_LINE:
         raise UpgradeError(414, "size")
@@ -157,15 +162,15 @@ def _syntax() -> UpgradeError:
 
 
 def _field(line: str) -> tuple[str, str]:
-    match = _FIELD.fullmatch(line)
-    if match is None:
+    name, colon, value = line.partition(":")
+    if not colon or not TOKEN.fullmatch(name):
         raise _syntax()
-    return match[1], match[2]
+    return name, value.strip(" \t")
 
 
 def _checkSingles(headers: Headers) -> None:
     names = [name for name, _ in headers.pairs]
-    if any(names.count(name) > 1 for name in _SINGLE):
+    if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _SINGLE):
         raise _syntax()
 
 
@@ -178,9 +183,10 @@ def _target(target: str) -> str:
     if "#" in target or _BAD_ESCAPE.search(target):
         raise _syntax()
     path = unquote_to_bytes(target.partition("?")[0])
-    if any(byte < 0x20 or byte == 0x7F for byte in path):
+    if len(path.translate(None, _IN_NO_PATH)) != len(path):
         raise _syntax()
-    if any(segment in (b".", b"..") for segment in path.split(b"/")):
+    segments = path.split(b"/")
+    if b"." in segments or b".." in segments:
         raise _syntax()
     return target
 

@@ -88,7 +88,7 @@ class WireProtocol(Receiver):
         self.data = early + self.data
         self._isParsing = True
         try:
-            self.factory.owner.opened(connection)
+            self.factory.owner.opened(connection, self.options)
         finally:
             self._isParsing = False
         self._parse()

@@ -9,7 +9,7 @@ a bound, and never parsed as another request.
 from __future__ import annotations
 
 import secrets
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import sha1
 from http import HTTPStatus
@@ -36,13 +36,20 @@ from .closing import Linger, closeGently, takeOver
 from .compression import Agreement, negotiate
 from .factory import RETRY_AFTER, WireFactory
 from .head import checkUpgrade
+from .protocol import WireProtocol
 
 #: Bytes held while hooks decide.
 MAX_HELD = 16 * 1024
 #: RFC 6455 §1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
+_END = b"\r\n"
 
 Pairs = tuple[tuple[str, str], ...]
+
+ACCEPTED = Accept()
 
 
 def refusal(error: UpgradeError, method: str = "GET") -> bytes:
@@ -57,13 +64,13 @@ def refusal(error: UpgradeError, method: str = "GET") -> bytes:
         fields += [("Upgrade", "websocket"), ("Connection", "close, upgrade")]
     else:
         fields.append(("Connection", "close"))
-    head = _head(error.status, HTTPStatus(error.status).phrase, fields)
+    start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
+    head = start + _lines(fields) + _END
     return head if method == "HEAD" else head + body
 
 
-def _head(status: int, phrase: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {status} {phrase}\r\n{lines}\r\n".encode("latin-1")
+def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def refuse(factory: WireFactory, transport: Any, error: UpgradeError, method: str = "GET") -> None:
@@ -94,6 +101,7 @@ class Upgrade(Protocol):
         self._held = early
         self._application = application
         self._options = factory.options
+        self._wireClass: type[WireProtocol] | None = None
         #: What it was counted under, once it was; hooks may change the handshake.
         self._admitted: str | None = None
         self._isBegun = False
@@ -125,7 +133,8 @@ class Upgrade(Protocol):
         if application is None:
             raise UpgradeError(404, "path")
         self._application = application
-        options = self._options = self._factory.classFor(application).options
+        self._wireClass = self._factory.classFor(application)
+        options = self._options = self._wireClass.options
         if "trustedProxies" in application.overrides:
             handshake = self._handshake = describe(
                 handshake.method, handshake.target, handshake.headers, self.transport, options
@@ -168,7 +177,7 @@ class Upgrade(Protocol):
     async def _verify(self, application: Application) -> Accept:
         hook = application.hook("verifyClient")
         if hook is None:
-            return Accept()
+            return ACCEPTED
         answer = await self._call(hook, self._handshake)
         if isinstance(answer, Deny):
             raise UpgradeError(answer.status, "denied", answer.body, answer.headers)
@@ -178,7 +187,7 @@ class Upgrade(Protocol):
             raise TypeError(f"verifyClient returned {answer!r}; True, False, Accept or Deny")
         if not answer:
             raise UpgradeError(401, "denied")
-        return Accept()
+        return ACCEPTED
 
     async def _chooseProtocol(self, application: Application) -> str | None:
         offered = self._handshake.protocols
@@ -202,9 +211,9 @@ class Upgrade(Protocol):
     # -- how it ends
 
     def _open(self, user: Any, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> None:
-        assert self._application is not None
         application = self._application
-        wire = self._factory.classFor(application)()
+        assert application is not None and self._wireClass is not None
+        wire = self._wireClass()
         connection = application.connectionClass(
             secrets.token_hex(16), self._handshake, application, wire, user
         )
@@ -226,16 +235,13 @@ class Upgrade(Protocol):
 
     def _answer(self, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> bytes:
         key = self._handshake.headers["sec-websocket-key"].encode("ascii")
-        fields = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", b64encode(sha1(key + _GUID).digest()).decode("ascii")),
-        ]
+        fields = list(headers)
         if subprotocol is not None:
             fields.append(("Sec-WebSocket-Protocol", subprotocol))
         if agreement is not None:
             fields.append(("Sec-WebSocket-Extensions", agreement.header))
-        return _head(101, "Switching Protocols", (*fields, *headers))
+        accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
+        return _SWITCHING + accept + _END + _lines(fields) + _END
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
