@@ -38,19 +38,16 @@ class LeanEPollReactor(EPollReactor):
                 isLean = event == EPOLLIN and selectable.protocol.isLean
             except AttributeError:
                 isLean = False
-            if isLean:
-                self._read(selectable)
-            else:
+            if not isLean:
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, descriptor, event)
-
-    def _read(self, selectable: Any) -> None:
-        try:
-            why = selectable.doRead()
-        except BaseException:
-            why = sys.exc_info()[1]
-            log.callWithLogger(selectable, log.err)
-        if why:
-            self._disconnectSelectable(selectable, why, True)
+                continue
+            try:
+                why = selectable.doRead()
+            except BaseException:
+                why = sys.exc_info()[1]
+                log.callWithLogger(selectable, log.err)
+            if why:
+                self._disconnectSelectable(selectable, why, True)
 
     # What the superclass runs is the function of this name at the time of its definition.
     doIteration = doPoll

@@ -46,7 +46,8 @@ def header(first: int, length: int) -> bytes:
 
 def frame(first: int, payload: bytes) -> bytes:
     """One unmasked, final frame."""
-    return header(first, len(payload)) + payload
+    length = len(payload)
+    return (_shortHeaders[first][length] if length < 126 else header(first, length)) + payload
 
 
 def closePayload(code: int | None, reason: str = "") -> bytes:

@@ -75,6 +75,12 @@ class WireProtocol(Receiver):
             self._perMessageCompress = agreement
             self.extensions = agreement.header
         self._meter = Meter.of(self.options, now)
+        # What each message looks at is found faster here than in the class.
+        self._held = 0
+        self._isParsing = self._isDiscarding = self.inside_message = False
+        self._isReading = True
+        self.current_frame = None
+        self.state = OPEN
         self._out = outgoing(transport, self._drained)
         self._out.write(answer)
         self.pingDue = heartbeat.firstPing(now, self.options.pingInterval)

@@ -116,7 +116,8 @@ class Receiver(Sender):
                     break
         finally:
             self._isParsing = False
-        self._notice()
+        if self.data or self._held or self.inside_message or self.current_frame or not self._isReading:
+            self._notice()
 
     def _takeShort(self) -> bool:
         """Deliver the whole, short, uncompressed messages at the start of `data`; whether there was one."""
