@@ -55,7 +55,7 @@ class BufferedOutgoing:
         self._socket = socket
         self._onEmpty = onEmpty
         self._armed = False
-        #: Bytes written so far.
+        #: Bytes given to Twisted so far; what the operating system took at once needn't be counted.
         self.total = 0
 
     def amount(self) -> int:
@@ -123,21 +123,17 @@ class SocketOutgoing(BufferedOutgoing):
         return self.amount() > 0
 
     def write(self, data: bytes) -> int:
-        size = len(data)
-        self.total += size
         if not (self.mayWait and self.amount()):
             try:
                 sent = self._send(data)
             except OSError:
                 sent = 0  # full, or lost: the reactor finds out which at its own write
-            if sent == size:
+            if sent == len(data):
                 return 0
             data = data[sent:]
-        self._transport.write(data)
-        return self.amount()
+        return super().write(data)
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
-        size = len(header) + len(payload)
         transport = self._transport
         if transport.connected and not (self.mayWait and self.amount()):
             try:
@@ -145,10 +141,9 @@ class SocketOutgoing(BufferedOutgoing):
             except OSError:
                 sent = 0
             header, payload = header[sent:], payload[max(0, sent - len(header)) :]
-        self.total += size
         for part in (header, payload):
             if part:
-                transport.write(part)
+                super().write(part)
         return self.amount()
 
 
