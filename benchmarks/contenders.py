@@ -127,8 +127,14 @@ CONTENDERS = {
         {"echo": PLAIN, "broadcast": PLAIN},
         "C: epoll, read, write of frames made beforehand",
         needs=(BUILD / "floor",),
-        # Its upgrade is none.
-        cannot=WAITS | {"upgrades", "idle"},
+        cannot=WAITS | {"idle"},
+    ),
+    "floor-python": Contender(
+        python("floor_server.py"),
+        {"echo": PLAIN, "broadcast": PLAIN},
+        "the same in Python",
+        # It sends what fits at once, or fails.
+        cannot=WAITS | {"idle", "large"},
     ),
     REFERENCE: txroom("defaults, default reactor; rooms: messageRate=0; deflate: compression='shared'"),
     "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),

@@ -29,9 +29,9 @@ static size_t frameSize, messageSize;
 static int isOpen[CLIENTS], connected[CLIENTS], connectedCount;
 static size_t pending[CLIENTS];
 
-/* The first message, whole. */
-static void learn(int fd) {
-    recv(fd, buffer, 14, MSG_PEEK);
+/* The first message, whole; whether there is one. */
+static int learn(int fd) {
+    if (recv(fd, buffer, 14, MSG_PEEK) <= 0) return 0;
     size_t size = buffer[1] & 127, extra = size == 126 ? 2 : size == 127 ? 8 : 0;
     if (extra) size = 0;
     for (size_t i = 0; i < extra; i++) size = size << 8 | buffer[2 + i];
@@ -43,6 +43,7 @@ static void learn(int fd) {
     unsigned char key[4] = {mask[0], mask[1], mask[2], mask[3]};
     for (size_t i = 0; i < size; i++) payload[i] = payload[i + 4] ^ key[i % 4];
     frame[1] &= 127;
+    return 1;
 }
 
 static void put(int fd) {
@@ -59,8 +60,7 @@ static void answer(int fd, int isBroadcast) {
 }
 
 static void readable(int fd, int isBroadcast) {
-    if (isOpen[fd] && !frame) {
-        learn(fd);
+    if (isOpen[fd] && !frame && learn(fd)) {
         answer(fd, isBroadcast);
         return;
     }

@@ -1,0 +1,74 @@
+"""
+The floor in Python: the system calls and nothing else, as `floor.c`, but made by Python.
+
+It looks at the first message it gets, takes every later one for the same, and sends a frame made of that.
+"""
+
+from __future__ import annotations
+
+import socket
+from select import EPOLLIN, epoll
+
+from common import arguments
+
+from txroom.wire.frames import TEXT, frame, unmask
+
+RECEIVED = 1 << 18
+#: The driver always sends the key of RFC 6455, section 1.3.
+ANSWER = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+
+
+def answerTo(message: bytes) -> bytes:
+    """The frame that says the same as a client's whole frame."""
+    start = {126: 8, 127: 14}.get(message[1] & 127, 6)
+    return frame(TEXT, unmask(message[start:], message[start - 4 : start]))
+
+
+def serve(port: int, isEcho: bool) -> None:
+    """Take connections and answer, for ever."""
+    listener = socket.create_server(("127.0.0.1", port), backlog=511)
+    listener.setblocking(False)
+    poll = epoll()
+    poll.register(listener, EPOLLIN)
+    accepted: dict[int, socket.socket] = {}
+    pending: dict[int, int] = {}
+    everyone: list[socket.socket] = []
+    said, size = b"", 0
+
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == listener.fileno():
+                one, _ = listener.accept()
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                one.setblocking(False)
+                accepted[one.fileno()] = one
+                poll.register(one, EPOLLIN)
+                continue
+            speaker = accepted[descriptor]
+            data = speaker.recv(RECEIVED)
+            if not data:
+                poll.unregister(speaker)
+                del accepted[descriptor]
+                if pending.pop(descriptor, None) is not None:
+                    everyone.remove(speaker)
+                speaker.close()
+            elif descriptor not in pending:
+                speaker.send(ANSWER)
+                pending[descriptor] = 0
+                everyone.append(speaker)
+            else:
+                if not said:
+                    said, size = answerTo(data), len(data)
+                pending[descriptor] += len(data)
+                while pending[descriptor] >= size:
+                    pending[descriptor] -= size
+                    for hearer in (speaker,) if isEcho else everyone:
+                        hearer.send(said)
+
+
+if __name__ == "__main__":
+    options = arguments(__doc__)
+    serve(options.port, options.role == "echo")
