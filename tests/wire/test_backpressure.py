@@ -229,6 +229,23 @@ class WrappedTests(OutgoingCase):
         self.client.unstall()
         self.assertEqual((self.emptied, self.client.output), (1, b"xy"))
 
+    def test_collectedMeanwhile(self) -> None:
+        """The socket has just been emptied, by the same turn that is about to encrypt what came after."""
+        for isAskedLate in (False, True):
+            self.emptied = 0
+            out = self.open(tls=True)
+            assert isinstance(out, TLSOutgoing)
+            self.client.stall()
+            out.write(b"x")
+            if not isAskedLate:
+                out.notifyWhenEmpty()
+            self.harness.clock.callLater(0, out._socket.doWrite)
+            if isAskedLate:
+                self.harness.clock.callLater(0, out.notifyWhenEmpty)
+            out.write(b"y")
+            self.client.unstall()
+            self.assertEqual((out.amount(), self.emptied, self.client.output), (0, 1, b"xy"))
+
     def test_policy(self) -> None:
         """A wrapper of `twisted.protocols.policies`."""
         self.check(self.open(WrappingFactory), BufferedOutgoing)

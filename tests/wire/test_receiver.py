@@ -281,6 +281,24 @@ class HoldTests(WireCase):
         self.assertEqual((heard.count("a"), heard.count("b")), (3 * TURN_BUDGET, 1))
         self.assertLessEqual(heard.index("b"), 2 * TURN_BUDGET)
 
+    def test_budgetOfWork(self) -> None:
+        """What the handlers of a burst send counts too: each message of this one is sent to ten."""
+        heard: list[str | bytes] = []
+
+        def say(connection: Connection, message: str | bytes) -> None:
+            heard.append(message)
+            connection.application.broadcast(message)
+
+        self.open(Application(onMessage=say))
+        for _ in range(8):
+            self.harness.raw(upgradeRequest("/"))
+        other = self.harness.raw(upgradeRequest("/"))
+        self.client.protocol.transport.write(clientFrame(TEXT, "a") * TURN_BUDGET)
+        other.protocol.transport.write(clientFrame(TEXT, "b"))
+        self.harness.flush()
+        self.assertEqual((heard.count("a"), heard.count("b")), (TURN_BUDGET, 1))
+        self.assertLessEqual(heard.index("b"), 2 * TURN_BUDGET // 10)
+
     def test_budgetLong(self) -> None:
         """A long message may take the whole turn: what came right behind it is handled in another."""
         size = TURN_BUDGET * WEIGHT

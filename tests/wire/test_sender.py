@@ -232,6 +232,21 @@ class StatusTests(SenderCase):
         numbers = [int(str(message).split()[0]) for message in self.client.received]
         self.assertEqual(numbers, list(range(30)))
 
+    def test_whenSentAtClose(self) -> None:
+        """Who asks before or after the peer's Close is told when all is taken, and the end isn't held up."""
+        self.open()
+        self.client.stall()
+        self.send(b"x" * 100_000)
+        connection = self.app.connection
+        before = fired(connection.whenSent())
+        self.client.close()
+        after = fired(connection.whenSent())
+        self.harness.flush()
+        self.assertEqual((before, after), ([], []))
+        self.client.unstall()
+        self.assertEqual((before, after), ([None], [None]))
+        self.assertEqual((self.client.received, self.client.isClosed), ([b"x" * 100_000], True))
+
 
 class TLSStatusTests(StatusTests):
     """The same over TLS."""

@@ -85,10 +85,17 @@ class BufferedOutgoing:
             self._armed = True
 
     def forget(self) -> None:
-        """Undo `notifyWhenEmpty`; the transport may be closed after that."""
-        if self._armed:
-            self._armed = False
-            self._socket.unregisterProducer()
+        """Undo `notifyWhenEmpty`."""
+        if not self._armed:
+            return
+        self._armed = False
+        socket = self._socket
+        socket.unregisterProducer()
+        if socket.connected and socket._writeDisconnecting and not socket._writeDisconnected:
+            socket.startWriting()  # the half-close waited for us; Twisted goes on by itself with a full one
+
+    def end(self) -> None:
+        """The transport is about to be closed, after what waits is written."""
 
     def resumeProducing(self) -> None:
         if self._armed and not self.amount():
@@ -134,7 +141,7 @@ class SocketOutgoing(BufferedOutgoing):
         return super().write(data)
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
-        transport = self._transport
+        transport = self._transport  # of which a lost connection takes the socket
         if transport.connected and not (self.mayWait and self.amount()):
             try:
                 sent = transport.socket.sendmsg([header, payload])
@@ -181,6 +188,18 @@ class TLSOutgoing(BufferedOutgoing):
         else:
             TLSMemoryBIOProtocol.write(self._transport, data)  # around the collecting
         return self.amount()
+
+    def notifyWhenEmpty(self) -> None:
+        super().notifyWhenEmpty()
+        if not self._socket.disconnected:
+            self._socket.startWriting()  # it may be empty already, while something is being collected
+
+    def resumeProducing(self) -> None:
+        # What was collected would be sent past the socket's buffer, and nobody told when that is empty.
+        aggregator = getattr(self._transport, "_aggregator", None)
+        if self._armed and aggregator is not None:
+            aggregator.flush()
+        super().resumeProducing()
 
 
 class EagerTransport:
@@ -239,6 +258,9 @@ class OpaqueOutgoing:
         if self._armed:
             self._armed = False
             self._transport.unregisterProducer()
+
+    def end(self) -> None:
+        self.forget()  # a transport that is to be closed waits for its producer
 
     def pauseProducing(self) -> None:
         self._waiting = self._waiting or self.FULL

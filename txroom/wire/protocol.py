@@ -201,7 +201,7 @@ class WireProtocol(Receiver):
         assert self._out is not None
         self._held = 0
         self._applyHeld()
-        self._out.forget()
+        self._out.end()
         closeGently(self.transport)
 
     def connectionLost(self, reason: Failure | None = None) -> None:

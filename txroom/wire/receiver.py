@@ -29,9 +29,9 @@ HOOK = 2
 RATE = 4
 TURN = 8
 
-#: Messages that one connection may have handled in one turn of the reactor, then the others get theirs;
-#: a long one counts once more for each `WEIGHT` bytes.
-TURN_BUDGET = 256
+#: Messages that one connection may have handled, and its handlers may send, in one turn of the reactor;
+#: then the others get theirs. A long one counts once more for each `WEIGHT` bytes.
+TURN_BUDGET = 512
 WEIGHT = 4096
 #: Bytes that are read ahead of a hook that takes long.
 MAX_PEEKED = 64 * 1024
@@ -110,6 +110,10 @@ class Receiver(Sender):
                 if self.current_frame is None:
                     if not self.data:
                         break
+                    if self._budget <= 0 and self.state == OPEN:
+                        self._hold(TURN)
+                        self.factory.clock.callLater(0, self._unhold, TURN)
+                        break
                     if not self.inside_message and self.state == OPEN and self._takeShort():
                         continue
                 if not self.processData():
@@ -152,7 +156,7 @@ class Receiver(Sender):
                     break
             at = end
             self._deliver(message, length)
-            if self._held or self.state != OPEN:
+            if self._held or self._budget <= 0 or self.state != OPEN:
                 break
         if not at:
             return False
@@ -167,13 +171,11 @@ class Receiver(Sender):
         factory.bytesReceived += size
         if factory.isTracing:
             factory.trace(self.connection, "message", kind=type(message).__name__, size=size)
+        messages, octets = factory.messagesSent, factory.bytesSent
         self.connection.received(message)
+        self._budget -= 1 + factory.messagesSent - messages + (size + factory.bytesSent - octets) // WEIGHT
         if self._meter is not None and self.state == OPEN:
             self._charge(self._meter, size)
-        self._budget -= 1 + size // WEIGHT
-        if self._budget <= 0 and self.state == OPEN:
-            self._hold(TURN)
-            factory.clock.callLater(0, self._unhold, TURN)
 
     def _charge(self, meter: Meter, size: int) -> None:
         now = self.factory.seconds()
