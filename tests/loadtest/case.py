@@ -112,7 +112,7 @@ class CrowdTestCase(HarnessTestCase):
             self.harness.advance(0.1)
             left -= 0.1
         self.assertEqual(self.done, [None])
-        self.assertEqual((crowd.tally.connected, crowd.tally.joined, crowd.tally.pending), (0, 0, 0))
+        self.assertEqual((crowd.tally.connected, crowd.tally.joined, crowd.tally.pending.total()), (0, 0, 0))
         return figuresOf(crowd, cpu=0.0)
 
     def cut(self) -> None:

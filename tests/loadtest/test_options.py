@@ -135,8 +135,8 @@ class MistakeTests(SynchronousTestCase):
         self.assertRefused(
             "--scenario doesn't go with --rate", URL, "--room", "chat", *scenario, "--rate", "1"
         )
-        without = "without --type, --room doesn't go with --data"
-        self.assertRefused(without, URL, "--room", "chat", "--data", "1")
+        self.assertRefused("--data needs --type", URL, "--room", "chat", "--data", "1")
+        self.assertRefused("--call needs --type", URL, "--room", "chat", "--call")
 
 
 class MainTests(SynchronousTestCase):

@@ -127,6 +127,10 @@ class ReportTests(SynchronousTestCase):
         clock.advance(1.0)
         self.assertEqual(progress.line(), "     3 s  connected 7  joined 6  sent 3/s  received 0/s  errors 2")
 
+    def test_progressPlain(self) -> None:
+        """Without rooms nobody joins."""
+        self.assertNotIn("joined", Progress(Tally(), Clock(), hasRooms=False).line())
+
     def test_summary(self) -> None:
         """The figures in words."""
         none = {"count": 0, "mean": 0.0, "p50": 0.0, "p90": 0.0, "p99": 0.0, "max": 0.0}

@@ -69,12 +69,13 @@ class ComingTests(CrowdTestCase):
         self.assertEqual(figures["errors"], {"connect: 404 Not Found": 3})
 
     def test_stop(self) -> None:
-        """Who stops it has the figures so far; what isn't finished is no error."""
-        crowd = self.crowd(clients=10, ramp=10.0, duration=1000.0, type="mute", data='"{id}"')
+        """Who stops it has the figures so far; what is under way comes to its end."""
+        crowd = self.crowd(clients=10, ramp=10.0, duration=1000.0, type="slow", data='"{id}"')
         self.harness.advance(3.05)
-        self.assertGreater(crowd.tally.pending, 0)
+        self.assertGreater(crowd.tally.pending["returned"], 0)
         crowd.stop()
-        figures = self.finish(crowd, 0.1)
+        figures = self.finish(crowd, 0.5)
+        self.assertEqual(figures["latency"]["returned"]["count"], figures["messages"]["sent"])
         self.assertEqual((figures["isStopped"], figures["isOk"], figures["errors"]), (True, True, {}))
         self.assertEqual(figures["clients"]["started"], 4)
         self.assertAbout(figures["seconds"], 3.05)
@@ -134,8 +135,30 @@ class SpeakingTests(CrowdTestCase):
         """A marked message that the room keeps for itself is an error, in the end."""
         crowd = self.crowd(clients=1, type="mute", data='"{id}"', duration=17.0)
         figures = self.finish(crowd, 30.0)
-        self.assertEqual(set(figures["errors"]), {"returned: timeout", "unanswered"})
+        self.assertEqual(set(figures["errors"]), {"returned: timeout", "returned: missing"})
         self.assertEqual(sum(figures["errors"].values()), 17)
+
+    def test_stopMissing(self) -> None:
+        """Who stops it learns what has not come back; stopped once more, without waiting for it."""
+        for isPatient in (True, False):
+            crowd = self.crowd(type="mute", data='"{id}"', duration=1000.0)
+            self.harness.advance(3.0)
+            crowd.stop()
+            if not isPatient:
+                crowd.stop()
+            figures = self.finish(crowd, 5.5 if isPatient else 0.1)
+            self.assertEqual(figures["errors"]["returned: missing"], figures["messages"]["sent"])
+
+    def test_abandon(self) -> None:
+        """Without any end it is the same, and counts once."""
+        crowd = self.crowd(type="mute", data='"{id}"', duration=1000.0)
+        self.harness.advance(3.0)
+        crowd.abandon()
+        crowd.abandon()
+        self.assertEqual(crowd.tally.errors["returned: missing"], crowd.tally.sent)
+        crowd.stop()
+        self.finish(crowd)
+        self.assertEqual(crowd.tally.errors["returned: missing"], crowd.tally.sent)
 
     def test_refused(self) -> None:
         """What the room refuses is an error of its kind."""
@@ -152,7 +175,8 @@ class SpeakingTests(CrowdTestCase):
         figures = self.finish(crowd)
         self.assertGreater(figures["errors"]["send: unavailable"], 100)
         # The window and what may wait: each of them was to be handled, and to come back.
-        self.assertEqual(figures["errors"]["unanswered"], 2 * figures["messages"]["sent"])
+        for what in ("handled", "returned"):
+            self.assertEqual(figures["errors"][f"{what}: missing"], figures["messages"]["sent"])
 
     def test_late(self) -> None:
         """Messages that were due while we weren't there are not sent all at once."""

@@ -70,7 +70,7 @@ def run(options: Options) -> dict[str, Any]:
     # Nobody shall set the clock by which we measure.
     reactor.seconds = time.monotonic
     crowd = Crowd(options.plan, reactor, secrets.token_hex(3))
-    progress = Progress(crowd.tally, reactor)
+    progress = Progress(crowd.tally, reactor, options.plan.room is not None)
     teller = LoopingCall(lambda: print(progress.line(), file=sys.stderr, flush=True))
     teller.clock = reactor
 
@@ -85,11 +85,15 @@ def run(options: Options) -> dict[str, Any]:
         if reactor.running:
             reactor.stop()
 
+    def abandon() -> None:
+        crowd.abandon()
+        end()
+
     # The second time nobody is waited for.
     ends = iter((crowd.stop,))
 
     def interrupt(number: int, frame: object) -> None:
-        reactor.callFromThread(next(ends, end))
+        reactor.callFromThread(next(ends, abandon))
 
     reactor.callWhenRunning(begin)
     startedAt, usedBefore = time.monotonic(), time.process_time()

@@ -61,6 +61,7 @@ class Crowd:
         self._loop.clock = reactor
         self._draining: IDelayedCall | None = None
         self._done: Deferred[None] = Deferred()
+        self._isOver = False
         #: Whether it was stopped before its time.
         self.isStopped = False
         #: How much too late we were to look at what is due.
@@ -75,16 +76,22 @@ class Crowd:
         return self._done
 
     def stop(self) -> None:
-        """End it now."""
+        """End it before its time; if it has come to the answers, without those."""
         if self._loop.running:
+            self.isStopped = True
             self.until = self._moment()
             self._loop.stop()
+            self._drain(self.until.time + DRAIN)
         elif self._draining is not None and self._draining.active():
+            self.isStopped = True
             self._draining.cancel()
-        else:
-            return
-        self.isStopped = True
-        self._close()
+            self._finish()
+
+    def abandon(self) -> None:
+        """It ends at once: what is still to come is missing."""
+        if not self._isOver:
+            self._isOver = True
+            self.tally.miss()
 
     def _moment(self) -> Moment:
         return Moment(self._reactor.seconds(), self.tally.sent, self.tally.received)
@@ -136,16 +143,16 @@ class Crowd:
     # -- the end
 
     def _drain(self, deadline: float) -> None:
-        if self.tally.pending and self._reactor.seconds() < deadline:
+        if self.tally.pending.total() and self._reactor.seconds() < deadline:
             self._draining = self._reactor.callLater(TICK, self._drain, deadline)
-            return
-        if self.tally.pending:
-            self.tally.failed("unanswered", self.tally.pending)
-        for guest in self._guests:
-            if not guest.isIn:
-                guest.failed("away at the end")
-        self._close()
+        else:
+            self._finish()
 
-    def _close(self) -> None:
+    def _finish(self) -> None:
+        self.abandon()
+        for guest in self._guests:
+            # Who was still on its way when we were stopped could not know.
+            if not guest.isIn and (guest.wasIn or not self.isStopped):
+                guest.failed(guest.whereItIs)
         leaving = gatherResults([guest.leave() for guest in self._guests])
         leaving.addCallback(lambda _: self._done.callback(None))

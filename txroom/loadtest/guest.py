@@ -46,8 +46,9 @@ class Guest(ABC):
         self.number = number
         #: Whether it is gone, or going: what happens then is of no account.
         self.isOver = False
-        #: Whether it is where it wants to be.
+        #: Whether it is where it wants to be, and has ever been.
         self.isIn = False
+        self.wasIn = False
         self.wasConnected = False
         self._isConnected = False
         self._since = 0.0
@@ -80,7 +81,7 @@ class Guest(ABC):
             self.isOver = True
             self.setIn(False)
             self.setConnected(False)
-            self.tally.pending -= self._returns.clear()
+            self.tally.pending["returned"] -= self._returns.clear()
             self.stage.left(self)
         return self.hangUp()
 
@@ -110,6 +111,14 @@ class Guest(ABC):
         """It is where it wants to be, or isn't any more."""
         self.tally.joined += isIn - self.isIn
         self.isIn = isIn
+        self.wasIn = self.wasIn or isIn
+
+    @property
+    def whereItIs(self) -> str:
+        """How far one has come that isn't where it wants to be."""
+        if self.wasIn:
+            return "away at the end"
+        return f"not {'joined' if self.wasConnected else 'connected'} at the end"
 
     def joined(self) -> None:
         """It is in its room for the first time."""
@@ -139,10 +148,10 @@ class Guest(ABC):
         for _ in range(late):
             self.failed("returned: timeout")
         self._returns.add(now)
-        self.tally.pending += 1 - late
+        self.tally.pending["returned"] += 1 - late
 
     def cameBack(self, sentAt: float | None) -> None:
         """A message that was sent then has come back."""
         if sentAt is not None:
-            self.tally.pending -= 1
+            self.tally.pending["returned"] -= 1
             self.tally.took("returned", self.now() - sentAt)

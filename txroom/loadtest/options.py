@@ -19,6 +19,8 @@ from ..loading import loadAttribute, refuseAbbreviations
 from .plan import MARK, NUMBER, Plan
 
 _LONGEST_TYPE = 128
+#: Options that `Plan` has under another name.
+_FIELDS = {"call": "isCall"}
 
 
 class Options(usage.Options):
@@ -168,13 +170,15 @@ class Options(usage.Options):
         if "scenario" in given:
             self._refuse("--scenario", ("type", "data", "call", "rate"))
         if "type" not in given:
-            self._refuse("without --type, --room", ("data", "call"))
+            for needy in ("data", "call"):
+                if _FIELDS.get(needy, needy) in given:
+                    raise UsageError(f"--{needy} needs --type")
         elif "data" in given and _decoded(given["data"]) is _NO_JSON:
             raise UsageError(f"--data {given['data']}: must be JSON; a text is '\"hello\"'")
 
     def _refuse(self, option: str, others: tuple[str, ...]) -> None:
         for other in others:
-            if {"call": "isCall"}.get(other, other) in self._given:
+            if _FIELDS.get(other, other) in self._given:
                 raise UsageError(f"{option} doesn't go with --{other}")
 
     @property

@@ -23,8 +23,9 @@ class Progress:
     What has happened since it was last asked.
     """
 
-    def __init__(self, tally: Tally, clock: IReactorTime) -> None:
+    def __init__(self, tally: Tally, clock: IReactorTime, hasRooms: bool = True) -> None:
         self._tally = tally
+        self._hasRooms = hasRooms
         self._clock = clock
         self._start = self._last = clock.seconds()
         self._sent = self._received = 0
@@ -36,7 +37,7 @@ class Progress:
         words = [
             f"{now - self._start:6.0f} s",
             f"connected {tally.connected}",
-            f"joined {tally.joined}",
+            *([f"joined {tally.joined}"] if self._hasRooms else []),
             f"sent {(tally.sent - self._sent) / seconds:.0f}/s",
             f"received {(tally.received - self._received) / seconds:.0f}/s",
             f"errors {tally.errors.total()}",

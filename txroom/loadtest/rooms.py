@@ -38,7 +38,7 @@ class MeasuredRoom:
         sent = self._room.send(type, data, volatile=volatile)
         self._tally.sent += 1
         if not volatile:
-            self._tally.pending += 1
+            self._tally.pending["handled"] += 1
             sent.whenHandled().addCallback(self._answered, "handled", now).addErrback(self._unsent)
         return sent
 
@@ -47,7 +47,7 @@ class MeasuredRoom:
         now = self._guest.now()
         answer = self._room.call(type, data, timeout=timeout)
         self._tally.sent += 1
-        self._tally.pending += 1
+        self._tally.pending["reply"] += 1
         return answer.addCallbacks(self._answered, self._unanswered, ("reply", now))
 
     def on(self, name: str, listener: Any) -> Any:
@@ -81,16 +81,16 @@ class MeasuredRoom:
         self._tally.received += 1
 
     def _answered(self, result: Any, what: str, since: float) -> Any:
-        self._tally.pending -= 1
+        self._tally.pending[what] -= 1
         self._tally.took(what, self._guest.now() - since)
         return result
 
     def _unanswered(self, failure: Failure) -> Failure:
-        self._tally.pending -= 1
+        self._tally.pending["reply"] -= 1
         return failure
 
     def _unsent(self, failure: Failure) -> None:
-        self._tally.pending -= 1
+        self._tally.pending["handled"] -= 1
         self._guest.failed(f"send: {_codeOf(failure)}")
 
 

@@ -32,8 +32,8 @@ class Tally:
         #: Messages.
         self.sent = 0
         self.received = 0
-        #: Of those that were sent: how many answers are still to come.
-        self.pending = 0
+        #: How many answers of each kind (`LATENCIES`) are still to come.
+        self.pending: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         #: How many connections were lost, by close code.
         self.disconnects: Counter[int] = Counter()
@@ -49,6 +49,12 @@ class Tally:
         """Something went wrong, so many times."""
         isNew = kind not in self.errors
         self.errors["others" if isNew and len(self.errors) >= MAX_KINDS else kind] += count
+
+    def miss(self) -> None:
+        """Nobody waits any longer for what is still to come."""
+        for what, count in self.pending.items():
+            if count > 0:
+                self.failed(f"{what}: missing", count)
 
     def took(self, what: str, seconds: float) -> None:
         """One of `LATENCIES` was so long."""
