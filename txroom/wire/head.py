@@ -24,7 +24,7 @@ _END = b"\r\n\r\n"
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 _IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/(\d)\.(\d)")
+_REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)([/?].*)?", re.IGNORECASE)
@@ -92,7 +92,7 @@ class HeadReader:
         if lineEnd < 0 and len(buffer) >= MAX_LINE + 2:
             raise UpgradeError(414, "size")
         if lineEnd >= searchFrom:
-            _requestLine(bytes(buffer[:lineEnd]))
+            _requestLine(buffer[:lineEnd].decode("latin-1"))
         if len(buffer) >= MAX_HEAD:
             raise UpgradeError(431, "size")
 
@@ -104,13 +104,13 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
     Raises `UpgradeError` 400, 414, 431 or 505.
     """
     _checkBytes(head)
-    requestLine, *fields = head.split(b"\r\n")
-    line = _requestLine(requestLine)
+    requestLine, *fields = head.decode("latin-1").split("\r\n")
+    method, target, *numbers = _requestLine(requestLine).groups()
     tooLong = len(head) > MAX_LINE and any(len(field) > MAX_LINE for field in fields)
     if tooLong or len(fields) > MAX_HEADERS:
         raise UpgradeError(431, "size")
-    headers = Headers(map(_field, head.decode("latin-1").split("\r\n")[1:]))
-    version = (int(line[3]), int(line[4]))
+    headers = Headers(map(_field, fields))
+    version = (int(numbers[0]), int(numbers[1]))
     if version[0] != 1:
         raise UpgradeError(505, "version")
     _checkSingles(headers)
@@ -121,22 +121,20 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     if host is not None and "transfer-encoding" in headers and "content-length" in headers:
         raise _syntax()
-    method = line[1].decode("ascii")
-    target = line[2].decode("ascii")
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is not None:
         return _inOriginForm(method, absolute, fields, rest)
     return Head(method, _target(target), version, headers, head + _END, rest)
 
 
-def _inOriginForm(method: str, absolute: re.Match[str], fields: list[bytes], rest: bytes) -> Head:
+def _inOriginForm(method: str, absolute: re.Match[str], fields: list[str], rest: bytes) -> Head:
     """The request with its authority as Host, whatever its own Host was (RFC 9112 §3.2.2)."""
     target = absolute[2] or "/"
     if not target.startswith("/"):
         target = "/" + target
-    others = [field for field in fields if not field.lower().startswith(b"host:")]
-    lines = [f"{method} {target} HTTP/1.1".encode(), f"Host: {absolute[1]}".encode(), *others]
-    return parseHead(b"\r\n".join(lines), rest)
+    others = [field for field in fields if not field.lower().startswith("host:")]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {absolute[1]}", *others]
+    return parseHead("\r\n".join(lines).encode("latin-1"), rest)
 
 
 def _checkBytes(text: bytes | bytearray) -> None:
@@ -148,11 +146,11 @@ def _checkBytes(text: bytes | bytearray) -> None:
         raise _syntax()
 
 
-def _requestLine(text: bytes) -> re.Match[bytes]:
+def _requestLine(text: str) -> re.Match[str]:
     if len(text) > MAX_LINE:
         raise UpgradeError(414, "size")
     line = _REQUEST_LINE.fullmatch(text)
-    if line is None or line[1] == b"PRI":  # the preface of HTTP/2
+    if line is None or line[1] == "PRI":  # the preface of HTTP/2
         raise _syntax()
     return line
 
@@ -193,9 +191,11 @@ def _target(target: str) -> str:
 
 def isUpgrade(headers: Headers) -> bool:
     """Whether a request asks for a WebSocket (RFC 6455 §4.2.1, 3 and 4)."""
-    return "websocket" in (token.lower() for token in headers.listed("upgrade")) and "upgrade" in (
-        token.lower() for token in headers.listed("connection")
-    )
+    return _lists(headers, "upgrade", "websocket") and _lists(headers, "connection", "upgrade")
+
+
+def _lists(headers: Headers, name: str, token: str) -> bool:
+    return token in [member.lower() for member in headers.listed(name)]
 
 
 def checkUpgrade(handshake: Handshake) -> None:
