@@ -7,7 +7,9 @@ import sys
 from typing import Any
 from unittest import skipUnless
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
+from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +29,7 @@ class Reader:
         self.protocol = protocol
         self.calls: list[Any] = []
         self.result: Any = None
+        self.error: Exception | None = None
 
     def fileno(self) -> int:
         self.calls.append("fileno")
@@ -45,6 +48,9 @@ class Reader:
 
     def connectionLost(self, reason: Failure) -> None:
         self.calls.append(reason.type)
+        log.msg("lost")
+        if self.error is not None:
+            raise self.error
 
 
 @skipUnless(sys.platform == "linux", "epoll is Linux's")
@@ -64,10 +70,11 @@ class LeanEPollTests(SynchronousTestCase):
         self.peer.close()
         self.socket.close()
 
-    def read(self, protocol: object, result: Any = None) -> list[Any]:
+    def read(self, protocol: object, result: Any = None, error: Exception | None = None) -> list[Any]:
         """One event that something can be read; what the reactor did."""
         reader = Reader(self.socket, protocol)
         reader.result = result
+        reader.error = error
         self.reactor.addReader(reader)
         del reader.calls[:]
         self.peer.send(b"x")
@@ -87,8 +94,20 @@ class LeanEPollTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """The end of a connection is told as by Twisted."""
-        self.assertEqual(self.read(Protocol(True), CONNECTION_DONE)[:2], ["doRead", "fileno"])
+        calls = self.read(Protocol(True), CONNECTION_DONE)
+        self.assertEqual((calls[0], calls[-1]), ("doRead", ConnectionDone))
         self.assertEqual(self.reactor.getReaders(), list(self.reactor._internalReaders))
+
+    def test_endIsLogged(self) -> None:
+        """What is logged when a connection ends has its name, and an exception then costs only that."""
+        events: list[dict[str, Any]] = []
+        log.addObserver(events.append)
+        self.addCleanup(log.removeObserver, events.append)
+        for isLean in (False, True):
+            del events[:]
+            self.read(Protocol(isLean), CONNECTION_DONE, ZeroDivisionError())
+            self.assertEqual([event["system"] for event in events], ["reader", "reader"])
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_raises(self) -> None:
         """An exception is logged with the name of its connection, and costs only that."""

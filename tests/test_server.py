@@ -31,11 +31,12 @@ from txroom import (
     ServerOptions,
     UpgradeError,
 )
+from txroom.demo import makeDemo
 from txroom.draining import NOTICE
 from txroom.handshake import Headers
 from txroom.roster import CLOSE_BATCH
 from txroom.routing import Route
-from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, upgradeRequest
+from txroom.testing import Client, MemoryReactor, RawClient, Response, RoomHarness, upgradeRequest
 
 from .case import HarnessTestCase, Recorder, echo, fired
 
@@ -974,6 +975,24 @@ class PageTests(HarnessTestCase):
         self.assertIn(b"\r\nConnection: close\r\n", client.output)
         self.assertEqual(client.output.count(b"\r\n\r\npage"), 1)
         self.assertTrue(client.isClosed)
+
+    def test_head(self) -> None:
+        """HEAD is answered with the headers of GET, and a monitor that uses it doesn't fill the log."""
+        harness = self.serve(lambda clock: makeDemo(clock=clock))
+        harness.server.addPage("/empty", Data(b"", "text/plain"))
+
+        def answer(method: str, path: str) -> Response:
+            response = harness.raw(f"{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).response
+            assert response is not None
+            return response
+
+        with capturedLogs() as events:
+            for path in ("/", "/demo.js", "/txroom.js", "/healthz", "/empty", "/none"):
+                get, head = answer("GET", path), answer("HEAD", path)
+                self.assertEqual((head.status, head.body), (get.status, b""))
+                self.assertEqual({**head.headers, "date": ""}, {**get.headers, "date": ""})
+                self.assertEqual(head.headers["content-length"], str(len(get.body)))
+        self.assertEqual([text for text in map(formatEvent, events) if "HEAD request" in text], [])
 
     def test_oldHTTP(self) -> None:
         """HTTP/1.0 gets pages, which old health checks ask for with it, but no sockets: 505."""

@@ -4,7 +4,8 @@ Python's garbage collector, in a process that serves many connections.
 CPython looks for cycles whenever 700 objects more were made than freed, and now and then at all objects there
 are. A thousand clients that connect make a hundred times as many objects, none of them garbage, and what was
 imported at the start never is. So: look less often, and not at what was there at the start. Objects without
-cycles, and txroom cuts its own, are freed at once anyway.
+cycles, and txroom cuts its own, are freed at once anyway. Twisted's for TLS aren't: each connection that has
+ended leaves about 47 objects, 60 KiB, until the collector comes.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class LeanEPollReactor(EPollReactor):
                 why = sys.exc_info()[1]
                 log.callWithLogger(selectable, log.err)
             if why:
-                self._disconnectSelectable(selectable, why, True)
+                log.callWithLogger(selectable, self._disconnectSelectable, selectable, why, True)
 
     # What the superclass runs is the function of this name at the time of its definition.
     doIteration = doPoll

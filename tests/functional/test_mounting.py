@@ -580,6 +580,11 @@ async def test_ownPages(net: Net) -> None:
         assert body is None or answer.body == body
     answer = await (await net.ask(server, get("/healthz"))).answer()
     assert json.loads(answer.body) == {"status": "ok"}
+    probe = await net.ask(server, get("/healthz", method="HEAD"))
+    same = await probe.answer(hasBody=False)
+    await until(lambda: probe.ended, "not closed")
+    assert same.headers["content-length"] == str(len(answer.body))
+    assert not probe.data
     probe = await net.connect(server)
     await probe.dribble(get("/post", "Content-Length: 5", method="POST"), 7)
     await sleep(0.5)

@@ -39,6 +39,14 @@ class ServerResource(Resource):
         self._factory = factory
 
     def render(self, request: Request) -> Any:
+        body = self._render(request)
+        if request.method != b"HEAD" or not isinstance(body, bytes) or not body:
+            return body
+        # twisted.web would do the same, but log each time that it has eaten a body.
+        request.setHeader("Content-Length", str(len(body)))
+        return b""
+
+    def _render(self, request: Request) -> Any:
         if isUpgrade(headersOf(request)):
             return upgrade(self._factory, request)
         if request.site is self._factory.site:
