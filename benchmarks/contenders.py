@@ -139,31 +139,36 @@ CONTENDERS = {
     REFERENCE: txroom("defaults, default reactor; rooms: messageRate=0; deflate: compression='shared'"),
     "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),
     "txroom-undeflated": Contender(
-        python("txroom_server.py"), {"deflate": PLAIN}, "defaults; its clients don't offer to deflate"
+        python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"
     ),
     "autobahn": Contender(
-        python("autobahn_server.py"), DEFLATING, "defaults; broadcast of prepared messages"
+        python("autobahn_server.py"),
+        DEFLATING,
+        "defaults; broadcast of prepared messages; deflate: what is offered is accepted",
     ),
     "websockets": Contender(
-        python("websockets_server.py"), DEFLATING, "compression=None, asyncio's loop", needs=("websockets",)
+        python("websockets_server.py"),
+        DEFLATING,
+        "asyncio's loop; compression=None, deflate: 'deflate'",
+        needs=("websockets",),
     ),
     "websockets-uvloop": Contender(
         python("websockets_server.py", "--loop", "uvloop"),
         DEFLATING,
-        "compression=None, uvloop",
+        "uvloop; compression=None, deflate: 'deflate'",
         needs=("websockets", "uvloop"),
     ),
     "aiohttp": Contender(
         python("aiohttp_server.py"),
         DEFLATING,
-        "compress=False, asyncio's loop",
+        "asyncio's loop; compress=False, deflate: True",
         needs=("aiohttp",),
         cannot=WAITS,
     ),
     "aiohttp-uvloop": Contender(
         python("aiohttp_server.py", "--loop", "uvloop"),
         DEFLATING,
-        "compress=False, uvloop",
+        "uvloop; compress=False, deflate: True",
         needs=("aiohttp", "uvloop"),
         cannot=WAITS,
     ),
@@ -174,19 +179,27 @@ CONTENDERS = {
         needs=("picows", "uvloop"),
     ),
     "tornado": Contender(
-        python("tornado_server.py"), DEFLATING, "no compression, asyncio's loop", needs=("tornado",)
+        python("tornado_server.py"),
+        DEFLATING,
+        "asyncio's loop; no compression, deflate: its defaults",
+        needs=("tornado",),
     ),
     "ws": Contender(
-        node("ws_server.js"), DEFLATING, "perMessageDeflate: false, with bufferutil", needs=(NODE / "ws",)
+        node("ws_server.js"),
+        DEFLATING,
+        "with bufferutil; perMessageDeflate: false, deflate: true",
+        needs=(NODE / "ws",),
     ),
-    "bun": Contender(bun("bun_server.js"), DEFLATING, "perMessageDeflate: false", needs=(NODE / "bun",)),
+    "bun": Contender(
+        bun("bun_server.js"), DEFLATING, "perMessageDeflate: false, deflate: true", needs=(NODE / "bun",)
+    ),
     "socket.io": Contender(
         node("socketio_server.js"), {"rooms": SocketIORoom()}, "websocket only", needs=(NODE / "socket.io",)
     ),
     "python-socketio": Contender(
         python("python_socketio_server.py"),
         {"rooms": SocketIORoom()},
-        "uvicorn[standard], websocket only",
+        "uvicorn[standard] with ws_per_message_deflate=False, websocket only",
         needs=("socketio", "uvicorn"),
     ),
     "channels": Contender(
@@ -216,7 +229,8 @@ class Goal:
 
     def __str__(self) -> str:
         bound = f"{'least' if self.isLeast else 'most'} {self.bound}"
-        return f"{self.workload}, {self.metric}: at {bound}{f' x {self.other}' if self.other else ''}"
+        other = f" x {self.other}" if self.other else ""
+        return f"{self.workload}, {self.metric} of {self.who}: at {bound}{other}"
 
     def isMet(self, value: float) -> bool:
         """Whether that is good enough."""

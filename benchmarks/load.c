@@ -13,6 +13,7 @@
  *                            upgrade with that request
  *     match HEX              how the payload of a message that counts begins; others are skipped
  *     frames N               as many lines of HEX follow: what a client sends, in turn
+ *     numbered N             instead of frames: none of them is sent twice
  *     warm SECONDS           before "ready" is said
  *     seconds SECONDS        measured
  *     end
@@ -71,7 +72,7 @@ static struct frame *frames;
 static int frameCount;
 static unsigned char match[START];
 static int matchSize;
-static int isBroadcast, isRunning;
+static int isBroadcast, isNumbered, isRunning;
 static double warmUp = 0.3, duration = 1.5;
 static int poll;
 
@@ -176,6 +177,8 @@ static void flush(struct client *client) {
 }
 
 static void speak(struct client *client) {
+    if (isNumbered && client->cursor == frameCount)
+        die("all %d numbered messages of a client are sent: it takes less warm-up and seconds", frameCount);
     struct frame *frame = &frames[client->cursor++ % frameCount];
     client->out = frame->bytes;
     client->outSize = frame->size;
@@ -391,6 +394,7 @@ static void readJob(void) {
         else if (!strcmp(line, "mute")) readMuted(value);
         else if (!strcmp(line, "match")) matchSize = (int)unhex(value, match, sizeof match);
         else if (!strcmp(line, "frames")) readFrames(atoi(value));
+        else if (!strcmp(line, "numbered")) isNumbered = 1, readFrames(atoi(value));
         else if (!strcmp(line, "warm")) warmUp = atof(value);
         else if (!strcmp(line, "seconds")) duration = atof(value);
         else if (!strncmp(line, "end", 3)) break;

@@ -19,11 +19,15 @@ from .contenders import BUILD, Workload
 from .processes import LOAD_CPU, Server
 
 Found = dict[str, float]
+#: Makes the frame of a text; the number counts from 1.
+Frame = Callable[[str, int], bytes]
 
 #: Frames of a client that numbers what it says.
 MANY = 20_000
 #: Messages, where each is to be another: more than a window of deflate holds.
 DIFFERENT = 500
+#: Messages of a broadcast to slow readers, in turn, so that none is the one before.
+IN_TURN = 8
 #: Messages that are sent ahead while a history is filled.
 AT_ONCE = 500
 #: Clients that stop reading.
@@ -73,6 +77,7 @@ class Load:
         effort: Effort,
         match: bytes = b"",
         mute: Sequence[Client] = (),
+        isNumbered: bool = False,
     ) -> None:
         numbers = [] if isinstance(connected, Secure) else [client.fileno() for client in connected]
         self._process = subprocess.Popen(
@@ -84,6 +89,8 @@ class Load:
             pass_fds=numbers,
             preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         self._say(
             f"mode {mode}",
             str(connected) if isinstance(connected, Secure) else "fds " + " ".join(map(str, numbers)),
@@ -91,7 +98,7 @@ class Load:
             f"match {match.hex()}",
             f"warm {effort.warm}",
             f"seconds {effort.seconds}",
-            f"frames {len(frames)}",
+            f"{'numbered' if isNumbered else 'frames'} {len(frames)}",
             *(frame.hex() for frame in frames),
             "end",
         )
@@ -106,13 +113,13 @@ class Load:
 
     def _say(self, *lines: str) -> None:
         try:
-            self._process.stdin.write("\n".join([*lines, ""]))
-            self._process.stdin.flush()
+            self._input.write("\n".join([*lines, ""]))
+            self._input.flush()
         except BrokenPipeError:
             self._fail()
 
     def _hear(self) -> str:
-        line: str = self._process.stdout.readline()
+        line = self._output.readline()
         if not line:
             self._fail()
         return line
@@ -138,10 +145,7 @@ def jsonOf(size: int, seed: int) -> str:
 
 def echo(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """Every client awaits the answer to its message and sends the next."""
-    text = textOf(workload.size)
-    with dialect.crowd(server.port, workload.clients) as clients:
-        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients[:1])
-        return loaded(server, Load("echo", clients, frames, effort, dialect.heard))
+    return answers(server, dialect, workload, effort, dialect.said, dialect.heard)
 
 
 def tls(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -158,12 +162,20 @@ def tls(server: Server, dialect: Dialect, workload: Workload, effort: Effort) ->
 
 def call(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """Every member of a room awaits the answer to its call and calls again."""
+    return answers(server, dialect, workload, effort, dialect.asked, dialect.answered)
+
+
+def answers(
+    server: Server, dialect: Dialect, workload: Workload, effort: Effort, frame: Frame, match: bytes
+) -> Found:
+    """Every client sends such frames, each after the answer to the one before, which begins like that."""
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
-        frames = framesOf(dialect, dialect.asked, text)
+        frames = framesOf(dialect, frame, text)
         for client in clients:
             rest = checked(frames, text, client, [client])
-        return loaded(server, Load("echo", clients, rest, effort, dialect.answered))
+        load = Load("echo", clients, rest, effort, match, isNumbered=dialect.isNumbered)
+        return loaded(server, load)
 
 
 def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -171,7 +183,8 @@ def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effo
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
         frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
-        return loaded(server, Load("broadcast", clients, frames, effort, dialect.heard))
+        load = Load("broadcast", clients, frames, effort, dialect.heard, isNumbered=dialect.isNumbered)
+        return loaded(server, load)
 
 
 def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -185,15 +198,15 @@ def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort)
 
 def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """A broadcast to all, and then with some who have stopped reading."""
-    text = textOf(workload.size)
+    texts, fillings = ([textOf(size, seed) for seed in range(IN_TURN)] for size in (workload.size, FILLING))
     with dialect.crowd(server.port, workload.clients) as clients:
-        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
+        frames = checked([dialect.said(text, 1) for text in texts], texts[0], clients[0], clients)
         without = loaded(server, Load("broadcast", clients, frames, effort))
         mute = clients[-SLOW:]
         for client in mute:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         # The kernel holds some MB for those who don't read, before the server has to.
-        filling = framesOf(dialect, dialect.said, textOf(FILLING))
+        filling = [dialect.said(text, 1) for text in fillings]
         Load("broadcast", clients, filling, Effort(0, FILL_SECONDS), mute=mute).run()
         found = loaded(server, Load("broadcast", clients, frames, effort, mute=mute))
         return {
@@ -261,12 +274,12 @@ def withHistory(server: Server, dialect: Dialect, workload: Workload, effort: Ef
                 speaker.answer(dialect.heard.decode())
         with dialect.crowd(server.port, workload.clients - 1, query) as others:
             clients = [speaker, *others]
-            return loaded(server, Load("broadcast", clients, frames[workload.point :], effort, dialect.heard))
+            rest = checked(frames[workload.point :], text, speaker, clients)
+            load = Load("broadcast", clients, rest, effort, dialect.heard, isNumbered=dialect.isNumbered)
+            return loaded(server, load)
 
 
-def framesOf(
-    dialect: Dialect, frame: Callable[[str, int], bytes], text: str, count: int = MANY
-) -> list[bytes]:
+def framesOf(dialect: Dialect, frame: Frame, text: str, count: int = MANY) -> list[bytes]:
     """What one client says, again and again."""
     return [frame(text, number) for number in range(1, (count if dialect.isNumbered else 1) + 1)]
 

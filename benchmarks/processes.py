@@ -39,7 +39,7 @@ class Server:
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
+            preexec_fn=_settle,
         )
 
     def awaitPort(self) -> None:
@@ -70,13 +70,8 @@ class Server:
         self._output.close()
 
     def cpu(self) -> float:
-        """CPU seconds so far, user and system, of all its threads and children."""
-        total = 0
-        for pid in self._family(self._process.pid):
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                with contextlib.suppress(OSError):
-                    total += int((task / "schedstat").read_text().split()[0])
-        return total / 1e9
+        """CPU seconds so far, user and system, of all its threads and children, ended ones too."""
+        return sum(_cpuOf(pid) for pid in self._family(self._process.pid))
 
     def rss(self) -> int:
         """Resident bytes, of all its processes."""
@@ -94,14 +89,37 @@ class Server:
 
 
 @contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _settle() -> None:
+    """In the process of a server: onto its processor, and with signals as they come."""
+    os.sched_setaffinity(0, {SERVER_CPU})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _cpuOf(pid: int) -> float:
+    """CPU seconds of a process with all its threads, and of its children that it has waited for."""
+    ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
+    # The clock that clock_getcpuclockid(3) names.
+    return time.clock_gettime(~pid << 3 | 2) + sum(map(int, ended)) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
 def serving(command: Sequence[str], port: int) -> Iterator[Server]:
     """A server that listens, until the end of the block. Raises `ServerFailed`."""
-    server = Server(command, port)
-    try:
+    with contextlib.ExitStack() as stack:
+        with _undisturbed():
+            server = Server(command, port)
+            stack.callback(server.kill)
         server.awaitPort()
         yield server
-    finally:
-        server.kill()
 
 
 def freePort() -> int:

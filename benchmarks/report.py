@@ -51,11 +51,6 @@ def middle(runs: Sequence[Found], metric: str) -> float:
     return statistics.median(run[metric] for run in runs)
 
 
-def least(runs: Sequence[Found], metric: str) -> float:
-    """The least of the rounds."""
-    return min(run[metric] for run in runs)
-
-
 def split(label: str) -> tuple[str, int]:
     """The name of a contender, and the point that it was measured at, or 0."""
     name, _, point = label.partition(", ")
@@ -69,7 +64,7 @@ def mainMetric(runs: Mapping[str, Sequence[Found]]) -> str:
 
 @dataclass
 class Results:
-    """All runs: of each workload, of each contender, a run in each round."""
+    """All runs: of each workload, of each contender; a run that failed isn't there."""
 
     about: dict[str, str]
     runs: dict[str, dict[str, list[Found]]] = field(default_factory=dict)
@@ -96,9 +91,9 @@ class Results:
         """What was saved."""
         return cls(**json.loads(path.read_text()))
 
-    def found(self, workload: str, contender: str, found: Found) -> None:
-        """One more run."""
-        self.runs.setdefault(workload, {}).setdefault(contender, []).append(found)
+    def found(self, workload: str, contender: str, number: int, found: Found) -> None:
+        """One more run, in the round of that number, from 1."""
+        self.runs.setdefault(workload, {}).setdefault(contender, []).append({"round": number, **found})
 
     def leaveOut(self, what: str, why: str) -> None:
         """Something can't be measured here."""
@@ -120,13 +115,18 @@ class Results:
 
         return {name: runs[name] for name in sorted(runs, key=order)}
 
-    def ratio(self, workload: str, contender: str, metric: str) -> float | None:
-        """A contender's median in that of the reference; of one with points, in that of its first point."""
-        runs = self.of(workload)
+    def ratios(self, workload: str, contender: str, other: str, metric: str) -> list[float]:
+        """What one has in what another has, of each round in which both were measured."""
+        runs = self.runs.get(workload, {})
+        bases = {run["round"]: run[metric] for run in runs.get(other, ())}
+        return [run[metric] / base for run in runs.get(contender, ()) if (base := bases.get(run["round"]))]
+
+    def baseOf(self, workload: str, contender: str) -> str:
+        """Whom it is compared with: the reference; one with points with itself at its first point."""
         variant, point = split(contender)
-        reference = next(name for name in runs if split(name)[0] == variant) if point else REFERENCE
-        base = middle(runs[reference], metric) if reference in runs else 0
-        return middle(runs[contender], metric) / base if base else None
+        if not point:
+            return REFERENCE
+        return next(name for name in self.of(workload) if split(name)[0] == variant)
 
     def save(self, directory: Path) -> None:
         """Write results.json."""
@@ -135,9 +135,11 @@ class Results:
 
 
 def write(results: Results, directory: Path, plots: bool) -> None:
-    """Write results.json, results.md and a plot of each workload."""
+    """Write results.json, results.md and a plot of each workload; plots of earlier runs are removed."""
     results.save(directory)
     (directory / "results.md").write_text(markdown(results))
+    for workload in WORKLOADS:
+        (directory / f"{workload}.svg").unlink(missing_ok=True)
     if plots:
         for workload in results.runs:
             plot(results, workload, directory / f"{workload}.svg")
@@ -149,7 +151,8 @@ def markdown(results: Results) -> str:
     options = [f"{name}: {each.options}" for name, each in CONTENDERS.items() if name in seen]
     parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in results.about.items()), ""]
     parts += [
-        f"x is the ratio to {REFERENCE}; medians of the rounds, the first column with least and most.",
+        "Medians of the rounds, the first column with least and most; "
+        f"x is the median of the rounds' ratios to {REFERENCE}.",
         "",
     ]
     for workload in results.runs:
@@ -184,23 +187,27 @@ def _cell(results: Results, workload: str, name: str, metric: str, spread: bool)
     text = f"{statistics.median(values):,.{digits}f}"
     if spread:
         text += f" ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
-    ratio = None if metric in UNCOMPARED else results.ratio(workload, name, metric)
-    return text if ratio is None or name == REFERENCE else f"{text} x{ratio:.2f}"
+    if metric in UNCOMPARED or name == REFERENCE:
+        return text
+    ratios = results.ratios(workload, name, results.baseOf(workload, name), metric)
+    return f"{text} x{statistics.median(ratios):.2f}" if ratios else text
 
 
 def goals(results: Results) -> list[str]:
-    """What was wanted, and what is; as far as it was measured."""
+    """What was wanted, and what is, by the median of the rounds; as far as it was measured."""
     lines = []
     for goal in GOALS:
-        runs = results.of(goal.workload)
-        if not {goal.who, goal.other or goal.who} <= set(runs):
-            continue
-        values = [pick(runs[goal.who], goal.metric) for pick in (middle, least)]
         if goal.other:
-            others = [pick(runs[goal.other], goal.metric) for pick in (middle, least)]
-            values = [mine / other for mine, other in zip(values, others, strict=True)]
-        verdict = "met" if goal.isMet(values[0]) else "MISSED"
-        lines.append(f"{goal}: {values[0]:.2f} (by the least of the rounds {values[1]:.2f}), {verdict}")
+            values = results.ratios(goal.workload, goal.who, goal.other, goal.metric)
+        else:
+            values = [run[goal.metric] for run in results.runs.get(goal.workload, {}).get(goal.who, ())]
+        if not values:
+            continue
+        centre = statistics.median(values)
+        verdict = "met" if goal.isMet(centre) else "MISSED"
+        if len({goal.isMet(value) for value in values}) > 1:
+            verdict += ", but rounds differ"
+        lines.append(f"{goal}: {centre:.2f} ({min(values):.2f} to {max(values):.2f}), {verdict}")
     return lines
 
 

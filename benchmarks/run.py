@@ -9,6 +9,7 @@ In each round every server is started afresh, in random order.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -25,6 +26,8 @@ from .measure import KINDS, Effort, Found, LoadFailed
 from .processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
 
 CERTIFICATE = BUILD / "certificate.pem"
+#: The exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
 
 
 def chosen(names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -75,7 +78,7 @@ def rounds(results: report.Results, name: str, peers: Sequence[str], options: ar
     """All rounds of one workload."""
     workload, order = WORKLOADS[name], random.Random(options.seed)
     runs = [(peer, point) for peer in peers if takesPart(peer, name) for point in workload.points or (0,)]
-    for number in range(options.rounds):
+    for number in range(1, options.rounds + 1):
         for peer, point in order.sample(runs, len(runs)):
             label = f"{peer}, {point:,}" if point else peer
             try:
@@ -85,9 +88,9 @@ def rounds(results: report.Results, name: str, peers: Sequence[str], options: ar
                 results.failed(name, label, str(error))
                 told = f"failed: {error}"
             else:
-                results.found(name, label, found)
+                results.found(name, label, number, found)
                 told = ", ".join(f"{key} {value:.2f}" for key, value in found.items())
-            print(f"{name} {number + 1}/{options.rounds} {label}: {told}", file=sys.stderr)
+            print(f"{name} {number}/{options.rounds} {label}: {told}", file=sys.stderr)
     results.save(options.output)
 
 
@@ -95,13 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workloads", nargs="*", default=[], help=", ".join(WORKLOADS))
     parser.add_argument("--peers", nargs="*", default=[], help=", ".join(CONTENDERS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="measured of each run")
-    parser.add_argument("--warm", type=float, default=0.5, help="seconds before that")
+    parser.add_argument("--rounds", type=int, default=5, help="1 or more")
+    parser.add_argument("--seconds", type=float, default=1.5, help="measured of each run; more than 0")
+    parser.add_argument("--warm", type=float, default=0.5, help="seconds before that; 0 or more")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the order of the servers")
     parser.add_argument("--output", type=Path, default=BUILD / "results")
     parser.add_argument("--plots", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds: 1 or more are needed")
+    if not 0 < options.seconds < math.inf:
+        parser.error("--seconds: more than 0 are needed")
+    if not 0 <= options.warm < math.inf:
+        parser.error("--warm: 0 or more are needed")
 
     if LOAD_CPU == SERVER_CPU:
         print("there is one processor only: the servers share it with the load", file=sys.stderr)
@@ -115,11 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workloads.remove("tls")
         results.leaveOut("tls", "there is no OpenSSL, or not its headers")
     peers = contenders(options.peers, results)
-    for workload in workloads:
-        rounds(results, workload, peers, options)
+    status = 0
+    try:
+        for workload in workloads:
+            rounds(results, workload, peers, options)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        results.about["interrupted"] = "not all rounds were run"
+        print("interrupted: the report is of what was done until now", file=sys.stderr)
     report.write(results, options.output, options.plots)
     print((options.output / "results.md").read_text())
-    return 1 if results.failures else 0
+    return status or int(bool(results.failures))
 
 
 if __name__ == "__main__":
