@@ -14,11 +14,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 
-class Protocol:
-    """A protocol, lean or not."""
-
-    def __init__(self, isLean: bool) -> None:
-        self.isLean = isLean
+def protocolOf(isLean: bool) -> object:
+    """A protocol of a class that is lean or not."""
+    return type("Protocol", (), {"isLean": isLean})()
 
 
 class Reader:
@@ -85,16 +83,16 @@ class LeanEPollTests(SynchronousTestCase):
 
     def test_lean(self) -> None:
         """Straight to `doRead`."""
-        self.assertEqual(self.read(Protocol(True)), ["doRead"])
+        self.assertEqual(self.read(protocolOf(True)), ["doRead"])
 
     def test_others(self) -> None:
         """Everybody else is treated as by Twisted."""
-        for protocol in (Protocol(False), object(), None):
+        for protocol in (protocolOf(False), object(), None):
             self.assertEqual(self.read(protocol), ["logPrefix", "fileno", "doRead"])
 
     def test_ends(self) -> None:
         """The end of a connection is told as by Twisted."""
-        calls = self.read(Protocol(True), CONNECTION_DONE)
+        calls = self.read(protocolOf(True), CONNECTION_DONE)
         self.assertEqual((calls[0], calls[-1]), ("doRead", ConnectionDone))
         self.assertEqual(self.reactor.getReaders(), list(self.reactor._internalReaders))
 
@@ -105,20 +103,20 @@ class LeanEPollTests(SynchronousTestCase):
         self.addCleanup(log.removeObserver, events.append)
         for isLean in (False, True):
             del events[:]
-            self.read(Protocol(isLean), CONNECTION_DONE, ZeroDivisionError())
+            self.read(protocolOf(isLean), CONNECTION_DONE, ZeroDivisionError())
             self.assertEqual([event["system"] for event in events], ["reader", "reader"])
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_raises(self) -> None:
         """An exception is logged with the name of its connection, and costs only that."""
-        calls = self.read(Protocol(True), ZeroDivisionError)
+        calls = self.read(protocolOf(True), ZeroDivisionError)
         self.assertEqual((calls[0], calls[-1]), ("doRead", ZeroDivisionError))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("logPrefix", calls)
 
     def test_hangUp(self) -> None:
         """Any other event goes Twisted's way."""
-        reader = Reader(self.socket, Protocol(True))
+        reader = Reader(self.socket, protocolOf(True))
         self.reactor.addReader(reader)
         del reader.calls[:]
         self.peer.close()

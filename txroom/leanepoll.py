@@ -5,8 +5,8 @@ A reactor for many small messages: Twisted's epoll reactor with a shorter way to
 
 Twisted surrounds each event with a logging context, so that a log line says whose connection caused it
 ("system"), and with checks for descriptors of all kinds. Both are left out for an event that says nothing
-but "there is something to read", of a transport whose protocol says `isLean`; a WebSocket does, unless it
-comes over TLS or below somebody else's protocol. All else goes Twisted's way.
+but "there is something to read", of a transport whose protocol's class says `isLean`; a WebSocket's does,
+unless it comes over TLS or below somebody else's protocol. All else goes Twisted's way.
 
 What is lost: lines that are logged while a message is handled have no "system".
 """
@@ -35,9 +35,10 @@ class LeanEPollReactor(EPollReactor):
             if selectable is None:
                 continue  # gone, by an event of the same poll
             try:
-                isLean = event == EPOLLIN and selectable.protocol.isLean
+                # Of the class: TLS, asked itself, would ask the transport below.
+                isLean = event == EPOLLIN and getattr(type(selectable.protocol), "isLean", False)
             except AttributeError:
-                isLean = False
+                isLean = False  # a port, or something else without a protocol
             if not isLean:
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, descriptor, event)
                 continue

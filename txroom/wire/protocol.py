@@ -70,12 +70,15 @@ class WireProtocol(Receiver):
         self.transport = transport
         self.connected = 1
         self.connectedAt = self.lastReceived = self.lastActivity = now
-        self.subprotocol = subprotocol
+        if subprotocol is not None:
+            self.subprotocol = subprotocol
         if agreement is not None:
-            self._perMessageCompress = agreement
             self.extensions = agreement.header
         self._meter = Meter.of(self.options, now)
-        # What each message looks at is found faster here than in the class.
+        # What each message looks at is found faster here than in the class. Not too much: CPython
+        # keeps the attributes of an instance in little memory up to thirty of them.
+        self.factory = self.factory
+        self._perMessageCompress = agreement
         self._held = 0
         self._isParsing = self._isDiscarding = self.inside_message = False
         self._isReading = True

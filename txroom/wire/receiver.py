@@ -69,7 +69,7 @@ class Receiver(Sender):
     _isPeeking = False
     _isParsing = False
     _isDiscarding = False
-    _budget = 0
+    _spent = 0  # of the turn's budget
     _message: Assembler | None = None
     _inflater: Inflater | None = None
     _control = b""
@@ -104,13 +104,13 @@ class Receiver(Sender):
         if self._isParsing or self._held or self._isDiscarding:
             return
         self._isParsing = True
-        self._budget = self._turnBudget
+        self._spent = 0
         try:
             while not (self._held or self._isDiscarding):
                 if self.current_frame is None:
                     if not self.data:
                         break
-                    if self._budget <= 0 and self.state == OPEN:
+                    if self._spent and self._spent >= self._turnBudget and self.state == OPEN:
                         self._hold(TURN)
                         self.factory.clock.callLater(0, self._unhold, TURN)
                         break
@@ -155,8 +155,11 @@ class Receiver(Sender):
                 except UnicodeDecodeError:
                     break
             at = end
-            self._deliver(message, length)
-            if self._held or self._budget <= 0 or self.state != OPEN:
+            if at == size:  # nothing is left for which the budget would matter
+                self._deliver(message, length)
+                break
+            self._deliverCharged(message, length)
+            if self._held or self._spent >= self._turnBudget or self.state != OPEN:
                 break
         if not at:
             return False
@@ -171,11 +174,16 @@ class Receiver(Sender):
         factory.bytesReceived += size
         if factory.isTracing:
             factory.trace(self.connection, "message", kind=type(message).__name__, size=size)
-        messages, octets = factory.messagesSent, factory.bytesSent
         self.connection.received(message)
-        self._budget -= 1 + factory.messagesSent - messages + (size + factory.bytesSent - octets) // WEIGHT
         if self._meter is not None and self.state == OPEN:
             self._charge(self._meter, size)
+
+    def _deliverCharged(self, message: str | bytes, size: int) -> None:
+        """As `_deliver`; the budget of the turn pays for it, and for all that is sent meanwhile."""
+        factory = self.factory
+        messages, octets = factory.messagesSent, factory.bytesSent
+        self._deliver(message, size)
+        self._spent += 1 + factory.messagesSent - messages + (size + factory.bytesSent - octets) // WEIGHT
 
     def _charge(self, meter: Meter, size: int) -> None:
         now = self.factory.seconds()
@@ -257,7 +265,7 @@ class Receiver(Sender):
             self.fail(violation.code, violation.reason)
             return False
         if self.state == OPEN:
-            self._deliver(message, assembled.size)
+            self._deliverCharged(message, assembled.size)
         return True
 
     def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
