@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from txroom import Application, Connection
 from txroom.testing import Client, RoomHarness, clientFrame
 from txroom.wire.heartbeat import firstPing
+from txroom.wire.protocol import USUAL
 
 from ..case import TEXT, HarnessTestCase, Recorder
 
@@ -217,6 +218,17 @@ class PingTests(HeartbeatCase):
         self.harness.flush()
         self.assertFalse(self.client.isClosed)
         self.client.drop()
+
+    def test_attributes(self) -> None:
+        """Messages and pings set only what was reserved, and no more than CPython shares."""
+        self.open(pingInterval=10, pingTimeout=5)
+        self.client.send("x" * 10)
+        self.client.send("x" * 100_000)
+        self.harness.advance(35)
+        self.assertGreater(len(self.client.pings), 1)
+        wire: Any = self.app.connection._wire
+        self.assertLessEqual(set(vars(wire)) - {"_message"}, set(USUAL))
+        self.assertLessEqual(len(USUAL), 30)
 
 
 class HeldTests(HeartbeatCase):

@@ -139,6 +139,7 @@ class WireFactory(WebSocketServerFactory):
                     "_turnBudget": TURN_BUDGET if options.allowSynchronousEvents else 1,
                 },
             )
+            made.reserve()
         return made
 
     def deflater(self, agreement: Agreement) -> Deflater:

@@ -67,7 +67,8 @@ def _activeAt(wire: WireProtocol) -> float:
 
 def _beat(wire: WireProtocol, now: float) -> None:
     options = wire.options
-    wire.stuckSince = None
+    if wire.stuckSince is not None:
+        wire.stuckSince = None
     if wire.hasTaken() and wire.pingedAt is not None:
         wire.pingedAt = now  # the ping is stuck behind what the peer is still taking
     if wire.pingedAt is not None:
