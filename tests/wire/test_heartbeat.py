@@ -228,7 +228,7 @@ class PingTests(HeartbeatCase):
         self.assertGreater(len(self.client.pings), 1)
         wire: Any = self.app.connection._wire
         self.assertLessEqual(set(vars(wire)) - {"_message"}, set(USUAL))
-        self.assertLessEqual(len(USUAL), 30)
+        self.assertLessEqual(len(USUAL), 29)
 
 
 class HeldTests(HeartbeatCase):

@@ -34,7 +34,7 @@ _READY_STATES = {
 
 _USUAL_NAMES = """
     _control _controls _heartbeat _held _isDiscarding _isParsing _isReading _meter _out _perMessageCompress
-    _queueSeen _spent address connected connectedAt connection current_frame current_frame_masker data factory
+    _spent address connected connectedAt connection current_frame current_frame_masker data factory
     incompleteSince inside_message lastActivity lastReceived pingDue pingedAt rtt slot state transport
 """
 #: The attributes of a connection that has had messages and a heartbeat.
@@ -74,7 +74,7 @@ class WireProtocol(Receiver):
         """
         Set on one instance what nearly all will have some day; called before any other is made.
 
-        CPython (3.11 on) lets instances share a table of attributes, 30 at most, which grows with the first
+        CPython (3.11 on) lets instances share a table of attributes, 29 at most, which grows with the first
         few of them only. Later each would get a table of its own, at its first heartbeat: 1.5 KiB.
         """
         first = cls()

@@ -59,7 +59,7 @@ class Sender(WebSocketServerProtocol):
     _pendingPong: bytes | None = None
     _heartbeat: bytes | None = None
     _waiters: list[Deferred[None]] | None = None
-    _queueSeen: tuple[int, int] | None = None
+    _takenBefore: int | None = None  # while something waited
     _deflater: Deflater | None = None
 
     def close(self, code: int | None, reason: str) -> None:
@@ -180,8 +180,10 @@ class Sender(WebSocketServerProtocol):
         assert self._out is not None
         waiting = self._out.amount()
         taken = self._out.total - waiting
-        seen, self._queueSeen = self._queueSeen, (taken, waiting)
-        return seen is not None and seen[1] > 0 and taken > seen[0]
+        seen = self._takenBefore
+        if waiting or seen is not None:
+            self._takenBefore = taken if waiting else None
+        return seen is not None and taken > seen
 
     def ping(self, payload: bytes) -> None:
         if self.state == OPEN:
