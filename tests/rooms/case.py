@@ -145,6 +145,18 @@ class RoomTestCase(HarnessTestCase):
         self.app.begin(self.engine, clock)
         self.harness = self.serve(self.app, clock=clock)
 
+    def waitingRooms(self, type: str, **options: Any) -> Deferred[Any]:
+        """Serve rooms with one more message, whose handler waits for what this gives."""
+        gate: Deferred[Any] = Deferred()
+
+        class Chat(NotingRoom):
+            @message(type)
+            def wait(self, client: RoomClient) -> Any:
+                return gate
+
+        self.rooms(Chat, **options)
+        return gate
+
     def settle(self) -> None:
         """Let everything happen that is under way."""
         if self.isLagging:

@@ -77,14 +77,7 @@ class ResumeTests(RoomTestCase):
 
     def test_accepted(self) -> None:
         """Who comes back is told how many of its frames have come, if not all of them are handled."""
-        gate: Deferred[None] = Deferred()
-
-        class Chat(NotingRoom):
-            @message("wait")
-            def wait(self, client: Client) -> Any:
-                return gate
-
-        self.rooms(Chat)
+        gate = self.waitingRooms("wait")
         ada = self.joined()
         ada.send("say", 1, 1)
         ada.send("wait", None, 2)
@@ -470,14 +463,7 @@ class ExactlyOnceTests(RoomTestCase):
 
     def test_windowAfterwards(self) -> None:
         """What `joined` says to be handled counts as acknowledged."""
-        gate: Deferred[None] = Deferred()
-
-        class Chat(NotingRoom):
-            @message("hang")
-            def hang(self, client: Client) -> Any:
-                return gate
-
-        self.rooms(Chat)
+        gate = self.waitingRooms("hang")
         ada = self.joined()
         for n in range(1, 11):
             ada.client.send(f'["send","{ada.room}","say",{n},{n}]')
@@ -509,14 +495,7 @@ class ExactlyOnceTests(RoomTestCase):
 
     def test_pending(self) -> None:
         """A call that is still running answers the connection that is there then."""
-        gate: Deferred[str] = Deferred()
-
-        class Chat(NotingRoom):
-            @message("wait")
-            def wait(self, client: Client) -> Any:
-                return gate
-
-        self.rooms(Chat)
+        gate = self.waitingRooms("wait")
         ada = self.joined()
         ada.write("call", 50, ada.room, "wait", None, 1)
         ada.client.drop()
@@ -691,14 +670,7 @@ class OwnerTests(RoomTestCase):
 
     def test_forgotten(self) -> None:
         """Of who is gone the journal keeps nothing, though a handler was still running."""
-        gate: Deferred[None] = Deferred()
-
-        class Chat(NotingRoom):
-            @message("wait")
-            def wait(self, client: Client) -> Any:
-                return gate
-
-        self.rooms(Chat, autoDispose=False)
+        gate = self.waitingRooms("wait", autoDispose=False)
         ada = self.joined()
         ada.send("say", 1, 1)
         ada.send("wait", None, 2)
