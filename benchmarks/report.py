@@ -18,8 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
-
-Found = dict[str, float]
+from .measure import Found
 
 #: What is measured: title, digits.
 METRICS = {

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import report
 from benchmarks.contenders import Goal
-from benchmarks.report import Found, Results
+from benchmarks.measure import Found
+from benchmarks.report import Results
 
 
 def resultsOf(**columns: dict[int, float]) -> Results:

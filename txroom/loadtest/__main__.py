@@ -70,7 +70,7 @@ def run(options: Options) -> dict[str, Any]:
     # Nobody shall set the clock by which we measure.
     reactor.seconds = time.monotonic
     crowd = Crowd(options.plan, reactor, secrets.token_hex(3))
-    progress = Progress(crowd.tally, reactor, options.plan.room is not None)
+    progress = Progress(crowd.tally, reactor, crowd.plan.room is not None)
     teller = LoopingCall(lambda: print(progress.line(), file=sys.stderr, flush=True))
     teller.clock = reactor
 

@@ -19,8 +19,6 @@ from ..loading import loadAttribute, refuseAbbreviations
 from .plan import MARK, NUMBER, Plan
 
 _LONGEST_TYPE = 128
-#: Options that `Plan` has under another name.
-_FIELDS = {"call": "isCall"}
 
 
 class Options(usage.Options):
@@ -171,15 +169,19 @@ class Options(usage.Options):
             self._refuse("--scenario", ("type", "data", "call", "rate"))
         if "type" not in given:
             for needy in ("data", "call"):
-                if _FIELDS.get(needy, needy) in given:
+                if self._has(needy):
                     raise UsageError(f"--{needy} needs --type")
         elif "data" in given and _decoded(given["data"]) is _NO_JSON:
             raise UsageError(f"--data {given['data']}: must be JSON; a text is '\"hello\"'")
 
     def _refuse(self, option: str, others: tuple[str, ...]) -> None:
         for other in others:
-            if _FIELDS.get(other, other) in self._given:
+            if self._has(other):
                 raise UsageError(f"{option} doesn't go with --{other}")
+
+    def _has(self, option: str) -> bool:
+        """Whether it was given; `Plan` has one under another name."""
+        return {"call": "isCall"}.get(option, option) in self._given
 
     @property
     def plan(self) -> Plan:

@@ -170,9 +170,14 @@ class TLSOutgoing(BufferedOutgoing):
         if isinstance(socket, SocketTransport) and transport.transport is socket:
             transport.transport = EagerTransport(socket)
 
+    @property
+    def _aggregator(self) -> Any:
+        """Where Twisted collects small writes for a turn, another one when it ends; `None` if it doesn't."""
+        return getattr(self._transport, "_aggregator", None)
+
     def amount(self) -> int:
         waiting = super().amount() + sum(map(len, self._transport._appSendBuffer))
-        aggregator = getattr(self._transport, "_aggregator", None)
+        aggregator = self._aggregator
         if aggregator is not None:
             waiting += sum(map(len, getattr(aggregator, "_buffer", ())))
         self.mayWait = waiting > 0
@@ -196,7 +201,7 @@ class TLSOutgoing(BufferedOutgoing):
 
     def resumeProducing(self) -> None:
         # What was collected would be sent past the socket's buffer, and nobody told when that is empty.
-        aggregator = getattr(self._transport, "_aggregator", None)
+        aggregator = self._aggregator
         if self._armed and aggregator is not None:
             aggregator.flush()
         super().resumeProducing()

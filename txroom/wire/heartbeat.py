@@ -67,7 +67,7 @@ def _activeAt(wire: WireProtocol) -> float:
 
 def _beat(wire: WireProtocol, now: float) -> None:
     options = wire.options
-    if wire.stuckSince is not None:
+    if wire.stuckSince is not None:  # few ever have it: `WireProtocol.reserve`
         wire.stuckSince = None
     if wire.hasTaken() and wire.pingedAt is not None:
         wire.pingedAt = now  # the ping is stuck behind what the peer is still taking

@@ -45,7 +45,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
-_END = b"\r\n"
+_BREAK = b"\r\n"
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -65,7 +65,7 @@ def refusal(error: UpgradeError, method: str = "GET") -> bytes:
     else:
         fields.append(("Connection", "close"))
     start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
-    head = start + _lines(fields) + _END
+    head = start + _lines(fields) + _BREAK
     return head if method == "HEAD" else head + body
 
 
@@ -235,13 +235,13 @@ class Upgrade(Protocol):
 
     def _answer(self, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> bytes:
         key = self._handshake.headers["sec-websocket-key"].encode("ascii")
-        fields = list(headers)
+        fields: list[tuple[str, str]] = []
         if subprotocol is not None:
             fields.append(("Sec-WebSocket-Protocol", subprotocol))
         if agreement is not None:
             fields.append(("Sec-WebSocket-Extensions", agreement.header))
         accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
-        return _SWITCHING + accept + _END + _lines(fields) + _END
+        return _SWITCHING + accept + _BREAK + _lines((*fields, *headers)) + _BREAK
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
