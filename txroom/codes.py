@@ -51,6 +51,11 @@ class CloseCode(IntEnum):
     NO_HEARTBEAT = 4106
 
 
+#: The reason of a close with 1008 that is the link's fault: a message was not complete within
+#: `messageTimeout`. Clients may come back after it, which other closes with 1008 don't allow.
+MESSAGE_TIMEOUT = "message not complete in time"
+
+
 class ReadyState(IntEnum):
     """The state of a connection, numbered as in the W3C WebSocket API."""
 

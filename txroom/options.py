@@ -160,7 +160,9 @@ class ServerOptions:
         1024, "Most frames one message may be cut into; more close with 1008.", unit="frames"
     )
     messageTimeout: float = _seconds(
-        30.0, "A message cut into frames must be complete after this time, else 1008."
+        30.0,
+        "A message must be complete after this time, and a second more for each 4 KiB of it that have "
+        "come, else 1008.",
     )
     handshakeTimeout: float = _seconds(
         5.0, "One absolute deadline over the request head and all hooks of the upgrade."

@@ -439,7 +439,7 @@ class Net:
 
     async def connect(self, where: Server | Any, *, tls: Any = None) -> Probe:
         """A raw client of a server, or of an address."""
-        address: Any = where.address() if isinstance(where, Server) else where
+        address: Any = where.address() if hasattr(where, "address") else where
         if isinstance(address, UNIXAddress):
             endpoint: Any = UNIXClientEndpoint(reactor(), os.fsdecode(address.name or b""))
         else:

@@ -463,6 +463,35 @@ class TimeTests(WireCase):
         """A header that isn't complete."""
         self.check(b"\x81")
 
+    def test_slowLink(self) -> None:
+        """900 kB at 25 kB/s take longer than the timeout, and are delivered."""
+        self.open(messageTimeout=30, pingInterval=0)
+        data = clientFrame(BINARY, bytes(900_000))
+        for at in range(0, len(data), 25_000):
+            self.client.send(data[at : at + 25_000])
+            self.harness.advance(1)
+        self.assertEqual([(name, len(message)) for name, message in self.events], [("message", 900_000)])
+
+    def test_slowFragments(self) -> None:
+        """So are they in fragments, of which all that came counts."""
+        self.open(messageTimeout=10, pingInterval=0)
+        for index in range(30):
+            opcode = CONTINUATION if index else BINARY
+            self.client.send(clientFrame(opcode, bytes(8192), fin=index == 29))
+            self.harness.advance(1.9)
+        self.assertEqual([(name, len(message)) for name, message in self.events], [("message", 30 * 8192)])
+
+    def test_trickle(self) -> None:
+        """Who sends less than 4 KiB in each second gets no longer than that is worth, whatever it sends."""
+        self.open(messageTimeout=10, pingInterval=0)
+        self.client.send(clientFrame(BINARY, bytes(1 << 20))[:20_014])
+        for _ in range(13):
+            self.harness.advance(1)
+            self.client.send(b"\0")
+        self.assertEqual(self.events, [])
+        self.harness.advance(1.5)
+        self.assertFailed(1008, "message not complete in time")
+
     def test_controlsBetween(self) -> None:
         """Pings between don't stretch it."""
         self.open(messageTimeout=10, pingInterval=0)

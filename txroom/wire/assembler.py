@@ -40,6 +40,7 @@ class Assembler:
         "_texts",
         "_wireSize",
         "isText",
+        "received",
         "size",
     )
 
@@ -47,8 +48,9 @@ class Assembler:
         self.isText = isText
         self._inflater = inflater
         self._options = options
-        #: Bytes so far, inflated.
+        #: Bytes so far, inflated; and as they came.
         self.size = 0
+        self.received = 0
         # What was kept: text that is checked in pieces, all else as it came.
         self._texts: list[str] = []
         self._bytes = BytesIO()
@@ -73,6 +75,7 @@ class Assembler:
 
     def append(self, payload: bytes) -> None:
         """Some payload of the frame."""
+        self.received += len(payload)
         if self._inflater is not None:
             payload = self._inflated(self._inflater, payload)
         self._keep(payload, final=False)

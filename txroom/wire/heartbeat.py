@@ -10,13 +10,13 @@ from __future__ import annotations
 from random import random
 from typing import TYPE_CHECKING
 
-from ..codes import CloseCode
+from ..codes import MESSAGE_TIMEOUT, CloseCode
+from .pace import NEVER, dueBy
 from .sweep import TICK
 
 if TYPE_CHECKING:
     from .protocol import WireProtocol
 
-NEVER = float("inf")
 #: Seconds between two looks at a connection whose reading is held.
 HELD_INTERVAL = 1.0
 #: A ping goes out and its deadline is seen at most one look late each; ping that much earlier, so
@@ -39,7 +39,7 @@ def judge(wire: WireProtocol, now: float) -> None:
     elif options.idleTimeout and now >= _activeAt(wire) + options.idleTimeout:
         wire.close(CloseCode.GOING_AWAY, "idle")
     elif now >= _completeBy(wire):
-        wire.fail(CloseCode.POLICY_VIOLATION, "message not complete in time")
+        wire.fail(CloseCode.POLICY_VIOLATION, MESSAGE_TIMEOUT)
     else:
         _beat(wire, now)
 
@@ -108,8 +108,8 @@ def nextLook(wire: WireProtocol, now: float) -> float:
 
 
 def _completeBy(wire: WireProtocol) -> float:
-    timeout = wire.options.messageTimeout
-    return wire.incompleteSince + timeout if timeout and wire.incompleteSince is not None else NEVER
+    since = wire.incompleteSince
+    return NEVER if since is None else dueBy(since, wire.options.messageTimeout, wire.receivedOfMessage)
 
 
 def _quietFrom(wire: WireProtocol) -> float:

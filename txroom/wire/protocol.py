@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ReadyState
-from . import heartbeat
+from . import heartbeat, pace
 from .backpressure import outgoing
 from .closing import closeGently
 from .compression import Agreement
@@ -60,7 +60,7 @@ class WireProtocol(Receiver):
     subprotocol: str | None = None
     extensions = ""
     connectedAt = 0.0
-    pingDue = heartbeat.NEVER
+    pingDue = pace.NEVER
     stuckSince: float | None = None
     _closeDue: float | None = None
     _closeCode: int | None = None
@@ -151,7 +151,7 @@ class WireProtocol(Receiver):
             when = heartbeat.nextLook(self, self.factory.seconds())
             if self._heldUntil is not None:
                 when = min(when, self._heldUntil)
-        if when is not None and when != heartbeat.NEVER:
+        if when is not None and when != pace.NEVER:
             self.factory.sweep.schedule(self, when)
 
     # -- closing

@@ -268,6 +268,11 @@ class Receiver(Sender):
             self._deliverCharged(message, assembled.size)
         return True
 
+    @property
+    def receivedOfMessage(self) -> int:
+        """Bytes that have come of a message that isn't complete."""
+        return 0 if self._message is None else self._message.received
+
     def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
         """Autobahn found an error."""
         self.fail(code, reason)

@@ -1,0 +1,138 @@
+"""
+A slow link: a TCP forwarder that carries so many bytes a second each way, paced by the clock.
+
+What it can't carry yet it doesn't read, so that the queues of both ends fill as they do before a real
+link: `rate` bytes a second, at most `room` bytes of each direction on the way.
+
+    link = await SlowLink.to(server.address().port)   # link.port is where clients connect
+    ...
+    await link.close()
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Self
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from .support import reactor
+
+#: Bytes a second: a phone at the edge of the network.
+SLOW = 25_000
+#: Seconds between two parts.
+STEP = 0.02
+
+
+class _End(Protocol):
+    """One end of a connection through the link; `other` is where to its bytes go."""
+
+    transport: Any
+    other: _End | None = None
+
+    def __init__(self, link: SlowLink) -> None:
+        self._link = link
+        self._waiting = bytearray()
+        self._isOver = False
+
+    def connectionMade(self) -> None:
+        # Small windows: what the operating system would hold besides isn't on the link.
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self.transport.socket.setsockopt(socket.SOL_SOCKET, option, self._link.room)
+        self.transport.setTcpNoDelay(True)
+        self.transport.bufferSize = 4096
+
+    def dataReceived(self, data: bytes) -> None:
+        self._waiting += data
+        if len(self._waiting) >= self._link.room:
+            self.transport.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._isOver = True
+
+    def carry(self, size: int) -> bool:
+        """Pass on up to `size` bytes; whether there is anything left to do."""
+        other = self.other
+        if other is None:
+            return True
+        part = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        if part and not other._isOver:
+            other.transport.write(part)
+            self._link.carried += len(part)
+        if self._isOver:
+            if self._waiting and not other._isOver:
+                return True
+            other.transport.loseConnection()
+            return False
+        if len(self._waiting) < self._link.room:
+            self.transport.resumeProducing()
+        return True
+
+
+class SlowLink(Factory):
+    """A forwarder to a port of this machine; clients connect to its own `port`."""
+
+    noisy = False
+
+    def __init__(self, target: int, rate: int = SLOW, room: int = 16 * 1024) -> None:
+        self._target = target
+        self.rate = rate
+        self.room = room
+        #: Bytes that went through, both ways together.
+        self.carried = 0
+        self._ends: list[_End] = []
+        self._listening: Any = None
+        self._call: Any = None
+        self._at = 0.0
+
+    @classmethod
+    async def to(cls, target: int, rate: int = SLOW, **more: int) -> Self:
+        """A link to that port of 127.0.0.1 that carries `rate` bytes a second each way."""
+        link = cls(target, rate, **more)
+        link._listening = reactor().listenTCP(0, link, interface="127.0.0.1")
+        link._at = reactor().seconds()
+        link._call = reactor().callLater(STEP, link._step)
+        return link
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        number: int = self.address().port
+        return number
+
+    def buildProtocol(self, addr: Any) -> _End:
+        near = _End(self)
+        self._ends.append(near)
+        TCP4ClientEndpoint(reactor(), "127.0.0.1", self._target).connect(
+            Factory.forProtocol(lambda: self._far(near))
+        ).addErrback(lambda _: near.transport.abortConnection())
+        return near
+
+    def _far(self, near: _End) -> _End:
+        far = _End(self)
+        far.other, near.other = near, far
+        self._ends.append(far)
+        return far
+
+    def _step(self) -> None:
+        now = reactor().seconds()
+        # Not more at once than half a second's worth: a reactor that stood still makes no link fast.
+        size = int(min(now - self._at, 0.5) * self.rate)
+        self._at = now
+        self._ends = [end for end in self._ends if end.carry(size)]
+        self._call = reactor().callLater(STEP, self._step)
+
+    def address(self) -> Any:
+        """As of a `Server`: where clients connect."""
+        return self._listening.getHost()
+
+    async def close(self) -> None:
+        """Cut all connections, and listen no more."""
+        self._call.cancel()
+        for end in self._ends:
+            end.transport.abortConnection()
+        await maybeDeferred(self._listening.stopListening)
