@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from txroom.codes import CloseCode, ErrorCode
 from txroom.rooms.errors import RoomError
 from txroom.rooms.host import Host
+from txroom.rooms.matching import Order, placeOf
 from txroom.rooms.seam import (
     Entry,
     Gone,
@@ -215,13 +216,20 @@ class LaggingEngine:
         return outcome
 
     def find(
-        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+        self,
+        name: str,
+        filter: Mapping[str, Any],
+        user: Any,
+        onlyOpen: bool = False,
+        order: Order = (),
+        limit: int = 0,
     ) -> Deferred[list[Listing]]:
         found = [
             one
             for one in self._listings.values()
-            if one.name == name and one.matches(filter) and (one.isOpen or not onlyOpen)
+            if one.name == name and one.matches(filter) and (one.isOpen or not (onlyOpen or one.isPrivate))
         ]
+        found = sorted(found, key=lambda one: placeOf(one, order))[: limit or None]
         return self._delayed(succeed([crossed(listing) for listing in found]))
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:

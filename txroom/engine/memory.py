@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ..codes import ErrorCode
 from ..rooms.errors import RoomError
 from ..rooms.host import Host
+from ..rooms.matching import Order
 from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
 from .listings import Listings
 
@@ -60,10 +61,16 @@ class MemoryEngine:
         self._ages = count(1)
 
     def find(
-        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+        self,
+        name: str,
+        filter: Mapping[str, Any],
+        user: Any,
+        onlyOpen: bool = False,
+        order: Order = (),
+        limit: int = 0,
     ) -> Deferred[list[Listing]]:
         """The rooms of that name that match, or the open ones of them."""
-        return succeed(self._listings.find(name, filter, onlyOpen))
+        return succeed(self._listings.find(name, filter, onlyOpen, order, limit))
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
         """Make a room here."""

@@ -126,14 +126,13 @@ class RoomApplication(Application):
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
         """The engine wants a room to be run here. Raises `RoomError`."""
-        registration = self._registrations.get(name)
-        if registration is None:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        registration = self._registrationOf(name)
         if self._isStopping:
             raise RoomError(ErrorCode.UNAVAILABLE)
         if 0 < registration.maxRooms <= self._hosts.count(name):
             raise RoomError(ErrorCode.FULL, "no more rooms of that name")
-        host = Host(room, registration, registration.optionsOf(options), self, self._budget)
+        made = registration.typed(registration.optionsOf(options))
+        host = Host(room, registration, made, self, self._budget)
         self._hosts.add(host)
         return host
 
@@ -141,8 +140,29 @@ class RoomApplication(Application):
         """The engine has let go of a room."""
         self._hosts.remove(host)
 
-    def query(self, name: str, **filter: Any) -> Deferred[list[Listing]]:
-        """The rooms of a name, private ones left out, whose filters and metadata match."""
+    def typed(self, name: str, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
+        """
+        What a client asks a room of that name for; see `Registration.filterBy`.
+
+        `isText`: it comes from a query string. Raises `RoomError` for a name or an option that can't be.
+        """
+        return self._registrationOf(name).typed(options, isText)
+
+    def _registrationOf(self, name: str) -> Registration:
+        registration = self._registrations.get(name)
+        if registration is None:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        return registration
+
+    def query(
+        self, name: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> Deferred[list[Listing]]:
+        """
+        The rooms of a name, or of any: those whose filtered options and metadata have the values of `filter`.
+
+        In the order in which they would be joined; private ones are left out. Fails with `RoomError`:
+        `noSuchRoom` for a name that isn't registered, `badRequest` for a value that can't be looked for.
+        """
         return Deferred.fromCoroutine(self.matchmaker.query(name, filter))
 
     def createRoom(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from inspect import getattr_static, iscoroutinefunction, isfunction, signature
 
 from ..checks import definedBelow, meantName, misspeltHooks, warnOfCall, warnOfClass
+from .matching import Order
 from .messages import Handler
 from .room import Room
 
@@ -107,6 +108,18 @@ def warnOfOptions(name: str, options: Iterable[str]) -> None:
         setting = settingMeant(option)
         if setting is not None:
             warnOfCall(f"register({name!r}, {option}=...) is an option of your own: the setting is {setting}")
+
+
+#: What every room can be sorted by.
+_SORTABLE = ("clients", "maxClients", "age")
+
+
+def warnOfFields(order: Order) -> None:
+    """Warn of fields to sort by that are almost those of every room: no metadata has them, perhaps."""
+    for field, direction in order:
+        meant = None if field in _SORTABLE else meantName(field, _SORTABLE)
+        if meant is not None:
+            warnOfCall(f"sortBy({field}={direction}) is a field of the metadata: every room has {meant}")
 
 
 def settingMeant(name: str) -> str | None:

@@ -73,6 +73,8 @@ class Host:
         self.registration = registration
         self.name = registration.name
         self.options: Mapping[str, Any] = MappingProxyType(dict(options))
+        #: By what it is matched, whatever the registration says later.
+        self.filters: Mapping[str, Any] = registration.filtersOf(options)
         self.handlers = registration.handlers
         clock = self.clock = application.clock
         self._engine = application.engine
@@ -181,6 +183,7 @@ class Host:
         self.isRestored = loaded.listing is not None
         if loaded.listing is not None:
             self.options = MappingProxyType(dict(loaded.listing.options))
+            self.filters = loaded.listing.filters
             self.isLocked = loaded.listing.isLocked
             self.isPrivate = loaded.listing.isPrivate
             self.metadata = MappingProxyType(dict(loaded.listing.metadata))
@@ -360,7 +363,7 @@ class Host:
             self.isLocked or self.life is not Life.OPEN,
             self.isPrivate,
             dict(self.metadata),
-            self.registration.filtersOf(self.options),
+            self.filters,
             dict(self.options),
         )
 

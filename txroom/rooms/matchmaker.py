@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from ..codes import ErrorCode
 from .errors import RoomError
+from .matching import checkFilter, keyOf
 from .registry import Registration
 from .seam import Engine, Link, Listing, Refused
 
@@ -79,7 +80,7 @@ class Matchmaker:
         self._engine = engine
         self._registrations = registrations
         #: Rooms that are being made, by what they are made for.
-        self._making: dict[tuple[str, str], list[Making]] = {}
+        self._making: dict[tuple[str, tuple[Any, ...]], list[Making]] = {}
 
     async def place(
         self, how: How, name: str, options: Mapping[str, Any], user: Any, attach: Attach
@@ -96,7 +97,7 @@ class Matchmaker:
         refused = Refused(ErrorCode.NO_SUCH_ROOM)
         tries = 0
         while tries < TRIES:
-            for listing in (await self.find(registration, options, user))[: TRIES - tries]:
+            for listing in await self.find(registration, options, user, TRIES - tries):
                 tries += 1
                 result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
@@ -117,20 +118,32 @@ class Matchmaker:
                 return result
         return await self._create(registration, options, user, attach, mayBeJoined=True)
 
-    async def find(self, registration: Registration, options: Mapping[str, Any], user: Any) -> list[Listing]:
+    async def find(
+        self, registration: Registration, options: Mapping[str, Any], user: Any, limit: int = TRIES
+    ) -> list[Listing]:
         """The open rooms that match, the best first."""
         filters = registration.filtersOf(registration.optionsOf(options))
-        return registration.sorted(await self._engine.find(registration.name, filters, user, onlyOpen=True))
+        return await self._engine.find(registration.name, filters, user, True, registration.order, limit)
 
-    async def query(self, name: str | None, filter: Mapping[str, Any], user: Any = None) -> list[Listing]:
-        """The rooms of a name, or of any, that match; full and locked ones too, but no private ones."""
-        if name is None:
-            return [one for each in self._registrations for one in await self.query(each, filter, user)]
-        registration = self._registrations.get(name)
-        if registration is None:
+    async def query(
+        self, name: str | None, filter: Mapping[str, Any] | None, user: Any = None, limit: int = 0
+    ) -> list[Listing]:
+        """
+        The rooms of a name, or of any, that match; full and locked ones too, but no private ones.
+
+        At most `limit` (0: any number). Raises `RoomError` for an unknown name and a wrong filter.
+        """
+        wanted = {} if filter is None else filter
+        checkFilter(wanted)
+        if name is not None and name not in self._registrations:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        listings = await self._engine.find(name, filter, user)
-        return registration.sorted(listing for listing in listings if not listing.isPrivate)
+        found: list[Listing] = []
+        for each in self._registrations.values() if name is None else [self._registrations[name]]:
+            more = limit and limit - len(found)
+            if limit and not more:
+                break
+            found += await self._engine.find(each.name, wanted, user, False, each.order, more)
+        return found
 
     async def _create(
         self,
@@ -161,6 +174,6 @@ class Matchmaker:
         return next((each for each in making if each.hasPlace), None)
 
     @staticmethod
-    def _key(registration: Registration, options: Mapping[str, Any]) -> tuple[str, str]:
+    def _key(registration: Registration, options: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
         filters = registration.filtersOf(registration.optionsOf(options))
-        return registration.name, repr(sorted(filters.items()))
+        return registration.name, tuple(map(keyOf, filters.values()))

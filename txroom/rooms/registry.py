@@ -11,12 +11,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection import isAsync, toDeferred
-from .classes import checkRegistered, warnOfMistakes, warnOfOptions
+from .classes import checkRegistered, warnOfFields, warnOfMistakes, warnOfOptions
 from .credentials import AUTH, SEAT, without
+from .errors import RoomError
 from .history import History
+from .matching import Filters, Order, orderOf
 from .messages import handlersOf
 from .room import Room
-from .seam import Listing
 
 #: The events of a registration, and what their listeners are called with.
 EVENTS = {
@@ -64,33 +65,51 @@ class Registration:
         for setting in Room.SETTINGS:
             value = self._settings.get(setting, getattr(roomClass, setting))
             _check(setting, value, f"{roomClass.__name__}.{setting}={value!r}")
-        self._filters: tuple[str, ...] = ()
-        self._order: tuple[tuple[str, int], ...] = ()
+        self._filters = Filters()
+        #: In which order rooms are tried and listed.
+        self.order: Order = ()
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
 
     def __repr__(self) -> str:
         return f"<Registration {self.name} {self.roomClass.__name__}>"
 
-    def filterBy(self, *options: str) -> Self:
+    def filterBy(self, *options: str | Iterable[str], **types: type) -> Self:
         """
         Only put clients together that ask for the same value of each of these options.
 
-        The options of a path are texts: who joins by `?level=1` asks for "1", which is not 1.
+        `filterBy("mode", "map")` takes texts, numbers, `True` and `False`, which are three kinds: 1, "1" and
+        `True` are never the same, 1 and 1.0 are. `filterBy(level=int)` takes whole numbers only (or `str`,
+        `float`, `bool`), and also makes them of the texts that come with a path such as
+        `/rooms/chat?level=1`. A client that asks for anything else is answered with `badRequest`. Another
+        call adds to the first.
+
+        Raises `TypeError` for what is no name or type, `ValueError` if the registered options have a value
+        that can't be filtered by.
         """
-        self._filters = options
+        self._filters.add(options, types)
+        for secret in (AUTH, SEAT):
+            if secret in self._filters:
+                raise ValueError(f"filterBy: {secret!r} is the client's own, rooms don't have it")
+        try:
+            self._filters.typed(self.options)
+        except RoomError as error:
+            raise ValueError(f"register({self.name!r}, ...).filterBy: {error.message}") from None
         return self
 
-    def sortBy(self, **fields: int) -> Self:
+    def sortBy(self, order: Mapping[str, int] | None = None, /, **fields: int) -> Self:
         """
         Which room is tried first: 1 for the least, -1 for the greatest value of a field.
 
         A field is one of `clients`, `maxClients` or `age`, a filtered option, or in the metadata. Default:
-        the oldest.
+        the oldest. `sortBy(clients=-1, level=1)` or `sortBy({"clients": -1, "level": 1})`; another call
+        begins anew. Values of different kinds are not compared: rooms without a value come first, then those
+        with `False` and `True`, with numbers, with texts. Raises `TypeError` and `ValueError` for anything
+        else.
         """
-        for field, direction in fields.items():
-            if direction not in (1, -1):
-                raise ValueError(f"{field}={direction!r}: must be 1 or -1")
-        self._order = tuple(fields.items())
+        if not isinstance(order, Mapping | None):
+            raise TypeError(f"sortBy({order!r}): which is first, the least or the most? sortBy({order}=1)")
+        self.order = orderOf({**(order or {}), **fields})
+        warnOfFields(self.order)
         return self
 
     def on(self, event: str, listener: Callable[..., Any]) -> Self:
@@ -138,31 +157,17 @@ class Registration:
         """
         return {**without(asked, AUTH, SEAT), **self.options}
 
+    def typed(self, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
+        """
+        Options, those that are filtered by as their types say; `isText`: they come from a query string.
+
+        Raises `RoomError` (`badRequest`) for one that can't be filtered by.
+        """
+        return self._filters.typed(options, isText)
+
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are filtered by, with their values; `None` for those that are missing."""
-        return {name: options.get(name) for name in self._filters}
-
-    def sorted(self, listings: Iterable[Listing]) -> list[Listing]:
-        """The order in which rooms are tried."""
-        found = sorted(listings, key=lambda listing: listing.age)
-        for field, direction in reversed(self._order):
-            found.sort(key=lambda listing: _sortKey(_value(listing, field)), reverse=direction < 0)
-        return found
-
-
-def _value(listing: Listing, field: str) -> Any:
-    if field in ("clients", "maxClients", "age"):
-        return getattr(listing, field)
-    return listing.filters.get(field, listing.metadata.get(field))
-
-
-def _sortKey(value: Any) -> tuple[int, Any]:
-    """Values of different types can't be compared; a missing one comes first."""
-    if value is None:
-        return (0, 0)
-    if isinstance(value, int | float):
-        return (1, value)
-    return (2, str(value))
+        return self._filters.valuesOf(options)
 
 
 def _check(name: str, value: Any, what: str) -> None:

@@ -26,6 +26,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from ..handshake import Handshake, Headers
+from .matching import Order, keyOf
 
 if TYPE_CHECKING:
     from ..connection import Prepared
@@ -293,10 +294,11 @@ class Listing(Struct, frozen=True, tag_field="kind"):
 
     def matches(self, filter: Mapping[str, Any]) -> bool:
         """Whether each value is that of the filtered option, or of the metadata, of its name."""
-        missing = object()
-        return all(
-            self.filters.get(key, self.metadata.get(key, missing)) == value for key, value in filter.items()
-        )
+        for name, wanted in filter.items():
+            value = self.filters[name] if name in self.filters else self.metadata.get(name)
+            if keyOf(value) != keyOf(wanted):
+                return False
+        return True
 
 
 # -- the journal
@@ -434,9 +436,19 @@ class Engine(Protocol):
     """What carries rooms; one for each application in a process. The Deferreds have fired, in memory."""
 
     def find(
-        self, name: str, filter: Mapping[str, Any], user: Any, onlyOpen: bool = False
+        self,
+        name: str,
+        filter: Mapping[str, Any],
+        user: Any,
+        onlyOpen: bool = False,
+        order: Order = (),
+        limit: int = 0,
     ) -> Deferred[list[Listing]]:
-        """The rooms of that name that match, or the open ones of them; hints only."""
+        """
+        The rooms of that name that match, or the open ones of them, in that order; hints only.
+
+        At most `limit` (0: any number); no private ones.
+        """
 
     def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
         """Make a room; its id. Fails with `RoomError`."""

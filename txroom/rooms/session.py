@@ -64,6 +64,8 @@ _CLOSES: dict[str, CloseCode] = {
     ErrorCode.ROOM_GONE: CloseCode.NO_SUCH_ROOM,
     ErrorCode.FULL: CloseCode.TRY_AGAIN_LATER,
     ErrorCode.LOCKED: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.RATE_LIMITED: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.BAD_REQUEST: CloseCode.MISUSE,
     ErrorCode.UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
     ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
 }
@@ -143,12 +145,12 @@ class Session:
         async def query() -> None:
             try:
                 found = await self._application.matchmaker.query(
-                    frame.name, frame.filter, self._connection.user
+                    frame.name, frame.filter, self._connection.user, MAX_LISTINGS
                 )
             except RoomError as error:
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
             else:
-                self.say(Answered(frame.ref, [publicListing(listing) for listing in found[:MAX_LISTINGS]]))
+                self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
 
         self._run(query(), frame.ref)
 
@@ -220,15 +222,22 @@ class Session:
 
     async def _place(self, attachment: Attachment, how: How, name: str, options: Mapping[str, Any]) -> None:
         self._expect(attachment)
+        place = self._seat(attachment, how, name, options)
+        self._settle(attachment, await self._linkOf(Deferred.fromCoroutine(place)))
+
+    async def _seat(
+        self, attachment: Attachment, how: How, name: str, asked: Mapping[str, Any]
+    ) -> Link | Refused:
+        """A seat in a room of that name. Raises `RoomError` for options that can't be matched."""
+        application = self._application
+        options = application.typed(name, asked, isText=attachment is self._byPath)
 
         def attach(room: str, isMaker: bool) -> Deferred[Link | Refused]:
             attachment.room = room
             join = self._joinOf(attachment, room, options, isMaker)
-            return self._application.engine.attach(self._edge, join)
+            return application.engine.attach(self._edge, join)
 
-        user = self._connection.user
-        place = self._application.matchmaker.place(how, name, options, user, attach)
-        self._settle(attachment, await self._linkOf(Deferred.fromCoroutine(place)))
+        return await application.matchmaker.place(how, name, options, self._connection.user, attach)
 
     async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
         self._expect(attachment)
