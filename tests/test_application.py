@@ -190,6 +190,17 @@ class BroadcastTests(HarnessTestCase):
         self.app.broadcast("a", exclude=[self.harness.connectionOf(self.clients[1])])
         self.assertEqual(self.received(), [["a"], [], ["a"], []])
 
+    def test_excludeOne(self) -> None:
+        """But for one, which needs no list; what is no connection is named."""
+        one = self.harness.connectionOf(self.clients[1])
+        self.app.broadcast("a", exclude=one)
+        self.harness.server.broadcast("b", exclude=one)
+        self.assertEqual(self.received(), [["a", "b"], [], ["a", "b"], ["b"]])
+        for broadcast in (self.app.broadcast, self.harness.server.broadcast):
+            for wrong in (one.id, [one.id], 5):
+                error = self.assertRaises(TypeError, broadcast, "a", exclude=wrong)
+                self.assertIn("is no connection; the one of an id is server.connection(id)", str(error))
+
     def test_prepared(self) -> None:
         """What is prepared goes to several applications, framed once."""
         prepared = Prepared("a")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Application as ServiceApplication
@@ -26,6 +26,8 @@ from txroom import (
     Handshake,
     OptionError,
     Prepared,
+    Room,
+    RoomApplication,
     SendStatus,
     Server,
     ServerOptions,
@@ -68,8 +70,6 @@ class RouteTests(SynchronousTestCase):
             ("/a/*", "/a", False),
             ("/a/*", "/ab", False),
             ("/*", "/", True),
-            ("/a*", "/a*", True),
-            ("/a*", "/ab", False),
         ):
             found = self.matches(self.request(target), None, path)
             self.assertEqual(found, expected, (path, target))
@@ -109,8 +109,9 @@ class RouteTests(SynchronousTestCase):
     def test_badPath(self) -> None:
         """A path that could never match is a mistake."""
         server = Server(clock=MemoryReactor())
-        self.assertRaises(ValueError, server.addApplication, Application(), path="a")
-        self.assertRaises(ValueError, server.addPage, "a", Resource())
+        for path in ("a", "", "/a*", "/a/*/b", "/*/b", "/a?b", "/a#b"):
+            self.assertRaises(ValueError, server.addApplication, Application(), path=path)
+            self.assertRaises(ValueError, server.addPage, path, Resource())
 
     def test_twoOptions(self) -> None:
         """An option of an application that can't be is noticed when it is made."""
@@ -132,6 +133,81 @@ class DispatchTests(HarnessTestCase):
         assert client.response is not None
         self.assertEqual(client.response.status, 404)
         self.assertEqual([len(app.connections) for app in apps.values()], [1, 1])
+
+
+class RoomsTests(HarnessTestCase):
+    """Where rooms are served."""
+
+    def status(self, harness: RoomHarness, path: str) -> int:
+        """How an upgrade at that path is answered."""
+        response = harness.connect(path).response
+        assert response is not None
+        return response.status
+
+    def test_default(self) -> None:
+        """At /rooms and below, whether a name is registered or the application asked for first."""
+        for first in (lambda server: server.rooms, lambda server: server.register("other", Room)):
+            harness = self.serve()
+            first(harness.server)
+            harness.server.register("chat", Room)
+            self.assertIs(harness.server.rooms, harness.server.rooms)
+            self.assertEqual(harness.server.applications, [harness.server.rooms])
+            self.assertEqual(
+                [self.status(harness, path) for path in ("/rooms", "/rooms/", "/rooms/chat", "/", "/chat")],
+                [101, 101, 101, 404, 404],
+            )
+
+    def test_oneCall(self) -> None:
+        """A path and all below it by one call, which may say the path; and nothing else."""
+        makers: list[Callable[[Server], Application]] = [
+            lambda server: server.addApplication(RoomApplication(), path="/open"),
+            lambda server: server.addApplication(RoomApplication(), path="/open/*"),
+            lambda server: server.addApplication(RoomApplication(), path="/open/"),
+            lambda server: server.addApplication(RoomApplication(path="/open")),
+            lambda server: server.addApplication(RoomApplication(path="/open"), path="/open"),
+        ]
+        for make in makers:
+            harness = self.serve()
+            rooms = make(harness.server)
+            self.assertIs(harness.server.rooms, rooms)
+            harness.server.register("chat", Room)
+            plain = harness.server.addApplication(Application())
+            self.assertEqual(
+                [self.status(harness, path) for path in ("/open", "/open/chat", "/open/nix", "/rooms")],
+                [101, 101, 404, 101],
+            )
+            self.assertEqual(len(plain.connections), 1)
+
+    def test_root(self) -> None:
+        """Names may be the whole path."""
+        harness = self.serve()
+        harness.server.addApplication(RoomApplication(), path="/")
+        harness.server.register("chat", Room)
+        self.assertEqual([self.status(harness, path) for path in ("/", "/chat", "/nix")], [101, 101, 404])
+
+    def test_twice(self) -> None:
+        """By two calls for one path, as for another host; two paths are a mistake, and nothing is added."""
+        harness = self.serve()
+        rooms = RoomApplication()
+        for host, path in ((None, "/open"), (None, "/open/*"), ("a.example", "/open"), (None, None)):
+            harness.server.addApplication(rooms, host, path)
+        self.assertEqual(self.status(harness, "/open"), 101)
+        error = self.assertRaises(ValueError, harness.server.addApplication, rooms, path="/rooms")
+        self.assertEqual(str(error), "path='/rooms': these rooms are served at /open already")
+        self.assertEqual(self.status(harness, "/rooms"), 404)
+
+    def test_byHand(self) -> None:
+        """Rooms that are only upgraded by hand are found at whatever path that is."""
+        for rooms, name in ((RoomApplication(), ""), (RoomApplication(path="/rooms"), None)):
+            self.assertEqual(rooms.roomNameOf(Handshake(target="/watch/7")), name)
+            self.assertEqual(rooms.roomNameOf(Handshake(target="/rooms/chat?a=b")), "chat")
+
+    def test_wrongPath(self) -> None:
+        """What is no path is told at once."""
+        for wrong in ("open", "/open/*", "/a?b"):
+            self.assertRaises(ValueError, RoomApplication, path=wrong)
+        bad: Any = 5
+        self.assertRaises(TypeError, RoomApplication, path=bad)
 
 
 class ConnectionsTests(HarnessTestCase):

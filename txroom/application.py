@@ -128,9 +128,17 @@ class Application:
         """The open connections of this application; empty with `clientTracking` off."""
         return list(self._connections.values()) if self._isTracking else []
 
-    def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
-        """Send one message to all open connections of this application, framed once, except `exclude`."""
+    def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
+        """
+        Send one message to all open connections of this application, framed once, except `exclude`.
+
+        That is one connection or several; raises `TypeError` for anything else.
+        """
         broadcast(self._connections.values(), data, exclude)
+
+    def routesFor(self, path: str | None) -> tuple[str | None, ...]:
+        """The paths at which the server serves it when it is added at `path`; it asks once for each."""
+        return (path,)
 
     def hook(self, name: str) -> Hook | None:
         """The hook of that name; `None` if it is not set."""
@@ -164,10 +172,22 @@ class Application:
 
 
 def broadcast(
-    connections: Iterable[Connection], data: Data | Prepared, exclude: Iterable[Connection] = ()
+    connections: Iterable[Connection],
+    data: Data | Prepared,
+    exclude: Connection | Iterable[Connection] = (),
 ) -> None:
     """Send one message to `connections`, framed once, except `exclude`."""
     prepared = data if isinstance(data, Prepared) else Prepared(data)
-    excluded = {connection.id for connection in exclude}
+    excluded = {connection.id for connection in _several(exclude)} if exclude else ()
     for connection in [each for each in connections if not excluded or each.id not in excluded]:
         connection.sendFrame(prepared)
+
+
+def _several(exclude: Any) -> Iterable[Connection]:
+    """The connections that are given as one or several; `TypeError` for anything else."""
+    isOne = isinstance(exclude, str | bytes) or not isinstance(exclude, Iterable)
+    connections = (exclude,) if isOne else tuple(exclude)
+    for each in connections:
+        if not isinstance(each, Connection):
+            raise TypeError(f"exclude: {each!r} is no connection; the one of an id is server.connection(id)")
+    return connections

@@ -5,6 +5,7 @@ Which application serves which host and path.
 from __future__ import annotations
 
 import attrs
+from twisted.web.resource import IResource
 
 from .application import Application
 from .handshake import Handshake, splitHost
@@ -55,10 +56,43 @@ class Routes(list[Route]):
         return list({id(route.application): route.application for route in self}.values())
 
 
-def checkPath(path: str) -> None:
-    """Raise `ValueError` for what is no path of a URL."""
+def checkPath(path: object) -> None:
+    """Raise `TypeError` or `ValueError` for what is no path of a URL."""
+    if not isinstance(path, str):
+        raise TypeError(f"path={path!r}: must be a text")
     if not path.startswith("/"):
         raise ValueError(f"path={path!r}: must begin with '/'")
+    if "?" in path or "#" in path:
+        raise ValueError(f"path={path!r}: a query or a fragment is no part of a path")
+
+
+def checkRoute(host: object, path: object) -> None:
+    """Raise `TypeError` or `ValueError` for what no application can be registered at."""
+    if host is not None:
+        if not isinstance(host, str):
+            raise TypeError(f"host={host!r}: must be a text, such as 'example.org'")
+        if not host or "/" in host:
+            raise ValueError(f"host={host!r}: must be a host, such as 'example.org'; the path is path=...")
+    if path is not None:
+        checkPath(path)
+        if "*" in str(path).removesuffix("/*"):
+            raise ValueError(f"path={path!r}: '*' can only stand at its end, after a '/'")
+
+
+def checkPage(path: object, page: object) -> None:
+    """Raise `TypeError` or `ValueError` for what is no page, or no path of one."""
+    checkPath(path)
+    if "*" in str(path):
+        raise ValueError(f"path={path!r}: without '*'; a resource that is no leaf has its children below it")
+    if isinstance(page, str | bytes):
+        raise TypeError(
+            f"page={page!r}: must be a resource of twisted.web: "
+            "twisted.web.static.Data(b'<h1>Welcome</h1>', 'text/html')"
+        )
+    if isinstance(page, type) and IResource.implementedBy(page):
+        raise TypeError(f"page={page.__name__}: is a class; a resource is served, {page.__name__}(...)")
+    if not IResource.providedBy(page):
+        raise TypeError(f"page={page!r}: must be a resource of twisted.web")
 
 
 def checkApplication(application: object) -> None:

@@ -32,7 +32,7 @@ from .rooms.application import RoomApplication
 from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Roster, Stats
-from .routing import Routes, checkApplication, checkPath
+from .routing import Routes, checkApplication, checkPage, checkRoute
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
@@ -105,32 +105,41 @@ class Server(MultiService):
 
         The first registration that matches a request wins. `None` is any; a host is compared without
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
-        everything below. Raises `ValueError` for a path that doesn't begin with "/".
+        everything below. A `RoomApplication` is served at a path and below at once, by default at "/rooms".
+        Raises `TypeError` for what is no application, host or path, `ValueError` for a path that doesn't
+        begin with "/", or has a "*" elsewhere.
         """
         checkApplication(application)
-        if path is not None:
-            checkPath(path)
+        checkRoute(host, path)
         self.options.override(application.overrides)
+        routes = application.routesFor(path)
         self._adopt(application)
         application.warnOfHooks()
-        self._routes.add(application, host, path)
+        for each in routes:
+            self._routes.add(application, host, each)
         return application
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
         """
         Serve rooms of `roomClass` under a name; see `RoomApplication.register`.
 
-        They are those of the first `RoomApplication` that was added; if there is none, one is added at
-        "/rooms" and below.
+        They are those of `rooms`.
+        """
+        return self.rooms.register(name, roomClass, **options)
+
+    @property
+    def rooms(self) -> RoomApplication:
+        """
+        The `RoomApplication` that `register` uses: to query and make rooms, to reserve seats.
+
+        It is the first that was added; if there is none yet, one is made and added at "/rooms" and below.
         """
         for served in self._routes.applications:
             if isinstance(served, RoomApplication):
-                return served.register(name, roomClass, **options)
+                return served
         application = RoomApplication()
-        registration = application.register(name, roomClass, **options)
-        for path in ("/rooms", "/rooms/*"):
-            self.addApplication(application, path=path)
-        return registration
+        self.addApplication(application)
+        return application
 
     def _adopt(self, application: Application) -> None:
         """Give an application what it needs of the server."""
@@ -142,9 +151,10 @@ class Server(MultiService):
         """
         Serve a twisted.web resource beside the sockets, also at a path that upgrades.
 
-        A leaf is found at exactly `path`; any other resource with its children below it.
+        A leaf is found at exactly `path`; any other resource with its children below it. Raises `TypeError`
+        for what is no resource, `ValueError` for what is no path.
         """
-        checkPath(path)
+        checkPage(path, page)
         self._wire.pages[path] = page
         if self._wire.site is None:
             self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=accessLog)
@@ -246,8 +256,8 @@ class Server(MultiService):
         if connection is not None:
             connection.close(code, reason)
 
-    def broadcast(self, data: Data | Prepared, exclude: Iterable[Connection] = ()) -> None:
-        """Send one message to all connections of plain applications, framed once."""
+    def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
+        """Send one message to all connections of plain applications, framed once, except `exclude`."""
         plain = [one for one in self._roster.connections if one.application.isPlain]
         broadcast(plain, data, exclude)
 

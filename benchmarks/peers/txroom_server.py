@@ -75,8 +75,7 @@ def makeServer(role: str) -> Server:
         rooms = RoomApplication(messageRate=0, messageBurst=0)
         for name in ("chat", "other"):
             rooms.register(name, ChatRoom)
-        for path in ("/rooms", "/rooms/*"):
-            server.addApplication(rooms, path=path)
+        server.addApplication(rooms)
     else:
         server.addApplication(Echo() if role in ("echo", "tls") else Broadcast())
     return server

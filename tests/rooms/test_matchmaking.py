@@ -438,9 +438,13 @@ class RegistrationTests(RoomTestCase):
         self.assertEqual(self.app.rooms.named("chat"), [self.app.rooms[room]])
         self.assertIsInstance(self.result(self.app.createRoom("nix")).value, RoomError)
         ada = self.joined()
-        self.app.broadcast("chat", "said", 1)
+        self.app.broadcastToRooms("chat", "said", 1)
         self.settle()
         self.assertEqual(ada.said(), [1])
+        self.assertRaises(RoomError, self.app.broadcastToRooms, "nix", "said", 1)
+        self.assertIn(
+            "room.broadcast(type, data)", str(self.assertRaises(TypeError, self.app.broadcast, "x"))
+        )
 
     def test_wrong(self) -> None:
         """Mistakes are told at once."""

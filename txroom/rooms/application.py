@@ -4,7 +4,7 @@ RoomApplication: rooms as an application of a server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from ..application import Application
 from ..codes import CloseCode, ErrorCode
-from ..connection import Connection, Hook
+from ..connection import Connection, Data, Hook, Prepared
 from ..handshake import Deny, Handshake
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
@@ -30,17 +30,20 @@ from .room import Room
 from .seam import Engine, Listing
 from .session import Session
 
+#: Where rooms are served, and below.
+DEFAULT_PATH = "/rooms"
 #: Seconds after which clients are told to come back when the server stops.
 RETRY_AFTER = 1.0
 
 
 class RoomApplication(Application):
     """
-    Serves rooms: `register` their classes, and clients join them at `path` and below.
+    Serves rooms: `register` their classes, add it to a server, and clients join them at `path` and below.
 
-    `ws://host/rooms/chat?topic=x` joins a room named "chat" with the option `topic`; at `ws://host/rooms`
-    clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...) are those of
-    any application; what `verifyClient` accepts a client as is `client.user`.
+    `path` may also be given when it is added: `server.addApplication(rooms, path="/play")`; by default it is
+    "/rooms". `ws://host/rooms/chat?topic=x` joins a room named "chat" with the option `topic`; at
+    `ws://host/rooms` clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...)
+    are those of any application; what `verifyClient` accepts a client as is `client.user`.
 
     `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
     keep for those who resume (0: any number; each counts as 1 KiB, twice its data, and 8 bytes for each
@@ -63,11 +66,14 @@ class RoomApplication(Application):
     matchmaker: Matchmaker
 
     def __init__(
-        self, *, path: str = "/rooms", totalRecoverySize: int = 256 << 20, **hooksAndOptions: Any
+        self, *, path: str | None = None, totalRecoverySize: int = 256 << 20, **hooksAndOptions: Any
     ) -> None:
         if type(totalRecoverySize) is not int or totalRecoverySize < 0:
             raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
-        self._path = path.rstrip("/")
+        if path is not None:
+            _checkPath(path)
+        #: Where it is served, without a "/" at the end; `None`: not decided yet.
+        self._path = None if path is None else path.rstrip("/")
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
         self.edge = Edge()
         self._hosts = Hosts()
@@ -180,12 +186,40 @@ class RoomApplication(Application):
         """
         return self.engine.reserve(roomId, user, seconds)
 
-    def broadcast(self, name: str, type: str, data: Any = None) -> None:  # type: ignore[override]
-        """Broadcast to the rooms of a name that run in this process, as `rooms` has them; no others."""
+    def broadcastToRooms(self, name: str, type: str, data: Any = None) -> None:
+        """
+        Broadcast a message to all rooms of a name that run in this process, as `rooms` has them; no others.
+
+        Raises `RoomError` for a name that isn't registered, `TypeError` for data that can't be encoded.
+        """
+        self._registrationOf(name)
         for room in self.rooms.named(name):
             room.broadcast(type, data)
 
+    def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
+        """Raises `TypeError`: connections of rooms speak a protocol of their own."""
+        raise TypeError(
+            "clients of rooms understand messages of rooms only: room.broadcast(type, data), "
+            "or to all rooms of a name broadcastToRooms(name, type, data)"
+        )
+
     # -- the upgrade
+
+    @property
+    def _base(self) -> str:
+        return DEFAULT_PATH if self._path is None else self._path
+
+    def routesFor(self, path: str | None) -> tuple[str | None, ...]:
+        """
+        A path and all below it; `path`, with or without "/*" at its end, decides which if nothing else has.
+        """
+        if path is not None:
+            wanted = path.removesuffix("/*").rstrip("/")
+            if self._path not in (None, wanted):
+                raise ValueError(f"path={path!r}: these rooms are served at {self._path or '/'} already")
+            self._path = wanted
+        self._path = self._base
+        return (self._path or "/", f"{self._path}/*")
 
     def hook(self, name: str) -> Hook | None:
         """The hook of that name; unknown rooms are refused before `verifyClient` is asked."""
@@ -195,12 +229,13 @@ class RoomApplication(Application):
 
     def roomNameOf(self, handshake: Handshake) -> str | None:
         """The name of the room that a path asks for; "" if it asks for none, `None` if it isn't ours."""
-        path = handshake.path.rstrip("/")
-        if path == self._path:
+        path, base = handshake.path.rstrip("/"), self._base
+        if path == base:
             return ""
-        if not path.startswith(self._path + "/"):
-            return None
-        return unquote(path[len(self._path) + 1 :])
+        if not path.startswith(base + "/"):
+            # Upgraded by hand, at whatever path that is.
+            return "" if self._path is None else None
+        return unquote(path[len(base) + 1 :])
 
     def _verify(self, handshake: Handshake) -> Any:
         name = self.roomNameOf(handshake)
@@ -257,3 +292,11 @@ class RoomApplication(Application):
             self._isStopping = False
 
         return done.addBoth(stopped)
+
+
+def _checkPath(path: object) -> None:
+    """Raise `TypeError` or `ValueError` for what rooms can't be served at."""
+    if not isinstance(path, str):
+        raise TypeError(f"path={path!r}: must be a text")
+    if not path.startswith("/") or any(each in path for each in "*?#"):
+        raise ValueError(f"path={path!r}: must begin with '/', without '*', '?' and '#'")
