@@ -36,7 +36,8 @@ test:
 deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 
 tools:
-	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server
+	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server \
+		nginx=nginx-light haproxy curl
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --quiet $(SOURCES)

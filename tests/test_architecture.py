@@ -21,7 +21,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom"}),  # the public names
     frozenset({"txroom.server", "txroom.client"}),
     frozenset({"txroom.listening", "txroom.pages", "txroom.roster", "txroom.routing"}),
-    frozenset({"txroom.draining", "txroom.health", "txroom.watchdog"}),
+    frozenset({"txroom.endpoints"}),
+    frozenset(
+        {"txroom.draining", "txroom.health", "txroom.inherited", "txroom.tls", "txroom.unixsocket"}
+        | {"txroom.watchdog"}
+    ),
     frozenset({"txroom.engine"}),
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),

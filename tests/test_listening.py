@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv6Address
@@ -17,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from txroom.listening import Certificates, Listeners
+from txroom.listening import Listeners
 from txroom.testing import MemoryReactor
 from txroom.testing.network import MemoryPort
 
@@ -156,63 +155,3 @@ class ListenersTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual([port.getHost().port for port in self.reactor.ports], [8080])  # type: ignore[attr-defined]
-
-
-class CertificatesTests(SynchronousTestCase):
-    """Certificates that are read again while the server listens."""
-
-    def test_reload(self) -> None:
-        """New connections have the new one; what can't be read leaves the old one in force."""
-        from OpenSSL import SSL
-
-        contexts = [SSL.Context(SSL.TLS_SERVER_METHOD) for _ in range(2)]
-        results: list[Any] = [*contexts, ZeroDivisionError()]
-
-        class Creator:
-            def __init__(self, context: Any) -> None:
-                self.getContext = lambda: context
-
-        def read() -> Any:
-            result = results.pop(0)
-            if isinstance(result, Exception):
-                raise result
-            return Creator(result)
-
-        certificates = Certificates(read)
-        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[0])
-        certificates.reload()
-        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[1])
-        self.assertRaises(ZeroDivisionError, certificates.reload)
-        self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[1])
-
-    def write(self, directory: Path) -> None:
-        """A new key with its certificate."""
-        from OpenSSL import crypto
-
-        from txroom.testing.harness import serverContext
-
-        serverContext.cache_clear()
-        options = serverContext()
-        for name, dump, what in (
-            ("privkey.pem", crypto.dump_privatekey, options.privateKey),
-            ("cert.pem", crypto.dump_certificate, options.certificate),
-        ):
-            (directory / name).write_bytes(dump(crypto.FILETYPE_PEM, what))
-
-    def test_endpoint(self) -> None:
-        """The certificates of an `ssl:` endpoint, directly and behind `haproxy:`."""
-        for prefix in ("", "haproxy:"):
-            directory = Path(self.mktemp())
-            directory.mkdir()
-            self.write(directory)
-            reactor = MemoryReactor()
-            listeners = Listeners(reactor, Factory(), 7)
-            listeners.add(f"{prefix}ssl:443:privateKey={directory}/privkey.pem:certKey={directory}/cert.pem")
-            listeners.add(8080)
-            listeners.reload()
-            (directory / "cert.pem").write_bytes(b"nonsense")
-            with self.assertRaises(Exception) as caught:
-                listeners.reload()
-            self.assertNotIsInstance(caught.exception, AssertionError)
-            self.write(directory)
-            listeners.reload()

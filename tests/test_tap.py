@@ -387,11 +387,11 @@ class MakeServerTests(TapTestCase):
         return [f"{type(host).__name__}:{host.port}" for host in hosts]
 
     def test_demo(self) -> None:
-        """Without --app the demonstration, on tcp:8080."""
+        """Without --app the demonstration, at port 8080 on IPv4 and IPv6."""
         server = self.make()
         self.assertEqual(self.pages(server), {"/", "/demo.css", "/demo.js", "/txroom.js", "/healthz"})
         self.assertIs(server.clock, self.reactor)
-        self.assertEqual(self.ports(server), ["IPv4Address:8080"])
+        self.assertEqual(self.ports(server), ["IPv6Address:8080"])
 
     def test_listen(self) -> None:
         """What is given replaces the default."""

@@ -39,19 +39,20 @@ from zope.interface import provider
 from .application import Application
 from .checks import OptionError
 from .demo import makeDemo
+from .endpoints import endpointFrom
 from .garbage import THRESHOLD, relaxCollector
 from .health import INTERVAL, STALL
-from .listening import endpointFrom
 from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
 from .options import ServerOptions
 from .rooms.room import Room
 from .server import Server
 from .watchdog import Watchdog
 from .wire.factory import LOG_PREFIX
+from .wire.proxied import ProxiedFactory
 
-_STARTING = re.compile(rf"{LOG_PREFIX}( \(TLS\))? starting on ")
+_STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 
-DEFAULT_ENDPOINT = "tcp:8080"
+DEFAULT_PORT = 8080
 
 _YES_NO = {"yes": True, "no": False}
 
@@ -66,7 +67,7 @@ class Options(usage.Options):
 
     synopsis = "[options]"
     longdesc = (
-        "Serves WebSockets; a demonstration if no --app is given. Listens on tcp:8080 if neither --port nor "
+        "Serves WebSockets; a demonstration if no --app is given. Listens on port 8080 if neither --port nor "
         "--listen is given and the app doesn't listen by itself."
     )
 
@@ -273,7 +274,7 @@ def makeServer(config: Options, reactor: Any) -> Server:
         except Exception as error:
             raise UsageError(f"--listen {where}: {inOneLine(error)}") from None
     if not server.hasListeners:
-        server.listen(DEFAULT_ENDPOINT)
+        server.listen(DEFAULT_PORT)
     return server
 
 
@@ -437,5 +438,13 @@ def whereOf(port: IListeningPort) -> str:
         return f"unix:{os.fsdecode(address.name or b'')}"
     host = "localhost" if address.host in ("0.0.0.0", "::") else address.host
     authority = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-    s = "s" if isinstance(getattr(port, "factory", None), TLSMemoryBIOFactory) else ""
+    s = "s" if isSecure(port) else ""
     return f"http{s}://{authority}/ and ws{s}://{authority}/"
+
+
+def isSecure(port: Any) -> bool:
+    """Whether TLS is spoken at a port."""
+    factory = getattr(port, "factory", None)
+    while isinstance(factory, ProxiedFactory):
+        factory = factory.wrappedFactory
+    return isinstance(factory, TLSMemoryBIOFactory)

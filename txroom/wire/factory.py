@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
 from autobahn.twisted.websocket import WebSocketServerFactory
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Site
+from zope.interface import implementer
 
 from ..application import Application
 from ..connection import Connection
@@ -69,8 +70,11 @@ class Owner(Protocol):
 
 #: How Twisted calls our listeners in its log.
 LOG_PREFIX = "txroom"
+#: What is spoken over TLS, by its name in ALPN.
+ALPN = b"http/1.1"
 
 
+@implementer(IProtocolNegotiationFactory)
 class WireFactory(WebSocketServerFactory):
     """
     Makes a `Channel` for each connection of our own listeners, and a `WireProtocol` for each upgrade.
@@ -114,6 +118,10 @@ class WireFactory(WebSocketServerFactory):
     def logPrefix(self) -> str:
         """As what it stands in Twisted's log."""
         return LOG_PREFIX
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What a TLS endpoint of Twisted's, which somebody made himself, may agree on with clients."""
+        return [ALPN]
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
         return self._channel(self)

@@ -48,10 +48,5 @@ class ProxiedConnection(HAProxyProtocolWrapper):
 class ProxiedFactory(HAProxyWrappingFactory):
     """Wraps what the server makes for the connections of a "haproxy:" endpoint."""
 
+    noisy = False
     protocol: type[HAProxyProtocolWrapper] = ProxiedConnection
-
-
-def wrapPatiently(endpoint: object) -> None:
-    """Let a "haproxy:" endpoint use `ProxiedConnection`; others stay as they are."""
-    if getattr(endpoint, "_wrapperFactory", None) is HAProxyWrappingFactory:
-        endpoint._wrapperFactory = ProxiedFactory  # type: ignore[attr-defined]

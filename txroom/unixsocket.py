@@ -1,0 +1,75 @@
+"""
+UNIX sockets in the file system: what a process that was killed leaves behind, and whose they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from zope.interface import implementer
+
+LOCK = ".lock"
+
+
+@implementer(IStreamServerEndpoint)
+class SocketEndpoint:
+    """
+    Twisted's endpoint, which also notices a stale lock if another process has the number that it names.
+
+    In a container a process that dies is followed by one with the same number, which Twisted finds alive.
+    """
+
+    def __init__(self, endpoint: UNIXServerEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen; fails with `CannotListenError` if somebody else does."""
+        if self._endpoint._wantPID:
+            removeStaleLock(os.fspath(self._endpoint._address))
+        listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
+        return listening
+
+
+def removeStaleLock(path: str) -> None:
+    """Remove a socket and its lock if nobody listens there, though the process that the lock names lives."""
+    if path.startswith("\0"):
+        return
+    try:
+        holder = os.readlink(path + LOCK)
+    except OSError:
+        return
+    refusal = refusalOf(path)
+    # A socket that is gone may be one that is just being opened or closed, unless that would be by us.
+    isStale = refusal == errno.ECONNREFUSED or (refusal == errno.ENOENT and holder == str(os.getpid()))
+    if isStale and (refusal == errno.ENOENT or stat.S_ISSOCK(os.stat(path).st_mode)):
+        for left in (path, path + LOCK):
+            if os.path.lexists(left):
+                os.unlink(left)
+
+
+def refusalOf(path: str) -> int:
+    """The error number with which a UNIX socket refuses connections; 0 if somebody listens."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        return client.connect_ex(path)
+
+
+def giveAway(port: Any, user: int, group: int) -> None:
+    """Make the socket of a port, and its lock, those of a user; other kinds of ports have nothing to give."""
+    address = port.getHost()
+    if not isinstance(address, UNIXAddress) or not address.name:
+        return
+    path = os.fsdecode(address.name)
+    for each in (path, path + LOCK):
+        try:
+            os.chown(each, user, group, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
