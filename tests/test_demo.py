@@ -7,7 +7,7 @@ from json import dumps, loads
 from typing import Any
 
 from tests.case import HarnessTestCase
-from txroom import ServerOptions
+from txroom import RoomError, ServerOptions
 from txroom.demo import makeDemo
 from txroom.testing import Client, Response, RoomHarness
 
@@ -306,3 +306,34 @@ class BroadcastTests(DemoTestCase):
         bob.close()
         ann.send("hello")
         self.assertEqual((ann.received, bob.received), (["hello"], []))
+
+
+class LobbyTests(DemoTestCase):
+    """The rooms are for everybody."""
+
+    def test_crowd(self) -> None:
+        """Thirteen connections, in sixteen rooms each, leave room for others to make theirs."""
+        harness = self.demo()
+        crowd = [harness.client(peer=f"192.0.2.{number}") for number in range(13)]
+        for client in crowd:
+            for number in range(16):
+                client.create("mole" if number % 2 else "chat", topic=f"{number}")
+        self.assertEqual(len(harness.server.rooms.rooms), 208)
+        newcomer = harness.client()
+        self.assertEqual(newcomer.create("chat", topic="mine").name, "chat")
+        self.assertEqual(newcomer.join("mole").name, "mole")
+
+    def test_oneAddress(self) -> None:
+        """One address makes so many rooms and no more, however many connections it has."""
+        harness = self.demo()
+        made = refused = 0
+        for _ in range(16):
+            client = harness.client()
+            for _ in range(16):
+                try:
+                    client.create("chat")
+                    made += 1
+                except RoomError as error:
+                    self.assertEqual(error.code, "rateLimited")
+                    refused += 1
+        self.assertEqual((made, refused), (200, 56))

@@ -30,6 +30,15 @@ class Bucket:
         self._tokens -= 1.0
         return True
 
+    def wait(self, amount: float) -> float:
+        """Seconds until so much is there, as of the last call."""
+        return max(0.0, (amount - self._tokens) / self.rate)
+
+    def isFull(self, now: float) -> bool:
+        """Whether all of the burst is there."""
+        self._fill(now)
+        return self._tokens >= self.burst
+
     def _fill(self, now: float) -> None:
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now

@@ -8,9 +8,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
+from txroom.rooms.creations import Creations
 
 
 def later(room: Any) -> Deferred[None]:
@@ -258,6 +259,102 @@ class RefusedTests(RoomTestCase):
         made = self.result(self.app.createRoom("chat"))
         self.assertEqual(self.player().ask("joinById", made, {"stranger": 1})[3], "forbidden")
         self.assertIn(made, self.app.rooms)
+
+
+@onBothEngines
+class CreationTests(RoomTestCase):
+    """How many rooms clients may make."""
+
+    def made(self, player: Player, number: int, kind: str = "create") -> list[Any]:
+        """The answers to so many requests for a room of its own, which is left at once."""
+        answers = []
+        for _ in range(number):
+            answer = player.ask(kind, "chat", {"mode": len(self.app.rooms)})
+            answers.append(answer[3] if answer[0] == "error" else "joined")
+            if answer[0] == "joined":
+                player.ask("leave", answer[2])
+        return answers
+
+    def test_address(self) -> None:
+        """All connections of an address together make a burst, then so many a second."""
+        self.rooms(app=RoomApplication(createRate=0.01, createBurst=3), autoDispose=False)
+        self.app.registrations["chat"].filterBy("mode")
+        ada, bob = self.player(peer="192.0.2.1"), self.player(peer="192.0.2.1")
+        self.assertEqual(self.made(ada, 2), ["joined"] * 2)
+        self.assertEqual(self.made(bob, 2, "join"), ["joined", "rateLimited"])
+        self.assertEqual(self.made(self.player(peer="192.0.2.2"), 2), ["joined"] * 2)
+        answer = ada.ask("create", "chat", {})
+        self.assertEqual(answer[3:5], ["rateLimited", "too many rooms were made from your address"])
+        wait = answer[5]["retryAfter"]
+        self.assertTrue(95.0 < wait <= 100.0, wait)
+        self.advance(wait)
+        self.assertEqual(self.made(ada, 2), ["joined", "rateLimited"])
+
+    def test_others(self) -> None:
+        """To join a room that is there counts for nothing, nor does what the server makes."""
+        self.rooms(app=RoomApplication(createRate=0.01, createBurst=1), maxClients=2)
+        self.assertEqual([self.player().join()[0] for _ in range(3)], ["joined", "joined", "error"])
+        self.result(self.app.createRoom("chat"))
+        self.result(self.app.createRoom("chat"))
+        self.assertEqual([self.player().join()[0] for _ in range(5)], ["joined"] * 4 + ["error"])
+
+    def test_byPath(self) -> None:
+        """Who came by a path is told, and comes again later."""
+        self.rooms(app=RoomApplication(createRate=0.1, createBurst=1))
+        self.app.registrations["chat"].filterBy("mode")
+        self.player("/rooms/chat?mode=a")
+        bob = self.player("/rooms/chat?mode=b")
+        self.advance(1)
+        self.assertEqual((bob.take("error")[0][3], bob.client.closeCode), ("rateLimited", 1013))
+
+    def test_off(self) -> None:
+        """No limit; nor for those whose address isn't known."""
+        for rate, isKnown in ((0.0, True), (1.0, False)):
+            self.rooms(app=RoomApplication(createRate=rate, createBurst=1), autoDispose=False)
+            player = self.player()
+            connection = self.harness.connectionOf(player.client)
+            self.assertEqual(connection.handshake.countedAs, "203.0.113.9")
+            if not isKnown:
+                connection.handshake.countedAs = ""
+            self.assertEqual(self.made(player, 10), ["joined"] * 10)
+
+    def test_forgotten(self) -> None:
+        """Addresses are kept until they may make a whole burst again."""
+        creations = Creations(1.0, 10)
+        for index in range(1000):
+            creations.take(f"address {index}", index * 1.0)
+            self.assertLessEqual(len(creations), 3)
+        for _ in range(10):
+            creations.take("x", 1000.0)
+        for now in range(1001, 1009):
+            creations.take(f"address {now}", now)
+            creations.take("x", now)
+            self.assertRaises(RoomError, creations.take, "x", now)
+
+    def test_maxRooms(self) -> None:
+        """Of one name ten thousand, unless it is said; 0 is any number."""
+        self.rooms(maxRooms=2, autoDispose=False)
+        self.app.register("any", NotingRoom, maxRooms=0, autoDispose=False)
+        self.assertEqual(self.app.register("other", NotingRoom).maxRooms, 10_000)
+        self.assertEqual(self.made(self.player(), 3), ["joined", "joined", "full"])
+        for _ in range(20):
+            self.result(self.app.createRoom("any"))
+        self.assertEqual(self.result(self.app.createRoom("chat")).value.code, "full")
+
+    def test_mistakes(self) -> None:
+        """What is no limit."""
+        self.rooms()
+        wrong: Any
+        for wrong in (-1, "4", True, 1.5, None):
+            error = self.assertRaises(ValueError, self.app.register, "x", NotingRoom, maxRooms=wrong)
+            self.assertIn(f"maxRooms={wrong!r}: must be a whole number, 0 or more", str(error))
+            error = self.assertRaises(ValueError, RoomApplication, createBurst=wrong)
+            self.assertIn(f"createBurst={wrong!r}: must be ", str(error))
+        for wrong in (-1, "4", True, float("inf")):
+            error = self.assertRaises(ValueError, RoomApplication, createRate=wrong)
+            self.assertIn(f"createRate={wrong!r}: must be ", str(error))
+        wrong = "no"
+        self.assertRaises(ValueError, self.app.register, "x", NotingRoom, clientsMayCreate=wrong)
 
 
 class CostTests(RoomTestCase):

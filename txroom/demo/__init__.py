@@ -13,8 +13,9 @@ from .mole import MoleRoom
 from .pages import demoPages
 from .plain import Broadcast, Echo
 
-#: The most rooms of one kind: whoever is there makes them, and they cost memory.
-MAX_ROOMS = 200
+#: The most rooms of one kind: whoever is there makes them, and they cost memory. More than a hundred
+#: connections can be in, so that a few can't keep everybody else from making one.
+MAX_ROOMS = 2000
 
 
 def makeDemo(options: ServerOptions | None = None, clock: Any = None) -> Server:

@@ -14,9 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..application import Application
+from ..checks import isAmount, isCount
 from ..codes import CloseCode, ErrorCode
 from ..connection import Connection, Data, Hook, Prepared
 from ..handshake import Deny, Handshake
+from .creations import Creations
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
 from .errors import RoomError
@@ -25,7 +27,7 @@ from .host import Host
 from .matchmaker import Matchmaker
 from .member import LeaveReason
 from .owned import Hosts, Rooms
-from .registry import Registration
+from .registry import MAX_ROOMS, Registration
 from .room import Room
 from .seam import Engine, Listing
 from .session import Session
@@ -51,6 +53,11 @@ class RoomApplication(Application):
     the rooms that have been silent for longest forget their oldest first, and who comes back to one of
     those is told that it has missed something.
 
+    `createRate` is how many rooms a second the clients of one address may make, `createBurst` how many of
+    them at once (0: twice the rate); more are refused with `rateLimited` and `{"retryAfter": seconds}`.
+    `createRate=0` is any number. An address is what the server's own limits count by: a /64 of IPv6, and
+    behind `trustedProxies` what these tell. Rooms that are made on the server don't count.
+
     Other keywords are options of the server that are overridden; by default `messageRate=100`,
     `messageBurst=200`.
     """
@@ -66,7 +73,13 @@ class RoomApplication(Application):
     matchmaker: Matchmaker
 
     def __init__(
-        self, *, path: str | None = None, totalRecoverySize: int = 256 << 20, **hooksAndOptions: Any
+        self,
+        *,
+        path: str | None = None,
+        totalRecoverySize: int = 256 << 20,
+        createRate: float = 2.0,
+        createBurst: int = 200,
+        **hooksAndOptions: Any,
     ) -> None:
         if type(totalRecoverySize) is not int or totalRecoverySize < 0:
             raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
@@ -75,6 +88,13 @@ class RoomApplication(Application):
         #: Where it is served, without a "/" at the end; `None`: not decided yet.
         self._path = None if path is None else path.rstrip("/")
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
+        for name, value, isRight in (
+            ("createRate", createRate, isAmount(createRate)),
+            ("createBurst", createBurst, isCount(createBurst)),
+        ):
+            if not isRight:
+                raise ValueError(f"{name}={value!r}: must be a finite number, 0 or more")
+        self._creations = Creations(createRate, createBurst or max(1.0, 2 * createRate))
         self.edge = Edge()
         self._hosts = Hosts()
         #: The rooms of this process, live.
@@ -94,7 +114,7 @@ class RoomApplication(Application):
         name: str,
         roomClass: type[Room],
         *,
-        maxRooms: int = 0,
+        maxRooms: int = MAX_ROOMS,
         clientsMayCreate: bool = True,
         **options: Any,
     ) -> Registration:
@@ -102,9 +122,9 @@ class RoomApplication(Application):
         Serve rooms of `roomClass` under a name (seed 000: Colyseus `register`).
 
         A class may be registered under many names. `options` overlay those that clients ask for, and set
-        the settings of `Room` of that name. `maxRooms` is how many there may be at a time (0: any
-        number), `clientsMayCreate` whether clients make them. Raises `ValueError` for a name that is
-        taken.
+        the settings of `Room` of that name. `maxRooms` is how many there may be at a time (0: any number;
+        who wants one more is told `full`), `clientsMayCreate` whether clients make them. Raises `ValueError`
+        for a name that is taken, and for a setting out of range.
         """
         if name in self._registrations:
             raise ValueError(f"name={name!r}: is registered already")
@@ -118,6 +138,10 @@ class RoomApplication(Application):
     def registrations(self) -> Mapping[str, Registration]:
         """What was registered, by name."""
         return MappingProxyType(self._registrations)
+
+    def countCreation(self, address: str) -> None:
+        """A client of that address makes a room. Raises `RoomError` if these are too many."""
+        self._creations.take(address, self.clock.seconds())
 
     # -- the server side
 

@@ -83,17 +83,27 @@ class Matchmaker:
         self._making: dict[tuple[str, tuple[Any, ...]], list[Making]] = {}
 
     async def place(
-        self, how: How, name: str, options: Mapping[str, Any], user: Any, attach: Attach
+        self,
+        how: How,
+        name: str,
+        options: Mapping[str, Any],
+        user: Any,
+        attach: Attach,
+        mayCreate: Callable[[], None] = lambda: None,
     ) -> Link | Refused:
-        """Give a client a seat in a room of that name."""
+        """
+        Give a client a seat in a room of that name.
+
+        `mayCreate` is called before one is made for it, and raises `RoomError` if that may not be.
+        """
         registration = self._registrations.get(name)
         if registration is None:
             return Refused(ErrorCode.NO_SUCH_ROOM)
         if how is How.CREATE:
             if not registration.clientsMayCreate:
                 return Refused(ErrorCode.FORBIDDEN)
-            return await self._create(registration, options, user, attach)
-        mayCreate = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
+            return await self._create(registration, options, user, attach, mayCreate)
+        isMaker = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM)
         tries = 0
         while tries < TRIES:
@@ -103,7 +113,7 @@ class Matchmaker:
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
                 refused = result
-            if not mayCreate:
+            if not isMaker:
                 return refused
             making = self._placeIn(registration, options)
             if making is None:
@@ -116,7 +126,7 @@ class Matchmaker:
             result = await attach(made, False)
             if not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
-        return await self._create(registration, options, user, attach, mayBeJoined=True)
+        return await self._create(registration, options, user, attach, mayCreate, mayBeJoined=True)
 
     async def find(
         self, registration: Registration, options: Mapping[str, Any], user: Any, limit: int = TRIES
@@ -151,8 +161,10 @@ class Matchmaker:
         options: Mapping[str, Any],
         user: Any,
         attach: Attach,
+        mayCreate: Callable[[], None],
         mayBeJoined: bool = False,
     ) -> Link | Refused:
+        mayCreate()
         making = Making(registration.seats if mayBeJoined else 1)
         key = self._key(registration, options)
         self._making.setdefault(key, []).append(making)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..checks import isCount
 from ..connection import isAsync, toDeferred
 from .classes import checkRegistered, warnOfFields, warnOfMistakes, warnOfOptions
 from .credentials import AUTH, SEAT, without
@@ -19,6 +20,8 @@ from .matching import Filters, Order, orderOf
 from .messages import handlersOf
 from .room import Room
 
+#: Most rooms of one name at a time, unless its registration says something else: an empty one costs 11 KiB.
+MAX_ROOMS = 10_000
 #: The events of a registration, and what their listeners are called with.
 EVENTS = {
     "create": "room",
@@ -47,10 +50,14 @@ class Registration:
         roomClass: type[Room],
         options: Mapping[str, Any],
         *,
-        maxRooms: int = 0,
+        maxRooms: int = MAX_ROOMS,
         clientsMayCreate: bool = True,
     ) -> None:
         checkRegistered(name, roomClass)
+        if not isCount(maxRooms):
+            raise ValueError(f"maxRooms={maxRooms!r}: must be a whole number, 0 or more")
+        if not isinstance(clientsMayCreate, bool):
+            raise ValueError(f"clientsMayCreate={clientsMayCreate!r}: must be True or False")
         self.name = name
         self.roomClass = roomClass
         self.options = dict(options)

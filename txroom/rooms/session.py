@@ -8,6 +8,7 @@ to be closed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -237,7 +238,9 @@ class Session:
             join = self._joinOf(attachment, room, options, isMaker)
             return application.engine.attach(self._edge, join)
 
-        return await application.matchmaker.place(how, name, options, self._connection.user, attach)
+        user, address = self._connection.user, self._connection.handshake.countedAs
+        mayCreate = partial(application.countCreation, address)
+        return await application.matchmaker.place(how, name, options, user, attach, mayCreate)
 
     async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
         self._expect(attachment)

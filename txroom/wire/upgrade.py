@@ -219,7 +219,7 @@ class Upgrade(Protocol):
         )
         wire.connection = connection
         assert self._admitted is not None
-        wire.address = self._admitted
+        wire.address = self._handshake.countedAs = self._admitted
         self._finish()
         transport: Any = self.transport
         self.transport = None

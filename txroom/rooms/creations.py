@@ -1,0 +1,46 @@
+"""
+How many rooms the clients of one address may make: a room costs far more than the frame that makes it.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from ..bucket import Bucket
+from ..codes import ErrorCode
+from .errors import RoomError
+
+
+class Creations:
+    """
+    A token bucket for each address: `rate` rooms a second, `burst` of them at once.
+
+    An address whose bucket is full again is forgotten, so that what is kept is bounded by what is made.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        #: In the order in which they were used last.
+        self._buckets: dict[str, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, address: str, now: float) -> None:
+        """A client of that address ("": not known) makes a room. Raises `RoomError` if it is one too many."""
+        if not self._rate or not address:
+            return
+        bucket = self._buckets.pop(address, None) or Bucket(self._rate, self._burst, now)
+        self._buckets[address] = bucket
+        isTaken = bucket.take(now)
+        self._forget(now)
+        if not isTaken:
+            wait = {"retryAfter": bucket.wait(1.0)}
+            raise RoomError(ErrorCode.RATE_LIMITED, "too many rooms were made from your address", wait)
+
+    def _forget(self, now: float) -> None:
+        """Forget the two that were used the longest time ago, if they are full again."""
+        for address in [*islice(self._buckets, 2)]:
+            if self._buckets[address].isFull(now):
+                del self._buckets[address]
