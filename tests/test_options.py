@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "closeOnError": True,
     "trustedProxies": (),
     "allowedOrigins": (),
+    "refusals": "protocol",
     "requireOrigin": False,
     "messageRate": 0,
     "messageBurst": 0,
@@ -76,6 +77,7 @@ KINDS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], str]] = {
         ("", "Shared", None, True),
         "compression",
     ),
+    "'protocol' or 'http'": (("protocol", "http"), ("", "HTTP", None, True), "refusals"),
 }
 
 

@@ -4,7 +4,7 @@ txroom: a WebSocket room server for Twisted.
 A twistd plugin (`twistd txroom`), a service to compose into other services, and a library.
 """
 
-from .application import Application
+from .application import Application, Refusal
 from .checks import OptionError
 from .codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from .connection import Connection, Prepared
@@ -35,6 +35,7 @@ __all__ = [
     "OptionError",
     "Prepared",
     "ReadyState",
+    "Refusal",
     "Registration",
     "Room",
     "RoomApplication",

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from .checks import OptionError, misspeltHooks, unknownNames, warnOfClass
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared, inTurn
+from .handshake import Handshake, UpgradeError
 from .options import OPTIONS, SERVER_ONLY, ServerOptions
 
 if TYPE_CHECKING:
@@ -50,6 +51,21 @@ class Hooks:
     def replaced(self, name: str, hook: Hook | None) -> Hooks:
         """These hooks with one replaced."""
         return attrs.evolve(self, **{name: hook})
+
+
+@attrs.frozen
+class Refusal:
+    """
+    What `Application.tellRefusal` gives: how a client learns in its own protocol that it isn't let in.
+
+    It is upgraded with the sub-protocol `protocol`, sent `message`, and closed with `code` and `reason`
+    (123 bytes at most).
+    """
+
+    protocol: str
+    message: Prepared
+    code: int
+    reason: str = ""
 
 
 class Application:
@@ -152,6 +168,15 @@ class Application:
                 **{name: getattr(connectionClass, name, None) or self.hook(name) for name in CONNECTION_HOOKS}
             )
         return hooks
+
+    def tellRefusal(self, handshake: Handshake, error: UpgradeError) -> Refusal | None:
+        """
+        How to tell a client that its upgrade is refused, in place of the HTTP answer; `None`: by HTTP.
+
+        Browsers show pages nothing of an HTTP answer. `RoomApplication` says it in the room protocol.
+        Called for a client whose origin may connect; not with the option `refusals="http"`.
+        """
+        return None
 
     def shutDown(self, connection: Connection) -> None:
         """The server stops: begin to close a connection that is open."""

@@ -17,6 +17,7 @@ from .checks import OptionError, checked, hinting, isAmount, isCount, isInteger,
 
 Network = IPv4Network | IPv6Network
 Compression = Literal["disabled", "shared", "dedicated"]
+Refusals = Literal["protocol", "http"]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -290,6 +291,13 @@ class ServerOptions:
             _ORIGINS,
             "seed 004 (TeaJS acceptsOrigin)",
         ),
+    )
+    refusals: Refusals = _option(
+        "protocol",
+        "How clients of rooms learn that they are refused: after the upgrade, by an `error` frame and a "
+        "close code, which browsers show; or by the HTTP status, which gateways and log watchers see.",
+        allowed="'protocol' or 'http'",
+        check=lambda value: value in ("protocol", "http"),
     )
     requireOrigin: bool = _flag(False, "Refuse clients that send no Origin header.")
     messageRate: float = _rate(

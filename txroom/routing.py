@@ -4,6 +4,8 @@ Which application serves which host and path.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 from twisted.web.resource import IResource
 
@@ -22,18 +24,23 @@ class Route:
 
     def matches(self, handshake: Handshake) -> bool:
         """Whether a request is for this application."""
-        if self.host is not None:
-            name, port = splitHost(handshake.host)
-            if port is None and self.host[1] is not None:
-                port = 443 if handshake.secure else 80
-            if name != self.host[0] or self.host[1] not in (None, port):
-                return False
+        if not self.isOfHost(handshake):
+            return False
         if self.path is None:
             return True
         path = handshake.path
         if self.path.endswith("/*"):
             return path.startswith(self.path[:-1])
         return path == self.path
+
+    def isOfHost(self, handshake: Handshake) -> bool:
+        """Whether a request is for the host of this application, whatever its path."""
+        if self.host is None:
+            return True
+        name, port = splitHost(handshake.host)
+        if port is None and self.host[1] is not None:
+            port = 443 if handshake.secure else 80
+        return name == self.host[0] and self.host[1] in (None, port)
 
 
 class Routes(list[Route]):
@@ -49,6 +56,10 @@ class Routes(list[Route]):
             if route.matches(handshake):
                 return route.application
         return None
+
+    def ofHost(self, handshake: Handshake) -> Iterator[Application]:
+        """The applications of the host of a request, at any path."""
+        return (route.application for route in self if route.isOfHost(handshake))
 
     @property
     def applications(self) -> list[Application]:

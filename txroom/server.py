@@ -29,6 +29,7 @@ from .listening import Listeners, Where
 from .options import OPTIONS, ServerOptions
 from .pages import Asset, accessLog
 from .rooms.application import RoomApplication
+from .rooms.dialect import isForRooms
 from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Roster, Stats
@@ -226,8 +227,21 @@ class Server(MultiService):
         return outcome
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
-        """The application registered for the host and path of a request."""
-        return self._routes.applicationFor(handshake)
+        """
+        The application registered for the host and path of a request.
+
+        A client that offers nothing but the room protocol isn't one for a plain application without a
+        `chooseProtocol` of its own, if there are rooms at another path: it has asked for a wrong one.
+        """
+        found = self._routes.applicationFor(handshake)
+        if found is None or not found.isPlain or found.hook("chooseProtocol") is not None:
+            return found
+        isLost = self.tellerFor(handshake) is not None and isForRooms(handshake.protocols)
+        return None if isLost else found
+
+    def tellerFor(self, handshake: Handshake) -> Application | None:
+        """The rooms of a host, which tell a client that it has asked for a wrong path."""
+        return next((each for each in self._routes.ofHost(handshake) if not each.isPlain), None)
 
     @property
     def applications(self) -> list[Application]:

@@ -13,11 +13,11 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..application import Application
+from ..application import Application, Refusal
 from ..checks import isAmount, isCount
 from ..codes import CloseCode, ErrorCode
 from ..connection import Connection, Data, Hook, Prepared
-from ..handshake import Deny, Handshake
+from ..handshake import Deny, Handshake, UpgradeError
 from .creations import Creations
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
@@ -27,6 +27,7 @@ from .host import Host
 from .matchmaker import Matchmaker
 from .member import LeaveReason
 from .owned import Hosts, Rooms
+from .refusals import NO_ROOMS_HERE, noSuchName, refusalOf
 from .registry import MAX_ROOMS, Registration
 from .room import Room
 from .seam import Engine, Listing
@@ -263,14 +264,20 @@ class RoomApplication(Application):
 
     def _verify(self, handshake: Handshake) -> Any:
         name = self.roomNameOf(handshake)
-        if name is None or (name and name not in self._registrations):
-            return Deny(404)
+        if name is None:
+            return Deny(404, NO_ROOMS_HERE)
+        if name and name not in self._registrations:
+            return Deny(404, noSuchName(name))
         verify: Callable[[Handshake], Any] | None = getattr(self, "verifyClient", None)
         return True if verify is None else verify(handshake)
 
     def chooseProtocol(self, offered: list[str], handshake: Handshake) -> Any:
         """The first that we speak; none at all is JSON."""
         return next((name for name in offered if name in DIALECTS), None)
+
+    def tellRefusal(self, handshake: Handshake, error: UpgradeError) -> Refusal | None:
+        """An `error` frame and a close code, for clients that speak the room protocol."""
+        return refusalOf(handshake, error)
 
     # -- connections
 

@@ -317,6 +317,11 @@ class MessagePackDialect(Dialect):
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (JSONDialect(), MessagePackDialect())}
 
 
+def isForRooms(offered: list[str]) -> bool:
+    """Whether a client that offers these sub-protocols speaks no other than that of rooms."""
+    return bool(offered) and all(name in DIALECTS for name in offered)
+
+
 def dialectOf(protocol: str | None) -> Dialect:
     """The dialect of a connection with that sub-protocol."""
     return DIALECTS[JSON_PROTOCOL] if protocol is None else DIALECTS[protocol]

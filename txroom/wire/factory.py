@@ -24,6 +24,7 @@ from .compression import Agreement, Deflater
 from .protocol import WireProtocol
 from .receiver import MAX_SHORT, TURN_BUDGET
 from .sweep import Sweep
+from .telling import Tellings
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -44,6 +45,10 @@ class Owner(Protocol):
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """The application registered for the host and path of a request."""
+        ...
+
+    def tellerFor(self, handshake: Handshake) -> Application | None:
+        """The application that tells a client that there is none for its path."""
         ...
 
     @property
@@ -96,6 +101,8 @@ class WireFactory(WebSocketServerFactory):
         self.clock = clock
         self.seconds: Callable[[], float] = clock.seconds
         self.sweep = Sweep(clock)
+        #: Refused clients that are told so in their own protocol.
+        self.tellings = Tellings(self.sweep)
         #: The pages beside the sockets by path, and what serves them.
         self.pages: dict[str, IResource] = {}
         self.site: Site | None = None

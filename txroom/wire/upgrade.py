@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha1
 from http import HTTPStatus
 from typing import Any
@@ -73,6 +74,20 @@ def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
+def switching(
+    handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[tuple[str, str]]
+) -> bytes:
+    """The 101 answer."""
+    key = handshake.headers["sec-websocket-key"].encode("ascii")
+    fields: list[tuple[str, str]] = []
+    if subprotocol is not None:
+        fields.append(("Sec-WebSocket-Protocol", subprotocol))
+    if extensions is not None:
+        fields.append(("Sec-WebSocket-Extensions", extensions))
+    accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
+    return _SWITCHING + accept + _BREAK + _lines((*fields, *headers)) + _BREAK
+
+
 def refuse(factory: WireFactory, transport: Any, error: UpgradeError, method: str = "GET") -> None:
     """Answer, and let the connection go."""
     linger = Linger(factory.sweep, factory.clock.seconds())
@@ -102,6 +117,8 @@ class Upgrade(Protocol):
         self._application = application
         self._options = factory.options
         self._wireClass: type[WireProtocol] | None = None
+        #: Who tells the client why it is refused, once it is known that its page may know.
+        self._teller: Application | None = None
         #: What it was counted under, once it was; hooks may change the handshake.
         self._admitted: str | None = None
         self._isBegun = False
@@ -131,6 +148,7 @@ class Upgrade(Protocol):
         checkUpgrade(handshake)
         application = self._application or self._factory.owner.applicationFor(handshake)
         if application is None:
+            await self._findTeller(self._factory.owner.tellerFor(handshake))
             raise UpgradeError(404, "path")
         self._application = application
         self._wireClass = self._factory.classFor(application)
@@ -141,9 +159,14 @@ class Upgrade(Protocol):
             )
         if self._factory.owner.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
-        self._factory.admit(handshake.peer, application, options)
+        try:
+            self._factory.admit(handshake.peer, application, options)
+        except UpgradeError:
+            await self._findTeller(application)
+            raise
         self._admitted = handshake.peer
         await self._checkOrigin(application, options)
+        self._teller = application
         accepted = await self._verify(application)
         subprotocol = await self._chooseProtocol(application)
         agreement = negotiate(handshake.extensions, options)
@@ -158,6 +181,17 @@ class Upgrade(Protocol):
             if self._isOver:
                 raise CancelledError
         return result
+
+    async def _findTeller(self, application: Application | None) -> None:
+        """Let `application` tell the client why it is refused, if its origin may connect there."""
+        if application is None or not self._handshake.protocols:
+            return
+        options = self._options = self._factory.classFor(application).options
+        if options.refusals == "http" or self._factory.owner.isDraining:
+            return
+        with suppress(UpgradeError):
+            await self._checkOrigin(application, options)
+            self._teller = application
 
     async def _checkOrigin(self, application: Application, options: ServerOptions) -> None:
         origin = self._handshake.origin
@@ -224,7 +258,9 @@ class Upgrade(Protocol):
         transport: Any = self.transport
         self.transport = None
         takeOver(transport, wire)
-        wire.open(transport, self._answer(subprotocol, agreement, headers), subprotocol, agreement)
+        extensions = None if agreement is None else agreement.header
+        answer = switching(self._handshake, subprotocol, extensions, headers)
+        wire.open(transport, answer, subprotocol, agreement)
         held, self._held = self._held, b""
         if self.outcome is None:
             wire.start(held)
@@ -232,16 +268,6 @@ class Upgrade(Protocol):
             wire.hold()
             self._factory.clock.callLater(0, wire.start, held)
             self.outcome.callback(connection)
-
-    def _answer(self, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> bytes:
-        key = self._handshake.headers["sec-websocket-key"].encode("ascii")
-        fields: list[tuple[str, str]] = []
-        if subprotocol is not None:
-            fields.append(("Sec-WebSocket-Protocol", subprotocol))
-        if agreement is not None:
-            fields.append(("Sec-WebSocket-Extensions", agreement.header))
-        accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
-        return _SWITCHING + accept + _BREAK + _lines((*fields, *headers)) + _BREAK
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
@@ -258,10 +284,29 @@ class Upgrade(Protocol):
         transport: Any = self.transport
         self.transport = None
         self._lost(error)
-        if error.status:
-            refuse(self._factory, transport, error, self._handshake.method)
-        else:
+        if not error.status:
             transport.abortConnection()
+        elif not self._tell(transport, error):
+            refuse(self._factory, transport, error, self._handshake.method)
+
+    def _tell(self, transport: Any, error: UpgradeError) -> bool:
+        """Tell a refusal in the client's own protocol, if that can be done."""
+        factory, handshake = self._factory, self._handshake
+        if self._teller is None or self._options.refusals == "http" or factory.owner.isDraining:
+            return False
+        if not handshake.protocols or not factory.tellings.mayTell(handshake.peer):
+            return False
+        try:
+            refusal = self._teller.tellRefusal(handshake, error)
+            if refusal is None:
+                return False
+            cookies = [pair for pair in error.headers if pair[0].lower() == "set-cookie"]
+            answer = switching(handshake, refusal.protocol, None, cookies)
+        except Exception:
+            self._log.failure("an application could not tell a refusal")
+            return False
+        factory.tellings.tell(transport, handshake.peer, answer, refusal, factory.clock.seconds())
+        return True
 
     def _lost(self, error: UpgradeError) -> None:
         self._finish()
