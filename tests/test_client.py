@@ -1476,7 +1476,7 @@ class ServerTests(HarnessTestCase):
 
     def test_refusals(self) -> None:
         """What the server says to the upgrade: for good, or for now."""
-        self.begin()
+        self.begin(refusals="http")
         answer: list[Any] = [Deny(403)]
         self.app.verifyClient = lambda handshake: answer[0]
         client, _ = self.client(requestTimeout=5)

@@ -87,7 +87,7 @@ class CrowdTestCase(HarnessTestCase):
         self.rooms = rooms = RoomApplication()
         rooms.register("hall", Hall)
         applications = {"/rooms": rooms, "/echo": Echo(), "/broadcast": Broadcast()}
-        self.harness = self.serve(applications, pingInterval=0)
+        self.harness = self.serve(applications, pingInterval=0, refusals="http")
         self.endpoint = Door(self.harness)
 
     def crowd(

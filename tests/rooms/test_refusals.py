@@ -54,6 +54,8 @@ class RefusalCase(RoomTestCase):
         (frame,) = [decode(each) for each in client.received]
         self.assertEqual(frame[:3], ["error", None, None])
         self.assertTrue(client.isClosed)
+        assert client.closeInfo is not None
+        self.assertEqual(client.closeInfo.reason, frame[4].encode()[:120].decode(errors="ignore"))
         return [*frame[3:], client.closeCode]
 
     def status(self, *protocols: str, path: str = "/rooms", **more: Any) -> int:

@@ -49,8 +49,14 @@ def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
     details: dict[str, Any] = {"status": error.status}
     if closeCode is CloseCode.TRY_AGAIN_LATER:
         details["retryAfter"] = _retryAfter(error)
-    told = Error(None, None, code, _messageOf(error), details)
-    return Refusal(name, DIALECTS[name].frame(told), closeCode, code)
+    message = _messageOf(error)
+    told = Error(None, None, code, message, details)
+    return Refusal(name, DIALECTS[name].frame(told), closeCode, shortened(message))
+
+
+def shortened(reason: str) -> str:
+    """As much of a reason as fits a Close frame."""
+    return reason.encode()[:120].decode(errors="ignore")
 
 
 def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:

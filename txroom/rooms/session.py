@@ -22,6 +22,7 @@ from .dialect import Answered, BadFrame, Bye, Dialect, Left
 from .edge import Attachment
 from .errors import RoomError
 from .matchmaker import How
+from .refusals import shortened
 from .seam import (
     Answer,
     Call,
@@ -362,7 +363,7 @@ class Session:
     def _closed(self, code: int, reason: str) -> None:
         self._part()
         if self._connection.readyState is ReadyState.OPEN:
-            self._connection.close(code, _shortened(reason))
+            self._connection.close(code, shortened(reason))
 
     def disconnected(self, code: int) -> None:
         """The connection is gone; a client that closed it with 1000 has left its rooms."""
@@ -418,8 +419,3 @@ def publicListing(listing: Listing) -> dict[str, Any]:
 def _closeCodeOf(error: str | None) -> int:
     """With what a connection is closed whose path named a room that it could not join."""
     return _CLOSES.get(error or "", CloseCode.UNAUTHORIZED)
-
-
-def _shortened(reason: str) -> str:
-    """As much of a reason as fits a Close frame."""
-    return reason.encode()[:120].decode(errors="ignore")
