@@ -42,5 +42,5 @@ class LoadingTests(SynchronousTestCase):
             maxClients = -1
 
         error = self.assertRaises(ValueError, lambda: RoomApplication().register("chat", Chat))
-        self.assertEqual(str(error), "Chat.maxClients=-1: must be a number, 0 or more")
+        self.assertEqual(str(error), "Chat.maxClients=-1: must be a whole number, 0 or more")
         self.assertIn(f"0 or more ({__file__}, line ", whereAndWhy(error))

@@ -90,6 +90,8 @@ class Server(MultiService):
         self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
         self._listeners.onPort = self._listening
         self._routes = Routes()
+        #: What it has served, added or not, and stops.
+        self._adopted: list[Application] = []
         self._roster = Roster(self._wire, self.clock)
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
@@ -143,7 +145,9 @@ class Server(MultiService):
         return application
 
     def _adopt(self, application: Application) -> None:
-        """Give an application what it needs of the server."""
+        """Give an application what it needs of the server; it is stopped with it."""
+        if application not in self._adopted:
+            self._adopted.append(application)
         if isinstance(application, RoomApplication):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
@@ -424,7 +428,7 @@ class Server(MultiService):
         self.dropAll()
         patience.extend(LAST_HOOKS)
         await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
-        for application in self.applications:
+        for application in self._adopted:
             patience.extend(LAST_HOOKS)
             await patience.awaitFor(application.stop(), lambda: "rooms to end")
         self.watch.stop()

@@ -87,6 +87,11 @@ class Player:
         self._seen += len(new)
         return [frame for frame in new if kind in (None, frame[0])]
 
+    @property
+    def endings(self) -> list[int]:
+        """The codes with which rooms have let it go; its connection goes on, else they are nothing."""
+        return [frame[2] for frame in self.frames if frame[0] == "left"] if self.client.isOpen else []
+
     def said(self) -> list[Any]:
         """The data of the messages that came since."""
         return [frame[4] for frame in self.take("msg")]

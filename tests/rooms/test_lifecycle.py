@@ -140,7 +140,7 @@ class OrderTests(RoomTestCase):
         ada, bob = self.joined(), self.joined()
         self.result(self.room().disconnect("over"))
         self.assertEqual(ada.take("left"), [["left", ada.room, 4008, "over"]])
-        self.assertEqual(bob.client.closeCode, 4008)
+        self.assertEqual(bob.endings, [4008])
         self.assertEqual(self.kinds(), ["create", "join", "join", "leave", "leave", "dispose"])
 
     def test_shutdown(self) -> None:
@@ -673,7 +673,7 @@ class AutoDisposeTests(RoomTestCase):
             other = self.joined("chat")
             ada.send(kind)
             self.advance(0.2)
-            self.assertEqual((len(self.app.rooms), other.client.closeCode), (0, 4008))
+            self.assertEqual((len(self.app.rooms), other.endings), (0, [4008]))
             self.assertEqual(self.kinds()[-1], "dispose")
         self.assertEqual(self.player().join(atOnce=True)[0], "error")
         self.advance(0.2)

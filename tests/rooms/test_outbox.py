@@ -101,6 +101,7 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.end(self.audience("a", "b"), 4003)
         waiting = self.outbox.whenCommitted()
         self.assertEqual(self.outbox.lose(), [(self.slow, "a"), (self.slow, "b")])
+        self.outbox.failWaiters()
         self.failureResultOf(waiting, RoomError)
         self.failureResultOf(self.outbox.whenCommitted(), RoomError)
         self.outbox.committed(1)

@@ -9,6 +9,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.case import HarnessTestCase
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
@@ -296,7 +298,7 @@ class SocketTests(RoomTestCase):
         self.settle()
         self.advance(0.1)
         self.assertEqual(len(self.flushLoggedErrors(Exception)), 1)
-        self.assertEqual((ada.take()[-1][:3], ada.client.closeCode), (["left", ada.room, 4104], 4104))
+        self.assertEqual((ada.take()[-1][:3], ada.endings), (["left", ada.room, 4104], [4104]))
         self.assertEqual(self.named("drop"), [ada.joined["member"]])
         self.assertTrue(self.player().resume(ada, 0)[3]["recovered"])
         self.assertTrue(bob.client.isOpen)
@@ -332,6 +334,89 @@ class SocketTests(RoomTestCase):
         self.assertEqual(bob.client.closeCode, 4106)
 
 
+@onBothEngines
+class NextRoomTests(RoomTestCase):
+    """A room that ends takes the connection with it only if that was made for it, by its path."""
+
+    def test_joinAtOnce(self) -> None:
+        """The client joins another room on the same connection, in the turn in which it has left."""
+
+        class Lobby(NotingRoom):
+            pass
+
+        for how in ("disconnect", "kick"):
+            self.rooms(NotingRoom, Lobby)
+            ada = self.joined()
+            room = self.room()
+            room.disconnect("over") if how == "disconnect" else room.clients[0].kick("over")
+            ada.client.send('["join",9,"Lobby",{}]')
+            self.advance(1)
+            kinds = [(frame[0], frame[1]) for frame in ada.take()]
+            former = room.id
+            self.assertEqual(sorted(kinds), [("joined", 9), ("left", former)])
+            ada.send("say", "here")
+            self.settle()
+            self.assertEqual((ada.said(), ada.client.isOpen), (["here"], True))
+
+    def test_onTheirWay(self) -> None:
+        """Frames for a room that has let the client go are no errors; those for any other room are."""
+        self.rooms()
+        ada = self.joined()
+        former = ada.room
+        self.room().disconnect("over")
+        ada.write("send", former, "say", 1)
+        ada.write("call", 3, former, "say", 1)
+        ada.write("leave", 4, former)
+        ada.write("reply", former, 1, None)
+        ada.write("send", "another", "say", 1)
+        self.advance(1)
+        self.assertEqual(
+            [frame[:4] for frame in ada.take()],
+            [["left", former, 4008, "over"], ["error", None, "another", "noSuchRoom"]],
+        )
+        self.assertTrue(ada.client.isOpen)
+
+    def test_leftByItself(self) -> None:
+        """Who has left by itself knows that, and is told."""
+        self.rooms()
+        ada = self.joined()
+        ada.write("leave", 1, ada.room)
+        ada.take()
+        ada.write("send", ada.room, "say", 1)
+        self.assertEqual([frame[3] for frame in ada.take("error")], ["noSuchRoom"])
+
+    def test_bounded(self) -> None:
+        """A connection remembers the last 16 rooms that have let it go."""
+        self.rooms()
+        ada = self.player()
+        former = []
+        for _ in range(17):
+            self.assertEqual(ada.join()[0], "joined")
+            former.append(ada.frames[-1][2])
+            self.app.rooms[former[-1]].disconnect()
+            self.advance(2)
+        ada.take()
+        for room in former:
+            ada.write("send", room, "say", 1)
+        self.assertEqual([frame[2] for frame in ada.take("error")], former[:1])
+
+    def test_byPath(self) -> None:
+        """Who has joined by its path is closed with the room's code."""
+        self.rooms()
+        ada = self.player("/rooms/chat")
+        self.room().disconnect("over")
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4008)
+
+    def test_misuse(self) -> None:
+        """Misuse costs the connection, however it has joined."""
+        self.rooms()
+        ada = self.joined()
+        ada.send("say", 1, 5)
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4010)
+
+
 class ServerTests(HarnessTestCase):
     """Rooms as part of a server."""
 
@@ -353,6 +438,29 @@ class ServerTests(HarnessTestCase):
         harness.server.broadcast("to the plain ones")
         harness.flush()
         self.assertEqual([len(chat.received), plain.received], [1, ["to the plain ones"]])
+
+    def test_stoppedByHand(self) -> None:
+        """Rooms of an application that is only given to `handleUpgrade` end with the server, too."""
+        events: list[Any] = []
+        NotingRoom.events = events
+
+        class Page(Resource):
+            isLeaf = True
+
+            def render_GET(self, request: Any) -> Any:
+                harness.server.handleUpgrade(request, app)
+                return NOT_DONE_YET
+
+        app = RoomApplication()
+        app.register("chat", NotingRoom, autoDispose=False)
+        harness = RoomHarness(lambda clock: Server(clock=clock))
+        self.addCleanup(harness.stop)
+        site = Site(Page(), reactor=harness.clock)
+        client = harness.connect("/rooms/chat", to=site)
+        self.assertTrue(client.isOpen)
+        harness.stop()
+        kinds = [event[0] for event in events]
+        self.assertEqual((kinds[-2:], len(app.rooms)), (["leave", "dispose"], 0))
 
     def test_restart(self) -> None:
         """A server that was stopped and started again makes rooms again."""

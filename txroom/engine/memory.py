@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from ..codes import ErrorCode
 from ..rooms.errors import RoomError
@@ -80,7 +81,13 @@ class MemoryEngine:
         except RoomError as error:
             return fail(error)
         self._hosts[room] = host
-        return Deferred.fromCoroutine(host.open()).addCallback(lambda _: room)
+        opened = Deferred.fromCoroutine(host.open())
+        return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
+
+    def _notMade(self, failure: Failure, room: str) -> Failure:
+        """The room has let go of itself, if it had begun at all."""
+        self.ended(room)
+        return failure
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume."""
@@ -111,5 +118,5 @@ class MemoryEngine:
         """A room has ended."""
         host = self._hosts.pop(room, None)
         if host is not None:
-            self._listings.remove(room)
             self._maker.hostEnded(host)
+            self._listings.remove(room)

@@ -5,7 +5,7 @@ Admission: how a client gets in, and how it comes back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,8 @@ class Admission:
             return self._again(known, join)
         seat = join.options.get(SEAT)
         options = MappingProxyType(without(join.options, SEAT))
-        refusal = self._refusal(join, seat)
+        userId = self._userId(join.user, "")
+        refusal = self._refusal(join, seat, userId)
         if refusal is not None:
             return refusal
         try:
@@ -140,10 +141,10 @@ class Admission:
         known = host.sessions.get(join.session)
         if known is not None:
             return self._again(known, join)
-        refusal = self._refusal(join, seat)
+        refusal = self._refusal(join, seat, userId)
         if refusal is not None:
             return refusal
-        member = self._seat(outlet, join, seat, options)
+        member = self._seat(outlet, join, seat, options, userId)
         link = self._link(member)  # before it is refused, perhaps
         member.mailbox.post(self._admit, member, join)
         return link
@@ -156,7 +157,7 @@ class Admission:
             self._announce(member, [join.ref], self._host.log.offset, [], NIL, recovered=True)
         return self._link(member)
 
-    def _refusal(self, join: Join, seat: Any) -> Refused | None:
+    def _refusal(self, join: Join, seat: Any, userId: str) -> Refused | None:
         host = self._host
         if host.life is not host.life.OPEN:
             return Refused(ErrorCode.NO_SUCH_ROOM)
@@ -166,7 +167,7 @@ class Admission:
             reservation = self._reservations.get(digest(str(seat)))
             if reservation is None:
                 return Refused(ErrorCode.FORBIDDEN, "no such seat")
-            if reservation.userId not in (None, self._userId(join.user, "")):
+            if reservation.userId not in (None, userId):
                 return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
             return None
         if host.isLocked:
@@ -175,10 +176,10 @@ class Admission:
             return Refused(ErrorCode.FULL)
         return None
 
-    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: Mapping[str, Any]) -> Member:
+    def _seat(self, outlet: Outlet, join: Join, seat: Any, options: Mapping[str, Any], userId: str) -> Member:
         host = self._host
         id = secrets.token_urlsafe(12)
-        member = Member(id, join.user, self._userId(join.user, id), options)
+        member = Member(id, join.user, userId or id, options)
         member.client = Client(host, member)
         member.refs = [join.ref]
         member.offset = host.log.offset
@@ -225,12 +226,12 @@ class Admission:
         member.early = []
         hook = "onAuth"
         try:
-            user = await host.call(room.onAuth, client, member.options, join.request.handshake())
+            user = await self._step(member, room.onAuth, client, member.options, join.request.handshake())
             if not user:
                 raise RoomError(ErrorCode.UNAUTHORIZED)
             if user is not True:
-                member.user = user
                 member.userId = self._userId(user, member.id)
+                member.user = user
             member.options = MappingProxyType(without(member.options, AUTH))
             if member.fate is not None:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))
@@ -238,7 +239,7 @@ class Admission:
             member.offset = host.log.offset
             host.emitter.letIn(member)
             hook = "onJoin"
-            await host.call(room.onJoin, client, member.options)
+            await self._step(member, room.onJoin, client, member.options)
         except RoomError as error:
             if isinstance(error, HookTimeout):
                 host.report(Failure(), member, hook)
@@ -253,6 +254,19 @@ class Admission:
                 host.report(Failure(), member)
                 self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
 
+    def _step(self, member: Member, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a hook that lets a member in, and remember what that waits for."""
+
+        def step() -> Any:
+            member.step = hook(*args)
+            return member.step
+
+        def over(result: Any) -> Any:
+            member.step = None
+            return result
+
+        return self._host.call(step).addBoth(over)
+
     def _giveBack(self, member: Member, error: Error) -> None:
         """It has not become a member."""
         host = self._host
@@ -261,28 +275,36 @@ class Admission:
         host.members.pop(member.id, None)
         member.mailbox.clear()
         host.emitter.failCalls(member)
-        audience = member.audience
         if member.fate is not None:
             error = Error(None, None, ErrorCode.ROOM_GONE)
-        for ref in member.refs:
-            host.outbox.emit(Error(ref, None, error.code, error.message, error.details), audience)
-        if audience:
-            host.outbox.end(audience, member.fate[0] if member.fate is not None else 0)
+        self._answerAll(member, error)
+        if member.audience:
+            host.outbox.end(member.audience, member.fate[0] if member.fate is not None else 0)
         host.membership.detached(member)
+        member.forget()
         host.changed()
         host.emptied()
 
+    def _answerAll(self, member: Member, error: Error) -> None:
+        """All requests of its connection to join end with that."""
+        for ref in member.refs:
+            answer = Error(ref, None, error.code, error.message, error.details)
+            self._host.outbox.emit(answer, member.audience)
+
     def _joined(self, member: Member) -> None:
         host = self._host
+        snapshot = NIL if member.fate is not None else self._snapshot(member)
         if member.fate is not None:
             # It was a member for a moment, which nobody has seen.
             self._seatedNoMore(member)
+            mayRetry = member.fate[0] >= CloseCode.SHUTTING_DOWN
+            code = ErrorCode.UNAVAILABLE if mayRetry else ErrorCode.ROOM_GONE
+            self._answerAll(member, Error(None, None, code))
             member.state = State.JOINED
             host.membership.leave(member, *member.fate, isSeen=False)
             return
         self._isUsed = True
         host.membership.rosterChanged()
-        snapshot = self._snapshot(member)
         missed = host.log.missed(member.offset, member.id) or []
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
@@ -344,36 +366,52 @@ class Admission:
     def resume(self, outlet: Outlet, resume: Resume) -> Link | Refused:
         """Let a member come back, or take over from a connection that is open still."""
         host = self._host
-        member = host.members.get(memberOf(resume.token))
-        if host.life is not host.life.OPEN:
-            return Refused(ErrorCode.NO_SUCH_ROOM)
-        if member is None or not member.isPresent or not member.accepts(resume.token):
-            isExpelled = self._expelled.has(digest(resume.token), host.clock.seconds())
-            return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
-        if host.sessions.get(resume.session, member) is not member:
-            return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
+        refusal = self._mayNotResume(resume)
+        if refusal is not None:
+            return refusal
+        member = host.members[memberOf(resume.token)]
         if self._userId(resume.user, member.id) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
-        if host.room.binary and resume.isJSON:
-            return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
+        offset = host.log.offset
+        missed = self._missed(member, resume)
+        snapshot = self._snapshot(member) if missed is None else NIL
+        refusal = self._mayNotResume(resume)  # what was asked may have changed much
+        if refusal is not None:
+            return refusal
         if member.outlet is not None:
             host.outbox.end(member.audience, CloseCode.REPLACED)
         host.membership.attached(member, outlet, resume)
         member.cancelExpiry()
         member.issueToken(resume.token)
-        missed = self._missed(member, resume)
         if missed is not None:
             self._announce(member, [resume.ref], resume.offset, missed, NIL, recovered=True)
         else:
-            snapshot = self._snapshot(member)
-            now = host.log.offset
-            shown = host.log.forNewcomer(now, host.clock.seconds())
-            offset = shown[0].offset - 1 if shown else now
+            shown = host.log.forNewcomer(offset, host.clock.seconds())
+            since = host.log.missed(offset, member.id) or []
+            offset = shown[0].offset - 1 if shown else offset
             shown = [entry for entry in shown if entry.isFor(member.id)]
-            self._announce(member, [resume.ref], offset, shown, snapshot)
+            self._announce(member, [resume.ref], offset, [*shown, *since], snapshot)
         link = self._link(member)  # before it is kicked, perhaps
         host.membership.resumed(member, missed is not None)
         return link
+
+    def _mayNotResume(self, resume: Resume) -> Refused | None:
+        host = self._host
+        member = host.members.get(memberOf(resume.token))
+        if host.life is not host.life.OPEN:
+            return Refused(ErrorCode.NO_SUCH_ROOM)
+        if (
+            member is None
+            or member.state not in (State.JOINED, State.DROPPED)
+            or not member.accepts(resume.token)
+        ):
+            isExpelled = self._expelled.has(digest(resume.token), host.clock.seconds())
+            return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
+        if host.sessions.get(resume.session, member) is not member:
+            return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
+        if host.room.binary and resume.isJSON:
+            return Refused(ErrorCode.BAD_REQUEST, "this room needs the sub-protocol txroom.v1.msgpack")
+        return None
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
         """What it has not got; `None` if that isn't known, or it asks for what was before its time."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -163,7 +163,11 @@ class RoomApplication(Application):
         if 0 < registration.maxRooms <= self._hosts.count(name):
             raise RoomError(ErrorCode.FULL, "no more rooms of that name")
         made = registration.typed(registration.optionsOf(options))
-        host = Host(room, registration, made, self, self._budget)
+        try:
+            host = Host(room, registration, made, self, self._budget)
+        except Exception:
+            self.log.failure("a room of name {name} can't be made", name=name)
+            raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
         self._hosts.add(host)
         return host
 
@@ -316,13 +320,21 @@ class RoomApplication(Application):
     def stop(self) -> Deferred[Any]:
         """The server has closed its connections: end the rooms; fires when all are disposed of."""
         self._isStopping = True
-        ending = [host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN) for host in self._hosts.all()]
-        done: Deferred[Any] = gatherResults(ending, consumeErrors=True) if ending else succeed(None)
+        ending = [self._dispose(host) for host in self._hosts.all()]
+        done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
 
         def stopped(_: object) -> None:
             self._isStopping = False
 
         return done.addBoth(stopped)
+
+    def _dispose(self, host: Host) -> Deferred[None]:
+        """End a room; one that can't be ended is in nobody's way."""
+        try:
+            return host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
+        except Exception:
+            self.log.failure("room {id} could not be ended", id=host.id)
+            return succeed(None)
 
 
 def _checkPath(path: object) -> None:

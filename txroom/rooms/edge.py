@@ -28,6 +28,7 @@ class Attachment:
         "isBroken",
         "isEnded",
         "isJoined",
+        "isLeaving",
         "link",
         "ref",
         "room",
@@ -44,6 +45,8 @@ class Attachment:
         self.room = ""
         self.link: Link | None = None
         self.isJoined = False
+        #: Whether the client has asked to leave.
+        self.isLeaving = False
         self.isEnded = False
         #: Whether the edge has ended it, which the owner has yet to be told.
         self.isBroken = False

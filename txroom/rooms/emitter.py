@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync
-from . import payload
+from . import hooks, payload
 from .errors import RoomError
 from .member import Client, Member, State
 from .outbox import Audience, audienceOf
@@ -194,9 +194,23 @@ class Emitter:
         item = Asked(ref, host.id, type, encoded)
         if member.state is State.SEATED:
             member.pending.append(item)
+            host.later.post(self._refuseWait, member, ref)
         else:
             self.say(member, item)
         return answer
+
+    def _refuseWait(self, member: Member, ref: int) -> None:
+        """A hook that lets somebody in can't wait for its answer, who is asked when it has joined."""
+        answer = member.calls.get(ref)
+        if answer is not None and hooks.waitsFor(member.step, answer):
+            del member.calls[ref]
+            answer.errback(
+                RuntimeError(
+                    "onAuth and onJoin can't wait for what client.call gives: a client is asked when it "
+                    "has joined, which is when they are over; use addCallback, or ask later, in a function "
+                    "of its own: self.clock.callLater(0, self.ask, client)"
+                )
+            )
 
     def _timeOut(self, member: Member, ref: int) -> None:
         answer = member.calls.pop(ref, None)
@@ -204,10 +218,10 @@ class Emitter:
             answer.errback(RoomError(ErrorCode.TIMEOUT))
 
     def failCalls(self, member: Member) -> None:
-        """The client can't answer any more."""
-        calls, member.calls = member.calls, {}
-        for answer in calls.values():
-            answer.errback(RoomError(ErrorCode.ROOM_GONE))
+        """The client can't answer any more; who has asked is told in the next turn."""
+        if member.calls:
+            calls, member.calls = member.calls, {}
+            self._host.later.post(_failAll, list(calls.values()))
 
 
 def _isMeant(answer: object) -> bool:
@@ -227,6 +241,12 @@ def _idsOf(name: str, given: Any) -> tuple[str, ...]:
         if not isinstance(each, Client):
             raise TypeError(f"{name}: {each!r} is no client; the one of an id is room.client(id)")
     return tuple(client.id for client in clients)
+
+
+def _failAll(answers: list[Deferred[Any]]) -> None:
+    for answer in answers:
+        if not answer.called:
+            answer.errback(RoomError(ErrorCode.ROOM_GONE))
 
 
 def _forget(member: Member, ref: int) -> None:

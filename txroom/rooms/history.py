@@ -61,6 +61,10 @@ class Window:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, entry in self._entries)
 
+    def dated(self) -> Iterator[tuple[float, Entry]]:
+        """The entries, each with its time."""
+        return iter(self._entries)
+
     @property
     def weight(self) -> int:
         """Bytes of memory, about; the data is in the frame of the message once more."""
@@ -124,6 +128,11 @@ def _named(entry: Entry) -> int:
     return len(entry.to or ()) + len(entry.exclude)
 
 
+def _noFloor() -> int | None:
+    """Nobody is about to read anything."""
+    return None
+
+
 class Log:
     """
     All that was logged, in two windows that don't trim one another: `history` and `recent`.
@@ -139,20 +148,42 @@ class Log:
         seconds: float,
         limit: int,
         size: int,
-        floor: Callable[[], int | None] = lambda: None,
+        floor: Callable[[], int | None] = _noFloor,
         budget: Budget | None = None,
     ) -> None:
-        self._onJoin = history.onJoin if history is not None else 0
+        self._onJoin = 0
         self._history: Window | None = None
-        if history is not None and history.limit:
-            self._history = Window(history.limit, history.seconds, history.size)
         self._recent = Window(limit, seconds, size)
+        self._show(history)
         self._floor = floor
         self._budget = budget
         #: The offset of the newest message.
         self.offset = 0
         #: Messages up to this offset are not in `recent`.
         self.trimmed = 0
+
+    def _show(self, history: History | None) -> None:
+        """Newcomers are shown what `history` says."""
+        self._onJoin = history.onJoin if history is not None else 0
+        self._history = None
+        if history is not None and history.limit:
+            self._history = Window(history.limit, history.seconds, history.size)
+
+    def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
+        """Keep so much from now on: the room has begun, and said what it wants."""
+        recent, shown = self._recent, self._history
+        self._show(history)
+        if self._history is not None:
+            for at, entry in recent.dated() if shown is None else shown.dated():
+                if entry.to is None:
+                    self._history.append(entry, at)
+            self._history.trim(now)
+        self._recent = Window(limit, seconds, size)
+        for at, entry in recent.dated():
+            self._recent.append(entry, at)
+        self._forgotten(self._recent.trim(now, self._floor()))
+        if self._budget is not None:
+            self._budget.changed(self)
 
     def append(self, entry: Entry, now: float) -> None:
         """The next message."""
@@ -208,9 +239,13 @@ class Log:
         self._forgotten(self._recent.shrink(weight, self._floor()))
 
     def close(self) -> None:
-        """The room has ended."""
+        """The room has ended: nothing is kept."""
         if self._budget is not None:
             self._budget.forget(self)
+            self._budget = None
+        self._show(None)
+        self._recent = Window(0, 0.0, 0)
+        self._floor = _noFloor
 
 
 class Budget:

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -83,6 +84,53 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
     timer = clock.callLater(seconds, giveUp)
     waited.addBoth(finish)
     return outcome
+
+
+def waitsFor(step: object, awaited: Deferred[Any]) -> bool:
+    """Whether a coroutine, by way of those it awaits, waits for that Deferred; or is that itself."""
+    while isinstance(step, CoroutineType | GeneratorType):
+        if isinstance(step, CoroutineType):
+            step = step.cr_await
+        elif step.gi_frame is not None and step.gi_frame.f_locals.get("self") is awaited:
+            return True  # a Deferred is awaited by a generator of its own, `Deferred.__await__`
+        else:
+            step = step.gi_yieldfrom
+    return step is awaited
+
+
+class Later:
+    """What is to be done in the next turn of the reactor, one thing after another."""
+
+    __slots__ = ("_call", "_clock", "_jobs")
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._jobs: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._call: IDelayedCall | None = None
+
+    def post(self, job: Callable[..., Any], *args: Any) -> None:
+        """Do `job` after all that was posted before, when what goes on now is over."""
+        self._jobs.append((job, args))
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._due)
+
+    def flush(self) -> None:
+        """Do all of it now."""
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
+        while self._jobs:
+            job, args = self._jobs.popleft()
+            try:
+                job(*args)
+            except Exception:
+                self._log.failure("what was posted raised")
+
+    def _due(self) -> None:
+        self._call = None
+        self.flush()
 
 
 Job = Callable[..., Deferred[Any] | None]

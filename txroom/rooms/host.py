@@ -5,17 +5,24 @@ It runs the room and never touches a socket. What it is made of: `Admission` (jo
 `Membership` (leaving, presence, groups), `Intake` (what clients say) and `Emitter` (what the room
 says); the host itself is the room's life, from CREATING to DISPOSED::
 
-    CREATING --onCreate--> OPEN --dispose--> DISPOSING --all have left, onDispose--> DISPOSED
-        |                    |                   |
-        +--raised--> DISPOSED+------ lost -------+--> LOST --onDispose--> DISPOSED
+    CREATING --onCreate, begun--> OPEN --dispose--> DISPOSING --all have left, onDispose--> DISPOSED
+        |                           |                   |
+        +--raised, and onDispose if onCreate did not--> |
+        +---------------------------+------ lost -------+--> LOST --onDispose--> DISPOSED
+
+What users wrote is never called in the middle of a change of all this. What they are asked (`userId`,
+`canJoin`, `snapshot`) they are asked before; what they are told (`onLeave`, `onRoomError` and what it says
+an error costs, listeners, Deferreds that fail) is posted, and comes in the next turn of the reactor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -26,14 +33,16 @@ from ..codes import CloseCode, ErrorCode
 from . import hooks, payload
 from .admission import Admission
 from .emitter import Emitter
+from .ended import NOBODY
 from .errors import RoomError
-from .history import Budget, Log
+from .history import Budget, History, Log
 from .intake import Intake
 from .member import Client, LeaveReason, Member
 from .membership import Membership
 from .outbox import Outbox, audienceOf
 from .room import Room
 from .seam import Join, Journal, Link, Listing, Outlet, Refused, Resume
+from .settings import checkSettings
 from .timers import RoomClock
 
 if TYPE_CHECKING:
@@ -98,83 +107,92 @@ class Host:
         self._emptyCall: IDelayedCall | None = None
         self._fate: tuple[int, LeaveReason, str] | None = None
         self._waiters: list[Deferred[None]] = []
+        #: Whether those who listen to the registration have been told that it is made.
+        self._isBegun = False
+        #: Whether it is over, onDispose and all.
+        self._isOver = False
 
         self.room: Room = registration.makeRoom()
         self.room._host = self
+        self._findRoom: Callable[[], Room | None] = lambda: self.room
+        self.later = hooks.Later(clock)
         self.timers = RoomClock(clock, lambda failure, name: self.report(failure, hook=name), self._gaveUp)
         self.outbox = Outbox()
-        self.log = self._makeLog(budget)
+        self.log = Log(*self._logged, lambda: self.admission.floor, budget)
         self.emitter = Emitter(self)
         self.membership = Membership(self)
         self.admission = Admission(self)
         self.intake = Intake(self)
 
-    def _makeLog(self, budget: Budget | None) -> Log:
+    @property
+    def _logged(self) -> tuple[History | None, float, int, int]:
+        """What the log keeps, as the room has it."""
         room = self.room
-        seconds = room.resumeSeconds + LOG_SLACK
-        return Log(
-            room.history, seconds, room.recoveryLimit, room.recoverySize, lambda: self.admission.floor, budget
-        )
+        return room.history, room.resumeSeconds + LOG_SLACK, room.recoveryLimit, room.recoverySize
 
     # -- its life
 
     async def open(self) -> None:
-        """Claim the room and run `onCreate`; raises what that raised, and then there is no room."""
+        """
+        Claim the room, run `onCreate`, and let people in. Raises `RoomError`, and then there is no room:
+        what there was of it is disposed of, whatever went wrong and at which step.
+        """
         try:
             await self._open()
-        except BaseException:
-            if not self._isCreated:
-                self._tellOver()
-            raise
+        except Exception as error:
+            if not isinstance(error, RoomError) or isinstance(error, hooks.HookTimeout):
+                self.report(Failure(), hook="" if self._isCreated else "onCreate")
+            isLost = self.life is Life.LOST
+            self.life = Life.DISPOSED
+            self._shut()
+            self.outbox.lose()
+            for member in self.members.values():  # those of an earlier owner: there is no room to leave
+                member.forget()
+            self.members.clear()
+            await self._end(isLost)
+            if isinstance(error, RoomError):
+                raise
+            raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
 
     async def _open(self) -> None:
         journal = self._journal = await self._engine.claim(self.id, self)
         self.epoch = journal.epoch
         self.outbox.begin(journal)
         self._restore(journal)
-        try:
-            await self.call(self.room.onCreate, self.options)
-        except Exception as error:
-            self.timers.stop()
-            self.outbox.lose()
-            self.log.close()
-            self.members.clear()  # those of an earlier owner: there is no room to leave
-            if self.life is Life.CREATING:
-                self.life = Life.DISPOSED
-                await journal.release()
-            if not isinstance(error, RoomError):
-                self.report(Failure(), hook="onCreate")
-                raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
-            raise
+        await self.call(self.room.onCreate, self.options)
         self._isCreated = True
         if self.life is not Life.CREATING:  # lost meanwhile
-            self._endWhenEmpty()
             raise RoomError(ErrorCode.UNAVAILABLE)
-        self.life = Life.OPEN
         self._begin(journal)
 
     def _begin(self, journal: Journal) -> None:
         room = self.room
+        checkSettings(type(room).__name__, partial(getattr, room))
+        self.log.bound(*self._logged, self.clock.seconds())
         self.membership.begin()
         for reserved in journal.loaded.reserved:
             self.admission.restore(reserved)
-        if room.tickRate > 0:
-            interval = 1.0 / room.tickRate
-            last = self.clock.seconds()
-
-            def onTick() -> Any:
-                nonlocal last
-                now = self.clock.seconds()
-                elapsed, last = now - last, now
-                return room.onTick(elapsed)
-
-            self.timers.every(interval, onTick)
+        self.life = Life.OPEN
         self.changed()
-        self.registration.tell("create", room)
+        if room.tickRate > 0:
+            self._startTicks(1.0 / room.tickRate)
+        self._isBegun = True
+        self.tell("create", room)
         if self._fate is not None:
             self.dispose(*self._fate)
         elif not self.members:
             self._scheduleEnd(max(room.linger, room.seatSeconds))
+
+    def _startTicks(self, interval: float) -> None:
+        last = self.clock.seconds()
+
+        def onTick() -> Deferred[Any]:
+            nonlocal last
+            now = self.clock.seconds()
+            elapsed, last = now - last, now
+            return self.call(self.room.onTick, elapsed)
+
+        self.timers.every(interval, onTick)
 
     def _restore(self, journal: Journal) -> None:
         """Go on where an earlier owner has stopped."""
@@ -202,7 +220,7 @@ class Host:
         text: str = "",
     ) -> Deferred[None]:
         """End the room: all leave, then `onDispose`; fires when it is over."""
-        if self.life is Life.DISPOSED:
+        if self._isOver:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
@@ -210,22 +228,27 @@ class Host:
             self._fate = (code, reason, text)
         elif self.life is Life.OPEN:
             self.life = Life.DISPOSING
-            self.cancelEnd()
-            self.timers.stop()
-            self.admission.close()
+            self._shut()
             self.changed()
             for member in list(self.members.values()):
                 self.membership.leave(member, code, reason, text)
-            self._endWhenEmpty()
+            self.later.post(self._endWhenEmpty)
         return waiter
+
+    def _shut(self) -> None:
+        """Nobody comes any more, and no timer."""
+        self.cancelEnd()
+        self.admission.close()
+        self.timers.stop()
+        self.later.post(self.timers.cancelRunning)
 
     def emptied(self) -> None:
         """Somebody's seat is free: look whether the room is to end."""
         if self.life is Life.OPEN:
             if self._emptyCall is None and self._isEmpty:
                 self._scheduleEnd(self.room.linger)
-        elif self.life is not Life.CREATING:
-            self._endWhenEmpty()
+        elif self.life in (Life.DISPOSING, Life.LOST):
+            self.later.post(self._endWhenEmpty)
 
     def discard(self) -> None:
         """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
@@ -268,21 +291,50 @@ class Host:
         )
 
     async def _end(self, isLost: bool) -> None:
+        self.later.flush()
+        try:
+            if self._isCreated:
+                await self._disposeRoom()
+            self.log.close()
+            if not isLost:
+                await self._release()
+        finally:
+            self._letGo()
+
+    async def _disposeRoom(self) -> None:
         try:
             await self.call(self.room.onDispose)
         except Exception:
             self.report(Failure(), hook="onDispose")
-        self.registration.tell("dispose", self.room)
-        self.log.close()
-        if not isLost:
-            await self._release()
-        self._tellOver()
+        self.later.flush()
+        if self._isBegun:
+            self.registration.tell("dispose", self.room)
 
-    def _tellOver(self) -> None:
-        """There is no room, or no more."""
+    def _letGo(self) -> None:
+        """
+        It is over: cut what refers in a circle, so that all of it is freed at once, without the collector.
+
+        What users hold still, a room or a client, has this host, which knows the room only as long as they
+        hold it, and whose parts are nobody's.
+        """
+        if self._journal is None:  # which the engine would have let go of
+            self.application.hostEnded(self)
+        self._isOver = True
+        nobody: Any = NOBODY
+        self.emitter = self.membership = self.admission = self.intake = nobody
+        self._journal = self._listing = None
+        self.outbox.lose()
+        self.timers.close()
+        self._findRoom = ref(self.room)
+        del self.room
+        self.outbox.failWaiters()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
+
+    def findRoom(self) -> Room | None:
+        """The room; `None` if it has ended, and nobody has it any more."""
+        return self._findRoom()
 
     async def _release(self) -> None:
         """When all that was said has left, let go of the room."""
@@ -309,18 +361,17 @@ class Host:
         """Another owner has the room, or its state is lost: nothing leaves from here any more."""
         # Who waits for its end, by whatever was never committed, isn't left behind either.
         reached = self.outbox.lose()
+        self.later.post(self.outbox.failWaiters)
         if self.life >= Life.LOST:
             self._forsake(reached, code)
             return
         self.life = Life.LOST
-        self.cancelEnd()
-        self.timers.stop()
-        self.admission.close()
+        self._shut()
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
         self._forsake(reached, code)
         for member in list(self.members.values()):
             self.membership.abandon(member)
-        self._endWhenEmpty()
+        self.later.post(self._endWhenEmpty)
 
     def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
         for outlet, links in audienceOf(reached):
@@ -330,12 +381,16 @@ class Host:
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
+        if self.life is not Life.OPEN:
+            return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
         if isinstance(arrival, Join):
             return Deferred.fromCoroutine(self.admission.join(outlet, arrival))
         return succeed(self.admission.resume(outlet, arrival))
 
     async def reserve(self, user: Any, seconds: float | None) -> str:
         """Keep a seat; see `Engine.reserve`."""
+        if self.life is not Life.OPEN:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
         token = self.admission.reserve(user, seconds)
         await self.outbox.whenCommitted()
         return token
@@ -349,7 +404,9 @@ class Host:
 
     @property
     def isFull(self) -> bool:
-        """Whether no seat is free."""
+        """Whether no seat is free; one that has ended has none."""
+        if self._isOver:
+            return True
         return 0 < self.room.maxClients <= self.taken
 
     @property
@@ -369,9 +426,11 @@ class Host:
 
     def changed(self) -> None:
         """Something that matchmaking sees has changed, perhaps: publish it if so."""
+        if self.life not in (Life.OPEN, Life.DISPOSING):
+            return
         listing = self.listing
         before, self._listing = self._listing, listing
-        if listing == before or self.life in (Life.CREATING, Life.LOST, Life.DISPOSED):
+        if listing == before:
             return
         self._engine.publish(listing)
         isMinor = before is not None and (
@@ -379,12 +438,14 @@ class Host:
             before.isPrivate,
             before.metadata,
         ) == (listing.isLocked, listing.isPrivate, listing.metadata)
-        if not isMinor and self.life is Life.OPEN:
+        if self.life is not Life.OPEN:
+            return
+        if not isMinor:
             self.outbox.record(listing)
-        wasClosed = before is not None and (before.isLocked or before.isFull)
-        isClosed = listing.isLocked or listing.isFull
-        if isClosed != wasClosed and self.life is Life.OPEN:
-            self.registration.tell("lock" if isClosed else "unlock", self.room)
+        if before is not None:
+            isClosed = listing.isLocked or listing.isFull
+            if isClosed != (before.isLocked or before.isFull):
+                self.tell("lock" if isClosed else "unlock", self.room)
 
     def setLocked(self, isLocked: bool) -> None:
         """See `Room.lock`."""
@@ -411,15 +472,26 @@ class Host:
         finally:
             hooks.inside.reset(token)
 
+    def tell(self, event: str, *args: Any) -> None:
+        """Tell those who listen to the registration, in the next turn."""
+        if self.registration.hasListeners(event):
+            self.later.post(self.registration.tell, event, *args)
+
     def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
-        """A hook or a handler raised: log it, and do what `onRoomError` says it shall cost."""
-        what = ".".join(filter(None, (type(self.room).__name__, hook)))
+        """A hook or a handler raised: log it. What `onRoomError` says it costs comes in the next turn."""
+        what = ".".join(filter(None, (self.registration.roomClass.__name__, hook)))
         who = "" if member is None else f" for {member.id}"
         self._log.failure(
             "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
         )
+        if not self._isOver:
+            self.later.post(
+                self._judge, self.room, failure, member, None if member is None else member.client
+            )
+
+    def _judge(self, room: Room, failure: Failure, member: Member | None, client: Client | None) -> None:
         try:
-            cost = self.room.onRoomError(failure, None if member is None else member.client)
+            cost = room.onRoomError(failure, client)
         except Exception:
             self._log.failure("onRoomError of room {name} {id}", name=self.name, id=self.id)
             return

@@ -45,7 +45,7 @@ class Intake:
         if isinstance(frame, Send | Call):
             self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
-            member.mailbox.post(self._leave, member, frame)
+            member.mailbox.post(self._leave, member, frame, member.link)
         else:
             self._takeAnswer(member, frame)
 
@@ -60,21 +60,21 @@ class Intake:
                 return
             member.accepted = n
             if isinstance(frame, Call):
-                member.returnRefs[n] = frame.ref
+                member.returnRefs[n] = frame.ref, member.link
         error = self._overload(member, n)
         if error is None:
-            member.mailbox.post(self._handle, member, frame, member.isJSON)
+            member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
-            self._refuse(member, frame, error)  # at once: the refused would pile up
+            self._refuse(member, frame, error, member.link)  # at once: the refused would pile up
         else:
-            member.mailbox.post(self._refuse, member, frame, error)
+            member.mailbox.post(self._refuse, member, frame, error, member.link)
 
     def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
         """A frame comes again, since its acknowledgement or reply was lost."""
         if not isinstance(frame, Call):
             return
         if n > member.handled:
-            member.returnRefs[n] = frame.ref
+            member.returnRefs[n] = frame.ref, member.link
             return
         reply = member.replies.get(n)
         if reply is None:
@@ -109,8 +109,8 @@ class Intake:
 
     # -- handling
 
-    def _handle(self, member: Member, frame: Send | Call, isJSON: bool) -> Deferred[Any] | None:
-        """The job of one frame; hot."""
+    def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
+        """The job of one frame, which came by `link`; hot."""
         host = self._host
         if not member.isPresent:
             return None
@@ -119,19 +119,19 @@ class Intake:
             result = self._dispatch(member, frame, isJSON)
             if result is not None and isAsync(result):
                 waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
-                return waited.addBoth(self._finished, member, frame)
+                return waited.addBoth(self._finished, member, frame, link)
         except RoomError as error:
-            self._finish(member, frame, error)
+            self._finish(member, frame, error, link)
             if isinstance(error, BadMessage):
                 self._strike(member)
             return None
         except BaseException:
             host.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
-            self._finish(member, frame, RoomError(ErrorCode.INTERNAL))
+            self._finish(member, frame, RoomError(ErrorCode.INTERNAL), link)
             return None
         finally:
             hooks.inside.reset(token)
-        self._finish(member, frame, result)
+        self._finish(member, frame, result, link)
         return None
 
     def _dispatch(self, member: Member, frame: Send | Call, isJSON: bool) -> Any:
@@ -158,10 +158,10 @@ class Intake:
         handler = self._host.handlers.get(frame.type)
         return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
 
-    def _finished(self, result: Any, member: Member, frame: Send | Call) -> None:
+    def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
         """An asynchronous handler is over."""
         if not isinstance(result, Failure):
-            self._finish(member, frame, result)
+            self._finish(member, frame, result, link)
             return
         error = result.value
         if not isinstance(error, RoomError):
@@ -169,13 +169,13 @@ class Intake:
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
             self._host.report(result, member, self._handlerOf(frame))
-        self._finish(member, frame, error)
+        self._finish(member, frame, error, link)
 
-    def _refuse(self, member: Member, frame: Send | Call, error: RoomError) -> None:
+    def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
         if member.isPresent:
-            self._finish(member, frame, error)
+            self._finish(member, frame, error, link)
 
-    def _finish(self, member: Member, frame: Send | Call, result: Any) -> None:
+    def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
         """A frame is handled: record that, then answer and acknowledge."""
         host = self._host
         if not member.isPresent:
@@ -183,7 +183,9 @@ class Intake:
         n = frame.n
         ref = None
         if isinstance(frame, Call):
-            ref = frame.ref if n is None else member.returnRefs.pop(n, frame.ref)
+            ref = frame.ref
+            if n is not None:
+                ref, link = member.returnRefs.pop(n, (ref, link))
         answer: Reply | Error | None = None
         if isinstance(result, RoomError):
             answer = Error(ref, host.id, result.code, result.message, result.details)
@@ -196,7 +198,8 @@ class Intake:
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)
-        if answer is not None:
+        # A ref is that of the connection on which it was asked; who asks again gets what is kept.
+        if answer is not None and (ref is None or link == member.link):
             host.emitter.say(member, answer)
 
     def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
@@ -229,9 +232,10 @@ class Intake:
 
     # -- the rest
 
-    def _leave(self, member: Member, frame: Leave) -> None:
+    def _leave(self, member: Member, frame: Leave, link: str) -> None:
         host = self._host
-        host.emitter.say(member, Reply(frame.ref, NIL))
+        if link == member.link:
+            host.emitter.say(member, Reply(frame.ref, NIL))
         host.membership.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
 
     def _takeAnswer(self, member: Member, frame: Answer | Failed) -> None:

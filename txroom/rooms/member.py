@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from ..codes import ErrorCode
 from . import payload
+from .errors import RoomError
 from .hooks import Mailbox
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
 from .strikes import Strikes
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Most frames of a member that are not acknowledged, and replies that are kept for it.
 WINDOW = 64
+#: Most resume tokens that are valid besides the last, since the client may have been given none after them.
+MAX_UNCONFIRMED = 4
 
 _NO_GROUPS: frozenset[str] = frozenset()
 
@@ -39,9 +43,11 @@ class State(IntEnum):
     JOINED = 1
     #: Has lost its connection, and may resume.
     DROPPED = 2
+    #: Has closed its connection for good; what it sent before is being handled.
+    PARTING = 3
     #: Is no member any more; onLeave is running.
-    LEAVING = 3
-    GONE = 4
+    LEAVING = 4
+    GONE = 5
 
 
 class LeaveReason(StrEnum):
@@ -99,6 +105,7 @@ class Member:
         "slowedSince",
         "spentAt",
         "state",
+        "step",
         "strikes",
         "token",
         "tokens",
@@ -127,6 +134,8 @@ class Member:
         self.refs: list[int | None] = []
         #: What happened to it while it was being seated: code, reason, text.
         self.fate: tuple[int, LeaveReason, str] | None = None
+        #: What the hook gave that runs while it is being seated.
+        self.step: object = None
         #: Its reservation, while it is being seated.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
@@ -154,7 +163,8 @@ class Member:
         self.acked = 0
         self.replies: dict[int, Reply | Error] = {}
         #: The ref that the client goes by for its calls that are not answered yet, by their number.
-        self.returnRefs: dict[int, int] = {}
+        #: and the link by which it goes so: another connection has refs of its own.
+        self.returnRefs: dict[int, tuple[int, str]] = {}
         self.strikes = Strikes()
         self.allowance = 0.0
         self.spentAt: float | None = None
@@ -162,8 +172,8 @@ class Member:
 
     @property
     def isPresent(self) -> bool:
-        """Whether it counts as being in the room: joined, and connected or to resume."""
-        return self.state in (State.JOINED, State.DROPPED)
+        """Whether it counts as being in the room: joined, and connected, to resume or about to leave."""
+        return State.JOINED <= self.state <= State.PARTING
 
     @property
     def audience(self) -> Audience:
@@ -191,10 +201,17 @@ class Member:
     # -- tokens
 
     def issueToken(self, used: str | None = None) -> None:
-        """A new resume token; the one it came with, if any, stays valid until `confirmToken`."""
+        """
+        A new resume token, for the link that it has now; the one that was `used` stays valid, and the newest
+        of the others that nobody has confirmed, until `confirmToken`.
+
+        They are several, since requests to resume overtake one another: the answer to any of them may be the
+        one that the client gets.
+        """
         self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
         known = [] if used is None else [digest(used)]
-        self.tokens = [digest(self.token), *known]
+        unconfirmed = [token for token in self.tokens if token not in known]
+        self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
 
     def accepts(self, token: str) -> bool:
         """Whether it may resume with that token."""
@@ -202,7 +219,7 @@ class Member:
         return any(compare_digest(given, known) for known in self.tokens)
 
     def confirmToken(self) -> None:
-        """The client has its new token."""
+        """The client has said something by the link that it has now, so it has that one's token."""
         del self.tokens[1:]
 
     # -- the journal
@@ -232,6 +249,12 @@ class Member:
         member.groups = frozenset(record.groups)
         member.meta = record.meta or {}
         return member
+
+    def forget(self) -> None:
+        """It is over: cut the circle of it and its client, which users may have still."""
+        self.cancelExpiry()
+        self.detach()
+        del self.client
 
     def restore(self, handled: Handled) -> None:
         """One of its frames was handled by an earlier owner."""
@@ -272,7 +295,7 @@ class Client:
         self.data: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        return f"<Client {self.id} {self._member.state.name} of {self._host.room!r}>"
+        return f"<Client {self.id} {self._member.state.name} of {self._host.name} {self._host.id}>"
 
     @property
     def id(self) -> str:
@@ -281,8 +304,16 @@ class Client:
 
     @property
     def room(self) -> Room:
-        """The room it is in."""
-        return self._host.room
+        """
+        The room it is or was in.
+
+        A client that is kept doesn't keep a room that has ended: raises `RoomError` (`roomGone`) if nobody
+        else has the room any more.
+        """
+        room = self._host.findRoom()
+        if room is None:
+            raise RoomError(ErrorCode.ROOM_GONE, "the room of this client has ended")
+        return room
 
     @property
     def user(self) -> Any:
@@ -301,7 +332,7 @@ class Client:
 
     @property
     def isConnected(self) -> bool:
-        """Whether it has joined and has a connection; while it has none, messages wait for it."""
+        """Whether it has joined and has a connection; while it is to resume, messages wait for it."""
         return self._member.state is State.JOINED
 
     @property
@@ -346,6 +377,9 @@ class Client:
         It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
         error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
         `ValueError` for a timeout that is no number of seconds.
+
+        One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
+        answer: in these it fails with `RuntimeError` if they do.
         """
         return self._host.emitter.call(self._member, type, data, timeout)
 

@@ -115,11 +115,13 @@ class Membership:
     # -- leaving
 
     def gone(self, member: Member) -> None:
-        """Its client has closed the connection for good."""
+        """Its client has closed the connection for good: it leaves when what it sent before is handled."""
         self.detached(member)
         if member.state is State.SEATED:
             self._doom(member, CloseCode.NORMAL, LeaveReason.LEFT, "")
-        else:
+        elif member.state is State.JOINED:
+            member.state = State.PARTING
+            self._host.emitter.failCalls(member)
             member.mailbox.post(self._leave, member)
 
     def _leave(self, member: Member) -> None:
@@ -134,7 +136,8 @@ class Membership:
         self, member: Member, code: int, reason: LeaveReason, text: str = "", isSeen: bool = True
     ) -> None:
         """
-        Its membership ends now, and its seat is free; `onLeave` runs after what is running for it.
+        Its membership ends now, and its seat is free; `onLeave` runs in the next turn, after what is
+        running for it.
 
         One that is being seated is told, and freed, when the hook that runs is over.
         """
@@ -160,8 +163,8 @@ class Membership:
             self._tell(None, member)
         member.mailbox.clear()
         host.emitter.failCalls(member)
-        member.mailbox.post(self._left, member, reason, isSeen)
         host.changed()
+        host.later.post(member.mailbox.post, self._left, member, reason, isSeen)
 
     def _doom(self, member: Member, code: int, reason: LeaveReason, text: str) -> None:
         if member.fate is None:
@@ -177,7 +180,7 @@ class Membership:
         except Exception:
             host.report(Failure(), member, "onLeave")
         if isSeen:
-            host.registration.tell("leave", host.room, member.client)
+            host.tell("leave", host.room, member.client)
         self._over(member)
 
     def abandon(self, member: Member) -> None:
@@ -195,11 +198,12 @@ class Membership:
         self.detached(member)
         host.emitter.failCalls(member)
         member.mailbox.clear()
-        member.mailbox.post(self._over, member)
+        host.later.post(member.mailbox.post, self._over, member)
 
     def _over(self, member: Member) -> None:
         host = self._host
         member.state = State.GONE
+        member.forget()
         host.leaving.discard(member)
         host.emptied()
 
@@ -211,7 +215,7 @@ class Membership:
         if host.room.presence:
             self._tell(member, None)
         host.changed()
-        host.registration.tell("join", host.room, member.client)
+        host.tell("join", host.room, member.client)
 
     def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
         """What presence tells of a member is something else now."""

@@ -103,14 +103,22 @@ class Outbox:
             self._leave()
 
     def lose(self) -> list[tuple[Outlet, str]]:
-        """Nothing leaves any more, nor is it recorded; the links that wait for their end."""
+        """
+        Nothing leaves any more, nor is it recorded; the links that wait for their end.
+
+        Those who wait for a commit are told by `failWaiters`.
+        """
         self._isOver = True
+        self._journal = None
         ends = [emission.audience for emission in self._queue if emission.end is not None]
         self._queue.clear()
+        return [(outlet, link) for audience in ends for outlet, links in audience for link in links]
+
+    def failWaiters(self) -> None:
+        """Tell those who wait for what was lost."""
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
             waiter.errback(RoomError(ErrorCode.ROOM_GONE))
-        return [(outlet, link) for audience in ends for outlet, links in audience for link in links]
 
     def _add(self, emission: Emission) -> None:
         self._queue.append(emission)

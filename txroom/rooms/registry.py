@@ -15,10 +15,10 @@ from ..connection import isAsync, toDeferred
 from .classes import checkRegistered, warnOfFields, warnOfMistakes, warnOfOptions
 from .credentials import AUTH, SEAT, without
 from .errors import RoomError
-from .history import History
 from .matching import Filters, Order, orderOf
 from .messages import handlersOf
 from .room import Room
+from .settings import SETTINGS, checkSettings
 
 #: Most rooms of one name at a time, unless its registration says something else: an empty one costs 11 KiB.
 MAX_ROOMS = 10_000
@@ -68,10 +68,8 @@ class Registration:
         self.maxRooms = maxRooms
         #: Whether clients may make rooms, or only join those that the server has made.
         self.clientsMayCreate = clientsMayCreate
-        self._settings = {name: options[name] for name in options if name in Room.SETTINGS}
-        for setting in Room.SETTINGS:
-            value = self._settings.get(setting, getattr(roomClass, setting))
-            _check(setting, value, f"{roomClass.__name__}.{setting}={value!r}")
+        settings = self._settings = {name: options[name] for name in options if name in SETTINGS}
+        checkSettings(roomClass.__name__, lambda each: settings.get(each, getattr(roomClass, each)))
         self._filters = Filters()
         #: In which order rooms are tried and listed.
         self.order: Order = ()
@@ -130,9 +128,13 @@ class Registration:
         self._listeners[event].append(listener)
         return self
 
+    def hasListeners(self, event: str) -> bool:
+        """Whether anybody listens to an event."""
+        return bool(self._listeners[event])
+
     def tell(self, event: str, *args: Any) -> None:
         """An event has happened."""
-        for listener in self._listeners[event]:
+        for listener in list(self._listeners[event]):
             try:
                 result = listener(*args)
             except Exception:
@@ -175,15 +177,3 @@ class Registration:
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are filtered by, with their values; `None` for those that are missing."""
         return self._filters.valuesOf(options)
-
-
-def _check(name: str, value: Any, what: str) -> None:
-    """Whether a setting of a room can have that value; else an error that begins with `what`."""
-    if name == "history":
-        if value is not None and not isinstance(value, History):
-            raise ValueError(f"{what}: must be a History or None")
-    elif name in ("autoDispose", "presence", "binary"):
-        if not isinstance(value, bool):
-            raise ValueError(f"{what}: must be True or False")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"{what}: must be a number, 0 or more")

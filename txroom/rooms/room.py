@@ -16,6 +16,7 @@ from ..handshake import Handshake
 from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
+from .settings import SETTINGS, checkSetting
 from .timers import RoomClock
 
 if TYPE_CHECKING:
@@ -70,29 +71,17 @@ class Room:
     tickRate: float = 0.0
 
     #: The names above, which a registration may set.
-    SETTINGS: ClassVar[frozenset[str]] = frozenset(
-        {
-            "maxClients",
-            "autoDispose",
-            "linger",
-            "seatSeconds",
-            "history",
-            "resumeSeconds",
-            "recoveryLimit",
-            "recoverySize",
-            "presence",
-            "handlerTimeout",
-            "messageRate",
-            "messageBurst",
-            "binary",
-            "tickRate",
-        }
-    )
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     _host: Host
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.id}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in SETTINGS:
+            checkSetting(type(self).__name__, name, value)
+        super().__setattr__(name, value)
 
     # -- hooks
 

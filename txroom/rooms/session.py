@@ -7,6 +7,7 @@ to be closed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,8 @@ class Session:
         self._attachments: dict[str, Attachment] = {}
         self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
+        #: The rooms that have let the client go, the last of them: it may not know that yet.
+        self._left: deque[str] = deque(maxlen=MAX_ROOMS)
         self._strikes = Strikes()
         self._requests = Bucket(REQUEST_RATE, REQUEST_BURST, application.clock.seconds())
         self._isMute = False
@@ -115,12 +118,16 @@ class Session:
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
-        """To a room, by its id or `None` for the path's; if the client isn't in it, it is told."""
+        """
+        To a room, by its id or `None` for the path's; if the client isn't in it, it is told.
+
+        What was on its way while the room let the client go is nobody's mistake: `left` says it all.
+        """
         attachment = self._byPath if room is None else self._rooms.get(room)
-        if attachment is None or attachment.isEnded:
-            self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
-        else:
+        if attachment is not None:
             attachment.submit(frame)
+        elif room not in self._left:
+            self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
 
     def _send(self, frame: frames.SendFrame) -> None:
         self._submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
@@ -135,6 +142,9 @@ class Session:
         self._submit(frame.room, None, Failed(frame.ref, frame.code, frame.message))
 
     def _leave(self, frame: frames.LeaveFrame) -> None:
+        attachment = self._byPath if frame.room is None else self._rooms.get(frame.room)
+        if attachment is not None:
+            attachment.isLeaving = True
         self._submit(frame.room, frame.ref, Leave(frame.ref))
 
     def _ping(self, frame: frames.PingFrame) -> None:
@@ -322,6 +332,8 @@ class Session:
             return
         if attachment.isJoined and code:
             self.say(Left(attachment.room, code, reason))
+            if not attachment.isLeaving:
+                self._left.append(attachment.room)
         elif attachment.error is None:
             mayRetry = code >= CloseCode.SHUTTING_DOWN
             attachment.error = ErrorCode.UNAVAILABLE if mayRetry else ErrorCode.ROOM_GONE
@@ -329,19 +341,24 @@ class Session:
         self._finish(attachment, code, reason)
 
     def _finish(self, attachment: Attachment, code: int, reason: str = "") -> None:
-        """An attachment is over; so is the connection, if it was for nothing else."""
+        """
+        An attachment is over; so is the connection, if that was made for it by its path, or is misused.
+
+        Else the client may go on to another room on it.
+        """
+        isByPath = attachment is self._byPath
         self._forget(attachment)
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
-        elif attachment is self._byPath:
+        elif isByPath:
             code = code or _closeCodeOf(attachment.error)
             self.close(code, reason or attachment.error or "")
-        elif code >= CloseCode.UNAUTHORIZED and not self._attachments:
-            self.close(code, reason)
 
     def _forget(self, attachment: Attachment) -> None:
         """Nothing comes for it any more."""
         attachment.isEnded = True
+        if attachment is self._byPath:
+            self._byPath = None
         self._attachments.pop(attachment.id, None)
         self._edge.attachments.pop(attachment.id, None)
         if self._rooms.get(attachment.room) is attachment:

@@ -20,6 +20,10 @@ from .hooks import tamed
 MAX_FAILURES = 10
 
 
+def _nothing(*args: object) -> None:
+    """What a timer calls that is done with."""
+
+
 class Timer:
     """A call to come; `cancel` it when it isn't wanted any more."""
 
@@ -38,13 +42,31 @@ class Timer:
         """Whether it will be called."""
         return self._call is not None or (self._running is not None and self._interval is not None)
 
+    @property
+    def isRunning(self) -> bool:
+        """Whether its function goes on, asynchronously."""
+        return self._running is not None
+
     def cancel(self) -> None:
         """Don't call any more, and cancel what is running; more than once does nothing."""
-        self._clock.forget(self)
+        self.stop()
+        self.cancelRunning()
+
+    def stop(self) -> None:
+        """Don't call any more."""
+        self._done()
         self._interval = None
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
+
+    def _done(self) -> None:
+        """It is done with: what it called is nobody's any more, who may have this timer."""
+        self._clock.forget(self)
+        self._function, self._args = _nothing, ()
+
+    def cancelRunning(self) -> None:
+        """Cancel what is running."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
@@ -83,7 +105,7 @@ class Timer:
         if not self._clock.has(self):
             return
         if self._interval is None:
-            self._clock.forget(self)
+            self._done()
             return
         # On the grid of its interval; ticks that came too late are left out.
         now = self._clock.seconds()
@@ -109,6 +131,8 @@ class RoomClock:
         self._onGiveUp = onGiveUp
         self._timers: set[Timer] = set()
         self._sleepers: set[Deferred[None]] = set()
+        #: Those that ran when the clock was stopped.
+        self._running: list[Timer] = []
         self._isStopped = False
 
     def seconds(self) -> float:
@@ -154,13 +178,24 @@ class RoomClock:
         return timer
 
     def stop(self) -> None:
-        """The room has ended."""
+        """The room is ending: nothing is called any more. What runs goes on until `cancelRunning`."""
         self._isStopped = True
+        self._running += [timer for timer in self._timers if timer.isRunning]
         for timer in list(self._timers):
-            timer.cancel()
+            timer.stop()
+
+    def cancelRunning(self) -> None:
+        """Cancel what runs still, and who sleeps."""
+        running, self._running = self._running, []
+        for timer in running:
+            timer.cancelRunning()
         for slept in list(self._sleepers):
             if not slept.called:
                 slept.errback(RoomError(ErrorCode.ROOM_GONE))
+
+    def close(self) -> None:
+        """The room has ended: forget whom to tell."""
+        self._onFailure = self._onGiveUp = _nothing
 
     def has(self, timer: Timer) -> bool:
         """Whether a timer is still of use."""
