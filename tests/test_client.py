@@ -11,13 +11,13 @@ from unittest import skipUnless
 import msgspec
 from twisted.application.internet import backoffPolicy
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.case import HarnessTestCase, fired
+from tests.client.case import DEFAULTS, FakeWire, SessionTestCase, membership
 from txroom import Client as Player
 from txroom import Deny, OptionError, Room, RoomApplication, RoomError, message
 from txroom.client import (
@@ -37,119 +37,9 @@ from txroom.client.session import Session
 from txroom.client.wire import absolute
 from txroom.testing import MemoryReactor, RoomHarness
 
-DEFAULTS = ClientOptions()
+#: An error whose text is no Unicode, as another error shows it.
+_HALF = "ZeroDivisionError: half \\ud83d"
 VECTORS = Path(__file__).parent / "vectors" / "protocol-v1.json"
-
-
-class FakeWire:
-    """A connection that tests play the server of."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self.attempt = attempt
-        self.frames: list[list[Any]] = []
-        #: Code and reason; (0, "") when it was dropped.
-        self.closed: tuple[int, str] | None = None
-        self.gone: Deferred[None] = Deferred()
-
-    def send(self, message: bytes, isBinary: bool) -> None:
-        self.frames.append((msgspec.msgpack if isBinary else msgspec.json).decode(message))
-
-    def close(self, code: int, reason: str) -> Deferred[None]:
-        self.closed = (code, reason)
-        return self.gone
-
-    def abort(self) -> None:
-        self.closed = (0, "")
-
-    def open(self, protocol: str | None = JSON_PROTOCOL) -> None:
-        """The upgrade is through."""
-        self.attempt.opened(protocol)
-
-    def receive(self, *frame: Any) -> None:
-        """The server sends a frame."""
-        self.attempt.received(msgspec.json.encode(frame), False)
-
-    def end(self, code: int = 1006, reason: str = "", retryAfter: float = 0.0) -> None:
-        """The connection is gone."""
-        self.attempt.lost(code, reason, retryAfter)
-
-    def take(self, *, withPings: bool = False) -> list[list[Any]]:
-        """What the client has sent since."""
-        frames, self.frames = self.frames, []
-        return [frame for frame in frames if withPings or frame[0] != "ping"]
-
-
-def membership(**more: Any) -> dict[str, Any]:
-    """What `joined` says."""
-    usual = {"name": "chat", "member": "m1", "token": "t1", "epoch": "e1", "offset": 0, "handled": 0}
-    return {**usual, "recovered": False, "members": None, "snapshot": None, **more}
-
-
-class SessionTestCase(SynchronousTestCase):
-    """A session without a network."""
-
-    def begin(self, **options: Any) -> None:
-        self.clock = Clock()
-        self.wires: list[FakeWire] = []
-        self.errors: list[Any] = []
-        self.session = Session(self._connect, self.clock, ClientOptions(**{"random": lambda: 0.0, **options}))
-        self.session.on("error", self.errors.append)
-
-    def setUp(self) -> None:
-        self.begin()
-
-    def _connect(self, attempt: Attempt) -> FakeWire:
-        self.wires.append(FakeWire(attempt))
-        return self.wires[-1]
-
-    @property
-    def wire(self) -> FakeWire:
-        return self.wires[-1]
-
-    def join(self, id: str = "r1", options: Any = None, **joined: Any) -> Any:
-        """A room that is joined; its events are noted in `log`."""
-        joining = self.session.joinOrCreate("chat", options)
-        if self.session.state == "connecting":
-            self.wire.open()
-        self.wire.receive("joined", self.wire.take()[-1][1], id, membership(**joined))
-        room: Any = self.successResultOf(joining)
-        room.log = []
-        for name in ("reconnecting", "recovered", "lost", "left"):
-            room.on(name, lambda *args, name=name: room.log.append((name, *args)))
-        room.onMessage("*", lambda type, data, offset: room.log.append((type, data, offset)))
-        self.clock.advance(0)
-        self.wire.take()
-        return room
-
-    def nextWire(self) -> float:
-        """Let time pass until the client connects again; how much."""
-        count, since = len(self.wires), self.clock.seconds()
-        while len(self.wires) == count:
-            calls = self.clock.getDelayedCalls()
-            self.assertTrue(calls, "the client doesn't connect")
-            self.clock.advance(max(0.0, min(call.getTime() for call in calls) - self.clock.seconds()))
-        return round(self.clock.seconds() - since, 3)
-
-    def reconnect(self) -> list[list[Any]]:
-        """Lose the connection, and have another; what is sent over it first."""
-        self.wire.end()
-        self.nextWire()
-        self.wire.open()
-        return self.wire.take()
-
-    def resumed(self, resume: list[Any], **joined: Any) -> None:
-        """Answer a `resume`."""
-        self.assertEqual(resume[0], "resume")
-        usual = {"recovered": True, "token": "t2", "offset": resume[5]}
-        self.wire.receive("joined", resume[1], resume[2], membership(**{**usual, **joined}))
-
-    def refuse(self, ref: int, code: str, text: str = "") -> None:
-        """Answer a request with an error."""
-        self.wire.receive("error", ref, None, code, text, None)
-
-    def codeOf(self, deferred: Deferred[Any]) -> str:
-        """The code with which it has failed."""
-        return str(self.failureResultOf(deferred, RoomError).value.code)
 
 
 class JoinTests(SessionTestCase):
@@ -203,11 +93,67 @@ class JoinTests(SessionTestCase):
         self.assertEqual(self.wire.take()[0][3], {"auth": "mine"})
 
     def test_authFails(self) -> None:
-        """Without auth there is no join."""
-        self.begin(auth=lambda: fail(ZeroDivisionError()))
-        self.assertEqual(self.codeOf(self.session.join("chat")), "unauthorized")
-        self.begin(auth=lambda: 1 / 0)
-        self.assertEqual(self.codeOf(self.session.join("chat")), "unauthorized")
+        """An `auth` that fails is asked again, slower and slower, until `requestTimeout`."""
+        asked: list[float] = []
+
+        def fails() -> Any:
+            asked.append(self.clock.seconds())
+            raise ZeroDivisionError("half \ud83d")
+
+        for auth in (fails, lambda: maybeDeferred(fails)):
+            self.begin(auth=auth, minDelay=2.0)
+            asked.clear()
+            joining = self.session.join("chat")
+            self.clock.pump([0.5] * 29)
+            self.assertNoResult(joining)
+            self.assertEqual(asked, [0.0, 1.0, 3.0, 7.0, 12.0])
+            self.clock.advance(0.5)
+            error = self.failureResultOf(joining, RoomError).value
+            self.assertEqual((error.code, error.message), ("unauthorized", "auth failed: " + _HALF))
+            self.assertIsInstance(error.__cause__, ZeroDivisionError)
+            self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
+
+    def test_authFailsOnce(self) -> None:
+        """The next attempt counts."""
+        answers = iter([fail(ZeroDivisionError()), succeed("secret")])
+        self.begin(auth=lambda: next(answers))
+        joining = self.session.join("chat")
+        self.assertEqual(self.wires, [])
+        self.clock.advance(DEFAULTS.minDelay)
+        self.wire.open()
+        self.assertEqual(self.wire.take(), [["joinOnly", 1, "chat", {"auth": "secret"}]])
+        self.wire.receive("joined", 1, "r1", membership())
+        self.successResultOf(joining)
+
+    def test_authMeansIt(self) -> None:
+        """A `RoomError` of `auth` is final at once."""
+        self.begin(auth=lambda: fail(RoomError("expired", "log in again")))
+        self.assertEqual(self.codeOf(self.session.join("chat")), "expired")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_authNeverComes(self) -> None:
+        """`requestTimeout` covers it, `close` ends it, and who gives up lets it go; it is cancelled then."""
+        for end in ("timeout", "close", "cancel"):
+            cancelled: list[object] = []
+            self.begin(auth=lambda cancelled=cancelled: Deferred(cancelled.append))
+            joining = self.session.join("chat")
+            if end == "timeout":
+                self.clock.advance(DEFAULTS.requestTimeout)
+                self.assertEqual(self.codeOf(joining), "timeout")
+            elif end == "close":
+                self.session.close()
+                self.assertEqual(self.codeOf(joining), "unavailable")
+            else:
+                joining.cancel()
+                self.failureResultOf(joining, CancelledError)
+                self.clock.advance(DEFAULTS.requestTimeout)
+            self.assertEqual((len(cancelled), self.clock.getDelayedCalls()), (1, []), end)
+
+    def test_authUnsendable(self) -> None:
+        """What can't be sent of it is said at once."""
+        self.begin(auth=lambda: {"key": b"bytes"})
+        error = self.failureResultOf(self.session.join("chat"), RoomError).value
+        self.assertEqual(error.message, "options.auth.key: bytes can't be said in JSON")
 
     def test_noConnection(self) -> None:
         """It tries until `requestTimeout`."""
@@ -263,15 +209,6 @@ class JoinTests(SessionTestCase):
         self.assertEqual(heard, [])
         self.clock.advance(0)
         self.assertEqual(heard, ["hi"])
-
-    def test_twice(self) -> None:
-        """The same room again is the same room."""
-        room = self.join()
-        again = self.session.joinById("r1")
-        self.wire.receive("joined", self.wire.take()[0][1], "r1", membership(token="t5"))
-        self.assertIs(self.successResultOf(again), room)
-        self.assertEqual(room.log, [])
-        self.assertEqual(self.reconnect()[0][3], "t5")
 
     def test_requests(self) -> None:
         """Rooms are listed, and the way is measured; both outlive a connection."""
@@ -520,7 +457,10 @@ class MessageTests(SessionTestCase):
             ],
         )
         self.assertEqual(frames[1][4], "the handler failed")
-        self.assertEqual([type(error) for error in self.errors], [ZeroDivisionError])
+        self.assertEqual([type(error) for error in self.errors], [ZeroDivisionError, RoomError])
+        self.assertEqual(
+            str(self.errors[1]), "invalidData: answer: Encoding objects of type object is unsupported"
+        )
 
     def test_answerAfterReturn(self) -> None:
         """An answer goes to the connection that asked, or nowhere."""
@@ -1262,7 +1202,7 @@ class VectorTests(SessionTestCase):
             self.assertIsNotNone(found)
             self.assertEqual(found, Codec(MSGPACK_PROTOCOL).read(msgspec.msgpack.encode(frame), True))
             self.assertEqual(msgspec.to_builtins(found)[0], frame[0])
-            if frame[0] != "ack":
+            if frame[0] not in ("ack", "joined"):  # of what was not sent, and not asked
                 self.wire.receive(*frame)
         self.assertIsNone(self.wire.closed)
         self.assertEqual(room.state, "left" if room.log and room.log[-1][0] == "left" else room.state)
@@ -1280,8 +1220,12 @@ class VectorTests(SessionTestCase):
             each.addErrback(lambda failure: failure.trap(RoomError))
         self.wire.receive("call", 1, "r1", "double", 1)
         self.wire.receive("call", 1, "r1", "unheard", 1)
+        frames = self.wire.take(withPings=True)
+        for frame in frames:
+            if frame[0] in ("joinOnly", "create", "joinById"):
+                self.refuse(frame[1], "noSuchRoom")
         room.leave()
-        frames = [*self.wire.take(withPings=True), *self.reconnect(), ["join", 1, "chat", {}]]
+        frames += [*self.wire.take(withPings=True), *self.reconnect(), ["join", 1, "chat", {}]]
         self.assertEqual({frame[0] for frame in frames} - {"resume"}, kinds - {"resume"})
         for frame in frames:
             lengths = [
@@ -1487,7 +1431,7 @@ class ServerTests(HarnessTestCase):
         answer[0] = Deny(503, headers={"Retry-After": "2"})
         joining = client.joinOrCreate("chat")
         self.harness.flush()
-        self.assertEqual(told[0][:2], (1006, "503 Service Unavailable"))
+        self.assertEqual(told[0][:2], (1006, "ws://localhost:8080/rooms: HTTP 503 Service Unavailable"))
         self.assertGreaterEqual(told[0][2], 2)
         answer[0] = True
         self.harness.advance(4)

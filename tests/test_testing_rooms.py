@@ -246,7 +246,9 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(other.joinOnly("chat").id, one.id)
         self.assertEqual(other.joinById(two.id).id, two.id)
         self.assertEqual([each["clients"] for each in other.rooms("chat")], [2, 2])
-        self.assertIs(other.join("chat"), other.join("chat"))
+        first, again = other.join("chat"), other.join("chat")
+        self.assertIsNot(first, again)
+        self.assertEqual(first.member, again.member)
 
     def test_refused(self) -> None:
         """The error is raised."""

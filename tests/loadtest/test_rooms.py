@@ -66,7 +66,7 @@ class ComingTests(CrowdTestCase):
     def test_refusedUpgrade(self) -> None:
         """An HTTP answer that is no upgrade is the error."""
         figures = self.finish(self.crowd(path="/nosuch"))
-        self.assertEqual(figures["errors"], {"connect: 404 Not Found": 3})
+        self.assertEqual(figures["errors"], {"connect: HTTP 404 Not Found": 3})
 
     def test_stop(self) -> None:
         """Who stops it has the figures so far; what is under way comes to its end."""

@@ -16,7 +16,8 @@ from . import frames
 from .events import Events
 from .frames import Codec, Joined, NotAFrame, Reply
 from .heartbeat import Heartbeat
-from .line import Attempt, Line, Wire
+from .joins import Joins
+from .line import Attempt, Line, Wire, clampedDelay, mayReconnect
 from .options import ClientOptions
 from .requests import Requests
 from .shared import Shared
@@ -31,25 +32,43 @@ _ERRORS: dict[int, ErrorCode] = {
     CloseCode.MISUSE: ErrorCode.BAD_REQUEST,
     CloseCode.RATE_ABUSE: ErrorCode.RATE_LIMITED,
 }
+#: Errors without a ref that answer what was on its way to a room which was left, or has ended.
+_OF_NO_ROOM = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
+#: Characters of what the server says in an error of ours.
+_MAX_TEXT = 500
+
+_log = Logger()
 
 
 class Core:
     """The owner of the line, the requests and the stays in rooms."""
 
-    _log = Logger()
-
     def __init__(
         self, connect: Callable[[Attempt], Wire], clock: IReactorTime, options: ClientOptions
     ) -> None:
         self.turn = Turn(clock)
-        self.events = Events(self.turn.post, self._unheard)
+        self.events = Events(self.turn.post, _unheard)
         self.line = Line(self, connect, self.turn, self.events, options)
         self.codec = Codec(options.protocol)
         self.requests = Requests(self.line, self.codec, self.turn, options)
         self.heartbeat = Heartbeat(self.line, self.requests, self.turn, self.events, options)
-        self.shared = Shared(options, self.turn, self.codec, self.line, self.requests, self.events.report)
+        self.joins = Joins()
+        self.shared = Shared(
+            options,
+            self.turn,
+            self.codec,
+            self.line,
+            self.requests,
+            self.joins.mayLeadTo,
+            self.events.report,
+        )
         #: By the ids of their rooms.
         self.stays: dict[str, Stay] = {}
+        #: Whether nothing has come over this connection, and what the server has refused it with.
+        self._isFresh = False
+        self._refusal: RoomError | None = None
+        #: By the codes of `left` frames that came over this connection: the last request before.
+        self._leftAfter: dict[int, int] = {}
 
     # -- for the line
 
@@ -58,19 +77,42 @@ class Core:
         """Whether anybody needs a connection."""
         return bool(self.stays or self.requests)
 
+    def connecting(self) -> None:
+        """An attempt begins."""
+        self._refusal = None
+
     def opened(self) -> None:
         """There is a connection."""
+        self._isFresh = True
+        self._leftAfter = {}
         for stay in list(self.stays.values()):
             stay.connected()
         self.requests.opened()
         self.heartbeat.start()
+
+    def progress(self) -> None:
+        """Bytes have come."""
+        self.heartbeat.heard()
+
+    def isFinal(self, code: int, reason: str) -> bool:
+        """
+        Whether nothing more can come of a connection that ended so.
+
+        Not if the code is that of a room which was left before: that concerns nobody else.
+        """
+        return not mayReconnect(code, reason) and code not in self._leftAfter
 
     def away(self, code: int, reason: str) -> None:
         """The connection is lost; there will be another, if it is needed."""
         self.heartbeat.stop()
         for stay in list(self.stays.values()):
             stay.away(code, reason)
-        self.requests.lost(code)
+        self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
+
+    def waits(self, seconds: float) -> None:
+        """The server has asked to stay away for so long."""
+        error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, self.line.trouble, {"retryAfter": seconds})
+        self.requests.failDueBy(self.turn.clock.seconds() + seconds, error)
 
     def over(self, code: int, reason: str) -> None:
         """Nothing more comes of this connection: everybody is told."""
@@ -78,7 +120,7 @@ class Core:
         for stay in list(self.stays.values()):
             stay.end(code, reason)
         error = RoomError(_ERRORS.get(code, ErrorCode.UNAVAILABLE), reason, {"code": code})
-        self.requests.failAll(error)
+        self.requests.failAll(self._refusal or error)
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
@@ -88,9 +130,10 @@ class Core:
             if frame is not None:
                 self._dispatch(frame)
         except NotAFrame as error:
-            text = f"the server sent what is no frame: {error}"
+            text = f"the server sent what is no frame: {error}"[:_MAX_TEXT]
             self.events.report(Failure(RoomError(ErrorCode.BAD_REQUEST, text)))
             self.line.drop("not a frame", code=CloseCode.MISUSE)
+        self._isFresh = False
 
     # -- what comes in
 
@@ -103,24 +146,40 @@ class Core:
             self._refused(frame)
         elif isinstance(frame, frames.Bye):
             self.line.expectEnd(frame)
-            self.events.tell("bye", frame.code, max(0.0, frame.retryAfter or 0.0))
+            self.events.tell("bye", frame.code, clampedDelay(frame.retryAfter))
         else:
             stay = self.stays.get(frame.room)
             if stay is not None:
+                if isinstance(frame, frames.Left) and not mayReconnect(frame.code):
+                    self._leftAfter[frame.code] = self.requests.lastRef
                 stay.receive(frame)
 
     def _refused(self, frame: frames.Error) -> None:
-        error = RoomError(frame.code, frame.message or "", frame.details)
+        try:
+            error = RoomError(frame.code, frame.message or "", frame.details)
+        except (TypeError, ValueError) as mistake:
+            raise NotAFrame(f"details of an error: {mistake}") from None
         stay = None if frame.room is None else self.stays.get(frame.room)
         if frame.ref is not None:
             self.requests.refused(frame.ref, error)
         elif stay is not None:
-            self.turn.post(stay.hearing.events.report, Failure(error))
-        else:
+            self.turn.post(stay.report, Failure(error))
+        elif frame.room is None and self._isFresh:
+            self._refuse(error)
+        elif frame.code not in _OF_NO_ROOM:
             self.events.report(Failure(error))
 
-    def _unheard(self, failure: Failure) -> None:
-        if isinstance(failure.value, RoomError):
-            self._log.warn("{error}", error=failure.value)
-        else:
-            self._log.failure("a listener failed", failure)
+    def _refuse(self, error: RoomError) -> None:
+        """The server does not want this connection, and will close it."""
+        self._refusal = error
+        retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
+        isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)
+        self.line.expectEnd(frames.Bye(0, retryAfter if isNumber else None), str(error)[:_MAX_TEXT])
+
+
+def _unheard(failure: Failure) -> None:
+    """An error that nobody listens to."""
+    if isinstance(failure.value, RoomError):
+        _log.warn("{error}", error=str(failure.value)[:_MAX_TEXT])
+    else:
+        _log.failure("a listener failed", failure)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -16,56 +17,69 @@ from ..connection import isAsync, toDeferred
 Listener = Callable[..., Any]
 
 
+@attrs.frozen(eq=False)
+class _Entry:
+    """One listener, as it was added."""
+
+    listener: Listener
+    isOnce: bool
+
+
 class Emitter:
     """Calls listeners; what one raises, or its Deferred fails with, goes to `report`."""
 
     def __init__(self, report: Callable[[str, Failure], None]) -> None:
-        self._listeners: dict[str, list[Listener]] = {}
+        self._entries: dict[str, list[_Entry]] = {}
         self._report = report
 
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """Call `listener` at each event of that name; returns a function that ends it."""
-        if not callable(listener):
-            raise TypeError(f"the listener of {name} is no function")
-        self._listeners[name] = [*self._listeners.get(name, ()), listener]
-        return lambda: self.off(name, listener)
+        return self._add(name, listener, False)
 
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """The same for the next event only."""
-        if not callable(listener):
-            raise TypeError(f"the listener of {name} is no function")
-
-        def first(*args: Any) -> Any:
-            off()
-            return listener(*args)
-
-        off = self.on(name, first)
-        return off
+        return self._add(name, listener, True)
 
     def off(self, name: str, listener: Listener | None = None) -> None:
-        """End what `on` began; without a listener, for all of that name."""
-        left = [one for one in self._listeners.get(name, ()) if one != listener and listener is not None]
+        """End what `on` or `once` began; without a listener, for all of that name."""
+        self._keep(name, lambda entry: listener is not None and entry.listener != listener)
+
+    def clear(self) -> None:
+        """End all."""
+        self._entries.clear()
+
+    def _add(self, name: str, listener: Listener, isOnce: bool) -> Callable[[], None]:
+        if not callable(listener):
+            raise TypeError(f"listener={listener!r} of {name!r}: must be a function")
+        entry = _Entry(listener, isOnce)
+        self._entries[name] = [*self._entries.get(name, ()), entry]
+        return lambda: self._keep(name, lambda other: other is not entry)
+
+    def _keep(self, name: str, isKept: Callable[[_Entry], bool]) -> None:
+        left = [entry for entry in self._entries.get(name, ()) if isKept(entry)]
         if left:
-            self._listeners[name] = left
+            self._entries[name] = left
         else:
-            self._listeners.pop(name, None)
+            self._entries.pop(name, None)
 
     def has(self, name: str) -> bool:
         """Whether anybody listens."""
-        return name in self._listeners
+        return name in self._entries
 
     def emit(self, name: str, *args: Any) -> bool:
         """Tell them; whether there was anybody."""
-        listeners = self._listeners.get(name, ())
-        for listener in listeners:
+        entries = self._entries.get(name, ())
+        if any(entry.isOnce for entry in entries):
+            self._keep(name, lambda entry: not entry.isOnce)
+        for entry in entries:
             try:
-                result = listener(*args)
+                result = entry.listener(*args)
             except Exception:
                 self._report(name, Failure())
             else:
                 if isAsync(result):
                     toDeferred(result).addErrback(partial(self._report, name))
-        return bool(listeners)
+        return bool(entries)
 
 
 class Events(Emitter):

@@ -4,16 +4,16 @@ The frames of the room protocol as a client sees them: what the server sends, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from ..codes import ErrorCode
-from ..rooms import payload
 from ..rooms.dialect import JSON_PROTOCOL, MAX_NUMBER
 from ..rooms.errors import RoomError
+from .sendable import Encoding, checkOptions
 
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
@@ -135,6 +135,9 @@ class Codec:
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.isJSON = protocol == JSON_PROTOCOL
+        #: The data of a message in this sub-protocol: plain data, or what msgspec takes for it. Raises
+        #: `RoomError`, and names the place.
+        self.data = Encoding(self.isJSON).encode
         self._decode: Callable[[bytes], ServerFrame]
         self._loose: Callable[[bytes], Any]
         self._encode: Callable[[Any], bytes]
@@ -167,19 +170,16 @@ class Codec:
         return isArray and frame[0] not in _KINDS
 
     def write(self, *frame: Any) -> bytes:
-        """A frame; parts of it may be what `data` returned. Raises `RoomError`."""
+        """A frame, with its data as `data` or `checkOptions` has returned it. Raises `RoomError`."""
         try:
             return self._encode(frame)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise RoomError(ErrorCode.INVALID_DATA, str(error)) from error
 
-    def data(self, data: Any) -> bytes:
-        """The data of a message: plain data, or what msgspec takes for it. Raises `RoomError`."""
-        try:
-            encoded = payload.encode(data, mayHaveBytes=not self.isJSON)
-            return payload.toJSON(encoded) if self.isJSON else encoded
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise RoomError(ErrorCode.INVALID_DATA, str(error)) from error
+    def options(self, what: str, options: Mapping[str, Any]) -> Raw:
+        """Options of a join, or a filter, as a part of a frame. Raises `RoomError`."""
+        encoded = checkOptions(what, options)
+        return Raw(encoded if self.isJSON else msgspec.msgpack.encode(msgspec.json.decode(encoded)))
 
     def plain(self, data: bytes) -> Any:
         """The plain data again."""

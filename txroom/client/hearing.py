@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.python.failure import Failure
 
@@ -17,18 +17,29 @@ from . import frames
 from .events import Emitter, Events
 from .shared import Shared
 
-#: What the server takes in an error, in characters.
-MAX_CODE = 64
-MAX_REASON = 1024
-
 Handler = Callable[[Any], Any]
 
 
-class Hearing:
-    """Lets things be heard in order; until `begin` they are held."""
+class Answerer(Protocol):
+    """Answers calls of the server."""
 
-    def __init__(self, shared: Shared) -> None:
+    def reply(self, ref: int, data: Any) -> None:
+        """With data. Raises `RoomError` if that can't be sent, and then nothing was."""
+
+    def error(self, ref: int, error: RoomError) -> None:
+        """With an error."""
+
+
+class Hearing:
+    """
+    Lets things be heard in order; until `begin` they are held.
+
+    `unheard` is told the type of a message that has no listener here.
+    """
+
+    def __init__(self, shared: Shared, unheard: Callable[[str], None]) -> None:
         self._shared = shared
+        self._unheard = unheard
         self._held: deque[tuple[Any, ...]] | None = deque()
         self._handlers: dict[str, Handler] = {}
         #: The room's own events, and its messages by type.
@@ -41,10 +52,32 @@ class Hearing:
         for function, *args in held:
             self._shared.turn.post(function, *args)
 
+    @property
+    def hasBegun(self) -> bool:
+        """Whether it is past the turn in which the room was joined."""
+        return self._held is None
+
+    def end(self) -> None:
+        """Nothing more comes; when all has been heard, so the listeners are let go."""
+        self._deliver(self._shared.turn.post, self._clear)
+
+    def _clear(self) -> None:
+        self.events.clear()
+        self.messages.clear()
+        self._handlers.clear()
+
+    def hasHandler(self, type: str) -> bool:
+        """Whether there is a handler of calls of that type."""
+        return type in self._handlers
+
+    def hears(self, type: str) -> bool:
+        """Whether messages of that type have a listener."""
+        return self.messages.has(type) or self.messages.has("*")
+
     def handle(self, type: str, handler: Handler) -> Callable[[], None]:
         """Answer calls of that type; returns a function that ends it."""
         if not callable(handler):
-            raise TypeError(f"the handler of {type} is no function")
+            raise TypeError(f"handler={handler!r} of {type!r}: must be a function")
         self._handlers[type] = handler
 
         def end() -> None:
@@ -57,8 +90,8 @@ class Hearing:
         """A message has come."""
         self._deliver(self._hear, message)
 
-    def call(self, call: frames.Call, answer: Callable[..., None]) -> None:
-        """A call has come; `answer` takes the frame that answers it."""
+    def call(self, call: frames.Call, answer: Answerer) -> None:
+        """A call has come."""
         self._deliver(self._called, call, answer)
 
     def _deliver(self, function: Callable[..., Any], *args: Any) -> None:
@@ -68,28 +101,34 @@ class Hearing:
             self._held.append((function, *args))
 
     def _hear(self, message: frames.Message) -> None:
-        if not self.messages.emit(message.type, message.data, message.offset):
-            self.messages.emit("*", message.type, message.data, message.offset)
+        type, data, offset = message.type, message.data, message.offset
+        if not self.messages.emit(type, data, offset) and not self.messages.emit("*", type, data, offset):
+            self._unheard(type)
 
-    def _called(self, call: frames.Call, answer: Callable[..., None]) -> None:
+    def _called(self, call: frames.Call, answer: Answerer) -> None:
         def replied(data: Any) -> None:
-            answer("reply", call.room, call.ref, frames.raw(self._shared.codec.data(data)))
+            try:
+                answer.reply(call.ref, data)
+            except RoomError as error:  # of what the handler has returned
+                self.events.report(Failure(error))
+                answer.error(call.ref, error)
 
         def failed(failure: Failure) -> None:
             error = failure.value
             if not isinstance(error, RoomError):
                 self.events.report(failure)
                 error = RoomError(ErrorCode.INTERNAL, "the handler failed")
-            answer("error", call.room, call.ref, error.code[:MAX_CODE], error.message[:MAX_REASON])
+            answer.error(call.ref, error)
 
         handler = self._handlers.get(call.type)
         try:
             if handler is None:
                 raise RoomError(ErrorCode.UNKNOWN_TYPE, f"no handler of {call.type}")
             result = handler(call.data)
-            if isAsync(result):
-                toDeferred(result).addCallback(replied).addErrback(failed)
-            else:
-                replied(result)
         except Exception:
             failed(Failure())
+            return
+        if isAsync(result):
+            toDeferred(result).addCallbacks(replied, failed)
+        else:
+            replied(result)

@@ -8,14 +8,22 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..rooms.errors import RoomError
 from .events import Events
-from .line import Line
+from .line import SLOWEST, Line
 from .options import ClientOptions
 from .requests import Answer, Request, Requests
 from .turn import Turn, stop
 
+#: Most seconds by which what we have sent may delay an answer.
+_MOST_DELAY = 300.0
+
 
 class Heartbeat:
-    """Asks regularly while there is a connection, and drops one that nothing comes from."""
+    """
+    Asks regularly while there is a connection, and drops one that is silent after that.
+
+    Every byte that comes is a sign of life. An answer may come later by the time that what we have sent
+    before needs on a slow link, until an answer shows that it has arrived.
+    """
 
     def __init__(
         self, line: Line, requests: Requests, turn: Turn, events: Events, options: ClientOptions
@@ -28,11 +36,14 @@ class Heartbeat:
         #: Seconds to the server and back at the last heartbeat; `None` before the first.
         self.latency: float | None = None
         self._isHeard = False
+        #: Of what was sent over this connection the server has so many bytes at least.
+        self._arrived = 0
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
     def start(self) -> None:
         """There is a connection."""
+        self._arrived = 0
         if self._options.pingInterval:
             self._beat()
 
@@ -43,7 +54,7 @@ class Heartbeat:
         self._deadline = None
 
     def heard(self) -> None:
-        """Something has come."""
+        """Something has come, a part of a frame perhaps."""
         self._isHeard = True
 
     def measured(self, request: Request) -> float:
@@ -53,16 +64,20 @@ class Heartbeat:
         return self.latency
 
     def _beat(self) -> None:
+        before = self._line.sent
+        patience = self._options.pingTimeout + min(_MOST_DELAY, (before - self._arrived) // SLOWEST)
         if self._deadline is None:
             self._isHeard = False
-            self._deadline = self._turn.later(self._options.pingTimeout, self._listened)
+            self._deadline = self._turn.later(patience, self._listened)
         request: Request | None = None
 
         def done(error: RoomError | None, answer: Answer | None) -> None:
             if error is None and request is not None:
+                self._arrived = max(self._arrived, before)
                 self.measured(request)
 
-        request = self._requests.ask(lambda ref: ("ping", ref), done)
+        seconds = max(patience, self._options.requestTimeout)
+        request = self._requests.ask(lambda ref: ("ping", ref), done, timeout=seconds)
         self._timer = self._turn.later(self._options.pingInterval, self._beat)
 
     def _listened(self) -> None:

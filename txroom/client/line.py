@@ -14,24 +14,40 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
-from ..codes import CloseCode
+from ..codes import MESSAGE_TIMEOUT, CloseCode
 from ..rooms.dialect import JSON_PROTOCOL
 from .events import Events
 from .frames import Bye
 from .options import ClientOptions
 from .turn import Turn, stop
 
+#: A link is taken to carry so many bytes a second at least, as for the server's `messageTimeout`.
+SLOWEST = 4096
+#: Most seconds that a server can make a client stay away.
+MAX_RETRY_AFTER = 3600.0
+#: What the server says with 1008 to who took too long to send a message; the second is how others say it.
+_TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
+#: Attempts in a row before a client that was never connected gives up.
+_MAX_FIRST = 5
 #: Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses.
 _FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
 
-def mayReconnect(code: int) -> bool:
+def mayReconnect(code: int, reason: str = "") -> bool:
     """
-    Whether a client comes back after a connection was closed with `code`.
+    Whether a client comes back after a connection was closed with `code` and `reason`.
 
-    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010).
+    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010);
+    but after a 1008 whose reason says that a message took too long, which is the network's fault.
     """
+    if code == CloseCode.POLICY_VIOLATION and reason in _TOO_SLOW:
+        return True
     return not 4000 <= code <= 4099 and code not in _FINAL
+
+
+def clampedDelay(seconds: float | None) -> float:
+    """The time that a server asks to stay away, if it is one; 0 for what is none."""
+    return min(max(seconds or 0.0, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
 
 
 class ClientState(StrEnum):
@@ -61,6 +77,11 @@ class ClientState(StrEnum):
 class Wire(Protocol):
     """A WebSocket, or one that is being made. None of this raises."""
 
+    @property
+    def where(self) -> str:
+        """What it connects to, and how far it has come, in words."""
+        ...
+
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""
 
@@ -89,6 +110,11 @@ class Attempt:
             if self._line.isCurrent(self):
                 self._line.opened(protocol)
 
+    def progress(self, size: int) -> None:
+        """So many bytes have come, of a message perhaps that isn't whole yet."""
+        if self._line.isCurrent(self):
+            self._line.progress(size)
+
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
         with self._turn:
@@ -98,6 +124,7 @@ class Attempt:
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
         """The connection has ended, or could not be made; the server may ask to stay away for a while."""
         with self._turn:
+            self.wire = None
             if self._line.isCurrent(self):
                 self._line.lost(code, reason, retryAfter)
 
@@ -110,14 +137,27 @@ class Owner(Protocol):
         """Whether there is anything to do, over this connection or the next."""
         ...
 
+    def connecting(self) -> None:
+        """An attempt begins."""
+
     def opened(self) -> None:
         """There is a connection."""
+
+    def progress(self) -> None:
+        """Bytes have come."""
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
 
+    def isFinal(self, code: int, reason: str) -> bool:
+        """Whether nothing more can come of a connection that ended so."""
+        ...
+
     def away(self, code: int, reason: str) -> None:
         """The connection is lost; there will be another, if it is needed."""
+
+    def waits(self, seconds: float) -> None:
+        """The server has asked to stay away for so long; there is no connection before."""
 
     def over(self, code: int, reason: str) -> None:
         """The connection is lost, and nothing more comes of it."""
@@ -135,6 +175,13 @@ class Line:
         options: ClientOptions,
     ) -> None:
         self.state = ClientState.IDLE
+        #: Why there was no connection at the last attempt, or why it was lost; in words.
+        self.trouble = ""
+        #: Bytes of the messages that were sent over this connection.
+        self.sent = 0
+        #: Bytes of a message that hasn't come whole, and when the last of them came.
+        self._partial = 0
+        self._partialAt = 0.0
         self._owner = owner
         self._makeWire = connect
         self._turn = turn
@@ -143,8 +190,10 @@ class Line:
         self._attempt: Attempt | None = None
         #: Attempts in a row that brought no good connection.
         self._attempts = 0
+        self._wasOpen = False
         self._openedAt = 0.0
         self._bye: Bye | None = None
+        self._why = ""
         #: Of the pause before the next attempt, and of one that goes on.
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
@@ -159,11 +208,13 @@ class Line:
     def write(self, frame: bytes) -> None:
         """Send a frame, if there is a connection: what must not get lost is sent again."""
         if self._attempt is not None and self._attempt.wire is not None:
+            self.sent += len(frame)
             self._attempt.wire.send(frame, self._options.protocol != JSON_PROTOCOL)
 
-    def expectEnd(self, bye: Bye) -> None:
-        """The server will close the connection."""
+    def expectEnd(self, bye: Bye, why: str = "") -> None:
+        """The server will close the connection; `why` if it has said so."""
         self._bye = bye
+        self._why = why
 
     def drop(
         self, reason: str, delay: float | None = None, *, code: CloseCode = CloseCode.NO_HEARTBEAT
@@ -196,6 +247,17 @@ class Line:
         self._end(CloseCode.NORMAL, "closed")
         return gone
 
+    @property
+    def patience(self) -> float:
+        """
+        The seconds by which an answer may be late, since a large message is coming in.
+
+        None if nothing of it has come for `pingTimeout`; so a server that sends a byte now and then gains
+        nothing.
+        """
+        silent = self._turn.clock.seconds() - self._partialAt
+        return self._partial // SLOWEST if silent < self._options.pingTimeout else 0.0
+
     # -- for its attempts
 
     def isCurrent(self, attempt: Attempt) -> bool:
@@ -209,13 +271,22 @@ class Line:
             return
         stop(self._deadline)
         self.state = ClientState.OPEN
+        self._wasOpen = True
         self._openedAt = self._turn.clock.seconds()
-        self._bye = None
+        self._bye, self._why = None, ""
+        self.sent = self._partial = 0
         self._owner.opened()
         self._events.tell("connected")
 
+    def progress(self, size: int) -> None:
+        """So many bytes have come."""
+        self._partial += size
+        self._partialAt = self._turn.clock.seconds()
+        self._owner.progress()
+
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
+        self._partial = 0
         self._owner.received(message, isBinary)
 
     def lost(self, code: int, reason: str, retryAfter: float) -> None:
@@ -227,15 +298,23 @@ class Line:
 
     def _connect(self) -> None:
         self.state = ClientState.CONNECTING
+        self._owner.connecting()
         stop(self._timer)
         attempt = self._attempt = Attempt(self, self._turn)
-        self._deadline = self._turn.later(self._options.connectTimeout, self.drop, "not open in time")
+        self._deadline = self._turn.later(self._options.connectTimeout, self._notOpen)
         # What is told of it at once comes when the state is whole.
         self._turn.post(self._begin, attempt)
 
     def _begin(self, attempt: Attempt) -> None:
         if self.isCurrent(attempt):
-            attempt.wire = self._makeWire(attempt)
+            wire = self._makeWire(attempt)
+            if self.isCurrent(attempt):  # it hasn't failed at once
+                attempt.wire = wire
+
+    def _notOpen(self) -> None:
+        wire = None if self._attempt is None else self._attempt.wire
+        where = "" if wire is None else f"{wire.where}: "
+        self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
 
     def _detach(self) -> Attempt | None:
         """Take the connection away; nothing it does is heard any more."""
@@ -249,13 +328,14 @@ class Line:
         bye, self._bye = self._bye, None
         if bye is not None:
             code = bye.code if code < 4000 and bye.code else code
-            retryAfter = max(retryAfter, bye.retryAfter or 0.0)
+            retryAfter = max(retryAfter, clampedDelay(bye.retryAfter))
+        reason = self._why or reason
+        self.trouble = reason or f"closed with {code}"
         options = self._options
         if wasOpen and self._turn.clock.seconds() - self._openedAt >= options.stableAfter:
             self._attempts = 0
         self.state = ClientState.WAITING
-        most = options.maxAttempts
-        if not mayReconnect(code) or (most is not None and self._attempts >= most):
+        if self._owner.isFinal(code, reason) or self._hasTriedEnough():
             self.state = ClientState.IDLE
             self._end(code, reason)
             return
@@ -265,9 +345,17 @@ class Line:
         attempt = self._attempts
         self._attempts += 1
         if delay is None:
-            delay = retryAfter * (1 + options.random() / 5) + options.delay(attempt)
+            delay = clampedDelay(retryAfter) * (1 + options.random() / 5) + options.delay(attempt)
         self._wait(delay)
+        if retryAfter:
+            self._owner.waits(delay)
         self._events.tell("reconnecting", code, reason, attempt + 1, delay)
+
+    def _hasTriedEnough(self) -> bool:
+        most = self._options.maxAttempts
+        if most is None and not self._wasOpen:
+            most = _MAX_FIRST - 1
+        return most is not None and self._attempts >= most
 
     def _wait(self, delay: float) -> None:
         stop(self._timer)

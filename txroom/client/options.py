@@ -5,14 +5,18 @@ Every option of a client, with its default, unit and range.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
+from twisted.logger import Logger
 
-from ..checks import checked, hinting, isAmount, isCount, isInteger
+from ..checks import OptionError, checked, hinting, isAmount, isCount, isInteger
 from ..rooms.dialect import DIALECTS, JSON_PROTOCOL
 from ..rooms.member import WINDOW
+
+_log = Logger()
 
 
 def _option(default: Any, allowed: str, check: Callable[[Any], bool]) -> Any:
@@ -32,6 +36,23 @@ def _count(default: int, least: int = 0, most: int | None = None) -> Any:
 
     upTo = "or more" if most is None else f"to {most}"
     return _option(default, f"a whole number, {least} {upTo}", check)
+
+
+def checkSeconds(name: str, value: Any) -> float:
+    """`value`, an argument, if it is a time; raises `OptionError`."""
+    if not isAmount(value):
+        raise OptionError(f"{name}={value!r}: must be a finite number of seconds, 0 or more")
+    return float(value)
+
+
+def _areHeaders(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
+        and isinstance(text, str)
+        and (text.isprintable() or not text)
+        for name, text in value.items()
+    )
 
 
 def _isCallable(value: object) -> bool:
@@ -55,7 +76,9 @@ class ClientOptions:
         lambda value: isinstance(value, str) and value in DIALECTS,
     )
     #: Further headers of the upgrade, by name.
-    headers: dict[str, str] = attrs.field(factory=dict, converter=dict)
+    headers: Mapping[str, str] = _option(
+        attrs.Factory(dict), "a mapping of names to texts of one line", _areHeaders
+    )
     #: How long a connection may take to open.
     connectTimeout: float = _seconds(10.0, isZeroAllowed=False)
     #: How long the server may take to answer when we close.
@@ -91,14 +114,25 @@ class ClientOptions:
     maxBuffered: int = _count(256)
     #: The largest frame that may be sent: the server's `maxPayload`.
     maxPayload: int = _count(1024 * 1024, least=1)
+    #: The largest message that is taken from the server; a larger one costs the connection.
+    maxReceived: int = _count(64 * 1024 * 1024, least=1024)
     #: Whether to join anew, as another member, when the server has forgotten us.
     rejoin: bool = _option(True, "True or False", lambda value: isinstance(value, bool))
     #: A number from 0 to 1, for the jitter.
-    random: Callable[[], float] = random.random
+    random: Callable[[], float] = _option(random.random, "a function", callable)
 
     def delay(self, attempt: int) -> float:
         """The seconds before an attempt to reconnect: 0, 1, ..."""
         if self.retryPolicy is not None:
-            return max(0.0, self.retryPolicy(attempt))
+            try:
+                policy = self.retryPolicy(attempt)
+            except Exception:
+                _log.failure("retryPolicy failed; the usual delay is taken")
+            else:
+                if isAmount(policy):
+                    return policy
+                _log.error(
+                    "retryPolicy gave {policy!r}, which is no delay; the usual one is taken", policy=policy
+                )
         delay: float = min(self.maxDelay, self.minDelay * 2 ** min(attempt, 32))
         return delay * (1 + self.random()) / 2

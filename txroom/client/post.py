@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred, fail
 from ..codes import ErrorCode
 from ..rooms.errors import RoomError
 from . import frames
+from .options import checkSeconds
 from .outbox import Outbox, Parcel
 from .parcels import CallParcel, SendParcel, Sent
 from .requests import Answer
+from .sendable import checkName
 from .shared import Shared
 
-#: What the server takes as a type, in characters.
-MAX_TYPE = 128
 #: Bytes by which a frame may still grow: its number.
 _MARGIN = 16
 
@@ -57,7 +57,7 @@ class Post:
     def call(self, type: str, data: Any, timeout: float | None) -> Deferred[Any]:
         """See `Room.call`."""
         shared = self._shared
-        seconds = shared.options.callTimeout if timeout is None else timeout
+        seconds = shared.options.callTimeout if timeout is None else checkSeconds("timeout", timeout)
         try:
             parcel = CallParcel(
                 type,
@@ -106,6 +106,15 @@ class Post:
         """Take nothing more."""
         self._isEnding = True
 
+    def goOn(self) -> None:
+        """Take more again."""
+        self._isEnding = False
+
+    def close(self) -> None:
+        """Take nothing more, for good."""
+        self._isEnding = True
+        self._onEmpty = lambda: None
+
     def acknowledge(self, n: int) -> bool:
         """The server has handled all up to `n`; whether so many were ever sent."""
         return self._outbox.acknowledge(n)
@@ -135,9 +144,7 @@ class Post:
     # -- in here
 
     def _encoded(self, type: str, data: Any) -> bytes:
-        if not isinstance(type, str) or not 0 < len(type) <= MAX_TYPE:
-            message = f"the type of a message is a text of 1 to {MAX_TYPE} characters"
-            raise RoomError(ErrorCode.BAD_REQUEST, message)
+        checkName("type", type)
         return self._shared.codec.data(data)
 
     def _submit(self, parcel: Parcel) -> None:
@@ -154,7 +161,9 @@ class Post:
     def _checkSize(self, parcel: Parcel) -> None:
         limit = self._shared.options.maxPayload
         if len(self._frame(parcel)) > limit - _MARGIN:
-            raise RoomError(ErrorCode.INVALID_DATA, f"larger than {limit} bytes")
+            raise RoomError(
+                ErrorCode.INVALID_DATA, f"the message of type {parcel.type!r}: more than {limit} bytes"
+            )
 
     def _cancelled(self, parcel: CallParcel) -> None:
         with self._shared.turn:

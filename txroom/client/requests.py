@@ -5,7 +5,7 @@ What a client has asked the server, and who waits for the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -29,17 +29,34 @@ class NoAnswer(RoomError):
     """The error of a request that the server has not answered."""
 
 
+class Preparing(Protocol):
+    """Something that will be a request."""
+
+    def fail(self, error: RoomError) -> None:
+        """Nothing can come of it."""
+
+
 class Request:
     """A question to the server."""
 
-    def __init__(self, frame: bytes | None, answer: type[Answer], done: Done, isRepeated: bool) -> None:
+    def __init__(
+        self,
+        frame: bytes | None,
+        answer: type[Answer],
+        done: Done,
+        isRepeated: bool = False,
+        mayRepeat: bool = False,
+    ) -> None:
         #: `None`: it was asked otherwise, and only its answer is awaited.
         self.frame = frame
         self.answer = answer
         self.done = done
         #: Whether it outlives its connection.
         self.isRepeated = isRepeated
+        #: Whether it does if the server surely has not acted on it.
+        self.mayRepeat = mayRepeat
         self.isSent = False
+        self.askedAt = 0.0
         self.sentAt = 0.0
         self.timer: IDelayedCall | None = None
 
@@ -54,6 +71,11 @@ class Requests:
         self._options = options
         self._open: dict[int, Request] = {}
         self._lastRef = 0
+        #: Requests that can't be asked yet.
+        self._preparing: set[Preparing] = set()
+        #: Of requests to be let in that were asked over this connection and given up: the server may answer.
+        #: `None` stands for the room of the path, into which the server lets us unasked, once.
+        self._givenUp: set[int | None] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -77,6 +99,7 @@ class Requests:
         *,
         timeout: float | None = None,
         isRepeated: bool = False,
+        mayRepeat: bool = False,
     ) -> Request | None:
         """
         Ask the server as soon as there is a connection, and take a frame of kind `answer` for an answer.
@@ -99,19 +122,31 @@ class Requests:
             stop(request.timer)
             done(error, found)
 
-        def late() -> None:
-            code = ErrorCode.TIMEOUT if request.isSent else ErrorCode.UNAVAILABLE
-            what = "answer" if request.isSent else "connection"
-            request.done(NoAnswer(code, f"no {what} within {seconds:g} s"), None)
-
-        request = Request(frame, answer, finish, isRepeated)
-        request.timer = self._turn.later(seconds, late)
+        request = Request(frame, answer, finish, isRepeated, mayRepeat)
+        request.askedAt = self._turn.clock.seconds()
+        request.timer = self._turn.later(seconds, self._late, ref, request, seconds)
         self._open[ref] = request
         if self._line.state is ClientState.OPEN:
             self._transmit(request)
         else:
             self._line.connect()
         return request
+
+    def _late(self, ref: int, request: Request, seconds: float) -> None:
+        """Its time is up, unless an answer may be coming in, slowly."""
+        if request.isSent:
+            until = request.askedAt + seconds + self._line.patience
+            rest = until - self._turn.clock.seconds()
+            if rest > 0:
+                request.timer = self._turn.later(min(rest, 1.0), self._late, ref, request, seconds)
+                return
+            if request.answer is Joined:
+                self._givenUp.add(ref)
+            request.done(NoAnswer(ErrorCode.TIMEOUT, f"no answer within {seconds:g} s"), None)
+        else:
+            why = f": {self._line.trouble}" if self._line.trouble else ""
+            error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:g} s{why}")
+            request.done(error, None)
 
     def answerTo(
         self, build: Callable[[int], tuple[Any, ...]], read: Callable[[Request, Any], Any]
@@ -133,6 +168,14 @@ class Requests:
             request = self.ask(build, done, isRepeated=True)
         return result
 
+    def prepare(self, preparing: Preparing) -> None:
+        """A request is being prepared: it is told if nothing can come of it."""
+        self._preparing.add(preparing)
+
+    def prepared(self, preparing: Preparing) -> None:
+        """It is asked now, or was given up."""
+        self._preparing.discard(preparing)
+
     def leave(self, room: str, done: Done = lambda error, answer: None) -> None:
         """Ask to be let go."""
         self.ask(lambda ref: ("leave", ref, room), done, timeout=self._options.leaveTimeout)
@@ -140,7 +183,7 @@ class Requests:
     def expect(self, done: Done) -> int:
         """A number for an answer that `done` waits for, across connections."""
         self._lastRef += 1
-        self._open[self._lastRef] = Request(None, Reply, done, True)
+        self._open[self._lastRef] = Request(None, Reply, done, isRepeated=True)
         return self._lastRef
 
     def forget(self, ref: int) -> None:
@@ -151,6 +194,7 @@ class Requests:
 
     def opened(self) -> None:
         """There is a connection: ask what could not be asked so far."""
+        self._givenUp = {None}
         for request in list(self._open.values()):
             if request.frame is not None and not request.isSent:
                 self._transmit(request)
@@ -159,6 +203,9 @@ class Requests:
         """An answer has come; whether it was waited for. Raises `NotAFrame` if it is of the wrong kind."""
         request = None if frame.ref is None else self._open.get(frame.ref)
         if request is None:
+            if isinstance(frame, Joined) and frame.ref not in self._givenUp:
+                raise NotAFrame("joined where nothing was asked")
+            self._givenUp.discard(frame.ref)
             return False
         if not isinstance(frame, request.answer):
             raise NotAFrame(f"{type(frame).__name__} where {request.answer.__name__} is due")
@@ -171,21 +218,38 @@ class Requests:
         if request is not None:
             request.done(error, None)
 
-    def lost(self, code: int) -> None:
-        """The connection is lost: what is not asked again over the next one has failed."""
-        for request in list(self._open.values()):
+    def lost(self, code: int, *, isRefused: bool = False, since: int | None = None) -> None:
+        """
+        The connection is lost: what is not asked again over the next one has failed.
+
+        Not what `isRepeated`; nor what `mayRepeat` if the server has refused the connection (`isRefused`),
+        and so has done nothing that it was asked, or if it was asked after the number `since`.
+        """
+        self._givenUp.clear()
+        for ref, request in list(self._open.items()):
             if not request.isSent:
                 continue
-            if request.isRepeated:
+            isUndone = isRefused or (since is not None and ref > since)
+            if request.isRepeated or (request.mayRepeat and isUndone):
                 request.isSent = False
             else:
                 error = RoomError(ErrorCode.UNAVAILABLE, "the connection was lost", {"code": code})
                 request.done(error, None)
 
+    def failDueBy(self, when: float, error: RoomError) -> None:
+        """There is no connection before `when`: nothing can come of what has no time left then."""
+        for request in list(self._open.values()):
+            timer = request.timer
+            if not request.isSent and timer is not None and timer.active() and timer.getTime() <= when:
+                request.done(error, None)
+
     def failAll(self, error: RoomError) -> None:
         """Nothing more comes; those that `expect` are told by their rooms."""
+        self._givenUp.clear()
         for request in [request for request in self._open.values() if request.frame is not None]:
             request.done(error, None)
+        for preparing in list(self._preparing):
+            preparing.fail(error)
 
     def _transmit(self, request: Request) -> None:
         request.isSent = True

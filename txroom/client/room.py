@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
+from ..codes import ErrorCode
+from ..rooms.errors import RoomError
 from .events import Emitter, Listener
 from .frames import Member
 from .parcels import Sent
-from .stay import RoomState, Stay
+from .stay import RoomState, Share, Stay
 
 if TYPE_CHECKING:
     from .session import Session
@@ -24,12 +26,16 @@ _EVENTS = frozenset({"presence", "reconnecting", "recovered", "lost", "left", "e
 class Room:
     """
     A room that the client has joined; made by `client.join` and its like.
+
+    Each join has one of its own, with listeners of its own, which ends with its own `leave()`. Two that lead
+    to the same room share one membership there; that ends when the last of them is left.
     """
 
-    def __init__(self, client: Session, stay: Stay) -> None:
+    def __init__(self, client: Session, stay: Stay, share: Share) -> None:
         self._client = client
         self._stay = stay
-        self._hearing = stay.hearing
+        self._share = share
+        self._hearing = share.hearing
         self._post = stay.post
 
     def __repr__(self) -> str:
@@ -43,7 +49,7 @@ class Room:
     @property
     def state(self) -> RoomState:
         """Where the membership is in its life."""
-        return self._stay.state
+        return RoomState.LEFT if self._share.isLeft else self._stay.state
 
     @property
     def id(self) -> str:
@@ -68,7 +74,7 @@ class Room:
     @property
     def snapshot(self) -> Any:
         """What `Room.snapshot` of the server gave at the last join or loss."""
-        return self._stay.snapshot
+        return self._share.snapshot
 
     @property
     def offset(self) -> int:
@@ -88,7 +94,7 @@ class Room:
         Look at it when you need it: with every connection it is another. Whoever has it can take the
         membership over, so keep it secret. The options of the join are in it, but for `auth`.
         """
-        return self._stay.reconnectionToken
+        return None if self._share.isLeft else self._stay.reconnectionToken
 
     @property
     def buffered(self) -> int:
@@ -155,6 +161,7 @@ class Room:
 
         A `volatile` message is sent only if it can be now, and may get lost.
         """
+        self._refuseIfLeaving()
         return self._post.send(type, data, volatile)
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
@@ -165,6 +172,10 @@ class Room:
         "replyLost" if it was or may have been handled but the answer is lost, with "roomGone" when the room
         is left. Cancelling the Deferred gives the answer up; what was sent is handled all the same.
         """
+        try:
+            self._refuseIfLeaving()
+        except RoomError as error:
+            return fail(error)
         return self._post.call(type, data, timeout)
 
     def ping(self) -> Deferred[float]:
@@ -173,9 +184,14 @@ class Room:
 
     def leave(self) -> Deferred[None]:
         """
-        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`.
+        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`; at once
+        if another join has led to the same room and is not left.
 
         By then the server is asked to let go in any case, and what still waited is not sent. Only if there is
         no connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
         """
-        return self._stay.leave()
+        return self._stay.leave(self._share)
+
+    def _refuseIfLeaving(self) -> None:
+        if self._share.isLeaving or self._share.isLeft:
+            raise RoomError(ErrorCode.ROOM_GONE, "the room was left")

@@ -5,6 +5,7 @@ What a client is without its network.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -13,13 +14,15 @@ from twisted.internet.interfaces import IReactorTime
 from ..codes import ErrorCode
 from ..rooms.errors import RoomError
 from .core import Core
-from .entering import Entrance, knock
+from .entering import Entrance, Method, entranceOf, knock
 from .events import Listener
 from .frames import Joined
+from .joins import Join
 from .line import Attempt, ClientState, Wire
-from .options import ClientOptions
-from .requests import Answer, Done
+from .options import ClientOptions, checkSeconds
+from .requests import Answer
 from .room import Room
+from .sendable import checkMapping, checkName
 from .stay import RoomState, Stay
 from .ticket import Ticket
 
@@ -52,8 +55,8 @@ class Session:
 
     @property
     def joined(self) -> list[Room]:
-        """The rooms that are not left."""
-        return [stay.room for stay in self._core.stays.values()]
+        """The rooms that are not left, one for each join."""
+        return [room for stay in self._core.stays.values() for room in stay.rooms]
 
     # -- listening
 
@@ -89,19 +92,19 @@ class Session:
         or it is lost meanwhile (the server may have let us in: it is not tried again by itself). Events
         are delivered from the next turn of the reactor on, so that listeners can be added after `await`.
         """
-        return self._enter(Entrance("joinOrCreate", name, dict(options or {})))
+        return self._enter("joinOrCreate", name, options)
 
     def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
         """Join a room of that name that exists. Fails as `joinOrCreate` does; "noSuchRoom": there is none."""
-        return self._enter(Entrance("join", name, dict(options or {})))
+        return self._enter("join", name, options)
 
     def create(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
         """Make a new room of that name and join it. Fails as `joinOrCreate` does."""
-        return self._enter(Entrance("create", name, dict(options or {})))
+        return self._enter("create", name, options)
 
     def joinById(self, id: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
         """Join the room of that id. Fails as `joinOrCreate` does; "noSuchRoom": it is gone."""
-        return self._enter(Entrance("joinById", id, dict(options or {})))
+        return self._enter("joinById", id, options)
 
     def resume(self, token: str) -> Deferred[Room]:
         """
@@ -119,61 +122,113 @@ class Session:
             ticket = Ticket.read(token)
         except RoomError as error:
             return fail(error)
-        requests = self._core.requests
-        requests.goOnFrom(ticket.ref)
+        self._core.requests.goOnFrom(ticket.ref)
+        join = Join(ticket.entrance, None)
 
-        def ask(done: Done, isWanted: Callable[[], bool]) -> None:
+        def ask() -> None:
             # An epoch that is none: we have seen nothing of what it has.
-            requests.ask(lambda ref: ("resume", ref, ticket.room, ticket.token, "", 0), done, Joined)
+            self._core.requests.ask(
+                lambda ref: ("resume", ref, ticket.room, ticket.token, "", 0),
+                partial(self._answered, join),
+                Joined,
+                mayRepeat=True,
+            )
 
-        return self._letIn(ticket.entrance, ask)
+        return self._begin(join, ask)
 
-    def _enter(self, entrance: Entrance) -> Deferred[Room]:
-        return self._letIn(entrance, lambda *wish: knock(self._core.shared, entrance, *wish))
+    def _enter(self, method: Method, target: str, options: Mapping[str, Any] | None) -> Deferred[Room]:
+        try:
+            entrance, encoded = entranceOf(method, target, options)
+        except RoomError as error:
+            return fail(error)
+        key = None if method == "create" else (method, target, encoded)
+        same = key and self._core.joins.same(key)
+        if same:
+            return same.wait()
+        join = Join(entrance, key)
 
-    def _letIn(self, entrance: Entrance, ask: Callable[[Done, Callable[[], bool]], None]) -> Deferred[Room]:
-        """The room that the answer to what is asked is about."""
+        def ask() -> None:
+            done = partial(self._answered, join)
+            knock(self._core.shared, entrance, done, lambda: join.isWanted, isFirst=True)
+
+        return self._begin(join, ask)
+
+    def _begin(self, join: Join, ask: Callable[[], None]) -> Deferred[Room]:
         core = self._core
-        waiting = [True]
-        result: Deferred[Room] = Deferred(lambda _: waiting.clear())
-
-        def done(error: RoomError | None, joined: Answer | None) -> None:
-            if isinstance(joined, Joined):
-                if waiting:
-                    core.turn.post(result.callback, self._roomOf(joined, entrance))
-                elif joined.room not in core.stays:
-                    core.requests.leave(joined.room)
-            elif waiting:
-                core.turn.post(result.errback, error or RoomError(ErrorCode.INTERNAL))
-
+        core.joins.add(join)
+        waiter = join.wait()
         with core.turn:
-            ask(done, lambda: bool(waiting))
-        return result
+            # A room that is being left is left first: whoever joins it then is a new member.
+            for stay in core.stays.values():
+                if stay.isLeaving and join.entrance.mayLeadTo(stay.name, stay.id):
+                    stay.whenGone(ask)
+                    break
+            else:
+                ask()
+        return waiter
 
-    def _roomOf(self, joined: Joined, entrance: Entrance) -> Room:
-        """The room that we were let into; we may be there already."""
+    def _answered(self, join: Join, error: RoomError | None, joined: Answer | None) -> None:
+        """A join was answered: whoever waits for it gets a room of its own."""
+        core = self._core
+        if isinstance(joined, Joined):
+            if join.isWanted:
+                stay = self._stayOf(joined, join.entrance)
+                for waiter in join.waiting:
+                    core.turn.post(waiter.callback, self._roomOf(stay, joined))
+            elif joined.room not in core.stays:
+                core.requests.leave(joined.room)
+        else:
+            for waiter in join.waiting:
+                core.turn.post(waiter.errback, error or RoomError(ErrorCode.INTERNAL))
+        core.joins.remove(join)
+        for each in list(core.stays.values()):
+            each.mayLeave()
+
+    def _stayOf(self, joined: Joined, entrance: Entrance) -> Stay:
+        """The stay in the room that we were let into; we may be there already."""
         present = self._core.stays.get(joined.room)
         if present is not None:
             present.enterAgain(joined)
-            return present.room
+            return present
         stay = Stay(self._core.shared, self._core.stays, entrance)
-        stay.room = Room(self, stay)
         stay.enter(joined)
-        return stay.room
+        return stay
+
+    def _roomOf(self, stay: Stay, joined: Joined) -> Room:
+        share = stay.share(joined.membership.snapshot)
+        share.room = Room(self, stay, share)
+        return share.room
 
     # -- asking
 
-    def rooms(self, name: str, filter: Mapping[str, Any] | None = None) -> Deferred[list[dict[str, Any]]]:
+    def query(
+        self, name: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> Deferred[list[dict[str, Any]]]:
         """
-        The rooms of that name that match: `{room, name, clients, maxClients, locked, metadata}` of each.
+        The rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked, metadata}`.
 
         `filter` are the values of options that the server filters by, or of metadata. It is asked again
         over the next connection if this one is lost. Fails with "noSuchRoom" for a name that is not
-        registered, with "timeout" or "unavailable" after `requestTimeout`.
+        registered, with "timeout" or "unavailable" after `requestTimeout`, with "invalidData" for a filter
+        that can't be sent.
         """
+        try:
+            if name is not None:
+                checkName("name", name)
+            checkMapping("filter", filter)
+        except RoomError as error:
+            return fail(error)
+        codec = self._core.codec
         return self._core.requests.answerTo(
-            lambda ref: ("rooms", ref, name, dict(filter or {})), lambda request, data: data
+            lambda ref: ("rooms", ref, name, codec.options("filter", filter or {})),
+            lambda request, data: data,
         )
+
+    def rooms(
+        self, name: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> Deferred[list[dict[str, Any]]]:
+        """The same as `query`."""
+        return self.query(name, filter)
 
     def ping(self) -> Deferred[float]:
         """
@@ -191,8 +246,10 @@ class Session:
         """
         Give up the connection, if there is one, and make another after `delay` seconds.
 
-        Nothing happens if none is needed: before the first join, and after `close`.
+        Nothing happens if none is needed: before the first join, and after `close`. Raises `OptionError` for
+        a delay that is none.
         """
+        checkSeconds("delay", delay)
         with self._core.turn:
             self._core.line.reconnect(delay)
 

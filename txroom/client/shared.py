@@ -25,5 +25,7 @@ class Shared:
     codec: Codec
     line: Line
     requests: Requests
+    #: Whether a join that is under way may lead to the room of a name and id.
+    isAwaited: Callable[[str, str], bool]
     #: Takes an error that nobody else is there to be told of.
     report: Callable[[Failure], None]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
 from ..rooms.credentials import SEAT, without
 from ..rooms.errors import RoomError
 from . import frames
-from .entering import Entrance, knock
+from .entering import AuthFailed, Entrance, knock
 from .frames import Joined, Member, Membership
 from .hearing import Hearing
 from .line import ClientState
@@ -40,6 +41,13 @@ _TEMPORARY = frozenset({"unavailable", "rateLimited", "timeout", "internal"})
 _FORGOTTEN = frozenset({"noSuchRoom", "roomGone", "unauthorized"})
 #: So many times "internal" in a row, and the server's mistake is none that passes.
 _MAX_INTERNAL = 5
+#: Most calls of the server that wait for an answer.
+_MAX_CALLS = 256
+#: Most types of messages of which it is said that nobody listens.
+_MAX_UNHEARD = 32
+#: What the server takes in an error, in characters.
+MAX_CODE = 64
+MAX_REASON = 1024
 
 _CLOSES: dict[str, int] = {
     ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
@@ -95,8 +103,22 @@ class Loss:
 
 
 @attrs.define(eq=False)
+class Share:
+    """What one join has of a stay: listeners and an end of its own."""
+
+    hearing: Hearing
+    #: For this see `Room`.
+    snapshot: Any
+    #: What its user holds of it, as long as it lasts.
+    room: Room | None = None
+    #: Whether its user wants to leave, and has.
+    isLeaving: bool = False
+    isLeft: bool = False
+
+
+@attrs.define(eq=False)
 class _Leaving:
-    """Somebody wants to leave."""
+    """The last who was here wants to leave."""
 
     timer: IDelayedCall
     waiters: list[Deferred[None]]
@@ -107,25 +129,27 @@ class Stay:
     """
     A membership that outlives its connections; `stays` are all of this client, by the ids of their rooms.
 
-    But for `leave` it is called within a turn.
+    All joins that lead to the room share it. But for `leave` it is called within a turn.
     """
 
-    #: What users hold of it.
-    room: Room
+    _log = Logger()
 
     def __init__(self, shared: Shared, stays: dict[str, Stay], entrance: Entrance) -> None:
         self._shared = shared
         self._stays = stays
         self._entrance = entrance
-        self.post = Post(shared, self._mayLeave)
-        self.hearing = Hearing(shared)
+        self.post = Post(shared, self.mayLeave)
+        self._shares: list[Share] = []
+        #: Types of messages that nobody listens to, of which was told.
+        self._unheardTypes: set[str] = set()
+        #: The server's calls that are to be answered.
+        self._calls: set[int] = set()
         self.presence = Presence()
         #: For these see `Room`.
         self.state = RoomState.AWAY
         self.id = ""
         self.name = ""
         self.member = ""
-        self.snapshot: Any = None
         self.offset = 0
         self.epoch = ""
         self._token = ""
@@ -137,6 +161,7 @@ class Stay:
         self._visit = 0
         self._timer: IDelayedCall | None = None
         self._leaving: _Leaving | None = None
+        self._onGone: list[Callable[[], None]] = []
 
     @property
     def reconnectionToken(self) -> str | None:
@@ -147,14 +172,14 @@ class Stay:
 
     # -- what happens to it
 
+    @property
+    def rooms(self) -> list[Room]:
+        """What users hold of it."""
+        return [share.room for share in self._shares if share.room is not None]
+
     def enter(self, joined: Joined) -> None:
         """The first `joined`."""
         self._take(joined.room, joined.membership, isResumed=False)
-        # Whoever awaits the join gets to add listeners before the first event.
-        self._shared.turn.later(0, self.hearing.begin)
-        members = self.presence.members
-        if members:
-            self._tell("presence", members, members, [])
 
     def enterAgain(self, joined: Joined) -> None:
         """`joined` to somebody who is here already."""
@@ -165,6 +190,27 @@ class Stay:
             return
         self._token = membership.token
         self.post.pump()
+
+    def share(self, snapshot: Any) -> Share:
+        """One more join has led here."""
+        if self._leaving is not None and not self._leaving.isSent:
+            self._stayAfterAll()
+        share = Share(Hearing(self._shared, self._unheard), snapshot)
+        self._shares.append(share)
+        # Whoever awaits the join gets to add listeners before the first event.
+        self._shared.turn.later(0, share.hearing.begin)
+        members = self.presence.members
+        if members:
+            share.hearing.events.tell("presence", members, members, [])
+        return share
+
+    def report(self, failure: Failure) -> None:
+        """Something is wrong with what was sent: whoever listens is told."""
+        listening = [share.hearing.events for share in self._shares if share.hearing.events.has("error")]
+        for events in listening:
+            events.report(failure)
+        if not listening:
+            self._shared.report(failure)
 
     def connected(self) -> None:
         """There is a connection."""
@@ -200,15 +246,19 @@ class Stay:
             self.presence.change(frame.joined, frame.left)
             self._tell("presence", self.presence.members, frame.joined, frame.left)
         else:
-            self.hearing.call(frame, self._answerOf(self._visit))
+            self._called(frame)
 
-    def leave(self) -> Deferred[None]:
+    def leave(self, share: Share) -> Deferred[None]:
         """See `Room.leave`."""
-        if self.state is RoomState.LEFT:
+        if share.isLeft:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         with self._shared.turn:
-            if self._leaving is None:
+            share.isLeaving = True
+            if any(not other.isLeaving for other in self._shares):
+                self._part(share, CloseCode.NORMAL, "left")
+                self._shared.turn.post(waiter.callback, None)
+            elif self._leaving is None:
                 timer = self._shared.turn.later(self._shared.options.leaveTimeout, self._tooLate)
                 self._leaving = _Leaving(timer, [waiter])
                 self.post.end()
@@ -217,20 +267,53 @@ class Stay:
                 self._leaving.waiters.append(waiter)
         return waiter
 
+    @property
+    def isLeaving(self) -> bool:
+        """Whether the last who was here wants to leave."""
+        return self._leaving is not None
+
+    def whenGone(self, function: Callable[[], None]) -> None:
+        """Call it within a turn when the room is over for us."""
+        self._onGone.append(function)
+
     def end(self, code: int, reason: str) -> None:
         """The room is over for us."""
         if self.state is RoomState.LEFT:
             return
         self._interrupt(RoomState.LEFT)
         self._forget(self.id)
-        self.post.end()
+        self.post.close()
         error = RoomError(ErrorCode.ROOM_GONE, reason or f"the room was left ({code})", {"code": code})
         self.post.failAll(error)
-        self._tell("left", code, reason)
+        for share in list(self._shares):
+            self._part(share, code, reason)
+        self._releaseWaiters()
+        onGone, self._onGone = self._onGone, []
+        for function in onGone:
+            self._shared.turn.post(function)
+
+    def _part(self, share: Share, code: int, reason: str) -> None:
+        """It is over for one of those who are here."""
+        self._shares.remove(share)
+        share.isLeft = True
+        share.room = None
+        share.hearing.events.tell("left", code, reason)
+        share.hearing.end()
+
+    def _releaseWaiters(self) -> None:
         if self._leaving is not None:
             stop(self._leaving.timer)
-            for waiter in self._leaving.waiters:
+            waiters, self._leaving.waiters = self._leaving.waiters, []
+            for waiter in waiters:
                 self._shared.turn.post(waiter.callback, None)
+
+    def _stayAfterAll(self) -> None:
+        """Another join has led here before the leave was sent: only who wanted to leave is gone."""
+        for share in list(self._shares):
+            self._part(share, CloseCode.NORMAL, "left")
+        self._releaseWaiters()
+        self._leaving = None
+        self.post.goOn()
 
     # -- coming back
 
@@ -280,7 +363,7 @@ class Stay:
                 else:
                     self._return(joined.room, joined.membership, isResumed=False)
             elif error is not None and isWanted():
-                if ways and error.code not in _TEMPORARY:
+                if ways and not _isTemporary(error):
                     knock(self._shared, ways.popleft(), done, isWanted)
                 else:
                     self._notResumed(error)
@@ -292,9 +375,9 @@ class Stay:
         if isinstance(error, NoAnswer):
             self._shared.line.drop("no answer")
         elif self._internal >= _MAX_INTERNAL:
-            self.hearing.events.report(Failure(error))
+            self.report(Failure(error))
             self.end(CloseCode.ROOM_CLOSED, error.message or error.code)
-        elif error.code in _TEMPORARY:
+        elif _isTemporary(error):
             self._retry(CloseCode.ENGINE_UNAVAILABLE, error.message)
         else:
             self.end(_CLOSES.get(error.code, CloseCode.ROOM_CLOSED), error.message)
@@ -322,7 +405,7 @@ class Stay:
         else:
             plain = self._shared.codec.plain
             sent = [Unconfirmed(parcel.type, plain(parcel.data)) for parcel in unconfirmed]
-            self._tell("lost", Loss(self.snapshot, self.presence.members, membership.offset, sent))
+            self._tell("lost", Loss(membership.snapshot, self.presence.members, membership.offset, sent))
         if membership.members is not None:
             self._tell("presence", self.presence.members, [], [])
 
@@ -345,7 +428,8 @@ class Stay:
         self.epoch = membership.epoch
         if not isResumed or membership.recovered is not True:
             self.offset = membership.offset
-            self.snapshot = membership.snapshot
+            for share in self._shares:
+                share.snapshot = membership.snapshot
         self.presence.restart(membership.members or [])
         stop(self._timer)
         self._visit += 1
@@ -362,6 +446,7 @@ class Stay:
         stop(self._timer)
         self.state = state
         self._visit += 1
+        self._calls.clear()
         self.post.shut()
 
     def _forget(self, id: str) -> None:
@@ -378,15 +463,24 @@ class Stay:
         else:
             self.end(code, reason)
 
-    def _mayLeave(self) -> None:
-        """All that was sent is on its way."""
-        if self._leaving is not None and not self._leaving.isSent:
-            self._leaving.isSent = True
+    def mayLeave(self) -> None:
+        """All that was sent is on its way; a join that may lead here isn't."""
+        leaving = self._leaving
+        if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.post.waiting:
+            return
+        if not self._shared.isAwaited(self.name, self.id):
+            leaving.isSent = True
             self._shared.requests.leave(self.id, lambda error, answer: self._hasLeft())
 
     def _tooLate(self) -> None:
         """Nobody waits any longer; what still waits to be sent is not sent."""
-        if self.state is RoomState.JOINED and self._leaving is not None and not self._leaving.isSent:
+        leaving = self._leaving
+        if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
+            if self._shared.isAwaited(self.name, self.id):
+                for share in list(self._shares):
+                    self._part(share, CloseCode.NORMAL, "left")
+                self._releaseWaiters()
+                return
             self._shared.requests.leave(self.id)
         self._hasLeft()
 
@@ -395,22 +489,78 @@ class Stay:
 
     # -- what it hears
 
+    def isVisit(self, visit: int) -> bool:
+        """Whether it is that visit still: no connection was lost since."""
+        return visit == self._visit and self.state is RoomState.JOINED
+
     def _message(self, message: frames.Message) -> None:
         offset = message.offset
         if offset is not None:
             if offset <= self.offset:
                 return
             self.offset = offset
-        self.hearing.message(message)
+        for share in list(self._shares):
+            share.hearing.message(message)
 
-    def _answerOf(self, visit: int) -> Callable[..., None]:
-        """An answer goes to the connection that asked, or nowhere."""
+    def _called(self, call: frames.Call) -> None:
+        """A call has come: who has a handler answers, or may have one when the turn is over."""
+        answers = _Answers(self, self._shared, self._visit, self._calls)
+        if len(self._calls) >= _MAX_CALLS:
+            error = RoomError(ErrorCode.RATE_LIMITED, f"{_MAX_CALLS} calls are to be answered already")
+            answers.error(call.ref, error)
+            return
+        self._calls.add(call.ref)
+        hearings = [share.hearing for share in self._shares]
+        able = [hearing for hearing in hearings if hearing.hasHandler(call.type)]
+        fresh = [hearing for hearing in hearings if not hearing.hasBegun]
+        if not hearings:
+            answers.error(call.ref, RoomError(ErrorCode.ROOM_GONE, "the room is being left"))
+        for hearing in (able or fresh or hearings)[:1]:
+            hearing.call(call, answers)
 
-        def answer(*frame: Any) -> None:
-            if visit == self._visit and self.state is RoomState.JOINED:
-                self._shared.line.write(self._shared.codec.write(*frame))
-
-        return answer
+    def _unheard(self, type: str) -> None:
+        """A message had no listener with one of those who are here; say so once if it had none at all."""
+        told = self._unheardTypes
+        if type in told or len(told) >= _MAX_UNHEARD or any(one.hearing.hears(type) for one in self._shares):
+            return
+        told.add(type)
+        self._log.warn(
+            "nobody listens to messages of type {type!r} of room {name!r}", type=type, name=self.name
+        )
 
     def _tell(self, name: str, *args: Any) -> None:
-        self.hearing.events.tell(name, *args)
+        for share in list(self._shares):
+            share.hearing.events.tell(name, *args)
+
+
+class _Answers:
+    """Answers go to the connection that asked, or nowhere."""
+
+    def __init__(self, stay: Stay, shared: Shared, visit: int, calls: set[int]) -> None:
+        self._stay = stay
+        self._shared = shared
+        self._visit = visit
+        self._calls = calls
+
+    def reply(self, ref: int, data: Any) -> None:
+        """With data. Raises `RoomError` if that can't be sent, and then nothing was."""
+        codec, limit = self._shared.codec, self._shared.options.maxPayload
+        frame = codec.write("reply", self._stay.id, ref, frames.raw(codec.data(data, "answer")))
+        if len(frame) > limit:
+            raise RoomError(ErrorCode.INVALID_DATA, f"answer: {len(frame)} bytes, of at most {limit}")
+        self._write(ref, frame)
+
+    def error(self, ref: int, error: RoomError) -> None:
+        """With an error."""
+        code, message = error.code[:MAX_CODE], error.message[:MAX_REASON]
+        self._write(ref, self._shared.codec.write("error", self._stay.id, ref, code, message))
+
+    def _write(self, ref: int, frame: bytes) -> None:
+        if self._stay.isVisit(self._visit):
+            self._calls.discard(ref)
+            self._shared.line.write(frame)
+
+
+def _isTemporary(error: RoomError) -> bool:
+    """Whether it is worth to try again."""
+    return isinstance(error, AuthFailed) or error.code in _TEMPORARY

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.types import ConnectingRequest
+from OpenSSL.SSL import Error as TLSError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
@@ -17,26 +19,43 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, isSendable
+from .httpanswer import HTTPAnswer
 from .line import Attempt
 from .options import ClientOptions
+from .sendable import shownError
 from .turn import stop
 
 _PORTS = {"ws": 80, "wss": 443}
-#: HTTP answers after which it is worth trying again, of those from 400 to 499.
-_TEMPORARY = frozenset({408, 425, 429})
-_CLOSES = {401: CloseCode.UNAUTHORIZED, 403: CloseCode.UNAUTHORIZED, 404: CloseCode.NO_SUCH_ROOM}
 #: Longest reason in a Close frame, in bytes (RFC 6455 §5.5).
 _MAX_REASON = 123
 
 
+#: Most bytes of the head of an HTTP answer.
+_MAX_HEAD = 64 * 1024
+#: Seconds that the body of one may take to come.
+_BODY_TIMEOUT = 1.0
+
+
 def absolute(url: str) -> str:
     """The WebSocket URL; without a path it is that of "/rooms"."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL of a WebSocket")
+    if not isinstance(url, str):
+        raise TypeError(f"url={url!r}: must be a text, ws://host:port/rooms for one")
+    try:
+        parts = urlsplit(url)
+        scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+        isGood = scheme in _PORTS and parts.hostname and parts.port != 0
+    except ValueError:
+        isGood = False
+    if not isGood:
+        raise ValueError(f"url={url!r}: must be one of a WebSocket, ws://host:port/rooms or wss://...")
     path = "/rooms" if parts.path in ("", "/") else parts.path
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+
+
+def shownURL(url: str) -> str:
+    """A URL in an error: without its query and user, which may be secrets."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def endpointOf(url: str, reactor: Any) -> IStreamClientEndpoint:
@@ -58,7 +77,10 @@ class Connector:
         self, url: str, endpoint: IStreamClientEndpoint | str | None, reactor: Any, options: ClientOptions
     ) -> None:
         if isinstance(endpoint, str):
+            self._where = f"{shownURL(url)} through {endpoint}"
             endpoint = clientFromString(reactor, endpoint)
+        else:
+            self._where = shownURL(url)
         self._endpoint: Any = endpoint or endpointOf(url, reactor)
         self._clock = reactor
         self._options = options
@@ -74,13 +96,18 @@ class Connector:
         self._url = url
 
     def __call__(self, attempt: Attempt) -> AutobahnWire:
-        wire = AutobahnWire(attempt, self._clock, self._options.closeTimeout)
+        wire = AutobahnWire(attempt, self._clock, self._options.closeTimeout, self._where)
         factory = WebSocketClientFactory(self._url, protocols=[self._options.protocol], reactor=self._clock)
         make: Any = partial(_Protocol, wire, self._request)
         factory.protocol = make
         # Autobahn's timers would be those of the global reactor; ours are the session's.
         factory.setProtocolOptions(
-            openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0, tcpNoDelay=True
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            serverConnectionDropTimeout=0,
+            tcpNoDelay=True,
+            maxFramePayloadSize=self._options.maxReceived,
+            maxMessagePayloadSize=self._options.maxReceived,
         )
         wire.begin(self._endpoint.connect(factory))
         return wire
@@ -89,8 +116,9 @@ class Connector:
 class AutobahnWire:
     """One WebSocket."""
 
-    def __init__(self, attempt: Attempt, clock: IReactorTime, closeTimeout: float) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: Attempt, clock: IReactorTime, closeTimeout: float, url: str) -> None:
+        self._attempt: Attempt | None = attempt
+        self._url = url
         self._clock = clock
         self._closeTimeout = closeTimeout
         self._connecting: Deferred[Any] | None = None
@@ -100,6 +128,13 @@ class AutobahnWire:
         self._waiters: list[Deferred[None]] = []
 
     # -- for the session
+
+    @property
+    def where(self) -> str:
+        """What it connects to, and how far it has come, in words."""
+        if self._protocol is None:
+            return f"{self._url}: no TCP connection"
+        return f"{self._url}: the server has not answered the upgrade"
 
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""
@@ -141,28 +176,61 @@ class AutobahnWire:
 
     def opened(self, protocol: str | None) -> None:
         """The WebSocket is open."""
-        self._attempt.opened(protocol)
+        if self._attempt is not None:
+            self._attempt.opened(protocol)
 
     def closing(self) -> None:
         """A Close frame came or went: the server is to drop the TCP connection, or we do."""
-        self._deadline = self._clock.callLater(self._closeTimeout, self.abort)
+        self.dropIn(self._closeTimeout)
+
+    def dropIn(self, seconds: float) -> None:
+        """The server is to drop the TCP connection, or we do."""
+        stop(self._deadline)
+        self._deadline = self._clock.callLater(seconds, self.abort)
+
+    def progress(self, size: int) -> None:
+        """So many bytes have come."""
+        if self._attempt is not None:
+            self._attempt.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
-        self._attempt.received(message, isBinary)
+        if self._attempt is not None:
+            self._attempt.received(message, isBinary)
 
     def gone(self, code: int, reason: str, retryAfter: float = 0.0) -> None:
-        """It has ended."""
+        """It has ended. The protocol and the attempt are let go, which hold this."""
         self._isGone = True
         stop(self._deadline)
+        self._protocol = None
+        self._connecting = None
+        attempt, self._attempt = self._attempt, None
         waiters, self._waiters = self._waiters, []
-        self._attempt.lost(code, reason, retryAfter)
+        if attempt is not None:
+            attempt.lost(code, reason, retryAfter)
         for waiter in waiters:
             waiter.callback(None)
 
+    def notOpened(self, why: str, code: int = CloseCode.ABNORMAL, retryAfter: float = 0.0) -> None:
+        """There is no WebSocket."""
+        self.gone(code, f"{self._url}: {why}", retryAfter)
+
     def _failed(self, failure: Failure) -> None:
-        reason = "" if failure.check(CancelledError) else failure.getErrorMessage()
-        self.gone(CloseCode.ABNORMAL, reason)
+        if failure.check(CancelledError):
+            self.gone(CloseCode.ABNORMAL, "")
+        else:
+            self.notOpened(_whyOf(failure))
+
+
+def _whyOf(failure: Failure) -> str:
+    """Why there is no connection, in words."""
+    error: Any = failure.value
+    if failure.check(TLSError):
+        parts = [text for each in error.args[:1] for *_, text in each] if error.args else []
+        return f"TLS failed: {', '.join(map(str, parts)) or error}"
+    if failure.check(VerificationError, CertificateError):
+        return f"TLS failed: the certificate is not one for this host: {shownError(error)}"
+    return failure.getErrorMessage() or type(error).__name__
 
 
 class _Protocol(WebSocketClientProtocol):
@@ -179,6 +247,8 @@ class _Protocol(WebSocketClientProtocol):
         self._close: tuple[int, str] | None = None
         self.isOpen = False
         self._wasOpen = False
+        #: An HTTP answer that is no upgrade, of whose body some is to come.
+        self._answer: HTTPAnswer | None = None
 
     def connectionMade(self) -> None:
         self._wire.made(self)
@@ -186,6 +256,33 @@ class _Protocol(WebSocketClientProtocol):
 
     def onConnecting(self, details: object) -> ConnectingRequest:
         return self._request
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._answer is not None:
+            self._readBody(data)
+            return
+        self._wire.progress(len(data))
+        super().dataReceived(data)
+
+    def processHandshake(self) -> Any:
+        """Autobahn's; but of an answer that is no upgrade the body is read, to say why."""
+        end = self.data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self.data) > _MAX_HEAD:
+                self.failHandshake("the head of the HTTP answer is too large")
+            return None
+        answer = HTTPAnswer.read(self.data[:end])
+        if answer is None or answer.status == 101:
+            return super().processHandshake()
+        body, self.data = self.data[end + 4 :], b""
+        self._answer = answer
+        self._wire.dropIn(_BODY_TIMEOUT)
+        self._readBody(body)
+        return None
+
+    def _readBody(self, data: bytes) -> None:
+        if self._answer is not None and not self._answer.add(data):
+            self._wire.abort()
 
     def onOpen(self) -> None:
         self.isOpen = self._wasOpen = True
@@ -217,17 +314,7 @@ class _Protocol(WebSocketClientProtocol):
             self._wire.gone(*self._close)
         elif self._wasOpen:
             self._wire.gone(CloseCode.ABNORMAL, reason.getErrorMessage())
+        elif self._answer is not None:
+            self._wire.notOpened(self._answer.why, self._answer.closeCode, self._answer.retryAfter)
         else:
-            self._wire.gone(*self._refusal(reason))
-
-    def _refusal(self, failure: Failure) -> tuple[int, str, float]:
-        """What the HTTP answer means, if there was one that was no upgrade."""
-        _, _, rest = self.http_status_line.partition(" ")
-        status, _, phrase = rest.partition(" ")
-        if not status.isdigit() or int(status) == 101:
-            return CloseCode.ABNORMAL, failure.getErrorMessage(), 0.0
-        number, after = int(status), self.http_headers.get("retry-after", "").strip()
-        retryAfter = float(after) if after.isdigit() else 0.0
-        isFinal = 400 <= number < 500 and number not in _TEMPORARY
-        code = _CLOSES.get(number, CloseCode.MISUSE) if isFinal else CloseCode.ABNORMAL
-        return code, f"{number} {phrase}".strip(), retryAfter
+            self._wire.notOpened(self.wasNotCleanReason if self.droppedByMe else _whyOf(reason))

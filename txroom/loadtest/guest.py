@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
+from ..client.wire import shownURL
 from .plan import MARK, Plan
 from .returns import Returns
 from .tally import Tally
@@ -133,7 +134,11 @@ class Guest(ABC):
             self.setConnected(False)
         else:
             what = "reconnect" if self.wasConnected else "connect"
-            self.failed(f"{what}: {reason or code}")
+            self.failed(f"{what}: {self.withoutURL(reason) or code}")
+
+    def withoutURL(self, reason: str) -> str:
+        """Why there is no connection: of all clients, to the same server, the same."""
+        return reason.partition(": ")[2] if reason.startswith(shownURL(self.plan.url)) else reason
 
     # -- messages that come back
 

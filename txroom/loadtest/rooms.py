@@ -153,7 +153,8 @@ class RoomGuest(Guest):
         if self.wasConnected:
             self._failed(failure, "join")
         else:
-            self.failed(f"connect: {getattr(failure.value, 'message', '') or _codeOf(failure)}")
+            message = self.withoutURL(getattr(failure.value, "message", ""))
+            self.failed(f"connect: {message or _codeOf(failure)}")
         if not self.isOver:
             self.leave()
 

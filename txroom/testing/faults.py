@@ -188,6 +188,10 @@ class Line:
         """The connection is open."""
         self._attempt.opened(protocol)
 
+    def progress(self, size: int) -> None:
+        """Bytes have come."""
+        self._attempt.progress(size)
+
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
         self._incoming.take(message, isBinary)
@@ -199,6 +203,11 @@ class Line:
         self._attempt.lost(code, reason, retryAfter)
 
     # -- for the session
+
+    @property
+    def where(self) -> str:
+        """What it connects to."""
+        return self._wire.where
 
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""

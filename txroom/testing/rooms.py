@@ -48,7 +48,6 @@ class RoomClient:
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._rooms: dict[Room, JoinedRoom] = {}
         #: What becomes of the frames that it sends.
         self.outgoing = Faults(CLIENT_KINDS)
         #: What becomes of the frames that come.
@@ -104,10 +103,7 @@ class RoomClient:
         return joined
 
     def _joined(self, room: Room) -> JoinedRoom:
-        """A room; the same one if it was joined already."""
-        if room not in self._rooms:
-            self._rooms[room] = JoinedRoom(self, room, self._clock)
-        return self._rooms[room]
+        return JoinedRoom(self, room, self._clock)
 
     def _result(self, deferred: Deferred[Result], what: str) -> Result:
         return resultOf(self._clock, deferred, f"{what} of {self!r}")
