@@ -177,6 +177,8 @@ class Line:
         self.state = ClientState.IDLE
         #: Why there was no connection at the last attempt, or why it was lost; in words.
         self.trouble = ""
+        #: The server has asked to stay away until then.
+        self.barredUntil = 0.0
         #: Bytes of the messages that were sent over this connection.
         self.sent = 0
         #: Bytes of a message that hasn't come whole, and when the last of them came.
@@ -236,6 +238,7 @@ class Line:
         if self.state in (ClientState.OPEN, ClientState.CONNECTING):
             self.drop("reconnect", delay)
         elif self.state is ClientState.WAITING:
+            self.barredUntil = 0.0
             self._wait(delay)
 
     def close(self) -> Deferred[None]:
@@ -348,6 +351,7 @@ class Line:
             delay = clampedDelay(retryAfter) * (1 + options.random() / 5) + options.delay(attempt)
         self._wait(delay)
         if retryAfter:
+            self.barredUntil = self._turn.clock.seconds() + delay
             self._owner.waits(delay)
         self._events.tell("reconnecting", code, reason, attempt + 1, delay)
 

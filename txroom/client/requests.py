@@ -107,11 +107,14 @@ class Requests:
         `done` is called once, and at once when that comes: what follows it is read after.
         """
         seconds = self._options.requestTimeout if timeout is None else timeout
+        now = self._turn.clock.seconds()
         self._lastRef += 1
         ref = self._lastRef
         try:
             if self._line.state is ClientState.CLOSED:
                 raise RoomError(ErrorCode.UNAVAILABLE, "the client is closed")
+            if self._line.state is ClientState.WAITING and self._line.barredUntil > now + seconds:
+                raise NoAnswer(ErrorCode.UNAVAILABLE, self._line.trouble)
             frame = self._codec.write(*build(ref))
         except RoomError as error:
             done(error, None)
@@ -123,7 +126,7 @@ class Requests:
             done(error, found)
 
         request = Request(frame, answer, finish, isRepeated, mayRepeat)
-        request.askedAt = self._turn.clock.seconds()
+        request.askedAt = now
         request.timer = self._turn.later(seconds, self._late, ref, request, seconds)
         self._open[ref] = request
         if self._line.state is ClientState.OPEN:

@@ -1,0 +1,394 @@
+"""Servers that refuse, and servers that aren't there: what a client's user is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from OpenSSL.SSL import Error as TLSError
+from service_identity import VerificationError
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.client.case import DEFAULTS, SessionTestCase, membership
+from txroom import RoomError
+from txroom.client import Client
+from txroom.client.frames import Bye
+from txroom.client.httpanswer import HTTPAnswer
+from txroom.testing import MemoryReactor
+
+
+class ProtocolTests(SessionTestCase):
+    """Refusals in the protocol: an error of nothing right after the upgrade, then a close code."""
+
+    def refused(self, error: str, code: int, details: Any = None) -> None:
+        """The server takes the connection only to say no."""
+        self.wire.open()
+        self.wire.receive("error", None, None, error, "because", details)
+        self.wire.end(code, "")
+
+    def test_final(self) -> None:
+        """4001 and 4004 end everything at once, with the server's code and words."""
+        for code, error in ((4001, "unauthorized"), (4001, "forbidden"), (4004, "noSuchRoom")):
+            self.begin()
+            joining, listing = self.session.join("chat"), self.session.query()
+            ends: list[Any] = []
+            self.session.on("disconnected", lambda *args, ends=ends: ends.append(args))
+            self.refused(error, code, {"why": 1})
+            for each in (joining, listing):
+                failure = self.failureResultOf(each, RoomError).value
+                self.assertEqual((failure.code, failure.message), (error, "because"))
+                self.assertEqual(failure.details, {"why": 1})
+            self.assertEqual(ends, [(code, f"{error}: because")])
+            self.assertEqual((self.session.state, self.errors), ("idle", []))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_roomsGo(self) -> None:
+        """So do rooms that were to be resumed."""
+        room = self.join()
+        self.wire.end()
+        self.nextWire()
+        self.refused("unauthorized", 4001)
+        self.assertEqual(room.log[-1], ("left", 4001, "unauthorized: because"))
+
+    def test_later(self) -> None:
+        """After 1013 it stays away as long as it is asked to; what was asked meanwhile is asked again."""
+        self.begin(random=lambda: 1.0)
+        joining = self.session.join("chat")
+        told: list[Any] = []
+        self.session.on("reconnecting", lambda *args: told.append(args))
+        self.refused("rateLimited", 1013, {"retryAfter": 2})
+        self.assertNoResult(joining)
+        self.assertEqual(told, [(1013, "rateLimited: because", 1, 2.65)])
+        self.assertEqual(self.nextWire(), 2.65)
+        self.wire.open()
+        [[kind, ref, *_]] = self.wire.take()
+        self.assertEqual(kind, "joinOnly")
+        self.wire.receive("joined", ref, "r1", membership())
+        self.successResultOf(joining)
+        self.assertEqual(self.errors, [])
+
+    def test_hookRaised(self) -> None:
+        """1011 is tried again with back-off."""
+        joining = self.session.join("chat")
+        self.refused("internal", 1011)
+        self.assertEqual(self.nextWire(), 0.125)
+        self.assertNoResult(joining)
+
+    def test_roomsStay(self) -> None:
+        """A room that is away stays so, and resumes once, whatever was sent before."""
+        room = self.join()
+        self.wire.end()
+        self.nextWire()
+        self.refused("unavailable", 1013, {"retryAfter": 1})
+        self.assertEqual(room.state, "away")
+        self.nextWire()
+        self.wire.open()
+        [resume] = self.wire.take()
+        self.resumed(resume)
+        self.assertEqual(room.state, "joined")
+
+    def test_tooLong(self) -> None:
+        """Nobody waits for a time that is longer than there is: it is refused at once, as the server said."""
+        joining = self.session.join("chat")
+        self.refused("rateLimited", 1013, {"retryAfter": DEFAULTS.requestTimeout})
+        error = self.failureResultOf(joining, RoomError).value
+        self.assertEqual((error.code, error.details), ("rateLimited", {"retryAfter": 15.0}))
+        error = self.failureResultOf(self.session.join("chat"), RoomError).value
+        self.assertEqual(str(error), "unavailable: rateLimited: because")
+        self.begin()
+        unavailable = self.session.join("chat")
+        self.wire.end(1006, "ws://server/rooms: HTTP 503 Service Unavailable", 20.0)
+        error = self.failureResultOf(unavailable, RoomError).value
+        self.assertEqual(str(error), "unavailable: ws://server/rooms: HTTP 503 Service Unavailable")
+
+    def test_oddDetails(self) -> None:
+        """Whatever the details are, the delay is one."""
+        for details in (None, 5, [], {"retryAfter": None}, {"retryAfter": "9"}, {"retryAfter": -9},
+                        {"retryAfter": True}):  # fmt: skip
+            self.begin()
+            self.session.join("chat")
+            self.refused("unavailable", 1013, details)
+            self.assertEqual(self.nextWire(), 0.125)
+
+    def test_laterError(self) -> None:
+        """An error of nothing that comes later is no refusal."""
+        joining = self.session.join("chat")
+        self.wire.open()
+        self.wire.receive("bye", 4100, 0)
+        self.wire.receive("error", None, None, "badRequest", "what?", None)
+        self.assertEqual([error.code for error in self.errors], ["badRequest"])
+        self.wire.end(4100)
+        self.assertEqual(self.codeOf(joining), "unavailable")
+
+
+class TroubleTests(SessionTestCase):
+    """No connection at all."""
+
+    def test_neverThere(self) -> None:
+        """Five attempts in a row, and whoever waits is told why there is no connection."""
+        joining, listing = self.session.join("chat"), self.session.query()
+        for _ in range(4):
+            self.wire.end(1006, "ws://server/rooms: refused")
+            self.assertNoResult(joining)
+            self.nextWire()
+        self.wire.end(1006, "ws://server/rooms: refused")
+        for each in (joining, listing):
+            error = self.failureResultOf(each, RoomError).value
+            self.assertEqual(str(error), "unavailable: ws://server/rooms: refused")
+        self.assertEqual((self.session.state, self.clock.getDelayedCalls()), ("idle", []))
+        self.session.join("chat")
+        self.assertEqual(len(self.wires), 6)
+
+    def test_notOpen(self) -> None:
+        """A server that doesn't answer the upgrade is named too."""
+        joining = self.session.join("chat")
+        self.clock.advance(DEFAULTS.connectTimeout)
+        self.clock.advance(5)
+        error = self.failureResultOf(joining, RoomError).value
+        self.assertEqual(error.message, "no connection within 15 s: ws://server/rooms: not open in 10 s")
+
+    def test_wasThere(self) -> None:
+        """Who had a connection goes on for as long as it takes."""
+        room = self.join()
+        for _ in range(20):
+            self.wire.end(1006, "refused")
+            self.nextWire()
+        self.assertEqual(room.state, "away")
+
+    def test_maxAttempts(self) -> None:
+        """What is asked for counts."""
+        self.begin(maxAttempts=7)
+        joining = self.session.join("chat")
+        for _ in range(7):
+            self.wire.end()
+            self.nextWire()
+        self.wire.end()
+        self.assertEqual((self.codeOf(joining), self.session.state), ("unavailable", "idle"))
+
+
+@implementer(IStreamClientEndpoint)
+class FailingEndpoint:
+    """Leads nowhere, or to a transport that the test plays the server of."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.protocol: Any = None
+        self.transport = AbortableTransport()
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Fail, or connect."""
+        if self.error is not None:
+            return fail(self.error)
+        self.protocol = factory.buildProtocol(None)
+        self.transport = AbortableTransport()
+        self.protocol.makeConnection(self.transport)
+        return Deferred()
+
+
+class AbortableTransport(StringTransport):
+    """Notes that it was dropped."""
+
+    isAborted = False
+
+    def abortConnection(self) -> None:
+        self.isAborted = True
+
+    def unregisterProducer(self) -> None:
+        """As a real transport: there may be none."""
+
+
+class WireTests(SynchronousTestCase):
+    """What the network says, in words."""
+
+    def client(self, endpoint: Any, url: str = "ws://ada:secret@server/rooms?auth=secret") -> Client:
+        self.clock = MemoryReactor()
+        return Client(url, endpoint=endpoint, reactor=self.clock, maxAttempts=0)
+
+    def errorOf(self, joining: Deferred[Any]) -> RoomError:
+        error = self.failureResultOf(joining, RoomError).value
+        self.assertIsInstance(error, RoomError)
+        assert isinstance(error, RoomError)
+        return error
+
+    def test_noConnection(self) -> None:
+        """A refused connection, no such host, TLS; the URL is named without what may be secret in it."""
+        tls = TLSError([("SSL routines", "", "certificate verify failed")])
+        for error, expected in (
+            (ConnectionRefusedError(), "Connection was refused by other side."),
+            (DNSLookupError("no results for hostname lookup: server"),
+             "DNS lookup failed: no results for hostname lookup: server."),
+            (tls, "TLS failed: certificate verify failed"),
+            (TLSError(), "TLS failed: "),
+            (VerificationError(errors=[]),
+             "TLS failed: the certificate is not one for this host: VerificationError"),
+        ):  # fmt: skip
+            joining = self.client(FailingEndpoint(error)).join("chat")
+            self.clock.flush()
+            text = str(self.errorOf(joining))
+            self.assertTrue(text.startswith(f"unavailable: ws://server/rooms: {expected}"), text)
+
+    def answered(self, answer: bytes, *, isEnded: bool = True) -> RoomError:
+        """What a join fails with after that answer to the upgrade."""
+        endpoint = FailingEndpoint()
+        joining = self.client(endpoint).join("chat")
+        self.clock.flush()
+        endpoint.protocol.dataReceived(answer)
+        if isEnded:
+            endpoint.protocol.connectionLost(Failure(connectionDone.value))
+        else:
+            self.assertNoResult(joining)
+            self.clock.advance(1.0)
+            self.assertTrue(endpoint.transport.isAborted)
+            endpoint.protocol.connectionLost(Failure(connectionDone.value))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return self.errorOf(joining)
+
+    def test_answers(self) -> None:
+        """An HTTP answer that is no upgrade: its status, and what it says if that is text."""
+        head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n"
+        for answer, expected in (
+            (head + b"not\r\nyou!", "unauthorized: ws://server/rooms: HTTP 403 Forbidden: not you!"),
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", "noSuchRoom: ws://server/rooms: HTTP 404 Not Found"),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>hi", "unavailable: ws://server/rooms: HTTP 200 OK"),
+            (b"HTTP/1.0 502 Bad Gateway\r\n\r\nnginx", "unavailable: ws://server/rooms: HTTP 502 Bad Gateway: nginx"),
+            (b"HTTP/1.1 400 \r\n\r\n" + b"x" * 5000,
+             f"badRequest: ws://server/rooms: HTTP 400: {'x' * 197}..."),
+        ):  # fmt: skip
+            self.assertEqual(str(self.answered(answer)), expected)
+
+    def test_slowBody(self) -> None:
+        """A body that doesn't come is not waited for."""
+        head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot"
+        error = self.answered(head, isEnded=False)
+        self.assertEqual(str(error), "unauthorized: ws://server/rooms: HTTP 403 Forbidden: not")
+
+    def test_parts(self) -> None:
+        """Head and body may come in parts; the connection is dropped when the body is there."""
+        endpoint = FailingEndpoint()
+        joining = self.client(endpoint).join("chat")
+        self.clock.flush()
+        for part in (b"HTTP/1.1 403 Forb", b"idden\r\nContent-Length: 4\r\n\r", b"\nno", b"pe"):
+            self.assertFalse(endpoint.transport.isAborted)
+            endpoint.protocol.dataReceived(part)
+        self.assertTrue(endpoint.transport.isAborted)
+        endpoint.protocol.connectionLost(Failure(connectionDone.value))
+        self.assertEqual(self.errorOf(joining).message, "ws://server/rooms: HTTP 403 Forbidden: nope")
+
+    def test_noHTTP(self) -> None:
+        """What is no HTTP, or has no end, is said too, and isn't kept."""
+        for answer in (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"x" * 70_000):
+            endpoint = FailingEndpoint()
+            joining = self.client(endpoint).join("chat")
+            self.clock.flush()
+            endpoint.protocol.dataReceived(answer)
+            self.assertTrue(endpoint.transport.isAborted)
+            endpoint.protocol.connectionLost(Failure(connectionDone.value))
+            self.assertTrue(self.errorOf(joining).message.startswith("ws://server/rooms: "))
+
+    def test_droppedEarly(self) -> None:
+        """A server that hangs up in place of an answer."""
+        endpoint = FailingEndpoint()
+        joining = self.client(endpoint).join("chat")
+        self.clock.flush()
+        endpoint.protocol.connectionLost(Failure(connectionDone.value))
+        self.assertEqual(self.errorOf(joining).message, "ws://server/rooms: Connection was closed cleanly.")
+
+    def test_through(self) -> None:
+        """What it goes through is named as well."""
+        client = Client(
+            "ws://server/rooms", endpoint="tcp:127.0.0.1:1", reactor=MemoryReactor(), connectTimeout=1
+        )
+        joining = client.join("chat")
+        client._core.turn.clock.advance(60)  # type: ignore[attr-defined]
+        message = self.errorOf(joining).message
+        self.assertIn("ws://server/rooms through tcp:127.0.0.1:1: ", message)
+
+    def test_retryAfter(self) -> None:
+        """A number of seconds, and of a length that makes sense."""
+        for text, expected in (("2", 2.0), ("9" * 400, 0.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0)):
+            answer = HTTPAnswer.read(f"HTTP/1.1 503 Busy\r\nRetry-After: {text}".encode())
+            assert answer is not None
+            self.assertEqual(answer.retryAfter, expected)
+        self.assertIsNone(HTTPAnswer.read(b"HTTP/1.1 abc\r\n"))
+        self.assertIsNone(HTTPAnswer.read(b"GET / HTTP/1.1\r\n"))
+
+
+class BadServerTests(SessionTestCase):
+    """A server that means no good, or is broken, gets nowhere."""
+
+    def test_uninvited(self) -> None:
+        """`joined` where nothing was asked costs the connection; the room of the path comes once."""
+        self.join()
+        self.wire.receive("joined", None, "r2", membership(member="m2"))
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
+        self.assertIsNone(self.wire.closed)
+        for ref in (None, 77):
+            self.begin()
+            room = self.join()
+            self.wire.receive("joined", None, "r2", membership())
+            self.wire.receive("joined", ref, "r3", membership())
+            self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")))
+
+    def test_twice(self) -> None:
+        """An answer is one answer."""
+        joining = self.session.join("chat")
+        self.wire.open()
+        for _ in range(2):
+            self.wire.receive("joined", 1, "r1", membership())
+        self.successResultOf(joining)
+        self.assertEqual(self.wire.closed, (4010, "not a frame"))
+
+    def test_retryAfter(self) -> None:
+        """An hour is the most that a server can ask for; what is no time is none."""
+        for retryAfter, expected in (
+            (1e300, 3600.125), (2_147_483, 3600.125), (-5, 0.125), (None, 0.125), (float("nan"), 0.125),
+        ):  # fmt: skip
+            self.begin()
+            self.join()
+            told: list[Any] = []
+            self.session.on("bye", lambda code, seconds, told=told: told.append(seconds))
+            frame = ("bye", 4100, retryAfter)
+            if retryAfter is None or retryAfter == retryAfter:
+                self.wire.attempt.received(msgspec.json.encode(frame), False)
+            else:
+                self.session._core._dispatch(msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=Bye))
+            self.wire.end(4100)
+            self.assertEqual((told, self.nextWire()), ([expected - 0.125], expected))
+            self.wire.end(1006, "", float("inf"))
+            self.assertEqual(self.nextWire(), 3600.25)
+
+    def test_calls(self) -> None:
+        """It can't make more and more handlers run."""
+        room = self.join()
+        slow: list[Deferred[Any]] = []
+        room.handle("ask", lambda data: slow.append(Deferred()) or slow[-1])
+        for ref in range(300):
+            self.wire.receive("call", ref, "r1", "ask", None)
+        self.assertEqual(len(slow), 256)
+        self.assertEqual({frame[3] for frame in self.wire.take()}, {"rateLimited"})
+        slow[0].callback(1)
+        self.wire.receive("call", 300, "r1", "ask", None)
+        self.assertEqual(len(slow), 257)
+
+    def test_details(self) -> None:
+        """Details that are no data make an error no frame."""
+        self.begin(protocol="txroom.v1.msgpack")
+        joining = self.session.join("chat")
+        self.wire.open("txroom.v1.msgpack")
+        error = msgspec.msgpack.encode(["error", 1, None, "full", "", {None: 1}])
+        self.wire.attempt.received(error, True)
+        self.assertEqual(self.codeOf(joining), "unavailable")
+        self.assertEqual(self.wire.closed, (4010, "not a frame"))
+
+    def test_longTexts(self) -> None:
+        """What is told of a frame that is none is short."""
+        self.join()
+        self.wire.attempt.received(msgspec.json.encode(["msg", "r1", "x" * 10_000, "t", 1]), False)
+        self.assertLess(len(str(self.errors[0])), 600)
