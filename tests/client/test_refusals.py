@@ -110,6 +110,7 @@ class ProtocolTests(SessionTestCase):
 
     def test_oddDetails(self) -> None:
         """Whatever the details are, the delay is one."""
+        details: Any
         for details in (None, 5, [], {"retryAfter": None}, {"retryAfter": "9"}, {"retryAfter": -9},
                         {"retryAfter": True}):  # fmt: skip
             self.begin()
@@ -256,8 +257,10 @@ class WireTests(SynchronousTestCase):
         for answer, expected in (
             (head + b"not\r\nyou!", "unauthorized: ws://server/rooms: HTTP 403 Forbidden: not you!"),
             (b"HTTP/1.1 404 Not Found\r\n\r\n", "noSuchRoom: ws://server/rooms: HTTP 404 Not Found"),
-            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>hi", "unavailable: ws://server/rooms: HTTP 200 OK"),
-            (b"HTTP/1.0 502 Bad Gateway\r\n\r\nnginx", "unavailable: ws://server/rooms: HTTP 502 Bad Gateway: nginx"),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>hi",
+             "unavailable: ws://server/rooms: HTTP 200 OK"),
+            (b"HTTP/1.0 502 Bad Gateway\r\n\r\nnginx",
+             "unavailable: ws://server/rooms: HTTP 502 Bad Gateway: nginx"),
             (b"HTTP/1.1 400 \r\n\r\n" + b"x" * 5000,
              f"badRequest: ws://server/rooms: HTTP 400: {'x' * 197}..."),
         ):  # fmt: skip
@@ -368,7 +371,12 @@ class BadServerTests(SessionTestCase):
         """It can't make more and more handlers run."""
         room = self.join()
         slow: list[Deferred[Any]] = []
-        room.handle("ask", lambda data: slow.append(Deferred()) or slow[-1])
+
+        def ask(data: Any) -> Deferred[Any]:
+            slow.append(Deferred())
+            return slow[-1]
+
+        room.handle("ask", ask)
         for ref in range(300):
             self.wire.receive("call", ref, "r1", "ask", None)
         self.assertEqual(len(slow), 256)
