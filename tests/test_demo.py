@@ -9,7 +9,7 @@ from typing import Any
 from tests.case import HarnessTestCase
 from txroom import RoomError, ServerOptions
 from txroom.demo import makeDemo
-from txroom.testing import Client, Response, RoomHarness
+from txroom.testing import Client, JoinedRoom, Response, RoomHarness
 
 MIB = 1024 * 1024
 
@@ -160,6 +160,20 @@ class ChatTests(DemoTestCase):
         )
         refused = harness.connect("/rooms/chat?topic=" + "x" * 41)
         self.assertEqual([frame[3] for frame in frames(refused, "error")], ["badRequest"])
+
+    def test_away(self) -> None:
+        """Presence tells of somebody whose connection is lost, until it is back; messages don't."""
+        harness = self.demo()
+        for name in ("chat", "mole"):
+            ann, bob = (harness.client().join(name, name=each) for each in ("ann", "bob"))
+            bob.client.offline()
+            self.assertEqual([self.isAway(ann, bob), self.isAway(ann, ann)], [True, False], name)
+            bob.client.online()
+            self.assertFalse(self.isAway(ann, bob), name)
+
+    def isAway(self, watcher: JoinedRoom, member: JoinedRoom) -> bool:
+        metas = [meta for each in watcher.members for meta in each.metas]
+        return any(meta.get("away", False) for meta in metas if meta["member"] == member.member)
 
     def test_presence(self) -> None:
         """The others' names are known, and a new one is told."""

@@ -49,12 +49,18 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["cut"]["bob"] == [
         *shown("Bob", talk),
         *(["mine waiting", "Bob", text] for text in ("four", "five")),
+        ["mine private waiting", "Bob", "between us"],
     ]
     assert seen["back"].startswith("Recovered: nothing was lost.")
     talk += [("Ann", text, "") for text in ("one", "two", "three")]
-    talk += [("Bob", text, "") for text in ("four", "five", "six")]
+    talk += [("Bob", text, "") for text in ("four", "five")]
+    talk += [("Bob", "between us", " private"), ("Bob", "six", "")]
     assert seen["ann"] == shown("Ann", talk)
     assert seen["bob"] == shown("Bob", talk)
+    # The page that was loaded again is Bob still, and nobody came or went.
+    assert seen["reloaded"] == {"names": ["Bob", "Ann"], "mine": "mine", "counts": [2]}
+    assert seen["phone"]["log"] > 150
+    assert seen["phone"]["last"] and seen["phone"]["form"]
     assert seen["notes"] == ["connection lost", "recovered, nothing is missing"] * 2
 
     assert seen["score"]

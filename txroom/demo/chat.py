@@ -38,10 +38,16 @@ class ChatRoom(Room):
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
         client.meta = {"name": str(options.get("name") or "somebody")[:24]}
 
+    def onDrop(self, client: Client) -> None:
+        client.meta = {**client.meta, "away": True}
+
+    def onResume(self, client: Client, recovered: bool) -> None:
+        client.meta = {"name": client.meta["name"]}
+
     @message("say")
     def say(self, client: Client, data: Text | Say) -> int | None:
         text = data if isinstance(data, str) else data.text
-        return self.broadcast("said", {"from": client.id, **client.meta, "text": text})
+        return self.broadcast("said", {"from": client.id, "name": client.meta["name"], "text": text})
 
     @message("typing")
     def typing(self, client: Client) -> None:
@@ -52,7 +58,12 @@ class ChatRoom(Room):
         receiver = self.client(data.to)
         if receiver is None:
             raise RoomError("gone", "not here any more")
-        told = {"from": client.id, **client.meta, "to": receiver.meta["name"], "text": data.text}
+        told = {
+            "from": client.id,
+            "name": client.meta["name"],
+            "to": receiver.meta["name"],
+            "text": data.text,
+        }
         self.broadcast("whispered", told, to=[client, receiver])
 
     @message("rename")

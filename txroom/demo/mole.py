@@ -26,6 +26,12 @@ class MoleRoom(Room):
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
         client.meta = {"name": str(options.get("name") or "somebody")[:24], "points": 0}
 
+    def onDrop(self, client: Client) -> None:
+        client.meta = {**client.meta, "away": True}
+
+    def onResume(self, client: Client, recovered: bool) -> None:
+        client.meta = {**client.meta, "away": False}
+
     def snapshot(self, client: Client) -> dict[str, Any]:
         return {"holes": HOLES, "mole": self.mole}
 

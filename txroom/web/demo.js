@@ -6,7 +6,8 @@ const $ = (id) => document.getElementById(id);
 const client = new Client(new URL("rooms", location.href));
 
 const CUT = 5000; // milliseconds without a connection, when it is cut
-const LOOK = 4000; // between two looks at the list of rooms and the latency
+const LOOK = 4000; // between two looks at the list of rooms and the latency, when nothing seems to happen
+const SOON = 300; // until a look, when something has happened
 const TYPING = 3000; // for which somebody counts as typing
 const GAME = "!mole"; // in the place of a topic
 
@@ -97,7 +98,8 @@ function label() {
 
 // -- being in a room
 
-async function enter(topic) {
+/** Joins the room of a topic, or comes back to it as the member that `token` says. */
+async function enter(topic, token = null) {
   const isCurrent = ((mine) => () => mine === visit)(++visit);
   const former = room;
   place = topic;
@@ -106,7 +108,8 @@ async function enter(topic) {
   former?.leave();
   const [name, options] = topic === GAME ? ["mole", {}] : ["chat", topic ? { topic } : {}];
   try {
-    const joined = await client.joinOrCreate(name, { name: myName(), ...options });
+    const joined = (token && (await client.resume(token).catch(() => null)))
+      || (await client.joinOrCreate(name, { name: myName(), ...options }));
     if (!isCurrent()) return void joined.leave();
     room = joined;
     mine.add(room.member);
@@ -118,7 +121,7 @@ async function enter(topic) {
   if (isCurrent()) {
     label();
     people();
-    look();
+    lookSoon();
   }
 }
 
@@ -129,15 +132,20 @@ function listen(room, isCurrent) {
   on("whispered", whispered);
   on("mole", mole);
   on("hit", hit);
-  on("presence", people);
+  on("presence", () => {
+    people();
+    lookSoon();
+  });
   on("reconnecting", () => {
     awaySince = performance.now();
     note("connection lost");
     label();
+    people();
   });
   on("recovered", () => {
     back("Recovered: nothing was lost.");
     note("recovered, nothing is missing");
+    lookSoon();
   });
   on("lost", () => {
     mine.add(room.member);
@@ -145,6 +153,7 @@ function listen(room, isCurrent) {
     last = null;
     back("Back, but the room has forgotten us. This is what it still knows.");
     if (place === GAME) startGame(room.snapshot);
+    lookSoon();
   });
   on("left", ({ code, reason }) => {
     line("", "");
@@ -160,6 +169,7 @@ function back(text) {
   line("back", text + seconds);
   setTimeout(() => $("line").dataset.state === "back" && line("", ""), 6000);
   label();
+  people();
 }
 
 function show(topic) {
@@ -191,14 +201,17 @@ function people() {
   $("count").textContent = metas.length || "";
   replace($("people"), metas.map((meta) => {
     const isMe = meta.member === me;
-    const remark = meta.points === undefined ? (isMe ? "you" : "") : `${isMe ? "you · " : ""}${meta.points}`;
+    const isAway = isMe ? room.state !== "joined" : Boolean(meta.away);
+    const remark = [isMe && "you", isAway && "away", meta.points].filter((part) => part || part === 0).join(" · ");
     const item = entry(meta.name, remark, () => address(meta));
+    item.className = isAway ? "away" : "";
     paint(item, meta.name);
     item.firstChild.disabled = isMe || place === GAME;
     item.firstChild.title = isMe ? "You" : `Write to ${meta.name} in private`;
     return item;
   }));
   if (receiver && !metas.some(({ member }) => member === receiver.member)) address(null);
+  listRooms();
 }
 
 function address(meta) {
@@ -277,16 +290,18 @@ new ResizeObserver(follow).observe($("log"));
 const note = (text) => (place === GAME ? void ($("result").textContent = text) : void add("note", "", text));
 
 function said({ from, name, text }) {
-  if (mine.has(from) && waiting[0]?.dataset.text === text) waiting.shift().remove();
+  const isMine = mine.has(from);
+  if (isMine) arrived(text, "");
   silent(from);
-  add(mine.has(from) ? "mine" : "other", name, text);
-  for (const item of waiting) $("log").append(item);
-  if (waiting.length) follow();
+  add(isMine ? "mine" : "other", name, text);
+  waitAtEnd();
 }
 
 function whispered({ from, name, to, text }) {
   const isMine = mine.has(from);
+  if (isMine) arrived(text, to);
   add(isMine ? "mine private" : "other private", name, text, isMine ? `only to ${to}` : "only to you");
+  waitAtEnd();
 }
 
 $("form").onsubmit = (event) => {
@@ -294,12 +309,12 @@ $("form").onsubmit = (event) => {
   const text = $("text").value.trim();
   if (!text || room === null) return;
   try {
-    if (receiver) {
-      room.call("whisper", { to: receiver.member, text }, { timeout: 60_000 }).catch((error) => note(error.message || error.code));
-    } else {
-      if (room.state !== "joined") wait(text);
-      room.send("say", text);
-    }
+    const item = room.state === "joined" ? null : wait(text, receiver?.name);
+    const done = receiver ? room.call("whisper", { to: receiver.member, text }, { timeout: 60_000 }) : room.send("say", text);
+    done.catch((error) => {
+      unwait(item);
+      note(`Not told: ${text} (${error.message || error.code})`);
+    });
   } catch (error) {
     return note(error.message);
   }
@@ -308,10 +323,28 @@ $("form").onsubmit = (event) => {
   $("text").focus();
 };
 
-function wait(text) {
-  const item = add("mine waiting", myName(), text, "waits for the connection");
-  item.dataset.text = text;
+// -- what waits for the connection
+
+function wait(text, to = "") {
+  const kind = to ? "mine private waiting" : "mine waiting";
+  const item = add(kind, myName(), text, `${to && `only to ${to} · `}waits for the connection`);
+  Object.assign(item.dataset, { text, to });
   waiting.push(item);
+  return item;
+}
+
+function unwait(item) {
+  const place = waiting.indexOf(item);
+  if (place >= 0) waiting.splice(place, 1)[0].remove();
+}
+
+/** What we have said has come back from the room. */
+const arrived = (text, to) => unwait(waiting.find(({ dataset }) => dataset.text === text && dataset.to === to));
+
+/** What waits stays below what has come. */
+function waitAtEnd() {
+  $("log").append(...waiting);
+  if (waiting.length) follow();
 }
 
 // -- the game
@@ -352,23 +385,44 @@ function hit({ by, hole }) {
 
 // -- the rooms there are
 
+let rooms = []; // as the server listed them last
+let looking = null; // the timer of the next look
+
+function lookSoon() {
+  clearTimeout(looking);
+  looking = setTimeout(look, SOON);
+}
+
 async function look() {
+  clearTimeout(looking);
+  looking = setTimeout(look, LOOK);
   if (document.hidden || client.state !== "open") return;
   try {
-    const [chats, games] = await Promise.all([client.rooms("chat"), client.rooms("mole"), client.ping()]);
-    const clients = (rooms) => rooms.reduce((sum, { clients }) => sum + clients, 0);
-    const lobby = chats.filter(({ metadata }) => !metadata.topic);
-    const topics = chats.filter(({ metadata }) => metadata.topic).sort((one, other) => other.clients - one.clients);
-    const listed = [["", clients(lobby)], ...topics.slice(0, 50).map((each) => [each.metadata.topic, each.clients]), [GAME, clients(games)]];
-    replace($("rooms"), listed.map(([topic, number]) => {
-      const item = entry(titleOf(topic), String(number || ""), () => topic !== place && enter(topic));
-      item.firstChild.ariaCurrent = String(topic === place);
-      return item;
-    }));
+    [rooms] = await Promise.all([client.rooms(null), client.ping()]);
+    listRooms();
   } catch {
     // The connection is lost, which is told elsewhere.
   }
 }
+
+function listRooms() {
+  const clients = new Map([["", 0]]); // by topic; of the room where we are, presence knows better
+  let players = 0;
+  for (const { name, metadata, clients: number } of rooms) {
+    if (name === "mole") players += number;
+    else if (name === "chat") clients.set(metadata.topic, number);
+  }
+  if (place !== GAME) clients.set(place, metasOf(room).length);
+  const topics = [...clients].filter(([topic]) => topic).sort(([, one], [, other]) => other - one);
+  const listed = [["", clients.get("")], ...topics.slice(0, 50), [GAME, players]];
+  replace($("rooms"), listed.map(([topic, number]) => {
+    const item = entry(titleOf(topic), String(number || ""), () => topic !== place && enter(topic));
+    item.firstChild.ariaCurrent = String(topic === place);
+    return item;
+  }));
+}
+
+document.addEventListener("visibilitychange", lookSoon);
 
 $("create").onsubmit = (event) => {
   event.preventDefault();
@@ -386,8 +440,30 @@ const topicOfPage = () => {
 };
 window.onhashchange = () => topicOfPage() !== place && enter(topicOfPage());
 
-$("name").value = `${pick(moods)} ${pick(animals)}`;
+
+// -- a page that is loaded again goes on as the same member: see "When the page is loaded again" in the docs
+
+addEventListener("pagehide", () => {
+  sessionStorage.setItem("name", $("name").value);
+  sessionStorage.setItem("place", place);
+  sessionStorage.setItem("token", room?.reconnectionToken ?? "");
+});
+
+/** What the former page has left, once: a duplicated tab is somebody else. */
+function inherited() {
+  const [name, formerPlace, token] = ["name", "place", "token"].map((key) => sessionStorage.getItem(key));
+  sessionStorage.clear();
+  return { name, token: formerPlace === topicOfPage() ? token : null };
+}
+
+// A phone whose keyboard is open: the page is as high as what is seen of it.
+window.visualViewport?.addEventListener("resize", () => {
+  document.body.style.setProperty("--height", `${window.visualViewport.height}px`);
+  follow();
+});
+
+const { name, token } = inherited();
+$("name").value = name || `${pick(moods)} ${pick(animals)}`;
 paint($("name"), $("name").value);
 $("url").textContent = client.url;
-setInterval(look, LOOK);
-enter(topicOfPage());
+enter(topicOfPage(), token);

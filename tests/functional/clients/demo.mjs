@@ -72,6 +72,10 @@ try {
   for (const text of ["one", "two", "three"]) await say(ann, text);
   await say(bob, "four");
   await say(bob, "five");
+  await bob.locator("#people button", { hasText: "Ann" }).click();
+  await say(bob, "between us");
+  await bob.locator("#to button").click();
+  await ann.locator("#people li.away", { hasText: "Bob" }).waitFor();
   seen.cut = { ann: await texts(ann, "#people li span:first-child"), bob: await shown(bob) };
   await shoot(bob, "cut");
   await bob.click("#cut"); // at once
@@ -79,6 +83,8 @@ try {
   seen.back = await bob.locator("#line").textContent();
   await ann.locator("#log li", { hasText: "five" }).waitFor();
   await bob.locator("#log li:not(.waiting)", { hasText: "five" }).waitFor();
+  await ann.locator("#log li.private", { hasText: "between us" }).waitFor();
+  await ann.locator("#people li:not(.away)", { hasText: "Bob" }).waitFor();
   await shoot(bob, "recovered");
   // And again, by the network this time.
   await context.setOffline(true);
@@ -89,6 +95,39 @@ try {
   seen.ann = await shown(ann);
   seen.bob = await shown(bob);
   seen.notes = await texts(bob, "#log li.note");
+
+  // A page that is loaded again is the same member under the same name, and Ann sees nobody come or go.
+  await ann.evaluate(() => {
+    window.seen = new Set();
+    const look = () => window.seen.add(document.querySelectorAll("#people li").length);
+    new MutationObserver(look).observe(document.querySelector("#people"), { childList: true });
+  });
+  await bob.reload();
+  await bob.locator("#cut:enabled").waitFor();
+  await bob.getByText("six").waitFor();
+  await say(bob, "back again");
+  await ann.getByText("back again").waitFor();
+  await ann.locator("#people li:not(.away)", { hasText: "Bob" }).waitFor();
+  const names = await texts(bob, "#people li span:first-child");
+  seen.reloaded = { names, mine: (await shown(bob)).at(-1)[0], counts: await ann.evaluate(() => [...window.seen]) };
+
+  // A room that somebody opens is in the lists of all.
+  const carl = await openTab("Carl", "#garden");
+  await carl.locator("#rooms button", { hasText: "garden" }).waitFor();
+  await ann.locator("#rooms button", { hasText: "garden" }).waitFor();
+  await carl.close();
+
+  // Behind the keyboard of a phone the conversation is what is left of the page.
+  await bob.setViewportSize({ width: 390, height: 420 });
+  await say(bob, "typed on a phone");
+  await bob.locator("#log li", { hasText: "typed on a phone" }).waitFor();
+  seen.phone = await bob.evaluate(() => {
+    const log = document.querySelector("#log").getBoundingClientRect();
+    const inside = [...document.querySelectorAll("#log li, #form")].map((each) => each.getBoundingClientRect());
+    const shown = inside.filter(({ top, bottom }) => top >= 0 && bottom <= innerHeight);
+    return { log: log.height, last: shown.length >= 2, form: inside.at(-1).bottom <= innerHeight };
+  });
+  await shoot(bob, "phone");
 
   // On a small screen, and in the dark.
   await bob.setViewportSize({ width: 360, height: 640 });
