@@ -45,7 +45,7 @@ class ChatRoomTests(SynchronousTestCase):
         alice.expectNone()
 
     def test_lostConnection(self):
-        """Who loses the connection misses nothing, and the others don't notice."""
+        """Who loses the connection misses nothing, and the others see that it is away."""
         alice, bob = self.join("alice"), self.join("bob")
         bob.client.offline()
         alice.send("say", "are you there?")
@@ -55,7 +55,8 @@ class ChatRoomTests(SynchronousTestCase):
         self.assertEqual(bob.events, ["reconnecting", "recovered"])
         self.assertEqual(bob.expect("said")["text"], "are you there?")
         self.assertEqual([alice.expect("said")["from"] for _ in range(2)], [alice.member, bob.member])
-        self.assertEqual(len(alice.presence), 2)  # when they came
+        away = [came[0].metas[0].get("away", False) for came, left in alice.presence]
+        self.assertEqual(away, [False, False, True, False])  # both came; bob was away, and is back
 
     def test_gone(self):
         """After half a minute a client that doesn't come back has left."""
