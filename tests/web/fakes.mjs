@@ -50,6 +50,8 @@ export function fakeSockets() {
     onerror = null;
     protocol = "";
     readyState = 0;
+    /** Bytes that wait to go: the test's to say. */
+    bufferedAmount = 0;
     /** The close code and reason of the client. */
     closed = null;
     #sent = [];
@@ -107,10 +109,10 @@ export function fakeSockets() {
       this.onmessage?.({ data });
     }
 
-    /** The connection ends. */
-    end(code = 1006, reason = "") {
+    /** The connection ends; `said` is what the event "error" tells, which in browsers is nothing. */
+    end(code = 1006, reason = "", said = undefined) {
       this.readyState = 3;
-      this.onerror?.({});
+      this.onerror?.({ message: said });
       this.onclose?.({ code, reason });
     }
   }

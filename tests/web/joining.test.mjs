@@ -115,12 +115,52 @@ test("auth goes with the options of each join: a value, a function, an async fun
   assert.equal(h.socket.take()[0][3].auth, "special");
 });
 
-test("auth that fails rejects the join as unauthorized", async () => {
+test("auth that fails is tried again, within requestTimeout; then the join is unauthorized", async () => {
   const cause = new Error("no session");
-  const h = new Harness({ auth: async () => Promise.reject(cause) });
-  const error = await failure(h.client.joinOrCreate("chat"));
+  let calls = 0;
+  const h = new Harness({ auth: async () => Promise.reject(++calls && cause) });
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await h.clock.advance(DEFAULTS.requestTimeout - 1);
+  assert.ok(calls > 4 && calls < 12, `tried again, with growing delays: ${calls}`);
+  await h.clock.advance(1);
+  const error = await joining;
   assert.equal(error.code, "unauthorized");
+  assert.match(error.message, /auth failed: no session/);
   assert.equal(error.cause, cause);
+  assert.deepEqual([h.sockets.length, h.clock.pending], [0, 0]);
+});
+
+test("auth that fails once does not cost the join", async () => {
+  let calls = 0;
+  const auth = () => {
+    if (++calls === 1) throw new TypeError("Failed to fetch");
+    return "secret";
+  };
+  const h = new Harness({ auth });
+  const joining = h.client.joinOrCreate("chat");
+  await h.clock.advance(DEFAULTS.minDelay);
+  h.socket.open();
+  const [[, ref, , options]] = h.socket.take();
+  assert.deepEqual(options, { auth: "secret" });
+  h.socket.receive("joined", ref, "r1", h.membership());
+  assert.equal((await joining).state, "joined");
+});
+
+test("auth that never settles: timeout; close() ends it at once", async () => {
+  const h = new Harness({ auth: () => new Promise(() => {}) });
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await h.clock.advance(DEFAULTS.requestTimeout);
+  assert.deepEqual([(await joining).code, h.sockets.length], ["timeout", 0]);
+  const other = failure(h.client.joinOrCreate("chat"));
+  h.client.close();
+  assert.equal((await other).code, "unavailable");
+  assert.equal(h.clock.pending, 0);
+});
+
+test("an auth that throws a TxroomError means it", async () => {
+  const h = new Harness({ auth: async () => Promise.reject(new TxroomError("unauthorized", "logged out")) });
+  const error = await failure(h.client.joinOrCreate("chat"));
+  assert.deepEqual([error.code, error.message, h.clock.pending], ["unauthorized", "logged out", 0]);
 });
 
 test("options without JSON reject the join", async () => {
@@ -228,16 +268,20 @@ test("prepare gets the room before the promise resolves", async () => {
   await joining;
 });
 
-test("joining a room again that one is in gives the same room", async () => {
+test("joining a room again that one is in: another handle of the same membership", async () => {
   const h = new Harness();
   const room = await h.join("r1");
   room.send("say", 1);
-  const again = h.client.joinById("r1");
+  const joining = h.client.joinById("r1");
   await settle();
   const [, [, ref]] = h.socket.take();
   h.socket.receive("joined", ref, "r1", h.membership({ token: "t9", offset: 4, handled: 1 }));
-  assert.equal(await again, room);
-  assert.deepEqual(room.log, []);
+  const again = await joining;
+  assert.notEqual(again, room);
+  assert.deepEqual([again.id, again.member, again.state], [room.id, room.member, room.state]);
+  assert.deepEqual([room.log, h.client.joined], [[], [room, again]]);
+  again.send("say", 2);
+  assert.deepEqual(h.socket.take(), [["send", "r1", "say", 2, 2]], "one order, one count");
   const [resume] = await h.reconnect();
   assert.deepEqual(resume.slice(2), ["r1", "t9", "e1", 0]);
 });

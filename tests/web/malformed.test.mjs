@@ -116,8 +116,35 @@ test("frames for rooms one is not in, and for requests one has not made, are ign
   assert.deepEqual(h.socket.take(), []);
   assert.equal(h.client.state, "open");
   assert.deepEqual(h.errors, []);
-  h.socket.receive("joined", 900, "r9", h.membership());
-  assert.equal(h.socket.take()[0][0], "leave", "nobody here knows of this membership");
+});
+
+test("a membership that nobody asked for costs the connection, and holds no memory", async () => {
+  for (const ref of [900, null]) {
+    const h = new Harness();
+    await h.join();
+    h.socket.receive("joined", null, "by the path", h.membership());
+    assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "by the path"]], "once, by the path");
+    const before = h.clock.pending;
+    for (let i = 0; i < 1000; i++) h.socket.receive("joined", ref, `r${i}`, h.membership());
+    assert.deepEqual(h.sockets[0].closed, { code: 4010, reason: "not a frame" });
+    assert.deepEqual([h.errors.length, h.socket.take(), h.clock.pending <= before], [1, [], true]);
+  }
+});
+
+test("a server that makes up members, or asks for answers, without end", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  let asked = 0;
+  room.handle("wait", () => new Promise(() => asked++));
+  for (let i = 0; i < 1500; i++) h.socket.receive("call", i, "r1", "wait", null);
+  await settle();
+  assert.equal(asked, 1000);
+  assert.equal(h.socket.take().at(-1)[3], "rateLimited");
+  const some = (from) => [{ user: "u", metas: Array.from({ length: 50_000 }, (_, i) => ({ member: `m${from + i}` })) }];
+  for (const from of [0, 50_000]) h.socket.receive("presence", "r1", some(from), []);
+  assert.equal(h.client.state, "open");
+  h.socket.receive("presence", "r1", some(100_000), []);
+  assert.deepEqual(h.sockets[0].closed, { code: 4010, reason: "not a frame" });
 });
 
 test("a reply where a membership is due, and counts that can't be ours, harm nobody", async () => {

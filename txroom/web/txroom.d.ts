@@ -40,8 +40,8 @@ export const CloseCode: {
   readonly noHeartbeat: 4106;
 };
 
-/** Whether a client comes back after a socket was closed with `code`. */
-export function mayReconnect(code: number): boolean;
+/** Whether a client comes back after a socket was closed with `code` and `reason`. */
+export function mayReconnect(code: number, reason?: string): boolean;
 
 /** What goes wrong. */
 export class TxroomError extends Error {
@@ -72,7 +72,11 @@ export interface Clock {
 }
 
 export interface Options {
-  /** Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one. */
+  /**
+   * Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one.
+   *
+   * One that fails is called again, within `requestTimeout`; only a `TxroomError` that it throws is final.
+   */
   auth?: unknown | (() => unknown | Promise<unknown>);
   /** The class of the socket; default: `globalThis.WebSocket`. */
   WebSocket?: new (url: any, protocols?: any) => Socket;
@@ -163,13 +167,17 @@ export interface RoomEvents {
 /** The data of a message of type `Type`, if the map of messages has it. */
 type Data<Messages, Type extends string> = Type extends keyof Messages ? Messages[Type] : any;
 
+/** The types that the map of messages has; any text if there is no map. */
+type TypeOf<Messages> = (keyof Messages & string) | (string & {});
+
 /**
- * A room that the client has joined.
+ * A room that the client has joined: what one join promised. Joins that lead to the same room share one
+ * membership there, which ends when the last of them is left.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
  */
-export class Room<Messages extends object = Record<string, any>> {
+export class Room<Messages extends object = any> {
   private constructor();
   /** The id of the room; it changes if the client has to join another one after a loss. */
   readonly id: string;
@@ -198,13 +206,13 @@ export class Room<Messages extends object = Record<string, any>> {
 
   /** Calls `listener` at one of the room's own events, or at messages of that type. */
   on<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): Off;
-  on<Type extends (keyof Messages & string) | (string & {})>(
+  on<Type extends TypeOf<Messages>>(
     type: Type,
     listener: (data: Data<Messages, Type>, offset: number | null) => void,
   ): Off;
   /** The same for the next one only. */
   once<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): Off;
-  once<Type extends (keyof Messages & string) | (string & {})>(
+  once<Type extends TypeOf<Messages>>(
     type: Type,
     listener: (data: Data<Messages, Type>, offset: number | null) => void,
   ): Off;
@@ -213,7 +221,7 @@ export class Room<Messages extends object = Record<string, any>> {
   /** Messages of the types that have no listener of their own. */
   onMessage(type: "*", listener: (type: string, data: any, offset: number | null) => void): Off;
   /** Messages of that type, whatever it is named. */
-  onMessage<Type extends (keyof Messages & string) | (string & {})>(
+  onMessage<Type extends TypeOf<Messages>>(
     type: Type,
     listener: (data: Data<Messages, Type>, offset: number | null) => void,
   ): Off;
@@ -232,7 +240,7 @@ export class Room<Messages extends object = Record<string, any>> {
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
   /** The time to the server and back. */
   ping(): Promise<number>;
-  /** Leaves, after what was sent before; after `leaveTimeout` in any case. */
+  /** Leaves, after what was sent before; after `leaveTimeout` in any case. Another join of it goes on. */
   leave(): Promise<void>;
 }
 
@@ -282,27 +290,27 @@ export class Client {
    *
    * `prepare` gets the room before the promise resolves. Rejects with a `TxroomError`.
    */
-  joinOrCreate<Messages extends object = Record<string, any>>(
+  joinOrCreate<Messages extends object = any>(
     name: string,
-    options?: Record<string, unknown>,
+    options?: object,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
   /** Joins a room of that name that exists. */
-  join<Messages extends object = Record<string, any>>(
+  join<Messages extends object = any>(
     name: string,
-    options?: Record<string, unknown>,
+    options?: object,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
   /** Makes a new room of that name and joins it. */
-  create<Messages extends object = Record<string, any>>(
+  create<Messages extends object = any>(
     name: string,
-    options?: Record<string, unknown>,
+    options?: object,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
   /** Joins the room of that id. */
-  joinById<Messages extends object = Record<string, any>>(
+  joinById<Messages extends object = any>(
     id: string,
-    options?: Record<string, unknown>,
+    options?: object,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
   /**
@@ -311,12 +319,14 @@ export class Client {
    * The room is as after a join. Rejects with "unauthorized", "forbidden" or "noSuchRoom" if that is not
    * possible any more, "badRequest" for what is no token; then it is for you to join anew.
    */
-  resume<Messages extends object = Record<string, any>>(
+  resume<Messages extends object = any>(
     token: string,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
-  /** The rooms of that name that match the filter. */
-  rooms(name: string, filter?: Record<string, unknown>): Promise<Listing[]>;
+  /** The rooms of that name (null: of any) that match the filter. */
+  query(name: string | null, filter?: object): Promise<Listing[]>;
+  /** The former name of `query`. */
+  rooms(name: string | null, filter?: object): Promise<Listing[]>;
   /** The time to the server and back. */
   ping(): Promise<number>;
   /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */

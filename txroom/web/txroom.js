@@ -112,6 +112,65 @@ export const DEFAULTS = Object.freeze({
   random: Math.random,
 });
 
+/** The longest time that `setTimeout` can count: beyond it fires at once. */
+const MAX_TIME = 2 ** 31 - 1;
+
+const isFunction = (value) => typeof value === "function";
+const isWhole = (from, to) => [
+  (value) => Number.isInteger(value) && value >= from && value <= to,
+  `a whole number from ${from} to ${to}`,
+];
+const isTime = (value) => typeof value === "number" && value >= 0 && value <= MAX_TIME;
+const TIME = [isTime, `a number of milliseconds from 0 to ${MAX_TIME}`];
+const FUNCTION = [isFunction, "a function"];
+
+/** What the options may be; those that are not here may be anything. */
+const ALLOWED = {
+  WebSocket: [isFunction, "a class"],
+  connectTimeout: [(value) => isTime(value) && value > 0, `a number of milliseconds above 0, up to ${MAX_TIME}`],
+  requestTimeout: TIME,
+  callTimeout: TIME,
+  leaveTimeout: TIME,
+  pingInterval: TIME,
+  pingTimeout: TIME,
+  probeTimeout: TIME,
+  minDelay: TIME,
+  maxDelay: TIME,
+  stableAfter: TIME,
+  maxAttempts: [
+    (value) => value === Infinity || (Number.isInteger(value) && value >= 0),
+    "a whole number from 0 on, or Infinity",
+  ],
+  window: isWhole(1, 64),
+  maxBuffered: isWhole(0, Number.MAX_SAFE_INTEGER),
+  maxPayload: isWhole(1, Number.MAX_SAFE_INTEGER),
+  rejoin: [(value) => typeof value === "boolean", "true or false"],
+  events: [(value) => value === null || isFunction(value.addEventListener), "an EventTarget, or null"],
+  clock: [
+    (value) => ["now", "setTimeout", "clearTimeout"].every((name) => isFunction(value?.[name])),
+    "an object with now(), setTimeout() and clearTimeout()",
+  ],
+  random: FUNCTION,
+};
+
+function checkOption(name, value, called = `option ${name}`) {
+  const [is, allowed] = ALLOWED[name];
+  if (!is(value)) throw new TypeError(`the ${called} is ${allowed}, not ${shown(value)}`);
+}
+
+/** The options with their defaults; one that is undefined has its default too. */
+function withDefaults(given) {
+  const options = { ...DEFAULTS };
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
+    const value = given[name];
+    if (value === undefined) continue;
+    if (Object.hasOwn(ALLOWED, name)) checkOption(name, value);
+    options[name] = value;
+  }
+  return Object.freeze(options);
+}
+
 /** What goes wrong: `code` is one of {@link ErrorCode} or a room's own word, `details` whatever it adds. */
 export class TxroomError extends Error {
   constructor(code, message = "", { details = null, cause } = {}) {
@@ -128,6 +187,8 @@ const ABNORMAL = 1006;
 
 /** Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses. */
 const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
+/** The reason of a 1008 that is not final: the link was too slow for a message. */
+const TOO_SLOW = "message not complete in time";
 
 /** After these errors a resume is tried again; after those of `FORGOTTEN` the client joins anew. */
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
@@ -144,6 +205,13 @@ const ERROR_OF_CLOSE = new Map([
   [CloseCode.rateAbuse, "rateLimited"],
 ]);
 
+/** The close code of a refusal, if it got lost. */
+const REFUSALS = new Map([
+  ["unauthorized", CloseCode.unauthorized],
+  ["forbidden", CloseCode.unauthorized],
+  ["noSuchRoom", CloseCode.noSuchRoom],
+]);
+
 const CLOSE_OF_ERROR = new Map([
   ["unauthorized", CloseCode.unauthorized],
   ["forbidden", CloseCode.kicked],
@@ -152,12 +220,20 @@ const CLOSE_OF_ERROR = new Map([
 ]);
 
 /**
- * Whether a client comes back after a socket was closed with `code`.
+ * Whether a client comes back after a socket was closed with `code` and `reason`.
  *
- * Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010).
+ * Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010),
+ * but for a 1008 that says "message not complete in time": a slow link is no misbehaviour.
  */
-export function mayReconnect(code) {
-  return !(code >= 4000 && code <= 4099) && !FINAL.has(code);
+export function mayReconnect(code, reason = "") {
+  return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === 1008 && reason === TOO_SLOW));
+}
+
+/** The close code that says the same as the answer to an upgrade that was refused for good. */
+function closeOfStatus(status) {
+  if (status === 401 || status === 403) return CloseCode.unauthorized;
+  if (status === 404) return CloseCode.noSuchRoom;
+  return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? 1008 : undefined;
 }
 
 const mayResume = (code) => code >= 4100 && code <= 4199;
@@ -168,6 +244,14 @@ const mayResume = (code) => code >= 4100 && code <= 4199;
 const MAX_TYPE = 128;
 const MAX_CODE = 64;
 const MAX_REASON = 1024;
+/** Of data, options and filters. */
+const MAX_DEPTH = 64;
+/** Of a room; a server that says so of more is none. */
+const MAX_MEMBERS = 100_000;
+/** The server's calls that may be answered at the same time. */
+const MAX_ANSWERING = 1_000;
+/** Seconds: a server that asks to stay away for longer is visited then all the same. */
+const MAX_RETRY_AFTER = 3_600;
 
 const isText = (value) => typeof value === "string";
 const isNumber = (value) => Number.isFinite(value);
@@ -212,26 +296,87 @@ function parse(message) {
   return frame;
 }
 
-function refuseBytes(key, value) {
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) throw new TypeError("JSON has no bytes");
-  return value;
+/** What of a value JSON does not say, or the server does not take; undefined if there is nothing. */
+function flawOf(value) {
+  if (typeof value === "bigint") return "a BigInt, which JSON does not have";
+  if (typeof value === "number") {
+    if (!Number.isFinite(value)) return `${value}, which JSON does not have`;
+    const isLarge = value >= 2 ** 64 || value < -(2 ** 63);
+    // From 1e21 on JSON has it with an exponent: to the server that is no whole number.
+    if (isLarge && Number.isInteger(value) && Math.abs(value) < 1e21) return "a whole number of more than 64 bits";
+  } else if (typeof value === "object" && value !== null) {
+    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return "bytes, which JSON does not have";
+    if (isFunction(value.then)) return "a promise: await it";
+    if (value instanceof Map || value instanceof Set) return "a Map or a Set, which is empty in JSON";
+    if (value instanceof Number) return flawOf(Number(value));
+  }
+  return undefined;
 }
 
-/** JSON of `data`; undefined is null. */
-function encode(data) {
+/** An escape in JSON; `JSON.stringify` writes half a surrogate pair as one, and nothing else of that kind. */
+const ESCAPE = /\\(?:ud[89a-f][0-9a-f]{2}|.)/g;
+
+/** JSON with U+FFFD in place of half surrogate pairs. */
+const whole = (json) => (json.includes("\\ud") ? json.replace(ESCAPE, (all) => (all.length > 2 ? "\ufffd" : all)) : json);
+
+/** A text in JSON. */
+const quote = (text) => whole(JSON.stringify(text));
+
+/**
+ * JSON of `data`; undefined is null, and half a surrogate pair U+FFFD, as in all that browsers send.
+ *
+ * `outer` is how many layers are not the data's, but of the frame that it is in.
+ */
+function encode(data, outer = 0) {
+  const way = []; // the containers that lead to a value, and where each is in the one before
+  function check(key, value) {
+    while (way.length && way.at(-1).value !== this) way.pop();
+    let flaw = flawOf(value);
+    const step = { value, name: Array.isArray(this) ? `[${key}]` : `.${key}` };
+    if (typeof value === "object" && value !== null && !flaw) {
+      if (way.some((each) => each.value === value)) flaw = "what contains itself";
+      else if (way.length >= MAX_DEPTH + outer) flaw = `nested more than ${MAX_DEPTH} deep`;
+      else way.push(step);
+    }
+    if (!flaw) return value;
+    const names = [...way, step].slice(1 + outer).map(({ name }) => name);
+    const field = names.join("").replace(/^\./, "");
+    throw new TxroomError("invalidData", `${field || "the data"} is ${flaw}`, { details: { field } });
+  }
   try {
-    return JSON.stringify(data, refuseBytes) ?? "null";
+    const text = JSON.stringify(data, check) ?? "null";
+    return whole(text);
   } catch (cause) {
+    if (cause instanceof TxroomError) throw cause;
     throw new TxroomError("invalidData", cause.message, { cause });
   }
 }
+
+/** The beginning of `text`; no character is cut in two. */
+const cut = (text, limit) => (text.length > limit ? text.slice(0, limit).replace(/[\ud800-\udbff]$/, "") : text);
+
+/** A value in an error message. */
+function shown(value) {
+  if (isText(value)) return JSON.stringify(cut(value, 60));
+  return isFunction(value) ? "a function" : isObject(value) ? "an object" : String(value);
+}
+
+/** Whether it is a text of 1 to `MAX_TYPE` characters, as types and names are. */
+const isName = (value) => isText(value) && value !== "" && (value.length <= MAX_TYPE || [...value].length <= MAX_TYPE);
 
 /** Bytes of `text` in UTF-8, counted only if there could be more than `limit`. */
 function isLonger(text, limit) {
   return text.length > limit || (text.length * 3 > limit && new TextEncoder().encode(text).length > limit);
 }
 
+function checkLength(text, limit) {
+  if (isLonger(text, limit)) throw new TxroomError("invalidData", `larger than ${limit} bytes`);
+}
+
 const ignore = () => {};
+
+/** A timer, however far away. */
+const later = ({ clock }, callback, delay) => clock.setTimeout(callback, Math.min(delay, MAX_TIME));
 
 // -- what a page leaves to the next
 
@@ -258,23 +403,27 @@ class Emitter {
 
   /** Calls `listener` at each event of that name; returns a function that ends it. */
   on(name, listener) {
-    if (typeof listener !== "function") throw new TypeError(`the listener of ${String(name)} is no function`);
+    if (!isFunction(listener)) throw new TypeError(`the listener of ${String(name)} is no function`);
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener]);
     return () => this.off(name, listener);
   }
 
   /** The same for the next event only. */
   once(name, listener) {
-    const off = this.on(name, (...args) => {
+    if (!isFunction(listener)) return this.on(name, listener); // refuses it
+    const first = (...args) => {
       off();
       return listener(...args);
-    });
+    };
+    first.listener = listener;
+    const off = this.on(name, first);
     return off;
   }
 
   /** Ends what `on` began; without a listener, for all of that name. */
   off(name, listener) {
-    const left = listener === undefined ? [] : this._listeners(name).filter((one) => one !== listener);
+    const isOther = (one) => one !== listener && one.listener !== listener;
+    const left = listener === undefined ? [] : this._listeners(name).filter(isOther);
     if (left.length) this.#listeners.set(name, left);
     else this.#listeners.delete(name);
   }
@@ -420,7 +569,9 @@ class Outbox {
 const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "left", "error"]);
 
 /**
- * A room that the client has joined.
+ * A room that the client has joined: what one join promised, with listeners of its own.
+ *
+ * Joins that lead to the same room share one membership there. It ends when the last of them is left.
  *
  * `state` is one of
  *
@@ -430,50 +581,44 @@ const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "l
  * - "left": for good, see the event "left".
  *
  * While it is away or resuming, what is sent waits.
- *
- *     joined --connection lost, left 41xx--> away --connected, a little later--> resuming
- *     resuming --joined--> joined    --error for now--> away    --error for good--> left
- *     resuming --forgotten: joins anew--> resuming
- *     any --left, leave(), a final close code, close()--> left
  */
 export class Room extends Emitter {
   #client;
-  #options;
-  #state = "away";
-  #entrance;
-  #outbox;
+  #membership;
   #messages = new Emitter();
   #handlers = new Map();
-  #members = new Map();
   #held = [];
-  #token = "";
-  #epoch = "";
-  #offset = 0;
-  #attempts = 0;
-  /** How often in a row we were not let in again for a mistake of the server's. */
-  #internal = 0;
-  #since = 0;
-  /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
-  #visit = 0;
-  #timer;
+  #isLeft = false;
   #leaving = null;
 
   /** @internal Rooms are made by `client.join` and its like. */
-  constructor(client, entrance) {
+  constructor(client, membership) {
     super();
     this.#client = client;
-    this.#options = client.options;
-    this.#entrance = entrance;
-    this.#outbox = new Outbox(client.options.window);
+    this.#membership = membership;
     this.#messages._report = (error) => this._report(error);
-    /** The id of the room. */
-    this.id = null;
-    /** The name it was registered with. */
-    this.name = null;
-    /** The id of this membership. */
-    this.member = null;
-    /** What `Room.snapshot` of the server gave at the last join or loss. */
-    this.snapshot = null;
+    // Whoever awaits the join gets to add listeners before the first event.
+    later(client.options, () => this.#release(), 0);
+  }
+
+  /** The id of the room. */
+  get id() {
+    return this.#membership.id;
+  }
+
+  /** The name it was registered with. */
+  get name() {
+    return this.#membership.name;
+  }
+
+  /** The id of this membership. */
+  get member() {
+    return this.#membership.member;
+  }
+
+  /** What `Room.snapshot` of the server gave at the last join or loss. */
+  get snapshot() {
+    return this.#membership.snapshot;
   }
 
   get client() {
@@ -481,22 +626,22 @@ export class Room extends Emitter {
   }
 
   get state() {
-    return this.#state;
+    return this.#isLeft ? "left" : this.#membership.state;
   }
 
   /** The offset of the last message received. */
   get offset() {
-    return this.#offset;
+    return this.#membership.offset;
   }
 
   /** Which log the offset is of. */
   get epoch() {
-    return this.#epoch;
+    return this.#membership.epoch;
   }
 
   /** Who is here, if the room has presence: `{user, metas}`, one meta for each connection of the user. */
   get members() {
-    return [...this.#members.values()].map(({ user, metas }) => ({ user, metas: [...metas.values()] }));
+    return this.#membership.members;
   }
 
   /**
@@ -506,16 +651,12 @@ export class Room extends Emitter {
    * take the membership over, so keep it secret. The options of the join are in it, but for `auth`.
    */
   get reconnectionToken() {
-    if (this.#state === "left") return null;
-    const { seat, auth, ...options } = this.#entrance.options; // for once, and nobody's to keep
-    const { method, target } = this.#entrance;
-    const ref = this.#client._lastRef;
-    return JSON.stringify({ room: this.id, token: this.#token, ref, method, target, options });
+    return this.#isLeft ? null : this.#membership.reconnectionToken;
   }
 
   /** How many frames wait to be sent. */
   get buffered() {
-    return this.#outbox.waiting;
+    return this.#membership.buffered;
   }
 
   /**
@@ -556,7 +697,7 @@ export class Room extends Emitter {
 
   /** Answers the server's calls of that type with what `handler(data)`, which may be async, returns. */
   handle(type, handler) {
-    if (typeof handler !== "function") throw new TypeError(`the handler of ${type} is no function`);
+    if (!isFunction(handler)) throw new TypeError(`the handler of ${type} is no function`);
     this.#handlers.set(type, handler);
     return () => {
       if (this.#handlers.get(type) === handler) this.#handlers.delete(type);
@@ -573,9 +714,166 @@ export class Room extends Emitter {
    * A `volatile` message is sent only if it can be now, may get lost, and resolves at once.
    */
   send(type, data = null, { volatile = false } = {}) {
-    const item = this.#item("send", type, data);
-    if (volatile) {
-      if (this.#state === "joined") this.#write(item);
+    this.#checkOpen();
+    return this.#membership.send(this, type, data, volatile);
+  }
+
+  /**
+   * Asks the room; the promise has the answer. It is handled at most once, also across a lost connection.
+   *
+   * Rejects with the server's error, with "timeout" after `timeout` milliseconds, with "replyLost" if it was
+   * or may have been handled but the answer is lost, with "roomGone" when the room is left.
+   */
+  async call(type, data = null, { timeout = this.#client.options.callTimeout } = {}) {
+    checkOption("callTimeout", timeout, "timeout");
+    this.#checkOpen();
+    return this.#membership.call(this, type, data, timeout);
+  }
+
+  /** The time to the server and back, in milliseconds. */
+  ping() {
+    return this.#client.ping();
+  }
+
+  /**
+   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`; at once
+   * if another join has the same membership, which goes on.
+   *
+   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
+   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
+   */
+  leave() {
+    if (this.#isLeft) return this.#leaving ?? Promise.resolve();
+    this.#leaving ??= this.#membership.leave(this);
+    return this.#leaving;
+  }
+
+  #checkOpen() {
+    if (this.#isLeft || this.#leaving) throw new TxroomError("roomGone", "the room was left");
+  }
+
+  // -- towards the membership
+
+  /** @internal */
+  _tell(name, ...args) {
+    this._deliver(() => this._emit(name, ...args));
+  }
+
+  /** @internal */
+  _message(type, data, offset) {
+    this._deliver(() => {
+      if (this.#messages._emit(type, data, offset) || this.#messages._emit("*", type, data, offset)) return;
+      this.#membership.unheard(type);
+    });
+  }
+
+  /** Whether anybody listens to messages of that type. @internal */
+  _hears(type) {
+    return this.#messages._listeners(type).length + this.#messages._listeners("*").length > 0;
+  }
+
+  /** @internal */
+  _handler(type) {
+    return this.#handlers.get(type);
+  }
+
+  /** @internal */
+  _end(code, reason) {
+    this.#isLeft = true;
+    this._tell("left", { code, reason });
+  }
+
+  /** Something went wrong that nobody waits for. @internal */
+  _report(error) {
+    if (this._listeners("error").length) this._tell("error", error);
+    else this.#client._report(error);
+  }
+
+  /** @internal */
+  _deliver(event) {
+    if (this.#held === null) event();
+    else this.#held.push(event);
+  }
+
+  #release() {
+    while (this.#held.length) this.#held.shift()();
+    this.#held = null;
+  }
+}
+
+/**
+ * What the server knows as one member of a room, and the joins here that share it (`rooms`).
+ *
+ *     joined --connection lost, left 41xx--> away --connected, a little later--> resuming
+ *     resuming --joined--> joined    --error for now--> away    --error for good--> left
+ *     resuming --forgotten: joins anew--> resuming
+ *     any --left, the last leave(), a final close code, close()--> left
+ */
+class Membership {
+  rooms = new Set();
+  id = null;
+  name = null;
+  member = null;
+  snapshot = null;
+  state = "away";
+  epoch = "";
+  offset = 0;
+  /** Asked to end: `{promise, done, timer, isSent}`. */
+  leaving = null;
+  #client;
+  #options;
+  #entrance;
+  #outbox;
+  #members = new Map();
+  #token = "";
+  #attempts = 0;
+  /** How often in a row we were not let in again for a mistake of the server's. */
+  #internal = 0;
+  #since = 0;
+  /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
+  #visit = 0;
+  #timer;
+  /** How many calls of the server are being answered. */
+  #answering = 0;
+  /** The types that nobody listens to, and it was said so. */
+  #unheard = new Set();
+
+  constructor(client, entrance) {
+    this.#client = client;
+    this.#options = client.options;
+    this.#entrance = entrance;
+    this.#outbox = new Outbox(client.options.window);
+  }
+
+  get members() {
+    return [...this.#members.values()].map(({ user, metas }) => ({ user, metas: [...metas.values()] }));
+  }
+
+  get reconnectionToken() {
+    const { seat, auth, ...options } = this.#entrance.options; // for once, and nobody's to keep
+    const { method, target } = this.#entrance;
+    const ref = this.#client._lastRef;
+    return JSON.stringify({ room: this.id, token: this.#token, ref, method, target, options });
+  }
+
+  get buffered() {
+    return this.#outbox.waiting;
+  }
+
+  // -- for rooms
+
+  /** One more that shares it. */
+  share() {
+    const room = new Room(this.#client, this);
+    this.rooms.add(room);
+    if (this.#members.size) room._tell("presence", this.members, this.members, []);
+    return room;
+  }
+
+  send(room, type, data, isVolatile) {
+    const item = this.#item(room, "send", type, data);
+    if (isVolatile) {
+      if (this.state === "joined") this.#write(item);
       return Promise.resolve();
     }
     const sent = new Promise((resolve, reject) => {
@@ -587,15 +885,9 @@ export class Room extends Emitter {
     return sent;
   }
 
-  /**
-   * Asks the room; the promise has the answer. It is handled at most once, also across a lost connection.
-   *
-   * Rejects with the server's error, with "timeout" after `timeout` milliseconds, with "replyLost" if it was
-   * or may have been handled but the answer is lost, with "roomGone" when the room is left.
-   */
-  call(type, data = null, { timeout = this.#options.callTimeout } = {}) {
+  call(room, type, data, timeout) {
     return new Promise((resolve, reject) => {
-      const item = this.#item("call", type, data);
+      const item = this.#item(room, "call", type, data);
       const settle = (error, answer) => {
         this.#client._forget(item.ref);
         this.#options.clock.clearTimeout(timer);
@@ -609,11 +901,12 @@ export class Room extends Emitter {
         this.#outbox.answered(item);
         this.#pump();
       });
-      const timer = this.#options.clock.setTimeout(() => {
+      const tooLate = () => {
         settle(new TxroomError("timeout", `no answer to ${type} within ${timeout} ms`));
         this.#outbox.abandon(item);
         this.#pump();
-      }, timeout);
+      };
+      const timer = later(this.#options, tooLate, timeout);
       try {
         this.#submit(item);
       } catch (error) {
@@ -622,70 +915,68 @@ export class Room extends Emitter {
     });
   }
 
-  /** The time to the server and back, in milliseconds. */
-  ping() {
-    return this.#client.ping();
+  /** A room is left, and with the last one the membership. */
+  leave(room) {
+    if (this.rooms.size > 1) {
+      this.rooms.delete(room);
+      room._end(1000, "left");
+      return Promise.resolve();
+    }
+    let done;
+    const promise = new Promise((resolve) => (done = resolve));
+    const timer = later(this.#options, () => this.#tooLate(), this.#options.leaveTimeout);
+    this.leaving = { promise, done, timer, isSent: false };
+    this.#pump();
+    return promise;
   }
 
-  /**
-   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`.
-   *
-   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
-   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
-   */
-  leave() {
-    if (this.#state === "left") return Promise.resolve();
-    if (this.#leaving === null) {
-      let done;
-      const promise = new Promise((resolve) => (done = resolve));
-      const timer = this.#options.clock.setTimeout(() => this.#tooLate(), this.#options.leaveTimeout);
-      this.#leaving = { promise, done, timer, isSent: false };
-      this.#pump();
-    }
-    return this.#leaving.promise;
+  /** A message of that type reached nobody: that is said, once. */
+  unheard(type) {
+    const isHeard = [...this.rooms].some((room) => room._hears(type));
+    if (isHeard || this.#unheard.has(type) || this.#unheard.size >= 100) return;
+    this.#unheard.add(type);
+    const [what, where] = [shown(type), shown(this.name)];
+    console.warn(`txroom: nobody listens to the messages ${what} of the room ${where}: room.on(${what}, …) does`);
   }
 
   // -- towards the client
 
-  /** The first `joined`. @internal */
-  _enter(id, membership) {
+  /** The first `joined`. */
+  enter(id, membership) {
     this.#take(id, membership, false);
-    // Whoever awaits the join gets to add listeners before the first event.
-    this.#options.clock.setTimeout(() => this.#release(), 0);
-    if (this.#members.size) this.#tell("presence", this.members, this.members, []);
   }
 
-  /** `joined` to somebody who is here already. @internal */
-  _enterAgain(id, membership) {
-    const isSame = this.#state === "joined" && membership.member === this.member;
+  /** `joined` to somebody who is here already. */
+  enterAgain(id, membership) {
+    const isSame = this.state === "joined" && membership.member === this.member;
     if (!isSame || !this.#outbox.acknowledge(membership.handled)) return this.#return(id, membership, false);
     this.#token = membership.token;
     this.#pump();
   }
 
-  /** There is a connection. @internal */
-  _connected() {
-    if (this.#state === "away") this.#resume();
+  /** There is a connection. */
+  connected() {
+    if (this.state === "away") this.#resume();
   }
 
-  /** There is none, or the room is not reachable through it. @internal */
-  _away(code, reason) {
-    if (this.#state === "left") return;
-    const wasJoined = this.#state === "joined";
+  /** There is none, or the room is not reachable through it. */
+  away(code, reason) {
+    if (this.state === "left") return;
+    const wasJoined = this.state === "joined";
     this.#options.clock.clearTimeout(this.#timer);
-    this.#state = "away";
+    this.state = "away";
     this.#visit++;
-    if (this.#leaving?.isSent) this._end(1000, "left");
+    if (this.leaving?.isSent) this.end(1000, "left");
     else if (wasJoined) {
       if (this.#options.clock.now() - this.#since >= this.#options.stableAfter) this.#attempts = 0;
       this.#tell("reconnecting", { code, reason });
     }
   }
 
-  /** A frame for this room. @internal */
-  _receive(frame) {
+  /** A frame for this room. */
+  receive(frame) {
     if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
-    if (this.#state !== "joined") return; // of the former link: it comes again, or is in `joined`
+    if (this.state !== "joined") return; // of the former link: it comes again, or is in `joined`
     switch (frame[0]) {
       case "msg":
         this.#message(frame[2] ?? null, frame[3], frame[4]);
@@ -704,42 +995,43 @@ export class Room extends Emitter {
     }
   }
 
-  /** The room is over for us. @internal */
-  _end(code, reason) {
-    if (this.#state === "left") return;
+  /** The room is over for us. */
+  end(code, reason) {
+    if (this.state === "left") return;
     const { clock } = this.#options;
-    this.#state = "left";
+    this.state = "left";
     this.#visit++;
     clock.clearTimeout(this.#timer);
     this.#client._remove(this);
     const error = new TxroomError("roomGone", reason || `the room was left (${code})`, { details: { code } });
     for (const item of this.#outbox.clear()) item.fail(error);
-    this.#tell("left", { code, reason });
-    if (this.#leaving !== null) {
-      clock.clearTimeout(this.#leaving.timer);
-      this.#leaving.done();
+    for (const room of this.rooms) room._end(code, reason);
+    if (this.leaving !== null) {
+      clock.clearTimeout(this.leaving.timer);
+      this.leaving.done();
     }
   }
 
-  /** Something went wrong that nobody waits for. @internal */
-  _report(error) {
-    if (!this._listeners("error").length) this.#client._report(error);
-    else this.#tell("error", error);
+  /** Something went wrong that nobody waits for: told to the joins that listen to errors, else to the client. */
+  report(error) {
+    const rooms = [...this.rooms].filter((room) => room._listeners("error").length);
+    for (const room of rooms) room._report(error);
+    if (!rooms.length) this.#client._report(error);
   }
 
   // -- membership
 
   #resume() {
-    this.#state = "resuming";
+    this.state = "resuming";
     const visit = ++this.#visit;
-    const frame = (ref) => ["resume", ref, this.id, this.#token, this.#epoch, this.#offset];
+    const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset];
     const done = (error, id, membership) => {
       if (visit !== this.#visit) this.#client._disown(id);
       else if (!error) this.#return(id, membership, true);
-      else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.#leaving) this.#rejoin();
+      else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.leaving) this.#rejoin();
       else this.#refused(error);
     };
-    this.#client._ask(frame, done, { answer: "joined" });
+    this.#client._ask(frame, done, { answer: "joined", timeout: this.#client._patience(this.#options.requestTimeout) });
   }
 
   /** Joins anew: the same room if it is still there, else as at first. */
@@ -753,13 +1045,13 @@ export class Room extends Emitter {
       const [how, what] = ways.shift();
       const isWanted = () => visit === this.#visit;
       const done = (error, id, membership) => {
-        const present = this.#client._room(id);
+        const present = this.#client._membership(id);
         if (!isWanted()) this.#client._disown(id);
         else if (present && present !== this) {
-          present._enterAgain(id, membership);
-          this._end(CloseCode.roomClosed, "instead there is a room that was joined already");
+          present.enterAgain(id, membership);
+          this.end(CloseCode.roomClosed, "instead there is a room that was joined already");
         } else if (!error) this.#return(id, membership, false);
-        else if (ways.length && !TEMPORARY.has(error.code)) next();
+        else if (ways.length && !isTemporary(error)) next();
         else this.#refused(error);
       };
       this.#client._join(how, what, options, done, isWanted);
@@ -769,22 +1061,22 @@ export class Room extends Emitter {
 
   #refused(error) {
     this.#internal = error.code === "internal" ? this.#internal + 1 : 0;
-    if (error instanceof NoAnswer) this.#client._drop("no answer");
+    if (error instanceof NoAnswer) this.#client._giveUp("no answer");
     else if (this.#internal >= MAX_INTERNAL) {
-      this._report(error);
-      this._end(CloseCode.roomClosed, error.message);
-    } else if (TEMPORARY.has(error.code)) this.#retry(CloseCode.engineUnavailable, error.message);
-    else this._end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
+      this.report(error);
+      this.end(CloseCode.roomClosed, error.message);
+    } else if (isTemporary(error)) this.#retry(CloseCode.engineUnavailable, error.message);
+    else this.end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
   }
 
   /** Resumes a little later, over the connection there is. */
   #retry(code, reason) {
-    this._away(code, reason);
-    if (this.#state !== "away") return;
-    const delay = backoff(this.#options, this.#attempts++);
-    this.#timer = this.#options.clock.setTimeout(() => {
-      if (this.#client.state === "open") this._connected();
-    }, delay);
+    this.away(code, reason);
+    if (this.state !== "away") return;
+    const again = () => {
+      if (this.#client.state === "open") this.connected();
+    };
+    this.#timer = later(this.#options, again, backoff(this.#options, this.#attempts++));
   }
 
   #return(id, membership, isResumed) {
@@ -793,12 +1085,15 @@ export class Room extends Emitter {
     for (const item of unconfirmed) item.fail(gone);
     if (isResumed && membership.recovered === true && !unconfirmed.length) this.#tell("recovered");
     else {
-      this.#tell("lost", {
-        snapshot: this.snapshot,
-        members: this.members,
-        offset: membership.offset,
-        unconfirmed: unconfirmed.map((item) => ({ type: item.type, data: JSON.parse(item.data) })),
-      });
+      for (const room of [...this.rooms]) {
+        const own = unconfirmed.filter((item) => item.room === room);
+        room._tell("lost", {
+          snapshot: this.snapshot,
+          members: this.members,
+          offset: membership.offset,
+          unconfirmed: own.map((item) => ({ type: item.type, data: JSON.parse(item.data) })),
+        });
+      }
     }
     if (membership.members) this.#tell("presence", this.members, [], []);
   }
@@ -819,16 +1114,16 @@ export class Room extends Emitter {
     this.name = membership.name ?? this.name;
     this.member = membership.member;
     this.#token = membership.token;
-    this.#epoch = membership.epoch;
+    this.epoch = membership.epoch;
     if (!isResumed || membership.recovered !== true) {
-      this.#offset = membership.offset;
+      this.offset = membership.offset;
       this.snapshot = membership.snapshot ?? null;
     }
     this.#members = new Map();
     this.#presence(membership.members ?? [], []);
     this.#options.clock.clearTimeout(this.#timer);
     this.#visit++;
-    this.#state = "joined";
+    this.state = "joined";
     this.#internal = 0;
     this.#since = this.#options.clock.now();
     this.#client._admit(this, former);
@@ -839,27 +1134,25 @@ export class Room extends Emitter {
 
   #left(code, reason) {
     // While resuming on the same connection it is the former link that ends.
-    if (this.#state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
-    if (mayResume(code) && !this.#leaving) this.#retry(code, reason);
-    else this._end(code, reason);
+    if (this.state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
+    if (mayResume(code) && !this.leaving) this.#retry(code, reason);
+    else this.end(code, reason);
   }
 
   /** Nobody waits any longer for the room to be left; what still waits to be sent is not sent. */
   #tooLate() {
-    if (this.#state === "joined" && !this.#leaving.isSent) this.#client._leave(this.id);
-    this._end(1000, "left");
+    if (this.state === "joined" && !this.leaving.isSent) this.#client._leave(this.id);
+    this.end(1000, "left");
   }
 
   // -- in
 
   #message(offset, type, data) {
     if (offset !== null) {
-      if (offset <= this.#offset) return;
-      this.#offset = offset;
+      if (offset <= this.offset) return;
+      this.offset = offset;
     }
-    this.#deliver(() => {
-      if (!this.#messages._emit(type, data, offset)) this.#messages._emit("*", type, data, offset);
-    });
+    for (const room of [...this.rooms]) room._message(type, data, offset);
   }
 
   /**
@@ -876,61 +1169,62 @@ export class Room extends Emitter {
       const known = this.#members.get(keyOf(user)) ?? { user, metas: new Map() };
       for (const meta of metas) known.metas.set(keyOfMeta(meta), meta);
       this.#members.set(keyOf(user), known);
+      if (Math.max(this.#members.size, known.metas.size) > MAX_MEMBERS) throw new RangeError("too many members");
     }
     for (const { user } of left) if (!this.#members.get(keyOf(user))?.metas.size) this.#members.delete(keyOf(user));
   }
 
-  /** The answer goes to the connection that asked, or nowhere. */
+  /** The newest join that has a handler answers. The answer goes to the connection that asked, or nowhere. */
   #called(ref, type, data) {
     const visit = this.#visit;
+    const rooms = [...this.rooms].reverse();
     const answer = (frame) => {
-      if (visit === this.#visit && this.#state === "joined") this.#client._write(frame);
+      if (visit === this.#visit && this.state === "joined") this.#client._write(frame);
     };
-    this.#deliver(async () => {
-      const handler = this.#handlers.get(type);
+    const ask = async () => {
+      const handler = rooms.map((room) => room._handler(type)).find(isFunction);
+      if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
+      if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", "too many calls at the same time");
+      const frame = `["reply",${quote(this.id)},${ref},${encode(await handler(data))}]`;
+      checkLength(frame, this.#options.maxPayload);
+      answer(frame);
+    };
+    rooms[0]._deliver(async () => {
+      this.#answering++;
       try {
-        if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
-        answer(`["reply",${JSON.stringify(this.id)},${ref},${encode(await handler(data))}]`);
+        await ask();
       } catch (error) {
         const isMeant = error instanceof TxroomError;
-        if (!isMeant) this._report(error);
+        if (!isMeant) rooms[0]._report(error);
         const [code, message] = isMeant ? [error.code, error.message] : ["internal", "the handler failed"];
-        answer(JSON.stringify(["error", this.id, ref, code.slice(0, MAX_CODE), message.slice(0, MAX_REASON)]));
+        answer(encode(["error", this.id, ref, cut(String(code), MAX_CODE), cut(message, MAX_REASON)]));
+      } finally {
+        this.#answering--;
       }
     });
   }
 
   #tell(name, ...args) {
-    this.#deliver(() => this._emit(name, ...args));
-  }
-
-  #deliver(event) {
-    if (this.#held === null) event();
-    else this.#held.push(event);
-  }
-
-  #release() {
-    while (this.#held.length) this.#held.shift()();
-    this.#held = null;
+    for (const room of [...this.rooms]) room._tell(name, ...args);
   }
 
   // -- out
 
-  #item(kind, type, data) {
-    if (!isText(type) || !type || type.length > MAX_TYPE) {
-      throw new TxroomError("badRequest", `the type of a message is a string of 1 to ${MAX_TYPE} characters`);
+  #item(room, kind, type, data) {
+    if (!isName(type)) {
+      throw new TxroomError("badRequest", `the type of a message is a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
     }
-    return { kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
+    const item = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
+    // Its number and its ref have place, too.
+    checkLength(this.#text(item), this.#options.maxPayload - (kind === "call" ? 32 : 16));
+    return item;
   }
 
   #submit(item) {
-    const { maxBuffered, maxPayload } = this.#options;
-    if (this.#state === "left" || this.#leaving) throw new TxroomError("roomGone", "the room was left");
-    if (isLonger(this.#text(item), maxPayload - 16)) {
-      throw new TxroomError("invalidData", `larger than ${maxPayload} bytes`);
-    }
+    const { maxBuffered } = this.#options;
+    if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
     if (this.#outbox.waiting >= maxBuffered) {
-      const isHere = this.#state === "joined";
+      const isHere = this.state === "joined";
       throw new TxroomError(isHere ? "rateLimited" : "unavailable", `${maxBuffered} messages wait already`);
     }
     this.#outbox.add(item);
@@ -938,11 +1232,11 @@ export class Room extends Emitter {
   }
 
   #pump() {
-    if (this.#state !== "joined") return;
+    if (this.state !== "joined") return;
     for (let item = this.#outbox.next(); item; item = this.#outbox.next()) this.#write(item);
-    if (this.#leaving && !this.#leaving.isSent && !this.#outbox.waiting) {
-      this.#leaving.isSent = true;
-      this.#client._leave(this.id, () => this._end(1000, "left"));
+    if (this.leaving && !this.leaving.isSent && !this.#outbox.waiting) {
+      this.leaving.isSent = true;
+      this.#client._leave(this.id, () => this.end(1000, "left"));
     }
   }
 
@@ -951,9 +1245,9 @@ export class Room extends Emitter {
   }
 
   #text({ kind, ref, type, data, n }) {
-    const head = kind === "call" ? `"call",${ref}` : '"send"';
+    const head = kind === "call" ? `"call",${ref ?? 0}` : '"send"';
     const tail = n === undefined ? "" : `,${n}`;
-    return `[${head},${JSON.stringify(this.id)},${JSON.stringify(type)},${data}${tail}]`;
+    return `[${head},${quote(this.id)},${quote(type)},${data}${tail}]`;
   }
 }
 
@@ -969,10 +1263,23 @@ function backoff({ minDelay, maxDelay, random }, attempt) {
 /** The error of a request that the server has not answered. */
 class NoAnswer extends TxroomError {}
 
+/** The error of a request that could not be made, since `auth` failed or took too long. */
+class NoCredentials extends TxroomError {}
+
+/** Whether it is worth while to try again a little later. */
+const isTemporary = (error) => error instanceof NoCredentials || TEMPORARY.has(error.code);
+
 // -- the client
 
 /** The first element of the frame by which each method joins. */
 const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
+
+/** A client that was never connected gives up after so many attempts. */
+const FIRST_ATTEMPTS = 5;
+/** For so many bytes that may be on their way still, the server has a second more to answer. */
+const BYTES_A_SECOND = 4096;
+/** How many times longer than it should take a connection is waited for, after some were given up. */
+const MAX_PATIENCE = 8;
 
 /**
  * A connection to a txroom server that outlives its sockets.
@@ -1006,18 +1313,26 @@ const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", jo
 export class Client extends Emitter {
   #WebSocket;
   #state = "idle";
-  #socket = null;
-  #rooms = new Map();
+  /** Id to {@link Membership}. */
+  #memberships = new Map();
   #requests = new Map();
+  /** Joins under way, by what they say. */
+  #entering = new Map();
   #lastRef = 0;
   #attempts = 0;
-  #openedAt = 0;
-  #bye = null;
   #isAskedToWait = false;
-  #isHeard = false;
+  /** Whether a server of rooms was ever there. */
+  #isKnown = false;
+  /** What is known of why there is no connection. */
+  #trouble = "";
+  /** Times longer than it should take. */
+  #patience = 1;
   #timer;
   #deadline;
   #ignoreEvents = ignore;
+  #socket = null;
+  /** What there is to know of the socket. */
+  #line = newLine(0);
 
   /**
    * @param {string} [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
@@ -1026,13 +1341,10 @@ export class Client extends Emitter {
    */
   constructor(url = "/rooms", options = {}) {
     super();
-    for (const name of Object.keys(options)) {
-      if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
-    }
     /** The options, defaults included. */
-    this.options = Object.freeze({ ...DEFAULTS, ...options });
+    this.options = withDefaults(options);
     this.#WebSocket = this.options.WebSocket ?? globalThis.WebSocket;
-    if (typeof this.#WebSocket !== "function") throw new TypeError("no WebSocket here: pass one as an option");
+    if (!isFunction(this.#WebSocket)) throw new TypeError("no WebSocket here: pass one as an option");
     /** Where it connects to. */
     this.url = absolute(url);
     /** Milliseconds to the server and back at the last heartbeat; undefined before the first. */
@@ -1046,7 +1358,7 @@ export class Client extends Emitter {
 
   /** The rooms that are not left. */
   get joined() {
-    return [...this.#rooms.values()];
+    return [...this.#memberships.values()].flatMap(({ rooms }) => [...rooms]);
   }
 
   /**
@@ -1056,6 +1368,9 @@ export class Client extends Emitter {
    * it is lost meanwhile (the server may have let us in: it is not tried again by itself). Events are
    * delivered from the next turn of the event loop on, so that listeners can be added after `await`;
    * `prepare`, if given, is called with the room even before the promise resolves.
+   *
+   * Each join is a {@link Room} of its own, though two may share a membership. A join that says the same as
+   * one that is under way waits for that, and one into a room that is being left waits until it is left.
    */
   joinOrCreate(name, options = {}, prepare = undefined) {
     return this.#enter("joinOrCreate", name, options, prepare);
@@ -1096,8 +1411,15 @@ export class Client extends Emitter {
   }
 
   /** The rooms of that name that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
+  async query(name, filter = {}) {
+    if (name !== null) checkName("query", name);
+    const [rooms] = await this.#request((ref) => ["rooms", ref, name, checkObject("filter", filter)]);
+    return rooms;
+  }
+
+  /** The former name of `query`. */
   rooms(name, filter = {}) {
-    return this.#request((ref) => ["rooms", ref, name, filter]).then(([rooms]) => rooms);
+    return this.query(name, filter);
   }
 
   /** The time to the server and back, in milliseconds. */
@@ -1107,6 +1429,7 @@ export class Client extends Emitter {
 
   /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */
   reconnect(delay = 0) {
+    checkOption("minDelay", delay, "delay");
     if (this.#state === "open" || this.#state === "connecting") this._drop("reconnect", { delay });
     else if (this.#state === "waiting") this.#wait(delay);
   }
@@ -1114,15 +1437,15 @@ export class Client extends Emitter {
   /** Leaves all rooms and closes the connection, for good. */
   close() {
     if (this.#state === "closed") return;
-    for (const room of this.#rooms.values()) if (room.state === "joined") this._leave(room.id);
+    for (const { state, id } of this.#memberships.values()) if (state === "joined") this._leave(id);
     const socket = this.#detach();
     this.#state = "closed";
     this.#ignoreEvents();
     shut(socket, 1000, "");
-    this.#finish(1000, "closed");
+    this.#finish(1000, "closed", new TxroomError("unavailable", "the client was closed"));
   }
 
-  // -- for rooms
+  // -- for memberships
 
   /** The number of the last request. @internal */
   get _lastRef() {
@@ -1132,7 +1455,7 @@ export class Client extends Emitter {
   /** A number for an answer that `done(error, data)` waits for, across connections. @internal */
   _expect(done) {
     const ref = ++this.#lastRef;
-    this.#requests.set(ref, { done, answer: "reply", text: null });
+    this.#requests.set(ref, { done, answer: "reply", text: null, isCall: true });
     return ref;
   }
 
@@ -1147,55 +1470,32 @@ export class Client extends Emitter {
    * `repeat` the question outlives its connection.
    * @internal
    */
-  _ask(build, done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
-    const { clock } = this.options;
-    const ref = ++this.#lastRef;
-    let text;
-    try {
-      if (this.#state === "closed") throw new TxroomError("unavailable", "the client is closed");
-      text = encode(build(ref));
-    } catch (error) {
-      done(error);
-      return undefined;
-    }
-    const timer = clock.setTimeout(() => {
-      const code = request.isSent ? "timeout" : "unavailable";
-      request.done(new NoAnswer(code, `no ${request.isSent ? "answer" : "connection"} within ${timeout} ms`));
-    }, timeout);
-    const request = {
-      text,
-      answer,
-      repeat,
-      isSent: false,
-      sentAt: 0,
-      done: (...answer) => {
-        this.#requests.delete(ref);
-        clock.clearTimeout(timer);
-        done(...answer);
-      },
-    };
-    this.#requests.set(ref, request);
-    if (this.#state === "open") this.#transmit(request);
-    else if (this.#state === "idle") this.#connect();
+  _ask(build, done, options = {}) {
+    const request = this.#open(done, options);
+    this.#say(request, build);
     return request;
   }
 
   /** Asks to be let in, if that is still wanted when `auth` is known. @internal */
   _join(method, target, options, done, isWanted = () => true) {
-    const ask = (full) => {
-      if (isWanted()) this._ask((ref) => [ENTRANCES[method], ref, target, full], done, { answer: "joined" });
-    };
-    this.#credentials(options).then(ask, (cause) => done(new TxroomError("unauthorized", "auth failed", { cause })));
+    const request = this.#open(done, { answer: "joined" });
+    this.#credentials(request, options).then(
+      (full) => {
+        if (isWanted()) this.#say(request, (ref) => [ENTRANCES[method], ref, target, full]);
+        else request.forget();
+      },
+      (error) => request.done(error),
+    );
   }
 
   /** @internal */
-  _room(id) {
-    return this.#rooms.get(id);
+  _membership(id) {
+    return this.#memberships.get(id);
   }
 
   /** Leaves a room that nobody here waits for any more. @internal */
   _disown(id) {
-    if (id !== undefined && !this.#rooms.has(id)) this._leave(id);
+    if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
 
   /** @internal */
@@ -1205,6 +1505,7 @@ export class Client extends Emitter {
 
   /** @internal */
   _write(text) {
+    this.#line.written += text.length;
     try {
       this.#socket?.send(text);
     } catch {
@@ -1213,19 +1514,33 @@ export class Client extends Emitter {
   }
 
   /** @internal */
-  _admit(room, former) {
-    if (former !== null && this.#rooms.get(former) === room) this.#rooms.delete(former);
-    this.#rooms.set(room.id, room);
+  _admit(membership, former) {
+    if (former !== null && this.#memberships.get(former) === membership) this.#memberships.delete(former);
+    this.#memberships.set(membership.id, membership);
+    this.#line.ended.delete(membership.id);
   }
 
   /** @internal */
-  _remove(room) {
-    if (this.#rooms.get(room.id) === room) this.#rooms.delete(room.id);
+  _remove(membership) {
+    if (this.#memberships.get(membership.id) !== membership) return;
+    this.#memberships.delete(membership.id);
+    if (this.#line.ended.size < 1000) this.#line.ended.add(membership.id);
+  }
+
+  /** How long to wait for what should take `timeout`. @internal */
+  _patience(timeout) {
+    return timeout * this.#patience;
+  }
+
+  /** The server is silent: the connection is of no use, or the link is slower than we thought. @internal */
+  _giveUp(reason) {
+    this.#patience = Math.min(MAX_PATIENCE, this.#patience * 2);
+    this._drop(reason);
   }
 
   /** The connection is of no use any more. @internal */
   _drop(reason, { delay = undefined, code = CloseCode.noHeartbeat } = {}) {
-    if (this.#socket === null) return; // somebody who was told of the reason has done it already
+    if (this.#state !== "open" && this.#state !== "connecting") return; // who was told of the reason has done it
     shut(this.#detach(), code, reason);
     this.#lost(ABNORMAL, reason, delay);
   }
@@ -1239,19 +1554,57 @@ export class Client extends Emitter {
   // -- joining
 
   #enter(method, target, options, prepare) {
-    const ask = (done) => this._join(method, target, options, done);
-    return this.#letIn({ method, target, options }, prepare, ask);
+    try {
+      checkName(method, target);
+      checkObject("options", options);
+      const ask = (done) => this._join(method, target, options, done);
+      const letIn = () => this.#letIn({ method, target, options }, prepare, ask);
+      // Each `create` makes another room. All else may lead to where somebody is entering, or leaving.
+      return method === "create" ? letIn() : this.#inTurn(target, encode([method, target, options], 1), letIn);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** After a join that says the same, and after a room is left that is being left. */
+  #inTurn(target, key, letIn) {
+    const former = this.#entering.get(key);
+    const isFree = former === undefined && this.#leaving(target) === undefined;
+    const entering = isFree ? letIn() : this.#afterOthers(target, former).then(letIn);
+    const over = () => this.#entering.get(key) === entering && this.#entering.delete(key);
+    this.#entering.set(key, entering);
+    entering.then(over, over);
+    return entering;
+  }
+
+  async #afterOthers(target, former) {
+    if (former !== undefined) {
+      await former.catch((error) => {
+        if (error instanceof TxroomError) throw error; // to us the server would say the same
+      });
+      // Who has waited for it as long may have decided to leave.
+      await new Promise((resolve) => later(this.options, resolve, 0));
+    }
+    for (let leaving = this.#leaving(target); leaving; leaving = this.#leaving(target)) await leaving.promise;
+  }
+
+  /** The leaving, if there is one, of a room that `target` may lead to. */
+  #leaving(target) {
+    const memberships = [...this.#memberships.values()];
+    return memberships.find(({ id, name, leaving }) => leaving && (id === target || name === target))?.leaving;
   }
 
   /** The room that the answer to what is asked is about. */
   #letIn(entrance, prepare, ask) {
     return new Promise((resolve, reject) => {
-      ask((error, id, membership) => {
+      const done = (error, id, joined) => {
         if (error) return reject(error);
-        const present = this.#rooms.get(id);
-        const room = present ?? new Room(this, entrance);
-        if (present) present._enterAgain(id, membership);
-        else room._enter(id, membership);
+        const present = this.#memberships.get(id);
+        if (present?.leaving) return void present.leaving.promise.then(() => ask(done));
+        const membership = present ?? new Membership(this, entrance);
+        if (present) membership.enterAgain(id, joined);
+        else membership.enter(id, joined);
+        const room = membership.share();
         try {
           prepare?.(room);
           resolve(room);
@@ -1259,15 +1612,32 @@ export class Client extends Emitter {
           room.leave();
           reject(failure);
         }
-      });
+      };
+      ask(done);
     });
   }
 
-  /** The options with `auth`. */
-  async #credentials(options) {
+  /**
+   * The options with `auth`; undefined if nobody waits for them any more.
+   *
+   * An `auth` that fails, often because it needs the same network, is asked again. Only a TxroomError is meant.
+   */
+  async #credentials(request, options) {
     const { auth } = this.options;
-    const value = typeof auth === "function" ? await auth() : auth;
-    return value === undefined || "auth" in options ? options : { ...options, auth: value };
+    if (auth === undefined || "auth" in options) return options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const value = isFunction(auth) ? await auth() : auth;
+        return value === undefined ? options : { ...options, auth: value };
+      } catch (cause) {
+        if (cause instanceof TxroomError) throw cause;
+        request.cause = cause;
+      }
+      if (!request.isOpen) return undefined;
+      await new Promise((resolve) => {
+        request.pause = later(this.options, resolve, backoff(this.options, attempt));
+      });
+    }
   }
 
   // -- requests
@@ -1279,10 +1649,67 @@ export class Client extends Emitter {
     });
   }
 
+  /** A question that has its number and its time, and is not asked yet. */
+  #open(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
+    const { clock } = this.options;
+    const request = {
+      ref: ++this.#lastRef,
+      text: null,
+      answer,
+      repeat,
+      isOpen: true,
+      isSent: false,
+      sentAt: 0,
+      written: 0,
+      deadline: clock.now() + timeout,
+      forget: () => {
+        request.isOpen = false;
+        this.#requests.delete(request.ref);
+        clock.clearTimeout(timer);
+        clock.clearTimeout(request.pause);
+      },
+      done: (...answer) => {
+        if (!request.isOpen) return;
+        request.forget();
+        done(...answer);
+      },
+    };
+    const timer = later(this.options, () => this.#tooLate(request, timeout), timeout);
+    this.#requests.set(request.ref, request);
+    return request;
+  }
+
+  #say(request, build) {
+    if (!request.isOpen) return;
+    try {
+      if (this.#state === "closed") throw new TxroomError("unavailable", "the client was closed");
+      request.text = encode(build(request.ref), 1);
+      checkLength(request.text, this.options.maxPayload);
+    } catch (error) {
+      request.done(error);
+      return;
+    }
+    if (this.#state === "open") this.#transmit(request);
+    else if (this.#state === "idle") this.#connect();
+  }
+
   #transmit(request) {
     request.isSent = true;
     request.sentAt = this.options.clock.now();
     this._write(request.text);
+    request.written = this.#line.written;
+  }
+
+  #tooLate(request, timeout) {
+    const { cause, isSent, text } = request;
+    let error;
+    if (isSent) {
+      if (request.answer === "joined") this.#line.owed.add(request.ref);
+      error = new NoAnswer("timeout", `no answer within ${timeout} ms`);
+    } else if (text !== null) error = this.#unavailable(ABNORMAL, ` within ${timeout} ms`);
+    else if (cause === undefined) error = new NoCredentials("timeout", `auth has not answered within ${timeout} ms`);
+    else error = new NoCredentials("unauthorized", `auth failed: ${cause?.message ?? cause}`, { cause });
+    request.done(error);
   }
 
   // -- the connection
@@ -1291,7 +1718,7 @@ export class Client extends Emitter {
     const { clock, connectTimeout } = this.options;
     this.#state = "connecting";
     clock.clearTimeout(this.#timer);
-    this.#deadline = clock.setTimeout(() => this._drop("not open in time"), connectTimeout);
+    this.#deadline = later(this.options, () => this._drop("not open in time"), connectTimeout);
     let socket;
     try {
       socket = new this.#WebSocket(this.url, PROTOCOL);
@@ -1299,21 +1726,27 @@ export class Client extends Emitter {
       this.#detach();
       this.#state = "idle";
       this._report(error);
-      this.#finish(ABNORMAL, error.message);
+      this.#trouble = error.message;
+      this.#finish(ABNORMAL, error.message, this.#unavailable(ABNORMAL));
       return;
     }
     this.#socket = socket;
+    this.#line = newLine(clock.now());
     const guard = (react) => (event) => {
       if (this.#socket === socket) react(event);
     };
     socket.onopen = guard(() => this.#opened(socket));
     socket.onmessage = guard((event) => this.#receive(event.data));
-    socket.onclose = guard((event) => {
+    // "close" follows. Without a listener `ws` would end the process; it tells what has happened.
+    socket.onerror = guard((event) => (this.#line.said = event?.message || ""));
+    socket.onclose = guard(({ code, reason }) => {
+      const { said } = this.#line;
+      const status = Number(/server response: (\d{3})/.exec(said)?.[1]);
       this.#detach();
-      this.#lost(event.code, event.reason);
+      this.#lost(closeOfStatus(status) ?? code, reason || said);
     });
-    // "close" follows. Without a listener `ws` would end the process.
-    socket.onerror = ignore;
+    // In Node the bytes that come can be seen before their message is whole.
+    socket.on?.("upgrade", (response) => (this.#line.stream = response?.socket));
   }
 
   #opened(socket) {
@@ -1325,9 +1758,8 @@ export class Client extends Emitter {
     clock.clearTimeout(this.#deadline);
     this.#deadline = undefined;
     this.#state = "open";
-    this.#openedAt = clock.now();
-    this.#bye = null;
-    for (const room of this.joined) room._connected();
+    this.#line.openedAt = clock.now();
+    for (const membership of [...this.#memberships.values()]) membership.connected();
     for (const request of [...this.#requests.values()]) {
       if (request.text !== null && !request.isSent) this.#transmit(request);
     }
@@ -1347,46 +1779,57 @@ export class Client extends Emitter {
 
   #lost(closeCode, reason, delay = undefined) {
     const { clock, maxAttempts, stableAfter } = this.options;
-    const wasOpen = this.#state === "open";
-    const bye = this.#bye;
-    const code = (closeCode < 4000 && bye?.code) || closeCode;
-    this.#bye = null;
-    this.#isAskedToWait = Boolean(bye?.retryAfter);
-    if (wasOpen && clock.now() - this.#openedAt >= stableAfter) this.#attempts = 0;
+    const { bye, ending, refusal, openedAt } = this.#line;
+    const isRefused = refusal !== null;
+    let code = (closeCode < 4000 && bye?.code) || closeCode;
+    if (isRefused && code === ABNORMAL) code = REFUSALS.get(refusal.code) ?? code;
+    // The socket of a room that has ended, and nothing to do with the others.
+    const isOfRoom = ending?.code === code;
+    if (this.#state === "open" && clock.now() - openedAt >= stableAfter) this.#attempts = 0;
     this.#state = "waiting";
-    if (!mayReconnect(code) || this.#attempts >= maxAttempts) {
+    this.#trouble = refusal?.message || reason || `closed with ${code}`;
+    const limit = this.#isKnown ? maxAttempts : Math.min(maxAttempts, FIRST_ATTEMPTS - 1);
+    const isFinal = !isOfRoom && !mayReconnect(code, reason);
+    if (isFinal || this.#attempts >= limit) {
       this.#state = "idle";
-      this.#finish(code, reason);
+      this.#finish(code, refusal?.message || reason, refusal ?? this.#unavailable(code));
       return;
     }
-    for (const room of this.joined) room._away(code, reason);
+    const attempt = this.#attempts++;
+    const retryAfter = Math.min(MAX_RETRY_AFTER, Math.max(0, bye?.retryAfter ?? refusal?.details?.retryAfter ?? 0)) || 0;
+    this.#isAskedToWait = retryAfter > 0;
+    delay ??= retryAfter * 1000 * (1 + this.options.random() / 5) + backoff(this.options, attempt);
+    this.#wait(delay); // before anybody is told, who may reconnect() at once
+    for (const membership of [...this.#memberships.values()]) membership.away(code, reason);
     for (const request of [...this.#requests.values()]) {
-      if (!request.isSent) continue;
-      if (request.repeat) request.isSent = false;
-      else request.done(new TxroomError("unavailable", "the connection was lost", { details: { code } }));
+      if (request.isCall) continue;
+      const isAgain = request.repeat || (isOfRoom && request.ref > ending.ref);
+      if (isAgain) request.isSent = false;
+      if (isRefused && request.text !== null && request.deadline <= clock.now() + delay) request.done(refusal);
+      else if (isRefused) request.isSent = false; // nothing of it was read
+      else if (request.isSent) {
+        request.done(new TxroomError("unavailable", "the connection was lost", { details: { code } }));
+      }
     }
     if (this.#state !== "waiting") return; // somebody who was told has closed or reconnected
-    if (this.#isIdle(code, reason)) return;
-    const attempt = this.#attempts++;
-    if (delay === undefined) {
-      const retryAfter = (bye?.retryAfter ?? 0) * 1000;
-      delay = retryAfter * (1 + this.options.random() / 5) + backoff(this.options, attempt);
-    }
-    this.#wait(delay);
-    this._emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
+    if (!this.#isIdle(code, reason)) this._emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
   }
 
   #wait(delay) {
-    const { clock } = this.options;
-    clock.clearTimeout(this.#timer);
-    this.#timer = clock.setTimeout(() => {
-      if (!this.#isIdle(ABNORMAL, "")) this.#connect();
-    }, delay);
+    this.options.clock.clearTimeout(this.#timer);
+    this.#timer = later(
+      this.options,
+      () => {
+        if (!this.#isIdle(ABNORMAL, "")) this.#connect();
+      },
+      delay,
+    );
   }
 
   /** Whether nobody needs a connection any more. */
   #isIdle(code, reason) {
-    if (this.#rooms.size || this.#requests.size) return false;
+    if (this.#memberships.size || this.#requests.size) return false;
+    this.options.clock.clearTimeout(this.#timer);
     this.#attempts = 0;
     this.#state = "idle";
     this._emit("disconnected", { code, reason });
@@ -1394,22 +1837,35 @@ export class Client extends Emitter {
   }
 
   /** Nothing more comes of this connection: everybody is told. */
-  #finish(code, reason) {
+  #finish(code, reason, error) {
     this.#attempts = 0;
-    const rooms = this.joined;
-    const requests = [...this.#requests.values()].filter(({ text }) => text !== null);
-    const error = new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", reason, { details: { code } });
-    for (const room of rooms) room._end(code, reason);
+    const memberships = [...this.#memberships.values()];
+    const requests = [...this.#requests.values()].filter(({ isCall }) => !isCall);
+    for (const membership of memberships) membership.end(code, reason);
     for (const request of requests) request.done(error);
     this._emit("disconnected", { code, reason });
+  }
+
+  /** There is no connection: where to, and what is known. */
+  #unavailable(code, within = "") {
+    const { location, navigator } = globalThis;
+    let hint = "";
+    if (this.url.startsWith("ws:") && location?.protocol === "https:") hint = " A page on https: needs a wss: URL.";
+    else if (navigator?.onLine === false) hint = " The browser is offline.";
+    else if (!this.#isKnown) hint = " Does the server run, and are host, port and path right?";
+    const message = `no connection to ${this.url}${within} (${this.#trouble || "it does not open"}).${hint}`;
+    return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
   }
 
   // -- in
 
   #receive(message) {
-    this.#isHeard = true;
+    const line = this.#line;
+    line.heard++;
     try {
       const frame = parse(message);
+      if (line.refusal !== null) this._report(line.refusal);
+      line.refusal = null;
       if (frame !== null) this.#dispatch(frame);
     } catch (cause) {
       this._report(new TxroomError("badRequest", `the server sent what is no frame: ${cause.message}`, { cause }));
@@ -1418,53 +1874,96 @@ export class Client extends Emitter {
   }
 
   #dispatch(frame) {
-    switch (frame[0]) {
+    const [kind] = frame;
+    if (kind === "error") return this.#failed(frame);
+    this.#isKnown = true;
+    this.#line.isAnswered = true;
+    switch (kind) {
       case "joined":
       case "reply": {
-        const [kind, ref, ...answer] = frame;
+        const [, ref, ...answer] = frame;
         const request = this.#requests.get(ref);
         if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
-        if (request) request.done(null, ...answer);
-        else if (kind === "joined") this._disown(answer[0]);
+        if (request) this.#answered(request, null, ...answer);
+        else if (kind === "joined") {
+          if (!this.#line.owed.delete(ref ?? null)) throw new TypeError("joined, which nobody has asked for");
+          this._disown(answer[0]);
+        }
         break;
       }
-      case "error":
-        this.#failed(frame);
-        break;
       case "bye":
-        this.#bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
-        this._emit("bye", this.#bye);
+        this.#line.bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
+        this._emit("bye", this.#line.bye);
         break;
-      default:
-        this.#rooms.get(frame[0] === "call" ? frame[2] : frame[1])?._receive(frame);
+      default: {
+        const membership = this.#memberships.get(kind === "call" ? frame[2] : frame[1]);
+        if (kind === "left" && membership) this.#line.ending = { code: frame[2], ref: this.#lastRef };
+        membership?.receive(frame);
+      }
     }
+  }
+
+  #answered(request, ...answer) {
+    // What was sent before the question has arrived.
+    this.#line.confirmed = Math.max(this.#line.confirmed, request.written ?? 0);
+    request.done(...answer);
   }
 
   #failed([, ref, room, code, message, details]) {
     const error = new TxroomError(code, message ?? "", { details });
-    if (typeof ref === "number") this.#requests.get(ref)?.done(error);
-    else (this.#rooms.get(room) ?? this)._report(error);
+    const isFirst = !this.#line.isAnswered;
+    this.#line.isAnswered = true;
+    if (typeof ref === "number") {
+      this.#isKnown = true;
+      const request = this.#requests.get(ref);
+      if (request) this.#answered(request, error);
+    } else if (isFirst && (room ?? null) === null) {
+      this.#line.refusal = error; // if the server closes the socket now, that is why
+    } else if (!this.#line.ended.has(room)) {
+      (this.#memberships.get(room)?.report ?? this._report).call(this.#memberships.get(room) ?? this, error);
+    }
   }
 
   // -- heartbeat
 
   #heartbeat() {
-    const { clock, pingInterval, pingTimeout } = this.options;
+    const { pingInterval, pingTimeout } = this.options;
     if (this.#deadline === undefined) this.#probe(pingTimeout);
     else this.#measure();
-    this.#timer = clock.setTimeout(() => this.#heartbeat(), pingInterval);
+    this.#timer = later(this.options, () => this.#heartbeat(), pingInterval);
   }
 
   /** Gives the server so long to be heard. */
   #probe(timeout) {
-    const { clock } = this.options;
-    clock.clearTimeout(this.#deadline);
-    this.#isHeard = false;
-    this.#deadline = clock.setTimeout(() => {
-      this.#deadline = undefined;
-      if (!this.#isHeard) this._drop("no heartbeat");
-    }, timeout);
+    this.#line.probed = this.#line.heard;
+    this.#watch(timeout);
     this.#measure();
+  }
+
+  /** Ends a connection on which nothing moves for `timeout`, though the server was asked. */
+  #watch(timeout) {
+    const { clock, requestTimeout } = this.options;
+    const line = this.#line;
+    const slow = Math.floor((line.written - line.confirmed) / BYTES_A_SECOND) * 1000;
+    // What comes first may be large, and says nothing before it is whole.
+    const least = line.isAnswered ? 0 : requestTimeout;
+    const before = this.#traffic();
+    clock.clearTimeout(this.#deadline);
+    const look = () => {
+      this.#deadline = undefined;
+      if (line.heard > line.probed) return;
+      const { read, gone } = this.#traffic();
+      // What leaves an empty buffer says nothing of the link: the system takes it, alive or not.
+      if (read > before.read || (before.waiting > 0 && gone > before.gone)) this.#watch(timeout);
+      else this._giveUp("no heartbeat");
+    };
+    this.#deadline = later(this.options, look, this._patience(Math.max(timeout, least)) + slow);
+  }
+
+  /** Bytes that have come, that wait here to go, and that have gone, as far as the platform tells. */
+  #traffic() {
+    const waiting = this.#socket?.bufferedAmount ?? 0;
+    return { read: this.#line.stream?.bytesRead ?? 0, waiting, gone: this.#line.written - waiting };
   }
 
   #measure() {
@@ -1474,17 +1973,21 @@ export class Client extends Emitter {
 
   #measured(request) {
     this.latency = this.options.clock.now() - request.sentAt;
+    const isHere = [...this.#memberships.values()].every(({ state }) => state === "joined");
+    if (isHere && this.latency <= this.options.pingTimeout) this.#patience = 1;
     this._emit("latency", this.latency);
     return this.latency;
   }
 
   /** The network or the page is back: don't wait for a timer to find out. */
   #listen(target) {
-    if (typeof target?.addEventListener !== "function") return;
+    if (!isFunction(target?.addEventListener)) return;
     const look = (event) => {
       if (event.type === "visibilitychange" && event.target?.visibilityState === "hidden") return;
       if (this.#state === "open") this.#probe(this.options.probeTimeout);
       else if (this.#state === "waiting" && event.type !== "offline" && !this.#isAskedToWait) this.#connect();
+      // The attempt began over a network that is no more.
+      else if (this.#state === "connecting" && event.type === "online") this._drop("online", { delay: 0 });
     };
     const names = ["online", "offline", "visibilitychange"];
     for (const name of names) target.addEventListener(name, look);
@@ -1492,9 +1995,54 @@ export class Client extends Emitter {
   }
 }
 
+/** What there is to know of one socket. */
+const newLine = (openedAt) => ({
+  openedAt,
+  /** What an error event said; browsers say nothing. */
+  said: "",
+  /** In Node: the stream below. */
+  stream: undefined,
+  /** How many frames have come, and how many had when the server was last asked whether it is there. */
+  heard: 0,
+  probed: 0,
+  isAnswered: false,
+  /** Characters that were sent, and that have arrived for sure. */
+  written: 0,
+  confirmed: 0,
+  /** The server will close it. */
+  bye: null,
+  /** An error of nothing in particular that came first: why it is closed, if it is. */
+  refusal: null,
+  /** The last `left`, and the number of the last request before it. */
+  ending: null,
+  /** The rooms that were joined over it and are no more. */
+  ended: new Set(),
+  /** Joins that were asked and are not waited for any more; null: that of the path, if there is one. */
+  owed: new Set([null]),
+});
+
+function checkName(method, name) {
+  if (isName(name)) return;
+  const what = method === "joinById" ? "id" : "name";
+  throw new TxroomError("badRequest", `${method} takes the ${what} of a room, a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
+}
+
+function checkObject(what, value) {
+  if (isObject(value)) return value;
+  throw new TxroomError("badRequest", `the ${what} are an object, not ${shown(value)}`);
+}
+
 /** The WebSocket URL; relative ones are relative to the page. */
 function absolute(url) {
-  const parsed = new URL(url, globalThis.location?.href);
+  const page = globalThis.location?.href;
+  let parsed;
+  try {
+    parsed = new URL(url, page);
+  } catch (cause) {
+    const whole = "write a whole one, such as ws://localhost:8080/rooms";
+    const why = page ? "" : ", and there is no page that it could be relative to";
+    throw new TypeError(`${shown(String(url))} is no whole URL${why}: ${whole}`, { cause });
+  }
   parsed.protocol = parsed.protocol.replace(/^http/, "ws");
   parsed.hash = "";
   if (parsed.pathname === "/") parsed.pathname = "/rooms";
@@ -1506,7 +2054,7 @@ function absolute(url) {
 function shut(socket, code, reason) {
   try {
     // A peer that is gone never answers; `ws` would wait, and keep the process, for half a minute.
-    if (code === CloseCode.noHeartbeat && typeof socket?.terminate === "function") socket.terminate();
+    if (code === CloseCode.noHeartbeat && isFunction(socket?.terminate)) socket.terminate();
     else socket?.close(code, reason);
   } catch {
     // It was closed already.

@@ -125,8 +125,10 @@ const scenarios = {
     await met;
     seen.mood = room.members.flatMap(({ metas }) => metas.map(({ mood }) => mood ?? null));
 
-    seen.rooms = (await ada.rooms("parlour")).map(({ room, ...rest }) => rest);
-    seen.again = (await ada.joinById(room.id, { name: "ada" })) === room;
+    seen.rooms = (await ada.query("parlour")).map(({ room, ...rest }) => rest);
+    const again = await ada.joinById(room.id, { name: "ada" });
+    seen.again = [again !== room, again.member === room.member];
+    await again.leave();
     const second = await ada.create("parlour", { name: "ada" });
     seen.second = [second.id !== room.id, ada.joined.length];
     await second.leave();

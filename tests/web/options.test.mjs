@@ -1,0 +1,91 @@
+/** The options of a client are checked when it is made. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Client, DEFAULTS, mayReconnect } from "../../txroom/web/txroom.js";
+import { Harness, failure } from "./harness.mjs";
+
+const make = (options) => new Client("ws://h", { WebSocket: class {}, ...options });
+const TIMES = [
+  ...["connectTimeout", "requestTimeout", "callTimeout", "leaveTimeout", "pingInterval", "pingTimeout"],
+  ...["probeTimeout", "minDelay", "maxDelay", "stableAfter"],
+];
+
+test("a wrong value is an error that names the option, the value and what is allowed", () => {
+  const wrong = [
+    ...TIMES.flatMap((name) => [Infinity, NaN, -1, "1s", "10", null, {}, 2 ** 31].map((value) => [name, value])),
+    ["connectTimeout", 0],
+    ...[0, 65, 100, 1.5, "8"].map((value) => ["window", value]),
+    ...[-1, 1.5, Infinity, "8"].map((value) => ["maxBuffered", value]),
+    ...[0, -1, "1 MiB"].map((value) => ["maxPayload", value]),
+    ...[-1, 1.5, NaN, "8", null].map((value) => ["maxAttempts", value]),
+    ...[0, 1, "true"].map((value) => ["rejoin", value]),
+    ...[{}, 1].map((value) => ["events", value]),
+    ...[{}, null, { now: 1 }].map((value) => ["clock", value]),
+    ["random", 0.5],
+    ["WebSocket", "ws"],
+  ];
+  for (const [name, value] of wrong) {
+    assert.throws(() => make({ [name]: value }), (error) => {
+      assert.ok(error instanceof TypeError);
+      assert.match(error.message, new RegExp(`^the option ${name} is .+, not .+`), error.message);
+      return true;
+    });
+  }
+  assert.throws(() => make({ window: 100 }), /the option window is a whole number from 1 to 64, not 100/);
+  assert.throws(() => make({ minDelay: "1s" }), /minDelay is a number of milliseconds from 0 to 2147483647, not "1s"/);
+});
+
+test("right values are taken, and undefined is the default", () => {
+  for (const name of TIMES) assert.equal(make({ [name]: 2 ** 31 - 1 }).options[name], 2 ** 31 - 1);
+  for (const name of TIMES.slice(1)) assert.equal(make({ [name]: 0 }).options[name], 0);
+  const odd = { maxAttempts: Infinity, events: null, rejoin: false, window: 1, maxBuffered: 0 };
+  assert.equal(make(odd).options.maxAttempts, Infinity);
+  const all = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, undefined]));
+  assert.deepEqual(make({ ...all, WebSocket: class {} }).options.callTimeout, DEFAULTS.callTimeout);
+});
+
+test("the time of a call, and of reconnect(), is checked alike", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  for (const timeout of [Infinity, NaN, -1, "1s"]) {
+    assert.match((await failure(room.call("x", null, { timeout }))).message, /^the timeout is a number of milliseconds/);
+    assert.throws(() => h.client.reconnect(timeout), /^TypeError: the delay is a number of milliseconds/);
+  }
+  assert.deepEqual(h.socket.take(), []);
+});
+
+test("a server's retryAfter counts up to an hour: no timer is set that would fire at once", async () => {
+  for (const retryAfter of [3_600, 2_147_484, 1e300]) {
+    const h = new Harness({ random: () => 1, maxDelay: 2 ** 31 - 1 });
+    await h.join();
+    const delays = [];
+    const { setTimeout } = h.clock;
+    h.client.options.clock.setTimeout = (callback, delay) => {
+      delays.push(delay);
+      return setTimeout(callback, delay);
+    };
+    h.socket.receive("bye", 4100, retryAfter);
+    h.socket.end(4100);
+    assert.ok(delays.length && delays.every((delay) => delay <= 2 ** 31 - 1), String(delays));
+    assert.equal(delays[0], 3_600_000 * 1.2 + 250);
+    h.client.close();
+  }
+});
+
+test("which close codes are final: a message that a slow link could not carry in time is not", () => {
+  assert.equal(mayReconnect(1008), false);
+  assert.equal(mayReconnect(1008, "too many messages"), false);
+  assert.equal(mayReconnect(1008, "message not complete in time"), true);
+  assert.equal(mayReconnect(4010, "message not complete in time"), false);
+});
+
+test("a URL that is not whole says so, and what to write", () => {
+  for (const url of ["/rooms", "rooms", undefined]) {
+    assert.throws(
+      () => new Client(url, { WebSocket: class {} }),
+      /^TypeError: "\/?rooms" is no whole URL, and there is no page that it could be relative to: write a whole one/,
+    );
+  }
+});

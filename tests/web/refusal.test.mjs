@@ -1,0 +1,214 @@
+/** What a client makes of a server that refuses it, or is not there. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { DEFAULTS } from "../../txroom/web/txroom.js";
+import { Harness, failure, settle } from "./harness.mjs";
+
+/** The server upgrades, says why not, and closes. */
+function refuse(h, close, code, message, details = null) {
+  h.socket.open();
+  h.socket.receive("error", null, null, code, message, details);
+  h.socket.end(close, message);
+}
+
+test("refused for good: the join rejects at once, with the server's code and words", async () => {
+  for (const [close, code] of [[4001, "unauthorized"], [4001, "forbidden"], [4004, "noSuchRoom"], [1006, "forbidden"]]) {
+    const h = new Harness();
+    const endings = [];
+    h.client.on("disconnected", (ending) => endings.push(ending));
+    const joins = [failure(h.client.joinOrCreate("chat")), failure(h.client.query("chat"))];
+    await settle();
+    refuse(h, close, code, "members only", { why: 1 });
+    for (const joining of joins) {
+      const error = await joining;
+      assert.deepEqual([error.code, error.message, error.details], [code, "members only", { why: 1 }]);
+    }
+    assert.deepEqual(endings, [{ code: close === 1006 ? 4001 : close, reason: "members only" }]);
+    await h.clock.advance(60_000);
+    assert.deepEqual([h.sockets.length, h.client.state, h.errors, h.clock.pending], [1, "idle", [], 0]);
+  }
+});
+
+test("refused for good on the way back: the rooms are left", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  h.socket.end();
+  await h.nextSocket();
+  refuse(h, 4001, "unauthorized", "logged out");
+  assert.deepEqual(room.log.at(-1), ["left", { code: 4001, reason: "logged out" }]);
+});
+
+test("refused for now: it comes back after retryAfter, and asks again what was not read", async () => {
+  const h = new Harness();
+  const joining = h.client.joinOrCreate("chat");
+  await settle();
+  refuse(h, 1013, "rateLimited", "too many connections", { retryAfter: 3 });
+  assert.equal(await h.nextSocket(), 3_125);
+  h.socket.open();
+  const [[kind, ref]] = h.socket.take();
+  assert.equal(kind, "join");
+  h.socket.receive("joined", ref, "r1", h.membership());
+  assert.equal((await joining).state, "joined");
+});
+
+test("refused for longer than a join may take: it rejects at once, and says for how long", async () => {
+  const h = new Harness();
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await settle();
+  refuse(h, 1013, "unavailable", "full house", { retryAfter: 60 });
+  const error = await joining;
+  assert.deepEqual([error.code, error.message, error.details], ["unavailable", "full house", { retryAfter: 60 }]);
+  assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
+});
+
+test("refused five times in a row: the reason, and not 15 seconds of silence", async () => {
+  const h = new Harness({ random: () => 1 });
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await settle();
+  for (let i = 1; ; i++) {
+    refuse(h, 1011, "internal", "the server failed");
+    if (i === 5) break;
+    await h.nextSocket();
+  }
+  const error = await joining;
+  assert.deepEqual([error.code, error.message], ["internal", "the server failed"]);
+  assert.ok(h.clock.now() < 4_000);
+});
+
+test("an error that comes first and is no refusal is told with the next frame", async () => {
+  const h = new Harness();
+  h.client.query("chat").catch(() => {});
+  h.socket.open();
+  h.socket.receive("error", null, null, "badRequest", "what?", null);
+  assert.deepEqual(h.errors, []);
+  h.socket.receive("reply", 1, []);
+  assert.deepEqual(h.errors.map(({ message }) => message), ["what?"]);
+});
+
+test("no server at all: five attempts in a row, and the error names the URL", async () => {
+  const h = new Harness({ random: () => 1 });
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await settle();
+  for (let i = 1; i < 5; i++) {
+    h.socket.end();
+    await h.nextSocket();
+  }
+  h.socket.end();
+  const error = await joining;
+  assert.deepEqual([error.code, error.details], ["unavailable", { code: 1006 }]);
+  assert.equal(
+    error.message,
+    "no connection to ws://server/rooms (closed with 1006). Does the server run, and are host, port and path right?",
+  );
+  assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
+  assert.ok(h.clock.now() < 4_000);
+});
+
+test("who was connected before goes on for as long as it takes", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  for (let i = 0; i < 20; i++) {
+    h.socket.end();
+    await h.nextSocket();
+  }
+  assert.equal(room.state, "away");
+  const joining = failure(h.client.joinOrCreate("duel"));
+  await h.clock.advance(DEFAULTS.requestTimeout);
+  assert.match((await joining).message, /^no connection to ws:\/\/server\/rooms within 15000 ms \(.+\)\.$/);
+});
+
+test("what Node's ws tells: the cause is in the message, and a refusal is final", async () => {
+  for (const [status, code, close] of [
+    [401, "unauthorized", 4001],
+    [403, "unauthorized", 4001],
+    [404, "noSuchRoom", 4004],
+    [400, "unavailable", 1008],
+  ]) {
+    const h = new Harness();
+    const joining = failure(h.client.joinOrCreate("chat"));
+    await settle();
+    h.socket.end(1006, "", `Unexpected server response: ${status}`);
+    const error = await joining;
+    assert.deepEqual([error.code, error.details], [code, { code: close }]);
+    assert.ok(error.message.startsWith(`no connection to ws://server/rooms (Unexpected server response: ${status})`));
+  }
+  for (const said of ["Unexpected server response: 429", "Unexpected server response: 503", "connect ECONNREFUSED"]) {
+    const h = new Harness({ requestTimeout: 1_000 });
+    const joining = failure(h.client.joinOrCreate("chat"));
+    await settle();
+    h.socket.end(1006, "", said);
+    await h.nextSocket();
+    await h.clock.advance(1_000);
+    assert.ok((await joining).message.includes(said));
+  }
+});
+
+test("what the page knows: a socket on ws: from https:, or no network", async () => {
+  const tell = async (name, value) => {
+    const former = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true });
+    try {
+      const h = new Harness({ requestTimeout: 1_000 });
+      const joining = failure(h.client.joinOrCreate("chat"));
+      await h.clock.advance(1_000);
+      return (await joining).message;
+    } finally {
+      delete globalThis[name];
+      if (former) Object.defineProperty(globalThis, name, former);
+    }
+  };
+  assert.match(await tell("location", new URL("https://example.org/")), /A page on https: needs a wss: URL\.$/);
+  assert.match(await tell("navigator", { onLine: false }), /The browser is offline\.$/);
+});
+
+test("online while an attempt hangs: another, over the new network", async () => {
+  const events = new EventTarget();
+  const h = new Harness({ events });
+  await h.join();
+  h.socket.end();
+  await h.nextSocket();
+  events.dispatchEvent(new Event("offline"));
+  events.dispatchEvent(new Event("visibilitychange"));
+  await h.clock.advance(0);
+  assert.equal(h.sockets.length, 2);
+  events.dispatchEvent(new Event("online"));
+  await h.clock.advance(0);
+  assert.deepEqual([h.sockets.length, h.sockets[1].closed.reason, h.client.state], [3, "online", "connecting"]);
+});
+
+test("reconnect(0) of who is told of the loss is not overwritten by the usual delay", async () => {
+  const h = new Harness({ minDelay: 4_000 });
+  const room = await h.join();
+  room.on("reconnecting", () => h.client.reconnect(0));
+  h.socket.end();
+  await h.clock.advance(0);
+  assert.equal(h.sockets.length, 2);
+});
+
+test("auth that fails on the way back: the room stays away, and tries again", async () => {
+  let isOut = false;
+  const auth = async () => {
+    if (isOut) throw new TypeError("Failed to fetch");
+    return "token";
+  };
+  const h = new Harness({ auth });
+  const room = await h.join();
+  isOut = true;
+  let [resume] = await h.reconnect();
+  for (let i = 0; i < 3; i++) {
+    h.socket.receive("error", resume[1], null, "unauthorized", "", null);
+    await h.clock.advance(DEFAULTS.requestTimeout + DEFAULTS.maxDelay);
+    resume = h.socket.take().find(([kind]) => kind === "resume");
+    assert.ok(resume, "it asks again");
+    assert.deepEqual(room.log.map(([name]) => name), ["reconnecting"]);
+  }
+  isOut = false;
+  h.socket.receive("error", resume[1], null, "unauthorized", "", null);
+  await settle();
+  const [[kind, ref, , options]] = h.socket.take();
+  assert.deepEqual([kind, options.auth], ["joinById", "token"]);
+  h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
+  assert.equal(room.state, "joined");
+});

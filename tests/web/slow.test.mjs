@@ -1,0 +1,135 @@
+/** A slow link: what moves is life, whatever it takes. */
+
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import test from "node:test";
+
+import { DEFAULTS } from "../../txroom/web/txroom.js";
+import { Harness, failure, settle } from "./harness.mjs";
+
+const { pingInterval, pingTimeout, requestTimeout } = DEFAULTS;
+
+test("what comes first may take as long as a request: a snapshot that needs 12 s is joined", async () => {
+  const h = new Harness();
+  const joining = h.client.joinOrCreate("chat");
+  await settle();
+  h.socket.open();
+  const [[, ref]] = h.socket.take();
+  await h.clock.advance(12_000);
+  assert.equal(h.sockets[0].closed, null);
+  h.socket.receive("joined", ref, "r1", h.membership({ snapshot: "large" }));
+  assert.equal((await joining).snapshot, "large");
+});
+
+test("a server that never says anything is given up, though", async () => {
+  const h = new Harness();
+  failure(h.client.joinOrCreate("chat"));
+  await settle();
+  h.socket.open();
+  await h.clock.advance(requestTimeout);
+  assert.equal(h.sockets[0].closed.code, 4106);
+});
+
+test("an upload: a second for each 4 KiB that may be on their way", async () => {
+  const h = new Harness({ callTimeout: 1e6 });
+  const room = await h.join();
+  await h.clock.advance(pingInterval - 1);
+  h.socket.receive("msg", "r1", null, "x", null);
+  room.send("blob", "x".repeat(300_000));
+  await h.clock.advance(1);
+  const [, ping] = h.socket.takeAll().filter(([kind]) => kind === "send" || kind === "ping").slice(-2);
+  assert.equal(ping[0], "ping");
+  await h.clock.advance(pingTimeout + 73_000 - 1);
+  assert.equal(h.sockets[0].closed, null, "300 kB at 4 KiB a second");
+  await h.clock.advance(1);
+  assert.equal(h.sockets[0].closed.code, 4106);
+});
+
+test("what leaves the buffer is life, and what does not move is none", async () => {
+  const h = new Harness({ pingTimeout: 1_000 });
+  const room = await h.join();
+  h.socket.bufferedAmount = 90_000;
+  await h.clock.advance(pingInterval);
+  for (let i = 0; i < 8; i++) {
+    h.socket.bufferedAmount -= 10_000;
+    await h.clock.advance(1_000);
+    assert.equal(room.state, "joined");
+  }
+  await h.clock.advance(2_000);
+  assert.equal(room.state, "away");
+});
+
+test("what leaves an empty buffer is no sign of life: the system takes it, though the other end is gone", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  await h.clock.advance(pingInterval);
+  for (let i = 0; i < 9; i++) {
+    room.send("say", "x".repeat(300)).catch(() => {});
+    await h.clock.advance(pingTimeout / 10);
+  }
+  await h.clock.advance(pingTimeout / 10);
+  assert.equal(room.state, "away");
+});
+
+test("in Node the bytes of a message that is not whole yet are life", async () => {
+  const stream = { bytesRead: 0 };
+  const h = new Harness({ pingTimeout: 1_000 });
+  const { WebSocket } = h.client.options;
+  WebSocket.prototype.on = function (name, listener) {
+    (this.emitter ??= new EventEmitter()).on(name, listener);
+  };
+  const joining = h.client.joinOrCreate("chat");
+  await settle();
+  h.socket.emitter.emit("upgrade", { socket: stream });
+  h.socket.open();
+  h.socket.receive("joined", h.socket.take()[0][1], "r1", h.membership());
+  const room = await joining;
+  await h.clock.advance(pingInterval);
+  for (let i = 0; i < 60; i++) {
+    stream.bytesRead += 10_000;
+    await h.clock.advance(500);
+  }
+  assert.equal(room.state, "joined");
+  await h.clock.advance(2_000);
+  assert.equal(room.state, "away");
+});
+
+test("where the platform tells nothing of what comes, each silence gives the next connection twice the time", async () => {
+  const h = new Harness({ requestTimeout: 1_000, pingInterval: 0 });
+  await h.join();
+  h.socket.end();
+  const waited = [];
+  for (let i = 0; i < 5; i++) {
+    await h.nextSocket();
+    h.socket.open();
+    const since = h.clock.now();
+    const { socket } = h;
+    while (socket.closed === null) await h.clock.advance(100);
+    waited.push(h.clock.now() - since);
+  }
+  assert.deepEqual(waited, [1_000, 2_000, 4_000, 8_000, 8_000]);
+  await h.nextSocket();
+  h.socket.open();
+  await h.clock.advance(7_000);
+  h.resumed(h.socket.take()[0]);
+  h.client.ping().catch(() => {});
+  h.socket.receive("reply", h.socket.takeAll()[0][1], null);
+  await settle();
+  h.socket.end();
+  await h.nextSocket();
+  h.socket.open();
+  const { socket } = h;
+  await h.clock.advance(1_000);
+  assert.equal(socket.closed?.reason, "no answer", "a heartbeat was answered in time: the link is quick again");
+});
+
+test("a message that a slow link could not carry in time: the client comes back", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  h.socket.end(1008, "message not complete in time");
+  assert.equal(room.state, "away");
+  await h.nextSocket();
+  h.socket.open();
+  h.resumed(h.socket.take()[0]);
+  assert.equal(room.state, "joined");
+});
