@@ -28,6 +28,12 @@ def requiresNode() -> str:
     return node
 
 
+def requiresPackage(name: str) -> Path:
+    """Return the folder of a package of npm, one of those in ``tests/functional/clients``."""
+    folder = CLIENTS / "node_modules" / name
+    return folder if folder.is_dir() else _missing(f"{name} is not installed (make deps)")
+
+
 def _missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         raise AssertionError(what)

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import tarfile
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
-from twisted.web.static import Data
+from twisted.web.static import Data, File
 
-from tests.requires import CLIENTS, requires, requiresNode
-from txroom import Client, Server, message
+from tests.requires import CLIENTS, requires, requiresNode, requiresPackage
+from txroom import Client, Deny, RoomApplication, Server, ServerOptions, message
 
 from .rooms import Ledger, Parlour, makeServer
+from .slowlink import SlowLink
 from .support import LOCAL, ROOT, Net, reactor
 
 
-async def play(server: Server, scenario: str) -> dict[str, Any]:
+async def play(server: Server | SlowLink, scenario: str) -> dict[str, Any]:
     """What a scenario of the script says."""
     return await run("txroom_client.mjs", scenario, f"ws://127.0.0.1:{portOf(server)}/rooms")
 
 
-def portOf(server: Server) -> int:
+def portOf(server: Server | SlowLink) -> int:
     """The port it listens on."""
-    return server.address().port
+    port: int = server.address().port
+    return port
 
 
 async def run(script: str, *arguments: str) -> dict[str, Any]:
@@ -168,3 +174,139 @@ async def test_browser(net: Net) -> None:
     assert seen["offline"] == {"said": ["one", "two", "three"], "lost": False}
     assert seen["reloaded"] == {"isSame": True, "members": 1, "snapshot": {"said": 3}, "roll": 4}
     assert seen["last"] == "closed"
+
+
+async def test_slowLink(net: Net) -> None:
+    """
+    A join, an upload and a download that take longer than a heartbeat may, over 25 kB a second.
+
+    Where the client sees the bytes that come it keeps the connection; where it doesn't, as in browsers, a
+    large message may cost one, and is there all the same.
+    """
+
+    class Attic(Parlour):
+        def snapshot(self, client: Client) -> str:
+            return "x" * 60_000
+
+        @message("store")
+        def store(self, client: Client, text: str) -> int:
+            return len(text)
+
+        @message("fetch")
+        def fetch(self, client: Client, size: int) -> None:
+            client.send("fetched", "x" * size)
+
+    server = makeServer()
+    server.register("attic", Attic)
+    await net.start(server)
+    link = await SlowLink.to(portOf(server))
+    try:
+        seen = await play(link, "slow")
+    finally:
+        await link.close()
+    whole = {"joined": [60_000, 0], "uploaded": [60_000, 0], "downloaded": [60_000, 0], "last": 5}
+    assert seen["withBytes"] == whole
+    size, cuts = seen["asInBrowsers"].pop("downloaded")
+    assert (size, cuts <= 3) == (60_000, True)
+    del whole["downloaded"]
+    assert seen["asInBrowsers"] == whole
+
+
+async def test_backToTheLobby(net: Net) -> None:
+    """A join from the `left` of another room works, and what was on its way to that is no error."""
+    server = await net.start(makeServer())
+    assert (await play(server, "lobby"))["seen"] == [4003, "empty", 6] * 3
+
+
+async def test_nowhere(net: Net) -> None:
+    """A wrong path and a wrong port are told at once: with the server's words, or the URL and the cause."""
+    hint = "Does the server run, and are host, port and path right?"
+    refused = f"no connection to URL (connect ECONNREFUSED ADDRESS). {hint}"
+    for options, said in (
+        (ServerOptions(), "no rooms are served at this path"),
+        (
+            ServerOptions(refusals="http"),
+            f"no connection to URL (Unexpected server response: 404). {hint}",
+        ),
+    ):
+        server = Server(options)
+        server.register("parlour", Parlour)
+        await net.start(server)
+        assert await play(server, "nowhere") == {
+            "path": ["noSuchRoom", said],
+            "port": ["unavailable", refused],
+            "isQuick": True,
+        }
+
+
+async def test_refused(net: Net) -> None:
+    """What `verifyClient` says reaches a page in a browser, in which an HTTP answer could not be seen."""
+    chromium = requires("chromium")
+    server = Server()
+    rooms = RoomApplication(verifyClient=lambda handshake: Deny(403, "members only"))
+    rooms.register("parlour", Parlour)
+    server.addApplication(rooms, path="/rooms")
+    server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
+    server.addClientScript()
+    await net.start(server)
+    seen = await run("refused.mjs", chromium, f"http://127.0.0.1:{portOf(server)}/")
+    assert seen == {
+        "refused": ["forbidden", "members only", True],
+        "sockets": 1,
+        "dead": ["unavailable", True],
+    }
+
+
+async def test_halves(net: Net) -> None:
+    """Half a surrogate pair, in options, an answer and a message, costs nothing but itself."""
+    server = await net.start(makeServer())
+    assert await play(server, "halves") == {
+        "asked": "\ufffd",
+        "text": "hello \ufffd",
+        "name": "ada\ufffd",
+    }
+
+
+async def test_react(net: Net, tmp_path: Path) -> None:
+    """
+    A strict TypeScript project with React and Vite takes the package as npm packs it.
+
+    In StrictMode, which joins, leaves and joins again, there is one member, with the history of the room.
+    """
+    chromium = requires("chromium")
+    pages = await deferToThread(buildReact, tmp_path)
+    server = makeServer()
+    server.addPage("/", File(os.fspath(pages)))
+    await net.start(server)
+    seen = await run("react.mjs", chromium, f"http://127.0.0.1:{portOf(server)}/")
+    assert seen == {"said": [["one", "two"]] * 2, "members": [["ada", "bob"]] * 2}
+
+
+def buildReact(folder: Path) -> Path:
+    """Pack our package, and check and build the project with it; where its pages are."""
+    node, npm = requiresNode(), requires("npm")
+    for name in ("typescript", "vite", "react"):
+        requiresPackage(name)
+    project, modules = folder / "project", folder / "project" / "node_modules"
+    shutil.copytree(CLIENTS / "react", project)
+    modules.mkdir()
+    for each in (CLIENTS / "node_modules").iterdir():
+        (modules / each.name).symlink_to(each)
+
+    def command(*arguments: str | Path) -> None:
+        # Only what is built for development runs effects twice.
+        environment = {**os.environ, "NODE_ENV": "development"}
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=90, cwd=project, env=environment
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    command(npm, "pack", "--silent", "--pack-destination", folder, ROOT / "txroom" / "web")
+    (packed,) = folder.glob("txroom-*.tgz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder, filter="data")
+    (folder / "package").rename(modules / "txroom")
+    command(node, modules / "typescript" / "bin" / "tsc", "-p", ".")
+    vite = modules / "vite" / "bin" / "vite.js"
+    command(node, vite, "build", "--mode", "development", "--logLevel", "warn")
+    return project / "dist"

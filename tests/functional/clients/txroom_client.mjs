@@ -34,6 +34,28 @@ const codeOf = (promise) =>
     ({ code, details }) => [code, details?.field ?? null],
   );
 
+/** A socket that tells no more than a browser's: nothing of a message before it is whole. */
+class Plain {
+  constructor(url, protocols) {
+    this.socket = new WebSocket(url, protocols);
+    for (const name of ["open", "message", "close", "error"]) {
+      this.socket[`on${name}`] = (event) => this[`on${name}`]?.(event);
+    }
+  }
+  get protocol() {
+    return this.socket.protocol;
+  }
+  get bufferedAmount() {
+    return this.socket.bufferedAmount;
+  }
+  send(text) {
+    this.socket.send(text);
+  }
+  close(code, reason) {
+    this.socket.close(code, reason);
+  }
+}
+
 /** A TCP proxy that breaks connections in the middle of whatever they are doing. */
 async function proxyTo(target) {
   const pairs = new Set();
@@ -233,6 +255,79 @@ const scenarios = {
     const members = keeper.members.length;
     for (const each of [former, client, keeper.client]) each.close();
     return { isSame: again.member === room.member, snapshot, said, members, used };
+  },
+
+  /** A link on which each of these takes longer than a heartbeat may. */
+  async slow() {
+    const size = 60_000;
+    const play = async (options) => {
+      const cuts = [];
+      const client = makeClient({ auth: "open sesame", pingInterval: 500, pingTimeout: 1_000, ...options });
+      client.on("reconnecting", ({ reason }) => cuts.push(reason));
+      const room = await client.joinOrCreate("attic", { name: "ada" });
+      const joined = [room.snapshot.length, cuts.length];
+      const stored = await room.call("store", "x".repeat(size));
+      const uploaded = [stored, cuts.length];
+      const fetched = next(room, "fetched");
+      room.send("fetch", size).catch(() => {});
+      const downloaded = [(await fetched)[0].length, cuts.length];
+      const last = await room.call("store", "alive");
+      client.close();
+      return { joined, uploaded, downloaded, last };
+    };
+    const [withBytes, asInBrowsers] = await Promise.all([play({}), play({ WebSocket: Plain })]);
+    return { withBytes, asInBrowsers };
+  },
+
+  /** The game ends, and its players go on to the lobby at once. */
+  async lobby() {
+    const client = makeClient({ auth: "open sesame" });
+    const seen = [];
+    for (let round = 0; round < 3; round++) {
+      const room = await client.create("parlour", { name: "ada" });
+      const back = new Promise((resolve, reject) => {
+        room.on("left", ({ code }) => {
+          seen.push(code);
+          client.joinOrCreate("empty", { name: "ada" }).then(resolve, reject);
+        });
+      });
+      // What is on its way to the room when it ends is no error.
+      for (let i = 0; i < 5; i++) room.send(i === 2 ? "kick" : "say", i === 2 ? null : "crossing").catch(() => {});
+      const lobby = await back;
+      seen.push(lobby.name, await lobby.call("roll", { sides: 6 }));
+      await lobby.leave();
+    }
+    client.close();
+    return { seen };
+  },
+
+  /** Where there is nothing: a path, and a port. */
+  async nowhere() {
+    const server = net.createServer();
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const dead = `ws://127.0.0.1:${server.address().port}/rooms`;
+    await new Promise((resolve) => server.close(resolve));
+    const tell = async (to) => {
+      const error = await makeClient({ minDelay: 5 }, to).joinOrCreate("x").catch((error) => error);
+      return [error.code, error.message.replace(to, "URL").replace(/\d+\.\S+\d/, "ADDRESS")];
+    };
+    const started = performance.now();
+    const [path, port] = await Promise.all([tell(url.replace("/rooms", "/nowhere")), tell(dead)]);
+    return { path, port, isQuick: performance.now() - started < 10_000 };
+  },
+
+  /** Half an emoji, and what follows. */
+  async halves() {
+    const client = makeClient({ auth: "open sesame" });
+    const room = await client.joinOrCreate("parlour", { name: "ada😀".slice(0, 4) });
+    room.handle("double", () => "😀".slice(1));
+    const asked = await room.call("ask", 1);
+    const said = next(room, "said");
+    await room.send("say", "hello 😀".slice(0, 7));
+    const [{ text }] = await said;
+    await room.send("say", "still here");
+    client.close();
+    return { asked, text, name: room.members[0].metas[0].name };
   },
 
   /** The server is stopped, and another one starts. */
