@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
-from .checks import OptionError, misspeltHooks, unknownNames, warnOfClass
+from .checks import OptionError, checkAssigned, misspeltHooks, unknownNames, warnOfClass
 from .codes import CloseCode
 from .connection import CONNECTION_HOOKS, Connection, Hook, Prepared, inTurn
 from .handshake import Handshake, UpgradeError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The hooks of the upgrade, which run before there is a connection.
 UPGRADE_HOOKS = frozenset({"acceptsOrigin", "verifyClient", "chooseProtocol", "responseHeaders"})
+#: All hooks of an application.
+HOOKS = CONNECTION_HOOKS | UPGRADE_HOOKS
 
 
 @attrs.frozen
@@ -107,12 +109,11 @@ class Application:
         if connectionClass is not None:
             self.connectionClass = connectionClass
         changes = {}
-        hooks = CONNECTION_HOOKS | UPGRADE_HOOKS
-        unknown = unknownNames(hooksAndOptions, [*hooks, *OPTIONS])
+        unknown = unknownNames(hooksAndOptions, [*HOOKS, *OPTIONS])
         if unknown:
             raise OptionError(f"no such hook or option: {unknown}")
         for name, value in hooksAndOptions.items():
-            if name not in hooks:
+            if name not in HOOKS:
                 changes[name] = value
             elif callable(value):
                 setattr(self, name, value)
@@ -130,11 +131,11 @@ class Application:
     def warnOfHooks(self) -> None:
         """Warn of methods that look like hooks, here and in `connectionClass`; the server asks for it."""
         own, made = type(self), self.connectionClass
-        hooks = CONNECTION_HOOKS | UPGRADE_HOOKS
-        warnOfClass(own, misspeltHooks(own, Application, hooks, lambda name: self.hook(name) is not None))
+        warnOfClass(own, misspeltHooks(own, Application, HOOKS, lambda name: self.hook(name) is not None))
         warnOfClass(made, misspeltHooks(made, Connection, CONNECTION_HOOKS, lambda name: hasattr(made, name)))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        checkAssigned(self, name, value, HOOKS, lambda hook: self.hook(hook) is not None)
         super().__setattr__(name, value)
         if name in CONNECTION_HOOKS:
             self._hooks.clear()
@@ -151,6 +152,9 @@ class Application:
         That is one connection or several; raises `TypeError` for anything else.
         """
         broadcast(self._connections.values(), data, exclude)
+
+    def setDebug(self, isOn: bool) -> None:
+        """See `Server.setDebug`, which calls this."""
 
     def routesFor(self, path: str | None) -> tuple[str | None, ...]:
         """The paths at which the server serves it when it is added at `path`; it asks once for each."""

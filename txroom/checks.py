@@ -128,6 +128,30 @@ def misspeltHooks(
     return said
 
 
+def checkAssigned(
+    owner: object, name: str, value: object, hooks: Collection[str], isSet: Callable[[str], object]
+) -> None:
+    """
+    Look at an attribute that somebody assigns to what has `hooks`.
+
+    Raises `TypeError` for a hook that can't be called; warns of a function that is named almost like a hook,
+    which nobody will call.
+    """
+    if name in hooks:
+        if value is not None and not callable(value):
+            raise TypeError(f"{name}={value!r}: must be callable, or None")
+    elif callable(value) and not name.startswith("_") and not hasattr(type(owner), name):
+        hook = meantName(name, [each for each in hooks if not isSet(each)])
+        if hook is not None:
+            warnOfCall(f"{type(owner).__name__}.{name} is never called: the hook is {hook}")
+
+
+def checkText(name: str, value: object) -> None:
+    """Raise `TypeError` for what is no text."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: must be a text")
+
+
 def warnOfClass(subclass: type, mistakes: Iterable[str]) -> None:
     """One warning of all `mistakes` in a class, shown where the class is."""
     text = "; ".join(mistakes)

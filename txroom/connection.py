@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .checks import checkAssigned
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
 
@@ -142,6 +143,8 @@ class Connection:
         self._begun = False
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name[:2] == "on":
+            checkAssigned(self, name, value, CONNECTION_HOOKS, lambda hook: getattr(self._hooks, hook))
         if name in CONNECTION_HOOKS:
             self._hooks = self._hooks.replaced(name, value)
         super().__setattr__(name, value)

@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from .application import HOOKS as APPLICATION_HOOKS
 from .application import Application, broadcast
-from .checks import meantName
+from .checks import checkAssigned, checkText, definedBelow, meantName, misspeltHooks, warnOfClass
 from .codes import CloseCode, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
 from .draining import Patience, Stop
@@ -38,6 +39,8 @@ from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
 
+#: The hooks of a server.
+HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders"})
 #: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
 LAST_HOOKS = 1.0
 
@@ -78,9 +81,18 @@ class Server(MultiService):
     onClientError: Callable[[UpgradeError, Handshake | None], Any] | None = None
     responseHeaders: Callable[[Handshake], Any] | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        checkAssigned(self, name, value, HOOKS, lambda hook: getattr(self, hook) is not None)
+        if name in APPLICATION_HOOKS and name not in HOOKS and callable(value):
+            raise TypeError(
+                f"Server.{name} is never called: it is a hook of applications, Application({name}=...)"
+            )
+        super().__setattr__(name, value)
+
     @_refusingOptions
     def __init__(self, options: ServerOptions | None = None, clock: Any = None) -> None:
         super().__init__()
+        self._warnOfHooks()
         if not isinstance(options, ServerOptions | None):
             raise TypeError(f"options={options!r}: must be ServerOptions(maxPayload=..., ...)")
         self.options = options or ServerOptions()
@@ -97,6 +109,15 @@ class Server(MultiService):
         self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
         self.watch = StallWatch(self.clock)
+
+    def _warnOfHooks(self) -> None:
+        """Warn of methods of a subclass that look like hooks, of the server or of applications."""
+        own = type(self)
+        said = misspeltHooks(own, Server, HOOKS, lambda name: getattr(own, name) is not None)
+        for owner, name, value in definedBelow(own, Server):
+            if name in APPLICATION_HOOKS and name not in HOOKS and callable(value):
+                said.append(f"{owner}.{name} is never called: it is a hook of applications")
+        warnOfClass(own, said)
 
     # -- what it serves
 
@@ -148,6 +169,7 @@ class Server(MultiService):
         """Give an application what it needs of the server; it is stopped with it."""
         if application not in self._adopted:
             self._adopted.append(application)
+        application.setDebug(self._wire.isTracing)
         if isinstance(application, RoomApplication):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
@@ -260,16 +282,19 @@ class Server(MultiService):
         return self._roster.connections if self.options.clientTracking else []
 
     def connection(self, id: str) -> Connection | None:
-        """The open connection with that id."""
+        """The open connection with that id; `None` if there is none."""
+        checkText("id", id)
         return self._roster.get(id)
 
     def send(self, id: str, data: Data) -> SendStatus:
-        """Send to a connection by id; `CLOSED` if there is none (seed 004)."""
+        """Send to a connection by id; `CLOSED` if there is none (seed 004). `TypeError` for what is no id."""
+        checkText("id", id)
         connection = self._roster.get(id)
         return SendStatus.CLOSED if connection is None else connection.send(data)
 
     def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close a connection by id; an unknown id is ignored (seed 004)."""
+        """Close a connection by id; an unknown id is ignored (seed 004). `TypeError` for what is no id."""
+        checkText("id", id)
         connection = self._roster.get(id)
         if connection is not None:
             connection.close(code, reason)
@@ -284,8 +309,17 @@ class Server(MultiService):
         return self._roster.stats()
 
     def setDebug(self, isOn: bool) -> None:
-        """Log every event of every connection, at level debug (seed 004)."""
+        """
+        Log every event of every connection, at level debug (seed 004); what `--log-level debug` does.
+
+        For a developer's own server: clients that ask for a room of an unknown name are told the names that
+        are registered. Raises `TypeError` unless it is `True` or `False`.
+        """
+        if not isinstance(isOn, bool):
+            raise TypeError(f"isOn={isOn!r}: must be True or False")
         self._wire.isTracing = isOn
+        for application in self._adopted:
+            application.setDebug(isOn)
 
     # -- the wire wing's `Owner`
 
@@ -369,7 +403,13 @@ class Server(MultiService):
         return self._stop.isRunning or self._isStopped
 
     def onShutdown(self, callback: Callable[[], Any]) -> None:
-        """Call `callback` first thing when the server stops; several run in order, awaited (seed 000)."""
+        """
+        Call `callback` first thing when the server stops; several run in order, awaited (seed 000).
+
+        Raises `TypeError` for what can't be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback={callback!r}: must be a function, without ()")
         self._shutdowns.append(callback)
 
     def privilegedStartService(self) -> None:

@@ -232,7 +232,7 @@ class HandlerTests(SynchronousTestCase):
         self.assertRaises(TypeError, message, None)
 
     def test_inherited(self) -> None:
-        """A subclass overrides by name."""
+        """A subclass overrides by name, decorated again or not; `None` takes a handler out."""
 
         class Other(TypedRoom):
             def none(self, client: Client) -> str:
@@ -241,7 +241,12 @@ class HandlerTests(SynchronousTestCase):
             @message("more")
             def more(self, client: Client) -> None: ...
 
-        self.assertEqual(set(handlersOf(Other)), (set(handlersOf(TypedRoom)) | {"more"}) - {"none"})
+        class Without(Other):
+            none = None  # type: ignore[assignment]
+
+        self.assertEqual(set(handlersOf(Other)), set(handlersOf(TypedRoom)) | {"more"})
+        self.assertIs(handlersOf(Other)["none"].function, Other.none)
+        self.assertEqual(set(handlersOf(Without)), set(handlersOf(Other)) - {"none"})
 
 
 @onBothEngines

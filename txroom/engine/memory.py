@@ -20,6 +20,9 @@ from ..rooms.matching import Order
 from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
 from .listings import Listings
 
+#: What is said of an id that no room has, or none any more.
+NO_SUCH_ID = "there is no room of that id"
+
 
 class Maker(Protocol):
     """Who runs rooms for an engine: a `RoomApplication`."""
@@ -93,14 +96,14 @@ class MemoryEngine:
         """Join or resume."""
         host = self._hosts.get(arrival.room)
         if host is None:
-            return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
+            return succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return host.attach(outlet, arrival)
 
     def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
         """Keep a seat."""
         host = self._hosts.get(room)
         if host is None:
-            return fail(RoomError(ErrorCode.NO_SUCH_ROOM))
+            return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return Deferred.fromCoroutine(host.reserve(user, seconds))
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:

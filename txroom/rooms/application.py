@@ -27,8 +27,9 @@ from .host import Host
 from .matchmaker import Matchmaker
 from .member import LeaveReason
 from .owned import Hosts, Rooms
-from .refusals import NO_ROOMS_HERE, noSuchName, refusalOf
-from .registry import MAX_ROOMS, Registration
+from .payload import checkText
+from .refusals import NO_ROOMS_HERE, refusalOf
+from .registry import MAX_ROOMS, Registration, Registrations
 from .room import Room
 from .seam import Engine, Listing
 from .session import Session
@@ -100,7 +101,7 @@ class RoomApplication(Application):
         self._hosts = Hosts()
         #: The rooms of this process, live.
         self.rooms = Rooms(self._hosts)
-        self._registrations: dict[str, Registration] = {}
+        self._registrations = Registrations()
         self._sessions: dict[str, Session] = {}
         #: Bytes that may wait for a client before volatile messages to it are dropped.
         self.volatileLimit = 0
@@ -140,6 +141,10 @@ class RoomApplication(Application):
         """What was registered, by name."""
         return MappingProxyType(self._registrations)
 
+    def setDebug(self, isOn: bool) -> None:
+        """Tell who asks for a name that isn't registered which there are."""
+        self._registrations.isDebug = isOn
+
     def countCreation(self, address: str) -> None:
         """A client of that address makes a room. Raises `RoomError` if these are too many."""
         self._creations.take(address, self.clock.seconds())
@@ -157,7 +162,7 @@ class RoomApplication(Application):
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
         """The engine wants a room to be run here. Raises `RoomError`."""
-        registration = self._registrationOf(name)
+        registration = self._registrations.find(name)
         if self._isStopping:
             raise RoomError(ErrorCode.UNAVAILABLE)
         if 0 < registration.maxRooms <= self._hosts.count(name):
@@ -181,13 +186,7 @@ class RoomApplication(Application):
 
         `isText`: it comes from a query string. Raises `RoomError` for a name or an option that can't be.
         """
-        return self._registrationOf(name).typed(options, isText)
-
-    def _registrationOf(self, name: str) -> Registration:
-        registration = self._registrations.get(name)
-        if registration is None:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        return registration
+        return self._registrations.find(name).typed(options, isText)
 
     def query(
         self, name: str | None = None, filter: Mapping[str, Any] | None = None
@@ -198,10 +197,18 @@ class RoomApplication(Application):
         In the order in which they would be joined; private ones are left out. Fails with `RoomError`:
         `noSuchRoom` for a name that isn't registered, `badRequest` for a value that can't be looked for.
         """
+        if name is not None:
+            checkText("name", name)
         return Deferred.fromCoroutine(self.matchmaker.query(name, filter))
 
     def createRoom(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[str]:
-        """Make a room; its id. Fails with `RoomError`."""
+        """
+        Make a room; its id. Fails with `RoomError`: `noSuchRoom` for a name that isn't registered, `full`
+        where there are `maxRooms`, `badRequest` for an option that can't be filtered by.
+        """
+        checkText("name", name)
+        if not isinstance(options, Mapping | None):
+            raise TypeError(f"options={options!r}: must be a mapping, such as {{'mode': 'blitz'}}")
         return self.engine.create(name, dict(options or {}), None)
 
     def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> Deferred[str]:
@@ -211,8 +218,12 @@ class RoomApplication(Application):
         For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). Once
         the Deferred has fired the seat can't get lost any more.
         Fails with `RoomError` if there is no such room or it is full, with `ValueError` for a user of whom
-        `Room.userId` can't say who that is.
+        `Room.userId` can't say who that is. Raises `TypeError` for what is no id, `ValueError` for a time
+        that is none.
         """
+        checkText("roomId", roomId)
+        if seconds is not None and not isAmount(seconds):
+            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
         return self.engine.reserve(roomId, user, seconds)
 
     def broadcastToRooms(self, name: str, type: str, data: Any = None) -> None:
@@ -221,7 +232,7 @@ class RoomApplication(Application):
 
         Raises `RoomError` for a name that isn't registered, `TypeError` for data that can't be encoded.
         """
-        self._registrationOf(name)
+        self._registrations.find(name)
         for room in self.rooms.named(name):
             room.broadcast(type, data)
 
@@ -271,7 +282,7 @@ class RoomApplication(Application):
         if name is None:
             return Deny(404, NO_ROOMS_HERE)
         if name and name not in self._registrations:
-            return Deny(404, noSuchName(name))
+            return Deny(404, self._registrations.unknown(name))
         verify: Callable[[Handshake], Any] | None = getattr(self, "verifyClient", None)
         return True if verify is None else verify(handshake)
 

@@ -4,8 +4,9 @@ What may be registered as a room: mistakes that are noticed there, and not by th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import getattr_static, iscoroutinefunction, isfunction, signature
+from typing import Any
 
 from ..checks import definedBelow, meantName, misspeltHooks, warnOfCall, warnOfClass
 from .matching import Order
@@ -70,15 +71,52 @@ def checkRegistered(name: object, roomClass: object) -> None:
             )
 
 
+#: What rooms have of their own, but for hooks: methods and properties.
+_OWN = frozenset(
+    name for name in vars(Room) if not name.startswith("_") and name not in {*Room.SETTINGS, *_CALLED_WITH}
+) - {"SETTINGS"}
+_PROPERTIES = frozenset(name for name in _OWN if isinstance(vars(Room)[name], property))
+
+
+def checkNames(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
+    """Raise `TypeError` for a handler or an attribute in the place of what all rooms have."""
+    kinds = {handler.function: kind for kind, handler in handlers.items()}
+    for owner, name, value in definedBelow(roomClass, Room):
+        kind = kinds.get(value) if isfunction(value) else None
+        if kind is not None and (name in _OWN or name in _CALLED_WITH or name in Room.SETTINGS):
+            better = f"on{kind[:1].upper()}{kind[1:]}" if kind.isidentifier() else "another"
+            raise TypeError(
+                f"{owner}.{name} hides Room.{name}, which rooms have already: "
+                f"@message({kind!r}) may be a method of any name, such as {better}"
+            )
+        if name in _CALLED_WITH and not _isMethod(value):
+            raise TypeError(
+                f"{owner}.{name}={value!r} hides Room.{name}, which is a hook: def {name}(self, ...)"
+            )
+        if name in _PROPERTIES and (isfunction(value) or not hasattr(type(value), "__get__")):
+            raise TypeError(f"{owner}.{name} hides Room.{name}, which rooms have already; call it otherwise")
+        if name in _OWN and not _isMethod(value):
+            raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have already")
+
+
+def _isMethod(value: object) -> bool:
+    return callable(value) or hasattr(type(value), "__get__")
+
+
 def _takes(roomClass: type[Room], hook: str, names: tuple[str, ...]) -> bool:
     """Whether a hook can be called with so many arguments; `True` if that can't be known."""
     isMethod = isfunction(getattr_static(roomClass, hook))
+    return canBeCalled(getattr(roomClass, hook), (*("self",) * isMethod, *names))
+
+
+def canBeCalled(function: Callable[..., Any], names: Iterable[str]) -> bool:
+    """Whether a function can be called with so many arguments; `True` if that can't be known."""
     try:
-        taken = signature(getattr(roomClass, hook))
+        taken = signature(function)
     except (TypeError, ValueError):
         return True
     try:
-        taken.bind(*("self",) * isMethod, *names)
+        taken.bind(*names)
     except TypeError:
         return False
     return True
@@ -108,6 +146,14 @@ def warnOfOptions(name: str, options: Iterable[str]) -> None:
         setting = settingMeant(option)
         if setting is not None:
             warnOfCall(f"register({name!r}, {option}=...) is an option of your own: the setting is {setting}")
+        elif option in _METHODS:
+            warnOfCall(
+                f"register({name!r}, {option}=...) is an option of your own: register(...).{option}(...)"
+            )
+
+
+#: What is said of a registration after it.
+_METHODS = ("filterBy", "sortBy", "on")
 
 
 #: What every room can be sorted by.
@@ -126,4 +172,4 @@ def settingMeant(name: str) -> str | None:
     """The setting of rooms that a name is almost that of; `None` for that of a setting itself."""
     if name in Room.SETTINGS:
         return None
-    return _SETTINGS_ELSEWHERE.get(name) or meantName(name, Room.SETTINGS)
+    return _SETTINGS_ELSEWHERE.get(name) or meantName(name, [*Room.SETTINGS, "maxRooms", "clientsMayCreate"])

@@ -112,6 +112,10 @@ class Emitter:
         present = [m for m in self._host.members.values() if m.state <= State.DROPPED]
         if isinstance(to, str):
             ids = [member.id for member in present if to in member.groups]
+            if not ids and to in self._host.members:
+                raise TypeError(
+                    f"to={to!r}: is the id of a client; a text is a group, one client is to=client"
+                )
         elif callable(to):
             ids = [member.id for member in present if _isMeant(to(member.client))]
         else:

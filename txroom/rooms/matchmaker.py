@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from ..codes import ErrorCode
 from .errors import RoomError
 from .matching import checkFilter, keyOf
-from .registry import Registration
+from .registry import Registration, Registrations
 from .seam import Engine, Link, Listing, Refused
 
 #: Rooms that are tried for one client.
@@ -76,7 +76,7 @@ class Making:
 class Matchmaker:
     """Finds and makes rooms for the clients of one edge."""
 
-    def __init__(self, engine: Engine, registrations: Mapping[str, Registration]) -> None:
+    def __init__(self, engine: Engine, registrations: Registrations) -> None:
         self._engine = engine
         self._registrations = registrations
         #: Rooms that are being made, by what they are made for.
@@ -94,17 +94,16 @@ class Matchmaker:
         """
         Give a client a seat in a room of that name.
 
-        `mayCreate` is called before one is made for it, and raises `RoomError` if that may not be.
+        `mayCreate` is called before one is made for it, and raises `RoomError` if that may not be. Raises
+        `RoomError` for an unknown name, too.
         """
-        registration = self._registrations.get(name)
-        if registration is None:
-            return Refused(ErrorCode.NO_SUCH_ROOM)
+        registration = self._registrations.find(name)
         if how is How.CREATE:
             if not registration.clientsMayCreate:
                 return Refused(ErrorCode.FORBIDDEN)
             return await self._create(registration, options, user, attach, mayCreate)
         isMaker = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
-        refused = Refused(ErrorCode.NO_SUCH_ROOM)
+        refused = Refused(ErrorCode.NO_SUCH_ROOM, f"no room {name[:32]!r} that matches is open")
         tries = 0
         while tries < TRIES:
             for listing in await self.find(registration, options, user, TRIES - tries):
@@ -145,10 +144,8 @@ class Matchmaker:
         """
         wanted = {} if filter is None else filter
         checkFilter(wanted)
-        if name is not None and name not in self._registrations:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
         found: list[Listing] = []
-        for each in self._registrations.values() if name is None else [self._registrations[name]]:
+        for each in self._registrations.values() if name is None else [self._registrations.find(name)]:
             more = limit and limit - len(found)
             if limit and not more:
                 break

@@ -7,13 +7,14 @@ first message.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 import msgspec
 
+from ..checks import warnOfClass
 from .payload import decoded
+from .signatures import checkClient, checkType, hintOf, parametersOf
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -62,19 +63,31 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
     """
     The handlers of a class and its bases, by the type of message.
 
-    Raises `TypeError` for one that can't take what it is called with, and for two of one type, naming them.
+    A method that overrides a handler is one of the same type, decorated again or not. Raises `TypeError` for
+    one that can't take what it is called with, and for two of one type, naming them.
     """
     handlers: dict[str, Handler] = {}
     # A type may be defined in the class itself.
     names = {name: value for base in reversed(roomClass.__mro__) for name, value in vars(base).items()}
-    for base in reversed(roomClass.__mro__):
-        for name in vars(base):
-            function = getattr(roomClass, name, None)
-            kind = getattr(function, _MARK, None)
-            if function is not None and isinstance(kind, str):
-                _refuseSecond(kind, handlers.get(kind), function)
-                handlers[kind] = _handler(function, names)
+    doubts: list[str] = []
+    for name, kind in _marked(roomClass).items():
+        function = getattr(roomClass, name)
+        if callable(function):
+            _refuseSecond(kind, handlers.get(kind), function)
+            handlers[kind] = _handler(function, kind, names, doubts)
+    warnOfClass(roomClass, doubts)
     return handlers
+
+
+def _marked(roomClass: type) -> dict[str, str]:
+    """The names of the handlers, and their types of messages; the last class to decorate one decides."""
+    marked: dict[str, str] = {}
+    for base in reversed(roomClass.__mro__):
+        for name, value in vars(base).items():
+            kind = getattr(getattr(value, "__func__", value), _MARK, None)
+            if isinstance(kind, str):
+                marked[name] = kind
+    return marked
 
 
 def _refuseSecond(kind: str, first: Handler | None, function: Callable[..., Any]) -> None:
@@ -83,19 +96,17 @@ def _refuseSecond(kind: str, first: Handler | None, function: Callable[..., Any]
         raise TypeError(f"two handlers of messages of type {kind!r}: {both}")
 
 
-def _handler(function: Callable[..., Any], names: dict[str, Any]) -> Handler:
-    name = getattr(function, "__qualname__", repr(function))
-    parameters = [
-        parameter
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    if not 2 <= len(parameters) <= 3:
-        raise TypeError(f"{name}: a handler takes the client, and the data if there is any")
+def _handler(function: Callable[..., Any], kind: str, names: Mapping[str, Any], doubts: list[str]) -> Handler:
+    parameters = parametersOf(function)
+    doubt = checkClient(function, kind, parameters, names)
+    if doubt is not None:
+        doubts.append(doubt)
     if len(parameters) == 2:
         return Handler(function, Any, takesData=False)
     try:
-        hints = get_type_hints(function, localns=names, include_extras=True)
-        return Handler(function, hints.get(parameters[2].name, Any))
-    except (NameError, TypeError) as error:
+        hint = hintOf(function, parameters[2], names)
+        checkType(hint)
+        return Handler(function, hint)
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        name = getattr(function, "__qualname__", repr(function))
         raise TypeError(f"{name}: the data's annotation can't be checked: {error}") from error

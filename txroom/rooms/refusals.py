@@ -35,11 +35,6 @@ _MESSAGES = {
 _TOO_EARLY = frozenset({408, 425, 429})
 
 
-def noSuchName(name: str) -> str:
-    """What is wrong with a path that names rooms which aren't registered."""
-    return f"no rooms are registered as {name[:32]!r}"
-
-
 def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
     """How to tell `error` to a client; `None` if it doesn't speak the protocol, or is to be redirected."""
     name = next((each for each in handshake.protocols if each in DIALECTS), None)

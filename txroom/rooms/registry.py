@@ -5,14 +5,16 @@ The registry: which names there are, which class serves each, and how its rooms 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Self
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..checks import isCount
+from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
-from .classes import checkRegistered, warnOfFields, warnOfMistakes, warnOfOptions
+from .classes import canBeCalled, checkNames, checkRegistered, warnOfFields, warnOfMistakes, warnOfOptions
 from .credentials import AUTH, SEAT, without
 from .errors import RoomError
 from .matching import Filters, Order, orderOf
@@ -62,6 +64,7 @@ class Registration:
         self.roomClass = roomClass
         self.options = dict(options)
         self.handlers = handlersOf(roomClass)
+        checkNames(roomClass, self.handlers)
         warnOfMistakes(roomClass, self.handlers)
         warnOfOptions(name, options)
         #: Most rooms of this name at a time; 0: any number.
@@ -121,10 +124,15 @@ class Registration:
         """
         Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`).
 
-        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here.
+        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here. Raises
+        `ValueError` for another event, `TypeError` for what can't be called so.
         """
         if event not in EVENTS:
             raise ValueError(f"{event!r}: must be one of {', '.join(EVENTS)}")
+        if not callable(listener):
+            raise TypeError(f"listener={listener!r}: must be a function, without ()")
+        if not canBeCalled(listener, EVENTS[event].split(", ")):
+            raise TypeError(f"listener={listener!r}: can't be called with ({EVENTS[event]})")
         self._listeners[event].append(listener)
         return self
 
@@ -177,3 +185,29 @@ class Registration:
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that are filtered by, with their values; `None` for those that are missing."""
         return self._filters.valuesOf(options)
+
+
+class Registrations(dict[str, Registration]):
+    """All that is registered, by name."""
+
+    #: Whether who asks for an unknown name is told of those that there are.
+    isDebug = False
+
+    def find(self, name: str) -> Registration:
+        """What is registered as `name`. Raises `RoomError`."""
+        registration = self.get(name)
+        if registration is None:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM, self.unknown(name))
+        return registration
+
+    def unknown(self, name: str) -> str:
+        """What there is to say of a name that isn't registered."""
+        said = f"no rooms are registered as {name[:_SHOWN]!r}"
+        if not self.isDebug:
+            return said
+        names = ", ".join(repr(each[:_SHOWN]) for each in islice(self, 4)) or "nothing"
+        return f"{said}; registered: {names}{', ...' if len(self) > 4 else ''}"
+
+
+#: Characters of a name that are shown: what is said of a path has to fit 200 bytes.
+_SHOWN = 32

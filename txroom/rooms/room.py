@@ -5,6 +5,7 @@ Room: the class that users write against.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -79,8 +80,8 @@ class Room:
         return f"<{type(self).__name__} {self.name} {self.id}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in SETTINGS:
-            checkSetting(type(self).__name__, name, value)
+        if name in _GUARDED:
+            _checkAssigned(self, name, value)
         super().__setattr__(name, value)
 
     # -- hooks
@@ -240,12 +241,14 @@ class Room:
         return self._host.metadata
 
     def client(self, id: str) -> Client | None:
-        """The client with that id."""
+        """The client with that id, if it is in the room. Raises `TypeError` for what is no text."""
+        payload.checkText("id", id)
         member = self._host.members.get(id)
         return member.client if member is not None and member.isPresent else None
 
     def group(self, name: str) -> list[Client]:
-        """The clients of a group."""
+        """The clients of a group. Raises `TypeError` for what is no text."""
+        payload.checkText("name", name)
         return [client for client in self.clients if name in client.groups]
 
     # -- what can be done with it
@@ -273,7 +276,13 @@ class Room:
         return self._host.outbox.whenCommitted()
 
     def kick(self, client: Client, reason: str = "") -> None:
-        """Make a client leave, with 4003; it can't resume. `reason` is told to it."""
+        """
+        Make a client leave, with 4003; it can't resume. `reason` is told to it.
+
+        Raises `TypeError` for what is no client, or no text.
+        """
+        if not isinstance(client, Client):
+            raise TypeError(f"client={client!r}: is no client; the one of an id is room.client(id)")
         client.kick(reason)
 
     def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
@@ -298,9 +307,38 @@ class Room:
         self._host.setLocked(False)
 
     def setPrivate(self, isPrivate: bool = True) -> None:
-        """Leave it out of matchmaking and listings; it can be joined by its id still."""
+        """
+        Leave it out of matchmaking and listings; it can be joined by its id still.
+
+        Raises `TypeError` unless it is `True` or `False`.
+        """
+        if not isinstance(isPrivate, bool):
+            raise TypeError(f"isPrivate={isPrivate!r}: must be True or False")
         self._host.setPrivate(isPrivate)
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is plain data."""
+        """
+        Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is a mapping of plain
+        data.
+        """
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
         self._host.setMetadata(metadata)
+
+
+#: The methods that an attribute would hide.
+_METHODS = frozenset(name for name, value in vars(Room).items() if isfunction(value) and name[0] != "_")
+#: What runs the room; whose name for the host of a party it may be, too.
+_RUNS = "_host"
+_GUARDED = _METHODS | SETTINGS.keys() | {_RUNS}
+
+
+def _checkAssigned(room: Room, name: str, value: Any) -> None:
+    """Raise `ValueError` for a setting that can't be, `TypeError` for what hides what rooms have."""
+    owner = type(room).__name__
+    if name in SETTINGS:
+        checkSetting(owner, name, value)
+    elif name == _RUNS and _RUNS in vars(room):
+        raise TypeError(f"{owner}._host={value!r}: is txroom's own; call it otherwise")
+    elif name in _METHODS and not callable(value):
+        raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have; call it otherwise")

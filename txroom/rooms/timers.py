@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
@@ -140,13 +141,21 @@ class RoomClock:
         return self.reactor.seconds()
 
     def callLater(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
-        """Call `function(*args)` in so many seconds."""
+        """
+        Call `function(*args)` in so many seconds.
+
+        Raises `ValueError` unless these are a number, 0 or more, `TypeError` for what can't be called.
+        """
         return self._start(seconds, None, function, args)
 
     def every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
-        """Call `function(*args)` every so many seconds, first when they are over."""
-        if seconds <= 0:
-            raise ValueError(f"seconds={seconds!r}: must be more than 0")
+        """
+        Call `function(*args)` every so many seconds, first when they are over.
+
+        Raises `ValueError` unless these are a number, more than 0, `TypeError` for what can't be called.
+        """
+        if not isAmount(seconds) or not seconds:
+            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, more than 0")
         return self._start(seconds, seconds, function, args)
 
     def sleep(self, seconds: float) -> Deferred[None]:
@@ -171,6 +180,10 @@ class RoomClock:
     def _start(
         self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Timer:
+        if not isAmount(seconds):
+            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
+        if not callable(function):
+            raise TypeError(f"function={function!r}: must be a function, without (): every(1, self.step)")
         timer = Timer(self, function, args)
         if not self._isStopped:
             self._timers.add(timer)
