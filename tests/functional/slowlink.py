@@ -14,9 +14,9 @@ from __future__ import annotations
 import socket
 from typing import Any, Self
 
+from twisted.internet import tcp
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from .support import reactor
@@ -25,6 +25,44 @@ from .support import reactor
 SLOW = 25_000
 #: Seconds between two parts.
 STEP = 0.02
+
+
+def _narrow(sock: socket.socket) -> None:
+    """
+    Small windows: what the operating system would hold besides isn't on the link.
+
+    To be set before there is a connection, whose window would have to shrink otherwise, and stand still.
+    """
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, 8192)
+
+
+class _Client(tcp.Client):
+    def createInternetSocket(self) -> socket.socket:
+        made: socket.socket = super().createInternetSocket()
+        _narrow(made)
+        return made
+
+
+class _Connector(tcp.Connector):
+    def _makeTransport(self) -> _Client:
+        return _Client(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+class _Far(ClientFactory):
+    """Makes the end that leads to the server."""
+
+    noisy = False
+
+    def __init__(self, link: SlowLink, near: _End) -> None:
+        self._link = link
+        self._near = near
+
+    def buildProtocol(self, addr: Any) -> _End:
+        return self._link._far(self._near)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self._near.transport.abortConnection()
 
 
 class _End(Protocol):
@@ -39,9 +77,6 @@ class _End(Protocol):
         self._isOver = False
 
     def connectionMade(self) -> None:
-        # Small windows: what the operating system would hold besides isn't on the link.
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            self.transport.socket.setsockopt(socket.SOL_SOCKET, option, self._link.room)
         self.transport.setTcpNoDelay(True)
         self.transport.bufferSize = 4096
 
@@ -94,6 +129,7 @@ class SlowLink(Factory):
         """A link to that port of 127.0.0.1 that carries `rate` bytes a second each way."""
         link = cls(target, rate, **more)
         link._listening = reactor().listenTCP(0, link, interface="127.0.0.1")
+        _narrow(link._listening.socket)
         link._at = reactor().seconds()
         link._call = reactor().callLater(STEP, link._step)
         return link
@@ -107,9 +143,7 @@ class SlowLink(Factory):
     def buildProtocol(self, addr: Any) -> _End:
         near = _End(self)
         self._ends.append(near)
-        TCP4ClientEndpoint(reactor(), "127.0.0.1", self._target).connect(
-            Factory.forProtocol(lambda: self._far(near))
-        ).addErrback(lambda _: near.transport.abortConnection())
+        _Connector("127.0.0.1", self._target, _Far(self, near), 10.0, None, reactor()).connect()
         return near
 
     def _far(self, near: _End) -> _End:

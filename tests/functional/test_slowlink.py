@@ -1,9 +1,15 @@
-"""Clients on a link of 25 kB/s: what they send and take needs minutes, and is no misbehaviour."""
+"""Clients on a link of 25 kB/s, and a process that stands still: neither is misbehaviour of a client."""
 
 from __future__ import annotations
 
+import signal
+import socket
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+
 from .slowlink import SlowLink
-from .support import BINARY, Net, Recorder, frame, reactor, until
+from .support import BINARY, Net, Recorder, child, frame, python, reactor, sleep, until
 
 
 async def test_upload(net: Net) -> None:
@@ -20,3 +26,88 @@ async def test_upload(net: Net) -> None:
         assert not probe.ended
     finally:
         await link.close()
+
+
+async def test_download(net: Net) -> None:
+    """A peer that is still taking what the operating system holds for it isn't taken for dead."""
+    application = Recorder()
+    server = await net.serve(application, pingInterval=0.5, pingTimeout=1)
+    link = await SlowLink.to(server.address().port)
+    try:
+        probe = await net.open(link)
+        await until(lambda: application.met)
+        connection = application.met[0]
+        connection._wire.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 19)
+        size = 150_000
+        begun = reactor().seconds()
+        connection.send(bytes(size))
+        assert connection.bufferedAmount == 0, "the operating system took it at once"
+        await until(lambda: len(probe.data) > size or probe.ended, "the message doesn't come", 20)
+        assert (probe.ended, application.disconnects) == (False, [])
+        assert reactor().seconds() - begun > 3, "the link isn't slow"
+    finally:
+        await link.close()
+
+
+async def test_dead(net: Net) -> None:
+    """A peer that takes nothing is dropped, however much the operating system holds for it."""
+    application = Recorder()
+    server = await net.serve(application, pingInterval=0.4, pingTimeout=0.4)
+    link = await SlowLink.to(server.address().port, rate=0)
+    try:
+        link.rate = 1_000_000
+        await net.open(link)
+        link.rate = 0
+        await until(lambda: application.met)
+        application.met[0].send(bytes(150_000))
+        begun = reactor().seconds()
+        assert (await application.ended())[1] == "no heartbeat"
+        assert reactor().seconds() - begun < 5
+    finally:
+        await link.close()
+
+
+STANDING_STILL = """
+    from txroom import Application, Server, ServerOptions
+    from twisted.internet import reactor
+
+    server = Server(ServerOptions(pingInterval=0.3, pingTimeout=0.3))
+    server.addApplication(Application(onDisconnect=lambda connection, code, reason: print(code, flush=True)))
+    server.onListening = lambda port: print(port.getHost().port, flush=True)
+    server.listen("tcp:0:interface=127.0.0.1")
+    server.startService()
+    reactor.run()
+"""
+
+
+async def test_standstill(net: Net) -> None:
+    """After a standstill of the process its clients are read before they are judged."""
+    with child(*python(STANDING_STILL)) as process:
+        factory = WebSocketClientFactory(f"ws://127.0.0.1:{await process.line()}", reactor=reactor())
+        closed: list[Any] = []
+
+        class Client(WebSocketClientProtocol):
+            opened = 0
+
+            def onOpen(self) -> None:
+                Client.opened += 1
+
+            def onPing(self, payload: bytes) -> None:
+                reactor().callLater(0.15, self.sendPong, payload)
+
+            def onClose(self, wasClean: bool, code: int, reason: str) -> None:
+                closed.append((code, reason))
+
+        factory.protocol = Client
+        clients = [reactor().connectTCP("127.0.0.1", factory.port, factory) for _ in range(60)]
+        await until(lambda: Client.opened == 60)
+        for _ in range(4):
+            await sleep(0.35)  # some pings have been answered, some not yet
+            process.send(signal.SIGSTOP)
+            await sleep(1.5)
+            process.send(signal.SIGCONT)
+        await sleep(0.5)
+        assert closed == []
+        for each in clients:
+            each.disconnect()
+        await until(lambda: len(closed) == 60)

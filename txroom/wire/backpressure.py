@@ -19,6 +19,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from .kernel import sendQueue
+from .pace import PACE
+
 
 def outgoing(transport: Any, onEmpty: Callable[[], None]) -> Outgoing:
     """The way out through `transport`; `onEmpty` is called after `notifyWhenEmpty`, once."""
@@ -62,6 +65,15 @@ class BufferedOutgoing:
         """Bytes that the operating system hasn't taken yet."""
         socket = self._socket
         return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes that the peer has yet to take, and those it has taken, as far as that can be seen."""
+        amount = self.amount()
+        queue = sendQueue(self._socket)
+        if queue is None:
+            return amount, self.total - amount
+        waiting, delivered = queue
+        return amount + (waiting if waiting >= PACE else 0), delivered
 
     def isBlocked(self) -> bool:
         """Whether the operating system refused to take more."""
@@ -242,6 +254,9 @@ class OpaqueOutgoing:
 
     def amount(self) -> int:
         return self._waiting
+
+    def progress(self) -> tuple[int, int]:
+        return self._waiting, self.total - self._waiting
 
     def isBlocked(self) -> bool:
         return self._waiting > 0

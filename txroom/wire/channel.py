@@ -87,7 +87,13 @@ class Channel(Protocol):
 
     def due(self, now: float) -> None:
         """The head isn't complete at the deadline."""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        sweep = self._factory.sweep
+        deadline = self._since + self._factory.options.handshakeTimeout + sweep.lostSince(self._since)
+        if now < deadline:  # the process stood still meanwhile
+            sweep.schedule(self, deadline)
+        else:
             self._refuse(UpgradeError(408, "timeout"))
 
     def giveWay(self, reason: str) -> None:

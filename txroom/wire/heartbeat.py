@@ -36,7 +36,7 @@ def judge(wire: WireProtocol, now: float) -> None:
         wire.close(CloseCode.GOING_AWAY, "lifetime over")
     elif wire.isHeld:
         _judgeHeld(wire, now)
-    elif options.idleTimeout and now >= _activeAt(wire) + options.idleTimeout:
+    elif now >= _idleAt(wire):
         wire.close(CloseCode.GOING_AWAY, "idle")
     elif now >= _completeBy(wire):
         wire.fail(CloseCode.POLICY_VIOLATION, MESSAGE_TIMEOUT)
@@ -50,19 +50,34 @@ def _judgeHeld(wire: WireProtocol, now: float) -> None:
     Held for long, it is read ahead, so that the heartbeat goes on.
     """
     options = wire.options
-    if options.pingInterval and now >= _quietFrom(wire) and wire.peek():
-        _beat(wire, now)
-        return
+    if options.pingInterval and now >= _quietFrom(wire):
+        wasReading = wire.isReading
+        if wire.peek():
+            if not wasReading and wire.pingedAt is not None:
+                wire.pingedAt = now  # the answer may lie in the socket
+            _beat(wire, now)
+            return
     if wire.bufferedAmount == 0 or wire.hasTaken() or wire.stuckSince is None:
         wire.stuckSince = now
         return
     patience = options.pingInterval + options.pingTimeout
-    if options.pingInterval and options.pingTimeout and now >= wire.stuckSince + patience:
+    if options.pingInterval and options.pingTimeout and now >= _due(wire, wire.stuckSince, patience):
         wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
 
 
-def _activeAt(wire: WireProtocol) -> float:
-    return max(wire.lastActivity, wire.resumedAt)
+def _due(wire: WireProtocol, since: float, seconds: float) -> float:
+    """So long after that; the time for which the process stood still doesn't count."""
+    return since + seconds + wire.factory.sweep.lostSince(since)
+
+
+def _idleAt(wire: WireProtocol) -> float:
+    timeout = wire.options.idleTimeout
+    if not timeout:
+        return NEVER
+    active = max(wire.lastActivity, wire.resumedAt)
+    if wire.receivedOfMessage:  # a long message over a slow link
+        active = max(active, wire.lastReceived)
+    return _due(wire, active, timeout)
 
 
 def _beat(wire: WireProtocol, now: float) -> None:
@@ -75,7 +90,7 @@ def _beat(wire: WireProtocol, now: float) -> None:
         if wire.lastReceived >= wire.pingedAt:
             wire.pingedAt = None
             wire.pingDue = _quietFrom(wire)
-        elif options.pingTimeout and now >= wire.pingedAt + options.pingTimeout:
+        elif options.pingTimeout and now >= _due(wire, wire.pingedAt, options.pingTimeout):
             wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
             return
     if wire.pingedAt is None and options.pingInterval and now >= wire.pingDue:
@@ -93,15 +108,13 @@ def nextLook(wire: WireProtocol, now: float) -> float:
         when = wire.connectedAt + options.maxLifetime
     if wire.isHeld:
         if wire.pingedAt is not None:
-            when = min(when, max(wire.pingedAt + options.pingTimeout, now + TICK))
+            when = min(when, max(_due(wire, wire.pingedAt, options.pingTimeout), now + TICK))
         elif options.pingInterval:
             when = min(when, max(_quietFrom(wire), now + TICK))
         return min(when, now + HELD_INTERVAL)
-    if options.idleTimeout:
-        when = min(when, _activeAt(wire) + options.idleTimeout)
-    when = min(when, _completeBy(wire))
+    when = min(when, _idleAt(wire), _completeBy(wire))
     if wire.pingedAt is not None and options.pingTimeout:
-        when = min(when, wire.pingedAt + options.pingTimeout)
+        when = min(when, _due(wire, wire.pingedAt, options.pingTimeout))
     elif options.pingInterval:
         when = min(when, wire.pingDue)
     return when
@@ -109,7 +122,10 @@ def nextLook(wire: WireProtocol, now: float) -> float:
 
 def _completeBy(wire: WireProtocol) -> float:
     since = wire.incompleteSince
-    return NEVER if since is None else dueBy(since, wire.options.messageTimeout, wire.receivedOfMessage)
+    if since is None:
+        return NEVER
+    lost = wire.factory.sweep.lostSince(since)
+    return dueBy(since, wire.options.messageTimeout, wire.receivedOfMessage) + lost
 
 
 def _quietFrom(wire: WireProtocol) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
@@ -32,6 +33,9 @@ _READY_STATES = {
 }
 
 
+#: Of the bytes that a peer still sends after our Close frame so many earn it time to answer.
+MAX_EARNED = 1 << 20
+
 _USUAL_NAMES = """
     _control _controls _heartbeat _held _isDiscarding _isParsing _isReading _meter _out _perMessageCompress
     _spent address connected connectedAt connection current_frame current_frame_masker data factory
@@ -39,6 +43,15 @@ _USUAL_NAMES = """
 """
 #: The attributes of a connection that has had messages and a heartbeat.
 USUAL = tuple(_USUAL_NAMES.split())
+
+
+@attrs.define
+class Closing:
+    """A Close frame was written: when, what the peer had taken till then, and what has come of it since."""
+
+    since: float
+    taken: int
+    received: int = 0
 
 
 class WireProtocol(Receiver):
@@ -62,7 +75,7 @@ class WireProtocol(Receiver):
     connectedAt = 0.0
     pingDue = pace.NEVER
     stuckSince: float | None = None
-    _closeDue: float | None = None
+    _closing: Closing | None = None
     _closeCode: int | None = None
     _closeReason = ""
 
@@ -130,8 +143,8 @@ class WireProtocol(Receiver):
         """The sweep: the next deadline has passed."""
         if self.transport is None:
             self.giveUp()
-        elif self._closeDue is not None:
-            if now >= self._closeDue:
+        elif self._closing is not None:
+            if now >= self._closeBy(self._closing):
                 self.transport.abortConnection()
             else:
                 self._reschedule()
@@ -146,7 +159,7 @@ class WireProtocol(Receiver):
     def _reschedule(self) -> None:
         if self.transport is None:
             return
-        when = self._closeDue
+        when = None if self._closing is None else self._closeBy(self._closing)
         if when is None and self.state == OPEN:
             when = heartbeat.nextLook(self, self.factory.seconds())
             if self._heldUntil is not None:
@@ -170,7 +183,7 @@ class WireProtocol(Receiver):
         self._out.write(frame(CLOSE, closePayload(code, reason)))
         self.state = CLOSING
         if self.options.closeTimeout:
-            self._closeDue = self.factory.clock.seconds() + self.options.closeTimeout
+            self._closing = Closing(self.factory.clock.seconds(), self._out.progress()[1])
             self._reschedule()
         else:
             self.factory.sweep.cancel(self)
@@ -180,6 +193,18 @@ class WireProtocol(Receiver):
         if not self._isParsing:
             self._parse()
             self._applyHeld()
+
+    def _closeBy(self, closing: Closing) -> float:
+        """When the peer must have closed; what moves meanwhile, either way, earns it more time."""
+        taken = 0 if self._out is None else max(0, self._out.progress()[1] - closing.taken)
+        earned = min(closing.received, MAX_EARNED) + taken
+        lost = self.factory.sweep.lostSince(closing.since)
+        return pace.dueBy(closing.since, self.options.closeTimeout, earned) + lost
+
+    def _takesMore(self, size: int) -> bool:
+        if self._closing is not None:
+            self._closing.received += size
+        return not self._isDiscarding
 
     def fail(self, code: int, reason: str) -> None:
         """The peer broke a rule (RFC 6455 §7.1.7): tell it why, and take nothing more from it."""

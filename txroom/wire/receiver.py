@@ -21,7 +21,7 @@ from .assembler import Assembler, Violation
 from .compression import Inflater
 from .frames import BINARY, TEXT, unmask
 from .ratelimit import CONTROL_BURST, CONTROL_RATE, Meter
-from .sender import OPEN, Sender, heartbeatPayload
+from .sender import OPEN, Sender
 
 #: Why reading is held; bits of `_held`.
 APPLICATION = 1
@@ -84,12 +84,16 @@ class Receiver(Sender):
         """The peer sent a Close frame."""
         raise NotImplementedError
 
+    def _takesMore(self, size: int) -> bool:
+        """So many bytes have come of a peer that is to close; whether they are looked at."""
+        raise NotImplementedError
+
     def _reschedule(self) -> None:
         """A deadline may have come nearer."""
         raise NotImplementedError
 
     def dataReceived(self, data: bytes) -> None:
-        if self._isDiscarding:
+        if self.state != OPEN and not self._takesMore(len(data)):
             return
         self.lastReceived = self.factory.seconds()
         self.data = self.data + data if self.data else data
@@ -298,10 +302,9 @@ class Receiver(Sender):
         self.connection.notified("onPing", payload)
 
     def _pongReceived(self, payload: bytes) -> None:
-        if self._heartbeat is not None and payload == self._heartbeat:
+        if self._heartbeat is not None and payload == self._heartbeat[0]:
+            self.rtt = max(0.0, self.lastReceived - self._heartbeat[1])
             self._heartbeat = None
-            (sent,) = heartbeatPayload.unpack(payload)
-            self.rtt = max(0.0, self.lastReceived - sent)
             return
         if self.factory.isTracing:
             self.factory.trace(self.connection, "pong", size=len(payload))
@@ -313,6 +316,11 @@ class Receiver(Sender):
     def isHeld(self) -> bool:
         """Whether reading is held, by the application, a running hook or a rate limit."""
         return bool(self._held)
+
+    @property
+    def isReading(self) -> bool:
+        """Whether the transport reads: what has come so far has been seen."""
+        return self._isReading
 
     def pause(self) -> None:
         self._hold(APPLICATION)

@@ -4,7 +4,7 @@ The way out of one WebSocket: messages and control frames, and what is told of t
 
 from __future__ import annotations
 
-from struct import Struct
+from os import urandom
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -38,7 +38,8 @@ SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
 #: Payloads that are worth two parts, so that they aren't copied.
 LONG = 64 * 1024
 
-heartbeatPayload = Struct("!d")
+#: Bytes of a heartbeat's payload.
+HEARTBEAT_SIZE = 8
 
 
 class Sender(WebSocketServerProtocol):
@@ -57,7 +58,7 @@ class Sender(WebSocketServerProtocol):
     _out: Outgoing | None = None
     _isBlocked = False
     _pendingPong: bytes | None = None
-    _heartbeat: bytes | None = None
+    _heartbeat: tuple[bytes, float] | None = None  # the payload, and when it was sent
     _waiters: list[Deferred[None]] | None = None
     _takenBefore: int | None = None  # while something waited
     _deflater: Deflater | None = None
@@ -175,11 +176,10 @@ class Sender(WebSocketServerProtocol):
         """
         Whether the peer has taken anything since the last call, as far as that can be seen.
 
-        It can while something waits: the operating system takes more only when the peer has made room.
+        It can while something waits, here or in the operating system.
         """
         assert self._out is not None
-        waiting = self._out.amount()
-        taken = self._out.total - waiting
+        waiting, taken = self._out.progress()
         seen = self._takenBefore
         if waiting or seen is not None:
             self._takenBefore = taken if waiting else None
@@ -202,7 +202,12 @@ class Sender(WebSocketServerProtocol):
             self._out.write(frame(PONG, payload))
 
     def sendHeartbeat(self, now: float) -> None:
-        """A ping of the server's own, from which the round trip is measured."""
-        self._heartbeat = heartbeatPayload.pack(now)
+        """
+        A ping of the server's own, from which the round trip is measured.
+
+        Its payload is random: it tells nothing of the host, and who hasn't read it can't answer.
+        """
+        payload = urandom(HEARTBEAT_SIZE)
+        self._heartbeat = (payload, now)
         self.pingedAt = now if self.options.pingTimeout else None
-        self.ping(self._heartbeat)
+        self.ping(payload)

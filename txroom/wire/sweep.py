@@ -7,16 +7,24 @@ this wheel, so that thousands of connections cost one `DelayedCall`, and none wh
 
 from __future__ import annotations
 
+from collections import deque
 from math import floor
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from .pace import NEVER
+
 #: Seconds between two looks; a deadline is met at the first look after it.
 TICK = 0.1
 #: The part of a tick by which a look comes after its beginning, so that no rounding makes it early.
 _AFTER = 0.01
+#: A look that is late by more seconds than that is put off until the sockets have been read once.
+LATE = TICK
+#: A look that is late by so many seconds means that the process stood still; of the last ones so many count.
+STANDSTILL = 1.0
+_REMEMBERED = 64
 
 
 class Swept(Protocol):
@@ -42,6 +50,19 @@ class Sweep:
         self._slots: dict[int, set[Swept]] = {}
         self._next = 0
         self._call: IDelayedCall | None = None
+        self._expected = 0.0
+        #: When the process stood still: from, to.
+        self._standstills: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
+
+    def lostSince(self, since: float) -> float:
+        """
+        Seconds since then for which the process stood still, blocked or stopped.
+
+        Nobody is late for what was not read meanwhile; a deadline that began then is later by so much.
+        """
+        if not self._standstills:
+            return 0.0
+        return sum(max(0.0, end - max(start, since)) for start, end in self._standstills)
 
     def schedule(self, item: Swept, when: float) -> None:
         """Call `item.due` once `when` has passed on the clock; an earlier `schedule` of it is void."""
@@ -74,10 +95,20 @@ class Sweep:
             del self._slots[slot]
 
     def _wait(self, now: float, slot: int) -> None:
-        self._call = self._clock.callLater(max(0.0, (slot + _AFTER) * TICK - now), self._look)
+        delay = max(0.0, (slot + _AFTER) * TICK - now)
+        self._expected = now + delay
+        self._call = self._clock.callLater(delay, self._look)
 
     def _look(self) -> None:
         now = self._clock.seconds()
+        late = now - self._expected
+        if late > LATE:
+            # A reactor runs what is due before it reads: what saves a connection may lie in its socket.
+            if late >= STANDSTILL:
+                self._standstills.append((self._expected, now))
+            self._expected = NEVER
+            self._call = self._clock.callLater(0, self._look)
+            return
         last = floor(now / TICK)
         self._wait(now, last + 1)
         while self._next <= last:

@@ -346,7 +346,13 @@ class Upgrade(Protocol):
 
     def due(self, now: float) -> None:
         """A hook took too long."""
-        if not self._isOver:
+        if self._isOver:
+            return
+        sweep = self._factory.sweep
+        deadline = self._since + self._options.handshakeTimeout + sweep.lostSince(self._since)
+        if now < deadline:  # the process stood still meanwhile
+            sweep.schedule(self, deadline)
+        else:
             self._refuse(UpgradeError(503, "timeout"))
 
     def giveWay(self, reason: str) -> None:
