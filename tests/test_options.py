@@ -39,6 +39,9 @@ DEFAULTS: dict[str, Any] = {
     "maxConnections": 0,
     "maxConnectionsPerAddress": 0,
     "maxPendingHandshakes": 1024,
+    "maxPages": 256,
+    "maxPagesPerAddress": 64,
+    "maxPageBody": 64 * KIB,
     "clientTracking": True,
     "backlog": 511,
     "noDelay": True,
@@ -49,12 +52,14 @@ DEFAULTS: dict[str, Any] = {
     "trustedProxies": (),
     "allowedOrigins": (),
     "refusals": "protocol",
+    "allowedHosts": (),
     "requireOrigin": False,
     "messageRate": 0,
     "messageBurst": 0,
     "byteRate": 0,
     "byteBurst": 0,
     "shutdownTimeout": 10,
+    "drainDelay": 0,
 }
 
 _NO_SIZE = (-1, 1.5, "1", None, True)
@@ -138,7 +143,7 @@ class RangeTests(SynchronousTestCase):
         self.assertRaises(ValueError, ServerOptions, maxPayload=-1)
 
     def fields(self) -> list[Any]:
-        """All fields but the two lists, which have tests of their own."""
+        """All fields but the lists, which have tests of their own."""
         fields = [field for field in attrs.fields(ServerOptions) if field.default != ()]
         self.assertEqual({field.metadata["allowed"] for field in fields}, set(KINDS))
         return fields

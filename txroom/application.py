@@ -99,6 +99,8 @@ class Application:
     connectionClass: type[Connection] = Connection
     #: Whether `Server.broadcast` reaches its connections; those of rooms speak a protocol of their own.
     isPlain: bool = True
+    #: What is here, for a person who comes to its path by browser and not by WebSocket.
+    served: str = "A WebSocket is served at this path"
     #: What the server itself closes with: at its shutdown, without a heartbeat, over the rate limit.
     shutdownCode: int = CloseCode.GOING_AWAY
     heartbeatCode: int = CloseCode.INTERNAL_ERROR

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any, TypeVar, overload
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,6 +20,7 @@ HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 #: RFC 9110 §5.6.2.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PORT = re.compile(r"[0-9]{1,5}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 #: What the answer itself decides; a hook that sets one of these is mistaken.
@@ -33,6 +35,10 @@ _COMMON_NAMES = """
 _COMMON = {name: name for name in _COMMON_NAMES.split()}
 
 
+#: Pairs among which a name is sought one by one.
+FEW = 32
+
+
 class MultiDict(Mapping[str, str]):
     """
     An immutable mapping in which a name may have several values, in the order they came.
@@ -41,13 +47,15 @@ class MultiDict(Mapping[str, str]):
     each name once; `pairs` is everything.
     """
 
-    __slots__ = ("pairs",)
+    __slots__ = ("_first", "pairs")
 
     #: How names are compared.
     _fold: Callable[[str], str] = staticmethod(str)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
+        #: The first value of each name, made when somebody looks into many pairs.
+        self._first: dict[str, str] | None = None
 
     def getAll(self, name: str) -> list[str]:
         """Every value of `name`; an empty list if there is none."""
@@ -61,6 +69,10 @@ class MultiDict(Mapping[str, str]):
     def get(self, name: str, /, default: Any = None) -> Any:
         """The first value of `name`, or `default`."""
         name = self._fold(name)
+        if len(self.pairs) > FEW:
+            if self._first is None:
+                self._first = dict(reversed(self.pairs))
+            return self._first.get(name, default)
         for other, value in self.pairs:
             if other == name:
                 return value
@@ -269,21 +281,64 @@ def splitOrigin(origin: str) -> tuple[str, str, int | None] | None:
     try:
         parts = urlsplit(origin)
         port = parts.port
+        name = parts.hostname
     except ValueError:
         return None
-    if not parts.scheme or not parts.hostname or "@" in parts.netloc:
+    if not parts.scheme or not name or "@" in parts.netloc:
         return None
     if parts.path or parts.query or parts.fragment or origin[-1] in "?#" or not origin.isascii():
         return None
-    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, name, port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def splitHost(host: str) -> tuple[str, int | None]:
-    """The name, in lower case, and the port of a Host header; no port: `None`."""
+    """
+    The name, in lower case, and the port of a Host header; no port: `None`.
+
+    Never raises: what is no port (longer than five digits, say) stays part of a name that nobody has.
+    """
     name, colon, port = host.rpartition(":")
-    if colon and port.isdecimal() and not name.endswith(":"):
+    if colon and _PORT.fullmatch(port) and not name.endswith(":"):
         return name.lower(), int(port)
     return host.lower(), None
+
+
+def isAllowedHost(host: str, allowed: tuple[str, ...]) -> bool:
+    """
+    Whether a Host header is one of `allowed`: "*", "example.org", "example.org:8080", "*.example.org".
+
+    Without a port any is allowed.
+    """
+    name, port = splitHost(host)
+    for other in allowed:
+        pattern, only = splitHost(other)
+        if only in (None, port) and _isMatch(name, pattern):
+            return True
+    return False
+
+
+def _isMatch(name: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return name.endswith(pattern[1:])
+    return pattern in ("*", name)
+
+
+def isLocalHost(host: str) -> bool:
+    """Whether a Host header names this machine to itself: localhost, *.localhost, a loopback address."""
+    name = splitHost(host)[0].removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    return isLoopback(name.removeprefix("[").removesuffix("]"))
+
+
+def isLoopback(address: str) -> bool:
+    """Whether it is an address of the machine's own that nobody else can reach."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
 
 
 def isSameOrigin(origin: str, host: str) -> bool:

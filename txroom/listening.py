@@ -8,12 +8,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layersOf
+from .handshake import isLoopback
 
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
@@ -73,6 +77,9 @@ class Listeners:
         self._isOpen = False
         #: The ports that listen.
         self.ports: list[IListeningPort] = []
+        #: Whether some port listens, and all of them only for this machine's own clients: on loopback
+        #: addresses, without a proxy that speaks the PROXY protocol. UNIX sockets don't count.
+        self.isLocal = False
         #: Told of each port.
         self.onPort: Callable[[IListeningPort], None] = lambda port: None
 
@@ -105,6 +112,7 @@ class Listeners:
     def close(self) -> Deferred[Any]:
         """Listen no more."""
         self._isOpen = False
+        self.isLocal = False
         ports, self.ports = self.ports, []
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
@@ -129,6 +137,8 @@ class Listeners:
             maybeDeferred(port.stopListening)
             return
         self.ports.append(port)
+        internet = [each for each in self.ports if not isinstance(each.getHost(), UNIXAddress)]
+        self.isLocal = bool(internet) and all(map(_isLocal, internet))
         self.onPort(port)
 
     def _listener(self, where: Where) -> Listener:
@@ -143,3 +153,12 @@ class Listeners:
             return layersOf(self._reactor, where)
         takesBacklog = _TAKES_BACKLOG.match(where) and "backlog=" not in where
         return endpointFrom(self._reactor, where, f":backlog={self.backlog}" if takesBacklog else "")
+
+
+def _isLocal(port: IListeningPort) -> bool:
+    factory = getattr(port, "factory", None)
+    while isinstance(factory, WrappingFactory):
+        if isinstance(factory, HAProxyWrappingFactory):
+            return False
+        factory = factory.wrappedFactory
+    return isLoopback(getattr(port.getHost(), "host", ""))

@@ -7,6 +7,7 @@ construction are all derived from the fields of `ServerOptions`; there is no sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
@@ -23,7 +24,18 @@ KIB = 1024
 MIB = 1024 * KIB
 
 #: Options that mean nothing for one application of several.
-SERVER_ONLY = frozenset({"backlog", "maxPendingHandshakes", "noDelay", "shutdownTimeout"})
+SERVER_ONLY = frozenset(
+    {
+        "backlog",
+        "drainDelay",
+        "maxPageBody",
+        "maxPages",
+        "maxPagesPerAddress",
+        "maxPendingHandshakes",
+        "noDelay",
+        "shutdownTimeout",
+    }
+)
 
 
 def _option(
@@ -122,8 +134,18 @@ def _networks(values: Iterable[str | Network]) -> tuple[Network | Literal["unix"
         ) from None
 
 
-def _origins(values: Iterable[str]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values)
+_HOSTS = "hosts such as 'example.org', 'example.org:8080', '*.example.org' or '[::1]', or '*'"
+_HOST = re.compile(
+    r"(?:\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.I | re.A
+)
+
+
+def _areHosts(values: tuple[str, ...]) -> bool:
+    return all(isinstance(value, str) and _HOST.fullmatch(value) for value in values)
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
 
 
 _ORIGINS = "origins such as 'https://example.org', without a path, or '*'"
@@ -141,7 +163,8 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
 class ServerOptions:
     """
     The options of a `Server`; an `Application` may override them for its path, except `backlog`,
-    `maxPendingHandshakes`, `noDelay` and `shutdownTimeout`.
+    `drainDelay`, `maxPages`, `maxPagesPerAddress`, `maxPageBody`, `maxPendingHandshakes`, `noDelay` and
+    `shutdownTimeout`.
 
     All are keyword-only, and checked at construction: a wrong one raises `OptionError`, which names
     the option, the value and what is allowed. In sizes, counts, rates and times 0 means "off".
@@ -166,7 +189,9 @@ class ServerOptions:
         "come, else 1008.",
     )
     handshakeTimeout: float = _seconds(
-        5.0, "One absolute deadline over the request head and all hooks of the upgrade."
+        5.0,
+        "One absolute deadline over the request head and all hooks of the upgrade; for a page over the head "
+        "and the body, with one second more for each 4 KiB of body that has come.",
     )
     closeTimeout: float = _seconds(
         10.0,
@@ -241,6 +266,22 @@ class ServerOptions:
         "Most connections at a time whose handshake is not finished; the oldest is dropped for a new one.",
         unit="connections",
     )
+    maxPages: int = _count(
+        256,
+        "Most requests for pages at a time on our own listeners; one that only waits for its client gives "
+        "way to a new one, else that is answered with 503.",
+        unit="requests",
+    )
+    maxPagesPerAddress: int = _count(
+        64,
+        "Most requests for pages at a time from one client address; more are answered with 429.",
+        unit="requests",
+    )
+    maxPageBody: int = _size(
+        64 * KIB,
+        "Longest body of a request for a page, unless the page says another length; a longer one is "
+        "answered with 413.",
+    )
     clientTracking: bool = _flag(
         True, "Keep the set of open connections (`server.connections`).", source="seed 001 (ws)"
     )
@@ -268,7 +309,7 @@ class ServerOptions:
     closeOnError: bool = _flag(
         True, "A message handler that raises closes its connection with 1011; False: keep it open."
     )
-    # These two are fields in full, so that type checkers see what is converted.
+    # These are fields in full, so that type checkers see what is converted.
     trustedProxies: tuple[Network | Literal["unix"], ...] = attrs.field(
         default=(),
         converter=_networks,
@@ -282,7 +323,7 @@ class ServerOptions:
     )
     allowedOrigins: tuple[str, ...] = attrs.field(
         default=(),
-        converter=_origins,
+        converter=_texts,
         validator=checked(_areOrigins, _ORIGINS),
         metadata=_notes(
             'Origins allowed besides the page\'s own host and port, as "https://example.org"; '
@@ -298,6 +339,20 @@ class ServerOptions:
         "close code, which browsers show; or by the HTTP status, which gateways and log watchers see.",
         allowed="'protocol' or 'http'",
         check=lambda value: value in ("protocol", "http"),
+    )
+    allowedHosts: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=_texts,
+        validator=checked(_areHosts, _HOSTS),
+        metadata=_notes(
+            'Hosts that requests may ask for, as "example.org" (any port), "example.org:8080" or '
+            '"*.example.org"; others are answered with 421. "*" allows all. Without any, a server that '
+            "listens only on loopback addresses and has no `trustedProxies` takes localhost, *.localhost and "
+            "loopback addresses, and any other server takes all.",
+            "",
+            _HOSTS,
+            "txroom",
+        ),
     )
     requireOrigin: bool = _flag(False, "Refuse clients that send no Origin header.")
     messageRate: float = _rate(
@@ -315,6 +370,18 @@ class ServerOptions:
     shutdownTimeout: float = _seconds(
         10.0, "From the order to stop until the last connection is dropped; 0: at once."
     )
+    drainDelay: float = _seconds(
+        0.0,
+        "When the server is to stop it first refuses new WebSockets for this time and still listens, so that "
+        "a balancer reads of it on the health page; a part of `shutdownTimeout`, and less than it.",
+    )
+
+    def checkTogether(self) -> None:
+        """Raise `OptionError` for options that are sound each, but not together; a `Server` asks for it."""
+        if self.drainDelay and self.drainDelay >= self.shutdownTimeout:
+            raise OptionError(
+                f"drainDelay={self.drainDelay!r}: must be less than shutdownTimeout={self.shutdownTimeout!r}"
+            )
 
     def override(self, changes: Mapping[str, Any]) -> ServerOptions:
         """

@@ -80,7 +80,7 @@ class Roster:
         self._connections.pop(connection.id, None)
 
     def finished(self) -> None:
-        """The last hook of a connection is over."""
+        """The last hook of a connection is over, or a connection that was no WebSocket is gone."""
         if self._emptied is not None and self._isEmpty:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
@@ -110,7 +110,7 @@ class Roster:
             protocol.giveUp()
 
     def whenEmpty(self) -> Deferred[None]:
-        """Fires when all connections are gone, and their last hooks over."""
+        """Fires when all connections are gone, also of pages and refused clients, and the last hooks over."""
         if self._isEmpty:
             return succeed(None)
         self._emptied = Deferred()
@@ -124,4 +124,4 @@ class Roster:
 
     @property
     def _isEmpty(self) -> bool:
-        return not self._connections and not self._wire.finishing
+        return not self._connections and not self._wire.finishing and self._wire.isQuiet

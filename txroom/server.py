@@ -12,6 +12,7 @@ from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -19,7 +20,7 @@ from twisted.web.server import Request, Site
 
 from .application import HOOKS as APPLICATION_HOOKS
 from .application import Application, broadcast
-from .checks import checkAssigned, checkText, definedBelow, meantName, misspeltHooks, warnOfClass
+from .checks import checkAssigned, checkText, definedBelow, isCount, meantName, misspeltHooks, warnOfClass
 from .codes import CloseCode, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
 from .draining import Patience, Stop
@@ -96,6 +97,7 @@ class Server(MultiService):
         if not isinstance(options, ServerOptions | None):
             raise TypeError(f"options={options!r}: must be ServerOptions(maxPayload=..., ...)")
         self.options = options or ServerOptions()
+        self.options.checkTogether()
         self._reactor = clock if clock is not None else _globalReactor()
         self.clock: IReactorTime = self._reactor
         self._wire = WireFactory(self, self.options, self.clock)
@@ -174,15 +176,22 @@ class Server(MultiService):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
 
-    def addPage(self, path: str, page: IResource) -> None:
+    def addPage(self, path: str, page: IResource, maxBody: int | None = None) -> None:
         """
         Serve a twisted.web resource beside the sockets, also at a path that upgrades.
 
-        A leaf is found at exactly `path`; any other resource with its children below it. Raises `TypeError`
-        for what is no resource, `ValueError` for what is no path.
+        A leaf is found at exactly `path`; any other resource with its children below it. On our own listeners
+        a request has at most `maxBody` bytes of body (0: any number; default: the option `maxPageBody`), else
+        it gets 413; twisted.web keeps up to 100 kB of it in memory, and more in a file. Raises `TypeError` for
+        what is no resource, `ValueError` for what is no path and for a wrong `maxBody`.
         """
         checkPage(path, page)
+        if maxBody is not None and not isCount(maxBody):
+            raise ValueError(f"maxBody={maxBody!r}: must be a whole number of bytes, 0 or more")
         self._wire.pages[path] = page
+        self._wire.pageBodies.pop(path, None)
+        if maxBody is not None:
+            self._wire.pageBodies[path] = maxBody
         if self._wire.site is None:
             self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=accessLog)
 
@@ -214,7 +223,9 @@ class Server(MultiService):
         """
         if self.running:
             raise RuntimeError("the server runs: its options can't change any more")
-        self.options = self.options.override(changes)
+        options = self.options.override(changes)
+        options.checkTogether()
+        self.options = options
         self._wire.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
         for application in self._routes.applications:
@@ -322,6 +333,11 @@ class Server(MultiService):
             application.setDebug(isOn)
 
     # -- the wire wing's `Owner`
+
+    @property
+    def isLocal(self) -> bool:
+        """Whether it listens, and only on loopback addresses (UNIX sockets aside)."""
+        return self._listeners.isLocal
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
         """The 101 answer of a connection is written."""
@@ -431,8 +447,9 @@ class Server(MultiService):
         """
         Stop within `shutdownTimeout`; fires when every connection is gone.
 
-        New upgrades get 503 while the `onShutdown` callbacks run; then the listeners close, the connections
-        are closed with 1001, and those that stay until the deadline are dropped.
+        New upgrades get 503, and so does who asks for the health page, for `drainDelay` and while the
+        `onShutdown` callbacks run; then the listeners close, the connections are closed with 1001, and those
+        that stay until the deadline are dropped. A server that has stopped already has nothing to do.
         """
         return self._stop.run(self.options.shutdownTimeout)
 
@@ -445,7 +462,7 @@ class Server(MultiService):
     def dropAll(self) -> None:
         """Drop every connection, and cancel every hook that still runs."""
         self._roster.dropAll()
-        self._wire.dropPages()
+        self._wire.dropStrangers()
 
     def stopNow(self) -> None:
         """
@@ -460,6 +477,9 @@ class Server(MultiService):
         self._stop.wayOut = wayOut
 
     async def _stopInSteps(self, patience: Patience) -> None:
+        if self.options.drainDelay:
+            delay: Deferred[None] = deferLater(self._reactor, self.options.drainDelay)
+            await patience.awaitFor(delay, lambda: "balancers to notice (drainDelay)")
         for callback in self._shutdowns:
             await patience.awaitFor(maybeDeferred(_called, callback), partial(_describe, callback))
         await patience.awaitFor(self._listeners.close(), lambda: "ports to close")

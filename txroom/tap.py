@@ -265,7 +265,10 @@ def makeServer(config: Options, reactor: Any) -> Server:
         server = Server(clock=reactor)
         server.addApplication(app)
         server.addHealthPage()
-    server.overrideOptions(config.changes)
+    try:
+        server.overrideOptions(config.changes)
+    except OptionError as error:
+        raise UsageError(str(error)) from None
     if not config["http"]:
         server.removePages()
     for where in config["listen"]:

@@ -7,12 +7,17 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom import Application
 from txroom.handshake import Handshake, Headers
 from txroom.options import ServerOptions
-from txroom.wire.address import describe, parseAddress
+from txroom.wire.address import addressOf, countedAs, describe, networkOf, parseAddress
+from txroom.wire.proxied import ProxiedFactory
+
+from ..case import HarnessTestCase
 
 
 class ParseTests(SynchronousTestCase):
@@ -124,3 +129,121 @@ class DescribeTests(SynchronousTestCase):
             headers = {"X-Forwarded-Proto": said}
             self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
             self.assertFalse(self.describe("192.0.2.1", headers, "10.0.0.0/8").secure)
+
+    def test_protoOfHop(self) -> None:
+        """The protocol is that of the hop whose address is taken, if proxies add theirs to a list."""
+        for proto, secure in (
+            ("https, http", True),
+            ("http, https", False),
+            ("http, https, http", True),  # what the client says itself is left of that
+            ("https", True),
+            ("http", False),
+        ):
+            headers = {"X-Forwarded-For": "6.6.6.6, 198.51.100.1, 10.0.0.5", "X-Forwarded-Proto": proto}
+            handshake = self.describe("10.0.0.1", headers, "10.0.0.0/8")
+            self.assertEqual((handshake.peer, handshake.secure), ("198.51.100.1", secure), proto)
+        for proto, secure in (("https, http", False), ("http, https", True)):
+            self.assertEqual(
+                self.describe("10.0.0.1", {"X-Forwarded-Proto": proto}, "10.0.0.0/8").secure, secure
+            )
+
+
+class CountedTests(SynchronousTestCase):
+    """What clients are counted under."""
+
+    def test_networks(self) -> None:
+        """One host has one address of IPv4, and a /64 of IPv6."""
+        for address, network in (
+            ("203.0.113.9", "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("::ffff:cb00:7109", "203.0.113.9"),
+            ("64:ff9b::203.0.113.9", "64:ff9b::203.0.113.9"),
+            ("64:ff9b:1::203.0.113.9", "64:ff9b:1::/64"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("", ""),
+            ("no:address", "no:address"),
+            ("2001:db8::\0", "2001:db8::\0"),
+        ):
+            self.assertEqual(networkOf(address), network)
+
+    def counted(self, peer: Any, forwarded: str = "", *trusted: str) -> tuple[str, str]:
+        """Before the request has come, and with it."""
+        proxies: Any = trusted
+        options = ServerOptions(trustedProxies=proxies)
+        transport = StringTransport(peerAddress=peer)
+        headers = Headers([("X-Forwarded-For", forwarded)] if forwarded else [])
+        handshake = describe("GET", "/", headers, transport, options)
+        return addressOf(transport, options), countedAs(handshake, options)
+
+    def test_direct(self) -> None:
+        """Without proxies both are the peer's."""
+        self.assertEqual(self.counted(IPv4Address("TCP", "192.0.2.1", 5)), ("192.0.2.1",) * 2)
+        self.assertEqual(self.counted(IPv6Address("TCP", "2001:db8::1", 5)), ("2001:db8::/64",) * 2)
+        self.assertEqual(self.counted(IPv4Address("TCP", "192.0.2.1", 5), "6.6.6.6"), ("192.0.2.1",) * 2)
+
+    def test_proxies(self) -> None:
+        """A trusted proxy counts as the client that it tells, and as nobody if it tells none."""
+        proxy, trusted = IPv4Address("TCP", "10.0.0.1", 5), "10.0.0.0/8"
+        self.assertEqual(self.counted(proxy, "2001:db8::1, 10.0.0.2", trusted), ("", "2001:db8::/64"))
+        self.assertEqual(self.counted(proxy, "", trusted), ("", ""))
+        self.assertEqual(self.counted(proxy, "nonsense", trusted), ("", ""))
+        self.assertEqual(self.counted(proxy, "10.0.0.9", trusted), ("", "10.0.0.9"), "a client inside")
+
+    def test_unix(self) -> None:
+        """So does whoever comes over a UNIX socket."""
+        self.assertEqual(self.counted(UNIXAddress(None)), ("", ""))
+        self.assertEqual(self.counted(UNIXAddress(None), "192.0.2.1", "unix"), ("", "192.0.2.1"))
+
+    def test_proxyProtocol(self) -> None:
+        """Behind the PROXY protocol the peer isn't known before the first line."""
+        wrapper = ProxiedFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
+        self.assertEqual(addressOf(wrapper, ServerOptions()), "")
+
+
+class LimitTests(HarnessTestCase):
+    """`maxConnectionsPerAddress` on connections."""
+
+    def opened(self, count: int, peer: str = "203.0.113.9", **headers: str) -> int:
+        """How many of so many are let in; `%` stands for their number."""
+        clients = [
+            self.harness.connect(
+                headers={
+                    name.replace("_", "-"): value.replace("%", str(i)) for name, value in headers.items()
+                },
+                peer=peer.replace("%", str(i)),
+            )
+            for i in range(1, count + 1)
+        ]
+        return sum(client.isOpen for client in clients)
+
+    def test_networks(self) -> None:
+        """All addresses of a /64 together, of IPv4 each one."""
+        self.harness = self.serve(Application(), maxConnectionsPerAddress=2)
+        self.assertEqual(self.opened(5, "2001:db8::%"), 2)
+        self.assertEqual(self.opened(5, "2001:db8:%::1"), 5)
+        self.assertEqual(self.opened(5, "64:ff9b::203.0.113.%"), 5)
+        self.assertEqual(self.opened(5, "198.51.100.%"), 5)
+        self.assertEqual(self.opened(5, "::ffff:192.0.2.7") + self.opened(5, "192.0.2.7"), 2)
+
+    def test_proxies(self) -> None:
+        """Behind a proxy each client by itself; the proxy's own connections aren't counted."""
+        self.harness = self.serve(
+            Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1", "unix"]
+        )
+        for proxy in ("10.0.0.1", ""):
+            self.assertEqual(self.opened(5, proxy), 5)
+            self.assertEqual(self.opened(5, proxy, X_Forwarded_For=f"2001:db8:{len(proxy)}::%"), 2)
+        wire = self.harness.server._wire
+        self.assertEqual(set(wire.perAddress), {"2001:db8::/64", "2001:db8:8::/64"})
+
+    def test_gone(self) -> None:
+        """Nothing stays counted."""
+        self.harness = self.serve(Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1"])
+        for peer in ("2001:db8::1", "10.0.0.1", ""):
+            client = self.harness.connect(peer=peer)
+            self.assertTrue(client.isOpen)
+            client.drop()
+        self.assertEqual(self.harness.server._wire.perAddress, {})

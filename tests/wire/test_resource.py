@@ -215,11 +215,14 @@ class RefusalTests(SiteCase):
             self.assertTrue(client.isClosed)
 
     def test_plain(self) -> None:
-        """A plain request gets 426, and is no failed upgrade."""
+        """A plain request gets 426 with a sentence, and is no failed upgrade."""
         self.start()
-        response = self.response(GET % b"/")
-        self.assertEqual((response.status, response.headers["upgrade"]), (426, "websocket"))
-        self.assertEqual(response.body, b"Upgrade Required")
+        for to in (self.site, None):
+            response = self.harness.raw(GET % b"/", to=to).response
+            assert response is not None
+            fields = (response.status, response.headers["upgrade"], response.headers["connection"])
+            self.assertEqual(fields, (426, "websocket", "close, upgrade"))
+            self.assertTrue(response.body.startswith(b"A WebSocket is served at this path"), response.body)
         self.assertEqual(self.harness.server.stats().rejected, {})
 
     def test_old(self) -> None:

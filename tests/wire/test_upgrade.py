@@ -12,7 +12,8 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from txroom import Accept, Application, Connection, Deny, Handshake, ReadyState, UpgradeError
 from txroom.testing import Client, RawClient, Response, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.factory import NAMED_ORIGINS
-from txroom.wire.upgrade import MAX_HELD, refusal
+from txroom.wire.response import refusal
+from txroom.wire.upgrade import MAX_HELD
 
 from ..case import BINARY, TEXT, HarnessTestCase, Recorder, closeFrame
 

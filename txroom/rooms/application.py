@@ -64,6 +64,7 @@ class RoomApplication(Application):
     `messageBurst=200`.
     """
 
+    served = "Rooms are served at this path, by the protocols txroom.v1.json and txroom.v1.msgpack"
     shutdownCode = CloseCode.SHUTTING_DOWN
     heartbeatCode = CloseCode.NO_HEARTBEAT
     abuseCode = CloseCode.RATE_ABUSE

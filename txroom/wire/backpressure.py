@@ -39,6 +39,17 @@ def outgoing(transport: Any, onEmpty: Callable[[], None]) -> Outgoing:
     return OpaqueOutgoing(transport, onEmpty)
 
 
+def unsent(transport: Any) -> int:
+    """Bytes that wait in the socket below `transport`; 0 if that can't be seen."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return _waitingIn(transport) if isinstance(transport, FileDescriptor) else 0
+
+
+def _waitingIn(socket: FileDescriptor) -> int:
+    return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
+
+
 @implementer(IPullProducer)
 class BufferedOutgoing:
     """
@@ -63,7 +74,7 @@ class BufferedOutgoing:
 
     def amount(self) -> int:
         """Bytes that the operating system hasn't taken yet."""
-        socket = self._socket
+        socket = self._socket  # as `_waitingIn`, without the call: each message asks
         return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
 
     def progress(self) -> tuple[int, int]:

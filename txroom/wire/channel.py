@@ -13,11 +13,10 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
 
 from ..handshake import Handshake, UpgradeError
-from .address import describe
-from .closing import takeOver
+from .address import addressOf, describe
 from .factory import WireFactory
 from .head import Head, HeadReader, isUpgrade
-from .resource import findPage
+from .pages import PageVisit, findPath, missing
 from .upgrade import Upgrade, refuse
 
 
@@ -39,7 +38,7 @@ class Channel(Protocol):
         self._since = factory.clock.seconds()
         if factory.options.handshakeTimeout:
             factory.sweep.schedule(self, self._since + factory.options.handshakeTimeout)
-        factory.begun(self)
+        factory.begun(self, addressOf(transport, factory.options))
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -51,27 +50,35 @@ class Channel(Protocol):
 
     def _headReceived(self, head: Head) -> None:
         factory = self._factory
-        page = factory.site and findPage(factory.pages, head.target.partition("?")[0])
-        if head.version < (1, 1) and (page is None or isUpgrade(head.headers)):
-            raise UpgradeError(505, "version")
         transport: Any = self.transport
-        if isUpgrade(head.headers):
+        asksUpgrade = isUpgrade(head.headers)
+        if asksUpgrade and head.version >= (1, 1):
             handshake = self._describe(head)
             self._leave()
             Upgrade(factory, handshake, self._since, head.rest).begin(transport)
-        elif factory.site is not None and page is not None:
-            self._leave()
-            web = factory.site.buildProtocol(transport.getPeer())
-            factory.pageTransports.add(transport)
-            takeOver(transport, web)
-            web.makeConnection(transport)
-            web.dataReceived(head.raw + head.rest)
+            return
+        path = None
+        if factory.site is not None and not asksUpgrade:
+            path = findPath(factory.pages, head.target.partition("?")[0])
+        if path is not None:
+            self._visit(head, factory.pageBodies.get(path, factory.options.maxPageBody))
+        elif head.version < (1, 1):
+            raise UpgradeError(505, "version")
         else:
+            handshake = self._describe(head)
+            factory.checkHost(handshake, factory.options)
             self._leave()
-            refuse(factory, transport, UpgradeError(426, "noUpgrade"), head.method)
+            refuse(factory, transport, missing(factory, handshake), head.method)
 
     def _describe(self, head: Head) -> Handshake:
         return describe(head.method, head.target, head.headers, self.transport, self._factory.options)
+
+    def _visit(self, head: Head, maxBody: int) -> None:
+        transport = self.transport
+        visit = PageVisit(self._factory, self._describe(head), self._since, maxBody)
+        visit.admit()
+        self._leave()
+        visit.begin(transport, head)
 
     def _leave(self) -> None:
         """The connection isn't this protocol's any more."""

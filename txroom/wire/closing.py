@@ -8,6 +8,7 @@ the peer has closed too or a deadline is over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -42,22 +43,66 @@ def closeGently(transport: Any) -> None:
 
 
 class Linger(Protocol):
-    """Reads and throws away until the peer closes, or for `LINGER` seconds."""
+    """Reads and throws away until the peer closes, or for `LINGER` seconds; `onGone` is called then."""
 
     slot: int | None = None
     transport: Any
 
-    def __init__(self, sweep: Sweep, now: float) -> None:
+    def __init__(self, sweep: Sweep, now: float, onGone: Callable[[Linger], None] | None = None) -> None:
         self._sweep = sweep
+        self._onGone = onGone
         sweep.schedule(self, now + LINGER)
 
     def dataReceived(self, data: bytes) -> None:
         pass
 
     def due(self, now: float) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """Wait no longer."""
         if self.transport is not None:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: object = None) -> None:
         self._sweep.cancel(self)
         self.transport = None
+        if self._onGone is not None:
+            self._onGone(self)
+
+
+class Lingering:
+    """
+    All who have had their answer and aren't gone yet; `onEmpty` is called whenever the last of them goes.
+    """
+
+    def __init__(self, sweep: Sweep, seconds: Callable[[], float], onEmpty: Callable[[], None]) -> None:
+        self._sweep = sweep
+        self._seconds = seconds
+        self._onEmpty = onEmpty
+        self._members: dict[Linger, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def begin(self, transport: Any, answer: bytes, limit: int) -> None:
+        """Answer, and let go; with more than `limit` (0: any number) the oldest is dropped."""
+        linger = Linger(self._sweep, self._seconds(), self._gone)
+        self._members[linger] = None
+        takeOver(transport, linger)
+        transport.write(answer)
+        closeGently(transport)
+        if limit and len(self._members) > limit:
+            oldest = next(iter(self._members))
+            del self._members[oldest]
+            oldest.drop()
+
+    def drop(self) -> None:
+        """Wait for nobody any longer."""
+        for linger in list(self._members):
+            linger.drop()
+
+    def _gone(self, linger: Linger) -> None:
+        self._members.pop(linger, None)
+        if not self._members:
+            self._onEmpty()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory, IReactorTime
@@ -18,8 +18,10 @@ from zope.interface import implementer
 
 from ..application import Application
 from ..connection import Connection
-from ..handshake import Handshake, UpgradeError
+from ..handshake import Handshake, UpgradeError, isAllowedHost, isLocalHost
 from ..options import ServerOptions
+from .admission import Crowd, Handshaking, Visit, Visits
+from .closing import Lingering
 from .compression import Agreement, Deflater
 from .protocol import WireProtocol
 from .receiver import MAX_SHORT, TURN_BUDGET
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Seconds after which a client that was refused for want of room may try again.
 RETRY_AFTER = "5"
-#: Origins whose first refusal is logged: whoever runs the server reads of each page, nobody fills the log.
+#: Origins, and hosts, whose first refusal is logged: enough to learn of a mistake, too few to fill a log.
 NAMED_ORIGINS = 10
 
 
@@ -41,6 +43,11 @@ class Owner(Protocol):
     @property
     def isDraining(self) -> bool:
         """Whether the server is stopping."""
+        ...
+
+    @property
+    def isLocal(self) -> bool:
+        """Whether it listens, and only where programs of this machine can connect."""
         ...
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
@@ -65,7 +72,7 @@ class Owner(Protocol):
         ...
 
     def finished(self) -> None:
-        """The last hook of a connection is over."""
+        """The last hook of a connection is over, or a connection that was no WebSocket is gone."""
         ...
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
@@ -111,16 +118,20 @@ class WireFactory(WebSocketServerFactory):
         self.messagesSent = self.bytesSent = 0
         #: Connections whose TCP connection is gone, but not yet their last hook.
         self.finishing: set[WireProtocol] = set()
-        #: Connections given to `site`.
-        self.pageTransports: WeakSet[Any] = WeakSet()
-        #: Connections whose handshake isn't finished, the oldest first.
-        self.pending: dict[Any, None] = {}
+        #: The longest body of the pages that say one.
+        self.pageBodies: dict[str, int] = {}
+        #: Requests for pages that are being served on our own listeners.
+        self.visits = Visits()
+        #: Connections whose handshake isn't finished.
+        self.pending: Crowd[Handshaking] = Crowd()
+        #: Connections that have been refused, and aren't gone yet.
+        self.lingering = Lingering(self.sweep, self.seconds, self._isQuieter)
         #: Open connections and handshakes with their head complete, by client address.
         self.perAddress: Counter[str] = Counter()
         self.perApplication: Counter[Application] = Counter()
         self._classes: WeakKeyDictionary[Application, type[WireProtocol]] = WeakKeyDictionary()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
-        self._refusedOrigins: set[str] = set()
+        self._warned: dict[str, set[str]] = {}
 
     def logPrefix(self) -> str:
         """As what it stands in Twisted's log."""
@@ -170,43 +181,111 @@ class WireFactory(WebSocketServerFactory):
 
     def drain(self) -> None:
         """The server stops: refuse the handshakes that go on, close the connections of pages."""
-        for handshaking in list(self.pending):
+        for handshaking in self.pending:
             handshaking.giveWay("draining")
-        for transport in list(self.pageTransports):
-            transport.unregisterProducer()  # of twisted.web; TLS would wait for it
-            transport.loseConnection()
+        for visit in self.visits:
+            visit.drain()
 
-    def dropPages(self) -> None:
-        """Drop the connections of pages that are still there."""
-        for transport in list(self.pageTransports):
-            transport.abortConnection()
+    def dropStrangers(self) -> None:
+        """Drop the connections that are there without being a WebSocket."""
+        for visit in self.visits:
+            visit.drop()
+        self.lingering.drop()
 
-    def begun(self, handshaking: Any) -> None:
-        """A connection begins its handshake; the oldest gives way if there are too many."""
-        self.pending[handshaking] = None
+    @property
+    def isQuiet(self) -> bool:
+        """Whether there is no connection but those of WebSockets."""
+        return not (self.pending or self.visits or self.lingering)
+
+    def _isQuieter(self) -> None:
+        """A connection that was no WebSocket is gone."""
+        if self.isQuiet:
+            self.owner.finished()
+
+    def begun(self, handshaking: Handshaking, address: str) -> None:
+        """
+        A connection of `address` (see `countedAs`) begins its handshake.
+
+        If there are too many, the oldest of the address that has most gives way.
+        """
+        self.pending.add(handshaking, address)
         limit = self.options.maxPendingHandshakes
         if limit and len(self.pending) > limit:
-            oldest = next(iter(self.pending))
-            oldest.giveWay("pending")
+            last = self.pending.last()
+            assert last is not None
+            last.giveWay("pending")
 
-    def ended(self, handshaking: Any) -> None:
+    def ended(self, handshaking: Handshaking) -> None:
         """A handshake came to an end, good or bad."""
-        self.pending.pop(handshaking, None)
+        self.pending.remove(handshaking)
+        if not self.pending:
+            self._isQuieter()
+
+    def visited(self, visit: Visit, address: str) -> None:
+        """A request for a page has come; raises `UpgradeError` 503 or 429 if it is one too many."""
+        retry = [("Retry-After", RETRY_AFTER)]
+        most = self.options.maxPagesPerAddress
+        if most and address and self.visits.count(address) >= most and not self.visits.giveWay(address):
+            raise UpgradeError(429, "limit", headers=retry)
+        most = self.options.maxPages
+        if most and len(self.visits) >= most and not self.visits.giveWay():
+            raise UpgradeError(503, "limit", headers=retry)
+        self.visits.add(visit, address)
+
+    def left(self, visit: Visit) -> None:
+        """A request for a page is over, and its connection gone."""
+        self.visits.remove(visit)
+        if not self.visits:
+            self._isQuieter()
+
+    def checkHost(self, handshake: Handshake, options: ServerOptions, isForeign: bool = False) -> None:
+        """Raise `UpgradeError` 421 for a request that asks for a host that isn't ours (`allowedHosts`)."""
+        host = handshake.headers.get("host")
+        if host is None:  # HTTP/1.0; no browser
+            return
+        if options.allowedHosts:
+            isOurs = isAllowedHost(host, options.allowedHosts)
+        elif isForeign or options.trustedProxies or not handshake.peer or not self.owner.isLocal:
+            return
+        else:
+            isOurs = isLocalHost(host)
+        if not isOurs:
+            self.warnOfHost(host)
+            raise UpgradeError(421, "host")
+
+    def warnOfHost(self, host: str) -> None:
+        """A request for a host that isn't ours; whoever sent it in good faith has to know what to do."""
+        if self._isNews("host", host):
+            self._log.warn(
+                "a request for {host} is refused: that host is not in allowedHosts (--allowed-host), without "
+                "which a server that listens only on loopback addresses takes localhost alone",
+                host=ascii(host),
+            )
 
     def warnOfOrigin(self, origin: str, host: str) -> None:
         """A page may not connect; whoever serves it sees only a failed connection, so say why, once."""
-        if origin in self._refusedOrigins or len(self._refusedOrigins) == NAMED_ORIGINS:
-            return
-        self._refusedOrigins.add(origin)
-        self._log.warn(
-            "a page of {origin} may not connect to {host}: it is of another host or port, and not in "
-            "allowedOrigins (--allowed-origin)",
-            origin=ascii(origin),
-            host=ascii(host),
-        )
+        if self._isNews("origin", origin):
+            self._log.warn(
+                "a page of {origin} may not connect to {host}: it is of another host or port, and not in "
+                "allowedOrigins (--allowed-origin)",
+                origin=ascii(origin),
+                host=ascii(host),
+            )
+
+    def _isNews(self, kind: str, name: str) -> bool:
+        """Whether it is worth a line of the log: the first of each name, of a few names of a kind."""
+        names = self._warned.setdefault(kind, set())
+        if name in names or len(names) == NAMED_ORIGINS:
+            return False
+        names.add(name)
+        return True
 
     def admit(self, address: str, application: Application, options: ServerOptions) -> None:
-        """Count one more connection; raises `UpgradeError` 503 or 429 if it is one too many."""
+        """
+        Count one more connection of `address` (see `countedAs`).
+
+        Raises `UpgradeError` 503 or 429 if it is one too many.
+        """
         retry = [("Retry-After", RETRY_AFTER)]
         total = self.options.maxConnections
         if total and self.perApplication.total() >= total:
@@ -218,12 +297,14 @@ class WireFactory(WebSocketServerFactory):
         if most and address and self.perAddress[address] >= most:
             raise UpgradeError(429, "limit", headers=retry)
         self.perApplication[application] += 1
-        self.perAddress[address] += 1
+        if address:
+            self.perAddress[address] += 1
 
     def leave(self, address: str, application: Application) -> None:
         """Undo `admit`."""
         _decrease(self.perApplication, application)
-        _decrease(self.perAddress, address)
+        if address:
+            _decrease(self.perAddress, address)
 
     # -- tracing
 

@@ -27,8 +27,9 @@ _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ABSOLUTE = re.compile(r"https?://([^/?#]+)([/?].*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?#]+)([/?].*)?", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 #: Fields of which a request has at most one (RFC 9110 §5.3, RFC 6455 §11.3).
 _SINGLE = ("host", "content-length", "origin", "sec-websocket-key", "sec-websocket-version")
@@ -51,11 +52,12 @@ class Head:
 class HeadReader:
     """Collects the head of one request."""
 
-    __slots__ = ("_data", "_isBegun")
+    __slots__ = ("_data", "_hasLine", "_isBegun")
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._isBegun = False
+        self._hasLine = False
 
     @property
     def started(self) -> bool:
@@ -88,11 +90,13 @@ class HeadReader:
             raise _syntax()
         # What a first LF follows, and what a last CR is followed by, was or will be looked at.
         _checkBytes(buffer[searchFrom:].removeprefix(b"\n").removesuffix(b"\r"))
-        lineEnd = buffer.find(b"\r\n", 0, MAX_LINE + 2)
-        if lineEnd < 0 and len(buffer) >= MAX_LINE + 2:
-            raise UpgradeError(414, "size")
-        if lineEnd >= searchFrom:
-            _requestLine(buffer[:lineEnd].decode("latin-1"))
+        if not self._hasLine:
+            lineEnd = buffer.find(b"\r\n", searchFrom, MAX_LINE + 2)
+            if lineEnd >= 0:
+                self._hasLine = True
+                _requestLine(buffer[:lineEnd].decode("latin-1"))
+            elif len(buffer) >= MAX_LINE + 2:
+                raise UpgradeError(414, "size")
         if len(buffer) >= MAX_HEAD:
             raise UpgradeError(431, "size")
 
@@ -123,17 +127,17 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is not None:
-        return _inOriginForm(method, absolute, fields, rest)
+        return _inOriginForm(method, absolute, f"HTTP/1.{numbers[1]}", fields, rest)
     return Head(method, _target(target), version, headers, head + _END, rest)
 
 
-def _inOriginForm(method: str, absolute: re.Match[str], fields: list[str], rest: bytes) -> Head:
+def _inOriginForm(method: str, absolute: re.Match[str], version: str, fields: list[str], rest: bytes) -> Head:
     """The request with its authority as Host, whatever its own Host was (RFC 9112 §3.2.2)."""
     target = absolute[2] or "/"
     if not target.startswith("/"):
         target = "/" + target
     others = [field for field in fields if not field.lower().startswith("host:")]
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {absolute[1]}", *others]
+    lines = [f"{method} {target} {version}", f"Host: {absolute[1]}", *others]
     return parseHead("\r\n".join(lines).encode("latin-1"), rest)
 
 
@@ -189,6 +193,23 @@ def _target(target: str) -> str:
     return target
 
 
+def bodyLength(headers: Headers) -> int | None:
+    """
+    How long the body of a request says it is; `None` if it comes in chunks, whose number nobody knows.
+
+    Raises `UpgradeError` 400 for what is neither a length nor chunks (RFC 9112 §6).
+    """
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked" or len(headers.getAll("transfer-encoding")) > 1:
+            raise _syntax()
+        return None
+    length = headers.get("content-length", "0")
+    if not _LENGTH.fullmatch(length):
+        raise _syntax()
+    return int(length)
+
+
 def isUpgrade(headers: Headers) -> bool:
     """Whether a request asks for a WebSocket (RFC 6455 §4.2.1, 3 and 4)."""
     return _lists(headers, "upgrade", "websocket") and _lists(headers, "connection", "upgrade")
@@ -208,7 +229,9 @@ def checkUpgrade(handshake: Handshake) -> None:
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
         raise _syntax()
     _checkSingles(headers)
-    if "host" not in headers or not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
+    if not _HOST.fullmatch(headers.get("host", "")):  # a foreign Site lets anything pass
+        raise _syntax()
+    if not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
         raise _syntax()
     version = headers.get("sec-websocket-version")
     if version is None:

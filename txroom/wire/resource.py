@@ -21,6 +21,8 @@ from ..handshake import Headers, UpgradeError
 from .address import describe
 from .factory import WireFactory
 from .head import isUpgrade
+from .pages import findPath, missing
+from .response import bodyOf, fieldsOf
 from .upgrade import Upgrade
 
 
@@ -28,8 +30,8 @@ class ServerResource(Resource):
     """
     The sockets and pages of a server, as a resource for any twisted.web tree.
 
-    Requests for a WebSocket are upgraded, others get the page at their path, or 426. Paths are those
-    of the whole request, wherever the resource is mounted.
+    Requests for a WebSocket are upgraded, others get the page at their path, or 426 where there are only
+    sockets, or 404. Paths are those of the whole request, wherever the resource is mounted.
     """
 
     isLeaf = True
@@ -50,14 +52,14 @@ class ServerResource(Resource):
         if isUpgrade(headersOf(request)):
             return upgrade(self._factory, request)
         if request.site is self._factory.site:
-            # Our own listener: it reads each request's head itself, so one request a connection.
             request.responseHeaders.removeHeader(b"Server")
-            request.setHeader("Connection", "close")
-            request.channel.persistent = False
         found = findPage(self._factory.pages, request.path.decode("latin-1"))
         if found is not None:
             return _child(found[0], request, found[1]).render(request)
-        return answer(request, UpgradeError(426, "noUpgrade"))
+        transport, options = request.channel.transport, self._factory.options
+        method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
+        handshake = describe(method, target, headersOf(request), transport, options)
+        return answer(request, missing(self._factory, handshake))
 
 
 def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list[str]] | None:
@@ -66,15 +68,11 @@ def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list
 
     `None` if there is none.
     """
-    page = pages.get(path)
-    if page is not None:
-        return page, []
-    segments = path.split("/")[1:]
-    for count in range(len(segments) - 1, -1, -1):
-        page = pages.get("/" + "/".join(segments[:count]))
-        if page is not None and not page.isLeaf:
-            return page, segments[count:]
-    return None
+    found = findPath(pages, path)
+    if found is None:
+        return None
+    rest = path[len(found) :].removeprefix("/") if found != "/" else path[1:]
+    return pages[found], [] if found == path else rest.split("/")
 
 
 def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
@@ -93,14 +91,10 @@ def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
 def answer(request: Request, error: UpgradeError) -> bytes:
     """Write a refusal as the answer of a request of twisted.web; its body."""
     request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
-    request.setHeader("Connection", "close")
     request.channel.persistent = False
-    request.setHeader("Content-Type", "text/plain; charset=utf-8")
-    for name, value in error.headers:
+    for name, value in fieldsOf(error):
         request.setHeader(name, value)
-    if error.status == 426:
-        request.setHeader("Upgrade", "websocket")
-    body = (error.body or "").encode()
+    body = bodyOf(error)
     request.setHeader("Content-Length", str(len(body)))
     return body
 
@@ -140,8 +134,8 @@ def upgrade(
         transport,
         factory.options,
     )
-    early = _release(factory, channel, transport)
-    upgrading = Upgrade(factory, handshake, factory.clock.seconds(), early, application)
+    early = _release(channel, transport)
+    upgrading = Upgrade(factory, handshake, factory.clock.seconds(), early, application, isForeign=True)
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET
@@ -161,11 +155,10 @@ def _unfit(request: Request) -> UpgradeError | None:
     return None
 
 
-def _release(factory: WireFactory, channel: HTTPChannel, transport: Any) -> bytes:
+def _release(channel: HTTPChannel, transport: Any) -> bytes:
     """Make the channel let go of its transport; the bytes it had read ahead."""
     channel.setTimeout(None)
     transport.unregisterProducer()
-    factory.pageTransports.discard(transport)
     early = b"".join(channel._dataBuffer)
     channel._dataBuffer = []
     if early:

@@ -13,7 +13,6 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha1
-from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -32,12 +31,13 @@ from ..handshake import (
     isAllowedOrigin,
 )
 from ..options import ServerOptions
-from .address import describe
-from .closing import Linger, closeGently, takeOver
+from .address import countedAs, describe
+from .closing import takeOver
 from .compression import Agreement, negotiate
 from .factory import RETRY_AFTER, WireFactory
 from .head import checkUpgrade
 from .protocol import WireProtocol
+from .response import fieldLines, refusal
 
 #: Bytes held while hooks decide.
 MAX_HELD = 16 * 1024
@@ -53,27 +53,6 @@ Pairs = tuple[tuple[str, str], ...]
 ACCEPTED = Accept()
 
 
-def refusal(error: UpgradeError, method: str = "GET") -> bytes:
-    """The whole HTTP answer for a failed upgrade; to HEAD without its body (RFC 9110 §9.3.2)."""
-    body = (error.body or "").encode()
-    given = {name.lower() for name, _ in error.headers}
-    fields = list(error.headers)
-    if "content-type" not in given:
-        fields.append(("Content-Type", "text/plain; charset=utf-8"))
-    fields.append(("Content-Length", str(len(body))))
-    if error.status == 426:  # RFC 9110 §15.5.22
-        fields += [("Upgrade", "websocket"), ("Connection", "close, upgrade")]
-    else:
-        fields.append(("Connection", "close"))
-    start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
-    head = start + _lines(fields) + _BREAK
-    return head if method == "HEAD" else head + body
-
-
-def _lines(fields: Iterable[tuple[str, str]]) -> bytes:
-    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
-
-
 def switching(
     handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[tuple[str, str]]
 ) -> bytes:
@@ -85,15 +64,12 @@ def switching(
     if extensions is not None:
         fields.append(("Sec-WebSocket-Extensions", extensions))
     accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
-    return _SWITCHING + accept + _BREAK + _lines((*fields, *headers)) + _BREAK
+    return _SWITCHING + accept + _BREAK + fieldLines((*fields, *headers)) + _BREAK
 
 
 def refuse(factory: WireFactory, transport: Any, error: UpgradeError, method: str = "GET") -> None:
     """Answer, and let the connection go."""
-    linger = Linger(factory.sweep, factory.clock.seconds())
-    takeOver(transport, linger)
-    transport.write(refusal(error, method))
-    closeGently(transport)
+    factory.lingering.begin(transport, refusal(error, method), factory.options.maxPendingHandshakes)
 
 
 class Upgrade(Protocol):
@@ -109,11 +85,14 @@ class Upgrade(Protocol):
         since: float,
         early: bytes = b"",
         application: Application | None = None,
+        isForeign: bool = False,
     ) -> None:
         self._factory = factory
         self._handshake = handshake
         self._since = since
-        self._held = early
+        self._held = bytearray(early)
+        #: Whether the request came by a `Site` that isn't ours.
+        self._isForeign = isForeign
         self._application = application
         self._options = factory.options
         self._wireClass: type[WireProtocol] | None = None
@@ -130,7 +109,7 @@ class Upgrade(Protocol):
     def begin(self, transport: Any) -> None:
         """Take `transport` over and decide."""
         takeOver(transport, self)
-        self._factory.begun(self)
+        self._factory.begun(self, countedAs(self._handshake, self._options))
         self._deciding = Deferred.fromCoroutine(self._decide())
         self._deciding.addErrback(self._failed)
         self._isBegun = True
@@ -159,12 +138,14 @@ class Upgrade(Protocol):
             )
         if self._factory.owner.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
+        self._factory.checkHost(handshake, options, self._isForeign)
+        address = countedAs(handshake, options)
         try:
-            self._factory.admit(handshake.peer, application, options)
+            self._factory.admit(address, application, options)
         except UpgradeError:
             await self._findTeller(application)
             raise
-        self._admitted = handshake.peer
+        self._admitted = address
         await self._checkOrigin(application, options)
         self._teller = application
         accepted = await self._verify(application)
@@ -261,7 +242,7 @@ class Upgrade(Protocol):
         extensions = None if agreement is None else agreement.header
         answer = switching(self._handshake, subprotocol, extensions, headers)
         wire.open(transport, answer, subprotocol, agreement)
-        held, self._held = self._held, b""
+        held, self._held = bytes(self._held), bytearray()
         if self.outcome is None:
             wire.start(held)
         else:  # whoever waits shall have the connection before its first hook runs
@@ -313,7 +294,7 @@ class Upgrade(Protocol):
         if self._admitted is not None:
             assert self._application is not None
             self._factory.leave(self._admitted, self._application)
-        self._held = b""
+        self._held.clear()
         if self._deciding is not None:
             self._deciding.cancel()
         self._factory.owner.refused(error, self._handshake)
