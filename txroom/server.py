@@ -182,8 +182,9 @@ class Server(MultiService):
 
         A leaf is found at exactly `path`; any other resource with its children below it. On our own listeners
         a request has at most `maxBody` bytes of body (0: any number; default: the option `maxPageBody`), else
-        it gets 413; twisted.web keeps up to 100 kB of it in memory, and more in a file. Raises `TypeError` for
-        what is no resource, `ValueError` for what is no path and for a wrong `maxBody`.
+        it gets 413; twisted.web keeps up to 100 kB of it in memory, and more in a file.
+
+        Raises `TypeError` for what is no resource, `ValueError` for what is no path or a wrong `maxBody`.
         """
         checkPage(path, page)
         if maxBody is not None and not isCount(maxBody):

@@ -109,7 +109,7 @@ class WireFactory(WebSocketServerFactory):
         self.seconds: Callable[[], float] = clock.seconds
         self.sweep = Sweep(clock)
         #: Refused clients that are told so in their own protocol.
-        self.tellings = Tellings(self.sweep)
+        self.tellings = Tellings(self.sweep, self._isQuieter)
         #: The pages beside the sockets by path, and what serves them.
         self.pages: dict[str, IResource] = {}
         self.site: Site | None = None
@@ -191,11 +191,12 @@ class WireFactory(WebSocketServerFactory):
         for visit in self.visits:
             visit.drop()
         self.lingering.drop()
+        self.tellings.drop()
 
     @property
     def isQuiet(self) -> bool:
         """Whether there is no connection but those of WebSockets."""
-        return not (self.pending or self.visits or self.lingering)
+        return not (self.pending or self.visits or self.lingering or self.tellings)
 
     def _isQuieter(self) -> None:
         """A connection that was no WebSocket is gone."""

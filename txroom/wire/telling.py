@@ -8,10 +8,11 @@ than an HTTP answer.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ..application import Refusal
+from .admission import Crowd
 from .closing import Linger, closeGently, takeOver
 from .frames import CLOSE, closePayload, frame, preparedFrame
 from .sweep import Sweep
@@ -22,41 +23,35 @@ MOST_PER_ADDRESS = 4
 
 
 class Tellings:
-    """The clients of one server that are being told."""
+    """The clients of one server that are being told; `onEmpty` is called whenever the last of them goes."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, onEmpty: Callable[[], None]) -> None:
         self._sweep = sweep
-        self._perAddress: Counter[str] = Counter()
+        self._onEmpty = onEmpty
+        self._told: Crowd[Linger] = Crowd()
 
     def __len__(self) -> int:
-        return self._perAddress.total()
+        return len(self._told)
 
     def mayTell(self, address: str) -> bool:
         """Whether one more from there can be told; `address` is "" if it isn't known."""
-        return len(self) < MOST and (not address or self._perAddress[address] < MOST_PER_ADDRESS)
+        return len(self) < MOST and self._told.count(address) < MOST_PER_ADDRESS
 
     def tell(self, transport: Any, address: str, answer: bytes, refusal: Refusal, now: float) -> None:
         """Write the 101 `answer` and the refusal, and let the connection go."""
-        self._perAddress[address] += 1
-        takeOver(transport, _Telling(self, self._sweep, address, now))
+        linger = Linger(self._sweep, now, self._over)
+        self._told.add(linger, address)
+        takeOver(transport, linger)
         close = frame(CLOSE, closePayload(refusal.code, refusal.reason))
         transport.write(answer + preparedFrame(refusal.message) + close)
         closeGently(transport)
 
-    def _over(self, address: str) -> None:
-        self._perAddress[address] -= 1
-        if not self._perAddress[address]:
-            del self._perAddress[address]
+    def drop(self) -> None:
+        """Wait for nobody any longer."""
+        for linger in self._told:
+            linger.drop()
 
-
-class _Telling(Linger):
-    """One client, until it is gone."""
-
-    def __init__(self, tellings: Tellings, sweep: Sweep, address: str, now: float) -> None:
-        super().__init__(sweep, now)
-        self._tellings = tellings
-        self._address = address
-
-    def connectionLost(self, reason: object = None) -> None:
-        super().connectionLost(reason)
-        self._tellings._over(self._address)
+    def _over(self, linger: Linger) -> None:
+        self._told.remove(linger)
+        if not self._told:
+            self._onEmpty()

@@ -98,7 +98,8 @@ class Upgrade(Protocol):
         self._wireClass: type[WireProtocol] | None = None
         #: Who tells the client why it is refused, once it is known that its page may know.
         self._teller: Application | None = None
-        #: What it was counted under, once it was; hooks may change the handshake.
+        #: What it is counted under, and is once more when it was admitted; hooks may change the handshake.
+        self._address = ""
         self._admitted: str | None = None
         self._isBegun = False
         self._isOver = False
@@ -109,7 +110,8 @@ class Upgrade(Protocol):
     def begin(self, transport: Any) -> None:
         """Take `transport` over and decide."""
         takeOver(transport, self)
-        self._factory.begun(self, countedAs(self._handshake, self._options))
+        self._address = countedAs(self._handshake, self._options)
+        self._factory.begun(self, self._address)
         self._deciding = Deferred.fromCoroutine(self._decide())
         self._deciding.addErrback(self._failed)
         self._isBegun = True
@@ -127,25 +129,26 @@ class Upgrade(Protocol):
         checkUpgrade(handshake)
         application = self._application or self._factory.owner.applicationFor(handshake)
         if application is None:
+            self._factory.checkHost(handshake, self._options, self._isForeign)
             await self._findTeller(self._factory.owner.tellerFor(handshake))
             raise UpgradeError(404, "path")
         self._application = application
         self._wireClass = self._factory.classFor(application)
         options = self._options = self._wireClass.options
+        self._factory.checkHost(handshake, options, self._isForeign)
         if "trustedProxies" in application.overrides:
             handshake = self._handshake = describe(
                 handshake.method, handshake.target, handshake.headers, self.transport, options
             )
+            self._address = countedAs(handshake, options)
         if self._factory.owner.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
-        self._factory.checkHost(handshake, options, self._isForeign)
-        address = countedAs(handshake, options)
         try:
-            self._factory.admit(address, application, options)
+            self._factory.admit(self._address, application, options)
         except UpgradeError:
             await self._findTeller(application)
             raise
-        self._admitted = address
+        self._admitted = self._address
         await self._checkOrigin(application, options)
         self._teller = application
         accepted = await self._verify(application)
@@ -275,7 +278,7 @@ class Upgrade(Protocol):
         factory, handshake = self._factory, self._handshake
         if self._teller is None or self._options.refusals == "http" or factory.owner.isDraining:
             return False
-        if not handshake.protocols or not factory.tellings.mayTell(handshake.peer):
+        if not handshake.protocols or not factory.tellings.mayTell(self._address):
             return False
         try:
             refusal = self._teller.tellRefusal(handshake, error)
@@ -286,7 +289,7 @@ class Upgrade(Protocol):
         except Exception:
             self._log.failure("an application could not tell a refusal")
             return False
-        factory.tellings.tell(transport, handshake.peer, answer, refusal, factory.clock.seconds())
+        factory.tellings.tell(transport, self._address, answer, refusal, factory.clock.seconds())
         return True
 
     def _lost(self, error: UpgradeError) -> None:
