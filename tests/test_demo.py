@@ -73,10 +73,10 @@ class PageTests(DemoTestCase):
             "/broadcast": 426,
             "/rooms": 426,
             "/rooms/chat": 426,
-            "/index.html": 426,
-            "/txroom.d.ts": 426,
-            "/web/index.html": 426,
-            "//": 426,
+            "/index.html": 404,
+            "/txroom.d.ts": 404,
+            "/web/index.html": 404,
+            "//": 404,
             "/../demo.py": 400,
         }
         self.assertEqual({path: self.get(harness, path).status for path in paths}, paths)

@@ -1340,7 +1340,8 @@ async def test_upgradeOrder(net: Net) -> None:
     for request, status in (
         (head("/b", foreign, "X\x00: y", method="POST", version="HTTP/1.0"), 400),
         (head("/b", foreign, method="POST", version="HTTP/1.0", protocolVersion="8"), 505),
-        (head("/b", foreign, method="POST", upgrade="h2c", protocolVersion="8"), 426),
+        (head("/a", foreign, method="POST", upgrade="h2c", protocolVersion="8"), 426),
+        (head("/b", foreign, method="POST", upgrade="h2c", protocolVersion="8"), 404),
         (head("/b", foreign, method="POST", protocolVersion="8"), 405),
         (head("/b", foreign, protocolVersion="8"), 426),
         (head("/b", foreign), 404),

@@ -149,7 +149,7 @@ def test_override(app: Path) -> None:
     with launched(TWISTD, *options, cwd=app, port=port) as process:
         process.ready()
         assert process.output.count("listening: ") == 1
-        assert process.get("/healthz")[0] == 426
+        assert process.get("/healthz")[0] == 426  # the application serves every path
         with process.connect() as client:
             client.send("x" * 10)
             assert client.recv(timeout=PATIENCE) == "x" * 10

@@ -572,8 +572,8 @@ async def test_ownPages(net: Net) -> None:
         (get("/post", "Content-Length: 5", method="POST") + b"hello", 200, b"olleh"),
         (get("/tree/leaf"), 200, b"leaf"),
         (get("/tree/none"), 404, None),
-        (get("/none"), 426, b"Upgrade Required"),
-        (get("/ws"), 426, b"Upgrade Required"),
+        (get("/none"), 404, b"Not Found"),
+        (get("/ws"), 426, b"A WebSocket is served at this path: connect with a WebSocket client.\n"),
     ):
         answer = await (await net.ask(server, request)).answer()
         assert answer.status == status, request
