@@ -186,12 +186,10 @@ class ServerOptions:
     messageTimeout: float = _seconds(
         30.0,
         "A message must be complete after this time, and a second more for each 4 KiB of it that have "
-        "come, else 1008.",
+        "come, else 1008; the body of a request for a page likewise, else 408.",
     )
     handshakeTimeout: float = _seconds(
-        5.0,
-        "One absolute deadline over the request head and all hooks of the upgrade; for a page over the head "
-        "and the body, with one second more for each 4 KiB of body that has come.",
+        5.0, "One absolute deadline over the request head and all hooks of the upgrade."
     )
     closeTimeout: float = _seconds(
         10.0,

@@ -84,7 +84,7 @@ def head(
     for `host`, `upgrade`, `connection`, `key` and `protocolVersion`.
     """
     fields = {
-        "Host": changed.get("host", "txroom.test"),
+        "Host": changed.get("host", "txroom.localhost"),
         "Upgrade": changed.get("upgrade", "websocket"),
         "Connection": changed.get("connection", "Upgrade"),
         "Sec-WebSocket-Version": changed.get("protocolVersion", "13"),
@@ -96,7 +96,7 @@ def head(
 
 def get(target: str = "/", *more: str, method: str = "GET", version: str = "HTTP/1.1") -> bytes:
     """The head of a plain request."""
-    lines = [f"{method} {target} {version}", "Host: txroom.test", *more, "", ""]
+    lines = [f"{method} {target} {version}", "Host: txroom.localhost", *more, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 

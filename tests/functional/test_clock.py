@@ -78,7 +78,7 @@ def test_jumps(launcher: tuple[str, ...], tmp_path: Path) -> None:
 def secondsUntilDropped(port: int) -> float:
     """How long a client lives that answers no pings."""
     head = (
-        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:

@@ -90,7 +90,7 @@ def application() -> Echo:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The files of a self-signed certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "txroom.test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "txroom.localhost")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()

@@ -75,7 +75,7 @@ class Channel(Protocol):
 
     def _visit(self, head: Head, maxBody: int) -> None:
         transport = self.transport
-        visit = PageVisit(self._factory, self._describe(head), self._since, maxBody)
+        visit = PageVisit(self._factory, self._describe(head), maxBody)
         visit.admit()
         self._leave()
         visit.begin(transport, head)

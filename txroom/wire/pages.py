@@ -59,8 +59,8 @@ class PageVisit(HTTPChannel):
     """
     The connection of one request for a page.
 
-    First the body is awaited, up to a length and until a deadline. Then the page takes the time that it
-    needs, but a client that takes nothing of the answer for `closeTimeout` is dropped, and when the answer is
+    First the body is awaited, up to a length and as long as a message may take (`messageTimeout`). Then the
+    page takes the time that it needs, but a client that takes nothing of the answer for `closeTimeout` is dropped, and when the answer is
     complete one that doesn't take the rest of it in time.
     """
 
@@ -69,7 +69,7 @@ class PageVisit(HTTPChannel):
     #: twisted.web's own; the deadlines are here.
     timeOut = None
 
-    def __init__(self, wire: WireFactory, handshake: Handshake, since: float, limit: int) -> None:
+    def __init__(self, wire: WireFactory, handshake: Handshake, limit: int) -> None:
         super().__init__()
         assert wire.site is not None
         self.site = self.factory = wire.site
@@ -77,7 +77,7 @@ class PageVisit(HTTPChannel):
         self._wire = wire
         self._handshake = handshake
         self._address = countedAs(handshake, wire.options)
-        self._since = since
+        self._since = wire.seconds()
         self._limit = limit
         #: Bytes given to the transport, and those it had passed on at the last look.
         self._written = self._passed = 0
@@ -157,7 +157,7 @@ class PageVisit(HTTPChannel):
     # -- time
 
     def _awaitBody(self, received: int) -> None:
-        self._wait(dueBy(self._since, self._wire.options.handshakeTimeout, received))
+        self._wait(dueBy(self._since, self._wire.options.messageTimeout, received))
 
     def _awaitProgress(self) -> None:
         self._wait(dueBy(self._wire.seconds(), self._wire.options.closeTimeout, 0))
