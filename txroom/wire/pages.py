@@ -60,8 +60,8 @@ class PageVisit(HTTPChannel):
     The connection of one request for a page.
 
     First the body is awaited, up to a length and as long as a message may take (`messageTimeout`). Then the
-    page takes the time that it needs, but a client that takes nothing of the answer for `closeTimeout` is dropped, and when the answer is
-    complete one that doesn't take the rest of it in time.
+    page takes the time that it needs, but a client that takes nothing of the answer for `closeTimeout` is
+    dropped, and when the answer is complete one that doesn't take the rest of it in time.
     """
 
     transport: Any
