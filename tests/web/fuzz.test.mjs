@@ -38,6 +38,8 @@ class ModelRoom {
   }
 
   join(wire, ref) {
+    const present = [...this.members.values()].find((one) => one.wire === wire);
+    if (present) return this.joined(present, ref, false, this.offset, present.tokens[0]);
     const id = `${this.id}m${++this.count}`;
     const member = { id, accepted: 0, handled: 0, acked: 0, replies: new Map(), mailbox: [], tokens: [], wire };
     this.members.set(id, member);
@@ -59,8 +61,8 @@ class ModelRoom {
     }
   }
 
-  joined(member, ref, recovered, offset) {
-    member.tokens.unshift(`${member.id}t${this.random.below(2 ** 30)}`);
+  joined(member, ref, recovered, offset, token = `${member.id}t${this.random.below(2 ** 30)}`) {
+    if (member.tokens[0] !== token) member.tokens.unshift(token);
     member.acked = member.handled;
     member.wire.say("joined", ref, this.id, {
       name: "chat",
@@ -264,9 +266,35 @@ async function schedule(seed) {
       );
     } else room.send("say", data).catch(() => record.rejected.push(data));
   };
+  // Further joins of rooms that one is in: each sees what the first sees, from when it is there until it leaves.
+  const others = [];
+  const enter = () => {
+    const index = random.below(2);
+    const other = { index, from: 0, seen: [] };
+    const prepare = (room) => {
+      other.from = records[index].seen.length;
+      room.on("n", (data, offset) => other.seen.push({ epoch: room.epoch, offset, data }));
+      room.on("lost", ({ offset }) => other.seen.push({ lost: offset, epoch: room.epoch }));
+      others.push({ ...other, room });
+    };
+    h.client.joinById(clients[index].id, {}, prepare).catch(({ code }) => assert.match(code, /unavailable|timeout/));
+  };
+  const leave = async () => {
+    const other = others.shift();
+    if (!other) return;
+    await h.clock.advance(0); // its first events are out
+    await other.room.leave();
+    assert.deepEqual(other.seen, records[other.index].seen.slice(other.from));
+    const { length } = other.seen;
+    rooms[other.index].broadcast();
+    await pump();
+    assert.equal(other.seen.length, length, "who has left is told nothing");
+  };
   const steps = [
     [30, say],
     [4, () => Array.from({ length: 80 }, say)],
+    [4, enter],
+    [4, leave],
     [60, () => wire()?.read()],
     [60, () => wire()?.deliver()],
     [40, () => rooms[random.below(2)].handle()],

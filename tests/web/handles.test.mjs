@@ -6,11 +6,10 @@ import test from "node:test";
 import { Harness, failure, settle } from "./harness.mjs";
 
 /** A second handle of "r1", with a log of what it is told. */
-async function second(h, more = {}) {
-  const joining = h.client.joinById("r1");
-  await settle();
-  h.socket.receive("joined", h.socket.take().at(-1)[1], "r1", h.membership(more));
-  const room = await joining;
+async function second(h) {
+  const before = h.socket.take();
+  const room = await h.client.joinById("r1");
+  assert.deepEqual([before.filter(([kind]) => kind !== "send"), h.socket.take()], [[], []], "the server need not be asked");
   room.log = [];
   room.on("n", (data) => room.log.push(data));
   for (const name of ["reconnecting", "recovered", "lost", "left"]) room.on(name, () => room.log.push(name));
@@ -119,10 +118,24 @@ test("a join into a room that is being left waits until it is", async () => {
   }
 });
 
+test("a join by id of a room that is away gets it as it is", async () => {
+  const h = new Harness();
+  const room = await h.join();
+  h.socket.end();
+  const again = await h.client.joinById("r1");
+  assert.deepEqual([again.state, again.member], ["away", room.member]);
+  await h.nextSocket();
+  h.socket.open();
+  const [resume, ...more] = h.socket.take();
+  assert.deepEqual(more, []);
+  h.resumed(resume);
+  assert.deepEqual([room.state, again.state], ["joined", "joined"]);
+});
+
 test("a join that is answered with a room that is being left is asked again", async () => {
   const h = new Harness();
   const room = await h.join();
-  const joining = h.client.joinById("r1");
+  const joining = h.client.joinOrCreate("chat", { name: "ada" });
   await settle();
   const [[, ref]] = h.socket.take();
   room.leave();
@@ -132,7 +145,7 @@ test("a join that is answered with a room that is being left is asked again", as
   await settle();
   assert.equal(leave[0], "leave");
   const [[kind, again]] = h.socket.take();
-  assert.equal(kind, "joinById");
+  assert.equal(kind, "join");
   h.socket.receive("joined", again, "r1", h.membership({ member: "m2" }));
   assert.deepEqual([(await joining).member, room.state], ["m2", "left"]);
 });

@@ -272,7 +272,7 @@ test("joining a room again that one is in: another handle of the same membership
   const h = new Harness();
   const room = await h.join("r1");
   room.send("say", 1);
-  const joining = h.client.joinById("r1");
+  const joining = h.client.joinOrCreate("chat");
   await settle();
   const [, [, ref]] = h.socket.take();
   h.socket.receive("joined", ref, "r1", h.membership({ token: "t9", offset: 4, handled: 1 }));

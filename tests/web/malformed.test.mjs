@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Harness, settle } from "./harness.mjs";
+import { Harness, failure, settle } from "./harness.mjs";
 
 const membership = new Harness().membership();
 
@@ -145,6 +145,16 @@ test("a server that makes up members, or asks for answers, without end", async (
   assert.equal(h.client.state, "open");
   h.socket.receive("presence", "r1", some(100_000), []);
   assert.deepEqual(h.sockets[0].closed, { code: 4010, reason: "not a frame" });
+
+  const other = new Harness();
+  const joining = failure(other.client.joinOrCreate("chat"));
+  await settle();
+  other.socket.open();
+  const members = [0, 50_000, 100_000].flatMap(some);
+  other.socket.receive("joined", 1, "r1", other.membership({ members }));
+  assert.equal((await joining).code, "unavailable");
+  assert.deepEqual(other.sockets[0].closed, { code: 4010, reason: "not a frame" });
+  assert.deepEqual(other.client.joined, []);
 });
 
 test("a reply where a membership is due, and counts that can't be ours, harm nobody", async () => {

@@ -398,7 +398,7 @@ async function look() {
   looking = setTimeout(look, LOOK);
   if (document.hidden || client.state !== "open") return;
   try {
-    [rooms] = await Promise.all([client.rooms(null), client.ping()]);
+    [rooms] = await Promise.all([client.query(null), client.ping()]);
     listRooms();
   } catch {
     // The connection is lost, which is told elsewhere.

@@ -1169,9 +1169,11 @@ class Membership {
       const known = this.#members.get(keyOf(user)) ?? { user, metas: new Map() };
       for (const meta of metas) known.metas.set(keyOfMeta(meta), meta);
       this.#members.set(keyOf(user), known);
-      if (Math.max(this.#members.size, known.metas.size) > MAX_MEMBERS) throw new RangeError("too many members");
     }
     for (const { user } of left) if (!this.#members.get(keyOf(user))?.metas.size) this.#members.delete(keyOf(user));
+    let count = 0;
+    for (const { metas } of this.#members.values()) count += metas.size;
+    if (count > MAX_MEMBERS) throw new RangeError("too many members");
   }
 
   /** The newest join that has a handler answers. The answer goes to the connection that asked, or nowhere. */
@@ -1557,7 +1559,11 @@ export class Client extends Emitter {
     try {
       checkName(method, target);
       checkObject("options", options);
-      const ask = (done) => this._join(method, target, options, done);
+      const ask = (done) => {
+        const present = method === "joinById" ? this.#memberships.get(target) : undefined;
+        if (present && !present.leaving) done(null, target, null);
+        else this._join(method, target, options, done);
+      };
       const letIn = () => this.#letIn({ method, target, options }, prepare, ask);
       // Each `create` makes another room. All else may lead to where somebody is entering, or leaving.
       return method === "create" ? letIn() : this.#inTurn(target, encode([method, target, options], 1), letIn);
@@ -1602,8 +1608,13 @@ export class Client extends Emitter {
         const present = this.#memberships.get(id);
         if (present?.leaving) return void present.leaving.promise.then(() => ask(done));
         const membership = present ?? new Membership(this, entrance);
-        if (present) membership.enterAgain(id, joined);
-        else membership.enter(id, joined);
+        try {
+          if (!present) membership.enter(id, joined);
+          else if (joined !== null) membership.enterAgain(id, joined);
+        } catch (failure) {
+          reject(new TxroomError("unavailable", failure.message, { cause: failure }));
+          throw failure;
+        }
         const room = membership.share();
         try {
           prepare?.(room);
@@ -1919,9 +1930,8 @@ export class Client extends Emitter {
       if (request) this.#answered(request, error);
     } else if (isFirst && (room ?? null) === null) {
       this.#line.refusal = error; // if the server closes the socket now, that is why
-    } else if (!this.#line.ended.has(room)) {
-      (this.#memberships.get(room)?.report ?? this._report).call(this.#memberships.get(room) ?? this, error);
-    }
+    } else if (this.#memberships.has(room)) this.#memberships.get(room).report(error);
+    else if (!this.#line.ended.has(room)) this._report(error);
   }
 
   // -- heartbeat
