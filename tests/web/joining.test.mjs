@@ -154,6 +154,7 @@ test("auth that never settles: timeout; close() ends it at once", async () => {
   const other = failure(h.client.joinOrCreate("chat"));
   h.client.close();
   assert.equal((await other).code, "unavailable");
+  assert.equal((await failure(h.client.joinOrCreate("chat"))).code, "unavailable");
   assert.equal(h.clock.pending, 0);
 });
 

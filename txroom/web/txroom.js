@@ -1444,7 +1444,7 @@ export class Client extends Emitter {
     this.#state = "closed";
     this.#ignoreEvents();
     shut(socket, 1000, "");
-    this.#finish(1000, "closed", new TxroomError("unavailable", "the client was closed"));
+    this.#finish(1000, "closed", closedError());
   }
 
   // -- for memberships
@@ -1480,6 +1480,7 @@ export class Client extends Emitter {
 
   /** Asks to be let in, if that is still wanted when `auth` is known. @internal */
   _join(method, target, options, done, isWanted = () => true) {
+    if (this.#state === "closed") return done(closedError());
     const request = this.#open(done, { answer: "joined" });
     this.#credentials(request, options).then(
       (full) => {
@@ -1693,7 +1694,7 @@ export class Client extends Emitter {
   #say(request, build) {
     if (!request.isOpen) return;
     try {
-      if (this.#state === "closed") throw new TxroomError("unavailable", "the client was closed");
+      if (this.#state === "closed") throw closedError();
       request.text = encode(build(request.ref), 1);
       checkLength(request.text, this.options.maxPayload);
     } catch (error) {
@@ -1769,6 +1770,7 @@ export class Client extends Emitter {
     clock.clearTimeout(this.#deadline);
     this.#deadline = undefined;
     this.#state = "open";
+    this.#trouble = "";
     this.#line.openedAt = clock.now();
     for (const membership of [...this.#memberships.values()]) membership.connected();
     for (const request of [...this.#requests.values()]) {
@@ -2004,6 +2006,8 @@ export class Client extends Emitter {
     this.#ignoreEvents = () => names.forEach((name) => target.removeEventListener(name, look));
   }
 }
+
+const closedError = () => new TxroomError("unavailable", "the client was closed");
 
 /** What there is to know of one socket. */
 const newLine = (openedAt) => ({
