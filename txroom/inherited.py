@@ -94,7 +94,8 @@ def _descriptor(index: str | None, name: str | None, sockets: ListenFDs) -> int:
     if not index.isdecimal():
         raise ValueError(f"index={index}: must be a whole number, 0 or more")
     if int(index) >= count:
-        raise ValueError(f"index={index}: {count} socket{'s' * (count > 1)} handed down, counted from 0")
+        these = "1 socket was" if count == 1 else f"{count} sockets were"
+        raise ValueError(f"index={index}: {these} handed down, counted from 0")
     return descriptors[int(index)]
 
 
