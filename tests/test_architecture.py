@@ -19,8 +19,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.tap", "txroom.loadtest", "txroom.pytestplugin"}),
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
+    frozenset({"txroom.announcing"}),
     frozenset({"txroom.server", "txroom.client"}),
-    frozenset({"txroom.listening", "txroom.pages", "txroom.roster", "txroom.routing"}),
+    frozenset(
+        {"txroom.accesslog", "txroom.listening", "txroom.logs", "txroom.pages", "txroom.roster"}
+        | {"txroom.routing"}
+    ),
     frozenset({"txroom.endpoints"}),
     frozenset(
         {"txroom.draining", "txroom.health", "txroom.inherited", "txroom.tls", "txroom.unixsocket"}
@@ -30,7 +34,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.rooms", "txroom.wire"}),
     frozenset({"txroom.application"}),
     frozenset({"txroom.connection"}),
-    frozenset({"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.options"}),
+    frozenset(
+        {"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.monotonic"}
+        | {"txroom.options"}
+    ),
     frozenset({"txroom.bucket", "txroom.checks", "txroom.codes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import RaisingMemoryReactor
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -155,3 +157,17 @@ class ListenersTests(SynchronousTestCase):
         gc.collect()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual([port.getHost().port for port in self.reactor.ports], [8080])  # type: ignore[attr-defined]
+
+    def test_notRemoved(self) -> None:
+        """A socket that can't be removed costs a line."""
+
+        def stopListening() -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", "/run/chat")
+
+        self.listeners.add("unix:/run/chat")
+        self.listeners.open()
+        self.patch(self.listeners.ports[0], "stopListening", stopListening)
+        with capturedLogs() as events:
+            self.successResultOf(self.listeners.close())
+        expected = "a listener could not be closed: [Errno 13] Permission denied: '/run/chat'"
+        self.assertEqual([formatEvent(event) for event in events], [expected])

@@ -5,31 +5,34 @@ from __future__ import annotations
 import gc
 import io
 import os
+import pwd
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+import twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
-from twisted.internet.ssl import CertificateOptions
-from twisted.logger import ILogObserver, LogLevel, LogPublisher, capturedLogs, formatEvent
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python import usage
-from twisted.python.log import LogPublisher as LegacyLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
-from txroom import Application, OptionError, Server, ServerOptions
+from txroom import Application, OptionError, Server, ServerOptions, __version__, monotonic
 from txroom import tap as tap
-from txroom.tap import LaunchedServer, Options, StartError, flagOf, loadApp, makeServer, whereOf
+from txroom.logs import LogFiles
+from txroom.monotonic import useMonotonicClock
+from txroom.tap import LaunchedServer, Options, StartError, flagOf, loadApp, makeServer
 from txroom.testing import MemoryReactor
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
@@ -240,6 +243,36 @@ class OptionTests(TapTestCase):
         self.assertIs(parse("--log-level", "warn")["log-level"], LogLevel.warn)
         expected = "--log-level loud: must be one of debug, info, warn, error, critical"
         self.assertRefused(expected, parse, "--log-level", "loud")
+
+    def test_version(self) -> None:
+        """The version is printed, and that is all."""
+        printed = io.StringIO()
+        self.patch(sys, "stdout", printed)
+        for parent in (None, usage.Options()):
+            error = self.assertRaises(SystemExit, parse, "--version", parent=parent)
+            self.assertEqual(error.code, 0)
+        line = f"txroom {version('txroom')} (Twisted {twisted.__version__})\n"
+        self.assertEqual(printed.getvalue(), line * 2)
+        self.assertEqual(__version__, version("txroom"))
+
+    def test_accessLog(self) -> None:
+        """There is an access log if somebody wants it."""
+        self.assertFalse(parse()["access-log"])
+        self.assertTrue(parse("--access-log")["access-log"])
+
+    def test_user(self) -> None:
+        """Who twistd will be; the group is that of the user if none is given."""
+        parent = usage.Options()
+        self.assertIsNone(parse().user)
+        self.assertIsNone(parse(parent=parent).user)
+        nobody = pwd.getpwnam("nobody")
+        for given, expected in (
+            ({"uid": nobody.pw_uid, "gid": None}, (nobody.pw_uid, nobody.pw_gid)),
+            ({"uid": nobody.pw_uid, "gid": 7}, (nobody.pw_uid, 7)),
+            ({"uid": None, "gid": 7}, (-1, 7)),
+        ):
+            parent.update(given)
+            self.assertEqual(parse(parent=parent).user, expected)
 
     def test_rest(self) -> None:
         """Anything else is refused."""
@@ -474,6 +507,7 @@ class MakeServiceTests(TapTestCase):
         self.reactor: Any = reactor
         # Undone with the test: other tests of this process measure in time.time().
         self.patch(self.reactor, "seconds", self.reactor.seconds)
+        self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
 
     def test_clock(self) -> None:
         """The reactor's clock is monotonic before the app is imported, and the server's is that one."""
@@ -492,9 +526,24 @@ class MakeServiceTests(TapTestCase):
         self.assertIs(service.server.clock, self.reactor)
         self.assertIs(service.server.parent, service)
 
+    def test_siteTime(self) -> None:
+        """A Site of somebody's own tells the time of day in its access log all the same."""
+        useMonotonicClock(self.reactor)
+        clock: Any = MemoryReactor()
+        site = Site(Resource(), reactor=clock)
+        self.patch(http, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
+        self.patch(monotonic, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
+        site.startFactory()
+        self.assertEqual(site._logDateTime, "at None")
+        site._logDateTime = ""
+        clock.advance(1)
+        self.assertEqual(site._logDateTime, "at None")
+        site.stopFactory()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_timers(self) -> None:
         """What is scheduled then is due by that clock."""
-        tap.useMonotonicClock(self.reactor)
+        useMonotonicClock(self.reactor)
         call = self.reactor.callLater(100, lambda: None)
         self.assertLess(abs(call.getTime() - time.monotonic() - 100), 10)
         call.delay(10)
@@ -617,6 +666,38 @@ class LaunchedServerTests(TapTestCase):
         self.reactor.flush()
         self.assertEqual(len(self.server.ports), 1)
 
+    def test_hangUpSays(self) -> None:
+        """What SIGHUP has done, also if that is nothing; and why a file of the log stays as it was."""
+        self.start()
+        problems: list[str] = []
+        self.patch(LogFiles, "reopen", lambda files: problems)
+        said = []
+        for isReloaded in (False, True):
+            self.patch(self.server, "reloadCertificates", lambda isReloaded=isReloaded: isReloaded)
+            with capturedLogs() as events:
+                self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+                self.reactor.flush()
+            said += [formatEvent(event) for event in events]
+            problems.append("/var/log/chat.log: Permission denied")
+        self.assertEqual(
+            said,
+            [
+                "SIGHUP: there are no certificates to reload",
+                "the log could not be opened again: /var/log/chat.log: Permission denied",
+                "SIGHUP: the certificates were reloaded",
+            ],
+        )
+
+    def test_user(self) -> None:
+        """Who the process will be gets the UNIX sockets, once they are bound."""
+        given: list[Any] = []
+        self.patch(tap, "giveAway", lambda port, user, group: given.append((port, user, group)))
+        self.service.privilegedStartService()
+        self.assertEqual(given, [])
+        self.service = LaunchedServer(self.server, self.reactor, user=(65534, 7))
+        self.start()
+        self.assertEqual(given, [(self.server.ports[0], 65534, 7)])
+
     def test_watchdog(self) -> None:
         """The watchdog runs with the service, and is told of each turn."""
         self.start()
@@ -667,33 +748,6 @@ class LaunchedServerTests(TapTestCase):
         self.patch(self.server, "privilegedStartService", fail)
         self.assertRaises(ZeroDivisionError, self.service.privilegedStartService)
 
-
-class LogTests(TapTestCase):
-    """The filter that twistd doesn't have."""
-
-    def test_filter(self) -> None:
-        """What is below the level doesn't reach those who observed so far."""
-        seen: list[Any] = []
-        publisher = LogPublisher(cast(ILogObserver, seen.append))
-        self.patch(tap, "globalLogPublisher", publisher)
-        tap.filterLog(LogLevel.warn)
-        for level in LogLevel.iterconstants():
-            publisher({"log_level": level, "log_namespace": "any"})
-        expected = [LogLevel.warn, LogLevel.error, LogLevel.critical]
-        self.assertEqual([event["log_level"] for event in seen], expected)
-
-    def test_saidTwice(self) -> None:
-        """What Twisted says of a port that is opened, since we say it too; nothing else of its kind."""
-        texts: list[str] = []
-        publisher = LogPublisher(cast(ILogObserver, lambda event: texts.append(formatEvent(event))))
-        self.patch(tap, "globalLogPublisher", publisher)
-        tap.filterLog(LogLevel.info)
-        log = LegacyLogPublisher(publisher, publisher)
-        factory: Any = Server(clock=MemoryReactor())._wire
-        for each in (factory, TLSMemoryBIOFactory(CertificateOptions(), False, factory), Factory()):
-            log.msg(f"{each.logPrefix()} starting on 8080")
-        self.assertEqual(texts, ["Factory starting on 8080"])
-
     def test_once(self) -> None:
         """It is laid over the log when the service starts, and once."""
         levels: list[Any] = []
@@ -703,34 +757,3 @@ class LogTests(TapTestCase):
         service.privilegedStartService()
         service.privilegedStartService()
         self.assertEqual(levels, [LogLevel.warn])
-
-
-@attrs.frozen
-class FakePort:
-    """Something that listens."""
-
-    address: Any
-    factory: Any = None
-
-    def getHost(self) -> Any:
-        return self.address
-
-
-class WhereTests(SynchronousTestCase):
-    """What is told about where the server listens."""
-
-    def test_urls(self) -> None:
-        """Addresses become URLs that can be clicked on."""
-        tls = TLSMemoryBIOFactory.__new__(TLSMemoryBIOFactory)
-        cases: Sequence[tuple[FakePort, str]] = [
-            (FakePort(IPv4Address("TCP", "0.0.0.0", 80)), "http://localhost:80/ and ws://localhost:80/"),
-            (FakePort(IPv6Address("TCP", "::", 80)), "http://localhost:80/ and ws://localhost:80/"),
-            (FakePort(IPv6Address("TCP", "::1", 80)), "http://[::1]:80/ and ws://[::1]:80/"),
-            (
-                FakePort(IPv4Address("TCP", "192.0.2.1", 443), tls),
-                "https://192.0.2.1:443/ and wss://192.0.2.1:443/",
-            ),
-            (FakePort(UNIXAddress("/run/chat")), "unix:/run/chat"),
-        ]
-        for port, expected in cases:
-            self.assertEqual(whereOf(port), expected)  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ txroom: a WebSocket room server for Twisted.
 A twistd plugin (`twistd txroom`), a service to compose into other services, and a library.
 """
 
+from importlib.metadata import version
+
 from .application import Application, Refusal
 from .checks import OptionError
 from .codes import CloseCode, ErrorCode, ReadyState, SendStatus
@@ -19,6 +21,8 @@ from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Stats
 from .server import Server
+
+__version__ = version("txroom")
 
 __all__ = [
     "Accept",

@@ -68,6 +68,8 @@ class Listener:
 class Listeners:
     """All endpoints of a server."""
 
+    _log = Logger()
+
     def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int) -> None:
         self._reactor = reactor
         self._factory = factory
@@ -114,23 +116,33 @@ class Listeners:
         self._isOpen = False
         self.isLocal = False
         ports, self.ports = self.ports, []
-        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+        return DeferredList([maybeDeferred(port.stopListening).addErrback(self._notClosed) for port in ports])
 
-    def reload(self) -> None:
+    def _notClosed(self, failure: Failure) -> None:
+        """A port isn't closed as it should be; that somebody else's socket can't be removed is no mistake."""
+        if failure.check(OSError):
+            self._log.warn("a listener could not be closed: {why}", why=str(failure.value))
+        else:
+            self._log.failure("a listener could not be closed", failure)
+
+    def reload(self) -> bool:
         """
-        Read the certificates again, for new connections.
+        Read the certificates again, for new connections; whether there are any.
 
         Those that can't be read stay as they are; the first error is raised when all have been tried.
         """
         problems: list[Exception] = []
+        isReloaded = False
         for listener in self._listeners:
             if listener.reload is not None:
+                isReloaded = True
                 try:
                     listener.reload()
                 except Exception as error:
                     problems.append(error)
         if problems:
             raise problems[0]
+        return isReloaded
 
     def _opened(self, port: IListeningPort) -> None:
         if not self._isOpen:  # an endpoint that took its time

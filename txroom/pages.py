@@ -1,5 +1,5 @@
 """
-The pages of a server beside its sockets: files that come with txroom, and how requests are logged.
+The pages of a server beside its sockets: files that come with txroom.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
 
-from twisted.web.http import CACHED, combinedLogFormatter, datetimeToLogString
+from twisted.web.http import CACHED
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -39,9 +39,3 @@ class Asset(Resource):
         for name, value in self._headers.items():
             request.setHeader(name, value)
         return b"" if request.setETag(self._tag) is CACHED else self._body
-
-
-def accessLog(timestamp: object, request: Request) -> str:
-    """A line of the access log; its time is the wall clock's, which the reactor's may not be."""
-    line: str = combinedLogFormatter(datetimeToLogString(), request)
-    return line

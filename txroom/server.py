@@ -16,8 +16,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
+from .accesslog import AccessLog, PageSite
 from .application import HOOKS as APPLICATION_HOOKS
 from .application import Application, broadcast
 from .checks import checkAssigned, checkText, definedBelow, isCount, meantName, misspeltHooks, warnOfClass
@@ -29,13 +30,13 @@ from .handshake import Handshake, UpgradeError
 from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
 from .options import OPTIONS, ServerOptions
-from .pages import Asset, accessLog
+from .pages import Asset
 from .rooms.application import RoomApplication
 from .rooms.dialect import isForRooms
 from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Roster, Stats
-from .routing import Routes, checkApplication, checkPage, checkRoute
+from .routing import Route, Routes, checkApplication, checkPage, checkRoute
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
@@ -110,6 +111,7 @@ class Server(MultiService):
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
+        self._accesses = AccessLog()
         self.watch = StallWatch(self.clock)
 
     def _warnOfHooks(self) -> None:
@@ -194,7 +196,7 @@ class Server(MultiService):
         if maxBody is not None:
             self._wire.pageBodies[path] = maxBody
         if self._wire.site is None:
-            self._wire.site = Site(self.resource(), reactor=self._reactor, logFormatter=accessLog)
+            self._wire.site = PageSite(self.resource(), self._reactor, self._wire, self._accesses)
 
     def removePages(self) -> None:
         """Serve no pages, only sockets."""
@@ -282,6 +284,16 @@ class Server(MultiService):
         return next((each for each in self._routes.ofHost(handshake) if not each.isPlain), None)
 
     @property
+    def routes(self) -> list[Route]:
+        """Which application serves which host and path, in the order in which they are tried."""
+        return list(self._routes)
+
+    @property
+    def pages(self) -> list[str]:
+        """The paths of the pages."""
+        return list(self._wire.pages)
+
+    @property
     def applications(self) -> list[Application]:
         """What was added, each once."""
         return self._routes.applications
@@ -333,6 +345,10 @@ class Server(MultiService):
         for application in self._adopted:
             application.setDebug(isOn)
 
+    def setAccessLog(self, isOn: bool) -> None:
+        """Log each request for a page, and each upgrade, at level info."""
+        self._accesses.isOn = isOn
+
     # -- the wire wing's `Owner`
 
     @property
@@ -344,6 +360,7 @@ class Server(MultiService):
         """The 101 answer of a connection is written."""
         self._roster.opened(connection)
         connection.application._opened(connection, options.clientTracking)
+        self._accesses.upgrade(connection.handshake, 101)
         if self._wire.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -365,6 +382,8 @@ class Server(MultiService):
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
         """An upgrade failed."""
         self._roster.refused(error.reason)
+        if handshake is not None and error.status:
+            self._accesses.upgrade(handshake, error.status)
         if self._wire.isTracing:
             self._log.debug("upgrade refused: {error}", error=error)
         self._tell(self.onClientError, error, handshake)
@@ -387,9 +406,14 @@ class Server(MultiService):
         """
         return self._listeners.add(where)
 
-    def reloadCertificates(self) -> None:
-        """Read the certificates of "ssl:" and "tls:" listeners again, for new connections."""
-        self._listeners.reload()
+    def reloadCertificates(self) -> bool:
+        """
+        Read the certificates of "ssl:" and "tls:" listeners again, for new connections.
+
+        Returns whether there are any. If some can't be read, those in force stay, and the first error is
+        raised when all have been tried.
+        """
+        return self._listeners.reload()
 
     @property
     def ports(self) -> list[IListeningPort]:

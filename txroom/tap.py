@@ -5,37 +5,26 @@ The command line: `twistd txroom` and `twist txroom`, from its options to a runn
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from inspect import iscoroutine
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
+import twisted
 from twisted.application.service import MultiService
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogFilterPredicate,
-    InvalidLogLevelError,
-    LogEvent,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    PredicateResult,
-    globalLogPublisher,
-)
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.logger import InvalidLogLevelError, Logger, LogLevel
 from twisted.python import usage
 from twisted.python.usage import UsageError
-from zope.interface import provider
 
+from . import __version__
+from .announcing import whatIsServed, whereOf
 from .application import Application
 from .checks import OptionError
 from .demo import makeDemo
@@ -43,14 +32,13 @@ from .endpoints import endpointFrom
 from .garbage import THRESHOLD, relaxCollector
 from .health import INTERVAL, STALL
 from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
+from .logs import LogFiles, filterLog, forgetNoCache
+from .monotonic import useMonotonicClock
 from .options import ServerOptions
 from .rooms.room import Room
 from .server import Server
+from .unixsocket import giveAway
 from .watchdog import Watchdog
-from .wire.factory import LOG_PREFIX
-from .wire.proxied import ProxiedFactory
-
-_STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 
 DEFAULT_PORT = 8080
 
@@ -78,6 +66,7 @@ class Options(usage.Options):
         self["listen"] = []
         self["http"] = True
         self["log-level"] = None
+        self["access-log"] = False
         self["gc-threshold"] = THRESHOLD
         #: The options of the server that were given, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
@@ -130,6 +119,15 @@ class Options(usage.Options):
         """Serve no pages."""
         self["http"] = False
 
+    def opt_access_log(self) -> None:
+        """Log each request for a page, and each upgrade, at level info."""
+        self["access-log"] = True
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of txroom, and exit."""
+        print(f"txroom {__version__} (Twisted {twisted.__version__})")
+        raise SystemExit(0)
+
     def opt_gc_threshold(self, value: str) -> None:
         """
         New objects after which Python looks for cycles among them; 0 leaves its collector alone.
@@ -181,6 +179,14 @@ class Options(usage.Options):
     def isTwistd(self) -> bool:
         """Whether twistd parses these, which has no log levels."""
         return self.parent is not None and "nodaemon" in self.parent
+
+    @property
+    def user(self) -> tuple[int, int] | None:
+        """The user and the group that twistd will be; `None` if it stays who it is, -1 for one that stays."""
+        uid, gid = (None if self.parent is None else self.parent.get(name) for name in ("uid", "gid"))
+        if uid is not None and gid is None:
+            gid = pwd.getpwuid(uid).pw_gid
+        return None if gid is None else (-1 if uid is None else uid, gid)
 
 
 def flagOf(field: attrs.Attribute[Any]) -> str:
@@ -236,24 +242,16 @@ def makeService(config: Options) -> LaunchedServer:
     from twisted.internet import reactor
 
     useMonotonicClock(reactor)
+    forgetNoCache()
     try:
         server = makeServer(config, reactor)
     except UsageError as error:
         raise SystemExit(f"txroom: {error}") from None
     level = config["log-level"]
     server.setDebug(level is LogLevel.debug)
+    server.setAccessLog(config["access-log"])
     filtered = (level or LogLevel.debug) if config.isTwistd else None
-    return LaunchedServer(server, reactor, filtered, config["gc-threshold"])
-
-
-def useMonotonicClock(reactor: Any) -> None:
-    """
-    Make timers run on time when somebody sets the system's clock.
-
-    Twisted's reactors measure with `time.time`; all of them ask their own `seconds` for it. Call this before
-    anything is scheduled.
-    """
-    reactor.seconds = time.monotonic
+    return LaunchedServer(server, reactor, filtered, config["gc-threshold"], config.user)
 
 
 def makeServer(config: Options, reactor: Any) -> Server:
@@ -311,20 +309,28 @@ class LaunchedServer(MultiService):
     """
     A server that has a process to itself: what it owes to the signals, the log and the terminal.
 
-    The first SIGTERM or SIGINT lets it drain, the second doesn't; SIGHUP reads certificates again. `level`
-    filters the log of a launcher that can't do that itself, `gcThreshold` is for `relaxCollector` (0: leave
-    the collector alone).
+    The first SIGTERM or SIGINT lets it drain, the second doesn't; SIGHUP reads certificates again, and opens
+    the files of the log again. `level` filters the log of a launcher that can't do that itself, `gcThreshold`
+    is for `relaxCollector` (0: leave the collector alone), `user` and group get the UNIX sockets.
     """
 
     _log = Logger()
 
-    def __init__(self, server: Server, reactor: Any, level: Any = None, gcThreshold: int = 0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        reactor: Any,
+        level: Any = None,
+        gcThreshold: int = 0,
+        user: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self._gcThreshold = gcThreshold
         self._restoreCollector: Callable[[], None] | None = None
         self.server = server
         self._reactor = reactor
         self._level = level
+        self._user = user
         self._watchdog: Watchdog | None = None
         self._isStopping = False
         self._isReloading = False
@@ -337,6 +343,9 @@ class LaunchedServer(MultiService):
             filterLog(self._level)
             self._level = None
         _begin(super().privilegedStartService)
+        if self._user is not None:
+            for port in self.server.ports:
+                giveAway(port, *self._user)
 
     def startService(self) -> None:
         """Serve."""
@@ -348,6 +357,8 @@ class LaunchedServer(MultiService):
             self._restoreCollector = relaxCollector(self._gcThreshold)
         for port in self.server.ports:
             self._log.info("listening: {where}", where=whereOf(port))
+        for line in whatIsServed(self.server):
+            self._log.info("{line}", line=line)
         self._reactor.callWhenRunning(self._handleSignals)
 
     def stopService(self) -> Deferred[Any]:
@@ -390,14 +401,17 @@ class LaunchedServer(MultiService):
 
     def _reload(self) -> None:
         self._isReloading = False
+        for problem in LogFiles().reopen():
+            self._log.error("the log could not be opened again: {problem}", problem=problem)
         try:
-            self.server.reloadCertificates()
+            isReloaded = self.server.reloadCertificates()
         except Exception as error:
             self._log.error(
                 "the certificates were not reloaded, those in force stay: {why}", why=inOneLine(error)
             )
         else:
-            self._log.info("the certificates were reloaded")
+            what = "the certificates were reloaded" if isReloaded else "there are no certificates to reload"
+            self._log.info("SIGHUP: {what}", what=what)
 
 
 def _begin(start: Callable[[], None]) -> None:
@@ -417,37 +431,3 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         return
     LaunchedServer._log.error("{why}", why=str(error))
     print(f"txroom: {error}", file=sys.__stderr__)
-
-
-def filterLog(level: Any) -> None:
-    """Keep what is below `level`, or said twice, from all who observe the log by now."""
-    wanted = LogLevelFilterPredicate(defaultLogLevel=level)
-    for observer in list(globalLogPublisher._observers):
-        globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(FilteringLogObserver(observer, [_unlessSaidTwice, wanted]))
-
-
-@provider(ILogFilterPredicate)
-def _unlessSaidTwice(event: LogEvent) -> Any:
-    """Twisted's line for each port that is opened says less than our own."""
-    isTwice = _STARTING.match("".join(map(str, event.get("message") or ())))
-    return PredicateResult.no if isTwice else PredicateResult.maybe
-
-
-def whereOf(port: IListeningPort) -> str:
-    """Where a port is reached, as URLs."""
-    address: Any = port.getHost()
-    if isinstance(address, UNIXAddress):
-        return f"unix:{os.fsdecode(address.name or b'')}"
-    host = "localhost" if address.host in ("0.0.0.0", "::") else address.host
-    authority = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-    s = "s" if isSecure(port) else ""
-    return f"http{s}://{authority}/ and ws{s}://{authority}/"
-
-
-def isSecure(port: Any) -> bool:
-    """Whether TLS is spoken at a port."""
-    factory = getattr(port, "factory", None)
-    while isinstance(factory, ProxiedFactory):
-        factory = factory.wrappedFactory
-    return isinstance(factory, TLSMemoryBIOFactory)

@@ -1,6 +1,4 @@
-import time
+from txroom.monotonic import useMonotonicClock
+from twisted.internet import reactor
 
-
-def useMonotonicClock(reactor):
-    """Before anything is scheduled."""
-    reactor.seconds = time.monotonic
+useMonotonicClock(reactor)

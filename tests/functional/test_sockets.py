@@ -1,0 +1,237 @@
+"""Sockets that are handed down or in the file system, and files of the log: `twistd txroom` as a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .launched import BIN, PATIENCE, command, daemon, freePort, launched, until
+
+TWISTD = ("twistd", "-n")
+
+#: Does what systemd does: binds a socket, and becomes the server that it is for.
+ACTIVATE = """
+import os, socket, sys
+port, names, *command = sys.argv[1:]
+listener = socket.create_server(("127.0.0.1", int(port)))
+os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+if names:
+    os.environ["LISTEN_FDNAMES"] = names
+os.execv(command[0], command)
+"""
+
+#: Leaves a lock that names the process which the server becomes, as one does that was killed as process 1.
+LEAVE = """
+import os, socket, sys
+path, *command = sys.argv[1:]
+socket.socket(socket.AF_UNIX).bind(path)
+os.symlink(str(os.getpid()), path + ".lock")
+os.execv(command[0], command)
+"""
+
+APP = """
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from txroom.demo import makeDemo
+
+def makeServer():
+    reactor.listenTCP({port}, Site(Resource()), interface="127.0.0.1")
+    return makeDemo()
+"""
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Of a socket; not too long, as pytest's may be."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory, "socket")
+
+
+def healthOf(path: Path) -> bytes:
+    """The first line that a server answers over a UNIX socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(path))
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        return client.recv(100).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(("names", "which"), [("", "index=0"), ("chat", "index=0"), ("chat", "name=chat")])
+def test_activated(names: str, which: str, tmp_path: Path) -> None:
+    """A socket that systemd hands down is served, whether it has a name or not."""
+    port = freePort()
+    launcher = (sys.executable, "-c", ACTIVATE, str(port), names, str(BIN / "twistd"), "-n", "--pidfile=")
+    options = ("--listen", f"systemd:domain=INET:{which}")
+    with launched(launcher, *options, cwd=tmp_path, port=port) as process:
+        process.ready()
+        assert process.get("/healthz")[0] == 200
+        with process.connect("/echo") as client:
+            client.send("hello")
+            assert client.recv(timeout=PATIENCE) == "hello"
+
+
+def test_notActivated(tmp_path: Path) -> None:
+    """Started by hand, it says what is missing."""
+    done = subprocess.run(
+        command(TWISTD, "--listen", "systemd:domain=INET:index=0"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"txroom: --listen systemd:domain=INET:index=0: no socket was handed.*\n", done.stderr
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "haproxy:"])
+def test_killed(prefix: str, path: Path, tmp_path: Path) -> None:
+    """After SIGKILL a server starts again on its socket, also if it gets the process number that it had."""
+    twistd = [str(BIN / "twistd"), "-n", "--pidfile="]
+    again = (sys.executable, "-c", LEAVE, str(path), *twistd)
+    for launcher in (tuple(twistd), tuple(twistd), again):
+        if launcher is again:
+            path.unlink()
+            Path(f"{path}.lock").unlink()
+        port = freePort()
+        options = ("--listen", f"unix:{path}", "--listen", f"{prefix}tcp:{port}:interface=127.0.0.1")
+        with launched(launcher, *options, cwd=tmp_path, port=port) as process:
+            process.ready()
+            assert healthOf(path) == b"HTTP/1.1 200 OK"
+            process.signal(signal.SIGKILL)
+            process.wait()
+
+
+def test_taken(path: Path, tmp_path: Path) -> None:
+    """A socket that somebody serves stays theirs."""
+    with launched(TWISTD, "--listen", f"unix:{path}", cwd=tmp_path, port=freePort()) as process:
+        process.ready()
+        done = subprocess.run(
+            command(TWISTD, "--listen", f"unix:{path}"),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert (done.returncode, "Cannot acquire lock" in done.stderr) == (1, True)
+        assert healthOf(path) == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
+def test_user(path: Path, tmp_path: Path) -> None:
+    """`--uid` gives a socket and its lock to that user, who removes them when it stops."""
+    nobody = 65534
+    path.parent.chmod(0o777)
+    launcher = (*TWISTD, "--uid", "nobody", "--gid", "nogroup")
+    with launched(launcher, "--listen", f"unix:{path}:mode=600", cwd=tmp_path, port=freePort()) as process:
+        process.ready()
+        for each in (path, Path(f"{path}.lock")):
+            status = each.lstat()
+            assert (status.st_uid, status.st_gid) == (nobody, nobody)
+        assert healthOf(path) == b"HTTP/1.1 200 OK"
+        process.signal(signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+        assert "Traceback" not in process.output
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
+def test_notTheirs(path: Path, tmp_path: Path) -> None:
+    """Where that user can't remove them, it says so in a line, and the next start does it."""
+    launcher = (*TWISTD, "--uid", "nobody", "--gid", "nogroup")
+    for _ in range(2):
+        with launched(launcher, "--listen", f"unix:{path}", cwd=tmp_path, port=freePort()) as process:
+            process.ready()
+            assert healthOf(path) == b"HTTP/1.1 200 OK"
+            process.signal(signal.SIGTERM)
+            assert process.wait() == -signal.SIGTERM
+            assert "Traceback" not in process.output
+            assert process.output.count("Permission denied") == 1
+
+
+# -- the log
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """A file that logrotate has moved away is opened again on SIGHUP; SIGUSR1 still begins a new one."""
+    with daemon("--access-log", cwd=tmp_path) as process:
+        process.ready()
+        log, moved = tmp_path / "daemon.log", tmp_path / "daemon.log-20270101"
+        log.rename(moved)
+        process.signal(signal.SIGHUP)
+        until(lambda: log.exists() and "SIGHUP" in log.read_text(), "not opened again")
+        assert process.get("/healthz")[0] == 200
+        until(lambda: "GET /healthz" in log.read_text(), "not logged")
+        assert "GET /healthz" not in moved.read_text()
+        process.signal(signal.SIGUSR1)
+        until(lambda: (tmp_path / "daemon.log.1").exists(), "not rotated")
+        assert "GET /healthz" in (tmp_path / "daemon.log.1").read_text()
+
+
+def test_accessLog(tmp_path: Path) -> None:
+    """Pages and upgrades; and the times in it are those of today, in that of somebody's own Site too."""
+    own = freePort()
+    (tmp_path / "chat.py").write_text(APP.format(port=own))
+    with launched(TWISTD, "--access-log", "--app", "chat:makeServer", cwd=tmp_path) as process:
+        process.ready()
+        process.get("/healthz")
+        with process.connect("/echo"):
+            pass
+        with socket.create_connection(("127.0.0.1", own), PATIENCE) as client:
+            client.sendall(b"GET /theirs HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            while client.recv(1000):
+                pass
+        for request in ("GET /healthz HTTP/1.1", "GET /echo HTTP/1.1", "GET /theirs HTTP/1.1"):
+            process.wrote(request)
+        lines = [line for line in process.output.splitlines() if "GET /" in line]
+        assert len(lines) == 3
+        for line in lines:
+            logged = re.search(r"\[\d\d/\w{3}/(\d{4}):", line)
+            assert logged is not None
+            assert logged[1] == line[:4]
+
+
+@pytest.mark.parametrize("launcher", [TWISTD, ("twist", "--log-format=text")], ids=["twistd", "twist"])
+def test_noCache(launcher: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Twisted can't save what plugins there are, as on a read-only file system, nobody is told."""
+    plugins = tmp_path / "more" / "twisted" / "plugins"
+    (plugins / "dropin.cache").mkdir(parents=True)
+    (plugins / "another.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "more"))
+    with launched(launcher, cwd=tmp_path) as process:
+        process.ready()
+        process.signal(signal.SIGHUP)
+        process.wrote("SIGHUP")
+        assert "plugin cache" not in process.output + process.errors
+
+
+def test_served(tmp_path: Path) -> None:
+    """It tells what is there."""
+    with launched(TWISTD, cwd=tmp_path) as process:
+        process.wrote("pages: ")
+        base = f"ws://127.0.0.1:{process.port}"
+        assert f"rooms: chat at {base}/rooms/chat, mole at {base}/rooms/mole\n" in process.output
+        with process.connect("/rooms/chat", subprotocols=["txroom.v1.json"]) as client:
+            assert str(client.recv(timeout=PATIENCE)).startswith('["joined",')
+
+
+@pytest.mark.parametrize("launcher", ["twistd", "twist"])
+def test_version(launcher: str) -> None:
+    """The version is printed, and that is all."""
+    done = subprocess.run(command((launcher,), "--version"), capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"txroom \S+ \(Twisted \S+\)\n", done.stdout)
