@@ -22,12 +22,26 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.announcing"}),
     frozenset({"txroom.server", "txroom.client"}),
     frozenset(
-        {"txroom.accesslog", "txroom.listening", "txroom.logs", "txroom.pages", "txroom.roster"}
+        {
+            "txroom.accepting",
+            "txroom.accesslog",
+            "txroom.listening",
+            "txroom.logs",
+            "txroom.pages",
+            "txroom.roster",
+        }
         | {"txroom.routing"}
     ),
     frozenset({"txroom.endpoints"}),
     frozenset(
-        {"txroom.draining", "txroom.health", "txroom.inherited", "txroom.tls", "txroom.unixsocket"}
+        {
+            "txroom.descriptors",
+            "txroom.draining",
+            "txroom.health",
+            "txroom.inherited",
+            "txroom.tls",
+            "txroom.unixsocket",
+        }
         | {"txroom.watchdog"}
     ),
     frozenset({"txroom.engine"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Application, CloseCode, Connection, Prepared, ReadyState, SendStatus
 from txroom.connection import encoded
-from txroom.testing import Client, RoomHarness, clientFrame
+from txroom.testing import Client, RoomHarness, clientFrame, upgradeRequest
 
 from .case import PING, TEXT, HarnessTestCase, Recorder, closeFrame, echo, fired
 
@@ -866,3 +867,85 @@ class PauseTests(OneConnection):
         self.harness.flush()
         self.assertClosed(self.client, 1001)
         self.assertEqual(self.events, [("connect",), ("disconnect", 1001, "")])
+
+
+class FutureTests(OneConnection):
+    """What asyncio has to say, which with its reactor is as good as a Deferred."""
+
+    def setUp(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.loop.close)
+
+    def turn(self) -> None:
+        """Let the loop of asyncio call back."""
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.harness.flush()
+
+    def test_order(self) -> None:
+        """The next message waits for a handler's Future."""
+        future = self.loop.create_future()
+        handled: list[Any] = []
+
+        def onMessage(connection: Connection, message: Any) -> Any:
+            handled.append(message)
+            return future if message == "first" else None
+
+        client = self.open(Application(onMessage=onMessage))
+        client.send("first")
+        client.send("second")
+        self.assertEqual(handled, ["first"])
+        future.set_result(None)
+        self.turn()
+        self.assertEqual(handled, ["first", "second"])
+
+    def test_raises(self) -> None:
+        """An error of a Task is that of the hook."""
+
+        async def fail() -> None:
+            raise LookupError
+
+        app = Recorder(onText=lambda connection, message: self.loop.create_task(fail()))
+        client = self.open(app)
+        client.send("x")
+        self.turn()
+        self.assertEqual(app.named("error"), [LookupError])
+        self.assertEqual(client.closeCode, 1011)
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
+    def test_upgrade(self) -> None:
+        """Hooks of the upgrade, and two hooks in turn."""
+        futures = {name: self.loop.create_future() for name in ("verify", "server", "connect")}
+        app = Recorder(verifyClient=lambda handshake: futures["verify"])
+        app.onConnect = lambda connection: futures["connect"]  # type: ignore[method-assign]
+        harness = self.harness = self.serve(app)
+        harness.server.onConnection = lambda connection: futures["server"]
+        client = harness.raw(upgradeRequest() + clientFrame(TEXT, b"waits"))
+        self.assertIsNone(client.response)
+        for name, result in (("verify", True), ("server", None), ("connect", None)):
+            self.assertEqual(app.named("message"), [])
+            futures[name].set_result(result)
+            self.turn()
+        self.assertEqual(app.named("message"), ["waits"])
+
+    def test_cancelled(self) -> None:
+        """A Future that a hook is cut short in is cancelled; that is no error."""
+        future = self.loop.create_future()
+        app = Recorder(onText=lambda connection, message: future)
+        client = self.open(app, closeTimeout=1)
+        client.send("x")
+        self.lose()
+        self.harness.advance(2)
+        self.assertTrue(future.cancelled())
+        self.turn()
+        self.assertEqual(app.named("disconnect"), [(1006, "")])
+        self.assertEqual(app.named("error"), [])
+
+    def test_ofServer(self) -> None:
+        """What a hook of the server raises later is logged."""
+        future = self.loop.create_future()
+        self.harness = self.serve(Recorder())
+        self.harness.server.onClientError = lambda error, handshake: future
+        self.harness.raw(b"nonsense\r\n\r\n")
+        future.set_exception(LookupError())
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)

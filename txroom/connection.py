@@ -7,6 +7,8 @@ what arrived. What it adds is the order of the hooks: one after another, never t
 
 from __future__ import annotations
 
+from asyncio import CancelledError as FutureCancelled
+from asyncio import Future
 from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,7 +48,7 @@ MAX_CONTROL_PAYLOAD = 125
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
 
-_ASYNC = (Deferred, CoroutineType)
+_ASYNC = (Deferred, CoroutineType, Future)
 
 
 class Prepared:
@@ -383,13 +385,22 @@ class Connection:
 
 
 def isAsync(result: object) -> bool:
-    """Whether a hook's result is still to come: a `Deferred` or a coroutine."""
+    """Whether a hook's result is still to come: a `Deferred`, a coroutine, or a Future or Task of asyncio."""
     return isinstance(result, _ASYNC)
 
 
-def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any]) -> Deferred[Any]:
-    """The Deferred of what `isAsync` told to be one."""
-    return result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
+def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any] | Future[Any]) -> Deferred[Any]:
+    """The Deferred of what `isAsync` told to be one; what is cancelled fails with Twisted's error."""
+    if isinstance(result, Deferred):
+        return result
+    if isinstance(result, Future):
+        return Deferred.fromFuture(result).addErrback(_cancelled)
+    return Deferred.fromCoroutine(result)
+
+
+def _cancelled(failure: Failure) -> Failure:
+    """That asyncio has cancelled something, in Twisted's words."""
+    return Failure(CancelledError()) if failure.check(FutureCancelled) else failure
 
 
 def inTurn(first: Hook | None, second: Hook | None) -> Hook | None:
@@ -398,11 +409,11 @@ def inTurn(first: Hook | None, second: Hook | None) -> Hook | None:
         return first or second
 
     async def rest(result: Any, connection: Connection, args: tuple[Any, ...]) -> None:
-        await result
+        await toDeferred(result)
         if connection.readyState is ReadyState.OPEN:
             result = second(connection, *args)
             if isAsync(result):
-                await result
+                await toDeferred(result)
 
     def both(connection: Connection, *args: Any) -> Any:
         result = first(connection, *args)

@@ -252,7 +252,10 @@ class ServerOptions:
         source="seed 001 (ws zlibDeflateOptions)",
     )
     maxConnections: int = _count(
-        0, "Most connections at a time; more are answered with 503.", unit="connections"
+        0,
+        "Most connections at a time; more are answered with 503. 0: as many as the limit on open files "
+        "allows where the server listens by itself, with a tenth of it to spare.",
+        unit="connections",
     )
     maxConnectionsPerAddress: int = _count(
         0,

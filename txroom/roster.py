@@ -74,10 +74,12 @@ class Roster:
         """One more."""
         self._total += 1
         self._connections[connection.id] = connection
+        self._wire.open = len(self._connections)
 
     def closed(self, connection: Connection) -> None:
         """One less; its last hook may still run."""
         self._connections.pop(connection.id, None)
+        self._wire.open = len(self._connections)
 
     def finished(self) -> None:
         """The last hook of a connection is over, or a connection that was no WebSocket is gone."""

@@ -13,17 +13,20 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
+from .accepting import watchAccepting
 from .accesslog import AccessLog, PageSite
 from .application import HOOKS as APPLICATION_HOOKS
 from .application import Application, broadcast
 from .checks import checkAssigned, checkText, definedBelow, isCount, meantName, misspeltHooks, warnOfClass
 from .codes import CloseCode, SendStatus
 from .connection import Connection, Data, Prepared, isAsync, toDeferred
+from .descriptors import connectionsOf, openFiles, socketsOf
 from .draining import Patience, Stop
 from .engine.memory import MemoryEngine
 from .handshake import Handshake, UpgradeError
@@ -391,7 +394,7 @@ class Server(MultiService):
     def _tell(self, hook: Callable[..., Any] | None, *args: Any) -> None:
         if hook is None:
             return
-        maybeDeferred(hook, *args).addErrback(
+        maybeDeferred(_called, partial(hook, *args)).addErrback(
             lambda failure: self._log.failure("a hook of the server raised", failure)
         )
 
@@ -434,7 +437,25 @@ class Server(MultiService):
         return ports[0].getHost() if ports else None
 
     def _listening(self, port: IListeningPort) -> None:
+        watchAccepting(port, self.clock)
+        if isinstance(port, Port):
+            self._heedOpenFiles(openFiles())
         self._tell(self.onListening, port)
+
+    def _heedOpenFiles(self, limit: int | None) -> None:
+        """Connections need file descriptors, of which there may be so many."""
+        if limit is None:
+            return
+        wire, most = self._wire, connectionsOf(limit)
+        if self.options.maxConnections > most != wire.mostConnections:
+            self._log.warn(
+                "maxConnections={wanted}, but the limit on open files ({limit}) allows {most}: raise it "
+                "(ulimit -n, LimitNOFILE)",
+                wanted=self.options.maxConnections,
+                limit=limit,
+                most=most,
+            )
+        wire.mostConnections, wire.mostSockets = most, socketsOf(limit)
 
     # -- the service
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,13 +15,8 @@ from tests.requires import requires
 
 from .launched import PATIENCE, until
 
-HAPROXY = """
-defaults
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-"""
 NGINX = """
+{user}
 daemon off;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
@@ -41,7 +37,7 @@ http {{
 def haproxy(configuration: str, ports: Sequence[int], directory: Path) -> Iterator[None]:
     """Run HAProxy with its defaults and `configuration`, once it listens on `ports`."""
     file = directory / "haproxy.cfg"
-    file.write_text(HAPROXY + configuration, "utf-8")
+    file.write_text(configuration, "utf-8")
     with _running([requires("haproxy"), "-db", "-f", str(file)], ports, directory / "haproxy.log"):
         yield
 
@@ -50,8 +46,9 @@ def haproxy(configuration: str, ports: Sequence[int], directory: Path) -> Iterat
 def nginx(http: str, ports: Sequence[int], directory: Path) -> Iterator[None]:
     """Run nginx with `http` in that block of its configuration, once it listens on `ports`."""
     command = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or requires("nginx")
+    user = "" if os.getuid() else "user root;"  # else it would give that up, and reach no socket of ours
     file = directory / "nginx.conf"
-    file.write_text(NGINX.format(directory=directory, http=http), "utf-8")
+    file.write_text(NGINX.format(directory=directory, http=http, user=user), "utf-8")
     with _running([command, "-p", str(directory), "-c", str(file)], ports, directory / "nginx.log"):
         yield
 

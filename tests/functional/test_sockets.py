@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from .launched import BIN, PATIENCE, command, daemon, freePort, launched, until
 
@@ -161,6 +162,72 @@ def test_notTheirs(path: Path, tmp_path: Path) -> None:
             assert process.wait() == -signal.SIGTERM
             assert "Traceback" not in process.output
             assert process.output.count("Permission denied") == 1
+
+
+# -- descriptors
+
+
+def test_full(tmp_path: Path) -> None:
+    """
+    With too few file descriptors the server answers 503, and serves its pages; when none is left the log says
+    so in a line, and when there are some again it goes on.
+    """
+    launcher = ("/bin/sh", "-c", 'ulimit -n 64; exec "$@"', "sh", str(BIN / "twistd"), "-n", "--pidfile=")
+    with launched(launcher, "--handshake-timeout", "60", cwd=tmp_path) as process:
+        process.ready()
+        clients = [process.connect("/echo") for _ in range(16)]
+        with pytest.raises(InvalidStatus) as refused:
+            process.connect("/echo")
+        assert refused.value.response.status_code == 503
+        assert process.get("/healthz")[0] == 200
+        address = ("127.0.0.1", process.port)
+        for _ in range(10):
+            for each in [socket.create_connection(address, PATIENCE) for _ in range(100)]:
+                each.close()
+        process.wrote("no file descriptors are left")
+        lines = process.output.splitlines()
+        assert len([line for line in lines if "descriptor" in line.lower()]) == 1, process.output
+        for client in clients:
+            client.send("still here")
+            assert client.recv(timeout=PATIENCE) == "still here"
+        until(lambda: process.get("/healthz")[0] == 200, "no page")
+        for client in clients:
+            client.close()
+        assert "Traceback" not in process.output
+
+
+# -- asyncio
+
+FUTURES = """
+import asyncio
+from txroom import Application
+
+class App(Application):
+    def verifyClient(self, handshake):
+        return asyncio.ensure_future(self.later(0.01, True))
+
+    def onMessage(self, connection, message):
+        return asyncio.ensure_future(self.answer(connection, message))
+
+    async def later(self, seconds, result):
+        await asyncio.sleep(seconds)
+        return result
+
+    async def answer(self, connection, message):
+        connection.send(await self.later(0.2 if message == "slow" else 0, message))
+"""
+
+
+def test_futures(tmp_path: Path) -> None:
+    """With the reactor of asyncio, hooks may return its Futures: messages are handled one after another."""
+    (tmp_path / "chat.py").write_text(FUTURES)
+    launcher = (*TWISTD, "--reactor=asyncio")
+    with launched(launcher, "--app", "chat:App", cwd=tmp_path) as process:
+        process.ready()
+        with process.connect("/") as client:
+            for message in ("slow", "quick"):
+                client.send(message)
+            assert [client.recv(timeout=PATIENCE) for _ in range(2)] == ["slow", "quick"]
 
 
 # -- the log

@@ -52,11 +52,16 @@ def makeServer():
     server = Server()
     server.addApplication(Echo(), path="/ws")
     server.addPage("/", Data({PAGE.encode()!r}, "text/html"))
+    server.addHealthPage()
     return server
 """
 
 # The proxy speaks to the server from an address of its own, and passes TLS on without looking into it.
 BALANCER = """
+defaults
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
 listen first
     mode tcp
     bind 127.0.0.1:{first}

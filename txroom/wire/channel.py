@@ -39,6 +39,7 @@ class Channel(Protocol):
         if factory.options.handshakeTimeout:
             factory.sweep.schedule(self, self._since + factory.options.handshakeTimeout)
         factory.begun(self, addressOf(transport, factory.options))
+        factory.makeRoom()
 
     def dataReceived(self, data: bytes) -> None:
         try:

@@ -129,6 +129,10 @@ class WireFactory(WebSocketServerFactory):
         #: Open connections and handshakes with their head complete, by client address.
         self.perAddress: Counter[str] = Counter()
         self.perApplication: Counter[Application] = Counter()
+        #: Connections that are open.
+        self.open = 0
+        #: The most of these, and of all clients' sockets, that the limit on open files allows; 0: any.
+        self.mostConnections = self.mostSockets = 0
         self._classes: WeakKeyDictionary[Application, type[WireProtocol]] = WeakKeyDictionary()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
         self._warned: dict[str, set[str]] = {}
@@ -216,6 +220,14 @@ class WireFactory(WebSocketServerFactory):
             assert last is not None
             last.giveWay("pending")
 
+    def makeRoom(self) -> None:
+        """A connection has come; if the limit on open files is near, a handshake gives way as for `begun`."""
+        others = len(self.visits) + len(self.lingering) + len(self.tellings)
+        if self.mostSockets and self.open + len(self.pending) + others > self.mostSockets:
+            last = self.pending.last()
+            assert last is not None
+            last.giveWay("pending")
+
     def ended(self, handshaking: Handshaking) -> None:
         """A handshake came to an end, good or bad."""
         self.pending.remove(handshaking)
@@ -288,7 +300,7 @@ class WireFactory(WebSocketServerFactory):
         Raises `UpgradeError` 503 or 429 if it is one too many.
         """
         retry = [("Retry-After", RETRY_AFTER)]
-        total = self.options.maxConnections
+        total = self.options.maxConnections or self.mostConnections
         if total and self.perApplication.total() >= total:
             raise UpgradeError(503, "limit", headers=retry)
         most = options.maxConnections
