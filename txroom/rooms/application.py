@@ -24,6 +24,7 @@ from .edge import Edge
 from .errors import RoomError
 from .history import Budget
 from .host import Host
+from .lives import Lives
 from .matchmaker import Matchmaker
 from .member import LeaveReason
 from .owned import Hosts, Rooms
@@ -74,6 +75,7 @@ class RoomApplication(Application):
     engine: Engine
     clock: IReactorTime
     matchmaker: Matchmaker
+    lives: Lives
 
     def __init__(
         self,
@@ -158,6 +160,7 @@ class RoomApplication(Application):
             self._isBegun = True
             self.engine = engine
             self.clock = clock
+            self.lives = Lives(clock)
             self.volatileLimit = volatileLimit
             self.matchmaker = Matchmaker(engine, self._registrations)
 
@@ -337,6 +340,8 @@ class RoomApplication(Application):
 
         def stopped(_: object) -> None:
             self._isStopping = False
+            if self._isBegun:
+                self.lives.flush()
 
         return done.addBoth(stopped)
 

@@ -106,6 +106,8 @@ class Host:
         self._listing: Listing | None = None
         self._emptyCall: IDelayedCall | None = None
         self._fate: tuple[int, LeaveReason, str] | None = None
+        #: Why it ends, for the log.
+        self._why = ""
         self._waiters: list[Deferred[None]] = []
         #: Whether those who listen to the registration have been told that it is made.
         self._isBegun = False
@@ -177,6 +179,7 @@ class Host:
         if room.tickRate > 0:
             self._startTicks(1.0 / room.tickRate)
         self._isBegun = True
+        self.application.lives.tell("create", self)
         self.tell("create", room)
         if self._fate is not None:
             self.dispose(*self._fate)
@@ -228,6 +231,7 @@ class Host:
             self._fate = (code, reason, text)
         elif self.life is Life.OPEN:
             self.life = Life.DISPOSING
+            self._why = text or reason.value
             self._shut()
             self.changed()
             for member in list(self.members.values()):
@@ -253,7 +257,7 @@ class Host:
     def discard(self) -> None:
         """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
         if self.life is Life.OPEN and self._isEmpty:
-            self.dispose()
+            self.dispose(text="its maker was refused")
 
     @property
     def _isEmpty(self) -> bool:
@@ -273,7 +277,7 @@ class Host:
     def _endIfEmpty(self) -> None:
         self._emptyCall = None
         if self.life is Life.OPEN and self.room.autoDispose and self._isEmpty:
-            self.dispose()
+            self.dispose(text="empty")
 
     def _endWhenEmpty(self) -> None:
         """The last step: all have left, so `onDispose` runs, once, and nothing after it."""
@@ -308,6 +312,7 @@ class Host:
             self.report(Failure(), hook="onDispose")
         self.later.flush()
         if self._isBegun:
+            self.application.lives.tell("dispose", self, reason=self._why or "lost")
             self.registration.tell("dispose", self.room)
 
     def _letGo(self) -> None:

@@ -68,10 +68,12 @@ class Membership:
                 return
             member.state = State.DROPPED
             self._awaitReturn(member)
+            host.application.lives.tell("drop", host, member)
             self._tellOf(member, isAway=True)
 
     def resumed(self, member: Member, recovered: bool) -> None:
         """It is back, perhaps without having been away."""
+        self._host.application.lives.tell("resume", self._host, member, "" if recovered else "not recovered")
         self._tellOf(member, recovered=recovered)
 
     def _tellOf(self, member: Member, isAway: bool = False, recovered: bool = True) -> None:
@@ -155,6 +157,7 @@ class Membership:
         if reason in _EXPELLED:
             host.admission.expel(member)
         if isSeen:
+            host.application.lives.tell("leave", host, member, text or reason.value)
             host.outbox.record(Gone(member.id))
         if member.outlet is not None:
             host.outbox.end(member.audience, code, text)
@@ -212,6 +215,7 @@ class Membership:
     def came(self, member: Member) -> None:
         """Somebody has joined: tell the others."""
         host = self._host
+        host.application.lives.tell("join", host, member)
         if host.room.presence:
             self._tell(member, None)
         host.changed()
