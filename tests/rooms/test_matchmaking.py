@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
+from txroom.rooms import lives
 from txroom.rooms.creations import Creations
 
 
@@ -377,6 +378,7 @@ class CostTests(RoomTestCase):
 
     def costs(self, rooms: int) -> dict[str, int]:
         """Of one request of each kind, among so many rooms, two thirds of them open."""
+        self.patch(lives, "BURST", 1e9)  # else the log of the many would be cut short
         self.rooms(autoDispose=False)
         self.app.registrations["chat"].filterBy("mode").sortBy(clients=-1)
         for index in range(rooms):

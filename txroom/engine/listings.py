@@ -5,25 +5,26 @@ What an engine knows of rooms, in order, so that rooms are found without looking
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..rooms.matching import Order, Place, keyOf, placeOf
+from ..rooms.matching import Order, Place, isFilterable, keyOf, placeOf
 from ..rooms.seam import Listing
 
-#: The names of what rooms are filtered by, sorted, and the keys of their values.
+#: The names of what rooms are filtered by, sorted.
 Names = tuple[str, ...]
-Values = tuple[Any, ...]
+
+#: The key of the shelf of all rooms.
+_ALL = ""
 
 
 class Entry(NamedTuple):
-    """A room that can be found, and where it stands."""
+    """A room that can be found, the keys of the shelves that it is on, and its place on each of them."""
 
     listing: Listing
-    names: Names
-    values: Values
+    keys: tuple[Hashable, ...]
     place: Place
 
 
@@ -36,8 +37,8 @@ class Shelf:
         self._closed: list[Place] = []
         self._opened: list[Place] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._closed or self._opened)
+    def __len__(self) -> int:
+        return len(self._closed) + len(self._opened)
 
     def add(self, entry: Entry) -> None:
         """One more room."""
@@ -54,51 +55,61 @@ class Shelf:
 
 
 class Shelves:
-    """The rooms of one name that are filtered by the same options: all of them, and by their values."""
+    """
+    The rooms of one name that are filtered by the same options.
+
+    A room is on the shelf of all, on that of the values of all that it is filtered by, and on one for each
+    single value of these and of its metadata.
+    """
 
     def __init__(self, names: Names, order: Order) -> None:
         self._names = names
         self.order = order
         self._entries: dict[str, Entry] = {}
-        self._all = Shelf()
-        self._groups: dict[Values, Shelf] = {}
+        self._shelves: dict[Hashable, Shelf] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def put(self, listing: Listing) -> None:
         """A room is new, or has changed."""
-        values = tuple(keyOf(listing.filters[name]) for name in self._names)
-        entry = Entry(listing, self._names, values, placeOf(listing, self.order))
+        entry = Entry(listing, self._keysOf(listing), placeOf(listing, self.order))
         before = self._entries.get(listing.room)
-        if before is None or before[2:] != entry[2:] or before.listing.isOpen != listing.isOpen:
+        if before is None or before[1:] != entry[1:] or before.listing.isOpen != listing.isOpen:
             self.remove(listing.room)
-            self._add(entry)
+            for key in entry.keys:
+                self._shelves.setdefault(key, Shelf()).add(entry)
         self._entries[listing.room] = entry
-
-    def _add(self, entry: Entry) -> None:
-        self._all.add(entry)
-        if self._names:
-            self._groups.setdefault(entry.values, Shelf()).add(entry)
 
     def remove(self, room: str) -> None:
         """A room has ended, if it is one of these."""
         entry = self._entries.pop(room, None)
         if entry is None:
             return
-        self._all.remove(entry)
-        if self._names:
-            group = self._groups[entry.values]
-            group.remove(entry)
-            if not group:
-                del self._groups[entry.values]
+        for key in entry.keys:
+            shelf = self._shelves[key]
+            shelf.remove(entry)
+            if not shelf:
+                del self._shelves[key]
 
-    def places(self, filter: Mapping[str, Any], onlyOpen: bool) -> Iterable[Place]:
-        """The places of all that may match, in order."""
-        shelf: Shelf | None = self._all
+    def _keysOf(self, listing: Listing) -> tuple[Hashable, ...]:
+        values = {**listing.metadata, **listing.filters}
+        facts = [(name, keyOf(value)) for name, value in values.items() if isFilterable(value)]
+        together = [self._together(listing.filters)] if self._names else []
+        return (_ALL, *together, *facts)
+
+    def _together(self, values: Mapping[str, object]) -> Hashable:
+        """The key of the values of all that rooms are filtered by."""
+        return tuple(keyOf(values[name]) for name in self._names), self._names
+
+    def places(self, filter: Mapping[str, object], onlyOpen: bool) -> Iterable[Place]:
+        """The places of all that may match, in order: of the fewest that have one of the values."""
+        keys: list[Hashable] = [(name, keyOf(value)) for name, value in filter.items() if value is not None]
         if self._names and all(name in filter for name in self._names):
-            shelf = self._groups.get(tuple(keyOf(filter[name]) for name in self._names))
-        return () if shelf is None else shelf.inOrder(onlyOpen)
+            keys.append(self._together(filter))
+        found = [self._shelves.get(key) for key in keys or [_ALL]]
+        shelves = [shelf for shelf in found if shelf is not None]
+        return min(shelves, key=len).inOrder(onlyOpen) if len(shelves) == len(found) else ()
 
     def sorted(self, order: Order) -> Shelves:
         """The same rooms in another order."""
@@ -110,10 +121,11 @@ class Shelves:
 
 class Listings:
     """
-    Rooms by their names, by what they are filtered by, and by whether they are open, each in order.
+    Rooms by their names, by their values, and by whether they are open, each in order.
 
-    To find the first few rooms of a name, or the first open ones with the same values of all that they are
-    filtered by, takes the same time however many rooms there are. Private rooms are never found.
+    To find the first few rooms of a name, or of those with some value, or the first open ones with the same
+    values of all that they are filtered by, takes the same time however many rooms there are. Private rooms
+    are never found.
     """
 
     def __init__(self) -> None:

@@ -53,13 +53,20 @@ def isFilterable(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, float) and isfinite(value))
 
 
-def checkFilter(filter: object, what: str = "filter") -> None:
-    """Raise `RoomError` (`badRequest`), which names the field, for a filter that can't be looked for."""
+def wantedBy(filter: object) -> dict[str, Any]:
+    """
+    What a filter looks for; `None` is nothing.
+
+    Raises `TypeError` unless it is a mapping, `RoomError` (`badRequest`), which names the field, for a value
+    that can't be looked for.
+    """
     if not isinstance(filter, Mapping):
-        raise TypeError(f"{what}={filter!r}: must be a mapping, such as {{'mode': 'blitz'}}")
-    for name, value in filter.items():
-        if value is not None and not isFilterable(value):
-            raise _wrong(what, name)
+        raise TypeError(f"filter={filter!r}: must be a mapping, such as {{'mode': 'blitz'}}")
+    wanted = {name: value for name, value in filter.items() if value is not None}
+    for name, value in wanted.items():
+        if not isFilterable(value):
+            raise _wrong("filter", name)
+    return wanted
 
 
 def _wrong(what: str, name: str, kind: type | None = None) -> RoomError:

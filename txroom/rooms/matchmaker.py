@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from ..codes import ErrorCode
 from .errors import RoomError
-from .matching import checkFilter, keyOf
+from .matching import keyOf, wantedBy
 from .registry import Registration, Registrations
 from .seam import Engine, Link, Listing, Refused
 
@@ -142,8 +142,7 @@ class Matchmaker:
 
         At most `limit` (0: any number). Raises `RoomError` for an unknown name and a wrong filter.
         """
-        wanted = {} if filter is None else filter
-        checkFilter(wanted)
+        wanted = wantedBy({} if filter is None else filter)
         found: list[Listing] = []
         for each in self._registrations.values() if name is None else [self._registrations.find(name)]:
             more = limit and limit - len(found)
