@@ -164,15 +164,17 @@ class FilteredTests(RoomTestCase):
     def test_wrong(self) -> None:
         """Anything else is refused before anything is made, and the option is named."""
         self.filtered("mode", level=int)
-        one, other = self.player(), self.player(protocol=MSGPACK)
-        for player, value in [
-            (one, [1]), (one, {}), (other, [1]), (other, msgspec.msgpack.Ext(5, b"x")), (other, b"x"),
-            (other, float("nan")),
+        extension = msgspec.msgpack.Ext(5, b"x")
+        for protocol, value in [
+            (None, [1]), (None, {}), (MSGPACK, [1]), (MSGPACK, extension), (MSGPACK, b"x"),
+            (MSGPACK, float("nan")),
         ]:  # fmt: skip
+            player = self.player(protocol=protocol)
             for kind in ("join", "joinOnly", "create"):
                 answer = player.ask(kind, "chat", {"mode": value})
                 self.assertEqual((answer[0], answer[3]), ("error", "badRequest"))
                 self.assertIn("mode", str(answer[4:]))
+        one = self.player()
         for value in ("1", 1.5, True):
             answer = one.ask("join", "chat", {"level": value})
             self.assertEqual(
