@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from txroom.codes import CloseCode, ErrorCode
 from txroom.rooms.errors import RoomError
+from txroom.rooms.hooks import apart
 from txroom.rooms.host import Host
 from txroom.rooms.matching import Order, placeOf
 from txroom.rooms.seam import (
@@ -243,7 +244,7 @@ class LaggingEngine:
         except RoomError as error:
             return fail(error)
         self.hosts[room] = host
-        return Deferred.fromCoroutine(host.open())
+        return apart(host.open())
 
     def attach(self, outlet: Any, arrival: Join | Resume) -> Deferred[Link | Refused]:
         if outlet not in self._outlets:
@@ -312,7 +313,9 @@ class LaggingEngine:
             self._listings[listing.room] = listing
 
     def ended(self, room: str, host: Host) -> None:
-        self.stored.pop(room, None)
+        stored = self.stored.pop(room, None)
+        if stored is not None:
+            stored.owner = None
         self.hosts.pop(room, None)
         self._listings.pop(room, None)
         self._maker.hostEnded(host)

@@ -4,7 +4,9 @@ come, go, drop, resume and are kicked, seats are reserved and expire, rooms are 
 
 - never more than `maxClients`, and the counts are right;
 - onJoin, onLeave and onDispose come exactly once, in order, and for one client never two at a time;
-- nothing is called after onDispose;
+- nothing is called after onDispose, and none of these while a room is told to do something;
+- what a hook does, or an error in it costs, whatever the hook, leaves the room in order;
+- who waits for the end of a room gets it, and its connection goes on;
 - a connection is never two members of one room;
 - some time after all connections are gone no room, no member and no attachment is left.
 """
@@ -33,6 +35,7 @@ class Trace:
         self.room = room
         self.created = False
         self.disposed = 0
+        self.host: Any = None
         #: By client: what ran for it, in order, and what is running.
         self.hooks: dict[str, list[str]] = {}
         self.running: dict[str, str] = {}
@@ -42,12 +45,13 @@ class Trace:
         """A hook is called; how it behaves."""
         check = self.world.check
         check(not self.disposed, f"{hook} after onDispose")
+        check(not self.world.isTelling, f"{hook} while the room is told something")
         if hook == "onDispose":
             self.disposed += 1
             check(self.created, "onDispose of what was not created")
             check(not self.running, f"onDispose while {self.running} run")
             missing = [id for id in self.joined if "onLeave" not in self.hooks[id]]
-            check(not missing or self.room._host in self.world.lost, f"{missing} never left")
+            check(not missing or self.host in self.world.lost, f"{missing} never left")
         if client is not None:
             self.calledFor(hook, client.id)
         return self.behave(hook, client.id if client is not None else "")
@@ -85,6 +89,20 @@ class Trace:
         self.running[id] = hook
         return done.addCallbacks(lambda _: self.finished(hook, id), lambda failure: self.broken(id, failure))
 
+    def asked(self, hook: str, client: Client | None = None) -> None:
+        """A question that is answered at once is put; what else happens then."""
+        self.world.check(not self.disposed, f"{hook} after onDispose")
+        random = self.world.random.random()
+        if random < 0.03:
+            raise ValueError(hook)
+        if random < 0.04:
+            self.room.disconnect()
+        elif random < 0.06:
+            for each in self.room.clients if client is None else [client]:
+                each.kick()
+        elif random < 0.08:
+            self.room.broadcast("asked", hook)
+
     def finished(self, hook: str, id: str) -> bool:
         self.running.pop(id, None)
         if hook == "onCreate":
@@ -111,7 +129,22 @@ class TracedRoom(Room):
         self.world.traces.append(self.trace)
 
     def onCreate(self, options: Any) -> Any:
+        self.trace.host = self._host
+        if self.world.random.random() < 0.1:
+            self.__dict__["linger"] = "1"
         return self.trace.called("onCreate")
+
+    def onRoomError(self, failure: Any, client: Client | None) -> str | None:
+        self.world.check(not self.world.isTelling, "onRoomError while the room is told something")
+        random = self.world.random.random()
+        return "client" if random < 0.1 else "room" if random < 0.15 else None
+
+    def userId(self, user: Any) -> str | None:
+        self.trace.asked("userId")
+        return super().userId(user)
+
+    def snapshot(self, client: Client) -> Any:
+        self.trace.asked("snapshot", client)
 
     def canJoin(self, options: Any, user: Any) -> Any:
         return self.trace.called("canJoin")
@@ -151,6 +184,11 @@ class Visit(model.Socket):
         #: The member it is, by room.
         self.members: dict[str, str] = {}
 
+    def close(self, code: int, reason: str = "") -> None:
+        """The server closes it: not for the end of a room."""
+        self.world.check(code == CloseCode.MISUSE, f"closed with {code}")
+        super().close(code, reason)
+
     def received(self, frame: list[Any]) -> None:
         """Note who the client is."""
         if frame[0] == "joined":
@@ -174,6 +212,10 @@ class World(model.World):
         self.seats: list[tuple[str, str]] = []
         #: Owners whose room was taken from them.
         self.lost: set[Host] = set()
+        #: Whether a room is being told to do something.
+        self.isTelling = False
+        #: Those that wait for the end of a room.
+        self.endings: list[Deferred[Any]] = []
 
     def visit(self, step: Step) -> Visit:
         """A connection to join by: a new one, or one that is there."""
@@ -218,16 +260,19 @@ class World(model.World):
             visit = self.visit(step)
             for ref in range(6, 7 + amount % 2):
                 visit.write("joinById", ref, host.id, {})
-        elif kind == "close":
-            host.room.disconnect().addErrback(lambda _: None)
+        elif kind in ("close", "kick"):
+            self.isTelling = True
+            if kind == "close":
+                self.endings.append(host.room.disconnect())
+            elif host.members:
+                members = list(host.members.values())
+                members[amount % len(members)].client.kick()
+            self.isTelling = False
         elif kind == "reserve":
             try:
                 self.seats.append((host.id, host.admission.reserve(None, 1 + amount / 10)))
-            except RoomError:
+            except (RoomError, ValueError):
                 pass
-        elif kind == "kick" and host.members:
-            members = list(host.members.values())
-            members[amount % len(members)].client.kick()
         elif kind == "lose" and self.isLagging and host.id in self.engine.stored:
             self.lost.add(host)
             self.lose(host.id, bool(amount % 2))
@@ -246,8 +291,13 @@ class World(model.World):
         check = self.check
         check(not self.hosts(), "a room is left")
         check(not self.clock.getDelayedCalls(), f"left over: {self.clock.getDelayedCalls()}")
+        check(all(ended.called for ended in self.endings), "somebody waits for the end of a room still")
         for trace in self.traces:
-            host = trace.room._host
+            host = trace.host
+            if host is None:
+                check(not trace.hooks and not trace.disposed, "hooks of what was never to begin")
+                continue
+            check(host.findRoom() is trace.room and not hasattr(host, "room"), "an owner keeps its room")
             check(not host.members and not host.leaving, "a member is left")
             check(trace.disposed == trace.created, f"disposed {trace.disposed} times")
             for id, hooks in trace.hooks.items():

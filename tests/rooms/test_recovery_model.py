@@ -4,7 +4,9 @@ A model of recovery: clients, rooms, journals and owners under random schedules,
 - What was acknowledged was handled, once, whatever owner is lost.
 - Messages come in the order of their offsets, none of them twice.
 - After `recovered` nothing is missing; what may be missing is announced.
-- Nothing comes before `joined`, and a client that has a token is never turned away.
+- Nothing comes before `joined`, and a client that has a token is never turned away, though requests to
+  resume that were lost on the way come late.
+- What is answered was asked on the same connection.
 - Nobody is told by it of what was before its time, and some time after all are gone nobody is left.
 """
 
@@ -54,6 +56,11 @@ class ModelRoom(Room):
         self.clock.callLater(0.02, done.callback, None)
         return done.addCallback(lambda _: self.broadcast("said", data))
 
+    @message("slowly")
+    async def slowly(self, client: Client, data: str) -> str:
+        await self.clock.sleep(0.02)
+        return data
+
     @message("refuse")
     def refuse(self, client: Client, data: str) -> None:
         raise RoomError("no")
@@ -65,6 +72,8 @@ class Visit(model.Socket):
     def __init__(self, client: ModelClient, id: str) -> None:
         super().__init__(client.world, id)
         self.client = client
+        #: The numbers of the calls that were made on it, by their refs, `None` without one.
+        self.asked: dict[int, int | None] = {}
         #: Whether the client looks at it no more.
         self.isOver = False
         self.isJoined = False
@@ -95,6 +104,10 @@ class ModelClient:
         self.epoch = ""
         self.offset = 0
         self.isKicked = False
+        #: The tokens that it had, and how often one of these may come late.
+        self.formerTokens: list[str] = []
+        self.late = 0
+        self.lastRef = 0
         #: The token before, which is good until the new one, or any frame, has come from here.
         self.formerToken = ""
         self.n = 0
@@ -114,6 +127,7 @@ class ModelClient:
     def connect(self) -> None:
         """A new connection, while the old one may be there still."""
         former = self.visit
+        self.late = 0
         self.visits += 1
         visit = self.visit = Visit(self, f"{self.name}:{self.visits}")
         self.formerToken = ""
@@ -141,7 +155,7 @@ class ModelClient:
         value = f"{self.name}{self.member}-{self.n}"
         isCall = self.world.random.random() < 0.3
         room = self.world.room
-        frame = ("call", self.n, room, kind, value, self.n) if isCall else ("send", room, kind, value, self.n)
+        frame = ("call", 0, room, kind, value, self.n) if isCall else ("send", room, kind, value, self.n)
         self.held[self.n] = frame
         self.submit(frame)
 
@@ -154,7 +168,26 @@ class ModelClient:
     def submit(self, frame: tuple[Any, ...]) -> None:
         assert self.visit is not None
         self.formerToken = ""
+        if frame[0] == "call":
+            # Each connection counts from 1, so that refs of different ones are the same numbers.
+            ref = len(self.visit.asked) + 1
+            self.visit.asked[ref] = frame[5] if len(frame) > 5 else None
+            frame = ("call", ref, *frame[2:])
         self.visit.write(*frame)
+
+    def ask(self) -> None:
+        """A call without a number, for which nothing is promised but that no other is answered."""
+        if self.isJoined:
+            self.submit(("call", 0, self.world.room, "slowly", f"{self.name}:{self.visits}"))
+
+    def comeLate(self, which: int) -> None:
+        """A request to resume that was made before arrives, by a connection that the client has given up."""
+        if self.formerTokens and self.late < 2:
+            self.late += 1
+            visit = Visit(self, f"{self.name}:late:{len(self.world.sockets)}")
+            visit.isOver = True
+            token = self.formerTokens[-1 - which % len(self.formerTokens)]
+            visit.write("resume", 0, self.world.room, token, self.epoch, self.offset)
 
     def goBack(self, count: int) -> None:
         """The page was loaded again from what it knew a while ago; `joined` had not come yet."""
@@ -186,9 +219,9 @@ class ModelClient:
             check(parts[1] != 4010, f"misuse: {parts[2]}")
         else:
             check(visit.isJoined, f"{kind} before joined")
-            self.gotOf(kind, *parts)
+            self.gotOf(visit, kind, *parts)
 
-    def gotOf(self, kind: str, *parts: Any) -> None:
+    def gotOf(self, visit: Visit, kind: str, *parts: Any) -> None:
         """Something of the room that it has joined."""
         check = self.world.check
         if kind == "msg":
@@ -203,7 +236,12 @@ class ModelClient:
         elif kind in ("reply", "error") and parts[0] is not None:
             # It may be answered again, when it was sent again while its answer was on its way.
             check(kind == "reply" or parts[2] not in ("replyLost", "noSuchRoom"), f"answered {parts}")
-            self.held.pop(parts[0], None)
+            check(parts[0] in visit.asked, f"answered {parts} of another connection")
+            n = visit.asked.get(parts[0])
+            if n is not None:
+                self.held.pop(n, None)
+            elif kind == "reply":
+                check(parts[1] == visit.id, f"answered {parts} on {visit.id}")
 
     def acknowledged(self, n: int) -> None:
         self.acked = max(self.acked, n)
@@ -211,6 +249,8 @@ class ModelClient:
             del self.held[each]
 
     def joined(self, joined: dict[str, Any]) -> None:
+        if self.token:
+            self.formerTokens = [*self.formerTokens[-2:], self.token]
         self.formerToken, self.token = self.token, joined["token"]
         if self.member != joined["member"]:
             self.world.check(not self.member, "became another member")
@@ -265,6 +305,10 @@ class World(model.World):
             client.drop()
             client.pretend(amount)
             client.connect()
+        elif kind == "late":
+            client.comeLate(amount)
+        elif kind == "ask":
+            client.ask()
         elif kind == "again":
             client.sayAgain()
         elif kind == "drop":
@@ -326,7 +370,7 @@ class World(model.World):
 
 KINDS = (
     "say say say tell shout flash slow refuse wait wait wait connect connect drop back "
-    "pretend again lose lose kick"
+    "pretend again lose lose kick late late ask"
 )
 
 

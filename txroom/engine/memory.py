@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from ..codes import ErrorCode
 from ..rooms.errors import RoomError
+from ..rooms.hooks import apart
 from ..rooms.host import Host
 from ..rooms.matching import Order
 from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
@@ -84,7 +85,7 @@ class MemoryEngine:
         except RoomError as error:
             return fail(error)
         self._hosts[room] = host
-        opened = Deferred.fromCoroutine(host.open())
+        opened = apart(host.open())
         return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
 
     def _notMade(self, failure: Failure, room: str) -> Failure:
@@ -104,7 +105,7 @@ class MemoryEngine:
         host = self._hosts.get(room)
         if host is None:
             return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
-        return Deferred.fromCoroutine(host.reserve(user, seconds))
+        return apart(host.reserve(user, seconds))
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Nobody else could have it."""

@@ -15,11 +15,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
-from . import payload
+from . import hooks, payload
 from .credentials import AUTH, SEAT, without
 from .errors import RoomError
 from .expelled import Expelled
-from .hooks import HookTimeout
 from .link import HostLink
 from .member import Client, Member, State, digest, memberOf
 from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
@@ -131,6 +130,7 @@ class Admission:
         try:
             mayJoin = await host.call(host.room.canJoin, options, join.user)
         except RoomError as error:
+            hooks.forgetWay(error)
             return Refused(error.code, error.message, error.details)
         except Exception:
             host.report(Failure(), hook="canJoin")
@@ -241,8 +241,9 @@ class Admission:
             hook = "onJoin"
             await self._step(member, room.onJoin, client, member.options)
         except RoomError as error:
-            if isinstance(error, HookTimeout):
+            if isinstance(error, hooks.HookTimeout):
                 host.report(Failure(), member, hook)
+            hooks.forgetWay(error)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
             host.report(Failure(), member, hook)

@@ -208,18 +208,17 @@ class Emitter:
         answer = member.calls.get(ref)
         if answer is not None and hooks.waitsFor(member.step, answer):
             del member.calls[ref]
-            answer.errback(
-                RuntimeError(
-                    "onAuth and onJoin can't wait for what client.call gives: a client is asked when it "
-                    "has joined, which is when they are over; use addCallback, or ask later, in a function "
-                    "of its own: self.clock.callLater(0, self.ask, client)"
-                )
+            error = RuntimeError(
+                "onAuth and onJoin can't wait for what client.call gives: a client is asked when it "
+                "has joined, which is when they are over; use addCallback, or ask later, in a function "
+                "of its own: self.clock.callLater(0, self.ask, client)"
             )
+            hooks.breakOff(answer, error)
 
     def _timeOut(self, member: Member, ref: int) -> None:
         answer = member.calls.pop(ref, None)
         if answer is not None:
-            answer.errback(RoomError(ErrorCode.TIMEOUT))
+            hooks.breakOff(answer, RoomError(ErrorCode.TIMEOUT))
 
     def failCalls(self, member: Member) -> None:
         """The client can't answer any more; who has asked is told in the next turn."""
@@ -250,7 +249,7 @@ def _idsOf(name: str, given: Any) -> tuple[str, ...]:
 def _failAll(answers: list[Deferred[Any]]) -> None:
     for answer in answers:
         if not answer.called:
-            answer.errback(RoomError(ErrorCode.ROOM_GONE))
+            hooks.breakOff(answer, RoomError(ErrorCode.ROOM_GONE))
 
 
 def _forget(member: Member, ref: int) -> None:

@@ -5,7 +5,7 @@ Running what users wrote: with a time limit, and so that nothing they do reaches
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import CoroutineType, GeneratorType
 from typing import Any
@@ -43,6 +43,36 @@ def tamed(failure: Failure) -> Failure:
     return Failure(escaped, Escaped, failure.getTracebackObject())
 
 
+def forgetWay(error: BaseException | None) -> None:
+    """
+    Forget by which way an error has come, when it has been dealt with.
+
+    One that has left a coroutine refers to a frame of Twisted's that refers to the error, and to frames that
+    refer to rooms: nothing of it would be freed without the collector. A `Failure` has its own traceback.
+    """
+    if error is not None:
+        error.__traceback__ = None
+
+
+def breakOff(waited: Deferred[Any], error: Exception) -> None:
+    """Fail what somebody waits for."""
+    waited.errback(error)
+    forgetWay(error)
+
+
+def apart(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """Run a coroutine: as `Deferred.fromCoroutine`, but if it fails nothing leads back to it."""
+    result: Deferred[Any] = Deferred(lambda _: running.cancel())
+
+    def failed(failure: Failure) -> None:
+        forgetWay(failure.value)
+        result.errback(failure.value)
+
+    running = Deferred.fromCoroutine(work)
+    running.addCallbacks(result.callback, failed)
+    return result
+
+
 def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
     """
     Call a hook; its result, whether it comes at once or later.
@@ -61,7 +91,7 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
 
 def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:
     """The result of `waited`, or `HookTimeout`; it is cancelled then."""
-    waited.addErrback(tamed)
+    waited = _untied(waited.addErrback(tamed))
     if waited.called and not waited.paused:
         return waited
     outcome: Deferred[Any] = Deferred(lambda _: waited.cancel())
@@ -131,6 +161,19 @@ class Later:
     def _due(self) -> None:
         self._call = None
         self.flush()
+
+
+def _untied(waited: Deferred[Any]) -> Deferred[Any]:
+    """
+    The same; one that has failed is another, to which its failure doesn't lead.
+
+    Whoever awaits a Deferred leaves its failure in it, and the traceback of that of a coroutine leads back.
+    """
+    if not isinstance(getattr(waited, "result", None), Failure):
+        return waited
+    failed: Deferred[Any] = Deferred()
+    waited.addErrback(failed.errback)
+    return failed
 
 
 Job = Callable[..., Deferred[Any] | None]

@@ -152,9 +152,10 @@ class Host:
                 member.forget()
             self.members.clear()
             await self._end(isLost)
-            if isinstance(error, RoomError):
-                raise
-            raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
+            if not isinstance(error, RoomError):
+                error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
+            hooks.forgetWay(error)
+            raise error from None
 
     async def _open(self) -> None:
         journal = self._journal = await self._engine.claim(self.id, self)
@@ -345,8 +346,8 @@ class Host:
         """When all that was said has left, let go of the room."""
         try:
             await self.outbox.whenCommitted()
-        except RoomError:
-            pass  # lost meanwhile
+        except RoomError as error:  # lost meanwhile
+            hooks.forgetWay(error)
         self.outbox.lose()
         if self._journal is not None:
             await self._journal.release()
@@ -489,10 +490,10 @@ class Host:
         self._log.failure(
             "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
         )
+        hooks.forgetWay(failure.value)
         if not self._isOver:
-            self.later.post(
-                self._judge, self.room, failure, member, None if member is None else member.client
-            )
+            client = None if member is None else member.client
+            self.later.post(self._judge, self.room, failure, member, client)
 
     def _judge(self, room: Room, failure: Failure, member: Member | None, client: Client | None) -> None:
         try:

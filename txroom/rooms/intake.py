@@ -169,6 +169,7 @@ class Intake:
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
             self._host.report(result, member, self._handlerOf(frame))
+        hooks.forgetWay(result.value)
         self._finish(member, frame, error, link)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
@@ -243,7 +244,7 @@ class Intake:
         if waiting is None:
             return  # too late
         if isinstance(frame, Failed):
-            waiting.errback(CallError(frame.code, frame.message))
+            hooks.breakOff(waiting, CallError(frame.code, frame.message))
             return
         try:
             if payload.isTooDeep(frame.data, member.isJSON):
@@ -253,7 +254,7 @@ class Intake:
             data = payload.decode(frame.data or NIL, member.isJSON and bool(frame.data))
         except InvalidData as error:
             self._strike(member)
-            waiting.errback(CallError(error.code, error.message))
+            hooks.breakOff(waiting, CallError(error.code, error.message))
         else:
             waiting.callback(data)
 

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from ..codes import ErrorCode
 from .errors import RoomError
+from .hooks import breakOff
 from .seam import Item, Journal, Outlet, Record
 
 #: Links by the edge they are on.
@@ -118,7 +119,7 @@ class Outbox:
         """Tell those who wait for what was lost."""
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
-            waiter.errback(RoomError(ErrorCode.ROOM_GONE))
+            breakOff(waiter, RoomError(ErrorCode.ROOM_GONE))
 
     def _add(self, emission: Emission) -> None:
         self._queue.append(emission)

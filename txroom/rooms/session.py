@@ -22,6 +22,7 @@ from . import dialect as frames
 from .dialect import Answered, BadFrame, Bye, Dialect, Left
 from .edge import Attachment
 from .errors import RoomError
+from .hooks import forgetWay
 from .matchmaker import How
 from .refusals import shortened
 from .seam import (
@@ -160,6 +161,7 @@ class Session:
                     frame.name, frame.filter, self._connection.user, MAX_LISTINGS
                 )
             except RoomError as error:
+                forgetWay(error)
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
             else:
                 self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
@@ -264,6 +266,7 @@ class Session:
         try:
             return await asked
         except RoomError as error:
+            forgetWay(error)
             return Refused(error.code, error.message, error.details)
         except Exception:
             self._application.log.failure("a request of {id} failed", id=self._connection.id)

@@ -15,7 +15,7 @@ from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
-from .hooks import tamed
+from .hooks import breakOff, forgetWay, tamed
 
 #: A repeated call that raises so many times in a row costs the room.
 MAX_FAILURES = 10
@@ -96,6 +96,8 @@ class Timer:
 
     def _ended(self, result: object) -> None:
         self._running = None
+        if isinstance(result, Failure):
+            forgetWay(result.value)
         if not self._clock.has(self):
             return
         if isinstance(result, Failure):
@@ -204,7 +206,7 @@ class RoomClock:
             timer.cancelRunning()
         for slept in list(self._sleepers):
             if not slept.called:
-                slept.errback(RoomError(ErrorCode.ROOM_GONE))
+                breakOff(slept, RoomError(ErrorCode.ROOM_GONE))
 
     def close(self) -> None:
         """The room has ended: forget whom to tell."""
