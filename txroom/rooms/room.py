@@ -38,7 +38,8 @@ class Room:
     a handler raises is logged and costs nobody else anything; raise `RoomError` to tell the client.
 
     The class attributes are the settings of its rooms; `register(name, RoomClass, maxClients=4)` sets one
-    for a registration, and `onCreate` may set them on the instance.
+    for a registration, and `onCreate` may set them on the instance; `history`, the recovery limits and
+    `tickRate` count as they are when it is over. One that can't be so raises `ValueError` where it is set.
     """
 
     #: Most members and reserved seats together; 0: any number.
@@ -148,8 +149,9 @@ class Room:
         """
         Something of this room raised, and is logged already. May return what it shall cost.
 
-        "client": the client is kicked; "room": the room is closed; else nothing. Called at once, not
-        asynchronously. `client` is `None` for what was not done for one, such as a timer.
+        "client": the client is kicked; "room": the room is closed; else nothing. Called in the next turn of
+        the reactor, when what raised is over; it can't be asynchronous. `client` is `None` for what was not
+        done for one, such as a timer.
         """
         return None
 
