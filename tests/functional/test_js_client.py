@@ -49,7 +49,7 @@ def test_unit() -> None:
     """The client's own tests, on fake sockets and a fake clock."""
     files = sorted((ROOT / "tests" / "web").glob("*.test.mjs"))
     assert files
-    done = subprocess.run([requiresNode(), "--test", *files], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([requiresNode(), "--test", *files], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
 
 
@@ -186,7 +186,7 @@ async def test_slowLink(net: Net) -> None:
 
     class Attic(Parlour):
         def snapshot(self, client: Client) -> str:
-            return "x" * 60_000
+            return "x" * 80_000
 
         @message("store")
         def store(self, client: Client, text: str) -> int:
@@ -204,10 +204,10 @@ async def test_slowLink(net: Net) -> None:
         seen = await play(link, "slow")
     finally:
         await link.close()
-    whole = {"joined": [60_000, 0], "uploaded": [60_000, 0], "downloaded": [60_000, 0], "last": 5}
+    whole = {"joined": [80_000, 0], "uploaded": [80_000, 0], "downloaded": [80_000, 0], "last": 5}
     assert seen["withBytes"] == whole
     size, cuts = seen["asInBrowsers"].pop("downloaded")
-    assert (size, cuts <= 3) == (60_000, True)
+    assert (size, cuts <= 3) == (80_000, True)
     del whole["downloaded"]
     assert seen["asInBrowsers"] == whole
 
@@ -235,7 +235,6 @@ async def test_nowhere(net: Net) -> None:
         assert await play(server, "nowhere") == {
             "path": ["noSuchRoom", said],
             "port": ["unavailable", refused],
-            "isQuick": True,
         }
 
 
@@ -251,7 +250,7 @@ async def test_refused(net: Net) -> None:
     await net.start(server)
     seen = await run("refused.mjs", chromium, f"http://127.0.0.1:{portOf(server)}/")
     assert seen == {
-        "refused": ["forbidden", "members only", True],
+        "refused": ["forbidden", "members only"],
         "sockets": 1,
         "dead": ["unavailable", True],
     }

@@ -160,6 +160,9 @@ test("what the page knows: a socket on ws: from https:, or no network", async ()
     }
   };
   assert.match(await tell("location", new URL("https://example.org/")), /A page on https: needs a wss: URL\.$/);
+  const other = await tell("location", new URL("http://localhost:5173/"));
+  assert.match(other, /path right\? And does it allow the origin http:\/\/localhost:5173\?$/);
+  assert.doesNotMatch(await tell("location", new URL("http://server/")), /origin/);
   assert.match(await tell("navigator", { onLine: false }), /The browser is offline\.$/);
 });
 

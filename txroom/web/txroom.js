@@ -328,18 +328,18 @@ const quote = (text) => whole(JSON.stringify(text));
  * `outer` is how many layers are not the data's, but of the frame that it is in.
  */
 function encode(data, outer = 0) {
-  const way = []; // the containers that lead to a value, and where each is in the one before
+  const way = []; // the containers that lead to a value, and where each is
   function check(key, value) {
     while (way.length && way.at(-1).value !== this) way.pop();
     let flaw = flawOf(value);
-    const step = { value, name: Array.isArray(this) ? `[${key}]` : `.${key}` };
-    if (typeof value === "object" && value !== null && !flaw) {
+    if (!flaw && typeof value === "object" && value !== null) {
       if (way.some((each) => each.value === value)) flaw = "what contains itself";
       else if (way.length >= MAX_DEPTH + outer) flaw = `nested more than ${MAX_DEPTH} deep`;
-      else way.push(step);
+      else way.push({ value, key, holder: this });
     }
     if (!flaw) return value;
-    const names = [...way, step].slice(1 + outer).map(({ name }) => name);
+    const steps = [...way, { key, holder: this }].slice(1 + outer);
+    const names = steps.map(({ key, holder }) => (Array.isArray(holder) ? `[${key}]` : `.${key}`));
     const field = names.join("").replace(/^\./, "");
     throw new TxroomError("invalidData", `${field || "the data"} is ${flaw}`, { details: { field } });
   }
@@ -1865,7 +1865,7 @@ export class Client extends Emitter {
     let hint = "";
     if (this.url.startsWith("ws:") && location?.protocol === "https:") hint = " A page on https: needs a wss: URL.";
     else if (navigator?.onLine === false) hint = " The browser is offline.";
-    else if (!this.#isKnown) hint = " Does the server run, and are host, port and path right?";
+    else if (!this.#isKnown) hint = ` Does the server run, and are host, port and path right?${otherOrigin(this.url)}`;
     const message = `no connection to ${this.url}${within} (${this.#trouble || "it does not open"}).${hint}`;
     return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
   }
@@ -2062,6 +2062,12 @@ function absolute(url) {
   if (parsed.pathname === "/") parsed.pathname = "/rooms";
   if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${url} is no URL of a WebSocket`);
   return parsed.href;
+}
+
+/** What a page of another server than that of the URL has to know. */
+function otherOrigin(url) {
+  const { host, origin } = globalThis.location ?? {};
+  return !host || host === new URL(url).host ? "" : ` And does it allow the origin ${origin}?`;
 }
 
 /** Closes a socket, whatever it is doing. */

@@ -259,10 +259,10 @@ const scenarios = {
 
   /** A link on which each of these takes longer than a heartbeat may. */
   async slow() {
-    const size = 60_000;
+    const size = 80_000;
     const play = async (options) => {
       const cuts = [];
-      const client = makeClient({ auth: "open sesame", pingInterval: 500, pingTimeout: 1_000, ...options });
+      const client = makeClient({ auth: "open sesame", pingInterval: 500, pingTimeout: 2_000, ...options });
       client.on("reconnecting", ({ reason }) => cuts.push(reason));
       const room = await client.joinOrCreate("attic", { name: "ada" });
       const joined = [room.snapshot.length, cuts.length];
@@ -308,12 +308,12 @@ const scenarios = {
     const dead = `ws://127.0.0.1:${server.address().port}/rooms`;
     await new Promise((resolve) => server.close(resolve));
     const tell = async (to) => {
-      const error = await makeClient({ minDelay: 5 }, to).joinOrCreate("x").catch((error) => error);
+      // Who waited for this long would be ended with the test.
+      const error = await makeClient({ minDelay: 5, requestTimeout: 600_000 }, to).joinOrCreate("x").catch((error) => error);
       return [error.code, error.message.replace(to, "URL").replace(/\d+\.\S+\d/, "ADDRESS")];
     };
-    const started = performance.now();
     const [path, port] = await Promise.all([tell(url.replace("/rooms", "/nowhere")), tell(dead)]);
-    return { path, port, isQuick: performance.now() - started < 10_000 };
+    return { path, port };
   },
 
   /** Half an emoji, and what follows. */
