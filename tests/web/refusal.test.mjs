@@ -145,6 +145,20 @@ test("what Node's ws tells: the cause is in the message, and a refusal is final"
   }
 });
 
+test("an error that no close follows is the end of an attempt, too", async () => {
+  const h = new Harness({ random: () => 1 });
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await settle();
+  for (let i = 0; i < 5; i++) {
+    h.socket.onerror({ message: `network error, ${"€".repeat(200)}` });
+    if (i < 4) await h.nextSocket();
+  }
+  await h.clock.advance(100);
+  assert.match((await joining).message, /^no connection to ws:\/\/server\/rooms \(network error, €+\)/);
+  for (const { closed } of h.sockets) assert.ok(new TextEncoder().encode(closed.reason).length <= 123);
+  assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
+});
+
 test("what the page knows: a socket on ws: from https:, or no network", async () => {
   const tell = async (name, value) => {
     const former = Object.getOwnPropertyDescriptor(globalThis, name);

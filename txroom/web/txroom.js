@@ -1278,6 +1278,8 @@ const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", jo
 
 /** A client that was never connected gives up after so many attempts. */
 const FIRST_ATTEMPTS = 5;
+/** How long "close" may take after an error. */
+const CLOSE_TIMEOUT = 100;
 /** For so many bytes that may be on their way still, the server has a second more to answer. */
 const BYTES_A_SECOND = 4096;
 /** How many times longer than it should take a connection is waited for, after some were given up. */
@@ -1749,8 +1751,8 @@ export class Client extends Emitter {
     };
     socket.onopen = guard(() => this.#opened(socket));
     socket.onmessage = guard((event) => this.#receive(event.data));
-    // "close" follows. Without a listener `ws` would end the process; it tells what has happened.
-    socket.onerror = guard((event) => (this.#line.said = event?.message || ""));
+    // Without a listener `ws` would end the process; it tells what has happened.
+    socket.onerror = guard((event) => this.#broken(event?.message || ""));
     socket.onclose = guard(({ code, reason }) => {
       const { said } = this.#line;
       const status = Number(/server response: (\d{3})/.exec(said)?.[1]);
@@ -1778,6 +1780,14 @@ export class Client extends Emitter {
     }
     if (this.options.pingInterval) this.#heartbeat();
     this._emit("connected");
+  }
+
+  /** "close" follows at once, but for a socket of Node 20's own that never opened. */
+  #broken(said) {
+    this.#line.said = said;
+    if (this.#state !== "connecting") return;
+    this.options.clock.clearTimeout(this.#deadline);
+    this.#deadline = later(this.options, () => this._drop(said || "it failed"), CLOSE_TIMEOUT);
   }
 
   /** Takes the socket away; nothing it does is heard any more. */
@@ -2075,7 +2085,7 @@ function shut(socket, code, reason) {
   try {
     // A peer that is gone never answers; `ws` would wait, and keep the process, for half a minute.
     if (code === CloseCode.noHeartbeat && isFunction(socket?.terminate)) socket.terminate();
-    else socket?.close(code, reason);
+    else socket?.close(code, cut(reason, 40)); // 123 bytes are allowed
   } catch {
     // It was closed already.
   }
