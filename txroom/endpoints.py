@@ -136,6 +136,8 @@ def _tls(
     reactor: Any, path: str, port: str = "443", backlog: str = "50", interface: str = ANY_IPV6
 ) -> tuple[Any, Certificates]:
     """What Twisted's "tls:" takes; the certificates are found by ourselves."""
+    if not path:
+        raise ValueError("the directory of the certificates is missing")
     bottom = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
     return _better(reactor, bottom), Certificates(lambda: certificatesIn(path))
 

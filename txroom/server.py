@@ -404,8 +404,9 @@ class Server(MultiService):
         """
         Listen on an endpoint, a description of one ("tcp:8080", "unix:/run/chat"), or a port number.
 
-        A number listens on IPv4 and IPv6. It happens when the service starts, at once if it runs, and
-        again at each start. Fires with the port. A port that is taken makes the start itself fail.
+        A number listens on IPv4 and IPv6, on IPv4 alone where the kernel has no IPv6. It happens when the
+        service starts, at once if it runs, and again at each start. Fires with the port. A port that is taken
+        makes the start itself fail.
         """
         return self._listeners.add(where)
 

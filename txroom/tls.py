@@ -15,7 +15,6 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL
-from OpenSSL.crypto import X509, PKey
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions
 from twisted.python.filepath import FilePath
@@ -155,10 +154,7 @@ def _contextOf(
     while issuer is not None and issuer.issuer != issuer.subject and issuer not in chain:
         chain.append(issuer)
         issuer = issuers.get(issuer.issuer)
-    options = CertificateOptions(
-        privateKey=PKey.from_cryptography_key(key),
-        certificate=X509.from_cryptography(certificate),
-        extraCertChain=[X509.from_cryptography(each) for each in chain],
-    )
-    context: SSL.Context = options.getContext()
+    # pyOpenSSL wants what `cryptography` has; Twisted's annotations say what it was before.
+    makeOptions: Any = CertificateOptions
+    context: SSL.Context = makeOptions(key, certificate, extraCertChain=chain).getContext()
     return context
