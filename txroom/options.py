@@ -348,8 +348,8 @@ class ServerOptions:
         metadata=_notes(
             'Hosts that requests may ask for, as "example.org" (any port), "example.org:8080" or '
             '"*.example.org"; others are answered with 421. "*" allows all. Without any, a server that '
-            "listens only on loopback addresses and has no `trustedProxies` takes localhost, *.localhost and "
-            "loopback addresses, and any other server takes all.",
+            "listens only on loopback addresses and has no `trustedProxies` takes localhost, names that end "
+            "with .localhost and loopback addresses, and any other server takes all.",
             "",
             _HOSTS,
             "txroom",
