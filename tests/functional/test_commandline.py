@@ -199,7 +199,8 @@ def test_mistakes(launcher: str, mistake: str, app: Path, busy: int) -> None:
         assert re.fullmatch(r"txroom: .*\n", done.stderr), done.stderr
     else:  # it has forked: the line comes by way of twistd, which has words of its own for it
         assert len(done.stderr.splitlines()) == 2
-        assert line in (app / "twistd.log").read_text()
+        # It tells its parent first, and its log then.
+        until(lambda: line in (app / "twistd.log").read_text(), "not logged")
         assert "Traceback" not in (app / "twistd.log").read_text()
     assert "Traceback" not in done.stdout + done.stderr
     assert not (app / "txroom.pid").exists()
