@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from ..codes import ErrorCode
 from ..connection import Prepared
-from . import payload, seam
+from . import payload, plain, seam, survey
 from .errors import RoomError
 
 #: Sub-protocols.
@@ -25,6 +25,8 @@ MSGPACK_PROTOCOL = "txroom.v1.msgpack"
 MAX_NUMBER = 2**53 - 1
 #: Most bytes of options and filters as they come; a room keeps those of who made it.
 MAX_OPTIONS = 16 << 10
+#: Most options of a path.
+MAX_FIELDS = 100
 
 Ref = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 N = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -34,7 +36,6 @@ Type = Annotated[str, Meta(min_length=1, max_length=128)]
 Code = Annotated[str, Meta(max_length=64)]
 Text = Annotated[str, Meta(max_length=1024)]
 Token = Annotated[str, Meta(max_length=256)]
-Options = dict[str, Any]
 
 _NONE = Raw(b"")
 
@@ -42,9 +43,28 @@ _NONE = Raw(b"")
 class BadFrame(RoomError):
     """A client sent what is no frame; `ref` if it can be told which request it was."""
 
+    #: Whether it can't be told what it was, nor so which number comes next.
+    isFatal = False
+
     def __init__(self, message: str, field: str = "", ref: int | None = None) -> None:
         super().__init__(ErrorCode.BAD_REQUEST, message, {"field": field} if field else None)
         self.ref = ref
+        self.field = field
+
+
+class NotWellFormed(BadFrame):
+    """A client sent what isn't of its dialect at all."""
+
+    isFatal = True
+
+
+class UnreadableMessage(BadFrame):
+    """A client sent a message, or an answer, to a room, and something in it can't be read."""
+
+    def __init__(self, message: str, field: str, room: str | None, unreadable: seam.Unreadable) -> None:
+        super().__init__(message, field, unreadable.ref)
+        self.room = room
+        self.unreadable = unreadable
 
 
 class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag_field="frame"):
@@ -56,7 +76,7 @@ class _ByName(_Frame, frozen=True):
 
     ref: Ref
     name: Name
-    options: Options = {}
+    options: Raw = _NONE
 
 
 class JoinFrame(_ByName, frozen=True, tag="join"):
@@ -76,7 +96,7 @@ class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
 
     ref: Ref
     room: RoomId
-    options: Options = {}
+    options: Raw = _NONE
 
 
 class ResumeFrame(_Frame, frozen=True, tag="resume"):
@@ -138,7 +158,7 @@ class RoomsFrame(_Frame, frozen=True, tag="rooms"):
 
     ref: Ref
     name: Name | None
-    filter: Options = {}
+    filter: Raw = _NONE
 
 
 class PingFrame(_Frame, frozen=True, tag="ping"):
@@ -164,6 +184,30 @@ ClientFrame = (
 
 #: The frames that have a ref, which then is their second element.
 _WITH_REF = frozenset({"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "ping"})
+#: Where the room of a message or an answer is, where its ref and where its number; 0: it has none.
+_TO_ROOM = {"send": (1, 0, 4), "call": (2, 1, 5), "reply": (1, 2, 0)}
+#: The names of the elements, but for the kind.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "join": ("ref", "name", "options"),
+    "create": ("ref", "name", "options"),
+    "joinOnly": ("ref", "name", "options"),
+    "joinById": ("ref", "room", "options"),
+    "rooms": ("ref", "name", "filter"),
+    "send": ("room", "type", "data", "n"),
+    "call": ("ref", "room", "type", "data", "n"),
+    "reply": ("room", "ref", "data"),
+}
+
+
+class _Head(Struct, frozen=True, array_like=True):
+    """The first elements of any array."""
+
+    first: Raw = _NONE
+    second: Raw = _NONE
+    third: Raw = _NONE
+    fourth: Raw = _NONE
+    fifth: Raw = _NONE
+    sixth: Raw = _NONE
 
 
 class Bye(seam.Item, frozen=True, dict=True):
@@ -194,51 +238,106 @@ class Dialect:
     #: The sub-protocol.
     name: str
     isJSON: bool
+    #: The bytes that begin an object.
+    _objects: bytes
 
     def __init__(self) -> None:
         self._decoder: Callable[[Any], Any]
         self._encode: Callable[[Any], bytes]
-        self._loose: Callable[[Any], Any]
-        self._split: Callable[[Any], list[Raw]]
+        self._head: Callable[[Any], _Head]
+        self._read: Callable[[type[Any], bytes], Any]
+        self._split: Callable[[bytes], list[bytes]]
 
     def decode(self, message: str | bytes) -> ClientFrame:
         """The frame that a client sent. Raises `BadFrame`, and nothing else."""
         if isinstance(message, str) is not self.isJSON:
-            raise BadFrame("text for JSON, binary for MessagePack")
+            raise NotWellFormed("text for JSON, binary for MessagePack")
         try:
             frame: ClientFrame = self._decoder(message)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
             raise self._bad(message, text, path.rstrip("`")) from None
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            raise BadFrame("not a frame") from None
+        except (ValueError, RecursionError):  # a DecodeError is a ValueError
+            raise self._unreadable(message) from None
         if isinstance(frame, _ByName | JoinByIdFrame):
-            self._check("options", frame.options, frame.ref, message)
+            self._checkShape(frame.options, "options", frame.ref)
         elif isinstance(frame, RoomsFrame):
-            self._check("filter", frame.filter, frame.ref, message)
+            self._checkShape(frame.filter, "filter", frame.ref)
         return frame
 
-    def _check(self, field: str, options: Options, ref: int, message: str | bytes) -> None:
-        """Options, the fourth element of their frame, are neither too large nor nested too deep."""
-        # A character is four bytes at most.
-        if options and len(message) * 4 > MAX_OPTIONS and len(self._split(message)[3]) > MAX_OPTIONS:
+    def _checkShape(self, data: Raw, field: str, ref: int) -> None:
+        """Options are an object, and not too large; they are read when it is known that they are wanted."""
+        size = len(data)
+        if size > MAX_OPTIONS:
             raise BadFrame(f"more than {MAX_OPTIONS} bytes", field, ref)
-        if options and payload.isDeeper(options, payload.MAX_DEPTH):
-            raise BadFrame("nested too deep", field, ref)
+        if size and bytes(data)[0] not in self._objects:
+            raise BadFrame("Expected `object`", field, ref)
+
+    def options(self, data: Raw, field: str, ref: int) -> dict[str, Any]:
+        """The options, or the filter, of a frame: the `field` of it. Raises `BadFrame`."""
+        if not len(data):
+            return {}
+        try:
+            return plain.readOptions(bytes(data), self.isJSON)
+        except plain.NotPlain as error:
+            raise BadFrame(str(error), field, ref) from None
+        except (ValueError, OverflowError, RecursionError):
+            raise BadFrame("can't be read", field, ref) from None
 
     def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
-        """An error that says which field is wrong, and of what request."""
-        ref = None
+        """The error for an array that is no frame; it says which field is wrong, and of what request."""
         try:
-            parts = self._loose(message)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            return BadFrame("not a frame")
-        if isinstance(parts, list) and len(parts) > 1 and parts[0] in _WITH_REF:
-            ref = parts[1]
-        if path == "[0]":
-            text = "no such frame"
-        isRef = isinstance(ref, int) and not isinstance(ref, bool) and 0 <= ref <= MAX_NUMBER
-        return BadFrame(text, path, ref if isRef else None)
+            head = self._head(message)
+        except (ValueError, RecursionError):
+            return self._unreadable(message)
+        parts = [bytes(getattr(head, name)) for name in head.__struct_fields__]
+        return self._badOf(parts, "no such frame" if path == "[0]" else text, path)
+
+    def _unreadable(self, message: str | bytes) -> BadFrame:
+        """The error for what the decoder doesn't get through; what it was, if it is well-formed."""
+        try:
+            parts = self._split(message.encode() if isinstance(message, str) else message)
+        except (ValueError, survey.TooLong):
+            return NotWellFormed("not a frame")
+        kind = self._part(parts, 0, str)
+        names = _FIELDS.get(kind or "", ())
+        wrong = next((name for name, part in zip(names, parts[1:], strict=False) if self._isWrong(part)), "")
+        return self._badOf(parts, "can't be read", wrong)
+
+    def _isWrong(self, part: bytes) -> bool:
+        try:
+            self._read(Raw, part)
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    def _badOf(self, parts: list[bytes], text: str, path: str) -> BadFrame:
+        """The error for an array of these elements; a message counts that can be told to have a number."""
+        kind = self._part(parts, 0, str)
+        if kind in _TO_ROOM:
+            where, refAt, nAt = _TO_ROOM[kind]
+            room = self._part(parts, where, RoomId)
+            ref = self._part(parts, refAt, Ref) if refAt else None
+            n = self._part(parts, nAt, N) if nAt else None
+            hasRoom = room is not None or self._isNone(parts, where)
+            hasNumber = n is not None or not nAt or self._isNone(parts, nAt)
+            if hasRoom and hasNumber and (ref is not None or not refAt):
+                unreadable = seam.Unreadable(ref, n, kind == "reply", text, path)
+                return UnreadableMessage(text, path, room, unreadable)
+        return BadFrame(text, path, self._part(parts, 1, Ref) if kind in _WITH_REF else None)
+
+    def _part(self, parts: list[bytes], index: int, type: Any) -> Any:
+        """An element that is of that type; else `None`."""
+        if index >= len(parts):
+            return None
+        try:
+            return self._read(type, parts[index])
+        except (ValueError, RecursionError):
+            return None
+
+    def _isNone(self, parts: list[bytes], index: int) -> bool:
+        """Whether an element is left out, or `None`."""
+        return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else plain.NIL)
 
     def frame(self, item: seam.Item) -> Prepared:
         """The message that tells `item`."""
@@ -292,11 +391,13 @@ class JSONDialect(Dialect):
 
     name = JSON_PROTOCOL
     isJSON = True
+    _objects = b"{"
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ClientFrame).decode
-        self._loose = msgspec.json.Decoder().decode
-        self._split = msgspec.json.Decoder(list[Raw]).decode
+        self._head = msgspec.json.Decoder(_Head).decode
+        self._read = lambda type, data: msgspec.json.decode(data, type=type)
+        self._split = survey.splitJSON
         self._encode = msgspec.json.Encoder().encode
 
 
@@ -305,11 +406,13 @@ class MessagePackDialect(Dialect):
 
     name = MSGPACK_PROTOCOL
     isJSON = False
+    _objects = bytes([*range(0x80, 0x90), 0xDE, 0xDF])
 
     def __init__(self) -> None:
         self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
-        self._loose = msgspec.msgpack.Decoder().decode
-        self._split = msgspec.msgpack.Decoder(list[Raw]).decode
+        self._head = msgspec.msgpack.Decoder(_Head).decode
+        self._read = lambda type, data: msgspec.msgpack.decode(data, type=type)
+        self._split = survey.splitMessagePack
         self._encode = msgspec.msgpack.Encoder().encode
 
 

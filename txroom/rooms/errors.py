@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from ..codes import ErrorCode
+from .plain import encode
 
 
 class RoomError(Exception):
@@ -18,16 +17,15 @@ class RoomError(Exception):
     Raise it in a hook or a handler to choose what the client is told; the text of any other exception
     stays on the server.
 
-    `code` is one of `ErrorCode`, or a word of your own; `details` are plain data. Raises `TypeError` for
-    what can't be told.
+    `code` is one of `ErrorCode`, or a word of your own; `details` are plain data. Raises `TypeError` or
+    `ValueError` for what can't be told.
     """
 
     def __init__(self, code: str, message: str = "", details: Any = None) -> None:
         super().__init__(code, message)
         if not isinstance(message, str):
             raise TypeError(f"message={message!r}: must be a text")
-        parts = (str(code), message, details)
-        msgspec.json.encode(parts), msgspec.msgpack.encode(parts)  # raise
+        encode((str(code), message, details))  # raises
         self.code = str(code)
         self.message = message
         self.details = details

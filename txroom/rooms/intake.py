@@ -15,7 +15,7 @@ from . import hooks, payload
 from .errors import BadMessage, CallError, InvalidData, RoomError
 from .member import WINDOW, LeaveReason, Member
 from .room import Room
-from .seam import NIL, Ack, Answer, Call, Error, Failed, Frame, Handled, Leave, Reply, Send
+from .seam import NIL, Ack, Answer, Call, Error, Failed, Frame, Handled, Leave, Reply, Send, Unreadable
 
 if TYPE_CHECKING:
     from .host import Host
@@ -46,10 +46,13 @@ class Intake:
             self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
             member.mailbox.post(self._leave, member, frame, member.link)
+        elif isinstance(frame, Unreadable):
+            self._takeUnreadable(member, frame)
         else:
             self._takeAnswer(member, frame)
 
-    def _takeMessage(self, member: Member, frame: Send | Call) -> None:
+    def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
+        """A message: count it, and handle it when its turn comes, or refuse it with `error`."""
         n = frame.n
         if n is not None:
             if n <= member.accepted:
@@ -61,13 +64,26 @@ class Intake:
             member.accepted = n
             if isinstance(frame, Call):
                 member.returnRefs[n] = frame.ref, member.link
-        error = self._overload(member, n)
+        error = self._overload(member, n) or error
         if error is None:
             member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
             self._refuse(member, frame, error, member.link)  # at once: the refused would pile up
         else:
             member.mailbox.post(self._refuse, member, frame, error, member.link)
+
+    def _takeUnreadable(self, member: Member, frame: Unreadable) -> None:
+        """A message, or an answer, that is refused whatever it says; its number counts."""
+        error = InvalidData(frame.message, frame.field)
+        if frame.isAnswer:
+            waiting = member.calls.pop(frame.ref or 0, None)
+            self._strike(member)
+            if waiting is not None:
+                waiting.errback(CallError(error.code, error.message))
+        elif frame.ref is None:
+            self._takeMessage(member, Send("", b"", frame.n), error)
+        else:
+            self._takeMessage(member, Call(frame.ref, "", b"", frame.n), error)
 
     def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
         """A frame comes again, since its acknowledgement or reply was lost."""
@@ -143,15 +159,12 @@ class Intake:
         if handler is None and not self._hasFallback:
             message = f"no messages of type {frame.type[:64]!r} here"
             raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
-        if len(data) > payload.MAX_DEPTH and payload.isTooDeep(data, isJSON):
-            raise InvalidData("nested too deep")
-        if not isJSON and not room.binary:
-            payload.checkPlain(data)
         if handler is None:
-            return room.onMessage(member.client, frame.type, payload.decode(data, isJSON))
+            return room.onMessage(member.client, frame.type, payload.read(data, isJSON, room.binary))
         if not handler.takesData:
+            payload.check(data, isJSON, room.binary)
             return handler.function(room, member.client)
-        return handler.function(room, member.client, handler.read(data, isJSON))
+        return handler.function(room, member.client, handler.read(data, isJSON, room.binary))
 
     def _handlerOf(self, frame: Send | Call) -> str:
         """The name of what handles a message, for the log."""
@@ -175,6 +188,8 @@ class Intake:
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
         if member.isPresent:
             self._finish(member, frame, error, link)
+            if isinstance(error, BadMessage):
+                self._strike(member)
 
     def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
         """A frame is handled: record that, then answer and acknowledge."""
@@ -247,11 +262,8 @@ class Intake:
             hooks.breakOff(waiting, CallError(frame.code, frame.message))
             return
         try:
-            if payload.isTooDeep(frame.data, member.isJSON):
-                raise InvalidData("nested too deep")
-            if not member.isJSON and not self._host.room.binary:
-                payload.checkPlain(frame.data or NIL)
-            data = payload.decode(frame.data or NIL, member.isJSON and bool(frame.data))
+            isJSON = member.isJSON and bool(frame.data)
+            data = payload.read(frame.data or NIL, isJSON, self._host.room.binary)
         except InvalidData as error:
             self._strike(member)
             hooks.breakOff(waiting, CallError(error.code, error.message))

@@ -366,7 +366,7 @@ class Client:
 
         What is sent in `onAuth` has none yet either: it waits until the client is let in.
         Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
-        `TypeError` for data that can't be encoded.
+        as `Room.broadcast` for data that can't be sent.
         """
         return self._host.emitter.send(self._member, type, data, volatile)
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..checks import warnOfClass
-from .payload import decoded
+from . import payload
+from .datatypes import isOpen
 from .signatures import checkClient, checkType, hintOf, parametersOf
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,7 +28,9 @@ def message(type: str) -> Callable[[Function], Function]:
 
     It is called with the client and the data. The data's annotation is what msgspec checks it against
     before: a `msgspec.Struct`, a dataclass, a `TypedDict`, or plain types such as `str`, `int`,
-    `list[int]`, `Literal["a", "b"]`; without one, any plain data comes through. A handler with no
+    `list[int]`, `Literal["a", "b"]`; without one, any plain data comes through. The keys of mappings and
+    the members of sets must be texts or the like: `dict[int, ...]` and `set[int]` are refused when the
+    room is registered, since a client could choose numbers that collide. A handler with no
     parameter for data takes none. What it returns (a value, a Deferred or a coroutine) is the answer, if
     the client made a call.
 
@@ -46,17 +49,26 @@ def message(type: str) -> Callable[[Function], Function]:
 class Handler:
     """One handler: the function, called with the room and the client, and how its data is read."""
 
-    __slots__ = ("_fromJSON", "_fromMessagePack", "function", "takesData")
+    __slots__ = ("_fromJSON", "_fromMessagePack", "_isOpen", "function", "read", "takesData")
 
     def __init__(self, function: Callable[..., Any], type: Any, takesData: bool = True) -> None:
         self.function = function
         self.takesData = takesData
-        self._fromJSON = msgspec.json.Decoder(type).decode
-        self._fromMessagePack = msgspec.msgpack.Decoder(type).decode
+        #: The data as its handler takes it, from its bytes, whether they are JSON, and whether it may have
+        #: bytes in it. Raises `InvalidData`.
+        self.read: Callable[[bytes, bool, bool], Any] = payload.read
+        if type is not Any:
+            self.read = self._readTyped
+            self._isOpen = isOpen(type)
+            self._fromJSON = msgspec.json.Decoder(type).decode
+            self._fromMessagePack = msgspec.msgpack.Decoder(type).decode
 
-    def read(self, data: bytes, isJSON: bool) -> Any:
-        """The data as its handler takes it. Raises `InvalidData`."""
-        return decoded(self._fromJSON if isJSON else self._fromMessagePack, data)
+    def _readTyped(self, data: bytes, isJSON: bool, mayHaveBytes: bool) -> Any:
+        if self._isOpen and not isJSON:
+            payload.read(data, isJSON, mayHaveBytes)  # raises
+        else:
+            payload.check(data, isJSON, mayHaveBytes)
+        return payload.readAs(self._fromJSON if isJSON else self._fromMessagePack, data)
 
 
 def handlersOf(roomClass: type) -> Mapping[str, Handler]:

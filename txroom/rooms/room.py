@@ -268,8 +268,9 @@ class Room:
         Send a message to all members, or to those of `to`, except `exclude`; its offset.
 
         Members that are away get it when they resume. A `volatile` message goes to those who are there
-        now, may overtake, is dropped where it would have to wait, and has no offset. Raises `TypeError`
-        for data that can't be encoded.
+        now, may overtake, is dropped where it would have to wait, and has no offset. Raises `TypeError`,
+        `ValueError` or `OverflowError` for data that can't be sent: what is no plain data, keys that are no
+        texts, NaN, integers of more than 64 bits.
         """
         return self._host.emitter.broadcast(type, data, exclude, to, volatile)
 

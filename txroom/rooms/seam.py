@@ -27,12 +27,10 @@ from twisted.internet.defer import Deferred
 
 from ..handshake import Handshake, Headers
 from .matching import Order, keyOf
+from .plain import NIL as NIL
 
 if TYPE_CHECKING:
     from ..connection import Prepared
-
-#: What a payload is when there is none: MessagePack's nil.
-NIL = b"\xc0"
 
 
 # -- edge to owner: how a client comes
@@ -134,6 +132,21 @@ class Call(Struct, frozen=True, tag_field="kind"):
     n: int | None = None
 
 
+class Unreadable(Struct, frozen=True, tag_field="kind"):
+    """
+    A message, or an answer, that is well-formed but can't be read: it counts, and is refused.
+
+    `ref` is that of a `Call`, or that of the `Asked` which it would answer.
+    """
+
+    ref: int | None
+    n: int | None
+    isAnswer: bool
+    #: What is wrong with it, and with what of it.
+    message: str
+    field: str
+
+
 class Answer(Struct, frozen=True, tag_field="kind"):
     """The client's answer to an `Asked`."""
 
@@ -155,7 +168,7 @@ class Leave(Struct, frozen=True, tag_field="kind"):
     ref: int
 
 
-Frame = Send | Call | Answer | Failed | Leave
+Frame = Send | Call | Unreadable | Answer | Failed | Leave
 
 
 # -- owner to edge: what a room emits. Payloads are MessagePack.

@@ -19,7 +19,7 @@ from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ..connection import Connection
 from . import dialect as frames
-from .dialect import Answered, BadFrame, Bye, Dialect, Left
+from .dialect import Answered, BadFrame, Bye, Dialect, Left, UnreadableMessage
 from .edge import Attachment
 from .errors import RoomError
 from .hooks import forgetWay
@@ -108,14 +108,22 @@ class Session:
             return
         try:
             frame = self._dialect.decode(message)
+            _HANDLERS[type(frame)](self, frame)
+        except UnreadableMessage as error:
+            attachment = self._byPath if error.room is None else self._rooms.get(error.room)
+            if attachment is not None:
+                attachment.submit(error.unreadable)
+            else:
+                self._refuse(error)
         except BadFrame as error:
-            self.say(Error(error.ref, None, error.code, error.message, error.details))
-            self._strike()
-            return
-        _HANDLERS[type(frame)](self, frame)
+            self._refuse(error)
 
-    def _strike(self) -> None:
-        if self._strikes.add(self._application.clock.seconds()):
+    def _refuse(self, error: BadFrame) -> None:
+        """What came is no frame: a mistake, or the end if it isn't known how many numbers it had."""
+        self.say(Error(error.ref, None, error.code, error.message, error.details))
+        if error.isFatal:
+            self.close(CloseCode.MISUSE, "not a frame")
+        elif self._strikes.add(self._application.clock.seconds()):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
@@ -154,11 +162,12 @@ class Session:
     def _query(self, frame: frames.RoomsFrame) -> None:
         if not self._mayAsk(frame.ref):
             return
+        filter = self._dialect.options(frame.filter, "filter", frame.ref)
 
         async def query() -> None:
             try:
                 found = await self._application.matchmaker.query(
-                    frame.name, frame.filter, self._connection.user, MAX_LISTINGS
+                    frame.name, filter, self._connection.user, MAX_LISTINGS
                 )
             except RoomError as error:
                 forgetWay(error)
@@ -177,15 +186,16 @@ class Session:
 
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._hasPlace(frame.ref):
+            options = self._dialect.options(frame.options, "options", frame.ref)
             attachment = Attachment(self, frame.ref)
-            self._run(self._place(attachment, _HOW[type(frame)], frame.name, frame.options), frame.ref)
+            self._run(self._place(attachment, _HOW[type(frame)], frame.name, options), frame.ref)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
         if self._hasPlace(frame.ref):
+            options = self._dialect.options(frame.options, "options", frame.ref)
             attachment = Attachment(self, frame.ref)
-            self._run(
-                self._attach(attachment, self._joinOf(attachment, frame.room, frame.options)), frame.ref
-            )
+            join = self._joinOf(attachment, frame.room, options)
+            self._run(self._attach(attachment, join), frame.ref)
 
     def _resume(self, frame: frames.ResumeFrame) -> None:
         if not self._hasPlace(frame.ref):

@@ -1,0 +1,337 @@
+"""
+Surveys of encoded data: what is in it, without building it.
+
+JSON is searched by what C does at once; MessagePack is walked token by token, runs of numbers in one
+step. Both are for data that the decoders can't be asked about: it may not be built, or not be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import attrs
+
+#: Steps of a walk: more would take too long, and only what was made to take long needs more.
+MAX_STEPS = 40_000
+#: Arrays and objects, but empty ones, in JSON that is split.
+MAX_SPLIT = 12_000
+#: Elements of an array that is split; a frame has six at most.
+MAX_PARTS = 8
+
+
+Match = Callable[..., "re.Match[bytes] | None"]
+
+
+class Malformed(ValueError):
+    """It is no JSON, or no MessagePack."""
+
+
+class TooLong(Exception):
+    """It has more parts than are looked at."""
+
+
+# -- JSON
+
+_SPACE = rb"[ \t\n\r]*+"
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
+# What isn't JSON, but what Python's `json` and others write for a number that JSON can't say.
+_SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null|NaN|-?Infinity"
+# An empty array or object ends where it begins.
+_SCALAR += rb"|\[" + _SPACE + rb"\]|\{" + _SPACE + rb"\})"
+_COMMA = _SPACE + rb"," + _SPACE
+_KEY = _STRING + _SPACE + rb":" + _SPACE
+_scalar = re.compile(_SCALAR).match
+_key = re.compile(_KEY).match
+_space = re.compile(_SPACE).match
+#: Elements of an array, and of an object, before one that is no scalar or the last.
+_elements = re.compile(rb"(?:" + _SCALAR + _COMMA + rb")*+").match
+_entries = re.compile(rb"(?:" + _KEY + _SCALAR + _COMMA + rb")*+").match
+_longInteger = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}+(?![0-9.eE])")
+_OTHERS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_CLOSES = {0x5B: 0x5D, 0x7B: 0x7D}
+
+
+def withoutStrings(data: bytes) -> bytes:
+    """Well-formed JSON, its strings left out."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(data.split(b'"')[::2])
+
+
+def brackets(data: bytes) -> bytes:
+    """The brackets of well-formed JSON, all of them square."""
+    return withoutStrings(data).translate(_SQUARE, _OTHERS)
+
+
+def isDeeper(nesting: bytes, depth: int) -> bool:
+    """Whether `brackets` are nested deeper than that."""
+    for _ in range(depth):
+        if not nesting:
+            return False
+        nesting = nesting.replace(b"[]", b"")
+    return bool(nesting)
+
+
+def longIntegers(data: bytes) -> list[bytes]:
+    """The integers of well-formed JSON that have 19 digits or more."""
+    return _longInteger.findall(withoutStrings(data))
+
+
+def splitJSON(text: bytes, limit: int = MAX_SPLIT) -> list[bytes]:
+    """
+    The elements of a JSON array as they are written; their strings may be no Unicode.
+
+    Raises `Malformed` if it is no JSON array, `TooLong`.
+    """
+    parts: list[bytes] = []
+    pos = _after(_space, text, 0)
+    if text[pos : pos + 1] != b"[":
+        raise Malformed
+    pos = _after(_space, text, pos + 1)
+    if text[pos : pos + 1] == b"]":
+        pos += 1
+    else:
+        while True:
+            end, limit = _endOfJSON(text, pos, limit)
+            parts.append(text[pos:end])
+            pos = _after(_space, text, end) + 1
+            if text[pos - 1 : pos] == b"]":
+                break
+            if text[pos - 1 : pos] != b",":
+                raise Malformed
+            if len(parts) == MAX_PARTS:
+                raise TooLong
+            pos = _after(_space, text, pos)
+    if _after(_space, text, pos) != len(text):
+        raise Malformed
+    return parts
+
+
+def _after(match: Match, text: bytes, *span: int) -> int:
+    found = match(text, *span)
+    if found is None:
+        raise Malformed
+    return int(found.end())
+
+
+def _endOfJSON(text: bytes, pos: int, limit: int) -> tuple[int, int]:
+    """Where the value ends that begins at `pos`, and what is left of the steps."""
+    size = len(text)
+    within = bytearray()  # the brackets that are open
+    while pos < size:
+        # A value begins here, or in an object its key.
+        if within:
+            pos = _after(_elements if within[-1] == 0x5B else _entries, text, pos)
+            if within[-1] == 0x7B:
+                pos = _after(_key, text, pos)
+        limit -= 1
+        if limit < 0:
+            raise TooLong
+        scalar = _scalar(text, pos)
+        if scalar is None:
+            if text[pos : pos + 1] not in (b"[", b"{"):
+                raise Malformed
+            within.append(text[pos])
+            pos = _after(_space, text, pos + 1)
+            continue
+        pos = scalar.end()
+        # A value has ended, or the container that it was the last of is about to.
+        while within:
+            pos = _after(_space, text, pos) + 1
+            last = text[pos - 1] if pos <= size else 0
+            if last == _CLOSES[within[-1]]:
+                within.pop()
+            elif last == 0x2C:
+                pos = _after(_space, text, pos)
+                break
+            else:
+                raise Malformed
+        else:
+            return pos, limit
+    raise Malformed
+
+
+# -- MessagePack
+
+
+def _widths() -> tuple[int, ...]:
+    """The bytes of a number, of nil and of a boolean, by their first; 0 for anything else."""
+    widths = [1] * 0x80 + [0] * 0x60 + [1] * 0x20
+    for first, width in {0xC0: 1, 0xC2: 1, 0xC3: 1, 0xCA: 5, 0xCB: 9}.items():
+        widths[first] = width
+    for first in range(4):
+        widths[0xCC + first] = widths[0xD0 + first] = 1 + (1 << first)
+    return tuple(widths)
+
+
+_WIDTHS = _widths()
+#: How long the length of a text or of bytes is, by the first byte.
+_LENGTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4}
+_FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+_COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+_FINITE = {
+    0xCA: re.compile(rb"(?:\xca(?![\x7f\xff][\x80-\xff]).{4})*+", re.DOTALL).match,
+    0xCB: re.compile(rb"(?:\xcb(?![\x7f\xff][\xf0-\xff]).{8})*+", re.DOTALL).match,
+}
+_RUNS = {
+    1: re.compile(rb"[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]*+").match,
+    2: re.compile(rb"(?:[\xcc\xd0].)*+", re.DOTALL).match,
+    3: re.compile(rb"(?:[\xcd\xd1]..)*+", re.DOTALL).match,
+    5: re.compile(rb"(?:[\xce\xd2].{4})*+", re.DOTALL).match,
+    9: re.compile(rb"(?:[\xcf\xd3].{8})*+", re.DOTALL).match,
+}
+#: Arrays of one element in one another.
+_nest = re.compile(rb"\x91*+").match
+#: All that may begin no container, with its bytes: containers are counted by what is between.
+_noContainers = re.compile(
+    rb"(?:[\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcb\xcf\xd3].{8}|[\xca\xce\xd2].{4}|[\xcd\xd1]..|[\xcc\xd0]."
+    + b"".join(rb"|\x%x.{%d}" % (0xA0 + size, size) for size in range(1, 32))
+    + rb"|\xd6.{5}|\xd7.{9}|\xd4..|\xd5...|\xd8.{17})*+",
+    re.DOTALL,
+).match
+
+
+@attrs.define
+class Survey:
+    """What is in a MessagePack value, and where it ends."""
+
+    end: int = 0
+    #: Arrays and maps.
+    containers: int = 0
+    #: How deep they are nested.
+    depth: int = 0
+    hasBytes: bool = False
+    #: Whether it has extensions that are no timestamps.
+    hasExtensions: bool = False
+    #: Whether there are infinities, or what is no number.
+    hasNaN: bool = False
+    #: Whether there are keys that are no text.
+    hasOddKeys: bool = False
+
+
+def survey(data: bytes, pos: int = 0, limit: int = MAX_STEPS) -> Survey:
+    """Walk through the value at `pos`. Raises `Malformed`, `TooLong`."""
+    found = Survey()
+    try:
+        found.end = _walk(data, pos, limit, found)
+    except IndexError:
+        raise Malformed from None
+    if found.end > len(data):
+        raise Malformed
+    return found
+
+
+def _walk(data: bytes, pos: int, limit: int, found: Survey) -> int:
+    outer: list[tuple[int, bool, int]] = []  # the containers around this one
+    left, isMap = 1, False  # keys and values that are left in this one
+    nested = 0
+    while True:
+        while not left:
+            if not outer:
+                return pos
+            left, isMap, nested = outer.pop()
+        limit -= 1
+        if limit < 0:
+            raise TooLong
+        first = data[pos]
+        isKey = isMap and not left & 1
+        left -= 1
+        width = _WIDTHS[first]
+        if width:
+            found.hasOddKeys |= isKey
+            end = pos + width * (1 if isMap else left + 1)
+            count = (_after(_FINITE.get(first) or _RUNS[width], data, pos, end) - pos) // width
+            if not count:  # it is cut off, or no finite number
+                found.hasNaN |= first in _FINITE
+                count = 1
+            left -= count - 1
+            pos += width * count
+        elif 0xA0 <= first < 0xC0:
+            pos += 1 + first - 0xA0
+        elif first in _LENGTHS:
+            size = _LENGTHS[first]
+            length = _number(data, pos + 1, size)
+            if first < 0xC7:
+                found.hasBytes = True
+            elif first < 0xCA:
+                found.hasExtensions |= data[pos + 1 + size] != 0xFF
+                length += 1
+            found.hasOddKeys |= isKey and first < 0xCA
+            pos += 1 + size + length
+        elif first in _FIXED_EXTENSIONS:
+            found.hasExtensions |= data[pos + 1] != 0xFF
+            found.hasOddKeys |= isKey
+            pos += 2 + _FIXED_EXTENSIONS[first]
+        elif first == 0x91 and not isMap:
+            count = _after(_nest, data, pos) - pos
+            found.containers += count
+            outer.append((left, isMap, nested))
+            nested += count
+            found.depth = max(found.depth, nested)
+            left, isMap = 1, False
+            pos += count
+        else:
+            found.hasOddKeys |= isKey
+            count, times, pos = _opened(data, first, pos)
+            found.containers += 1
+            outer.append((left, isMap, nested))
+            nested += 1
+            found.depth = max(found.depth, nested)
+            left, isMap = count * times, times == 2
+
+
+def _number(data: bytes, pos: int, size: int) -> int:
+    if pos + size > len(data):
+        raise Malformed
+    return int.from_bytes(data[pos : pos + size], "big")
+
+
+def _opened(data: bytes, first: int, pos: int) -> tuple[int, int, int]:
+    """How many elements or entries a container has, the values of each, and where they begin."""
+    if first in _COUNTS:
+        size, times = _COUNTS[first]
+        return _number(data, pos + 1, size), times, pos + 1 + size
+    if 0x80 <= first < 0xA0:
+        return first & 0x0F, 2 if first < 0x90 else 1, pos + 1
+    raise Malformed
+
+
+def hasMoreContainers(data: bytes, limit: int) -> bool:
+    """Whether a well-formed MessagePack value has more than `limit` arrays and maps."""
+    pos, size = 0, len(data)
+    while True:
+        pos = _after(_noContainers, data, pos)
+        if pos >= size:
+            return False
+        first = data[pos]
+        if first in _LENGTHS:
+            width = _LENGTHS[first]
+            pos += 1 + width + _number(data, pos + 1, width) + (0xC7 <= first < 0xCA)
+            continue
+        limit -= 1
+        if limit < 0:
+            return True
+        pos += 1 + (_COUNTS[first][0] if first in _COUNTS else 0)
+
+
+def splitMessagePack(data: bytes, limit: int = MAX_STEPS) -> list[bytes]:
+    """The elements of a MessagePack array, as `splitJSON`."""
+    try:
+        count, times, pos = _opened(data, data[0], 0)
+    except IndexError:
+        raise Malformed from None
+    if times != 1:
+        raise Malformed
+    if count > MAX_PARTS:
+        raise TooLong
+    parts: list[bytes] = []
+    for _ in range(count):
+        end = survey(data, pos, limit).end
+        parts.append(data[pos:end])
+        pos = end
+    if pos != len(data):
+        raise Malformed
+    return parts
