@@ -43,8 +43,9 @@ _EXTENSION = msgspec.msgpack.Ext(5, b"x")
 _ITSELF: list[Any] = []
 _ITSELF.append(_ITSELF)
 
-#: What can't be sent in JSON: the place, what is said of it, and whether MessagePack can't send it either.
-WRONG: list[tuple[Any, str, str, bool]] = [
+#: What can't be sent in JSON: the place, what is said of it, and whether MessagePack can't send it either, or
+#: what is said of that.
+WRONG: list[tuple[Any, str, str, bool | str]] = [
     (HALF, "data", _SAID, True),
     ({"list": [1, {"text": HALF}]}, "data.list[1].text", _SAID, True),
     ({"odd key": HALF}, "data['odd key']", _SAID, True),
@@ -60,8 +61,8 @@ WRONG: list[tuple[Any, str, str, bool]] = [
     ({"a": nested(64)}, "data.a" + "[0]" * 63, "nested deeper than 64", True),
     (nested(5000), "data" + "[0]" * 64, "nested deeper than 64", True),
     (_ITSELF, "data" + "[0]" * 64, "nested deeper than 64", True),
-    ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", False),
-    ({None: 1}, "data", "a key: the key None is neither a text nor a number", False),
+    ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", "a key: the key 1 is no text"),
+    ({None: 1}, "data", "a key: the key None is neither a text nor a number", "a key: the key None is no text"),
     ({"board": [object()]}, "data.board[0]", "Encoding objects of type object is unsupported", True),
     (_EXTENSION, "data", "Encoding objects of type msgspec.msgpack.Ext is unsupported", False),
 ]  # fmt: skip
@@ -79,7 +80,8 @@ class EncodingTests(SynchronousTestCase):
             packed = Encoding(isJSON=False)
             if isWrongAnyway:
                 error = self.assertRaises(RoomError, packed.encode, data, "answer")
-                self.assertEqual(error.message, f"{place.replace('data', 'answer', 1)}: {why}")
+                said = isWrongAnyway if isinstance(isWrongAnyway, str) else why
+                self.assertEqual(error.message, f"{place.replace('data', 'answer', 1)}: {said}")
             else:
                 packed.encode(data)
 

@@ -13,7 +13,7 @@ import msgspec
 from ..codes import ErrorCode
 from ..rooms.dialect import MAX_OPTIONS
 from ..rooms.errors import RoomError
-from ..rooms.payload import MAX_DEPTH, isTooDeep
+from ..rooms.plain import MAX_DEPTH, encode, isTooDeep
 
 #: Longest name of rooms, id of a room and type of a message, in characters.
 MAX_NAME = 128
@@ -85,9 +85,9 @@ class Encoding:
 
     def _encoded(self, data: Any) -> tuple[bytes, bool]:
         """The data encoded, and whether it comes out of that as it went in."""
-        packed = self._pack(data)
         if not self._isJSON:
-            return packed, True
+            return encode(data, mayHaveBytes=True), True
+        packed = self._pack(data)
         plain = self._unpack(packed)
         encoded = self._write(plain)
         return encoded, bool(self._read(encoded) == plain)
@@ -152,7 +152,9 @@ def _mistakeOfKeys(data: dict[Any, Any], isJSON: bool) -> str:
     names: set[str] = set()
     for key in data:
         mistake = _mistakeOf(key, isJSON)
-        if isinstance(key, bool) or not isinstance(key, str | int | float):
+        if not isJSON and not isinstance(key, str):
+            mistake = f"the key {_shown(key)} is no text"
+        elif isinstance(key, bool) or not isinstance(key, str | int | float):
             mistake = f"the key {_shown(key)} is neither a text nor a number" if isJSON else mistake
         if mistake:
             return f"a key: {mistake}"

@@ -263,6 +263,15 @@ def checkJSON(data: bytes) -> None:
             raise NotPlain(_DEEP)
 
 
+def isTooDeep(data: bytes, isJSON: bool) -> bool:
+    """Whether encoded data is nested deeper than `MAX_DEPTH`."""
+    if len(data) <= MAX_DEPTH:
+        return False
+    if isJSON:
+        return survey.isDeeper(survey.brackets(data), MAX_DEPTH)
+    return survey.survey(data, 0, len(data)).depth > MAX_DEPTH
+
+
 def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
     """The options, or the filter, that a client sent. Raises `NotPlain`, or what the decoder does."""
     options = read(data, isJSON)
