@@ -40,6 +40,7 @@ class Pair:
 
 
 _EXTENSION = msgspec.msgpack.Ext(5, b"x")
+_NO_TEXT = "a key: the key None is no text"
 _ITSELF: list[Any] = []
 _ITSELF.append(_ITSELF)
 
@@ -62,7 +63,7 @@ WRONG: list[tuple[Any, str, str, bool | str]] = [
     (nested(5000), "data" + "[0]" * 64, "nested deeper than 64", True),
     (_ITSELF, "data" + "[0]" * 64, "nested deeper than 64", True),
     ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", "a key: the key 1 is no text"),
-    ({None: 1}, "data", "a key: the key None is neither a text nor a number", "a key: the key None is no text"),
+    ({None: 1}, "data", "a key: the key None is neither a text nor a number", _NO_TEXT),
     ({"board": [object()]}, "data.board[0]", "Encoding objects of type object is unsupported", True),
     (_EXTENSION, "data", "Encoding objects of type msgspec.msgpack.Ext is unsupported", False),
 ]  # fmt: skip
