@@ -280,9 +280,20 @@ class Dialect:
         try:
             return plain.readOptions(bytes(data), self.isJSON)
         except plain.NotPlain as error:
-            raise BadFrame(str(error), field, ref) from None
+            raise BadFrame(str(error), self._fieldOf(data, field), ref) from None
         except (ValueError, OverflowError, RecursionError):
-            raise BadFrame("can't be read", field, ref) from None
+            raise BadFrame("can't be read", self._fieldOf(data, field), ref) from None
+
+    def _fieldOf(self, data: Raw, field: str) -> str:
+        """Which of the options can't be read, if it is one of them."""
+        try:
+            for name, value in self._read(dict[str, Raw], bytes(data)).items():
+                field, whole = f"{field}.{name[:64]}", field
+                plain.read(bytes(value), self.isJSON)
+                field = whole
+        except (ValueError, OverflowError, RecursionError):
+            pass
+        return field
 
     def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
         """The error for an array that is no frame; it says which field is wrong, and of what request."""
