@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError as FutureCancelled
 from asyncio import Future
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,6 +66,12 @@ class Prepared:
         self.frame: bytes | None = None
         self.deflated: dict[object, bytes] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept in it: of the message, and of its frames."""
+        deflated = sum(map(len, self.deflated.values())) if self.deflated else 0
+        return len(self.payload) + len(self.frame or b"") + deflated
+
 
 def encoded(data: Data) -> tuple[bytes, bool]:
     """
@@ -99,6 +105,7 @@ class Wire(Protocol):
     def bufferedAmount(self) -> int: ...
     def send(self, data: Data) -> SendStatus: ...
     def sendPrepared(self, prepared: Prepared) -> SendStatus: ...
+    def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus: ...
     def whenSent(self) -> Deferred[None]: ...
     def ping(self, payload: bytes) -> None: ...
     def pong(self, payload: bytes) -> None: ...
@@ -206,6 +213,10 @@ class Connection:
     def sendFrame(self, prepared: Prepared) -> SendStatus:
         """As `send`, for a message that is framed once and sent to many."""
         return self._wire.sendPrepared(prepared)
+
+    def sendFrames(self, messages: Sequence[Prepared]) -> SendStatus:
+        """Several of them, in one write: all are sent, or queued, or dropped."""
+        return self._wire.sendAllPrepared(messages)
 
     def whenSent(self) -> Deferred[None]:
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple, cast
 
@@ -116,6 +116,12 @@ class Socket:
     def sendFrame(self, prepared: Prepared) -> SendStatus:
         """The server sends one."""
         self.received(msgspec.msgpack.decode(prepared.payload))
+        return SendStatus.SENT
+
+    def sendFrames(self, messages: Sequence[Prepared]) -> SendStatus:
+        """The server sends several at once."""
+        for prepared in messages:
+            self.sendFrame(prepared)
         return SendStatus.SENT
 
     def close(self, code: int, reason: str = "") -> None:

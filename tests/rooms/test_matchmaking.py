@@ -12,7 +12,7 @@ from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
 from txroom.rooms import lives
-from txroom.rooms.creations import Creations
+from txroom.rooms.addresslimit import AddressLimit
 
 
 def later(room: Any) -> Deferred[None]:
@@ -321,7 +321,7 @@ class CreationTests(RoomTestCase):
 
     def test_forgotten(self) -> None:
         """Addresses are kept until they may make a whole burst again."""
-        creations = Creations(1.0, 10)
+        creations = AddressLimit(1.0, 10, "too many")
         for index in range(1000):
             creations.take(f"address {index}", index * 1.0)
             self.assertLessEqual(len(creations), 3)

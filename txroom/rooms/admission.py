@@ -14,17 +14,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode
 from . import hooks, payload
 from .credentials import AUTH, SEAT, without
 from .errors import RoomError
 from .expelled import Expelled
 from .link import HostLink
-from .member import Client, Member, State, digest, memberOf
+from .member import Client, LeaveReason, Member, State, digest, memberOf
 from .seam import NIL, Entry, Error, Join, Joined, Link, Outlet, Refused, Reserved, Resume
 
 if TYPE_CHECKING:
     from .host import Host
+
+
+#: Bytes that may be sent again to a member at least, if the log has fewer or no bound.
+LEAST_REPLAYS = 1 << 20
+#: For how many bytes of data a message counts that is sent again, besides its own.
+REPLAY_COST = 100
 
 
 @attrs.define
@@ -56,7 +63,7 @@ class Admission:
     @property
     def floor(self) -> int | None:
         """What is after this offset must be in the log still: somebody is being seated."""
-        return min((member.offset for member in self._seated), default=None)
+        return min((each.offset for each in self._seated if each.early is None), default=None)
 
     def reserve(self, user: Any, seconds: float | None = None) -> str:
         """
@@ -295,6 +302,9 @@ class Admission:
     def _joined(self, member: Member) -> None:
         host = self._host
         snapshot = NIL if member.fate is not None else self._snapshot(member)
+        missed = host.log.missed(member.offset, member.id)
+        if missed is None and member.fate is None:
+            member.fate = (CloseCode.ENGINE_UNAVAILABLE, LeaveReason.DROPPED, "too much was said meanwhile")
         if member.fate is not None:
             # It was a member for a moment, which nobody has seen.
             self._seatedNoMore(member)
@@ -306,12 +316,11 @@ class Admission:
             return
         self._isUsed = True
         host.membership.rosterChanged()
-        missed = host.log.missed(member.offset, member.id) or []
         shown = host.log.forNewcomer(member.offset, host.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
         self._seatedNoMore(member)
         member.issueToken()
-        self._announce(member, member.refs, offset, [*shown, *missed], snapshot)
+        self._announce(member, member.refs, offset, [*shown, *(missed or ())], snapshot)
         pending, member.pending = member.pending, []
         for item in pending:
             host.emitter.say(member, item)
@@ -353,6 +362,8 @@ class Admission:
             )
             host.outbox.emit(joined, member.audience)
         host.emitter.replay(member, replay)
+        if replay:
+            host.log.framed(replay[0].offset)
 
     def _snapshot(self, member: Member) -> bytes:
         room = self._host.room
@@ -373,28 +384,43 @@ class Admission:
         member = host.members[memberOf(resume.token)]
         if self._userId(resume.user, member.id) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
+        replays, now = self._replaysOf(member), host.clock.seconds()
+        wait = replays.spend(0.0, now)
+        if wait:
+            return Refused(ErrorCode.RATE_LIMITED, "too much was sent again", {"retryAfter": wait})
         offset = host.log.offset
         missed = self._missed(member, resume)
         snapshot = self._snapshot(member) if missed is None else NIL
         refusal = self._mayNotResume(resume)  # what was asked may have changed much
         if refusal is not None:
             return refusal
+        since = host.log.missed(offset, member.id)
+        if since is None:
+            return Refused(ErrorCode.UNAVAILABLE, "too much was said meanwhile")
         if member.outlet is not None:
             host.outbox.end(member.audience, CloseCode.REPLACED)
         host.membership.attached(member, outlet, resume)
         member.cancelExpiry()
         member.issueToken(resume.token)
         if missed is not None:
-            self._announce(member, [resume.ref], resume.offset, missed, NIL, recovered=True)
+            replay = missed
+            self._announce(member, [resume.ref], resume.offset, replay, NIL, recovered=True)
         else:
-            shown = host.log.forNewcomer(offset, host.clock.seconds())
-            since = host.log.missed(offset, member.id) or []
+            shown = host.log.forNewcomer(offset, now)
             offset = shown[0].offset - 1 if shown else offset
-            shown = [entry for entry in shown if entry.isFor(member.id)]
-            self._announce(member, [resume.ref], offset, [*shown, *since], snapshot)
+            replay = [*(entry for entry in shown if entry.isFor(member.id)), *since]
+            self._announce(member, [resume.ref], offset, replay, snapshot)
+        replays.spend(len(snapshot) + sum([len(entry.data) + REPLAY_COST for entry in replay]), now)
         link = self._link(member)  # before it is kicked, perhaps
         host.membership.resumed(member, missed is not None)
         return link
+
+    def _replaysOf(self, member: Member) -> Bucket:
+        """What a member may be sent again: twice what is kept at once, then as much in ten seconds."""
+        if member.replays is None:
+            size = max(self._host.room.recoverySize, LEAST_REPLAYS)
+            member.replays = Bucket(size / 10, 2.0 * size, self._host.clock.seconds())
+        return member.replays
 
     def _mayNotResume(self, resume: Resume) -> Refused | None:
         host = self._host

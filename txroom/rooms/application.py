@@ -18,7 +18,7 @@ from ..checks import isAmount, isCount
 from ..codes import CloseCode, ErrorCode
 from ..connection import Connection, Data, Hook, Prepared
 from ..handshake import Deny, Handshake, UpgradeError
-from .creations import Creations
+from .addresslimit import AddressLimit
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
 from .errors import RoomError
@@ -51,15 +51,19 @@ class RoomApplication(Application):
     are those of any application; what `verifyClient` accepts a client as is `client.user`.
 
     `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
-    keep for those who resume (0: any number; each counts as 1 KiB, twice its data, and 8 bytes for each
-    member that it names). When it is more,
-    the rooms that have been silent for longest forget their oldest first, and who comes back to one of
-    those is told that it has missed something.
+    keep, for those who resume and as history (0: any number). Each counts as 1 KiB, its data, its frames in
+    each dialect that was spoken (in JSON twice the text, which may be six times the data), and 8 bytes for
+    each member that it names. When it is more, the rooms that have been silent for longest forget their
+    oldest first, then their history, and who comes back to one of those is told that it has missed
+    something. While clients are being seated it may be four times as much.
 
     `createRate` is how many rooms a second the clients of one address may make, `createBurst` how many of
     them at once (0: twice the rate); more are refused with `rateLimited` and `{"retryAfter": seconds}`.
     `createRate=0` is any number. An address is what the server's own limits count by: a /64 of IPv6, and
     behind `trustedProxies` what these tell. Rooms that are made on the server don't count.
+
+    So are the clients that join by their path, by `joinRate` and `joinBurst`: such a one gets the room's
+    history for a request of 200 bytes.
 
     Other keywords are options of the server that are overridden; by default `messageRate=100`,
     `messageBurst=200`.
@@ -84,6 +88,8 @@ class RoomApplication(Application):
         totalRecoverySize: int = 256 << 20,
         createRate: float = 2.0,
         createBurst: int = 200,
+        joinRate: float = 50.0,
+        joinBurst: int = 1000,
         **hooksAndOptions: Any,
     ) -> None:
         if type(totalRecoverySize) is not int or totalRecoverySize < 0:
@@ -96,10 +102,19 @@ class RoomApplication(Application):
         for name, value, isRight in (
             ("createRate", createRate, isAmount(createRate)),
             ("createBurst", createBurst, isCount(createBurst)),
+            ("joinRate", joinRate, isAmount(joinRate)),
+            ("joinBurst", joinBurst, isCount(joinBurst)),
         ):
             if not isRight:
                 raise ValueError(f"{name}={value!r}: must be a finite number, 0 or more")
-        self._creations = Creations(createRate, createBurst or max(1.0, 2 * createRate))
+        self._creations = AddressLimit(
+            createRate,
+            createBurst or max(1.0, 2 * createRate),
+            "too many rooms were made from your address",
+        )
+        self._arrivals = AddressLimit(
+            joinRate, joinBurst or max(1.0, 2 * joinRate), "too many clients came from your address"
+        )
         self.edge = Edge()
         self._hosts = Hosts()
         #: The rooms of this process, live.
@@ -151,6 +166,10 @@ class RoomApplication(Application):
     def countCreation(self, address: str) -> None:
         """A client of that address makes a room. Raises `RoomError` if these are too many."""
         self._creations.take(address, self.clock.seconds())
+
+    def countArrival(self, address: str) -> None:
+        """A client of that address joins by its path. Raises `RoomError` if these are too many."""
+        self._arrivals.take(address, self.clock.seconds())
 
     # -- the server side
 
@@ -307,7 +326,7 @@ class RoomApplication(Application):
         name = self.roomNameOf(connection.handshake)
         if not name:
             return None
-        joined = session.joinByPath(name, connection.handshake.query)
+        joined = session.joinByPath(name)
         return None if joined.called else joined
 
     def onMessage(self, connection: Connection, message: str | bytes) -> Any:

@@ -353,7 +353,7 @@ class Dialect:
     def frame(self, item: seam.Item) -> Prepared:
         """The message that tells `item`."""
         data = self._encode(self._parts(item))
-        return Prepared(data.decode() if self.isJSON else data)
+        return Prepared(data.decode() if self.isJSON else plain.exact(data))
 
     def _payload(self, data: bytes) -> Raw:
         return Raw(payload.toJSON(data) if self.isJSON else data)

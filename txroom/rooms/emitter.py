@@ -18,11 +18,15 @@ from . import hooks, payload
 from .errors import RoomError
 from .member import Client, Member, State
 from .outbox import Audience, audienceOf
-from .seam import Asked, Entry, Item, Message
+from .seam import Asked, Entry, Item, Message, Replay
 
 if TYPE_CHECKING:
     from .host import Host
     from .room import To
+
+
+#: Most calls of one client that wait for its answer.
+MAX_CALLS = 256
 
 
 class Past(NamedTuple):
@@ -129,9 +133,10 @@ class Emitter:
         if host.life > host.life.DISPOSING:
             return None
         entry = Entry(host.log.offset + 1, type, encoded, to, exclude)
-        host.log.append(entry, host.clock.seconds())
+        host.log.add(entry, host.clock.seconds())
         host.outbox.record(entry)
         host.outbox.emit(self.messageOf(entry), self._among(to, exclude))
+        host.log.framed(entry.offset)
         return entry.offset
 
     def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:
@@ -171,8 +176,9 @@ class Emitter:
 
     def replay(self, member: Member, entries: Iterable[Entry]) -> None:
         """Say again what a client has missed."""
-        for entry in entries:
-            self._host.outbox.emit(self.messageOf(entry), member.audience)
+        messages = tuple(self.messageOf(entry) for entry in entries)
+        if messages:
+            self._host.outbox.emit(Replay(messages), member.audience)
 
     def history(self) -> list[Past]:
         """See `Room.messages`."""
@@ -189,6 +195,8 @@ class Emitter:
             raise ValueError(f"timeout={timeout!r}: must be seconds, 0 or more")
         if member.state >= State.LEAVING:
             return fail(RoomError(ErrorCode.ROOM_GONE))
+        if len(member.calls) >= MAX_CALLS:
+            return fail(RoomError(ErrorCode.RATE_LIMITED, f"{MAX_CALLS} calls wait for this client's answer"))
         self._lastRef += 1
         ref = self._lastRef
         answer: Deferred[Any] = Deferred(lambda _: _forget(member, ref))

@@ -11,8 +11,10 @@ import attrs
 
 from .seam import Entry
 
-#: Bytes of memory that a logged message takes besides its data, about.
+#: Bytes of memory that a logged message takes besides its data and its frames, about; `FRAMES` bytes of
+#: these, as small messages have them, are in it.
 OVERHEAD = 1024
+FRAMES = 256
 #: And for each member that it names; the id itself is the member's.
 ID = 8
 
@@ -33,94 +35,138 @@ class History:
     What a room remembers for newcomers: its broadcasts, not what was sent to single members.
 
     `limit` messages of at most `seconds` age and `size` bytes in all are kept (0: no limit of that
-    kind, but for `limit`), `onJoin` of them are sent to whoever joins. Raises `ValueError`.
+    kind, but for `limit`). The newest `onJoin` of them are sent to whoever joins, as far as their data
+    has no more than `onJoinSize` bytes together (0: any number): a join is a request of 200 bytes, and
+    should not cost the server far more. Raises `ValueError`.
     """
 
     limit: int = attrs.field(default=100, validator=_isCount)
     seconds: float = attrs.field(default=0.0, validator=_isSeconds)
     size: int = attrs.field(default=1 << 20, validator=_isCount)
     onJoin: int = attrs.field(default=0, validator=_isCount)
+    onJoinSize: int = attrs.field(default=64 << 10, validator=_isCount)
+
+
+#: While somebody is being seated, what is kept for that may be so many times what the bounds say.
+HARD = 4
+
+
+class Kept:
+    """An entry that is in a window or two."""
+
+    __slots__ = ("at", "entry", "holds", "weight")
+
+    def __init__(self, entry: Entry, at: float) -> None:
+        self.at = at
+        self.entry = entry
+        #: Bytes of memory, about.
+        self.weight = weigh(entry)
+        #: The windows that it is in.
+        self.holds = 0
+
+
+class Tally:
+    """Bytes of memory of all that is kept in the windows of a log, each entry counted once."""
+
+    __slots__ = ("weight",)
+
+    def __init__(self) -> None:
+        self.weight = 0
 
 
 class Window:
     """The newest of some entries, bounded by number, age and bytes."""
 
-    __slots__ = ("_entries", "_ids", "_size", "limit", "seconds", "size")
+    __slots__ = ("_kept", "_size", "_tally", "limit", "seconds", "size")
 
-    def __init__(self, limit: int, seconds: float, size: int) -> None:
+    def __init__(self, tally: Tally, limit: int, seconds: float, size: int) -> None:
         self.limit = limit
         self.seconds = seconds
         self.size = size
-        self._entries: deque[tuple[float, Entry]] = deque()
+        self._tally = tally
+        self._kept: deque[Kept] = deque()
         self._size = 0
-        self._ids = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._kept)
 
-    def __iter__(self) -> Iterator[Entry]:
-        return (entry for _, entry in self._entries)
+    def __iter__(self) -> Iterator[Kept]:
+        return iter(self._kept)
 
-    def dated(self) -> Iterator[tuple[float, Entry]]:
-        """The entries, each with its time."""
-        return iter(self._entries)
+    def __reversed__(self) -> Iterator[Kept]:
+        return reversed(self._kept)
 
-    @property
-    def weight(self) -> int:
-        """Bytes of memory, about; the data is in the frame of the message once more."""
-        return 2 * self._size + OVERHEAD * len(self._entries) + ID * self._ids
-
-    def append(self, entry: Entry, now: float) -> None:
+    def append(self, kept: Kept) -> None:
         """One more; `trim` is left to the caller."""
-        self._entries.append((now, entry))
-        self._size += len(entry.data)
-        self._ids += _named(entry)
+        self._kept.append(kept)
+        self._size += len(kept.entry.data)
+        if not kept.holds:
+            self._tally.weight += kept.weight
+        kept.holds += 1
 
     def trim(self, now: float, floor: int | None = None) -> int:
         """
-        Forget what is over the bounds, but nothing after the offset `floor`.
+        Forget what is over the bounds, but nothing after the offset `floor` unless it is far over them.
 
         Gives the offset of the last one forgotten, or 0.
         """
         last = 0
-        entries = self._entries
-        while entries:
-            at, entry = entries[0]
+        while self._kept:
+            first = self._kept[0]
+            times = 1 if floor is None or first.entry.offset <= floor else HARD
             isOver = (
-                (self.limit and len(entries) > self.limit)
-                or (self.size and self._size > self.size)
-                or (self.seconds and now - at > self.seconds)
+                (self.limit and len(self._kept) > times * self.limit)
+                or (self.size and self._size > times * self.size)
+                or (times == 1 and self.seconds and now - first.at > self.seconds)
             )
-            if not isOver or (floor is not None and entry.offset > floor):
+            if not isOver:
                 break
             last = self._forget()
         return last
 
     def shrink(self, weight: int, floor: int | None = None) -> int:
-        """Forget the oldest until it weighs no more than that; as `trim`."""
+        """Forget the oldest until all that is kept weighs no more than that, but nothing after `floor`."""
         last = 0
-        while self._entries and self.weight > weight:
-            if floor is not None and self._entries[0][1].offset > floor:
+        while self._kept and self._tally.weight > weight:
+            if floor is not None and self._kept[0].entry.offset > floor:
                 break
             last = self._forget()
         return last
 
+    def clear(self) -> None:
+        """Forget everything."""
+        while self._kept:
+            self._forget()
+
     def _forget(self) -> int:
         """Forget the oldest; its offset."""
-        _, entry = self._entries.popleft()
-        self._size -= len(entry.data)
-        self._ids -= _named(entry)
-        return entry.offset
+        kept = self._kept.popleft()
+        self._size -= len(kept.entry.data)
+        kept.holds -= 1
+        if not kept.holds:
+            self._tally.weight -= kept.weight
+        return kept.entry.offset
 
     def after(self, offset: int) -> list[Entry]:
         """Those with a greater offset, in order."""
         found: list[Entry] = []
-        for _, entry in reversed(self._entries):
-            if entry.offset <= offset:
+        for kept in reversed(self._kept):
+            if kept.entry.offset <= offset:
                 break
-            found.append(entry)
+            found.append(kept.entry)
         found.reverse()
         return found
+
+
+def weigh(entry: Entry) -> int:
+    """Bytes of memory of an entry, about: its data, and its frames if they are built, else one of them."""
+    size = len(entry.data)
+    message = entry.__dict__.get("message")
+    frames = message.__dict__ if message is not None else None
+    framed = size
+    if frames:
+        framed = max(size, sum([frame.size for frame in frames.values()]) - FRAMES)
+    return OVERHEAD + size + framed + ID * _named(entry)
 
 
 def _named(entry: Entry) -> int:
@@ -138,8 +184,8 @@ class Log:
     All that was logged, in two windows that don't trim one another: `history` and `recent`.
 
     `recent` is for those who return: everything, kept for `seconds` and up to `limit` messages and `size`
-    bytes, and as the `budget` of all rooms allows. `floor` says after which offset nothing may be
-    forgotten, since someone is about to read it.
+    bytes, and as the `budget` of all rooms allows. `floor` says after which offset nothing should be
+    forgotten, since someone is about to read it; far over the bounds it is all the same.
     """
 
     def __init__(
@@ -151,9 +197,10 @@ class Log:
         floor: Callable[[], int | None] = _noFloor,
         budget: Budget | None = None,
     ) -> None:
-        self._onJoin = 0
+        self._tally = Tally()
+        self._shown = History(limit=0)
         self._history: Window | None = None
-        self._recent = Window(limit, seconds, size)
+        self._recent = Window(self._tally, limit, seconds, size)
         self._show(history)
         self._floor = floor
         self._budget = budget
@@ -164,37 +211,57 @@ class Log:
 
     def _show(self, history: History | None) -> None:
         """Newcomers are shown what `history` says."""
-        self._onJoin = history.onJoin if history is not None else 0
+        self._shown = history if history is not None else History(limit=0)
         self._history = None
         if history is not None and history.limit:
-            self._history = Window(history.limit, history.seconds, history.size)
+            self._history = Window(self._tally, history.limit, history.seconds, history.size)
 
     def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
         """Keep so much from now on: the room has begun, and said what it wants."""
         recent, shown = self._recent, self._history
         self._show(history)
         if self._history is not None:
-            for at, entry in recent.dated() if shown is None else shown.dated():
-                if entry.to is None:
-                    self._history.append(entry, at)
+            for kept in recent if shown is None else shown:
+                if kept.entry.to is None:
+                    self._history.append(kept)
             self._history.trim(now)
-        self._recent = Window(limit, seconds, size)
-        for at, entry in recent.dated():
-            self._recent.append(entry, at)
+        self._recent = Window(self._tally, limit, seconds, size)
+        for kept in recent:
+            self._recent.append(kept)
+        for window in (recent, shown):
+            if window is not None:
+                window.clear()
         self._forgotten(self._recent.trim(now, self._floor()))
-        if self._budget is not None:
-            self._budget.changed(self)
+        self._changed()
 
     def append(self, entry: Entry, now: float) -> None:
         """The next message."""
+        self.add(entry, now)
+        self._changed()
+
+    def add(self, entry: Entry, now: float) -> None:
+        """The next message, to be weighed when it is framed (`framed`)."""
         self.offset = entry.offset
-        self._recent.append(entry, now)
+        kept = Kept(entry, now)
+        self._recent.append(kept)
         self._forgotten(self._recent.trim(now, self._floor()))
+        if self._history is not None and entry.to is None:
+            self._history.append(kept)
+            self._history.trim(now)
+
+    def framed(self, since: int) -> None:
+        """The messages from that offset on have been sent, so that their frames are built."""
+        for window in (self._recent, self._history):
+            for kept in reversed(window or ()):
+                if kept.entry.offset < since:
+                    break
+                before, kept.weight = kept.weight, weigh(kept.entry)
+                self._tally.weight += kept.weight - before
+        self._changed()
+
+    def _changed(self) -> None:
         if self._budget is not None:
             self._budget.changed(self)
-        if self._history is not None and entry.to is None:
-            self._history.append(entry, now)
-            self._history.trim(now)
 
     def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
         """Begin with what an earlier owner had logged."""
@@ -214,15 +281,25 @@ class Log:
         if self._history is None:
             return []
         self._history.trim(now)
-        return list(self._history)
+        return [kept.entry for kept in self._history]
 
     def forNewcomer(self, offset: int, now: float) -> list[Entry]:
         """What is shown to somebody who joins at `offset`."""
-        if self._history is None or not self._onJoin:
+        if self._history is None or not self._shown.onJoin:
             return []
         self._history.trim(now)
-        entries = [entry for entry in self._history if entry.offset <= offset]
-        return entries[-self._onJoin :]
+        most, size = self._shown.onJoin, self._shown.onJoinSize
+        found: list[Entry] = []
+        for kept in reversed(self._history):
+            entry = kept.entry
+            if entry.offset > offset:
+                continue
+            size -= len(entry.data)
+            if len(found) == most or (self._shown.onJoinSize and size < 0):
+                break
+            found.append(entry)
+        found.reverse()
+        return found
 
     def _forgotten(self, offset: int) -> None:
         self.trimmed = max(self.trimmed, offset)
@@ -231,20 +308,27 @@ class Log:
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that `recent` takes, about."""
-        return self._recent.weight
+        """Bytes of memory that is taken by what is kept, about."""
+        return self._tally.weight
 
-    def shrink(self, weight: int) -> None:
-        """Forget the oldest of `recent` until it weighs no more than that, if that may be."""
-        self._forgotten(self._recent.shrink(weight, self._floor()))
+    def shrink(self, weight: int, isHard: bool = False) -> None:
+        """
+        Forget the oldest of `recent`, then of the history, until the log weighs no more than that.
+
+        What somebody is about to read stays, unless it `isHard`.
+        """
+        self._forgotten(self._recent.shrink(weight, None if isHard else self._floor()))
+        if self._history is not None:
+            self._history.shrink(weight)
 
     def close(self) -> None:
         """The room has ended: nothing is kept."""
         if self._budget is not None:
             self._budget.forget(self)
             self._budget = None
+        self._tally = Tally()
         self._show(None)
-        self._recent = Window(0, 0.0, 0)
+        self._recent = Window(self._tally, 0, 0.0, 0)
         self._floor = _noFloor
 
 
@@ -253,7 +337,8 @@ class Budget:
     What the logs of many rooms may weigh together, in bytes of memory.
 
     When it is more, the rooms in which nothing was said for longest forget the oldest that they keep for
-    those who return; who comes back to such a room is told that it has missed something.
+    those who return, and then their history; who comes back to such a room is told that it has missed
+    something. What is kept for somebody who is being seated makes it `HARD` times as much at most.
     """
 
     def __init__(self, size: int) -> None:
@@ -267,12 +352,18 @@ class Budget:
         self._weigh(log)
         if log in self._weights:
             self._weights.move_to_end(log)
+        if self.used > self.size:
+            self._shrink(self.size, False)
+            if self.used > HARD * self.size:
+                self._shrink(HARD * self.size, True)
+
+    def _shrink(self, size: int, isHard: bool) -> None:
         kept = 0
-        while self.used > self.size and kept < len(self._weights):
+        while self.used > size and kept < len(self._weights):
             idlest, weight = next(iter(self._weights.items()))
-            idlest.shrink(max(0, weight - (self.used - self.size)))
+            idlest.shrink(max(0, weight - (self.used - size)), isHard)
             self._weigh(idlest)
-            if self.used > self.size and idlest in self._weights:
+            if self.used > size and idlest in self._weights:
                 # Someone is about to read the rest.
                 self._weights.move_to_end(idlest)
                 kept += 1

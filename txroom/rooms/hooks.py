@@ -198,6 +198,11 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._jobs or ())
 
+    @property
+    def isBusy(self) -> bool:
+        """Whether what is posted now has to wait."""
+        return self._isRunning
+
     def post(self, job: Job, *args: Any) -> None:
         """Do `job` after all that was posted before; at once if there is nothing."""
         if not self._isRunning:

@@ -13,7 +13,7 @@ from ..codes import CloseCode, ErrorCode
 from ..connection import isAsync, toDeferred
 from . import hooks, payload
 from .errors import BadMessage, CallError, InvalidData, RoomError
-from .member import WINDOW, LeaveReason, Member
+from .member import WINDOW, LeaveReason, Member, copied
 from .room import Room
 from .seam import NIL, Ack, Answer, Call, Error, Failed, Frame, Handled, Leave, Reply, Send, Unreadable
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Most frames of one member that wait.
 MAX_WAITING = 256
+#: Most bytes of data of the frames of one member that wait; one frame may wait, however large.
+WAITING_SIZE = 2 << 20
 #: Seconds until a handled frame is acknowledged, at most.
 ACK_SECONDS = 0.05
 #: Seconds for which a member may be over the room's rate.
@@ -65,12 +67,32 @@ class Intake:
             if isinstance(frame, Call):
                 member.returnRefs[n] = frame.ref, member.link
         error = self._overload(member, n) or error
+        if error is None and member.mailbox.isBusy:
+            error = self._mayWait(member, frame)
+            if error is None:
+                member.mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
+                return
         if error is None:
             member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
             self._refuse(member, frame, error, member.link)  # at once: the refused would pile up
         else:
-            member.mailbox.post(self._refuse, member, frame, error, member.link)
+            member.mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
+
+    def _mayWait(self, member: Member, frame: Send | Call) -> RoomError | None:
+        """Count the bytes of a frame that has to wait; the error if they are too many."""
+        size = len(frame.data)
+        if member.waitingSize and member.waitingSize + size > WAITING_SIZE:
+            return RoomError(ErrorCode.RATE_LIMITED, "too much data waits to be handled")
+        member.waitingSize += size
+        return None
+
+    def _handleLate(
+        self, member: Member, frame: Send | Call, isJSON: bool, link: str
+    ) -> Deferred[Any] | None:
+        """The job of a frame that had to wait."""
+        member.waitingSize -= len(frame.data)
+        return self._handle(member, frame, isJSON, link)
 
     def _takeUnreadable(self, member: Member, frame: Unreadable) -> None:
         """A message, or an answer, that is refused whatever it says; its number counts."""
@@ -97,7 +119,7 @@ class Intake:
             error = Error(frame.ref, self._host.id, ErrorCode.REPLY_LOST)
             self._host.emitter.say(member, error)
         else:
-            self._host.emitter.say(member, _readdressed(reply, frame.ref))
+            self._host.emitter.say(member, copied(reply, frame.ref))
 
     def _overload(self, member: Member, n: int | None) -> RoomError | None:
         if n is None and len(member.mailbox) >= MAX_WAITING:
@@ -278,7 +300,8 @@ class Intake:
         self._host.membership.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
 
 
-def _readdressed(reply: Reply | Error, ref: int) -> Reply | Error:
-    if isinstance(reply, Reply):
-        return Reply(ref, reply.data)
-    return Error(ref, reply.room, reply.code, reply.message, reply.details)
+def _withoutData(frame: Send | Call) -> Send | Call:
+    """What of a frame is needed to refuse it."""
+    if isinstance(frame, Call):
+        return Call(frame.ref, frame.type, b"", frame.n)
+    return Send(frame.type, b"", frame.n)

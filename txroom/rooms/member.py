@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from ..bucket import Bucket
 from ..codes import ErrorCode
 from . import payload
 from .errors import RoomError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Most frames of a member that are not acknowledged, and replies that are kept for it.
 WINDOW = 64
+#: Bytes that the data of those replies may have together; the newest is kept, however large.
+REPLIES_SIZE = 256 << 10
 #: Most resume tokens that are valid besides the last, since the client may have been given none after them.
 MAX_UNCONFIRMED = 4
 
@@ -76,6 +79,7 @@ class Member:
     """
 
     __slots__ = (
+        "_options",
         "accepted",
         "acked",
         "allowance",
@@ -94,11 +98,12 @@ class Member:
         "mailbox",
         "meta",
         "offset",
-        "options",
         "outlet",
         "pending",
         "refs",
+        "replays",
         "replies",
+        "repliesSize",
         "returnRefs",
         "seat",
         "session",
@@ -112,6 +117,7 @@ class Member:
         "user",
         "userId",
         "visits",
+        "waitingSize",
     )
 
     def __init__(self, id: str, user: Any, userId: str, options: Mapping[str, Any]) -> None:
@@ -162,6 +168,11 @@ class Member:
         self.handled = 0
         self.acked = 0
         self.replies: dict[int, Reply | Error] = {}
+        self.repliesSize = 0
+        #: What it may be sent again: bytes, for all its connections together.
+        self.replays: Bucket | None = None
+        #: Bytes of the frames that wait in the mailbox.
+        self.waitingSize = 0
         #: The ref that the client goes by for its calls that are not answered yet, by their number.
         #: and the link by which it goes so: another connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
@@ -169,6 +180,20 @@ class Member:
         self.allowance = 0.0
         self.spentAt: float | None = None
         self.slowedSince: float | None = None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """
+        What it joined with.
+
+        They are kept encoded, so that they take no more memory than the client has sent bytes: a member
+        stays for `resumeSeconds` after its connection.
+        """
+        return MappingProxyType(payload.decode(self._options))
+
+    @options.setter
+    def options(self, options: Mapping[str, Any]) -> None:
+        self._options = payload.encode(dict(options), True)
 
     @property
     def isPresent(self) -> bool:
@@ -264,9 +289,26 @@ class Member:
 
     def keepReply(self, n: int, reply: Reply | Error) -> None:
         """Remember what the client's call `n` was answered."""
-        self.replies[n] = reply
-        while len(self.replies) > WINDOW:
-            del self.replies[next(iter(self.replies))]
+        # A copy has no frames: what is kept is the payload.
+        kept = copied(reply, reply.ref)
+        self.replies[n] = kept
+        self.repliesSize += sizeOf(kept)
+        while len(self.replies) > WINDOW or (self.repliesSize > REPLIES_SIZE and len(self.replies) > 1):
+            self.repliesSize -= sizeOf(self.replies.pop(next(iter(self.replies))))
+
+
+def copied(reply: Reply | Error, ref: int | None) -> Reply | Error:
+    """The same answer to that ref, which is to be framed anew."""
+    if isinstance(reply, Reply):
+        return Reply(reply.ref if ref is None else ref, reply.data)
+    return Error(ref, reply.room, reply.code, reply.message, reply.details)
+
+
+def sizeOf(reply: Reply | Error) -> int:
+    """Bytes of what is kept of an answer, but for what each takes."""
+    if isinstance(reply, Reply):
+        return len(reply.data)
+    return len(payload.encode([reply.message, reply.details]))
 
 
 def memberOf(token: str) -> str:

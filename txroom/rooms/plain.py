@@ -82,7 +82,7 @@ def encode(data: Any, mayHaveBytes: bool = False) -> bytes:
     """
     if data is None:
         return NIL
-    payload = encodeMessagePack(data)
+    payload = exact(encodeMessagePack(data))
     if type(data) is dict and _isSimple(data):
         return payload
     if len(payload) != len(payload.translate(None, _REMARKABLE)) or len(payload) > MAX_DEPTH:
@@ -102,6 +102,11 @@ def _isSimple(data: dict[Any, Any]) -> bool:
         if type(key) is not str or type(value) not in _SIMPLE:
             return False
     return True
+
+
+def exact(encoded: bytes) -> bytes:
+    """The same bytes in as much memory as they need: msgspec leaves up to half as much again behind them."""
+    return bytes(memoryview(encoded)) if len(encoded) > 512 else encoded
 
 
 def _checkOwn(payload: bytes, mayHaveBytes: bool) -> None:

@@ -56,7 +56,9 @@ class Room:
     resumeSeconds: float = 30.0
     #: Messages that are kept at most for those who resume.
     recoveryLimit: int = 10_000
-    #: Bytes that the data of those messages may have together.
+    #: Bytes that the data of those messages may have together; with their frames they take about three times
+    #: as much memory, which `totalRecoverySize` counts. While `onJoin` runs for somebody, who is to get all
+    #: that is said meanwhile, four times as much may be kept; then that client is told to try again.
     recoverySize: int = 1 << 20
     #: Whether the members are told of one another.
     presence: bool = False

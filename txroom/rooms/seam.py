@@ -213,6 +213,12 @@ class Message(Item, frozen=True, dict=True, tag_field="kind"):
         return self.offset is None
 
 
+class Replay(Item, frozen=True, dict=True, tag_field="kind"):
+    """Messages that one member has missed, or that a newcomer is shown; sent at once."""
+
+    messages: tuple[Message, ...]
+
+
 class Asked(Item, frozen=True, dict=True, tag_field="kind"):
     """A call from the room to one client."""
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
-from ..connection import Connection
+from ..connection import Connection, Prepared
 from . import dialect as frames
 from .dialect import Answered, BadFrame, Bye, Dialect, Left, UnreadableMessage
 from .edge import Attachment
@@ -37,6 +37,7 @@ from .seam import (
     Link,
     Listing,
     Refused,
+    Replay,
     Request,
     Resume,
     Send,
@@ -52,6 +53,8 @@ MAX_ROOMS = 16
 #: work. A client in 16 rooms that comes back to a server which has forgotten them asks 32 times at once.
 REQUEST_RATE = 2.0
 REQUEST_BURST = 40.0
+#: Bytes of messages that are sent again in one write.
+REPLAY_PART = 512 << 10
 #: Most rooms in the answer to `rooms`; who looks for more asks with a filter.
 MAX_LISTINGS = 100
 
@@ -179,10 +182,26 @@ class Session:
 
     # -- joining
 
-    def joinByPath(self, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def joinByPath(self, name: str) -> Deferred[None]:
         """The client's path names a room; fires when it has a seat in it or none."""
         attachment = self._byPath = Attachment(self, None)
-        return self._run(self._place(attachment, How.JOIN_OR_CREATE, name, dict(options)), None)
+        try:
+            self._application.countArrival(self._connection.handshake.countedAs)
+            options = self._optionsOfPath()
+        except RoomError as error:
+            self._expect(attachment)
+            self._settle(attachment, Refused(error.code, error.message, error.details))
+            return succeed(None)
+        return self._run(self._place(attachment, How.JOIN_OR_CREATE, name, options), None)
+
+    def _optionsOfPath(self) -> dict[str, Any]:
+        """What is behind the "?". Raises `RoomError` if that is too much, before it is looked into."""
+        handshake = self._connection.handshake
+        query = handshake.target.partition("?")[2]
+        if len(query) > frames.MAX_OPTIONS or query.count("&") >= frames.MAX_FIELDS:
+            most = f"at most {frames.MAX_FIELDS} options, and {frames.MAX_OPTIONS} bytes of them"
+            raise RoomError(ErrorCode.BAD_REQUEST, most, {"field": "options"})
+        return dict(handshake.query)
 
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._hasPlace(frame.ref):
@@ -325,9 +344,32 @@ class Session:
         connection = self._connection
         if isVolatile and connection.bufferedAmount > self._application.volatileLimit:
             return
-        if connection.sendFrame(item.prepared(self._dialect)) is DROPPED:
+        if type(item) is Replay:
+            status = self._replay(item)
+        else:
+            status = connection.sendFrame(item.prepared(self._dialect))
+        if status is DROPPED:
             self._isMute = True
             self._application.clock.callLater(0, self._tooSlow)
+
+    def _replay(self, item: Replay) -> SendStatus:
+        """
+        Send many messages in few writes.
+
+        Not in one, however large: of what is too much for the client it then gets a part each time.
+        """
+        status, size = SendStatus.SENT, 0
+        frames: list[Prepared] = []
+        for message in item.messages:
+            frame = message.prepared(self._dialect)
+            frames.append(frame)
+            size += len(frame.payload)
+            if size >= REPLAY_PART:
+                status, size = self._connection.sendFrames(frames), 0
+                frames = []
+                if status is DROPPED:
+                    return status
+        return self._connection.sendFrames(frames) if frames else status
 
     def _tooSlow(self) -> None:
         """What it missed it gets when it resumes."""

@@ -4,6 +4,7 @@ The way out of one WebSocket: messages and control frames, and what is told of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import urandom
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,28 @@ class Sender(WebSocketServerProtocol):
             first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
             return self._written(out.write(frame(first, deflater.deflate(prepared.payload))), size)
         return self._written(out.write(preparedDeflatedFrame(prepared, deflater)), size)
+
+    def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
+        if self._perMessageCompress is not None:
+            return self._sendEach(messages)
+        if self.state != OPEN:
+            return SendStatus.CLOSED
+        size = sum([len(message.payload) for message in messages])
+        out = self._out
+        assert out is not None
+        if out.mayWait and not self._admits(out, size):
+            return SendStatus.DROPPED
+        frames = b"".join([message.frame or preparedFrame(message) for message in messages])
+        self.factory.messagesSent += len(messages) - 1
+        return self._written(out.write(frames), size)
+
+    def _sendEach(self, messages: Sequence[Prepared]) -> SendStatus:
+        status = SENT
+        for message in messages:
+            status = self.sendPrepared(message)
+            if status is SendStatus.DROPPED:
+                break
+        return status
 
     def _ownDeflater(self) -> Deflater:
         if self._deflater is None:

@@ -1,5 +1,5 @@
 """
-How many rooms the clients of one address may make: a room costs far more than the frame that makes it.
+How often the clients of one address may do what costs the server far more than them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from ..codes import ErrorCode
 from .errors import RoomError
 
 
-class Creations:
+class AddressLimit:
     """
-    A token bucket for each address: `rate` rooms a second, `burst` of them at once.
+    A token bucket for each address: `rate` times a second, `burst` times at once; `text` is what is too many.
 
     An address whose bucket is full again is forgotten, so that what is kept is bounded by what is made.
     """
 
-    def __init__(self, rate: float, burst: float) -> None:
+    def __init__(self, rate: float, burst: float, text: str) -> None:
+        self._text = text
         self._rate = rate
         self._burst = burst
         #: In the order in which they were used last.
@@ -28,7 +29,7 @@ class Creations:
         return len(self._buckets)
 
     def take(self, address: str, now: float) -> None:
-        """A client of that address ("": not known) makes a room. Raises `RoomError` if it is one too many."""
+        """A client of that address ("": not known) does it. Raises `RoomError` if it is once too often."""
         if not self._rate or not address:
             return
         bucket = self._buckets.pop(address, None) or Bucket(self._rate, self._burst, now)
@@ -37,7 +38,7 @@ class Creations:
         self._forget(now)
         if not isTaken:
             wait = {"retryAfter": bucket.wait(1.0)}
-            raise RoomError(ErrorCode.RATE_LIMITED, "too many rooms were made from your address", wait)
+            raise RoomError(ErrorCode.RATE_LIMITED, self._text, wait)
 
     def _forget(self, now: float) -> None:
         """Forget the two that were used the longest time ago, if they are full again."""
