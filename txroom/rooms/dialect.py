@@ -45,6 +45,8 @@ class BadFrame(RoomError):
 
     #: Whether it can't be told what it was, nor so which number comes next.
     isFatal = False
+    #: Whether it is one of the mistakes of which three in ten seconds are too many.
+    isStrike = True
 
     def __init__(self, message: str, field: str = "", ref: int | None = None) -> None:
         super().__init__(ErrorCode.BAD_REQUEST, message, {"field": field} if field else None)
@@ -56,6 +58,12 @@ class NotWellFormed(BadFrame):
     """A client sent what isn't of its dialect at all."""
 
     isFatal = True
+
+
+class BadOptions(BadFrame):
+    """A request is a frame, but its options can't be read; how often clients ask is bounded anyway."""
+
+    isStrike = False
 
 
 class UnreadableMessage(BadFrame):
@@ -280,9 +288,9 @@ class Dialect:
         try:
             return plain.readOptions(bytes(data), self.isJSON)
         except plain.NotPlain as error:
-            raise BadFrame(str(error), self._fieldOf(data, field), ref) from None
+            raise BadOptions(str(error), self._fieldOf(data, field), ref) from None
         except (ValueError, OverflowError, RecursionError):
-            raise BadFrame("can't be read", self._fieldOf(data, field), ref) from None
+            raise BadOptions("can't be read", self._fieldOf(data, field), ref) from None
 
     def _fieldOf(self, data: Raw, field: str) -> str:
         """Which of the options can't be read, if it is one of them."""

@@ -54,7 +54,7 @@ HARD = 4
 class Kept:
     """An entry that is in a window or two."""
 
-    __slots__ = ("at", "entry", "holds", "weight")
+    __slots__ = ("at", "entry", "frames", "holds", "weight")
 
     def __init__(self, entry: Entry, at: float) -> None:
         self.at = at
@@ -63,6 +63,17 @@ class Kept:
         self.weight = weigh(entry)
         #: The windows that it is in.
         self.holds = 0
+        #: The frames that are in the weight.
+        self.frames = 0
+
+    def reweighed(self) -> int:
+        """What more it weighs since its frames have been built."""
+        message = self.entry.__dict__.get("message")
+        frames = len(message.__dict__) if message is not None else 0
+        if frames == self.frames:
+            return 0
+        before, self.frames, self.weight = self.weight, frames, weigh(self.entry)
+        return self.weight - before
 
 
 class Tally:
@@ -255,8 +266,7 @@ class Log:
             for kept in reversed(window or ()):
                 if kept.entry.offset < since:
                     break
-                before, kept.weight = kept.weight, weigh(kept.entry)
-                self._tally.weight += kept.weight - before
+                self._tally.weight += kept.reweighed()
         self._changed()
 
     def _changed(self) -> None:

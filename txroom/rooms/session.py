@@ -126,7 +126,7 @@ class Session:
         self.say(Error(error.ref, None, error.code, error.message, error.details))
         if error.isFatal:
             self.close(CloseCode.MISUSE, "not a frame")
-        elif self._strikes.add(self._application.clock.seconds()):
+        elif error.isStrike and self._strikes.add(self._application.clock.seconds()):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
