@@ -59,20 +59,30 @@ class Kept:
     def __init__(self, entry: Entry, at: float) -> None:
         self.at = at
         self.entry = entry
-        #: Bytes of memory, about.
-        self.weight = weigh(entry)
-        #: The windows that it is in.
-        self.holds = 0
+        #: Bytes of memory, about; as long as it isn't framed, as if one frame were as long as the data.
+        self.weight = OVERHEAD + 2 * len(entry.data)
+        if entry.to or entry.exclude:
+            self.weight += ID * (len(entry.to or ()) + len(entry.exclude))
         #: The frames that are in the weight.
         self.frames = 0
+        #: The windows that it is in.
+        self.holds = 0
 
     def reweighed(self) -> int:
         """What more it weighs since its frames have been built."""
         message = self.entry.__dict__.get("message")
-        frames = len(message.__dict__) if message is not None else 0
-        if frames == self.frames:
+        if message is None or len(message.__dict__) == self.frames:
             return 0
-        before, self.frames, self.weight = self.weight, frames, weigh(self.entry)
+        frames = message.__dict__.values()
+        self.frames = len(frames)
+        framed = -FRAMES
+        for frame in frames:
+            framed += frame.size
+        size = len(self.entry.data)
+        before = self.weight
+        self.weight = OVERHEAD + size + max(size, framed)
+        if self.entry.to or self.entry.exclude:
+            self.weight += ID * (len(self.entry.to or ()) + len(self.entry.exclude))
         return self.weight - before
 
 
@@ -115,25 +125,31 @@ class Window:
             self._tally.weight += kept.weight
         kept.holds += 1
 
-    def trim(self, now: float, floor: int | None = None) -> int:
+    def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
-        Forget what is over the bounds, but nothing after the offset `floor` unless it is far over them.
+        Forget what is over the bounds, but nothing after the offset that `floor` says, unless it is far over.
 
         Gives the offset of the last one forgotten, or 0.
         """
         last = 0
-        while self._kept:
-            first = self._kept[0]
-            times = 1 if floor is None or first.entry.offset <= floor else HARD
-            isOver = (
-                (self.limit and len(self._kept) > times * self.limit)
-                or (self.size and self._size > times * self.size)
-                or (times == 1 and self.seconds and now - first.at > self.seconds)
-            )
-            if not isOver:
+        kept = self._kept
+        while kept and (
+            (self.limit and len(kept) > self.limit)
+            or (self.size and self._size > self.size)
+            or (self.seconds and now - kept[0].at > self.seconds)
+        ):
+            lowest = None if floor is None else floor()
+            if lowest is not None and kept[0].entry.offset > lowest and not self._isFarOver:
                 break
             last = self._forget()
         return last
+
+    @property
+    def _isFarOver(self) -> bool:
+        return bool(
+            (self.limit and len(self._kept) > HARD * self.limit)
+            or (self.size and self._size > HARD * self.size)
+        )
 
     def shrink(self, weight: int, floor: int | None = None) -> int:
         """Forget the oldest until all that is kept weighs no more than that, but nothing after `floor`."""
@@ -167,22 +183,6 @@ class Window:
             found.append(kept.entry)
         found.reverse()
         return found
-
-
-def weigh(entry: Entry) -> int:
-    """Bytes of memory of an entry, about: its data, and its frames if they are built, else one of them."""
-    size = len(entry.data)
-    message = entry.__dict__.get("message")
-    frames = message.__dict__ if message is not None else None
-    framed = size
-    if frames:
-        framed = max(size, sum([frame.size for frame in frames.values()]) - FRAMES)
-    return OVERHEAD + size + framed + ID * _named(entry)
-
-
-def _named(entry: Entry) -> int:
-    """How many members an entry names."""
-    return len(entry.to or ()) + len(entry.exclude)
 
 
 def _noFloor() -> int | None:
@@ -242,7 +242,7 @@ class Log:
         for window in (recent, shown):
             if window is not None:
                 window.clear()
-        self._forgotten(self._recent.trim(now, self._floor()))
+        self._forgotten(self._recent.trim(now, self._floor))
         self._changed()
 
     def append(self, entry: Entry, now: float) -> None:
@@ -255,7 +255,9 @@ class Log:
         self.offset = entry.offset
         kept = Kept(entry, now)
         self._recent.append(kept)
-        self._forgotten(self._recent.trim(now, self._floor()))
+        last = self._recent.trim(now, self._floor)
+        if last:
+            self._forgotten(last)
         if self._history is not None and entry.to is None:
             self._history.append(kept)
             self._history.trim(now)
