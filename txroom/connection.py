@@ -66,12 +66,6 @@ class Prepared:
         self.frame: bytes | None = None
         self.deflated: dict[object, bytes] | None = None
 
-    @property
-    def size(self) -> int:
-        """Bytes that are kept in it: of the message, and of its frames."""
-        deflated = sum(map(len, self.deflated.values())) if self.deflated else 0
-        return len(self.payload) + len(self.frame or b"") + deflated
-
 
 def encoded(data: Data) -> tuple[bytes, bool]:
     """

@@ -136,7 +136,7 @@ class Emitter:
         host.log.add(entry, host.clock.seconds())
         host.outbox.record(entry)
         host.outbox.emit(self.messageOf(entry), self._among(to, exclude))
-        host.log.framed(entry.offset)
+        host.log.sent()
         return entry.offset
 
     def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:

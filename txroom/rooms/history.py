@@ -54,7 +54,7 @@ HARD = 4
 class Kept:
     """An entry that is in a window or two."""
 
-    __slots__ = ("at", "entry", "frames", "holds", "weight")
+    __slots__ = ("at", "entry", "framed", "frames", "holds", "weight")
 
     def __init__(self, entry: Entry, at: float) -> None:
         self.at = at
@@ -63,8 +63,8 @@ class Kept:
         self.weight = OVERHEAD + 2 * len(entry.data)
         if entry.to or entry.exclude:
             self.weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        #: The frames that are in the weight.
-        self.frames = 0
+        #: The frames that are in the weight, and their bytes.
+        self.frames = self.framed = 0
         #: The windows that it is in.
         self.holds = 0
 
@@ -73,17 +73,14 @@ class Kept:
         message = self.entry.__dict__.get("message")
         if message is None or len(message.__dict__) == self.frames:
             return 0
-        frames = message.__dict__.values()
-        self.frames = len(frames)
         framed = -FRAMES
-        for frame in frames:
-            framed += frame.size
-        size = len(self.entry.data)
-        before = self.weight
-        self.weight = OVERHEAD + size + max(size, framed)
-        if self.entry.to or self.entry.exclude:
-            self.weight += ID * (len(self.entry.to or ()) + len(self.entry.exclude))
-        return self.weight - before
+        for frame in message.__dict__.values():
+            framed += 2 * len(frame.payload)  # it is in the frame once more
+        before = max(self.framed, len(self.entry.data))
+        self.frames, self.framed = len(message.__dict__), framed
+        more = max(framed, len(self.entry.data)) - before
+        self.weight += more
+        return more
 
 
 class Tally:
@@ -113,6 +110,11 @@ class Window:
 
     def __iter__(self) -> Iterator[Kept]:
         return iter(self._kept)
+
+    @property
+    def newest(self) -> Kept | None:
+        """The last of them."""
+        return self._kept[-1] if self._kept else None
 
     def __reversed__(self) -> Iterator[Kept]:
         return reversed(self._kept)
@@ -262,8 +264,16 @@ class Log:
             self._history.append(kept)
             self._history.trim(now)
 
+    def sent(self) -> None:
+        """The newest message has been sent, so that its frames are built; hot."""
+        newest = self._recent.newest
+        if newest is not None:
+            self._tally.weight += newest.reweighed()
+        if self._budget is not None:
+            self._budget.changed(self)
+
     def framed(self, since: int) -> None:
-        """The messages from that offset on have been sent, so that their frames are built."""
+        """The messages from that offset on have been sent again, perhaps in another dialect."""
         for window in (self._recent, self._history):
             for kept in reversed(window or ()):
                 if kept.entry.offset < since:
