@@ -136,7 +136,7 @@ ofMessagePack = st.recursive(
     ),
     max_leaves=8,
 )
-many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @onBothEngines

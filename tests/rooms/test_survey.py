@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom.rooms import survey
 from txroom.rooms.survey import Malformed, TooLong
 
-quick = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 scalars = (
     st.none()
     | st.booleans()
