@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 from msgspec import Struct
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.web.resource import Resource
 
 from tests.case import HarnessTestCase, Recorder, fired
@@ -615,6 +615,48 @@ class RoomTests(RoomTestCase):
         self.assertEqual(self.player().join()[3]["snapshot"], {"a": 1})
         self.assertRaises(AttributeError, setattr, self.chat, "clients", [])
 
+    def test_forgottenAwait(self) -> None:
+        """What was to be awaited, or can't be sent, is named with its field."""
+
+        class Card(Struct):
+            owner: Any
+
+        async def later() -> int:
+            return 1
+
+        def says(send: Any, *args: Any) -> str:
+            return self.says(TypeError, send, *args)
+
+        wrong: Any
+        for wrong, kind in ((later(), "coroutine"), (Deferred(), "Deferred")):
+            for data, path in (
+                (wrong, "data"),
+                ({"score": wrong}, "data.score"),
+                ([1, {"cards": ({"x": "y"}, wrong)}], "data[1].cards[1]"),
+                ({"card": Card(wrong)}, "data.card.owner"),
+            ):
+                said = f"{path} is a {kind}: await it"
+                self.assertIn(said, says(self.chat.broadcast, "said", data))
+                self.assertIn(said, says(self.client.send, "said", data))
+            said = says(self.chat.setMetadata, {"score": wrong})
+            self.assertIn(f"metadata.score is a {kind}: await it", said)
+            said = says(setattr, self.client, "meta", {"score": wrong})
+            self.assertIn(f"meta.score is a {kind}: await it", said)
+            if kind == "coroutine":
+                wrong.close()
+
+        def answer(client: Any, data: Any) -> Any:
+            return {"score": Deferred()}
+
+        self.patch(self.chat._host.handlers["say"], "function", lambda room, *args: answer(*args))
+        self.assertEqual(self.ada.call("say", 1)[3], "internal")
+        [failure] = self.flushLoggedErrors(TypeError)
+        self.assertIn("answer.score is a Deferred: await it", str(failure.value))
+        self.assertIn("data.who is <Client", says(self.chat.broadcast, "said", {"who": self.client}))
+        self.assertIn("data[0] is <NotingRoom", says(self.chat.broadcast, "said", [self.chat]))
+        self.settle()
+        self.assertEqual(self.ada.said(), [])
+
     def test_matchmaking(self) -> None:
         """What is told of a room."""
         self.assertIn("must be a mapping", self.says(TypeError, self.chat.setMetadata, "x"))
@@ -690,6 +732,13 @@ class KindTests(MistakeTestCase):
         for room in (Chat, Chat()):
             self.assertEqual(self.says(TypeError, add, room), "Chat is a Room: server.register('name', Chat)")
         self.assertEqual(self.says(TypeError, add, 5), "an Application is served, not 5")
+
+    def test_connectionClass(self) -> None:
+        """A class of connections, and nothing else."""
+        wrong: Any
+        for wrong in (5, Application, object()):
+            said = self.says(TypeError, Application, connectionClass=wrong)
+            self.assertIn("must be a subclass of Connection", said)
 
     def test_paths(self) -> None:
         """Where an application or a page can't be."""

@@ -110,6 +110,9 @@ class Application:
         self._hooks: dict[type[Connection], Hooks] = {}
         if connectionClass is not None:
             self.connectionClass = connectionClass
+        made: object = self.connectionClass
+        if not (isinstance(made, type) and issubclass(made, Connection)):
+            raise TypeError(f"connectionClass={made!r}: must be a subclass of Connection")
         changes = {}
         unknown = unknownNames(hooksAndOptions, [*HOOKS, *OPTIONS])
         if unknown:

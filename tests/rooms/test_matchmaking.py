@@ -291,6 +291,18 @@ class CreationTests(RoomTestCase):
         self.advance(wait)
         self.assertEqual(self.made(ada, 2), ["joined", "rateLimited"])
 
+    def test_network(self) -> None:
+        """Addresses count as for the other limits: those of one /64 of IPv6 are one."""
+        self.rooms(app=RoomApplication(createRate=0.01, createBurst=1))
+        for peer, answer in (
+            ("2001:db8:1:2::7", "joined"),
+            ("2001:db8:1:2:9::1", "rateLimited"),
+            ("2001:db8:1:3::7", "joined"),
+            ("192.0.2.4", "joined"),
+            ("::ffff:192.0.2.4", "rateLimited"),
+        ):
+            self.assertEqual(self.made(self.player(peer=peer), 1), [answer], peer)
+
     def test_others(self) -> None:
         """To join a room that is there counts for nothing, nor does what the server makes."""
         self.rooms(app=RoomApplication(createRate=0.01, createBurst=1), maxClients=2)

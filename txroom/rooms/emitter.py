@@ -17,6 +17,7 @@ from ..connection import isAsync
 from . import hooks, payload
 from .errors import RoomError
 from .member import Client, Member, State
+from .misfits import explained
 from .outbox import Audience, audienceOf
 from .seam import Asked, Entry, Item, Message, Replay
 
@@ -109,7 +110,10 @@ class Emitter:
             raise TypeError(f"the type of a message must be a text, not {type!r}")
         if not type.isascii():
             type.encode()  # raises for what is no Unicode
-        return payload.encode(data, self._host.room.binary)
+        try:
+            return payload.encode(data, self._host.room.binary)
+        except TypeError as error:
+            raise explained(error, data) from None
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
         """The ids of those that `to` means, now."""

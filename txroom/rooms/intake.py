@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from ..codes import CloseCode, ErrorCode
 from ..connection import isAsync, toDeferred
-from . import hooks, payload
+from . import hooks, misfits, payload
 from .errors import BadMessage, CallError, InvalidData, RoomError
 from .member import WINDOW, LeaveReason, Member, copied
 from .room import Room
@@ -243,9 +243,12 @@ class Intake:
     def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
         try:
             return Reply(ref, payload.encode(result, self._host.room.binary))
+        except TypeError as error:
+            failure = Failure(misfits.explained(error, result, "answer"))
         except Exception:
-            self._host.report(Failure(), member, self._handlerOf(frame))
-            return Error(ref, self._host.id, ErrorCode.INTERNAL)
+            failure = Failure()
+        self._host.report(failure, member, self._handlerOf(frame))
+        return Error(ref, self._host.id, ErrorCode.INTERNAL)
 
     # -- acknowledging
 

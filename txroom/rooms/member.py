@@ -20,6 +20,7 @@ from ..codes import ErrorCode
 from . import payload
 from .errors import RoomError
 from .hooks import Mailbox
+from .misfits import explained
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
 from .strikes import Strikes
 
@@ -400,7 +401,10 @@ class Client:
     def meta(self, meta: Mapping[str, Any]) -> None:
         if not isinstance(meta, Mapping):
             raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
-        self._host.membership.setMeta(self._member, meta)
+        try:
+            self._host.membership.setMeta(self._member, meta)
+        except TypeError as error:
+            raise explained(error, meta, "meta") from None
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
         """

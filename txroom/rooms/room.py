@@ -17,6 +17,7 @@ from ..handshake import Handshake
 from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
+from .misfits import explained
 from .settings import SETTINGS, checkSetting
 from .timers import RoomClock
 
@@ -328,7 +329,10 @@ class Room:
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
-        self._host.setMetadata(metadata)
+        try:
+            self._host.setMetadata(metadata)
+        except TypeError as error:
+            raise explained(error, metadata, "metadata") from None
 
 
 #: The methods that an attribute would hide.
