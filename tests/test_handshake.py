@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import example, given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.handshake import (
@@ -14,11 +16,16 @@ from txroom.handshake import (
     MultiDict,
     UpgradeError,
     checkedHeaders,
+    isAllowedHost,
     isAllowedOrigin,
+    isLocalHost,
     isSameOrigin,
     splitHost,
     splitOrigin,
 )
+
+#: What headers are made of.
+LATIN = st.text(st.characters(max_codepoint=255))
 
 
 class MultiDictTests(SynchronousTestCase):
@@ -182,6 +189,19 @@ class AnswerTests(SynchronousTestCase):
             bad: Any = status
             self.assertRaises(ValueError, Deny, bad)
 
+    def test_denyBody(self) -> None:
+        """Text that can be sent, or none."""
+        for body in (None, "", "no", "kein Zutritt €"):
+            self.assertEqual(Deny(403, body).body, body)
+        for wrong in (b"bytes", {"error": "x"}, 7):
+            bad: Any = wrong
+            with self.assertRaises(TypeError) as caught:
+                Deny(403, bad)
+            self.assertIn(f"body={wrong!r}", str(caught.exception))
+        with self.assertRaises(ValueError) as surrogate:
+            Deny(403, "no \udcff")
+        self.assertIn("surrogates", str(surrogate.exception))
+
 
 class UpgradeErrorTests(SynchronousTestCase):
     """Why an upgrade failed."""
@@ -239,6 +259,27 @@ class OriginTests(SynchronousTestCase):
         self.assertEqual(splitHost("[::1]:8080"), ("[::1]", 8080))
         self.assertEqual(splitHost("[::1]"), ("[::1]", None))
         self.assertEqual(splitHost("example.org:"), ("example.org:", None))
+
+    @given(LATIN, LATIN)
+    @example("http://a:" + "9" * 5000, "a:" + "9" * 5000)
+    @example("http://[::1", "[::1")
+    @example("http://[v1.x]:1", "a:\xb2")
+    @example("//:@", ":")
+    def test_anything(self, origin: str, host: str) -> None:
+        """Whatever stands in the headers, comparing them never raises; no two strange things are equal."""
+        self.assertIsInstance(splitHost(host)[0], str)
+        self.assertFalse(isAllowedOrigin(origin, host, ()) and splitOrigin(origin) is None)
+        isAllowedHost(host, ("a.example", "*.b.example:80"))
+        self.assertFalse(
+            isLocalHost(host) and "localhost" not in host.lower() and not any(c in host for c in "1:")
+        )
+
+    def test_longPort(self) -> None:
+        """Digits that are no port any more stay a part of a name, which matches nothing."""
+        for digits in ("123456", "9" * 5000):
+            self.assertEqual(splitHost(f"a.example:{digits}"), (f"a.example:{digits}", None))
+            self.assertIsNone(splitOrigin(f"http://a.example:{digits}"))
+            self.assertFalse(isSameOrigin("http://a.example", f"a.example:{digits}"))
 
     def test_same(self) -> None:
         """Host and port are compared, the scheme isn't: TLS may have ended before us."""

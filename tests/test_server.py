@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Application as ServiceApplication
-from twisted.application.service import IService, IServiceCollection, MultiService
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.application.service import IService, IServiceCollection, MultiService, Service
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
@@ -1022,6 +1022,143 @@ class ShutdownTests(HarnessTestCase):
         self.advance(12)
         self.assertEqual((stopped, client.isClosed), ([None], True))
         self.assertRaised(ZeroDivisionError)
+
+    def test_hookCannotBeCancelled(self) -> None:
+        """Nor does a hook's: its `onDisconnect` comes, and what is to be stopped behind it is."""
+        stopped: list[str] = []
+
+        def refuse(waiting: Deferred[None]) -> None:
+            raise ZeroDivisionError
+
+        class Other(Application):
+            def stop(self) -> Deferred[None]:
+                stopped.append("application")
+                return succeed(None)
+
+        class Child(Service):
+            def stopService(self) -> None:
+                stopped.append("child")
+
+        for hook in ("onConnect", "onMessage", "onDisconnect"):
+            app = Recorder(**{hook: lambda *args: Deferred(refuse)})
+            harness = self.serve({"/": app, "/other": Other()}, shutdownTimeout=3)
+            Child().setServiceParent(harness.server)
+            client = harness.connect()
+            client.send("x")
+            over = fired(harness.server.stopService())
+            harness.advance(10)
+            self.assertEqual((over, harness.server.running, stopped), ([None], 0, ["application", "child"]))
+            if hook != "onDisconnect":
+                self.assertEqual(len(app.named("disconnect")), 1)
+            stopped.clear()
+            self.assertRaised(ZeroDivisionError)
+
+    def test_applicationRaises(self) -> None:
+        """An application that can't be stopped, or can't shut a connection down, costs the others nothing."""
+        calls: list[str] = []
+
+        class Bad(Application):
+            def shutDown(self, connection: Connection) -> None:
+                raise ZeroDivisionError
+
+            def stop(self) -> Deferred[None]:
+                raise ZeroDivisionError
+
+        class Good(Application):
+            def stop(self) -> Deferred[None]:
+                calls.append("stop")
+                return succeed(None)
+
+        harness = self.serve({"/bad": Bad(), "/good": Good()})
+        clients = [harness.connect(path) for path in ("/bad", "/good", "/bad", "/good")]
+        stopped = fired(harness.server.stopService())
+        harness.flush()
+        self.assertEqual([client.closeCode for client in clients], [1001] * 4)
+        self.assertEqual((calls, stopped), (["stop"], [None]))
+        self.assertRaised(ZeroDivisionError, 3)
+
+    def test_onceOver(self) -> None:
+        """What has stopped isn't stopped again: no callback runs twice."""
+        calls: list[str] = []
+        self.server.onShutdown(lambda: calls.append("callback"))
+        self.server.onClose = lambda: calls.append("close")
+        self.stop()
+        self.advance(1)
+        self.assertEqual((self.stop(), self.stop()), ([None], [None]))
+        self.assertEqual(calls, ["callback", "close"])
+        self.harness.start()
+        self.stop()
+        self.advance(1)
+        self.assertEqual(calls, ["callback", "close"] * 2)
+
+    def test_neverRun(self) -> None:
+        """Nor is what has never run; but what listens already closes its ports."""
+        calls: list[str] = []
+        reactor = MemoryReactor()
+        server = Server(clock=reactor)
+        server.onShutdown(lambda: calls.append("callback"))
+        server.listen("tcp:8080")
+        self.assertEqual((fired(server.stopService()), calls, server.isDraining), ([None], [], False))
+        server.privilegedStartService()
+        self.assertEqual(len(reactor.ports), 1)
+        self.assertEqual((fired(server.stopService()), reactor.ports), ([None], []))
+
+    def test_refusedLinger(self) -> None:
+        """Whoever was refused and isn't gone yet is waited for: then there is no socket, and no timer."""
+        for seconds, isGoing in ((0.5, True), (2.2, False)):
+            harness = self.serve(Recorder(verifyClient=lambda handshake: False))
+            client = harness.raw()
+            client.stall()  # so that it doesn't see that the server has closed
+            client.send(upgradeRequest())
+            stopped = fired(harness.server.stopService())
+            harness.advance(0.4)
+            self.assertEqual((stopped, client.isClosed), ([], False))
+            if isGoing:
+                client.unstall()
+                self.assertTrue(client.output.startswith(b"HTTP/1.1 401 "))
+            harness.advance(seconds)
+            self.assertEqual(stopped, [None])
+            self.assertEqual(harness.clock.getDelayedCalls(), [])
+            self.assertEqual(list(harness.clock.readers), [])
+
+    def test_drainDelay(self) -> None:
+        """Before all else the server refuses, and listens: a balancer sees it in time."""
+        calls: list[str] = []
+        harness = self.serve(self.app, drainDelay=5, shutdownTimeout=20)
+        self.server, self.harness = harness.server, harness
+        self.server.addHealthPage()
+        self.server.onShutdown(lambda: calls.append("callback"))
+        client = harness.connect()
+        stopped = self.stop()
+        for _ in range(4):
+            self.advance(1.2)
+            self.assertEqual((self.health(), self.statusOf(harness.connect())), (503, 503))
+            client.send("still here")
+        self.assertEqual((calls, client.isOpen, len(harness.clock.ports)), ([], True, 1))
+        self.assertEqual(self.app.named("message"), ["still here"] * 4)
+        self.advance(0.3)
+        self.assertEqual((calls, harness.clock.ports, stopped), (["callback"], [], [None]))
+        self.assertClosed(client, 1001)
+
+    def test_drainDelayNow(self) -> None:
+        """A second signal doesn't wait for balancers."""
+        harness = self.serve(Recorder(), drainDelay=5)
+        stopped = fired(harness.server.stopService())
+        self.assertEqual(stopped, [])
+        harness.server.stopNow()
+        harness.flush()
+        self.assertEqual(stopped, [None])
+
+    def test_drainDelayTooLong(self) -> None:
+        """It must leave something of the time for the stop."""
+        for options in (ServerOptions(drainDelay=10), ServerOptions(drainDelay=1, shutdownTimeout=0)):
+            with self.assertRaises(OptionError) as caught:
+                Server(options, clock=MemoryReactor())
+            self.assertIn("must be less than shutdownTimeout=", str(caught.exception))
+        server = Server(clock=MemoryReactor())
+        self.assertRaises(OptionError, server.overrideOptions, {"drainDelay": 10})
+        server.overrideOptions({"drainDelay": 10, "shutdownTimeout": 11})
+        self.assertEqual(server.options.drainDelay, 10)
 
     def test_leftAlone(self) -> None:
         """Without connections it takes no time."""

@@ -78,7 +78,8 @@ class Application:
     `Application(onMessage=lambda connection, message: connection.send(message))`.
     Every hook is optional and may return a value, a `Deferred` or a coroutine:
 
-    - `acceptsOrigin(origin)`: whether a page from there may connect; replaces the default check.
+    - `acceptsOrigin(origin)`: whether a page from there may connect; replaces the default check. `origin` is
+      `None` for clients that send none, which no browser is.
     - `verifyClient(handshake)`: `True`, `False`, `Accept(...)` or `Deny(...)`.
     - `chooseProtocol(offered, handshake)`: one of the offered sub-protocols, `None` to go on without one,
       `False` to refuse.

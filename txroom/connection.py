@@ -18,6 +18,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .awaitables import giveUp
 from .checks import checkAssigned
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
@@ -327,7 +328,7 @@ class Connection:
     def giveUp(self) -> None:
         """Cancel the hook that is still running."""
         if self._running is not None:
-            self._running.cancel()
+            giveUp(self._running)
 
     # -- the order of the hooks
 

@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .awaitables import giveUp as cancel
+
 #: Seconds after which the log says what a stop waits for.
 NOTICE = 1.0
 
@@ -122,10 +124,7 @@ class Patience:
             nonlocal isGivenUp
             isGivenUp = True
             self._giveUp = None
-            try:
-                waited.cancel()
-            except Exception:
-                self._log.failure("what was given up while stopping raised")
+            cancel(waited)
             over.callback(None)
 
         calls = [self._clock.callLater(self._left, giveUp)]

@@ -238,6 +238,21 @@ def _isRefusal(instance: object, attribute: object, value: int) -> None:
         raise ValueError(f"status={value!r}: must be an HTTP status from 300 to 511")
 
 
+def _isText(instance: object, attribute: object, value: str | None) -> None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"body={value!r}: must be text")
+    if value is not None and not _isUnicode(value):
+        raise ValueError(f"body={value!r}: must be text that can be sent as UTF-8, without lone surrogates")
+
+
+def _isUnicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @attrs.frozen
 class Deny:
     """
@@ -246,11 +261,12 @@ class Deny:
     Source: seed 001 (ws `cb(false, code, name, headers)`).
 
     `status` is from 300 to 511 (default 401), `body` is plain text (default: the status' phrase), `headers`
-    are added. Raises `ValueError` for other statuses and for headers that may not be sent.
+    are added. Raises `ValueError` for other statuses, for headers that may not be sent and for text with lone
+    surrogates, `TypeError` for a body that is no text.
     """
 
     status: int = attrs.field(default=401, validator=_isRefusal)
-    body: str | None = None
+    body: str | None = attrs.field(default=None, validator=_isText)
     headers: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=checkedHeaders)
 
 

@@ -76,7 +76,8 @@ class Listeners:
         #: Of the listeners that are given by number.
         self.backlog = backlog
         self._listeners: list[Listener] = []
-        self._isOpen = False
+        #: Whether it listens, or has begun to.
+        self.isOpen = False
         #: The ports that listen.
         self.ports: list[IListeningPort] = []
         #: Whether some port listens, and all of them only for this machine's own clients: on loopback
@@ -91,7 +92,7 @@ class Listeners:
     def add(self, where: Where) -> Deferred[IListeningPort]:
         """One more endpoint; it listens at once if the others do."""
         listener = self._listener(where)
-        if self._isOpen:
+        if self.isOpen:
             try:
                 listener.listen(self._factory, self._opened)
             except Exception:
@@ -101,9 +102,9 @@ class Listeners:
 
     def open(self) -> None:
         """Listen on all, or raise and listen on none."""
-        if self._isOpen:
+        if self.isOpen:
             return
-        self._isOpen = True
+        self.isOpen = True
         try:
             for listener in self._listeners:
                 listener.listen(self._factory, self._opened)
@@ -113,7 +114,7 @@ class Listeners:
 
     def close(self) -> Deferred[Any]:
         """Listen no more."""
-        self._isOpen = False
+        self.isOpen = False
         self.isLocal = False
         ports, self.ports = self.ports, []
         return DeferredList([maybeDeferred(port.stopListening).addErrback(self._notClosed) for port in ports])
@@ -145,7 +146,7 @@ class Listeners:
         return isReloaded
 
     def _opened(self, port: IListeningPort) -> None:
-        if not self._isOpen:  # an endpoint that took its time
+        if not self.isOpen:  # an endpoint that took its time
             maybeDeferred(port.stopListening)
             return
         self.ports.append(port)

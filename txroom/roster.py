@@ -9,8 +9,9 @@ from collections import Counter
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
-from .codes import ReadyState
+from .codes import CloseCode, ReadyState
 from .connection import Connection
 from .draining import inTurns
 from .wire.factory import WireFactory
@@ -37,6 +38,8 @@ class Stats:
 
 class Roster:
     """The open connections by id, in the order in which they came."""
+
+    _log = Logger()
 
     def __init__(self, wire: WireFactory, clock: IReactorTime) -> None:
         self._wire = wire
@@ -98,7 +101,11 @@ class Roster:
 
         def close(connection: Connection) -> None:
             if connection.readyState is ReadyState.OPEN:
-                connection.application.shutDown(connection)
+                try:
+                    connection.application.shutDown(connection)
+                except Exception:
+                    self._log.failure("connection {id} could not be shut down", id=connection.id)
+                    connection.close(CloseCode.GOING_AWAY)
 
         await inTurns(self._clock, self.connections, CLOSE_BATCH, CLOSE_PAUSE, close)
         await self.whenEmpty()

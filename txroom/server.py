@@ -496,9 +496,17 @@ class Server(MultiService):
 
         New upgrades get 503, and so does who asks for the health page, for `drainDelay` and while the
         `onShutdown` callbacks run; then the listeners close, the connections are closed with 1001, and those
-        that stay until the deadline are dropped. A server that has stopped already has nothing to do.
+        that stay until the deadline are dropped. A server that has stopped, or has never served anybody, has
+        nothing to do: no callback runs.
         """
+        if self._isAtRest and not self._stop.isRunning:
+            return succeed(None)
         return self._stop.run(self.options.shutdownTimeout)
+
+    @property
+    def _isAtRest(self) -> bool:
+        isNew = not self._isStopped and self.stats().total == 0
+        return not self.running and not self._listeners.isOpen and (self._isStopped or isNew)
 
     def close(self) -> Deferred[None]:
         """Stop this server alone: leave the parent service, if any, and stop (seeds 001, 002)."""
@@ -530,14 +538,14 @@ class Server(MultiService):
         for callback in self._shutdowns:
             await patience.awaitFor(maybeDeferred(_called, callback), partial(_describe, callback))
         await patience.awaitFor(self._listeners.close(), lambda: "ports to close")
-        self._wire.drain()
+        await patience.awaitFor(maybeDeferred(self._wire.drain), lambda: "handshakes")
         await patience.awaitFor(Deferred.fromCoroutine(self._roster.closeAll()), self._roster.describe)
-        self.dropAll()
+        await patience.awaitFor(maybeDeferred(self.dropAll), lambda: "connections")
         patience.extend(LAST_HOOKS)
         await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
         for application in self._adopted:
             patience.extend(LAST_HOOKS)
-            await patience.awaitFor(application.stop(), lambda: "rooms to end")
+            await patience.awaitFor(maybeDeferred(application.stop), lambda: "rooms to end")
         self.watch.stop()
         patience.extend(LAST_HOOKS)
         await patience.awaitFor(MultiService.stopService(self), lambda: "services in this one")

@@ -216,6 +216,24 @@ class SyntaxTests(HeadCase):
 class VersionTests(HeadCase):
     """Which HTTP."""
 
+    def test_absolute(self) -> None:
+        """An absolute target doesn't make another version of it."""
+        for version in ((1, 0), (1, 1)):
+            request = b"GET http://a.example/x HTTP/%d.%d\r\nHost: b\r\n\r\n" % version
+            head = HeadReader().feed(request)
+            assert head is not None
+            self.assertEqual((head.version, head.target, head.headers["host"]), (version, "/x", "a.example"))
+
+    def test_schemes(self) -> None:
+        """Targets with the schemes of HTTP and of WebSockets are alike."""
+        for scheme in (b"http", b"https", b"ws", b"WSS"):
+            head = HeadReader().feed(b"GET %b://a.example/x HTTP/1.1\r\nHost: b\r\n\r\n" % scheme)
+            assert head is not None
+            self.assertEqual((head.target, head.headers["host"]), ("/x", "a.example"))
+        self.assertRaises(
+            UpgradeError, HeadReader().feed, b"GET wsx://a.example/x HTTP/1.1\r\nHost: b\r\n\r\n"
+        )
+
     def test_major(self) -> None:
         """505 for another major version."""
         for version in (b"0.9", b"2.0", b"3.0"):

@@ -225,6 +225,26 @@ class RefusalTests(SiteCase):
             self.assertTrue(response.body.startswith(b"A WebSocket is served at this path"), response.body)
         self.assertEqual(self.harness.server.stats().rejected, {})
 
+    def test_strangeHosts(self) -> None:
+        """A Site lets any Host and Origin pass: what is none is a refusal, and nothing in the log."""
+        self.start()
+        self.harness.server.addApplication(Application(), host="a.example:80", path="/named")
+        for path in ("/", "/named"):
+            for host, origin, status in (
+                ("a:" + "9" * 5000, "http://a:" + "9" * 5000, 400),
+                ("a:\xb2", "http://a", 400),
+                ("[::1", "http://[::1", 400),
+                ("", "http://a", 400),
+                ("localhost", "http://a:" + "9" * 5000, 403),
+                ("localhost", "http://[::1", 403),
+                ("localhost", "http://a:\xb2", 403),
+            ):
+                fields = {"Host": host, "Origin": origin}
+                client = self.raw(upgradeRequest(path, headers=fields))
+                assert client.response is not None, (host[:20], client.output)
+                self.assertEqual(client.response.status, status, (host[:20], origin[:20]))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_old(self) -> None:
         """What is refused before the upgrade begins is told and counted."""
         self.start()

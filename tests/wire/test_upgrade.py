@@ -330,6 +330,15 @@ class VerifyTests(UpgradeCase):
         response = self.answer(Deny())
         self.assertEqual((response.status, response.body), (401, b"Unauthorized"))
 
+    def test_denyWrong(self) -> None:
+        """A body that can't be sent is a mistake of the hook, like any other: a clean 500."""
+        for body in (b"bytes", {"error": "x"}, "no \udcff"):
+            bad: Any = body
+            self.start(Application(verifyClient=lambda handshake, bad=bad: Deny(403, bad)))
+            response = self.ask()
+            self.assertEqual((response.status, response.body), (500, b"Internal Server Error"))
+            self.assertEqual(len(self.flushLoggedErrors(TypeError, ValueError)), 1)
+
     def test_contentType(self) -> None:
         """A body may be of another type; there is one Content-Type then."""
         self.start(

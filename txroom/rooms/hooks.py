@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..awaitables import giveUp as cancel
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
@@ -94,7 +95,7 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
     waited = _untied(waited.addErrback(tamed))
     if waited.called and not waited.paused:
         return waited
-    outcome: Deferred[Any] = Deferred(lambda _: waited.cancel())
+    outcome: Deferred[Any] = Deferred(lambda _: cancel(waited))
 
     isLate = False
 
@@ -107,7 +108,7 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
     def giveUp() -> None:
         nonlocal isLate
         isLate = True
-        waited.cancel()  # before anything else begins
+        cancel(waited)  # before anything else begins
         if not outcome.called:
             outcome.errback(HookTimeout())
 

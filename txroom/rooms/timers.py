@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from ..awaitables import giveUp
 from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
@@ -70,7 +71,7 @@ class Timer:
         """Cancel what is running."""
         running, self._running = self._running, None
         if running is not None:
-            running.cancel()
+            giveUp(running)
 
     def schedule(self, seconds: float, interval: float | None) -> Timer:
         """Call in `seconds`, and then, with an `interval`, again and again."""
@@ -89,7 +90,7 @@ class Timer:
         if isAsync(result):
             self._running = running = toDeferred(result)
             if not self._clock.keep(self):
-                running.cancel()
+                giveUp(running)
             running.addBoth(self._ended)
         else:
             self._ended(None)

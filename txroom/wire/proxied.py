@@ -18,6 +18,8 @@ _STARTS = (V1Parser.PROXYSTR, V2Parser.PREFIX)
 _UNKNOWN = b"PROXY UNKNOWN"
 #: The longest line of version 1.
 _MAX_LINE = 107
+#: The longest rest of version 2, behind its first 16 bytes; balancers send some hundred bytes.
+_MAX_REST = 4096
 
 
 class ProxiedConnection(HAProxyProtocolWrapper):
@@ -37,6 +39,9 @@ class ProxiedConnection(HAProxyProtocolWrapper):
                     return
             elif len(start) < _TELLING and any(start.startswith(good[: len(start)]) for good in _STARTS):
                 self._start = start
+                return
+            elif start.startswith(V2Parser.PREFIX) and int.from_bytes(start[14:16]) > _MAX_REST:
+                self.loseConnection()
                 return
             else:
                 data = start

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..application import Application
+from ..awaitables import giveUp
 from ..connection import Connection, isAsync, toDeferred
 from ..handshake import (
     Accept,
@@ -299,7 +300,7 @@ class Upgrade(Protocol):
             self._factory.leave(self._admitted, self._application)
         self._held.clear()
         if self._deciding is not None:
-            self._deciding.cancel()
+            giveUp(self._deciding)
         self._factory.owner.refused(error, self._handshake)
         if self.outcome is not None:
             if self._isBegun:  # who waits could have said so; the client has its answer either way
