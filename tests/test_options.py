@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "maxPendingHandshakes": 1024,
     "maxPages": 256,
     "maxPagesPerAddress": 64,
-    "maxPageBody": 64 * KIB,
+    "maxPageBody": 16 * KIB,
     "clientTracking": True,
     "backlog": 511,
     "noDelay": True,

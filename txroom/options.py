@@ -279,7 +279,7 @@ class ServerOptions:
         unit="requests",
     )
     maxPageBody: int = _size(
-        64 * KIB,
+        16 * KIB,
         "Longest body of a request for a page, unless the page says another length; a longer one is "
         "answered with 413.",
     )

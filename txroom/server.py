@@ -49,6 +49,9 @@ HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "r
 #: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
 LAST_HOOKS = 1.0
 
+#: Longest body of a request for a page that looks at none; twisted.web takes forms apart in any case.
+NO_FORM = 1024
+
 Given = ParamSpec("Given")
 
 
@@ -214,11 +217,11 @@ class Server(MultiService):
         whole URL: it is the same for everybody. Browsers keep it, and ask each time whether it has changed
         (ETag). Raises `ValueError` for a path that does not begin with "/".
         """
-        self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}))
+        self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}), maxBody=NO_FORM)
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""
-        self.addPage(path, HealthPage(lambda: self.isDraining, self.watch))
+        self.addPage(path, HealthPage(lambda: self.isDraining, self.watch), maxBody=NO_FORM)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """

@@ -48,7 +48,7 @@ class PagesCase(HarnessTestCase):
     """A server with pages and a socket."""
 
     def start(self, **options: Any) -> RoomHarness:
-        self.harness = self.serve(Application(), **options)
+        self.harness = self.serve(Application(), **{"maxPageBody": 64 * KIB, **options})
         self.slow = Slow()
         server = self.harness.server
         server.addHealthPage()
@@ -77,14 +77,15 @@ class BodyTests(PagesCase):
         self.start()
         for client in (
             self.post("/healthz", 10**11),
-            self.post("/healthz", 64 * KIB + 1),
+            self.post("/healthz", 1025),
+            self.post("/mirror", 64 * KIB + 1),
             self.post("/healthz", 10**11, Expect="100-continue"),
         ):
             self.assertEqual(self.status(client), 413)
             client.send(b"x" * 100_000)
             self.harness.advance(2.2)
             self.assertTrue(client.isClosed)
-        self.assertEqual(self.harness.server.stats().rejected, {"size": 3})
+        self.assertEqual(self.harness.server.stats().rejected, {"size": 4})
 
     def test_fits(self) -> None:
         """One that isn't too long is served, in one piece or many, also when it comes in chunks."""
@@ -157,6 +158,14 @@ class BodyTests(PagesCase):
             with self.assertRaises(ValueError) as caught:
                 server.addPage("/page", Mirror(), maxBody=value)  # type: ignore[arg-type]
             self.assertIn(f"maxBody={value!r}", str(caught.exception))
+
+    def test_ownPages(self) -> None:
+        """Our own pages look at no body, so there is none to speak of."""
+        server = self.start().server
+        server.addClientScript()
+        for path in ("/healthz", "/txroom.js"):
+            self.assertEqual(self.status(self.post(path, 1024, b"x" * 1024)), 405)
+            self.assertEqual(self.status(self.post(path, 1025)), 413)
 
     def test_noSecond(self) -> None:
         """What follows the body is no second request, and isn't kept."""

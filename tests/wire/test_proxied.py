@@ -49,6 +49,12 @@ class ProxiedTests(HarnessTestCase):
         assert client.response is not None
         self.assertEqual((client.response.status, self.peer()), (101, ("203.0.113.9", 4321)))
 
+    def test_long(self) -> None:
+        """A header that says that it is longer than any is dropped, before it has come."""
+        for length, isClosed in ((4096, False), (4097, True), (65535, True)):
+            client = self.start().raw(self.V2 + b"\x21\x11" + length.to_bytes(2, "big"))
+            self.assertEqual((client.output, client.isClosed), (b"", isClosed))
+
     def test_works(self) -> None:
         """Messages both ways, a close, and nothing left behind."""
         harness = self.start()

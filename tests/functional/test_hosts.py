@@ -1,0 +1,35 @@
+"""The Host of a server on this machine's own addresses, as forwarded ports and browsers tell it."""
+
+from __future__ import annotations
+
+from twisted.protocols.portforward import ProxyFactory
+
+from .support import Net, get, head, reactor
+
+
+async def test_forwardedPort(net: Net) -> None:
+    """Behind a port that is forwarded, as by `ssh -L`, the Host has that port; a foreign name is refused."""
+    server = await net.serve()
+    server.addHealthPage()
+    listening = reactor().listenTCP(
+        0, ProxyFactory("127.0.0.1", server.address().port), interface="127.0.0.1"
+    )
+    forwarded = listening.getHost()
+    try:
+        for host in (f"localhost:{forwarded.port}", f"127.0.0.1:{forwarded.port}", "chat.localhost"):
+            probe = await net.ask(forwarded, head(host=host))
+            await probe.upgraded()
+            probe.transport.abortConnection()
+        foreign = f"evil.example:{forwarded.port}"
+        request = head("/", f"Origin: http://{foreign}", host=foreign)
+        assert (await net.refused(forwarded, request)).status == 421
+        request = get("/healthz").replace(b"txroom.localhost", foreign.encode())
+        assert (await net.refused(forwarded, request)).status == 421
+    finally:
+        await listening.stopListening()
+
+
+async def test_everywhere(net: Net) -> None:
+    """A server that others can reach takes every Host."""
+    server = await net.serve(where="tcp:0:interface=0.0.0.0")
+    await (await net.ask(server, head(host="evil.example"))).upgraded()
