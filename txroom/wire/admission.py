@@ -37,7 +37,8 @@ class Crowd(Generic[Member]):
 
     def add(self, member: Member, address: str) -> None:
         """One more; again, under another address, for one that is there already."""
-        self.remove(member)
+        if member in self._addresses:
+            self.remove(member)
         key = self._addresses[member] = address or member
         members = self._members.setdefault(key, {})
         members[member] = None

@@ -122,6 +122,8 @@ class WireFactory(WebSocketServerFactory):
         self.pageBodies: dict[str, int] = {}
         #: Requests for pages that are being served on our own listeners.
         self.visits = Visits()
+        #: Whether it has stopped before, or does now: then somebody may wait until nobody is left.
+        self._isStopping = False
         #: Connections whose handshake isn't finished.
         self.pending: Crowd[Handshaking] = Crowd()
         #: Connections that have been refused, and aren't gone yet.
@@ -185,6 +187,7 @@ class WireFactory(WebSocketServerFactory):
 
     def drain(self) -> None:
         """The server stops: refuse the handshakes that go on, close the connections of pages."""
+        self._isStopping = True
         for handshaking in self.pending:
             handshaking.giveWay("draining")
         for visit in self.visits:
@@ -204,7 +207,7 @@ class WireFactory(WebSocketServerFactory):
 
     def _isQuieter(self) -> None:
         """A connection that was no WebSocket is gone."""
-        if self.isQuiet:
+        if self._isStopping and self.isQuiet:
             self.owner.finished()
 
     def begun(self, handshaking: Handshaking, address: str) -> None:
@@ -231,7 +234,7 @@ class WireFactory(WebSocketServerFactory):
     def ended(self, handshaking: Handshaking) -> None:
         """A handshake came to an end, good or bad."""
         self.pending.remove(handshaking)
-        if not self.pending:
+        if self._isStopping:
             self._isQuieter()
 
     def visited(self, visit: Visit, address: str) -> None:
