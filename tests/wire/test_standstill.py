@@ -218,6 +218,25 @@ class FlowTests(StandstillCase):
             self.harness.advance(1)
         self.assertEqual(self.events("disconnect"), [(1006, "")])
 
+    def test_stops(self) -> None:
+        """What it took earns no time to a peer that has stopped taking anything."""
+        self.close()
+        self.client.unstall(250_000)
+        self.harness.advance(13)
+        self.assertEqual(self.events("disconnect"), [(1006, "")])
+
+    def test_flood(self) -> None:
+        """After it broke a rule a peer earns nothing by what it sends."""
+        self.open(closeTimeout=10, pingInterval=0)
+        assert isinstance(self.app, Recorder)
+        self.client.stall()
+        self.app.connection.send(bytes(300_000))
+        self.client.send(b"\xff" * 2)
+        for _ in range(11):
+            self.client.send(bytes(50_000))
+            self.harness.advance(1)
+        self.assertEqual([code for code, _ in self.events("disconnect")], [1002])
+
     def test_upload(self) -> None:
         """One whose answer comes behind what it was sending."""
         self.open(closeTimeout=10, pingInterval=0)

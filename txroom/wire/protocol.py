@@ -35,6 +35,8 @@ _READY_STATES = {
 
 #: Of the bytes that a peer still sends after our Close frame so many earn it time to answer.
 MAX_EARNED = 1 << 20
+#: How often in `closeTimeout` a connection that is closing is looked at for bytes that move.
+LOOKS = 4
 
 _USUAL_NAMES = """
     _control _controls _heartbeat _held _isDiscarding _isParsing _isReading _meter _out _perMessageCompress
@@ -47,10 +49,16 @@ USUAL = tuple(_USUAL_NAMES.split())
 
 @attrs.define
 class Closing:
-    """A Close frame was written: when, what the peer had taken till then, and what has come of it since."""
+    """
+    A Close frame was written: when, and what the peer had taken till then.
+
+    What it takes and sends from then on earns it time, and `movedAt` is when it was last seen to do so.
+    """
 
     since: float
     taken: int
+    movedAt: float
+    moved: int = 0
     received: int = 0
 
 
@@ -144,7 +152,7 @@ class WireProtocol(Receiver):
         if self.transport is None:
             self.giveUp()
         elif self._closing is not None:
-            if now >= self._closeBy(self._closing):
+            if now >= self._closeBy(self._closing, now):
                 self.transport.abortConnection()
             else:
                 self._reschedule()
@@ -159,12 +167,14 @@ class WireProtocol(Receiver):
     def _reschedule(self) -> None:
         if self.transport is None:
             return
-        when = None if self._closing is None else self._closeBy(self._closing)
-        if when is None and self.state == OPEN:
-            when = heartbeat.nextLook(self, self.factory.seconds())
+        when, now = pace.NEVER, self.factory.seconds()
+        if self._closing is not None:
+            when = min(self._closeBy(self._closing, now), now + self.options.closeTimeout / LOOKS)
+        elif self.state == OPEN:
+            when = heartbeat.nextLook(self, now)
             if self._heldUntil is not None:
                 when = min(when, self._heldUntil)
-        if when is not None and when != pace.NEVER:
+        if when != pace.NEVER:
             self.factory.sweep.schedule(self, when)
 
     # -- closing
@@ -183,7 +193,8 @@ class WireProtocol(Receiver):
         self._out.write(frame(CLOSE, closePayload(code, reason)))
         self.state = CLOSING
         if self.options.closeTimeout:
-            self._closing = Closing(self.factory.clock.seconds(), self._out.progress()[1])
+            now = self.factory.clock.seconds()
+            self._closing = Closing(now, self._out.progress()[1], now)
             self._reschedule()
         else:
             self.factory.sweep.cancel(self)
@@ -194,12 +205,23 @@ class WireProtocol(Receiver):
             self._parse()
             self._applyHeld()
 
-    def _closeBy(self, closing: Closing) -> float:
-        """When the peer must have closed; what moves meanwhile, either way, earns it more time."""
+    def _closeBy(self, closing: Closing, now: float) -> float:
+        """
+        When the peer must have closed.
+
+        What moves meanwhile, either way, earns it more time, as long as it goes on moving. A peer that broke
+        a rule earns none by what it sends.
+        """
         taken = 0 if self._out is None else max(0, self._out.progress()[1] - closing.taken)
-        earned = min(closing.received, MAX_EARNED) + taken
-        lost = self.factory.sweep.lostSince(closing.since)
-        return pace.dueBy(closing.since, self.options.closeTimeout, earned) + lost
+        received = 0 if self._isDiscarding else closing.received
+        if taken + received != closing.moved:
+            closing.moved, closing.movedAt = taken + received, now
+        earned = taken + min(received, MAX_EARNED)
+        timeout, lostSince = self.options.closeTimeout, self.factory.sweep.lostSince
+        return min(
+            pace.dueBy(closing.since, timeout, earned) + lostSince(closing.since),
+            closing.movedAt + timeout + lostSince(closing.movedAt),
+        )
 
     def _takesMore(self, size: int) -> bool:
         if self._closing is not None:
