@@ -118,6 +118,7 @@ class Knock:
         stop(self._deadline)
         stop(self._pause)
         self._shared.requests.prepared(self)
+        self._trouble = None  # its traceback holds this
         authenticating, self._authenticating = self._authenticating, None
         if authenticating is not None:
             authenticating.cancel()

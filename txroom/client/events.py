@@ -4,6 +4,7 @@ How a client tells its user what happens.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,12 +26,15 @@ class _Entry:
     isOnce: bool
 
 
-class Emitter:
-    """Calls listeners; what one raises, or its Deferred fails with, goes to `report`."""
+class Emitter(ABC):
+    """Calls listeners."""
 
-    def __init__(self, report: Callable[[str, Failure], None]) -> None:
+    def __init__(self) -> None:
         self._entries: dict[str, list[_Entry]] = {}
-        self._report = report
+
+    @abstractmethod
+    def listenerFailed(self, name: str, failure: Failure) -> None:
+        """A listener has raised that, or its Deferred has failed with it."""
 
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """Call `listener` at each event of that name; returns a function that ends it."""
@@ -75,10 +79,10 @@ class Emitter:
             try:
                 result = entry.listener(*args)
             except Exception:
-                self._report(name, Failure())
+                self.listenerFailed(name, Failure())
             else:
                 if isAsync(result):
-                    toDeferred(result).addErrback(partial(self._report, name))
+                    toDeferred(result).addErrback(partial(self.listenerFailed, name))
         return bool(entries)
 
 
@@ -93,7 +97,7 @@ class Events(Emitter):
     _log = Logger()
 
     def __init__(self, deliver: Callable[..., None], otherwise: Callable[[Failure], None]) -> None:
-        super().__init__(self._listenerFailed)
+        super().__init__()
         self._deliver = deliver
         self._otherwise = otherwise
 
@@ -108,8 +112,26 @@ class Events(Emitter):
         else:
             self._otherwise(failure)
 
-    def _listenerFailed(self, name: str, failure: Failure) -> None:
+    def end(self, deliver: Callable[..., None]) -> None:
+        """Let the listeners go, and whoever delivered so far."""
+        self.clear()
+        self._deliver = deliver
+
+    def listenerFailed(self, name: str, failure: Failure) -> None:
+        """It is an error that nobody else is told of, but for one of those who are told."""
         if name == "error":
             self._log.failure("a listener of errors failed", failure)
         else:
             self.report(failure)
+
+
+class Messages(Emitter):
+    """The messages of a room by their types; `events` are its events."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self._events = events
+
+    def listenerFailed(self, name: str, failure: Failure) -> None:
+        """It is the room's error."""
+        self._events.report(failure)

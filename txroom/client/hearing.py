@@ -14,7 +14,7 @@ from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from ..rooms.errors import RoomError
 from . import frames
-from .events import Emitter, Events
+from .events import Events, Messages
 from .shared import Shared
 
 Handler = Callable[[Any], Any]
@@ -44,7 +44,7 @@ class Hearing:
         self._handlers: dict[str, Handler] = {}
         #: The room's own events, and its messages by type.
         self.events = Events(self._deliver, shared.report)
-        self.messages = Emitter(lambda type, failure: self.events.report(failure))
+        self.messages = Messages(self.events)
 
     def begin(self) -> None:
         """Whoever awaited the room has had the time to add listeners."""
@@ -62,9 +62,10 @@ class Hearing:
         self._deliver(self._shared.turn.post, self._clear)
 
     def _clear(self) -> None:
-        self.events.clear()
+        self.events.end(self._shared.turn.post)
         self.messages.clear()
         self._handlers.clear()
+        self._unheard = lambda type: None
 
     def hasHandler(self, type: str) -> bool:
         """Whether there is a handler of calls of that type."""

@@ -74,6 +74,8 @@ class Heartbeat:
         def done(error: RoomError | None, answer: Answer | None) -> None:
             if error is None and request is not None:
                 self._arrived = max(self._arrived, before)
+                stop(self._deadline)
+                self._deadline = None
                 self.measured(request)
 
         seconds = max(patience, self._options.requestTimeout)

@@ -163,6 +163,37 @@ class Owner(Protocol):
         """The connection is lost, and nothing more comes of it."""
 
 
+class _Nobody:
+    """In the place of the owner of a line that is closed, to which nothing happens any more."""
+
+    isBusy = False
+
+    def isFinal(self, code: int, reason: str) -> bool:
+        """Nothing more comes of it."""
+        return True
+
+    def connecting(self) -> None:
+        """It doesn't."""
+
+    def opened(self) -> None:
+        """It won't be."""
+
+    def progress(self) -> None:
+        """There is no connection."""
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """There is no connection."""
+
+    def away(self, code: int, reason: str) -> None:
+        """There is no connection."""
+
+    def waits(self, seconds: float) -> None:
+        """For nothing."""
+
+    def over(self, code: int, reason: str) -> None:
+        """It is."""
+
+
 class Line:
     """A connection that outlives its sockets. `connect` is given an `Attempt`, and returns its `Wire`."""
 
@@ -248,6 +279,7 @@ class Line:
         wire = None if attempt is None else attempt.wire
         gone = succeed(None) if wire is None else wire.close(CloseCode.NORMAL, "")
         self._end(CloseCode.NORMAL, "closed")
+        self._owner = _Nobody()
         return gone
 
     @property

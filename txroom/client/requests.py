@@ -29,6 +29,10 @@ class NoAnswer(RoomError):
     """The error of a request that the server has not answered."""
 
 
+def _ignore(error: RoomError | None, found: Answer | None) -> None:
+    """Of a request that is done."""
+
+
 class Preparing(Protocol):
     """Something that will be a request."""
 
@@ -123,6 +127,7 @@ class Requests:
         def finish(error: RoomError | None, found: Answer | None) -> None:
             self._open.pop(ref, None)
             stop(request.timer)
+            request.done = _ignore
             done(error, found)
 
         request = Request(frame, answer, finish, isRepeated, mayRepeat)

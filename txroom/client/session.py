@@ -26,6 +26,17 @@ from .sendable import checkMapping, checkName
 from .stay import RoomState, Stay
 from .ticket import Ticket
 
+#: See `Session.on`.
+_EVENTS = frozenset({"connected", "reconnecting", "disconnected", "bye", "latency", "error"})
+
+
+def _event(name: str) -> str:
+    """The name of an event of a client. Raises `ValueError`."""
+    if name not in _EVENTS:
+        known = ", ".join(sorted(_EVENTS))
+        raise ValueError(f"name={name!r}: a client has no such event, but {known}; messages are its rooms'")
+    return name
+
 
 class Session:
     """
@@ -71,12 +82,14 @@ class Session:
         - "bye" (code, retryAfter): the server will close the connection, and asks to stay away that long
         - "latency" (seconds)
         - "error" (error): nobody else was there to be told; without a listener it is logged
+
+        Raises `ValueError` for any other name: messages, and what happens to a room, are told by the room.
         """
-        return self._core.events.on(name, listener)
+        return self._core.events.on(_event(name), listener)
 
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """The same for the next event only."""
-        return self._core.events.once(name, listener)
+        return self._core.events.once(_event(name), listener)
 
     def off(self, name: str, listener: Listener | None = None) -> None:
         """End what `on` began; without a listener, for all of that name."""
@@ -273,3 +286,5 @@ class Session:
         waiters, self._closing = self._closing, []
         for waiter in waiters:
             self._core.turn.post(waiter.callback, None)
+        # When all has been heard.
+        self._core.turn.post(self._core.turn.post, self._core.events.clear)

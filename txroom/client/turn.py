@@ -45,7 +45,11 @@ class Turn:
     def later(self, delay: float, function: Callable[..., Any], *args: Any) -> IDelayedCall:
         """Call within a turn, after `delay` seconds."""
 
+        todo = [(function, args)]
+
         def call() -> None:
+            # Not kept by the delayed call, which whoever holds its timer would form a cycle with.
+            function, args = todo.pop()
             with self:
                 function(*args)
 

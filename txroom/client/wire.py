@@ -202,6 +202,7 @@ class AutobahnWire:
         """It has ended. The protocol and the attempt are let go, which hold this."""
         self._isGone = True
         stop(self._deadline)
+        self._deadline = None
         self._protocol = None
         self._connecting = None
         attempt, self._attempt = self._attempt, None
@@ -310,6 +311,7 @@ class _Protocol(WebSocketClientProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.isOpen = False
         super().connectionLost(reason)
+        self.is_closed = None  # its result is this protocol: a cycle
         if self._close is not None:
             self._wire.gone(*self._close)
         elif self._wasOpen:

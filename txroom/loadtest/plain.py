@@ -154,6 +154,7 @@ class _Protocol(WebSocketClientProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._why = reason.getErrorMessage()
         super().connectionLost(reason)
+        self.is_closed = None  # its result is this protocol: a cycle
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if wasClean:

@@ -1,0 +1,149 @@
+"""Listeners and options: what is asked for is what happens, and mistakes are said where they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.client.case import SessionTestCase
+from txroom import OptionError, RoomError
+from txroom.client import ClientOptions
+from txroom.client.line import Attempt
+
+
+class ListenerTests(SessionTestCase):
+    """`on`, `once`, `off`."""
+
+    def test_offOnce(self) -> None:
+        """`off` ends what `once` began, by the listener that was given."""
+        room = self.join()
+        heard: list[Any] = []
+        room.once("said", heard.append)
+        room.off("said", heard.append)
+        self.session.once("bye", heard.append)
+        self.session.off("bye", heard.append)
+        self.wire.receive("msg", "r1", 1, "said", 1)
+        self.wire.receive("bye", 4100, 0)
+        self.assertEqual(heard, [])
+
+    def test_own(self) -> None:
+        """What `on` returns ends that one, not others with the same listener."""
+        room = self.join()
+        heard: list[Any] = []
+
+        def listener(data: Any, offset: Any) -> None:
+            heard.append(data)
+
+        end = room.on("said", listener)
+        room.once("said", listener)
+        end()
+        end()
+        for offset in (1, 2):
+            self.wire.receive("msg", "r1", offset, "said", offset)
+        self.assertEqual(heard, [1])
+
+    def test_unknownEvent(self) -> None:
+        """A client has events, not messages: those are its rooms'."""
+        for listen in (self.session.on, self.session.once):
+            error = self.assertRaises(ValueError, listen, "left", print)
+            self.assertIn("name='left': a client has no such event, but ", str(error))
+            self.assertIn("bye, connected, ", str(error))
+
+    def test_noFunction(self) -> None:
+        """What can't be called is refused where it is given."""
+        room = self.join()
+        for method in (room.on, room.once, room.onMessage, room.handle):
+            error = self.assertRaises(TypeError, method, "said", 5)
+            self.assertRegex(str(error), "=5 of 'said': must be a function")
+
+    def test_reconnectFromListener(self) -> None:
+        """`reconnect` in a listener of "reconnecting", the room's or the client's, is what counts."""
+        for isRooms in (True, False):
+            self.begin(minDelay=4.0)
+            room = self.join()
+            where = room if isRooms else self.session
+            where.on("reconnecting", lambda *args: self.session.reconnect(0))
+            self.wire.end()
+            self.assertEqual(self.nextWire(), 0.0)
+            self.wire.open()
+            self.resumed(self.wire.take()[0])
+            self.assertEqual(room.state, "joined")
+
+
+class OptionTests(SessionTestCase):
+    """Values that make no sense."""
+
+    def test_values(self) -> None:
+        """They name the option, the value and what is allowed."""
+        for name, values in (
+            ("callTimeout", (float("inf"), float("nan"), "15s", None, -1, True)),
+            ("pingInterval", ("25", float("inf"))),
+            ("connectTimeout", (0, float("nan"))),
+            ("minDelay", ("1s", float("inf"))),
+            ("window", (0, 65, 1.5, "64")),
+            ("maxPayload", (0, -1, float("inf"))),
+            ("maxReceived", (0, 10.0)),
+            ("maxAttempts", (float("inf"), -1, "3")),
+            ("headers", ({"a": "b\r\nc: d"}, {"a b": "c"}, {"a": 5}, {5: "a"}, "a: b", [("a", "b")])),
+            ("retryPolicy", (5,)),
+            ("random", (0.5, None)),
+            ("rejoin", (1, "yes")),
+            ("protocol", ("json", None)),
+        ):
+            for value in values:
+                error = self.assertRaises(OptionError, ClientOptions, **{name: value})
+                self.assertIn(f"{name}={value!r}: must be ", str(error))
+
+    def test_arguments(self) -> None:
+        """So do times that are given in a call."""
+        room = self.join()
+        for value in (float("inf"), float("nan"), -1, "5"):
+            text = f"={value!r}: must be a finite number of seconds, 0 or more"
+            error = self.assertRaises(OptionError, room.call, "roll", timeout=value)
+            self.assertEqual(str(error), f"timeout{text}")
+            error = self.assertRaises(OptionError, self.session.reconnect, value)
+            self.assertEqual(str(error), f"delay{text}")
+        self.assertEqual(self.wire.take(), [])
+
+    def test_policy(self) -> None:
+        """A policy that fails, or gives no delay, is mentioned, and the client comes back all the same."""
+        policies: tuple[Callable[[int], Any], ...] = (
+            lambda attempt: 1 / 0, lambda attempt: float("nan"), lambda attempt: "soon",
+        )  # fmt: skip
+        for policy in policies:
+            self.begin(retryPolicy=policy)
+            self.join()
+            self.wire.end()
+            self.assertEqual(self.nextWire(), 0.125)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class QueryTests(SessionTestCase):
+    """`query`."""
+
+    def test_alike(self) -> None:
+        """Of a name or of any; `rooms` is the same."""
+        for ask in (self.session.query, self.session.rooms):
+            for arguments in ((), ("chat",), (None, {"mode": 1})):
+                ask(*arguments).addErrback(lambda failure: failure.trap(RoomError))
+        self.wire.open()
+        self.assertEqual(
+            [frame[2:] for frame in self.wire.take()],
+            [[None, {}], ["chat", {}], [None, {"mode": 1}]] * 2,
+        )
+        self.session.close()
+
+    def test_attempt(self) -> None:
+        """An attempt that failed before there was a wire leaves none behind."""
+        failing: list[Attempt] = []
+
+        def connect(attempt: Attempt) -> Any:
+            failing.append(attempt)
+            attempt.lost(1006, "refused")
+            return self._connect(attempt)
+
+        self.session._core.line._makeWire = connect
+        joining = self.session.join("chat")
+        self.assertEqual((failing[0].wire, self.session.state), (None, "waiting"))
+        self.session.close()
+        self.assertEqual(self.codeOf(joining), "unavailable")

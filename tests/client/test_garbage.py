@@ -1,0 +1,159 @@
+"""Clients that have ended, and rooms that were left, are gone without a garbage collector."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.case import HarnessTestCase
+from txroom import Room, RoomError, message
+from txroom.client import Client
+from txroom.client import Room as JoinedRoom
+
+
+class Chat(Room):
+    presence = True
+
+    @message("say")
+    def say(self, client: Any, data: Any) -> Any:
+        self.broadcast("said", data)
+        return data
+
+    @message("ask")
+    async def ask(self, client: Any) -> Any:
+        return await client.call("what")
+
+
+def ours() -> Counter[str]:
+    """The objects of ``txroom.client`` that there are, by their classes."""
+    kinds = (type(each) for each in gc.get_objects())
+    return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("txroom.client."))
+
+
+class CycleTests(HarnessTestCase):
+    """Nothing of ours holds itself."""
+
+    def setUp(self) -> None:
+        self.harness = self.serve({"chat": Chat})
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def client(self, **options: Any) -> Client:
+        """A client."""
+        endpoint = self.harness.endpoint()
+        return Client("ws://localhost:8080", endpoint=endpoint, reactor=self.harness.clock, **options)
+
+    def joined(self, client: Client) -> JoinedRoom:
+        """A room that has done all that a room can do, with listeners that hold it."""
+        joining = client.joinOrCreate("chat", {"name": "ada"})
+        self.harness.flush()
+        room: JoinedRoom = self.successResultOf(joining)
+        for name in ("said", "left", "presence", "error"):
+            room.on(name, lambda *args: (room, client))
+        room.handle("what", lambda data: room.id)
+        call, answer = room.call("say", 1), room.call("ask")
+        room.send("say", 2)
+        with contextlib.suppress(RoomError):
+            room.send("say", object())
+        room.call("say", 3).addErrback(lambda failure: None).cancel()
+        self.harness.advance(30.0)
+        self.successResultOf(call)
+        self.successResultOf(answer)
+        return room
+
+    def left(self, act: Callable[[], object]) -> Counter[str]:
+        """What is left of what an act makes; the same act has been done before, so that nothing is new."""
+        act()
+        gc.collect()
+        before = ours()
+        act()
+        return ours() - before
+
+    def test_closed(self) -> None:
+        """A client that was closed with a room it is in."""
+
+        def act() -> None:
+            client = self.client()
+            client.on("disconnected", lambda *args: client)
+            self.joined(client)
+            client.close()
+            self.harness.advance(5.0)
+
+        self.assertEqual(self.left(act), Counter())
+
+    def test_dropped(self) -> None:
+        """One whose connection was lost, and made again."""
+
+        def act() -> None:
+            client = self.client()
+            room = self.joined(client)
+            for connection in self.harness.server.connections:
+                connection.terminate()
+            self.harness.advance(2.0)
+            self.assertEqual(room.state, "joined")
+            client.close()
+            self.harness.advance(5.0)
+
+        self.assertEqual(self.left(act), Counter())
+
+    def test_rooms(self) -> None:
+        """Rooms that were left by a client that goes on, or that ended."""
+        client = self.client()
+        self.joined(client)
+
+        def leave() -> None:
+            room = self.joined(client)
+            room.leave()
+            self.harness.advance(2.0)
+
+        def end() -> None:
+            room = self.joined(client)
+            member = self.harness.rooms[0].client(room.member)
+            assert member is not None
+            member.kick("out")
+            self.harness.advance(2.0)
+            self.assertEqual(room.state, "left")
+
+        for act in (leave, end):
+            self.assertEqual(self.left(act), Counter(), act.__name__)
+        client.close()
+        self.harness.advance(5.0)
+
+    def test_refused(self) -> None:
+        """Joins that were refused, with an `auth` that has failed before, or have had no connection."""
+        attempts: list[int] = []
+
+        def auth() -> Deferred[str]:
+            attempts.append(1)
+            if len(attempts) % 2:
+                raise ZeroDivisionError
+            waiting: Deferred[str] = Deferred()
+            self.harness.clock.callLater(1.0, waiting.callback, "secret")
+            return waiting
+
+        def refused() -> None:
+            client = self.client(auth=auth)
+            joining = client.joinById("nowhere")
+            self.harness.advance(3.0)
+            self.failureResultOf(joining)
+            client.close()
+            self.harness.advance(5.0)
+
+        def unreachable() -> None:
+            nowhere = self.harness.endpoint()
+            nowhere.isOnline = False
+            client = Client("ws://localhost", endpoint=nowhere, reactor=self.harness.clock)
+            joining = client.join("chat")
+            self.harness.advance(60.0)
+            self.failureResultOf(joining)
+            client.close()
+            self.harness.advance(5.0)
+
+        for act in (refused, unreachable):
+            self.assertEqual(self.left(act), Counter(), act.__name__)
