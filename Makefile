@@ -22,7 +22,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types unit unit-trial unit-pytest models $(MODELS) functional \
+.PHONY: run test deps tools lint types unit unit-trial unit-pytest versions models $(MODELS) functional \
 	functional-package functional-server \
 	coverage docs format bench clean
 
@@ -31,7 +31,7 @@ run: $(VENV)/.installed
 	exec $(BIN)/twistd -n --pidfile= txroom --port $(PORT)
 
 test:
-	$(PYTHON) scripts/test.py deps lint types docs unit models functional coverage
+	$(PYTHON) scripts/test.py deps lint types docs unit versions models functional coverage
 
 deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 
@@ -64,6 +64,11 @@ unit-trial:
 
 unit-pytest:
 	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/unit.xml tests
+
+# The unit tests on the other Pythons there are: of python3.x on PATH, pyenv and uv.
+versions: $(VENV)/.dev
+	mkdir -p $(RESULTS)
+	$(BIN)/python scripts/versions.py
 
 models: $(VENV)/.dev
 	mkdir -p $(RESULTS)

@@ -52,7 +52,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         {"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.monotonic"}
         | {"txroom.options"}
     ),
-    frozenset({"txroom.awaitables", "txroom.bucket", "txroom.checks", "txroom.codes"}),
+    frozenset({"txroom.awaitables", "txroom.bucket", "txroom.checks", "txroom.codes", "txroom.shapes"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 

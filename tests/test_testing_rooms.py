@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 
@@ -834,3 +835,48 @@ class FixtureTests(SynchronousTestCase):
         client.incoming.lose("joined")
         self.assertRaises(AssertionError, next, steps)
         self.assertEqual(room.state, "left")
+
+
+class MakerTests(SynchronousTestCase):
+    """Functions that make the server of a harness."""
+
+    def test_clock(self) -> None:
+        """They take the clock of the harness, by position or by name."""
+
+        def byName(*, clock: Any = None) -> Server:
+            return Server(clock=clock)
+
+        for makeServer in (lambda clock: Server(clock=clock), byName, partial(byName)):
+            RoomHarness(makeServer).stop()
+
+    def test_noClock(self) -> None:
+        """One that has no place for it, or asks for more, is told so."""
+
+        def makeServer() -> Server:
+            return Server()
+
+        def greedy(clock: Any, port: int) -> Server:
+            return Server(clock=clock)
+
+        must = "must take the clock of the harness, and no other argument: def"
+        makes = "(clock): return Server(clock=clock)"
+        for wrong, text in (
+            (makeServer, f"makeServer() -> 'Server' {must} makeServer{makes}"),
+            (greedy, f"greedy(clock: 'Any', port: 'int') -> 'Server' {must} greedy{makes}"),
+        ):
+            error = self.assertRaises(TypeError, RoomHarness, wrong)
+            self.assertEqual(str(error), text)
+
+    def test_roomOf(self) -> None:
+        """The class that is given is the one of the room."""
+
+        class Chat(Room):
+            topic = "x"
+
+        harness = RoomHarness({"chat": Chat, "other": Room})
+        self.addCleanup(harness.stop)
+        alice = harness.client().join("chat")
+        self.assertEqual(harness.roomOf(alice, Chat).topic, "x")
+        error = self.assertRaises(TypeError, harness.roomOf, harness.client().join("other"), Chat)
+        self.assertTrue(str(error).endswith(" is a Room, not a Chat"), error)
+        self.assertEqual([each["name"] for each in harness.client().query()], ["chat", "other"])

@@ -43,7 +43,7 @@ _PROXIED = "haproxy:"
 _READABLE = (
     (re.compile(r"invalid literal for int\(\) with base 10: (.*)"), r"\1 is not a number"),
     (re.compile(r".*missing \d+ required positional arguments?: '(.*)'"), r"\1 is missing"),
-    (re.compile(r".*unexpected keyword argument '(.*)'"), r"there is no argument \1"),
+    (re.compile(r".*unexpected keyword argument '([^']*)'.*"), r"there is no argument \1"),
     (re.compile(r".*multiple values for argument '(.*)'"), r"argument \1 is given twice"),
     (re.compile(r".*takes .* positional arguments? but .*"), "too many arguments"),
 )

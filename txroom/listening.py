@@ -18,11 +18,12 @@ from twisted.python.failure import Failure
 
 from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layersOf
 from .handshake import isLoopback
+from .shapes import Listens
 
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
-Where = str | int | IStreamServerEndpoint
+Where = str | int | IStreamServerEndpoint | Listens
 
 
 class Listener:

@@ -40,6 +40,7 @@ from .rooms.registry import Registration
 from .rooms.room import Room
 from .roster import Roster, Stats
 from .routing import Route, Routes, checkApplication, checkPage, checkRoute
+from .shapes import Renders
 from .wire.factory import WireFactory
 from .wire.head import isUpgrade
 from .wire.resource import ServerResource, headersOf, upgrade
@@ -184,7 +185,7 @@ class Server(MultiService):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
 
-    def addPage(self, path: str, page: IResource, maxBody: int | None = None) -> None:
+    def addPage(self, path: str, page: IResource | Renders, maxBody: int | None = None) -> None:
         """
         Serve a twisted.web resource beside the sockets, also at a path that upgrades.
 
@@ -197,7 +198,8 @@ class Server(MultiService):
         checkPage(path, page)
         if maxBody is not None and not isCount(maxBody):
             raise ValueError(f"maxBody={maxBody!r}: must be a whole number of bytes, 0 or more")
-        self._wire.pages[path] = page
+        resource: Any = page
+        self._wire.pages[path] = resource
         self._wire.pageBodies.pop(path, None)
         if maxBody is not None:
             self._wire.pageBodies[path] = maxBody

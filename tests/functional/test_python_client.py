@@ -164,12 +164,15 @@ async def test_cuts(net: Net, clients: Clients, protocol: str) -> None:
     def note(who: int, i: int, answer: int) -> None:
         answers.append((who, i, answer))
 
+    def count(name: str, *args: object) -> None:
+        counts[name] += 1
+
     for who in range(people):
         client = clients.of(server, protocol=protocol)
         room = await client.joinOrCreate("ledger", {"who": who})
         room.on("added", lambda data, offset, who=who: seen[who].append((offset, *data)))
         for name in counts:
-            room.on(name, lambda *args, name=name: counts.update({name: counts[name] + 1}))
+            room.on(name, partial(count, name))
         rooms.append(room)
     (ledger,) = ledgers
     for i in range(1, messages + 1):

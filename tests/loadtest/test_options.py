@@ -58,6 +58,20 @@ class PlanTests(SynchronousTestCase):
         )
         self.assertEqual(planOf(URL, *flat), expected)
         self.assertEqual(planOf(*flat, URL), expected)
+        for index in range(0, len(words) * 2, 2):
+            self.assertEqual(planOf(*flat[:index], URL, *flat[index:]), expected)
+        self.assertEqual(planOf("--call", "--quiet", *flat, "--", URL), expected)
+
+    def test_urls(self) -> None:
+        """As those of ``txroom.client``; plain clients have the path that is given."""
+        for url, expected in (
+            ("http://localhost:8080", "ws://localhost:8080/rooms"),
+            ("https://example.org/chat/rooms?a=b", "wss://example.org/chat/rooms?a=b"),
+            ("ws://localhost:8080/", "ws://localhost:8080/rooms"),
+        ):
+            self.assertEqual(planOf(url, "--room", "chat").url, expected)
+        self.assertEqual(planOf("http://localhost:8080", "--plain").url, "ws://localhost:8080/")
+        self.assertEqual(planOf("https://localhost/echo", "--plain").url, "wss://localhost/echo")
 
     def test_plain(self) -> None:
         """Without rooms the data is the text itself."""
@@ -86,16 +100,17 @@ class MistakeTests(SynchronousTestCase):
     def test_url(self) -> None:
         """The URL."""
         self.assertRefused("there must be one URL", "--room", "chat")
-        self.assertRefused("there must be one URL", URL, "--room", "chat", URL)
+        self.assertRefused(f"there must be one URL, not 2: {URL} chat", URL, "--room", "chat", "chat")
+        must = "must be a URL, ws://host:port/path, or wss, http, https"
         for url in (
             "localhost:8080",
-            "http://localhost",
+            "ftp://localhost",
             "ws://",
             "ws://localhost:99999",
             "ws://a:x",
             "ws://[a",
         ):
-            self.assertRefused(f"{url}: must be a URL, ws://host:port/path or wss://...", url, "--plain")
+            self.assertRefused(f"{url}: {must}", url, "--plain")
 
     def test_values(self) -> None:
         """The values."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from ..shapes import Connects
 from .options import ClientOptions
 from .session import Session
 from .wire import Connector, absolute
@@ -37,7 +38,7 @@ class Client(Session):
         self,
         url: str,
         *,
-        endpoint: IStreamClientEndpoint | str | None = None,
+        endpoint: IStreamClientEndpoint | Connects | str | None = None,
         reactor: Any = None,
         **options: Any,
     ) -> None:

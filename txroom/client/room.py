@@ -5,7 +5,7 @@ A room as the user of its client sees it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from twisted.internet.defer import Deferred, fail
 
@@ -14,10 +14,15 @@ from ..rooms.errors import RoomError
 from .events import Emitter, Listener
 from .frames import Member
 from .parcels import Sent
-from .stay import RoomState, Share, Stay
+from .stay import Loss, RoomState, Share, Stay
 
 if TYPE_CHECKING:
     from .session import Session
+
+PresenceListener = Callable[[list[Member], list[Member], list[Member]], object]
+EndListener = Callable[[int, str], object]
+MessageListener = Callable[[Any, int | None], object]
+AnyMessageListener = Callable[[str, Any, int | None], object]
 
 #: What `room.on` takes besides the types of messages. A message of such a type: `room.onMessage`.
 _EVENTS = frozenset({"presence", "reconnecting", "recovered", "lost", "left", "error"})
@@ -103,6 +108,21 @@ class Room:
 
     # -- listening
 
+    @overload
+    def on(self, name: Literal["presence"], listener: PresenceListener) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["reconnecting", "left"], listener: EndListener) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["recovered"], listener: Callable[[], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["lost"], listener: Callable[[Loss], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: str, listener: MessageListener) -> Callable[[], None]: ...
+    # For lambdas with one more argument that has a default, which mypy can't infer otherwise.
+    @overload
+    def on(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """
         Call `listener(data, offset)` at messages of that type (offset `None`: volatile), or at one of the
@@ -119,14 +139,35 @@ class Room:
         """
         return self._emitterOf(name).on(name, listener)
 
+    @overload
+    def once(self, name: Literal["presence"], listener: PresenceListener) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["reconnecting", "left"], listener: EndListener) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["recovered"], listener: Callable[[], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["lost"], listener: Callable[[Loss], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: str, listener: MessageListener) -> Callable[[], None]: ...
+    # For lambdas with one more argument that has a default, which mypy can't infer otherwise.
+    @overload
+    def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """The same for the next one only."""
         return self._emitterOf(name).once(name, listener)
 
-    def off(self, name: str, listener: Listener | None = None) -> None:
+    def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
         """End what `on` began; without a listener, for all of that name."""
         self._emitterOf(name).off(name, listener)
 
+    @overload
+    def onMessage(self, type: Literal["*"], listener: AnyMessageListener) -> Callable[[], None]: ...
+    @overload
+    def onMessage(self, type: str, listener: MessageListener) -> Callable[[], None]: ...
+    @overload
+    def onMessage(self, type: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def onMessage(self, type: str, listener: Listener) -> Callable[[], None]:
         """
         Call `listener(data, offset)` at messages of that type, whatever it is named. `"*"` is for the types
@@ -134,7 +175,7 @@ class Room:
         """
         return self._hearing.messages.on(type, listener)
 
-    def onPresence(self, listener: Listener) -> Callable[[], None]:
+    def onPresence(self, listener: PresenceListener) -> Callable[[], None]:
         """Call `listener(members, joined, left)` when somebody comes or goes."""
         return self.on("presence", listener)
 

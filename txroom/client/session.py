@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal, overload
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -71,6 +71,24 @@ class Session:
 
     # -- listening
 
+    @overload
+    def on(self, name: Literal["connected"], listener: Callable[[], object]) -> Callable[[], None]: ...
+    @overload
+    def on(
+        self, name: Literal["reconnecting"], listener: Callable[[int, str, int, float], object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def on(
+        self, name: Literal["disconnected"], listener: Callable[[int, str], object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["bye"], listener: Callable[[int, float], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["latency"], listener: Callable[[float], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """
         Call `listener` at one of these events; returns a function that ends it.
@@ -87,11 +105,29 @@ class Session:
         """
         return self._core.events.on(_event(name), listener)
 
+    @overload
+    def once(self, name: Literal["connected"], listener: Callable[[], object]) -> Callable[[], None]: ...
+    @overload
+    def once(
+        self, name: Literal["reconnecting"], listener: Callable[[int, str, int, float], object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def once(
+        self, name: Literal["disconnected"], listener: Callable[[int, str], object]
+    ) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["bye"], listener: Callable[[int, float], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["latency"], listener: Callable[[float], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """The same for the next event only."""
         return self._core.events.once(_event(name), listener)
 
-    def off(self, name: str, listener: Listener | None = None) -> None:
+    def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
         """End what `on` began; without a listener, for all of that name."""
         self._core.events.off(name, listener)
 

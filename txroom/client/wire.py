@@ -19,6 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ..codes import CloseCode, isSendable
+from ..shapes import Connects
 from .httpanswer import HTTPAnswer
 from .line import Attempt
 from .options import ClientOptions
@@ -36,8 +37,8 @@ _MAX_HEAD = 64 * 1024
 _BODY_TIMEOUT = 1.0
 
 
-def absolute(url: str) -> str:
-    """The WebSocket URL; without a path it is that of "/rooms"."""
+def absolute(url: str, path: str = "/rooms") -> str:
+    """The WebSocket URL; without a path it is that of `path`."""
     if not isinstance(url, str):
         raise TypeError(f"url={url!r}: must be a text, ws://host:port/rooms for one")
     try:
@@ -48,8 +49,8 @@ def absolute(url: str) -> str:
         isGood = False
     if not isGood:
         raise ValueError(f"url={url!r}: must be one of a WebSocket, ws://host:port/rooms or wss://...")
-    path = "/rooms" if parts.path in ("", "/") else parts.path
-    return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+    where = path if parts.path in ("", "/") else parts.path
+    return urlunsplit((scheme, parts.netloc, where, parts.query, ""))
 
 
 def shownURL(url: str) -> str:
@@ -74,7 +75,11 @@ class Connector:
     """Makes connections to one URL."""
 
     def __init__(
-        self, url: str, endpoint: IStreamClientEndpoint | str | None, reactor: Any, options: ClientOptions
+        self,
+        url: str,
+        endpoint: IStreamClientEndpoint | Connects | str | None,
+        reactor: Any,
+        options: ClientOptions,
     ) -> None:
         if isinstance(endpoint, str):
             self._where = f"{shownURL(url)} through {endpoint}"

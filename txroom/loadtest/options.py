@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
+from ..client.wire import absolute
 from ..loading import loadAttribute, refuseAbbreviations
 from .plan import MARK, NUMBER, Plan
 
@@ -29,7 +29,7 @@ class Options(usage.Options):
     synopsis = "Usage: python -m txroom.loadtest URL --room NAME [options]\n       ... URL --plain [options]"
     longdesc = (
         "Loads a server with clients that join a room, or with plain WebSockets, and says how it bears it. "
-        "URL is ws:// or wss://, where the rooms are: ws://localhost:8080/rooms. "
+        "URL is where the rooms are: ws://localhost:8080/rooms, or with wss, http, https. "
         f"In --options and --data {NUMBER} is replaced by the number of the client, from 0. In --data {MARK} "
         "is replaced by a mark by which a client knows its own message when the server sends it to all; then "
         "the time until it came back is measured. "
@@ -140,28 +140,42 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         words = list(sys.argv[1:] if options is None else options)
-        # Options may follow the URL, which getopt would take for the end of them.
-        if words and not words[0].startswith("-"):
-            words.append(words.pop(0))
+        words = [*self._optionsFirst(words)]
         refuseAbbreviations(self, words)
         super().parseOptions(words)
 
+    def _optionsFirst(self, words: list[str]) -> list[str]:
+        """The URL may stand anywhere, which getopt would take for the end of the options."""
+        takers = {f"--{name.removesuffix('=')}" for name in self.longOpt if name.endswith("=")}
+        first: list[str] = []
+        rest: list[str] = []
+        waiting = iter(words)
+        for word in waiting:
+            if word == "--":
+                rest += waiting
+            elif not word.startswith("-") or word == "-":
+                rest.append(word)
+            else:
+                first.append(word)
+                if word in takers:
+                    first += [each for each in (next(waiting, None),) if each is not None]
+        return [*first, *(["--"] if rest else []), *rest]
+
     def parseArgs(self, *urls: str) -> None:
         if len(urls) != 1:
-            raise UsageError("there must be one URL")
+            given = f", not {len(urls)}: {' '.join(urls)}" if urls else ""
+            raise UsageError(f"there must be one URL{given}")
         try:
-            parts = urlsplit(urls[0])
-            isGood = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+            self._given["url"] = absolute(urls[0], path="/")
         except ValueError:
-            isGood = False
-        if not isGood:
-            raise UsageError(f"{urls[0]}: must be a URL, ws://host:port/path or wss://...")
-        self._given["url"] = urls[0]
+            raise UsageError(f"{urls[0]}: must be a URL, ws://host:port/path, or wss, http, https") from None
 
     def postOptions(self) -> None:
         given = self._given
         if self["plain"] == ("room" in given):
             raise UsageError("there must be either --room or --plain")
+        if not self["plain"]:
+            given["url"] = absolute(given["url"])
         if self["plain"]:
             self._refuse("--plain", ("options", "type", "call", "scenario"))
             return

@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from ..shapes import Connects
+
 #: In options and data: the number of the client, from 0.
 NUMBER = "{n}"
 #: In data: a text by which the client knows its message when it comes back.
@@ -50,7 +52,7 @@ class Plan:
     #: Further headers of the upgrade.
     headers: Mapping[str, str] = attrs.field(factory=dict)
     #: What is connected to, if it isn't what the URL says: an endpoint or its description.
-    endpoint: IStreamClientEndpoint | str | None = None
+    endpoint: IStreamClientEndpoint | Connects | str | None = None
 
     @property
     def isSpeaking(self) -> bool:

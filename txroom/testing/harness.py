@@ -4,10 +4,11 @@ The real server in memory, and what is checked when it stops.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from itertools import count
-from typing import Any, Self
+from typing import Any, Self, TypeVar, overload
 from warnings import catch_warnings, simplefilter
 
 from autobahn.websocket.compress import PerMessageDeflateOffer
@@ -28,10 +29,13 @@ from ..options import ServerOptions
 from ..rooms.application import RoomApplication
 from ..rooms.room import Room
 from ..server import Server
+from ..shapes import BuildsProtocols
 from .clients import Client, ClientProtocol, End, MemoryEndpoint, RawClient, RawProtocol, clientFactory
 from .network import PORT, MemoryReactor, MemorySocket
 from .rooms import JoinedRoom, RoomClient, resultOf
 from .trace import Trace
+
+RoomClass = TypeVar("RoomClass", bound=Room)
 
 
 class RoomHarness:
@@ -39,18 +43,15 @@ class RoomHarness:
     A server that runs in memory.
 
     `serves` is an `Application`, or a mapping of applications by their paths and of room classes by their
-    names, or a function that is given a clock and makes a `Server` with it. The options of the server are
-    given as keywords, unless the function made it. If it doesn't listen anywhere by itself, it does at
-    port 8080. `clock` is the `MemoryReactor` to run on: pass that of another harness to have both in one
-    process. Raises `TypeError` for anything else.
+    names, or a function that is given a clock, its only argument, and makes a `Server` with it. The options
+    of the server are given as keywords, unless the function made it. If it doesn't listen anywhere by
+    itself, it does at port 8080. `clock` is the `MemoryReactor` to run on: pass that of another harness to
+    have both in one process. Raises `TypeError` for anything else.
     """
 
     def __init__(
         self,
-        serves: Application
-        | Mapping[str, Application | type[Room]]
-        | Callable[[MemoryReactor], Server]
-        | None = None,
+        serves: Application | Mapping[str, Application | type[Room]] | Callable[..., Server] | None = None,
         *,
         clock: MemoryReactor | None = None,
         **options: Any,
@@ -86,8 +87,8 @@ class RoomHarness:
 
     def _madeBy(self, makeServer: Callable[[MemoryReactor], Any]) -> Server:
         clock: Any = self.clock
-        made = makeServer(clock)
         name = getattr(makeServer, "__name__", repr(makeServer))
+        made = _calledWithClock(makeServer, name, clock)
         if not isinstance(made, Server):
             raise TypeError(f"{name} must return a Server, not {made!r}")
         if made.clock is not clock:
@@ -203,7 +204,7 @@ class RoomHarness:
         origin: str | None = None,
         tls: bool = False,
         compression: bool = False,
-        to: IProtocolFactory | None = None,
+        to: IProtocolFactory | BuildsProtocols | None = None,
     ) -> Client:
         """
         A WebSocket client that has asked for `path`, and had its answer if no hook keeps it waiting.
@@ -235,7 +236,7 @@ class RoomHarness:
         peer: str = "203.0.113.9",
         host: str = "localhost",
         tls: bool = False,
-        to: IProtocolFactory | None = None,
+        to: IProtocolFactory | BuildsProtocols | None = None,
         **options: Any,
     ) -> RoomClient:
         """
@@ -252,7 +253,11 @@ class RoomHarness:
         return client
 
     def endpoint(
-        self, *, peer: str = "203.0.113.9", tls: bool = False, to: IProtocolFactory | None = None
+        self,
+        *,
+        peer: str = "203.0.113.9",
+        tls: bool = False,
+        to: IProtocolFactory | BuildsProtocols | None = None,
     ) -> MemoryEndpoint:
         """A way to the server for clients of your own, as an `IStreamClientEndpoint`."""
         return MemoryEndpoint(self.clock, partial(self._connect, peer=peer, tls=tls, to=to))
@@ -263,7 +268,7 @@ class RoomHarness:
         *,
         peer: str = "203.0.113.9",
         tls: bool = False,
-        to: IProtocolFactory | None = None,
+        to: IProtocolFactory | BuildsProtocols | None = None,
     ) -> RawClient:
         """A client without a protocol of its own, that has sent `data`; the rest as for `connect`."""
         client = RawClient(self.clock)
@@ -280,12 +285,12 @@ class RoomHarness:
                 return connection
         raise LookupError("the client has no open connection")
 
-    def _begin(self, end: Any, factory: Any, peer: str, tls: bool, to: IProtocolFactory | None) -> None:
+    def _begin(self, end: Any, factory: Any, peer: str, tls: bool, to: Any) -> None:
         end._socket = self._connect(factory, peer, tls, to)
         self._ends.append(end)
         self.flush()
 
-    def _connect(self, factory: Any, peer: str, tls: bool, to: IProtocolFactory | None) -> MemorySocket:
+    def _connect(self, factory: Any, peer: str, tls: bool, to: Any) -> MemorySocket:
         host: IAddress = IPv4Address("TCP", "192.0.2.1", PORT)
         if to is None:
             if not self.clock.ports:
@@ -303,10 +308,21 @@ class RoomHarness:
         """The rooms that are alive, on the server's side."""
         return [room for application in self._roomApplications for room in application.rooms.values()]
 
-    def roomOf(self, joined: JoinedRoom) -> Room:
-        """The server's side of a room; its `client(joined.member)` is that of the client."""
+    @overload
+    def roomOf(self, joined: JoinedRoom) -> Room: ...
+    @overload
+    def roomOf(self, joined: JoinedRoom, kind: type[RoomClass]) -> RoomClass: ...
+    def roomOf(self, joined: JoinedRoom, kind: type[Room] = Room) -> Room:
+        """
+        The server's side of a room; its `client(joined.member)` is that of the client.
+
+        `kind` is its class, for type checkers: ``harness.roomOf(alice, Chat).topic``. Raises `TypeError` if
+        it is another, `LookupError` if the room is gone.
+        """
         for room in self.rooms:
             if room.id == joined.id:
+                if not isinstance(room, kind):
+                    raise TypeError(f"{joined!r} is a {type(room).__name__}, not a {kind.__name__}")
                 return room
         raise LookupError(f"there is no {joined!r} any more")
 
@@ -329,6 +345,24 @@ class RoomHarness:
     @property
     def _roomApplications(self) -> list[RoomApplication]:
         return [each for each in self.server.applications if isinstance(each, RoomApplication)]
+
+
+def _calledWithClock(makeServer: Callable[..., Any], name: str, clock: Any) -> Any:
+    """What it returns: the clock is its only argument, by position or by name."""
+    try:
+        signature = inspect.signature(makeServer)
+    except (TypeError, ValueError):  # of something that doesn't say
+        return makeServer(clock)
+    for args, keywords in (((clock,), {}), ((), {"clock": clock})):
+        try:
+            signature.bind(*args, **keywords)
+        except TypeError:
+            continue
+        return makeServer(*args, **keywords)
+    raise TypeError(
+        f"{name}{signature} must take the clock of the harness, and no other argument: "
+        f"def {name}(clock): return Server(clock=clock)"
+    )
 
 
 def _longest() -> float:

@@ -93,9 +93,15 @@ class RoomClient:
         """Join the room of that id."""
         return self._result(self._begin(self.session.joinById(id, options)), f"joinById({id!r})")
 
-    def rooms(self, name: str, /, **filter: Any) -> list[dict[str, Any]]:
-        """The rooms of that name that match: `{room, name, clients, maxClients, locked, metadata}`."""
-        return self._result(self.session.rooms(name, filter), f"rooms({name!r})")
+    def query(self, name: str | None = None, /, **filter: Any) -> list[dict[str, Any]]:
+        """
+        The rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked, metadata}`.
+        """
+        return self._result(self.session.query(name, filter), f"query({name!r})")
+
+    def rooms(self, name: str | None = None, /, **filter: Any) -> list[dict[str, Any]]:
+        """The same as `query`."""
+        return self.query(name, **filter)
 
     def _begin(self, joining: Deferred[Room]) -> Deferred[JoinedRoom]:
         joined = joining.addCallback(self._joined)

@@ -1,0 +1,99 @@
+"""Run the unit tests on every supported Python but this one that there is, side by side.
+
+    python scripts/versions.py
+
+Looks for python3.x on PATH, for those of pyenv, and asks uv. Each has an environment of its own below
+build/versions. What is not found is said, and is no failure; a Python that can't run the tests is one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+#: What the unit tests need besides what txroom does.
+NEEDS = ("hypothesis", "klein", "pyhamcrest", "pytest>=9")
+#: Schedules of the models of rooms; `make models` runs many.
+EXAMPLES = "10"
+
+
+def candidates(version: str) -> Iterator[Path]:
+    """Where a Python of that version may be."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        yield Path(folder, f"python{version}")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)
+    if shutil.which("uv"):
+        found = subprocess.run(["uv", "python", "find", version], capture_output=True, text=True)
+        if found.returncode == 0:
+            yield Path(found.stdout.strip())
+
+
+def find(version: str) -> Path | None:
+    """A Python of that version that can make an environment; a shim of pyenv's may lead to none."""
+    probe = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
+    for path in candidates(version):
+        if path.is_file():
+            said = subprocess.run([path, "-c", probe], capture_output=True, text=True)
+            if said.returncode == 0 and said.stdout.strip() == version:
+                return path
+    return None
+
+
+def prepare(version: str, python: Path) -> Path:
+    """The Python of its environment, with what the tests need."""
+    environment = ROOT / "build" / "versions" / version
+    own, stamp = environment / "bin" / "python", environment / ".installed"
+    sources = ("setup.py", "pyproject.toml", "scripts/versions.py")
+    newest = max((ROOT / name).stat().st_mtime for name in sources)
+    if not stamp.exists() or stamp.stat().st_mtime < newest:
+        subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
+        pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-e", str(ROOT), *NEEDS], check=True)
+        stamp.touch()
+    return own
+
+
+def test(version: str, python: Path) -> tuple[str, int, str]:
+    """Run them: the version, the exit status and the output."""
+    report = ROOT / "build" / "results" / f"unit-{version}.xml"
+    run = subprocess.run(
+        [python, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider",
+         "-W", "ignore::DeprecationWarning",
+         f"--junit-xml={report}", "tests", "--ignore=tests/functional"],
+        cwd=ROOT, env={**os.environ, "TXROOM_EXAMPLES": EXAMPLES}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return version, run.returncode, run.stdout
+
+
+def main() -> int:
+    """Run the tests on all that there are; 1 if any of them failed."""
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = {version: find(version) for version in VERSIONS if version != mine}
+    missing = [version for version, python in found.items() if python is None]
+    if missing:
+        print(f"not found, so not tested: Python {', '.join(missing)}", flush=True)
+    # One after another: each writes the metadata of the package into the source tree.
+    prepared = {version: prepare(version, python) for version, python in found.items() if python is not None}
+    isGood = True
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for version, status, output in pool.map(lambda each: test(*each), prepared.items()):
+            last = output.strip().splitlines()[-1:] or ["no output"]
+            print(
+                f"Python {version}: {last[0]}" if status == 0 else f"Python {version} FAILED\n{output}",
+                flush=True,
+            )
+            isGood = isGood and status == 0
+    return 0 if isGood else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

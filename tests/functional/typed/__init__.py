@@ -1,0 +1,1 @@
+"""An application that type checkers look at."""
