@@ -35,7 +35,7 @@ python_use_unqualified_type_names = True
 nitpicky = True
 # txroom's own names have to resolve; Twisted's and Python's would need their inventories from
 # the network, and the docs are built without one.
-nitpick_ignore_regex = [("py:.*", r"(?s)(?!txroom\b).*"), ("py:class", r".*\.Default")]
+nitpick_ignore_regex = [("py:.*", r"(?s)(?!txroom\b).*"), ("py:class", r".*\.(Default|RoomClass)")]
 
 doctest_test_doctest_blocks = "default"
 doctest_global_setup = "from txroom import *"
