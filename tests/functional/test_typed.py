@@ -40,8 +40,9 @@ def test_runs() -> None:
 
 
 def test_mypy(project: Path) -> None:
-    """``mypy --strict`` has nothing to say; and a mistake is one."""
-    command = (sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file=", "quiz.py")
+    """``mypy --strict`` has nothing to say, but of calls of Twisted's own; and a mistake is one."""
+    options = ("--strict", "--allow-untyped-calls", "--no-error-summary", "--config-file=")
+    command = (sys.executable, "-m", "mypy", *options, "quiz.py")
     assert said(*command, cwd=project) == (0, "")
     spoil(project)
     status, text = said(*command, cwd=project)
