@@ -11,7 +11,7 @@ import attrs
 from ..codes import CloseCode
 
 #: HTTP answers after which it is worth trying again, of those from 400 to 499.
-_TEMPORARY = frozenset({408, 421, 425, 429})
+_TEMPORARY = frozenset({408, 425, 429})
 _CLOSES = {401: CloseCode.UNAUTHORIZED, 403: CloseCode.UNAUTHORIZED, 404: CloseCode.NO_SUCH_ROOM}
 #: Bytes of a body that are read, and characters of it that are shown.
 _MAX_BODY = 2048
