@@ -8,12 +8,12 @@ from __future__ import annotations
 class Bucket:
     """`rate` tokens a second flow in, at most `burst` stay."""
 
-    __slots__ = ("_at", "_tokens", "burst", "rate")
+    __slots__ = ("_at", "_most", "_tokens", "burst", "rate")
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self.rate = rate
         self.burst = burst
-        self._tokens = burst
+        self._tokens = self._most = burst
         self._at = now
 
     def spend(self, amount: float, now: float) -> float:
@@ -21,6 +21,21 @@ class Bucket:
         self._fill(now)
         self._tokens -= amount
         return -self._tokens / self.rate if self._tokens < 0 else 0.0
+
+    def credit(self, seconds: float, now: float) -> float:
+        """
+        Let what would have flowed in during those `seconds` be spent beyond the burst, until `settle`.
+
+        For what could not be looked at as it came. The seconds until the debt is paid (0: none).
+        """
+        self._fill(now)
+        self._tokens += seconds * self.rate
+        self._most = max(self.burst, self._tokens)
+        return -self._tokens / self.rate if self._tokens < 0 else 0.0
+
+    def settle(self) -> None:
+        """Forget what is left of a `credit`."""
+        self._most = self.burst
 
     def take(self, now: float) -> bool:
         """Take one token, if there is one."""
@@ -40,7 +55,7 @@ class Bucket:
         return self._tokens >= self.burst
 
     def _fill(self, now: float) -> None:
-        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._tokens = min(self._most, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom import Connection
 from txroom.bucket import Bucket
 from txroom.options import ServerOptions
 from txroom.testing import RawClient, RoomHarness, clientFrame
@@ -43,6 +45,19 @@ class BucketTests(SynchronousTestCase):
         bucket = Bucket(rate=10, burst=5, now=100)
         bucket.spend(4, 100)
         self.assertEqual(bucket.spend(1, 50), 0)
+
+    def test_credit(self) -> None:
+        """What couldn't be looked at may be spent beyond the burst, until that is over."""
+        bucket = Bucket(rate=10, burst=5, now=0)
+        bucket.spend(7, 0)
+        self.assertAlmostEqual(bucket.credit(0, 0), 0.2)
+        self.assertEqual(bucket.credit(10, 0), 0)
+        self.assertEqual(bucket.spend(98, 0), 0)
+        self.assertGreater(bucket.spend(1, 0), 0)
+        bucket.credit(10, 0)
+        bucket.settle()
+        self.assertEqual(bucket.spend(5, 1), 0)
+        self.assertGreater(bucket.spend(1, 1), 0)
 
     def test_ease(self) -> None:
         """At ease with half of it there."""
@@ -226,3 +241,102 @@ class ControlTests(HarnessTestCase):
             client.send(clientFrame(PING) * int(CONTROL_RATE))
             harness.advance(1)
         self.assertEqual(len(app.named("ping")), 20 * CONTROL_RATE)
+
+
+class MeanwhileTests(HarnessTestCase):
+    """What came while the server didn't read isn't a flood, if it is none by the time that it took."""
+
+    def start(self, app: Recorder | None = None, **options: Any) -> RawClient:
+        self.app = app or Recorder()
+        self.harness = self.serve(self.app, pingInterval=0, **options)
+        self.client = self.upgraded(self.harness)
+        return self.client
+
+    def beat(self, frame: bytes, seconds: int, each: int = 1) -> None:
+        """Send so many frames in each of so many seconds."""
+        for _ in range(seconds):
+            self.client.send(frame * each)
+            self.harness.advance(1)
+
+    def test_pings(self) -> None:
+        """A ping a second for nine minutes, behind `pause`."""
+        self.start()
+        self.app.connection.pause()
+        self.beat(clientFrame(PING), 600)
+        self.app.connection.resume()
+        self.harness.advance(1)
+        self.assertEqual((len(self.app.named("ping")), self.app.named("disconnect")), (600, []))
+
+    def test_flood(self) -> None:
+        """More of them than there may be in that time: 1008."""
+        self.start()
+        self.app.connection.pause()
+        self.beat(clientFrame(PING), 5, each=400)
+        self.app.connection.resume()
+        self.harness.advance(1)
+        self.assertEqual(self.app.named("disconnect"), [(1008, "too many control frames")])
+        self.assertLess(len(self.app.named("ping")), 1010)
+
+    def test_soon(self) -> None:
+        """Who has been idle meanwhile doesn't save it up."""
+        self.start()
+        self.app.connection.pause()
+        self.harness.advance(600)
+        self.app.connection.resume()
+        self.harness.advance(PATIENCE + 1)
+        self.client.send(clientFrame(PING) * 600)
+        self.harness.advance(1)
+        self.assertEqual(self.app.named("disconnect"), [(1008, "too many control frames")])
+
+    def test_messages(self) -> None:
+        """Messages at nine tenths of the rate, for a minute behind `pause`: all are handled at once."""
+        self.start(messageRate=10, messageBurst=20)
+        self.app.connection.pause()
+        self.beat(clientFrame(TEXT, "x"), 60, each=9)
+        self.app.connection.resume()
+        self.harness.advance(0.5)
+        self.assertEqual(len(self.app.named("message")), 540)
+        self.beat(clientFrame(TEXT, "x"), 30, each=9)
+        self.assertEqual((len(self.app.named("message")), self.app.named("disconnect")), (810, []))
+
+    def test_handler(self) -> None:
+        """Behind a handler that takes a minute."""
+        waiting: list[Deferred[None]] = []
+
+        def handle(connection: Connection, message: str) -> Deferred[None] | None:
+            if message == "slow":
+                waiting.append(Deferred())
+                return waiting[0]
+            self.app.events.append(("message", message))
+            return None
+
+        self.start(Recorder(onMessage=handle), messageRate=10, messageBurst=20)
+        self.client.send(clientFrame(TEXT, "slow"))
+        self.beat(clientFrame(TEXT, "x"), 60, each=9)
+        waiting[0].callback(None)
+        self.harness.advance(0.5)
+        self.assertEqual((len(self.app.named("message")), self.app.named("disconnect")), (540, []))
+
+    def test_standstill(self) -> None:
+        """After the process stood still, and once for each time."""
+        self.start(messageRate=10, messageBurst=20, idleTimeout=1000)
+        self.harness.clock.rightNow += 60
+        self.client.send(clientFrame(TEXT, "x") * 540)
+        self.harness.advance(0.5)
+        self.assertEqual(len(self.app.named("message")), 540)
+        self.client.send(clientFrame(PING) * 1000)
+        self.harness.advance(PATIENCE + 1)
+        self.assertEqual(self.app.named("disconnect"), [])
+        self.client.send(clientFrame(TEXT, "x") * 540)
+        self.harness.advance(0.5)
+        self.assertLess(len(self.app.named("message")), 540 + 30)
+
+    def test_abuse(self) -> None:
+        """Who sends more than the rate meanwhile is slowed down, and closed, as ever."""
+        self.start(messageRate=10, messageBurst=20)
+        self.app.connection.pause()
+        self.beat(clientFrame(TEXT, "x"), 10, each=100)
+        self.app.connection.resume()
+        self.harness.advance(PATIENCE + 1)
+        self.assertEqual(self.app.named("disconnect"), [(1008, "over the rate limit")])
+        self.assertLess(len(self.app.named("message")), 300)

@@ -80,7 +80,6 @@ class WireProtocol(Receiver):
     address = ""  # what the connection is counted under
     subprotocol: str | None = None
     extensions = ""
-    connectedAt = 0.0
     pingDue = pace.NEVER
     stuckSince: float | None = None
     _closing: Closing | None = None
@@ -160,6 +159,8 @@ class WireProtocol(Receiver):
             if self._heldUntil is not None and now >= self._heldUntil:
                 self._heldUntil = None
                 self._unhold(RATE)
+            if self._creditedUntil is not None and now >= self._creditedUntil:
+                self._settle()
             if self.state == OPEN:
                 heartbeat.judge(self, now)
             self._reschedule()
@@ -174,6 +175,8 @@ class WireProtocol(Receiver):
             when = heartbeat.nextLook(self, now)
             if self._heldUntil is not None:
                 when = min(when, self._heldUntil)
+            if self._creditedUntil is not None:
+                when = min(when, self._creditedUntil)
         if when != pace.NEVER:
             self.factory.sweep.schedule(self, when)
 

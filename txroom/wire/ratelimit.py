@@ -51,6 +51,25 @@ class Meter:
             self._slowedSince = None
         return wait
 
+    def credit(self, seconds: float, now: float) -> float:
+        """
+        What comes now came during so many `seconds`, in which nobody read; `settle` ends that.
+
+        The seconds for which to stop reading still.
+        """
+        buckets = [each for each in (self._messages, self._bytes) if each is not None]
+        wait = max(bucket.credit(seconds, now) for bucket in buckets)
+        if not wait:
+            self._slowed = 0
+            self._slowedSince = None
+        return wait
+
+    def settle(self) -> None:
+        """Forget what is left of a credit."""
+        for bucket in (self._messages, self._bytes):
+            if bucket is not None:
+                bucket.settle()
+
     def isAbused(self, now: float) -> bool:
         """Whether it has been over its rate for longer than `PATIENCE`, and not with a few long messages."""
         if self._slowedSince is None or self._slowed <= SLOWED:

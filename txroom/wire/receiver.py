@@ -20,7 +20,7 @@ from ..codes import CloseCode
 from .assembler import Assembler, Violation
 from .compression import Inflater
 from .frames import BINARY, TEXT, unmask
-from .ratelimit import CONTROL_BURST, CONTROL_RATE, Meter
+from .ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, Meter
 from .sender import OPEN, Sender
 
 #: Why reading is held; bits of `_held`.
@@ -28,6 +28,10 @@ APPLICATION = 1
 HOOK = 2
 RATE = 4
 TURN = 8
+#: Those that aren't the client's doing.
+_OURS = APPLICATION | HOOK
+#: A hold so long, in seconds, lets what comes behind it be as much as could have come meanwhile.
+LONG_HOLD = 1.0
 
 #: Messages that one connection may have handled, and its handlers may send, in one turn of the reactor;
 #: then the others get theirs. A long one counts once more for each `WEIGHT` bytes.
@@ -59,12 +63,16 @@ class Receiver(Sender):
 
     # One connection.
     rtt: float | None = None
+    connectedAt = 0.0
     lastReceived = 0.0
     lastActivity = 0.0
     resumedAt = 0.0
     incompleteSince: float | None = None
     _held = 0
     _heldUntil: float | None = None
+    _heldFrom = 0.0  # of a hold that is ours
+    _creditedUntil: float | None = None
+    _excusedAt = 0.0
     _isReading = True
     _isPeeking = False
     _isParsing = False
@@ -192,12 +200,40 @@ class Receiver(Sender):
     def _charge(self, meter: Meter, size: int) -> None:
         now = self.factory.seconds()
         wait = meter.spend(size, now)
+        if wait and self._stoodStill(now):
+            wait = meter.credit(0.0, now)
         if meter.isAbused(now):
             self.fail(self.connection.application.abuseCode, "over the rate limit")
         elif wait:
             self._heldUntil = now + wait
             self._hold(RATE)
             self._reschedule()
+
+    def _stoodStill(self, now: float) -> bool:
+        """Whether the process stood still, for which this client hasn't been given credit yet."""
+        lost = self.factory.sweep.lostSince(max(self.connectedAt, self._excusedAt))
+        self._excusedAt = now
+        if lost:
+            self._credit(lost, now)
+        return lost > 0
+
+    def _credit(self, seconds: float, now: float) -> None:
+        """What comes now came while nobody read: for a while it may be as much as that time allows."""
+        if self._controls is None:
+            self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, now)
+        self._controls.credit(seconds, now)
+        if self._meter is not None:
+            self._meter.credit(seconds, now)
+        self._creditedUntil = now + PATIENCE
+        self._reschedule()
+
+    def _settle(self) -> None:
+        """What came meanwhile has been read."""
+        self._creditedUntil = None
+        if self._controls is not None:
+            self._controls.settle()
+        if self._meter is not None:
+            self._meter.settle()
 
     def _notice(self) -> None:
         """After parsing: apply `_held` to the transport, and start or stop the assembly deadline."""
@@ -284,7 +320,10 @@ class Receiver(Sender):
     def _controlReceived(self, opcode: int, payload: bytes) -> None:
         if self._controls is None:
             self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, self.lastReceived)
-        if self._controls.spend(1, self.lastReceived):
+        now = self.lastReceived
+        if self._controls.spend(1, now) and not (
+            self._stoodStill(now) and not self._controls.credit(0.0, now)
+        ):
             self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
         elif opcode == 8:
             self._closeReceived(payload)
@@ -336,6 +375,9 @@ class Receiver(Sender):
 
     def _hold(self, why: int) -> None:
         if self.state == OPEN:
+            if why & _OURS and not self._held & _OURS:
+                # A hook runs because something has just been received.
+                self._heldFrom = self.lastReceived if why == HOOK else self.factory.seconds()
             self._held |= why
             self._applyHeld()
 
@@ -346,8 +388,10 @@ class Receiver(Sender):
         if not self._held and self.transport is not None:
             self._isPeeking = False
             # What was silent or incomplete meanwhile was so because of us.
-            self.lastReceived = self.resumedAt = self.factory.seconds()
+            self.lastReceived = self.resumedAt = now = self.factory.seconds()
             self.incompleteSince = None
+            if why & _OURS and now - self._heldFrom >= LONG_HOLD:
+                self._credit(now - self._heldFrom, now)
             self._parse()
             self._applyHeld()
 
