@@ -50,7 +50,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.connection"}),
     frozenset(
         {"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.monotonic"}
-        | {"txroom.options"}
+        | {"txroom.options", "txroom.refusallog"}
     ),
     frozenset({"txroom.awaitables", "txroom.bucket", "txroom.checks", "txroom.codes", "txroom.shapes"}),
 )

@@ -34,6 +34,7 @@ from .health import HealthPage, StallWatch
 from .listening import Listeners, Where
 from .options import OPTIONS, ServerOptions
 from .pages import Asset
+from .refusallog import RefusalLog, shown
 from .rooms.application import RoomApplication
 from .rooms.dialect import isForRooms
 from .rooms.registry import Registration
@@ -113,6 +114,7 @@ class Server(MultiService):
         self._listeners.onPort = self._listening
         self._routes = Routes()
         #: What it has served, added or not, and stops.
+        self._refusals = RefusalLog("upgrade", self._log, self.clock)
         self._adopted: list[Application] = []
         self._roster = Roster(self._wire, self.clock)
         self._shutdowns: list[Callable[[], Any]] = []
@@ -390,6 +392,10 @@ class Server(MultiService):
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
         """An upgrade failed."""
         self._roster.refused(error.reason)
+        if error.status:
+            asked = "a request that can't be read" if handshake is None else shown(handshake.path)
+            peer = "" if handshake is None else shown(handshake.peer)
+            self._refusals.note(f"{error.status} {shown(error.reason)}", asked, peer)
         if handshake is not None and error.status:
             self._accesses.upgrade(handshake, error.status)
         if self._wire.isTracing:
@@ -556,6 +562,7 @@ class Server(MultiService):
         await patience.awaitFor(MultiService.stopService(self), lambda: "services in this one")
 
     def _stopped(self) -> None:
+        self._refusals.sumUp()
         self._isStopped = True
         self._tell(self.onClose)
 

@@ -18,6 +18,7 @@ from ..checks import isAmount, isCount
 from ..codes import CloseCode, ErrorCode
 from ..connection import Connection, Data, Hook, Prepared
 from ..handshake import Deny, Handshake, UpgradeError
+from ..refusallog import RefusalLog, shown
 from .addresslimit import AddressLimit
 from .dialect import DIALECTS, dialectOf
 from .edge import Edge
@@ -182,6 +183,7 @@ class RoomApplication(Application):
             self.lives = Lives(clock)
             self.volatileLimit = volatileLimit
             self.matchmaker = Matchmaker(engine, self._registrations)
+            self._refusals = RefusalLog("join", self.log, clock)
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
         """The engine wants a room to be run here. Raises `RoomError`."""
@@ -198,6 +200,11 @@ class RoomApplication(Application):
             raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
         self._hosts.add(host)
         return host
+
+    def joinRefused(self, code: str, asked: tuple[str, str], handshake: Handshake) -> None:
+        """A client was not let into a room, because of `code`; it asked in that way for that name or id."""
+        how, what = asked
+        self._refusals.note(shown(code), f"{how} {shown(what)}", handshake.peer)
 
     def hostEnded(self, host: Host) -> None:
         """The engine has let go of a room."""
@@ -354,6 +361,7 @@ class RoomApplication(Application):
     def stop(self) -> Deferred[Any]:
         """The server has closed its connections: end the rooms; fires when all are disposed of."""
         self._isStopping = True
+        self._refusals.sumUp()
         ending = [self._dispose(host) for host in self._hosts.all()]
         done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
 

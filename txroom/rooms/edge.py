@@ -23,6 +23,7 @@ class Attachment:
     """A client in a room, or on its way into one."""
 
     __slots__ = (
+        "asked",
         "error",
         "id",
         "isBroken",
@@ -36,12 +37,14 @@ class Attachment:
         "waiting",
     )
 
-    def __init__(self, session: Session, ref: int | None) -> None:
+    def __init__(self, session: Session, ref: int | None, how: str, what: str) -> None:
         #: The edge's id of it, by which the room addresses the client.
         self.id = secrets.token_urlsafe(12)
         self.session = session
         #: The join request; `None`: by the path.
         self.ref = ref
+        #: How it was asked for, and for what: a name or an id.
+        self.asked = (how, what)
         self.room = ""
         self.link: Link | None = None
         self.isJoined = False

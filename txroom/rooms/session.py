@@ -184,7 +184,7 @@ class Session:
 
     def joinByPath(self, name: str) -> Deferred[None]:
         """The client's path names a room; fires when it has a seat in it or none."""
-        attachment = self._byPath = Attachment(self, None)
+        attachment = self._byPath = Attachment(self, None, "path", name)
         try:
             self._application.countArrival(self._connection.handshake.countedAs)
             options = self._optionsOfPath()
@@ -206,20 +206,20 @@ class Session:
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._hasPlace(frame.ref):
             options = self._dialect.options(frame.options, "options", frame.ref)
-            attachment = Attachment(self, frame.ref)
+            attachment = Attachment(self, frame.ref, _HOW[type(frame)].value, frame.name)
             self._run(self._place(attachment, _HOW[type(frame)], frame.name, options), frame.ref)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
         if self._hasPlace(frame.ref):
             options = self._dialect.options(frame.options, "options", frame.ref)
-            attachment = Attachment(self, frame.ref)
+            attachment = Attachment(self, frame.ref, "joinById", frame.room)
             join = self._joinOf(attachment, frame.room, options)
             self._run(self._attach(attachment, join), frame.ref)
 
     def _resume(self, frame: frames.ResumeFrame) -> None:
         if not self._hasPlace(frame.ref):
             return
-        attachment = Attachment(self, frame.ref)
+        attachment = Attachment(self, frame.ref, "resume", frame.room)
         resume = Resume(
             link=attachment.id,
             session=self._connection.id,
@@ -237,7 +237,7 @@ class Session:
         """Whether the client may make one more of the requests that are dear."""
         if self._requests.take(self._application.clock.seconds()):
             return True
-        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, "too many requests"))
+        self._refuse(ref, "too many requests")
         return False
 
     def _hasPlace(self, ref: int) -> bool:
@@ -245,8 +245,13 @@ class Session:
             return False
         if len(self._attachments) < MAX_ROOMS:
             return True
-        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, f"at most {MAX_ROOMS} rooms on one connection"))
+        self._refuse(ref, f"at most {MAX_ROOMS} rooms on one connection")
         return False
+
+    def _refuse(self, ref: int, why: str) -> None:
+        """The client has asked for too much."""
+        self._application.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self._connection.handshake)
+        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
     def _joinOf(
         self, attachment: Attachment, room: str, options: Mapping[str, Any], isMaker: bool = False
@@ -402,6 +407,8 @@ class Session:
         Else the client may go on to another room on it.
         """
         isByPath = attachment is self._byPath
+        if attachment.error is not None and not attachment.isJoined:
+            self._application.joinRefused(attachment.error, attachment.asked, self._connection.handshake)
         self._forget(attachment)
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
