@@ -19,7 +19,7 @@ from txroom.rooms.dialect import JSON_PROTOCOL
 def lines(events: Sequence[LogEvent]) -> list[str]:
     """The lines at level info that tell of refusals."""
     texts = [formatEvent(event) or "" for event in events if event["log_level"] is LogLevel.info]
-    return [text for text in texts if " refused" in text]
+    return [text for text in texts if text.startswith(("upgrade refused", "join refused"))]
 
 
 class RefusalLogTests(SynchronousTestCase):
