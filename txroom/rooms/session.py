@@ -237,7 +237,7 @@ class Session:
         """Whether the client may make one more of the requests that are dear."""
         if self._requests.take(self._application.clock.seconds()):
             return True
-        self._refuse(ref, "too many requests")
+        self._askedTooMuch(ref, "too many requests")
         return False
 
     def _hasPlace(self, ref: int) -> bool:
@@ -245,10 +245,10 @@ class Session:
             return False
         if len(self._attachments) < MAX_ROOMS:
             return True
-        self._refuse(ref, f"at most {MAX_ROOMS} rooms on one connection")
+        self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
         return False
 
-    def _refuse(self, ref: int, why: str) -> None:
+    def _askedTooMuch(self, ref: int, why: str) -> None:
         """The client has asked for too much."""
         self._application.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self._connection.handshake)
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
