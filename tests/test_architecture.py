@@ -270,6 +270,25 @@ class ReactorTests(SynchronousTestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
+class LoggerTests(SynchronousTestCase):
+    """A logger of a class has the class' name, whatever it was given: it is a descriptor."""
+
+    def test_namespaces(self) -> None:
+        """None is given a name that nobody would find in the log."""
+        wrong = [
+            f"{module}:{value.lineno}"
+            for module, path in MODULES.items()
+            for owner in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(owner, ast.ClassDef)
+            for statement in owner.body
+            if isinstance(statement, ast.Assign)
+            and isinstance(value := statement.value, ast.Call)
+            and ast.unparse(value.func) == "Logger"
+            and (value.args or value.keywords)
+        ]
+        self.assertEqual(wrong, [])
+
+
 class PluginTests(SynchronousTestCase):
     """The plugin directory is an addition to Twisted's own, not a package."""
 

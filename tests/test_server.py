@@ -915,6 +915,35 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((self.server.isDraining, self.server.running), (False, 1))
         self.assertTrue(self.harness.connect().isOpen)
 
+    def test_lastWord(self) -> None:
+        """Of starts and stops that are asked for during a stop the last one counts."""
+        for starts in (False, True):
+            self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
+            self.harness.connect()
+            first = fired(self.server.stopService())
+            self.server.startService()
+            self.server.startService()
+            second = fired(self.server.stopService())
+            if starts:
+                self.server.startService()
+            self.advance(5)
+            self.assertEqual((first, second), ([None], [None]))
+            self.assertEqual((bool(self.server.running), len(self.server.ports)), (starts, int(starts)))
+            if not starts:
+                self.assertEqual(self.harness.clock.getDelayedCalls(), [])
+                self.harness.start()
+
+    def test_noRestart(self) -> None:
+        """A start that was to follow a stop and fails is logged."""
+        self.harness.connect()
+        self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
+        stopped = fired(self.server.stopService())
+        self.server.startService()
+        self.patch(self.server._listeners, "open", lambda: 1 / 0)
+        self.advance(5)
+        self.assertEqual(stopped, [None])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_stoppedInSite(self) -> None:
         """A server that is stopped but still mounted lets nobody in, until it is started again."""
         site: Any = Site(self.server.resource(), reactor=self.harness.clock)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,7 +21,7 @@ import attrs
 import twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.python import usage
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -625,6 +626,25 @@ class LaunchedServerTests(TapTestCase):
         self.reactor.flush()
         self.successResultOf(stopping)
         self.assertEqual(self.first, [signal.SIGTERM])
+
+    def note(self, handled: dict[str, set[int]], event: LogEvent) -> None:
+        """Which signals are handled when something is logged."""
+        handled[formatEvent(event)] = set(self.handlers)
+
+    def test_announced(self) -> None:
+        """Who reads that it listens may send any signal; SIGHUP, which Twisted leaves alone, even before."""
+        handled: dict[str, set[int]] = {}
+        with capturedLogs() as events:
+            self.service.privilegedStartService()
+            self.service.startService()
+            self.addCleanup(self.stop)
+            self.assertEqual(([*map(formatEvent, events)], set(self.handlers)), ([], {signal.SIGHUP}))
+            observer: Any = partial(self.note, handled)
+            self.service._log = Logger(observer=observer)
+            for hook, args, more in self.reactor.whenRunningHooks:
+                hook(*args, **more)
+        (said,) = [line for line in handled if line.startswith("listening: ")]
+        self.assertEqual(handled[said], {signal.SIGHUP, signal.SIGTERM, signal.SIGINT})
 
     def test_wayOut(self) -> None:
         """Who sees in the log what the server waits for reads there what to do."""

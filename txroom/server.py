@@ -120,6 +120,8 @@ class Server(MultiService):
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
+        #: Whether it is to start when the stop that goes on is over.
+        self._isToRestart = False
         self._accesses = AccessLog()
         self.watch = StallWatch(self.clock)
 
@@ -494,12 +496,24 @@ class Server(MultiService):
     def startService(self) -> None:
         """Serve; a start during a stop waits for its end."""
         if self._stop.isRunning:
-            self._stop.whenOver().addCallback(lambda _: self.startService())
+            if not self._isToRestart:
+                self._isToRestart = True
+                self._stop.whenOver().addCallback(self._restart)
             return
         self._isStopped = False
         super().startService()
         self._listeners.open()
         self.watch.start()
+
+    def _restart(self, _: None) -> None:
+        """The stop during which a start was asked for is over."""
+        if not self._isToRestart:  # another stop was asked for after that
+            return
+        self._isToRestart = False
+        try:
+            self.startService()
+        except Exception:
+            self._log.failure("the server could not start again")
 
     def stopService(self) -> Deferred[None]:
         """
@@ -510,6 +524,7 @@ class Server(MultiService):
         that stay until the deadline are dropped. A server that has stopped, or has never served anybody, has
         nothing to do: no callback runs.
         """
+        self._isToRestart = False
         if self._isAtRest and not self._stop.isRunning:
             return succeed(None)
         return self._stop.run(self.options.shutdownTimeout)

@@ -355,11 +355,8 @@ class LaunchedServer(MultiService):
         self.server.watch.onTurn = self._watchdog.beat
         if self._gcThreshold:
             self._restoreCollector = relaxCollector(self._gcThreshold)
-        for port in self.server.ports:
-            self._log.info("listening: {where}", where=whereOf(port))
-        for line in whatIsServed(self.server):
-            self._log.info("{line}", line=line)
-        self._reactor.callWhenRunning(self._handleSignals)
+        signal.signal(signal.SIGHUP, self._hangUp)
+        self._reactor.callWhenRunning(self._announce)
 
     def stopService(self) -> Deferred[Any]:
         """Drain and stop, see `Server.stopService`."""
@@ -374,13 +371,20 @@ class LaunchedServer(MultiService):
             self._restoreCollector = None
         return result
 
+    def _announce(self) -> None:
+        """Say what is served where; whoever reads that may send a signal at once."""
+        self._handleSignals()
+        for port in self.server.ports:
+            self._log.info("listening: {where}", where=whereOf(port))
+        for line in whatIsServed(self.server):
+            self._log.info("{line}", line=line)
+
     def _handleSignals(self) -> None:
         """Put our handlers in front of Twisted's, which are there now that the reactor runs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             if callable(previous):
                 signal.signal(number, self._stopHandler(previous))
-        signal.signal(signal.SIGHUP, self._hangUp)
 
     def _stopHandler(
         self, first: Callable[[int, FrameType | None], Any]

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Application
@@ -199,8 +200,12 @@ class CountedTests(SynchronousTestCase):
 
     def test_proxyProtocol(self) -> None:
         """Behind the PROXY protocol the peer isn't known before the first line."""
-        wrapper = ProxiedFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
+        wrapper: Any = ProxiedFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
         self.assertEqual(addressOf(wrapper, ServerOptions()), "")
+        for _ in range(2):  # with TLS above it, say
+            below, wrapper = wrapper, ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+            wrapper.transport = below
+            self.assertEqual(addressOf(wrapper, ServerOptions()), "")
 
 
 class LimitTests(HarnessTestCase):

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
+from twisted.protocols.policies import ProtocolWrapper
 
 from ..handshake import Handshake, Headers
 from ..options import ServerOptions
@@ -104,8 +105,11 @@ def addressOf(transport: Any, options: ServerOptions) -> str:
     """
     What a connection counts under before its request has come; "" if only the request will tell.
     """
-    if isinstance(transport, HAProxyProtocolWrapper):
-        return ""
+    below = transport
+    while isinstance(below, ProtocolWrapper):  # TLS, say, with the PROXY header before it
+        if isinstance(below, HAProxyProtocolWrapper):
+            return ""
+        below = below.transport
     address: str = getattr(transport.getPeer(), "host", "")
     if options.trustedProxies and _isTrusted(address, options):
         return ""

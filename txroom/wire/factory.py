@@ -96,7 +96,7 @@ class WireFactory(WebSocketServerFactory):
 
     isServer = True
     noisy = False
-    _log = Logger(namespace="txroom.wire")
+    _log = Logger()
 
     def __init__(self, owner: Owner, options: ServerOptions, clock: IReactorTime) -> None:
         """Nothing of Autobahn's: its timers and its URL are not used."""

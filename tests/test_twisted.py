@@ -1,0 +1,124 @@
+"""What txroom uses of Twisted that isn't public: a release that takes it away is to be noticed here."""
+
+from __future__ import annotations
+
+import ast
+import io
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import endpoints, epollreactor, posixbase, tcp
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import FileLogObserver, FilteringLogObserver, globalLogBeginner, globalLogPublisher
+from twisted.protocols import _sni
+from twisted.protocols.haproxy import _info, _v1parser, _v2parser, _wrapper
+from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.logfile import LogFile
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
+
+from txroom.testing import MemoryReactor
+
+PACKAGE = Path(__file__).resolve().parents[1] / "txroom"
+#: Private names of Python and of other libraries.
+OTHERS = frozenset({"_Decompress", "_current_frames", "_getframe"})
+REACTOR: Any = MemoryReactor()
+
+
+def holders(logFile: LogFile) -> Iterator[tuple[Any, str]]:
+    """What has private names, and the names that we use."""
+    factory: Any = Factory.forProtocol(Protocol)
+    factory._clock = REACTOR
+    proxied = endpoints.serverFromString(REACTOR, "haproxy:tcp:8080")
+    yield tcp, "_reservedFD"
+    yield tcp.Port, "_logger"
+    yield FileDescriptor(REACTOR), "_tempDataLen _writeDisconnected _writeDisconnecting"
+    yield BufferingTLSTransport(factory, Protocol()), "_aggregator"
+    yield endpoints, "_SystemdParser _WrapperServerEndpoint _parse"
+    yield endpoints._SystemdParser, "_sddaemon"
+    yield proxied, "_wrappedEndpoint _wrapperFactory"
+    yield endpoints.TCP6ServerEndpoint(REACTOR, 0), "_backlog _interface _port"
+    yield endpoints.SSL4ServerEndpoint(REACTOR, 0, None), "_backlog _interface _port _sslContextFactory"
+    yield endpoints.UNIXServerEndpoint(REACTOR, "socket"), "_address _wantPID"
+    yield endpoints.AdoptedStreamServerEndpoint(REACTOR, 0, socket.AF_INET), "_used"
+    yield _sni, "TLSServerEndpoint"
+    yield _wrapper, "HAProxyProtocolWrapper HAProxyWrappingFactory"
+    yield _wrapper.HAProxyProtocolWrapper(factory, Protocol()), "_proxyInfo"
+    yield _info, "ProxyInfo"
+    yield _v1parser, "V1Parser"
+    yield _v2parser, "V2Parser"
+    yield posixbase, "_DisconnectSelectableMixin"
+    yield epollreactor.EPollReactor, "_disconnectSelectable _doReadOrWrite"
+    yield http, "_escape"
+    yield http.HTTPChannel(), "_dataBuffer _respondToBadRequestAndDisconnect"
+    yield http.HTTPFactory(reactor=REACTOR), "_logDateTime _logDateTimeCall _updateLogDateTime"
+    yield globalLogPublisher, "_observers"
+    yield globalLogBeginner, "_initialBuffer"
+    yield globalLogBeginner._initialBuffer, "_buffer"
+    yield FilteringLogObserver(globalLogPublisher, []), "_observer"
+    yield FileLogObserver(io.StringIO(), str), "_outFile"
+    yield logFile, "_file"
+    yield Deferred(), "_canceller"
+
+
+#: Made with a reactor, or with a connection over TLS; the tests of `leanepoll` and `backpressure` need them.
+UNSEEN = frozenset({"_appSendBuffer", "_poller"})
+
+
+class PrivateTests(SynchronousTestCase):
+    """Names with an underscore that aren't our own."""
+
+    def logFile(self) -> LogFile:
+        file: LogFile = LogFile.fromFullPath(self.mktemp())
+        self.addCleanup(file.close)
+        return file
+
+    def test_there(self) -> None:
+        """Twisted has all that we use."""
+        file = self.logFile()
+        missing = [
+            f"{holder}: {name}"
+            for holder, names in holders(file)
+            for name in names.split()
+            if not hasattr(holder, name)
+        ]
+        self.assertEqual(missing, [])
+
+    def test_named(self) -> None:
+        """And we use no more than what is named here."""
+        used: set[str] = set()
+        own: set[str] = set()
+        for path in PACKAGE.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                used.update(_usedBy(node))
+                own.update(_definedBy(node))
+        file = self.logFile()
+        named = {name for _, names in holders(file) for name in names.split()}
+        self.assertEqual(used - own - named - OTHERS - UNSEEN, set())
+
+
+def _usedBy(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Attribute) and _isPrivate(node.attr):
+        yield node.attr
+    elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        isWithin = any(map(_isPrivate, node.module.split(".")))
+        yield from (alias.name for alias in node.names if isWithin or _isPrivate(alias.name))
+
+
+def _definedBy(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield from [node.attr] if ast.unparse(node.value) in ("self", "cls") else []
+
+
+def _isPrivate(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
