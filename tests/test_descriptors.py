@@ -73,6 +73,21 @@ class ServerTests(HarnessTestCase):
         self.assertEqual([bool(client.take()) for client in idle], [True] + [False] * 30)
         harness.advance(10)
 
+    def test_refused(self) -> None:
+        """Nor do those that were refused, and hold on to their sockets, take what others need."""
+        harness = self.serve(Recorder())
+        self.listen(harness.server, 55)
+        wire = harness.server._wire
+        for _ in range(40):
+            client = harness.raw()
+            client.stall()  # so that it doesn't see that the server has closed
+            client.send(b"\0")
+            self.assertLessEqual(len(wire.pending) + len(wire.lingering), 31)
+        idle = [harness.raw() for _ in range(31)]
+        self.assertEqual((len(wire.pending), len(wire.lingering)), (31, 0))
+        self.assertEqual([client.take() for client in idle], [b""] * 31)
+        harness.advance(10)
+
     def test_given(self) -> None:
         """What was asked for counts; that there aren't enough descriptors for it is said once."""
         few = Server(ServerOptions(maxConnections=1000), clock=MemoryReactor())

@@ -113,8 +113,8 @@ class Server(MultiService):
         self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
         self._listeners.onPort = self._listening
         self._routes = Routes()
-        #: What it has served, added or not, and stops.
         self._refusals = RefusalLog("upgrade", self._log, self.clock)
+        #: What it has served, added or not, and stops.
         self._adopted: list[Application] = []
         self._roster = Roster(self._wire, self.clock)
         self._shutdowns: list[Callable[[], Any]] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from twisted.web.static import Data
@@ -108,6 +110,23 @@ class BodyTests(PagesCase):
         self.assertIsNone(client.response)
         client.send(b"1\r\nx\r\n")
         self.assertEqual(self.status(client), 413)
+
+    def test_noFiles(self) -> None:
+        """A body that can't be long takes no file, whose descriptor would count in no limit."""
+        made: list[Any] = []
+        server = self.start().server
+        server.addPage("/long", Mirror(), maxBody=200_000)
+        server.addPage("/any", Mirror(), maxBody=0)
+
+        def make(length: Any) -> BytesIO:
+            made.append(length)
+            return BytesIO()
+
+        self.patch(http, "_getContentFile", make)
+        for path in ("/healthz", "/mirror", "/long", "/any"):
+            self.post(path, None, b"1\r\nx\r\n")
+        self.post("/mirror", 7)
+        self.assertEqual(made, [1024, 64 * KIB, 200_000, None, 7])
 
     def test_malformed(self) -> None:
         """Chunks that are none, and lengths that are none, are one clean refusal."""

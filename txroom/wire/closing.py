@@ -93,9 +93,16 @@ class Lingering:
         transport.write(answer)
         closeGently(transport)
         if limit and len(self._members) > limit:
-            oldest = next(iter(self._members))
-            del self._members[oldest]
-            oldest.drop()
+            self.dropOldest()
+
+    def dropOldest(self) -> bool:
+        """Wait for the oldest no longer; whether there is one."""
+        oldest = next(iter(self._members), None)
+        if oldest is None:
+            return False
+        del self._members[oldest]
+        oldest.drop()
+        return True
 
     def drop(self) -> None:
         """Wait for nobody any longer."""

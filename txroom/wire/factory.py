@@ -224,12 +224,21 @@ class WireFactory(WebSocketServerFactory):
             last.giveWay("pending")
 
     def makeRoom(self) -> None:
-        """A connection has come; if the limit on open files is near, a handshake gives way as for `begun`."""
-        others = len(self.visits) + len(self.lingering) + len(self.tellings)
-        if self.mostSockets and self.open + len(self.pending) + others > self.mostSockets:
+        """
+        A connection has come; if the limit on open files is near, another one has to go.
+
+        That is one that was refused already, else a handshake, as for `begun`.
+        """
+        most = self.mostSockets
+        if not most or self.open + len(self.pending) + self._others() <= most:
+            return
+        if not self.lingering.dropOldest():
             last = self.pending.last()
             assert last is not None
             last.giveWay("pending")
+
+    def _others(self) -> int:
+        return len(self.visits) + len(self.lingering) + len(self.tellings)
 
     def ended(self, handshaking: Handshaking) -> None:
         """A handshake came to an end, good or bad."""

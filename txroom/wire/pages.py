@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
+from twisted.web.server import Request
 
 from ..handshake import Handshake, UpgradeError
 from .address import countedAs
@@ -55,6 +56,15 @@ def missing(factory: WireFactory, handshake: Handshake) -> UpgradeError:
     return UpgradeError(426, "noUpgrade", f"{application.served}: connect with a WebSocket client.\n")
 
 
+class PageRequest(Request):
+    """A request whose body is kept in memory if it can't be long, also if it comes in chunks."""
+
+    def gotLength(self, length: int | None) -> None:
+        """twisted.web makes a file for what might be long: a descriptor that nobody has counted."""
+        visit: Any = self.channel
+        super().gotLength(length if length is not None else visit.maxBody or None)
+
+
 class PageVisit(HTTPChannel):
     """
     The connection of one request for a page.
@@ -73,12 +83,13 @@ class PageVisit(HTTPChannel):
         super().__init__()
         assert wire.site is not None
         self.site = self.factory = wire.site
-        self.requestFactory = wire.site.requestFactory
+        self.requestFactory = PageRequest
         self._wire = wire
         self._handshake = handshake
         self._address = countedAs(handshake, wire.options)
         self._since = wire.seconds()
-        self._limit = limit
+        #: The most bytes of the body; 0: any number.
+        self.maxBody = limit
         #: Bytes given to the transport, and those it had passed on at the last look.
         self._written = self._passed = 0
         self._state = "asking"
@@ -86,7 +97,7 @@ class PageVisit(HTTPChannel):
     def admit(self) -> None:
         """Raise `UpgradeError` for a request that is too long, for another host, or one too many."""
         length = bodyLength(self._handshake.headers)
-        if length is not None and self._limit and length > self._limit:
+        if length is not None and self.maxBody and length > self.maxBody:
             raise UpgradeError(413, "size")
         self._wire.checkHost(self._handshake, self._wire.options)
         self._wire.visited(self, self._address)
@@ -108,7 +119,7 @@ class PageVisit(HTTPChannel):
         if self._state != "asking" or not self.requests:
             return
         received = self.requests[-1].content.tell()
-        if self._limit and received > self._limit:
+        if self.maxBody and received > self.maxBody:
             self._refuse(UpgradeError(413, "size"))
         else:
             self._awaitBody(received)
