@@ -63,6 +63,50 @@ class SurveyTests(SynchronousTestCase):
         frame = encode(["send", value, 1])
         self.assertEqual(survey.splitMessagePack(frame), [encode("send"), data, encode(1)])
 
+    def test_containersBetweenAnything(self) -> None:
+        """What is between containers is skipped, however its length is written and whatever it has inside."""
+        between = [
+            b"\xc0",
+            b"\xcd\x80\x80",
+            b"\xcb" + b"\x90" * 8,
+            b"\xd6\xff\x80\x80\x80\x80",
+            b"\xd8" + b"\x80" * 17,
+        ]
+        for size in (0, 1, 31, 32, 200):
+            inside = b"\x80" * size
+            between += [bytes([first, size]) + inside for first in (0xD9, 0xC4)]
+            between += [bytes([first, 0, size]) + inside for first in (0xDA, 0xC5)]
+            between += [bytes([first, 0, 0, 0, size]) + inside for first in (0xDB, 0xC6)]
+            between += [first + bytes([size, 5]) + inside for first in (b"\xc7", b"\xc8\0", b"\xc9\0\0\0")]
+            between += [bytes([0xA0 + size]) + inside] if size < 32 else []
+        opening = [b"\x80", b"\x90", b"\xdc\0\0", b"\xdd\0\0\0\0", b"\xde\0\0", b"\xdf\0\0\0\0"]
+        for each in between:
+            for many in (1, 31, 32, 33, 1100):
+                parts = [each + opening[index % 6] for index in range(many)]
+                data = b"\xdd" + (2 * many + 1).to_bytes(4, "big") + b"".join(parts) + each
+                self.assertEqual(survey.survey(data).containers, many + 1)
+                self.assertFalse(survey.hasMoreContainers(data, many + 1), each)
+                self.assertTrue(survey.hasMoreContainers(data, many), each)
+
+    def test_stepsOfContainers(self) -> None:
+        """Containers are counted many at once, not one a step, whatever short is between them."""
+        steps = 0
+
+        def counted(match: survey.Match) -> survey.Match:
+            def matches(*span: Any) -> Any:
+                nonlocal steps
+                steps += 1
+                return match(*span)
+
+            return matches
+
+        self.patch(survey, "_CONTAINERS", [(many, counted(match)) for many, match in survey._CONTAINERS])
+        self.patch(survey, "_noContainers", counted(survey._noContainers))
+        for each in (b"\x80", b"\x80\x01", b"\x90\xa1a", b"\x80\xd9\x01a", b"\xdd\0\0\0\0\xdb\0\0\0\0"):
+            data = b"\xdd\0\0\x4e\x20" + each * 9_990
+            self.assertFalse(survey.hasMoreContainers(data, 10_000))
+        self.assertLess(steps, 500)
+
     @quick
     @given(values, st.sampled_from([None, 1]))
     def test_json(self, value: Any, indent: int | None) -> None:

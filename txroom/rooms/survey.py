@@ -185,13 +185,35 @@ _RUNS = {
 }
 #: Arrays of one element in one another.
 _nest = re.compile(rb"\x91*+").match
-#: All that may begin no container, with its bytes: containers are counted by what is between.
-_noContainers = re.compile(
-    rb"(?:[\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcb\xcf\xd3].{8}|[\xca\xce\xd2].{4}|[\xcd\xd1]..|[\xcc\xd0]."
+
+
+def _short(more: int = 0) -> bytes:
+    """The length of a text, of bytes or of an extension of less than 32 bytes, and these and `more`."""
+    return b"(?:%b)" % b"|".join(rb"\x%02x.{%d}" % (size, size + more) for size in range(32))
+
+
+# What begins no container, with its bytes, unless it is longer than that.
+_NO_CONTAINER = (
+    rb"[\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcb\xcf\xd3].{8}|[\xca\xce\xd2].{4}|[\xcd\xd1]..|[\xcc\xd0]."
     + b"".join(rb"|\x%x.{%d}" % (0xA0 + size, size) for size in range(1, 32))
-    + rb"|\xd6.{5}|\xd7.{9}|\xd4..|\xd5...|\xd8.{17})*+",
-    re.DOTALL,
-).match
+    + rb"|\xd6.{5}|\xd7.{9}|\xd4..|\xd5...|\xd8.{17}"
+    + rb"|(?:[\xd9\xc4]|[\xda\xc5]\x00|[\xdb\xc6]\x00{3})"
+    + _short()
+    + rb"|(?:\xc7|\xc8\x00|\xc9\x00{3})"
+    + _short(1)
+)
+_noContainers = re.compile(rb"(?:" + _NO_CONTAINER + rb")*+", re.DOTALL).match
+#: So many containers, with what is between: what they have isn't skipped, since it is counted too.
+_CONTAINERS = [
+    (
+        many,
+        re.compile(
+            rb"(?:(?:%b)*+(?:[\x80-\x9f]|[\xdc\xde]..|[\xdd\xdf].{4})){%d}+" % (_NO_CONTAINER, many),
+            re.DOTALL,
+        ).match,
+    )
+    for many in (1024, 32, 1)
+]
 
 
 @attrs.define
@@ -300,21 +322,27 @@ def _opened(data: bytes, first: int, pos: int) -> tuple[int, int, int]:
 
 
 def hasMoreContainers(data: bytes, limit: int) -> bool:
-    """Whether a well-formed MessagePack value has more than `limit` arrays and maps."""
+    """
+    Whether a well-formed MessagePack value has more than `limit` arrays and maps.
+
+    Between two long texts all is looked at three times at most, and not container by container.
+    """
     pos, size = 0, len(data)
     while True:
+        for many, containers in _CONTAINERS:
+            while (found := containers(data, pos)) is not None:
+                pos = found.end()
+                limit -= many
+                if limit < 0:
+                    return True
         pos = _after(_noContainers, data, pos)
         if pos >= size:
             return False
         first = data[pos]
-        if first in _LENGTHS:
-            width = _LENGTHS[first]
-            pos += 1 + width + _number(data, pos + 1, width) + (0xC7 <= first < 0xCA)
-            continue
-        limit -= 1
-        if limit < 0:
-            return True
-        pos += 1 + (_COUNTS[first][0] if first in _COUNTS else 0)
+        if first not in _LENGTHS:
+            raise Malformed
+        width = _LENGTHS[first]
+        pos += 1 + width + _number(data, pos + 1, width) + (0xC7 <= first < 0xCA)
 
 
 def splitMessagePack(data: bytes, limit: int = MAX_STEPS) -> list[bytes]:
