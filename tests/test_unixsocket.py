@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom import Server
+from txroom import Server, unixsocket
 from txroom.testing import MemoryReactor
 from txroom.testing.network import MemoryPort
 from txroom.unixsocket import giveAway, removeStaleLock
@@ -68,6 +69,26 @@ class LockTests(SynchronousTestCase):
                 self.assertEqual(self.left, [True, True])
             self.path.unlink()
             self.lock.unlink()
+
+    def test_together(self) -> None:
+        """Of several that start at once and find the same lock, one removes it, and not that of another."""
+        for other in ("1", None):
+            self.leave(os.getpid())
+
+            def refuse(path: str, other: str | None = other) -> int:
+                self.lock.unlink()  # as another does that was faster
+                if other is not None:
+                    self.lock.symlink_to(other)
+                return errno.ECONNREFUSED
+
+            self.patch(unixsocket, "refusalOf", refuse)
+            removeStaleLock(str(self.path))
+            self.assertEqual(self.left, [True, other is not None])
+            self.assertEqual(len(list(self.path.parent.glob("*.lock.*"))), 0)
+            self.path.unlink()
+            if other is not None:
+                self.assertEqual(os.readlink(self.lock), other)
+                self.lock.unlink()
 
     def test_otherFiles(self) -> None:
         """What is no socket isn't ours to remove, nor is there anything to do without a lock."""

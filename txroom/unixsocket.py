@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -47,12 +48,27 @@ def removeStaleLock(path: str) -> None:
     except OSError:
         return
     refusal = refusalOf(path)
-    # A socket that is gone may be one that is just being opened or closed, unless that would be by us.
-    isStale = refusal == errno.ECONNREFUSED or (refusal == errno.ENOENT and holder == str(os.getpid()))
-    if isStale and (refusal == errno.ENOENT or stat.S_ISSOCK(os.stat(path).st_mode)):
-        for left in (path, path + LOCK):
-            if os.path.lexists(left):
-                os.unlink(left)
+    if refusal == errno.ECONNREFUSED:
+        if stat.S_ISSOCK(os.stat(path).st_mode) and _take(path, holder):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+    elif refusal == errno.ENOENT and holder == str(os.getpid()):
+        # Of another it may be one that is just being opened or closed.
+        _take(path, holder)
+
+
+def _take(path: str, holder: str) -> bool:
+    """Remove the lock of a socket if it still names `holder`: of several that start at once one does that."""
+    taken = f"{path}{LOCK}.{os.getpid()}"
+    try:
+        os.rename(path + LOCK, taken)
+    except FileNotFoundError:
+        return False
+    if os.readlink(taken) != holder:  # another has it by now
+        os.rename(taken, path + LOCK)
+        return False
+    os.unlink(taken)
+    return True
 
 
 def refusalOf(path: str) -> int:
