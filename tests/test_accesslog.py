@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
 from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.log import FileLogObserver
 
 from txroom import Application, Deny
 
@@ -34,6 +36,15 @@ class AccessLogTests(HarnessTestCase):
         b"Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     )
+
+    def test_oldObservers(self) -> None:
+        """Observers of Twisted's old kind, to whom some names of fields mean something, write it too."""
+        file = io.StringIO()
+        observer = FileLogObserver(file)
+        observer.start()
+        self.addCleanup(observer.stop)
+        self.lines(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertIn('"GET /healthz HTTP/1.1" 200 ', file.getvalue())
 
     def test_page(self) -> None:
         """A request for a page, with what was answered and who asked."""

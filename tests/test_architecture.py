@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -285,6 +286,19 @@ class LoggerTests(SynchronousTestCase):
             and isinstance(value := statement.value, ast.Call)
             and ast.unparse(value.func) == "Logger"
             and (value.args or value.keywords)
+        ]
+        self.assertEqual(wrong, [])
+
+    def test_fields(self) -> None:
+        """No field has a name that means something else to Twisted's old observers."""
+        taken = {"format", "isError", "logLevel", "message", "system", "time"}
+        wrong = [
+            f"{module}:{call.lineno}"
+            for module, path in MODULES.items()
+            for call in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(call, ast.Call)
+            and re.search(r"\blog\.\w+$|_log\.\w+$", ast.unparse(call.func))
+            and taken & {keyword.arg for keyword in call.keywords}
         ]
         self.assertEqual(wrong, [])
 

@@ -44,9 +44,9 @@ class AccessLog:
         request = f"{handshake.method} {handshake.target} {version}"
         referrer, agent = (handshake.headers.get(name) or "-" for name in ("referer", "user-agent"))
         _log.info(
-            '{peer} - - {time} "{request}" {status} {length} "{referrer}" "{agent}"',
+            '{peer} - - {when} "{request}" {status} {length} "{referrer}" "{agent}"',
             peer=handshake.peer or "-",
-            time=datetimeToLogString(),
+            when=datetimeToLogString(),
             request=_escaped(request),
             status=status,
             length=length,

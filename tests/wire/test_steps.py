@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -75,6 +76,10 @@ class RequestTests(SynchronousTestCase):
     """Heads as our own listeners get them, and as a foreign `Site` hands them on."""
 
     def setUp(self) -> None:
+        # What is logged costs what its observers want, which isn't ours; trial has some.
+        for observer in list(globalLogPublisher._observers):
+            globalLogPublisher.removeObserver(observer)
+            self.addCleanup(globalLogPublisher.addObserver, observer)
         clock = Clock()
         options = ServerOptions(
             trustedProxies=["10.0.0.0/8"],
