@@ -87,6 +87,7 @@ async def test_tour(net: Net) -> None:
     assert seen.pop("unregistered") == ["noSuchRoom", None]
     assert seen.pop("stranger") == ["unauthorized", None]
     assert seen.pop("kicked") == {"code": 4003, "reason": "enough"}
+    assert seen.pop("afterwards") == ["open", "ledger", 0]  # over the same socket
     assert not seen
     assert len(net.flush(ZeroDivisionError)) == 1
 

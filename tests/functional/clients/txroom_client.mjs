@@ -104,7 +104,14 @@ const scenarios = {
   /** Every kind of frame, both ways. */
   async tour() {
     const seen = {};
-    const ada = makeClient({ auth: async () => "open sesame" });
+    let sockets = 0;
+    class Counted extends WebSocket {
+      constructor(...args) {
+        super(...args);
+        sockets++;
+      }
+    }
+    const ada = makeClient({ auth: async () => "open sesame", WebSocket: Counted });
     const room = await ada.joinOrCreate("parlour", { name: "ada" });
     [seen.welcome] = await next(room, "welcome");
     seen.room = [room.name, room.state, room.id.length > 0, room.member.length > 0, room.snapshot];
@@ -163,10 +170,11 @@ const scenarios = {
     seen.noneYet = await codeOf(bob.join("empty"));
     seen.unregistered = await codeOf(bob.joinOrCreate("unregistered"));
     seen.stranger = await codeOf(makeClient({ auth: "please" }).joinOrCreate("parlour", { name: "eve" }));
+    const before = sockets;
     const kicked = next(room, "left");
     room.send("kick").catch(() => {});
     [seen.kicked] = await kicked;
-    await until(() => ada.state === "idle", "the connection of who was kicked from the last room");
+    seen.afterwards = [ada.state, (await ada.joinOrCreate("ledger", { who: "ada" })).name, sockets - before];
     return seen;
   },
 
