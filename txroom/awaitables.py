@@ -1,5 +1,5 @@
 """
-What hooks return and isn't there yet, and how it is given up.
+What hooks return and isn't there yet, how it is given up, and how its errors are forgotten.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 _log = Logger()
 
@@ -28,3 +29,31 @@ def giveUp(waited: Deferred[Any]) -> None:
         if not waited.called:
             waited._canceller = None
             waited.cancel()
+
+
+def forgetWay(error: BaseException | None) -> None:
+    """
+    Forget by which way an error has come, when it has been dealt with.
+
+    One that has left a coroutine refers to a frame of Twisted's that refers to the error, and to frames that
+    refer to rooms or connections: nothing of it would be freed without the collector. A `Failure` has its
+    own traceback.
+    """
+    seen: set[int] = set()
+    errors = [error]
+    while errors:
+        error = errors.pop()
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error.__traceback__ = None
+            errors += error.__cause__, error.__context__
+
+
+def forget(failure: Failure) -> None:
+    """
+    Forget by which way a failure has come that nobody is told of.
+
+    A coroutine that is cancelled fails while Twisted's frames that are under way refer to its failure.
+    """
+    forgetWay(failure.value)
+    failure.cleanFailure()

@@ -18,7 +18,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .awaitables import giveUp
+from .awaitables import forget, giveUp
 from .checks import checkAssigned
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
@@ -373,6 +373,7 @@ class Connection:
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
         if failure.check(CancelledError, ConnectionLost) and self.readyState is not ReadyState.OPEN:
+            forget(failure)
             return
         self._log.failure("a hook of connection {id} raised", failure, id=self.id)
         hook = self._hooks.onError

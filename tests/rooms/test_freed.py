@@ -22,6 +22,8 @@ from txroom.rooms.link import HostLink
 from txroom.rooms.member import Member
 from txroom.rooms.session import Session
 
+#: Hooks that may be asynchronous, those together that may all hang in one life.
+HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave", "onDispose", "onTick"))
 #: What must not be left of a life.
 KINDS = (Host, Room, Member, Client, Session, Attachment, HostLink, Connection)
 
@@ -92,6 +94,31 @@ class Keeping(NotingRoom):
         raise RoomError("no")
 
 
+async def hang(*args: object) -> None:
+    """What a hook does that waits in vain."""
+    await Deferred()
+
+
+async def hangOtherwise(*args: object) -> None:
+    """The same, and it says so in its own words."""
+    try:
+        await Deferred()
+    except BaseException as error:
+        raise ValueError("in vain") from error
+
+
+class Slow(NotingRoom):
+    """Has a message that hangs, and little patience."""
+
+    handlerTimeout = 1.0
+    tickRate = 1.0
+    hangs = hang
+
+    @message("hang")
+    async def hang(self, client: Client) -> None:
+        await self.hangs()
+
+
 @onBothEngines
 class FreedTests(RoomTestCase):
     """Lives of rooms and members; afterwards nothing of them is there."""
@@ -120,9 +147,15 @@ class FreedTests(RoomTestCase):
             player.client.close(1000)
         self.advance(0.1)
 
-    def freed(self, live: Callable[[str], None], times: int = 3, **options: Any) -> None:
+    def freed(
+        self,
+        live: Callable[[str], None],
+        times: int = 3,
+        roomClass: type[NotingRoom] = Keeping,
+        **options: Any,
+    ) -> None:
         """Let a room live so, again and again: the collector finds nothing, and nothing is left."""
-        self.rooms(Keeping, autoDispose=False)
+        self.rooms(roomClass, autoDispose=False)
         live(self.made(options))  # what is made once is there then
         self.events.clear()
         gc.collect()
@@ -216,6 +249,30 @@ class FreedTests(RoomTestCase):
             self.go(ada)
 
         self.freed(live, wrong="tick")
+
+    def test_hanging(self) -> None:
+        """What is cancelled since it takes too long, or since the room ends."""
+        for hangs in (hang, hangOtherwise):
+            for names in HOOKS:
+                slow = type("Slow", (Slow,), {"hangs": hangs, **dict.fromkeys(names, hangs)})
+                self.freed(self.hung, times=1, roomClass=slow)
+
+    def hung(self, room: str) -> None:
+        """The life of a room in which everything is done that may hang."""
+        begun: Any = self.app.rooms[room]
+        begun.clock.callLater(0.1, begun.hangs)
+        del begun
+        ada, bob = self.come(room), self.player()
+        ada.write("call", 2, room, "hang")
+        self.advance(2)
+        if ada.joined:
+            ada.client.drop()
+            self.advance(2)
+            bob.resume(ada)
+            bob.write("call", 3, room, "hang")
+            self.advance(0.5)
+        self.end(room)
+        self.go(ada, bob)
 
     def test_seats(self) -> None:
         """Seats that are taken, or not in time."""

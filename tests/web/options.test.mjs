@@ -78,6 +78,7 @@ test("which close codes are final: a message that a slow link could not carry in
   assert.equal(mayReconnect(1008), false);
   assert.equal(mayReconnect(1008, "too many messages"), false);
   assert.equal(mayReconnect(1008, "message not complete in time"), true);
+  assert.equal(mayReconnect(1008, "message timeout"), true);
   assert.equal(mayReconnect(4010, "message not complete in time"), false);
 });
 

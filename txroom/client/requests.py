@@ -150,10 +150,10 @@ class Requests:
                 return
             if request.answer is Joined:
                 self._givenUp.add(ref)
-            request.done(NoAnswer(ErrorCode.TIMEOUT, f"no answer within {seconds:g} s"), None)
+            request.done(NoAnswer(ErrorCode.TIMEOUT, f"no answer within {seconds:.3g} s"), None)
         else:
             why = f": {self._line.trouble}" if self._line.trouble else ""
-            error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:g} s{why}")
+            error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:.3g} s{why}")
             request.done(error, None)
 
     def answerTo(

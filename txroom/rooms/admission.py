@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from ..awaitables import forgetWay
 from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode
 from . import hooks, payload
@@ -137,7 +138,7 @@ class Admission:
         try:
             mayJoin = await host.call(host.room.canJoin, options, join.user)
         except RoomError as error:
-            hooks.forgetWay(error)
+            forgetWay(error)
             return Refused(error.code, error.message, error.details)
         except Exception:
             host.report(Failure(), hook="canJoin")
@@ -250,7 +251,7 @@ class Admission:
         except RoomError as error:
             if isinstance(error, hooks.HookTimeout):
                 host.report(Failure(), member, hook)
-            hooks.forgetWay(error)
+            forgetWay(error)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
             host.report(Failure(), member, hook)

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..awaitables import forget, forgetWay
 from ..awaitables import giveUp as cancel
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
@@ -42,17 +43,6 @@ def tamed(failure: Failure) -> Failure:
     escaped = Escaped(repr(failure.value))
     escaped.__cause__ = failure.value
     return Failure(escaped, Escaped, failure.getTracebackObject())
-
-
-def forgetWay(error: BaseException | None) -> None:
-    """
-    Forget by which way an error has come, when it has been dealt with.
-
-    One that has left a coroutine refers to a frame of Twisted's that refers to the error, and to frames that
-    refer to rooms: nothing of it would be freed without the collector. A `Failure` has its own traceback.
-    """
-    if error is not None:
-        error.__traceback__ = None
 
 
 def breakOff(waited: Deferred[Any], error: Exception) -> None:
@@ -104,6 +94,8 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
             timer.cancel()
         if not isLate and not outcome.called:
             outcome.callback(result)
+        elif isinstance(result, Failure):
+            forget(result)
 
     def giveUp() -> None:
         nonlocal isLate

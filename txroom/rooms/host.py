@@ -29,6 +29,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..awaitables import forgetWay
 from ..codes import CloseCode, ErrorCode
 from . import hooks, payload
 from .admission import Admission
@@ -154,7 +155,7 @@ class Host:
             await self._end(isLost)
             if not isinstance(error, RoomError):
                 error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
-            hooks.forgetWay(error)
+            forgetWay(error)
             raise error from None
 
     async def _open(self) -> None:
@@ -347,7 +348,7 @@ class Host:
         try:
             await self.outbox.whenCommitted()
         except RoomError as error:  # lost meanwhile
-            hooks.forgetWay(error)
+            forgetWay(error)
         self.outbox.lose()
         if self._journal is not None:
             await self._journal.release()
@@ -490,7 +491,7 @@ class Host:
         self._log.failure(
             "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
         )
-        hooks.forgetWay(failure.value)
+        forgetWay(failure.value)
         if not self._isOver:
             client = None if member is None else member.client
             self.later.post(self._judge, self.room, failure, member, client)

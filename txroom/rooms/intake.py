@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ..awaitables import forgetWay
 from ..codes import CloseCode, ErrorCode
 from ..connection import isAsync, toDeferred
 from . import hooks, misfits, payload
@@ -204,7 +205,7 @@ class Intake:
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
             self._host.report(result, member, self._handlerOf(frame))
-        hooks.forgetWay(result.value)
+        forgetWay(result.value)
         self._finish(member, frame, error, link)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:

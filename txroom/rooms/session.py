@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from ..awaitables import forgetWay
 from ..bucket import Bucket
 from ..codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ..connection import Connection, Prepared
@@ -22,7 +23,6 @@ from . import dialect as frames
 from .dialect import Answered, BadFrame, Bye, Dialect, Left, UnreadableMessage
 from .edge import Attachment
 from .errors import RoomError
-from .hooks import forgetWay
 from .matchmaker import How
 from .refusals import shortened
 from .seam import (

@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ..awaitables import giveUp
+from ..awaitables import forget, forgetWay, giveUp
 from ..checks import isAmount
 from ..codes import ErrorCode
 from ..connection import isAsync, toDeferred
 from .errors import RoomError
-from .hooks import breakOff, forgetWay, tamed
+from .hooks import breakOff, tamed
 
 #: A repeated call that raises so many times in a row costs the room.
 MAX_FAILURES = 10
@@ -97,9 +97,13 @@ class Timer:
 
     def _ended(self, result: object) -> None:
         self._running = None
+        isTold = self._clock.has(self)
         if isinstance(result, Failure):
-            forgetWay(result.value)
-        if not self._clock.has(self):
+            if isTold:
+                forgetWay(result.value)
+            else:
+                forget(result)
+        if not isTold:
             return
         if isinstance(result, Failure):
             self._failures += 1

@@ -188,7 +188,7 @@ const ABNORMAL = 1006;
 /** Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses. */
 const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 /** The reason of a 1008 that is not final: the link was too slow for a message. */
-const TOO_SLOW = "message not complete in time";
+const TOO_SLOW = new Set(["message not complete in time", "message timeout"]);
 
 /** After these errors a resume is tried again; after those of `FORGOTTEN` the client joins anew. */
 const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
@@ -226,7 +226,7 @@ const CLOSE_OF_ERROR = new Map([
  * but for a 1008 that says "message not complete in time": a slow link is no misbehaviour.
  */
 export function mayReconnect(code, reason = "") {
-  return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === 1008 && reason === TOO_SLOW));
+  return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === 1008 && TOO_SLOW.has(reason)));
 }
 
 /** The close code that says the same as the answer to an upgrade that was refused for good. */

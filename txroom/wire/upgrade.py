@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..application import Application
-from ..awaitables import giveUp
+from ..awaitables import forget, forgetWay, giveUp
 from ..connection import Connection, isAsync, toDeferred
 from ..handshake import (
     Accept,
@@ -259,11 +259,13 @@ class Upgrade(Protocol):
         if self._isOver:
             if not isinstance(error, CancelledError | UpgradeError):
                 self._log.failure("a hook of an upgrade that is over raised", failure)
+            forget(failure)
             return
         if not isinstance(error, UpgradeError):
             self._log.failure("a hook of the upgrade raised", failure)
             error = UpgradeError(500, "error")
         self._refuse(error)
+        forgetWay(failure.value)
 
     def _refuse(self, error: UpgradeError) -> None:
         transport: Any = self.transport
