@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import sys
 from importlib.metadata import version as _version
 from pathlib import Path
@@ -39,6 +40,8 @@ nitpick_ignore_regex = [("py:.*", r"(?s)(?!txroom\b).*"), ("py:class", r".*\.(De
 
 doctest_test_doctest_blocks = "default"
 doctest_global_setup = "from txroom import *"
+# What exceptions say is compared, too; their modules need not be named.
+doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 
 html_theme = "furo"
 html_title = f"txroom {release}"

@@ -327,17 +327,32 @@ class BadServerTests(SessionTestCase):
     """A server that means no good, or is broken, gets nowhere."""
 
     def test_uninvited(self) -> None:
-        """`joined` where nothing was asked costs the connection; the room of the path comes once."""
-        self.join()
-        self.wire.receive("joined", None, "r2", membership(member="m2"))
-        self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
-        self.assertIsNone(self.wire.closed)
-        for ref in (None, 77):
+        """`joined` where nothing was asked costs the connection."""
+        room = self.join()
+        self.wire.receive("joined", 77, "r3", membership())
+        self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")))
+
+    def test_urlOfRoom(self) -> None:
+        """The URL of one room, which joins it by itself, is refused with what to write, once and for all."""
+        for before in (False, True):
             self.begin()
-            room = self.join()
+            room = self.join() if before else None
+            joining = self.session.join("mole")
+            if not before:
+                self.wire.open()
+            self.wire.where = "ws://server/play/chat?name=ada"
             self.wire.receive("joined", None, "r2", membership())
-            self.wire.receive("joined", ref, "r3", membership())
-            self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")))
+            failure = self.failureResultOf(joining, RoomError).value
+            expected = (
+                "ws://server/play/chat?name=ada is the URL of one room: "
+                "give the client that of the rooms, ws://server/play"
+            )
+            self.assertEqual((failure.code, failure.message), ("badRequest", expected))
+            self.clock.advance(600)
+            self.assertEqual((self.wire.closed, self.session.state), ((1000, ""), "idle"))
+            if room is not None:
+                self.assertEqual(room.log, [("left", 1000, expected)])
+            self.assertEqual((self.errors, self.clock.getDelayedCalls()), ([], []))
 
     def test_twice(self) -> None:
         """An answer is one answer."""

@@ -64,6 +64,7 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["notes"] == ["connection lost", "recovered, nothing is missing"] * 2
 
     assert seen["score"]
+    assert seen["clipped"] == []
     assert seen["overflow"] <= 0
     assert seen["hidden"] == [0, 0]
     # While there is no network a browser says so itself.

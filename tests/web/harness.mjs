@@ -4,11 +4,11 @@ import { Client } from "../../txroom/web/txroom.js";
 import { FakeClock, fakeSockets, settle } from "./fakes.mjs";
 
 export class Harness {
-  constructor(options = {}) {
+  constructor(options = {}, url = "ws://server/rooms") {
     this.clock = new FakeClock();
     this.Socket = fakeSockets();
     this.errors = [];
-    this.client = new Client("ws://server/rooms", {
+    this.client = new Client(url, {
       clock: this.clock,
       WebSocket: this.Socket,
       random: () => 0,

@@ -82,6 +82,24 @@ test("which close codes are final: a message that a slow link could not carry in
   assert.equal(mayReconnect(4010, "message not complete in time"), false);
 });
 
+test("options in the place of the URL, and other things that are none, are refused by what they are", () => {
+  for (const [url, said] of [[{ auth: "t-1" }, "an object"], [null, "null"], [["/rooms"], "an array"], [8080, "8080"]]) {
+    assert.throws(() => new Client(url, { WebSocket: class {} }), {
+      name: "TypeError",
+      message: `the URL must be a text, not ${said}; options come after it`,
+    });
+  }
+  assert.equal(new Client(new URL("ws://host/play"), { WebSocket: class {} }).url, "ws://host/play");
+});
+
+test("what must be an object says so, and what it was given", async () => {
+  const h = new Harness();
+  const refused = async (joining) => (await failure(joining)).message;
+  assert.equal(await refused(h.client.join("chat", "ada")), 'options must be an object, not "ada"');
+  assert.equal(await refused(h.client.join("chat", ["ada"])), "options must be an object, not an array");
+  assert.equal(await refused(h.client.query("chat", "blitz")), 'filter must be an object, not "blitz"');
+});
+
 test("a URL that is not whole says so, and what to write", () => {
   for (const url of ["/rooms", "rooms", undefined]) {
     assert.throws(

@@ -229,3 +229,32 @@ test("auth that fails on the way back: the room stays away, and tries again", as
   h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
   assert.equal(room.state, "joined");
 });
+
+test("the URL of one room is refused with what to write, once and for all", async () => {
+  for (const before of [false, true]) {
+    const h = new Harness({}, "ws://server/play/chat?name=ada");
+    const room = before ? await h.join() : null;
+    const joining = failure(h.client.join("mole"));
+    await settle();
+    if (!before) h.socket.open();
+    h.socket.receive("joined", null, "r2", h.membership());
+    const message = "ws://server/play/chat?name=ada is the URL of one room: give the client that of the rooms, ws://server/play";
+    const error = await joining;
+    assert.deepEqual([error.code, error.message], ["badRequest", message]);
+    assert.deepEqual(h.sockets[0].closed, { code: 1000, reason: "the URL of a room" });
+    await h.clock.advance(600_000);
+    if (room) assert.deepEqual(room.log.at(-1), ["left", { code: 1000, reason: message }]);
+    assert.deepEqual([h.sockets.length, h.client.state, h.errors, h.clock.pending], [1, "idle", [], 0]);
+  }
+});
+
+test("the rooms of any name are listed without naming one", async () => {
+  const h = new Harness();
+  const listing = h.client.query();
+  await settle();
+  h.socket.open();
+  const [[kind, ref, name, filter]] = h.socket.take();
+  assert.deepEqual([kind, name, filter], ["rooms", null, {}]);
+  h.socket.receive("reply", ref, []);
+  assert.deepEqual(await listing, []);
+});

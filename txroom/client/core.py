@@ -138,7 +138,9 @@ class Core:
     # -- what comes in
 
     def _dispatch(self, frame: frames.ServerFrame) -> None:
-        if isinstance(frame, Joined | Reply):
+        if isinstance(frame, Joined) and frame.ref is None:
+            self._isOfRoom()
+        elif isinstance(frame, Joined | Reply):
             isAwaited = self.requests.answered(frame)
             if isinstance(frame, Joined) and not isAwaited and frame.room not in self.stays:
                 self.requests.leave(frame.room)
@@ -168,6 +170,14 @@ class Core:
             self._refuse(error)
         elif frame.code not in _OF_NO_ROOM:
             self.events.report(Failure(error))
+
+    def _isOfRoom(self) -> None:
+        """The path of the URL has joined a room by itself: it would again with each connection."""
+        where = self.line.where
+        rooms = where.partition("?")[0].rstrip("/").rpartition("/")[0]
+        text = f"{where} is the URL of one room: give the client that of the rooms, {rooms}"
+        self._refusal = RoomError(ErrorCode.BAD_REQUEST, text)
+        self.line.end(text)
 
     def _refuse(self, error: RoomError) -> None:
         """The server does not want this connection, and will close it."""

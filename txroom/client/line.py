@@ -264,6 +264,20 @@ class Line:
                 attempt.wire.close(code, reason)
         self._lose(CloseCode.ABNORMAL, reason, delay=delay)
 
+    def end(self, why: str) -> None:
+        """The connection is of no use, and neither would be another."""
+        attempt = self._detach()
+        if attempt is not None and attempt.wire is not None:
+            attempt.wire.close(CloseCode.NORMAL, "")
+        self.state = ClientState.IDLE
+        self._end(CloseCode.NORMAL, why)
+
+    @property
+    def where(self) -> str:
+        """Where the connection leads, for the user."""
+        wire = None if self._attempt is None else self._attempt.wire
+        return "" if wire is None else wire.where
+
     def reconnect(self, delay: float) -> None:
         """Give up the connection, if there is one, and make another after `delay` seconds."""
         if self.state in (ClientState.OPEN, ClientState.CONNECTING):
@@ -347,8 +361,7 @@ class Line:
                 attempt.wire = wire
 
     def _notOpen(self) -> None:
-        wire = None if self._attempt is None else self._attempt.wire
-        where = "" if wire is None else f"{wire.where}: "
+        where = f"{self.where}: " if self.where else ""
         self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
 
     def _detach(self) -> Attempt | None:

@@ -78,8 +78,7 @@ class Requests:
         #: Requests that can't be asked yet.
         self._preparing: set[Preparing] = set()
         #: Of requests to be let in that were asked over this connection and given up: the server may answer.
-        #: `None` stands for the room of the path, into which the server lets us unasked, once.
-        self._givenUp: set[int | None] = set()
+        self._givenUp: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -202,7 +201,7 @@ class Requests:
 
     def opened(self) -> None:
         """There is a connection: ask what could not be asked so far."""
-        self._givenUp = {None}
+        self._givenUp.clear()
         for request in list(self._open.values()):
             if request.frame is not None and not request.isSent:
                 self._transmit(request)
@@ -213,7 +212,7 @@ class Requests:
         if request is None:
             if isinstance(frame, Joined) and frame.ref not in self._givenUp:
                 raise NotAFrame("joined where nothing was asked")
-            self._givenUp.discard(frame.ref)
+            self._givenUp.discard(frame.ref or 0)
             return False
         if not isinstance(frame, request.answer):
             raise NotAFrame(f"{type(frame).__name__} where {request.answer.__name__} is due")

@@ -323,10 +323,10 @@ export class Client {
     token: string,
     prepare?: (room: Room<Messages>) => void,
   ): Promise<Room<Messages>>;
-  /** The rooms of that name (null: of any) that match the filter. */
-  query(name: string | null, filter?: object): Promise<Listing[]>;
+  /** The rooms of that name, or of any, that match the filter. */
+  query(name?: string | null, filter?: object): Promise<Listing[]>;
   /** The former name of `query`. */
-  rooms(name: string | null, filter?: object): Promise<Listing[]>;
+  rooms(name?: string | null, filter?: object): Promise<Listing[]>;
   /** The time to the server and back. */
   ping(): Promise<number>;
   /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */

@@ -358,7 +358,9 @@ const cut = (text, limit) => (text.length > limit ? text.slice(0, limit).replace
 /** A value in an error message. */
 function shown(value) {
   if (isText(value)) return JSON.stringify(cut(value, 60));
-  return isFunction(value) ? "a function" : isObject(value) ? "an object" : String(value);
+  if (isFunction(value)) return "a function";
+  if (Array.isArray(value)) return "an array";
+  return isObject(value) ? "an object" : String(value);
 }
 
 /** Whether it is a text of 1 to `MAX_TYPE` characters, as types and names are. */
@@ -1414,15 +1416,15 @@ export class Client extends Emitter {
     return this.#letIn(entrance, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
   }
 
-  /** The rooms of that name that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
-  async query(name, filter = {}) {
+  /** The rooms of that name, or of any, that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
+  async query(name = null, filter = {}) {
     if (name !== null) checkName("query", name);
     const [rooms] = await this.#request((ref) => ["rooms", ref, name, checkObject("filter", filter)]);
     return rooms;
   }
 
   /** The former name of `query`. */
-  rooms(name, filter = {}) {
+  rooms(name = null, filter = {}) {
     return this.query(name, filter);
   }
 
@@ -1909,7 +1911,8 @@ export class Client extends Emitter {
         if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
         if (request) this.#answered(request, null, ...answer);
         else if (kind === "joined") {
-          if (!this.#line.owed.delete(ref ?? null)) throw new TypeError("joined, which nobody has asked for");
+          if ((ref ?? null) === null) return this.#isOfRoom();
+          if (!this.#line.owed.delete(ref)) throw new TypeError("joined, which nobody has asked for");
           this._disown(answer[0]);
         }
         break;
@@ -1924,6 +1927,16 @@ export class Client extends Emitter {
         membership?.receive(frame);
       }
     }
+  }
+
+  /** The path of the URL has joined a room by itself: it would again with each connection. */
+  #isOfRoom() {
+    const [, rooms] = /^([^?]*?)\/[^/?]+\/?(?:\?|$)/.exec(this.url) ?? [];
+    const hint = rooms ? `that of the rooms, ${rooms}` : "that of the rooms";
+    const error = new TxroomError("badRequest", `${this.url} is the URL of one room: give the client ${hint}`);
+    shut(this.#detach(), 1000, "the URL of a room");
+    this.#state = "idle";
+    this.#finish(1000, error.message, error);
   }
 
   #answered(request, ...answer) {
@@ -2041,8 +2054,8 @@ const newLine = (openedAt) => ({
   ending: null,
   /** The rooms that were joined over it and are no more. */
   ended: new Set(),
-  /** Joins that were asked and are not waited for any more; null: that of the path, if there is one. */
-  owed: new Set([null]),
+  /** Joins that were asked and are not waited for any more. */
+  owed: new Set(),
 });
 
 function checkName(method, name) {
@@ -2053,12 +2066,13 @@ function checkName(method, name) {
 
 function checkObject(what, value) {
   if (isObject(value)) return value;
-  throw new TxroomError("badRequest", `the ${what} are an object, not ${shown(value)}`);
+  throw new TxroomError("badRequest", `${what} must be an object, not ${shown(value)}`);
 }
 
 /** The WebSocket URL; relative ones are relative to the page. */
 function absolute(url) {
   const page = globalThis.location?.href;
+  if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a text, not ${shown(url)}; options come after it`);
   let parsed;
   try {
     parsed = new URL(url, page);
@@ -2070,7 +2084,7 @@ function absolute(url) {
   parsed.protocol = parsed.protocol.replace(/^http/, "ws");
   parsed.hash = "";
   if (parsed.pathname === "/") parsed.pathname = "/rooms";
-  if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${url} is no URL of a WebSocket`);
+  if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${url} is no URL of a WebSocket, such as ws://localhost:8080/rooms`);
   return parsed.href;
 }
 

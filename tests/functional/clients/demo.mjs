@@ -129,6 +129,18 @@ try {
   });
   await shoot(bob, "phone");
 
+  // In a room where nobody has said anything yet the first words can be written, on any screen.
+  const cat = await openTab("Cat", "#quiet");
+  seen.clipped = [];
+  for (const [width, height] of [[320, 640], [320, 568], [390, 420], [1300, 900]]) {
+    await cat.setViewportSize({ width, height });
+    seen.clipped.push(...await cat.locator("#empty strong, #text, #send").evaluateAll((all) => all.filter((each) => {
+      const [inner, outer] = [each, each.closest(".card")].map((element) => element.getBoundingClientRect());
+      return inner.height === 0 || inner.top < outer.top || inner.bottom > outer.bottom || outer.bottom > innerHeight;
+    }).map(({ id, tagName }) => [innerWidth, innerHeight, id || tagName])));
+  }
+  await cat.close();
+
   // On a small screen, and in the dark.
   await bob.setViewportSize({ width: 360, height: 640 });
   await bob.emulateMedia({ colorScheme: "dark" });
