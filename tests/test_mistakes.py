@@ -141,6 +141,23 @@ class HookTests(MistakeTestCase):
             ],
         )
 
+    def test_letters(self) -> None:
+        """Letters that have changed places."""
+
+        class Wrong(Chat):
+            def onJion(self, client: Any, options: Any) -> None: ...
+            def onAtuh(self, client: Any, options: Any, handshake: Any) -> bool:
+                return False
+
+        self.server.register("chat", Wrong)
+        self.assertEqual(
+            self.warnings(),
+            [
+                "Wrong.onJion is never called: the hook is onJoin; "
+                "Wrong.onAtuh is never called: the hook is onAuth"
+            ],
+        )
+
     def test_place(self) -> None:
         """The warning is shown where the class is, and that of an option where it is given."""
 
@@ -614,6 +631,29 @@ class RoomTests(RoomTestCase):
         self.chat.cards = self.chat.players = [1]
         self.assertEqual(self.player().join()[3]["snapshot"], {"a": 1})
         self.assertRaises(AttributeError, setattr, self.chat, "clients", [])
+
+    def test_assignedSettings(self) -> None:
+        """A setting that is misspelt where it is assigned, and a name that is the class's own."""
+        self.chat.maxclients = 4
+        self.chat.tick_rate = 20
+        self.chat.handlers = self.chat.tickRateOfAll = 1
+        self.assertEqual(
+            [warning["message"] for warning in self.flushWarnings()],
+            [
+                "NotingRoom.maxclients is never read: the setting is maxClients",
+                "NotingRoom.tick_rate is never read: the setting is tickRate",
+            ],
+        )
+
+        class Own(NotingRoom):
+            maxclients = 0
+
+        self.rooms(Own)
+        self.player().join()
+        [room] = self.app.rooms.values()
+        self.flushWarnings()  # of the class
+        room.maxclients = 4
+        self.assertEqual(self.flushWarnings(), [])
 
     def test_forgottenAwait(self) -> None:
         """What was to be awaited, or can't be sent, is named with its field."""

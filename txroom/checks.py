@@ -94,9 +94,10 @@ _ALIKE = 0.85
 
 
 def meantName(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that a name is but for case, underscores or a letter or two."""
+    """The one of `known` that a name is but for case, underscores, the order, or a letter or two."""
     plain = {_plain(each): each for each in known}
     alike = get_close_matches(_plain(name), plain, 1, _ALIKE)
+    alike += [each for each in plain if sorted(each) == sorted(_plain(name))]
     return plain[alike[0]] if alike else None
 
 

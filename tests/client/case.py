@@ -20,7 +20,7 @@ DEFAULTS = ClientOptions()
 class FakeWire:
     """A connection that tests play the server of."""
 
-    where = "ws://server/rooms"
+    url = where = "ws://server/rooms"
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt

@@ -340,11 +340,11 @@ class BadServerTests(SessionTestCase):
             joining = self.session.join("mole")
             if not before:
                 self.wire.open()
-            self.wire.where = "ws://server/play/chat?name=ada"
+            self.wire.url = "ws://server/play/chat"
             self.wire.receive("joined", None, "r2", membership())
             failure = self.failureResultOf(joining, RoomError).value
             expected = (
-                "ws://server/play/chat?name=ada is the URL of one room: "
+                "ws://server/play/chat is the URL of one room: "
                 "give the client that of the rooms, ws://server/play"
             )
             self.assertEqual((failure.code, failure.message), ("badRequest", expected))

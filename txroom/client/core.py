@@ -173,9 +173,9 @@ class Core:
 
     def _isOfRoom(self) -> None:
         """The path of the URL has joined a room by itself: it would again with each connection."""
-        where = self.line.where
-        rooms = where.partition("?")[0].rstrip("/").rpartition("/")[0]
-        text = f"{where} is the URL of one room: give the client that of the rooms, {rooms}"
+        url = self.line.url
+        rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]
+        text = f"{url} is the URL of one room: give the client that of the rooms, {rooms}"
         self._refusal = RoomError(ErrorCode.BAD_REQUEST, text)
         self.line.end(text)
 

@@ -78,6 +78,11 @@ class Wire(Protocol):
     """A WebSocket, or one that is being made. None of this raises."""
 
     @property
+    def url(self) -> str:
+        """What it connects to, without a query, and through which endpoint if that is not of the URL."""
+        ...
+
+    @property
     def where(self) -> str:
         """What it connects to, and how far it has come, in words."""
         ...
@@ -273,10 +278,10 @@ class Line:
         self._end(CloseCode.NORMAL, why)
 
     @property
-    def where(self) -> str:
-        """Where the connection leads, for the user."""
+    def url(self) -> str:
+        """What the connection leads to, for the user."""
         wire = None if self._attempt is None else self._attempt.wire
-        return "" if wire is None else wire.where
+        return "" if wire is None else wire.url
 
     def reconnect(self, delay: float) -> None:
         """Give up the connection, if there is one, and make another after `delay` seconds."""
@@ -361,7 +366,8 @@ class Line:
                 attempt.wire = wire
 
     def _notOpen(self) -> None:
-        where = f"{self.where}: " if self.where else ""
+        wire = None if self._attempt is None else self._attempt.wire
+        where = "" if wire is None else f"{wire.where}: "
         self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
 
     def _detach(self) -> Attempt | None:

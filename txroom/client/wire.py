@@ -123,7 +123,7 @@ class AutobahnWire:
 
     def __init__(self, attempt: Attempt, clock: IReactorTime, closeTimeout: float, url: str) -> None:
         self._attempt: Attempt | None = attempt
-        self._url = url
+        self.url = url
         self._clock = clock
         self._closeTimeout = closeTimeout
         self._connecting: Deferred[Any] | None = None
@@ -138,8 +138,8 @@ class AutobahnWire:
     def where(self) -> str:
         """What it connects to, and how far it has come, in words."""
         if self._protocol is None:
-            return f"{self._url}: no TCP connection"
-        return f"{self._url}: the server has not answered the upgrade"
+            return f"{self.url}: no TCP connection"
+        return f"{self.url}: the server has not answered the upgrade"
 
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""
@@ -219,7 +219,7 @@ class AutobahnWire:
 
     def notOpened(self, why: str, code: int = CloseCode.ABNORMAL, retryAfter: float = 0.0) -> None:
         """There is no WebSocket."""
-        self.gone(code, f"{self._url}: {why}", retryAfter)
+        self.gone(code, f"{self.url}: {why}", retryAfter)
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):

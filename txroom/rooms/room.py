@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isfunction
+from re import sub
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ..checks import isInteger
+from ..checks import isInteger, warnOfCall
 from ..codes import CloseCode, isSendable
 from ..handshake import Handshake
 from . import hooks, payload
@@ -339,7 +340,14 @@ class Room:
 _METHODS = frozenset(name for name, value in vars(Room).items() if isfunction(value) and name[0] != "_")
 #: What runs the room; whose name for the host of a party it may be, too.
 _RUNS = "_host"
-_GUARDED = _METHODS | SETTINGS.keys() | {_RUNS}
+#: The settings as other languages would spell them.
+_MISSPELT = {
+    spelt: name
+    for name in SETTINGS
+    for spelt in (name.lower(), sub("([A-Z])", r"_\1", name).lower())
+    if spelt != name
+}
+_GUARDED = _METHODS | SETTINGS.keys() | _MISSPELT.keys() | {_RUNS}
 
 
 def _checkAssigned(room: Room, name: str, value: Any) -> None:
@@ -349,5 +357,7 @@ def _checkAssigned(room: Room, name: str, value: Any) -> None:
         checkSetting(owner, name, value)
     elif name == _RUNS and _RUNS in vars(room):
         raise TypeError(f"{owner}._host={value!r}: is txroom's own; call it otherwise")
+    elif name in _MISSPELT and not hasattr(type(room), name):
+        warnOfCall(f"{owner}.{name} is never read: the setting is {_MISSPELT[name]}")
     elif name in _METHODS and not callable(value):
         raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have; call it otherwise")

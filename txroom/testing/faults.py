@@ -205,8 +205,13 @@ class Line:
     # -- for the session
 
     @property
-    def where(self) -> str:
+    def url(self) -> str:
         """What it connects to."""
+        return self._wire.url
+
+    @property
+    def where(self) -> str:
+        """What it connects to, and how far it has come."""
         return self._wire.where
 
     def send(self, message: bytes, isBinary: bool) -> None:
