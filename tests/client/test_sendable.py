@@ -64,6 +64,7 @@ WRONG: list[tuple[Any, str, str, bool | str]] = [
     (_ITSELF, "data" + "[0]" * 64, "nested deeper than 64", True),
     ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", "a key: the key 1 is no text"),
     ({None: 1}, "data", "a key: the key None is neither a text nor a number", _NO_TEXT),
+    ({"score": Deferred()}, "data.score", "a Deferred: await it, so that its result can be sent", True),
     ({"board": [object()]}, "data.board[0]", "Encoding objects of type object is unsupported", True),
     (_EXTENSION, "data", "Encoding objects of type msgspec.msgpack.Ext is unsupported", False),
 ]  # fmt: skip

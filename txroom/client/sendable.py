@@ -5,6 +5,7 @@ What may be sent: data that the other end can read, looked at before its frame h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from inspect import isawaitable
 from math import isfinite
 from typing import Any
 
@@ -143,6 +144,8 @@ def _mistakeOf(value: Any, isJSON: bool) -> str:
     except (OverflowError, RecursionError, ValueError):
         return "" if _isOpen(value) else f"{_shown(value)} can't be sent"
     except TypeError as error:
+        if isawaitable(value):
+            return f"a {type(value).__name__}: await it, so that its result can be sent"
         return "" if _isOpen(value) else str(error)
     return ""
 
