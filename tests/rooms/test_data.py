@@ -496,6 +496,10 @@ class CostTests(RoomTestCase):
         self.assertEqual(ada.client.closeCode, 4010)
 
 
+class Text(str):
+    """A text of a class of its own."""
+
+
 class PlainTests(SynchronousTestCase):
     """What a server says is held to the same."""
 
@@ -511,6 +515,9 @@ class PlainTests(SynchronousTestCase):
             ({"a": [msgspec.msgpack.Ext(5, b"x")]}, TypeError),
             (float("nan"), ValueError),
             ([1.5, {"a": float("-inf")}], ValueError),
+            ({"a": 1.5, "b": float("nan")}, ValueError),
+            ({"a": float("inf")}, ValueError),
+            ({"a": float("-inf")}, ValueError),
             (deep, ValueError),
             (2**64, OverflowError),
             ({"a": "\ud83d"}, UnicodeEncodeError),
@@ -521,6 +528,7 @@ class PlainTests(SynchronousTestCase):
             datetime.now(UTC),
             {"a": {"b": [2**64 - 1, -(2**63), 1e308, None]}},
             {"é": "漢" * 99},
+            {"x": 1.5, "y": -0.0, "z": 1e308, "t": 5e-324},
         ):
             self.assertEqual(payload.decode(payload.encode(data)), data)
         self.assertRaises(TypeError, payload.encode, {1: 2}, True)
@@ -532,6 +540,10 @@ class PlainTests(SynchronousTestCase):
         self.assertRaises(ValueError, RoomError, "mine", "", {"a": float("nan")})
         self.assertRaises(TypeError, RoomError, "mine", "", {1: 2})
         self.assertRaises(OverflowError, RoomError, "mine", "", 10**20)
+        self.assertRaises(UnicodeEncodeError, RoomError, "mine", "\ud83d")
+        error = self.assertRaises(TypeError, RoomError, "mine", "", {"owner": object})
+        self.assertIn("details.owner is ", str(error))
+        self.assertEqual(type(RoomError("mine", Text("no")).message), str)
 
     def test_types(self) -> None:
         """Data types whose members or keys could be made to collide are errors when a room is registered."""

@@ -239,6 +239,18 @@ class FreedTests(RoomTestCase):
         for wrong in ("create", "setting"):
             self.freed(lambda room: None, wrong=wrong)
 
+    def test_unmadeForClients(self) -> None:
+        """Clients who ask for those."""
+
+        def live(room: str) -> None:
+            self.end(room)
+            ada, bob = self.player(), self.player("/rooms/chat?wrong=create")
+            self.assertEqual(ada.join(wrong="create")[3], "internal")
+            self.assertEqual(ada.ask("create", "chat", {"wrong": "setting"})[3], "internal")
+            self.go(ada, bob)
+
+        self.freed(live)
+
     def test_gaveUp(self) -> None:
         """Rooms that are closed since a timer raises again and again."""
 

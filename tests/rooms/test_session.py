@@ -38,6 +38,7 @@ class PathTests(RoomTestCase):
     def test_refused(self) -> None:
         """An error, then the socket is closed with a code that says whether to come back."""
         codes = {"unauthorized": 4001, "forbidden": 4001, "full": 1013, "internal": 1011, "mine": 4001}
+        codes |= {"timeout": 1013, "rateLimited": 1013}
 
         class Chat(NotingRoom):
             def onAuth(self, client: Any, options: Any, handshake: Any) -> bool:
@@ -334,6 +335,52 @@ class SocketTests(RoomTestCase):
         self.assertEqual(bob.client.closeCode, 4106)
 
 
+class LateLinkTests(RoomTestCase):
+    """The room lets somebody in, and the answer that has the link to it takes long."""
+
+    def late(self) -> tuple[Player, Deferred[Any]]:
+        """Who has joined, and what fires with its link."""
+        self.rooms()
+        attach, held = self.engine.attach, Deferred[Any]()
+
+        def later(outlet: Any, arrival: Any) -> Deferred[Any]:
+            attached: Deferred[Any] = attach(outlet, arrival)
+            return attached.addCallback(lambda link: held.addCallback(lambda _: link))
+
+        self.patch(self.engine, "attach", later)
+        player = self.player()
+        player.write("create", 1, "chat")
+        self.assertEqual([frame[0] for frame in player.take()], ["joined"])
+        return player, held
+
+    def test_waits(self) -> None:
+        """What is said meanwhile is handled then."""
+        player, held = self.late()
+        for n in range(1, 65):
+            player.send("say", n, n)
+        self.assertEqual(player.take(), [])
+        held.callback(None)
+        self.settle()
+        self.assertEqual(player.said(), list(range(1, 65)))
+
+    def test_bounded(self) -> None:
+        """But not any number of frames, nor of bytes: who says more is to resume, and has lost nothing."""
+        for count, size in ((257, 1), (3, 1_000_000)):
+            player, held = self.late()
+            for n in range(1, count + 1):
+                self.assertEqual(player.take(), [], n)
+                player.send("say", "x" * size, n)
+                if n == 150:  # as fast as it may
+                    self.advance(1)
+            self.assertEqual(player.take(), [["left", player.room, 4104, ""]])
+            self.assertTrue(player.client.isOpen)
+            held.callback(None)
+            self.settle()
+            again = self.player()
+            answer = again.resume(player)
+            self.assertEqual((answer[0], answer[3]["handled"], answer[3]["recovered"]), ("joined", 0, True))
+
+
 @onBothEngines
 class NextRoomTests(RoomTestCase):
     """A room that ends takes the connection with it only if that was made for it, by its path."""
@@ -375,6 +422,16 @@ class NextRoomTests(RoomTestCase):
             [["left", former, 4008, "over"], ["error", None, "another", "noSuchRoom"]],
         )
         self.assertTrue(ada.client.isOpen)
+
+    def test_unreadable(self) -> None:
+        """So is what it could not have read, in a room that has just ended."""
+        self.rooms(NotingRoom, autoDispose=False)
+        player = self.joined()
+        self.room().kick(self.room().clients[0])
+        for _ in range(5):
+            player.client.send(f'["send","{player.room}","say","\\ud83d"]')
+        self.settle()
+        self.assertEqual(([frame[0] for frame in player.take()], player.client.isOpen), (["left"], True))
 
     def test_leftByItself(self) -> None:
         """Who has left by itself knows that, and is told."""
@@ -438,6 +495,10 @@ class ServerTests(HarnessTestCase):
         harness.server.broadcast("to the plain ones")
         harness.flush()
         self.assertEqual([len(chat.received), plain.received], [1, ["to the plain ones"]])
+
+    def test_neverBegun(self) -> None:
+        """An application that nothing has served stops."""
+        self.assertIsNone(self.successResultOf(RoomApplication().stop()))
 
     def test_stoppedByHand(self) -> None:
         """Rooms of an application that is only given to `handleUpgrade` end with the server, too."""

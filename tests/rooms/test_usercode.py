@@ -493,6 +493,21 @@ class LaterTests(SynchronousTestCase):
         self.assertEqual((done, clock.getDelayedCalls()), ([1, 2, 3, 4], []))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_exits(self) -> None:
+        """Nothing that is raised holds up what was posted after it."""
+
+        def leave() -> None:
+            raise SystemExit
+
+        clock = MemoryReactor()
+        later = Later(clock)
+        done: list[int] = []
+        later.post(leave)
+        later.post(done.append, 1)
+        clock.advance(0)
+        self.assertEqual(done, [1])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
     def test_waitsFor(self) -> None:
         """A coroutine waits for what the innermost that it awaits waits for."""
         wanted: Deferred[None] = Deferred()

@@ -77,6 +77,8 @@ class Admission:
         userId = None if user is None else host.room.userId(user)
         if user is not None and not userId:
             raise ValueError(f"user={user!r}: the room's userId says of it {userId!r}, not who that is")
+        if userId is not None:
+            userId = payload.checkText("userId", userId)
         if host.life is not host.life.OPEN:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if host.isFull:
@@ -211,9 +213,7 @@ class Admission:
     def _userId(self, user: Any, fallback: str) -> str:
         try:
             id = self._host.room.userId(user)
-            if id is not None:
-                payload.checkText("userId", id)
-            return id or fallback
+            return fallback if id is None else payload.checkText("userId", id) or fallback
         except Exception:
             self._host.report(Failure(), hook="userId")
             return fallback
@@ -369,7 +369,7 @@ class Admission:
     def _snapshot(self, member: Member) -> bytes:
         room = self._host.room
         try:
-            return payload.encode(room.snapshot(member.client), room.binary)
+            return payload.encode(room.snapshot(member.client), room.binary, "snapshot")
         except Exception:
             self._host.report(Failure(), member, "snapshot")
             return NIL

@@ -361,7 +361,8 @@ class RoomApplication(Application):
     def stop(self) -> Deferred[Any]:
         """The server has closed its connections: end the rooms; fires when all are disposed of."""
         self._isStopping = True
-        self._refusals.sumUp()
+        if self._isBegun:
+            self._refusals.sumUp()
         ending = [self._dispose(host) for host in self._hosts.all()]
         done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
 

@@ -190,6 +190,15 @@ ClientFrame = (
     | PingFrame
 )
 
+#: The frames that have options or a filter, which are to be an object. By their type: `isinstance` takes long
+#: for Structs, unless they are of the very type that is asked for.
+_SHAPED: dict[type, str] = {
+    JoinFrame: "options",
+    CreateFrame: "options",
+    JoinOnlyFrame: "options",
+    JoinByIdFrame: "options",
+    RoomsFrame: "filter",
+}
 #: The frames that have a ref, which then is their second element.
 _WITH_REF = frozenset({"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "ping"})
 #: Where the room of a message or an answer is, where its ref and where its number; 0: it has none.
@@ -267,19 +276,19 @@ class Dialect:
             raise self._bad(message, text, path.rstrip("`")) from None
         except (ValueError, RecursionError):  # a DecodeError is a ValueError
             raise self._unreadable(message) from None
-        if isinstance(frame, _ByName | JoinByIdFrame):
-            self._checkShape(frame.options, "options", frame.ref)
-        elif isinstance(frame, RoomsFrame):
-            self._checkShape(frame.filter, "filter", frame.ref)
+        field = _SHAPED.get(type(frame))
+        if field is not None:
+            self._checkShape(frame, field)
         return frame
 
-    def _checkShape(self, data: Raw, field: str, ref: int) -> None:
+    def _checkShape(self, frame: Any, field: str) -> None:
         """Options are an object, and not too large; they are read when it is known that they are wanted."""
+        data: Raw = getattr(frame, field)
         size = len(data)
         if size > MAX_OPTIONS:
-            raise BadFrame(f"more than {MAX_OPTIONS} bytes", field, ref)
+            raise BadFrame(f"more than {MAX_OPTIONS} bytes", field, frame.ref)
         if size and bytes(data)[0] not in self._objects:
-            raise BadFrame("Expected `object`", field, ref)
+            raise BadFrame("Expected `object`", field, frame.ref)
 
     def options(self, data: Raw, field: str, ref: int) -> dict[str, Any]:
         """The options, or the filter, of a frame: the `field` of it. Raises `BadFrame`."""
@@ -367,26 +376,26 @@ class Dialect:
         return Raw(payload.toJSON(data) if self.isJSON else data)
 
     def _parts(self, item: seam.Item) -> tuple[Any, ...]:
-        """The array of `item`."""
-        if isinstance(item, seam.Message):
+        """The array of `item`; hot."""
+        if type(item) is seam.Message:
             return ("msg", item.room, item.offset, item.type, self._payload(item.data))
-        if isinstance(item, seam.Ack):
+        if type(item) is seam.Ack:
             return ("ack", item.room, item.n)
-        if isinstance(item, seam.Reply):
+        if type(item) is seam.Reply:
             return ("reply", item.ref, self._payload(item.data))
-        if isinstance(item, seam.Error):
+        if type(item) is seam.Error:
             return ("error", item.ref, item.room, item.code, item.message, item.details)
-        if isinstance(item, seam.Asked):
+        if type(item) is seam.Asked:
             return ("call", item.ref, item.room, item.type, self._payload(item.data))
-        if isinstance(item, seam.PresenceChange):
+        if type(item) is seam.PresenceChange:
             return ("presence", item.room, self._payload(item.joined), self._payload(item.left))
-        if isinstance(item, seam.Joined):
+        if type(item) is seam.Joined:
             return ("joined", item.ref, item.room, self._joined(item))
-        if isinstance(item, Left):
+        if type(item) is Left:
             return ("left", item.room, item.code, item.reason)
-        if isinstance(item, Answered):
+        if type(item) is Answered:
             return ("reply", item.ref, item.data)
-        if isinstance(item, Bye):
+        if type(item) is Bye:
             return ("bye", item.code, item.retryAfter)
         raise TypeError(f"no frame for {type(item).__name__}")
 

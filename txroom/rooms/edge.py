@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from .session import Session
 
 
+#: Most frames of a client, and bytes of their data, that wait for the link to a room it has joined; it is to
+#: resume if they are more.
+MAX_WAITING = 256
+WAITING_SIZE = 2 << 20
+
+
 class Attachment:
     """A client in a room, or on its way into one."""
 
     __slots__ = (
+        "_waitingSize",
         "asked",
         "error",
         "id",
@@ -54,22 +61,27 @@ class Attachment:
         #: Whether the edge has ended it, which the owner has yet to be told.
         self.isBroken = False
         self.error: str | None = None
-        #: What the client said after `joined`, while the link was not yet there.
+        #: What the client said after `joined`, while the link was not yet there, and the bytes of its data.
         self.waiting: list[Frame] = []
+        self._waitingSize = 0
 
     def submit(self, frame: Frame) -> None:
         """The client said something to the room."""
         if self.link is not None:
             self.link.submit(frame)
-        else:
-            self.waiting.append(frame)
+            return
+        self.waiting.append(frame)
+        self._waitingSize += len(getattr(frame, "data", b""))
+        if len(self.waiting) > MAX_WAITING or self._waitingSize > WAITING_SIZE:
+            self.waiting.clear()
+            self.session.broken(self)
 
     def takes(self, item: Item) -> bool:
         """Whether the client is to be told of an item, before it has joined."""
-        if isinstance(item, Joined):
+        if type(item) is Joined:
             self.isJoined = True
             self.session.joined(self)
-        elif isinstance(item, Error):
+        elif type(item) is Error:
             self.error = item.code
         return not item.isVolatile  # such a one has overtaken `joined`
 

@@ -5,6 +5,7 @@ What a room says: broadcasts, messages to one client, calls, and what is said ag
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,6 @@ from ..connection import isAsync
 from . import hooks, payload
 from .errors import RoomError
 from .member import Client, Member, State
-from .misfits import explained
 from .outbox import Audience, audienceOf
 from .seam import Asked, Entry, Item, Message, Replay
 
@@ -106,18 +106,15 @@ class Emitter:
             self._logged(type, encoded, (member.id,), ())
 
     def _encode(self, type: str, data: Any) -> bytes:
-        if not isinstance(type, str):
-            raise TypeError(f"the type of a message must be a text, not {type!r}")
+        if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
+            raise TypeError(f"the type of a message must be a str itself, not {type!r}")
         if not type.isascii():
             type.encode()  # raises for what is no Unicode
-        try:
-            return payload.encode(data, self._host.room.binary)
-        except TypeError as error:
-            raise explained(error, data) from None
+        return payload.encode(data, self._host.room.binary)
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
         """The ids of those that `to` means, now."""
-        present = [m for m in self._host.members.values() if m.state <= State.DROPPED]
+        present = [m for m in self._host.members.values() if m.state <= State.DROPPED and m.early is None]
         if isinstance(to, str):
             ids = [member.id for member in present if to in member.groups]
             if not ids and to in self._host.members:

@@ -25,9 +25,11 @@ class RoomError(Exception):
         super().__init__(code, message)
         if not isinstance(message, str):
             raise TypeError(f"message={message!r}: must be a text")
-        encode((str(code), message, details))  # raises
         self.code = str(code)
-        self.message = message
+        self.message = str.__str__(message)
+        for text in (self.code, self.message):
+            text.encode()  # raises for what is no Unicode
+        encode(details, name="details")  # raises
         self.details = details
 
     def __str__(self) -> str:

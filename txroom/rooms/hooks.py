@@ -148,7 +148,7 @@ class Later:
             job, args = self._jobs.popleft()
             try:
                 job(*args)
-            except Exception:
+            except BaseException:  # such as SystemExit, which must not hold up what was posted after
                 self._log.failure("what was posted raised")
 
     def _due(self) -> None:

@@ -466,7 +466,7 @@ class Host:
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """See `Room.setMetadata`."""
-        self.metadata = MappingProxyType(payload.plain(dict(metadata)))
+        self.metadata = MappingProxyType(payload.plain(dict(metadata), name="metadata"))
         self.changed()
 
     # -- running what users wrote
@@ -499,7 +499,7 @@ class Host:
     def _judge(self, room: Room, failure: Failure, member: Member | None, client: Client | None) -> None:
         try:
             cost = room.onRoomError(failure, client)
-        except Exception:
+        except BaseException:
             self._log.failure("onRoomError of room {name} {id}", name=self.name, id=self.id)
             return
         if cost == "room":

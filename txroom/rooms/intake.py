@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from ..awaitables import forgetWay
 from ..codes import CloseCode, ErrorCode
 from ..connection import isAsync, toDeferred
-from . import hooks, misfits, payload
+from . import hooks, payload
 from .errors import BadMessage, CallError, InvalidData, RoomError
 from .member import WINDOW, LeaveReason, Member, copied
 from .room import Room
@@ -45,13 +45,13 @@ class Intake:
         if len(member.tokens) > 1:
             member.confirmToken()
             self._host.outbox.record(member.record())
-        if isinstance(frame, Send | Call):
+        if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
             self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
             member.mailbox.post(self._leave, member, frame, member.link)
         elif isinstance(frame, Unreadable):
             self._takeUnreadable(member, frame)
-        else:
+        elif isinstance(frame, Answer | Failed):
             self._takeAnswer(member, frame)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
@@ -65,7 +65,7 @@ class Intake:
                 self._misuse(member, "n out of order")
                 return
             member.accepted = n
-            if isinstance(frame, Call):
+            if type(frame) is Call:
                 member.returnRefs[n] = frame.ref, member.link
         error = self._overload(member, n) or error
         if error is None and member.mailbox.isBusy:
@@ -102,7 +102,7 @@ class Intake:
             waiting = member.calls.pop(frame.ref or 0, None)
             self._strike(member)
             if waiting is not None:
-                waiting.errback(CallError(error.code, error.message))
+                hooks.breakOff(waiting, CallError(error.code, error.message))
         elif frame.ref is None:
             self._takeMessage(member, Send("", b"", frame.n), error)
         else:
@@ -110,7 +110,7 @@ class Intake:
 
     def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
         """A frame comes again, since its acknowledgement or reply was lost."""
-        if not isinstance(frame, Call):
+        if type(frame) is not Call:
             return
         if n > member.handled:
             member.returnRefs[n] = frame.ref, member.link
@@ -221,7 +221,7 @@ class Intake:
             return
         n = frame.n
         ref = None
-        if isinstance(frame, Call):
+        if type(frame) is Call:
             ref = frame.ref
             if n is not None:
                 ref, link = member.returnRefs.pop(n, (ref, link))
@@ -243,12 +243,9 @@ class Intake:
 
     def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
         try:
-            return Reply(ref, payload.encode(result, self._host.room.binary))
-        except TypeError as error:
-            failure = Failure(misfits.explained(error, result, "answer"))
+            return Reply(ref, payload.encode(result, self._host.room.binary, "answer"))
         except Exception:
-            failure = Failure()
-        self._host.report(failure, member, self._handlerOf(frame))
+            self._host.report(Failure(), member, self._handlerOf(frame))
         return Error(ref, self._host.id, ErrorCode.INTERNAL)
 
     # -- acknowledging
@@ -306,6 +303,6 @@ class Intake:
 
 def _withoutData(frame: Send | Call) -> Send | Call:
     """What of a frame is needed to refuse it."""
-    if isinstance(frame, Call):
+    if type(frame) is Call:
         return Call(frame.ref, frame.type, b"", frame.n)
     return Send(frame.type, b"", frame.n)

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from ..codes import ErrorCode
 from .errors import RoomError
+from .hooks import forgetWay
 from .matching import keyOf, wantedBy
 from .registry import Registration, Registrations
 from .seam import Engine, Link, Listing, Refused
@@ -169,6 +170,7 @@ class Matchmaker:
             room = await self._engine.create(registration.name, options, user)
             return await attach(room, True)
         except RoomError as error:
+            forgetWay(error)
             return Refused(error.code, error.message, error.details)
         finally:
             self._making[key].remove(making)

@@ -20,7 +20,6 @@ from ..codes import ErrorCode
 from . import payload
 from .errors import RoomError
 from .hooks import Mailbox
-from .misfits import explained
 from .seam import Arrival, Error, Handled, MemberRecord, Outlet, Reply
 from .strikes import Strikes
 
@@ -309,7 +308,7 @@ def sizeOf(reply: Reply | Error) -> int:
     """Bytes of what is kept of an answer, but for what each takes."""
     if isinstance(reply, Reply):
         return len(reply.data)
-    return len(payload.encode([reply.message, reply.details]))
+    return len(reply.message) + len(payload.encode(reply.details))
 
 
 def memberOf(token: str) -> str:
@@ -401,10 +400,7 @@ class Client:
     def meta(self, meta: Mapping[str, Any]) -> None:
         if not isinstance(meta, Mapping):
             raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
-        try:
-            self._host.membership.setMeta(self._member, meta)
-        except TypeError as error:
-            raise explained(error, meta, "meta") from None
+        self._host.membership.setMeta(self._member, meta)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
         """

@@ -131,8 +131,7 @@ class Membership:
 
     def kick(self, member: Member, text: str) -> None:
         """Make it leave; it can't resume."""
-        payload.checkText("reason", text)
-        self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, text)
+        self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, payload.checkText("reason", text))
 
     def leave(
         self, member: Member, code: int, reason: LeaveReason, text: str = "", isSeen: bool = True
@@ -225,14 +224,15 @@ class Membership:
         """What presence tells of a member is something else now."""
         host = self._host
         isBinary = host.room.binary
-        before = payload.encode([self._entry([member])], isBinary)
-        member.meta = payload.plain(dict(meta), isBinary)
+        plain = payload.plain(dict(meta), isBinary, "meta")
+        # Raises before anything has changed, not when somebody joins or leaves.
+        now = payload.encode([_entry(member.userId, [_seen(member.id, plain)])], isBinary)
+        before, member.meta = self._encoded(member), plain
         if not member.isPresent:
             return
         self.rosterChanged()
         host.outbox.record(member.record())
         if host.room.presence:
-            now = payload.encode([self._entry([member])], isBinary)
             host.outbox.emit(PresenceChange(host.id, now, before), host.emitter.everyone)
 
     def roster(self) -> list[dict[str, Any]]:
@@ -241,7 +241,10 @@ class Membership:
         for member in self._host.members.values():
             if member.isPresent:
                 byUser.setdefault(member.userId, []).append(member)
-        return [self._entry(members) for members in byUser.values()]
+        return [
+            _entry(userId, [_seen(member.id, member.meta) for member in members])
+            for userId, members in byUser.items()
+        ]
 
     def encodedRoster(self) -> bytes:
         """The payload of the roster; whoever joins gets it, so it is encoded once for each change."""
@@ -253,16 +256,15 @@ class Membership:
         """A member has come or left, or says something else of itself."""
         self._roster = None
 
-    def _entry(self, members: list[Member]) -> dict[str, Any]:
-        metas = [{**member.meta, "member": member.id} for member in members]
-        return {"user": members[0].userId, "metas": metas}
+    @staticmethod
+    def _encoded(member: Member | None) -> bytes:
+        """What presence says of one member, or nothing. It can't fail, since it was tried (`setMeta`)."""
+        entries = [] if member is None else [_entry(member.userId, [_seen(member.id, member.meta)])]
+        return payload.encode(entries, True)
 
     def _tell(self, came: Member | None, left: Member | None) -> None:
         host = self._host
-        joined = [self._entry([came])] if came is not None else []
-        gone = [self._entry([left])] if left is not None else []
-        isBinary = host.room.binary
-        change = PresenceChange(host.id, payload.encode(joined, isBinary), payload.encode(gone, isBinary))
+        change = PresenceChange(host.id, self._encoded(came), self._encoded(left))
         audience = host.emitter.reached(m for m in host.members.values() if m is not came)
         host.outbox.emit(change, audience)
 
@@ -270,10 +272,20 @@ class Membership:
 
     def regroup(self, member: Member, group: str, isIn: bool) -> None:
         """Put a member into a group, or take it out."""
-        payload.checkText("group", group)
+        group = payload.checkText("group", group)
         if isIn:
             member.groups |= {group}
         else:
             member.groups -= {group}
         if member.isPresent:
             self._host.outbox.record(member.record())
+
+
+def _entry(userId: str, metas: list[dict[str, Any]]) -> dict[str, Any]:
+    """A user in presence."""
+    return {"user": userId, "metas": metas}
+
+
+def _seen(id: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The meta of a member as others see it."""
+    return {**meta, "member": id}

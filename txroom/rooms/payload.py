@@ -21,11 +21,16 @@ from .plain import toJSON as toJSON
 _UNREADABLE = "the data can't be read"
 
 
-def checkText(name: str, value: str) -> None:
-    """Raise `TypeError` unless `value` is a text, `UnicodeEncodeError` for one that is no Unicode."""
+def checkText(name: str, value: str) -> str:
+    """
+    The text itself, of a subclass too, which can't be encoded.
+
+    Raises `TypeError` unless it is a text, `UnicodeEncodeError` for one that is no Unicode.
+    """
     if not isinstance(value, str):
         raise TypeError(f"{name}={value!r}: must be a text")
     value.encode()
+    return str.__str__(value)
 
 
 def decode(payload: bytes) -> Any:

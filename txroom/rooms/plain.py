@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from . import survey
+from . import misfits, survey
 from .survey import Survey
 
 #: Deepest nesting of arrays and objects.
@@ -72,17 +72,20 @@ class NotPlain(ValueError):
     """Data is not what it may be."""
 
 
-def encode(data: Any, mayHaveBytes: bool = False) -> bytes:
+def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
     """
     The payload of `data`: plain data, or what msgspec takes for it (Struct, dataclass, datetime, ...).
 
-    Raises `TypeError` for anything else; unless `mayHaveBytes` for bytes and extensions too. Raises
-    `ValueError` for what is nested too deep and, unless `mayHaveBytes`, for floats that are no finite
-    number, `OverflowError` for an integer of more than 64 bits.
+    Raises `TypeError` for anything else, which says what it is and where in the data, called `name`; unless
+    `mayHaveBytes` for bytes and extensions too. Raises `ValueError` for what is nested too deep and, unless
+    `mayHaveBytes`, for floats that are no finite number, `OverflowError` for an integer of more than 64 bits.
     """
     if data is None:
         return NIL
-    payload = exact(encodeMessagePack(data))
+    try:
+        payload = exact(encodeMessagePack(data))
+    except TypeError as error:
+        raise misfits.explained(error, data, name) from None
     if type(data) is dict and _isSimple(data):
         return payload
     if len(payload) != len(payload.translate(None, _REMARKABLE)) or len(payload) > MAX_DEPTH:
@@ -98,8 +101,10 @@ def _isSimple(data: dict[Any, Any]) -> bool:
     """Whether all that is in a mapping can be seen at a glance, as in most messages."""
     if len(data) > 8:
         return False
-    for key, value in data.items():  # noqa: SIM110  a generator takes as long as the look itself
-        if type(key) is not str or type(value) not in _SIMPLE:
+    for key, value in data.items():
+        if type(key) is not str:
+            return False
+        if type(value) not in _SIMPLE and (type(value) is not float or value - value != 0.0):  # NaN, infinity
             return False
     return True
 
@@ -161,9 +166,9 @@ def _faultOfFloats(payload: bytes, limit: int = survey.MAX_STEPS) -> str:
     return _NAN if survey.survey(payload, 0, limit).hasNaN else ""
 
 
-def plain(data: Any, mayHaveBytes: bool = False) -> Any:
+def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
     """A copy of `data` as clients get it, which nobody else can change. Raises as `encode`."""
-    return decodeMessagePack(encode(data, mayHaveBytes))
+    return decodeMessagePack(encode(data, mayHaveBytes, name))
 
 
 def toJSON(payload: bytes) -> bytes:

@@ -145,7 +145,7 @@ class Registration:
         for listener in list(self._listeners[event]):
             try:
                 result = listener(*args)
-            except Exception:
+            except BaseException:
                 self._raised(Failure(), event)
             else:
                 if isAsync(result):

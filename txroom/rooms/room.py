@@ -18,7 +18,6 @@ from ..handshake import Handshake
 from . import hooks, payload
 from .history import History
 from .member import Client, LeaveReason
-from .misfits import explained
 from .settings import SETTINGS, checkSetting
 from .timers import RoomClock
 
@@ -299,7 +298,7 @@ class Room:
         In a hook or a handler of the room itself it fires at once, since the end waits for that.
         Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
         """
-        payload.checkText("reason", reason)
+        reason = payload.checkText("reason", reason)
         if not isInteger(code) or not isSendable(code):
             raise ValueError(f"code={code!r}: can't be sent")
         ended = self._host.dispose(code, LeaveReason.CLOSED, reason)
@@ -330,10 +329,7 @@ class Room:
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
-        try:
-            self._host.setMetadata(metadata)
-        except TypeError as error:
-            raise explained(error, metadata, "metadata") from None
+        self._host.setMetadata(metadata)
 
 
 #: The methods that an attribute would hide.

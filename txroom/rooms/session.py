@@ -72,6 +72,7 @@ _CLOSES: dict[str, CloseCode] = {
     ErrorCode.FULL: CloseCode.TRY_AGAIN_LATER,
     ErrorCode.LOCKED: CloseCode.TRY_AGAIN_LATER,
     ErrorCode.RATE_LIMITED: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.TIMEOUT: CloseCode.TRY_AGAIN_LATER,
     ErrorCode.BAD_REQUEST: CloseCode.MISUSE,
     ErrorCode.UNAVAILABLE: CloseCode.ENGINE_UNAVAILABLE,
     ErrorCode.INTERNAL: CloseCode.INTERNAL_ERROR,
@@ -116,7 +117,7 @@ class Session:
             attachment = self._byPath if error.room is None else self._rooms.get(error.room)
             if attachment is not None:
                 attachment.submit(error.unreadable)
-            else:
+            elif error.room not in self._left:
                 self._refuse(error)
         except BadFrame as error:
             self._refuse(error)
@@ -382,7 +383,7 @@ class Session:
         self._connection.close(CloseCode.SLOW_CONSUMER, "too slow")
 
     def broken(self, attachment: Attachment) -> None:
-        """An item could not be sent; whatever followed would hide that, so the client is to resume."""
+        """Something got lost on its way; whatever followed would hide that, so the client is to resume."""
         self._edge.detach((attachment.id,), CloseCode.STATE_LOST)
         self._application.clock.callLater(0, attachment.drop)
 
