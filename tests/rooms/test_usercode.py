@@ -469,6 +469,39 @@ class StaleTests(RoomTestCase):
         self.assertEqual(self.player().resume(visits[3], 0)[0], "joined")
 
 
+class UnmadeTests(RoomTestCase):
+    """A room that goes on with another owner, and can't begin there."""
+
+    isLagging = True
+
+    def test_leaving(self) -> None:
+        """Who was made to leave by `onCreate` has left when `onLeave` is over, whatever came of the room."""
+        gate: Deferred[None] = Deferred()
+        left: list[str] = []
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                if self.isRestored:
+                    for client in self.clients:
+                        client.kick()
+                    self.__dict__["linger"] = "1"
+
+            def onLeave(self, client: Client, reason: LeaveReason) -> Any:
+                return gate
+
+        self.rooms(Chat)
+        self.app.registrations["chat"].on("leave", lambda room, client: left.append(client.id))
+        ada = self.joined()
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        self.player().resume(ada)
+        self.assertEqual(left, [])
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(left, [ada.joined["member"]])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+
 class LaterTests(SynchronousTestCase):
     """What is done in the next turn."""
 

@@ -138,7 +138,11 @@ class Core:
     # -- what comes in
 
     def _dispatch(self, frame: frames.ServerFrame) -> None:
-        if isinstance(frame, Joined) and frame.ref is None:
+        if type(frame) is frames.Message:  # most are, and isinstance takes long for Structs
+            stay = self.stays.get(frame.room)
+            if stay is not None:
+                stay.message(frame)
+        elif isinstance(frame, Joined) and frame.ref is None:
             self._isOfRoom()
         elif isinstance(frame, Joined | Reply):
             isAwaited = self.requests.answered(frame)

@@ -231,13 +231,11 @@ class Stay:
             self._tell("reconnecting", code, reason)
 
     def receive(self, frame: frames.RoomFrame) -> None:
-        """A frame for this room."""
+        """A frame for this room, but for messages."""
         if isinstance(frame, frames.Left):
             self._left(frame.code, frame.reason or "")
         elif self.state is not RoomState.JOINED:
             pass  # of the former link: it comes again, or is in `joined`
-        elif isinstance(frame, frames.Message):
-            self._message(frame)
         elif isinstance(frame, frames.Ack):
             if not self.post.acknowledge(frame.n):
                 raise frames.NotAFrame("an acknowledgement of what was not sent")
@@ -245,8 +243,20 @@ class Stay:
         elif isinstance(frame, frames.Presence):
             self.presence.change(frame.joined, frame.left)
             self._tell("presence", self.presence.members, frame.joined, frame.left)
-        else:
+        elif isinstance(frame, frames.Call):
             self._called(frame)
+
+    def message(self, message: frames.Message) -> None:
+        """A message of this room; hot."""
+        if self.state is not RoomState.JOINED:
+            return  # of the former link, as in `receive`
+        offset = message.offset
+        if offset is not None:
+            if offset <= self.offset:
+                return
+            self.offset = offset
+        for share in list(self._shares):
+            share.hearing.message(message)
 
     def leave(self, share: Share) -> Deferred[None]:
         """See `Room.leave`."""
@@ -492,15 +502,6 @@ class Stay:
     def isVisit(self, visit: int) -> bool:
         """Whether it is that visit still: no connection was lost since."""
         return visit == self._visit and self.state is RoomState.JOINED
-
-    def _message(self, message: frames.Message) -> None:
-        offset = message.offset
-        if offset is not None:
-            if offset <= self.offset:
-                return
-            self.offset = offset
-        for share in list(self._shares):
-            share.hearing.message(message)
 
     def _called(self, call: frames.Call) -> None:
         """A call has come: who has a handler answers, or may have one when the turn is over."""

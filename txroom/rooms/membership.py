@@ -176,13 +176,13 @@ class Membership:
         return Deferred.fromCoroutine(self._farewell(member, reason, isSeen))
 
     async def _farewell(self, member: Member, reason: LeaveReason, isSeen: bool) -> None:
-        host = self._host
+        host, room = self._host, self._host.room  # which it has no more if it could not be made meanwhile
         try:
-            await host.call(host.room.onLeave, member.client, reason)
+            await host.call(room.onLeave, member.client, reason)
         except Exception:
             host.report(Failure(), member, "onLeave")
         if isSeen:
-            host.tell("leave", host.room, member.client)
+            host.tell("leave", room, member.client)
         self._over(member)
 
     def abandon(self, member: Member) -> None:
