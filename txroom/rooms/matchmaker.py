@@ -13,9 +13,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from ..awaitables import forgetWay
 from ..codes import ErrorCode
 from .errors import RoomError
-from .hooks import forgetWay
 from .matching import keyOf, wantedBy
 from .registry import Registration, Registrations
 from .seam import Engine, Link, Listing, Refused
