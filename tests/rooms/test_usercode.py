@@ -474,6 +474,13 @@ class UnmadeTests(RoomTestCase):
 
     isLagging = True
 
+    def comeBack(self, former: Player) -> Player:
+        """Ask to resume, which is answered when there is no room any more, as its maker is refused then."""
+        again = self.player()
+        joined = former.joined
+        again.write("resume", 1, former.room, joined["token"], joined["epoch"], 0)
+        return again
+
     def test_leaving(self) -> None:
         """Who was made to leave by `onCreate` has left when `onLeave` is over, whatever came of the room."""
         gate: Deferred[None] = Deferred()
@@ -494,11 +501,42 @@ class UnmadeTests(RoomTestCase):
         ada = self.joined()
         self.engine.loseOwner(ada.room, True)
         self.advance(1)
-        self.player().resume(ada)
+        self.comeBack(ada)
         self.assertEqual(left, [])
         gate.callback(None)
         self.settle()
         self.assertEqual(left, [ada.joined["member"]])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_disposedLast(self) -> None:
+        """Nor is it disposed of before."""
+        gate: Deferred[None] = Deferred()
+        events: list[str] = []
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                if self.isRestored:
+                    for client in self.clients:
+                        client.kick()
+                    self.__dict__["linger"] = "1"
+
+            def onLeave(self, client: Client, reason: LeaveReason) -> Any:
+                return gate.addCallback(lambda _: events.append("left"))
+
+            def onDispose(self) -> None:
+                if self.isRestored:
+                    events.append("disposed")
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        again = self.comeBack(ada)
+        self.assertEqual((events, again.frames), ([], []))
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(events, ["left", "disposed"])
+        self.assertEqual([frame[:2] for frame in again.frames], [["error", 1]])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 

@@ -112,6 +112,8 @@ class Host:
         self._waiters: list[Deferred[None]] = []
         #: Whether those who listen to the registration have been told that it is made.
         self._isBegun = False
+        #: Fires when all have left a room that couldn't be made.
+        self._lastLeft: Deferred[None] | None = None
         #: Whether it is over, onDispose and all.
         self._isOver = False
 
@@ -152,6 +154,7 @@ class Host:
             for member in self.members.values():  # those of an earlier owner: there is no room to leave
                 member.forget()
             self.members.clear()
+            await self._allHaveLeft()
             await self._end(isLost)
             if not isinstance(error, RoomError):
                 error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
@@ -255,6 +258,15 @@ class Host:
                 self._scheduleEnd(self.room.linger)
         elif self.life in (Life.DISPOSING, Life.LOST):
             self.later.post(self._endWhenEmpty)
+        elif self._lastLeft is not None and not self.leaving:
+            lastLeft, self._lastLeft = self._lastLeft, None
+            lastLeft.callback(None)
+
+    async def _allHaveLeft(self) -> None:
+        """Wait for `onLeave` of those whom `onCreate` made leave, members of an earlier owner."""
+        if self.leaving:
+            self._lastLeft = Deferred()
+            await self._lastLeft
 
     def discard(self) -> None:
         """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
