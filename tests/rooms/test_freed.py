@@ -125,6 +125,9 @@ class FreedTests(RoomTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # What tests before have left is not for the collector to find here.
+        gc.freeze()
+        self.addCleanup(gc.unfreeze)
         # The runners of tests keep what is logged, and with a traceback all that it has gone through.
         for each in (Host, RoomApplication):
             name = "_log" if each is Host else "log"
