@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.requires import requiresNode
+from tests.requires import requiresNode, requiresPackage
 
-from .support import ROOT
 from .typed import quiz
 
 TYPED = Path(quiz.__file__)
-PYRIGHT = ROOT / "tests" / "functional" / "clients" / "node_modules" / "pyright" / "index.js"
 
 
 @pytest.fixture
@@ -53,14 +51,12 @@ def test_mypy(project: Path) -> None:
 
 def test_pyright(project: Path) -> None:
     """So has pyright, in its strict mode."""
-    node = requiresNode()
-    if not PYRIGHT.exists():
-        pytest.skip("npm has not installed pyright")
+    node, pyright = requiresNode(), requiresPackage("pyright") / "index.js"
     (project / "pyrightconfig.json").write_text(
         json.dumps({"typeCheckingMode": "strict", "include": ["quiz.py"]}),
         "utf-8",
     )
-    command = (node, PYRIGHT, "--pythonpath", sys.executable, "--outputjson")
+    command = (node, pyright, "--pythonpath", sys.executable, "--outputjson")
     status, text = said(*command, cwd=project)
     problems = [
         f"{one['range']['start']['line'] + 1}: {one['message']}"
