@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from .clients import ChannelsRoom, ColyseusRoom, Deflated, Dialect, SocketIORoom, TxroomRoom
+from benchmarks.clients import ChannelsRoom, ColyseusRoom, Deflated, Dialect, SocketIORoom, TxroomRoom
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"

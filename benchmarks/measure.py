@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .clients import Client, ClientFailed, Dialect, TxroomLobby, requestOf
-from .contenders import BUILD, Workload
-from .processes import LOAD_CPU, Server
+from benchmarks.clients import Client, ClientFailed, Dialect, TxroomLobby, requestOf
+from benchmarks.contenders import BUILD, Workload
+from benchmarks.processes import LOAD_CPU, Server
 
 Found = dict[str, float]
 #: Makes the frame of a text; the number counts from 1.

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
-from .measure import Found
+from benchmarks.contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
+from benchmarks.measure import Found
 
 #: What is measured: title, digits.
 METRICS = {

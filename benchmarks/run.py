@@ -19,11 +19,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import report
-from .clients import ClientFailed, raiseFileLimit
-from .contenders import BUILD, CONTENDERS, HERE, NODE, REFERENCE, WORKLOADS, Contender, Workload, takesPart
-from .measure import KINDS, Effort, Found, LoadFailed
-from .processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
+from benchmarks import report
+from benchmarks.clients import ClientFailed, raiseFileLimit
+from benchmarks.contenders import (
+    BUILD,
+    CONTENDERS,
+    HERE,
+    NODE,
+    REFERENCE,
+    WORKLOADS,
+    Contender,
+    Workload,
+    takesPart,
+)
+from benchmarks.measure import KINDS, Effort, Found, LoadFailed
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
 
 CERTIFICATE = BUILD / "certificate.pem"
 #: The exit status after Ctrl-C, as shells have it.

@@ -14,71 +14,102 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# From the top of the house to the ground. A module may import what stands in a lower row, nothing
-# in its own row or above; a package stands for all of its modules, which may import one another.
+# From the top of the house to the ground. A module may import what stands in a lower row, nothing that
+# stands in its own row or above. A package stands for its modules, which may import one another as long as
+# no circle comes of it; the longest name counts.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.tap", "txroom.loadtest", "txroom.pytestplugin"}),
+    frozenset({"txroom.process"}),
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
-    frozenset({"txroom.announcing"}),
-    frozenset({"txroom.server", "txroom.client"}),
-    frozenset(
-        {
-            "txroom.accepting",
-            "txroom.accesslog",
-            "txroom.listening",
-            "txroom.logs",
-            "txroom.pages",
-            "txroom.roster",
-        }
-        | {"txroom.routing"}
-    ),
-    frozenset({"txroom.endpoints"}),
-    frozenset(
-        {
-            "txroom.descriptors",
-            "txroom.draining",
-            "txroom.health",
-            "txroom.inherited",
-            "txroom.tls",
-            "txroom.unixsocket",
-        }
-        | {"txroom.watchdog"}
-    ),
+    frozenset({"txroom.service", "txroom.client"}),
     frozenset({"txroom.engine"}),
-    frozenset({"txroom.rooms", "txroom.wire"}),
-    frozenset({"txroom.application"}),
-    frozenset({"txroom.connection"}),
-    frozenset(
-        {"txroom.garbage", "txroom.handshake", "txroom.leanepoll", "txroom.loading", "txroom.monotonic"}
-        | {"txroom.options", "txroom.refusallog"}
-    ),
-    frozenset({"txroom.awaitables", "txroom.bucket", "txroom.checks", "txroom.codes", "txroom.shapes"}),
+    frozenset({"txroom.rooms.application", "txroom.http"}),
+    frozenset({"txroom.rooms.edge", "txroom.rooms.owner"}),
+    frozenset({"txroom.rooms.registration"}),
+    frozenset({"txroom.rooms.api"}),
+    frozenset({"txroom.rooms"}),  # what edge, owner and api have in common
+    frozenset({"txroom.rooms.contract", "txroom.wire"}),
+    frozenset({"txroom.protocol"}),
+    frozenset({"txroom.core"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
 # What stays out of a part of the house, at any depth of the code.
 BARRED: dict[str, tuple[str, ...]] = {
-    "txroom.bucket": ("autobahn", "twisted.web"),
-    "txroom.checks": ("autobahn", "twisted.web"),
-    "txroom.codes": ("autobahn", "twisted.web"),
-    "txroom.options": ("autobahn", "twisted.web"),
-    "txroom.handshake": ("autobahn", "twisted.web"),
-    "txroom.connection": ("autobahn", "twisted.web"),
-    "txroom.application": ("autobahn", "twisted.web"),
-    "txroom.rooms": ("autobahn", "twisted.web", "socket", "txroom.wire"),
-    "txroom.wire": ("txroom.rooms",),
-    "txroom.loadtest": ("txroom.server", "txroom.rooms", "txroom.wire"),
+    "txroom.core": ("autobahn", "twisted.web"),
+    "txroom.protocol": ("autobahn", "twisted.web"),
+    "txroom.rooms": ("autobahn", "twisted.web", "socket", "txroom.wire", "txroom.http"),
+    "txroom.rooms.edge": ("txroom.rooms.api", "txroom.rooms.owner", "txroom.rooms.registration"),
+    "txroom.rooms.owner": ("txroom.rooms.edge",),
+    "txroom.wire": ("txroom.rooms", "txroom.protocol"),
+    "txroom.http": ("txroom.rooms", "txroom.protocol"),
+    "txroom.client": ("txroom.rooms",),
+    "txroom.loadtest": ("txroom.service", "txroom.rooms", "txroom.wire", "txroom.http"),
 }
-AUTOBAHN_SERVERS = frozenset({"txroom.wire"})
+AUTOBAHN_SERVERS = frozenset({"txroom.wire", "txroom.http"})
 AUTOBAHN_CLIENTS = frozenset({"txroom.client", "txroom.testing", "txroom.loadtest"})
+
+# Imports that the house is still to lose.
+NOT_YET = frozenset(
+    """
+    txroom.client.dispatcher
+    txroom.client.joins
+    txroom.client.membership
+    txroom.client.options imports txroom.rooms.edge.dialect.DIALECTS
+    txroom.client.options imports txroom.rooms.owner.member.WINDOW
+    txroom.client.room
+    txroom.client.session
+    txroom.core.application
+    txroom.core.connection
+    txroom.http.channel
+    txroom.http.factory
+    txroom.http.pages
+    txroom.http.upgrade
+    txroom.rooms.api.handlers
+    txroom.rooms.api.room
+    txroom.rooms.api.room imports txroom.rooms.application.RoomApplication
+    txroom.rooms.api.room imports txroom.rooms.owner.broadcaster.Past
+    txroom.rooms.api.room imports txroom.rooms.owner.host.Host
+    txroom.rooms.api.room imports txroom.rooms.owner.log.History
+    txroom.rooms.api.room imports txroom.rooms.owner.member.Client
+    txroom.rooms.api.room imports txroom.rooms.owner.member.LeaveReason
+    txroom.rooms.api.settings imports txroom.rooms.owner.log.History
+    txroom.rooms.api.signatures
+    txroom.rooms.api.signatures imports txroom.rooms.owner.member.Client
+    txroom.rooms.api.validation
+    txroom.rooms.application
+    txroom.rooms.edge.matchmaker
+    txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registration
+    txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registrations
+    txroom.rooms.edge.outlet
+    txroom.rooms.edge.session
+    txroom.rooms.edge.session imports txroom.rooms.application.RoomApplication
+    txroom.rooms.owner.broadcaster
+    txroom.rooms.owner.directory
+    txroom.rooms.owner.host
+    txroom.rooms.owner.host imports txroom.rooms.application.RoomApplication
+    txroom.rooms.owner.inbox
+    txroom.rooms.owner.joining
+    txroom.rooms.owner.leaving
+    txroom.rooms.owner.lifelog
+    txroom.rooms.owner.link
+    txroom.rooms.owner.member
+    txroom.rooms.registration
+    txroom.wire.heartbeat
+    txroom.wire.protocol
+    txroom.wire.receiver
+    txroom.wire.sender
+    txroom.wire.sender imports txroom.http.factory.WireFactory
+    """.strip().split("\n    ")
+)
 
 # Needs pytest, which users do not have to have.
 OPTIONAL = frozenset({"txroom.pytestplugin"})
 
 
 class Import(NamedTuple):
-    """One imported name, e.g. ``txroom.codes.CloseCode`` by ``txroom.wire.frames``, line 12."""
+    """One imported name, e.g. ``txroom.core.codes.CloseCode`` by ``txroom.wire.frames``, line 12."""
 
     importer: str
     name: str
@@ -104,13 +135,18 @@ def place(name: str) -> str | None:
 
     ``txroom.wire.frames.encode`` belongs to ``txroom.wire``, a public name to ``txroom`` itself.
     """
-    if name == "txroom":
-        return name
-    child = ".".join(name.split(".")[:2])
-    if child in RANKS:
-        return child
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        if (entry := ".".join(parts[:length])) in RANKS:
+            return entry
+    child = ".".join(parts[:2])
     isModule = any(f"{module}.".startswith(f"{child}.") for module in MODULES)
-    return None if isModule else "txroom"
+    return None if isModule and name != "txroom" else "txroom"
+
+
+def moduleOf(name: str) -> str:
+    """The module in which an imported name of txroom stands."""
+    return name if name in MODULES else name.rpartition(".")[0]
 
 
 def within(name: str, parents: frozenset[str] | tuple[str, ...]) -> bool:
@@ -166,12 +202,12 @@ class ParsingTests(SynchronousTestCase):
     def test_forms(self) -> None:
         """Plain, absolute and relative imports give the full dotted name."""
         self.assertEqual(
-            self.parse("import a.b\nfrom c import d\nfrom . import e\nfrom ..codes import F"),
+            self.parse("import a.b\nfrom c import d\nfrom . import e\nfrom ..core.codes import F"),
             [
                 ("a.b", True),
                 ("c.d", True),
                 ("txroom.wire.e", True),
-                ("txroom.codes.F", True),
+                ("txroom.core.codes.F", True),
             ],
         )
 
@@ -206,20 +242,42 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(unknown, [], "not in LAYERS of tests/test_architecture.py")
 
     def test_downwards(self) -> None:
-        """No module imports its neighbour or what is built upon it, inside a function neither.
-
-        What is imported for the type checker alone binds nothing and may look upwards.
-        """
+        """No module imports its neighbour or what is built upon it, inside a function or for types neither."""
         wrong = []
         for found in imports():
-            if found.onlyTypes or not within(found.name, ("txroom",)):
+            if not within(found.name, ("txroom",)):
                 continue
             importer, imported = place(found.importer), place(found.name)
             if importer is None or imported is None or importer == imported:
                 continue
             if RANKS[importer] <= RANKS[imported]:
                 wrong.append(str(found))
-        self.assertEqual(wrong, [])
+        self.assertEqual([each for each in wrong if self.told(each) not in NOT_YET], [])
+
+    def test_circles(self) -> None:
+        """No modules import one another, by however many others, not even for their types."""
+        graph: dict[str, set[str]] = {module: set() for module in MODULES}
+        for found in imports():
+            if within(found.name, ("txroom",)) and moduleOf(found.name) != found.importer:
+                graph[found.importer].add(moduleOf(found.name))
+        graph["txroom"] = set()  # the public names
+        circles = []
+        for module in MODULES:
+            seen: set[str] = set()
+            ahead = list(graph[module])
+            while ahead:
+                each = ahead.pop()
+                if each not in seen:
+                    seen.add(each)
+                    ahead += graph[each]
+            if module in seen and module not in NOT_YET:
+                circles.append(module)
+        self.assertEqual(circles, [])
+
+    @staticmethod
+    def told(found: str) -> str:
+        """An import without its line."""
+        return re.sub(r":\d+", "", found)
 
     def test_barred(self) -> None:
         """The ground knows no Autobahn and no twisted.web; the two wings do not know each other."""
@@ -229,10 +287,10 @@ class LayerTests(SynchronousTestCase):
             for part, barred in BARRED.items()
             if within(found.importer, (part,)) and within(found.name, barred)
         ]
-        self.assertEqual(wrong, [])
+        self.assertEqual([each for each in wrong if self.told(each) not in NOT_YET], [])
 
     def test_autobahn(self) -> None:
-        """Autobahn's server side lives in txroom.wire, its client side in three more modules."""
+        """Autobahn's server side lives in the wire and in http, its client side in three more packages."""
         wrong = []
         for found in imports():
             if not within(found.name, ("autobahn",)) or within(found.importer, AUTOBAHN_SERVERS):

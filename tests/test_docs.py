@@ -33,16 +33,17 @@ from twisted.web.server import Site
 
 import txroom
 import txroom.client
-from txroom import RoomError, tap
-from txroom.codes import CloseCode
-from txroom.connection import CONNECTION_HOOKS
+from txroom import RoomError
+from txroom.core.codes import CloseCode
+from txroom.core.hooks import CONNECTION_HOOKS, UPGRADE_HOOKS
+from txroom.core.options import ServerOptions
 from txroom.demo import makeDemo
 from txroom.loadtest import Crowd, Plan, figuresOf
 from txroom.loadtest.options import Options as LoadtestOptions
 from txroom.loadtest.tally import LATENCIES
-from txroom.options import ServerOptions
-from txroom.rooms.registry import EVENTS
-from txroom.server import Server
+from txroom.process import tap
+from txroom.rooms.registration import EVENTS
+from txroom.service.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
 
 ROOT = Path(__file__).parent.parent
@@ -248,7 +249,7 @@ class ExampleTests(DocsTestCase):
         """As a .tac file, with the reactor it would find."""
         clock = MemoryReactor()
         namespace: dict[str, Any] = {}
-        with mock.patch("txroom.server._globalReactor", lambda: clock):
+        with mock.patch("txroom.service.server._globalReactor", lambda: clock):
             exec((EXAMPLES / "service.tac").read_text(), namespace)
         (server,) = IServiceCollection(namespace["application"])
         self.assertEchoes(self.harness(lambda clock: server, clock=clock), "/echo")
@@ -583,7 +584,7 @@ def namesOf(kind: type) -> set[str]:
     """The attributes that objects of a class have."""
     names = set(dir(kind)) | {name for base in kind.__mro__ for name in getattr(base, "__annotations__", ())}
     if kind is txroom.Application:
-        names |= CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS | {"connections", "overrides"}
+        names |= CONNECTION_HOOKS | UPGRADE_HOOKS | {"connections", "overrides"}
     if kind is txroom.RoomApplication:
         names |= {"rooms"}
     return names | {"application"} if kind is txroom.Connection else names
@@ -637,7 +638,7 @@ class CompletenessTests(DocsTestCase):
     def test_hooks(self) -> None:
         """Every hook of an application is described."""
         page = text("reference/application.rst")
-        for name in CONNECTION_HOOKS | txroom.application.UPGRADE_HOOKS:
+        for name in CONNECTION_HOOKS | UPGRADE_HOOKS:
             self.assertIn(f" Application.{name}(", page)
 
     def test_settings(self) -> None:

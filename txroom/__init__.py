@@ -6,21 +6,22 @@ A twistd plugin (`twistd txroom`), a service to compose into other services, and
 
 from importlib.metadata import version
 
-from .application import Application, Refusal
-from .checks import OptionError
-from .codes import CloseCode, ErrorCode, ReadyState, SendStatus
-from .connection import Connection, Prepared
-from .handshake import Accept, Deny, Handshake, UpgradeError
-from .options import ServerOptions
+from .core.application import Application, Refusal
+from .core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
+from .core.connection import Connection
+from .core.handshake import Accept, Deny, Handshake, UpgradeError
+from .core.message import Prepared
+from .core.options import ServerOptions
+from .core.validation import OptionError
+from .protocol.errors import CallError, RoomError
+from .rooms.api.handlers import message
+from .rooms.api.room import Room
 from .rooms.application import RoomApplication
-from .rooms.errors import CallError, RoomError
-from .rooms.history import History
-from .rooms.member import Client, LeaveReason
-from .rooms.messages import message
-from .rooms.registry import Registration
-from .rooms.room import Room
-from .roster import Stats
-from .server import Server
+from .rooms.owner.log import History
+from .rooms.owner.member import Client, LeaveReason
+from .rooms.registration import Registration
+from .service.connections import Stats
+from .service.server import Server
 
 __version__ = version("txroom")
 

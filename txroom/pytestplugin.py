@@ -16,7 +16,7 @@ def txroomHarness() -> Iterator[Callable[..., Any]]:
     Makes a `txroom.testing.RoomHarness` of what it is called with; all are stopped and checked at the end.
     """
     # Not at the top: pytest loads this module in every run, of whatever project.
-    from txroom.testing import RoomHarness
+    from .testing import RoomHarness
 
     made: list[RoomHarness] = []
 

@@ -26,7 +26,7 @@ from txroom import (
     ServerOptions,
     message,
 )
-from txroom.garbage import relaxCollector
+from txroom.process.gctuning import relaxCollector
 
 
 class Echo(Application):

@@ -24,12 +24,12 @@ from sphinx.ext.doctest import SphinxDocTestRunner
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
-import txroom.options
-import txroom.tap
+import txroom.core.options
+import txroom.process.tap
 from txroom.client import ClientOptions
-from txroom.options import ServerOptions
-from txroom.tap import Options as CommandLine
-from txroom.tap import flagOf
+from txroom.core.options import ServerOptions
+from txroom.process.tap import Options as CommandLine
+from txroom.process.tap import flagOf
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 
@@ -82,7 +82,7 @@ def clientDefault(field: attrs.Attribute[Any]) -> str:
 
 def _depend(directive: SphinxDirective) -> None:
     """Build the page again when one of these has changed."""
-    for source in (txroom.options.__file__, txroom.tap.__file__, __file__):
+    for source in (txroom.core.options.__file__, txroom.process.tap.__file__, __file__):
         directive.env.note_dependency(source)
 
 
@@ -113,7 +113,7 @@ class OptionTable(_Rst):
 
 
 class Options(_Rst):
-    """Some options, with all that the table of `txroom.options` says of them."""
+    """Some options, with all that the table of `txroom.core.options` says of them."""
 
     optional_arguments = 1
     final_argument_whitespace = True
@@ -187,7 +187,7 @@ def _interfaces(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class _Checker(doctest.OutputChecker):
-    """Takes `RoomError: full` for `txroom.rooms.errors.RoomError: full`."""
+    """Takes `RoomError: full` for `txroom.protocol.errors.RoomError: full`."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         return super().check_output(want, got, optionflags) or super().check_output(

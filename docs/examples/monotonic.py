@@ -1,4 +1,4 @@
-from txroom.monotonic import useMonotonicClock
+from txroom.process.monotonic import useMonotonicClock
 from twisted.internet import reactor
 
 useMonotonicClock(reactor)

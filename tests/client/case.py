@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
 from txroom.client import JSON_PROTOCOL, ClientOptions
-from txroom.client.line import Attempt
+from txroom.client.connection import Attempt
 from txroom.client.session import Session
 
 DEFAULTS = ClientOptions()

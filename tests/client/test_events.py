@@ -8,7 +8,7 @@ from typing import Any
 from tests.client.case import SessionTestCase
 from txroom import OptionError, RoomError
 from txroom.client import ClientOptions
-from txroom.client.line import Attempt
+from txroom.client.connection import Attempt
 
 
 class ListenerTests(SessionTestCase):

@@ -11,7 +11,7 @@ from tests.case import HarnessTestCase
 from tests.client.case import DEFAULTS, SessionTestCase, membership
 from txroom import Room, RoomError, message
 from txroom.client import ClientState
-from txroom.client.stay import Stay
+from txroom.client.membership import Stay
 
 
 class FakeLog:

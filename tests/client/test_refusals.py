@@ -19,8 +19,8 @@ from zope.interface import implementer
 from tests.client.case import DEFAULTS, SessionTestCase, membership
 from txroom import RoomError
 from txroom.client import Client
-from txroom.client.frames import Bye
 from txroom.client.httpanswer import HTTPAnswer
+from txroom.protocol.serverframes import Bye
 from txroom.testing import MemoryReactor
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from tests.client.case import DEFAULTS, SessionTestCase, membership
 from txroom.client import mayReconnect
-from txroom.codes import MESSAGE_TIMEOUT
+from txroom.core.codes import MESSAGE_TIMEOUT
 
 #: Bytes a second.
 RATE = 25_000

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.engine.listings import Listings
-from txroom.rooms.matching import Order, placeOf
-from txroom.rooms.seam import Listing
+from txroom.rooms.contract.listing import Listing, Order
+from txroom.rooms.matching import placeOf
 
 NAMES = st.sampled_from(["chat", "game"])
 # Some of them equal for Python though they are not the same.

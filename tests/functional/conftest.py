@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_twisted
 
-from .support import Net
+from tests.functional.support import Net
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from tests.functional.launched import PATIENCE, until
 from tests.requires import requires
-
-from .launched import PATIENCE, until
 
 NGINX = """
 {user}

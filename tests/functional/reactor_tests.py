@@ -21,7 +21,7 @@ from twisted.internet.protocol import BaseProtocol
 from twisted.internet.test.reactormixins import ReactorBuilder
 from twisted.trial.reporter import TestResult
 
-from txroom.leanepoll import LeanEPollReactor
+from txroom.process.leanepoll import LeanEPollReactor
 
 #: Modules of `twisted.internet.test`.
 MODULES = (

@@ -19,7 +19,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from .support import reactor
+from tests.functional.support import reactor
 
 #: Bytes a second: a phone at the edge of the network.
 SLOW = 25_000

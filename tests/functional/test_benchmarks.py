@@ -18,8 +18,7 @@ from benchmarks.clients import Client
 from benchmarks.measure import Effort, Load, LoadFailed
 from benchmarks.processes import Server, freePort
 from benchmarks.run import build, main
-
-from ..requires import requires
+from tests.requires import requires
 
 ROOT = Path(__file__).resolve().parents[2]
 

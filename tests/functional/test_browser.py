@@ -8,10 +8,9 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+from tests.functional.launched import freePort, launched
+from tests.functional.support import ROOT
 from tests.requires import CLIENTS, requires, requiresNode
-
-from .launched import freePort, launched
-from .support import ROOT
 
 
 def test_twoTabs(tmp_path: Path) -> None:

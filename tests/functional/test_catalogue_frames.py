@@ -20,10 +20,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from txroom import Application, Connection, Prepared, ReadyState, SendStatus, Server
-from txroom.wire import ratelimit
-
-from .support import (
+from tests.functional.support import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -46,6 +43,8 @@ from .support import (
     text,
     until,
 )
+from txroom import Application, Connection, Prepared, ReadyState, SendStatus, Server
+from txroom.wire import ratelimit
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 #: Sent behind everything that must end a connection: nobody may ever see it.

@@ -17,9 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from txroom import Accept, Application, Deny, Handshake, Server, ServerOptions, UpgradeError
-
-from .support import (
+from tests.functional.support import (
     KEY,
     PING,
     TEXT,
@@ -37,6 +35,7 @@ from .support import (
     text,
     until,
 )
+from txroom import Accept, Application, Deny, Handshake, Server, ServerOptions, UpgradeError
 
 
 class Gate(Recorder):

@@ -23,10 +23,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.threads import deferToThread
 
+from tests.functional.support import Echo, Net, environment, reactor, within
+from tests.requires import CLIENTS, requiresNode
 from txroom import Application, Connection, Server, ServerOptions
-
-from ..requires import CLIENTS, requiresNode
-from .support import Echo, Net, environment, reactor, within
 
 MIB = 2**20
 SIZES = (0, 1, 125, 126, 1000, 65_535, 65_536, 300_000, 16 * MIB)

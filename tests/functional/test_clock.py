@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .launched import PATIENCE, launched
+from tests.functional.launched import PATIENCE, launched
 
 #: A launcher on whose clock each SIGUSR2 makes a jump. It is in place before Twisted takes hold of it.
 JUMPING = """

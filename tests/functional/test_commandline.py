@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.functional.launched import NOTING, PATIENCE, Launched, command, daemon, freePort, launched, until
 from tests.requires import requires
-
-from .launched import NOTING, PATIENCE, Launched, command, daemon, freePort, launched, until
 
 TWISTD = ("twistd", "-n")
 TWIST = ("twist", "--log-format=text")  # JSON, unless it logs to a terminal

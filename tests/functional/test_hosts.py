@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.protocols.portforward import ProxyFactory
 
-from .support import Net, get, head, reactor
+from tests.functional.support import Net, get, head, reactor
 
 
 async def test_forwardedPort(net: Net) -> None:

@@ -15,12 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.web.static import Data, File
 
+from tests.functional.rooms import Ledger, Parlour, makeServer
+from tests.functional.slowlink import SlowLink
+from tests.functional.support import LOCAL, ROOT, Net, reactor
 from tests.requires import CLIENTS, requires, requiresNode, requiresPackage
 from txroom import Client, Deny, RoomApplication, Server, ServerOptions, message
-
-from .rooms import Ledger, Parlour, makeServer
-from .slowlink import SlowLink
-from .support import LOCAL, ROOT, Net, reactor
 
 
 async def play(server: Server | SlowLink, scenario: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from .launched import PATIENCE, Launched, launched, until
-from .support import environment
+from tests.functional.launched import PATIENCE, Launched, launched, until
+from tests.functional.support import environment
 
 TWISTD = ("twistd", "-n")
 

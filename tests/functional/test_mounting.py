@@ -29,9 +29,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 from twisted.web.wsgi import WSGIResource
 
-from txroom import Connection, Handshake, SendStatus, Server, ServerOptions, UpgradeError
-
-from .support import (
+from tests.functional.support import (
     PING,
     PONG,
     TEXT,
@@ -48,6 +46,7 @@ from .support import (
     text,
     until,
 )
+from txroom import Connection, Handshake, SendStatus, Server, ServerOptions, UpgradeError
 
 TCP = "tcp:0:interface=127.0.0.1"
 PROXY = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 443\r\n"

@@ -19,13 +19,12 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from tests.authority import Authority
+from tests.functional.launched import PATIENCE, Launched, freePort, launched
+from tests.functional.proxies import haproxy, nginx
+from tests.functional.support import ROOT
+from tests.functional.test_tls_clients import APP, PAGE, run
 from tests.requires import requires, requiresNode
-
-from ..authority import Authority
-from .launched import PATIENCE, Launched, freePort, launched
-from .proxies import haproxy, nginx
-from .support import ROOT
-from .test_tls_clients import APP, PAGE, run
 
 DOCS = ROOT / "docs" / "howto"
 TWISTD = ("twistd", "-n")

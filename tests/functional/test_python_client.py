@@ -12,11 +12,10 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
+from tests.functional.rooms import Ledger, Roll, makeServer
+from tests.functional.support import LOCAL, Net, reactor, sleep, until
 from txroom import RoomError, Server
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL, Client, Loss
-
-from .rooms import Ledger, Roll, makeServer
-from .support import LOCAL, Net, reactor, sleep, until
 
 
 def endpointOf(server: Server) -> TCP4ClientEndpoint:

@@ -17,12 +17,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from tests.functional.support import Net, reactor, sleep, until
 from txroom import Client as Player
 from txroom import Room, Server, message
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL, Client, Loss
 from txroom.client import Room as Joined
-
-from .support import Net, reactor, sleep, until
 
 SECONDS = float(os.environ.get("TXROOM_SOAK_SECONDS", "5"))
 CLIENTS, ROOMS = 200, 20

@@ -10,10 +10,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 from twisted.web.static import Data
 
+from tests.functional.support import Net, child, until
 from tests.requires import requires
 from txroom import Deny, Handshake, Room, RoomApplication, Server
-
-from .support import Net, child, until
 
 PAGE = b"""<!doctype html><script type="module">
 const ask = (path) => new Promise((done) => {

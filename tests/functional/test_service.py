@@ -14,9 +14,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionRefusedError
 
-from txroom import Connection, SendStatus, Server, ServerOptions
-
-from .support import (
+from tests.functional.support import (
     LOCAL,
     PING,
     Echo,
@@ -34,6 +32,7 @@ from .support import (
     until,
     within,
 )
+from txroom import Connection, SendStatus, Server, ServerOptions
 
 
 async def refusesConnections(net: Net, address: Any) -> bool:

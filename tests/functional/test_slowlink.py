@@ -8,8 +8,8 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 
-from .slowlink import SlowLink
-from .support import BINARY, Net, Recorder, child, frame, python, reactor, sleep, until
+from tests.functional.slowlink import SlowLink
+from tests.functional.support import BINARY, Net, Recorder, child, frame, python, reactor, sleep, until
 
 
 async def test_upload(net: Net) -> None:

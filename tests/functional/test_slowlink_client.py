@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.functional.slowlink import SlowLink
+from tests.functional.support import Net, reactor
 from txroom import Room, Server, message
 from txroom.client import Client
-
-from .slowlink import SlowLink
-from .support import Net, reactor
 
 
 class Gallery(Room):

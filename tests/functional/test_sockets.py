@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from .launched import BIN, PATIENCE, command, daemon, freePort, launched, until
+from tests.functional.launched import BIN, PATIENCE, command, daemon, freePort, launched, until
 
 TWISTD = ("twistd", "-n")
 

@@ -21,11 +21,10 @@ from typing import Any
 import attrs
 import pytest
 
+from tests.authority import Authority
+from tests.functional.launched import PATIENCE, Launched, freePort, launched
+from tests.functional.proxies import haproxy
 from tests.requires import CLIENTS, requires, requiresNode
-
-from ..authority import Authority
-from .launched import PATIENCE, Launched, freePort, launched
-from .proxies import haproxy
 
 PAGE = """<!doctype html><title>TLS</title><link rel="icon" href="data:,"><p id="first"><p id="echo"><script>
 const socket = new WebSocket(location.href.replace("https:", "wss:") + "ws");

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.typed import quiz
 from tests.requires import requiresNode, requiresPackage
-
-from .typed import quiz
 
 TYPED = Path(quiz.__file__)
 

@@ -7,10 +7,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
+from tests.loadtest.case import CrowdTestCase, Echo
 from txroom import Application
 from txroom.loadtest.plain import CLOSE_TIMEOUT, CONNECT_TIMEOUT
-
-from .case import CrowdTestCase, Echo
 
 
 class PlainTests(CrowdTestCase):

@@ -6,10 +6,9 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from tests.loadtest.case import CrowdTestCase
 from txroom import Room, RoomError
 from txroom.loadtest import Crowd
-
-from .case import CrowdTestCase
 
 REFUSED = "Connection was refused by other side: nobody listens."
 

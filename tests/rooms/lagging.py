@@ -14,24 +14,15 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from txroom.codes import CloseCode, ErrorCode
-from txroom.rooms.errors import RoomError
+from txroom.core.codes import CloseCode, ErrorCode
+from txroom.protocol.errors import RoomError
+from txroom.rooms.contract.arrivals import Join, Refused, Resume
+from txroom.rooms.contract.listing import Listing, Order
+from txroom.rooms.contract.ports import Link
+from txroom.rooms.contract.records import Entry, Gone, Handled, Loaded, MemberRecord, Reserved
 from txroom.rooms.hooks import apart
-from txroom.rooms.host import Host
-from txroom.rooms.matching import Order, placeOf
-from txroom.rooms.seam import (
-    Entry,
-    Gone,
-    Handled,
-    Join,
-    Link,
-    Listing,
-    Loaded,
-    MemberRecord,
-    Refused,
-    Reserved,
-    Resume,
-)
+from txroom.rooms.matching import placeOf
+from txroom.rooms.owner.host import Host
 
 T = TypeVar("T")
 

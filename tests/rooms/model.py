@@ -15,13 +15,14 @@ from twisted.internet.task import Clock
 
 from tests.rooms.lagging import LaggingEngine
 from txroom import Handshake, Room, RoomApplication
-from txroom.codes import ReadyState, SendStatus
-from txroom.connection import Prepared
+from txroom.core.codes import ReadyState, SendStatus
+from txroom.core.message import Prepared
 from txroom.engine.memory import MemoryEngine, MemoryJournal
-from txroom.rooms.dialect import DIALECTS
-from txroom.rooms.host import Host
-from txroom.rooms.seam import Entry, Journal, Owner, Record
-from txroom.rooms.session import Session
+from txroom.rooms.contract.ports import Journal, Owner
+from txroom.rooms.contract.records import Entry, Record
+from txroom.rooms.edge.dialect import DIALECTS
+from txroom.rooms.edge.session import Session
+from txroom.rooms.owner.host import Host
 
 #: Schedules that each test of a model runs; `make models` runs many.
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "50"))

@@ -9,10 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
 from txroom import Client, History, Room, RoomApplication, RoomError, message
-from txroom.rooms.history import Log
+from txroom.rooms.api.settings import SETTINGS
+from txroom.rooms.contract.records import Entry
 from txroom.rooms.hooks import HookTimeout
-from txroom.rooms.seam import Entry
-from txroom.rooms.settings import SETTINGS
+from txroom.rooms.owner.log import Log
 
 #: For each setting something that it can't be.
 WRONG: dict[str, Any] = {

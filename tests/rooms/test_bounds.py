@@ -11,12 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, RoomApplication, RoomError, message
-from txroom.handshake import FEW, Handshake, Headers, MultiDict
-from txroom.rooms.emitter import MAX_CALLS
-from txroom.rooms.history import HARD, Budget
-from txroom.rooms.intake import WAITING_SIZE
-from txroom.rooms.member import REPLIES_SIZE
-from txroom.rooms.seam import Send
+from txroom.core.handshake import Handshake
+from txroom.core.headers import FEW, Headers, MultiDict
+from txroom.rooms.contract.commands import Send
+from txroom.rooms.owner.broadcaster import MAX_CALLS
+from txroom.rooms.owner.inbox import WAITING_SIZE
+from txroom.rooms.owner.log import HARD, Budget
+from txroom.rooms.owner.member import REPLIES_SIZE
 
 
 class MeasuredCase(RoomTestCase):

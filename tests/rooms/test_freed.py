@@ -15,12 +15,12 @@ from twisted.logger import Logger, LogPublisher
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, LeaveReason, Room, RoomApplication, RoomError, message
-from txroom.connection import Connection
-from txroom.rooms.edge import Attachment
-from txroom.rooms.host import Host
-from txroom.rooms.link import HostLink
-from txroom.rooms.member import Member
-from txroom.rooms.session import Session
+from txroom.core.connection import Connection
+from txroom.rooms.edge.outlet import Attachment
+from txroom.rooms.edge.session import Session
+from txroom.rooms.owner.host import Host
+from txroom.rooms.owner.link import HostLink
+from txroom.rooms.owner.member import Member
 
 #: Hooks that may be asynchronous, those together that may all hang in one life.
 HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave", "onDispose", "onTick"))

@@ -21,8 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rooms import model
 from tests.rooms.model import Step, schedules
 from txroom import Client, LeaveReason, Room, RoomError, message
-from txroom.codes import CloseCode
-from txroom.rooms.host import Host
+from txroom.core.codes import CloseCode
+from txroom.rooms.owner.host import Host
 
 MAX_CLIENTS = 3
 

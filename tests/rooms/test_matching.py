@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase, onBothEngines
 from txroom import RoomError
-from txroom.rooms.matching import Filters, isFilterable, keyOf, placeOf
-from txroom.rooms.registry import Registration
-from txroom.rooms.seam import Listing
+from txroom.rooms.contract.listing import Listing, keyOf
+from txroom.rooms.matching import Filters, isFilterable, placeOf
+from txroom.rooms.registration import Registration
 
 WRONG: list[Any] = [[], {}, [1], {"a": 1}, b"x", float("nan"), float("inf"), 2**64, -(2**63) - 1]
 

@@ -12,11 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import CallError, Client, Room, RoomError, message
-from txroom.rooms import payload
-from txroom.rooms.dialect import dialectOf
-from txroom.rooms.errors import InvalidData
-from txroom.rooms.messages import handlersOf
-from txroom.rooms.seam import Entry, Send
+from txroom.protocol import payload
+from txroom.protocol.errors import InvalidData
+from txroom.rooms.api.handlers import handlersOf
+from txroom.rooms.contract.commands import Send
+from txroom.rooms.contract.records import Entry
+from txroom.rooms.edge.dialect import dialectOf
 
 
 class Move(msgspec.Struct):

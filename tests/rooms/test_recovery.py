@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, Client, History, RoomApplication, RoomError, message
-from txroom.rooms.expelled import MAX_EXPELLED, Expelled
+from txroom.rooms.owner.expelled import MAX_EXPELLED, Expelled
 
 
 class ExpelledTests(SynchronousTestCase):

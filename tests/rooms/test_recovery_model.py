@@ -21,9 +21,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rooms import model
 from tests.rooms.model import Step, schedules
 from txroom import Client, History, Room, RoomError, message
-from txroom.rooms import payload
+from txroom.protocol import payload
+from txroom.rooms.contract.records import Entry
 from txroom.rooms.hooks import HookTimeout
-from txroom.rooms.seam import Entry
 
 
 class ModelRoom(Room):

@@ -15,11 +15,11 @@ from twisted.web.server import Site
 from tests.case import CLOSE, PING, TEXT, Recorder
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase
 from txroom import Accept, Application, Connection, Deny, Handshake, RoomApplication, Server, UpgradeError
-from txroom.rooms.dialect import JSON_PROTOCOL
-from txroom.rooms.refusals import MAX_RETRY_AFTER, RETRY_AFTER
+from txroom.http.refusing import MOST, MOST_PER_ADDRESS
+from txroom.protocol.limits import JSON_PROTOCOL
+from txroom.rooms.edge.refusals import MAX_RETRY_AFTER, RETRY_AFTER
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
-from txroom.wire.closing import LINGER
-from txroom.wire.telling import MOST, MOST_PER_ADDRESS
+from txroom.wire.transports import LINGER
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/protocol-v1.json").read_text())
 PROTOCOLS = (JSON_PROTOCOL, MSGPACK)

@@ -11,30 +11,33 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, Player, RoomTestCase, onBothEngines
 from txroom import CallError, Client, Room, RoomError, message
-from txroom.rooms import payload, seam
-from txroom.rooms.dialect import DIALECTS, JSON_PROTOCOL, BadFrame, Bye, Dialect, Left
+from txroom.protocol import payload
+from txroom.protocol.errors import BadFrame
+from txroom.protocol.limits import JSON_PROTOCOL
+from txroom.rooms.contract.items import Ack, Asked, Error, Item, Joined, Message, PresenceChange, Reply
+from txroom.rooms.edge.dialect import DIALECTS, Bye, Dialect, Left
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/protocol-v1.json").read_text())
 JSON, BINARY = DIALECTS[JSON_PROTOCOL], DIALECTS[MSGPACK]
 
 
-def itemOf(frame: list[Any]) -> seam.Item:
+def itemOf(frame: list[Any]) -> Item:
     """The item that is told by a server's frame."""
     kind, rest = frame[0], frame[1:]
     encode = payload.encode
     if kind == "msg":
-        return seam.Message(rest[0], rest[1], rest[2], encode(rest[3]))
+        return Message(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "joined":
         known = dict(rest[2])
         known.update({name: encode(known[name]) for name in ("members", "snapshot")})
-        return seam.Joined(rest[0], rest[1], **known)
+        return Joined(rest[0], rest[1], **known)
     if kind == "reply":
-        return seam.Reply(rest[0], encode(rest[1]))
+        return Reply(rest[0], encode(rest[1]))
     if kind == "call":
-        return seam.Asked(rest[0], rest[1], rest[2], encode(rest[3]))
+        return Asked(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "presence":
-        return seam.PresenceChange(rest[0], encode(rest[1]), encode(rest[2]))
-    kinds: dict[str, type[seam.Item]] = {"left": Left, "ack": seam.Ack, "error": seam.Error, "bye": Bye}
+        return PresenceChange(rest[0], encode(rest[1]), encode(rest[2]))
+    kinds: dict[str, type[Item]] = {"left": Left, "ack": Ack, "error": Error, "bye": Bye}
     return kinds[kind](*rest)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.options import ServerOptions
+from txroom.core.options import ServerOptions
 from txroom.wire.assembler import Assembler, Violation
-from txroom.wire.compression import Agreement, Deflater, Inflater
+from txroom.wire.deflate import Agreement, Deflater, Inflater
 
 
 class AssemblerTests(SynchronousTestCase):

@@ -22,13 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.testing import StringTransport
 
+from tests.case import HarnessTestCase, Recorder
+from tests.functional.support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, takeFrame
 from txroom import Application
-from txroom.handshake import Handshake, UpgradeError
+from txroom.core.handshake import Handshake, UpgradeError
+from txroom.http.request import HeadReader, checkUpgrade
 from txroom.testing import RoomHarness, upgradeRequest
-from txroom.wire.head import HeadReader, checkUpgrade
-
-from ..case import HarnessTestCase, Recorder
-from ..functional.support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, takeFrame
 
 #: The longest message that either side takes.
 LIMIT = 1000

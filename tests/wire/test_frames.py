@@ -6,9 +6,9 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.codes import CloseCode
-from txroom.connection import Prepared
-from txroom.wire.compression import Agreement, Deflater, Inflater
+from txroom.core.codes import CloseCode
+from txroom.core.message import Prepared
+from txroom.wire.deflate import Agreement, Deflater, Inflater
 from txroom.wire.frames import (
     BINARY,
     CLOSE,

@@ -8,12 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from tests.case import TEXT, HarnessTestCase, Recorder
 from txroom import Application, Connection
 from txroom.testing import Client, RoomHarness, clientFrame
 from txroom.wire.heartbeat import firstPing
 from txroom.wire.protocol import USUAL
-
-from ..case import TEXT, HarnessTestCase, Recorder
 
 
 class HeartbeatCase(HarnessTestCase):

@@ -6,10 +6,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from tests.case import BINARY, CLOSE, PING, PONG, TEXT, HarnessTestCase, Recorder, closeFrame
 from txroom import Application, Connection, ReadyState
 from txroom.testing import RawClient, RoomHarness, clientFrame
-
-from ..case import BINARY, CLOSE, PING, PONG, TEXT, HarnessTestCase, Recorder, closeFrame
 
 CONTINUATION = 0
 

@@ -7,13 +7,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.case import PING, TEXT, HarnessTestCase, Recorder
 from txroom import Connection
-from txroom.bucket import Bucket
-from txroom.options import ServerOptions
+from txroom.core.options import ServerOptions
+from txroom.core.tokenbucket import Bucket
 from txroom.testing import RawClient, RoomHarness, clientFrame
 from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, SLOWED, Meter
-
-from ..case import PING, TEXT, HarnessTestCase, Recorder
 
 
 class BucketTests(SynchronousTestCase):

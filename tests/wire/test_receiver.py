@@ -7,12 +7,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from tests.case import BINARY, PING, PONG, TEXT, closeFrame
+from tests.wire.test_protocol import CONTINUATION, WireCase
 from txroom import Application, Connection
 from txroom.testing import clientFrame, upgradeRequest
 from txroom.wire.receiver import TURN_BUDGET, WEIGHT
-
-from ..case import BINARY, PING, PONG, TEXT, closeFrame
-from .test_protocol import CONTINUATION, WireCase
 
 
 class MessageTests(WireCase):

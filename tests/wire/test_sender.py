@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from tests.case import HarnessTestCase, Recorder, fired
 from txroom import Application, Connection, Prepared, SendStatus
 from txroom.testing import Client, RoomHarness
 from txroom.wire.frames import preparedFrame
-
-from ..case import HarnessTestCase, Recorder, fired
 
 SENT, BACKPRESSURE, DROPPED, CLOSED = SendStatus
 

@@ -12,13 +12,12 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.case import BINARY, PING, PONG, TEXT, HarnessTestCase, Recorder, closeFrame
+from tests.wire.test_timerwheel import Item
 from txroom import Application
 from txroom.testing import MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.protocol import MAX_EARNED
-from txroom.wire.sweep import LATE, STANDSTILL, TICK, Sweep
-
-from ..case import BINARY, PING, PONG, TEXT, HarnessTestCase, Recorder, closeFrame
-from .test_sweep import Item
+from txroom.wire.timerwheel import LATE, STANDSTILL, TICK, Sweep
 
 
 class SweepTests(SynchronousTestCase):

@@ -19,9 +19,9 @@ from twisted.web.server import Site
 from twisted.web.static import Data
 
 from txroom import Application, Server, ServerOptions
-from txroom.handshake import Headers, MultiDict
+from txroom.core.headers import Headers, MultiDict
+from txroom.http.request import MAX_HEAD, HeadReader
 from txroom.testing import upgradeRequest
-from txroom.wire.head import MAX_HEAD, HeadReader
 
 #: Lengths of which each is twice the one before: what is linear costs twice as much more at the second step.
 LENGTHS = (250, 500, 1000, 2000)

@@ -7,4 +7,6 @@ from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 txroom = ServiceMaker("txroom", "txroom.tap", "A WebSocket room server.", "txroom")
-leanepoll = Reactor("leanepoll", "txroom.leanepoll", "epoll, with fewer calls for each read (txroom).")
+leanepoll = Reactor(
+    "leanepoll", "txroom.process.leanepoll", "epoll, with fewer calls for each read (txroom)."
+)

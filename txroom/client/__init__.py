@@ -21,15 +21,15 @@ What goes wrong is a `RoomError`, here as on the server; a handler of the server
 choose what the server is told.
 """
 
-from ..rooms.dialect import JSON_PROTOCOL, MSGPACK_PROTOCOL
-from ..rooms.errors import RoomError
+from ..protocol.errors import RoomError
+from ..protocol.limits import JSON_PROTOCOL, MSGPACK_PROTOCOL
+from ..protocol.serverframes import Member
 from .client import Client
-from .frames import Member
-from .line import ClientState, mayReconnect
+from .connection import ClientState, mayReconnect
+from .membership import Loss, RoomState, Unconfirmed
 from .options import ClientOptions
 from .parcels import Sent
 from .room import Room
-from .stay import Loss, RoomState, Unconfirmed
 
 __all__ = [
     "JSON_PROTOCOL",

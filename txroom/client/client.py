@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..shapes import Connects
+from ..core.interfaces import Connects
 from .options import ClientOptions
 from .session import Session
-from .wire import Connector, absolute
+from .transport import Connector, absolute
 
 
 class Client(Session):

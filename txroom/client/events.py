@@ -13,7 +13,7 @@ import attrs
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..connection import isAsync, toDeferred
+from ..core.awaitables import isAsync, toDeferred
 
 Listener = Callable[..., Any]
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..rooms.errors import RoomError
+from ..protocol.errors import RoomError
+from .callqueue import Turn, stop
+from .connection import SLOWEST, Line
 from .events import Events
-from .line import SLOWEST, Line
 from .options import ClientOptions
 from .requests import Answer, Request, Requests
-from .turn import Turn, stop
 
 #: Most seconds by which what we have sent may delay an answer.
 _MOST_DELAY = 300.0

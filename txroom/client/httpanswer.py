@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from ..codes import CloseCode
+from ..core.codes import CloseCode
 
 #: HTTP answers after which it is worth trying again, of those from 400 to 499.
 _TEMPORARY = frozenset({408, 425, 429})

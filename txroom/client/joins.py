@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import Deferred
 
-from .entering import Entrance
+from .joining import Entrance
 from .room import Room
 
 #: What two joins must have in common to be one request: the method, the target and the options.

@@ -12,9 +12,10 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from ..checks import OptionError, checked, hinting, isAmount, isCount, isInteger
-from ..rooms.dialect import DIALECTS, JSON_PROTOCOL
-from ..rooms.member import WINDOW
+from ..core.validation import OptionError, checked, hinting, isAmount, isCount, isInteger
+from ..protocol.limits import JSON_PROTOCOL
+from ..rooms.edge.dialect import DIALECTS
+from ..rooms.owner.member import WINDOW
 
 _log = Logger()
 

@@ -8,7 +8,7 @@ from collections import deque
 
 import attrs
 
-from ..rooms.errors import RoomError
+from ..protocol.errors import RoomError
 
 
 @attrs.define(eq=False)

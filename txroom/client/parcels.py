@@ -11,10 +11,10 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 
-from ..rooms.errors import RoomError
+from ..protocol.errors import RoomError
+from .callqueue import Turn, stop
 from .outbox import Parcel
 from .requests import Requests
-from .turn import Turn, stop
 
 
 class Sent:

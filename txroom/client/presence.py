@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .frames import Member, key
+from ..protocol.serverframes import Member
+from .codec import key
 
 
 class Presence:

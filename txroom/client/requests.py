@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ..codes import ErrorCode
-from ..rooms.errors import RoomError
-from .frames import Codec, Joined, NotAFrame, Reply
-from .line import ClientState, Line
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.serverframes import Joined, Reply
+from .callqueue import Turn, stop
+from .codec import Codec, NotAFrame
+from .connection import ClientState, Line
 from .options import ClientOptions
-from .turn import Turn, stop
 
 Answer = Joined | Reply
 Done = Callable[[RoomError | None, Answer | None], object]

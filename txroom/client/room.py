@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from twisted.internet.defer import Deferred, fail
 
-from ..codes import ErrorCode
-from ..rooms.errors import RoomError
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.serverframes import Member
 from .events import Emitter, Listener
-from .frames import Member
+from .membership import Loss, RoomState, Share, Stay
 from .parcels import Sent
-from .stay import Loss, RoomState, Share, Stay
 
 if TYPE_CHECKING:
     from .session import Session

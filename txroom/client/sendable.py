@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from ..codes import ErrorCode
-from ..rooms.dialect import MAX_OPTIONS
-from ..rooms.errors import RoomError
-from ..rooms.plain import MAX_DEPTH, encode, isTooDeep
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.limits import MAX_OPTIONS
+from ..protocol.plain import MAX_DEPTH, encode, isTooDeep
 
 #: Longest name of rooms, id of a room and type of a message, in characters.
 MAX_NAME = 128

@@ -11,20 +11,20 @@ from typing import Any, Literal, overload
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
-from ..codes import ErrorCode
-from ..rooms.errors import RoomError
-from .core import Core
-from .entering import Entrance, Method, entranceOf, knock
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.serverframes import Joined
+from .connection import Attempt, ClientState, Wire
+from .dispatcher import Core
 from .events import Listener
-from .frames import Joined
+from .joining import Entrance, Method, entranceOf, knock
 from .joins import Join
-from .line import Attempt, ClientState, Wire
+from .membership import RoomState, Stay
 from .options import ClientOptions, checkSeconds
 from .requests import Answer
 from .room import Room
 from .sendable import checkMapping, checkName
-from .stay import RoomState, Stay
-from .ticket import Ticket
+from .token import Ticket
 
 #: See `Session.on`.
 _EVENTS = frozenset({"connected", "reconnecting", "disconnected", "bye", "latency", "error"})

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..options import ServerOptions
-from ..server import Server
+from ..core.options import ServerOptions
+from ..service.server import Server
 from .chat import ChatRoom
 from .mole import MoleRoom
 from .pages import demoPages

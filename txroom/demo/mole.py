@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from txroom import Client, Room, message
+from .. import Client, Room, message
 
 HOLES = 9
 

@@ -4,7 +4,7 @@ The demonstration's page and its style and script.
 
 from __future__ import annotations
 
-from ..pages import Asset
+from ..service.assets import Asset
 
 #: What the page may load and reach: what this server serves, and nothing that is written into it.
 POLICY = (

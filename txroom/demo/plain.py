@@ -9,9 +9,9 @@ from typing import Any
 
 from twisted.internet.error import ConnectionLost
 
-from ..application import Application
-from ..codes import SendStatus
-from ..connection import Connection
+from ..core.application import Application
+from ..core.codes import SendStatus
+from ..core.connection import Connection
 
 
 class Echo(Application):

@@ -1,1 +1,1 @@
-"""Engines: what carries rooms. Each implements `txroom.rooms.seam`."""
+"""Engines: what carries rooms. Each implements `txroom.rooms.contract`."""

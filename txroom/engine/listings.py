@@ -10,8 +10,8 @@ from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from ..rooms.matching import Order, Place, isFilterable, keyOf, placeOf
-from ..rooms.seam import Listing
+from ..rooms.contract.listing import Listing, Order, keyOf
+from ..rooms.matching import Place, isFilterable, placeOf
 
 #: The names of what rooms are filtered by, sorted.
 Names = tuple[str, ...]

@@ -13,12 +13,14 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from ..codes import ErrorCode
-from ..rooms.errors import RoomError
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..rooms.contract.arrivals import Join, Refused, Resume
+from ..rooms.contract.listing import Listing, Order
+from ..rooms.contract.ports import Journal, Link, Outlet, Owner
+from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import apart
-from ..rooms.host import Host
-from ..rooms.matching import Order
-from ..rooms.seam import Join, Journal, Link, Listing, Loaded, Outlet, Owner, Record, Refused, Resume
+from ..rooms.owner.host import Host
 from .listings import Listings
 
 #: What is said of an id that no room has, or none any more.

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 
-from ..client.wire import shownURL
+from ..client.transport import shownURL
 from .plan import MARK, Plan
 from .returns import Returns
 from .tally import Tally

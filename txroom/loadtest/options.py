@@ -14,8 +14,8 @@ import msgspec
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-from ..client.wire import absolute
-from ..loading import loadAttribute, refuseAbbreviations
+from ..client.transport import absolute
+from ..process.loading import loadAttribute, refuseAbbreviations
 from .plan import MARK, NUMBER, Plan
 
 _LONGEST_TYPE = 128

@@ -14,8 +14,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from ..client.wire import endpointOf
-from ..codes import CloseCode
+from ..client.transport import endpointOf
+from ..core.codes import CloseCode
 from .guest import Guest, Stage
 
 #: Seconds in which a connection has to open.

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..shapes import Connects
+from ..core.interfaces import Connects
 
 #: In options and data: the number of the client, from 0.
 NUMBER = "{n}"

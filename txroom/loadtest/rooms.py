@@ -11,9 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from ..client import Client, Room, RoomError, Sent
-from ..codes import CloseCode
-from ..connection import isAsync, toDeferred
-from ..loading import whereAndWhy
+from ..core.awaitables import isAsync, toDeferred
+from ..core.codes import CloseCode
+from ..process.loading import whereAndWhy
 from .guest import Guest, Stage
 from .plan import NUMBER
 

@@ -1,1 +1,1 @@
-"""The right wing: what messages mean. Rooms, their members, and the protocol by which they are reached."""
+"""Rooms, their members, and the protocol by which they are reached."""

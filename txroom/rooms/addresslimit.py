@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ..bucket import Bucket
-from ..codes import ErrorCode
-from .errors import RoomError
+from ..core.codes import ErrorCode
+from ..core.tokenbucket import Bucket
+from ..protocol.errors import RoomError
 
 
 class AddressLimit:

@@ -13,28 +13,31 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ..application import Application, Refusal
-from ..checks import isAmount, isCount
-from ..codes import CloseCode, ErrorCode
-from ..connection import Connection, Data, Hook, Prepared
-from ..handshake import Deny, Handshake, UpgradeError
-from ..refusallog import RefusalLog, shown
+from ..core.application import Application, Refusal
+from ..core.codes import CloseCode, ErrorCode
+from ..core.connection import Connection
+from ..core.handshake import Deny, Handshake, UpgradeError
+from ..core.hooks import Hook
+from ..core.message import Data, Prepared
+from ..core.refusallog import RefusalLog, shown
+from ..core.validation import isAmount, isCount
+from ..protocol.errors import RoomError
+from ..protocol.payload import checkText
 from .addresslimit import AddressLimit
-from .dialect import DIALECTS, dialectOf
-from .edge import Edge
-from .errors import RoomError
-from .history import Budget
-from .host import Host
-from .lives import Lives
-from .matchmaker import Matchmaker
-from .member import LeaveReason
-from .owned import Hosts, Rooms
-from .payload import checkText
-from .refusals import NO_ROOMS_HERE, refusalOf
-from .registry import MAX_ROOMS, Registration, Registrations
-from .room import Room
-from .seam import Engine, Listing
-from .session import Session
+from .api.room import Room
+from .contract.listing import Listing
+from .contract.ports import Engine
+from .edge.dialect import DIALECTS, dialectOf
+from .edge.matchmaker import Matchmaker
+from .edge.outlet import Edge
+from .edge.refusals import NO_ROOMS_HERE, refusalOf
+from .edge.session import Session
+from .owner.directory import Hosts, Rooms
+from .owner.host import Host
+from .owner.lifelog import Lives
+from .owner.log import Budget
+from .owner.member import LeaveReason
+from .registration import MAX_ROOMS, Registration, Registrations
 
 #: Where rooms are served, and below.
 DEFAULT_PATH = "/rooms"

@@ -15,11 +15,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..awaitables import forget, forgetWay
-from ..awaitables import giveUp as cancel
-from ..codes import ErrorCode
-from ..connection import isAsync, toDeferred
-from .errors import RoomError
+from ..core.awaitables import forget, forgetWay, isAsync, toDeferred
+from ..core.awaitables import giveUp as cancel
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
 
 #: The host whose hook or handler runs; a coroutine of theirs keeps it to its end.
 inside: ContextVar[object] = ContextVar("inside", default=None)

@@ -13,37 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..checks import isInteger
-from ..codes import ErrorCode
-from .errors import RoomError
+from ..core.codes import ErrorCode
+from ..core.validation import isInteger
+from ..protocol.errors import RoomError
+from .contract.listing import Order
 
 if TYPE_CHECKING:
-    from .seam import Listing
+    from .contract.listing import Listing
 
 #: What a filtered option may be declared as.
 TYPES: tuple[type, ...] = (str, int, float, bool)
 
-#: Fields of listings with 1 (the least first) or -1, the most important first.
-Order = tuple[tuple[str, int], ...]
 #: Where a room stands in an order: comparable with the places of others, its id last.
 Place = tuple[Any, ...]
 
 #: Numbers that fit MessagePack.
 _LEAST, _GREATEST = -(2**63), 2**64 - 1
-
-
-class _Nothing:
-    """What is the same as no value that is asked for."""
-
-
-_NOTHING = _Nothing()
-
-
-def keyOf(value: Any) -> Any:
-    """Something hashable that is equal for two values if they are the same."""
-    if isinstance(value, bool):
-        return (value,)  # True is equal to 1
-    return value if value is None or isinstance(value, str | int | float) else _NOTHING
 
 
 def isFilterable(value: object) -> bool:

@@ -93,15 +93,7 @@ What a client does (`send`, `close`, ...) has had all its effects when the call 
 that was begun on the server's side, say `server.broadcast`, call `harness.flush()`.
 """
 
-from .clients import (
-    Client,
-    CloseInfo,
-    MemoryEndpoint,
-    RawClient,
-    Response,
-    clientFrame,
-    upgradeRequest,
-)
+from .clients import Client, CloseInfo, MemoryEndpoint, RawClient, Response, clientFrame, upgradeRequest
 from .faults import Faults
 from .harness import RoomHarness
 from .network import MemoryReactor

@@ -26,8 +26,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..codes import CloseCode
-from ..handshake import HeaderPairs, Headers
+from ..core.codes import CloseCode
+from ..core.headers import HeaderPairs, Headers
 from .network import PORT, MemoryReactor, MemorySocket
 
 

@@ -14,9 +14,9 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..client.frames import ServerFrame
-from ..client.line import Attempt, Wire
-from ..rooms.dialect import ClientFrame
+from ..client.connection import Attempt, Wire
+from ..protocol.clientframes import ClientFrame
+from ..protocol.serverframes import ServerFrame
 
 
 def _kindsOf(union: Any) -> frozenset[str]:

@@ -21,15 +21,15 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from ..application import Application
 from ..client import ClientOptions
-from ..client.wire import absolute
-from ..connection import Connection
-from ..options import ServerOptions
+from ..client.transport import absolute
+from ..core.application import Application
+from ..core.connection import Connection
+from ..core.interfaces import BuildsProtocols
+from ..core.options import ServerOptions
+from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
-from ..rooms.room import Room
-from ..server import Server
-from ..shapes import BuildsProtocols
+from ..service.server import Server
 from .clients import Client, ClientProtocol, End, MemoryEndpoint, RawClient, RawProtocol, clientFactory
 from .network import PORT, MemoryReactor, MemorySocket
 from .rooms import JoinedRoom, RoomClient, resultOf

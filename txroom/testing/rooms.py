@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, Sent
 from ..client.session import Session
-from ..client.wire import Connector
+from ..client.transport import Connector
 from .clients import CloseInfo, MemoryEndpoint
 from .faults import CLIENT_KINDS, SERVER_KINDS, Faults, Line
 from .network import MemoryReactor

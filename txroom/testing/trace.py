@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from ..rooms.member import Client
-from ..rooms.registry import Registration
-from ..rooms.room import Room
+from ..rooms.api.room import Room
+from ..rooms.owner.member import Client
+from ..rooms.registration import Registration
 
 #: What is noted: each thing that happens to a room or a client. Not the questions that a room is asked
 #: (`canJoin`, `snapshot`, `userId`), and not `onTick`.

@@ -1,1 +1,1 @@
-"""The left wing: bytes. Autobahn's server side lives here and nowhere else."""
+"""One WebSocket's bytes, without policy."""

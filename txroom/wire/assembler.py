@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 from io import BytesIO
 
-from ..codes import CloseCode
-from ..options import ServerOptions
-from .compression import CorruptDeflate, InflatedTooLarge, Inflater
+from ..core.codes import CloseCode
+from ..core.options import ServerOptions
+from .deflate import CorruptDeflate, InflatedTooLarge, Inflater
 
 #: Characters that a piece of text has at least; many small ones would cost more than they hold.
 PIECE = 16 * 1024

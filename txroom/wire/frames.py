@@ -10,9 +10,9 @@ from struct import Struct
 
 from autobahn.websocket import xormasker
 
-from ..codes import CloseCode, isSendable
-from ..connection import Prepared
-from .compression import Deflater
+from ..core.codes import CloseCode, isSendable
+from ..core.message import Prepared
+from .deflate import Deflater
 
 #: First bytes: FIN and the opcode (§5.2), and RSV1 for a compressed message (RFC 7692 §6).
 TEXT = 0x81

@@ -10,9 +10,9 @@ from __future__ import annotations
 from random import random
 from typing import TYPE_CHECKING
 
-from ..codes import MESSAGE_TIMEOUT, CloseCode
+from ..core.codes import MESSAGE_TIMEOUT, CloseCode
 from .pace import NEVER, dueBy
-from .sweep import TICK
+from .timerwheel import TICK
 
 if TYPE_CHECKING:
     from .protocol import WireProtocol

@@ -14,15 +14,15 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
-from ..codes import CloseCode, ReadyState
+from ..core.codes import CloseCode, ReadyState
 from . import heartbeat, pace
-from .backpressure import outgoing
-from .closing import closeGently
-from .compression import Agreement
+from .deflate import Agreement
 from .frames import CLOSE, BadClose, closePayload, frame, parseClose
 from .ratelimit import Meter
 from .receiver import HOOK, RATE, Receiver
+from .sendbuffer import outgoing
 from .sender import OPEN
+from .transports import closeGently
 
 CLOSED = WebSocketProtocol.STATE_CLOSED
 CLOSING = WebSocketProtocol.STATE_CLOSING

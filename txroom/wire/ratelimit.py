@@ -4,8 +4,8 @@ How much one connection may send in a time.
 
 from __future__ import annotations
 
-from ..bucket import Bucket
-from ..options import ServerOptions
+from ..core.options import ServerOptions
+from ..core.tokenbucket import Bucket
 
 #: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
 CONTROL_RATE = 100.0

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bucket import Bucket
-from ..codes import CloseCode
+from ..core.codes import CloseCode
+from ..core.tokenbucket import Bucket
 from .assembler import Assembler, Violation
-from .compression import Inflater
+from .deflate import Inflater
 from .frames import BINARY, TEXT, unmask
 from .ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, Meter
 from .sender import OPEN, Sender
@@ -46,7 +46,7 @@ MAX_SHORT = 65535
 class Receiver(Sender):
     """What a `WireProtocol` receives with, around Autobahn's parser."""
 
-    isLean = True  # to `txroom.leanepoll`
+    isLean = True  # to `txroom.process.leanepoll`
     # What the parser reads, in place of Autobahn's per-instance configuration.
     requireMaskedClientFrames = True
     applyMask = True

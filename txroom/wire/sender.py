@@ -13,25 +13,16 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 
-from ..codes import CloseCode, SendStatus
-from ..connection import Connection, Data, Prepared, encoded
-from ..options import ServerOptions
-from .backpressure import Outgoing
-from .compression import Deflater
-from .frames import (
-    BINARY,
-    COMPRESSED,
-    PING,
-    PONG,
-    TEXT,
-    frame,
-    header,
-    preparedDeflatedFrame,
-    preparedFrame,
-)
+from ..core.codes import CloseCode, SendStatus
+from ..core.connection import Connection
+from ..core.message import Data, Prepared, encoded
+from ..core.options import ServerOptions
+from .deflate import Deflater
+from .frames import BINARY, COMPRESSED, PING, PONG, TEXT, frame, header, preparedDeflatedFrame, preparedFrame
+from .sendbuffer import Outgoing
 
 if TYPE_CHECKING:
-    from .factory import WireFactory
+    from ..http.factory import WireFactory
 
 OPEN = WebSocketProtocol.STATE_OPEN
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own

@@ -1,0 +1,252 @@
+"""The hooks of one host and path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.case import HarnessTestCase, echo
+from txroom import Application, Connection, OptionError, Prepared
+from txroom.core.hooks import CONNECTION_HOOKS, UPGRADE_HOOKS, Hooks
+from txroom.testing import upgradeRequest
+
+
+class ConstructionTests(SynchronousTestCase):
+    """What an application is made of."""
+
+    def test_functions(self) -> None:
+        """Every hook may be a plain function."""
+        for name in CONNECTION_HOOKS | UPGRADE_HOOKS:
+            hooks: dict[str, Any] = {name: echo}
+            application = Application(**hooks)
+            self.assertIs(application.hook(name), echo)
+
+    def test_methods(self) -> None:
+        """Or a method of a subclass; what isn't defined isn't set."""
+
+        class Mine(Application):
+            def onConnect(self, connection: Connection) -> None: ...
+
+        application = Mine()
+        self.assertEqual(application.hook("onConnect"), application.onConnect)
+        self.assertIsNone(application.hook("onMessage"))
+
+    def test_functionOverMethod(self) -> None:
+        """What is given at construction wins over the class."""
+
+        class Mine(Application):
+            def onMessage(self, connection: Connection, message: str | bytes) -> None: ...
+
+        self.assertIs(Mine(onMessage=echo).hook("onMessage"), echo)
+
+    def test_notCallable(self) -> None:
+        """A hook that can't be called is noticed at once, by name."""
+        with self.assertRaises(TypeError) as caught:
+            Application(onMessage="echo")
+        self.assertEqual(str(caught.exception), "onMessage must be callable, not 'echo'")
+
+    def test_options(self) -> None:
+        """Other keywords are options, checked at once."""
+        application = Application(maxPayload=10, onMessage=echo)
+        self.assertEqual(dict(application.overrides), {"maxPayload": 10})
+        self.assertRaises(OptionError, Application, maxPayload=-1)
+
+    def test_serverOnly(self) -> None:
+        """Options that mean nothing for one application are refused, not ignored."""
+        for name, value in (
+            ("backlog", 5),
+            ("maxPendingHandshakes", 5),
+            ("noDelay", False),
+            ("shutdownTimeout", 5),
+        ):
+            with self.assertRaises(OptionError) as caught:
+                Application(**{name: value})  # type: ignore[arg-type]
+            self.assertEqual(str(caught.exception), f"{name}: can only be set for the whole server")
+
+    def test_misspelt(self) -> None:
+        """A hook with a wrong name isn't silently never called."""
+        with self.assertRaises(OptionError) as caught:
+            Application(onMesage=echo)
+        self.assertIn("onMesage", str(caught.exception))
+
+    def test_hooksClass(self) -> None:
+        """The table of connection hooks has all of them, and no other."""
+        given = {field.name for field in attrs.fields(Hooks) if field.init}
+        self.assertEqual(given, CONNECTION_HOOKS)
+
+
+class HookTests(HarnessTestCase):
+    """Which hook is called for whom."""
+
+    def test_replacedOnApplication(self) -> None:
+        """A hook that is assigned to an application holds for the connections that come then."""
+        application = Application(onMessage=echo)
+        harness = self.serve(application)
+        early = harness.connect()
+        application.onMessage = lambda connection, message: connection.send("new")
+        late = harness.connect()
+        early.send("a")
+        late.send("a")
+        self.assertEqual((early.received, late.received), (["a"], ["new"]))
+
+    def test_ownState(self) -> None:
+        """Replacing a hook on one connection leaves the application's alone."""
+        application = Application(onMessage=echo)
+        harness = self.serve(application)
+        one = harness.connect()
+        harness.connectionOf(one).onMessage = None
+        other = harness.connect()
+        other.send("a")
+        self.assertEqual(other.received, ["a"])
+
+    def test_override(self) -> None:
+        """An option of the application holds for its path only."""
+        harness = self.serve({"/small": Application(maxPayload=3), "/": Application(onMessage=echo)})
+        small, normal = harness.connect("/small"), harness.connect("/")
+        small.send("abcd")
+        normal.send("abcd")
+        self.assertClosed(small, 1009)
+        self.assertEqual(normal.received, ["abcd"])
+
+    def test_ownNames(self) -> None:
+        """A subclass may call its own things "opened" and "closed"."""
+
+        class Chat(Application):
+            closed = False
+
+            def opened(self) -> None:
+                raise AssertionError("this isn't the server's to call")
+
+        harness = self.serve(Chat(onMessage=echo))
+        client = harness.connect()
+        client.send("x")
+        self.assertEqual(client.received, ["x"])
+        client.drop()
+        self.assertEqual((harness.server.connections, harness.server._wire.perApplication.total()), ([], 0))
+
+
+class OverrideTests(HarnessTestCase):
+    """Options of one application that matter before or beside its connections."""
+
+    def test_handshakeTimeout(self) -> None:
+        """Counted from the beginning of the request, whatever the server's is; 0 means for ever."""
+        for own, whole, expected in ((1.0, 10.0, True), (1.0, 0.0, True), (0.0, 1.0, False)):
+            app = Application(verifyClient=lambda handshake: Deferred(), handshakeTimeout=own)
+            harness = self.serve(app, handshakeTimeout=whole)
+            client = harness.raw(upgradeRequest())
+            harness.advance(0.8)
+            self.assertEqual(client.output, b"")
+            harness.advance(0.4)
+            self.assertEqual(client.output.startswith(b"HTTP/1.1 503 "), expected)
+
+    def test_clientTracking(self) -> None:
+        """The application that isn't tracked has no list; others have theirs."""
+        quiet, other = Application(clientTracking=False), Application()
+        harness = self.serve({"/quiet": quiet, "/other": other})
+        harness.connect("/quiet")
+        harness.connect("/other")
+        self.assertEqual((len(quiet.connections), len(other.connections)), (0, 1))
+
+    def test_trustedProxies(self) -> None:
+        """The peer is who the application's proxies say; limits per address count it."""
+        app = Application(trustedProxies=["203.0.113.9"], maxConnectionsPerAddress=1)
+        harness = self.serve({"/own": app, "/other": Application()})
+        headers = {"X-Forwarded-For": "198.51.100.7"}
+        for path, peer in (("/own", "198.51.100.7"), ("/other", "203.0.113.9")):
+            client = harness.connect(path, headers=headers)
+            self.assertEqual(harness.connectionOf(client).handshake.peer, peer)
+        refused = harness.connect("/own", headers=headers).response
+        assert refused is not None
+        self.assertEqual(refused.status, 429)
+
+
+class BroadcastTests(HarnessTestCase):
+    """Messages to all connections of one application."""
+
+    def setUp(self) -> None:
+        self.app = Application()
+        self.other = Application()
+        self.harness = self.serve({"/": self.app, "/other": self.other})
+        self.clients = [self.harness.connect() for _ in range(3)]
+        self.stranger = self.harness.connect("/other")
+
+    def received(self) -> list[list[Any]]:
+        self.harness.flush()
+        return [client.received for client in (*self.clients, self.stranger)]
+
+    def test_all(self) -> None:
+        """All of this application, nobody else's."""
+        self.app.broadcast("a")
+        self.app.broadcast(b"b")
+        self.assertEqual(self.received(), [["a", b"b"]] * 3 + [[]])
+
+    def test_exclude(self) -> None:
+        """But for some."""
+        self.app.broadcast("a", exclude=[self.harness.connectionOf(self.clients[1])])
+        self.assertEqual(self.received(), [["a"], [], ["a"], []])
+
+    def test_excludeOne(self) -> None:
+        """But for one, which needs no list; what is no connection is named."""
+        one = self.harness.connectionOf(self.clients[1])
+        self.app.broadcast("a", exclude=one)
+        self.harness.server.broadcast("b", exclude=one)
+        self.assertEqual(self.received(), [["a", "b"], [], ["a", "b"], ["b"]])
+        for broadcast in (self.app.broadcast, self.harness.server.broadcast):
+            for wrong in (one.id, [one.id], 5):
+                error = self.assertRaises(TypeError, broadcast, "a", exclude=wrong)
+                self.assertIn("is no connection; the one of an id is server.connection(id)", str(error))
+
+    def test_prepared(self) -> None:
+        """What is prepared goes to several applications, framed once."""
+        prepared = Prepared("a")
+        self.app.broadcast(prepared)
+        built = prepared.frame
+        self.other.broadcast(prepared)
+        self.assertEqual(self.received(), [["a"]] * 4)
+        self.assertIsNotNone(built)
+        self.assertIs(prepared.frame, built)
+
+    def test_closing(self) -> None:
+        """A connection that is about to go is passed over."""
+        self.harness.connectionOf(self.clients[0]).close()
+        self.app.broadcast("a")
+        self.assertEqual(self.received(), [[], ["a"], ["a"], []])
+
+    def test_leavesWhileSending(self) -> None:
+        """Members may leave while the list is gone through."""
+
+        def leave(connection: Connection, code: int, reason: str) -> None:
+            self.app.broadcast("left")
+
+        self.app.onDisconnect = leave
+        leaver = self.harness.connect()
+        leaver.close()
+        self.assertEqual(self.received(), [["left"]] * 3 + [[]])
+
+    def test_type(self) -> None:
+        """A message is str or bytes, also if nobody listens."""
+        for client in self.clients:
+            client.close()
+        bad: Any = {"a": 1}
+        self.assertRaises(TypeError, self.app.broadcast, bad)
+
+    def test_connections(self) -> None:
+        """A snapshot, which may be changed and kept."""
+        connections = self.app.connections
+        self.assertEqual(len(connections), 3)
+        connections.clear()
+        self.clients[0].close()
+        self.assertEqual(len(self.app.connections), 2)
+        self.assertEqual(len(self.other.connections), 1)
+
+    def test_noTracking(self) -> None:
+        """With `clientTracking` off there is no list, but a broadcast still comes to all."""
+        app = Application()
+        harness = self.serve(app, clientTracking=False)
+        client = harness.connect()
+        app.broadcast("a")
+        harness.flush()
+        self.assertEqual((app.connections, harness.server.connections, client.received), ([], [], ["a"]))

@@ -1,0 +1,71 @@
+"""What hooks return, given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.case import fired
+from txroom.core.awaitables import giveUp
+
+
+def refuse(waiting: Deferred[Any]) -> None:
+    """A canceller that can't."""
+    raise ZeroDivisionError
+
+
+class GiveUpTests(SynchronousTestCase):
+    """Whatever a canceller does, who waits goes on."""
+
+    def assertGivenUp(self, results: list[Any]) -> None:
+        self.assertEqual(len(results), 1)
+        results[0].trap(CancelledError)
+
+    def test_plain(self) -> None:
+        """One without a canceller, and one that has a good one."""
+        cancelled: list[Any] = []
+        for waiting in (Deferred[None](), Deferred[None](cancelled.append)):
+            results = fired(waiting)
+            giveUp(waiting)
+            self.assertGivenUp(results)
+        self.assertEqual(len(cancelled), 1)
+
+    def test_raises(self) -> None:
+        """One whose canceller raises, which is logged; a result that comes later is dropped."""
+        waiting: Deferred[int] = Deferred(refuse)
+        results = fired(waiting)
+        giveUp(waiting)
+        self.assertGivenUp(results)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        waiting.callback(1)
+
+    def test_nested(self) -> None:
+        """One that waits for another."""
+        outer: Deferred[Any] = Deferred()
+        inner: Deferred[Any] = Deferred(refuse)
+        outer.addCallback(lambda _: inner)
+        outer.callback(None)
+        results = fired(outer)
+        giveUp(outer)
+        self.assertGivenUp(results)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_coroutine(self) -> None:
+        """A coroutine learns of it as of any error."""
+
+        async def wait() -> None:
+            await Deferred(refuse)
+
+        running = Deferred.fromCoroutine(wait())
+        results = fired(running)
+        giveUp(running)
+        self.assertEqual(len(results), 1)
+
+    def test_over(self) -> None:
+        """One that has a result keeps it."""
+        waiting: Deferred[int] = Deferred()
+        waiting.callback(1)
+        giveUp(waiting)
+        self.assertEqual(self.successResultOf(waiting), 1)

@@ -1,0 +1,254 @@
+"""Who the client is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.case import HarnessTestCase
+from txroom import Application
+from txroom.core.handshake import Handshake
+from txroom.core.headers import Headers
+from txroom.core.options import ServerOptions
+from txroom.http.forwarded import addressOf, countedAs, describe, networkOf, parseAddress
+from txroom.http.proxyprotocol import ProxiedFactory
+
+
+class ParseTests(SynchronousTestCase):
+    """Addresses as proxies write them."""
+
+    def test_forms(self) -> None:
+        """With and without port, brackets and blanks; IPv4 in IPv6 is IPv4."""
+        for text, expected in (
+            ("192.0.2.1", "192.0.2.1"),
+            (" 192.0.2.1 ", "192.0.2.1"),
+            ("192.0.2.1:1234", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:1234", "2001:db8::1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1"),
+        ):
+            self.assertEqual(parseAddress(text), ip_address(expected), text)
+
+    def test_none(self) -> None:
+        """What isn't an address isn't one."""
+        for text in ("", "unknown", "_hidden", "a.example", "192.0.2", "1.2.3.4.5", "[", "999.0.0.1"):
+            self.assertIsNone(parseAddress(text), text)
+
+
+class DescribeTests(SynchronousTestCase):
+    """X-Forwarded-For and X-Forwarded-Proto, from peers that are trusted and from others."""
+
+    def describe(
+        self, peer: Any, headers: dict[str, str] | list[tuple[str, str]], *trusted: str
+    ) -> Handshake:
+        if isinstance(peer, str):
+            peer = (IPv6Address if ":" in peer else IPv4Address)("TCP", peer, 5000)
+        pairs = list(headers.items()) if isinstance(headers, Mapping) else headers
+        proxies: Any = trusted
+        options = ServerOptions(trustedProxies=proxies)
+        return describe("GET", "/", Headers(pairs), StringTransport(peerAddress=peer), options)
+
+    def peer(self, peer: Any, forwarded: str, *trusted: str) -> tuple[str, int | None]:
+        handshake = self.describe(peer, {"X-Forwarded-For": forwarded}, *trusted)
+        return handshake.peer, handshake.peerPort
+
+    def test_direct(self) -> None:
+        """Without proxies it is the peer of the socket."""
+        handshake = self.describe("192.0.2.1", {})
+        self.assertEqual((handshake.peer, handshake.peerPort, handshake.secure), ("192.0.2.1", 5000, False))
+
+    def test_mapped(self) -> None:
+        """An IPv4 client of a dual-stack listener has its IPv4 address."""
+        self.assertEqual(self.describe("::ffff:192.0.2.1", {}).peer, "192.0.2.1")
+
+    def test_spoofed(self) -> None:
+        """Who isn't trusted may say what he likes."""
+        for trusted in ((), ("10.0.0.0/8",), ("unix",), ("192.0.2.2",)):
+            self.assertEqual(self.peer("192.0.2.1", "6.6.6.6", *trusted), ("192.0.2.1", 5000))
+
+    def test_trusted(self) -> None:
+        """Behind a trusted proxy it is what the proxy has added: the right-most."""
+        trusted = ("10.0.0.0/8",)
+        for forwarded, expected in (
+            ("203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6,203.0.113.9:1234", "203.0.113.9"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]:99", "2001:db8::1"),
+            ("203.0.113.9, 10.0.0.7", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9, 10.0.0.7, 10.0.0.8", "203.0.113.9"),
+        ):
+            self.assertEqual(self.peer("10.0.0.1", forwarded, *trusted), (expected, None), forwarded)
+
+    def test_allTrusted(self) -> None:
+        """If all are trusted it is the left-most."""
+        self.assertEqual(self.peer("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.0/8"), ("10.0.0.3", None))
+
+    def test_garbage(self) -> None:
+        """What can't be read ends the search: left of it all may be made up."""
+        self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, unknown", "10.0.0.0/8")[0], "10.0.0.1")
+        self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, x, 10.0.0.2", "10.0.0.0/8")[0], "10.0.0.2")
+        self.assertEqual(self.peer("10.0.0.1", "", "10.0.0.0/8")[0], "10.0.0.1")
+
+    def test_severalHeaders(self) -> None:
+        """A proxy may add a header of its own in place of an entry."""
+        headers = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
+        self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").peer, "203.0.113.9")
+
+    def test_unix(self) -> None:
+        """A proxy on a UNIX socket, if those are trusted."""
+        peer = UNIXAddress(None)
+        self.assertEqual(self.peer(peer, "203.0.113.9", "unix"), ("203.0.113.9", None))
+        self.assertEqual(self.peer(peer, "203.0.113.9", "10.0.0.0/8"), ("", None))
+        self.assertEqual(self.peer(peer, "203.0.113.9"), ("", None))
+
+    def test_families(self) -> None:
+        """Networks of IPv6; scopes and mapped addresses of the proxy itself don't hide it."""
+        self.assertEqual(self.peer("fd00::1", "203.0.113.9", "fd00::/8")[0], "203.0.113.9")
+        self.assertEqual(self.peer("fe80::1%eth0", "203.0.113.9", "fe80::/10")[0], "203.0.113.9")
+        self.assertEqual(self.peer("::ffff:10.0.0.1", "203.0.113.9", "10.0.0.0/8")[0], "203.0.113.9")
+
+    def test_proto(self) -> None:
+        """The scheme that the nearest proxy tells; believed from trusted ones only."""
+        for said, expected in (
+            ("https", True),
+            ("WSS", True),
+            ("http, https", True),
+            ("https, http", False),
+            ("http", False),
+            ("", False),
+        ):
+            headers = {"X-Forwarded-Proto": said}
+            self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
+            self.assertFalse(self.describe("192.0.2.1", headers, "10.0.0.0/8").secure)
+
+    def test_protoOfHop(self) -> None:
+        """The protocol is that of the hop whose address is taken, if proxies add theirs to a list."""
+        for proto, secure in (
+            ("https, http", True),
+            ("http, https", False),
+            ("http, https, http", True),  # what the client says itself is left of that
+            ("https", True),
+            ("http", False),
+        ):
+            headers = {"X-Forwarded-For": "6.6.6.6, 198.51.100.1, 10.0.0.5", "X-Forwarded-Proto": proto}
+            handshake = self.describe("10.0.0.1", headers, "10.0.0.0/8")
+            self.assertEqual((handshake.peer, handshake.secure), ("198.51.100.1", secure), proto)
+        for proto, secure in (("https, http", False), ("http, https", True)):
+            self.assertEqual(
+                self.describe("10.0.0.1", {"X-Forwarded-Proto": proto}, "10.0.0.0/8").secure, secure
+            )
+
+
+class CountedTests(SynchronousTestCase):
+    """What clients are counted under."""
+
+    def test_networks(self) -> None:
+        """One host has one address of IPv4, and a /64 of IPv6."""
+        for address, network in (
+            ("203.0.113.9", "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:DB8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("::ffff:cb00:7109", "203.0.113.9"),
+            ("64:ff9b::203.0.113.9", "64:ff9b::203.0.113.9"),
+            ("64:ff9b:1::203.0.113.9", "64:ff9b:1::/64"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("", ""),
+            ("no:address", "no:address"),
+            ("2001:db8::\0", "2001:db8::\0"),
+        ):
+            self.assertEqual(networkOf(address), network)
+
+    def counted(self, peer: Any, forwarded: str = "", *trusted: str) -> tuple[str, str]:
+        """Before the request has come, and with it."""
+        proxies: Any = trusted
+        options = ServerOptions(trustedProxies=proxies)
+        transport = StringTransport(peerAddress=peer)
+        headers = Headers([("X-Forwarded-For", forwarded)] if forwarded else [])
+        handshake = describe("GET", "/", headers, transport, options)
+        return addressOf(transport, options), countedAs(handshake, options)
+
+    def test_direct(self) -> None:
+        """Without proxies both are the peer's."""
+        self.assertEqual(self.counted(IPv4Address("TCP", "192.0.2.1", 5)), ("192.0.2.1",) * 2)
+        self.assertEqual(self.counted(IPv6Address("TCP", "2001:db8::1", 5)), ("2001:db8::/64",) * 2)
+        self.assertEqual(self.counted(IPv4Address("TCP", "192.0.2.1", 5), "6.6.6.6"), ("192.0.2.1",) * 2)
+
+    def test_proxies(self) -> None:
+        """A trusted proxy counts as the client that it tells, and as nobody if it tells none."""
+        proxy, trusted = IPv4Address("TCP", "10.0.0.1", 5), "10.0.0.0/8"
+        self.assertEqual(self.counted(proxy, "2001:db8::1, 10.0.0.2", trusted), ("", "2001:db8::/64"))
+        self.assertEqual(self.counted(proxy, "", trusted), ("", ""))
+        self.assertEqual(self.counted(proxy, "nonsense", trusted), ("", ""))
+        self.assertEqual(self.counted(proxy, "10.0.0.9", trusted), ("", "10.0.0.9"), "a client inside")
+
+    def test_unix(self) -> None:
+        """So does whoever comes over a UNIX socket."""
+        self.assertEqual(self.counted(UNIXAddress(None)), ("", ""))
+        self.assertEqual(self.counted(UNIXAddress(None), "192.0.2.1", "unix"), ("", "192.0.2.1"))
+
+    def test_proxyProtocol(self) -> None:
+        """Behind the PROXY protocol the peer isn't known before the first line."""
+        wrapper: Any = ProxiedFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
+        self.assertEqual(addressOf(wrapper, ServerOptions()), "")
+        for _ in range(2):  # with TLS above it, say
+            below, wrapper = wrapper, ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+            wrapper.transport = below
+            self.assertEqual(addressOf(wrapper, ServerOptions()), "")
+
+
+class LimitTests(HarnessTestCase):
+    """`maxConnectionsPerAddress` on connections."""
+
+    def opened(self, count: int, peer: str = "203.0.113.9", **headers: str) -> int:
+        """How many of so many are let in; `%` stands for their number."""
+        clients = [
+            self.harness.connect(
+                headers={
+                    name.replace("_", "-"): value.replace("%", str(i)) for name, value in headers.items()
+                },
+                peer=peer.replace("%", str(i)),
+            )
+            for i in range(1, count + 1)
+        ]
+        return sum(client.isOpen for client in clients)
+
+    def test_networks(self) -> None:
+        """All addresses of a /64 together, of IPv4 each one."""
+        self.harness = self.serve(Application(), maxConnectionsPerAddress=2)
+        self.assertEqual(self.opened(5, "2001:db8::%"), 2)
+        self.assertEqual(self.opened(5, "2001:db8:%::1"), 5)
+        self.assertEqual(self.opened(5, "64:ff9b::203.0.113.%"), 5)
+        self.assertEqual(self.opened(5, "198.51.100.%"), 5)
+        self.assertEqual(self.opened(5, "::ffff:192.0.2.7") + self.opened(5, "192.0.2.7"), 2)
+
+    def test_proxies(self) -> None:
+        """Behind a proxy each client by itself; the proxy's own connections aren't counted."""
+        self.harness = self.serve(
+            Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1", "unix"]
+        )
+        for proxy in ("10.0.0.1", ""):
+            self.assertEqual(self.opened(5, proxy), 5)
+            self.assertEqual(self.opened(5, proxy, X_Forwarded_For=f"2001:db8:{len(proxy)}::%"), 2)
+        wire = self.harness.server._wire
+        self.assertEqual(set(wire.perAddress), {"2001:db8::/64", "2001:db8:8::/64"})
+
+    def test_gone(self) -> None:
+        """Nothing stays counted."""
+        self.harness = self.serve(Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1"])
+        for peer in ("2001:db8::1", "10.0.0.1", ""):
+            client = self.harness.connect(peer=peer)
+            self.assertTrue(client.isOpen)
+            client.drop()
+        self.assertEqual(self.harness.server._wire.perAddress, {})

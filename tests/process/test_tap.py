@@ -1,0 +1,780 @@
+"""The command line, as far as it needs no process: its options, what it serves, what it says of mistakes."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import pwd
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import attrs
+import twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
+from twisted.python import usage
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from txroom import Application, OptionError, Server, ServerOptions, __version__
+from txroom.process import monotonic
+from txroom.process import tap as tap
+from txroom.process.logs import LogFiles
+from txroom.process.monotonic import useMonotonicClock
+from txroom.process.tap import LaunchedServer, Options, StartError, flagOf, loadApp, makeServer
+from txroom.testing import MemoryReactor
+
+FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
+
+# For each kind of option one that is right, and what is said of one that is wrong.
+KINDS: dict[str, tuple[str, Any, str, str]] = {
+    "maxPayload": ("65536", 65536, "1k", "a whole number of bytes, 0 or more"),
+    "maxFragments": ("0", 0, "-1", "a whole number, 0 or more"),
+    "pingInterval": ("2.5", 2.5, "nan", "a finite number of seconds, 0 or more"),
+    "messageRate": ("100", 100.0, "inf", "a finite number, 0 or more"),
+    "autoPong": ("no", False, "0", "yes or no"),
+    "requireOrigin": ("YES", True, "", "yes or no"),
+    "compression": ("shared", "shared", "gzip", "'disabled', 'shared' or 'dedicated'"),
+    "serverMaxWindowBits": ("9", 9, "8", "a whole number from 9 to 15"),
+    "memoryLevel": ("1", 1, "10", "a whole number from 1 to 9"),
+    "backlog": ("1", 1, "0", "a whole number, 1 or more"),
+    "allowedOrigins": (
+        "https://a.example",
+        ("https://a.example",),
+        "a.example",
+        "origins such as 'https://example.org', without a path, or '*'",
+    ),
+    "trustedProxies": (
+        "10.0.0.0/8",
+        (ip_network("10.0.0.0/8"),),
+        "10.0.0.1/8",
+        "addresses, networks in CIDR notation, or 'unix' (10.0.0.1/8 has host bits set)",
+    ),
+}
+
+
+def parse(*arguments: str, parent: usage.Options | None = None) -> Options:
+    options = Options()
+    options.parent = parent
+    options.parseOptions(list(arguments))
+    return options
+
+
+class TapTestCase(SynchronousTestCase):
+    """Tests that leave sys.path as it was, and may import a module "chat" of their own."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", list(sys.path))
+        self.addCleanup(sys.modules.pop, "chat", None)
+
+    def assertRefused(self, expected: str, call: Callable[..., Any], *args: Any) -> None:
+        """The error has that text, in one line."""
+        error = self.assertRaises(UsageError, call, *args)
+        self.assertEqual(str(error), expected)
+        self.assertNotIn("\n", str(error))
+
+    def module(self, source: str, name: str = "chat") -> str:
+        """A directory with a module in it."""
+        directory: str = self.mktemp()
+        os.makedirs(directory)
+        Path(directory, f"{name}.py").write_text(textwrap.dedent(source), "utf-8")
+        return directory
+
+
+class ServerOptionTests(TapTestCase):
+    """One option for each field of `ServerOptions`."""
+
+    def test_everyField(self) -> None:
+        """There is an option for each field, with its text in the help."""
+        options = Options()
+        help = " ".join(str(options).split())
+        for field in FIELDS.values():
+            self.assertIn(flagOf(field) + "=", options.longOpt)
+            self.assertIn(f"--{flagOf(field)}=", help)
+        self.assertIn("Longest message accepted, after inflation", help)
+        self.assertIn("[bytes, default: 1048576]", help)
+        self.assertIn("[seconds, default: 25]", help)
+        self.assertNotIn("`", help)
+
+    def test_names(self) -> None:
+        """Names are spelt as on any command line; what may be given several times, in the singular."""
+        expected = {
+            "maxPayload": "max-payload",
+            "closeOnBackpressureLimit": "close-on-backpressure-limit",
+            "skipUTF8Validation": "skip-utf8-validation",
+            "allowedOrigins": "allowed-origin",
+            "trustedProxies": "trusted-proxy",
+            "threshold": "threshold",
+        }
+        self.assertEqual({name: flagOf(FIELDS[name]) for name in expected}, expected)
+
+    def test_kinds(self) -> None:
+        """Each kind of value is parsed, and gives the option that value."""
+        for name, (right, value, _, _) in KINDS.items():
+            changes = parse(f"--{flagOf(FIELDS[name])}={right}").changes
+            self.assertEqual(getattr(ServerOptions().override(changes), name), value, name)
+
+    def test_wrong(self) -> None:
+        """The error names the option, the value and what is allowed."""
+        for name, (_, _, wrong, allowed) in KINDS.items():
+            flag = flagOf(FIELDS[name])
+            self.assertRefused(f"--{flag} {wrong}: must be {allowed}", parse, f"--{flag}={wrong}")
+
+    def test_defaults(self) -> None:
+        """What isn't given doesn't override anything; every default can be given."""
+        self.assertEqual(parse().changes, {})
+        for field in FIELDS.values():
+            if isinstance(field.default, tuple):
+                continue
+            text = str(field.default)
+            if isinstance(field.default, bool):
+                text = "yes" if field.default else "no"
+            changes = parse(f"--{flagOf(field)}", text).changes
+            self.assertEqual(changes, {field.name: field.default})
+
+    def test_repeated(self) -> None:
+        """The plural ones collect; of the others the last one counts."""
+        options = parse(
+            *("--allowed-origin", "https://a.example", "--allowed-origin", "https://b.example"),
+            *(
+                "--trusted-proxy",
+                "unix",
+                "--trusted-proxy",
+                "::1",
+                "--max-payload",
+                "1",
+                "--max-payload",
+                "2",
+            ),
+        )
+        made = ServerOptions().override(options.changes)
+        self.assertEqual(made.allowedOrigins, ("https://a.example", "https://b.example"))
+        self.assertEqual(made.trustedProxies, ("unix", ip_network("::1")))
+        self.assertEqual(made.maxPayload, 2)
+
+    def test_independent(self) -> None:
+        """Two parsers share nothing."""
+        parse("--max-payload", "1", "--port", "81")
+        self.assertEqual((parse().changes, parse()["listen"]), ({}, []))
+
+
+class OptionTests(TapTestCase):
+    """The options that are not those of the server."""
+
+    def test_port(self) -> None:
+        """A number from 1 to 65535; endpoints are not taken for one."""
+        self.assertEqual(parse("--port", "1", "-p", "65535")["listen"], [1, 65535])
+        for wrong in ("0", "65536", "", "tcp:80", "80a", "-1", "٣", "9" * 5000, "80 "):
+            expected = f"--port {wrong}: must be a number from 1 to 65535; endpoints go to --listen"
+            self.assertRefused(expected, parse, f"--port={wrong}")
+
+    def test_listen(self) -> None:
+        """Endpoints are collected in their order, together with ports."""
+        given = ("tcp:8080", "unix:/tmp/a", "haproxy:tcp:81")
+        options = parse("--listen", given[0], "--port", "80", "--listen", given[1], "--listen", given[2])
+        self.assertEqual(options["listen"], [given[0], 80, given[1], given[2]])
+
+    def test_wrongEndpoint(self) -> None:
+        """What is no endpoint is told when it is given."""
+        for wrong, reason in {
+            "nosuch:1": "Unknown endpoint type: 'nosuch'",
+            "8080": "Unknown endpoint type: '8080'",
+            "tcp:http": "'http' is not a number",
+            "tcp": "port is missing",
+            "tcp:80:nosuch=1": "there is no argument nosuch",
+            "haproxy:nosuch:1": "Unknown endpoint type: 'nosuch'",
+        }.items():
+            self.assertRefused(f"--listen {wrong}: {reason}", parse, "--listen", wrong)
+
+    def test_certificates(self) -> None:
+        """A certificate that can't be read is told when it is given; paths don't hide the reason."""
+        error = self.assertRaises(UsageError, parse, "--listen", "ssl:443:privateKey=/nosuch.pem")
+        self.assertIn("No such file or directory", str(error))
+        path = self.mktemp()
+        Path(path).write_text("junk")
+        error = self.assertRaises(UsageError, parse, "--listen", f"ssl:443:privateKey={path}")
+        self.assertIn(": no good certificate or key: ", str(error))
+
+    def test_app(self) -> None:
+        """A module and an attribute."""
+        self.assertEqual(parse("--app", "a.b:c.d")["app"], "a.b:c.d")
+        for wrong in ("chat", "chat:", ":server", ""):
+            self.assertRefused(f"--app {wrong}: must be module:attribute", parse, f"--app={wrong}")
+
+    def test_appDir(self) -> None:
+        """The directory is made absolute at once, since twistd changes its own; it counts with --app only."""
+        directory = self.module("")
+        before = list(sys.path)
+        self.assertEqual(parse()["app-dir"], os.getcwd())
+        self.assertEqual(parse("--app-dir", directory)["app-dir"], os.path.abspath(directory))
+        self.assertEqual(sys.path, before)
+        parse("--app", "chat:server", "--app-dir", directory)
+        self.assertEqual(sys.path, [os.path.abspath(directory), *before])
+        self.assertRefused("--app-dir /nosuch: no such directory", parse, "--app-dir", "/nosuch")
+
+    def test_http(self) -> None:
+        """Pages are on, off, and what is said last."""
+        self.assertTrue(parse()["http"])
+        self.assertFalse(parse("--no-http")["http"])
+        self.assertTrue(parse("--no-http", "--http")["http"])
+
+    def test_gcThreshold(self) -> None:
+        """A whole number; 10,000 if nothing is said."""
+        self.assertEqual(parse()["gc-threshold"], 10_000)
+        self.assertEqual(parse("--gc-threshold", "0")["gc-threshold"], 0)
+        for value in ("-1", "many", "1e3", ""):
+            with self.assertRaisesRegex(UsageError, f"--gc-threshold {value}: must be a whole number"):
+                parse("--gc-threshold", value)
+
+    def test_logLevel(self) -> None:
+        """A level of twisted.logger."""
+        self.assertIsNone(parse()["log-level"])
+        self.assertIs(parse("--log-level", "warn")["log-level"], LogLevel.warn)
+        expected = "--log-level loud: must be one of debug, info, warn, error, critical"
+        self.assertRefused(expected, parse, "--log-level", "loud")
+
+    def test_version(self) -> None:
+        """The version is printed, and that is all."""
+        printed = io.StringIO()
+        self.patch(sys, "stdout", printed)
+        for parent in (None, usage.Options()):
+            error = self.assertRaises(SystemExit, parse, "--version", parent=parent)
+            self.assertEqual(error.code, 0)
+        line = f"txroom {version('txroom')} (Twisted {twisted.__version__})\n"
+        self.assertEqual(printed.getvalue(), line * 2)
+        self.assertEqual(__version__, version("txroom"))
+
+    def test_accessLog(self) -> None:
+        """There is an access log if somebody wants it."""
+        self.assertFalse(parse()["access-log"])
+        self.assertTrue(parse("--access-log")["access-log"])
+
+    def test_user(self) -> None:
+        """Who twistd will be; the group is that of the user if none is given."""
+        parent = usage.Options()
+        self.assertIsNone(parse().user)
+        self.assertIsNone(parse(parent=parent).user)
+        nobody = pwd.getpwnam("nobody")
+        for given, expected in (
+            ({"uid": nobody.pw_uid, "gid": None}, (nobody.pw_uid, nobody.pw_gid)),
+            ({"uid": nobody.pw_uid, "gid": 7}, (nobody.pw_uid, 7)),
+            ({"uid": None, "gid": 7}, (-1, 7)),
+        ):
+            parent.update(given)
+            self.assertEqual(parse(parent=parent).user, expected)
+
+    def test_rest(self) -> None:
+        """Anything else is refused."""
+        self.assertRefused("chat: there are only options", parse, "chat")
+        self.assertRefused("option --nosuch not recognized", parse, "--nosuch")
+
+    def test_abbreviated(self) -> None:
+        """An option has its whole name; a value that looks like the beginning of one is a value."""
+        meant = "did you mean --ping-interval or --ping-timeout?"
+        self.assertRefused(f"option --ping not recognized: {meant}", parse, "--ping=3")
+        told = "option --por not recognized: did you mean --port?"
+        self.assertRefused(told, parse, "--max-payload", "65536", "--por", "80")
+        self.assertEqual(parse("--app", "--por:x")["app"], "--por:x")
+
+
+class LauncherTests(TapTestCase):
+    """What is different under twistd and twist."""
+
+    def launcher(self, **known: Any) -> usage.Options:
+        parent = usage.Options()
+        parent.update(known)
+        return parent
+
+    def test_oneLine(self) -> None:
+        """A wrong option ends the process with its line, without all of the help, and with status 1."""
+        error = self.assertRaises(SystemExit, parse, "--port", "x", parent=self.launcher())
+        self.assertTrue(str(error.code).startswith("txroom: --port x: must be a number"))
+
+    def test_twist(self) -> None:
+        """twist filters its log by a level of its own: ours overrides it, and it is ours if we have none."""
+        twist = self.launcher(logLevel=LogLevel.info)
+        options = parse("--log-level", "debug", parent=twist)
+        self.assertIs(twist["logLevel"], LogLevel.debug)
+        self.assertFalse(options.isTwistd)
+        twist = self.launcher(logLevel=LogLevel.debug)
+        self.assertIs(parse(parent=twist)["log-level"], LogLevel.debug)
+
+    def test_twistd(self) -> None:
+        """twistd is told apart: there we filter the log."""
+        self.assertTrue(parse(parent=self.launcher(nodaemon=1)).isTwistd)
+        self.assertFalse(parse().isTwistd)
+
+
+class LoadTests(TapTestCase):
+    """--app"""
+
+    def load(self, source: str, name: str = "chat:app") -> Server | Application:
+        sys.path.insert(0, self.module(source))
+        return loadApp(name)
+
+    def test_kinds(self) -> None:
+        """A server, an application, a class, a function, an attribute of an attribute."""
+        source = """
+            from txroom import Application, Server
+            from txroom.testing import MemoryReactor
+            class Chat(Application): ...
+            app = Chat()
+            server = Server(clock=MemoryReactor())
+            make = lambda: server
+            class config:
+                app = app
+        """
+        directory = self.module(source)
+        sys.path.insert(0, directory)
+        chat = __import__("chat")
+        self.assertIs(loadApp("chat:app"), chat.app)
+        self.assertIs(loadApp("chat:config.app"), chat.app)
+        self.assertIs(loadApp("chat:server"), chat.server)
+        self.assertIs(loadApp("chat:make"), chat.server)
+        self.assertIsInstance(loadApp("chat:Chat"), chat.Chat)
+
+    def test_noModule(self) -> None:
+        """A module that isn't there is not taken for one that can't be imported."""
+        self.assertRefused("--app nosuch:app: there is no module 'nosuch'", loadApp, "nosuch:app")
+        self.assertRefused("--app nosuch.a:app: there is no module 'nosuch'", loadApp, "nosuch.a:app")
+        self.assertRefused("--app os.nosuch:app: there is no module 'os.nosuch'", loadApp, "os.nosuch:app")
+
+    def test_brokenModule(self) -> None:
+        """What a module fails with is told, and where."""
+        for source, reason in {
+            "import nosuch": "ModuleNotFoundError: No module named 'nosuch' (",
+            "from os import nosuch": "ImportError: cannot import name 'nosuch'",
+            "1 / 0": "ZeroDivisionError: division by zero (",
+            "raise ValueError('a\\nb')": "ValueError: a b (",
+            "def f(:": "SyntaxError: invalid syntax (chat.py, line 1)",
+        }.items():
+            error = self.assertRaises(UsageError, self.load, source)
+            self.assertTrue(str(error).startswith(f"--app chat:app: can't be imported: {reason}"), str(error))
+            self.assertIn("chat.py, line 1)", str(error))
+            self.assertNotIn("\n", str(error))
+            sys.modules.pop("chat", None)
+            sys.path.pop(0)
+
+    def test_noAttribute(self) -> None:
+        """An attribute that isn't there is not taken for a module that isn't."""
+        self.assertRefused("--app os:nosuch: module 'os' has no 'nosuch'", loadApp, "os:nosuch")
+
+    def test_wrongKind(self) -> None:
+        """Anything else is told by its type."""
+        expected = "--app os:sep: must be a Server, an Application, or make one; it is of type str"
+        self.assertRefused(expected, loadApp, "os:sep")
+        expected = "--app os:getcwd: must be a Server, an Application, or make one; it is of type str"
+        self.assertRefused(expected, loadApp, "os:getcwd")
+
+    def test_room(self) -> None:
+        """A room is served by a server; how, is said."""
+        error = self.assertRaises(UsageError, self.load, "from txroom import Room\nclass app(Room): pass")
+        self.assertEqual(
+            str(error), "--app chat:app: app is a Room; server.register('name', app) on a Server"
+        )
+
+    def test_async(self) -> None:
+        """A function that is async makes nothing yet; its coroutine is not left to complain."""
+        error = self.assertRaises(UsageError, self.load, "async def app(): pass")
+        self.assertIn("--app chat:app: can't be async: ", str(error))
+        self.assertEqual(self.flushWarnings(), [])
+
+    def test_brokenCallable(self) -> None:
+        """A callable that fails, or wants arguments, is told with the place."""
+        error = self.assertRaises(UsageError, self.load, "def app():\n    1 / 0")
+        self.assertTrue(
+            str(error).startswith("--app chat:app: calling it failed: ZeroDivisionError: division by zero (")
+        )
+        self.assertIn("chat.py, line 2)", str(error))
+        self.assertRaises(UsageError, loadApp, "os:chdir")
+
+
+class MakeServerTests(TapTestCase):
+    """What is served."""
+
+    def make(self, *arguments: str, serving: Any = None) -> Server:
+        self.reactor = MemoryReactor()
+        if serving is not None:
+            self.patch(tap, "loadApp", lambda name: serving)
+            arguments = ("--app", "chat:app", *arguments)
+        return makeServer(parse(*arguments), self.reactor)
+
+    def pages(self, server: Server) -> set[str]:
+        return set(server._wire.pages)
+
+    def ports(self, server: Server) -> list[str]:
+        server.startService()
+        self.addCleanup(server.stopService)
+        hosts: list[Any] = [port.getHost() for port in server.ports]
+        return [f"{type(host).__name__}:{host.port}" for host in hosts]
+
+    def test_demo(self) -> None:
+        """Without --app the demonstration, at port 8080 on IPv4 and IPv6."""
+        server = self.make()
+        self.assertEqual(self.pages(server), {"/", "/demo.css", "/demo.js", "/txroom.js", "/healthz"})
+        self.assertIs(server.clock, self.reactor)
+        self.assertEqual(self.ports(server), ["IPv6Address:8080"])
+
+    def test_listen(self) -> None:
+        """What is given replaces the default."""
+        ports = self.ports(self.make("--port", "81", "--listen", "tcp:82"))
+        self.assertEqual(ports, ["IPv6Address:81", "IPv4Address:82"])
+
+    def test_application(self) -> None:
+        """An Application is mounted everywhere on a server with a health page."""
+        application = Application()
+        server = self.make(serving=application)
+        self.assertEqual([route.application for route in server._routes], [application])
+        self.assertEqual((server._routes[0].host, server._routes[0].path), (None, None))
+        self.assertEqual(self.pages(server), {"/healthz"})
+
+    def test_server(self) -> None:
+        """A Server is served as it is; the default listener is for one that has none."""
+        server = Server(clock=MemoryReactor())
+        self.assertIs(self.make(serving=server), server)
+        self.assertEqual(self.pages(server), set())
+        self.assertEqual(len(self.ports(server)), 1)
+
+    def test_ownListener(self) -> None:
+        """An app that listens by itself suppresses the default, but not what is given."""
+        server = Server(clock=MemoryReactor())
+        server.listen("tcp:9000")
+        self.assertEqual(self.ports(self.make(serving=server)), ["IPv4Address:9000"])
+        server = Server(clock=MemoryReactor())
+        server.listen("tcp:9000")
+        self.assertEqual(len(self.ports(self.make("--port", "81", serving=server))), 2)
+
+    def test_noHttp(self) -> None:
+        """Without pages there are none, whoever made them."""
+        self.assertEqual(self.pages(self.make("--no-http")), set())
+        self.assertEqual(self.pages(self.make("--no-http", serving=Application())), set())
+        server = Server(clock=MemoryReactor())
+        server.addHealthPage()
+        self.assertEqual(self.pages(self.make("--no-http", serving=server)), set())
+
+    def test_overrides(self) -> None:
+        """The command line has the last word, over the options of a server and over those of applications."""
+        server = Server(ServerOptions(maxPayload=1, pingInterval=7), clock=MemoryReactor())
+        application = server.addApplication(Application(maxPayload=2, pingTimeout=3))
+        self.make("--max-payload", "4", "--backlog", "5", serving=server)
+        options = server._wire.classFor(application).options
+        self.assertEqual((server.options.maxPayload, server.options.pingInterval), (4, 7))
+        self.assertEqual((options.maxPayload, options.pingInterval, options.pingTimeout), (4, 7, 3))
+        self.assertEqual(application.overrides, {"pingTimeout": 3})
+
+    def test_backlog(self) -> None:
+        """--backlog counts for a port that the app brings."""
+        server = Server(clock=MemoryReactor())
+        server.listen(9000)
+        self.make("--backlog", "5", serving=server)
+        server.startService()
+        self.addCleanup(server.stopService)
+        self.assertEqual(server._listeners.backlog, 5)
+
+    def test_running(self) -> None:
+        """A server that runs keeps its options; a wrong one is refused."""
+        server = Server(clock=MemoryReactor())
+        self.assertRaises(OptionError, server.overrideOptions, {"maxPayload": -1})
+        server.startService()
+        self.addCleanup(server.stopService)
+        self.assertRaises(RuntimeError, server.overrideOptions, {"maxPayload": 1})
+
+    def test_domainless(self) -> None:
+        """A directory without a certificate is refused, where Twisted would serve without one."""
+        directory = self.mktemp()
+        os.makedirs(directory)
+        self.assertRaises(UsageError, self.make, "--listen", f"tls:{directory}:8443")
+
+
+class MakeServiceTests(TapTestCase):
+    """What twistd and twist call."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        # Undone with the test: other tests of this process measure in time.time().
+        self.patch(self.reactor, "seconds", self.reactor.seconds)
+        self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
+
+    def test_clock(self) -> None:
+        """The reactor's clock is monotonic before the app is imported, and the server's is that one."""
+        sys.path.insert(
+            0,
+            self.module("""
+                import time
+                from txroom import Server
+                from twisted.internet import reactor
+                assert reactor.seconds is time.monotonic
+                server = Server()
+            """),
+        )
+        service = tap.makeService(parse("--app", "chat:server"))
+        self.assertIs(self.reactor.seconds, time.monotonic)
+        self.assertIs(service.server.clock, self.reactor)
+        self.assertIs(service.server.parent, service)
+
+    def test_siteTime(self) -> None:
+        """A Site of somebody's own tells the time of day in its access log all the same."""
+        useMonotonicClock(self.reactor)
+        clock: Any = MemoryReactor()
+        site = Site(Resource(), reactor=clock)
+        self.patch(http, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
+        self.patch(monotonic, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
+        site.startFactory()
+        self.assertEqual(site._logDateTime, "at None")
+        site._logDateTime = ""
+        clock.advance(1)
+        self.assertEqual(site._logDateTime, "at None")
+        site.stopFactory()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_timers(self) -> None:
+        """What is scheduled then is due by that clock."""
+        useMonotonicClock(self.reactor)
+        call = self.reactor.callLater(100, lambda: None)
+        self.assertLess(abs(call.getTime() - time.monotonic() - 100), 10)
+        call.delay(10)
+        self.assertLess(abs(call.getTime() - time.monotonic() - 110), 10)
+        call.cancel()
+
+    def test_refused(self) -> None:
+        """What can't be served ends the process with a line."""
+        error = self.assertRaises(SystemExit, tap.makeService, parse("--app", "nosuch:app"))
+        self.assertEqual(error.code, "txroom: --app nosuch:app: there is no module 'nosuch'")
+
+    def test_debug(self) -> None:
+        """Level debug logs every event of connections; it is filtered by us under twistd only."""
+        service = tap.makeService(parse("--log-level", "debug"))
+        self.assertTrue(service.server._wire.isTracing)
+        self.assertIsNone(service._level)
+        self.assertFalse(tap.makeService(parse()).server._wire.isTracing)
+        parent = usage.Options()
+        parent["nodaemon"] = 1
+        self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)
+        service = tap.makeService(parse("--log-level", "warn", parent=parent))
+        self.assertIs(service._level, LogLevel.warn)
+
+
+class SignallingReactor(MemoryReactor):
+    """A reactor in memory that takes calls of signal handlers."""
+
+    def callFromThread(self, function: Callable[..., Any], *args: Any, **more: Any) -> None:
+        self.callLater(0, function, *args, **more)
+
+
+class LaunchedServerTests(TapTestCase):
+    """The process around a server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = SignallingReactor()
+        self.server = Server(clock=self.reactor)
+        self.server.listen("tcp:8080")
+        self.service = LaunchedServer(self.server, self.reactor)
+        self.handlers: dict[int, Any] = {}
+        self.first: list[int] = []
+        self.patch(signal, "getsignal", lambda number: lambda number, frame: self.first.append(number))
+        self.patch(signal, "signal", self.handlers.__setitem__)
+
+    def test_collector(self) -> None:
+        """The garbage collector is relaxed as long as the service runs."""
+        before = gc.get_threshold()
+        self.service = LaunchedServer(self.server, self.reactor, gcThreshold=5000)
+        self.start()
+        self.assertEqual(gc.get_threshold()[0], 5000)
+        self.stop()
+        self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (before, 0))
+
+    def start(self) -> None:
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.addCleanup(self.stop)
+        for hook, args, more in self.reactor.whenRunningHooks:
+            hook(*args, **more)
+
+    def stop(self) -> None:
+        if not self.service.running:
+            return
+        stopping = self.service.stopService()
+        self.reactor.flush()
+        self.successResultOf(stopping)
+
+    def test_signals(self) -> None:
+        """The first signal goes to Twisted, the second makes the server stop at once."""
+        self.start()
+        self.server.onShutdown(Deferred)
+        self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+        self.assertEqual(self.first, [signal.SIGTERM])
+        stopping = self.service.stopService()
+        self.reactor.flush()
+        self.assertNoResult(stopping)
+        self.handlers[signal.SIGINT](signal.SIGINT, None)
+        self.reactor.flush()
+        self.successResultOf(stopping)
+        self.assertEqual(self.first, [signal.SIGTERM])
+
+    def note(self, handled: dict[str, set[int]], event: LogEvent) -> None:
+        """Which signals are handled when something is logged."""
+        handled[formatEvent(event)] = set(self.handlers)
+
+    def test_announced(self) -> None:
+        """Who reads that it listens may send any signal; SIGHUP, which Twisted leaves alone, even before."""
+        handled: dict[str, set[int]] = {}
+        with capturedLogs() as events:
+            self.service.privilegedStartService()
+            self.service.startService()
+            self.addCleanup(self.stop)
+            self.assertEqual(([*map(formatEvent, events)], set(self.handlers)), ([], {signal.SIGHUP}))
+            observer: Any = partial(self.note, handled)
+            self.service._log = Logger(observer=observer)
+            for hook, args, more in self.reactor.whenRunningHooks:
+                hook(*args, **more)
+        (said,) = [line for line in handled if line.startswith("listening: ")]
+        self.assertEqual(handled[said], {signal.SIGHUP, signal.SIGTERM, signal.SIGINT})
+
+    def test_wayOut(self) -> None:
+        """Who sees in the log what the server waits for reads there what to do."""
+        self.start()
+        self.server.onShutdown(Deferred)
+        with capturedLogs() as events:
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+            self.service.stopService()
+            self.reactor.advance(1)
+        said = [formatEvent(event) for event in events]
+        self.assertIn(
+            "stopping: waiting for the onShutdown callback Deferred, 9 s at most; a second signal ends it",
+            said,
+        )
+        self.server.stopNow()
+
+    def test_secondAtOnce(self) -> None:
+        """Two signals in one turn are two: the second came before the server began to stop."""
+        self.start()
+        self.server.onShutdown(Deferred)
+        for _ in range(2):
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+        self.reactor.flush()
+        stopping = self.service.stopService()
+        self.reactor.flush()
+        self.successResultOf(stopping)
+
+    def test_hangUp(self) -> None:
+        """SIGHUP reads certificates again, once for a burst of them; errors are logged and no more."""
+        reloads: list[int] = []
+        self.patch(self.server, "reloadCertificates", lambda: reloads.append(1))
+        self.start()
+        for _ in range(100):
+            self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.reactor.flush()
+        self.assertEqual(reloads, [1])
+        self.patch(self.server, "reloadCertificates", lambda: 1 / 0)
+        self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+        self.reactor.flush()
+        self.assertEqual(len(self.server.ports), 1)
+
+    def test_hangUpSays(self) -> None:
+        """What SIGHUP has done, also if that is nothing; and why a file of the log stays as it was."""
+        self.start()
+        problems: list[str] = []
+        self.patch(LogFiles, "reopen", lambda files: problems)
+        said = []
+        for isReloaded in (False, True):
+            self.patch(self.server, "reloadCertificates", lambda isReloaded=isReloaded: isReloaded)
+            with capturedLogs() as events:
+                self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+                self.reactor.flush()
+            said += [formatEvent(event) for event in events]
+            problems.append("/var/log/chat.log: Permission denied")
+        self.assertEqual(
+            said,
+            [
+                "SIGHUP: there are no certificates to reload",
+                "the log could not be opened again: /var/log/chat.log: Permission denied",
+                "SIGHUP: the certificates were reloaded",
+            ],
+        )
+
+    def test_user(self) -> None:
+        """Who the process will be gets the UNIX sockets, once they are bound."""
+        given: list[Any] = []
+        self.patch(tap, "giveAway", lambda port, user, group: given.append((port, user, group)))
+        self.service.privilegedStartService()
+        self.assertEqual(given, [])
+        self.service = LaunchedServer(self.server, self.reactor, user=(65534, 7))
+        self.start()
+        self.assertEqual(given, [(self.server.ports[0], 65534, 7)])
+
+    def test_watchdog(self) -> None:
+        """The watchdog runs with the service, and is told of each turn."""
+        self.start()
+        watchdog = self.service._watchdog
+        assert watchdog is not None
+        self.assertTrue(watchdog.is_alive())
+        self.assertEqual(self.server.watch.onTurn, watchdog.beat)
+        self.stop()
+        self.assertFalse(watchdog.is_alive())
+
+    def test_busy(self) -> None:
+        """A port that can't be had is an error of one line."""
+        for error in (
+            CannotListenError("", 8080, OSError(98, "Address already in use")),
+            OSError("no"),
+            OverflowError("bind(): port must be 0-65535."),
+        ):
+            self.assertEqual(str(self.refused(error)), str(error))
+
+    def refused(self, error: Exception) -> StartError:
+        self.patch(sys, "excepthook", sys.excepthook)
+
+        def listen(*args: Any, **more: Any) -> None:
+            raise error
+
+        self.patch(self.reactor, "listenTCP", listen)
+        told = self.assertRaises(StartError, self.service.privilegedStartService)
+        assert isinstance(told, StartError)
+        return told
+
+    def test_explained(self) -> None:
+        """The line is what the interpreter prints; other errors keep their traceback."""
+        error = self.refused(OSError("busy"))
+        printed = io.StringIO()
+        self.patch(sys, "__stderr__", printed)
+        self.patch(sys, "stderr", printed)
+        sys.excepthook(type(error), error, None)
+        self.assertEqual(printed.getvalue(), "txroom: busy\n")
+        sys.excepthook(ValueError, ValueError("other"), None)
+        self.assertEqual(printed.getvalue(), "txroom: busy\nValueError: other\n")
+
+    def test_otherErrors(self) -> None:
+        """An error in someone's own service is theirs, with its traceback."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.server, "privilegedStartService", fail)
+        self.assertRaises(ZeroDivisionError, self.service.privilegedStartService)
+
+    def test_once(self) -> None:
+        """It is laid over the log when the service starts, and once."""
+        levels: list[Any] = []
+        self.patch(tap, "filterLog", levels.append)
+        reactor = MemoryReactor()
+        service = LaunchedServer(Server(clock=reactor), reactor, LogLevel.warn)
+        service.privilegedStartService()
+        service.privilegedStartService()
+        self.assertEqual(levels, [LogLevel.warn])

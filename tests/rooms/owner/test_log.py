@@ -1,0 +1,132 @@
+"""The log of a room, and what all logs together may weigh."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom import History, RoomApplication
+from txroom.rooms.contract.records import Entry
+from txroom.rooms.owner.log import ID, OVERHEAD, Budget, Log
+
+
+class LogTests(SynchronousTestCase):
+    """History and the recovery log don't trim one another."""
+
+    def test_caps(self) -> None:
+        """By number, age and bytes, each of the two by its own."""
+        log = Log(History(limit=2, seconds=10, onJoin=5), seconds=5, limit=4, size=100)
+        for offset in range(1, 7):
+            log.append(Entry(offset, "x", b"x"), 0.0)
+        self.assertEqual([entry.offset for entry in log.history(0.0)], [5, 6])
+        self.assertIsNone(log.missed(1, "m"))
+        self.assertEqual([entry.offset for entry in log.missed(2, "m") or ()], [3, 4, 5, 6])
+        log.append(Entry(7, "x", b"x" * 90), 6.0)
+        self.assertEqual([entry.offset for entry in log.history(6.0)], [6, 7])
+        self.assertEqual([entry.offset for entry in log.missed(6, "m") or ()], [7])
+        self.assertIsNone(log.missed(5, "m"))
+        self.assertEqual([entry.offset for entry in log.history(11.0)], [7])
+
+    def test_floor(self) -> None:
+        """What somebody is about to read is kept, and no more."""
+        log = Log(None, 0, 1, 0, lambda: 2)
+        for offset in range(1, 7):
+            log.append(Entry(offset, "x", b"x"), 0.0)
+        self.assertIsNone(log.missed(1, "m"))
+        self.assertEqual([entry.offset for entry in log.missed(2, "m") or ()], [3, 4, 5, 6])
+
+    def test_load(self) -> None:
+        """It goes on where an earlier owner had stopped."""
+        log = Log(None, 0, 0, 0)
+        log.load((Entry(5, "x", b"x"), Entry(6, "x", b"x")), 6, 0.0)
+        self.assertIsNone(log.missed(3, "m"))
+        self.assertEqual([entry.offset for entry in log.missed(4, "m") or ()], [5, 6])
+        empty = Log(None, 0, 0, 0)
+        empty.load((), 6, 0.0)
+        self.assertEqual((empty.offset, empty.missed(5, "m"), empty.missed(6, "m")), (6, None, []))
+
+    def test_size(self) -> None:
+        """What is forgotten weighs nothing any more."""
+        log = Log(None, 0, 0, 10)
+        for offset in range(1, 100):
+            log.append(Entry(offset, "x", b"xxx"), 0.0)
+        self.assertEqual((log.trimmed, log.weight), (96, 3 * OVERHEAD + 2 * 9))
+
+    def test_options(self) -> None:
+        """Out of range is an error that names it."""
+        self.assertIn("limit=-1", str(self.assertRaises(ValueError, History, limit=-1)))
+        self.assertIn("seconds", str(self.assertRaises(ValueError, History, seconds="x")))
+
+
+class BudgetTests(SynchronousTestCase):
+    """Row 78: who forgets when all logs together are too large."""
+
+    def setUp(self) -> None:
+        self.budget = Budget(10 * (OVERHEAD + 2 * 10))
+        self.floors: dict[str, int | None] = {}
+        self.logs = {name: self.log(name) for name in "abc"}
+
+    def log(self, name: str) -> Log:
+        return Log(None, 0, 0, 0, lambda: self.floors.get(name), self.budget)
+
+    def say(self, name: str, count: int, size: int = 10) -> None:
+        for _ in range(count):
+            log = self.logs[name]
+            log.append(Entry(log.offset + 1, "x", b"x" * size), 0.0)
+
+    def trimmed(self) -> list[int]:
+        self.assertLessEqual(self.budget.used, self.budget.size)
+        self.assertEqual(self.budget.used, sum(log.weight for log in self.logs.values()))
+        return [log.trimmed for log in self.logs.values()]
+
+    def test_idlest(self) -> None:
+        """The longest idle forgets, and no more than is needed; then the next."""
+        self.say("a", 4)
+        self.say("b", 4)
+        self.say("a", 1)
+        self.say("c", 1)
+        self.assertEqual(self.trimmed(), [0, 0, 0])
+        self.say("c", 1)
+        self.assertEqual(self.trimmed(), [0, 1, 0])
+        self.say("c", 4)
+        self.assertEqual(self.trimmed(), [1, 4, 0])
+        self.say("c", 5)
+        self.assertEqual(self.trimmed(), [5, 4, 1])
+
+    def test_named(self) -> None:
+        """Those whom a message is for, or not for, weigh as well, until it is forgotten."""
+        log = self.logs["a"]
+        ids = tuple(str(n) for n in range(500))
+        for offset in range(1, 101):
+            to, exclude = (ids, ()) if offset % 2 else (None, ids)
+            log.append(Entry(offset, "x", b"x" * 10, to, exclude), 0.0)
+        self.assertEqual(log.weight, 2 * (OVERHEAD + 2 * 10 + 500 * ID))
+        self.assertEqual(self.trimmed(), [98, 0, 0])
+        self.say("a", 2)
+        log.shrink(2 * (OVERHEAD + 2 * 10))
+        self.assertEqual(log.weight, 2 * (OVERHEAD + 2 * 10))
+
+    def test_floor(self) -> None:
+        """Not what somebody is about to read."""
+        self.say("a", 5)
+        self.say("b", 5)
+        self.floors["a"] = 2
+        self.say("c", 3)
+        self.assertEqual(self.trimmed(), [2, 1, 0])
+        self.floors.update(b=1, c=0)
+        self.say("c", 3)
+        self.assertEqual([log.trimmed for log in self.logs.values()], [2, 1, 0])
+        self.floors.clear()
+        self.say("c", 1)
+        self.assertEqual(sum(self.trimmed()), 7)
+
+    def test_large(self) -> None:
+        """A message that is larger than all of it is forgotten at once."""
+        self.say("a", 2)
+        self.say("b", 1, 10 * OVERHEAD)
+        self.assertEqual(self.trimmed(), [2, 1, 0])
+        self.assertEqual(self.budget.used, 0)
+
+    def test_option(self) -> None:
+        """It is an option of the application."""
+        for wrong in (-1, 1.5, True, None):
+            self.assertRaises(ValueError, RoomApplication, totalRecoverySize=wrong)

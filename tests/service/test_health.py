@@ -1,0 +1,157 @@
+"""The health page, the watch behind it, and the thread that watches from outside."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.case import HarnessTestCase
+from txroom.process.watchdog import Watchdog
+from txroom.service.health import INTERVAL, REMEMBERED, STALL, StallWatch
+from txroom.testing import RoomHarness
+
+
+class LateClock(Clock):
+    """A clock whose calls can come late, as they do when the reactor stalls."""
+
+    def stall(self, seconds: float) -> None:
+        self.rightNow += seconds
+        self.advance(0)
+
+
+class StallWatchTests(SynchronousTestCase):
+    """A turn that comes late is a stall."""
+
+    def setUp(self) -> None:
+        self.clock = LateClock()
+        self.watch = StallWatch(self.clock)
+        self.turns = 0
+        self.watch.onTurn = self.turn
+        self.watch.start()
+        self.addCleanup(self.watch.stop)
+
+    def turn(self) -> None:
+        self.turns += 1
+
+    def test_quiet(self) -> None:
+        """Nothing is told of a reactor that turns; the thread outside is told of each look."""
+        self.clock.pump([INTERVAL] * 10)
+        self.assertEqual((self.watch.lastStall, self.turns), (None, 10))
+
+    def test_stall(self) -> None:
+        """A stall is remembered for a minute."""
+        self.clock.advance(INTERVAL)
+        self.clock.stall(INTERVAL + STALL + 4)
+        self.assertEqual(self.watch.lastStall, STALL + 4)
+        self.clock.pump([INTERVAL] * int(REMEMBERED))
+        self.assertEqual(self.watch.lastStall, STALL + 4)
+        self.clock.advance(INTERVAL)
+        self.assertIsNone(self.watch.lastStall)
+
+    def test_late(self) -> None:
+        """A turn that is a little late is none."""
+        self.clock.stall(INTERVAL + STALL - 0.01)
+        self.assertIsNone(self.watch.lastStall)
+
+    def test_stop(self) -> None:
+        """A watch that is stopped leaves nothing behind."""
+        self.watch.stop()
+        self.watch.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class HealthPageTests(HarnessTestCase):
+    """What monitors read."""
+
+    def setUp(self) -> None:
+        self.harness = self.serve()
+        self.harness.server.addHealthPage()
+
+    def health(self, harness: RoomHarness, method: str = "GET") -> tuple[int, Any]:
+        client = harness.raw(f"{method} /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = client.response
+        assert answer is not None
+        self.assertEqual(answer.headers.get("content-type"), "application/json")
+        self.assertEqual(answer.headers.get("cache-control"), "no-store")
+        return answer.status, json.loads(answer.body) if answer.body else None
+
+    def test_ok(self) -> None:
+        """200 and "ok" while all is well; HEAD tells the same without a body."""
+        self.assertEqual(self.health(self.harness), (200, {"status": "ok"}))
+        self.assertEqual(self.health(self.harness, "HEAD"), (200, None))
+
+    def test_degraded(self) -> None:
+        """After a stall the server still serves, and says what happened (reliability, row 58)."""
+        self.harness.clock.rightNow += INTERVAL + STALL + 2.5
+        self.harness.advance(0)
+        expected = {"status": "degraded", "stalledSeconds": STALL + 2.5}
+        self.assertEqual(self.health(self.harness), (200, expected))
+        self.harness.advance(REMEMBERED + 1)
+        self.assertEqual(self.health(self.harness), (200, {"status": "ok"}))
+
+    def test_draining(self) -> None:
+        """503 while the server drains and still listens: balancers stop to send it clients."""
+        finished: Deferred[None] = Deferred()
+        self.harness.server.onShutdown(lambda: finished)
+        stopping = self.harness.server.stopService()
+        self.assertEqual(self.health(self.harness), (503, {"status": "draining"}))
+        finished.callback(None)
+        self.harness.flush()
+        self.successResultOf(stopping)
+
+
+class WatchdogTests(SynchronousTestCase):
+    """What the main thread is busy with is told while it is."""
+
+    LIMIT = 0.1
+
+    def setUp(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.reported = threading.Event()
+        self.watchdog = Watchdog(self.LIMIT)
+        self.patch(self.watchdog, "_log", self)
+        self.addCleanup(self.watchdog.stop)
+
+    def warn(self, format: str, **values: Any) -> None:
+        """The log."""
+        self.events.append(values)
+        self.reported.set()
+
+    def test_stack(self) -> None:
+        """The stack of the thread that stalls is logged before the stall is over, and once."""
+        self.watchdog.start()
+        self.assertTrue(self.reported.wait(10))  # this is the stall
+        time.sleep(0.6)
+        self.assertEqual(len(self.events), 1)
+        self.assertIn("in test_stack", self.events[0]["stack"])
+        self.assertGreater(self.events[0]["silence"], self.LIMIT)
+
+    def test_again(self) -> None:
+        """The next stall is logged too."""
+        self.watchdog.start()
+        self.assertTrue(self.reported.wait(10))
+        self.reported.clear()
+        self.watchdog.beat()
+        self.assertTrue(self.reported.wait(10))
+
+    def test_beating(self) -> None:
+        """Nothing is logged while the reactor turns."""
+        self.patch(self.watchdog, "_limit", 5.0)
+        self.watchdog.start()
+        for _ in range(6):
+            time.sleep(0.1)
+            self.watchdog.beat()
+        self.assertEqual(self.events, [])
+
+    def test_stop(self) -> None:
+        """It ends when it is told to, also if it never began."""
+        Watchdog(1).stop()
+        self.watchdog.start()
+        self.watchdog.stop()
+        self.assertFalse(self.watchdog.is_alive())

@@ -1,0 +1,121 @@
+"""Sockets that somebody else has bound."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
+from twisted.internet.interfaces import IReactorSocket
+from twisted.python.systemd import ListenFDs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from txroom import Server
+from txroom.service import inherited
+from txroom.service.inherited import inheritedSocket, socketsOfProcess, unnamed
+from txroom.testing import MemoryReactor
+
+
+@implementer(IReactorSocket)
+class AdoptingReactor(MemoryReactor):
+    """A reactor that takes sockets which listen, each with a copy of its descriptor, as Twisted's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adopted: list[tuple[int, int]] = []
+
+    def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
+        os.close(os.dup(descriptor))  # fails if it was closed
+        self.adopted.append((descriptor, family))
+        return self.listenTCP(0, factory)
+
+
+class InheritedTests(SynchronousTestCase):
+    """Listening on them."""
+
+    def setUp(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.socket.close)
+        self.reactor = AdoptingReactor()
+        self.sockets = ListenFDs([self.socket.fileno()], ("chat",))
+
+    def serve(self, endpoint: Any) -> Server:
+        server = Server(clock=self.reactor)
+        server.listen(endpoint)
+        return server
+
+    def test_again(self) -> None:
+        """A server is started as often as somebody likes, also on an endpoint of Twisted's (r17)."""
+        descriptor = self.socket.fileno()
+        for endpoint in (
+            AdoptedStreamServerEndpoint(self.reactor, descriptor, socket.AF_INET),
+            inheritedSocket(self.reactor, self.sockets, "INET", "0"),
+            inheritedSocket(self.reactor, self.sockets, "INET", name="chat"),
+        ):
+            self.reactor.adopted.clear()
+            server = self.serve(endpoint)
+            for count in range(1, 4):
+                server.startService()
+                self.assertEqual(self.reactor.adopted, [(descriptor, socket.AF_INET)] * count)
+                self.assertIsNotNone(server.address())
+                stopping = server.stopService()
+                self.reactor.advance(1)
+                self.successResultOf(stopping)
+        self.assertFalse(os.get_blocking(descriptor))
+
+    def test_used(self) -> None:
+        """An endpoint of Twisted's that has listened before isn't ours to use."""
+        endpoint = AdoptedStreamServerEndpoint(self.reactor, os.dup(self.socket.fileno()), socket.AF_INET)
+        self.successResultOf(endpoint.listen(Server(clock=self.reactor)._wire))
+        with self.assertRaises(Exception) as caught:
+            self.serve(endpoint).startService()
+        self.assertEqual(type(caught.exception).__name__, "AlreadyListened")
+
+    def test_wrong(self) -> None:
+        """Each mistake is told with what is there."""
+        two = ListenFDs([self.socket.fileno()] * 2, ("chat", "admin"))
+        nameless = ListenFDs([self.socket.fileno()])
+        cases: list[tuple[ListenFDs, dict[str, str], str]] = [
+            (ListenFDs([]), {"index": "0"}, "no socket was handed down"),
+            (self.sockets, {"index": "1"}, "index=1: 1 socket was handed down, counted from 0"),
+            (two, {"index": "2"}, "index=2: 2 sockets were handed down, counted from 0"),
+            (two, {"index": "-1"}, "index=-1: must be a whole number, 0 or more"),
+            (two, {"index": "x"}, "index=x: must be a whole number, 0 or more"),
+            (two, {"name": "web"}, "name=web: .*; the names are chat, admin"),
+            (nameless, {"name": "web"}, "name=web: .*; LISTEN_FDNAMES gives no names; use index"),
+            (two, {}, "either index or name"),
+            (two, {"index": "0", "name": "chat"}, "either index or name"),
+            (two, {"domain": "TCP", "index": "0"}, "domain=TCP: must be INET, INET6, UNIX"),
+            (two, {"domain": "INET6", "index": "0"}, "domain=INET6: .* is of domain INET$"),
+        ]
+        for sockets, given, why in cases:
+            with self.assertRaisesRegex(ValueError, why):
+                inheritedSocket(self.reactor, sockets, **{"domain": "INET", **given})
+
+
+class ProcessTests(SynchronousTestCase):
+    """What a process was given."""
+
+    def test_unnamed(self) -> None:
+        """Sockets need no names; those of another process aren't ours."""
+        self.assertEqual(unnamed({"LISTEN_PID": "7", "LISTEN_FDS": "2"}, 7).inheritedDescriptors(), [3, 4])
+        for environment in (
+            {},
+            {"LISTEN_PID": "8", "LISTEN_FDS": "2"},
+            {"LISTEN_PID": "7"},
+            {"LISTEN_PID": "7", "LISTEN_FDS": "two"},
+            {"LISTEN_PID": "7", "LISTEN_FDS": "-1"},
+        ):
+            self.assertEqual(unnamed(environment, 7).inheritedDescriptors(), [])
+
+    def test_process(self) -> None:
+        """Those that Twisted found, or else what the environment said at the start."""
+        self.assertEqual(socketsOfProcess().inheritedDescriptors(), [])
+        start = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+        self.patch(inherited, "_environmentAtStart", lambda: start)
+        self.assertEqual(socketsOfProcess().inheritedDescriptors(), [3])
+        found = ListenFDs([5], ("chat",))
+        self.patch(_SystemdParser, "_sddaemon", found)
+        self.assertIs(socketsOfProcess(), found)

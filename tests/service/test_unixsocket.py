@@ -1,0 +1,142 @@
+"""UNIX sockets in the file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.trial.unittest import SynchronousTestCase
+
+from txroom import Server
+from txroom.service import unixsocket
+from txroom.service.unixsocket import giveAway, removeStaleLock
+from txroom.testing import MemoryReactor
+from txroom.testing.network import MemoryPort
+
+NOBODY = 65534
+
+
+class LockTests(SynchronousTestCase):
+    """What a process that was killed leaves behind."""
+
+    def setUp(self) -> None:
+        # Not in trial's directory: the path of a socket has at most 108 bytes.
+
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name, "socket")
+        self.lock = Path(directory.name, "socket.lock")
+
+    def leave(self, process: int) -> None:
+        """Be killed while listening there, with that process number."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.path))
+        self.lock.symlink_to(str(process))
+
+    @property
+    def left(self) -> list[bool]:
+        return [os.path.lexists(self.path), os.path.lexists(self.lock)]
+
+    def test_ownNumber(self) -> None:
+        """A lock with the number that we have now is stale if nobody listens, with the socket or not."""
+        self.leave(os.getpid())
+        removeStaleLock(str(self.path))
+        self.assertEqual(self.left, [False, False])
+        self.lock.symlink_to(str(os.getpid()))
+        removeStaleLock(str(self.path))
+        self.assertEqual(self.left, [False, False])
+
+    def test_anothersNumber(self) -> None:
+        """So is one with a number that another process has now; but not while there is no socket."""
+        self.leave(1)
+        removeStaleLock(str(self.path))
+        self.assertEqual(self.left, [False, False])
+        self.lock.symlink_to("1")
+        removeStaleLock(str(self.path))
+        self.assertEqual(self.left, [False, True])
+
+    def test_held(self) -> None:
+        """While somebody listens, we ourselves or another, the lock stays."""
+        for process in (os.getpid(), 1):
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(self.path))
+                listener.listen()
+                self.lock.symlink_to(str(process))
+                removeStaleLock(str(self.path))
+                self.assertEqual(self.left, [True, True])
+            self.path.unlink()
+            self.lock.unlink()
+
+    def test_together(self) -> None:
+        """Of several that start at once and find the same lock, one removes it, and not that of another."""
+        for other in ("1", None):
+            self.leave(os.getpid())
+
+            def refuse(path: str, other: str | None = other) -> int:
+                self.lock.unlink()  # as another does that was faster
+                if other is not None:
+                    self.lock.symlink_to(other)
+                return errno.ECONNREFUSED
+
+            self.patch(unixsocket, "refusalOf", refuse)
+            removeStaleLock(str(self.path))
+            self.assertEqual(self.left, [True, other is not None])
+            self.assertEqual(len(list(self.path.parent.glob("*.lock.*"))), 0)
+            self.path.unlink()
+            if other is not None:
+                self.assertEqual(os.readlink(self.lock), other)
+                self.lock.unlink()
+
+    def test_otherFiles(self) -> None:
+        """What is no socket isn't ours to remove, nor is there anything to do without a lock."""
+        self.path.write_text("precious")
+        self.lock.symlink_to(str(os.getpid()))
+        removeStaleLock(str(self.path))
+        self.assertEqual(self.left, [True, True])
+        self.lock.unlink()
+        removeStaleLock(str(self.path))
+        removeStaleLock("\0abstract")
+        self.assertEqual(self.path.read_text(), "precious")
+
+    def test_endpoint(self) -> None:
+        """It is done for each "unix:" listener that has a lock, however often it starts."""
+        for description in (f"unix:{self.path}", f"haproxy:unix:{self.path}"):
+            reactor = MemoryReactor()
+            server = Server(clock=reactor)
+            server.listen(description)
+            for _ in range(2):
+                self.leave(os.getpid())
+                server.startService()
+                self.assertEqual(self.left, [False, False])
+                stopping = server.stopService()
+                reactor.advance(1)
+                self.successResultOf(stopping)
+        self.leave(os.getpid())
+        server = Server(clock=MemoryReactor())
+        server.listen(f"unix:{self.path}:lockfile=0")
+        server.startService()
+        self.addCleanup(server.stopService)
+        self.assertEqual(self.left, [True, True])
+
+
+class OwnerTests(SynchronousTestCase):
+    """Whose a socket is."""
+
+    def test_given(self) -> None:
+        """The socket and its lock are given away, the lock itself and not what it names."""
+        given: list[tuple[str, int, int, bool]] = []
+
+        def chown(path: str, user: int, group: int, *, follow_symlinks: bool) -> None:
+            if path.endswith("2.lock"):
+                raise FileNotFoundError(path)
+            given.append((path, user, group, follow_symlinks))
+
+        self.patch(os, "chown", chown)
+        for address in (UNIXAddress("/run/1"), UNIXAddress("/run/2"), IPv4Address("TCP", "0.0.0.0", 80)):
+            giveAway(MemoryPort(MemoryReactor(), address, Server(clock=MemoryReactor())._wire), NOBODY, 7)
+        expected = ["/run/1", "/run/1.lock", "/run/2"]
+        self.assertEqual(given, [(path, NOBODY, 7, False) for path in expected])

@@ -1,0 +1,436 @@
+"""
+The line to the server: a connection that is made again when it is lost.
+
+It is told what happens by plain calls, on an `Attempt`, and acts on a `Wire`; it takes its time from a
+clock. Nothing else moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+
+from ..core.codes import MESSAGE_TIMEOUT, CloseCode
+from ..protocol.limits import JSON_PROTOCOL
+from ..protocol.serverframes import Bye
+from .callqueue import Turn, stop
+from .events import Events
+from .options import ClientOptions
+
+#: A link is taken to carry so many bytes a second at least, as for the server's `messageTimeout`.
+SLOWEST = 4096
+#: Most seconds that a server can make a client stay away.
+MAX_RETRY_AFTER = 3600.0
+#: What the server says with 1008 to who took too long to send a message; the second is how others say it.
+_TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
+#: Attempts in a row before a client that was never connected gives up.
+_MAX_FIRST = 5
+#: Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses.
+_FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+
+def mayReconnect(code: int, reason: str = "") -> bool:
+    """
+    Whether a client comes back after a connection was closed with `code` and `reason`.
+
+    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010);
+    but after a 1008 whose reason says that a message took too long, which is the network's fault.
+    """
+    if code == CloseCode.POLICY_VIOLATION and reason in _TOO_SLOW:
+        return True
+    return not 4000 <= code <= 4099 and code not in _FINAL
+
+
+def clampedDelay(seconds: float | None) -> float:
+    """The time that a server asks to stay away, if it is one; 0 for what is none."""
+    return min(max(seconds or 0.0, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
+
+
+class ClientState(StrEnum):
+    """
+    What a client is about.
+
+    ::
+
+        idle --join, request--> connecting --opened--> open
+        connecting, open --lost--> waiting --in time--> connecting
+        any --final close code, nothing to do any more--> idle
+        any --close()--> closed
+    """
+
+    #: Nothing to do; it connects at the first join or request.
+    IDLE = "idle"
+    #: An attempt goes on.
+    CONNECTING = "connecting"
+    #: There is a connection.
+    OPEN = "open"
+    #: Until it is time to connect again.
+    WAITING = "waiting"
+    #: For good, by `close()`.
+    CLOSED = "closed"
+
+
+class Wire(Protocol):
+    """A WebSocket, or one that is being made. None of this raises."""
+
+    @property
+    def url(self) -> str:
+        """What it connects to, without a query, and through which endpoint if that is not of the URL."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """What it connects to, and how far it has come, in words."""
+        ...
+
+    def send(self, message: bytes, isBinary: bool) -> None:
+        """Send a message."""
+
+    def close(self, code: int, reason: str) -> Deferred[None]:
+        """Close it, whatever it is doing; fires when it is gone."""
+
+    def abort(self) -> None:
+        """Drop it: the peer is gone."""
+
+
+class Attempt:
+    """
+    One attempt to have a connection; whoever makes it tells here what becomes of it.
+
+    Once the line has given it up nothing that it is told is heard any more.
+    """
+
+    def __init__(self, line: Line, turn: Turn) -> None:
+        self._line = line
+        self._turn = turn
+        self.wire: Wire | None = None
+
+    def opened(self, protocol: str | None) -> None:
+        """The connection is open, with that sub-protocol."""
+        with self._turn:
+            if self._line.isCurrent(self):
+                self._line.opened(protocol)
+
+    def progress(self, size: int) -> None:
+        """So many bytes have come, of a message perhaps that isn't whole yet."""
+        if self._line.isCurrent(self):
+            self._line.progress(size)
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        with self._turn:
+            if self._line.isCurrent(self):
+                self._line.received(message, isBinary)
+
+    def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
+        """The connection has ended, or could not be made; the server may ask to stay away for a while."""
+        with self._turn:
+            self.wire = None
+            if self._line.isCurrent(self):
+                self._line.lost(code, reason, retryAfter)
+
+
+class Owner(Protocol):
+    """Whom a line serves."""
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether there is anything to do, over this connection or the next."""
+        ...
+
+    def connecting(self) -> None:
+        """An attempt begins."""
+
+    def opened(self) -> None:
+        """There is a connection."""
+
+    def progress(self) -> None:
+        """Bytes have come."""
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+
+    def isFinal(self, code: int, reason: str) -> bool:
+        """Whether nothing more can come of a connection that ended so."""
+        ...
+
+    def away(self, code: int, reason: str) -> None:
+        """The connection is lost; there will be another, if it is needed."""
+
+    def waits(self, seconds: float) -> None:
+        """The server has asked to stay away for so long; there is no connection before."""
+
+    def over(self, code: int, reason: str) -> None:
+        """The connection is lost, and nothing more comes of it."""
+
+
+class _Nobody:
+    """In the place of the owner of a line that is closed, to which nothing happens any more."""
+
+    isBusy = False
+
+    def isFinal(self, code: int, reason: str) -> bool:
+        """Nothing more comes of it."""
+        return True
+
+    def connecting(self) -> None:
+        """It doesn't."""
+
+    def opened(self) -> None:
+        """It won't be."""
+
+    def progress(self) -> None:
+        """There is no connection."""
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """There is no connection."""
+
+    def away(self, code: int, reason: str) -> None:
+        """There is no connection."""
+
+    def waits(self, seconds: float) -> None:
+        """For nothing."""
+
+    def over(self, code: int, reason: str) -> None:
+        """It is."""
+
+
+class Line:
+    """A connection that outlives its sockets. `connect` is given an `Attempt`, and returns its `Wire`."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        connect: Callable[[Attempt], Wire],
+        turn: Turn,
+        events: Events,
+        options: ClientOptions,
+    ) -> None:
+        self.state = ClientState.IDLE
+        #: Why there was no connection at the last attempt, or why it was lost; in words.
+        self.trouble = ""
+        #: The server has asked to stay away until then.
+        self.barredUntil = 0.0
+        #: Bytes of the messages that were sent over this connection.
+        self.sent = 0
+        #: Bytes of a message that hasn't come whole, and when the last of them came.
+        self._partial = 0
+        self._partialAt = 0.0
+        self._owner = owner
+        self._makeWire = connect
+        self._turn = turn
+        self._events = events
+        self._options = options
+        self._attempt: Attempt | None = None
+        #: Attempts in a row that brought no good connection.
+        self._attempts = 0
+        self._wasOpen = False
+        self._openedAt = 0.0
+        self._bye: Bye | None = None
+        self._why = ""
+        #: Of the pause before the next attempt, and of one that goes on.
+        self._timer: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+
+    # -- for who uses it; all of it within a turn
+
+    def connect(self) -> None:
+        """Have a connection, if nothing was to do so far."""
+        if self.state is ClientState.IDLE:
+            self._connect()
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, if there is a connection: what must not get lost is sent again."""
+        if self._attempt is not None and self._attempt.wire is not None:
+            self.sent += len(frame)
+            self._attempt.wire.send(frame, self._options.protocol != JSON_PROTOCOL)
+
+    def expectEnd(self, bye: Bye, why: str = "") -> None:
+        """The server will close the connection; `why` if it has said so."""
+        self._bye = bye
+        self._why = why
+
+    def drop(
+        self, reason: str, delay: float | None = None, *, code: CloseCode = CloseCode.NO_HEARTBEAT
+    ) -> None:
+        """The connection is of no use any more."""
+        attempt = self._detach()
+        if attempt is None:
+            return
+        if attempt.wire is not None:
+            # A peer that is gone would never answer.
+            if code == CloseCode.NO_HEARTBEAT:
+                attempt.wire.abort()
+            else:
+                attempt.wire.close(code, reason)
+        self._lose(CloseCode.ABNORMAL, reason, delay=delay)
+
+    def end(self, why: str) -> None:
+        """The connection is of no use, and neither would be another."""
+        attempt = self._detach()
+        if attempt is not None and attempt.wire is not None:
+            attempt.wire.close(CloseCode.NORMAL, "")
+        self.state = ClientState.IDLE
+        self._end(CloseCode.NORMAL, why)
+
+    @property
+    def url(self) -> str:
+        """What the connection leads to, for the user."""
+        wire = None if self._attempt is None else self._attempt.wire
+        return "" if wire is None else wire.url
+
+    def reconnect(self, delay: float) -> None:
+        """Give up the connection, if there is one, and make another after `delay` seconds."""
+        if self.state in (ClientState.OPEN, ClientState.CONNECTING):
+            self.drop("reconnect", delay)
+        elif self.state is ClientState.WAITING:
+            self.barredUntil = 0.0
+            self._wait(delay)
+
+    def close(self) -> Deferred[None]:
+        """End it for good; fires when the connection is gone."""
+        attempt = self._detach()
+        self.state = ClientState.CLOSED
+        wire = None if attempt is None else attempt.wire
+        gone = succeed(None) if wire is None else wire.close(CloseCode.NORMAL, "")
+        self._end(CloseCode.NORMAL, "closed")
+        self._owner = _Nobody()
+        return gone
+
+    @property
+    def patience(self) -> float:
+        """
+        The seconds by which an answer may be late, since a large message is coming in.
+
+        None if nothing of it has come for `pingTimeout`; so a server that sends a byte now and then gains
+        nothing.
+        """
+        silent = self._turn.clock.seconds() - self._partialAt
+        return self._partial // SLOWEST if silent < self._options.pingTimeout else 0.0
+
+    # -- for its attempts
+
+    def isCurrent(self, attempt: Attempt) -> bool:
+        """Whether that is the connection there is."""
+        return self._attempt is attempt
+
+    def opened(self, protocol: str | None) -> None:
+        """There is a connection."""
+        if (protocol or JSON_PROTOCOL) != self._options.protocol:
+            self.drop(f"sub-protocol {protocol}", code=CloseCode.MISUSE)
+            return
+        stop(self._deadline)
+        self.state = ClientState.OPEN
+        self._wasOpen = True
+        self._openedAt = self._turn.clock.seconds()
+        self._bye, self._why = None, ""
+        self.sent = self._partial = 0
+        self._owner.opened()
+        self._events.tell("connected")
+
+    def progress(self, size: int) -> None:
+        """So many bytes have come."""
+        self._partial += size
+        self._partialAt = self._turn.clock.seconds()
+        self._owner.progress()
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        self._partial = 0
+        self._owner.received(message, isBinary)
+
+    def lost(self, code: int, reason: str, retryAfter: float) -> None:
+        """The connection has ended by itself."""
+        self._detach()
+        self._lose(code, reason, retryAfter)
+
+    # -- making and losing connections
+
+    def _connect(self) -> None:
+        self.state = ClientState.CONNECTING
+        self._owner.connecting()
+        stop(self._timer)
+        attempt = self._attempt = Attempt(self, self._turn)
+        self._deadline = self._turn.later(self._options.connectTimeout, self._notOpen)
+        # What is told of it at once comes when the state is whole.
+        self._turn.post(self._begin, attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        if self.isCurrent(attempt):
+            wire = self._makeWire(attempt)
+            if self.isCurrent(attempt):  # it hasn't failed at once
+                attempt.wire = wire
+
+    def _notOpen(self) -> None:
+        wire = None if self._attempt is None else self._attempt.wire
+        where = "" if wire is None else f"{wire.where}: "
+        self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
+
+    def _detach(self) -> Attempt | None:
+        """Take the connection away; nothing it does is heard any more."""
+        attempt, self._attempt = self._attempt, None
+        stop(self._timer)
+        stop(self._deadline)
+        return attempt
+
+    def _lose(self, code: int, reason: str, retryAfter: float = 0.0, delay: float | None = None) -> None:
+        wasOpen = self.state is ClientState.OPEN
+        bye, self._bye = self._bye, None
+        if bye is not None:
+            code = bye.code if code < 4000 and bye.code else code
+            retryAfter = max(retryAfter, clampedDelay(bye.retryAfter))
+        reason = self._why or reason
+        self.trouble = reason or f"closed with {code}"
+        options = self._options
+        if wasOpen and self._turn.clock.seconds() - self._openedAt >= options.stableAfter:
+            self._attempts = 0
+        self.state = ClientState.WAITING
+        if self._owner.isFinal(code, reason) or self._hasTriedEnough():
+            self.state = ClientState.IDLE
+            self._end(code, reason)
+            return
+        self._owner.away(code, reason)
+        if self._isIdle(code, reason):
+            return
+        attempt = self._attempts
+        self._attempts += 1
+        if delay is None:
+            delay = clampedDelay(retryAfter) * (1 + options.random() / 5) + options.delay(attempt)
+        self._wait(delay)
+        if retryAfter:
+            self.barredUntil = self._turn.clock.seconds() + delay
+            self._owner.waits(delay)
+        self._events.tell("reconnecting", code, reason, attempt + 1, delay)
+
+    def _hasTriedEnough(self) -> bool:
+        most = self._options.maxAttempts
+        if most is None and not self._wasOpen:
+            most = _MAX_FIRST - 1
+        return most is not None and self._attempts >= most
+
+    def _wait(self, delay: float) -> None:
+        stop(self._timer)
+        self._timer = self._turn.later(delay, self._again)
+
+    def _again(self) -> None:
+        if not self._isIdle(CloseCode.ABNORMAL, ""):
+            self._connect()
+
+    def _isIdle(self, code: int, reason: str) -> bool:
+        """Whether nobody needs a connection any more."""
+        if self._owner.isBusy:
+            return False
+        self._attempts = 0
+        self.state = ClientState.IDLE
+        self._events.tell("disconnected", code, reason)
+        return True
+
+    def _end(self, code: int, reason: str) -> None:
+        """Nothing more comes of this connection: everybody is told."""
+        self._attempts = 0
+        self._owner.over(code, reason)
+        self._events.tell("disconnected", code, reason)

@@ -1,0 +1,200 @@
+"""
+What joins the parts of a client: what comes from the server finds its way to the rooms and requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..core.codes import CloseCode, ErrorCode
+from ..protocol import serverframes as frames
+from ..protocol.errors import RoomError
+from ..protocol.serverframes import Joined, Reply
+from .callqueue import Turn
+from .codec import Codec, NotAFrame
+from .connection import Attempt, Line, Wire, clampedDelay, mayReconnect
+from .context import Shared
+from .events import Events
+from .heartbeat import Heartbeat
+from .joins import Joins
+from .membership import Stay
+from .options import ClientOptions
+from .requests import Requests
+
+_ERRORS: dict[int, ErrorCode] = {
+    CloseCode.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
+    CloseCode.KICKED: ErrorCode.FORBIDDEN,
+    CloseCode.NO_SUCH_ROOM: ErrorCode.NO_SUCH_ROOM,
+    CloseCode.ROOM_CLOSED: ErrorCode.ROOM_GONE,
+    CloseCode.MISUSE: ErrorCode.BAD_REQUEST,
+    CloseCode.RATE_ABUSE: ErrorCode.RATE_LIMITED,
+}
+#: Errors without a ref that answer what was on its way to a room which was left, or has ended.
+_OF_NO_ROOM = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
+#: Characters of what the server says in an error of ours.
+_MAX_TEXT = 500
+
+_log = Logger()
+
+
+class Core:
+    """The owner of the line, the requests and the stays in rooms."""
+
+    def __init__(
+        self, connect: Callable[[Attempt], Wire], clock: IReactorTime, options: ClientOptions
+    ) -> None:
+        self.turn = Turn(clock)
+        self.events = Events(self.turn.post, _unheard)
+        self.line = Line(self, connect, self.turn, self.events, options)
+        self.codec = Codec(options.protocol)
+        self.requests = Requests(self.line, self.codec, self.turn, options)
+        self.heartbeat = Heartbeat(self.line, self.requests, self.turn, self.events, options)
+        self.joins = Joins()
+        self.shared = Shared(
+            options,
+            self.turn,
+            self.codec,
+            self.line,
+            self.requests,
+            self.joins.mayLeadTo,
+            self.events.report,
+        )
+        #: By the ids of their rooms.
+        self.stays: dict[str, Stay] = {}
+        #: Whether nothing has come over this connection, and what the server has refused it with.
+        self._isFresh = False
+        self._refusal: RoomError | None = None
+        #: By the codes of `left` frames that came over this connection: the last request before.
+        self._leftAfter: dict[int, int] = {}
+
+    # -- for the line
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether anybody needs a connection."""
+        return bool(self.stays or self.requests)
+
+    def connecting(self) -> None:
+        """An attempt begins."""
+        self._refusal = None
+
+    def opened(self) -> None:
+        """There is a connection."""
+        self._isFresh = True
+        self._leftAfter = {}
+        for stay in list(self.stays.values()):
+            stay.connected()
+        self.requests.opened()
+        self.heartbeat.start()
+
+    def progress(self) -> None:
+        """Bytes have come."""
+        self.heartbeat.heard()
+
+    def isFinal(self, code: int, reason: str) -> bool:
+        """
+        Whether nothing more can come of a connection that ended so.
+
+        Not if the code is that of a room which was left before: that concerns nobody else.
+        """
+        return not mayReconnect(code, reason) and code not in self._leftAfter
+
+    def away(self, code: int, reason: str) -> None:
+        """The connection is lost; there will be another, if it is needed."""
+        self.heartbeat.stop()
+        for stay in list(self.stays.values()):
+            stay.away(code, reason)
+        self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
+
+    def waits(self, seconds: float) -> None:
+        """The server has asked to stay away for so long."""
+        error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, self.line.trouble, {"retryAfter": seconds})
+        self.requests.failDueBy(self.turn.clock.seconds() + seconds, error)
+
+    def over(self, code: int, reason: str) -> None:
+        """Nothing more comes of this connection: everybody is told."""
+        self.heartbeat.stop()
+        for stay in list(self.stays.values()):
+            stay.end(code, reason)
+        error = RoomError(_ERRORS.get(code, ErrorCode.UNAVAILABLE), reason, {"code": code})
+        self.requests.failAll(self._refusal or error)
+
+    def received(self, message: bytes, isBinary: bool) -> None:
+        """A message has come."""
+        self.heartbeat.heard()
+        try:
+            frame = self.codec.read(message, isBinary)
+            if frame is not None:
+                self._dispatch(frame)
+        except NotAFrame as error:
+            text = f"the server sent what is no frame: {error}"[:_MAX_TEXT]
+            self.events.report(Failure(RoomError(ErrorCode.BAD_REQUEST, text)))
+            self.line.drop("not a frame", code=CloseCode.MISUSE)
+        self._isFresh = False
+
+    # -- what comes in
+
+    def _dispatch(self, frame: frames.ServerFrame) -> None:
+        if type(frame) is frames.Message:  # most are, and isinstance takes long for Structs
+            stay = self.stays.get(frame.room)
+            if stay is not None:
+                stay.message(frame)
+        elif isinstance(frame, Joined) and frame.ref is None:
+            self._isOfRoom()
+        elif isinstance(frame, Joined | Reply):
+            isAwaited = self.requests.answered(frame)
+            if isinstance(frame, Joined) and not isAwaited and frame.room not in self.stays:
+                self.requests.leave(frame.room)
+        elif isinstance(frame, frames.Error):
+            self._refused(frame)
+        elif isinstance(frame, frames.Bye):
+            self.line.expectEnd(frame)
+            self.events.tell("bye", frame.code, clampedDelay(frame.retryAfter))
+        else:
+            stay = self.stays.get(frame.room)
+            if stay is not None:
+                if isinstance(frame, frames.Left) and not mayReconnect(frame.code):
+                    self._leftAfter[frame.code] = self.requests.lastRef
+                stay.receive(frame)
+
+    def _refused(self, frame: frames.Error) -> None:
+        try:
+            error = RoomError(frame.code, frame.message or "", frame.details)
+        except (TypeError, ValueError) as mistake:
+            raise NotAFrame(f"details of an error: {mistake}") from None
+        stay = None if frame.room is None else self.stays.get(frame.room)
+        if frame.ref is not None:
+            self.requests.refused(frame.ref, error)
+        elif stay is not None:
+            self.turn.post(stay.report, Failure(error))
+        elif frame.room is None and self._isFresh:
+            self._refuse(error)
+        elif frame.code not in _OF_NO_ROOM:
+            self.events.report(Failure(error))
+
+    def _isOfRoom(self) -> None:
+        """The path of the URL has joined a room by itself: it would again with each connection."""
+        url = self.line.url
+        rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]
+        text = f"{url} is the URL of one room: give the client that of the rooms, {rooms}"
+        self._refusal = RoomError(ErrorCode.BAD_REQUEST, text)
+        self.line.end(text)
+
+    def _refuse(self, error: RoomError) -> None:
+        """The server does not want this connection, and will close it."""
+        self._refusal = error
+        retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
+        isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)
+        self.line.expectEnd(frames.Bye(0, retryAfter if isNumber else None), str(error)[:_MAX_TEXT])
+
+
+def _unheard(failure: Failure) -> None:
+    """An error that nobody listens to."""
+    if isinstance(failure.value, RoomError):
+        _log.warn("{error}", error=str(failure.value)[:_MAX_TEXT])
+    else:
+        _log.failure("a listener failed", failure)

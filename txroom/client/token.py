@@ -1,0 +1,53 @@
+"""
+What a client leaves to the one that goes on in its place: `Room.reconnectionToken`.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.joinoptions import AUTH, SEAT, without
+from ..protocol.serverframes import Count
+from .joining import Entrance, Method
+
+
+class Ticket(Struct, frozen=True):
+    """A membership, and how the room was joined."""
+
+    room: str
+    #: The resume token.
+    token: str
+    #: A number that is at least that of the last request.
+    ref: Count
+    method: Method
+    target: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, room: str, token: str, ref: int, entrance: Entrance) -> Ticket:
+        """For who is in that room, by that entrance."""
+        options = without(entrance.options, AUTH, SEAT)  # the first is nobody's to keep, the second for once
+        return cls(room, token, ref, entrance.method, entrance.target, options)
+
+    @classmethod
+    def read(cls, text: str) -> Ticket:
+        """What `write` wrote. Raises `RoomError`."""
+        try:
+            return msgspec.msgpack.decode(urlsafe_b64decode(text), type=cls)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise RoomError(ErrorCode.BAD_REQUEST, "that is no reconnectionToken") from error
+
+    def write(self) -> str:
+        """As a text that is good in a URL, a file, an environment."""
+        return urlsafe_b64encode(msgspec.msgpack.encode(self)).decode()
+
+    @property
+    def entrance(self) -> Entrance:
+        """How the room was joined."""
+        return Entrance(self.method, self.target, self.options)

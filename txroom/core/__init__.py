@@ -1,0 +1,1 @@
+"""What everything else stands on: codes, options, handshakes, connections and applications."""

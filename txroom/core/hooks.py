@@ -1,0 +1,99 @@
+"""
+The hooks that an Application has, and how they are found and combined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from .awaitables import isAsync, toDeferred
+from .codes import ReadyState
+
+Hook = Callable[..., Any]
+
+
+#: The hooks of an `Application` that may be replaced on one connection.
+CONNECTION_HOOKS = frozenset(
+    {
+        "onConnect",
+        "onText",
+        "onBinary",
+        "onMessage",
+        "onPing",
+        "onPong",
+        "onDrain",
+        "onDisconnect",
+        "onError",
+    }
+)
+
+
+class Closable(Protocol):
+    """What `inTurn` asks of a connection."""
+
+    @property
+    def readyState(self) -> ReadyState:
+        """Whether it is open still."""
+        ...
+
+
+def inTurn(first: Hook | None, second: Hook | None) -> Hook | None:
+    """One hook of two: the second follows the first, unless the connection was closed meanwhile."""
+    if first is None or second is None:
+        return first or second
+
+    async def rest(result: Any, connection: Closable, args: tuple[Any, ...]) -> None:
+        await toDeferred(result)
+        if connection.readyState is ReadyState.OPEN:
+            result = second(connection, *args)
+            if isAsync(result):
+                await toDeferred(result)
+
+    def both(connection: Closable, *args: Any) -> Any:
+        result = first(connection, *args)
+        if isAsync(result):
+            return rest(result, connection, args)
+        return second(connection, *args) if connection.readyState is ReadyState.OPEN else None
+
+    return both
+
+
+#: The hooks of the upgrade, which run before there is a connection.
+UPGRADE_HOOKS = frozenset({"acceptsOrigin", "verifyClient", "chooseProtocol", "responseHeaders"})
+
+
+#: All hooks of an application.
+HOOKS = CONNECTION_HOOKS | UPGRADE_HOOKS
+
+
+@attrs.frozen
+class Hooks:
+    """The connection hooks that are in force for one connection, resolved once; `None`: not set."""
+
+    onConnect: Hook | None = None
+    onText: Hook | None = None
+    onBinary: Hook | None = None
+    onMessage: Hook | None = None
+    onPing: Hook | None = None
+    onPong: Hook | None = None
+    onDrain: Hook | None = None
+    onDisconnect: Hook | None = None
+    onError: Hook | None = None
+    #: What is called for a message: the one for its kind first, then `onMessage` (seed 002).
+    forText: Hook | None = attrs.field(init=False)
+    forBinary: Hook | None = attrs.field(init=False)
+
+    @forText.default
+    def _forText(self) -> Hook | None:
+        return inTurn(self.onText, self.onMessage)
+
+    @forBinary.default
+    def _forBinary(self) -> Hook | None:
+        return inTurn(self.onBinary, self.onMessage)
+
+    def replaced(self, name: str, hook: Hook | None) -> Hooks:
+        """These hooks with one replaced."""
+        return attrs.evolve(self, **{name: hook})

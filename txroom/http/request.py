@@ -1,0 +1,248 @@
+"""
+The head of an HTTP request, read strictly: bounded, in linear time, and with no second opinion.
+
+Sans I/O: `HeadReader.feed` takes bytes and gives a `Head` or raises `UpgradeError` with the status
+of the answer. Rules: RFC 9112 §2-5, RFC 9110 §5; where they let a server be lenient (bare LF,
+folded lines, space before a colon) this one isn't, since a proxy before it may read them otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from ..core.handshake import Handshake, UpgradeError
+from ..core.headers import TOKEN, Headers
+
+MAX_HEAD = 16 * 1024
+MAX_LINE = 8 * 1024
+MAX_HEADERS = 100
+
+_END = b"\r\n\r\n"
+#: All controls but HTAB, CR and LF; CR and LF are judged by their place.
+_CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
+_IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
+_FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
+_REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?#]+)([/?].*)?", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+#: Fields of which a request has at most one (RFC 9110 §5.3, RFC 6455 §11.3).
+_SINGLE = ("host", "content-length", "origin", "sec-websocket-key", "sec-websocket-version")
+
+
+@attrs.frozen
+class Head:
+    """A request head that keeps the rules."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    headers: Headers
+    #: The bytes it was read from.
+    raw: bytes
+    #: The bytes that came behind it.
+    rest: bytes
+
+
+class HeadReader:
+    """Collects the head of one request."""
+
+    __slots__ = ("_data", "_hasLine", "_isBegun")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._isBegun = False
+        self._hasLine = False
+
+    @property
+    def started(self) -> bool:
+        """Whether anything has come."""
+        return bool(self._data)
+
+    def feed(self, data: bytes) -> Head | None:
+        """
+        The head, once it is complete; until then `None`.
+
+        Raises `UpgradeError` 400, 414 or 431 as soon as that is certain.
+        """
+        buffer = self._data
+        searchFrom = max(0, len(buffer) - len(_END) + 1)
+        buffer += data
+        if not self._isBegun and len(buffer) >= 2:
+            self._isBegun = True
+            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request, here one
+                del buffer[:2]
+                searchFrom = 0
+        end = buffer.find(_END, searchFrom, MAX_HEAD)
+        if end >= 0:
+            return parseHead(bytes(buffer[:end]), bytes(buffer[end + len(_END) :]))
+        self._checkPart(searchFrom)
+        return None
+
+    def _checkPart(self, searchFrom: int) -> None:
+        buffer = self._data
+        if buffer and not _FIRST.match(buffer):
+            raise _syntax()
+        # What a first LF follows, and what a last CR is followed by, was or will be looked at.
+        _checkBytes(buffer[searchFrom:].removeprefix(b"\n").removesuffix(b"\r"))
+        if not self._hasLine:
+            lineEnd = buffer.find(b"\r\n", searchFrom, MAX_LINE + 2)
+            if lineEnd >= 0:
+                self._hasLine = True
+                _requestLine(buffer[:lineEnd].decode("latin-1"))
+            elif len(buffer) >= MAX_LINE + 2:
+                raise UpgradeError(414, "size")
+        if len(buffer) >= MAX_HEAD:
+            raise UpgradeError(431, "size")
+
+
+def parseHead(head: bytes, rest: bytes = b"") -> Head:
+    """
+    The parts of a complete head (without its empty line).
+
+    Raises `UpgradeError` 400, 414, 431 or 505.
+    """
+    _checkBytes(head)
+    requestLine, *fields = head.decode("latin-1").split("\r\n")
+    method, target, *numbers = _requestLine(requestLine).groups()
+    tooLong = len(head) > MAX_LINE and any(len(field) > MAX_LINE for field in fields)
+    if tooLong or len(fields) > MAX_HEADERS:
+        raise UpgradeError(431, "size")
+    headers = Headers(map(_field, fields))
+    version = (int(numbers[0]), int(numbers[1]))
+    if version[0] != 1:
+        raise UpgradeError(505, "version")
+    _checkSingles(headers)
+    host = headers.get("host")
+    if host is None and version >= (1, 1):
+        raise _syntax()
+    if host is not None and not _HOST.fullmatch(host):
+        raise _syntax()
+    if host is not None and "transfer-encoding" in headers and "content-length" in headers:
+        raise _syntax()
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        return _inOriginForm(method, absolute, f"HTTP/1.{numbers[1]}", fields, rest)
+    return Head(method, _target(target), version, headers, head + _END, rest)
+
+
+def _inOriginForm(method: str, absolute: re.Match[str], version: str, fields: list[str], rest: bytes) -> Head:
+    """The request with its authority as Host, whatever its own Host was (RFC 9112 §3.2.2)."""
+    target = absolute[2] or "/"
+    if not target.startswith("/"):
+        target = "/" + target
+    others = [field for field in fields if not field.lower().startswith("host:")]
+    lines = [f"{method} {target} {version}", f"Host: {absolute[1]}", *others]
+    return parseHead("\r\n".join(lines).encode("latin-1"), rest)
+
+
+def _checkBytes(text: bytes | bytearray) -> None:
+    """No controls, and no CR without its LF or the other way round (RFC 9112 §2.2)."""
+    breaks = text.count(b"\r\n")
+    if text.count(b"\r") != breaks or text.count(b"\n") != breaks:
+        raise _syntax()
+    if len(text.translate(None, _CONTROLS)) != len(text):
+        raise _syntax()
+
+
+def _requestLine(text: str) -> re.Match[str]:
+    if len(text) > MAX_LINE:
+        raise UpgradeError(414, "size")
+    line = _REQUEST_LINE.fullmatch(text)
+    if line is None or line[1] == "PRI":  # the preface of HTTP/2
+        raise _syntax()
+    return line
+
+
+def _syntax() -> UpgradeError:
+    return UpgradeError(400, "syntax")
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not TOKEN.fullmatch(name):
+        raise _syntax()
+    return name, value.strip(" \t")
+
+
+def _checkSingles(headers: Headers) -> None:
+    names = [name for name, _ in headers.pairs]
+    if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _SINGLE):
+        raise _syntax()
+
+
+def _target(target: str) -> str:
+    """The target in origin form, without anything that two readers might understand differently."""
+    if not target.startswith("/"):
+        if target == "*":
+            return target
+        raise _syntax()
+    if "#" in target or _BAD_ESCAPE.search(target):
+        raise _syntax()
+    path = unquote_to_bytes(target.partition("?")[0])
+    if len(path.translate(None, _IN_NO_PATH)) != len(path):
+        raise _syntax()
+    segments = path.split(b"/")
+    if b"." in segments or b".." in segments:
+        raise _syntax()
+    return target
+
+
+def bodyLength(headers: Headers) -> int | None:
+    """
+    How long the body of a request says it is; `None` if it comes in chunks, whose number nobody knows.
+
+    Raises `UpgradeError` 400 for what is neither a length nor chunks (RFC 9112 §6).
+    """
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked" or len(headers.getAll("transfer-encoding")) > 1:
+            raise _syntax()
+        return None
+    length = headers.get("content-length", "0")
+    if not _LENGTH.fullmatch(length):
+        raise _syntax()
+    return int(length)
+
+
+def isUpgrade(headers: Headers) -> bool:
+    """Whether a request asks for a WebSocket (RFC 6455 §4.2.1, 3 and 4)."""
+    return _lists(headers, "upgrade", "websocket") and _lists(headers, "connection", "upgrade")
+
+
+def _lists(headers: Headers, name: str, token: str) -> bool:
+    return token in [member.lower() for member in headers.listed(name)]
+
+
+def checkUpgrade(handshake: Handshake) -> None:
+    """
+    Whether the request keeps the rules of RFC 6455 §4.2.1; raises `UpgradeError` 405, 400 or 426.
+    """
+    headers = handshake.headers
+    if handshake.method != "GET":
+        raise UpgradeError(405, "method", headers=[("Allow", "GET")])
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise _syntax()
+    _checkSingles(headers)
+    if not _HOST.fullmatch(headers.get("host", "")):  # a foreign Site lets anything pass
+        raise _syntax()
+    if not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
+        raise _syntax()
+    version = headers.get("sec-websocket-version")
+    if version is None:
+        raise _syntax()
+    if version != "13":
+        raise UpgradeError(426, "version", headers=[("Sec-WebSocket-Version", "13")])
+    protocols = handshake.protocols
+    if len(set(protocols)) != len(protocols) or not all(map(_isToken, protocols)):
+        raise _syntax()
+
+
+def _isToken(text: str) -> bool:
+    return TOKEN.fullmatch(text) is not None

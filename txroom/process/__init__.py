@@ -1,0 +1,1 @@
+"""What the program `twistd txroom` is beside its service."""

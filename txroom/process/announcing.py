@@ -1,0 +1,85 @@
+"""
+What a process that serves tells whoever started it: where it is reached, and what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IListeningPort
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from ..http.proxyprotocol import ProxiedFactory
+from ..rooms.application import RoomApplication
+from ..service.routing import Route
+from ..service.server import Server
+
+#: The most that is named of one kind.
+NAMED = 20
+
+
+def whereOf(port: IListeningPort) -> str:
+    """Where a port is reached, as URLs."""
+    address: Any = port.getHost()
+    if isinstance(address, UNIXAddress):
+        return f"unix:{os.fsdecode(address.name or b'')}"
+    authority = _authorityOf(address)
+    s = "s" if isSecure(port) else ""
+    return f"http{s}://{authority}/ and ws{s}://{authority}/"
+
+
+def _authorityOf(address: Any) -> str:
+    host = "localhost" if address.host in ("0.0.0.0", "::") else address.host
+    return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+
+
+def isSecure(port: Any) -> bool:
+    """Whether TLS is spoken at a port."""
+    factory = getattr(port, "factory", None)
+    while isinstance(factory, ProxiedFactory):
+        factory = factory.wrappedFactory
+    return isinstance(factory, TLSMemoryBIOFactory)
+
+
+def whatIsServed(server: Server) -> Iterator[str]:
+    """What there is, a line for each kind: rooms, sockets without rooms, pages; URLs if there is a port."""
+    port = next((port for port in server.ports if not isinstance(port.getHost(), UNIXAddress)), None)
+    s = "s" if port is not None and isSecure(port) else ""
+    authority = None if port is None else _authorityOf(port.getHost())
+
+    def at(scheme: str, host: tuple[str, int | None] | None, path: str) -> str:
+        if authority is None:
+            return path if host is None else f"{host[0]}{path}"
+        if host is None:
+            return f"{scheme}{s}://{authority}{path}"
+        name, number = host
+        number = number or int(authority.rpartition(":")[2])
+        return f"{scheme}{s}://{name}:{number}{path}"
+
+    rooms = [
+        f"{name} at {at('ws', route.host, path + quote(name, ''))}"
+        for route in server.routes
+        if isinstance(route.application, RoomApplication) and (path := _below(route)) is not None
+        for name in route.application.registrations
+    ]
+    sockets = [
+        f"{type(route.application).__name__} at {at('ws', route.host, route.path or '/*')}"
+        for route in server.routes
+        if not isinstance(route.application, RoomApplication)
+    ]
+    pages = [at("http", None, path) for path in sorted(server.pages)]
+    for kind, served in (("rooms", rooms), ("sockets", sockets), ("pages", pages)):
+        if served:
+            more = f" and {len(served) - NAMED} more" if len(served) > NAMED else ""
+            yield f"{kind}: {', '.join(served[:NAMED])}{more}"
+
+
+def _below(route: Route) -> str | None:
+    """The path below which a route has rooms by their names."""
+    if route.path is None:
+        return "/"
+    return route.path.removesuffix("*") if route.path.endswith("/*") else None

@@ -1,0 +1,153 @@
+"""
+The frames that clients of rooms send.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+from .limits import MAX_NUMBER
+
+Ref = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+
+
+N = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+RoomId = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+Type = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+Code = Annotated[str, Meta(max_length=64)]
+
+
+Text = Annotated[str, Meta(max_length=1024)]
+
+
+Token = Annotated[str, Meta(max_length=256)]
+
+
+_NONE = Raw(b"")
+
+
+class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag_field="frame"):
+    """An array, its kind first."""
+
+
+class _ByName(_Frame, frozen=True):
+    """A way into a room of some name."""
+
+    ref: Ref
+    name: Name
+    options: Raw = _NONE
+
+
+class JoinFrame(_ByName, frozen=True, tag="join"):
+    """Join a room of that name; make one if there is none."""
+
+
+class CreateFrame(_ByName, frozen=True, tag="create"):
+    """Make a room and join it."""
+
+
+class JoinOnlyFrame(_ByName, frozen=True, tag="joinOnly"):
+    """Join a room of that name; there must be one."""
+
+
+class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
+    """Join that room."""
+
+    ref: Ref
+    room: RoomId
+    options: Raw = _NONE
+
+
+class ResumeFrame(_Frame, frozen=True, tag="resume"):
+    """Be a member again."""
+
+    ref: Ref
+    room: RoomId
+    token: Token
+    epoch: Code
+    #: Any number; one that is none of the room's is as good as unknown.
+    offset: int
+
+
+class LeaveFrame(_Frame, frozen=True, tag="leave"):
+    """Leave."""
+
+    ref: Ref
+    room: RoomId | None
+
+
+class SendFrame(_Frame, frozen=True, tag="send"):
+    """A message."""
+
+    room: RoomId | None
+    type: Type
+    data: Raw = _NONE
+    n: N | None = None
+
+
+class CallFrame(_Frame, frozen=True, tag="call"):
+    """A message that is to be answered."""
+
+    ref: Ref
+    room: RoomId | None
+    type: Type
+    data: Raw = _NONE
+    n: N | None = None
+
+
+class ReplyFrame(_Frame, frozen=True, tag="reply"):
+    """The answer to a call of the room."""
+
+    room: RoomId | None
+    ref: Ref
+    data: Raw = _NONE
+
+
+class ErrorFrame(_Frame, frozen=True, tag="error"):
+    """A call of the room could not be answered."""
+
+    room: RoomId | None
+    ref: Ref
+    code: Code
+    message: Text = ""
+
+
+class RoomsFrame(_Frame, frozen=True, tag="rooms"):
+    """Which rooms of that name are there?"""
+
+    ref: Ref
+    name: Name | None
+    filter: Raw = _NONE
+
+
+class PingFrame(_Frame, frozen=True, tag="ping"):
+    """Are you there?"""
+
+    ref: Ref
+
+
+ClientFrame = (
+    JoinFrame
+    | CreateFrame
+    | JoinOnlyFrame
+    | JoinByIdFrame
+    | ResumeFrame
+    | LeaveFrame
+    | SendFrame
+    | CallFrame
+    | ReplyFrame
+    | ErrorFrame
+    | RoomsFrame
+    | PingFrame
+)

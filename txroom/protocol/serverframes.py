@@ -1,0 +1,124 @@
+"""
+The frames that the server sends to clients of rooms.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from .limits import MAX_NUMBER
+
+Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
+
+
+class Member(Struct, frozen=True):
+    """A user who is in a room."""
+
+    #: The id of the user, as the room gives it (`Room.userId` of the server).
+    user: Any
+    #: What the room tells of each of the user's memberships, with its id as `member`.
+    metas: list[Any]
+
+
+class Membership(Struct, frozen=True):
+    """What `joined` says."""
+
+    member: str
+    token: str
+    epoch: str
+    offset: Count
+    handled: Count
+    #: Of our frames the server has so many, handled or not; at least those that are handled.
+    accepted: Count = 0
+    name: str | None = None
+    recovered: Any = False
+    members: list[Member] | None = None
+    snapshot: Any = None
+
+
+class _Frame(Struct, frozen=True, array_like=True, tag_field="frame"):
+    """An array, its kind first; what a later version adds at its end is ignored."""
+
+
+class Joined(_Frame, frozen=True, tag="joined"):
+    """We are a member."""
+
+    ref: Count | None
+    room: str
+    membership: Membership
+
+
+class Message(_Frame, frozen=True, tag="msg"):
+    """A message of the room; without an offset it is volatile."""
+
+    room: str
+    offset: Count | None
+    type: str
+    data: Any = None
+
+
+class Left(_Frame, frozen=True, tag="left"):
+    """We are no member any more, or not over this connection."""
+
+    room: str
+    code: Count
+    reason: str | None = None
+
+
+class Ack(_Frame, frozen=True, tag="ack"):
+    """All of our frames up to `n` are handled."""
+
+    room: str
+    n: Count
+
+
+class Reply(_Frame, frozen=True, tag="reply"):
+    """The answer to a request or call."""
+
+    ref: Count
+    data: Any = None
+
+
+class Error(_Frame, frozen=True, tag="error"):
+    """A request, call or message was refused."""
+
+    ref: Count | None
+    room: str | None
+    code: str
+    message: str | None = None
+    details: Any = None
+
+
+class Call(_Frame, frozen=True, tag="call"):
+    """The room asks us."""
+
+    ref: Count
+    room: str
+    type: str
+    data: Any = None
+
+
+class Presence(_Frame, frozen=True, tag="presence"):
+    """Who came, and who went."""
+
+    room: str
+    joined: list[Member]
+    left: list[Member]
+
+
+class Bye(_Frame, frozen=True, tag="bye"):
+    """The server is about to close the connection; come back in `retryAfter` seconds."""
+
+    code: Count
+    retryAfter: float | None = None
+
+
+RoomFrame = Message | Left | Ack | Call | Presence
+
+
+ServerFrame = Joined | Reply | Error | Bye | RoomFrame
+
+
+_KINDS = frozenset({"joined", "msg", "left", "ack", "reply", "error", "call", "presence", "bye"})

@@ -1,0 +1,360 @@
+"""
+Room: the class that users write against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import isfunction
+from re import sub
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from ...core.codes import CloseCode, isSendable
+from ...core.handshake import Handshake
+from ...core.validation import isInteger, warnOfCall
+from ...protocol import payload
+from .. import hooks
+from ..owner.log import History
+from ..owner.member import Client, LeaveReason
+from .clock import RoomClock
+from .settings import SETTINGS, checkSetting
+
+if TYPE_CHECKING:
+    from ..application import RoomApplication
+    from ..owner.broadcaster import Past
+    from ..owner.host import Host
+
+#: Who gets a broadcast: a group, a client, several clients, or a test of each client.
+To = str | Client | Iterable[Client] | Callable[[Client], bool]
+
+
+class Room:
+    """
+    A room: subclass it, and register the class under a name (`Server.register`).
+
+    Hooks may return a value, a Deferred or a coroutine; each may take `handlerTimeout`. The hooks and
+    handlers of one client run one after another, those of different clients side by side. What a hook or
+    a handler raises is logged and costs nobody else anything; raise `RoomError` to tell the client.
+
+    The class attributes are the settings of its rooms; `register(name, RoomClass, maxClients=4)` sets one
+    for a registration, and `onCreate` may set them on the instance; `history`, the recovery limits and
+    `tickRate` count as they are when it is over. One that can't be so raises `ValueError` where it is set.
+    """
+
+    #: Most members and reserved seats together; 0: any number.
+    maxClients: int = 0
+    #: Whether the room ends when the last member has left and nobody came for `linger` seconds.
+    autoDispose: bool = True
+    #: Seconds that an empty room waits for somebody before it ends.
+    linger: float = 1.0
+    #: Seconds that a room waits for its first member, and that a reserved seat is kept.
+    seatSeconds: float = 15.0
+    #: What newcomers are shown; `None`: nothing.
+    history: History | None = None
+    #: Seconds in which a client that has lost its connection may resume; 0: it leaves at once.
+    resumeSeconds: float = 30.0
+    #: Messages that are kept at most for those who resume.
+    recoveryLimit: int = 10_000
+    #: Bytes that the data of those messages may have together; with their frames they take about three times
+    #: as much memory, which `totalRecoverySize` counts. While `onJoin` runs for somebody, who is to get all
+    #: that is said meanwhile, four times as much may be kept; then that client is told to try again.
+    recoverySize: int = 1 << 20
+    #: Whether the members are told of one another.
+    presence: bool = False
+    #: Seconds that a hook or a handler may take.
+    handlerTimeout: float = 10.0
+    #: Messages a second taken from one member; over it they are refused (`rateLimited`), and for longer
+    #: than ten seconds it costs the membership. 0: any number.
+    messageRate: float = 0.0
+    #: Messages taken from one member at once; 0: twice the rate.
+    messageBurst: int = 0
+    #: Whether messages may have bytes in them; clients that speak JSON can't join such a room.
+    binary: bool = False
+    #: Calls of `onTick` a second; 0: none.
+    tickRate: float = 0.0
+
+    #: The names above, which a registration may set.
+    SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
+
+    _host: Host
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.id}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _GUARDED:
+            _checkAssigned(self, name, value)
+        super().__setattr__(name, value)
+
+    # -- hooks
+
+    def onCreate(self, options: Mapping[str, Any]) -> Any:
+        """
+        The room begins. `options` are the client's, overlaid by those of the registration; its `auth`
+        is not among them.
+
+        If it raises the room isn't made. `isRestored` tells whether it goes on where another process stopped;
+        with the engine in memory it never does.
+        """
+
+    def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
+        """
+        Whether somebody may take a seat; asked before one is taken.
+
+        Falsy: `forbidden`. Who has asked for any room of that name then gets another, if need be a new one.
+        When it raises a `RoomError` of another code, that is the answer, and no other room is tried.
+        """
+        return True
+
+    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
+        """
+        Whether somebody who has a seat may join; what is neither falsy nor `True` is `client.user`.
+
+        The option `auth`, with which clients show who they are, isn't kept when this is over: neither
+        `onJoin` nor `client.options` has it.
+        """
+        return True
+
+    def onJoin(self, client: Client, options: Mapping[str, Any]) -> Any:
+        """A client has joined; if this raises, it hasn't, and `onLeave` isn't called."""
+
+    def onMessage(self, client: Client, type: str, data: Any) -> Any:
+        """A message for which there is no handler; as long as it isn't overridden that is `unknownType`."""
+        raise NotImplementedError
+
+    def snapshot(self, client: Client) -> Any:
+        """
+        What a client needs that replaying messages can't bring up; sent in `joined`.
+
+        Called, after `onJoin`, when it joins, and when it returns and what it missed isn't known. Must
+        return plain data at once, so that it fits the messages that follow.
+        """
+        return None
+
+    def onDrop(self, client: Client) -> Any:
+        """A client has lost its connection, and may resume."""
+
+    def onResume(self, client: Client, recovered: bool) -> Any:
+        """A client has come back, or came with a new connection while the old was open still."""
+
+    def onLeave(self, client: Client, reason: LeaveReason) -> Any:
+        """A client has left; exactly once after each `onJoin`."""
+
+    def onDispose(self) -> Any:
+        """The room ends; exactly once after `onCreate`, and last."""
+
+    def onTick(self, seconds: float) -> Any:
+        """Called `tickRate` times a second, with the time since the last call."""
+
+    def onRoomError(self, failure: Failure, client: Client | None) -> str | None:
+        """
+        Something of this room raised, and is logged already. May return what it shall cost.
+
+        "client": the client is kicked; "room": the room is closed; else nothing. Called in the next turn of
+        the reactor, when what raised is over; it can't be asynchronous. `client` is `None` for what was not
+        done for one, such as a timer.
+        """
+        return None
+
+    def userId(self, user: Any) -> str | None:
+        """
+        By what a user is known in presence; `None`: each connection is another user.
+
+        By default a text or a number, or the "id" of a mapping.
+        """
+        if isinstance(user, Mapping):
+            user = user.get("id")
+        return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
+
+    # -- what is known of it
+
+    @property
+    def id(self) -> str:
+        """The room's id, unguessable."""
+        return self._host.id
+
+    @property
+    def name(self) -> str:
+        """The name under which it was registered."""
+        return self._host.name
+
+    @property
+    def application(self) -> RoomApplication:
+        """With what it was registered: other rooms by their ids (`rooms`), `createRoom`, `reserveSeat`."""
+        return self._host.application
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it was created with. It can't be changed; lists and objects within it should not be."""
+        return self._host.options
+
+    @property
+    def clients(self) -> list[Client]:
+        """Those who have joined, connected or to resume, in the order in which they joined."""
+        return [member.client for member in self._host.members.values() if member.isPresent]
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user; a copy."""
+        members: list[dict[str, Any]] = payload.plain(self._host.membership.roster(), True)
+        return members
+
+    @property
+    def clock(self) -> RoomClock:
+        """The room's time: `callLater`, `every` and `sleep`, cancelled when it ends."""
+        return self._host.timers
+
+    @property
+    def epoch(self) -> str:
+        """Random; offsets of different epochs can't be compared."""
+        return self._host.epoch
+
+    @property
+    def offset(self) -> int:
+        """The offset of the last message."""
+        return self._host.log.offset
+
+    @property
+    def messages(self) -> list[Past]:
+        """What `history` keeps, in order: offset, type and data of each."""
+        return self._host.emitter.history()
+
+    @property
+    def isLocked(self) -> bool:
+        """Whether `lock` was called, or all seats are taken."""
+        return self._host.isLocked or self._host.isFull
+
+    @property
+    def isPrivate(self) -> bool:
+        """Whether it is left out of matchmaking."""
+        return self._host.isPrivate
+
+    @property
+    def isRestored(self) -> bool:
+        """
+        Whether it goes on where another process has stopped, with members who are to resume.
+
+        For engines to come: with the one in memory a room ends with its process, and this is `False`.
+        """
+        return self._host.isRestored
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What matchmaking tells of it."""
+        return self._host.metadata
+
+    def client(self, id: str) -> Client | None:
+        """The client with that id, if it is in the room. Raises `TypeError` for what is no text."""
+        payload.checkText("id", id)
+        member = self._host.members.get(id)
+        return member.client if member is not None and member.isPresent else None
+
+    def group(self, name: str) -> list[Client]:
+        """The clients of a group. Raises `TypeError` for what is no text."""
+        payload.checkText("name", name)
+        return [client for client in self.clients if name in client.groups]
+
+    # -- what can be done with it
+
+    def broadcast(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        exclude: Client | Iterable[Client] = (),
+        to: To | None = None,
+        volatile: bool = False,
+    ) -> int | None:
+        """
+        Send a message to all members, or to those of `to`, except `exclude`; its offset.
+
+        Members that are away get it when they resume. A `volatile` message goes to those who are there
+        now, may overtake, is dropped where it would have to wait, and has no offset. Raises `TypeError`,
+        `ValueError` or `OverflowError` for data that can't be sent: what is no plain data, keys that are no
+        texts, NaN, integers of more than 64 bits.
+        """
+        return self._host.emitter.broadcast(type, data, exclude, to, volatile)
+
+    def whenCommitted(self) -> Deferred[None]:
+        """Fires when what was sent so far can't get lost any more; fails with `RoomError`."""
+        return self._host.outbox.whenCommitted()
+
+    def kick(self, client: Client, reason: str = "") -> None:
+        """
+        Make a client leave, with 4003; it can't resume. `reason` is told to it.
+
+        Raises `TypeError` for what is no client, or no text.
+        """
+        if not isinstance(client, Client):
+            raise TypeError(f"client={client!r}: is no client; the one of an id is room.client(id)")
+        client.kick(reason)
+
+    def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
+        """
+        Close the room: all leave with `code`, then it ends; fires after `onDispose`.
+
+        In a hook or a handler of the room itself it fires at once, since the end waits for that.
+        Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
+        """
+        reason = payload.checkText("reason", reason)
+        if not isInteger(code) or not isSendable(code):
+            raise ValueError(f"code={code!r}: can't be sent")
+        ended = self._host.dispose(code, LeaveReason.CLOSED, reason)
+        return succeed(None) if hooks.inside.get() is self._host else ended
+
+    def lock(self) -> None:
+        """Let nobody join any more, until `unlock`; a full room is locked without this."""
+        self._host.setLocked(True)
+
+    def unlock(self) -> None:
+        """Undo `lock`; a full room stays full."""
+        self._host.setLocked(False)
+
+    def setPrivate(self, isPrivate: bool = True) -> None:
+        """
+        Leave it out of matchmaking and listings; it can be joined by its id still.
+
+        Raises `TypeError` unless it is `True` or `False`.
+        """
+        if not isinstance(isPrivate, bool):
+            raise TypeError(f"isPrivate={isPrivate!r}: must be True or False")
+        self._host.setPrivate(isPrivate)
+
+    def setMetadata(self, metadata: Mapping[str, Any]) -> None:
+        """
+        Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is a mapping of plain
+        data.
+        """
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
+        self._host.setMetadata(metadata)
+
+
+#: The methods that an attribute would hide.
+_METHODS = frozenset(name for name, value in vars(Room).items() if isfunction(value) and name[0] != "_")
+#: What runs the room; whose name for the host of a party it may be, too.
+_RUNS = "_host"
+#: The settings as other languages would spell them.
+_MISSPELT = {
+    spelt: name
+    for name in SETTINGS
+    for spelt in (name.lower(), sub("([A-Z])", r"_\1", name).lower())
+    if spelt != name
+}
+_GUARDED = _METHODS | SETTINGS.keys() | _MISSPELT.keys() | {_RUNS}
+
+
+def _checkAssigned(room: Room, name: str, value: Any) -> None:
+    """Raise `ValueError` for a setting that can't be, `TypeError` for what hides what rooms have."""
+    owner = type(room).__name__
+    if name in SETTINGS:
+        checkSetting(owner, name, value)
+    elif name == _RUNS and _RUNS in vars(room):
+        raise TypeError(f"{owner}._host={value!r}: is txroom's own; call it otherwise")
+    elif name in _MISSPELT and not hasattr(type(room), name):
+        warnOfCall(f"{owner}.{name} is never read: the setting is {_MISSPELT[name]}")
+    elif name in _METHODS and not callable(value):
+        raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have; call it otherwise")

@@ -1,0 +1,63 @@
+"""
+What members say to their room: from an edge to an owner.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Send(Struct, frozen=True, tag_field="kind"):
+    """A message to the room; `n` is its number if it is to be handled exactly once."""
+
+    type: str
+    data: bytes
+    n: int | None = None
+
+
+class Call(Struct, frozen=True, tag_field="kind"):
+    """A message that the room is to answer."""
+
+    ref: int
+    type: str
+    data: bytes
+    n: int | None = None
+
+
+class Unreadable(Struct, frozen=True, tag_field="kind"):
+    """
+    A message, or an answer, that is well-formed but can't be read: it counts, and is refused.
+
+    `ref` is that of a `Call`, or that of the `Asked` which it would answer.
+    """
+
+    ref: int | None
+    n: int | None
+    isAnswer: bool
+    #: What is wrong with it, and with what of it.
+    message: str
+    field: str
+
+
+class Answer(Struct, frozen=True, tag_field="kind"):
+    """The client's answer to an `Asked`."""
+
+    ref: int
+    data: bytes
+
+
+class Failed(Struct, frozen=True, tag_field="kind"):
+    """The client could not answer an `Asked`."""
+
+    ref: int
+    code: str
+    message: str = ""
+
+
+class Leave(Struct, frozen=True, tag_field="kind"):
+    """The client leaves when all it sent before is handled."""
+
+    ref: int
+
+
+Frame = Send | Call | Unreadable | Answer | Failed | Leave

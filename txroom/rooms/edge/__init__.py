@@ -1,0 +1,1 @@
+"""The end of a room connection that holds a client's socket."""

@@ -1,0 +1,309 @@
+"""
+The frames of the room protocol, version 1: in JSON and in MessagePack, the same arrays in both.
+
+Whatever a client sends comes out as a frame or as `BadFrame`; nothing else is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ...core.message import Prepared
+from ...protocol import payload, plain, survey
+from ...protocol.clientframes import (
+    _NONE,
+    ClientFrame,
+    CreateFrame,
+    JoinByIdFrame,
+    JoinFrame,
+    JoinOnlyFrame,
+    N,
+    Ref,
+    RoomId,
+    RoomsFrame,
+)
+from ...protocol.errors import BadFrame, BadOptions, NotWellFormed
+from ...protocol.limits import JSON_PROTOCOL, MAX_OPTIONS, MSGPACK_PROTOCOL
+from ..contract.commands import Unreadable
+from ..contract.items import Ack, Asked, Error, Item, Joined, Message, PresenceChange, Reply
+
+
+class UnreadableMessage(BadFrame):
+    """A client sent a message, or an answer, to a room, and something in it can't be read."""
+
+    def __init__(self, message: str, field: str, room: str | None, unreadable: Unreadable) -> None:
+        super().__init__(message, field, unreadable.ref)
+        self.room = room
+        self.unreadable = unreadable
+
+
+#: The frames that have options or a filter, which are to be an object. By their type: `isinstance` takes long
+#: for Structs, unless they are of the very type that is asked for.
+_SHAPED: dict[type, str] = {
+    JoinFrame: "options",
+    CreateFrame: "options",
+    JoinOnlyFrame: "options",
+    JoinByIdFrame: "options",
+    RoomsFrame: "filter",
+}
+#: The frames that have a ref, which then is their second element.
+_WITH_REF = frozenset({"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "ping"})
+#: Where the room of a message or an answer is, where its ref and where its number; 0: it has none.
+_TO_ROOM = {"send": (1, 0, 4), "call": (2, 1, 5), "reply": (1, 2, 0)}
+#: The names of the elements, but for the kind.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "join": ("ref", "name", "options"),
+    "create": ("ref", "name", "options"),
+    "joinOnly": ("ref", "name", "options"),
+    "joinById": ("ref", "room", "options"),
+    "rooms": ("ref", "name", "filter"),
+    "send": ("room", "type", "data", "n"),
+    "call": ("ref", "room", "type", "data", "n"),
+    "reply": ("room", "ref", "data"),
+}
+
+
+class _Head(Struct, frozen=True, array_like=True):
+    """The first elements of any array."""
+
+    first: Raw = _NONE
+    second: Raw = _NONE
+    third: Raw = _NONE
+    fourth: Raw = _NONE
+    fifth: Raw = _NONE
+    sixth: Raw = _NONE
+
+
+class Bye(Item, frozen=True, dict=True):
+    """The server is about to close the connection; come back in `retryAfter` seconds."""
+
+    code: int
+    retryAfter: float
+
+
+class Left(Item, frozen=True, dict=True):
+    """The client is no member any more, or not over this connection."""
+
+    room: str
+    code: int
+    reason: str
+
+
+class Answered(Item, frozen=True, dict=True):
+    """The edge's own answer to a request."""
+
+    ref: int
+    data: Any = None
+
+
+class Dialect:
+    """One way to write the frames."""
+
+    #: The sub-protocol.
+    name: str
+    isJSON: bool
+    #: The bytes that begin an object.
+    _objects: bytes
+
+    def __init__(self) -> None:
+        self._decoder: Callable[[Any], Any]
+        self._encode: Callable[[Any], bytes]
+        self._head: Callable[[Any], _Head]
+        self._read: Callable[[type[Any], bytes], Any]
+        self._split: Callable[[bytes], list[bytes]]
+
+    def decode(self, message: str | bytes) -> ClientFrame:
+        """The frame that a client sent. Raises `BadFrame`, and nothing else."""
+        if isinstance(message, str) is not self.isJSON:
+            raise NotWellFormed("text for JSON, binary for MessagePack")
+        try:
+            frame: ClientFrame = self._decoder(message)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            raise self._bad(message, text, path.rstrip("`")) from None
+        except (ValueError, RecursionError):  # a DecodeError is a ValueError
+            raise self._unreadable(message) from None
+        field = _SHAPED.get(type(frame))
+        if field is not None:
+            self._checkShape(frame, field)
+        return frame
+
+    def _checkShape(self, frame: Any, field: str) -> None:
+        """Options are an object, and not too large; they are read when it is known that they are wanted."""
+        data: Raw = getattr(frame, field)
+        size = len(data)
+        if size > MAX_OPTIONS:
+            raise BadFrame(f"more than {MAX_OPTIONS} bytes", field, frame.ref)
+        if size and bytes(data)[0] not in self._objects:
+            raise BadFrame("Expected `object`", field, frame.ref)
+
+    def options(self, data: Raw, field: str, ref: int) -> dict[str, Any]:
+        """The options, or the filter, of a frame: the `field` of it. Raises `BadFrame`."""
+        if not len(data):
+            return {}
+        try:
+            return plain.readOptions(bytes(data), self.isJSON)
+        except plain.NotPlain as error:
+            raise BadOptions(str(error), self._fieldOf(data, field), ref) from None
+        except (ValueError, OverflowError, RecursionError):
+            raise BadOptions("can't be read", self._fieldOf(data, field), ref) from None
+
+    def _fieldOf(self, data: Raw, field: str) -> str:
+        """Which of the options can't be read, if it is one of them."""
+        try:
+            for name, value in self._read(dict[str, Raw], bytes(data)).items():
+                field, whole = f"{field}.{name[:64]}", field
+                plain.read(bytes(value), self.isJSON)
+                field = whole
+        except (ValueError, OverflowError, RecursionError):
+            pass
+        return field
+
+    def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
+        """The error for an array that is no frame; it says which field is wrong, and of what request."""
+        try:
+            head = self._head(message)
+        except (ValueError, RecursionError):
+            return self._unreadable(message)
+        parts = [bytes(getattr(head, name)) for name in head.__struct_fields__]
+        return self._badOf(parts, "no such frame" if path == "[0]" else text, path)
+
+    def _unreadable(self, message: str | bytes) -> BadFrame:
+        """The error for what the decoder doesn't get through; what it was, if it is well-formed."""
+        try:
+            parts = self._split(message.encode() if isinstance(message, str) else message)
+        except (ValueError, survey.TooLong):
+            return NotWellFormed("not a frame")
+        kind = self._part(parts, 0, str)
+        names = _FIELDS.get(kind or "", ())
+        wrong = next((name for name, part in zip(names, parts[1:], strict=False) if self._isWrong(part)), "")
+        return self._badOf(parts, "can't be read", wrong)
+
+    def _isWrong(self, part: bytes) -> bool:
+        try:
+            self._read(Raw, part)
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    def _badOf(self, parts: list[bytes], text: str, path: str) -> BadFrame:
+        """The error for an array of these elements; a message counts that can be told to have a number."""
+        kind = self._part(parts, 0, str)
+        if kind in _TO_ROOM:
+            where, refAt, nAt = _TO_ROOM[kind]
+            room = self._part(parts, where, RoomId)
+            ref = self._part(parts, refAt, Ref) if refAt else None
+            n = self._part(parts, nAt, N) if nAt else None
+            hasRoom = room is not None or self._isNone(parts, where)
+            hasNumber = n is not None or not nAt or self._isNone(parts, nAt)
+            if hasRoom and hasNumber and (ref is not None or not refAt):
+                unreadable = Unreadable(ref, n, kind == "reply", text, path)
+                return UnreadableMessage(text, path, room, unreadable)
+        return BadFrame(text, path, self._part(parts, 1, Ref) if kind in _WITH_REF else None)
+
+    def _part(self, parts: list[bytes], index: int, type: Any) -> Any:
+        """An element that is of that type; else `None`."""
+        if index >= len(parts):
+            return None
+        try:
+            return self._read(type, parts[index])
+        except (ValueError, RecursionError):
+            return None
+
+    def _isNone(self, parts: list[bytes], index: int) -> bool:
+        """Whether an element is left out, or `None`."""
+        return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else plain.NIL)
+
+    def frame(self, item: Item) -> Prepared:
+        """The message that tells `item`."""
+        data = self._encode(self._parts(item))
+        return Prepared(data.decode() if self.isJSON else plain.exact(data))
+
+    def _payload(self, data: bytes) -> Raw:
+        return Raw(payload.toJSON(data) if self.isJSON else data)
+
+    def _parts(self, item: Item) -> tuple[Any, ...]:
+        """The array of `item`; hot."""
+        if type(item) is Message:
+            return ("msg", item.room, item.offset, item.type, self._payload(item.data))
+        if type(item) is Ack:
+            return ("ack", item.room, item.n)
+        if type(item) is Reply:
+            return ("reply", item.ref, self._payload(item.data))
+        if type(item) is Error:
+            return ("error", item.ref, item.room, item.code, item.message, item.details)
+        if type(item) is Asked:
+            return ("call", item.ref, item.room, item.type, self._payload(item.data))
+        if type(item) is PresenceChange:
+            return ("presence", item.room, self._payload(item.joined), self._payload(item.left))
+        if type(item) is Joined:
+            return ("joined", item.ref, item.room, self._joined(item))
+        if type(item) is Left:
+            return ("left", item.room, item.code, item.reason)
+        if type(item) is Answered:
+            return ("reply", item.ref, item.data)
+        if type(item) is Bye:
+            return ("bye", item.code, item.retryAfter)
+        raise TypeError(f"no frame for {type(item).__name__}")
+
+    def _joined(self, item: Joined) -> dict[str, Any]:
+        isAhead = item.accepted > item.handled
+        return ({"accepted": item.accepted} if isAhead else {}) | {
+            "name": item.name,
+            "member": item.member,
+            "token": item.token,
+            "epoch": item.epoch,
+            "offset": item.offset,
+            "recovered": item.recovered,
+            "handled": item.handled,
+            "members": self._payload(item.members),
+            "snapshot": self._payload(item.snapshot),
+        }
+
+
+class JSONDialect(Dialect):
+    """Text frames."""
+
+    name = JSON_PROTOCOL
+    isJSON = True
+    _objects = b"{"
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(ClientFrame).decode
+        self._head = msgspec.json.Decoder(_Head).decode
+        self._read = lambda type, data: msgspec.json.decode(data, type=type)
+        self._split = survey.splitJSON
+        self._encode = msgspec.json.Encoder().encode
+
+
+class MessagePackDialect(Dialect):
+    """Binary frames."""
+
+    name = MSGPACK_PROTOCOL
+    isJSON = False
+    _objects = bytes([*range(0x80, 0x90), 0xDE, 0xDF])
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
+        self._head = msgspec.msgpack.Decoder(_Head).decode
+        self._read = lambda type, data: msgspec.msgpack.decode(data, type=type)
+        self._split = survey.splitMessagePack
+        self._encode = msgspec.msgpack.Encoder().encode
+
+
+#: By sub-protocol; JSON first, which is also for clients that offer none.
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (JSONDialect(), MessagePackDialect())}
+
+
+def isForRooms(offered: list[str]) -> bool:
+    """Whether a client that offers these sub-protocols speaks no other than that of rooms."""
+    return bool(offered) and all(name in DIALECTS for name in offered)
+
+
+def dialectOf(protocol: str | None) -> Dialect:
+    """The dialect of a connection with that sub-protocol."""
+    return DIALECTS[JSON_PROTOCOL] if protocol is None else DIALECTS[protocol]

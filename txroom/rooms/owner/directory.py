@@ -1,0 +1,71 @@
+"""
+The rooms that one process owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..api.room import Room
+from .host import Host
+
+
+class Hosts:
+    """What runs the rooms, by id and by name."""
+
+    def __init__(self) -> None:
+        self._byId: dict[str, Host] = {}
+        self._byName: dict[str, dict[str, Host]] = {}
+
+    def __len__(self) -> int:
+        return len(self._byId)
+
+    def get(self, id: str) -> Host | None:
+        """What runs the room of that id."""
+        return self._byId.get(id)
+
+    def all(self) -> list[Host]:
+        """All of them, the oldest first."""
+        return list(self._byId.values())
+
+    def named(self, name: str) -> list[Host]:
+        """Those of a name, the oldest first."""
+        return list(self._byName.get(name, {}).values())
+
+    def count(self, name: str) -> int:
+        """How many of that name there are."""
+        return len(self._byName.get(name, ()))
+
+    def add(self, host: Host) -> None:
+        """A room is made."""
+        self._byId[host.id] = host
+        self._byName.setdefault(host.name, {})[host.id] = host
+
+    def remove(self, host: Host) -> None:
+        """A room has ended."""
+        if self._byId.get(host.id) is host:
+            del self._byId[host.id]
+            del self._byName[host.name][host.id]
+
+
+class Rooms(Mapping[str, Room]):
+    """The rooms that this process owns, by id; `named` gives those of a name."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
+    def __getitem__(self, id: str) -> Room:
+        host = self._hosts.get(id)
+        if host is None:
+            raise KeyError(id)
+        return host.room
+
+    def __iter__(self) -> Iterator[str]:
+        return (host.id for host in self._hosts.all())
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def named(self, name: str) -> list[Room]:
+        """The rooms of that name, the oldest first."""
+        return [host.room for host in self._hosts.named(name)]

@@ -1,0 +1,311 @@
+"""
+Intake: what clients say; counted, checked, handled one after another, answered and acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ...core.awaitables import forgetWay, isAsync, toDeferred
+from ...core.codes import CloseCode, ErrorCode
+from ...protocol import payload
+from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
+from .. import hooks
+from ..api.room import Room
+from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
+from ..contract.items import Ack, Error, Reply
+from ..contract.ports import NIL
+from ..contract.records import Handled
+from .member import WINDOW, LeaveReason, Member, copied
+
+if TYPE_CHECKING:
+    from .host import Host
+
+#: Most frames of one member that wait.
+MAX_WAITING = 256
+#: Most bytes of data of the frames of one member that wait; one frame may wait, however large.
+WAITING_SIZE = 2 << 20
+#: Seconds until a handled frame is acknowledged, at most.
+ACK_SECONDS = 0.05
+#: Seconds for which a member may be over the room's rate.
+PATIENCE = 10.0
+
+
+class Intake:
+    """What the clients of one room say."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._unacked: dict[str, Member] = {}
+        room = type(host.room)
+        self._hasFallback = room.onMessage is not Room.onMessage
+
+    def take(self, member: Member, frame: Frame) -> None:
+        """A frame has come; `member` is in the room."""
+        if len(member.tokens) > 1:
+            member.confirmToken()
+            self._host.outbox.record(member.record())
+        if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
+            self._takeMessage(member, frame)
+        elif isinstance(frame, Leave):
+            member.mailbox.post(self._leave, member, frame, member.link)
+        elif isinstance(frame, Unreadable):
+            self._takeUnreadable(member, frame)
+        elif isinstance(frame, Answer | Failed):
+            self._takeAnswer(member, frame)
+
+    def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
+        """A message: count it, and handle it when its turn comes, or refuse it with `error`."""
+        n = frame.n
+        if n is not None:
+            if n <= member.accepted:
+                self._repeated(member, frame, n)
+                return
+            if n != member.accepted + 1 or n > member.acked + WINDOW:
+                self._misuse(member, "n out of order")
+                return
+            member.accepted = n
+            if type(frame) is Call:
+                member.returnRefs[n] = frame.ref, member.link
+        error = self._overload(member, n) or error
+        if error is None and member.mailbox.isBusy:
+            error = self._mayWait(member, frame)
+            if error is None:
+                member.mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
+                return
+        if error is None:
+            member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
+        elif n is None:
+            self._refuse(member, frame, error, member.link)  # at once: the refused would pile up
+        else:
+            member.mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
+
+    def _mayWait(self, member: Member, frame: Send | Call) -> RoomError | None:
+        """Count the bytes of a frame that has to wait; the error if they are too many."""
+        size = len(frame.data)
+        if member.waitingSize and member.waitingSize + size > WAITING_SIZE:
+            return RoomError(ErrorCode.RATE_LIMITED, "too much data waits to be handled")
+        member.waitingSize += size
+        return None
+
+    def _handleLate(
+        self, member: Member, frame: Send | Call, isJSON: bool, link: str
+    ) -> Deferred[Any] | None:
+        """The job of a frame that had to wait."""
+        member.waitingSize -= len(frame.data)
+        return self._handle(member, frame, isJSON, link)
+
+    def _takeUnreadable(self, member: Member, frame: Unreadable) -> None:
+        """A message, or an answer, that is refused whatever it says; its number counts."""
+        error = InvalidData(frame.message, frame.field)
+        if frame.isAnswer:
+            waiting = member.calls.pop(frame.ref or 0, None)
+            self._strike(member)
+            if waiting is not None:
+                hooks.breakOff(waiting, CallError(error.code, error.message))
+        elif frame.ref is None:
+            self._takeMessage(member, Send("", b"", frame.n), error)
+        else:
+            self._takeMessage(member, Call(frame.ref, "", b"", frame.n), error)
+
+    def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
+        """A frame comes again, since its acknowledgement or reply was lost."""
+        if type(frame) is not Call:
+            return
+        if n > member.handled:
+            member.returnRefs[n] = frame.ref, member.link
+            return
+        reply = member.replies.get(n)
+        if reply is None:
+            error = Error(frame.ref, self._host.id, ErrorCode.REPLY_LOST)
+            self._host.emitter.say(member, error)
+        else:
+            self._host.emitter.say(member, copied(reply, frame.ref))
+
+    def _overload(self, member: Member, n: int | None) -> RoomError | None:
+        if n is None and len(member.mailbox) >= MAX_WAITING:
+            return RoomError(ErrorCode.RATE_LIMITED, "too many messages wait to be handled")
+        room = self._host.room
+        if room.messageRate <= 0:
+            return None
+        now = self._host.clock.seconds()
+        burst = room.messageBurst or max(1.0, 2 * room.messageRate)
+        earned = burst
+        if member.spentAt is not None:
+            earned = member.allowance + (now - member.spentAt) * room.messageRate
+        member.allowance = min(burst, earned)
+        member.spentAt = now
+        if earned >= 1.0 + burst / 2:  # it was slow enough, however little it may save up
+            member.slowedSince = None
+        if member.allowance >= 1.0:
+            member.allowance -= 1.0
+            return None
+        if member.slowedSince is None:
+            member.slowedSince = now
+        elif now - member.slowedSince > PATIENCE:
+            self._host.membership.leave(member, CloseCode.RATE_ABUSE, LeaveReason.RATE_ABUSE, "too fast")
+        return RoomError(ErrorCode.RATE_LIMITED, "too many messages")
+
+    # -- handling
+
+    def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
+        """The job of one frame, which came by `link`; hot."""
+        host = self._host
+        if not member.isPresent:
+            return None
+        token = hooks.inside.set(host)
+        try:
+            result = self._dispatch(member, frame, isJSON)
+            if result is not None and isAsync(result):
+                waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
+                return waited.addBoth(self._finished, member, frame, link)
+        except RoomError as error:
+            self._finish(member, frame, error, link)
+            if isinstance(error, BadMessage):
+                self._strike(member)
+            return None
+        except BaseException:
+            host.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
+            self._finish(member, frame, RoomError(ErrorCode.INTERNAL), link)
+            return None
+        finally:
+            hooks.inside.reset(token)
+        self._finish(member, frame, result, link)
+        return None
+
+    def _dispatch(self, member: Member, frame: Send | Call, isJSON: bool) -> Any:
+        room = self._host.room
+        data = frame.data
+        if not data:
+            data, isJSON = NIL, False
+        handler = self._host.handlers.get(frame.type)
+        if handler is None and not self._hasFallback:
+            message = f"no messages of type {frame.type[:64]!r} here"
+            raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
+        if handler is None:
+            return room.onMessage(member.client, frame.type, payload.read(data, isJSON, room.binary))
+        if not handler.takesData:
+            payload.check(data, isJSON, room.binary)
+            return handler.function(room, member.client)
+        return handler.function(room, member.client, handler.read(data, isJSON, room.binary))
+
+    def _handlerOf(self, frame: Send | Call) -> str:
+        """The name of what handles a message, for the log."""
+        handler = self._host.handlers.get(frame.type)
+        return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
+
+    def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
+        """An asynchronous handler is over."""
+        if not isinstance(result, Failure):
+            self._finish(member, frame, result, link)
+            return
+        error = result.value
+        if not isinstance(error, RoomError):
+            self._host.report(result, member, self._handlerOf(frame))
+            error = RoomError(ErrorCode.INTERNAL)
+        elif isinstance(error, hooks.HookTimeout):
+            self._host.report(result, member, self._handlerOf(frame))
+        forgetWay(result.value)
+        self._finish(member, frame, error, link)
+
+    def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
+        if member.isPresent:
+            self._finish(member, frame, error, link)
+            if isinstance(error, BadMessage):
+                self._strike(member)
+
+    def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
+        """A frame is handled: record that, then answer and acknowledge."""
+        host = self._host
+        if not member.isPresent:
+            return
+        n = frame.n
+        ref = None
+        if type(frame) is Call:
+            ref = frame.ref
+            if n is not None:
+                ref, link = member.returnRefs.pop(n, (ref, link))
+        answer: Reply | Error | None = None
+        if isinstance(result, RoomError):
+            answer = Error(ref, host.id, result.code, result.message, result.details)
+        elif ref is not None:
+            answer = self._replyOf(member, frame, ref, result)
+        if n is not None:
+            member.handled = n
+            kept = answer if ref is not None else None
+            host.outbox.record(Handled(member.id, n, kept))
+            if kept is not None:
+                member.keepReply(n, kept)
+            self._scheduleAck(member)
+        # A ref is that of the connection on which it was asked; who asks again gets what is kept.
+        if answer is not None and (ref is None or link == member.link):
+            host.emitter.say(member, answer)
+
+    def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
+        try:
+            return Reply(ref, payload.encode(result, self._host.room.binary, "answer"))
+        except Exception:
+            self._host.report(Failure(), member, self._handlerOf(frame))
+        return Error(ref, self._host.id, ErrorCode.INTERNAL)
+
+    # -- acknowledging
+
+    def _scheduleAck(self, member: Member) -> None:
+        if member.handled - member.acked >= WINDOW // 2:
+            self._unacked.pop(member.id, None)
+            self._ack(member)
+            return
+        if not self._unacked:
+            self._host.timers.callLater(ACK_SECONDS, self._ackAll)
+        self._unacked[member.id] = member
+
+    def _ackAll(self) -> None:
+        unacked, self._unacked = self._unacked, {}
+        for member in unacked.values():
+            self._ack(member)
+
+    def _ack(self, member: Member) -> None:
+        if member.handled > member.acked and member.isPresent and member.outlet is not None:
+            member.acked = member.handled
+            self._host.emitter.say(member, Ack(self._host.id, member.handled))
+
+    # -- the rest
+
+    def _leave(self, member: Member, frame: Leave, link: str) -> None:
+        host = self._host
+        if link == member.link:
+            host.emitter.say(member, Reply(frame.ref, NIL))
+        host.membership.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
+
+    def _takeAnswer(self, member: Member, frame: Answer | Failed) -> None:
+        waiting = member.calls.pop(frame.ref, None)
+        if waiting is None:
+            return  # too late
+        if isinstance(frame, Failed):
+            hooks.breakOff(waiting, CallError(frame.code, frame.message))
+            return
+        try:
+            isJSON = member.isJSON and bool(frame.data)
+            data = payload.read(frame.data or NIL, isJSON, self._host.room.binary)
+        except InvalidData as error:
+            self._strike(member)
+            hooks.breakOff(waiting, CallError(error.code, error.message))
+        else:
+            waiting.callback(data)
+
+    def _strike(self, member: Member) -> None:
+        if member.strikes.add(self._host.clock.seconds()):
+            self._misuse(member, "too many bad messages")
+
+    def _misuse(self, member: Member, text: str) -> None:
+        self._host.membership.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
+
+
+def _withoutData(frame: Send | Call) -> Send | Call:
+    """What of a frame is needed to refuse it."""
+    if type(frame) is Call:
+        return Call(frame.ref, frame.type, b"", frame.n)
+    return Send(frame.type, b"", frame.n)

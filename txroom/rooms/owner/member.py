@@ -1,0 +1,441 @@
+"""
+A member, as its host keeps it, and as the room sees it: `Client`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from hashlib import sha256
+from hmac import compare_digest
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from ...core.codes import ErrorCode
+from ...core.misuse import Strikes
+from ...core.tokenbucket import Bucket
+from ...protocol import payload
+from ...protocol.errors import RoomError
+from ..contract.arrivals import Arrival
+from ..contract.items import Error, Reply
+from ..contract.ports import Outlet
+from ..contract.records import Handled, MemberRecord
+from ..hooks import Mailbox
+
+if TYPE_CHECKING:
+    from ..api.room import Room
+    from .host import Host
+    from .outbox import Audience
+
+#: Most frames of a member that are not acknowledged, and replies that are kept for it.
+WINDOW = 64
+#: Bytes that the data of those replies may have together; the newest is kept, however large.
+REPLIES_SIZE = 256 << 10
+#: Most resume tokens that are valid besides the last, since the client may have been given none after them.
+MAX_UNCONFIRMED = 4
+
+_NO_GROUPS: frozenset[str] = frozenset()
+
+
+class State(IntEnum):
+    """Where a member is in its life; it only moves on, but for DROPPED, from which it may resume."""
+
+    #: Has a seat; onAuth and onJoin are running.
+    SEATED = 0
+    JOINED = 1
+    #: Has lost its connection, and may resume.
+    DROPPED = 2
+    #: Has closed its connection for good; what it sent before is being handled.
+    PARTING = 3
+    #: Is no member any more; onLeave is running.
+    LEAVING = 4
+    GONE = 5
+
+
+class LeaveReason(StrEnum):
+    """Why a client has left; what `Room.onLeave` gets. Each is a text, to log, to compare or to send."""
+
+    #: It wanted to.
+    LEFT = "left"
+    #: It lost its connection, and did not resume in time.
+    DROPPED = "dropped"
+    KICKED = "kicked"
+    #: It broke the protocol, or sent what the room doesn't understand, again and again.
+    MISUSE = "misuse"
+    #: It sent too much for too long.
+    RATE_ABUSE = "rateAbuse"
+    #: The room was closed.
+    CLOSED = "closed"
+    #: The server is shutting down.
+    SHUTDOWN = "shutdown"
+
+
+class Member:
+    """
+    One member of a room, kept by its host.
+
+    The link changes with each connection, the rest stays. What the room runs for it waits in `mailbox`.
+    """
+
+    __slots__ = (
+        "_options",
+        "accepted",
+        "acked",
+        "allowance",
+        "announced",
+        "arrivalId",
+        "calls",
+        "client",
+        "early",
+        "expiry",
+        "fate",
+        "groups",
+        "handled",
+        "id",
+        "isJSON",
+        "link",
+        "mailbox",
+        "meta",
+        "offset",
+        "outlet",
+        "pending",
+        "refs",
+        "replays",
+        "replies",
+        "repliesSize",
+        "returnRefs",
+        "seat",
+        "session",
+        "slowedSince",
+        "spentAt",
+        "state",
+        "step",
+        "strikes",
+        "token",
+        "tokens",
+        "user",
+        "userId",
+        "visits",
+        "waitingSize",
+    )
+
+    def __init__(self, id: str, user: Any, userId: str, options: Mapping[str, Any]) -> None:
+        self.id = id
+        self.user = user
+        self.userId = userId
+        #: The id of the user that came, whatever onAuth made of it; who resumes must be the same.
+        self.arrivalId = userId
+        self.options = options
+        self.state = State.SEATED
+        self.client: Client = None  # type: ignore[assignment]  # set by the host at once
+        self.mailbox = Mailbox()
+
+        # The connection.
+        self.link = ""
+        self.session = ""
+        self.outlet: Outlet | None = None
+        self.isJSON = True
+        #: The join requests that `joined` answers.
+        self.refs: list[int | None] = []
+        #: What happened to it while it was being seated: code, reason, text.
+        self.fate: tuple[int, LeaveReason, str] | None = None
+        #: What the hook gave that runs while it is being seated.
+        self.step: object = None
+        #: Its reservation, while it is being seated.
+        self.seat: bytes | None = None
+        self.expiry: IDelayedCall | None = None
+        #: What its room is to be told: whether it was away, and whether it has all it missed.
+        self.visits: tuple[bool, bool] | None = None
+
+        # What it is sent.
+        #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
+        self.offset = 0
+        #: Records that must be committed for its `joined` to have left.
+        self.announced = 0
+        self.pending: list[Any] = []
+        #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
+        self.early: list[tuple[str, bytes]] | None = None
+        self.calls: dict[int, Deferred[Any]] = {}
+        self.groups = _NO_GROUPS
+        self.meta: Mapping[str, Any] = {}
+
+        # What it sends.
+        #: The resume token that it was given last, and the digests of those that are valid.
+        self.token = ""
+        self.tokens: list[bytes] = []
+        self.accepted = 0
+        self.handled = 0
+        self.acked = 0
+        self.replies: dict[int, Reply | Error] = {}
+        self.repliesSize = 0
+        #: What it may be sent again: bytes, for all its connections together.
+        self.replays: Bucket | None = None
+        #: Bytes of the frames that wait in the mailbox.
+        self.waitingSize = 0
+        #: The ref that the client goes by for its calls that are not answered yet, by their number.
+        #: and the link by which it goes so: another connection has refs of its own.
+        self.returnRefs: dict[int, tuple[int, str]] = {}
+        self.strikes = Strikes()
+        self.allowance = 0.0
+        self.spentAt: float | None = None
+        self.slowedSince: float | None = None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """
+        What it joined with.
+
+        They are kept encoded, so that they take no more memory than the client has sent bytes: a member
+        stays for `resumeSeconds` after its connection.
+        """
+        return MappingProxyType(payload.decode(self._options))
+
+    @options.setter
+    def options(self, options: Mapping[str, Any]) -> None:
+        self._options = payload.encode(dict(options), True)
+
+    @property
+    def isPresent(self) -> bool:
+        """Whether it counts as being in the room: joined, and connected, to resume or about to leave."""
+        return State.JOINED <= self.state <= State.PARTING
+
+    @property
+    def audience(self) -> Audience:
+        """This member alone; empty while it has no connection."""
+        return ((self.outlet, (self.link,)),) if self.outlet is not None else ()
+
+    def attach(self, outlet: Outlet, arrival: Arrival) -> None:
+        """It is reached by another connection from now on."""
+        self.outlet = outlet
+        self.link = arrival.link
+        self.session = arrival.session
+        self.isJSON = arrival.isJSON
+
+    def detach(self) -> None:
+        """It is not reached any more."""
+        self.outlet = None
+        self.link = self.session = ""
+
+    def cancelExpiry(self) -> None:
+        """It is back, or gone."""
+        expiry, self.expiry = self.expiry, None
+        if expiry is not None and expiry.active():
+            expiry.cancel()
+
+    # -- tokens
+
+    def issueToken(self, used: str | None = None) -> None:
+        """
+        A new resume token, for the link that it has now; the one that was `used` stays valid, and the newest
+        of the others that nobody has confirmed, until `confirmToken`.
+
+        They are several, since requests to resume overtake one another: the answer to any of them may be the
+        one that the client gets.
+        """
+        self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        known = [] if used is None else [digest(used)]
+        unconfirmed = [token for token in self.tokens if token not in known]
+        self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
+
+    def accepts(self, token: str) -> bool:
+        """Whether it may resume with that token."""
+        given = digest(token)
+        return any(compare_digest(given, known) for known in self.tokens)
+
+    def confirmToken(self) -> None:
+        """The client has said something by the link that it has now, so it has that one's token."""
+        del self.tokens[1:]
+
+    # -- the journal
+
+    def record(self) -> MemberRecord:
+        """What must survive the owner."""
+        return MemberRecord(
+            self.id,
+            self.user,
+            self.userId,
+            tuple(self.tokens),
+            tuple(sorted(self.groups)),
+            dict(self.meta),
+            dict(self.options),
+            self.arrivalId,
+            self.offset,
+        )
+
+    @classmethod
+    def restored(cls, record: MemberRecord) -> Member:
+        """A member from the journal of an earlier owner; it is to resume."""
+        member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
+        member.arrivalId = record.arrivalId
+        member.offset = record.offset
+        member.state = State.DROPPED
+        member.tokens = list(record.tokens)
+        member.groups = frozenset(record.groups)
+        member.meta = record.meta or {}
+        return member
+
+    def forget(self) -> None:
+        """It is over: cut the circle of it and its client, which users may have still."""
+        self.cancelExpiry()
+        self.detach()
+        del self.client
+
+    def restore(self, handled: Handled) -> None:
+        """One of its frames was handled by an earlier owner."""
+        self.accepted = self.handled = self.acked = max(self.handled, handled.n)
+        if handled.reply is not None:
+            self.keepReply(handled.n, handled.reply)
+
+    def keepReply(self, n: int, reply: Reply | Error) -> None:
+        """Remember what the client's call `n` was answered."""
+        # A copy has no frames: what is kept is the payload.
+        kept = copied(reply, reply.ref)
+        self.replies[n] = kept
+        self.repliesSize += sizeOf(kept)
+        while len(self.replies) > WINDOW or (self.repliesSize > REPLIES_SIZE and len(self.replies) > 1):
+            self.repliesSize -= sizeOf(self.replies.pop(next(iter(self.replies))))
+
+
+def copied(reply: Reply | Error, ref: int | None) -> Reply | Error:
+    """The same answer to that ref, which is to be framed anew."""
+    if isinstance(reply, Reply):
+        return Reply(reply.ref if ref is None else ref, reply.data)
+    return Error(ref, reply.room, reply.code, reply.message, reply.details)
+
+
+def sizeOf(reply: Reply | Error) -> int:
+    """Bytes of what is kept of an answer, but for what each takes."""
+    if isinstance(reply, Reply):
+        return len(reply.data)
+    return len(reply.message) + len(payload.encode(reply.details))
+
+
+def memberOf(token: str) -> str:
+    """The id of the member that a resume token is for."""
+    return token.partition(".")[0]
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token."""
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class Client:
+    """
+    A member as its room sees it: the first argument of the hooks and handlers.
+
+    It stays the same object while the client loses its connection and resumes.
+    """
+
+    __slots__ = ("_host", "_member", "data")
+
+    def __init__(self, host: Host, member: Member) -> None:
+        self._host = host
+        self._member = member
+        #: Free for the room; never read by txroom.
+        self.data: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id} {self._member.state.name} of {self._host.name} {self._host.id}>"
+
+    @property
+    def id(self) -> str:
+        """The member's id, unique and unguessable; others see it in presence."""
+        return self._member.id
+
+    @property
+    def room(self) -> Room:
+        """
+        The room it is or was in.
+
+        A client that is kept doesn't keep a room that has ended: raises `RoomError` (`roomGone`) if nobody
+        else has the room any more.
+        """
+        room = self._host.findRoom()
+        if room is None:
+            raise RoomError(ErrorCode.ROOM_GONE, "the room of this client has ended")
+        return room
+
+    @property
+    def user(self) -> Any:
+        """What `onAuth` made of it, else what `verifyClient` accepted it as."""
+        return self._member.user
+
+    @property
+    def userId(self) -> str:
+        """What `Room.userId` says of `user`; the same for all connections of one user."""
+        return self._member.userId
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it joined with, but `auth`."""
+        return self._member.options
+
+    @property
+    def isConnected(self) -> bool:
+        """Whether it has joined and has a connection; while it is to resume, messages wait for it."""
+        return self._member.state is State.JOINED
+
+    @property
+    def hasLeft(self) -> bool:
+        """Whether it is no member any more."""
+        return self._member.state >= State.LEAVING
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups it is in."""
+        return self._member.groups
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """
+        What presence tells of it; set it, best in `onJoin`, and others are told.
+
+        It is copied both ways. Raises `TypeError` unless it is plain data.
+        """
+        return MappingProxyType(payload.plain(dict(self._member.meta), True))
+
+    @meta.setter
+    def meta(self, meta: Mapping[str, Any]) -> None:
+        if not isinstance(meta, Mapping):
+            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
+        self._host.membership.setMeta(self._member, meta)
+
+    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
+        """
+        Send it a message; the offset, or `None` if it is volatile or the client has left.
+
+        What is sent in `onAuth` has none yet either: it waits until the client is let in.
+        Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
+        as `Room.broadcast` for data that can't be sent.
+        """
+        return self._host.emitter.send(self._member, type, data, volatile)
+
+    def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
+        """
+        Ask the client; fires with its answer.
+
+        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
+        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
+        `ValueError` for a timeout that is no number of seconds.
+
+        One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
+        answer: in these it fails with `RuntimeError` if they do.
+        """
+        return self._host.emitter.call(self._member, type, data, timeout)
+
+    def kick(self, reason: str = "") -> None:
+        """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
+        self._host.membership.kick(self._member, reason)
+
+    def enter(self, group: str) -> None:
+        """Become one of a group (`broadcast(..., to=group)`)."""
+        self._host.membership.regroup(self._member, group, True)
+
+    def exit(self, group: str) -> None:
+        """Be no longer one of a group."""
+        self._host.membership.regroup(self._member, group, False)

@@ -1,0 +1,1 @@
+"""The Twisted service: a server, where it listens and what it routes."""

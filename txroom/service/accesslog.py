@@ -1,0 +1,73 @@
+"""
+The access log: who asked for what, in the combined format of Apache and nginx, at level info.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.web.http import _escape, datetimeToLogString
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from ..core.handshake import Handshake
+from ..http.factory import WireFactory
+from ..http.forwarded import describe
+from ..http.resource import headersOf
+
+_log = Logger(namespace="txroom.access")
+
+
+class AccessLog:
+    """Logs each request for a page, and each upgrade, while it `isOn`."""
+
+    def __init__(self) -> None:
+        self.isOn = False
+
+    def upgrade(self, handshake: Handshake, status: int) -> None:
+        """A request for a WebSocket was answered with that status."""
+        if self.isOn:
+            self._write(handshake, "HTTP/1.1", status, "-")
+
+    def page(self, request: Request, factory: WireFactory) -> None:
+        """A request of twisted.web was answered."""
+        if self.isOn:
+            method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
+            transport = request.channel.transport
+            handshake = describe(method, target, headersOf(request), transport, factory.options)
+            length = str(request.sentLength or "-")
+            self._write(handshake, request.clientproto.decode("latin-1"), request.code, length)
+
+    def _write(self, handshake: Handshake, version: str, status: int, length: str) -> None:
+        # The time of day, which the clock of the reactor may not be.
+        request = f"{handshake.method} {handshake.target} {version}"
+        referrer, agent = (handshake.headers.get(name) or "-" for name in ("referer", "user-agent"))
+        _log.info(
+            '{peer} - - {when} "{request}" {status} {length} "{referrer}" "{agent}"',
+            peer=handshake.peer or "-",
+            when=datetimeToLogString(),
+            request=_escaped(request),
+            status=status,
+            length=length,
+            referrer=_escaped(referrer),
+            agent=_escaped(agent),
+        )
+
+
+def _escaped(text: str) -> str:
+    """Without quotes, controls and letters that a log might not be able to hold."""
+    escaped: str = _escape(text.encode("latin-1", "replace"))
+    return escaped
+
+
+class PageSite(Site):
+    """What serves the pages of our own listeners; it is never started, and logs by our own means."""
+
+    def __init__(self, resource: IResource, reactor: object, factory: WireFactory, log: AccessLog) -> None:
+        super().__init__(resource, reactor=reactor)
+        self._wire = factory
+        self._access = log
+
+    def log(self, request: Any) -> None:
+        self._access.page(request, self._wire)

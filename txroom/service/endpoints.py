@@ -1,0 +1,184 @@
+"""
+From what somebody wants to listen on to an endpoint: a number, a description, an endpoint of his own.
+
+What Twisted makes of a description is taken to pieces and put together again: the PROXY header of a balancer
+comes before TLS, certificates can be read again, a port falls back to IPv4, sockets can be listened on twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    SSL4ServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+    _parse,
+    _WrapperServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.protocols._sni import TLSServerEndpoint
+from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..http.proxyprotocol import ProxiedFactory
+from .inherited import InheritedEndpoint, inheritedSocket, socketsOfProcess
+from .tls import Certificates, certificatesIn
+from .unixsocket import SocketEndpoint
+
+_PROXIED = "haproxy:"
+
+#: What Twisted says of a description, and how it is put to somebody who has not read Twisted.
+_READABLE = (
+    (re.compile(r"invalid literal for int\(\) with base 10: (.*)"), r"\1 is not a number"),
+    (re.compile(r".*missing \d+ required positional arguments?: '(.*)'"), r"\1 is missing"),
+    (re.compile(r".*unexpected keyword argument '([^']*)'.*"), r"there is no argument \1"),
+    (re.compile(r".*multiple values for argument '(.*)'"), r"argument \1 is given twice"),
+    (re.compile(r".*takes .* positional arguments? but .*"), "too many arguments"),
+)
+
+#: How a kernel says that it has no IPv6.
+_NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL})
+ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
+
+
+@implementer(IStreamServerEndpoint)
+class LayeredEndpoint:
+    """A socket, what TLS takes its connections from, and whether a PROXY header comes before all."""
+
+    def __init__(self, reactor: Any, bottom: Any, creator: Any = None, isProxied: bool = False) -> None:
+        self._reactor = reactor
+        self._bottom = bottom
+        self._creator = creator
+        self._isProxied = isProxied
+
+    @property
+    def reload(self) -> Callable[[], None] | None:
+        """Reads the certificates again; `None` if there are none that can be."""
+        return self._creator.reload if isinstance(self._creator, Certificates) else None
+
+    def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
+        """Listen, with these layers below the protocols of a factory."""
+        if self._creator is not None:
+            protocolFactory = TLSMemoryBIOFactory(self._creator, False, protocolFactory, self._reactor)
+        if self._isProxied:
+            protocolFactory = ProxiedFactory(protocolFactory)
+        listening: Deferred[IListeningPort] = self._bottom.listen(protocolFactory)
+        return listening
+
+
+@implementer(IStreamServerEndpoint)
+class PortEndpoint:
+    """A TCP port on IPv4 and IPv6; on IPv4 alone where the kernel has no IPv6."""
+
+    def __init__(self, reactor: Any, port: int, backlog: Callable[[], int]) -> None:
+        self._reactor = reactor
+        self._port = port
+        #: Asked when it is opened.
+        self._backlog = backlog
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen; fails as Twisted's endpoints do."""
+        listening: Deferred[IListeningPort] = TCP6ServerEndpoint(
+            self._reactor, self._port, self._backlog(), ANY_IPV6
+        ).listen(protocolFactory)
+        return listening.addErrback(self._withoutIPv6, protocolFactory)
+
+    def _withoutIPv6(self, failure: Failure, factory: IProtocolFactory) -> Any:
+        if not _saysNoIPv6(failure.value):
+            return failure
+        return TCP4ServerEndpoint(self._reactor, self._port, self._backlog(), ANY_IPV4).listen(factory)
+
+
+def _saysNoIPv6(error: BaseException | None) -> bool:
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    return isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno in _NO_IPV6)
+
+
+def endpointFrom(reactor: Any, description: str, more: str = "") -> LayeredEndpoint:
+    """The endpoint of a description and `more`; what is wrong with that is a `ValueError` that names it."""
+    inner = description
+    while inner.startswith(_PROXIED):
+        inner = inner.removeprefix(_PROXIED)
+    try:
+        return _layered(reactor, inner + more, isProxied=inner != description)
+    except (TypeError, ValueError) as error:
+        why = str(error)
+        for pattern, replacement in _READABLE:
+            why = pattern.sub(replacement, why)
+        raise ValueError(f"{description}: {why}") from None
+
+
+def _layered(reactor: Any, description: str, isProxied: bool) -> LayeredEndpoint:
+    kind = description.partition(":")[0]
+    if kind in _OWN:
+        given, named = _parse(description)
+        return LayeredEndpoint(reactor, *_OWN[kind](reactor, *given[1:], **named), isProxied)
+    bottom, creator = _apart(reactor, serverFromString(reactor, description))
+    if creator is not None:
+        creator = Certificates(lambda: _apart(reactor, serverFromString(reactor, description))[1])
+    return LayeredEndpoint(reactor, bottom, creator, isProxied)
+
+
+def _tls(
+    reactor: Any, path: str, port: str = "443", backlog: str = "50", interface: str = ANY_IPV6
+) -> tuple[Any, Certificates]:
+    """What Twisted's "tls:" takes; the certificates are found by ourselves."""
+    if not path:
+        raise ValueError("the directory of the certificates is missing")
+    bottom = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
+    return _better(reactor, bottom), Certificates(lambda: certificatesIn(path))
+
+
+def _systemd(
+    reactor: Any, domain: str, index: str | None = None, name: str | None = None
+) -> tuple[Any, None]:
+    """What Twisted's "systemd:" takes."""
+    return inheritedSocket(reactor, socketsOfProcess(), domain, index, name), None
+
+
+#: Descriptions that aren't left to Twisted; each gives what it binds, and what TLS takes connections from.
+_OWN: dict[str, Callable[..., tuple[Any, Any]]] = {"tls": _tls, "systemd": _systemd}
+
+
+def layersOf(reactor: Any, endpoint: Any) -> LayeredEndpoint:
+    """An endpoint that somebody made, its layers in the order of ours; its certificates stay as they are."""
+    isProxied = isinstance(endpoint, _WrapperServerEndpoint)
+    isProxied = isProxied and endpoint._wrapperFactory is HAProxyWrappingFactory
+    inner = endpoint._wrappedEndpoint if isProxied else endpoint
+    return LayeredEndpoint(reactor, *_apart(reactor, inner), isProxied)
+
+
+def _apart(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
+    """What an endpoint of Twisted's binds, and what it takes TLS connections from, if it does."""
+    if type(endpoint) is SSL4ServerEndpoint:
+        bottom = TCP4ServerEndpoint(reactor, endpoint._port, endpoint._backlog, endpoint._interface)
+        return bottom, endpoint._sslContextFactory
+    creator = None
+    if type(endpoint) is TLSServerEndpoint:
+        creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
+    return _better(reactor, endpoint), creator
+
+
+def _better(reactor: Any, endpoint: Any) -> Any:
+    """Our own endpoint in place of one of Twisted's that does less."""
+    if type(endpoint) is AdoptedStreamServerEndpoint and not endpoint._used:
+        return InheritedEndpoint.of(endpoint)
+    if type(endpoint) is UNIXServerEndpoint:
+        return SocketEndpoint(endpoint)
+    if type(endpoint) is TCP6ServerEndpoint and endpoint._interface == ANY_IPV6:
+        backlog = endpoint._backlog
+        return PortEndpoint(reactor, endpoint._port, lambda: backlog)
+    return endpoint

@@ -1,0 +1,121 @@
+"""
+Which application serves which host and path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+from twisted.web.resource import IResource
+
+from ..core.application import Application
+from ..core.handshake import Handshake
+from ..core.origin import splitHost
+from ..rooms.api.room import Room
+
+
+@attrs.frozen
+class Route:
+    """Where an application is registered; `None` is any host, any path."""
+
+    host: tuple[str, int | None] | None
+    path: str | None
+    application: Application
+
+    def matches(self, handshake: Handshake) -> bool:
+        """Whether a request is for this application."""
+        if not self.isOfHost(handshake):
+            return False
+        if self.path is None:
+            return True
+        path = handshake.path
+        if self.path.endswith("/*"):
+            return path.startswith(self.path[:-1])
+        return path == self.path
+
+    def isOfHost(self, handshake: Handshake) -> bool:
+        """Whether a request is for the host of this application, whatever its path."""
+        if self.host is None:
+            return True
+        name, port = splitHost(handshake.host)
+        if port is None and self.host[1] is not None:
+            port = 443 if handshake.secure else 80
+        return name == self.host[0] and self.host[1] in (None, port)
+
+
+class Routes(list[Route]):
+    """The routes of a server, in the order in which they are tried."""
+
+    def add(self, application: Application, host: str | None, path: str | None) -> None:
+        """One more, to be tried last."""
+        self.append(Route(None if host is None else splitHost(host), path, application))
+
+    def applicationFor(self, handshake: Handshake) -> Application | None:
+        """The application that is registered for the host and path of a request."""
+        for route in self:
+            if route.matches(handshake):
+                return route.application
+        return None
+
+    def ofHost(self, handshake: Handshake) -> Iterator[Application]:
+        """The applications of the host of a request, at any path."""
+        return (route.application for route in self if route.isOfHost(handshake))
+
+    @property
+    def applications(self) -> list[Application]:
+        """All of them, each once."""
+        return list({id(route.application): route.application for route in self}.values())
+
+
+def checkPath(path: object) -> None:
+    """Raise `TypeError` or `ValueError` for what is no path of a URL."""
+    if not isinstance(path, str):
+        raise TypeError(f"path={path!r}: must be a text")
+    if not path.startswith("/"):
+        raise ValueError(f"path={path!r}: must begin with '/'")
+    if "?" in path or "#" in path:
+        raise ValueError(f"path={path!r}: a query or a fragment is no part of a path")
+
+
+def checkRoute(host: object, path: object) -> None:
+    """Raise `TypeError` or `ValueError` for what no application can be registered at."""
+    if host is not None:
+        if not isinstance(host, str):
+            raise TypeError(f"host={host!r}: must be a text, such as 'example.org'")
+        if not host or "/" in host:
+            raise ValueError(f"host={host!r}: must be a host, such as 'example.org'; the path is path=...")
+    if path is not None:
+        checkPath(path)
+        if "*" in str(path).removesuffix("/*"):
+            raise ValueError(f"path={path!r}: '*' can only stand at its end, after a '/'")
+
+
+def checkPage(path: object, page: object) -> None:
+    """Raise `TypeError` or `ValueError` for what is no page, or no path of one."""
+    checkPath(path)
+    if "*" in str(path):
+        raise ValueError(f"path={path!r}: without '*'; a resource that is no leaf has its children below it")
+    if isinstance(page, str | bytes):
+        raise TypeError(
+            f"page={page!r}: must be a resource of twisted.web: "
+            "twisted.web.static.Data(b'<h1>Welcome</h1>', 'text/html')"
+        )
+    if isinstance(page, type) and IResource.implementedBy(page):
+        raise TypeError(f"page={page.__name__}: is a class; a resource is served, {page.__name__}(...)")
+    if not IResource.providedBy(page):
+        raise TypeError(f"page={page!r}: must be a resource of twisted.web")
+
+
+def checkApplication(application: object) -> None:
+    """Raise `TypeError` for what can't be served, with what was meant."""
+    if isinstance(application, Application):
+        if not hasattr(application, "overrides"):
+            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
+        return
+    kind = application if isinstance(application, type) else type(application)
+    if issubclass(kind, Room):
+        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
+    if issubclass(kind, Application):
+        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
+    raise TypeError(f"an Application is served, not {application!r}")
