@@ -60,8 +60,6 @@ NOT_YET = frozenset(
     txroom.client.options imports txroom.rooms.owner.member.WINDOW
     txroom.client.room
     txroom.client.session
-    txroom.core.application
-    txroom.core.connection
     txroom.http.channel
     txroom.http.factory
     txroom.http.pages
@@ -242,7 +240,7 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(unknown, [], "not in LAYERS of tests/test_architecture.py")
 
     def test_downwards(self) -> None:
-        """No module imports its neighbour or what is built upon it, inside a function or for types neither."""
+        """No module imports what stands beside or above it, not inside a function or for types either."""
         wrong = []
         for found in imports():
             if not within(found.name, ("txroom",)):

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
-from txroom.core.awaitables import giveUp
+from txroom.core.awaitables import cancelHook
 
 
 def refuse(waiting: Deferred[Any]) -> None:
@@ -28,7 +28,7 @@ class GiveUpTests(SynchronousTestCase):
         cancelled: list[Any] = []
         for waiting in (Deferred[None](), Deferred[None](cancelled.append)):
             results = fired(waiting)
-            giveUp(waiting)
+            cancelHook(waiting)
             self.assertGivenUp(results)
         self.assertEqual(len(cancelled), 1)
 
@@ -36,7 +36,7 @@ class GiveUpTests(SynchronousTestCase):
         """One whose canceller raises, which is logged; a result that comes later is dropped."""
         waiting: Deferred[int] = Deferred(refuse)
         results = fired(waiting)
-        giveUp(waiting)
+        cancelHook(waiting)
         self.assertGivenUp(results)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         waiting.callback(1)
@@ -48,7 +48,7 @@ class GiveUpTests(SynchronousTestCase):
         outer.addCallback(lambda _: inner)
         outer.callback(None)
         results = fired(outer)
-        giveUp(outer)
+        cancelHook(outer)
         self.assertGivenUp(results)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
@@ -60,12 +60,12 @@ class GiveUpTests(SynchronousTestCase):
 
         running = Deferred.fromCoroutine(wait())
         results = fired(running)
-        giveUp(running)
+        cancelHook(running)
         self.assertEqual(len(results), 1)
 
     def test_over(self) -> None:
         """One that has a result keeps it."""
         waiting: Deferred[int] = Deferred()
         waiting.callback(1)
-        giveUp(waiting)
+        cancelHook(waiting)
         self.assertEqual(self.successResultOf(waiting), 1)

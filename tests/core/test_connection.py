@@ -668,7 +668,7 @@ class DisconnectTests(OneConnection):
         waiting.callback(None)
         self.assertEqual(self.events, [("connect",), ("disconnect", 1006, "")])
 
-    def test_giveUp(self) -> None:
+    def test_cancelHook(self) -> None:
         """A hook that never ends is cancelled after `closeTimeout`; `onDisconnect` comes all the same."""
         cancelled: list[Any] = []
         self.open(Recorder(onMessage=lambda connection, message: Deferred(cancelled.append)), closeTimeout=3)
@@ -680,7 +680,7 @@ class DisconnectTests(OneConnection):
         self.assertEqual(len(cancelled), 1)
         self.assertEqual(self.events, [("connect",), ("disconnect", 1006, "")])
 
-    def test_giveUpCoroutine(self) -> None:
+    def test_cancelHookCoroutine(self) -> None:
         """A coroutine sees the cancellation where it waits."""
         seen: list[str] = []
 

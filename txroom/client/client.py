@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..core.interfaces import Connects
+from ..core.interfaces import ClientEndpoint
 from .options import ClientOptions
 from .session import Session
 from .transport import Connector, absolute
@@ -38,7 +38,7 @@ class Client(Session):
         self,
         url: str,
         *,
-        endpoint: IStreamClientEndpoint | Connects | str | None = None,
+        endpoint: IStreamClientEndpoint | ClientEndpoint | str | None = None,
         reactor: Any = None,
         **options: Any,
     ) -> None:

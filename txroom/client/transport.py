@@ -19,7 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, isSendable
-from ..core.interfaces import Connects
+from ..core.interfaces import ClientEndpoint
 from .callqueue import stop
 from .connection import Attempt
 from .httpanswer import HTTPAnswer
@@ -77,7 +77,7 @@ class Connector:
     def __init__(
         self,
         url: str,
-        endpoint: IStreamClientEndpoint | Connects | str | None,
+        endpoint: IStreamClientEndpoint | ClientEndpoint | str | None,
         reactor: Any,
         options: ClientOptions,
     ) -> None:

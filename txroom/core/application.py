@@ -5,7 +5,7 @@ An application: the hooks that serve the connections of one host and path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -14,12 +14,9 @@ from .codes import CloseCode
 from .connection import Connection
 from .handshake import Handshake, UpgradeError
 from .hooks import CONNECTION_HOOKS, HOOKS, Hook, Hooks
-from .message import Prepared
+from .message import Data, Prepared
 from .options import OPTIONS, SERVER_ONLY, ServerOptions
 from .validation import OptionError, checkAssigned, misspeltHooks, unknownNames, warnOfClass
-
-if TYPE_CHECKING:
-    from .message import Data
 
 
 @attrs.frozen

@@ -1,5 +1,5 @@
 """
-What hooks return and isn't there yet, how it is given up, and how its errors are forgotten.
+Results of hooks that come later: Deferreds, coroutines and Futures, their cancellation and their errors.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from twisted.python.failure import Failure
 _log = Logger()
 
 
-def giveUp(waited: Deferred[Any]) -> None:
+def cancelHook(waited: Deferred[Any]) -> None:
     """
-    Cancel a Deferred that somebody else has made, whatever its canceller does.
+    Cancel what a hook waits for: a Deferred that a user has made, whose canceller may raise.
 
-    One that raises is logged, and the Deferred fails with `CancelledError` all the same: who waits for it
-    goes on, and what it is given later is dropped.
+    An error of the canceller is logged, and the Deferred fails with `CancelledError` all the same, so that
+    whoever waits for it goes on. A result that it is given later is dropped.
     """
     while waited.called and isinstance(waited.result, Deferred):
         waited = waited.result  # which it waits for
@@ -35,13 +35,13 @@ def giveUp(waited: Deferred[Any]) -> None:
             waited.cancel()
 
 
-def forgetWay(error: BaseException | None) -> None:
+def clearTraceback(error: BaseException | None) -> None:
     """
-    Forget by which way an error has come, when it has been dealt with.
+    Drop the tracebacks of an error that has been dealt with, and of its causes.
 
-    One that has left a coroutine refers to a frame of Twisted's that refers to the error, and to frames that
-    refer to rooms or connections: nothing of it would be freed without the collector. A `Failure` has its
-    own traceback.
+    The traceback of an error that has left a coroutine refers to a frame of Twisted's that refers to the
+    error again, and to frames that refer to rooms or connections: without this, only the garbage collector
+    would free them. A `Failure` keeps a traceback of its own.
     """
     seen: set[int] = set()
     errors = [error]
@@ -53,13 +53,13 @@ def forgetWay(error: BaseException | None) -> None:
             errors += error.__cause__, error.__context__
 
 
-def forget(failure: Failure) -> None:
+def clearFailure(failure: Failure) -> None:
     """
-    Forget by which way a failure has come that nobody is told of.
+    Drop the tracebacks of a failure that nobody is told of, and the failure's own.
 
-    A coroutine that is cancelled fails while Twisted's frames that are under way refer to its failure.
+    A coroutine that is cancelled fails while frames of Twisted's that still run refer to its failure.
     """
-    forgetWay(failure.value)
+    clearTraceback(failure.value)
     failure.cleanFailure()
 
 

@@ -1,38 +1,51 @@
 """
 One open WebSocket as an application sees it.
 
-A `Connection` knows no bytes of the wire: it hands what it sends to a `Wire`, and the wire hands it
-what arrived. What it adds is the order of the hooks: one after another, never two at a time.
+A `Connection` knows nothing of frames: it hands what it sends to a `Wire`, and the wire calls it with what
+has arrived. It sees to the order of the hooks: they run one after another, never two at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .awaitables import forget, giveUp, isAsync, toDeferred
+from .awaitables import cancelHook, clearFailure, isAsync, toDeferred
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
-from .hooks import CONNECTION_HOOKS, Hook, inTurn
+from .hooks import CONNECTION_HOOKS, Hook, Hooks, inTurn
 from .message import Data, Prepared, encoded
 from .validation import checkAssigned
-
-if TYPE_CHECKING:
-    from .application import Application
-
 
 #: RFC 6455 §5.5: a control frame carries at most this many bytes; two of a Close frame are its code.
 MAX_CONTROL_PAYLOAD = 125
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
 
+class ApplicationPort(Protocol):
+    """What those who hold a `Connection` ask of its `Application`, which is a module above."""
+
+    isPlain: bool
+    shutdownCode: int
+    heartbeatCode: int
+    abuseCode: int
+
+    @property
+    def connections(self) -> list[Connection]: ...
+    def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None: ...
+    def hooksOf(self, connectionClass: type[Connection]) -> Hooks: ...
+    def shutDown(self, connection: Connection) -> None: ...
+    def _opened(self, connection: Connection, isTracking: bool) -> None: ...
+    def _closed(self, connection: Connection) -> None: ...
+
+
 class Wire(Protocol):
-    """What a `Connection` needs of the wire wing: one upgraded transport."""
+    """What a `Connection` needs of the upgraded transport below it, which `txroom.wire` implements."""
 
     #: Whether a message handler that raises costs the connection (`ServerOptions.closeOnError`).
     closeOnError: bool
@@ -81,7 +94,7 @@ class Connection:
     data: dict[str, Any]
 
     def __init__(
-        self, id: str, handshake: Handshake, application: Application, wire: Wire, user: Any = None
+        self, id: str, handshake: Handshake, application: ApplicationPort, wire: Wire, user: Any = None
     ) -> None:
         self.id = id
         self.handshake = handshake
@@ -261,7 +274,7 @@ class Connection:
         """
         The TCP connection is gone: run `onDisconnect`, after the hook that may still be running.
 
-        The wire cuts that short with `giveUp` if it takes longer than `closeTimeout`.
+        The wire cuts that short with `cancelHook` if it takes longer than `closeTimeout`.
         """
         if self._running is not None:
             self._farewell = (code, reason)
@@ -273,10 +286,10 @@ class Connection:
         """Whether a hook is still running; the wire delivers nothing meanwhile."""
         return self._running is not None
 
-    def giveUp(self) -> None:
+    def cancelHook(self) -> None:
         """Cancel the hook that is still running."""
         if self._running is not None:
-            giveUp(self._running)
+            cancelHook(self._running)
 
     # -- the order of the hooks
 
@@ -321,7 +334,7 @@ class Connection:
     def _failed(self, failure: Failure, mayStay: bool) -> None:
         """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
         if failure.check(CancelledError, ConnectionLost) and self.readyState is not ReadyState.OPEN:
-            forget(failure)
+            clearFailure(failure)
             return
         self._log.failure("a hook of connection {id} raised", failure, id=self.id)
         hook = self._hooks.onError

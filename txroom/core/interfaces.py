@@ -1,8 +1,8 @@
 """
-The shapes of what Twisted describes by zope interfaces.
+Twisted's interfaces as Protocols, for the annotations of public methods.
 
-Type checkers that don't know zope.interface (pyright, and mypy without its plugin) would else refuse an
-ordinary endpoint, resource or factory where its interface is asked for.
+A type checker without a plugin for zope.interface (pyright, and mypy by default) would refuse an ordinary
+endpoint, resource or factory where an annotation names Twisted's interface alone.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
-class Connects(Protocol):
-    """As an `IStreamClientEndpoint`."""
+class ClientEndpoint(Protocol):
+    """As Twisted's `IStreamClientEndpoint`."""
 
     def connect(self, protocolFactory: Any, /) -> Any:
         """Connect."""
 
 
-class Listens(Protocol):
-    """As an `IStreamServerEndpoint`."""
+class ServerEndpoint(Protocol):
+    """As Twisted's `IStreamServerEndpoint`."""
 
     def listen(self, protocolFactory: Any, /) -> Any:
         """Listen."""
 
 
-class Renders(Protocol):
-    """As an `IResource`."""
+class WebResource(Protocol):
+    """As twisted.web's `IResource`."""
 
     def render(self, request: Any, /) -> Any:
         """Render."""
 
 
-class BuildsProtocols(Protocol):
-    """As an `IProtocolFactory`."""
+class ProtocolFactory(Protocol):
+    """As Twisted's `IProtocolFactory`."""
 
     def buildProtocol(self, addr: Any, /) -> Any:
         """Make a protocol."""

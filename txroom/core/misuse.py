@@ -1,16 +1,16 @@
 """
-Mistakes of one client, counted: a few are human.
+How many mistakes a client may make: one or two are human, more in a short time are misuse.
 """
 
 from __future__ import annotations
 
-#: So many mistakes in so many seconds are too many.
-STRIKES = 3
-STRIKE_SECONDS = 10.0
+#: A client misuses the server with this many mistakes in so many seconds.
+MAX_MISTAKES = 3
+MISTAKE_SECONDS = 10.0
 
 
-class Strikes:
-    """When a client made its last mistakes, in seconds of the server's clock."""
+class MisuseCounter:
+    """Remembers when one client made its last mistakes, in seconds of the server's clock."""
 
     __slots__ = ("_times",)
 
@@ -18,6 +18,11 @@ class Strikes:
         self._times: tuple[float, ...] = ()
 
     def add(self, now: float) -> bool:
-        """One more; whether it is one too many."""
-        self._times = (*self._times[1 - STRIKES :], now)
-        return len(self._times) == STRIKES and now - self._times[0] <= STRIKE_SECONDS
+        """
+        Count a mistake that the client has made now.
+
+        Returns:
+            Whether that was one too many, so that the client is to be disconnected.
+        """
+        self._times = (*self._times[1 - MAX_MISTAKES :], now)
+        return len(self._times) == MAX_MISTAKES and now - self._times[0] <= MISTAKE_SECONDS

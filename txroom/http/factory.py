@@ -326,7 +326,7 @@ class WireFactory(WebSocketServerFactory):
         if address:
             self.perAddress[address] += 1
 
-    def leave(self, address: str, application: Application) -> None:
+    def leave(self, address: str, application: object) -> None:
         """Undo `admit`."""
         _decrease(self.perApplication, application)
         if address:

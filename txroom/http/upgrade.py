@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.application import Application
-from ..core.awaitables import forget, forgetWay, giveUp, isAsync, toDeferred
+from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, toDeferred
 from ..core.connection import Connection
 from ..core.handshake import Accept, Deny, Handshake, UpgradeError
 from ..core.headers import checkedHeaders
@@ -254,13 +254,13 @@ class Upgrade(Protocol):
         if self._isOver:
             if not isinstance(error, CancelledError | UpgradeError):
                 self._log.failure("a hook of an upgrade that is over raised", failure)
-            forget(failure)
+            clearFailure(failure)
             return
         if not isinstance(error, UpgradeError):
             self._log.failure("a hook of the upgrade raised", failure)
             error = UpgradeError(500, "error")
         self._refuse(error)
-        forgetWay(failure.value)
+        clearTraceback(failure.value)
 
     def _refuse(self, error: UpgradeError) -> None:
         transport: Any = self.transport
@@ -297,7 +297,7 @@ class Upgrade(Protocol):
             self._factory.leave(self._admitted, self._application)
         self._held.clear()
         if self._deciding is not None:
-            giveUp(self._deciding)
+            cancelHook(self._deciding)
         self._factory.owner.refused(error, self._handshake)
         if self.outcome is not None:
             if self._isBegun:  # who waits could have said so; the client has its answer either way

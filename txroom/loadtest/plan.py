@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ..core.interfaces import Connects
+from ..core.interfaces import ClientEndpoint
 
 #: In options and data: the number of the client, from 0.
 NUMBER = "{n}"
@@ -52,7 +52,7 @@ class Plan:
     #: Further headers of the upgrade.
     headers: Mapping[str, str] = attrs.field(factory=dict)
     #: What is connected to, if it isn't what the URL says: an endpoint or its description.
-    endpoint: IStreamClientEndpoint | Connects | str | None = None
+    endpoint: IStreamClientEndpoint | ClientEndpoint | str | None = None
 
     @property
     def isSpeaking(self) -> bool:

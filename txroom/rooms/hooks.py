@@ -15,8 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core.awaitables import forget, forgetWay, isAsync, toDeferred
-from ..core.awaitables import giveUp as cancel
+from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, toDeferred
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 
@@ -47,7 +46,7 @@ def tamed(failure: Failure) -> Failure:
 def breakOff(waited: Deferred[Any], error: Exception) -> None:
     """Fail what somebody waits for."""
     waited.errback(error)
-    forgetWay(error)
+    clearTraceback(error)
 
 
 def apart(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
@@ -55,7 +54,7 @@ def apart(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
     result: Deferred[Any] = Deferred(lambda _: running.cancel())
 
     def failed(failure: Failure) -> None:
-        forgetWay(failure.value)
+        clearTraceback(failure.value)
         result.errback(failure.value)
 
     running = Deferred.fromCoroutine(work)
@@ -84,7 +83,7 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
     waited = _untied(waited.addErrback(tamed))
     if waited.called and not waited.paused:
         return waited
-    outcome: Deferred[Any] = Deferred(lambda _: cancel(waited))
+    outcome: Deferred[Any] = Deferred(lambda _: cancelHook(waited))
 
     isLate = False
 
@@ -94,12 +93,12 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
         if not isLate and not outcome.called:
             outcome.callback(result)
         elif isinstance(result, Failure):
-            forget(result)
+            clearFailure(result)
 
     def giveUp() -> None:
         nonlocal isLate
         isLate = True
-        cancel(waited)  # before anything else begins
+        cancelHook(waited)  # before anything else begins
         if not outcome.called:
             outcome.errback(HookTimeout())
 

@@ -114,9 +114,9 @@ class Roster:
         """Drop every connection, and cancel every hook that still runs."""
         for connection in self.connections:
             connection.terminate()
-            connection.giveUp()
+            connection.cancelHook()
         for protocol in list(self._wire.finishing):
-            protocol.giveUp()
+            protocol.cancelHook()
 
     def whenEmpty(self) -> Deferred[None]:
         """Fires when all connections are gone, also of pages and refused clients, and the last hooks over."""

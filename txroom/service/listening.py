@@ -16,14 +16,14 @@ from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
-from ..core.interfaces import Listens
+from ..core.interfaces import ServerEndpoint
 from ..core.origin import isLoopback
 from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layersOf
 
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
-Where = str | int | IStreamServerEndpoint | Listens
+Where = str | int | IStreamServerEndpoint | ServerEndpoint
 
 
 class Listener:

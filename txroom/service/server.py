@@ -25,7 +25,7 @@ from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
 from ..core.hooks import HOOKS as APPLICATION_HOOKS
-from ..core.interfaces import Renders
+from ..core.interfaces import WebResource
 from ..core.message import Data, Prepared
 from ..core.options import OPTIONS, ServerOptions
 from ..core.refusallog import RefusalLog, shown
@@ -199,7 +199,7 @@ class Server(MultiService):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
 
-    def addPage(self, path: str, page: IResource | Renders, maxBody: int | None = None) -> None:
+    def addPage(self, path: str, page: IResource | WebResource, maxBody: int | None = None) -> None:
         """
         Serve a twisted.web resource beside the sockets, also at a path that upgrades.
 

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core.awaitables import giveUp as cancel
+from ..core.awaitables import cancelHook
 
 #: Seconds after which the log says what a stop waits for.
 NOTICE = 1.0
@@ -124,7 +124,7 @@ class Patience:
             nonlocal isGivenUp
             isGivenUp = True
             self._giveUp = None
-            cancel(waited)
+            cancelHook(waited)
             over.callback(None)
 
         calls = [self._clock.callLater(self._left, giveUp)]

@@ -25,7 +25,7 @@ from ..client import ClientOptions
 from ..client.transport import absolute
 from ..core.application import Application
 from ..core.connection import Connection
-from ..core.interfaces import BuildsProtocols
+from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
@@ -204,7 +204,7 @@ class RoomHarness:
         origin: str | None = None,
         tls: bool = False,
         compression: bool = False,
-        to: IProtocolFactory | BuildsProtocols | None = None,
+        to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> Client:
         """
         A WebSocket client that has asked for `path`, and had its answer if no hook keeps it waiting.
@@ -236,7 +236,7 @@ class RoomHarness:
         peer: str = "203.0.113.9",
         host: str = "localhost",
         tls: bool = False,
-        to: IProtocolFactory | BuildsProtocols | None = None,
+        to: IProtocolFactory | ProtocolFactory | None = None,
         **options: Any,
     ) -> RoomClient:
         """
@@ -257,7 +257,7 @@ class RoomHarness:
         *,
         peer: str = "203.0.113.9",
         tls: bool = False,
-        to: IProtocolFactory | BuildsProtocols | None = None,
+        to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> MemoryEndpoint:
         """A way to the server for clients of your own, as an `IStreamClientEndpoint`."""
         return MemoryEndpoint(self.clock, partial(self._connect, peer=peer, tls=tls, to=to))
@@ -268,7 +268,7 @@ class RoomHarness:
         *,
         peer: str = "203.0.113.9",
         tls: bool = False,
-        to: IProtocolFactory | BuildsProtocols | None = None,
+        to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> RawClient:
         """A client without a protocol of its own, that has sent `data`; the rest as for `connect`."""
         client = RawClient(self.clock)

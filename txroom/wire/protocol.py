@@ -149,7 +149,7 @@ class WireProtocol(Receiver):
     def due(self, now: float) -> None:
         """The sweep: the next deadline has passed."""
         if self.transport is None:
-            self.giveUp()
+            self.cancelHook()
         elif self._closing is not None:
             if now >= self._closeBy(self._closing, now):
                 self.transport.abortConnection()
@@ -320,10 +320,10 @@ class WireProtocol(Receiver):
         else:
             super().release()
 
-    def giveUp(self) -> None:
+    def cancelHook(self) -> None:
         """Cancel the hook that still runs; `onDisconnect` follows."""
         if self in self.factory.finishing:
-            self.connection.giveUp()
+            self.connection.cancelHook()
         if self in self.factory.finishing:
             self._scheduleGiveUp()
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from ...core.awaitables import forget, forgetWay, giveUp, isAsync, toDeferred
+from ...core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, toDeferred
 from ...core.codes import ErrorCode
 from ...core.validation import isAmount
 from ...protocol.errors import RoomError
@@ -70,7 +70,7 @@ class Timer:
         """Cancel what is running."""
         running, self._running = self._running, None
         if running is not None:
-            giveUp(running)
+            cancelHook(running)
 
     def schedule(self, seconds: float, interval: float | None) -> Timer:
         """Call in `seconds`, and then, with an `interval`, again and again."""
@@ -89,7 +89,7 @@ class Timer:
         if isAsync(result):
             self._running = running = toDeferred(result)
             if not self._clock.keep(self):
-                giveUp(running)
+                cancelHook(running)
             running.addBoth(self._ended)
         else:
             self._ended(None)
@@ -99,9 +99,9 @@ class Timer:
         isTold = self._clock.has(self)
         if isinstance(result, Failure):
             if isTold:
-                forgetWay(result.value)
+                clearTraceback(result.value)
             else:
-                forget(result)
+                clearFailure(result)
         if not isTold:
             return
         if isinstance(result, Failure):

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ...core.awaitables import forgetWay
+from ...core.awaitables import clearTraceback
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ..contract.arrivals import Refused
@@ -172,7 +172,7 @@ class Matchmaker:
             room = await self._engine.create(registration.name, options, user)
             return await attach(room, True)
         except RoomError as error:
-            forgetWay(error)
+            clearTraceback(error)
             return Refused(error.code, error.message, error.details)
         finally:
             self._making[key].remove(making)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ...core.awaitables import forgetWay
+from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ...core.connection import Connection
 from ...core.message import Prepared
-from ...core.misuse import Strikes
+from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
 from ...protocol import clientframes as frames
 from ...protocol.errors import BadFrame, RoomError
@@ -86,7 +86,7 @@ class Session:
         self._byPath: Attachment | None = None
         #: The rooms that have let the client go, the last of them: it may not know that yet.
         self._left: deque[str] = deque(maxlen=MAX_ROOMS)
-        self._strikes = Strikes()
+        self._misuse = MisuseCounter()
         self._requests = Bucket(REQUEST_RATE, REQUEST_BURST, application.clock.seconds())
         self._isMute = False
         #: Whether it is in no room any more, and never will be.
@@ -117,7 +117,7 @@ class Session:
         self.say(Error(error.ref, None, error.code, error.message, error.details))
         if error.isFatal:
             self.close(CloseCode.MISUSE, "not a frame")
-        elif error.isStrike and self._strikes.add(self._application.clock.seconds()):
+        elif error.isStrike and self._misuse.add(self._application.clock.seconds()):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     def _submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
@@ -164,7 +164,7 @@ class Session:
                     frame.name, filter, self._connection.user, MAX_LISTINGS
                 )
             except RoomError as error:
-                forgetWay(error)
+                clearTraceback(error)
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
             else:
                 self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
@@ -291,7 +291,7 @@ class Session:
         try:
             return await asked
         except RoomError as error:
-            forgetWay(error)
+            clearTraceback(error)
             return Refused(error.code, error.message, error.details)
         except Exception:
             self._application.log.failure("a request of {id} failed", id=self._connection.id)

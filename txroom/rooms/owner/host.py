@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...core.awaitables import forgetWay
+from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode
 from ...protocol import payload
 from ...protocol.errors import RoomError
@@ -161,7 +161,7 @@ class Host:
             await self._end(isLost)
             if not isinstance(error, RoomError):
                 error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
-            forgetWay(error)
+            clearTraceback(error)
             raise error from None
 
     async def _open(self) -> None:
@@ -363,7 +363,7 @@ class Host:
         try:
             await self.outbox.whenCommitted()
         except RoomError as error:  # lost meanwhile
-            forgetWay(error)
+            clearTraceback(error)
         self.outbox.lose()
         if self._journal is not None:
             await self._journal.release()
@@ -506,7 +506,7 @@ class Host:
         self._log.failure(
             "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
         )
-        forgetWay(failure.value)
+        clearTraceback(failure.value)
         if not self._isOver:
             client = None if member is None else member.client
             self.later.post(self._judge, self.room, failure, member, client)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...core.awaitables import forgetWay, isAsync, toDeferred
+from ...core.awaitables import clearTraceback, isAsync, toDeferred
 from ...core.codes import CloseCode, ErrorCode
 from ...protocol import payload
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
@@ -208,7 +208,7 @@ class Intake:
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
             self._host.report(result, member, self._handlerOf(frame))
-        forgetWay(result.value)
+        clearTraceback(result.value)
         self._finish(member, frame, error, link)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
@@ -297,7 +297,7 @@ class Intake:
             waiting.callback(data)
 
     def _strike(self, member: Member) -> None:
-        if member.strikes.add(self._host.clock.seconds()):
+        if member.misuse.add(self._host.clock.seconds()):
             self._misuse(member, "too many bad messages")
 
     def _misuse(self, member: Member, text: str) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ...core.awaitables import forgetWay
+from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import Bucket
 from ...protocol import payload
@@ -144,7 +144,7 @@ class Admission:
         try:
             mayJoin = await host.call(host.room.canJoin, options, join.user)
         except RoomError as error:
-            forgetWay(error)
+            clearTraceback(error)
             return Refused(error.code, error.message, error.details)
         except Exception:
             host.report(Failure(), hook="canJoin")
@@ -255,7 +255,7 @@ class Admission:
         except RoomError as error:
             if isinstance(error, hooks.HookTimeout):
                 host.report(Failure(), member, hook)
-            forgetWay(error)
+            clearTraceback(error)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
             host.report(Failure(), member, hook)

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ...core.codes import ErrorCode
-from ...core.misuse import Strikes
+from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import RoomError
@@ -100,6 +100,7 @@ class Member:
         "link",
         "mailbox",
         "meta",
+        "misuse",
         "offset",
         "outlet",
         "pending",
@@ -114,7 +115,6 @@ class Member:
         "spentAt",
         "state",
         "step",
-        "strikes",
         "token",
         "tokens",
         "user",
@@ -179,7 +179,7 @@ class Member:
         #: The ref that the client goes by for its calls that are not answered yet, by their number.
         #: and the link by which it goes so: another connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
-        self.strikes = Strikes()
+        self.misuse = MisuseCounter()
         self.allowance = 0.0
         self.spentAt: float | None = None
         self.slowedSince: float | None = None
