@@ -109,6 +109,66 @@ test("an error without a listener goes to the console", async (t) => {
   assert.equal(logged.mock.calls[0].arguments[0].code, "badRequest");
 });
 
+test("a refused message without a listener: the console says of which room, and which types it may be", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const h = new Harness();
+  const room = await h.join();
+  h.client.off("error");
+  const refuse = () => h.socket.receive("error", null, "r1", "unknownType", "what?", { field: "type" });
+  for (const type of ["say", "say", "move"]) room.send(type).catch(() => {});
+  room.call("roll").catch(() => {});
+  h.socket.receive("ack", "r1", 1);
+  refuse();
+  h.socket.receive("ack", "r1", 2);
+  refuse();
+  h.socket.receive("ack", "r1", 4);
+  refuse();
+  room.send("cursor", null, { volatile: true });
+  refuse();
+  const said = logged.mock.calls.map(({ arguments: [text, { code }] }) => [text, code]);
+  const which = [' "say" or "move"', ' "move"', "", ' "cursor"'];
+  assert.deepEqual(said, which.map((types) => [`txroom: the room "chat" has refused a message${types}:`, "unknownType"]));
+  room.on("error", () => {});
+  refuse();
+  assert.equal(logged.mock.callCount(), 4);
+});
+
+test("an error of a handler goes to the room that has the handler", async () => {
+  const h = new Harness({ maxPayload: 200 });
+  const one = await h.join();
+  const two = await h.client.joinById("r1");
+  await h.clock.advance(0);
+  const errors = [];
+  one.on("error", (error) => errors.push(["one", error.code, error.message]));
+  two.on("error", (error) => errors.push(["two", error.code, error.message]));
+  one.handle("broken", () => {
+    throw new Error("of one");
+  });
+  two.handle("later", async () => {
+    throw new Error("of two");
+  });
+  one.handle("bytes", () => new Uint8Array(1));
+  two.handle("large", () => "x".repeat(300));
+  two.handle("meant", () => {
+    throw new TxroomError("busy", "not now");
+  });
+  ["broken", "later", "bytes", "large", "meant", "nothing"].forEach((name, index) => {
+    h.socket.receive("call", index, "r1", name, null);
+  });
+  await settle();
+  const names = errors.map((error) => error.join(": ")).sort();
+  assert.deepEqual(names, [
+    "one: : of one",
+    "one: invalidData: the data is bytes, which JSON does not have",
+    "two: : of two",
+    "two: invalidData: larger than 200 bytes",
+  ]);
+  assert.deepEqual(h.errors, []);
+  const codes = new Map(h.socket.take().map(([kind, , ref, code]) => [ref, [kind, code]]));
+  const told = ["internal", "internal", "invalidData", "invalidData", "busy", "unknownType"];
+  assert.deepEqual([...Array(6).keys()].map((ref) => codes.get(ref)), told.map((code) => ["error", code]));
+});
+
 test("sends are numbered, and resolve when they are acknowledged", async () => {
   const h = new Harness();
   const room = await h.join();
@@ -292,7 +352,7 @@ test("calls of the server: value, promise, errors, no handler", async () => {
   assert.deepEqual(answers.get(76).slice(0, 4), ["error", "r1", 76, "unknownType"]);
   assert.deepEqual(
     h.errors.map((error) => error.message),
-    ["secret"],
+    ["secret", "the data is bytes, which JSON does not have"],
   );
   off();
   h.socket.receive("call", 80, "r1", "double", 1);

@@ -145,6 +145,40 @@ test("what Node's ws tells: the cause is in the message, and a refusal is final"
   }
 });
 
+test("the query of the URL and a password in it are in no error: they may be secret", async () => {
+  const h = new Harness({ random: () => 1 }, "wss://ada:pass@server/rooms?token=s3cret#part");
+  const joining = failure(h.client.joinOrCreate("chat"));
+  await settle();
+  for (let i = 0; i < 5; i++) {
+    if (i) await h.nextSocket();
+    assert.equal(h.socket.url, "wss://ada:pass@server/rooms?token=s3cret");
+    h.socket.end();
+  }
+  assert.match((await joining).message, /^no connection to wss:\/\/server\/rooms \(closed with 1006\)\./);
+});
+
+test("closed for good before any answer: the error says with what code, and in which words", async () => {
+  for (const [close, reason, code, said] of [
+    [1008, "behave", "unavailable", "1008: behave"],
+    [1009, "", "unavailable", "1009"],
+    [4001, "log in", "unauthorized", "4001: log in"],
+    [4008, "", "roomGone", "4008"],
+  ]) {
+    const h = new Harness({}, "ws://server/rooms?token=s3cret");
+    const endings = [];
+    h.client.on("disconnected", (ending) => endings.push(ending));
+    const joining = failure(h.client.joinOrCreate("chat"));
+    await settle();
+    h.socket.open();
+    h.socket.end(close, reason);
+    const error = await joining;
+    assert.deepEqual([error.code, error.details], [code, { code: close }]);
+    assert.equal(error.message, `the server at ws://server/rooms has closed the connection with ${said}`);
+    assert.deepEqual(endings, [{ code: close, reason }]);
+    assert.deepEqual([h.sockets.length, h.client.state, h.errors, h.clock.pending], [1, "idle", [], 0]);
+  }
+});
+
 test("an error that no close follows is the end of an attempt, too", async () => {
   const h = new Harness({ random: () => 1 });
   const joining = failure(h.client.joinOrCreate("chat"));

@@ -482,6 +482,11 @@ class Outbox {
     return this.#waiting.length;
   }
 
+  /** The types of the messages that are sent and not acknowledged. */
+  get sentTypes() {
+    return this.#held.filter(({ kind, n }) => kind === "send" && n > this.#acknowledged).map(({ type }) => type);
+  }
+
   add(item) {
     this.#waiting.push(item);
   }
@@ -839,6 +844,8 @@ class Membership {
   #answering = 0;
   /** The types that nobody listens to, and it was said so. */
   #unheard = new Set();
+  /** The type of the last volatile message, if there was one. */
+  #volatile = [];
 
   constructor(client, entrance) {
     this.#client = client;
@@ -875,6 +882,7 @@ class Membership {
   send(room, type, data, isVolatile) {
     const item = this.#item(room, "send", type, data);
     if (isVolatile) {
+      this.#volatile = [type];
       if (this.state === "joined") this.#write(item);
       return Promise.resolve();
     }
@@ -1015,10 +1023,17 @@ class Membership {
   }
 
   /** Something went wrong that nobody waits for: told to the joins that listen to errors, else to the client. */
-  report(error) {
+  report(error, what = "") {
     const rooms = [...this.rooms].filter((room) => room._listeners("error").length);
     for (const room of rooms) room._report(error);
-    if (!rooms.length) this.#client._report(error);
+    if (!rooms.length) this.#client._report(error, what);
+  }
+
+  /** The server has refused a message. Its error does not say which: one that is not acknowledged yet, or volatile. */
+  refused(error) {
+    const types = new Set([...this.#outbox.sentTypes, ...this.#volatile].map(shown));
+    const which = types.size ? ` ${cut([...types].join(" or "), MAX_REASON)}` : "";
+    this.report(error, `txroom: the room ${shown(this.name)} has refused a message${which}:`);
   }
 
   // -- membership
@@ -1182,30 +1197,39 @@ class Membership {
   #called(ref, type, data) {
     const visit = this.#visit;
     const rooms = [...this.rooms].reverse();
-    const answer = (frame) => {
+    const write = (frame) => {
       if (visit === this.#visit && this.state === "joined") this.#client._write(frame);
     };
-    const ask = async () => {
-      const handler = rooms.map((room) => room._handler(type)).find(isFunction);
-      if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
-      if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", "too many calls at the same time");
-      const frame = `["reply",${quote(this.id)},${ref},${encode(await handler(data))}]`;
-      checkLength(frame, this.#options.maxPayload);
-      answer(frame);
+    const refuse = ({ code, message }) => {
+      write(encode(["error", this.id, ref, cut(String(code), MAX_CODE), cut(message, MAX_REASON)]));
     };
     rooms[0]._deliver(async () => {
+      const room = rooms.find((room) => room._handler(type)) ?? rooms[0];
       this.#answering++;
       try {
-        await ask();
+        const answer = await this.#answer(room._handler(type), type, data);
+        try {
+          const frame = `["reply",${quote(this.id)},${ref},${encode(answer)}]`;
+          checkLength(frame, this.#options.maxPayload);
+          write(frame);
+        } catch (error) {
+          room._report(error); // of what the handler has returned
+          refuse(error);
+        }
       } catch (error) {
         const isMeant = error instanceof TxroomError;
-        if (!isMeant) rooms[0]._report(error);
-        const [code, message] = isMeant ? [error.code, error.message] : ["internal", "the handler failed"];
-        answer(encode(["error", this.id, ref, cut(String(code), MAX_CODE), cut(message, MAX_REASON)]));
+        if (!isMeant) room._report(error);
+        refuse(isMeant ? error : { code: "internal", message: "the handler failed" });
       } finally {
         this.#answering--;
       }
     });
+  }
+
+  async #answer(handler, type, data) {
+    if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
+    if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", "too many calls at the same time");
+    return handler(data);
   }
 
   #tell(name, ...args) {
@@ -1552,9 +1576,10 @@ export class Client extends Emitter {
     this.#lost(ABNORMAL, reason, delay);
   }
 
-  /** @internal */
-  _report(error) {
+  /** Something went wrong that nobody waits for; `what` is said with it in the console. @internal */
+  _report(error, what = "") {
     if (this._listeners("error").length) this._emit("error", error);
+    else if (what) console.error(what, error);
     else console.error(error);
   }
 
@@ -1810,14 +1835,16 @@ export class Client extends Emitter {
     if (isRefused && code === ABNORMAL) code = REFUSALS.get(refusal.code) ?? code;
     // The socket of a room that has ended, and nothing to do with the others.
     const isOfRoom = ending?.code === code;
-    if (this.#state === "open" && clock.now() - openedAt >= stableAfter) this.#attempts = 0;
+    const wasOpen = this.#state === "open";
+    if (wasOpen && clock.now() - openedAt >= stableAfter) this.#attempts = 0;
     this.#state = "waiting";
     this.#trouble = refusal?.message || reason || `closed with ${code}`;
     const limit = this.#isKnown ? maxAttempts : Math.min(maxAttempts, FIRST_ATTEMPTS - 1);
     const isFinal = !isOfRoom && !mayReconnect(code, reason);
     if (isFinal || this.#attempts >= limit) {
       this.#state = "idle";
-      this.#finish(code, refusal?.message || reason, refusal ?? this.#unavailable(code));
+      const error = isFinal && wasOpen ? this.#closed(code, reason) : this.#unavailable(code);
+      this.#finish(code, refusal?.message || reason, refusal ?? error);
       return;
     }
     const attempt = this.#attempts++;
@@ -1878,7 +1905,14 @@ export class Client extends Emitter {
     if (this.url.startsWith("ws:") && location?.protocol === "https:") hint = " A page on https: needs a wss: URL.";
     else if (navigator?.onLine === false) hint = " The browser is offline.";
     else if (!this.#isKnown) hint = ` Does the server run, and are host, port and path right?${otherOrigin(this.url)}`;
-    const message = `no connection to ${this.url}${within} (${this.#trouble || "it does not open"}).${hint}`;
+    const message = `no connection to ${publicURL(this.url)}${within} (${this.#trouble || "it does not open"}).${hint}`;
+    return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
+  }
+
+  /** There was a connection, and the server has closed it for good. */
+  #closed(code, reason) {
+    const why = reason ? `: ${reason}` : "";
+    const message = `the server at ${publicURL(this.url)} has closed the connection with ${code}${why}`;
     return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
   }
 
@@ -1955,7 +1989,7 @@ export class Client extends Emitter {
       if (request) this.#answered(request, error);
     } else if (isFirst && (room ?? null) === null) {
       this.#line.refusal = error; // if the server closes the socket now, that is why
-    } else if (this.#memberships.has(room)) this.#memberships.get(room).report(error);
+    } else if (this.#memberships.has(room)) this.#memberships.get(room).refused(error);
     else if (!this.#line.ended.has(room)) this._report(error);
   }
 
@@ -2086,6 +2120,12 @@ function absolute(url) {
   if (parsed.pathname === "/") parsed.pathname = "/rooms";
   if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${url} is no URL of a WebSocket, such as ws://localhost:8080/rooms`);
   return parsed.href;
+}
+
+/** The URL without what may be secret in it: the query, and a user's name and password. */
+function publicURL(url) {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
 }
 
 /** What a page of another server than that of the URL has to know. */
