@@ -56,8 +56,6 @@ NOT_YET = frozenset(
     txroom.client.dispatcher
     txroom.client.joins
     txroom.client.membership
-    txroom.client.options imports txroom.rooms.edge.dialect.DIALECTS
-    txroom.client.options imports txroom.rooms.owner.member.WINDOW
     txroom.client.room
     txroom.client.session
     txroom.http.channel

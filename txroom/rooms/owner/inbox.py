@@ -13,13 +13,14 @@ from ...core.awaitables import clearTraceback, isAsync, toDeferred
 from ...core.codes import CloseCode, ErrorCode
 from ...protocol import payload
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
+from ...protocol.limits import WINDOW
 from .. import hooks
 from ..api.room import Room
 from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
 from ..contract.ports import NIL
 from ..contract.records import Handled
-from .member import WINDOW, LeaveReason, Member, copied
+from .member import LeaveReason, Member, copied
 
 if TYPE_CHECKING:
     from .host import Host

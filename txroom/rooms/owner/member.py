@@ -20,6 +20,7 @@ from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import RoomError
+from ...protocol.limits import WINDOW
 from ..contract.arrivals import Arrival
 from ..contract.items import Error, Reply
 from ..contract.ports import Outlet
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .outbox import Audience
 
-#: Most frames of a member that are not acknowledged, and replies that are kept for it.
-WINDOW = 64
-#: Bytes that the data of those replies may have together; the newest is kept, however large.
+#: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
 REPLIES_SIZE = 256 << 10
 #: Most resume tokens that are valid besides the last, since the client may have been given none after them.
 MAX_UNCONFIRMED = 4
