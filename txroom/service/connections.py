@@ -65,10 +65,10 @@ class Roster:
             self._total,
             len(self._connections),
             dict(self._rejected),
-            wire.messagesReceived,
-            wire.bytesReceived,
-            wire.messagesSent,
-            wire.bytesSent,
+            wire.context.messagesReceived,
+            wire.context.bytesReceived,
+            wire.context.messagesSent,
+            wire.context.bytesSent,
         )
 
     # -- who comes and goes
@@ -115,7 +115,7 @@ class Roster:
         for connection in self.connections:
             connection.terminate()
             connection.cancelHook()
-        for protocol in list(self._wire.finishing):
+        for protocol in list(self._wire.context.finishing):
             protocol.cancelHook()
 
     def whenEmpty(self) -> Deferred[None]:
@@ -127,10 +127,9 @@ class Roster:
 
     def describe(self) -> str:
         """Who is still here, in words."""
-        return (
-            f"connections ({len(self._connections)} open, {len(self._wire.finishing)} with a hook that runs)"
-        )
+        finishing = len(self._wire.context.finishing)
+        return f"connections ({len(self._connections)} open, {finishing} with a hook that runs)"
 
     @property
     def _isEmpty(self) -> bool:
-        return not self._connections and not self._wire.finishing and self._wire.isQuiet
+        return not self._connections and not self._wire.context.finishing and self._wire.isQuiet

@@ -194,7 +194,7 @@ class Server(MultiService):
         """Give an application what it needs of the server; it is stopped with it."""
         if application not in self._adopted:
             self._adopted.append(application)
-        application.setDebug(self._wire.isTracing)
+        application.setDebug(self._wire.context.isTracing)
         if isinstance(application, RoomApplication):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
@@ -363,7 +363,7 @@ class Server(MultiService):
         """
         if not isinstance(isOn, bool):
             raise TypeError(f"isOn={isOn!r}: must be True or False")
-        self._wire.isTracing = isOn
+        self._wire.context.isTracing = isOn
         for application in self._adopted:
             application.setDebug(isOn)
 
@@ -383,7 +383,7 @@ class Server(MultiService):
         self._roster.opened(connection)
         connection.application._opened(connection, options.clientTracking)
         self._accesses.upgrade(connection.handshake, 101)
-        if self._wire.isTracing:
+        if self._wire.context.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
                 id=connection.id,
@@ -410,7 +410,7 @@ class Server(MultiService):
             self._refusals.note(f"{error.status} {shown(error.reason)}", asked, peer)
         if handshake is not None and error.status:
             self._accesses.upgrade(handshake, error.status)
-        if self._wire.isTracing:
+        if self._wire.context.isTracing:
             self._log.debug("upgrade refused: {error}", error=error)
         self._tell(self.onClientError, error, handshake)
 
