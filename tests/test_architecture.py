@@ -62,20 +62,7 @@ NOT_YET = frozenset(
     txroom.http.factory
     txroom.http.pages
     txroom.http.upgrade
-    txroom.rooms.api.handlers
-    txroom.rooms.api.room
-    txroom.rooms.api.room imports txroom.rooms.application.RoomApplication
-    txroom.rooms.api.room imports txroom.rooms.owner.broadcaster.Past
-    txroom.rooms.api.room imports txroom.rooms.owner.host.Host
-    txroom.rooms.api.room imports txroom.rooms.owner.log.History
-    txroom.rooms.api.room imports txroom.rooms.owner.member.Client
-    txroom.rooms.api.room imports txroom.rooms.owner.member.LeaveReason
-    txroom.rooms.api.settings imports txroom.rooms.owner.log.History
-    txroom.rooms.api.signatures
-    txroom.rooms.api.signatures imports txroom.rooms.owner.member.Client
-    txroom.rooms.api.validation
     txroom.rooms.application
-    txroom.rooms.edge.matchmaker
     txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registration
     txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registrations
     txroom.rooms.edge.outlet
@@ -90,8 +77,6 @@ NOT_YET = frozenset(
     txroom.rooms.owner.leaving
     txroom.rooms.owner.lifelog
     txroom.rooms.owner.link
-    txroom.rooms.owner.member
-    txroom.rooms.registration
     txroom.wire.heartbeat
     txroom.wire.protocol
     """.strip().split("\n    ")

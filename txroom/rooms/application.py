@@ -24,6 +24,7 @@ from ..core.validation import isAmount, isCount
 from ..protocol.errors import RoomError
 from ..protocol.payload import checkText
 from .addresslimit import AddressLimit
+from .api.ports import LeaveReason
 from .api.room import Room
 from .contract.listing import Listing
 from .contract.ports import Engine
@@ -36,7 +37,6 @@ from .owner.directory import Hosts, Rooms
 from .owner.host import Host
 from .owner.lifelog import Lives
 from .owner.log import Budget
-from .owner.member import LeaveReason
 from .registration import MAX_ROOMS, Registration, Registrations
 
 #: Where rooms are served, and below.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
@@ -18,26 +18,19 @@ from ...core.validation import isAmount
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
+from ..api.history import Past
+from ..api.room import Client, To
 from ..contract.items import Asked, Item, Message, Replay
 from ..contract.records import Entry
-from .member import Client, Member, State
+from .member import Member, State
 from .outbox import Audience, audienceOf
 
 if TYPE_CHECKING:
-    from ..api.room import To
     from .host import Host
 
 
 #: Most calls of one client that wait for its answer.
 MAX_CALLS = 256
-
-
-class Past(NamedTuple):
-    """A message of a room's history."""
-
-    offset: int
-    type: str
-    data: Any
 
 
 class Emitter:

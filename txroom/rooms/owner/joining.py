@@ -21,13 +21,15 @@ from ...protocol import payload
 from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
 from .. import hooks
+from ..api.ports import LeaveReason
+from ..api.room import Client
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.items import Error, Joined
 from ..contract.ports import NIL, Link, Outlet
 from ..contract.records import Entry, Reserved
 from .expelled import Expelled
 from .link import HostLink
-from .member import Client, LeaveReason, Member, State, digest, memberOf
+from .member import Member, State, digest, memberOf
 
 if TYPE_CHECKING:
     from .host import Host
