@@ -242,7 +242,7 @@ class RoomApplication(Application):
         checkText("name", name)
         if not isinstance(options, Mapping | None):
             raise TypeError(f"options={options!r}: must be a mapping, such as {{'mode': 'blitz'}}")
-        return self.engine.create(name, dict(options or {}), None)
+        return self.engine.create(name, dict(options or {}))
 
     def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> Deferred[str]:
         """

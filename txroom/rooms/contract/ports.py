@@ -84,8 +84,6 @@ class Link(Protocol):
 
     #: The edge's id of the attachment; that of an earlier one, if the client was in the room already.
     id: str
-    #: The member's id.
-    member: str
 
     def submit(self, frame: Frame) -> None:
         """The client said something."""
@@ -114,7 +112,6 @@ class Engine(Protocol):
         self,
         name: str,
         filter: Mapping[str, Any],
-        user: Any,
         onlyOpen: bool = False,
         order: Order = (),
         limit: int = 0,
@@ -125,7 +122,7 @@ class Engine(Protocol):
         At most `limit` (0: any number); no private ones.
         """
 
-    def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """Make a room; its id. Fails with `RoomError`."""
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:

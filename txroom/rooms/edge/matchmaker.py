@@ -90,7 +90,6 @@ class Matchmaker:
         how: How,
         name: str,
         options: Mapping[str, Any],
-        user: Any,
         attach: Attach,
         mayCreate: Callable[[], None] = lambda: None,
     ) -> Link | Refused:
@@ -104,12 +103,12 @@ class Matchmaker:
         if how is How.CREATE:
             if not registration.clientsMayCreate:
                 return Refused(ErrorCode.FORBIDDEN)
-            return await self._create(registration, options, user, attach, mayCreate)
+            return await self._create(registration, options, attach, mayCreate)
         isMaker = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM, f"no room {name[:32]!r} that matches is open")
         tries = 0
         while tries < TRIES:
-            for listing in await self.find(registration, options, user, TRIES - tries):
+            for listing in await self.find(registration, options, TRIES - tries):
                 tries += 1
                 result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
@@ -128,17 +127,17 @@ class Matchmaker:
             result = await attach(made, False)
             if not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
-        return await self._create(registration, options, user, attach, mayCreate, mayBeJoined=True)
+        return await self._create(registration, options, attach, mayCreate, mayBeJoined=True)
 
     async def find(
-        self, registration: Registration, options: Mapping[str, Any], user: Any, limit: int = TRIES
+        self, registration: Registration, options: Mapping[str, Any], limit: int = TRIES
     ) -> list[Listing]:
         """The open rooms that match, the best first."""
         filters = registration.filtersOf(registration.optionsOf(options))
-        return await self._engine.find(registration.name, filters, user, True, registration.order, limit)
+        return await self._engine.find(registration.name, filters, True, registration.order, limit)
 
     async def query(
-        self, name: str | None, filter: Mapping[str, Any] | None, user: Any = None, limit: int = 0
+        self, name: str | None, filter: Mapping[str, Any] | None, limit: int = 0
     ) -> list[Listing]:
         """
         The rooms of a name, or of any, that match; full and locked ones too, but no private ones.
@@ -151,14 +150,13 @@ class Matchmaker:
             more = limit and limit - len(found)
             if limit and not more:
                 break
-            found += await self._engine.find(each.name, wanted, user, False, each.order, more)
+            found += await self._engine.find(each.name, wanted, False, each.order, more)
         return found
 
     async def _create(
         self,
         registration: Registration,
         options: Mapping[str, Any],
-        user: Any,
         attach: Attach,
         mayCreate: Callable[[], None],
         mayBeJoined: bool = False,
@@ -169,7 +167,7 @@ class Matchmaker:
         self._making.setdefault(key, []).append(making)
         room = None
         try:
-            room = await self._engine.create(registration.name, options, user)
+            room = await self._engine.create(registration.name, options)
             return await attach(room, True)
         except RoomError as error:
             clearTraceback(error)

@@ -160,9 +160,7 @@ class Session:
 
         async def query() -> None:
             try:
-                found = await self._application.matchmaker.query(
-                    frame.name, filter, self._connection.user, MAX_LISTINGS
-                )
+                found = await self._application.matchmaker.query(frame.name, filter, MAX_LISTINGS)
             except RoomError as error:
                 clearTraceback(error)
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
@@ -276,9 +274,8 @@ class Session:
             join = self._joinOf(attachment, room, options, isMaker)
             return application.engine.attach(self._edge, join)
 
-        user, address = self._connection.user, self._connection.handshake.countedAs
-        mayCreate = partial(application.countCreation, address)
-        return await application.matchmaker.place(how, name, options, user, attach, mayCreate)
+        mayCreate = partial(application.countCreation, self._connection.handshake.countedAs)
+        return await application.matchmaker.place(how, name, options, attach, mayCreate)
 
     async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
         self._expect(attachment)

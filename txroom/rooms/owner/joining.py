@@ -29,7 +29,8 @@ from ..contract.ports import NIL, Link, Outlet
 from ..contract.records import Entry, Reserved
 from .expelled import Expelled
 from .link import HostLink
-from .member import Member, State, digest, memberOf
+from .member import Member, State
+from .tokens import digest, memberOf, newToken
 
 if TYPE_CHECKING:
     from .host import Host
@@ -89,7 +90,7 @@ class Admission:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if host.isFull:
             raise RoomError(ErrorCode.FULL)
-        token = secrets.token_urlsafe(24)
+        token = newToken()
         wait = host.room.seatSeconds if seconds is None else seconds
         reserved = Reserved(digest(token), userId, wait)
         self.restore(reserved)

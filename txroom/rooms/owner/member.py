@@ -4,10 +4,8 @@ A member, as its host keeps it; the room sees it as a `Client`.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from enum import IntEnum
-from hashlib import sha256
 from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,8 @@ from ..contract.arrivals import Arrival
 from ..contract.items import Error, Reply
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord
-from ..hooks import Mailbox
+from .mailbox import Mailbox
+from .tokens import digest, resumeToken
 
 if TYPE_CHECKING:
     from .outbox import Audience
@@ -64,7 +63,6 @@ class Member:
         "_options",
         "accepted",
         "acked",
-        "allowance",
         "announced",
         "arrivalId",
         "calls",
@@ -78,6 +76,7 @@ class Member:
         "isJSON",
         "link",
         "mailbox",
+        "messages",
         "meta",
         "misuse",
         "offset",
@@ -91,7 +90,6 @@ class Member:
         "seat",
         "session",
         "slowedSince",
-        "spentAt",
         "state",
         "step",
         "token",
@@ -159,8 +157,8 @@ class Member:
         #: and the link by which it goes so: another connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
-        self.allowance = 0.0
-        self.spentAt: float | None = None
+        #: How many messages it may send, if its room limits them, and since when it has sent too many.
+        self.messages: Bucket | None = None
         self.slowedSince: float | None = None
 
     @property
@@ -225,7 +223,7 @@ class Member:
         They are several, since requests to resume overtake one another: the answer to any of them may be the
         one that the client gets.
         """
-        self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        self.token = resumeToken(self.id)
         known = [] if used is None else [digest(used)]
         unconfirmed = [token for token in self.tokens if token not in known]
         self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
@@ -301,13 +299,3 @@ def sizeOf(reply: Reply | Error) -> int:
     if isinstance(reply, Reply):
         return len(reply.data)
     return len(reply.message) + len(payload.encode(reply.details))
-
-
-def memberOf(token: str) -> str:
-    """The id of the member that a resume token is for."""
-    return token.partition(".")[0]
-
-
-def digest(token: str) -> bytes:
-    """What is kept of a token."""
-    return sha256(token.encode("utf-8", "surrogatepass")).digest()
