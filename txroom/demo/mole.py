@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from .. import Client, Room, message
+from txroom import Client, Room, message
 
 HOLES = 9
 
