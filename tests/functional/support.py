@@ -500,7 +500,7 @@ def leftovers(server: Server) -> dict[str, Any]:
         "pending": list(wire.pending),
         "perAddress": dict(wire.perAddress),
         "perApplication": dict(wire.perApplication),
-        "wheel": dict(wire.wheel._slots),
+        "sweep": dict(wire.sweep._slots),
     }
 
 

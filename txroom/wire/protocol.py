@@ -15,13 +15,11 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ReadyState
-from ..core.options import ServerOptions
 from . import heartbeat, pace
-from .context import WireContext
-from .deflate import DeflateParameters
+from .deflate import Agreement
 from .frames import CLOSE, BadClose, closePayload, frame, parseClose
 from .ratelimit import Meter
-from .receiver import HOOK, MAX_SHORT, RATE, TURN_BUDGET, Receiver
+from .receiver import HOOK, RATE, Receiver
 from .sendbuffer import outgoing
 from .sender import OPEN
 from .transports import closeGently
@@ -42,7 +40,7 @@ LOOKS = 4
 
 _USUAL_NAMES = """
     _control _controls _heartbeat _held _isDiscarding _isParsing _isReading _meter _out _perMessageCompress
-    _spent address connected connectedAt connection context current_frame current_frame_masker data
+    _spent address connected connectedAt connection current_frame current_frame_masker data factory
     incompleteSince inside_message lastActivity lastReceived pingDue pingedAt rtt slot state transport
 """
 #: The attributes of a connection that has had messages and a heartbeat.
@@ -68,7 +66,7 @@ class WireProtocol(Receiver):
     """
     The server side of one WebSocket.
 
-    Classes of it are made per set of options (`protocolClass`), so that an instance carries only
+    Classes of it are made per set of options (`WireFactory.classFor`), so that an instance carries only
     what changes; Autobahn's handshake, timers and close are not used.
     """
 
@@ -106,21 +104,21 @@ class WireProtocol(Receiver):
     # -- open
 
     def open(
-        self, transport: Any, answer: bytes, subprotocol: str | None, parameters: DeflateParameters | None
+        self, transport: Any, answer: bytes, subprotocol: str | None, agreement: Agreement | None
     ) -> None:
         """Take over `transport`, and write the 101 answer to it."""
-        now = self.context.clock.seconds()
+        now = self.factory.clock.seconds()
         self.transport = transport
         self.connected = 1
         self.connectedAt = self.lastReceived = self.lastActivity = now
         if subprotocol is not None:
             self.subprotocol = subprotocol
-        if parameters is not None:
-            self.extensions = parameters.header
+        if agreement is not None:
+            self.extensions = agreement.header
         self._meter = Meter.of(self.options, now)
         # What each message looks at is found faster here than in the class.
-        self.context = self.context
-        self._perMessageCompress = parameters
+        self.factory = self.factory
+        self._perMessageCompress = agreement
         self._held = 0
         self._isParsing = self._isDiscarding = self.inside_message = False
         self._isReading = True
@@ -139,7 +137,7 @@ class WireProtocol(Receiver):
         self.data = early + self.data
         self._isParsing = True
         try:
-            self.context.events.opened(connection, self.options)
+            self.factory.owner.opened(connection, self.options)
         finally:
             self._isParsing = False
         self._parse()
@@ -149,7 +147,7 @@ class WireProtocol(Receiver):
     # -- time
 
     def due(self, now: float) -> None:
-        """The timer wheel calls: the next deadline has passed."""
+        """The sweep: the next deadline has passed."""
         if self.transport is None:
             self.cancelHook()
         elif self._closing is not None:
@@ -170,7 +168,7 @@ class WireProtocol(Receiver):
     def _reschedule(self) -> None:
         if self.transport is None:
             return
-        when, now = pace.NEVER, self.context.seconds()
+        when, now = pace.NEVER, self.factory.seconds()
         if self._closing is not None:
             when = min(self._closeBy(self._closing, now), now + self.options.closeTimeout / LOOKS)
         elif self.state == OPEN:
@@ -180,7 +178,7 @@ class WireProtocol(Receiver):
             if self._creditedUntil is not None:
                 when = min(when, self._creditedUntil)
         if when != pace.NEVER:
-            self.context.wheel.schedule(self, when)
+            self.factory.sweep.schedule(self, when)
 
     # -- closing
 
@@ -193,16 +191,16 @@ class WireProtocol(Receiver):
         if self.state != OPEN:
             return
         assert self._out is not None
-        if self.context.isTracing:
-            self.context.trace(self.connection, "close", code=code, reason=reason)
+        if self.factory.isTracing:
+            self.factory.trace(self.connection, "close", code=code, reason=reason)
         self._out.write(frame(CLOSE, closePayload(code, reason)))
         self.state = CLOSING
         if self.options.closeTimeout:
-            now = self.context.clock.seconds()
+            now = self.factory.clock.seconds()
             self._closing = Closing(now, self._out.progress()[1], now)
             self._reschedule()
         else:
-            self.context.wheel.cancel(self)
+            self.factory.sweep.cancel(self)
         # The answer must be read, whatever was held.
         self._held = 0
         self._heldUntil = None
@@ -222,7 +220,7 @@ class WireProtocol(Receiver):
         if taken + received != closing.moved:
             closing.moved, closing.movedAt = taken + received, now
         earned = taken + min(received, MAX_EARNED)
-        timeout, lostSince = self.options.closeTimeout, self.context.wheel.lostSince
+        timeout, lostSince = self.options.closeTimeout, self.factory.sweep.lostSince
         return min(
             pace.dueBy(closing.since, timeout, earned) + lostSince(closing.since),
             closing.movedAt + timeout + lostSince(closing.movedAt),
@@ -282,10 +280,10 @@ class WireProtocol(Receiver):
     def connectionLost(self, reason: Failure | None = None) -> None:
         if self.transport is None:
             return
-        context = self.context
+        factory = self.factory
         self.state = CLOSED
         self.transport = None
-        context.wheel.cancel(self)
+        factory.sweep.cancel(self)
         if self._out is not None:
             self._out.forget()
             self._out = None
@@ -293,13 +291,14 @@ class WireProtocol(Receiver):
         self.current_frame = self._message = self._inflater = self._deflater = None
         connection = self.connection
         code = CloseCode.ABNORMAL if self._closeCode is None else self._closeCode
-        if context.isTracing:
-            context.trace(self.connection, "disconnect", code=code, reason=self._closeReason)
-        context.events.closed(connection, self.address)
+        if factory.isTracing:
+            factory.trace(self.connection, "disconnect", code=code, reason=self._closeReason)
+        factory.leave(self.address, connection.application)
+        factory.owner.closed(connection)
         connection.disconnected(code, self._closeReason)
         if connection.isBusy:
-            context.finishing.add(self)
-            self._scheduleCancel()
+            factory.finishing.add(self)
+            self._scheduleGiveUp()
         else:
             self._forget()
         # A hook may be waiting for these: only now would its end be noticed.
@@ -311,7 +310,7 @@ class WireProtocol(Receiver):
 
     def hold(self) -> None:
         if self.state == CLOSED:
-            self.context.finishing.add(self)
+            self.factory.finishing.add(self)
         else:
             super().hold()
 
@@ -323,36 +322,19 @@ class WireProtocol(Receiver):
 
     def cancelHook(self) -> None:
         """Cancel the hook that still runs; `onDisconnect` follows."""
-        if self in self.context.finishing:
+        if self in self.factory.finishing:
             self.connection.cancelHook()
-        if self in self.context.finishing:
-            self._scheduleCancel()
+        if self in self.factory.finishing:
+            self._scheduleGiveUp()
 
-    def _scheduleCancel(self) -> None:
+    def _scheduleGiveUp(self) -> None:
         if self.options.closeTimeout:
-            self.context.wheel.schedule(self, self.context.clock.seconds() + self.options.closeTimeout)
+            self.factory.sweep.schedule(self, self.factory.clock.seconds() + self.options.closeTimeout)
 
     def _forget(self) -> None:
         """All is over; twice if `onDisconnect` was a coroutine that had nothing to wait for."""
-        context = self.context
-        context.wheel.cancel(self)
-        context.finishing.discard(self)
+        factory = self.factory
+        factory.sweep.cancel(self)
+        factory.finishing.discard(self)
         self.__dict__.pop("connection", None)  # a cycle less to collect
-        context.events.finished()
-
-
-def protocolClass(context: WireContext, options: ServerOptions) -> type[WireProtocol]:
-    """The class of all connections that have these options; what the options decide is in the class."""
-    made: type[WireProtocol] = type(
-        "WireProtocol",
-        (WireProtocol,),
-        {
-            "context": context,
-            "options": options,
-            "closeOnError": options.closeOnError,
-            "_shortLimit": options.maxPayload or MAX_SHORT,
-            "_turnBudget": TURN_BUDGET if options.allowSynchronousEvents else 1,
-        },
-    )
-    made.reserve()
-    return made
+        factory.owner.finished()

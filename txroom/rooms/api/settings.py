@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ...core.validation import isAmount, isCount
-from .history import History
+from ..owner.log import History
 
 
 class Kind(NamedTuple):
