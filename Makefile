@@ -22,7 +22,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types unit unit-trial unit-pytest versions models $(MODELS) functional \
+.PHONY: run test deps tools lint types client-types unit unit-trial unit-pytest versions models $(MODELS) functional \
 	functional-package functional-server \
 	coverage docs format bench clean
 
@@ -49,8 +49,13 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format --quiet $(SOURCES)
 
 # Strict by pyproject.toml: --strict here would undo the two relaxations made there.
-types: $(VENV)/.dev
+types: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 	$(BIN)/mypy --no-error-summary
+	$(BIN)/python scripts/clienttypes.py --check
+
+# Makes txroom.d.ts from the comments of txroom.js.
+client-types: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
+	$(BIN)/python scripts/clienttypes.py
 
 unit: $(VENV)/.dev
 	mkdir -p $(RESULTS)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -10,10 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.support import ROOT
 from tests.functional.typed import quiz
 from tests.requires import requiresNode, requiresPackage
 
 TYPED = Path(quiz.__file__)
+WEB = ROOT / "txroom" / "web"
+#: Its arguments need no words.
+TXROOM_ERROR = (
+    "  constructor(code: string, message?: string, options?: { details?: unknown; cause?: unknown });"
+)
+CLIENT_TYPES = (sys.executable, ROOT / "scripts" / "clienttypes.py")
 
 
 @pytest.fixture
@@ -78,3 +89,77 @@ def spoil(project: Path) -> None:
         assert right in source
         source = source.replace(right, wrong)
     (project / "quiz.py").write_text(source, "utf-8")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Path:
+    """A copy of the JavaScript client and its types."""
+    requiresNode()
+    requiresPackage("typescript")
+    for name in ("txroom.js", "txroom.d.ts"):
+        shutil.copy(WEB / name, tmp_path)
+    return tmp_path
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    """Replace a text that is there once."""
+    text = file.read_text("utf-8")
+    assert text.count(before) == 1, before
+    file.write_text(text.replace(before, after), "utf-8")
+
+
+def test_clientTypes(web: Path) -> None:
+    """TypeScript has nothing to say of txroom.js, and txroom.d.ts is what its comments say."""
+    assert said(*CLIENT_TYPES, "--check", cwd=ROOT) == (0, "")
+    former = (web / "txroom.d.ts").read_text("utf-8")
+    edit(web / "txroom.js", "/** What goes wrong. */", "/** What has gone wrong. */")
+    status, text = said(*CLIENT_TYPES, "--check", web, cwd=ROOT)
+    assert status == 1
+    assert "-/** What goes wrong. */\n+/** What has gone wrong. */\n" in text
+    assert "make client-types" in text
+    assert (web / "txroom.d.ts").read_text("utf-8") == former
+    assert said(*CLIENT_TYPES, web, cwd=ROOT) == (0, "")
+    assert said(*CLIENT_TYPES, "--check", web, cwd=ROOT) == (0, "")
+    assert (web / "txroom.d.ts").read_text("utf-8") == former.replace(
+        "What goes wrong", "What has gone wrong"
+    )
+
+
+def test_clientTypesMistake(web: Path) -> None:
+    """A mistake in txroom.js is found, and changes nothing."""
+    former = (web / "txroom.d.ts").read_text("utf-8")
+    edit(web / "txroom.js", "return this.#membership.offset;", "return this.#membership.epoch;")
+    for options in ((), ("--check",)):
+        status, text = said(*CLIENT_TYPES, *options, web, cwd=ROOT)
+        assert status == 1
+        assert "error TS2322: Type 'string' is not assignable to type 'number'." in text
+    assert (web / "txroom.d.ts").read_text("utf-8") == former
+
+
+def test_clientTypesDocumented() -> None:
+    """All that users see of the types is said in a sentence, once, and nothing internal is there."""
+    text = (WEB / "txroom.d.ts").read_text("utf-8")
+    lines = text.splitlines()
+    inClass = False
+    for before, line in itertools.pairwise(lines):
+        inClass = line.startswith("export class") or (inClass and not line.startswith("}"))
+        if line.startswith("export") or (inClass and re.match(r"  \w", line)):
+            assert before.endswith("*/") or line == TXROOM_ERROR, line
+    tags = ("@internal", "@typedef", "@overload", "@template", "@type", "@param {")
+    for internal in (*tags, "#private", " _", "Emitter", "Membership"):
+        assert internal not in text
+    assert len(re.findall(r"^  on<", text, re.M)) == 3
+
+
+def test_clientTypesWithoutNode(tmp_path: Path) -> None:
+    """Without Node that is said, and is an error only where nothing may be missing."""
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    for ci, status in (({}, 0), ({"CI": "1"}, 1)):
+        done = subprocess.run(
+            [*CLIENT_TYPES, "--check"],
+            env={**environment, "PATH": str(tmp_path), **ci},
+            text=True,
+            capture_output=True,
+        )
+        assert done.stderr == "the types of txroom.js are not checked: node is not installed\n"
+        assert (done.returncode, done.stdout) == (status, "")

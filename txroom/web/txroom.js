@@ -1,3 +1,5 @@
+// @ts-check
+
 /**
  * txroom.js: the JavaScript client of txroom's rooms, version 1 of the protocol.
  *
@@ -17,11 +19,19 @@
  * Times are milliseconds, sizes are bytes. Works in browsers, in workers, and in Node with `ws`:
  * `new Client(url, { WebSocket })`.
  *
+ * Its types are the comments: `txroom.d.ts` is made from them, and `make types` checks both.
+ *
  * @module txroom
  */
 
 /** The WebSocket sub-protocol. */
 export const PROTOCOL = "txroom.v1.json";
+
+/**
+ * One of {@link ErrorCode}.
+ *
+ * @typedef {keyof typeof ErrorCode} ErrorCodeName
+ */
 
 /** The codes that a {@link TxroomError} has by itself; a room may use words of its own besides. */
 export const ErrorCode = Object.freeze({
@@ -60,71 +70,234 @@ export const CloseCode = Object.freeze({
 });
 
 /**
+ * What the client needs of a WebSocket; browsers' and `ws`'s have it.
+ *
+ * @typedef {{
+ *   readonly protocol: string;
+ *   onopen: ((event: any) => void) | null;
+ *   onmessage: ((event: any) => void) | null;
+ *   onclose: ((event: any) => void) | null;
+ *   onerror: ((event: any) => void) | null;
+ *   send(text: string): void;
+ *   close(code?: number, reason?: string): void;
+ * }} Socket
+ */
+
+/**
+ * What tells the time and wakes up.
+ *
+ * @typedef {object} Clock
+ * @property {() => number} now Milliseconds since whenever; never goes back.
+ * @property {(callback: () => void, delay: number) => any} setTimeout Calls once, after `delay` milliseconds.
+ * @property {(timer: any) => void} clearTimeout Ends what `setTimeout` has returned.
+ */
+
+/**
+ * What a {@link Client} can be told.
+ *
+ * @typedef {object} Options
+ * @property {unknown | (() => unknown | Promise<unknown>)} [auth]
+ *   Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one.
+ *
+ *   One that fails is called again, within `requestTimeout`; only a `TxroomError` that it throws is final.
+ * @property {new (url: any, protocols?: any) => Socket} [WebSocket]
+ *   The class of the socket; default: `globalThis.WebSocket`.
+ * @property {number} [connectTimeout] How long a socket may take to open; default 10 000.
+ * @property {number} [requestTimeout]
+ *   How long joining, resuming, listing and pinging may take, waiting for a connection included; default 15 000.
+ * @property {number} [callTimeout]
+ *   How long a call may take, time away included; `call(…, {timeout})` overrides it; default 15 000.
+ * @property {number} [leaveTimeout] How long `room.leave()` waits for the server; default 3 000.
+ * @property {number} [pingInterval] Time between two heartbeats, 0: none; default 25 000.
+ * @property {number} [pingTimeout]
+ *   How long the server may be silent after a heartbeat before the connection counts as lost; default 10 000.
+ * @property {number} [probeTimeout]
+ *   The same after the browser came online, went offline, or showed the page again; default 3 000.
+ * @property {number} [minDelay]
+ *   The first delay before reconnecting; it doubles with every attempt, half of it is random; default 250.
+ * @property {number} [maxDelay] The longest delay, unless the server asks for a longer one; default 10 000.
+ * @property {number} [stableAfter]
+ *   After this long a connection counts as good, and the delay begins anew; default 5 000.
+ * @property {number} [maxAttempts] Attempts to reconnect in a row before the client gives up; default Infinity.
+ * @property {number} [window] Frames of a room that may be unacknowledged; default 64, the server's limit.
+ * @property {number} [maxBuffered]
+ *   Frames of a room that may wait, while it is away or its window is full; beyond it `send` throws; default 256.
+ * @property {number} [maxPayload]
+ *   The largest frame that may be sent; default 1 048 576, the server's `maxPayload`.
+ * @property {boolean} [rejoin]
+ *   Whether to join anew, as another member, when the server has forgotten us; default true.
+ * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
+ *   Where "online", "offline" and "visibilitychange" happen; default the window, null: nowhere.
+ * @property {Clock} [clock] What tells the time and wakes up; for tests.
+ * @property {() => number} [random] A number from 0 to 1, for the jitter; for tests.
+ */
+
+/**
  * Every option of a {@link Client} with its default.
  *
  * A plain object; `WebSocket` and `events` are looked up when a client is made, so that this module can be
  * imported anywhere.
+ *
+ * @type {Readonly<Required<Options>>}
  */
 export const DEFAULTS = Object.freeze({
-  /** Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one. */
   auth: undefined,
-  /** The class of the socket; default: `globalThis.WebSocket`. */
-  WebSocket: undefined,
-  /** How long a socket may take to open. */
+  WebSocket: /** @type {any} */ (undefined),
   connectTimeout: 10_000,
-  /** How long joining, resuming, listing and pinging may take, waiting for a connection included. */
   requestTimeout: 15_000,
-  /** How long a call may take, time away included; `call(…, {timeout})` overrides it. */
   callTimeout: 15_000,
-  /** How long `room.leave()` waits for the server. */
   leaveTimeout: 3_000,
-  /** Time between two heartbeats; 0: none. */
   pingInterval: 25_000,
-  /** How long the server may be silent after a heartbeat before the connection counts as lost. */
   pingTimeout: 10_000,
-  /** The same after the browser came online, went offline, or showed the page again. */
   probeTimeout: 3_000,
-  /** The first delay before reconnecting; it doubles with every attempt, half of it is random. */
   minDelay: 250,
-  /** The longest delay, unless the server asks for a longer one. */
   maxDelay: 10_000,
-  /** After this long a connection counts as good, and the delay begins anew. */
   stableAfter: 5_000,
-  /** Attempts to reconnect in a row before the client gives up. */
   maxAttempts: Infinity,
-  /** Frames of a room that may be unacknowledged; the server's limit is 64. */
   window: 64,
-  /** Frames of a room that may wait, while it is away or its window is full; beyond it `send` throws. */
   maxBuffered: 256,
-  /** The largest frame that may be sent: the server's `maxPayload`. */
   maxPayload: 1_048_576,
-  /** Whether to join anew, as another member, when the server has forgotten us. */
   rejoin: true,
-  /** An EventTarget for "online", "offline" and "visibilitychange"; default: the window, null: none. */
-  events: undefined,
-  /** What tells the time and wakes up. */
-  clock: Object.freeze({
-    now: () => performance.now(),
-    setTimeout: (callback, delay) => setTimeout(callback, delay),
-    clearTimeout: (timer) => clearTimeout(timer),
-  }),
-  /** A number from 0 to 1, for the jitter. */
+  events: /** @type {any} */ (undefined),
+  clock: Object.freeze(
+    /** @type {Clock} */ ({
+      now: () => performance.now(),
+      setTimeout: (callback, delay) => setTimeout(callback, delay),
+      clearTimeout: (timer) => clearTimeout(timer),
+    }),
+  ),
   random: Math.random,
 });
+
+// -- what users get
+
+/**
+ * Ends what returned it.
+ *
+ * @typedef {() => void} Off
+ */
+
+/**
+ * One user in a room, with one meta for each of its connections.
+ *
+ * @template [Meta=any]
+ * @typedef {object} Member
+ * @property {string} user
+ * @property {Meta[]} metas
+ */
+
+/**
+ * Why a connection or a membership ended.
+ *
+ * @typedef {object} Ending
+ * @property {number} code A close code: RFC 6455's, or one of `CloseCode`.
+ * @property {string} reason
+ */
+
+/**
+ * What was missed, and what is known.
+ *
+ * @template [Snapshot=any]
+ * @typedef {object} Loss
+ * @property {Snapshot} snapshot What `Room.snapshot` of the server gave.
+ * @property {Member[]} members
+ * @property {number} offset The messages that follow have greater offsets.
+ * @property {{ type: string; data: any }[]} unconfirmed What we had sent, and may or may not have been handled.
+ */
+
+/**
+ * Where a client is in its life: see {@link Client}.
+ *
+ * @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} ClientState
+ */
+
+/**
+ * Where a room is in its life: see {@link Room}.
+ *
+ * @typedef {"joined" | "away" | "resuming" | "left"} RoomState
+ */
+
+/**
+ * The room's own events; a message of such a type is for `room.onMessage`.
+ *
+ * @typedef {object} RoomEvents
+ * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence Somebody came or went.
+ * @property {(ending: Ending) => void} reconnecting Away; what is sent now waits.
+ * @property {() => void} recovered Back, nothing was missed.
+ * @property {(loss: Loss) => void} lost Back, but messages were missed: show the snapshot.
+ * @property {(ending: Ending) => void} left For good.
+ * @property {(error: any) => void} error The server refused a message, or a listener or a handler threw.
+ */
+
+/**
+ * The events of a client.
+ *
+ * @typedef {object} ClientEvents
+ * @property {() => void} connected There is a connection.
+ * @property {(ending: Ending & { attempt: number; delay: number }) => void} reconnecting
+ *   The connection is lost; attempt number `attempt` is in `delay` ms.
+ * @property {(ending: Ending) => void} disconnected
+ *   There is no connection, and the client does not make one until the next join or request.
+ * @property {(bye: { code: number; retryAfter: number }) => void} bye
+ *   The server will close the connection, and asks to stay away for `retryAfter` seconds.
+ * @property {(milliseconds: number) => void} latency A heartbeat was answered.
+ * @property {(error: any) => void} error
+ *   Nobody else was there to be told; without a listener it goes to the console.
+ */
+
+/**
+ * A room as matchmaking lists it.
+ *
+ * @typedef {object} Listing
+ * @property {string} room Its id.
+ * @property {string} name The name it was registered with.
+ * @property {number} clients
+ * @property {number} maxClients 0: any number.
+ * @property {boolean} locked Whether there is no joining it now: it is full, or locked.
+ * @property {Record<string, any>} metadata
+ */
+
+/**
+ * The data of a message of type `Type`, if the map of messages has it.
+ *
+ * @template Messages
+ * @template {string} Type
+ * @typedef {Type extends keyof Messages ? Messages[Type] : any} Data
+ */
+
+/**
+ * The types that the map of messages has; any text if there is no map.
+ *
+ * @template Messages
+ * @typedef {(keyof Messages & string) | (string & {})} TypeOf
+ */
+
+// -- the options
+
+/** @internal @typedef {Readonly<Required<Options>>} Settings */
+
+/** @internal @typedef {Socket & { bufferedAmount?: number, on?: Function, terminate?: () => void }} AnySocket */
 
 /** The longest time that `setTimeout` can count: beyond it fires at once. */
 const MAX_TIME = 2 ** 31 - 1;
 
+/** @internal @typedef {[is: (value: any) => boolean, allowed: string]} Rule */
+
+/** @param {unknown} value @returns {value is (...args: any[]) => any} */
 const isFunction = (value) => typeof value === "function";
+/** @type {(from: number, to: number) => Rule} */
 const isWhole = (from, to) => [
   (value) => Number.isInteger(value) && value >= from && value <= to,
   `a whole number from ${from} to ${to}`,
 ];
+/** @type {(value: unknown) => boolean} */
 const isTime = (value) => typeof value === "number" && value >= 0 && value <= MAX_TIME;
+/** @type {Rule} */
 const TIME = [isTime, `a number of milliseconds from 0 to ${MAX_TIME}`];
+/** @type {Rule} */
 const FUNCTION = [isFunction, "a function"];
 
-/** What the options may be; those that are not here may be anything. */
+/** What the options may be; those that are not here may be anything. @type {Record<string, Rule>} */
 const ALLOWED = {
   WebSocket: [isFunction, "a class"],
   connectTimeout: [(value) => isTime(value) && value > 0, `a number of milliseconds above 0, up to ${MAX_TIME}`],
@@ -153,13 +326,19 @@ const ALLOWED = {
   random: FUNCTION,
 };
 
+/** @type {(name: string, value: unknown, called?: string) => void} */
 function checkOption(name, value, called = `option ${name}`) {
   const [is, allowed] = ALLOWED[name];
   if (!is(value)) throw new TypeError(`the ${called} is ${allowed}, not ${shown(value)}`);
 }
 
-/** The options with their defaults; one that is undefined has its default too. */
+/**
+ * The options with their defaults; one that is undefined has its default too.
+ *
+ * @param {Record<string, any>} given
+ */
 function withDefaults(given) {
+  /** @type {Record<string, any>} */
   const options = { ...DEFAULTS };
   for (const name of Object.keys(given)) {
     if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
@@ -168,12 +347,31 @@ function withDefaults(given) {
     if (Object.hasOwn(ALLOWED, name)) checkOption(name, value);
     options[name] = value;
   }
-  return Object.freeze(options);
+  return /** @type {Settings} */ (Object.freeze(options));
 }
 
-/** What goes wrong: `code` is one of {@link ErrorCode} or a room's own word, `details` whatever it adds. */
+/** What goes wrong. */
 export class TxroomError extends Error {
-  constructor(code, message = "", { details = null, cause } = {}) {
+  /**
+   * One of {@link ErrorCode}, or a room's own word.
+   *
+   * @readonly
+   * @type {ErrorCodeName | (string & {})}
+   */
+  code;
+  /**
+   * Whatever the server adds, e.g. the field that is wrong.
+   *
+   * @readonly
+   * @type {any}
+   */
+  details;
+
+  /**
+   * @param {string} code @param {string} [message] @param {{ details?: unknown; cause?: unknown }} [options]
+   */
+  constructor(code, message = "", options = {}) {
+    const { details = null, cause } = options;
     super(message || code, cause === undefined ? undefined : { cause });
     this.name = "TxroomError";
     this.code = code;
@@ -196,6 +394,7 @@ const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
 /** So many times "internal" in a row, and the server's mistake is none that passes. */
 const MAX_INTERNAL = 5;
 
+/** @type {Map<number, string>} */
 const ERROR_OF_CLOSE = new Map([
   [CloseCode.unauthorized, "unauthorized"],
   [CloseCode.kicked, "forbidden"],
@@ -205,13 +404,14 @@ const ERROR_OF_CLOSE = new Map([
   [CloseCode.rateAbuse, "rateLimited"],
 ]);
 
-/** The close code of a refusal, if it got lost. */
+/** The close code of a refusal, if it got lost. @type {Map<string, number>} */
 const REFUSALS = new Map([
   ["unauthorized", CloseCode.unauthorized],
   ["forbidden", CloseCode.unauthorized],
   ["noSuchRoom", CloseCode.noSuchRoom],
 ]);
 
+/** @type {Map<string, number>} */
 const CLOSE_OF_ERROR = new Map([
   ["unauthorized", CloseCode.unauthorized],
   ["forbidden", CloseCode.kicked],
@@ -224,18 +424,25 @@ const CLOSE_OF_ERROR = new Map([
  *
  * Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010),
  * but for a 1008 that says "message not complete in time": a slow link is no misbehaviour.
+ *
+ * @param {number} code @param {string} [reason] @returns {boolean}
  */
 export function mayReconnect(code, reason = "") {
   return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === 1008 && TOO_SLOW.has(reason)));
 }
 
-/** The close code that says the same as the answer to an upgrade that was refused for good. */
+/**
+ * The close code that says the same as the answer to an upgrade that was refused for good.
+ *
+ * @param {number} status
+ */
 function closeOfStatus(status) {
   if (status === 401 || status === 403) return CloseCode.unauthorized;
   if (status === 404) return CloseCode.noSuchRoom;
   return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? 1008 : undefined;
 }
 
+/** @type {(code: number) => boolean} */
 const mayResume = (code) => code >= 4100 && code <= 4199;
 
 // -- frames
@@ -253,15 +460,41 @@ const MAX_ANSWERING = 1_000;
 /** Seconds: a server that asks to stay away for longer is visited then all the same. */
 const MAX_RETRY_AFTER = 3_600;
 
+/** @internal @typedef {(value: any) => boolean} Is */
+
+/** @type {(value: unknown) => value is string} */
 const isText = (value) => typeof value === "string";
+/** @type {Is} */
 const isNumber = (value) => Number.isFinite(value);
+/** @type {Is} */
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 const isAnything = () => true;
+/** @param {unknown} value @returns {value is Record<string, any>} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+/** @type {Is} */
 const isMembers = (value) =>
   Array.isArray(value) && value.every((one) => isObject(one) && Array.isArray(one.metas));
+/** @type {(is: Is) => Is} */
 const optional = (is) => (value) => value === null || value === undefined || is(value);
 
+/**
+ * What the server says of a membership, in `joined`.
+ *
+ * @internal
+ * @typedef {object} Joined
+ * @property {string} [name]
+ * @property {string} member
+ * @property {string} token
+ * @property {string} epoch
+ * @property {number} offset
+ * @property {number} handled
+ * @property {number | null} [accepted]
+ * @property {boolean} [recovered]
+ * @property {Member[] | null} [members]
+ * @property {unknown} [snapshot]
+ */
+
+/** @type {Is} */
 const isMembership = (value) =>
   isObject(value) &&
   isText(value.member) &&
@@ -272,7 +505,7 @@ const isMembership = (value) =>
   optional(isCount)(value.accepted) &&
   optional(isMembers)(value.members);
 
-/** The frames of the server: what follows the kind. */
+/** The frames of the server: what follows the kind. @type {Map<string, Is[]>} */
 const FRAMES = new Map([
   ["joined", [optional(isCount), isText, isMembership]],
   ["msg", [isText, optional(isCount), isText, isAnything]],
@@ -285,7 +518,11 @@ const FRAMES = new Map([
   ["bye", [isCount, optional(isNumber)]],
 ]);
 
-/** Returns the frame, null for a kind this version does not know; throws for what is no frame at all. */
+/**
+ * Returns the frame, null for a kind this version does not know; throws for what is no frame at all.
+ *
+ * @param {unknown} message @returns {any[] | null}
+ */
 function parse(message) {
   if (!isText(message)) throw new TypeError("it is not text");
   const frame = JSON.parse(message);
@@ -296,7 +533,11 @@ function parse(message) {
   return frame;
 }
 
-/** What of a value JSON does not say, or the server does not take; undefined if there is nothing. */
+/**
+ * What of a value JSON does not say, or the server does not take; undefined if there is nothing.
+ *
+ * @param {any} value @returns {string | undefined}
+ */
 function flawOf(value) {
   if (typeof value === "bigint") return "a BigInt, which JSON does not have";
   if (typeof value === "number") {
@@ -316,21 +557,24 @@ function flawOf(value) {
 /** An escape in JSON; `JSON.stringify` writes half a surrogate pair as one, and nothing else of that kind. */
 const ESCAPE = /\\(?:ud[89a-f][0-9a-f]{2}|.)/g;
 
-/** JSON with U+FFFD in place of half surrogate pairs. */
+/** JSON with U+FFFD in place of half surrogate pairs. @type {(json: string) => string} */
 const whole = (json) => (json.includes("\\ud") ? json.replace(ESCAPE, (all) => (all.length > 2 ? "\ufffd" : all)) : json);
 
-/** A text in JSON. */
+/** A text in JSON. @type {(text: string) => string} */
 const quote = (text) => whole(JSON.stringify(text));
 
 /**
  * JSON of `data`; undefined is null, and half a surrogate pair U+FFFD, as in all that browsers send.
  *
- * `outer` is how many layers are not the data's, but of the frame that it is in.
+ * @param {unknown} data
+ * @param {number} [outer] how many layers are not the data's, but of the frame that it is in
  */
 function encode(data, outer = 0) {
+  /** @type {{ value: object; key: string; holder: unknown }[]} */
   const way = []; // the containers that lead to a value, and where each is
+  /** @this {unknown} @param {string} key @param {unknown} value */
   function check(key, value) {
-    while (way.length && way.at(-1).value !== this) way.pop();
+    while (way.length && way.at(-1)?.value !== this) way.pop();
     let flaw = flawOf(value);
     if (!flaw && typeof value === "object" && value !== null) {
       if (way.some((each) => each.value === value)) flaw = "what contains itself";
@@ -348,14 +592,17 @@ function encode(data, outer = 0) {
     return whole(text);
   } catch (cause) {
     if (cause instanceof TxroomError) throw cause;
-    throw new TxroomError("invalidData", cause.message, { cause });
+    throw new TxroomError("invalidData", textOf(cause), { cause });
   }
 }
 
-/** The beginning of `text`; no character is cut in two. */
+/** @type {(cause: any) => string} */
+const textOf = (cause) => String(cause?.message ?? cause);
+
+/** The beginning of `text`; no character is cut in two. @type {(text: string, limit: number) => string} */
 const cut = (text, limit) => (text.length > limit ? text.slice(0, limit).replace(/[\ud800-\udbff]$/, "") : text);
 
-/** A value in an error message. */
+/** A value in an error message. @param {unknown} value @returns {string} */
 function shown(value) {
   if (isText(value)) return JSON.stringify(cut(value, 60));
   if (isFunction(value)) return "a function";
@@ -363,21 +610,34 @@ function shown(value) {
   return isObject(value) ? "an object" : String(value);
 }
 
-/** Whether it is a text of 1 to `MAX_TYPE` characters, as types and names are. */
+/**
+ * Whether it is a text of 1 to `MAX_TYPE` characters, as types and names are.
+ *
+ * @param {unknown} value @returns {value is string}
+ */
 const isName = (value) => isText(value) && value !== "" && (value.length <= MAX_TYPE || [...value].length <= MAX_TYPE);
 
-/** Bytes of `text` in UTF-8, counted only if there could be more than `limit`. */
+/**
+ * Whether `text` has more bytes in UTF-8 than `limit`; they are counted only if there could be.
+ *
+ * @param {string} text @param {number} limit
+ */
 function isLonger(text, limit) {
   return text.length > limit || (text.length * 3 > limit && new TextEncoder().encode(text).length > limit);
 }
 
+/** @param {string} text @param {number} limit */
 function checkLength(text, limit) {
   if (isLonger(text, limit)) throw new TxroomError("invalidData", `larger than ${limit} bytes`);
 }
 
 const ignore = () => {};
 
-/** A timer, however far away. */
+/**
+ * A timer, however far away.
+ *
+ * @type {(settings: { clock: Clock }, callback: () => void, delay: number) => any}
+ */
 const later = ({ clock }, callback, delay) => clock.setTimeout(callback, Math.min(delay, MAX_TIME));
 
 // -- what a page leaves to the next
@@ -385,7 +645,7 @@ const later = ({ clock }, callback, delay) => clock.setTimeout(callback, Math.mi
 /** How far apart the numbers of the requests of two pages are, of which one goes on for the other. */
 const REFS = 1_000_000;
 
-/** What `room.reconnectionToken` says. Throws for a text that it is not. */
+/** What `room.reconnectionToken` says. Throws for a text that it is not. @param {string} text */
 function readToken(text) {
   try {
     const { room, token, ref, method, target, options } = JSON.parse(text);
@@ -399,20 +659,34 @@ function readToken(text) {
 
 // -- events
 
-/** A minimal event emitter. What a listener throws goes to `_report`. */
+/** @internal @typedef {((...args: any[]) => any) & { listener?: Listener }} Listener */
+
+/** Calls listeners. What one throws goes to `report`, but for those of "error". */
 class Emitter {
+  #report;
+  /** @type {Map<string, Listener[]>} */
   #listeners = new Map();
 
-  /** Calls `listener` at each event of that name; returns a function that ends it. */
+  /** @param {(error: any) => void} report */
+  constructor(report) {
+    this.#report = report;
+  }
+
+  /**
+   * Calls `listener` at each event of that name; returns a function that ends it.
+   *
+   * @param {string} name @param {Listener} listener
+   */
   on(name, listener) {
     if (!isFunction(listener)) throw new TypeError(`the listener of ${String(name)} is no function`);
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener]);
     return () => this.off(name, listener);
   }
 
-  /** The same for the next event only. */
+  /** The same for the next event only. @param {string} name @param {Listener} listener */
   once(name, listener) {
     if (!isFunction(listener)) return this.on(name, listener); // refuses it
+    /** @type {Listener} */
     const first = (...args) => {
       off();
       return listener(...args);
@@ -422,41 +696,65 @@ class Emitter {
     return off;
   }
 
-  /** Ends what `on` began; without a listener, for all of that name. */
+  /**
+   * Ends what `on` or `once` began; without a listener, for all of that name.
+   *
+   * @param {string} name @param {Listener} [listener]
+   */
   off(name, listener) {
+    /** @type {(one: Listener) => boolean} */
     const isOther = (one) => one !== listener && one.listener !== listener;
-    const left = listener === undefined ? [] : this._listeners(name).filter(isOther);
+    const left = listener === undefined ? [] : (this.#listeners.get(name) ?? []).filter(isOther);
     if (left.length) this.#listeners.set(name, left);
     else this.#listeners.delete(name);
   }
 
-  /** @internal */
-  _listeners(name) {
-    return this.#listeners.get(name) ?? [];
+  /** Whether anybody listens. @param {string} name */
+  has(name) {
+    return this.#listeners.has(name);
   }
 
-  /** Returns whether anybody listened. @internal */
-  _emit(name, ...args) {
-    const listeners = this._listeners(name);
+  /** Tells them; whether there was anybody. @param {string} name @param {any[]} args */
+  emit(name, ...args) {
+    const listeners = this.#listeners.get(name) ?? [];
     for (const listener of listeners) {
       try {
         const result = listener(...args);
-        if (typeof result?.then === "function") result.then(ignore, (error) => this._failed(name, error));
+        if (isFunction(result?.then)) result.then(ignore, (/** @type {unknown} */ error) => this.#failed(name, error));
       } catch (error) {
-        this._failed(name, error);
+        this.#failed(name, error);
       }
     }
     return listeners.length > 0;
   }
 
-  /** A listener threw; one of "error" is not told about itself. @internal */
-  _failed(name, error) {
+  /** @param {string} name @param {unknown} error */
+  #failed(name, error) {
     if (name === "error") console.error(error);
-    else this._report(error);
+    else this.#report(error);
   }
 }
 
 // -- what a room sends
+
+/**
+ * A message or a call on its way to the server.
+ *
+ * @internal
+ * @typedef {object} Item
+ * @property {Room} room The join that sends it.
+ * @property {"send" | "call"} kind
+ * @property {string} type
+ * @property {string} data In JSON.
+ * @property {number} [n] Its number, once it was sent.
+ * @property {number} [ref] Of a call: the number of its answer.
+ * @property {boolean} [isAwaited] Of a call: whether its answer is waited for.
+ * @property {boolean} [isAnswered]
+ * @property {() => void} acknowledged
+ * @property {(error: unknown) => void} fail
+ */
+
+/** @internal @typedef {Item & { n: number }} Numbered */
 
 /**
  * The frames of one membership: those that wait, and those that are sent, with their numbers 1, 2, …
@@ -467,13 +765,16 @@ class Emitter {
  */
 class Outbox {
   #window;
+  /** @type {Item[]} */
   #waiting = [];
+  /** @type {Numbered[]} */
   #held = [];
   #last = 0;
   #acknowledged = 0;
   /** The last number that is not ours, but of an earlier page of the same membership. */
   #base = 0;
 
+  /** @param {number} window */
   constructor(window) {
     this.#window = window;
   }
@@ -487,6 +788,7 @@ class Outbox {
     return this.#held.filter(({ kind, n }) => kind === "send" && n > this.#acknowledged).map(({ type }) => type);
   }
 
+  /** @param {Item} item */
   add(item) {
     this.#waiting.push(item);
   }
@@ -500,13 +802,13 @@ class Outbox {
   next() {
     const done = this.#held.length ? Math.min(this.#acknowledged, this.#held[0].n - 1) : this.#acknowledged;
     if (!this.#waiting.length || this.#last >= done + this.#window) return undefined;
-    const item = this.#waiting.shift();
+    const item = /** @type {Numbered} */ (this.#waiting.shift());
     item.n = ++this.#last;
     this.#held.push(item);
     return item;
   }
 
-  /** The server has handled all up to `n`; false if so many were never sent. */
+  /** The server has handled all up to `n`; false if so many were never sent. @param {number} n */
   acknowledge(n) {
     if (n > this.#last) return false;
     this.#acknowledged = Math.max(this.#acknowledged, n);
@@ -514,14 +816,14 @@ class Outbox {
     return true;
   }
 
-  /** A call was answered. */
+  /** A call was answered. @param {Item} item */
   answered(item) {
     item.isAnswered = true;
     item.isAwaited = false;
     this.#forget();
   }
 
-  /** Nobody waits for the answer any more. */
+  /** Nobody waits for the answer any more. @param {Item} item */
   abandon(item) {
     item.isAwaited = false;
     if (item.n === undefined) this.#waiting = this.#waiting.filter((other) => other !== item);
@@ -532,6 +834,8 @@ class Outbox {
    * The server resumes this membership, of which it has handled `handled` frames, and has `accepted`.
    *
    * Returns the frames to send again, in order; null if those counts can't be ours.
+   *
+   * @param {number} handled @param {number} accepted
    */
   resume(handled, accepted) {
     if (handled < this.#acknowledged || handled > this.#last || accepted < this.#base) return null;
@@ -543,6 +847,8 @@ class Outbox {
    * Another membership begins, or one of which we don't know the beginning.
    *
    * Returns the frames that were sent and of which nothing is known.
+   *
+   * @param {number} handled @param {number} accepted
    */
   restart(handled, accepted) {
     const unconfirmed = this.#held.filter((item) => !item.isAnswered);
@@ -588,65 +894,84 @@ const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "l
  * - "left": for good, see the event "left".
  *
  * While it is away or resuming, what is sent waits.
+ *
+ * `Messages` maps the types of the server's messages to their data:
+ * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
+ *
+ * @template {object} [Messages=any]
  */
-export class Room extends Emitter {
+export class Room {
   #client;
   #membership;
-  #messages = new Emitter();
+  #events = new Emitter((error) => this._report(error));
+  #messages = new Emitter((error) => this._report(error));
+  /** @type {Map<string, (data: any) => unknown>} */
   #handlers = new Map();
+  /**
+   * What happens before whoever awaited the join had the time to add listeners; null afterwards.
+   *
+   * @type {(() => void)[] | null}
+   */
   #held = [];
   #isLeft = false;
+  /** @type {Promise<void> | null} */
   #leaving = null;
 
-  /** @internal Rooms are made by `client.join` and its like. */
+  /**
+   * Rooms are made by `client.join` and its like.
+   *
+   * @private
+   * @param {Client} client
+   * @param {Membership} membership
+   */
   constructor(client, membership) {
-    super();
     this.#client = client;
     this.#membership = membership;
-    this.#messages._report = (error) => this._report(error);
     // Whoever awaits the join gets to add listeners before the first event.
     later(client.options, () => this.#release(), 0);
   }
 
-  /** The id of the room. */
+  /** The id of the room; it changes if the client has to join another one after a loss. @returns {string} */
   get id() {
     return this.#membership.id;
   }
 
-  /** The name it was registered with. */
+  /** The name it was registered with. @returns {string} */
   get name() {
     return this.#membership.name;
   }
 
-  /** The id of this membership. */
+  /** The id of this membership. @returns {string} */
   get member() {
     return this.#membership.member;
   }
 
-  /** What `Room.snapshot` of the server gave at the last join or loss. */
+  /** What `Room.snapshot` of the server gave at the last join or loss. @returns {any} */
   get snapshot() {
     return this.#membership.snapshot;
   }
 
+  /** The client it was joined with. @returns {Client} */
   get client() {
     return this.#client;
   }
 
+  /** Where it is in its life, see above. @returns {RoomState} */
   get state() {
     return this.#isLeft ? "left" : this.#membership.state;
   }
 
-  /** The offset of the last message received. */
+  /** The offset of the last message received. @returns {number} */
   get offset() {
     return this.#membership.offset;
   }
 
-  /** Which log the offset is of. */
+  /** Which log the offset is of. @returns {string} */
   get epoch() {
     return this.#membership.epoch;
   }
 
-  /** Who is here, if the room has presence: `{user, metas}`, one meta for each connection of the user. */
+  /** Who is here, if the room has presence. @returns {Member[]} */
   get members() {
     return this.#membership.members;
   }
@@ -656,53 +981,112 @@ export class Room extends Emitter {
    *
    * Look at it when you need it, at best on "pagehide": with every connection it is another. Whoever has it can
    * take the membership over, so keep it secret. The options of the join are in it, but for `auth`.
+   *
+   * @returns {string | null}
    */
   get reconnectionToken() {
     return this.#isLeft ? null : this.#membership.reconnectionToken;
   }
 
-  /** How many frames wait to be sent. */
+  /** How many frames wait to be sent. @returns {number} */
   get buffered() {
     return this.#membership.buffered;
   }
 
   /**
-   * Calls `listener` at messages of that type, with the data and the offset (null: volatile), or at one of
-   * the room's own events:
+   * Calls `listener` at one of the room's own events, see {@link RoomEvents}; returns a function that ends it.
    *
-   * - "presence" (members, joined, left)
-   * - "reconnecting" ({code, reason}): away; what is sent now waits
-   * - "recovered" (): back, nothing was missed
-   * - "lost" ({snapshot, members, offset, unconfirmed}): back, but messages were missed, show the snapshot;
-   *   `unconfirmed`: what we had sent (`{type, data}`) and may or may not have been handled
-   * - "left" ({code, reason}): for good
-   * - "error" (error): the server refused a message, or a listener threw
-   *
-   * Returns a function that ends it.
+   * @template {keyof RoomEvents} Name
+   * @overload
+   * @param {Name} name
+   * @param {RoomEvents[Name]} listener
+   * @returns {Off}
    */
+  /**
+   * Calls `listener` at messages of that type, with the data and the offset (null: volatile).
+   *
+   * @template {TypeOf<Messages>} Type
+   * @overload
+   * @param {Type} type
+   * @param {(data: Data<Messages, Type>, offset: number | null) => void} listener
+   * @returns {Off}
+   */
+  /** @param {string} name @param {Listener} listener @returns {Off} */
   on(name, listener) {
-    return ROOM_EVENTS.has(name) ? super.on(name, listener) : this.onMessage(name, listener);
-  }
-
-  off(name, listener) {
-    if (ROOM_EVENTS.has(name)) super.off(name, listener);
-    else this.#messages.off(name, listener);
+    return this.#emitterOf(name).on(name, listener);
   }
 
   /**
-   * Calls `listener(data, offset)` at messages of that type, whatever it is named. `"*"` is for the types
-   * that have no listener of their own: `listener(type, data, offset)`.
+   * Calls `listener` at the next of the room's own events of that name only.
+   *
+   * @template {keyof RoomEvents} Name
+   * @overload
+   * @param {Name} name
+   * @param {RoomEvents[Name]} listener
+   * @returns {Off}
    */
+  /**
+   * Calls `listener` at the next message of that type only.
+   *
+   * @template {TypeOf<Messages>} Type
+   * @overload
+   * @param {Type} type
+   * @param {(data: Data<Messages, Type>, offset: number | null) => void} listener
+   * @returns {Off}
+   */
+  /** @param {string} name @param {Listener} listener @returns {Off} */
+  once(name, listener) {
+    return this.#emitterOf(name).once(name, listener);
+  }
+
+  /**
+   * Ends what `on` or `once` began; without a listener, for all of that name.
+   *
+   * @param {string} name @param {(...args: any[]) => void} [listener] @returns {void}
+   */
+  off(name, listener) {
+    this.#emitterOf(name).off(name, listener);
+  }
+
+  /**
+   * Calls `listener` at messages of the types that have no listener of their own.
+   *
+   * @overload
+   * @param {"*"} type
+   * @param {(type: string, data: any, offset: number | null) => void} listener
+   * @returns {Off}
+   */
+  /**
+   * Calls `listener` at messages of that type, whatever it is named.
+   *
+   * @template {TypeOf<Messages>} Type
+   * @overload
+   * @param {Type} type
+   * @param {(data: Data<Messages, Type>, offset: number | null) => void} listener
+   * @returns {Off}
+   */
+  /** @param {string} type @param {Listener} listener @returns {Off} */
   onMessage(type, listener) {
     return this.#messages.on(type, listener);
   }
 
-  /** Calls `listener(members, joined, left)` when somebody comes or goes. */
+  /**
+   * Calls `listener(members, joined, left)` when somebody comes or goes.
+   *
+   * @param {RoomEvents["presence"]} listener @returns {Off}
+   */
   onPresence(listener) {
     return this.on("presence", listener);
   }
 
-  /** Answers the server's calls of that type with what `handler(data)`, which may be async, returns. */
+  /**
+   * Answers the server's calls of that type with what `handler(data)`, which may be async, returns.
+   *
+   * Throw a {@link TxroomError} to choose what the server is told; of any other error it is told "internal",
+   * and the error goes to the listeners of "error". Returns a function that ends it.
+   *
+   * @param {string} type @param {(data: any) => unknown | Promise<unknown>} handler @returns {Off}
+   */
   handle(type, handler) {
     if (!isFunction(handler)) throw new TypeError(`the handler of ${type} is no function`);
     this.#handlers.set(type, handler);
@@ -719,8 +1103,12 @@ export class Room extends Emitter {
    * promise, which need not be awaited, resolves when the server has handled the message.
    *
    * A `volatile` message is sent only if it can be now, may get lost, and resolves at once.
+   *
+   * @param {string} type @param {unknown} [data] @param {{ volatile?: boolean }} [options]
+   * @returns {Promise<void>}
    */
-  send(type, data = null, { volatile = false } = {}) {
+  send(type, data = null, options = {}) {
+    const { volatile = false } = options;
     this.#checkOpen();
     return this.#membership.send(this, type, data, volatile);
   }
@@ -730,14 +1118,21 @@ export class Room extends Emitter {
    *
    * Rejects with the server's error, with "timeout" after `timeout` milliseconds, with "replyLost" if it was
    * or may have been handled but the answer is lost, with "roomGone" when the room is left.
+   *
+   * @template [Answer=any]
+   * @param {string} type
+   * @param {unknown} [data]
+   * @param {{ timeout?: number }} [options]
+   * @returns {Promise<Answer>}
    */
-  async call(type, data = null, { timeout = this.#client.options.callTimeout } = {}) {
+  async call(type, data = null, options = {}) {
+    const { timeout = this.#client.options.callTimeout } = options;
     checkOption("callTimeout", timeout, "timeout");
     this.#checkOpen();
     return this.#membership.call(this, type, data, timeout);
   }
 
-  /** The time to the server and back, in milliseconds. */
+  /** The time to the server and back, in milliseconds. @returns {Promise<number>} */
   ping() {
     return this.#client.ping();
   }
@@ -748,6 +1143,8 @@ export class Room extends Emitter {
    *
    * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
    * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
+   *
+   * @returns {Promise<void>}
    */
   leave() {
     if (this.#isLeft) return this.#leaving ?? Promise.resolve();
@@ -759,54 +1156,83 @@ export class Room extends Emitter {
     if (this.#isLeft || this.#leaving) throw new TxroomError("roomGone", "the room was left");
   }
 
-  // -- towards the membership
-
-  /** @internal */
-  _tell(name, ...args) {
-    this._deliver(() => this._emit(name, ...args));
+  /** @param {string} name */
+  #emitterOf(name) {
+    return ROOM_EVENTS.has(name) ? this.#events : this.#messages;
   }
 
-  /** @internal */
+  // -- for the membership
+
+  /** One of the room's own events. @internal @param {keyof RoomEvents} name @param {any[]} args */
+  _tell(name, ...args) {
+    this._deliver(() => void this.#events.emit(name, ...args));
+  }
+
+  /**
+   * A message has come.
+   *
+   * @internal @param {string} type @param {unknown} data @param {number | null} offset
+   */
   _message(type, data, offset) {
     this._deliver(() => {
-      if (this.#messages._emit(type, data, offset) || this.#messages._emit("*", type, data, offset)) return;
+      if (this.#messages.emit(type, data, offset) || this.#messages.emit("*", type, data, offset)) return;
       this.#membership.unheard(type);
     });
   }
 
-  /** Whether anybody listens to messages of that type. @internal */
+  /** Whether anybody listens to messages of that type. @internal @param {string} type */
   _hears(type) {
-    return this.#messages._listeners(type).length + this.#messages._listeners("*").length > 0;
+    return this.#messages.has(type) || this.#messages.has("*");
   }
 
-  /** @internal */
+  /** Whether anybody here listens to errors. @internal */
+  get _hearsErrors() {
+    return this.#events.has("error");
+  }
+
+  /** The handler of the server's calls of that type. @internal @param {string} type */
   _handler(type) {
     return this.#handlers.get(type);
   }
 
-  /** @internal */
+  /** It was left. @internal @param {number} code @param {string} reason */
   _end(code, reason) {
     this.#isLeft = true;
     this._tell("left", { code, reason });
   }
 
-  /** Something went wrong that nobody waits for. @internal */
+  /** Something went wrong that nobody waits for. @internal @param {unknown} error */
   _report(error) {
-    if (this._listeners("error").length) this._tell("error", error);
+    if (this._hearsErrors) this._tell("error", error);
     else this.#client._report(error);
   }
 
-  /** @internal */
+  /** Lets it happen when it is time to. @internal @param {() => void} event */
   _deliver(event) {
     if (this.#held === null) event();
     else this.#held.push(event);
   }
 
   #release() {
-    while (this.#held.length) this.#held.shift()();
+    const held = this.#held ?? [];
+    for (let event = held.shift(); event; event = held.shift()) event();
     this.#held = null;
   }
 }
+
+/** @internal @typedef {"joinOrCreate" | "join" | "create" | "joinById"} Method */
+
+/**
+ * How a room was joined, and is joined again if need be.
+ *
+ * @internal
+ * @typedef {object} Entrance
+ * @property {Method} method
+ * @property {string} target The name or the id.
+ * @property {Record<string, any>} options
+ */
+
+/** @internal @typedef {(error: any, id?: any, joined?: any) => void} JoinDone */
 
 /**
  * What the server knows as one member of a room, and the joins here that share it (`rooms`).
@@ -817,20 +1243,28 @@ export class Room extends Emitter {
  *     any --left, the last leave(), a final close code, close()--> left
  */
 class Membership {
+  /** @type {Set<Room>} */
   rooms = new Set();
-  id = null;
-  name = null;
-  member = null;
+  id = "";
+  name = "";
+  member = "";
+  /** @type {unknown} */
   snapshot = null;
+  /** @type {RoomState} */
   state = "away";
   epoch = "";
   offset = 0;
-  /** Asked to end: `{promise, done, timer, isSent}`. */
+  /**
+   * Asked to end.
+   *
+   * @type {{ promise: Promise<void>, done: () => void, timer: unknown, isSent: boolean } | null}
+   */
   leaving = null;
   #client;
   #options;
   #entrance;
   #outbox;
+  /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
   #token = "";
   #attempts = 0;
@@ -839,14 +1273,16 @@ class Membership {
   #since = 0;
   /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
   #visit = 0;
+  /** @type {unknown} */
   #timer;
   /** How many calls of the server are being answered. */
   #answering = 0;
-  /** The types that nobody listens to, and it was said so. */
+  /** The types that nobody listens to, and it was said so. @type {Set<string>} */
   #unheard = new Set();
-  /** The type of the last volatile message, if there was one. */
+  /** The type of the last volatile message, if there was one. @type {string[]} */
   #volatile = [];
 
+  /** @param {Client} client @param {Entrance} entrance */
   constructor(client, entrance) {
     this.#client = client;
     this.#options = client.options;
@@ -873,12 +1309,17 @@ class Membership {
 
   /** One more that shares it. */
   share() {
-    const room = new Room(this.#client, this);
+    /** @type {Room} */
+    const room = new /** @type {any} */ (Room)(this.#client, this);
     this.rooms.add(room);
     if (this.#members.size) room._tell("presence", this.members, this.members, []);
     return room;
   }
 
+  /**
+   * @param {Room} room @param {string} type @param {unknown} data @param {boolean} isVolatile
+   * @returns {Promise<void>}
+   */
   send(room, type, data, isVolatile) {
     const item = this.#item(room, "send", type, data);
     if (isVolatile) {
@@ -886,6 +1327,7 @@ class Membership {
       if (this.state === "joined") this.#write(item);
       return Promise.resolve();
     }
+    /** @type {Promise<void>} */
     const sent = new Promise((resolve, reject) => {
       item.acknowledged = resolve;
       item.fail = reject;
@@ -895,11 +1337,16 @@ class Membership {
     return sent;
   }
 
+  /**
+   * @param {Room} room @param {string} type @param {unknown} data @param {number} timeout
+   * @returns {Promise<any>}
+   */
   call(room, type, data, timeout) {
     return new Promise((resolve, reject) => {
       const item = this.#item(room, "call", type, data);
+      /** @param {unknown} error @param {unknown} [answer] */
       const settle = (error, answer) => {
-        this.#client._forget(item.ref);
+        if (item.ref !== undefined) this.#client._forget(item.ref);
         this.#options.clock.clearTimeout(timer);
         if (error) reject(error);
         else resolve(answer);
@@ -925,14 +1372,15 @@ class Membership {
     });
   }
 
-  /** A room is left, and with the last one the membership. */
+  /** A room is left, and with the last one the membership. @param {Room} room @returns {Promise<void>} */
   leave(room) {
     if (this.rooms.size > 1) {
       this.rooms.delete(room);
       room._end(1000, "left");
       return Promise.resolve();
     }
-    let done;
+    let done = ignore;
+    /** @type {Promise<void>} */
     const promise = new Promise((resolve) => (done = resolve));
     const timer = later(this.#options, () => this.#tooLate(), this.#options.leaveTimeout);
     this.leaving = { promise, done, timer, isSent: false };
@@ -940,7 +1388,7 @@ class Membership {
     return promise;
   }
 
-  /** A message of that type reached nobody: that is said, once. */
+  /** A message of that type reached nobody: that is said, once. @param {string} type */
   unheard(type) {
     const isHeard = [...this.rooms].some((room) => room._hears(type));
     if (isHeard || this.#unheard.has(type) || this.#unheard.size >= 100) return;
@@ -951,12 +1399,12 @@ class Membership {
 
   // -- towards the client
 
-  /** The first `joined`. */
+  /** The first `joined`. @param {string} id @param {Joined} membership */
   enter(id, membership) {
     this.#take(id, membership, false);
   }
 
-  /** `joined` to somebody who is here already. */
+  /** `joined` to somebody who is here already. @param {string} id @param {Joined} membership */
   enterAgain(id, membership) {
     const isSame = this.state === "joined" && membership.member === this.member;
     if (!isSame || !this.#outbox.acknowledge(membership.handled)) return this.#return(id, membership, false);
@@ -969,7 +1417,7 @@ class Membership {
     if (this.state === "away") this.#resume();
   }
 
-  /** There is none, or the room is not reachable through it. */
+  /** There is none, or the room is not reachable through it. @param {number} code @param {string} reason */
   away(code, reason) {
     if (this.state === "left") return;
     const wasJoined = this.state === "joined";
@@ -983,7 +1431,7 @@ class Membership {
     }
   }
 
-  /** A frame for this room. */
+  /** A frame for this room. @param {any[]} frame */
   receive(frame) {
     if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
     if (this.state !== "joined") return; // of the former link: it comes again, or is in `joined`
@@ -1005,7 +1453,7 @@ class Membership {
     }
   }
 
-  /** The room is over for us. */
+  /** The room is over for us. @param {number} code @param {string} reason */
   end(code, reason) {
     if (this.state === "left") return;
     const { clock } = this.#options;
@@ -1022,14 +1470,23 @@ class Membership {
     }
   }
 
-  /** Something went wrong that nobody waits for: told to the joins that listen to errors, else to the client. */
+  /**
+   * Something went wrong that nobody waits for: told to the joins that listen to errors, else to the client.
+   *
+   * @param {unknown} error
+   * @param {string} [what] said with it in the console
+   */
   report(error, what = "") {
-    const rooms = [...this.rooms].filter((room) => room._listeners("error").length);
+    const rooms = [...this.rooms].filter((room) => room._hearsErrors);
     for (const room of rooms) room._report(error);
     if (!rooms.length) this.#client._report(error, what);
   }
 
-  /** The server has refused a message. Its error does not say which: one that is not acknowledged yet, or volatile. */
+  /**
+   * The server has refused a message. Its error does not say which: one that is not acknowledged yet, or volatile.
+   *
+   * @param {TxroomError} error
+   */
   refused(error) {
     const types = new Set([...this.#outbox.sentTypes, ...this.#volatile].map(shown));
     const which = types.size ? ` ${cut([...types].join(" or "), MAX_REASON)}` : "";
@@ -1041,7 +1498,9 @@ class Membership {
   #resume() {
     this.state = "resuming";
     const visit = ++this.#visit;
+    /** @type {Build} */
     const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset];
+    /** @type {JoinDone} */
     const done = (error, id, membership) => {
       if (visit !== this.#visit) this.#client._disown(id);
       else if (!error) this.#return(id, membership, true);
@@ -1056,11 +1515,13 @@ class Membership {
     const visit = this.#visit;
     const { method, target, options: first } = this.#entrance;
     const { seat, ...options } = first; // a reserved seat is for once
+    /** @type {[Method, string][]} */
     const ways = [["joinById", this.id]];
     if (method === "joinOrCreate" || method === "join") ways.push([method, target]);
     const next = () => {
-      const [how, what] = ways.shift();
+      const [[how, what]] = ways.splice(0, 1);
       const isWanted = () => visit === this.#visit;
+      /** @type {JoinDone} */
       const done = (error, id, membership) => {
         const present = this.#client._membership(id);
         if (!isWanted()) this.#client._disown(id);
@@ -1076,6 +1537,7 @@ class Membership {
     next();
   }
 
+  /** @param {TxroomError} error */
   #refused(error) {
     this.#internal = error.code === "internal" ? this.#internal + 1 : 0;
     if (error instanceof NoAnswer) this.#client._giveUp("no answer");
@@ -1086,7 +1548,7 @@ class Membership {
     else this.end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
   }
 
-  /** Resumes a little later, over the connection there is. */
+  /** Resumes a little later, over the connection there is. @param {number} code @param {string} reason */
   #retry(code, reason) {
     this.away(code, reason);
     if (this.state !== "away") return;
@@ -1096,6 +1558,7 @@ class Membership {
     this.#timer = later(this.#options, again, backoff(this.#options, this.#attempts++));
   }
 
+  /** @param {string} id @param {Joined} membership @param {boolean} isResumed */
   #return(id, membership, isResumed) {
     const unconfirmed = this.#take(id, membership, isResumed);
     const gone = new TxroomError("replyLost", "it may or may not have been handled");
@@ -1119,6 +1582,8 @@ class Membership {
    * A member, again: sends what is still held, with its old numbers, then what waited.
    *
    * Returns the frames that were sent to a membership which is no more, and of which nothing is known.
+   *
+   * @param {string} id @param {Joined} membership @param {boolean} isResumed
    */
   #take(id, membership, isResumed) {
     const isSame = isResumed && membership.member === this.member;
@@ -1149,6 +1614,7 @@ class Membership {
     return unconfirmed;
   }
 
+  /** @param {number} code @param {string} reason */
   #left(code, reason) {
     // While resuming on the same connection it is the former link that ends.
     if (this.state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
@@ -1158,12 +1624,13 @@ class Membership {
 
   /** Nobody waits any longer for the room to be left; what still waits to be sent is not sent. */
   #tooLate() {
-    if (this.state === "joined" && !this.leaving.isSent) this.#client._leave(this.id);
+    if (this.state === "joined" && !this.leaving?.isSent) this.#client._leave(this.id);
     this.end(1000, "left");
   }
 
   // -- in
 
+  /** @param {number | null} offset @param {string} type @param {unknown} data */
   #message(offset, type, data) {
     if (offset !== null) {
       if (offset <= this.offset) return;
@@ -1175,6 +1642,8 @@ class Membership {
   /**
    * Users by their id; a meta is known by its member, and one that comes again replaces the former. Who stays
    * keeps the place, as in the server's list: a meta in both lists has changed.
+   *
+   * @param {Member[]} joined @param {Member[]} left
    */
   #presence(joined, left) {
     const here = new Set(joined.flatMap(({ user, metas }) => metas.map((meta) => keyOf([user, keyOfMeta(meta)]))));
@@ -1193,13 +1662,19 @@ class Membership {
     if (count > MAX_MEMBERS) throw new RangeError("too many members");
   }
 
-  /** The newest join that has a handler answers. The answer goes to the connection that asked, or nowhere. */
+  /**
+   * The newest join that has a handler answers. The answer goes to the connection that asked, or nowhere.
+   *
+   * @param {number} ref @param {string} type @param {unknown} data
+   */
   #called(ref, type, data) {
     const visit = this.#visit;
     const rooms = [...this.rooms].reverse();
+    /** @param {string} frame */
     const write = (frame) => {
       if (visit === this.#visit && this.state === "joined") this.#client._write(frame);
     };
+    /** @param {{ code: unknown, message: string }} error */
     const refuse = ({ code, message }) => {
       write(encode(["error", this.id, ref, cut(String(code), MAX_CODE), cut(message, MAX_REASON)]));
     };
@@ -1214,7 +1689,7 @@ class Membership {
           write(frame);
         } catch (error) {
           room._report(error); // of what the handler has returned
-          refuse(error);
+          refuse(/** @type {TxroomError} */ (error));
         }
       } catch (error) {
         const isMeant = error instanceof TxroomError;
@@ -1226,28 +1701,33 @@ class Membership {
     });
   }
 
+  /** @param {((data: any) => unknown) | undefined} handler @param {string} type @param {unknown} data */
   async #answer(handler, type, data) {
     if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
     if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", "too many calls at the same time");
     return handler(data);
   }
 
+  /** @param {keyof RoomEvents} name @param {any[]} args */
   #tell(name, ...args) {
     for (const room of [...this.rooms]) room._tell(name, ...args);
   }
 
   // -- out
 
+  /** @param {Room} room @param {Item["kind"]} kind @param {string} type @param {unknown} data */
   #item(room, kind, type, data) {
     if (!isName(type)) {
       throw new TxroomError("badRequest", `the type of a message is a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
     }
+    /** @type {Item} */
     const item = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
     // Its number and its ref have place, too.
     checkLength(this.#text(item), this.#options.maxPayload - (kind === "call" ? 32 : 16));
     return item;
   }
 
+  /** @param {Item} item */
   #submit(item) {
     const { maxBuffered } = this.#options;
     if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
@@ -1268,10 +1748,12 @@ class Membership {
     }
   }
 
+  /** @param {Item} item */
   #write(item) {
     this.#client._write(this.#text(item));
   }
 
+  /** @param {Item} item */
   #text({ kind, ref, type, data, n }) {
     const head = kind === "call" ? `"call",${ref ?? 0}` : '"send"';
     const tail = n === undefined ? "" : `,${n}`;
@@ -1279,10 +1761,16 @@ class Membership {
   }
 }
 
+/** @type {(value: unknown) => string} */
 const keyOf = (value) => JSON.stringify(value);
+/** @type {(meta: any) => string} */
 const keyOfMeta = (meta) => meta?.member ?? keyOf(meta);
 
-/** The delay before attempt `attempt` (0, 1, …): doubling, bounded, half of it random. */
+/**
+ * The delay before attempt `attempt` (0, 1, …): doubling, bounded, half of it random.
+ *
+ * @param {Settings} settings @param {number} attempt
+ */
 function backoff({ minDelay, maxDelay, random }, attempt) {
   const delay = Math.min(maxDelay, minDelay * 2 ** Math.min(attempt, 32));
   return (delay * (1 + random())) / 2;
@@ -1294,12 +1782,62 @@ class NoAnswer extends TxroomError {}
 /** The error of a request that could not be made, since `auth` failed or took too long. */
 class NoCredentials extends TxroomError {}
 
-/** Whether it is worth while to try again a little later. */
+/** Whether it is worth while to try again a little later. @type {(error: TxroomError) => boolean} */
 const isTemporary = (error) => error instanceof NoCredentials || TEMPORARY.has(error.code);
 
 // -- the client
 
-/** The first element of the frame by which each method joins. */
+/**
+ * The frame of a request with that number.
+ *
+ * @internal
+ * @typedef {(ref: number) => unknown[]} Build
+ */
+
+/** @internal @typedef {(error: any, ...answer: any[]) => void} Done */
+
+/**
+ * A question to the server.
+ *
+ * @internal
+ * @typedef {object} Request
+ * @property {number} ref
+ * @property {string | null} text The frame; null if it is not known yet.
+ * @property {"reply" | "joined"} answer The kind of frame that answers it.
+ * @property {boolean} repeat Whether it outlives its connection.
+ * @property {boolean} isCall Whether it is the call of a membership, which asks it itself.
+ * @property {boolean} isOpen
+ * @property {boolean} isSent
+ * @property {number} sentAt
+ * @property {number} written The characters that were sent over the connection, this included.
+ * @property {number} deadline
+ * @property {unknown} [cause] Why the last attempt to get `auth` failed.
+ * @property {unknown} [pause] The timer of the next attempt.
+ * @property {() => void} forget
+ * @property {Done} done
+ */
+
+/** What waits for the answer to the call of a membership, which sends it itself. @type {Request} */
+const CALL = Object.freeze({
+  ref: 0,
+  text: null,
+  answer: "reply",
+  repeat: false,
+  isCall: true,
+  isOpen: true,
+  isSent: false,
+  sentAt: 0,
+  written: 0,
+  deadline: 0,
+  forget: ignore,
+  done: ignore,
+});
+
+/**
+ * The first element of the frame by which each method joins.
+ *
+ * @type {Record<Method, string>}
+ */
 const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
 /** A client that was never connected gives up after so many attempts. */
@@ -1327,26 +1865,34 @@ const MAX_PATIENCE = 8;
  *     any --final close code, nothing to do any more--> idle
  *     any --close()--> closed
  *
- * Events:
- *
- * - "connected" ()
- * - "reconnecting" ({code, reason, attempt, delay}): the connection is lost, the next attempt is in `delay` ms
- * - "disconnected" ({code, reason}): and it does not reconnect by itself; the next join does
- * - "bye" ({code, retryAfter}): the server will close the connection, and asks to stay away that many seconds
- * - "latency" (milliseconds)
- * - "error" (error): nobody else was there to be told; without a listener it goes to the console
- *
  * A message of the server that is no frame is answered by closing the connection with 4010; the client then
  * reconnects and resumes, so that whatever it was is not missed. Frames of a kind it does not know, and
  * frames for rooms that it has left, are ignored.
  */
-export class Client extends Emitter {
+export class Client {
+  /**
+   * The options, defaults included.
+   *
+   * @readonly
+   * @type {Readonly<Required<Options>>}
+   */
+  options;
+  /**
+   * Where it connects to.
+   *
+   * @readonly
+   * @type {string}
+   */
+  url;
+  #events = new Emitter((error) => this._report(error));
   #WebSocket;
+  /** @type {ClientState} */
   #state = "idle";
-  /** Id to {@link Membership}. */
+  /** By the ids of the rooms. @type {Map<string, Membership>} */
   #memberships = new Map();
+  /** By their numbers. @type {Map<number, Request>} */
   #requests = new Map();
-  /** Joins under way, by what they say. */
+  /** Joins under way, by what they say. @type {Map<string, Promise<Room>>} */
   #entering = new Map();
   #lastRef = 0;
   #attempts = 0;
@@ -1357,36 +1903,83 @@ export class Client extends Emitter {
   #trouble = "";
   /** Times longer than it should take. */
   #patience = 1;
+  /** @type {number | undefined} */
+  #latency;
+  /** @type {unknown} */
   #timer;
+  /** @type {unknown} */
   #deadline;
   #ignoreEvents = ignore;
+  /** @type {AnySocket | null} */
   #socket = null;
   /** What there is to know of the socket. */
   #line = newLine(0);
 
   /**
-   * @param {string} [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
+   * @param {string | URL} [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
    *   without a path: "/rooms"
-   * @param {object} [options] see {@link DEFAULTS}
+   * @param {Options} [options] see {@link DEFAULTS}
    */
   constructor(url = "/rooms", options = {}) {
-    super();
-    /** The options, defaults included. */
     this.options = withDefaults(options);
+    /** @type {Settings["WebSocket"]} */
     this.#WebSocket = this.options.WebSocket ?? globalThis.WebSocket;
-    if (!isFunction(this.#WebSocket)) throw new TypeError("no WebSocket here: pass one as an option");
-    /** Where it connects to. */
+    if (typeof this.#WebSocket !== "function") throw new TypeError("no WebSocket here: pass one as an option");
     this.url = absolute(url);
-    /** Milliseconds to the server and back at the last heartbeat; undefined before the first. */
-    this.latency = undefined;
     this.#listen(this.options.events === undefined ? globalThis : this.options.events);
   }
 
+  /** Where it is in its life, see above. @returns {ClientState} */
   get state() {
     return this.#state;
   }
 
-  /** The rooms that are not left. */
+  /**
+   * Milliseconds to the server and back at the last heartbeat; undefined before the first.
+   *
+   * @returns {number | undefined}
+   */
+  get latency() {
+    return this.#latency;
+  }
+
+  /**
+   * Calls `listener` at one of the client's events, see {@link ClientEvents}; returns a function that ends it.
+   *
+   * @template {keyof ClientEvents} Name
+   * @param {Name} name
+   * @param {ClientEvents[Name]} listener
+   * @returns {Off}
+   */
+  on(name, listener) {
+    return this.#events.on(name, listener);
+  }
+
+  /**
+   * Calls `listener` at the next event of that name only.
+   *
+   * @template {keyof ClientEvents} Name
+   * @param {Name} name
+   * @param {ClientEvents[Name]} listener
+   * @returns {Off}
+   */
+  once(name, listener) {
+    return this.#events.once(name, listener);
+  }
+
+  /**
+   * Ends what `on` or `once` began; without a listener, for all of that name.
+   *
+   * @template {keyof ClientEvents} Name
+   * @param {Name} name
+   * @param {ClientEvents[Name]} [listener]
+   * @returns {void}
+   */
+  off(name, listener) {
+    this.#events.off(name, listener);
+  }
+
+  /** The rooms that are not left. @returns {Room[]} */
   get joined() {
     return [...this.#memberships.values()].flatMap(({ rooms }) => [...rooms]);
   }
@@ -1401,22 +1994,52 @@ export class Client extends Emitter {
    *
    * Each join is a {@link Room} of its own, though two may share a membership. A join that says the same as
    * one that is under way waits for that, and one into a room that is being left waits until it is left.
+   *
+   * @template {object} [Messages=any]
+   * @param {string} name
+   * @param {object} [options]
+   * @param {(room: Room<Messages>) => void} [prepare]
+   * @returns {Promise<Room<Messages>>}
    */
   joinOrCreate(name, options = {}, prepare = undefined) {
     return this.#enter("joinOrCreate", name, options, prepare);
   }
 
-  /** Joins a room of that name that exists. */
+  /**
+   * Joins a room of that name that exists.
+   *
+   * @template {object} [Messages=any]
+   * @param {string} name
+   * @param {object} [options]
+   * @param {(room: Room<Messages>) => void} [prepare]
+   * @returns {Promise<Room<Messages>>}
+   */
   join(name, options = {}, prepare = undefined) {
     return this.#enter("join", name, options, prepare);
   }
 
-  /** Makes a new room of that name and joins it. */
+  /**
+   * Makes a new room of that name and joins it.
+   *
+   * @template {object} [Messages=any]
+   * @param {string} name
+   * @param {object} [options]
+   * @param {(room: Room<Messages>) => void} [prepare]
+   * @returns {Promise<Room<Messages>>}
+   */
   create(name, options = {}, prepare = undefined) {
     return this.#enter("create", name, options, prepare);
   }
 
-  /** Joins the room of that id. */
+  /**
+   * Joins the room of that id.
+   *
+   * @template {object} [Messages=any]
+   * @param {string} id
+   * @param {object} [options]
+   * @param {(room: Room<Messages>) => void} [prepare]
+   * @returns {Promise<Room<Messages>>}
+   */
   joinById(id, options = {}, prepare = undefined) {
     return this.#enter("joinById", id, options, prepare);
   }
@@ -1431,40 +2054,58 @@ export class Client extends Emitter {
    * Rejects with "unauthorized" if it is too late or the token was used, "forbidden" if the member was kicked or
    * is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else as
    * `joinOrCreate` does. Then it is for you to join anew.
+   *
+   * @template {object} [Messages=any]
+   * @param {string} token
+   * @param {(room: Room<Messages>) => void} [prepare]
+   * @returns {Promise<Room<Messages>>}
    */
   async resume(token, prepare = undefined) {
     const { room, token: secret, ref, entrance } = readToken(token);
     this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
     // An epoch that is none: we have seen nothing of what it has.
+    /** @type {Build} */
     const frame = (ref) => ["resume", ref, room, secret, "", 0];
     return this.#letIn(entrance, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
   }
 
-  /** The rooms of that name, or of any, that match the filter: `{room, name, clients, maxClients, locked, metadata}`. */
+  /**
+   * The rooms of that name, or of any, that match the filter.
+   *
+   * @param {string | null} [name] @param {object} [filter] @returns {Promise<Listing[]>}
+   */
   async query(name = null, filter = {}) {
     if (name !== null) checkName("query", name);
     const [rooms] = await this.#request((ref) => ["rooms", ref, name, checkObject("filter", filter)]);
     return rooms;
   }
 
-  /** The former name of `query`. */
+  /**
+   * The former name of `query`.
+   *
+   * @param {string | null} [name] @param {object} [filter] @returns {Promise<Listing[]>}
+   */
   rooms(name = null, filter = {}) {
     return this.query(name, filter);
   }
 
-  /** The time to the server and back, in milliseconds. */
+  /** The time to the server and back, in milliseconds. @returns {Promise<number>} */
   ping() {
     return this.#request((ref) => ["ping", ref]).then(([, request]) => this.#measured(request));
   }
 
-  /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */
+  /**
+   * Gives up the connection, if there is one, and makes another after `delay` milliseconds.
+   *
+   * @param {number} [delay] @returns {void}
+   */
   reconnect(delay = 0) {
     checkOption("minDelay", delay, "delay");
     if (this.#state === "open" || this.#state === "connecting") this._drop("reconnect", { delay });
     else if (this.#state === "waiting") this.#wait(delay);
   }
 
-  /** Leaves all rooms and closes the connection, for good. */
+  /** Leaves all rooms and closes the connection, for good. @returns {void} */
   close() {
     if (this.#state === "closed") return;
     for (const { state, id } of this.#memberships.values()) if (state === "joined") this._leave(id);
@@ -1482,14 +2123,18 @@ export class Client extends Emitter {
     return this.#lastRef;
   }
 
-  /** A number for an answer that `done(error, data)` waits for, across connections. @internal */
+  /**
+   * A number for an answer that `done(error, data)` waits for, across connections.
+   *
+   * @internal @param {Done} done
+   */
   _expect(done) {
     const ref = ++this.#lastRef;
-    this.#requests.set(ref, { done, answer: "reply", text: null, isCall: true });
+    this.#requests.set(ref, { ...CALL, ref, done });
     return ref;
   }
 
-  /** @internal */
+  /** Nobody waits for that answer any more. @internal @param {number} ref */
   _forget(ref) {
     this.#requests.delete(ref);
   }
@@ -1498,7 +2143,9 @@ export class Client extends Emitter {
    * Asks the server as soon as there is a connection, and takes a frame of kind `answer` for an answer.
    * `done(error, …)` is called once, and at once when that comes: what follows it is read after. With
    * `repeat` the question outlives its connection.
-   * @internal
+   *
+   * @internal @param {Build} build @param {Done} done
+   * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} [options]
    */
   _ask(build, done, options = {}) {
     const request = this.#open(done, options);
@@ -1506,7 +2153,12 @@ export class Client extends Emitter {
     return request;
   }
 
-  /** Asks to be let in, if that is still wanted when `auth` is known. @internal */
+  /**
+   * Asks to be let in, if that is still wanted when `auth` is known.
+   *
+   * @internal @param {Method} method @param {string} target @param {Record<string, any>} options
+   * @param {JoinDone} done @param {() => boolean} [isWanted]
+   */
   _join(method, target, options, done, isWanted = () => true) {
     if (this.#state === "closed") return done(closedError());
     const request = this.#open(done, { answer: "joined" });
@@ -1519,22 +2171,22 @@ export class Client extends Emitter {
     );
   }
 
-  /** @internal */
+  /** What we are a member by in that room, if we are. @internal @param {string} id */
   _membership(id) {
     return this.#memberships.get(id);
   }
 
-  /** Leaves a room that nobody here waits for any more. @internal */
+  /** Leaves a room that nobody here waits for any more. @internal @param {string} [id] */
   _disown(id) {
     if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
 
-  /** @internal */
+  /** Asks the server to let go. @internal @param {string} id @param {() => void} [done] */
   _leave(id, done = ignore) {
     this._ask((ref) => ["leave", ref, id], done, { timeout: this.options.leaveTimeout });
   }
 
-  /** @internal */
+  /** Sends a frame, if there is a connection. @internal @param {string} text */
   _write(text) {
     this.#line.written += text.length;
     try {
@@ -1544,51 +2196,72 @@ export class Client extends Emitter {
     }
   }
 
-  /** @internal */
+  /**
+   * We are a member of that room; formerly of the room `former`, if there was one.
+   *
+   * @internal @param {Membership} membership @param {string} former
+   */
   _admit(membership, former) {
-    if (former !== null && this.#memberships.get(former) === membership) this.#memberships.delete(former);
+    if (this.#memberships.get(former) === membership) this.#memberships.delete(former);
     this.#memberships.set(membership.id, membership);
     this.#line.ended.delete(membership.id);
   }
 
-  /** @internal */
+  /** We are no member of that room any more. @internal @param {Membership} membership */
   _remove(membership) {
     if (this.#memberships.get(membership.id) !== membership) return;
     this.#memberships.delete(membership.id);
     if (this.#line.ended.size < 1000) this.#line.ended.add(membership.id);
   }
 
-  /** How long to wait for what should take `timeout`. @internal */
+  /** How long to wait for what should take `timeout`. @internal @param {number} timeout */
   _patience(timeout) {
     return timeout * this.#patience;
   }
 
-  /** The server is silent: the connection is of no use, or the link is slower than we thought. @internal */
+  /**
+   * The server is silent: the connection is of no use, or the link is slower than we thought.
+   *
+   * @internal @param {string} reason
+   */
   _giveUp(reason) {
     this.#patience = Math.min(MAX_PATIENCE, this.#patience * 2);
     this._drop(reason);
   }
 
-  /** The connection is of no use any more. @internal */
+  /**
+   * The connection is of no use any more.
+   *
+   * @internal @param {string} reason @param {{ delay?: number, code?: number }} [options]
+   */
   _drop(reason, { delay = undefined, code = CloseCode.noHeartbeat } = {}) {
     if (this.#state !== "open" && this.#state !== "connecting") return; // who was told of the reason has done it
     shut(this.#detach(), code, reason);
     this.#lost(ABNORMAL, reason, delay);
   }
 
-  /** Something went wrong that nobody waits for; `what` is said with it in the console. @internal */
+  /**
+   * Something went wrong that nobody waits for; `what` is said with it in the console.
+   *
+   * @internal @param {unknown} error @param {string} [what]
+   */
   _report(error, what = "") {
-    if (this._listeners("error").length) this._emit("error", error);
+    if (this.#events.has("error")) this.#events.emit("error", error);
     else if (what) console.error(what, error);
     else console.error(error);
   }
 
   // -- joining
 
+  /**
+   * @param {Method} method @param {string} target @param {Record<string, any>} options
+   * @param {((room: Room) => void) | undefined} prepare @returns {Promise<Room>}
+   */
   #enter(method, target, options, prepare) {
     try {
       checkName(method, target);
       checkObject("options", options);
+      /** @param {JoinDone} done */
       const ask = (done) => {
         const present = method === "joinById" ? this.#memberships.get(target) : undefined;
         if (present && !present.leaving) done(null, target, null);
@@ -1602,7 +2275,11 @@ export class Client extends Emitter {
     }
   }
 
-  /** After a join that says the same, and after a room is left that is being left. */
+  /**
+   * After a join that says the same, and after a room is left that is being left.
+   *
+   * @param {string} target @param {string} key @param {() => Promise<Room>} letIn
+   */
   #inTurn(target, key, letIn) {
     const former = this.#entering.get(key);
     const isFree = former === undefined && this.#leaving(target) === undefined;
@@ -1613,26 +2290,33 @@ export class Client extends Emitter {
     return entering;
   }
 
+  /** @param {string} target @param {Promise<Room> | undefined} former */
   async #afterOthers(target, former) {
     if (former !== undefined) {
       await former.catch((error) => {
         if (error instanceof TxroomError) throw error; // to us the server would say the same
       });
       // Who has waited for it as long may have decided to leave.
-      await new Promise((resolve) => later(this.options, resolve, 0));
+      await new Promise((resolve) => later(this.options, () => resolve(undefined), 0));
     }
     for (let leaving = this.#leaving(target); leaving; leaving = this.#leaving(target)) await leaving.promise;
   }
 
-  /** The leaving, if there is one, of a room that `target` may lead to. */
+  /** The leaving, if there is one, of a room that `target` may lead to. @param {string} target */
   #leaving(target) {
     const memberships = [...this.#memberships.values()];
     return memberships.find(({ id, name, leaving }) => leaving && (id === target || name === target))?.leaving;
   }
 
-  /** The room that the answer to what is asked is about. */
+  /**
+   * The room that the answer to what is asked is about.
+   *
+   * @param {Entrance} entrance @param {((room: Room) => void) | undefined} prepare
+   * @param {(done: JoinDone) => void} ask @returns {Promise<Room>}
+   */
   #letIn(entrance, prepare, ask) {
     return new Promise((resolve, reject) => {
+      /** @type {JoinDone} */
       const done = (error, id, joined) => {
         if (error) return reject(error);
         const present = this.#memberships.get(id);
@@ -1642,7 +2326,7 @@ export class Client extends Emitter {
           if (!present) membership.enter(id, joined);
           else if (joined !== null) membership.enterAgain(id, joined);
         } catch (failure) {
-          reject(new TxroomError("unavailable", failure.message, { cause: failure }));
+          reject(new TxroomError("unavailable", textOf(failure), { cause: failure }));
           throw failure;
         }
         const room = membership.share();
@@ -1662,6 +2346,8 @@ export class Client extends Emitter {
    * The options with `auth`; undefined if nobody waits for them any more.
    *
    * An `auth` that fails, often because it needs the same network, is asked again. Only a TxroomError is meant.
+   *
+   * @param {Request} request @param {Record<string, any>} options
    */
   async #credentials(request, options) {
     const { auth } = this.options;
@@ -1676,28 +2362,36 @@ export class Client extends Emitter {
       }
       if (!request.isOpen) return undefined;
       await new Promise((resolve) => {
-        request.pause = later(this.options, resolve, backoff(this.options, attempt));
+        request.pause = later(this.options, () => resolve(undefined), backoff(this.options, attempt));
       });
     }
   }
 
   // -- requests
 
+  /** @param {Build} build @returns {Promise<[answer: any, request: Request]>} */
   #request(build) {
     return new Promise((resolve, reject) => {
+      /** @type {Done} */
       const done = (error, answer) => (error ? reject(error) : resolve([answer, request]));
       const request = this._ask(build, done, { repeat: true });
     });
   }
 
-  /** A question that has its number and its time, and is not asked yet. */
+  /**
+   * A question that has its number and its time, and is not asked yet.
+   *
+   * @param {Done} done @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} options
+   */
   #open(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
     const { clock } = this.options;
+    /** @type {Request} */
     const request = {
       ref: ++this.#lastRef,
       text: null,
       answer,
       repeat,
+      isCall: false,
       isOpen: true,
       isSent: false,
       sentAt: 0,
@@ -1720,6 +2414,7 @@ export class Client extends Emitter {
     return request;
   }
 
+  /** @param {Request} request @param {Build} build */
   #say(request, build) {
     if (!request.isOpen) return;
     try {
@@ -1734,13 +2429,15 @@ export class Client extends Emitter {
     else if (this.#state === "idle") this.#connect();
   }
 
+  /** @param {Request} request */
   #transmit(request) {
     request.isSent = true;
     request.sentAt = this.options.clock.now();
-    this._write(request.text);
+    this._write(/** @type {string} */ (request.text));
     request.written = this.#line.written;
   }
 
+  /** @param {Request} request @param {number} timeout */
   #tooLate(request, timeout) {
     const { cause, isSent, text } = request;
     let error;
@@ -1749,7 +2446,7 @@ export class Client extends Emitter {
       error = new NoAnswer("timeout", `no answer within ${timeout} ms`);
     } else if (text !== null) error = this.#unavailable(ABNORMAL, ` within ${timeout} ms`);
     else if (cause === undefined) error = new NoCredentials("timeout", `auth has not answered within ${timeout} ms`);
-    else error = new NoCredentials("unauthorized", `auth failed: ${cause?.message ?? cause}`, { cause });
+    else error = new NoCredentials("unauthorized", `auth failed: ${textOf(cause)}`, { cause });
     request.done(error);
   }
 
@@ -1760,6 +2457,7 @@ export class Client extends Emitter {
     this.#state = "connecting";
     clock.clearTimeout(this.#timer);
     this.#deadline = later(this.options, () => this._drop("not open in time"), connectTimeout);
+    /** @type {AnySocket} */
     let socket;
     try {
       socket = new this.#WebSocket(this.url, PROTOCOL);
@@ -1767,12 +2465,13 @@ export class Client extends Emitter {
       this.#detach();
       this.#state = "idle";
       this._report(error);
-      this.#trouble = error.message;
-      this.#finish(ABNORMAL, error.message, this.#unavailable(ABNORMAL));
+      this.#trouble = textOf(error);
+      this.#finish(ABNORMAL, this.#trouble, this.#unavailable(ABNORMAL));
       return;
     }
     this.#socket = socket;
     this.#line = newLine(clock.now());
+    /** @type {(react: (event: any) => void) => (event: any) => void} */
     const guard = (react) => (event) => {
       if (this.#socket === socket) react(event);
     };
@@ -1787,9 +2486,10 @@ export class Client extends Emitter {
       this.#lost(closeOfStatus(status) ?? code, reason || said);
     });
     // In Node the bytes that come can be seen before their message is whole.
-    socket.on?.("upgrade", (response) => (this.#line.stream = response?.socket));
+    socket.on?.("upgrade", (/** @type {any} */ response) => (this.#line.stream = response?.socket));
   }
 
+  /** @param {Socket} socket */
   #opened(socket) {
     const { clock } = this.options;
     if (socket.protocol && socket.protocol !== PROTOCOL) {
@@ -1806,10 +2506,10 @@ export class Client extends Emitter {
       if (request.text !== null && !request.isSent) this.#transmit(request);
     }
     if (this.options.pingInterval) this.#heartbeat();
-    this._emit("connected");
+    this.#events.emit("connected");
   }
 
-  /** "close" follows at once, but for a socket of Node 20's own that never opened. */
+  /** "close" follows at once, but for a socket of Node 20's own that never opened. @param {string} said */
   #broken(said) {
     this.#line.said = said;
     if (this.#state !== "connecting") return;
@@ -1827,6 +2527,7 @@ export class Client extends Emitter {
     return socket;
   }
 
+  /** @param {number} closeCode @param {string} reason @param {number} [delay] */
   #lost(closeCode, reason, delay = undefined) {
     const { clock, maxAttempts, stableAfter } = this.options;
     const { bye, ending, refusal, openedAt } = this.#line;
@@ -1864,9 +2565,10 @@ export class Client extends Emitter {
       }
     }
     if (this.#state !== "waiting") return; // somebody who was told has closed or reconnected
-    if (!this.#isIdle(code, reason)) this._emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
+    if (!this.#isIdle(code, reason)) this.#events.emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
   }
 
+  /** @param {number} delay */
   #wait(delay) {
     this.options.clock.clearTimeout(this.#timer);
     this.#timer = later(
@@ -1878,27 +2580,31 @@ export class Client extends Emitter {
     );
   }
 
-  /** Whether nobody needs a connection any more. */
+  /** Whether nobody needs a connection any more. @param {number} code @param {string} reason */
   #isIdle(code, reason) {
     if (this.#memberships.size || this.#requests.size) return false;
     this.options.clock.clearTimeout(this.#timer);
     this.#attempts = 0;
     this.#state = "idle";
-    this._emit("disconnected", { code, reason });
+    this.#events.emit("disconnected", { code, reason });
     return true;
   }
 
-  /** Nothing more comes of this connection: everybody is told. */
+  /**
+   * Nothing more comes of this connection: everybody is told.
+   *
+   * @param {number} code @param {string} reason @param {TxroomError} error
+   */
   #finish(code, reason, error) {
     this.#attempts = 0;
     const memberships = [...this.#memberships.values()];
     const requests = [...this.#requests.values()].filter(({ isCall }) => !isCall);
     for (const membership of memberships) membership.end(code, reason);
     for (const request of requests) request.done(error);
-    this._emit("disconnected", { code, reason });
+    this.#events.emit("disconnected", { code, reason });
   }
 
-  /** There is no connection: where to, and what is known. */
+  /** There is no connection: where to, and what is known. @param {number} code @param {string} [within] */
   #unavailable(code, within = "") {
     const { location, navigator } = globalThis;
     let hint = "";
@@ -1909,7 +2615,11 @@ export class Client extends Emitter {
     return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
   }
 
-  /** There was a connection, and the server has closed it for good. */
+  /**
+   * There was a connection, and the server has closed it for good.
+   *
+   * @param {number} code @param {string} reason
+   */
   #closed(code, reason) {
     const why = reason ? `: ${reason}` : "";
     const message = `the server at ${publicURL(this.url)} has closed the connection with ${code}${why}`;
@@ -1918,6 +2628,7 @@ export class Client extends Emitter {
 
   // -- in
 
+  /** @param {unknown} message */
   #receive(message) {
     const line = this.#line;
     line.heard++;
@@ -1927,11 +2638,12 @@ export class Client extends Emitter {
       line.refusal = null;
       if (frame !== null) this.#dispatch(frame);
     } catch (cause) {
-      this._report(new TxroomError("badRequest", `the server sent what is no frame: ${cause.message}`, { cause }));
+      this._report(new TxroomError("badRequest", `the server sent what is no frame: ${textOf(cause)}`, { cause }));
       this._drop("not a frame", { code: CloseCode.misuse });
     }
   }
 
+  /** @param {any[]} frame */
   #dispatch(frame) {
     const [kind] = frame;
     if (kind === "error") return this.#failed(frame);
@@ -1953,7 +2665,7 @@ export class Client extends Emitter {
       }
       case "bye":
         this.#line.bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
-        this._emit("bye", this.#line.bye);
+        this.#events.emit("bye", this.#line.bye);
         break;
       default: {
         const membership = this.#memberships.get(kind === "call" ? frame[2] : frame[1]);
@@ -1973,12 +2685,14 @@ export class Client extends Emitter {
     this.#finish(1000, error.message, error);
   }
 
+  /** @param {Request} request @param {[error: any, ...answer: any[]]} answer */
   #answered(request, ...answer) {
     // What was sent before the question has arrived.
     this.#line.confirmed = Math.max(this.#line.confirmed, request.written ?? 0);
     request.done(...answer);
   }
 
+  /** @param {any[]} frame */
   #failed([, ref, room, code, message, details]) {
     const error = new TxroomError(code, message ?? "", { details });
     const isFirst = !this.#line.isAnswered;
@@ -1987,9 +2701,14 @@ export class Client extends Emitter {
       this.#isKnown = true;
       const request = this.#requests.get(ref);
       if (request) this.#answered(request, error);
-    } else if (isFirst && (room ?? null) === null) {
+      return;
+    }
+    if (isFirst && (room ?? null) === null) {
       this.#line.refusal = error; // if the server closes the socket now, that is why
-    } else if (this.#memberships.has(room)) this.#memberships.get(room).refused(error);
+      return;
+    }
+    const membership = this.#memberships.get(room);
+    if (membership) membership.refused(error);
     else if (!this.#line.ended.has(room)) this._report(error);
   }
 
@@ -2002,14 +2721,18 @@ export class Client extends Emitter {
     this.#timer = later(this.options, () => this.#heartbeat(), pingInterval);
   }
 
-  /** Gives the server so long to be heard. */
+  /** Gives the server so long to be heard. @param {number} timeout */
   #probe(timeout) {
     this.#line.probed = this.#line.heard;
     this.#watch(timeout);
     this.#measure();
   }
 
-  /** Ends a connection on which nothing moves for `timeout`, though the server was asked. */
+  /**
+   * Ends a connection on which nothing moves for `timeout`, though the server was asked.
+   *
+   * @param {number} timeout
+   */
   #watch(timeout) {
     const { clock, requestTimeout } = this.options;
     const line = this.#line;
@@ -2036,21 +2759,30 @@ export class Client extends Emitter {
   }
 
   #measure() {
-    const done = (error) => error || this.#measured(request);
-    const request = this._ask((ref) => ["ping", ref], done);
+    const request = this._ask(
+      (ref) => ["ping", ref],
+      (error) => error || this.#measured(request),
+    );
   }
 
+  /** @param {Request} request */
   #measured(request) {
-    this.latency = this.options.clock.now() - request.sentAt;
+    const latency = this.options.clock.now() - request.sentAt;
+    this.#latency = latency;
     const isHere = [...this.#memberships.values()].every(({ state }) => state === "joined");
-    if (isHere && this.latency <= this.options.pingTimeout) this.#patience = 1;
-    this._emit("latency", this.latency);
-    return this.latency;
+    if (isHere && latency <= this.options.pingTimeout) this.#patience = 1;
+    this.#events.emit("latency", latency);
+    return latency;
   }
 
-  /** The network or the page is back: don't wait for a timer to find out. */
+  /**
+   * The network or the page is back: don't wait for a timer to find out.
+   *
+   * @param {Settings["events"]} target
+   */
   #listen(target) {
-    if (!isFunction(target?.addEventListener)) return;
+    if (target === null || !isFunction(target.addEventListener)) return;
+    /** @param {any} event */
     const look = (event) => {
       if (event.type === "visibilitychange" && event.target?.visibilityState === "hidden") return;
       if (this.#state === "open") this.#probe(this.options.probeTimeout);
@@ -2066,44 +2798,59 @@ export class Client extends Emitter {
 
 const closedError = () => new TxroomError("unavailable", "the client was closed");
 
-/** What there is to know of one socket. */
+/**
+ * What there is to know of one socket.
+ *
+ * @internal
+ * @typedef {object} Line
+ * @property {number} openedAt
+ * @property {string} said What an error event said; browsers say nothing.
+ * @property {any} stream In Node: the stream below.
+ * @property {number} heard How many frames have come.
+ * @property {number} probed How many had when the server was last asked whether it is there.
+ * @property {boolean} isAnswered
+ * @property {number} written Characters that were sent.
+ * @property {number} confirmed Characters that have arrived for sure.
+ * @property {{ code: number, retryAfter: number } | null} bye The server will close it.
+ * @property {TxroomError | null} refusal
+ *   An error of nothing in particular that came first: why it is closed, if it is.
+ * @property {{ code: number, ref: number } | null} ending
+ *   The last `left`, and the number of the last request before it.
+ * @property {Set<string>} ended The rooms that were joined over it and are no more.
+ * @property {Set<number>} owed Joins that were asked and are not waited for any more.
+ */
+
+/** @type {(openedAt: number) => Line} */
 const newLine = (openedAt) => ({
   openedAt,
-  /** What an error event said; browsers say nothing. */
   said: "",
-  /** In Node: the stream below. */
   stream: undefined,
-  /** How many frames have come, and how many had when the server was last asked whether it is there. */
   heard: 0,
   probed: 0,
   isAnswered: false,
-  /** Characters that were sent, and that have arrived for sure. */
   written: 0,
   confirmed: 0,
-  /** The server will close it. */
   bye: null,
-  /** An error of nothing in particular that came first: why it is closed, if it is. */
   refusal: null,
-  /** The last `left`, and the number of the last request before it. */
   ending: null,
-  /** The rooms that were joined over it and are no more. */
   ended: new Set(),
-  /** Joins that were asked and are not waited for any more. */
   owed: new Set(),
 });
 
+/** @param {string} method @param {unknown} name */
 function checkName(method, name) {
   if (isName(name)) return;
   const what = method === "joinById" ? "id" : "name";
   throw new TxroomError("badRequest", `${method} takes the ${what} of a room, a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
 }
 
+/** @param {string} what @param {unknown} value */
 function checkObject(what, value) {
   if (isObject(value)) return value;
   throw new TxroomError("badRequest", `${what} must be an object, not ${shown(value)}`);
 }
 
-/** The WebSocket URL; relative ones are relative to the page. */
+/** The WebSocket URL; relative ones are relative to the page. @param {string | URL} url */
 function absolute(url) {
   const page = globalThis.location?.href;
   if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a text, not ${shown(url)}; options come after it`);
@@ -2122,19 +2869,27 @@ function absolute(url) {
   return parsed.href;
 }
 
-/** The URL without what may be secret in it: the query, and a user's name and password. */
+/**
+ * The URL without what may be secret in it: the query, and a user's name and password.
+ *
+ * @param {string} url
+ */
 function publicURL(url) {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }
 
-/** What a page of another server than that of the URL has to know. */
+/** What a page of another server than that of the URL has to know. @param {string} url */
 function otherOrigin(url) {
   const { host, origin } = globalThis.location ?? {};
   return !host || host === new URL(url).host ? "" : ` And does it allow the origin ${origin}?`;
 }
 
-/** Closes a socket, whatever it is doing. */
+/**
+ * Closes a socket, whatever it is doing.
+ *
+ * @param {AnySocket | null} socket @param {number} code @param {string} reason
+ */
 function shut(socket, code, reason) {
   try {
     // A peer that is gone never answers; `ws` would wait, and keep the process, for half a minute.

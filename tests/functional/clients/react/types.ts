@@ -1,7 +1,7 @@
 // What TypeScript in strict mode takes, and what it has to refuse. Never run.
 
-import { Client, DEFAULTS, ErrorCode, TxroomError } from "txroom";
-import type { Listing, Loss, Member, Options, Room } from "txroom";
+import { Client, DEFAULTS, ErrorCode, PROTOCOL, Room as RoomClass, TxroomError } from "txroom";
+import type { ClientEvents, Clock, Listing, Loss, Member, Off, Options, Room, RoomEvents, Socket } from "txroom";
 
 interface Filter {
   mode: string;
@@ -52,3 +52,53 @@ export async function play(filter: Filter): Promise<Listing[]> {
   }
   return client.query("duel", filter);
 }
+
+/** Wrappers keep the types, as hooks of React do. */
+export function listen<Name extends keyof RoomEvents>(room: Room, name: Name, listener: RoomEvents[Name]): Off {
+  return room.on(name, listener);
+}
+export function onMessage<Type extends keyof Messages>(
+  room: Room<Messages>,
+  type: Type,
+  listener: (data: Messages[Type]) => void,
+): Off {
+  return room.once(type, (data) => listener(data as Messages[Type]));
+}
+export function watch<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): void {
+  client.on(name, listener);
+  client.off(name, listener);
+}
+watch("reconnecting", ({ code, attempt, delay }) => code + attempt + delay);
+// @ts-expect-error: a client has no such event
+client.on("disconnect", () => undefined);
+// @ts-expect-error: there is only attempt
+watch("reconnecting", ({ attempts }) => attempts);
+// @ts-expect-error: rooms are made by joining
+new RoomClass();
+
+/** What tests put in place of the real ones needs no cast. */
+class FakeClock implements Clock {
+  now(): number {
+    return 0;
+  }
+  setTimeout(callback: () => void, delay: number): number {
+    callback();
+    return delay;
+  }
+  clearTimeout(timer: number): void {
+    timer.toFixed();
+  }
+}
+class FakeSocket implements Socket {
+  readonly protocol = PROTOCOL;
+  onopen: Socket["onopen"] = null;
+  onmessage: Socket["onmessage"] = null;
+  onclose: Socket["onclose"] = null;
+  onerror: Socket["onerror"] = null;
+  constructor(readonly url: string) {}
+  send(text: string): void {
+    this.onmessage?.({ data: text });
+  }
+  close(): void {}
+}
+new Client("ws://localhost/rooms", { clock: new FakeClock(), WebSocket: FakeSocket, events: null, random: () => 0 });
