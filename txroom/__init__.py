@@ -15,10 +15,10 @@ from .core.options import ServerOptions
 from .core.validation import OptionError
 from .protocol.errors import CallError, RoomError
 from .rooms.api.handlers import message
-from .rooms.api.room import Room
+from .rooms.api.history import History
+from .rooms.api.ports import LeaveReason
+from .rooms.api.room import Client, Room
 from .rooms.application import RoomApplication
-from .rooms.owner.log import History
-from .rooms.owner.member import Client, LeaveReason
 from .rooms.registration import Registration
 from .service.connections import Stats
 from .service.server import Server

@@ -500,7 +500,7 @@ def leftovers(server: Server) -> dict[str, Any]:
         "pending": list(wire.pending),
         "perAddress": dict(wire.perAddress),
         "perApplication": dict(wire.perApplication),
-        "sweep": dict(wire.sweep._slots),
+        "wheel": dict(wire.wheel._slots),
     }
 
 

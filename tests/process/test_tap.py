@@ -560,9 +560,9 @@ class MakeServiceTests(TapTestCase):
     def test_debug(self) -> None:
         """Level debug logs every event of connections; it is filtered by us under twistd only."""
         service = tap.makeService(parse("--log-level", "debug"))
-        self.assertTrue(service.server._wire.isTracing)
+        self.assertTrue(service.server._wire.context.isTracing)
         self.assertIsNone(service._level)
-        self.assertFalse(tap.makeService(parse()).server._wire.isTracing)
+        self.assertFalse(tap.makeService(parse()).server._wire.context.isTracing)
         parent = usage.Options()
         parent["nodaemon"] = 1
         self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -14,10 +14,16 @@ from tests.rooms.lagging import LaggingEngine
 from txroom import Client as RoomClient
 from txroom import LeaveReason, Room, RoomApplication, message
 from txroom.engine.memory import MemoryEngine
+from txroom.rooms.owner.host import Host
 from txroom.testing import Client, MemoryReactor, RoomHarness
 
 MSGPACK = "txroom.v1.msgpack"
 Case = TypeVar("Case", bound=type["RoomTestCase"])
+
+
+def hostOf(room: Room) -> Host:
+    """What runs a room."""
+    return cast(Host, room._host)
 
 
 class NotingRoom(Room):

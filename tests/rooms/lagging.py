@@ -75,7 +75,6 @@ class LaggingLink:
         self._link = link
         self._channel = channel
         self.id = link.id
-        self.member = link.member
 
     def submit(self, frame: Any) -> None:
         self._channel.deliver(self._link.submit, crossed(frame))
@@ -211,7 +210,6 @@ class LaggingEngine:
         self,
         name: str,
         filter: Mapping[str, Any],
-        user: Any,
         onlyOpen: bool = False,
         order: Order = (),
         limit: int = 0,
@@ -224,7 +222,7 @@ class LaggingEngine:
         found = sorted(found, key=lambda one: placeOf(one, order))[: limit or None]
         return self._delayed(succeed([crossed(listing) for listing in found]))
 
-    def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         room = secrets.token_urlsafe(9)
         work = self._open(room, name, crossed(dict(options), dict[str, Any]))
         return self._delayed(work.addCallback(lambda _: room))

@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
-from txroom.rooms.edge.addresslimit import AddressLimit
+from txroom.rooms.addresslimit import AddressLimit
 from txroom.rooms.owner import lifelog
 
 
@@ -461,7 +461,7 @@ class SeatTests(RoomTestCase):
         room, _ = self.reserved()
         for user in ({"name": "ada"}, True, ""):
             self.assertIs(self.result(self.app.reserveSeat(room, user)).type, ValueError)
-        self.assertEqual(self.app.rooms[room]._host.admission.reserved, 1)
+        self.assertEqual(hostOf(self.app.rooms[room]).admission.reserved, 1)
 
     def test_userIdRaises(self) -> None:
         """Who can't be said to be the one it is for isn't."""

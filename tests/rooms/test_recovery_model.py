@@ -282,7 +282,7 @@ class World(model.World):
         super().__init__(seed, isLagging, ModelRoom)
         self.clients = [ModelClient(self, name) for name in "abc"[:clients]]
         made: list[str] = []
-        self.engine.create("model", {}, None).addCallback(made.append)
+        self.engine.create("model", {}).addCallback(made.append)
         self.advance(0.1)
         self.room = made[0]
 

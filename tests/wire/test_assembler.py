@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.core.options import ServerOptions
 from txroom.wire.assembler import Assembler, Violation
-from txroom.wire.deflate import Agreement, Deflater, Inflater
+from txroom.wire.deflate import DeflateParameters, Deflater, Inflater
 
 
 class AssemblerTests(SynchronousTestCase):
@@ -65,25 +65,26 @@ class AssemblerTests(SynchronousTestCase):
 
     def test_inflated(self) -> None:
         """Compressed messages; limits count before and after inflation."""
-        agreement = Agreement()
-        data = Deflater(agreement).deflate(b"x" * 1000)
-        self.assertEqual(self.put(self.assembler(True, Inflater(agreement)), data[:5], data[5:]), "x" * 1000)
+        parameters = DeflateParameters()
+        data = Deflater(parameters).deflate(b"x" * 1000)
+        self.assertEqual(self.put(self.assembler(True, Inflater(parameters)), data[:5], data[5:]), "x" * 1000)
         self.assertEqual(
-            self.violation(self.assembler(True, Inflater(agreement), maxPayload=999), data),
+            self.violation(self.assembler(True, Inflater(parameters), maxPayload=999), data),
             (1009, "message longer than 999 bytes"),
         )
         self.assertEqual(
-            self.violation(self.assembler(True, Inflater(agreement), maxCompressedSize=5), data),
+            self.violation(self.assembler(True, Inflater(parameters), maxCompressedSize=5), data),
             (1009, "compressed message longer than 5 bytes"),
         )
         self.assertEqual(
-            self.violation(self.assembler(True, Inflater(agreement)), b"\xff\xff"), (1007, "not DEFLATE data")
+            self.violation(self.assembler(True, Inflater(parameters)), b"\xff\xff"),
+            (1007, "not DEFLATE data"),
         )
 
     def test_inflatedFull(self) -> None:
         """A message that has filled its limit exactly may still be ended by empty parts."""
-        agreement = Agreement()
-        data = Deflater(agreement).deflate(b"x" * 1000)
+        parameters = DeflateParameters()
+        data = Deflater(parameters).deflate(b"x" * 1000)
         frames = (data, b"", b"")
-        assembler = self.assembler(True, Inflater(agreement), maxPayload=1000)
+        assembler = self.assembler(True, Inflater(parameters), maxPayload=1000)
         self.assertEqual(self.put(assembler, *frames), "x" * 1000)

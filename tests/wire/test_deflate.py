@@ -12,7 +12,14 @@ from tests.case import BINARY, TEXT, HarnessTestCase, Recorder, echo
 from txroom import Application, Prepared
 from txroom.core.options import ServerOptions
 from txroom.testing import RawClient, RoomHarness, clientFrame
-from txroom.wire.deflate import Agreement, CorruptDeflate, Deflater, InflatedTooLarge, Inflater, negotiate
+from txroom.wire.deflate import (
+    CorruptDeflate,
+    DeflateParameters,
+    Deflater,
+    InflatedTooLarge,
+    Inflater,
+    negotiate,
+)
 
 HELLO = bytes.fromhex("f248cdc9c90700")
 #: §7.2.3.4: the same with a final block.
@@ -32,8 +39,8 @@ class NegotiationTests(SynchronousTestCase):
     """Which parameters are agreed on (§7.1)."""
 
     def answer(self, *offers: str, compression: Any = "dedicated", **options: Any) -> str | None:
-        agreement = negotiate(offers, ServerOptions(compression=compression, **options))
-        return None if agreement is None else agreement.header
+        parameters = negotiate(offers, ServerOptions(compression=compression, **options))
+        return None if parameters is None else parameters.header
 
     def test_table(self) -> None:
         """What is offered, what is answered."""
@@ -145,13 +152,13 @@ class DeflaterTests(SynchronousTestCase):
 
     def test_example(self) -> None:
         """§7.2.3.1 and §7.2.3.2: the second message refers to the first."""
-        deflater = Deflater(Agreement())
+        deflater = Deflater(DeflateParameters())
         self.assertEqual(deflater.deflate(b"Hello"), HELLO)
         self.assertEqual(deflater.deflate(b"Hello").hex(), "f200110000")
 
     def test_noTakeover(self) -> None:
         """Without takeover each message stands by itself."""
-        deflater = Deflater(Agreement(serverTakeover=False))
+        deflater = Deflater(DeflateParameters(serverTakeover=False))
         payload = os.urandom(300)
         for _ in range(3):
             message = deflater.deflate(payload)
@@ -161,10 +168,10 @@ class DeflaterTests(SynchronousTestCase):
         """Nothing refers further back than was agreed on."""
         payload = os.urandom(2000) * 3
         for bits in (9, 10):
-            message = Deflater(Agreement(serverBits=bits)).deflate(payload)
+            message = Deflater(DeflateParameters(serverBits=bits)).deflate(payload)
             self.assertEqual(zlib.decompressobj(-bits).decompress(message + b"\0\0\xff\xff"), payload)
             self.assertGreater(len(message), 5000)
-        self.assertLess(len(Deflater(Agreement(serverBits=15)).deflate(payload)), 2500)
+        self.assertLess(len(Deflater(DeflateParameters(serverBits=15)).deflate(payload)), 2500)
 
 
 class InflaterTests(SynchronousTestCase):
@@ -184,15 +191,17 @@ class InflaterTests(SynchronousTestCase):
             "f348cdc9c9070000",
             "f248050000 00ffff cac9c90700",
         ):
-            self.assertEqual(self.inflate(Inflater(Agreement()), bytes.fromhex(payload)), b"Hello", payload)
+            self.assertEqual(
+                self.inflate(Inflater(DeflateParameters()), bytes.fromhex(payload)), b"Hello", payload
+            )
 
     def test_takeover(self) -> None:
         """§7.2.3.2: a message may refer to those before it, if that was agreed on."""
         second = bytes.fromhex("f200110000")
-        inflater = Inflater(Agreement())
+        inflater = Inflater(DeflateParameters())
         self.inflate(inflater, HELLO)
         self.assertEqual(self.inflate(inflater, second), b"Hello")
-        inflater = Inflater(Agreement(clientTakeover=False))
+        inflater = Inflater(DeflateParameters(clientTakeover=False))
         self.inflate(inflater, HELLO)
         with self.assertRaises(CorruptDeflate):
             self.inflate(inflater, second)
@@ -201,19 +210,21 @@ class InflaterTests(SynchronousTestCase):
         """Byte by byte, final block included."""
         for payload in (HELLO, FINAL):
             parts = [payload[at : at + 1] for at in range(len(payload))]
-            self.assertEqual(self.inflate(Inflater(Agreement()), *parts), b"Hello")
+            self.assertEqual(self.inflate(Inflater(DeflateParameters()), *parts), b"Hello")
 
     def test_final(self) -> None:
         """A final block ends a message, not the connection: later messages are whole."""
-        inflater = Inflater(Agreement())
+        inflater = Inflater(DeflateParameters())
         for _ in range(3):
             self.assertEqual(self.inflate(inflater, FINAL), b"Hello")
             self.assertEqual(self.inflate(inflater, HELLO), b"Hello")
 
     def test_finalWithoutPad(self) -> None:
         """A final block without the empty block behind it is taken as well."""
-        self.assertEqual(self.inflate(Inflater(Agreement()), FINAL[:-1]), b"Hello")
-        self.assertEqual(self.inflate(Inflater(Agreement()), deflated(b"x" * 50, last=True)), b"x" * 50)
+        self.assertEqual(self.inflate(Inflater(DeflateParameters()), FINAL[:-1]), b"Hello")
+        self.assertEqual(
+            self.inflate(Inflater(DeflateParameters()), deflated(b"x" * 50, last=True)), b"x" * 50
+        )
 
     def test_behindFinal(self) -> None:
         """What follows a final block is nothing that may be swallowed, in the same part or a later one."""
@@ -225,45 +236,45 @@ class InflaterTests(SynchronousTestCase):
             (FINAL, b"x"),
         ):
             with self.assertRaises(CorruptDeflate):
-                self.inflate(Inflater(Agreement()), *parts)
+                self.inflate(Inflater(DeflateParameters()), *parts)
 
     def test_limit(self) -> None:
         """A message of exactly the limit passes, one byte more doesn't."""
         for data in (b"x" * 1000, os.urandom(1000)):
             payload = deflated(data)
-            self.assertEqual(self.inflate(Inflater(Agreement()), payload, limit=1000), data)
+            self.assertEqual(self.inflate(Inflater(DeflateParameters()), payload, limit=1000), data)
             with self.assertRaises(InflatedTooLarge):
-                self.inflate(Inflater(Agreement()), payload, limit=999)
+                self.inflate(Inflater(DeflateParameters()), payload, limit=999)
 
     def test_limitPieces(self) -> None:
         """Over all parts together."""
         payload = deflated(b"x" * 1001)
         with self.assertRaises(InflatedTooLarge):
-            self.inflate(Inflater(Agreement()), *[payload[at : at + 1] for at in range(len(payload))])
+            self.inflate(Inflater(DeflateParameters()), *[payload[at : at + 1] for at in range(len(payload))])
 
     def test_bomb(self) -> None:
         """A bomb isn't inflated beyond the limit: no memory is taken."""
         bomb = deflated(bytes(50_000_000))
         self.assertLess(len(bomb), 60_000)
         with self.assertRaises(InflatedTooLarge):
-            Inflater(Agreement()).inflate(bomb, 1000)
+            Inflater(DeflateParameters()).inflate(bomb, 1000)
 
     def test_zeroLimit(self) -> None:
         """A limit of nothing isn't "no limit"."""
         with self.assertRaises(InflatedTooLarge):
-            Inflater(Agreement()).inflate(HELLO, 0)
-        self.assertEqual(self.inflate(Inflater(Agreement()), b"\x02\x00", limit=0), b"")
+            Inflater(DeflateParameters()).inflate(HELLO, 0)
+        self.assertEqual(self.inflate(Inflater(DeflateParameters()), b"\x02\x00", limit=0), b"")
 
     def test_noLimit(self) -> None:
         """`None`: any length."""
         data = bytes(1_000_000)
-        self.assertEqual(self.inflate(Inflater(Agreement()), deflated(data), limit=None), data)
+        self.assertEqual(self.inflate(Inflater(DeflateParameters()), deflated(data), limit=None), data)
 
     def test_corrupt(self) -> None:
         """What isn't DEFLATE."""
         for payload in (b"\xff\xff\xff", b"\x07", b"\x00\x05\x00\x00\x00"):
             with self.assertRaises(CorruptDeflate):
-                self.inflate(Inflater(Agreement()), payload)
+                self.inflate(Inflater(DeflateParameters()), payload)
 
 
 class WireTests(HarnessTestCase):

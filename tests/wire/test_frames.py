@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.core.codes import CloseCode
 from txroom.core.message import Prepared
-from txroom.wire.deflate import Agreement, Deflater, Inflater
+from txroom.wire.deflate import DeflateParameters, Deflater, Inflater
 from txroom.wire.frames import (
     BINARY,
     CLOSE,
@@ -110,17 +110,19 @@ class PreparedTests(SynchronousTestCase):
 
     def test_deflatedOnce(self) -> None:
         """Once for each deflater; it inflates to the message."""
-        agreement = Agreement(serverTakeover=False)
-        one, other = Deflater(agreement), Deflater(agreement)
+        parameters = DeflateParameters(serverTakeover=False)
+        one, other = Deflater(parameters), Deflater(parameters)
         prepared = Prepared("a" * 2000)
         built = preparedDeflatedFrame(prepared, one)
         self.assertIs(preparedDeflatedFrame(prepared, one), built)
         self.assertIsNot(preparedDeflatedFrame(prepared, other), built)
         self.assertEqual(built[0], TEXT | COMPRESSED)
-        inflater = Inflater(agreement)
+        inflater = Inflater(parameters)
         self.assertEqual(inflater.inflate(built[2:], None) + inflater.finish(None), b"a" * 2000)
 
     def test_deflatedBinary(self) -> None:
         """The kind of message is kept."""
-        built = preparedDeflatedFrame(Prepared(b"a" * 2000), Deflater(Agreement(serverTakeover=False)))
+        built = preparedDeflatedFrame(
+            Prepared(b"a" * 2000), Deflater(DeflateParameters(serverTakeover=False))
+        )
         self.assertEqual(built[0], BINARY | COMPRESSED)

@@ -415,16 +415,16 @@ class TimerTests(HeartbeatCase):
         self.open(idleTimeout=100, maxLifetime=100)
         for _ in range(50):
             self.harness.connect()
-        sweeps = [call for call in self.harness.clock.getDelayedCalls() if "Sweep" in str(call)]
-        self.assertEqual(len(sweeps), 1)
+        wheels = [call for call in self.harness.clock.getDelayedCalls() if "TimerWheel" in str(call)]
+        self.assertEqual(len(wheels), 1)
 
     def test_none(self) -> None:
         """After the last connection there is none."""
         self.open()
         self.client.close()
         self.harness.advance(0.5)
-        sweeps = [call for call in self.harness.clock.getDelayedCalls() if "Sweep" in str(call)]
-        self.assertEqual(sweeps, [])
+        wheels = [call for call in self.harness.clock.getDelayedCalls() if "TimerWheel" in str(call)]
+        self.assertEqual(wheels, [])
 
     def test_closeInLook(self) -> None:
         """A hook that closes another connection in the same look harms nothing."""

@@ -17,17 +17,17 @@ from tests.wire.test_timerwheel import Item
 from txroom import Application
 from txroom.testing import MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.protocol import MAX_EARNED
-from txroom.wire.timerwheel import LATE, STANDSTILL, TICK, Sweep
+from txroom.wire.timerwheel import LATE, STANDSTILL, TICK, TimerWheel
 
 
-class SweepTests(SynchronousTestCase):
+class TimerWheelTests(SynchronousTestCase):
     """A look that comes late."""
 
     def setUp(self) -> None:
         self.clock = MemoryReactor()
-        self.sweep = Sweep(self.clock)
+        self.wheel = TimerWheel(self.clock)
         self.told: list[tuple[Any, float]] = []
-        self.sweep.schedule(Item(self.told), self.clock.seconds() + 5.0)
+        self.wheel.schedule(Item(self.told), self.clock.seconds() + 5.0)
 
     def late(self, seconds: float) -> None:
         """One turn of a reactor that hasn't turned for so long."""
@@ -40,7 +40,7 @@ class SweepTests(SynchronousTestCase):
         self.assertEqual(self.told, [])
         self.late(0)
         self.assertEqual(len(self.told), 1)
-        self.sweep.schedule(Item(self.told), self.clock.seconds() + 1)
+        self.wheel.schedule(Item(self.told), self.clock.seconds() + 1)
         self.late(100)
         self.assertEqual(len(self.told), 1)
         self.late(100)
@@ -51,27 +51,27 @@ class SweepTests(SynchronousTestCase):
         began = self.clock.seconds()
         self.late(STANDSTILL + 2 * TICK)
         self.late(0)
-        lost = self.sweep.lostSince(began)
+        lost = self.wheel.lostSince(began)
         self.assertLess(abs(lost - STANDSTILL), 3 * TICK)
         for _ in range(4):
             self.late(TICK + LATE)
             self.late(0)
-        self.assertEqual(self.sweep.lostSince(began), lost)
+        self.assertEqual(self.wheel.lostSince(began), lost)
         middle = self.clock.seconds()
         self.late(10)
         self.late(0)
-        self.assertLess(abs(self.sweep.lostSince(began) - lost - 10), 2 * TICK)
-        self.assertLess(abs(self.sweep.lostSince(middle + 4) - 6), 2 * TICK)
-        self.assertEqual(self.sweep.lostSince(self.clock.seconds()), 0)
+        self.assertLess(abs(self.wheel.lostSince(began) - lost - 10), 2 * TICK)
+        self.assertLess(abs(self.wheel.lostSince(middle + 4) - 6), 2 * TICK)
+        self.assertEqual(self.wheel.lostSince(self.clock.seconds()), 0)
 
     def test_bounded(self) -> None:
         """Only the last ones are remembered."""
         began = self.clock.seconds()
         for _ in range(200):
-            self.sweep.schedule(Item(self.told), self.clock.seconds())
+            self.wheel.schedule(Item(self.told), self.clock.seconds())
             self.late(2)
             self.late(0)
-        self.assertLess(self.sweep.lostSince(began), 200)
+        self.assertLess(self.wheel.lostSince(began), 200)
         self.assertEqual(len(self.told), 201)
 
 

@@ -9,7 +9,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from tests.case import HarnessTestCase
 from txroom.testing import RawClient
-from txroom.wire.timerwheel import Sweep
+from txroom.wire.timerwheel import TimerWheel
 from txroom.wire.transports import LINGER, Linger, closeGently, takeOver
 
 
@@ -78,21 +78,21 @@ class ClosingTests(HarnessTestCase):
 
     def linger(self, **more: Any) -> RawClient:
         client = self.open(**more)
-        sweep = Sweep(self.harness.clock)
-        self.protocol = Linger(sweep, self.harness.clock.seconds())
+        wheel = TimerWheel(self.harness.clock)
+        self.protocol = Linger(wheel, self.harness.clock.seconds())
         takeOver(self.first.transport, self.protocol)
         return client
 
-    def sweeps(self) -> int:
-        return sum("Sweep" in str(call) for call in self.harness.clock.getDelayedCalls())
+    def wheels(self) -> int:
+        return sum("TimerWheel" in str(call) for call in self.harness.clock.getDelayedCalls())
 
     def test_linger(self) -> None:
         """What comes is thrown away, until the peer ends it."""
         client = self.linger()
         client.send(b"x" * 1000)
-        self.assertEqual((self.first.seen, self.sweeps()), ([], 1))
+        self.assertEqual((self.first.seen, self.wheels()), ([], 1))
         client.finish()
-        self.assertEqual((client.isClosed, self.sweeps()), (True, 0))
+        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
 
     def test_lingerEnds(self) -> None:
         """Or until the time is over."""
@@ -100,7 +100,7 @@ class ClosingTests(HarnessTestCase):
         self.harness.advance(LINGER - 0.1)
         self.assertFalse(client.isClosed)
         self.harness.advance(0.3)
-        self.assertEqual((client.isClosed, self.sweeps()), (True, 0))
+        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
 
     def test_lingerGone(self) -> None:
         """A deadline that comes after the end finds nothing to do."""

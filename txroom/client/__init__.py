@@ -21,11 +21,12 @@ What goes wrong is a `RoomError`, here as on the server; a handler of the server
 choose what the server is told.
 """
 
+from ..protocol.closecodes import mayReconnect
 from ..protocol.errors import RoomError
 from ..protocol.limits import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from ..protocol.serverframes import Member
 from .client import Client
-from .connection import ClientState, mayReconnect
+from .connection import ClientState
 from .membership import Loss, RoomState, Unconfirmed
 from .options import ClientOptions
 from .parcels import Sent

@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
-from ..core.codes import MESSAGE_TIMEOUT, CloseCode
+from ..core.codes import CloseCode
 from ..protocol.limits import JSON_PROTOCOL
 from ..protocol.serverframes import Bye
 from .callqueue import Turn, stop
@@ -25,24 +25,8 @@ from .options import ClientOptions
 SLOWEST = 4096
 #: Most seconds that a server can make a client stay away.
 MAX_RETRY_AFTER = 3600.0
-#: What the server says with 1008 to who took too long to send a message; the second is how others say it.
-_TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
 #: Attempts in a row before a client that was never connected gives up.
 _MAX_FIRST = 5
-#: Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses.
-_FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
-
-
-def mayReconnect(code: int, reason: str = "") -> bool:
-    """
-    Whether a client comes back after a connection was closed with `code` and `reason`.
-
-    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010);
-    but after a 1008 whose reason says that a message took too long, which is the network's fault.
-    """
-    if code == CloseCode.POLICY_VIOLATION and reason in _TOO_SLOW:
-        return True
-    return not 4000 <= code <= 4099 and code not in _FINAL
 
 
 def clampedDelay(seconds: float | None) -> float:

@@ -12,11 +12,12 @@ from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ErrorCode
 from ..protocol import serverframes as frames
+from ..protocol.closecodes import errorOf, mayReconnect
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined, Reply
 from .callqueue import Turn
 from .codec import Codec, NotAFrame
-from .connection import Attempt, Line, Wire, clampedDelay, mayReconnect
+from .connection import Attempt, Line, Wire, clampedDelay
 from .context import Shared
 from .events import Events
 from .heartbeat import Heartbeat
@@ -25,14 +26,6 @@ from .membership import Stay
 from .options import ClientOptions
 from .requests import Requests
 
-_ERRORS: dict[int, ErrorCode] = {
-    CloseCode.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
-    CloseCode.KICKED: ErrorCode.FORBIDDEN,
-    CloseCode.NO_SUCH_ROOM: ErrorCode.NO_SUCH_ROOM,
-    CloseCode.ROOM_CLOSED: ErrorCode.ROOM_GONE,
-    CloseCode.MISUSE: ErrorCode.BAD_REQUEST,
-    CloseCode.RATE_ABUSE: ErrorCode.RATE_LIMITED,
-}
 #: Errors without a ref that answer what was on its way to a room which was left, or has ended.
 _OF_NO_ROOM = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
 #: Characters of what the server says in an error of ours.
@@ -120,7 +113,7 @@ class Core:
         self.heartbeat.stop()
         for stay in list(self.stays.values()):
             stay.end(code, reason)
-        error = RoomError(_ERRORS.get(code, ErrorCode.UNAVAILABLE), reason, {"code": code})
+        error = RoomError(errorOf(code), reason, {"code": code})
         self.requests.failAll(self._refusal or error)
 
     def received(self, message: bytes, isBinary: bool) -> None:

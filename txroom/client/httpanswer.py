@@ -8,11 +8,8 @@ from typing import Self
 
 import attrs
 
-from ..core.codes import CloseCode
+from ..protocol.closecodes import closeCodeOfAnswer
 
-#: HTTP answers after which it is worth trying again, of those from 400 to 499.
-_TEMPORARY = frozenset({408, 425, 429})
-_CLOSES = {401: CloseCode.UNAUTHORIZED, 403: CloseCode.UNAUTHORIZED, 404: CloseCode.NO_SUCH_ROOM}
 #: Bytes of a body that are read, and characters of it that are shown.
 _MAX_BODY = 2048
 _MAX_SHOWN = 200
@@ -50,8 +47,7 @@ class HTTPAnswer:
     @property
     def closeCode(self) -> int:
         """The close code that means the same to a client."""
-        isFinal = 400 <= self.status < 500 and self.status not in _TEMPORARY
-        return _CLOSES.get(self.status, CloseCode.MISUSE) if isFinal else CloseCode.ABNORMAL
+        return closeCodeOfAnswer(self.status)
 
     @property
     def retryAfter(self) -> float:

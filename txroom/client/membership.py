@@ -19,8 +19,10 @@ from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ErrorCode
 from ..protocol import serverframes as frames
+from ..protocol.closecodes import Comeback, comebackAfter, leftCodeOf, mayResume
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import SEAT, without
+from ..protocol.limits import MAX_CODE, MAX_TEXT
 from ..protocol.serverframes import Joined, Member, Membership
 from .callqueue import stop
 from .codec import NotAFrame, raw
@@ -37,25 +39,12 @@ from .token import Ticket
 if TYPE_CHECKING:
     from .room import Room
 
-#: After these errors a resume is tried again; after those of `_FORGOTTEN` the client joins anew.
-_TEMPORARY = frozenset({"unavailable", "rateLimited", "timeout", "internal"})
-_FORGOTTEN = frozenset({"noSuchRoom", "roomGone", "unauthorized"})
 #: So many times "internal" in a row, and the server's mistake is none that passes.
 _MAX_INTERNAL = 5
 #: Most calls of the server that wait for an answer.
 _MAX_CALLS = 256
 #: Most types of messages of which it is said that nobody listens.
 _MAX_UNHEARD = 32
-#: What the server takes in an error, in characters.
-MAX_CODE = 64
-MAX_REASON = 1024
-
-_CLOSES: dict[str, int] = {
-    ErrorCode.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
-    ErrorCode.FORBIDDEN: CloseCode.KICKED,
-    ErrorCode.NO_SUCH_ROOM: CloseCode.NO_SUCH_ROOM,
-    ErrorCode.RATE_LIMITED: CloseCode.RATE_ABUSE,
-}
 
 
 class RoomState(StrEnum):
@@ -341,7 +330,7 @@ class Stay:
                 self._return(joined.room, joined.membership, isResumed=True)
             elif error is not None:
                 mayRejoin = self._shared.options.rejoin and self._leaving is None
-                if error.code in _FORGOTTEN and mayRejoin:
+                if comebackAfter(error.code) is Comeback.REJOIN and mayRejoin:
                     self._rejoin()
                 else:
                     self._notResumed(error)
@@ -391,7 +380,7 @@ class Stay:
         elif _isTemporary(error):
             self._retry(CloseCode.ENGINE_UNAVAILABLE, error.message)
         else:
-            self.end(_CLOSES.get(error.code, CloseCode.ROOM_CLOSED), error.message)
+            self.end(leftCodeOf(error.code), error.message)
 
     def _retry(self, code: int, reason: str) -> None:
         """Resume a little later, over the connection there is."""
@@ -465,11 +454,10 @@ class Stay:
             del self._stays[id]
 
     def _left(self, code: int, reason: str) -> None:
-        mayResume = 4100 <= code <= 4199
         # While resuming on the same connection it is the former link that ends.
-        if self.state is RoomState.RESUMING and (mayResume or code == CloseCode.REPLACED):
+        if self.state is RoomState.RESUMING and (mayResume(code) or code == CloseCode.REPLACED):
             return
-        if mayResume and self._leaving is None:
+        if mayResume(code) and self._leaving is None:
             self._retry(code, reason)
         else:
             self.end(code, reason)
@@ -554,7 +542,7 @@ class _Answers:
 
     def error(self, ref: int, error: RoomError) -> None:
         """With an error."""
-        code, message = error.code[:MAX_CODE], error.message[:MAX_REASON]
+        code, message = error.code[:MAX_CODE], error.message[:MAX_TEXT]
         self._write(ref, self._shared.codec.write("error", self._stay.id, ref, code, message))
 
     def _write(self, ref: int, frame: bytes) -> None:
@@ -565,4 +553,4 @@ class _Answers:
 
 def _isTemporary(error: RoomError) -> bool:
     """Whether it is worth to try again."""
-    return isinstance(error, AuthFailed) or error.code in _TEMPORARY
+    return isinstance(error, AuthFailed) or comebackAfter(error.code) is Comeback.RETRY

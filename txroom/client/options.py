@@ -13,9 +13,7 @@ import attrs
 from twisted.logger import Logger
 
 from ..core.validation import OptionError, checked, hinting, isAmount, isCount, isInteger
-from ..protocol.limits import JSON_PROTOCOL
-from ..rooms.edge.dialect import DIALECTS
-from ..rooms.owner.member import WINDOW
+from ..protocol.limits import JSON_PROTOCOL, PROTOCOLS, WINDOW
 
 _log = Logger()
 
@@ -73,8 +71,8 @@ class ClientOptions:
     #: The sub-protocol: JSON_PROTOCOL or MSGPACK_PROTOCOL, with which messages may have bytes in them.
     protocol: str = _option(
         JSON_PROTOCOL,
-        " or ".join(map(repr, DIALECTS)),
-        lambda value: isinstance(value, str) and value in DIALECTS,
+        " or ".join(map(repr, PROTOCOLS)),
+        lambda value: isinstance(value, str) and value in PROTOCOLS,
     )
     #: Further headers of the upgrade, by name.
     headers: Mapping[str, str] = _option(

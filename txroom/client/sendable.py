@@ -13,11 +13,9 @@ import msgspec
 
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
-from ..protocol.limits import MAX_OPTIONS
-from ..protocol.plain import MAX_DEPTH, encode, isTooDeep
+from ..protocol.limits import MAX_DEPTH, MAX_NAME, MAX_OPTIONS
+from ..protocol.plain import encode, isTooDeep
 
-#: Longest name of rooms, id of a room and type of a message, in characters.
-MAX_NAME = 128
 #: The integers that both encodings and the server's decoder have.
 _LEAST, _MOST = -(2**63), 2**64 - 1
 

@@ -36,7 +36,7 @@ class Refusal:
 
 class Application:
     """
-    What serves the connections of one host and path (seed 004: TeaJS `addApplication`).
+    What serves the connections of one host and path (like TeaJS's `addApplication`).
 
     Subclass it and define hooks as methods, or give functions, as
     `Application(onMessage=lambda connection, message: connection.send(message))`.

@@ -66,7 +66,7 @@ class ReadyState(IntEnum):
 
 
 class SendStatus(IntEnum):
-    """What became of a message handed to `Connection.send` (seed 003: verb, after Bun and uWebSockets)."""
+    """What became of a message handed to `Connection.send` (like verb's, after Bun and uWebSockets)."""
 
     #: Handed to the transport; fewer than `highWaterMark` bytes wait there.
     SENT = 0

@@ -75,7 +75,7 @@ class Wire(Protocol):
 
 class Connection:
     """
-    One open WebSocket (seed 001: ws `WebSocket`; seed 002: Cocos `WebSocketServerConnection`).
+    One open WebSocket (like ws's `WebSocket` and Cocos Creator's `WebSocketServerConnection`).
 
     Any hook in `CONNECTION_HOOKS` may be assigned, `connection.onMessage = f`, and then replaces the
     application's for this connection; it is called with the same arguments, the connection first.
@@ -178,7 +178,8 @@ class Connection:
         """
         Fires when all that was sent so far was taken by the operating system.
 
-        Fails with `ConnectionLost` if the connection is lost before (seed 002: the callback of `send`).
+        Fails with `ConnectionLost` if the connection is lost before, like the callback of Cocos Creator's
+        `send`.
         """
         return self._wire.whenSent()
 

@@ -21,8 +21,8 @@ class Handshake:
     """
     What a client asked when it opened its connection.
 
-    Source: seed 001 (ws: the `request` of 'connection' and `verifyClient`), seed 004 (TeaJS: the
-    `headers` of `onconnect`).
+    Like the `request` that ws gives to 'connection' and `verifyClient`, and the `headers` of TeaJS's
+    `onconnect`.
     """
 
     #: The request method; "GET" for everything that reaches a hook.
@@ -131,7 +131,7 @@ class Deny:
     """
     An answer of `verifyClient`: refuse the client with an HTTP answer.
 
-    Source: seed 001 (ws `cb(false, code, name, headers)`).
+    Like ws's `cb(false, code, name, headers)`.
 
     `status` is from 300 to 511 (default 401), `body` is plain text (default: the status' phrase), `headers`
     are added. Raises `ValueError` for other statuses, for headers that may not be sent and for text with lone

@@ -82,7 +82,7 @@ class Hooks:
     onDrain: Hook | None = None
     onDisconnect: Hook | None = None
     onError: Hook | None = None
-    #: What is called for a message: the one for its kind first, then `onMessage` (seed 002).
+    #: What is called for a message: the one for its kind first, then `onMessage` (like Cocos Creator).
     forText: Hook | None = attrs.field(init=False)
     forBinary: Hook | None = attrs.field(init=False)
 

@@ -119,7 +119,7 @@ def _windowBits(doc: str) -> Any:
         unit="bits",
         allowed="a whole number from 9 to 15",
         check=lambda value: isInteger(value) and 9 <= value <= 15,
-        source="seed 001 (ws)",
+        source="ws",
     )
 
 
@@ -173,12 +173,12 @@ class ServerOptions:
     maxPayload: int = _size(
         1 * MIB,
         "Longest message accepted, after inflation; a longer one closes with 1009.",
-        source="seed 001 (ws maxPayload), seed 003 (verb maxPayloadLength)",
+        source="ws maxPayload, verb maxPayloadLength",
     )
     maxCompressedSize: int = _size(
         0,
         "Longest compressed message accepted, before inflation; 0 means hardly more than `maxPayload`.",
-        source="seed 003 (verb)",
+        source="verb",
     )
     maxFragments: int = _count(
         1024, "Most frames one message may be cut into; more close with 1008.", unit="frames"
@@ -194,12 +194,12 @@ class ServerOptions:
     closeTimeout: float = _seconds(
         10.0,
         "The peer's answer to a Close frame is awaited for this time, then the connection is dropped.",
-        source="seed 001 (ws closeTimeout, there in milliseconds)",
+        source="ws closeTimeout, there in milliseconds",
     )
     pingInterval: float = _seconds(
         25.0,
         "A connection that was silent for this long is sent a ping.",
-        source="seed 003 (verb sendPings)",
+        source="verb sendPings",
     )
     pingTimeout: float = _seconds(
         20.0, "A connection that stays silent for this long after a ping is dropped."
@@ -207,12 +207,12 @@ class ServerOptions:
     idleTimeout: float = _seconds(
         0.0,
         "A connection that received no data message for this long is closed with 1001.",
-        source="seed 003 (verb)",
+        source="verb",
     )
     maxLifetime: float = _seconds(
         0.0,
         "A connection is closed with 1001 at this age.",
-        source="seed 003 (verb; uWebSockets counts minutes)",
+        source="verb; uWebSockets counts minutes",
     )
     highWaterMark: int = _size(
         64 * KIB, "With more than this waiting to be sent, `send` returns BACKPRESSURE."
@@ -220,10 +220,10 @@ class ServerOptions:
     maxBackpressure: int = _size(
         1 * MIB,
         "A message that would make the waiting bytes exceed this is DROPPED, unless nothing waits.",
-        source="seed 003 (verb)",
+        source="verb",
     )
     closeOnBackpressureLimit: bool = _flag(
-        False, "Close with 1013 instead of dropping messages.", source="seed 003 (verb)"
+        False, "Close with 1013 instead of dropping messages.", source="verb"
     )
     compression: Compression = _option(
         "disabled",
@@ -231,25 +231,25 @@ class ServerOptions:
         "takeover towards the client, so that a broadcast is deflated once for all.",
         allowed="'disabled', 'shared' or 'dedicated'",
         check=lambda value: value in ("disabled", "shared", "dedicated"),
-        source="seed 003 (verb), seed 001 (ws perMessageDeflate)",
+        source="verb, ws perMessageDeflate",
     )
-    threshold: int = _size(1024, "Messages shorter than this are sent uncompressed.", source="seed 001 (ws)")
+    threshold: int = _size(1024, "Messages shorter than this are sent uncompressed.", source="ws")
     serverMaxWindowBits: int = _windowBits("Largest window used to deflate what is sent.")
     clientMaxWindowBits: int = _windowBits("Largest window asked of clients that let the server choose it.")
     serverNoContextTakeover: bool = _flag(
         False,
         'Begin each sent message with an empty window, with compression="dedicated" too.',
-        source="seed 001 (ws)",
+        source="ws",
     )
     clientNoContextTakeover: bool = _flag(
-        False, "Ask clients to begin each message with an empty window.", source="seed 001 (ws)"
+        False, "Ask clients to begin each message with an empty window.", source="ws"
     )
     memoryLevel: int = _option(
         8,
         "zlib's memory level for what is sent.",
         allowed="a whole number from 1 to 9",
         check=lambda value: isInteger(value) and 1 <= value <= 9,
-        source="seed 001 (ws zlibDeflateOptions)",
+        source="ws zlibDeflateOptions",
     )
     maxConnections: int = _count(
         0,
@@ -284,28 +284,26 @@ class ServerOptions:
         "answered with 413.",
     )
     clientTracking: bool = _flag(
-        True, "Keep the set of open connections (`server.connections`).", source="seed 001 (ws)"
+        True, "Keep the set of open connections (`server.connections`).", source="ws"
     )
     backlog: int = _option(
         511,
         "Connections the kernel queues until they are accepted, unless the endpoint says `backlog=`.",
         allowed="a whole number, 1 or more",
         check=lambda value: isInteger(value) and value >= 1,
-        source="seed 001 (ws)",
+        source="ws",
     )
-    noDelay: bool = _flag(
-        True, "Switch off Nagle's algorithm (TCP_NODELAY).", source="seed 004 (TeaJS nodelay)"
-    )
-    autoPong: bool = _flag(True, "Answer pings.", source="seed 001 (ws)")
+    noDelay: bool = _flag(True, "Switch off Nagle's algorithm (TCP_NODELAY).", source="TeaJS nodelay")
+    autoPong: bool = _flag(True, "Answer pings.", source="ws")
     skipUTF8Validation: bool = _flag(
         False,
         "Take text that is not UTF-8, with U+FFFD in place of what is wrong; else it closes with 1007.",
-        source="seed 001 (ws)",
+        source="ws",
     )
     allowSynchronousEvents: bool = _flag(
         True,
         "Handle all messages of one read in one reactor turn; False: one message a turn.",
-        source="seed 001 (ws)",
+        source="ws",
     )
     closeOnError: bool = _flag(
         True, "A message handler that raises closes its connection with 1011; False: keep it open."
@@ -331,7 +329,7 @@ class ServerOptions:
             '"*" allows all.',
             "",
             _ORIGINS,
-            "seed 004 (TeaJS acceptsOrigin)",
+            "TeaJS acceptsOrigin",
         ),
     )
     refusals: Refusals = _option(

@@ -45,6 +45,17 @@ class Bucket:
         self._tokens -= 1.0
         return True
 
+    def unspent(self, now: float) -> float:
+        """How many tokens there would be now if any number of them stayed since the last call."""
+        return self._tokens + max(0.0, now - self._at) * self.rate
+
+    def change(self, rate: float, burst: float, now: float) -> None:
+        """Let another rate and burst count from now on; what is there stays, up to the new burst."""
+        self._fill(now)
+        self.rate = rate
+        self.burst = self._most = burst
+        self._tokens = min(burst, self._tokens)
+
     def wait(self, amount: float) -> float:
         """Seconds until so much is there, as of the last call."""
         return max(0.0, (amount - self._tokens) / self.rate)

@@ -71,7 +71,6 @@ class MemoryEngine:
         self,
         name: str,
         filter: Mapping[str, Any],
-        user: Any,
         onlyOpen: bool = False,
         order: Order = (),
         limit: int = 0,
@@ -79,7 +78,7 @@ class MemoryEngine:
         """The rooms of that name that match, or the open ones of them."""
         return succeed(self._listings.find(name, filter, onlyOpen, order, limit))
 
-    def create(self, name: str, options: Mapping[str, Any], user: Any) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """Make a room here."""
         room = secrets.token_urlsafe(9)
         try:

@@ -37,7 +37,7 @@ class Channel(Protocol):
             transport.setTcpNoDelay(True)
         self._since = factory.clock.seconds()
         if factory.options.handshakeTimeout:
-            factory.sweep.schedule(self, self._since + factory.options.handshakeTimeout)
+            factory.wheel.schedule(self, self._since + factory.options.handshakeTimeout)
         factory.begun(self, addressOf(transport, factory.options))
         factory.makeRoom()
 
@@ -83,7 +83,7 @@ class Channel(Protocol):
 
     def _leave(self) -> None:
         """The connection isn't this protocol's any more."""
-        self._factory.sweep.cancel(self)
+        self._factory.wheel.cancel(self)
         self._factory.ended(self)
         self.transport = None
 
@@ -97,10 +97,10 @@ class Channel(Protocol):
         """The head isn't complete at the deadline."""
         if self.transport is None:
             return
-        sweep = self._factory.sweep
-        deadline = self._since + self._factory.options.handshakeTimeout + sweep.lostSince(self._since)
+        wheel = self._factory.wheel
+        deadline = self._since + self._factory.options.handshakeTimeout + wheel.lostSince(self._since)
         if now < deadline:  # the process stood still meanwhile
-            sweep.schedule(self, deadline)
+            wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(408, "timeout"))
 

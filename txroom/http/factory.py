@@ -21,10 +21,8 @@ from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
 from ..core.options import ServerOptions
 from ..core.origin import isAllowedHost, isLocalHost
-from ..wire.deflate import Agreement, Deflater
-from ..wire.protocol import WireProtocol
-from ..wire.receiver import MAX_SHORT, TURN_BUDGET
-from ..wire.timerwheel import Sweep
+from ..wire.context import WireContext
+from ..wire.protocol import WireProtocol, protocolClass
 from ..wire.transports import Lingering
 from .admission import Crowd, Handshaking, Visit, Visits
 from .refusing import Tellings
@@ -108,17 +106,13 @@ class WireFactory(WebSocketServerFactory):
         self.options = options
         self.clock = clock
         self.seconds: Callable[[], float] = clock.seconds
-        self.sweep = Sweep(clock)
+        self.context = WireContext(clock, self)
+        self.wheel = self.context.wheel
         #: Refused clients that are told so in their own protocol.
-        self.tellings = Tellings(self.sweep, self._isQuieter)
+        self.tellings = Tellings(self.wheel, self._isQuieter)
         #: The pages beside the sockets by path, and what serves them.
         self.pages: dict[str, IResource] = {}
         self.site: Site | None = None
-        self.isTracing = False
-        self.messagesReceived = self.bytesReceived = 0
-        self.messagesSent = self.bytesSent = 0
-        #: Connections whose TCP connection is gone, but not yet their last hook.
-        self.finishing: set[WireProtocol] = set()
         #: The longest body of the pages that say one.
         self.pageBodies: dict[str, int] = {}
         #: Requests for pages that are being served on our own listeners.
@@ -128,7 +122,7 @@ class WireFactory(WebSocketServerFactory):
         #: Connections whose handshake isn't finished.
         self.pending: Crowd[Handshaking] = Crowd()
         #: Connections that have been refused, and aren't gone yet.
-        self.lingering = Lingering(self.sweep, self.seconds, self._isQuieter)
+        self.lingering = Lingering(self.wheel, self.seconds, self._isQuieter)
         #: Open connections and handshakes with their head complete, by client address.
         self.perAddress: Counter[str] = Counter()
         self.perApplication: Counter[Application] = Counter()
@@ -137,7 +131,6 @@ class WireFactory(WebSocketServerFactory):
         #: The most of these, and of all clients' sockets, that the limit on open files allows; 0: any.
         self.mostConnections = self.mostSockets = 0
         self._classes: WeakKeyDictionary[Application, type[WireProtocol]] = WeakKeyDictionary()
-        self._deflaters: dict[tuple[int, int], Deflater] = {}
         self._warned: dict[str, set[str]] = {}
 
     def logPrefix(self) -> str:
@@ -161,28 +154,20 @@ class WireFactory(WebSocketServerFactory):
         made = self._classes.get(application)
         if made is None:
             options = self.options.override(application.overrides)
-            made = self._classes[application] = type(
-                "WireProtocol",
-                (WireProtocol,),
-                {
-                    "factory": self,
-                    "options": options,
-                    "closeOnError": options.closeOnError,
-                    "_shortLimit": options.maxPayload or MAX_SHORT,
-                    "_turnBudget": TURN_BUDGET if options.allowSynchronousEvents else 1,
-                },
-            )
-            made.reserve()
+            made = self._classes[application] = protocolClass(self.context, options)
         return made
 
-    def deflater(self, agreement: Agreement) -> Deflater:
-        """A deflater for one connection, or without context takeover the one for all."""
-        if agreement.serverTakeover:
-            return Deflater(agreement)
-        key = (agreement.serverBits, agreement.memoryLevel)
-        if key not in self._deflaters:
-            self._deflaters[key] = Deflater(agreement)
-        return self._deflaters[key]
+    # -- what connections tell: `ConnectionEvents`
+
+    def opened(self, connection: Connection, options: ServerOptions) -> None:
+        self.owner.opened(connection, options)
+
+    def closed(self, connection: Connection, address: str) -> None:
+        self.leave(address, connection.application)
+        self.owner.closed(connection)
+
+    def finished(self) -> None:
+        self.owner.finished()
 
     # -- handshakes and limits
 
@@ -331,13 +316,6 @@ class WireFactory(WebSocketServerFactory):
         _decrease(self.perApplication, application)
         if address:
             _decrease(self.perAddress, address)
-
-    # -- tracing
-
-    def trace(self, connection: Connection, event: str, **details: object) -> None:
-        """Log one event of a connection; call it only if `isTracing`."""
-        text = " ".join(f"{name}={value!r}" for name, value in details.items())
-        self._log.debug("{id} {event} {text}", id=connection.id, event=event, text=text)
 
 
 def _decrease(counter: Counter[Any], key: object) -> None:

@@ -175,9 +175,9 @@ class PageVisit(HTTPChannel):
 
     def _wait(self, due: float) -> None:
         if due == NEVER:
-            self._wire.sweep.cancel(self)
+            self._wire.wheel.cancel(self)
         else:
-            self._wire.sweep.schedule(self, due)
+            self._wire.wheel.schedule(self, due)
 
     def due(self, now: float) -> None:
         """The deadline of what is awaited has passed."""
@@ -219,7 +219,7 @@ class PageVisit(HTTPChannel):
 
     def connectionLost(self, reason: Failure = ABORTED) -> None:
         self._state = "over"
-        self._wire.sweep.cancel(self)
+        self._wire.wheel.cancel(self)
         self._wire.left(self)
         super().connectionLost(reason)
 

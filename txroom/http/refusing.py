@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.application import Refusal
 from ..wire.frames import CLOSE, closePayload, frame, preparedFrame
-from ..wire.timerwheel import Sweep
+from ..wire.timerwheel import TimerWheel
 from ..wire.transports import Linger, closeGently, takeOver
 from .admission import Crowd
 
@@ -25,8 +25,8 @@ MOST_PER_ADDRESS = 4
 class Tellings:
     """The clients of one server that are being told; `onEmpty` is called whenever the last of them goes."""
 
-    def __init__(self, sweep: Sweep, onEmpty: Callable[[], None]) -> None:
-        self._sweep = sweep
+    def __init__(self, wheel: TimerWheel, onEmpty: Callable[[], None]) -> None:
+        self._wheel = wheel
         self._onEmpty = onEmpty
         self._told: Crowd[Linger] = Crowd()
 
@@ -39,7 +39,7 @@ class Tellings:
 
     def tell(self, transport: Any, address: str, answer: bytes, refusal: Refusal, now: float) -> None:
         """Write the 101 `answer` and the refusal, and let the connection go."""
-        linger = Linger(self._sweep, now, self._over)
+        linger = Linger(self._wheel, now, self._over)
         self._told.add(linger, address)
         takeOver(transport, linger)
         close = frame(CLOSE, closePayload(refusal.code, refusal.reason))

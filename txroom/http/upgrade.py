@@ -27,7 +27,7 @@ from ..core.handshake import Accept, Deny, Handshake, UpgradeError
 from ..core.headers import checkedHeaders
 from ..core.options import ServerOptions
 from ..core.origin import isAllowedOrigin
-from ..wire.deflate import Agreement, negotiate
+from ..wire.deflate import DeflateParameters, negotiate
 from ..wire.protocol import WireProtocol
 from ..wire.transports import takeOver
 from .factory import RETRY_AFTER, WireFactory
@@ -115,7 +115,7 @@ class Upgrade(Protocol):
             return
         timeout = self._options.handshakeTimeout
         if timeout:
-            self._factory.sweep.schedule(self, self._since + timeout)
+            self._factory.wheel.schedule(self, self._since + timeout)
         self._checkHeld()
 
     # -- the order of DESIGN: each step passes or raises UpgradeError
@@ -149,10 +149,10 @@ class Upgrade(Protocol):
         self._teller = application
         accepted = await self._verify(application)
         subprotocol = await self._chooseProtocol(application)
-        agreement = negotiate(handshake.extensions, options)
+        parameters = negotiate(handshake.extensions, options)
         headers = accepted.headers + await self._moreHeaders(application)
         if not self._isOver:
-            self._open(accepted.user, subprotocol, agreement, headers)
+            self._open(accepted.user, subprotocol, parameters, headers)
 
     async def _call(self, hook: Callable[..., Any], *args: Any) -> Any:
         result = hook(*args)
@@ -224,7 +224,9 @@ class Upgrade(Protocol):
 
     # -- how it ends
 
-    def _open(self, user: Any, subprotocol: str | None, agreement: Agreement | None, headers: Pairs) -> None:
+    def _open(
+        self, user: Any, subprotocol: str | None, parameters: DeflateParameters | None, headers: Pairs
+    ) -> None:
         application = self._application
         assert application is not None and self._wireClass is not None
         wire = self._wireClass()
@@ -238,9 +240,9 @@ class Upgrade(Protocol):
         transport: Any = self.transport
         self.transport = None
         takeOver(transport, wire)
-        extensions = None if agreement is None else agreement.header
+        extensions = None if parameters is None else parameters.header
         answer = switching(self._handshake, subprotocol, extensions, headers)
-        wire.open(transport, answer, subprotocol, agreement)
+        wire.open(transport, answer, subprotocol, parameters)
         held, self._held = bytes(self._held), bytearray()
         if self.outcome is None:
             wire.start(held)
@@ -307,7 +309,7 @@ class Upgrade(Protocol):
     def _finish(self) -> None:
         self._isOver = True
         self._factory.ended(self)
-        self._factory.sweep.cancel(self)
+        self._factory.wheel.cancel(self)
 
     # -- what may happen meanwhile
 
@@ -330,10 +332,10 @@ class Upgrade(Protocol):
         """A hook took too long."""
         if self._isOver:
             return
-        sweep = self._factory.sweep
-        deadline = self._since + self._options.handshakeTimeout + sweep.lostSince(self._since)
+        wheel = self._factory.wheel
+        deadline = self._since + self._options.handshakeTimeout + wheel.lostSince(self._since)
         if now < deadline:  # the process stood still meanwhile
-            sweep.schedule(self, deadline)
+            wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(503, "timeout"))
 

@@ -8,32 +8,18 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
-from .limits import MAX_NUMBER
+from .limits import MAX_CODE, MAX_NAME, MAX_NUMBER, MAX_TEXT, MAX_TOKEN
 
 Ref = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
-
-
 N = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+RoomId = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+Type = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+Code = Annotated[str, Meta(max_length=MAX_CODE)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Token = Annotated[str, Meta(max_length=MAX_TOKEN)]
 
-
-Name = Annotated[str, Meta(min_length=1, max_length=128)]
-
-
-RoomId = Annotated[str, Meta(min_length=1, max_length=128)]
-
-
-Type = Annotated[str, Meta(min_length=1, max_length=128)]
-
-
-Code = Annotated[str, Meta(max_length=64)]
-
-
-Text = Annotated[str, Meta(max_length=1024)]
-
-
-Token = Annotated[str, Meta(max_length=256)]
-
-
+#: What is left out at the end of a frame.
 _NONE = Raw(b"")
 
 

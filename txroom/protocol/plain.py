@@ -18,14 +18,8 @@ from typing import Any
 import msgspec
 
 from . import misfits, survey
+from .limits import MAX_CONTAINERS, MAX_DEPTH, MAX_OPTION_VALUES
 from .survey import Survey
-
-#: Deepest nesting of arrays and objects.
-MAX_DEPTH = 64
-#: Most arrays and objects in the data of one message of a client.
-MAX_CONTAINERS = 10_000
-#: Most values, at any depth, in options and filters.
-MAX_OPTION_VALUES = 1_000
 
 #: What `decode` takes: MessagePack's nil.
 NIL = b"\xc0"

@@ -4,12 +4,9 @@ The access log: who asked for what, in the combined format of Apache and nginx, 
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.logger import Logger
 from twisted.web.http import _escape, datetimeToLogString
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from ..core.handshake import Handshake
 from ..http.factory import WireFactory
@@ -59,15 +56,3 @@ def _escaped(text: str) -> str:
     """Without quotes, controls and letters that a log might not be able to hold."""
     escaped: str = _escape(text.encode("latin-1", "replace"))
     return escaped
-
-
-class PageSite(Site):
-    """What serves the pages of our own listeners; it is never started, and logs by our own means."""
-
-    def __init__(self, resource: IResource, reactor: object, factory: WireFactory, log: AccessLog) -> None:
-        super().__init__(resource, reactor=reactor)
-        self._wire = factory
-        self._access = log
-
-    def log(self, request: Any) -> None:
-        self._access.page(request, self._wire)

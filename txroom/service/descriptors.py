@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import resource
 
+from twisted.logger import Logger
+
+from ..http.factory import WireFactory
+
 #: Descriptors that are kept for the rest of the process: listeners, log, threads, what applications open.
 MIN_SPARE, MAX_SPARE = 24, 500
 
@@ -28,3 +32,23 @@ def connectionsOf(limit: int) -> int:
 
 def _clamped(limit: int) -> int:
     return min(max(limit // 20, MIN_SPARE), MAX_SPARE)
+
+
+def limitConnections(wire: WireFactory, wanted: int, limit: int | None, log: Logger) -> None:
+    """
+    Accept no more connections than a `limit` on open files allows; `None` is no limit.
+
+    `log` tells, once, that there can't be as many WebSockets as are `wanted` by the option `maxConnections`.
+    """
+    if limit is None:
+        return
+    most = connectionsOf(limit)
+    if wanted > most != wire.mostConnections:
+        log.warn(
+            "maxConnections={wanted}, but the limit on open files ({limit}) allows {most}: raise it "
+            "(ulimit -n, LimitNOFILE)",
+            wanted=wanted,
+            limit=limit,
+            most=most,
+        )
+    wire.mostConnections, wire.mostSockets = most, socketsOf(limit)

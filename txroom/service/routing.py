@@ -4,15 +4,12 @@ Which application serves which host and path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import attrs
-from twisted.web.resource import IResource
 
 from ..core.application import Application
 from ..core.handshake import Handshake
 from ..core.origin import splitHost
-from ..rooms.api.room import Room
+from ..rooms.edge.dialect import isForRooms
 
 
 @attrs.frozen
@@ -52,15 +49,27 @@ class Routes(list[Route]):
         self.append(Route(None if host is None else splitHost(host), path, application))
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
-        """The application that is registered for the host and path of a request."""
+        """
+        The application that is registered for the host and path of a request.
+
+        A client that offers nothing but the room protocol is not given to a plain application without a
+        `chooseProtocol` of its own if there are rooms at another path: it has asked for a wrong path.
+        """
         for route in self:
             if route.matches(handshake):
-                return route.application
-        return None
+                found = route.application
+                break
+        else:
+            return None
+        if not found.isPlain or found.hook("chooseProtocol") is not None:
+            return found
+        isLost = self.tellerFor(handshake) is not None and isForRooms(handshake.protocols)
+        return None if isLost else found
 
-    def ofHost(self, handshake: Handshake) -> Iterator[Application]:
-        """The applications of the host of a request, at any path."""
-        return (route.application for route in self if route.isOfHost(handshake))
+    def tellerFor(self, handshake: Handshake) -> Application | None:
+        """The rooms of the host of a request, which tell its client that there is nothing at its path."""
+        ofHost = (route.application for route in self if route.isOfHost(handshake))
+        return next((each for each in ofHost if not each.isPlain), None)
 
     @property
     def applications(self) -> list[Application]:
@@ -89,33 +98,3 @@ def checkRoute(host: object, path: object) -> None:
         checkPath(path)
         if "*" in str(path).removesuffix("/*"):
             raise ValueError(f"path={path!r}: '*' can only stand at its end, after a '/'")
-
-
-def checkPage(path: object, page: object) -> None:
-    """Raise `TypeError` or `ValueError` for what is no page, or no path of one."""
-    checkPath(path)
-    if "*" in str(path):
-        raise ValueError(f"path={path!r}: without '*'; a resource that is no leaf has its children below it")
-    if isinstance(page, str | bytes):
-        raise TypeError(
-            f"page={page!r}: must be a resource of twisted.web: "
-            "twisted.web.static.Data(b'<h1>Welcome</h1>', 'text/html')"
-        )
-    if isinstance(page, type) and IResource.implementedBy(page):
-        raise TypeError(f"page={page.__name__}: is a class; a resource is served, {page.__name__}(...)")
-    if not IResource.providedBy(page):
-        raise TypeError(f"page={page!r}: must be a resource of twisted.web")
-
-
-def checkApplication(application: object) -> None:
-    """Raise `TypeError` for what can't be served, with what was meant."""
-    if isinstance(application, Application):
-        if not hasattr(application, "overrides"):
-            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
-        return
-    kind = application if isinstance(application, type) else type(application)
-    if issubclass(kind, Room):
-        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
-    if issubclass(kind, Application):
-        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
-    raise TypeError(f"an Application is served, not {application!r}")

@@ -4,9 +4,9 @@ The server: a Twisted service with a registry of applications and connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial, wraps
-from typing import Any, ParamSpec
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Never
 
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -19,78 +19,49 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from ..core.application import Application, broadcast
-from ..core.awaitables import isAsync, toDeferred
+from ..core.application import Application
 from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
-from ..core.hooks import HOOKS as APPLICATION_HOOKS
 from ..core.interfaces import WebResource
 from ..core.message import Data, Prepared
-from ..core.options import OPTIONS, ServerOptions
-from ..core.refusallog import RefusalLog, shown
-from ..core.validation import (
-    checkAssigned,
-    checkText,
-    definedBelow,
-    isCount,
-    meantName,
-    misspeltHooks,
-    warnOfClass,
-)
-from ..engine.memory import MemoryEngine
+from ..core.options import ServerOptions
 from ..http.factory import WireFactory
 from ..http.request import isUpgrade
 from ..http.resource import ServerResource, headersOf, upgrade
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
-from ..rooms.edge.dialect import isForRooms
 from ..rooms.registration import Registration
 from .accepting import watchAccepting
-from .accesslog import AccessLog, PageSite
+from .accesslog import AccessLog
+from .applications import Applications
 from .assets import Asset
-from .connections import Roster, Stats
-from .descriptors import connectionsOf, openFiles, socketsOf
+from .connections import Connections, Stats
+from .descriptors import limitConnections, openFiles
 from .health import HealthPage, StallWatch
+from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
 from .listening import Listeners, Where
-from .routing import Route, Routes, checkApplication, checkPage, checkRoute
-from .shutdown import Patience, Stop
+from .pages import NO_FORM, Pages
+from .routing import Route
+from .shutdown import Step, Stop, callbackStep
 
-#: The hooks of a server.
-HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders"})
-#: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
-LAST_HOOKS = 1.0
-
-#: Longest body of a request for a page that looks at none; twisted.web takes forms apart in any case.
-NO_FORM = 1024
-
-Given = ParamSpec("Given")
-
-
-def _refusingOptions(make: Callable[Given, None]) -> Callable[Given, None]:
-    """Make `Server` say where options belong that are given as its own keywords."""
-
-    @wraps(make)
-    def checkAndMake(*args: Given.args, **given: Given.kwargs) -> None:
-        for name in given:
-            if meantName(name, OPTIONS):
-                raise TypeError(f"{name} is given in the options: Server(ServerOptions({name}=...))")
-        make(*args, **given)
-
-    return checkAndMake
+#: Seconds for the services in a server, when all else has stopped.
+LAST_SERVICES = 1.0
 
 
 class Server(MultiService):
     """
     A WebSocket server to compose into Twisted services.
 
-    `options` hold for all applications that don't override them; `clock` is the reactor (default: the
-    global one). Hooks that may be assigned, each called with what
-    is named: `onConnection(connection)`, `onListening(port)`, `onClose()`, `onClientError(error,
-    handshake)` for every upgrade that failed (the handshake is `None` if the request was not sound),
-    `responseHeaders(handshake)` for headers on every 101 answer.
+    Hooks may be assigned to it or defined in a subclass: `onConnection(connection)`, `onListening(port)`,
+    `onClose()`, `onClientError(error, handshake)` for every upgrade that failed (the handshake is `None` if
+    the request was not sound), `responseHeaders(handshake)` for headers on every 101 answer.
 
-    Source: seeds 000 (Colyseus `Server`), 001 (ws `WebSocketServer`), 002 (Cocos), 004 (TeaJS).
+    Args:
+        options: They hold for all applications that don't override them; all of them are given in here.
+        clock: The reactor; by default the global one.
+
+    Like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
     """
 
     _log = Logger()
@@ -102,17 +73,13 @@ class Server(MultiService):
     responseHeaders: Callable[[Handshake], Any] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        checkAssigned(self, name, value, HOOKS, lambda hook: getattr(self, hook) is not None)
-        if name in APPLICATION_HOOKS and name not in HOOKS and callable(value):
-            raise TypeError(
-                f"Server.{name} is never called: it is a hook of applications, Application({name}=...)"
-            )
+        checkHook(self, name, value)
         super().__setattr__(name, value)
 
-    @_refusingOptions
-    def __init__(self, options: ServerOptions | None = None, clock: Any = None) -> None:
+    def __init__(self, options: ServerOptions | None = None, clock: Any = None, **misplaced: Never) -> None:
+        refuseKeywords(misplaced)
         super().__init__()
-        self._warnOfHooks()
+        warnOfHooks(type(self), Server)
         if not isinstance(options, ServerOptions | None):
             raise TypeError(f"options={options!r}: must be ServerOptions(maxPayload=..., ...)")
         self.options = options or ServerOptions()
@@ -122,27 +89,15 @@ class Server(MultiService):
         self._wire = WireFactory(self, self.options, self.clock)
         self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
         self._listeners.onPort = self._listening
-        self._routes = Routes()
-        self._refusals = RefusalLog("upgrade", self._log, self.clock)
-        #: What it has served, added or not, and stops.
-        self._adopted: list[Application] = []
-        self._roster = Roster(self._wire, self.clock)
-        self._shutdowns: list[Callable[[], Any]] = []
-        self._stop = Stop(self.clock, self._stopInSteps, self._stopped, "Server.stopNow() ends it")
-        self._isStopped = False
-        #: Whether it is to start when the stop that goes on is over.
-        self._isToRestart = False
+        self._applications = Applications(self.options, self.clock)
+        self._routes = self._applications.routes
         self._accesses = AccessLog()
+        self._connections = Connections(self._wire, self.clock, self._accesses)
+        self._pages = Pages(self._wire, self._reactor, self._accesses, self.resource)
+        self._shutdowns: list[Callable[[], Any]] = []
+        self._stop = Stop(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
+        self._isStopped = False
         self.watch = StallWatch(self.clock)
-
-    def _warnOfHooks(self) -> None:
-        """Warn of methods of a subclass that look like hooks, of the server or of applications."""
-        own = type(self)
-        said = misspeltHooks(own, Server, HOOKS, lambda name: getattr(own, name) is not None)
-        for owner, name, value in definedBelow(own, Server):
-            if name in APPLICATION_HOOKS and name not in HOOKS and callable(value):
-                said.append(f"{owner}.{name} is never called: it is a hook of applications")
-        warnOfClass(own, said)
 
     # -- what it serves
 
@@ -158,14 +113,7 @@ class Server(MultiService):
         Raises `TypeError` for what is no application, host or path, `ValueError` for a path that doesn't
         begin with "/", or has a "*" elsewhere.
         """
-        checkApplication(application)
-        checkRoute(host, path)
-        self.options.override(application.overrides)
-        routes = application.routesFor(path)
-        self._adopt(application)
-        application.warnOfHooks()
-        for each in routes:
-            self._routes.add(application, host, each)
+        self._applications.add(application, host, path)
         return application
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
@@ -183,21 +131,7 @@ class Server(MultiService):
 
         It is the first that was added; if there is none yet, one is made and added at "/rooms" and below.
         """
-        for served in self._routes.applications:
-            if isinstance(served, RoomApplication):
-                return served
-        application = RoomApplication()
-        self.addApplication(application)
-        return application
-
-    def _adopt(self, application: Application) -> None:
-        """Give an application what it needs of the server; it is stopped with it."""
-        if application not in self._adopted:
-            self._adopted.append(application)
-        application.setDebug(self._wire.isTracing)
-        if isinstance(application, RoomApplication):
-            options = self.options.override(application.overrides)
-            application.begin(MemoryEngine(application), self.clock, options.highWaterMark)
+        return self._applications.rooms
 
     def addPage(self, path: str, page: IResource | WebResource, maxBody: int | None = None) -> None:
         """
@@ -209,21 +143,11 @@ class Server(MultiService):
 
         Raises `TypeError` for what is no resource, `ValueError` for what is no path or a wrong `maxBody`.
         """
-        checkPage(path, page)
-        if maxBody is not None and not isCount(maxBody):
-            raise ValueError(f"maxBody={maxBody!r}: must be a whole number of bytes, 0 or more")
-        resource: Any = page
-        self._wire.pages[path] = resource
-        self._wire.pageBodies.pop(path, None)
-        if maxBody is not None:
-            self._wire.pageBodies[path] = maxBody
-        if self._wire.site is None:
-            self._wire.site = PageSite(self.resource(), self._reactor, self._wire, self._accesses)
+        self._pages.add(path, page, maxBody)
 
     def removePages(self) -> None:
         """Serve no pages, only sockets."""
-        self._wire.pages.clear()
-        self._wire.site = None
+        self._pages.clear()
 
     def addClientScript(self, path: str = "/txroom.js") -> None:
         """
@@ -253,9 +177,7 @@ class Server(MultiService):
         self.options = options
         self._wire.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
-        for application in self._routes.applications:
-            overrides = application.overrides.items()
-            application.overrides = {name: value for name, value in overrides if name not in changes}
+        self._applications.overrideOptions(options, changes)
 
     def resource(self) -> IResource:
         """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
@@ -263,7 +185,7 @@ class Server(MultiService):
         return resource
 
     def shouldHandle(self, request: Request) -> bool:
-        """Whether a request of twisted.web is for a WebSocket of one of our applications (seed 001)."""
+        """Whether a request of twisted.web is for a WebSocket of one of our applications (like ws's)."""
         handshake = Handshake(
             target=request.uri.decode("latin-1"),
             headers=headersOf(request),
@@ -273,37 +195,28 @@ class Server(MultiService):
 
     def handleUpgrade(self, request: Request, application: Application | None = None) -> Deferred[Connection]:
         """
-        Upgrade a request of twisted.web by hand (seed 001); return `NOT_DONE_YET` from its `render`.
+        Upgrade a request of twisted.web, like ws's `handleUpgrade`; return `NOT_DONE_YET` from its `render`.
 
         Without `application` it is looked up by host and path. Fires with the Connection just before its
         `onConnect`, or fails with `UpgradeError`, after the client has been answered.
         """
         if application is not None:
-            self._adopt(application)
+            self._applications.adopt(application)
         outcome: Deferred[Connection] = Deferred()
         body = upgrade(self._wire, request, application, outcome)
-        self.clock.callLater(0, _calm, outcome)
+        self.clock.callLater(0, _handleRefusal, outcome)
         if isinstance(body, bytes):
             request.write(body)
             request.finish()
         return outcome
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
-        """
-        The application registered for the host and path of a request.
-
-        A client that offers nothing but the room protocol isn't one for a plain application without a
-        `chooseProtocol` of its own, if there are rooms at another path: it has asked for a wrong one.
-        """
-        found = self._routes.applicationFor(handshake)
-        if found is None or not found.isPlain or found.hook("chooseProtocol") is not None:
-            return found
-        isLost = self.tellerFor(handshake) is not None and isForRooms(handshake.protocols)
-        return None if isLost else found
+        """The application registered for the host and path of a request."""
+        return self._routes.applicationFor(handshake)
 
     def tellerFor(self, handshake: Handshake) -> Application | None:
         """The rooms of a host, which tell a client that it has asked for a wrong path."""
-        return next((each for each in self._routes.ofHost(handshake) if not each.isPlain), None)
+        return self._routes.tellerFor(handshake)
 
     @property
     def routes(self) -> list[Route]:
@@ -313,7 +226,7 @@ class Server(MultiService):
     @property
     def pages(self) -> list[str]:
         """The paths of the pages."""
-        return list(self._wire.pages)
+        return self._pages.paths
 
     @property
     def applications(self) -> list[Application]:
@@ -325,53 +238,45 @@ class Server(MultiService):
     @property
     def connections(self) -> list[Connection]:
         """The open connections; empty with `clientTracking` off."""
-        return self._roster.connections if self.options.clientTracking else []
+        return self._connections.all if self.options.clientTracking else []
 
     def connection(self, id: str) -> Connection | None:
         """The open connection with that id; `None` if there is none."""
-        checkText("id", id)
-        return self._roster.get(id)
+        return self._connections.get(id)
 
     def send(self, id: str, data: Data) -> SendStatus:
-        """Send to a connection by id; `CLOSED` if there is none (seed 004). `TypeError` for what is no id."""
-        checkText("id", id)
-        connection = self._roster.get(id)
-        return SendStatus.CLOSED if connection is None else connection.send(data)
+        """Send to a connection by id, like TeaJS; `CLOSED` if there is none. `TypeError` if it is no id."""
+        return self._connections.send(id, data)
 
     def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close a connection by id; an unknown id is ignored (seed 004). `TypeError` for what is no id."""
-        checkText("id", id)
-        connection = self._roster.get(id)
-        if connection is not None:
-            connection.close(code, reason)
+        """Close a connection by id, like TeaJS; an unknown one is ignored. `TypeError` if it is no id."""
+        self._connections.disconnect(id, code, reason)
 
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
         """Send one message to all connections of plain applications, framed once, except `exclude`."""
-        plain = [one for one in self._roster.connections if one.application.isPlain]
-        broadcast(plain, data, exclude)
+        self._connections.broadcast(data, exclude)
 
     def stats(self) -> Stats:
         """The counters."""
-        return self._roster.stats()
+        return self._connections.stats()
 
     def setDebug(self, isOn: bool) -> None:
         """
-        Log every event of every connection, at level debug (seed 004); what `--log-level debug` does.
+        Log every event of every connection, at level debug (like TeaJS's); what `--log-level debug` does.
 
         For a developer's own server: clients that ask for a room of an unknown name are told the names that
         are registered. Raises `TypeError` unless it is `True` or `False`.
         """
         if not isinstance(isOn, bool):
             raise TypeError(f"isOn={isOn!r}: must be True or False")
-        self._wire.isTracing = isOn
-        for application in self._adopted:
-            application.setDebug(isOn)
+        self._wire.context.isTracing = isOn
+        self._applications.setDebug(isOn)
 
     def setAccessLog(self, isOn: bool) -> None:
         """Log each request for a page, and each upgrade, at level info."""
         self._accesses.isOn = isOn
 
-    # -- the wire wing's `Owner`
+    # -- what http asks of it, and tells it (`Owner`)
 
     @property
     def isLocal(self) -> bool:
@@ -380,46 +285,21 @@ class Server(MultiService):
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
         """The 101 answer of a connection is written."""
-        self._roster.opened(connection)
-        connection.application._opened(connection, options.clientTracking)
-        self._accesses.upgrade(connection.handshake, 101)
-        if self._wire.isTracing:
-            self._log.debug(
-                "{id} connect {path} from {peer}",
-                id=connection.id,
-                path=connection.handshake.path,
-                peer=connection.handshake.peer,
-            )
+        self._connections.opened(connection, options.clientTracking)
         connection.opened(self.onConnection)
 
     def closed(self, connection: Connection) -> None:
         """The TCP connection of an opened connection is gone."""
-        self._roster.closed(connection)
-        connection.application._closed(connection)
+        self._connections.closed(connection)
 
     def finished(self) -> None:
         """The last hook of a connection is over."""
-        self._roster.finished()
+        self._connections.finished()
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
         """An upgrade failed."""
-        self._roster.refused(error.reason)
-        if error.status:
-            asked = "a request that can't be read" if handshake is None else shown(handshake.path)
-            peer = "" if handshake is None else shown(handshake.peer)
-            self._refusals.note(f"{error.status} {shown(error.reason)}", asked, peer)
-        if handshake is not None and error.status:
-            self._accesses.upgrade(handshake, error.status)
-        if self._wire.isTracing:
-            self._log.debug("upgrade refused: {error}", error=error)
-        self._tell(self.onClientError, error, handshake)
-
-    def _tell(self, hook: Callable[..., Any] | None, *args: Any) -> None:
-        if hook is None:
-            return
-        maybeDeferred(_called, partial(hook, *args)).addErrback(
-            lambda failure: self._log.failure("a hook of the server raised", failure)
-        )
+        self._connections.refused(error, handshake)
+        callHook(self._log, self.onClientError, error, handshake)
 
     # -- listening
 
@@ -453,33 +333,15 @@ class Server(MultiService):
         return len(self._listeners) > 0
 
     def address(self) -> IPv4Address | IPv6Address | Any:
-        """
-        Where the first listener listens: an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None` if none
-        does (seed 001).
-        """
+        """Where the first port listens, an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None`: nowhere."""
         ports = self._listeners.ports
         return ports[0].getHost() if ports else None
 
     def _listening(self, port: IListeningPort) -> None:
         watchAccepting(port, self.clock)
         if isinstance(port, Port):
-            self._heedOpenFiles(openFiles())
-        self._tell(self.onListening, port)
-
-    def _heedOpenFiles(self, limit: int | None) -> None:
-        """Connections need file descriptors, of which there may be so many."""
-        if limit is None:
-            return
-        wire, most = self._wire, connectionsOf(limit)
-        if self.options.maxConnections > most != wire.mostConnections:
-            self._log.warn(
-                "maxConnections={wanted}, but the limit on open files ({limit}) allows {most}: raise it "
-                "(ulimit -n, LimitNOFILE)",
-                wanted=self.options.maxConnections,
-                limit=limit,
-                most=most,
-            )
-        wire.mostConnections, wire.mostSockets = most, socketsOf(limit)
+            limitConnections(self._wire, self.options.maxConnections, openFiles(), self._log)
+        callHook(self._log, self.onListening, port)
 
     # -- the service
 
@@ -490,7 +352,7 @@ class Server(MultiService):
 
     def onShutdown(self, callback: Callable[[], Any]) -> None:
         """
-        Call `callback` first thing when the server stops; several run in order, awaited (seed 000).
+        Call `callback` first thing when the server stops; several run in order, awaited (like Colyseus's).
 
         Raises `TypeError` for what can't be called.
         """
@@ -506,24 +368,12 @@ class Server(MultiService):
     def startService(self) -> None:
         """Serve; a start during a stop waits for its end."""
         if self._stop.isRunning:
-            if not self._isToRestart:
-                self._isToRestart = True
-                self._stop.whenOver().addCallback(self._restart)
+            self._stop.thenStart(self.startService)
             return
         self._isStopped = False
         super().startService()
         self._listeners.open()
         self.watch.start()
-
-    def _restart(self, _: None) -> None:
-        """The stop during which a start was asked for is over."""
-        if not self._isToRestart:  # another stop was asked for after that
-            return
-        self._isToRestart = False
-        try:
-            self.startService()
-        except Exception:
-            self._log.failure("the server could not start again")
 
     def stopService(self) -> Deferred[None]:
         """
@@ -534,7 +384,6 @@ class Server(MultiService):
         that stay until the deadline are dropped. A server that has stopped, or has never served anybody, has
         nothing to do: no callback runs.
         """
-        self._isToRestart = False
         if self._isAtRest and not self._stop.isRunning:
             return succeed(None)
         return self._stop.run(self.options.shutdownTimeout)
@@ -545,15 +394,14 @@ class Server(MultiService):
         return not self.running and not self._listeners.isOpen and (self._isStopped or isNew)
 
     def close(self) -> Deferred[None]:
-        """Stop this server alone: leave the parent service, if any, and stop (seeds 001, 002)."""
+        """Stop this server alone: leave the parent service, if any, and stop (like ws's `close`)."""
         if self.parent is not None:
             return maybeDeferred(self.disownServiceParent)
         return self.stopService() if self.running else succeed(None)
 
     def dropAll(self) -> None:
         """Drop every connection, and cancel every hook that still runs."""
-        self._roster.dropAll()
-        self._wire.dropStrangers()
+        self._connections.dropAll()
 
     def stopNow(self) -> None:
         """
@@ -567,44 +415,30 @@ class Server(MultiService):
         """How people can make a stop end; the log says it when one takes long. For whoever launches it."""
         self._stop.wayOut = wayOut
 
-    async def _stopInSteps(self, patience: Patience) -> None:
+    def _stopSteps(self) -> Iterator[Step]:
+        """What a stop does, in this order."""
         if self.options.drainDelay:
-            delay: Deferred[None] = deferLater(self._reactor, self.options.drainDelay)
-            await patience.awaitFor(delay, lambda: "balancers to notice (drainDelay)")
-        for callback in self._shutdowns:
-            await patience.awaitFor(maybeDeferred(_called, callback), partial(_describe, callback))
-        await patience.awaitFor(self._listeners.close(), lambda: "ports to close")
-        await patience.awaitFor(maybeDeferred(self._wire.drain), lambda: "handshakes")
-        await patience.awaitFor(Deferred.fromCoroutine(self._roster.closeAll()), self._roster.describe)
-        await patience.awaitFor(maybeDeferred(self.dropAll), lambda: "connections")
-        patience.extend(LAST_HOOKS)
-        await patience.awaitFor(self._roster.whenEmpty(), self._roster.describe)
-        for application in self._adopted:
-            patience.extend(LAST_HOOKS)
-            await patience.awaitFor(maybeDeferred(application.stop), lambda: "rooms to end")
+            yield Step(
+                lambda: deferLater(self._reactor, self.options.drainDelay),
+                lambda: "balancers to notice (drainDelay)",
+            )
+        yield from map(callbackStep, self._shutdowns)
+        yield Step(self._listeners.close, lambda: "ports to close")
+        yield from self._connections.stopSteps()
+        yield from self._applications.stopSteps()
         self.watch.stop()
-        patience.extend(LAST_HOOKS)
-        await patience.awaitFor(MultiService.stopService(self), lambda: "services in this one")
+        yield Step(partial(MultiService.stopService, self), lambda: "services in this one", LAST_SERVICES)
 
     def _stopped(self) -> None:
-        self._refusals.sumUp()
+        self._connections.sumUpRefusals()
         self._isStopped = True
-        self._tell(self.onClose)
+        callHook(self._log, self.onClose)
 
 
-def _calm(outcome: Deferred[Any]) -> None:
+def _handleRefusal(outcome: Deferred[Any]) -> None:
     """A refusal that nobody asked about is no error: the client has its answer."""
     if isinstance(getattr(outcome, "result", None), Failure):
         outcome.addErrback(lambda _: None)
-
-
-def _describe(callback: Callable[[], Any]) -> str:
-    return f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
-
-
-def _called(callback: Callable[[], Any]) -> Any:
-    result = callback()
-    return toDeferred(result) if isAsync(result) else result
 
 
 def _globalReactor() -> Any:

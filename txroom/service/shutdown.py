@@ -1,29 +1,50 @@
 """
-Waiting that ends: a stop takes its time, but never longer than it was given.
+The stop of a server: one step after another, within a deadline that somebody may cut short.
+
+A `Stop` is idle or runs; `run` begins it, and when its last step is over it is idle again. While it runs,
+`run` and `whenOver` wait for its end, `hurry` lets its remaining steps wait for nothing, and `thenStart` asks
+for a start that follows it, unless another `run` takes that back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+import attrs
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.awaitables import cancelHook
+from .hooks import resultOf
 
 #: Seconds after which the log says what a stop waits for.
 NOTICE = 1.0
+
+
+@attrs.frozen
+class Step:
+    """One of the things that are done, one after another, when a server stops."""
+
+    #: Begins it, and returns a Deferred, a coroutine or a Future if it isn't done at once.
+    begin: Callable[[], Any]
+    #: What the log says that is waited for.
+    describe: Callable[[], str]
+    #: Seconds that the step is given even when the deadline of the stop has passed.
+    atLeast: float = 0.0
 
 
 class Stop:
     """
     The stop of a service: it runs once at a time, and whoever asks meanwhile waits for its end.
 
-    `steps` is what there is to do; `onOver` is called when it is done, before anybody is told. `wayOut`
-    tells people how they could `hurry` it.
+    Args:
+        clock: What the deadline is measured with.
+        steps: Gives the steps, one by one as they are reached.
+        onOver: Is called when they are done, before anybody is told.
+        wayOut: Tells the readers of the log how they could `hurry` it.
     """
 
     _log = Logger()
@@ -31,7 +52,7 @@ class Stop:
     def __init__(
         self,
         clock: IReactorTime,
-        steps: Callable[[Patience], Coroutine[Any, Any, None]],
+        steps: Callable[[], Iterable[Step]],
         onOver: Callable[[], None],
         wayOut: str,
     ) -> None:
@@ -42,6 +63,7 @@ class Stop:
         self._patience: Patience | None = None
         self._isHurried = False
         self._waiting: list[Deferred[None]] = []
+        self._start: Callable[[], None] | None = None
 
     @property
     def isRunning(self) -> bool:
@@ -50,10 +72,11 @@ class Stop:
 
     def run(self, seconds: float) -> Deferred[None]:
         """Stop, if that isn't going on, and wait at most so many `seconds`; fires when it is over."""
+        self._start = None
         over = self.whenOver()
         if self._patience is None:
             self._patience = Patience(self._clock, 0.0 if self._isHurried else seconds, self.wayOut)
-            Deferred.fromCoroutine(self._steps(self._patience)).addErrback(
+            Deferred.fromCoroutine(self._run(self._patience)).addErrback(
                 lambda failure: self._log.failure("stopping failed", failure)
             ).addCallback(self._over)
         return over
@@ -64,11 +87,23 @@ class Stop:
         self._waiting.append(over)
         return over
 
+    def thenStart(self, start: Callable[[], None]) -> None:
+        """Call `start` when the stop that goes on is over, unless another one is asked for until then."""
+        if self._start is None:
+            self._start = start
+            self.whenOver().addCallback(self._startAgain)
+
     def hurry(self) -> None:
         """Make the stop that goes on, or else the next one, wait for nothing."""
         self._isHurried = True
         if self._patience is not None:
             self._patience.end()
+
+    async def _run(self, patience: Patience) -> None:
+        for step in self._steps():
+            if step.atLeast:
+                patience.extend(step.atLeast)
+            await patience.awaitFor(maybeDeferred(resultOf, step.begin), step.describe)
 
     def _over(self, _: object) -> None:
         self._patience = None
@@ -77,6 +112,21 @@ class Stop:
         waiting, self._waiting = self._waiting, []
         for over in waiting:
             over.callback(None)
+
+    def _startAgain(self, _: object) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            try:
+                start()
+            except Exception:
+                self._log.failure("the server could not start again")
+
+
+def callbackStep(callback: Callable[[], Any]) -> Step:
+    """The step that calls a user's `callback`."""
+    return Step(
+        callback, lambda: f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
+    )
 
 
 class Patience:
@@ -94,7 +144,8 @@ class Patience:
         self._deadline = clock.seconds() + seconds
         self._wayOut = wayOut
         self._isNoticed = False
-        self._giveUp: Callable[[], None] | None = None
+        #: Ends the wait that goes on.
+        self._endWait: Callable[[], None] | None = None
 
     def extend(self, seconds: float) -> None:
         """Wait for what follows at least so many seconds from now."""
@@ -103,34 +154,33 @@ class Patience:
     def end(self) -> None:
         """Wait no longer, neither for what is waited for now nor for what follows."""
         self._deadline = self._clock.seconds()
-        giveUp, self._giveUp = self._giveUp, None
-        if giveUp is not None:
-            giveUp()
+        if self._endWait is not None:
+            self._endWait()
 
-    async def awaitFor(self, waited: Deferred[Any], what: Callable[[], str]) -> None:
-        """Wait for `waited`, which is `what`; its errors are logged."""
+    async def awaitFor(self, waited: Deferred[Any], describe: Callable[[], str]) -> None:
+        """Wait for `waited`, which the log `describe`s as this; its errors are logged."""
         over: Deferred[None] = Deferred()
-        isGivenUp = False
+        isCancelled = False
 
         def finish(result: object) -> None:
-            if isGivenUp:
+            if isCancelled:
                 return
-            self._giveUp = None
+            self._endWait = None
             if isinstance(result, Failure):
                 self._log.failure("while stopping", result)
             over.callback(None)
 
-        def giveUp() -> None:
-            nonlocal isGivenUp
-            isGivenUp = True
-            self._giveUp = None
+        def cancel() -> None:
+            nonlocal isCancelled
+            isCancelled = True
+            self._endWait = None
             cancelHook(waited)
             over.callback(None)
 
-        calls = [self._clock.callLater(self._left, giveUp)]
+        calls = [self._clock.callLater(self._left, cancel)]
         if self._left > NOTICE and not self._isNoticed:
-            calls.append(self._clock.callLater(NOTICE, self._notice, what))
-        self._giveUp = giveUp
+            calls.append(self._clock.callLater(NOTICE, self._notice, describe))
+        self._endWait = cancel
         waited.addBoth(finish)
         await over
         for call in calls:
@@ -141,17 +191,17 @@ class Patience:
     def _left(self) -> float:
         return max(0.0, self._deadline - self._clock.seconds())
 
-    def _notice(self, what: Callable[[], str]) -> None:
+    def _notice(self, describe: Callable[[], str]) -> None:
         self._isNoticed = True
         self._log.info(
             "stopping: waiting for {what}, {left:.0f} s at most; {wayOut}",
-            what=what(),
+            what=describe(),
             left=self._left,
             wayOut=self._wayOut,
         )
 
 
-async def inTurns(
+async def inBatches(
     clock: IReactorTime, items: list[Any], size: int, pause: float, do: Callable[[Any], None]
 ) -> None:
     """Call `do` with each item, `size` of them at once, with `pause` seconds between."""

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from itertools import count
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, cast, overload
 from warnings import catch_warnings, simplefilter
 
 from autobahn.websocket.compress import PerMessageDeflateOffer
@@ -29,6 +29,7 @@ from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
+from ..rooms.owner.host import Host
 from ..service.server import Server
 from .clients import Client, ClientProtocol, End, MemoryEndpoint, RawClient, RawProtocol, clientFactory
 from .network import PORT, MemoryReactor, MemorySocket
@@ -150,7 +151,7 @@ class RoomHarness:
             f"member {member.id} of {room!r} without a connection"
             for application in self._roomApplications
             for room in application.rooms.values()
-            for member in room._host.members.values()
+            for member in cast(Host, room._host).members.values()
             if member.outlet is not None and not application.edge.reaches(member.link)
         ]
 

@@ -1,5 +1,5 @@
 """
-permessage-deflate (RFC 7692): agreeing on it, deflating what is sent, inflating what arrives.
+permessage-deflate (RFC 7692): negotiating it, deflating what is sent, inflating what arrives.
 
 Of Autobahn's codec three things had to differ, so this one speaks to zlib itself: a final DEFLATE
 block must not swallow what follows it, the inflated size is bounded while inflating, and one deflate
@@ -33,7 +33,7 @@ class CorruptDeflate(Exception):
 
 
 @attrs.frozen
-class Agreement:
+class DeflateParameters:
     """The parameters both sides agreed on (RFC 7692 §7.1)."""
 
     #: Read by Autobahn's parser, for the text of an error.
@@ -47,16 +47,16 @@ class Agreement:
     header: str = NAME
 
 
-def negotiate(offers: Iterable[str], options: ServerOptions) -> Agreement | None:
-    """The agreement on the first offer that can be accepted; an offer with errors is passed over."""
+def negotiate(offers: Iterable[str], options: ServerOptions) -> DeflateParameters | None:
+    """The parameters on the first offer that can be accepted; an offer with errors is passed over."""
     if options.compression == "disabled":
         return None
     for offer in offers:
-        parameters = _parameters(offer)
-        if parameters is not None:
-            agreement = _accept(parameters, options)
-            if agreement is not None:
-                return agreement
+        offered = _parameters(offer)
+        if offered is not None:
+            accepted = _accept(offered, options)
+            if accepted is not None:
+                return accepted
     return None
 
 
@@ -76,7 +76,7 @@ def _parameters(offer: str) -> dict[str, str | None] | None:
     return found
 
 
-def _accept(offered: dict[str, str | None], options: ServerOptions) -> Agreement | None:
+def _accept(offered: dict[str, str | None], options: ServerOptions) -> DeflateParameters | None:
     serverBits = options.serverMaxWindowBits
     serverTakeover = options.compression == "dedicated" and not options.serverNoContextTakeover
     clientBits = MAX_WINDOW_BITS
@@ -113,7 +113,7 @@ def _accept(offered: dict[str, str | None], options: ServerOptions) -> Agreement
         header.append(f"server_max_window_bits={serverBits}")
     if "client_max_window_bits" in offered and clientBits < MAX_WINDOW_BITS:
         header.append(f"client_max_window_bits={clientBits}")
-    return Agreement(
+    return DeflateParameters(
         serverBits,
         serverTakeover,
         clientBits,
@@ -133,12 +133,12 @@ class Deflater:
 
     __slots__ = ("_flush", "_zlib")
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, parameters: DeflateParameters) -> None:
         self._zlib = zlib.compressobj(
-            zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -agreement.serverBits, agreement.memoryLevel
+            zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -parameters.serverBits, parameters.memoryLevel
         )
         # A full flush forgets the window: what follows refers to nothing before it.
-        self._flush = zlib.Z_SYNC_FLUSH if agreement.serverTakeover else zlib.Z_FULL_FLUSH
+        self._flush = zlib.Z_SYNC_FLUSH if parameters.serverTakeover else zlib.Z_FULL_FLUSH
 
     def deflate(self, payload: bytes) -> bytes:
         """The compressed form of a message that isn't empty."""
@@ -151,10 +151,10 @@ class Inflater:
 
     __slots__ = ("_ended", "_takeover", "_windowBits", "_zlib")
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, parameters: DeflateParameters) -> None:
         # A window of the largest size inflates what was deflated with any.
         self._windowBits = MAX_WINDOW_BITS
-        self._takeover = agreement.clientTakeover
+        self._takeover = parameters.clientTakeover
         self._zlib: zlib._Decompress | None = None
         self._ended = False
 

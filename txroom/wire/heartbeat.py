@@ -2,7 +2,7 @@
 What time does to an open connection: pings, and the deadlines that end it.
 
 `judge` looks at one connection and acts, `nextLook` says when to look again. Nothing here keeps a timer;
-the sweep calls, and all times are seconds of the injected clock.
+the timer wheel calls, and all times are seconds of the injected clock.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _judgeHeld(wire: WireProtocol, now: float) -> None:
 
 def _due(wire: WireProtocol, since: float, seconds: float) -> float:
     """So long after that; the time for which the process stood still doesn't count."""
-    return since + seconds + wire.factory.sweep.lostSince(since)
+    return since + seconds + wire.context.wheel.lostSince(since)
 
 
 def _idleAt(wire: WireProtocol) -> float:
@@ -124,7 +124,7 @@ def _completeBy(wire: WireProtocol) -> float:
     since = wire.incompleteSince
     if since is None:
         return NEVER
-    lost = wire.factory.sweep.lostSince(since)
+    lost = wire.context.wheel.lostSince(since)
     return dueBy(since, wire.options.messageTimeout, wire.receivedOfMessage) + lost
 
 

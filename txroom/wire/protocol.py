@@ -15,11 +15,13 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ReadyState
+from ..core.options import ServerOptions
 from . import heartbeat, pace
-from .deflate import Agreement
+from .context import WireContext
+from .deflate import DeflateParameters
 from .frames import CLOSE, BadClose, closePayload, frame, parseClose
 from .ratelimit import Meter
-from .receiver import HOOK, RATE, Receiver
+from .receiver import HOOK, MAX_SHORT, RATE, TURN_BUDGET, Receiver
 from .sendbuffer import outgoing
 from .sender import OPEN
 from .transports import closeGently
@@ -40,7 +42,7 @@ LOOKS = 4
 
 _USUAL_NAMES = """
     _control _controls _heartbeat _held _isDiscarding _isParsing _isReading _meter _out _perMessageCompress
-    _spent address connected connectedAt connection current_frame current_frame_masker data factory
+    _spent address connected connectedAt connection context current_frame current_frame_masker data
     incompleteSince inside_message lastActivity lastReceived pingDue pingedAt rtt slot state transport
 """
 #: The attributes of a connection that has had messages and a heartbeat.
@@ -66,7 +68,7 @@ class WireProtocol(Receiver):
     """
     The server side of one WebSocket.
 
-    Classes of it are made per set of options (`WireFactory.classFor`), so that an instance carries only
+    Classes of it are made per set of options (`protocolClass`), so that an instance carries only
     what changes; Autobahn's handshake, timers and close are not used.
     """
 
@@ -104,21 +106,21 @@ class WireProtocol(Receiver):
     # -- open
 
     def open(
-        self, transport: Any, answer: bytes, subprotocol: str | None, agreement: Agreement | None
+        self, transport: Any, answer: bytes, subprotocol: str | None, parameters: DeflateParameters | None
     ) -> None:
         """Take over `transport`, and write the 101 answer to it."""
-        now = self.factory.clock.seconds()
+        now = self.context.clock.seconds()
         self.transport = transport
         self.connected = 1
         self.connectedAt = self.lastReceived = self.lastActivity = now
         if subprotocol is not None:
             self.subprotocol = subprotocol
-        if agreement is not None:
-            self.extensions = agreement.header
+        if parameters is not None:
+            self.extensions = parameters.header
         self._meter = Meter.of(self.options, now)
         # What each message looks at is found faster here than in the class.
-        self.factory = self.factory
-        self._perMessageCompress = agreement
+        self.context = self.context
+        self._perMessageCompress = parameters
         self._held = 0
         self._isParsing = self._isDiscarding = self.inside_message = False
         self._isReading = True
@@ -137,7 +139,7 @@ class WireProtocol(Receiver):
         self.data = early + self.data
         self._isParsing = True
         try:
-            self.factory.owner.opened(connection, self.options)
+            self.context.events.opened(connection, self.options)
         finally:
             self._isParsing = False
         self._parse()
@@ -147,7 +149,7 @@ class WireProtocol(Receiver):
     # -- time
 
     def due(self, now: float) -> None:
-        """The sweep: the next deadline has passed."""
+        """The timer wheel calls: the next deadline has passed."""
         if self.transport is None:
             self.cancelHook()
         elif self._closing is not None:
@@ -168,7 +170,7 @@ class WireProtocol(Receiver):
     def _reschedule(self) -> None:
         if self.transport is None:
             return
-        when, now = pace.NEVER, self.factory.seconds()
+        when, now = pace.NEVER, self.context.seconds()
         if self._closing is not None:
             when = min(self._closeBy(self._closing, now), now + self.options.closeTimeout / LOOKS)
         elif self.state == OPEN:
@@ -178,7 +180,7 @@ class WireProtocol(Receiver):
             if self._creditedUntil is not None:
                 when = min(when, self._creditedUntil)
         if when != pace.NEVER:
-            self.factory.sweep.schedule(self, when)
+            self.context.wheel.schedule(self, when)
 
     # -- closing
 
@@ -191,16 +193,16 @@ class WireProtocol(Receiver):
         if self.state != OPEN:
             return
         assert self._out is not None
-        if self.factory.isTracing:
-            self.factory.trace(self.connection, "close", code=code, reason=reason)
+        if self.context.isTracing:
+            self.context.trace(self.connection, "close", code=code, reason=reason)
         self._out.write(frame(CLOSE, closePayload(code, reason)))
         self.state = CLOSING
         if self.options.closeTimeout:
-            now = self.factory.clock.seconds()
+            now = self.context.clock.seconds()
             self._closing = Closing(now, self._out.progress()[1], now)
             self._reschedule()
         else:
-            self.factory.sweep.cancel(self)
+            self.context.wheel.cancel(self)
         # The answer must be read, whatever was held.
         self._held = 0
         self._heldUntil = None
@@ -220,7 +222,7 @@ class WireProtocol(Receiver):
         if taken + received != closing.moved:
             closing.moved, closing.movedAt = taken + received, now
         earned = taken + min(received, MAX_EARNED)
-        timeout, lostSince = self.options.closeTimeout, self.factory.sweep.lostSince
+        timeout, lostSince = self.options.closeTimeout, self.context.wheel.lostSince
         return min(
             pace.dueBy(closing.since, timeout, earned) + lostSince(closing.since),
             closing.movedAt + timeout + lostSince(closing.movedAt),
@@ -280,10 +282,10 @@ class WireProtocol(Receiver):
     def connectionLost(self, reason: Failure | None = None) -> None:
         if self.transport is None:
             return
-        factory = self.factory
+        context = self.context
         self.state = CLOSED
         self.transport = None
-        factory.sweep.cancel(self)
+        context.wheel.cancel(self)
         if self._out is not None:
             self._out.forget()
             self._out = None
@@ -291,14 +293,13 @@ class WireProtocol(Receiver):
         self.current_frame = self._message = self._inflater = self._deflater = None
         connection = self.connection
         code = CloseCode.ABNORMAL if self._closeCode is None else self._closeCode
-        if factory.isTracing:
-            factory.trace(self.connection, "disconnect", code=code, reason=self._closeReason)
-        factory.leave(self.address, connection.application)
-        factory.owner.closed(connection)
+        if context.isTracing:
+            context.trace(self.connection, "disconnect", code=code, reason=self._closeReason)
+        context.events.closed(connection, self.address)
         connection.disconnected(code, self._closeReason)
         if connection.isBusy:
-            factory.finishing.add(self)
-            self._scheduleGiveUp()
+            context.finishing.add(self)
+            self._scheduleCancel()
         else:
             self._forget()
         # A hook may be waiting for these: only now would its end be noticed.
@@ -310,7 +311,7 @@ class WireProtocol(Receiver):
 
     def hold(self) -> None:
         if self.state == CLOSED:
-            self.factory.finishing.add(self)
+            self.context.finishing.add(self)
         else:
             super().hold()
 
@@ -322,19 +323,36 @@ class WireProtocol(Receiver):
 
     def cancelHook(self) -> None:
         """Cancel the hook that still runs; `onDisconnect` follows."""
-        if self in self.factory.finishing:
+        if self in self.context.finishing:
             self.connection.cancelHook()
-        if self in self.factory.finishing:
-            self._scheduleGiveUp()
+        if self in self.context.finishing:
+            self._scheduleCancel()
 
-    def _scheduleGiveUp(self) -> None:
+    def _scheduleCancel(self) -> None:
         if self.options.closeTimeout:
-            self.factory.sweep.schedule(self, self.factory.clock.seconds() + self.options.closeTimeout)
+            self.context.wheel.schedule(self, self.context.clock.seconds() + self.options.closeTimeout)
 
     def _forget(self) -> None:
         """All is over; twice if `onDisconnect` was a coroutine that had nothing to wait for."""
-        factory = self.factory
-        factory.sweep.cancel(self)
-        factory.finishing.discard(self)
+        context = self.context
+        context.wheel.cancel(self)
+        context.finishing.discard(self)
         self.__dict__.pop("connection", None)  # a cycle less to collect
-        factory.owner.finished()
+        context.events.finished()
+
+
+def protocolClass(context: WireContext, options: ServerOptions) -> type[WireProtocol]:
+    """The class of all connections that have these options; what the options decide is in the class."""
+    made: type[WireProtocol] = type(
+        "WireProtocol",
+        (WireProtocol,),
+        {
+            "context": context,
+            "options": options,
+            "closeOnError": options.closeOnError,
+            "_shortLimit": options.maxPayload or MAX_SHORT,
+            "_turnBudget": TURN_BUDGET if options.allowSynchronousEvents else 1,
+        },
+    )
+    made.reserve()
+    return made

@@ -13,6 +13,7 @@ is parsed by Autobahn, always from a frame boundary. What must hold:
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from ..core.codes import CloseCode
@@ -48,6 +49,7 @@ class Receiver(Sender):
 
     isLean = True  # to `txroom.process.leanepoll`
     # What the parser reads, in place of Autobahn's per-instance configuration.
+    factory: Any = SimpleNamespace(isServer=True)
     requireMaskedClientFrames = True
     applyMask = True
     failByDrop = True  # "discontinue after an error"; how it ends is `fail`
@@ -103,7 +105,7 @@ class Receiver(Sender):
     def dataReceived(self, data: bytes) -> None:
         if self.state != OPEN and not self._takesMore(len(data)):
             return
-        self.lastReceived = self.factory.seconds()
+        self.lastReceived = self.context.seconds()
         self.data = self.data + data if self.data else data
         if not self._held:
             self._parse()
@@ -124,7 +126,7 @@ class Receiver(Sender):
                         break
                     if self._spent and self._spent >= self._turnBudget and self.state == OPEN:
                         self._hold(TURN)
-                        self.factory.clock.callLater(0, self._unhold, TURN)
+                        self.context.clock.callLater(0, self._unhold, TURN)
                         break
                     if not self.inside_message and self.state == OPEN and self._takeShort():
                         continue
@@ -181,24 +183,24 @@ class Receiver(Sender):
 
     def _deliver(self, message: str | bytes, size: int) -> None:
         self.lastActivity = self.lastReceived
-        factory = self.factory
-        factory.messagesReceived += 1
-        factory.bytesReceived += size
-        if factory.isTracing:
-            factory.trace(self.connection, "message", kind=type(message).__name__, size=size)
+        context = self.context
+        context.messagesReceived += 1
+        context.bytesReceived += size
+        if context.isTracing:
+            context.trace(self.connection, "message", kind=type(message).__name__, size=size)
         self.connection.received(message)
         if self._meter is not None and self.state == OPEN:
             self._charge(self._meter, size)
 
     def _deliverCharged(self, message: str | bytes, size: int) -> None:
         """As `_deliver`; the budget of the turn pays for it, and for all that is sent meanwhile."""
-        factory = self.factory
-        messages, octets = factory.messagesSent, factory.bytesSent
+        context = self.context
+        messages, octets = context.messagesSent, context.bytesSent
         self._deliver(message, size)
-        self._spent += 1 + factory.messagesSent - messages + (size + factory.bytesSent - octets) // WEIGHT
+        self._spent += 1 + context.messagesSent - messages + (size + context.bytesSent - octets) // WEIGHT
 
     def _charge(self, meter: Meter, size: int) -> None:
-        now = self.factory.seconds()
+        now = self.context.seconds()
         wait = meter.spend(size, now)
         if wait and self._stoodStill(now):
             wait = meter.credit(0.0, now)
@@ -211,7 +213,7 @@ class Receiver(Sender):
 
     def _stoodStill(self, now: float) -> bool:
         """Whether the process stood still, for which this client hasn't been given credit yet."""
-        lost = self.factory.sweep.lostSince(max(self.connectedAt, self._excusedAt))
+        lost = self.context.wheel.lostSince(max(self.connectedAt, self._excusedAt))
         self._excusedAt = now
         if lost:
             self._credit(lost, now)
@@ -334,8 +336,8 @@ class Receiver(Sender):
                 self._pongReceived(payload)
 
     def _pingReceived(self, payload: bytes) -> None:
-        if self.factory.isTracing:
-            self.factory.trace(self.connection, "ping", size=len(payload))
+        if self.context.isTracing:
+            self.context.trace(self.connection, "ping", size=len(payload))
         if self.options.autoPong:
             self.pong(payload)
         self.connection.notified("onPing", payload)
@@ -345,8 +347,8 @@ class Receiver(Sender):
             self.rtt = max(0.0, self.lastReceived - self._heartbeat[1])
             self._heartbeat = None
             return
-        if self.factory.isTracing:
-            self.factory.trace(self.connection, "pong", size=len(payload))
+        if self.context.isTracing:
+            self.context.trace(self.connection, "pong", size=len(payload))
         self.connection.notified("onPong", payload)
 
     # -- holding
@@ -377,7 +379,7 @@ class Receiver(Sender):
         if self.state == OPEN:
             if why & _OURS and not self._held & _OURS:
                 # A hook runs because something has just been received.
-                self._heldFrom = self.lastReceived if why == HOOK else self.factory.seconds()
+                self._heldFrom = self.lastReceived if why == HOOK else self.context.seconds()
             self._held |= why
             self._applyHeld()
 
@@ -388,7 +390,7 @@ class Receiver(Sender):
         if not self._held and self.transport is not None:
             self._isPeeking = False
             # What was silent or incomplete meanwhile was so because of us.
-            self.lastReceived = self.resumedAt = now = self.factory.seconds()
+            self.lastReceived = self.resumedAt = now = self.context.seconds()
             self.incompleteSince = None
             if why & _OURS and now - self._heldFrom >= LONG_HOLD:
                 self._credit(now - self._heldFrom, now)

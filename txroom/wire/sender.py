@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import urandom
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
@@ -17,12 +17,10 @@ from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.message import Data, Prepared, encoded
 from ..core.options import ServerOptions
+from .context import WireContext
 from .deflate import Deflater
 from .frames import BINARY, COMPRESSED, PING, PONG, TEXT, frame, header, preparedDeflatedFrame, preparedFrame
 from .sendbuffer import Outgoing
-
-if TYPE_CHECKING:
-    from ..http.factory import WireFactory
 
 OPEN = WebSocketProtocol.STATE_OPEN
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
@@ -38,7 +36,7 @@ class Sender(WebSocketServerProtocol):
     """What a `WireProtocol` sends with; `send` is a hot path."""
 
     # One set of options.
-    factory: WireFactory
+    context: WireContext
     options: ServerOptions
 
     # One connection.
@@ -46,7 +44,7 @@ class Sender(WebSocketServerProtocol):
     transport: Any = None
     state = OPEN
     pingedAt: float | None = None
-    _perMessageCompress: Any = None  # the Agreement; Autobahn's parser looks whether there is one
+    _perMessageCompress: Any = None  # the DeflateParameters; Autobahn's parser looks whether there is one
     _out: Outgoing | None = None
     _isBlocked = False
     _pendingPong: bytes | None = None
@@ -112,7 +110,7 @@ class Sender(WebSocketServerProtocol):
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
         frames = b"".join([message.frame or preparedFrame(message) for message in messages])
-        self.factory.messagesSent += len(messages) - 1
+        self.context.messagesSent += len(messages) - 1
         return self._written(out.write(frames), size)
 
     def _sendEach(self, messages: Sequence[Prepared]) -> SendStatus:
@@ -126,7 +124,7 @@ class Sender(WebSocketServerProtocol):
     def _ownDeflater(self) -> Deflater:
         if self._deflater is None:
             assert self._perMessageCompress is not None
-            self._deflater = self.factory.deflater(self._perMessageCompress)
+            self._deflater = self.context.deflater(self._perMessageCompress)
         return self._deflater
 
     def _admits(self, out: Outgoing, size: int) -> bool:
@@ -149,9 +147,9 @@ class Sender(WebSocketServerProtocol):
 
     def _written(self, waiting: int, size: int) -> SendStatus:
         """A message of `size` bytes was written, and so many bytes wait now."""
-        factory = self.factory
-        factory.messagesSent += 1
-        factory.bytesSent += size
+        context = self.context
+        context.messagesSent += 1
+        context.bytesSent += size
         if waiting:
             limit = self.options.highWaterMark
             if limit and waiting > limit:
@@ -182,8 +180,8 @@ class Sender(WebSocketServerProtocol):
         if self._isBlocked:
             self._isBlocked = False
             if self.state == OPEN:
-                if self.factory.isTracing:
-                    self.factory.trace(self.connection, "drain")
+                if self.context.isTracing:
+                    self.context.trace(self.connection, "drain")
                 self.connection.notified("onDrain")
 
     def hasTaken(self) -> bool:

@@ -28,7 +28,7 @@ _REMEMBERED = 64
 
 
 class Swept(Protocol):
-    """Something with a deadline. `slot` belongs to the sweep."""
+    """Something with a deadline. `slot` belongs to the wheel."""
 
     slot: int | None
 
@@ -40,7 +40,7 @@ class Swept(Protocol):
         """
 
 
-class Sweep:
+class TimerWheel:
     """A timer wheel: `schedule` and `cancel` cost the same however many are on it."""
 
     _log = Logger()

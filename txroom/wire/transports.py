@@ -16,7 +16,7 @@ from twisted.internet.protocol import Protocol
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 
-from .timerwheel import Sweep
+from .timerwheel import TimerWheel
 
 #: Seconds for which a refused client's bytes are thrown away.
 LINGER = 2.0
@@ -48,10 +48,10 @@ class Linger(Protocol):
     slot: int | None = None
     transport: Any
 
-    def __init__(self, sweep: Sweep, now: float, onGone: Callable[[Linger], None] | None = None) -> None:
-        self._sweep = sweep
+    def __init__(self, wheel: TimerWheel, now: float, onGone: Callable[[Linger], None] | None = None) -> None:
+        self._wheel = wheel
         self._onGone = onGone
-        sweep.schedule(self, now + LINGER)
+        wheel.schedule(self, now + LINGER)
 
     def dataReceived(self, data: bytes) -> None:
         pass
@@ -65,7 +65,7 @@ class Linger(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: object = None) -> None:
-        self._sweep.cancel(self)
+        self._wheel.cancel(self)
         self.transport = None
         if self._onGone is not None:
             self._onGone(self)
@@ -76,8 +76,8 @@ class Lingering:
     All who have had their answer and aren't gone yet; `onEmpty` is called whenever the last of them goes.
     """
 
-    def __init__(self, sweep: Sweep, seconds: Callable[[], float], onEmpty: Callable[[], None]) -> None:
-        self._sweep = sweep
+    def __init__(self, wheel: TimerWheel, seconds: Callable[[], float], onEmpty: Callable[[], None]) -> None:
+        self._wheel = wheel
         self._seconds = seconds
         self._onEmpty = onEmpty
         self._members: dict[Linger, None] = {}
@@ -87,7 +87,7 @@ class Lingering:
 
     def begin(self, transport: Any, answer: bytes, limit: int) -> None:
         """Answer, and let go; with more than `limit` (0: any number) the oldest is dropped."""
-        linger = Linger(self._sweep, self._seconds(), self._gone)
+        linger = Linger(self._wheel, self._seconds(), self._gone)
         self._members[linger] = None
         takeOver(transport, linger)
         transport.write(answer)

@@ -1,5 +1,7 @@
 """
-Room: the class that users write against.
+Room and Client: the classes that users write against.
+
+Each has the other in its types, so they are one module.
 """
 
 from __future__ import annotations
@@ -7,25 +9,140 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isfunction
 from re import sub
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ...core.codes import CloseCode, isSendable
+from ...core.codes import CloseCode, ErrorCode, isSendable
 from ...core.handshake import Handshake
 from ...core.validation import isInteger, warnOfCall
 from ...protocol import payload
+from ...protocol.errors import RoomError
 from .. import hooks
-from ..owner.log import History
-from ..owner.member import Client, LeaveReason
 from .clock import RoomClock
+from .history import History, Past
+from .ports import ClientPort, LeaveReason, MemberPort, RoomPort, RoomServices
 from .settings import SETTINGS, checkSetting
 
-if TYPE_CHECKING:
-    from ..application import RoomApplication
-    from ..owner.broadcaster import Past
-    from ..owner.host import Host
+
+class Client:
+    """
+    A member as its room sees it: the first argument of the hooks and handlers.
+
+    It stays the same object while the client loses its connection and resumes.
+    """
+
+    __slots__ = ("_host", "_member", "data")
+
+    def __init__(self, host: ClientPort, member: MemberPort) -> None:
+        self._host = host
+        self._member = member
+        #: Free for the room; never read by txroom.
+        self.data: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id} {self._member.state.name} of {self._host.name} {self._host.id}>"
+
+    @property
+    def id(self) -> str:
+        """The member's id, unique and unguessable; others see it in presence."""
+        return self._member.id
+
+    @property
+    def room(self) -> Room:
+        """
+        The room it is or was in.
+
+        A client that is kept doesn't keep a room that has ended: raises `RoomError` (`roomGone`) if nobody
+        else has the room any more.
+        """
+        room: Room | None = self._host.findRoom()
+        if room is None:
+            raise RoomError(ErrorCode.ROOM_GONE, "the room of this client has ended")
+        return room
+
+    @property
+    def user(self) -> Any:
+        """What `onAuth` made of it, else what `verifyClient` accepted it as."""
+        return self._member.user
+
+    @property
+    def userId(self) -> str:
+        """What `Room.userId` says of `user`; the same for all connections of one user."""
+        return self._member.userId
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it joined with, but `auth`."""
+        return self._member.options
+
+    @property
+    def isConnected(self) -> bool:
+        """Whether it has joined and has a connection; while it is to resume, messages wait for it."""
+        return self._member.isConnected
+
+    @property
+    def hasLeft(self) -> bool:
+        """Whether it is no member any more."""
+        return self._member.hasLeft
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups it is in."""
+        return self._member.groups
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """
+        What presence tells of it; set it, best in `onJoin`, and others are told.
+
+        It is copied both ways. Raises `TypeError` unless it is plain data.
+        """
+        return MappingProxyType(payload.plain(dict(self._member.meta), True))
+
+    @meta.setter
+    def meta(self, meta: Mapping[str, Any]) -> None:
+        if not isinstance(meta, Mapping):
+            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
+        self._host.membership.setMeta(self._member, meta)
+
+    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
+        """
+        Send it a message; the offset, or `None` if it is volatile or the client has left.
+
+        What is sent in `onAuth` has none yet either: it waits until the client is let in.
+        Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
+        as `Room.broadcast` for data that can't be sent.
+        """
+        return self._host.emitter.send(self._member, type, data, volatile)
+
+    def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
+        """
+        Ask the client; fires with its answer.
+
+        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
+        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
+        `ValueError` for a timeout that is no number of seconds.
+
+        One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
+        answer: in these it fails with `RuntimeError` if they do.
+        """
+        return self._host.emitter.call(self._member, type, data, timeout)
+
+    def kick(self, reason: str = "") -> None:
+        """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
+        self._host.membership.kick(self._member, reason)
+
+    def enter(self, group: str) -> None:
+        """Become one of a group (`broadcast(..., to=group)`)."""
+        self._host.membership.regroup(self._member, group, True)
+
+    def exit(self, group: str) -> None:
+        """Be no longer one of a group."""
+        self._host.membership.regroup(self._member, group, False)
+
 
 #: Who gets a broadcast: a group, a client, several clients, or a test of each client.
 To = str | Client | Iterable[Client] | Callable[[Client], bool]
@@ -79,7 +196,7 @@ class Room:
     #: The names above, which a registration may set.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
-    _host: Host
+    _host: RoomPort
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.id}>"
@@ -182,8 +299,11 @@ class Room:
         return self._host.name
 
     @property
-    def application(self) -> RoomApplication:
-        """With what it was registered: other rooms by their ids (`rooms`), `createRoom`, `reserveSeat`."""
+    def application(self) -> RoomServices:
+        """
+        The `RoomApplication` with which it was registered: other rooms by their ids (`rooms`), `createRoom`,
+        `reserveSeat`.
+        """
         return self._host.application
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ...core.validation import isAmount, isCount
-from ..owner.log import History
+from .history import History
 
 
 class Kind(NamedTuple):

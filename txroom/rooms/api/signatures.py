@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 from msgspec import inspect as types
 
-from ..owner.member import Client
+from .room import Client
 
 #: Parts of the names that people give to the one who sends a message.
 _WHO = ("client", "player", "member", "sender", "user", "guest", "caller", "who", "peer", "conn", "one")

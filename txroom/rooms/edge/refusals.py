@@ -15,7 +15,6 @@ from ...core.application import Refusal
 from ...core.codes import CloseCode, ErrorCode
 from ...core.handshake import Handshake, UpgradeError
 from ..contract.items import Error
-from .closecodes import shortened
 from .dialect import DIALECTS
 
 #: Most bytes of a text that clients are told as it is; a longer one is left out.
@@ -48,6 +47,11 @@ def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
     message = _messageOf(error)
     told = Error(None, None, code, message, details)
     return Refusal(name, DIALECTS[name].frame(told), closeCode, shortened(message))
+
+
+def shortened(reason: str) -> str:
+    """As much of a reason as fits a Close frame."""
+    return reason.encode()[:120].decode(errors="ignore")
 
 
 def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
@@ -18,26 +18,19 @@ from ...core.validation import isAmount
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
+from ..api.history import Past
+from ..api.room import Client, To
 from ..contract.items import Asked, Item, Message, Replay
 from ..contract.records import Entry
-from .member import Client, Member, State
+from .member import Member, State
 from .outbox import Audience, audienceOf
 
 if TYPE_CHECKING:
-    from ..api.room import To
     from .host import Host
 
 
 #: Most calls of one client that wait for its answer.
 MAX_CALLS = 256
-
-
-class Past(NamedTuple):
-    """A message of a room's history."""
-
-    offset: int
-    type: str
-    data: Any
 
 
 class Emitter:
@@ -167,7 +160,10 @@ class Emitter:
 
     def messageOf(self, entry: Entry) -> Message:
         """The message of a log entry; the same one each time, so that it is framed once."""
-        return entry.messageOf(self._host.id)
+        message: Message | None = entry.__dict__.get("message")
+        if message is None:
+            message = entry.__dict__["message"] = Message(self._host.id, entry.offset, entry.type, entry.data)
+        return message
 
     def say(self, member: Member, item: Item) -> None:
         """Send something else to one client, if it can be reached."""

@@ -35,7 +35,9 @@ from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
 from ..api.clock import RoomClock
-from ..api.room import Room
+from ..api.history import History
+from ..api.ports import LeaveReason
+from ..api.room import Client, Room
 from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.listing import Listing
@@ -45,8 +47,8 @@ from .ended import NOBODY
 from .inbox import Intake
 from .joining import Admission
 from .leaving import Membership
-from .log import Budget, History, Log
-from .member import Client, LeaveReason, Member
+from .log import Budget, Log
+from .member import Member
 from .outbox import Outbox, audienceOf
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class Host:
         self.log = Log(*self._logged, lambda: self.admission.floor, budget)
         self.emitter = Emitter(self)
         self.membership = Membership(self)
-        self.admission = Admission(self)
+        self.admission: Admission = Admission(self)
         self.intake = Intake(self)
 
     @property

@@ -11,15 +11,18 @@ from twisted.python.failure import Failure
 
 from ...core.awaitables import clearTraceback, isAsync, toDeferred
 from ...core.codes import CloseCode, ErrorCode
+from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
-from ...protocol.plain import NIL
+from ...protocol.limits import WINDOW
 from .. import hooks
+from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
+from ..contract.ports import NIL
 from ..contract.records import Handled
-from .member import WINDOW, LeaveReason, Member, copied
+from .member import Member, copied
 
 if TYPE_CHECKING:
     from .host import Host
@@ -126,22 +129,23 @@ class Intake:
             self._host.emitter.say(member, copied(reply, frame.ref))
 
     def _overload(self, member: Member, n: int | None) -> RoomError | None:
+        """The error of a message that is too much: too many wait, or too many have come of late."""
         if n is None and len(member.mailbox) >= MAX_WAITING:
             return RoomError(ErrorCode.RATE_LIMITED, "too many messages wait to be handled")
         room = self._host.room
-        if room.messageRate <= 0:
+        rate = room.messageRate
+        if rate <= 0:
             return None
         now = self._host.clock.seconds()
-        burst = room.messageBurst or max(1.0, 2 * room.messageRate)
-        earned = burst
-        if member.spentAt is not None:
-            earned = member.allowance + (now - member.spentAt) * room.messageRate
-        member.allowance = min(burst, earned)
-        member.spentAt = now
-        if earned >= 1.0 + burst / 2:  # it was slow enough, however little it may save up
+        burst = room.messageBurst or max(1.0, 2 * rate)
+        bucket = member.messages
+        if bucket is None:
+            bucket = member.messages = Bucket(rate, burst, now)
+        elif bucket.rate != rate or bucket.burst != burst:
+            bucket.change(rate, burst, now)
+        if bucket.unspent(now) >= 1.0 + burst / 2:  # it was slow enough, however little it may save up
             member.slowedSince = None
-        if member.allowance >= 1.0:
-            member.allowance -= 1.0
+        if bucket.take(now):
             return None
         if member.slowedSince is None:
             member.slowedSince = now

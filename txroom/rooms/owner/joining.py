@@ -20,15 +20,17 @@ from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
-from ...protocol.plain import NIL
 from .. import hooks
+from ..api.ports import LeaveReason
+from ..api.room import Client
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.items import Error, Joined
-from ..contract.ports import Link, Outlet
+from ..contract.ports import NIL, Link, Outlet
 from ..contract.records import Entry, Reserved
 from .expelled import Expelled
 from .link import HostLink
-from .member import Client, LeaveReason, Member, State, digest, memberOf
+from .member import Member, State
+from .tokens import digest, memberOf, newToken
 
 if TYPE_CHECKING:
     from .host import Host
@@ -88,7 +90,7 @@ class Admission:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         if host.isFull:
             raise RoomError(ErrorCode.FULL)
-        token = secrets.token_urlsafe(24)
+        token = newToken()
         wait = host.room.seatSeconds if seconds is None else seconds
         reserved = Reserved(digest(token), userId, wait)
         self.restore(reserved)

@@ -12,11 +12,12 @@ from twisted.python.failure import Failure
 
 from ...core.codes import CloseCode
 from ...protocol import payload
+from ..api.ports import LeaveReason
 from ..contract.arrivals import Arrival
 from ..contract.items import PresenceChange
 from ..contract.ports import Outlet
 from ..contract.records import Gone
-from .member import LeaveReason, Member, State
+from .member import Member, State
 
 if TYPE_CHECKING:
     from .host import Host

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 class HostLink:
     """The link of one client, in the owner's process; a stale one does nothing."""
 
-    __slots__ = ("_host", "_member", "id", "member")
+    __slots__ = ("_host", "_member", "id")
 
     def __init__(self, host: Host, member: Member, link: str) -> None:
         self._host = host
         self._member = member
         self.id = link
-        self.member = member.id
 
     def submit(self, frame: Frame) -> None:
         """The client said something."""

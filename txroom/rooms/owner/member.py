@@ -1,13 +1,11 @@
 """
-A member, as its host keeps it, and as the room sees it: `Client`.
+A member, as its host keeps it; the room sees it as a `Client`.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from enum import IntEnum, StrEnum
-from hashlib import sha256
+from enum import IntEnum
 from hmac import compare_digest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,25 +13,23 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from ...core.codes import ErrorCode
 from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
 from ...protocol import payload
-from ...protocol.errors import RoomError
+from ...protocol.limits import WINDOW
+from ..api.ports import LeaveReason
+from ..api.room import Client
 from ..contract.arrivals import Arrival
 from ..contract.items import Error, Reply
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord
-from ..hooks import Mailbox
+from .mailbox import Mailbox
+from .tokens import digest, resumeToken
 
 if TYPE_CHECKING:
-    from ..api.room import Room
-    from .host import Host
     from .outbox import Audience
 
-#: Most frames of a member that are not acknowledged, and replies that are kept for it.
-WINDOW = 64
-#: Bytes that the data of those replies may have together; the newest is kept, however large.
+#: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
 REPLIES_SIZE = 256 << 10
 #: Most resume tokens that are valid besides the last, since the client may have been given none after them.
 MAX_UNCONFIRMED = 4
@@ -56,24 +52,6 @@ class State(IntEnum):
     GONE = 5
 
 
-class LeaveReason(StrEnum):
-    """Why a client has left; what `Room.onLeave` gets. Each is a text, to log, to compare or to send."""
-
-    #: It wanted to.
-    LEFT = "left"
-    #: It lost its connection, and did not resume in time.
-    DROPPED = "dropped"
-    KICKED = "kicked"
-    #: It broke the protocol, or sent what the room doesn't understand, again and again.
-    MISUSE = "misuse"
-    #: It sent too much for too long.
-    RATE_ABUSE = "rateAbuse"
-    #: The room was closed.
-    CLOSED = "closed"
-    #: The server is shutting down.
-    SHUTDOWN = "shutdown"
-
-
 class Member:
     """
     One member of a room, kept by its host.
@@ -85,7 +63,6 @@ class Member:
         "_options",
         "accepted",
         "acked",
-        "allowance",
         "announced",
         "arrivalId",
         "calls",
@@ -99,6 +76,7 @@ class Member:
         "isJSON",
         "link",
         "mailbox",
+        "messages",
         "meta",
         "misuse",
         "offset",
@@ -112,7 +90,6 @@ class Member:
         "seat",
         "session",
         "slowedSince",
-        "spentAt",
         "state",
         "step",
         "token",
@@ -180,8 +157,8 @@ class Member:
         #: and the link by which it goes so: another connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
-        self.allowance = 0.0
-        self.spentAt: float | None = None
+        #: How many messages it may send, if its room limits them, and since when it has sent too many.
+        self.messages: Bucket | None = None
         self.slowedSince: float | None = None
 
     @property
@@ -197,6 +174,16 @@ class Member:
     @options.setter
     def options(self, options: Mapping[str, Any]) -> None:
         self._options = payload.encode(dict(options), True)
+
+    @property
+    def isConnected(self) -> bool:
+        """Whether it has joined and has a connection."""
+        return self.state is State.JOINED
+
+    @property
+    def hasLeft(self) -> bool:
+        """Whether it is no member any more."""
+        return self.state >= State.LEAVING
 
     @property
     def isPresent(self) -> bool:
@@ -236,7 +223,7 @@ class Member:
         They are several, since requests to resume overtake one another: the answer to any of them may be the
         one that the client gets.
         """
-        self.token = f"{self.id}.{secrets.token_urlsafe(24)}"
+        self.token = resumeToken(self.id)
         known = [] if used is None else [digest(used)]
         unconfirmed = [token for token in self.tokens if token not in known]
         self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
@@ -312,130 +299,3 @@ def sizeOf(reply: Reply | Error) -> int:
     if isinstance(reply, Reply):
         return len(reply.data)
     return len(reply.message) + len(payload.encode(reply.details))
-
-
-def memberOf(token: str) -> str:
-    """The id of the member that a resume token is for."""
-    return token.partition(".")[0]
-
-
-def digest(token: str) -> bytes:
-    """What is kept of a token."""
-    return sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-
-class Client:
-    """
-    A member as its room sees it: the first argument of the hooks and handlers.
-
-    It stays the same object while the client loses its connection and resumes.
-    """
-
-    __slots__ = ("_host", "_member", "data")
-
-    def __init__(self, host: Host, member: Member) -> None:
-        self._host = host
-        self._member = member
-        #: Free for the room; never read by txroom.
-        self.data: dict[str, Any] = {}
-
-    def __repr__(self) -> str:
-        return f"<Client {self.id} {self._member.state.name} of {self._host.name} {self._host.id}>"
-
-    @property
-    def id(self) -> str:
-        """The member's id, unique and unguessable; others see it in presence."""
-        return self._member.id
-
-    @property
-    def room(self) -> Room:
-        """
-        The room it is or was in.
-
-        A client that is kept doesn't keep a room that has ended: raises `RoomError` (`roomGone`) if nobody
-        else has the room any more.
-        """
-        room = self._host.findRoom()
-        if room is None:
-            raise RoomError(ErrorCode.ROOM_GONE, "the room of this client has ended")
-        return room
-
-    @property
-    def user(self) -> Any:
-        """What `onAuth` made of it, else what `verifyClient` accepted it as."""
-        return self._member.user
-
-    @property
-    def userId(self) -> str:
-        """What `Room.userId` says of `user`; the same for all connections of one user."""
-        return self._member.userId
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What it joined with, but `auth`."""
-        return self._member.options
-
-    @property
-    def isConnected(self) -> bool:
-        """Whether it has joined and has a connection; while it is to resume, messages wait for it."""
-        return self._member.state is State.JOINED
-
-    @property
-    def hasLeft(self) -> bool:
-        """Whether it is no member any more."""
-        return self._member.state >= State.LEAVING
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """The groups it is in."""
-        return self._member.groups
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """
-        What presence tells of it; set it, best in `onJoin`, and others are told.
-
-        It is copied both ways. Raises `TypeError` unless it is plain data.
-        """
-        return MappingProxyType(payload.plain(dict(self._member.meta), True))
-
-    @meta.setter
-    def meta(self, meta: Mapping[str, Any]) -> None:
-        if not isinstance(meta, Mapping):
-            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
-        self._host.membership.setMeta(self._member, meta)
-
-    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
-        """
-        Send it a message; the offset, or `None` if it is volatile or the client has left.
-
-        What is sent in `onAuth` has none yet either: it waits until the client is let in.
-        Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
-        as `Room.broadcast` for data that can't be sent.
-        """
-        return self._host.emitter.send(self._member, type, data, volatile)
-
-    def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
-        """
-        Ask the client; fires with its answer.
-
-        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
-        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
-        `ValueError` for a timeout that is no number of seconds.
-
-        One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
-        answer: in these it fails with `RuntimeError` if they do.
-        """
-        return self._host.emitter.call(self._member, type, data, timeout)
-
-    def kick(self, reason: str = "") -> None:
-        """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
-        self._host.membership.kick(self._member, reason)
-
-    def enter(self, group: str) -> None:
-        """Become one of a group (`broadcast(..., to=group)`)."""
-        self._host.membership.regroup(self._member, group, True)
-
-    def exit(self, group: str) -> None:
-        """Be no longer one of a group."""
-        self._host.membership.regroup(self._member, group, False)

@@ -1,0 +1,95 @@
+"""
+The applications of a server: where each is served, and what it is given of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..core.application import Application
+from ..core.options import ServerOptions
+from ..engine.memory import MemoryEngine
+from ..rooms.api.room import Room
+from ..rooms.application import RoomApplication
+from .routing import Routes, checkRoute
+from .shutdown import Step
+
+#: Seconds that an application is given to stop, even when the deadline of the stop has passed.
+LAST_HOOKS = 1.0
+
+
+class Applications:
+    """What a server serves at its `routes`, and what is upgraded by hand; all of it stops with the server."""
+
+    def __init__(self, options: ServerOptions, clock: IReactorTime) -> None:
+        #: Of the server.
+        self.options = options
+        self.routes = Routes()
+        self._clock = clock
+        self._adopted: list[Application] = []
+        self._isDebugging = False
+
+    def add(self, application: Application, host: str | None, path: str | None) -> None:
+        """Serve one more; see `Server.addApplication`."""
+        checkApplication(application)
+        checkRoute(host, path)
+        self.options.override(application.overrides)
+        paths = application.routesFor(path)
+        self.adopt(application)
+        application.warnOfHooks()
+        for each in paths:
+            self.routes.add(application, host, each)
+
+    def adopt(self, application: Application) -> None:
+        """Give an application what it needs of the server; it is stopped with it."""
+        if application not in self._adopted:
+            self._adopted.append(application)
+        application.setDebug(self._isDebugging)
+        if isinstance(application, RoomApplication):
+            options = self.options.override(application.overrides)
+            application.begin(MemoryEngine(application), self._clock, options.highWaterMark)
+
+    @property
+    def rooms(self) -> RoomApplication:
+        """The first `RoomApplication`; if there is none yet, one is made and served."""
+        for served in self.routes.applications:
+            if isinstance(served, RoomApplication):
+                return served
+        application = RoomApplication()
+        self.add(application, None, None)
+        return application
+
+    def setDebug(self, isOn: bool) -> None:
+        """See `Server.setDebug`."""
+        self._isDebugging = isOn
+        for application in self._adopted:
+            application.setDebug(isOn)
+
+    def overrideOptions(self, options: ServerOptions, changes: Mapping[str, Any]) -> None:
+        """The server has new `options`: what was changed, no application served so far overrides any more."""
+        self.options = options
+        for application in self.routes.applications:
+            overrides = application.overrides.items()
+            application.overrides = {name: value for name, value in overrides if name not in changes}
+
+    def stopSteps(self) -> Iterator[Step]:
+        """Let them end, when their connections are gone."""
+        for application in self._adopted:
+            yield Step(application.stop, lambda: "rooms to end", LAST_HOOKS)
+
+
+def checkApplication(application: object) -> None:
+    """Raise `TypeError` for what can't be served, with what was meant."""
+    if isinstance(application, Application):
+        if not hasattr(application, "overrides"):
+            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
+        return
+    kind = application if isinstance(application, type) else type(application)
+    if issubclass(kind, Room):
+        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
+    if issubclass(kind, Application):
+        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
+    raise TypeError(f"an Application is served, not {application!r}")
