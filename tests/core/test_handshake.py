@@ -285,6 +285,8 @@ class OriginTests(SynchronousTestCase):
             ("http://a.example:80", "a.example"),
             ("http://a.example:8080", "a.example:8080"),
             ("http://[::1]:8080", "[::1]:8080"),
+            ("https://192.0.2.1:9999", "192.0.2.1:9999"),
+            ("ftp://a.example:8080", "a.example:8080"),
         ):
             self.assertTrue(isSameOrigin(origin, host), origin)
 
@@ -299,6 +301,8 @@ class OriginTests(SynchronousTestCase):
             ("http://a.example:80@evil", "a.example"),
             ("http://sub.a.example", "a.example"),
             ("http://a.example", ""),
+            ("http://a.example:0", "a.example:0"),
+            ("http://a.example:99999", "a.example:99999"),
         ):
             self.assertFalse(isSameOrigin(origin, host), origin)
 

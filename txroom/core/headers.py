@@ -121,8 +121,10 @@ class Headers(MultiDict):
 
     def listed(self, name: str) -> list[str]:
         """The members of a comma-separated list, over all fields of that name, empty ones left out."""
-        parts = [part for value in self.getAll(name) for part in value.split(",")]
-        return [member for part in parts if (member := part.strip(" \t"))]
+        values = self.getAll(name)
+        if not values:
+            return values
+        return [member for value in values for part in value.split(",") if (member := part.strip(" \t"))]
 
 
 def checkedHeaders(headers: HeaderPairs) -> tuple[tuple[str, str], ...]:

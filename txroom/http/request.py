@@ -217,6 +217,8 @@ def isUpgrade(headers: Headers) -> bool:
 
 
 def _lists(headers: Headers, name: str, token: str) -> bool:
+    if headers.get(name, "").lower() == token:  # as nearly all send it
+        return True
     return token in [member.lower() for member in headers.listed(name)]
 
 
