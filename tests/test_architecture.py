@@ -49,7 +49,7 @@ BARRED: dict[str, tuple[str, ...]] = {
     "txroom.client": ("txroom.rooms",),
     "txroom.loadtest": ("txroom.service", "txroom.rooms", "txroom.wire", "txroom.http"),
 }
-AUTOBAHN_SERVERS = frozenset({"txroom.wire", "txroom.http"})
+AUTOBAHN_SERVERS = frozenset({"txroom.wire"})
 AUTOBAHN_CLIENTS = frozenset({"txroom.client", "txroom.testing", "txroom.loadtest"})
 
 # Who may import the module at the top of its package: there, and only there, the parts are put together.
@@ -79,17 +79,6 @@ NOT_YET = frozenset(
     txroom.client.membership
     txroom.client.room
     txroom.client.session
-    txroom.http.channel
-    txroom.http.channel imports txroom.http.factory.WireFactory
-    txroom.http.factory
-    txroom.http.pages
-    txroom.http.pages imports txroom.http.factory.RETRY_AFTER
-    txroom.http.pages imports txroom.http.factory.WireFactory
-    txroom.http.resource imports txroom.http.factory.WireFactory
-    txroom.http.upgrade
-    txroom.http.upgrade imports txroom.http.factory.RETRY_AFTER
-    txroom.http.upgrade imports txroom.http.factory.WireFactory
-    txroom.process.logs imports txroom.http.factory.LOG_PREFIX
     txroom.rooms.application
     txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registration
     txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registrations
@@ -326,7 +315,7 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual([each for each in wrong if self.told(each) not in NOT_YET], [])
 
     def test_autobahn(self) -> None:
-        """Autobahn's server side lives in the wire and in http, its client side in three more packages."""
+        """Autobahn's server side lives in the wire, its client side in three more packages."""
         wrong = []
         for found in imports():
             if not within(found.name, ("autobahn",)) or within(found.importer, AUTOBAHN_SERVERS):

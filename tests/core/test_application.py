@@ -125,7 +125,8 @@ class HookTests(HarnessTestCase):
         client.send("x")
         self.assertEqual(client.received, ["x"])
         client.drop()
-        self.assertEqual((harness.server.connections, harness.server._wire.perApplication.total()), ([], 0))
+        admission = harness.server._gateway.admission
+        self.assertEqual((harness.server.connections, admission.perApplication.total()), ([], 0))
 
 
 class OverrideTests(HarnessTestCase):

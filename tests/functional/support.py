@@ -494,13 +494,13 @@ class Net:
 
 def leftovers(server: Server) -> dict[str, Any]:
     """What a server still keeps of its clients."""
-    wire = server._wire
+    admission = server._gateway.admission
     return {
         "connections": server.connections,
-        "pending": list(wire.pending),
-        "perAddress": dict(wire.perAddress),
-        "perApplication": dict(wire.perApplication),
-        "wheel": dict(wire.wheel._slots),
+        "pending": list(admission.pending),
+        "perAddress": dict(admission.perAddress),
+        "perApplication": dict(admission.perApplication),
+        "wheel": dict(server._gateway.wheel._slots),
     }
 
 

@@ -404,7 +404,7 @@ async def test_row11_halfHandshakes(net: Net) -> None:
         good.send(text("hello"))
         assert (await good.frame()).payload == b"hello"
         assert reactor().seconds() - begun < 1
-        assert len(server._wire.pending) <= 256
+        assert len(server._gateway.admission.pending) <= 256
         peers[0].settimeout(5)
         assert peers[0].recv(100).startswith(b"HTTP/1.1 503 ")
     finally:
@@ -1174,7 +1174,7 @@ async def test_row28_backlog(net: Net) -> None:
     try:
         connecting = deferToThread(connect)
         worst = 0.0
-        while not connecting.called or len(server._wire.pending) < 1000:
+        while not connecting.called or len(server._gateway.admission.pending) < 1000:
             begun = reactor().seconds()
             old.send(text("x"))
             assert (await old.frame()).payload == b"x"

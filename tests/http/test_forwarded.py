@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -241,8 +242,8 @@ class LimitTests(HarnessTestCase):
         for proxy in ("10.0.0.1", ""):
             self.assertEqual(self.opened(5, proxy), 5)
             self.assertEqual(self.opened(5, proxy, X_Forwarded_For=f"2001:db8:{len(proxy)}::%"), 2)
-        wire = self.harness.server._wire
-        self.assertEqual(set(wire.perAddress), {"2001:db8::/64", "2001:db8:8::/64"})
+        admission = self.harness.server._gateway.admission
+        self.assertEqual(set(admission.perAddress), {"2001:db8::/64", "2001:db8:8::/64"})
 
     def test_gone(self) -> None:
         """Nothing stays counted."""
@@ -251,4 +252,53 @@ class LimitTests(HarnessTestCase):
             client = self.harness.connect(peer=peer)
             self.assertTrue(client.isOpen)
             client.drop()
-        self.assertEqual(self.harness.server._wire.perAddress, {})
+        self.assertEqual(self.harness.server._gateway.admission.perAddress, {})
+
+
+class ProxyNoticeTests(HarnessTestCase):
+    """A proxy that isn't trusted, and should perhaps be."""
+
+    FORWARDED = {"X-Forwarded-For": "198.51.100.7"}
+
+    def noted(self, *peers: str, headers: Any = FORWARDED, app: Any = None, **options: Any) -> list[str]:
+        """What is logged when these peers connect."""
+        harness = self.serve(app or Application(), **options)
+        with capturedLogs() as logged:
+            for peer in peers:
+                self.assertTrue(harness.connect(peer=peer, headers=headers).isOpen)
+        return [formatEvent(event) or "" for event in logged if event["log_level"] is LogLevel.warn]
+
+    def test_once(self) -> None:
+        """One line says what it costs and what to set, however many clients come."""
+        (line,) = self.noted("127.0.0.1", "127.0.0.1", "10.0.0.1")
+        self.assertEqual(
+            line,
+            "a request from 127.0.0.1 says that it is forwarded for somebody else, but no proxy is trusted: "
+            "all clients behind that proxy count as one address; set trustedProxies (--trusted-proxy) if it "
+            "is yours",
+        )
+
+    def test_near(self) -> None:
+        """From this machine and private networks, with either header; not from strangers."""
+        for peer in ("127.1.2.3", "10.1.2.3", "172.16.0.1", "192.168.0.1", "::1", "fd00::1", "fe80::1%eth0"):
+            self.assertEqual(len(self.noted(peer)), 1, peer)
+            self.assertEqual(len(self.noted(peer, headers={"Forwarded": "for=198.51.100.7"})), 1, peer)
+        for peer in ("198.18.0.1", "172.15.0.1", "8.8.8.8", "2606:4700::1", ""):
+            self.assertEqual(self.noted(peer), [], peer)
+
+    def test_silent(self) -> None:
+        """Not without such a header, nor where proxies are trusted, by the server or the application."""
+        self.assertEqual(self.noted("127.0.0.1", headers={}), [])
+        self.assertEqual(self.noted("127.0.0.1", trustedProxies=["10.0.0.1"]), [])
+        self.assertEqual(self.noted("127.0.0.1", app=Application(trustedProxies=["10.0.0.1"])), [])
+
+    def test_page(self) -> None:
+        """A request for a page tells as much."""
+        harness = self.serve(Application())
+        harness.server.addHealthPage()
+        with capturedLogs() as logged:
+            harness.raw(
+                b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+                peer="127.0.0.1",
+            )
+        self.assertEqual([event["peer"] for event in logged if "peer" in event], ["127.0.0.1"])

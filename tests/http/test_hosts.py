@@ -12,7 +12,7 @@ from twisted.web.server import Site
 from tests.case import HarnessTestCase
 from txroom import Application, Server, ServerOptions
 from txroom.core.origin import isAllowedHost, isLocalHost, isLoopback
-from txroom.http.factory import NAMED_ORIGINS
+from txroom.http.origins import NAMED_ORIGINS
 from txroom.testing import RawClient, RoomHarness, upgradeRequest
 from txroom.testing.network import MemoryReactor
 

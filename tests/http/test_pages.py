@@ -191,7 +191,7 @@ class BodyTests(PagesCase):
         client = self.harness.raw(HEALTH.replace(b"/healthz", b"/slow") + HEALTH)
         for _ in range(50):
             client.send(b"x" * 10_000)
-        visit = next(iter(self.harness.server._wire.visits))
+        visit = next(iter(self.harness.server._gateway.admission.pages))
         self.assertEqual(visit._dataBuffer, [])  # type: ignore[attr-defined]
         self.slow.requests[0].finish()
         self.harness.flush()
@@ -253,7 +253,7 @@ class DeadlineTests(PagesCase):
             self.assertFalse(client.isClosed)
             self.harness.advance(10.5)
             self.assertTrue(client.isClosed)
-            self.assertEqual(len(self.harness.server._wire.visits), 0)
+            self.assertEqual(len(self.harness.server._gateway.admission.pages), 0)
 
     def test_slowReader(self) -> None:
         """One that takes 4 KiB a second gets it all."""
@@ -344,7 +344,7 @@ class LimitTests(PagesCase):
             self.post("/mirror", 10).drop()
             self.post("/mirror", None, b"zz\r\n").drop()
             self.harness.raw(HEALTH.replace(b"/healthz", b"/slow")).drop()
-        self.assertEqual(len(self.harness.server._wire.visits), 0)
+        self.assertEqual(len(self.harness.server._gateway.admission.pages), 0)
         self.assertEqual(self.status(self.harness.raw(HEALTH)), 200)
 
     def test_gone(self) -> None:

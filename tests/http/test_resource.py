@@ -14,7 +14,7 @@ from twisted.web.static import Data
 
 from tests.case import TEXT, HarnessTestCase, Recorder, closeFrame, echo
 from txroom import Application, Connection, SendStatus, UpgradeError
-from txroom.http.resource import findPage
+from txroom.http.pages import findPage
 from txroom.testing import RawClient, Response, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.sendbuffer import BufferedOutgoing
 
@@ -414,7 +414,7 @@ class ByHandTests(SiteCase):
         outcomes[0].terminate()
         self.harness.flush()
         self.assertEqual((app.events, self.harness.server.connections), ([], []))
-        self.assertEqual(self.harness.server._wire.perApplication.total(), 0)
+        self.assertEqual(self.harness.server._gateway.admission.perApplication.total(), 0)
 
     def test_closeAtOnce(self) -> None:
         """Who waited may close it at once, also with debug on: no hook runs, nothing is raised."""

@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.case import BINARY, TEXT, HarnessTestCase, Recorder, closeFrame
 from txroom import Accept, Application, Connection, Deny, Handshake, ReadyState, UpgradeError
-from txroom.http.factory import NAMED_ORIGINS
+from txroom.http.origins import NAMED_ORIGINS
 from txroom.http.response import refusal
 from txroom.http.upgrade import MAX_HELD
 from txroom.testing import Client, RawClient, Response, RoomHarness, clientFrame, upgradeRequest
@@ -48,10 +48,10 @@ class UpgradeCase(HarnessTestCase):
 
     def assertCounts(self, expected: int) -> None:
         """As many connections and handshakes are counted as there are."""
-        wire = self.harness.server._wire
-        self.assertEqual(wire.perAddress.total(), expected)
-        self.assertEqual(wire.perApplication.total(), expected)
-        self.assertEqual(len(wire.pending), 0)
+        admission = self.harness.server._gateway.admission
+        self.assertEqual(admission.perAddress.total(), expected)
+        self.assertEqual(admission.perApplication.total(), expected)
+        self.assertEqual(len(admission.pending), 0)
 
 
 class AnswerTests(UpgradeCase):
@@ -196,13 +196,13 @@ class OrderTests(UpgradeCase):
         evil.pop("Origin")
         self.assertEqual(self.status(evil), 401)
         self.assertEqual(self.status(evil, path="/ok"), 400)
-        self.harness.server._wire.perApplication[self.app] = 1
+        self.harness.server._gateway.admission.perApplication[self.app] = 1
         self.assertEqual((self.status({"Origin": "https://evil.example"}), self.errors[-1]), (503, "limit"))
         self.harness.server.stopService()
         self.assertEqual((self.status(), self.errors[-1]), (503, "draining"))
         self.harness.server._routes.clear()
         self.assertEqual(self.status(), 404)
-        self.harness.server._wire.perApplication.clear()
+        self.harness.server._gateway.admission.perApplication.clear()
         waiting.callback(None)
 
     def test_versionHeader(self) -> None:

@@ -52,7 +52,7 @@ class FilterTests(SynchronousTestCase):
         self.patch(logs, "globalLogPublisher", publisher)
         logs.filterLog(LogLevel.info)
         log = LegacyLogPublisher(publisher, publisher)
-        factory: Any = Server(clock=MemoryReactor())._wire
+        factory: Any = Server(clock=MemoryReactor())._factory
         secure = TLSMemoryBIOFactory(CertificateOptions(), False, factory)
         for each in (factory, secure, ProxiedFactory(secure), Factory()):
             log.msg(f"{each.logPrefix()} starting on 8080")

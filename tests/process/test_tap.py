@@ -413,7 +413,7 @@ class MakeServerTests(TapTestCase):
         return makeServer(parse(*arguments), self.reactor)
 
     def pages(self, server: Server) -> set[str]:
-        return set(server._wire.pages)
+        return set(server._gateway.pages)
 
     def ports(self, server: Server) -> list[str]:
         server.startService()
@@ -470,7 +470,7 @@ class MakeServerTests(TapTestCase):
         server = Server(ServerOptions(maxPayload=1, pingInterval=7), clock=MemoryReactor())
         application = server.addApplication(Application(maxPayload=2, pingTimeout=3))
         self.make("--max-payload", "4", "--backlog", "5", serving=server)
-        options = server._wire.classFor(application).options
+        options = server._gateway.openerFor(application).options
         self.assertEqual((server.options.maxPayload, server.options.pingInterval), (4, 7))
         self.assertEqual((options.maxPayload, options.pingInterval, options.pingTimeout), (4, 7, 3))
         self.assertEqual(application.overrides, {"pingTimeout": 3})
@@ -560,9 +560,9 @@ class MakeServiceTests(TapTestCase):
     def test_debug(self) -> None:
         """Level debug logs every event of connections; it is filtered by us under twistd only."""
         service = tap.makeService(parse("--log-level", "debug"))
-        self.assertTrue(service.server._wire.context.isTracing)
+        self.assertTrue(service.server._gateway.context.isTracing)
         self.assertIsNone(service._level)
-        self.assertFalse(tap.makeService(parse()).server._wire.context.isTracing)
+        self.assertFalse(tap.makeService(parse()).server._gateway.context.isTracing)
         parent = usage.Options()
         parent["nodaemon"] = 1
         self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)

@@ -15,11 +15,11 @@ from twisted.web.server import Site
 from tests.case import CLOSE, PING, TEXT, Recorder
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase
 from txroom import Accept, Application, Connection, Deny, Handshake, RoomApplication, Server, UpgradeError
-from txroom.http.refusing import MOST, MOST_PER_ADDRESS
+from txroom.http.inbandrefusals import MOST, MOST_PER_ADDRESS
+from txroom.http.linger import LINGER
 from txroom.protocol.limits import JSON_PROTOCOL
 from txroom.rooms.edge.refusals import MAX_RETRY_AFTER, RETRY_AFTER
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
-from txroom.wire.transports import LINGER
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/protocol-v1.json").read_text())
 PROTOCOLS = (JSON_PROTOCOL, MSGPACK)
@@ -66,9 +66,9 @@ class RefusalCase(RoomTestCase):
 
     def assertNothingLeft(self) -> None:
         """No connection, no count, no hook of a connection; the server knows of refusals only."""
-        wire = self.harness.server._wire
-        self.assertEqual((len(wire.tellings), len(wire.pending)), (0, 0))
-        self.assertEqual((wire.perAddress.total(), wire.perApplication.total()), (0, 0))
+        admission = self.harness.server._gateway.admission
+        self.assertEqual((len(admission.inBandRefusals), len(admission.pending)), (0, 0))
+        self.assertEqual((admission.perAddress.total(), admission.perApplication.total()), (0, 0))
         self.assertEqual((self.harness.server.connections, self.harness.server.stats().total), ([], 0))
         self.assertEqual((self.hooks, self.events), ([], []))
 
@@ -265,7 +265,7 @@ class LimitTests(RefusalCase):
         """At most 4 at a time from one address; the next gets the HTTP answer, another address is told."""
         self.refusing(Deny(403))
         clients = [self.hanging("203.0.113.1") for _ in range(MOST_PER_ADDRESS)]
-        self.assertEqual(len(self.harness.server._wire.tellings), MOST_PER_ADDRESS)
+        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MOST_PER_ADDRESS)
         self.assertEqual(self.status(JSON_PROTOCOL, peer="203.0.113.1"), 403)
         self.assertEqual(self.told(peer="203.0.113.2")[0], "forbidden")
         clients[0].drop()
@@ -279,7 +279,7 @@ class LimitTests(RefusalCase):
         self.refusing(Deny(403))
         for number in range(MOST):
             self.hanging(f"203.0.{number // 4}.{number % 4}")
-        self.assertEqual(len(self.harness.server._wire.tellings), MOST)
+        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MOST)
         self.assertEqual(self.status(JSON_PROTOCOL), 403)
         self.advance(LINGER + 0.2)
         self.assertEqual(self.told()[0], "forbidden")
@@ -290,7 +290,7 @@ class LimitTests(RefusalCase):
         self.refusing(Deny(403))
         for _ in range(3 * MOST_PER_ADDRESS):
             self.hanging("")
-        self.assertEqual(len(self.harness.server._wire.tellings), 3 * MOST_PER_ADDRESS)
+        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), 3 * MOST_PER_ADDRESS)
         self.advance(LINGER + 0.2)
 
     def hanging(self, peer: str) -> RawClient:
@@ -312,7 +312,7 @@ class HTTPTests(RefusalCase):
         harness = self.harness = self.serve({"chat": NotingRoom}, refusals="http")
         self.assertEqual(self.status(JSON_PROTOCOL, path="/rooms/none"), 404)
         self.assertEqual(self.status(JSON_PROTOCOL, path="/none"), 404)
-        self.assertEqual(len(harness.server._wire.tellings), 0)
+        self.assertEqual(len(harness.server._gateway.admission.inBandRefusals), 0)
 
     def test_noOffer(self) -> None:
         """Clients that don't offer the protocol."""
@@ -331,7 +331,7 @@ class HTTPTests(RefusalCase):
         harness = self.harness = self.serve({"chat": NotingRoom})
         self.assertEqual(self.status(JSON_PROTOCOL, path="/none", origin=evil), 404)
         self.assertEqual(self.told(path="/none", origin="http://localhost:8080")[0], "noSuchRoom")
-        self.assertEqual(len(harness.server._wire.tellings), 0)
+        self.assertEqual(len(harness.server._gateway.admission.inBandRefusals), 0)
 
     def test_hookOfOrigin(self) -> None:
         """`acceptsOrigin` decides there too, and may take its time."""
@@ -343,7 +343,7 @@ class HTTPTests(RefusalCase):
             return waiting if origin == "https://slow.example" else origin == "https://good.example"
 
         self.refusing(Deny(403), acceptsOrigin=accepts, maxConnections=1)
-        self.harness.server._wire.perApplication[self.app] = 1
+        self.harness.server._gateway.admission.perApplication[self.app] = 1
         self.assertEqual(self.status(JSON_PROTOCOL, origin="https://evil.example"), 503)
         self.assertEqual(self.told(origin="https://good.example")[0], "unavailable")
         client = self.harness.connect("/rooms", protocols=[JSON_PROTOCOL], origin="https://slow.example")
@@ -351,7 +351,7 @@ class HTTPTests(RefusalCase):
         waiting.callback(True)
         self.harness.flush()
         self.assertEqual(self.toldTo(client)[0], "unavailable")
-        self.harness.server._wire.perApplication.clear()
+        self.harness.server._gateway.admission.perApplication.clear()
         self.assertEqual(len(asked), 3)
 
     def test_draining(self) -> None:
@@ -474,7 +474,7 @@ class NothingTests(RefusalCase):
             self.assertEqual(harness.server.stats().rejected, {"denied": 1})
             self.assertTrue(client.isClosed)
             self.assertEqual((calls, harness.server.stats().total, harness.rooms), ([], 0, []))
-            self.assertEqual(len(harness.server._wire.tellings), 0)
+            self.assertEqual(len(harness.server._gateway.admission.inBandRefusals), 0)
 
 
 class SiteTests(RefusalCase):

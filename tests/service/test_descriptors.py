@@ -77,14 +77,14 @@ class ServerTests(HarnessTestCase):
         """Nor do those that were refused, and hold on to their sockets, take what others need."""
         harness = self.serve(Recorder())
         self.listen(harness.server, 55)
-        wire = harness.server._wire
+        admission = harness.server._gateway.admission
         for _ in range(40):
             client = harness.raw()
             client.stall()  # so that it doesn't see that the server has closed
             client.send(b"\0")
-            self.assertLessEqual(len(wire.pending) + len(wire.lingering), 31)
+            self.assertLessEqual(len(admission.pending) + len(admission.lingering), 31)
         idle = [harness.raw() for _ in range(31)]
-        self.assertEqual((len(wire.pending), len(wire.lingering)), (31, 0))
+        self.assertEqual((len(admission.pending), len(admission.lingering)), (31, 0))
         self.assertEqual([client.take() for client in idle], [b""] * 31)
         harness.advance(10)
 
@@ -102,4 +102,4 @@ class ServerTests(HarnessTestCase):
         """Connections in memory need no descriptors."""
         self.patch(server, "openFiles", lambda: 1)
         harness = self.serve(Recorder())
-        self.assertEqual(harness.server._wire.mostConnections, 0)
+        self.assertEqual(harness.server._gateway.admission.mostConnections, 0)

@@ -68,7 +68,7 @@ class InheritedTests(SynchronousTestCase):
     def test_used(self) -> None:
         """An endpoint of Twisted's that has listened before isn't ours to use."""
         endpoint = AdoptedStreamServerEndpoint(self.reactor, os.dup(self.socket.fileno()), socket.AF_INET)
-        self.successResultOf(endpoint.listen(Server(clock=self.reactor)._wire))
+        self.successResultOf(endpoint.listen(Server(clock=self.reactor)._factory))
         with self.assertRaises(Exception) as caught:
             self.serve(endpoint).startService()
         self.assertEqual(type(caught.exception).__name__, "AlreadyListened")

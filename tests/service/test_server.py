@@ -995,7 +995,7 @@ class ShutdownTests(HarnessTestCase):
         self.advance(12)
         self.assertEqual((stopped, slow.isClosed, fast.isClosed), ([None], True, True))
         self.assertTrue(slow.output.startswith(b"HTTP/1.1 503 "))
-        self.assertEqual(self.server._wire.perApplication.total(), 0)
+        self.assertEqual(self.server._gateway.admission.perApplication.total(), 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def serveLocked(self, **options: Any) -> RoomHarness:
@@ -1018,7 +1018,7 @@ class ShutdownTests(HarnessTestCase):
             client.send("fast" if number else "slow")
             harness.connectionOf(client).terminate()
         harness.flush()
-        self.assertEqual(len(harness.server._wire.context.finishing), 4)
+        self.assertEqual(len(harness.server._gateway.context.finishing), 4)
         return harness
 
     def test_hooksBreakFree(self) -> None:
@@ -1027,14 +1027,14 @@ class ShutdownTests(HarnessTestCase):
         stopped = fired(harness.server.stopService())
         harness.advance(30)
         self.assertEqual((stopped, harness.server.running), ([None], 0))
-        self.assertEqual(len(harness.server._wire.context.finishing), 0)
+        self.assertEqual(len(harness.server._gateway.context.finishing), 0)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_hooksBreakFreeBefore(self) -> None:
         """So may one whose `closeTimeout` is over, while the server runs."""
         harness = self.serveLocked(closeTimeout=5)
         harness.advance(6)
-        self.assertEqual(len(harness.server._wire.context.finishing), 0)
+        self.assertEqual(len(harness.server._gateway.context.finishing), 0)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertTrue(harness.connect().isOpen)
 

@@ -137,6 +137,6 @@ class OwnerTests(SynchronousTestCase):
 
         self.patch(os, "chown", chown)
         for address in (UNIXAddress("/run/1"), UNIXAddress("/run/2"), IPv4Address("TCP", "0.0.0.0", 80)):
-            giveAway(MemoryPort(MemoryReactor(), address, Server(clock=MemoryReactor())._wire), NOBODY, 7)
+            giveAway(MemoryPort(MemoryReactor(), address, Server(clock=MemoryReactor())._factory), NOBODY, 7)
         expected = ["/run/1", "/run/1.lock", "/run/2"]
         self.assertEqual(given, [(path, NOBODY, 7, False) for path in expected])

@@ -94,7 +94,7 @@ class RequestTests(SynchronousTestCase):
         for path in ("/healthz", "/txroom.js", "/docs/page"):
             server.addPage(path, Data(b"page", "text/plain"))
         server.addPage("/docs", Resource())
-        self.factory = server._wire
+        self.factory = server._factory
         self.site = Site(server.resource(), reactor=clock)
 
     def steps(self, request: bytes, isForeign: bool) -> Steps:

@@ -1,4 +1,4 @@
-"""How a TCP connection is let go without losing the last words."""
+"""How a transport is handed on, and closed without losing what was written last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
 from tests.case import HarnessTestCase
 from txroom.testing import RawClient
-from txroom.wire.timerwheel import TimerWheel
-from txroom.wire.transports import LINGER, Linger, closeGently, takeOver
+from txroom.wire.transports import closeGently, takeOver
 
 
 class Noting(Protocol):
@@ -75,36 +74,3 @@ class ClosingTests(HarnessTestCase):
         closeGently(self.first.transport)
         self.harness.flush()
         self.assertEqual((len(client.output), client.isClosed, self.first.seen), (300_000, True, ["lost"]))
-
-    def linger(self, **more: Any) -> RawClient:
-        client = self.open(**more)
-        wheel = TimerWheel(self.harness.clock)
-        self.protocol = Linger(wheel, self.harness.clock.seconds())
-        takeOver(self.first.transport, self.protocol)
-        return client
-
-    def wheels(self) -> int:
-        return sum("TimerWheel" in str(call) for call in self.harness.clock.getDelayedCalls())
-
-    def test_linger(self) -> None:
-        """What comes is thrown away, until the peer ends it."""
-        client = self.linger()
-        client.send(b"x" * 1000)
-        self.assertEqual((self.first.seen, self.wheels()), ([], 1))
-        client.finish()
-        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
-
-    def test_lingerEnds(self) -> None:
-        """Or until the time is over."""
-        client = self.linger()
-        self.harness.advance(LINGER - 0.1)
-        self.assertFalse(client.isClosed)
-        self.harness.advance(0.3)
-        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
-
-    def test_lingerGone(self) -> None:
-        """A deadline that comes after the end finds nothing to do."""
-        client = self.linger()
-        client.drop()
-        self.protocol.due(0.0)
-        self.assertTrue(client.isClosed)

@@ -1,103 +1,41 @@
 """
-Who gives way when there are too many: what is unfinished is counted by client address.
+How many connections there may be: in all, of one client address and of one application, in every state.
+
+A connection of our own listeners is a pending handshake at first. From there it becomes an open WebSocket,
+the connection of a request for a page, or one that was refused and lingers until its client has its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Generic, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
-Member = TypeVar("Member")
+from ..core.application import Application
+from ..core.handshake import UpgradeError
+from ..core.options import ServerOptions
+from ..wire.timerwheel import TimerWheel
+from .addressgroups import AddressGroups
+from .inbandrefusals import InBandRefusals
+from .linger import Lingering
 
-
-class Crowd(Generic[Member]):
-    """
-    Members by address, each of which may have several.
-
-    `last` of them is the oldest of the address that has most, or of the one that has had so many for the
-    longest time. A member without an address ("") is one by itself. Every call costs the same, however
-    many there are.
-    """
-
-    def __init__(self) -> None:
-        self._addresses: dict[Member, Hashable] = {}
-        self._members: dict[Hashable, dict[Member, None]] = {}
-        #: The addresses that have so many members, in the order in which they came to that.
-        self._having: dict[int, dict[Hashable, None]] = {}
-        self._most = 0
-
-    def __len__(self) -> int:
-        return len(self._addresses)
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(list(self._addresses))
-
-    def __contains__(self, member: object) -> bool:
-        return member in self._addresses
-
-    def add(self, member: Member, address: str) -> None:
-        """One more; again, under another address, for one that is there already."""
-        if member in self._addresses:
-            self.remove(member)
-        key = self._addresses[member] = address or member
-        members = self._members.setdefault(key, {})
-        members[member] = None
-        count = len(members)
-        self._move(key, count - 1, count)
-        self._most = max(self._most, count)
-
-    def remove(self, member: Member) -> None:
-        """One less; harmless for one that isn't there."""
-        key = self._addresses.pop(member, None)
-        if key is None:
-            return
-        members = self._members[key]
-        count = len(members)
-        del members[member]
-        self._move(key, count, count - 1)
-        if not members:
-            del self._members[key]
-        if self._most not in self._having:
-            self._most -= 1  # where the address went that had the most
-
-    def count(self, address: str) -> int:
-        """How many an address has."""
-        return len(self._members.get(address, ()))
-
-    def oldestOf(self, address: str) -> Member | None:
-        """The oldest of an address; `None` if it has none."""
-        return next(iter(self._members.get(address, ())), None)
-
-    def last(self) -> Member | None:
-        """The one that gives way; `None` if there is none."""
-        if not self._most:
-            return None
-        key = next(iter(self._having[self._most]))
-        return next(iter(self._members[key]))
-
-    def _move(self, key: Hashable, before: int, after: int) -> None:
-        if before:
-            others = self._having[before]
-            del others[key]
-            if not others:
-                del self._having[before]
-        if after:
-            self._having.setdefault(after, {})[key] = None
+#: Seconds after which a client that was refused for want of room may try again.
+RETRY_AFTER = "5"
 
 
 class Handshaking(Protocol):
     """A connection whose handshake isn't finished."""
 
-    def giveWay(self, reason: str) -> None:
-        """It is refused, for that reason."""
+    def evict(self, reason: str) -> None:
+        """Refuse it, for that reason; it calls `Admission.end`."""
         ...
 
 
-class Visit(Protocol):
-    """A request for a page, from its head until its connection is gone."""
+class PageRequesting(Protocol):
+    """The connection of a request for a page, from the request's head until the connection is gone."""
 
-    def giveWay(self) -> None:
-        """It only waits for its client, and another one is to have its place."""
+    def evict(self) -> None:
+        """Close it, since it only waits for its client and another one is to have its place."""
         ...
 
     def drain(self) -> None:
@@ -109,51 +47,225 @@ class Visit(Protocol):
         ...
 
 
-class Visits:
-    """All requests for pages by address, and those of them that wait for their clients."""
+class PageConnections:
+    """All connections of requests for pages by address, and those of them that wait for their clients."""
 
     def __init__(self) -> None:
-        self._all: Crowd[Visit] = Crowd()
-        #: Answered, but the client hasn't taken it all; and those whose body hasn't come. In this order they
-        #: give way.
-        self.answered: Crowd[Visit] = Crowd()
-        self.asking: Crowd[Visit] = Crowd()
+        self._all: AddressGroups[PageRequesting] = AddressGroups()
+        #: Whose answer is complete, but the client hasn't taken all of it; these are evicted first.
+        self._answered: AddressGroups[PageRequesting] = AddressGroups()
+        #: Whose body hasn't come; these are evicted next.
+        self._asking: AddressGroups[PageRequesting] = AddressGroups()
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[PageRequesting]:
         return iter(self._all)
 
     def count(self, address: str) -> int:
         """How many an address has."""
         return self._all.count(address)
 
-    def add(self, visit: Visit, address: str) -> None:
-        """One more, whose body is to come."""
-        self._all.add(visit, address)
-        self.asking.add(visit, address)
+    def add(self, page: PageRequesting, address: str) -> None:
+        """Add one whose body is to come."""
+        self._all.add(page, address)
+        self._asking.add(page, address)
 
-    def asked(self, visit: Visit) -> None:
-        """Its body has come; now it waits for us."""
-        self.asking.remove(visit)
+    def asked(self, page: PageRequesting) -> None:
+        """Its body has come; now it waits for the page."""
+        self._asking.remove(page)
 
-    def answer(self, visit: Visit, address: str) -> None:
-        """It is answered; now it waits for its client again."""
-        if visit in self._all:
-            self.answered.add(visit, address)
+    def answered(self, page: PageRequesting, address: str) -> None:
+        """Its answer is complete; now it waits for its client again."""
+        if page in self._all:
+            self._answered.add(page, address)
 
-    def remove(self, visit: Visit) -> None:
-        """One less; harmless for one that isn't there."""
-        for crowd in (self._all, self.answered, self.asking):
-            crowd.remove(visit)
+    def remove(self, page: PageRequesting) -> None:
+        """Remove one; harmless for one that isn't there."""
+        for group in (self._all, self._answered, self._asking):
+            group.remove(page)
 
-    def giveWay(self, address: str | None = None) -> bool:
-        """Make one give way, one of that address if any is given; whether there was one."""
-        for crowd in (self.answered, self.asking):
-            visit = crowd.last() if address is None else crowd.oldestOf(address)
-            if visit is not None:
-                self.remove(visit)
-                visit.giveWay()
+    def evict(self, address: str | None = None) -> bool:
+        """Evict one, of that address if any is given; returns whether there was one to evict."""
+        for group in (self._answered, self._asking):
+            page = group.oldestOfLargest() if address is None else group.oldestOf(address)
+            if page is not None:
+                self.remove(page)
+                page.evict()
                 return True
         return False
+
+
+class Admission:
+    """
+    Counts the connections of one server, and refuses or evicts what is one too many.
+
+    Args:
+        options: Those of the server, with the limits; they may be replaced.
+        wheel: The wheel for the deadlines of refused connections.
+        seconds: What time it is.
+        onQuiet: Called while the server stops, whenever there is no connection left that is no WebSocket.
+    """
+
+    def __init__(
+        self,
+        options: ServerOptions,
+        wheel: TimerWheel,
+        seconds: Callable[[], float],
+        onQuiet: Callable[[], None],
+    ) -> None:
+        self.options = options
+        self._onQuiet = onQuiet
+        #: Connections whose handshake isn't finished.
+        self.pending: AddressGroups[Handshaking] = AddressGroups()
+        #: Connections of requests for pages on our own listeners.
+        self.pages = PageConnections()
+        #: Connections that were refused by HTTP, and aren't gone yet.
+        self.lingering = Lingering(wheel, seconds, self._isQuieter)
+        #: Connections that are refused in their WebSocket sub-protocol, and aren't gone yet.
+        self.inBandRefusals = InBandRefusals(wheel, self._isQuieter)
+        #: Open connections, and upgrades that were admitted, by client address and by application.
+        self.perAddress: Counter[str] = Counter()
+        self.perApplication: Counter[Application] = Counter()
+        #: Open connections.
+        self.open = 0
+        #: The most of these, and of all clients' sockets, that the limit on open files allows; 0: any.
+        self.mostConnections = self.mostSockets = 0
+        self._isStopping = False
+
+    # -- pending handshakes
+
+    def begin(self, handshaking: Handshaking, address: str) -> None:
+        """
+        A connection of `address` (see `countedAs`) begins its handshake.
+
+        If there are too many, the oldest of the address that has most is evicted.
+        """
+        self.pending.add(handshaking, address)
+        limit = self.options.maxPendingHandshakes
+        if limit and len(self.pending) > limit:
+            self._evictPending()
+
+    def replace(self, old: Handshaking, new: Handshaking, address: str) -> None:
+        """A handshake goes on in another protocol, and under the address that its request tells."""
+        self.pending.replace(old, new, address)
+
+    def end(self, handshaking: Handshaking) -> None:
+        """A handshake came to an end, good or bad."""
+        self.pending.remove(handshaking)
+        if self._isStopping:
+            self._isQuieter()
+
+    def makeRoom(self) -> None:
+        """
+        A connection has come; if the limit on open files is near, another one has to go.
+
+        That is one that was refused already, else a handshake, as for `begin`.
+        """
+        most = self.mostSockets
+        if not most or self.open + len(self.pending) + self._others() <= most:
+            return
+        if not self.lingering.dropOldest():
+            self._evictPending()
+
+    def _others(self) -> int:
+        return len(self.pages) + len(self.lingering) + len(self.inBandRefusals)
+
+    def _evictPending(self) -> None:
+        oldest = self.pending.oldestOfLargest()
+        assert oldest is not None
+        oldest.evict("pending")
+
+    # -- open connections
+
+    def admit(self, address: str, application: Application, options: ServerOptions) -> None:
+        """
+        Count one more WebSocket.
+
+        Args:
+            address: What its client is counted under (see `countedAs`).
+            application: Whose it is.
+            options: Those of the application.
+
+        Raises:
+            UpgradeError: 503 or 429, if it is one too many.
+        """
+        total = self.options.maxConnections or self.mostConnections
+        perApplication = self.perApplication
+        if total and perApplication.total() >= total:
+            raise _tooMany(503)
+        most = options.maxConnections
+        if most != total and most and perApplication[application] >= most:
+            raise _tooMany(503)
+        most = options.maxConnectionsPerAddress
+        if most and address and self.perAddress[address] >= most:
+            raise _tooMany(429)
+        perApplication[application] += 1
+        if address:
+            self.perAddress[address] += 1
+
+    def leave(self, address: str, application: object) -> None:
+        """Undo `admit`."""
+        _decrease(self.perApplication, application)
+        if address:
+            _decrease(self.perAddress, address)
+
+    # -- requests for pages
+
+    def beginPage(self, page: PageRequesting, address: str) -> None:
+        """
+        A request for a page has come.
+
+        Raises:
+            UpgradeError: 503 or 429, if it is one too many and no other one can be evicted.
+        """
+        most = self.options.maxPagesPerAddress
+        if most and address and self.pages.count(address) >= most and not self.pages.evict(address):
+            raise _tooMany(429)
+        most = self.options.maxPages
+        if most and len(self.pages) >= most and not self.pages.evict():
+            raise _tooMany(503)
+        self.pages.add(page, address)
+
+    def endPage(self, page: PageRequesting) -> None:
+        """The connection of a request for a page is gone."""
+        self.pages.remove(page)
+        if not self.pages:
+            self._isQuieter()
+
+    # -- when the server stops
+
+    def drain(self) -> None:
+        """The server stops: refuse the handshakes that go on, close the connections of pages."""
+        self._isStopping = True
+        for handshaking in self.pending:
+            handshaking.evict("draining")
+        for page in self.pages:
+            page.drain()
+
+    def dropAll(self) -> None:
+        """Drop all that is neither open nor a pending handshake."""
+        for page in self.pages:
+            page.drop()
+        self.lingering.drop()
+        self.inBandRefusals.drop()
+
+    @property
+    def isQuiet(self) -> bool:
+        """Whether there is no connection but those of open WebSockets."""
+        return not (self.pending or self._others())
+
+    def _isQuieter(self) -> None:
+        if self._isStopping and self.isQuiet:
+            self._onQuiet()
+
+
+def _tooMany(status: int) -> UpgradeError:
+    return UpgradeError(status, "limit", headers=[("Retry-After", RETRY_AFTER)])
+
+
+def _decrease(counter: Counter[Any], key: object) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

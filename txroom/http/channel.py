@@ -13,33 +13,43 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
 
 from ..core.handshake import Handshake, UpgradeError
-from .factory import WireFactory
 from .forwarded import addressOf, describe
-from .pages import PageVisit, findPath, missing
+from .gateway import Gateway
+from .pageconnection import PageConnection
+from .pages import findPath
 from .request import Head, HeadReader, isUpgrade
-from .upgrade import Upgrade, refuse
+from .response import noPage
+from .upgrade import Upgrade
+
+#: How Twisted calls our listeners and their connections in its log.
+LOG_PREFIX = "txroom"
 
 
 class Channel(Protocol):
-    """A connection whose request head isn't complete."""
+    """
+    A connection whose request head isn't complete.
+
+    When the head is complete, or refused, the transport goes to another protocol; `transport` is `None` then.
+    """
 
     slot: int | None = None
 
-    def __init__(self, factory: WireFactory) -> None:
-        self._factory = factory
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self._reader = HeadReader()
         self._since = 0.0
 
     def connectionMade(self) -> None:
-        factory = self._factory
+        gateway = self._gateway
+        options = gateway.options
         transport: Any = self.transport
-        if factory.options.noDelay and ITCPTransport.providedBy(transport):
+        if options.noDelay and ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
-        self._since = factory.clock.seconds()
-        if factory.options.handshakeTimeout:
-            factory.wheel.schedule(self, self._since + factory.options.handshakeTimeout)
-        factory.begun(self, addressOf(transport, factory.options))
-        factory.makeRoom()
+        self._since = gateway.seconds()
+        if options.handshakeTimeout:
+            gateway.wheel.schedule(self, self._since + options.handshakeTimeout)
+        gateway.admission.begin(self, addressOf(transport, options))
+        gateway.admission.makeRoom()
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -50,61 +60,65 @@ class Channel(Protocol):
             self._refuse(error)
 
     def _headReceived(self, head: Head) -> None:
-        factory = self._factory
-        transport: Any = self.transport
+        gateway = self._gateway
         asksUpgrade = isUpgrade(head.headers)
         if asksUpgrade and head.version >= (1, 1):
-            handshake = self._describe(head)
-            self._leave()
-            Upgrade(factory, handshake, self._since, head.rest).begin(transport)
+            self._upgrade(head)
             return
         path = None
-        if factory.site is not None and not asksUpgrade:
-            path = findPath(factory.pages, head.target.partition("?")[0])
+        if gateway.pages.site is not None and not asksUpgrade:
+            path = findPath(gateway.pages, head.target.partition("?")[0])
         if path is not None:
-            self._visit(head, factory.pageBodies.get(path, factory.options.maxPageBody))
+            self._servePage(head, gateway.pages.maxBody(path, gateway.options.maxPageBody))
         elif head.version < (1, 1):
             raise UpgradeError(505, "version")
         else:
             handshake = self._describe(head)
-            factory.checkHost(handshake, factory.options)
+            gateway.origins.checkHost(handshake, gateway.options)
+            transport = self.transport
             self._leave()
-            refuse(factory, transport, missing(factory, handshake), head.method)
+            gateway.refuse(transport, noPage(gateway.owner.applicationFor(handshake)), head.method)
 
     def _describe(self, head: Head) -> Handshake:
-        return describe(head.method, head.target, head.headers, self.transport, self._factory.options)
+        return describe(head.method, head.target, head.headers, self.transport, self._gateway.options)
 
-    def _visit(self, head: Head, maxBody: int) -> None:
+    def _upgrade(self, head: Head) -> None:
+        upgrade = Upgrade(self._gateway, self._describe(head), self._since, head.rest)
+        transport, self.transport = self.transport, None
+        self._gateway.wheel.cancel(self)
+        upgrade.begin(transport, self)
+
+    def _servePage(self, head: Head, maxBody: int) -> None:
         transport = self.transport
-        visit = PageVisit(self._factory, self._describe(head), maxBody)
-        visit.admit()
+        page = PageConnection(self._gateway, self._describe(head), maxBody)
+        page.admit()
         self._leave()
-        visit.begin(transport, head)
+        page.begin(transport, head)
 
     def _leave(self) -> None:
         """The connection isn't this protocol's any more."""
-        self._factory.wheel.cancel(self)
-        self._factory.ended(self)
+        self._gateway.wheel.cancel(self)
+        self._gateway.admission.end(self)
         self.transport = None
 
     def _refuse(self, error: UpgradeError) -> None:
         transport = self.transport
         self._leave()
-        self._factory.owner.refused(error, None)
-        refuse(self._factory, transport, error)
+        self._gateway.refuse(transport, error)
+        self._gateway.owner.refused(error, None)
 
     def due(self, now: float) -> None:
         """The head isn't complete at the deadline."""
         if self.transport is None:
             return
-        wheel = self._factory.wheel
-        deadline = self._since + self._factory.options.handshakeTimeout + wheel.lostSince(self._since)
+        wheel = self._gateway.wheel
+        deadline = self._since + self._gateway.options.handshakeTimeout + wheel.lostSince(self._since)
         if now < deadline:  # the process stood still meanwhile
             wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(408, "timeout"))
 
-    def giveWay(self, reason: str) -> None:
+    def evict(self, reason: str) -> None:
         """There are too many handshakes at a time, and this is the oldest; or the server stops."""
         if self.transport is not None:
             self._refuse(UpgradeError(503, reason))
@@ -113,4 +127,4 @@ class Channel(Protocol):
         started = self._reader.started
         self._leave()
         if started:
-            self._factory.owner.refused(UpgradeError(0, "left"), None)
+            self._gateway.owner.refused(UpgradeError(0, "left"), None)

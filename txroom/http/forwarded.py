@@ -9,6 +9,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import Logger
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 
@@ -22,6 +23,11 @@ IPAddress = IPv4Address | IPv6Address
 _MAPPED = bytes(10) + b"\xff\xff"
 #: 64:ff9b::/96, behind which NAT64 puts all of IPv4 (RFC 6052 §2.1).
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
+
+#: Headers in which a proxy tells for whom it asks.
+_FORWARDED = ("x-forwarded-for", "forwarded")
+#: How addresses begin from which a proxy of one's own may come; most clients' don't, and cost no parsing.
+_NEAR = ("127.", "10.", "172.", "192.168.", "169.254.", "::1", "fc", "fd", "fe8", "fe9", "fea", "feb")
 
 
 def describe(method: str, target: str, headers: Headers, transport: Any, options: ServerOptions) -> Handshake:
@@ -79,6 +85,40 @@ def countedAs(handshake: Handshake, options: ServerOptions) -> str:
     if not isTold and options.trustedProxies and _isTrusted(handshake.peer, options):
         return ""
     return networkOf(handshake.peer)
+
+
+class ProxyNotice:
+    """
+    Says once that requests seem to come by way of a proxy that isn't trusted.
+
+    Then all clients have the address of the proxy, in `Handshake.peer` and for the limits of one address.
+    """
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._isSaid = False
+
+    def look(self, handshake: Handshake, options: ServerOptions) -> None:
+        """Look at a request; it is one like that if a program nearby tells whom it speaks for."""
+        peer = handshake.peer
+        if self._isSaid or options.trustedProxies or not peer.startswith(_NEAR):
+            return
+        for name, _ in handshake.headers.pairs:
+            if name in _FORWARDED:
+                self._warn(peer)
+                return
+
+    def _warn(self, peer: str) -> None:
+        address = parseAddress(peer.partition("%")[0])
+        if address is not None and (address.is_private or address.is_link_local):
+            self._isSaid = True
+            self._log.warn(
+                "a request from {peer} says that it is forwarded for somebody else, but no proxy is trusted: "
+                "all clients behind that proxy count as one address; set trustedProxies (--trusted-proxy) if "
+                "it is yours",
+                peer=peer,
+            )
 
 
 def networkOf(address: str) -> str:

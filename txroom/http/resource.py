@@ -4,26 +4,25 @@ Upgrades that come by way of twisted.web: under a `Site` of someone else, in Kle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.web.http import NOT_FOUND, HTTPChannel
-from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ..core.application import Application
 from ..core.connection import Connection
-from ..core.handshake import UpgradeError
+from ..core.handshake import Handshake, UpgradeError
 from ..core.headers import Headers
-from .factory import WireFactory
+from ..core.options import ServerOptions
 from .forwarded import describe
-from .pages import findPath, missing
+from .gateway import Gateway
+from .pages import childOf, findPage
 from .request import isUpgrade
-from .response import bodyOf, fieldsOf
+from .response import bodyOf, fieldsOf, noPage
 from .upgrade import Upgrade
 
 
@@ -37,9 +36,9 @@ class ServerResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, factory: WireFactory) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         super().__init__()
-        self._factory = factory
+        self._gateway = gateway
 
     def render(self, request: Request) -> Any:
         body = self._render(request)
@@ -50,43 +49,15 @@ class ServerResource(Resource):
         return b""
 
     def _render(self, request: Request) -> Any:
+        gateway = self._gateway
         if isUpgrade(headersOf(request)):
-            return upgrade(self._factory, request)
-        if request.site is self._factory.site:
+            return upgrade(gateway, request)
+        if request.site is gateway.pages.site:
             request.responseHeaders.removeHeader(b"Server")
-        found = findPage(self._factory.pages, request.path.decode("latin-1"))
+        found = findPage(gateway.pages, request.path.decode("latin-1"))
         if found is not None:
-            return _child(found[0], request, found[1]).render(request)
-        transport, options = request.channel.transport, self._factory.options
-        method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
-        handshake = describe(method, target, headersOf(request), transport, options)
-        return answer(request, missing(self._factory, handshake))
-
-
-def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list[str]] | None:
-    """
-    The page at `path`, or the nearest above it that is no leaf, with the segments left to go.
-
-    `None` if there is none.
-    """
-    found = findPath(pages, path)
-    if found is None:
-        return None
-    rest = path[len(found) :].removeprefix("/") if found != "/" else path[1:]
-    return pages[found], [] if found == path else rest.split("/")
-
-
-def _child(page: IResource, request: Request, rest: list[str]) -> IResource:
-    """What lies below `page`, as twisted.web looks for it."""
-    if not rest and (request.path != b"/" or page.isLeaf):
-        return page
-    # "/" is what lies below the root under no name at all; a page without children is it itself.
-    segments = request.path.split(b"/")[1:]
-    below = len(rest) or 1
-    request.prepath = [unquote_to_bytes(segment) for segment in segments[:-below]]
-    request.postpath = [unquote_to_bytes(segment) for segment in segments[-below:]]
-    child: IResource = getChildForRequest(page, request)
-    return page if not rest and getattr(child, "code", 200) == NOT_FOUND else child
+            return childOf(found[0], request, found[1]).render(request)
+        return answer(request, noPage(gateway.owner.applicationFor(handshakeOf(request, gateway.options))))
 
 
 def answer(request: Request, error: UpgradeError) -> bytes:
@@ -109,34 +80,40 @@ def headersOf(request: Request) -> Headers:
     )
 
 
+def handshakeOf(request: Request, options: ServerOptions) -> Handshake:
+    """The handshake of a request that came by way of twisted.web."""
+    method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
+    return describe(method, target, headersOf(request), request.channel.transport, options)
+
+
 def upgrade(
-    factory: WireFactory,
+    gateway: Gateway,
     request: Request,
     application: Application | None = None,
     outcome: Deferred[Connection] | None = None,
 ) -> Any:
     """
-    Take the connection of a request of twisted.web, and upgrade it; what its `render` returns.
+    Take the connection of a request of twisted.web, and upgrade it.
 
-    `outcome` is told the Connection, or the `UpgradeError`.
+    Args:
+        gateway: What the requests to the server share.
+        request: The request.
+        application: Who serves the connection; `None`: whoever is registered for its host and path.
+        outcome: Fires with the Connection, or fails with the `UpgradeError`.
+
+    Returns:
+        What the `render` of a resource returns: the body of an answer, or `NOT_DONE_YET`.
     """
     error = _unfit(request)
     if error is not None:
-        factory.owner.refused(error, None)
+        gateway.owner.refused(error, None)
         if outcome is not None:
             outcome.errback(error)
         return answer(request, error) if error.status else NOT_DONE_YET
-    channel = request.channel
-    transport = channel.transport
-    handshake = describe(
-        request.method.decode("latin-1"),
-        request.uri.decode("latin-1"),
-        headersOf(request),
-        transport,
-        factory.options,
-    )
-    early = _release(channel, transport)
-    upgrading = Upgrade(factory, handshake, factory.clock.seconds(), early, application, isForeign=True)
+    transport = request.channel.transport
+    handshake = handshakeOf(request, gateway.options)
+    early = _release(request.channel, transport)
+    upgrading = Upgrade(gateway, handshake, gateway.seconds(), early, application, isForeign=True)
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET

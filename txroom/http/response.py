@@ -1,15 +1,46 @@
 """
-The HTTP answer to a request that doesn't become a WebSocket, whoever writes it.
+All HTTP answers that txroom writes itself: the 101 that opens a WebSocket, and every refusal.
 """
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Iterable
+from hashlib import sha1
 from http import HTTPStatus
 
-from ..core.handshake import UpgradeError
+from ..core.application import Application
+from ..core.handshake import Handshake, UpgradeError
 
 _BREAK = b"\r\n"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
+#: RFC 6455 §1.3.
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def switching(
+    handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[tuple[str, str]]
+) -> bytes:
+    """The 101 answer (RFC 6455 §4.2.2)."""
+    key = handshake.headers["sec-websocket-key"].encode("ascii")
+    fields: list[tuple[str, str]] = []
+    if subprotocol is not None:
+        fields.append(("Sec-WebSocket-Protocol", subprotocol))
+    if extensions is not None:
+        fields.append(("Sec-WebSocket-Extensions", extensions))
+    accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
+    return _SWITCHING + accept + _BREAK + fieldLines((*fields, *headers)) + _BREAK
+
+
+def refusal(error: UpgradeError, method: str = "GET") -> bytes:
+    """The whole HTTP answer of a refusal; to HEAD without its body (RFC 9110 §9.3.2)."""
+    body = bodyOf(error)
+    fields = [("Content-Length", str(len(body))), *fieldsOf(error)]
+    start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
+    head = start + fieldLines(fields) + _BREAK
+    return head if method == "HEAD" else head + body
 
 
 def fieldsOf(error: UpgradeError) -> list[tuple[str, str]]:
@@ -29,15 +60,17 @@ def bodyOf(error: UpgradeError) -> bytes:
     return (error.body or "").encode()
 
 
-def refusal(error: UpgradeError, method: str = "GET") -> bytes:
-    """The whole HTTP answer; to HEAD without its body (RFC 9110 §9.3.2)."""
-    body = bodyOf(error)
-    fields = [("Content-Length", str(len(body))), *fieldsOf(error)]
-    start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
-    head = start + fieldLines(fields) + _BREAK
-    return head if method == "HEAD" else head + body
-
-
 def fieldLines(fields: Iterable[tuple[str, str]]) -> bytes:
     """Header fields as they are sent."""
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
+
+
+def noPage(application: Application | None) -> UpgradeError:
+    """
+    The refusal of a request that is for no WebSocket, at a path that has no page.
+
+    `application` is the one that serves WebSockets at that path, if any does.
+    """
+    if application is None:
+        return UpgradeError(404, "path")
+    return UpgradeError(426, "noUpgrade", f"{application.served}: connect with a WebSocket client.\n")

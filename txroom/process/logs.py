@@ -22,7 +22,7 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 from zope.interface import provider
 
-from ..http.factory import LOG_PREFIX
+from ..http.channel import LOG_PREFIX
 
 _STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 _NO_CACHE = "Unable to write to plugin cache"

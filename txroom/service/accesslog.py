@@ -9,9 +9,8 @@ from twisted.web.http import _escape, datetimeToLogString
 from twisted.web.server import Request
 
 from ..core.handshake import Handshake
-from ..http.factory import WireFactory
-from ..http.forwarded import describe
-from ..http.resource import headersOf
+from ..core.options import ServerOptions
+from ..http.resource import handshakeOf
 
 _log = Logger(namespace="txroom.access")
 
@@ -27,13 +26,10 @@ class AccessLog:
         if self.isOn:
             self._write(handshake, "HTTP/1.1", status, "-")
 
-    def page(self, request: Request, factory: WireFactory) -> None:
+    def page(self, request: Request, options: ServerOptions) -> None:
         """A request of twisted.web was answered."""
         if self.isOn:
-            method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
-            transport = request.channel.transport
-            handshake = describe(method, target, headersOf(request), transport, factory.options)
-            length = str(request.sentLength or "-")
+            handshake, length = handshakeOf(request, options), str(request.sentLength or "-")
             self._write(handshake, request.clientproto.decode("latin-1"), request.code, length)
 
     def _write(self, handshake: Handshake, version: str, status: int, length: str) -> None:

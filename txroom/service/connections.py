@@ -19,7 +19,8 @@ from ..core.handshake import Handshake, UpgradeError
 from ..core.message import Data, Prepared
 from ..core.refusallog import RefusalLog, shown
 from ..core.validation import checkText
-from ..http.factory import WireFactory
+from ..http.admission import Admission
+from ..wire.context import WireContext
 from .accesslog import AccessLog
 from .shutdown import Step, inBatches
 
@@ -50,8 +51,11 @@ class Connections:
 
     _log = Logger()
 
-    def __init__(self, wire: WireFactory, clock: IReactorTime, accesses: AccessLog) -> None:
-        self._wire = wire
+    def __init__(
+        self, context: WireContext, admission: Admission, clock: IReactorTime, accesses: AccessLog
+    ) -> None:
+        self._context = context
+        self._admission = admission
         self._clock = clock
         self._accesses = accesses
         self._connections: dict[str, Connection] = {}
@@ -87,15 +91,15 @@ class Connections:
 
     def stats(self) -> Stats:
         """The counters."""
-        wire = self._wire
+        context = self._context
         return Stats(
             self._total,
             len(self._connections),
             dict(self._rejected),
-            wire.context.messagesReceived,
-            wire.context.bytesReceived,
-            wire.context.messagesSent,
-            wire.context.bytesSent,
+            context.messagesReceived,
+            context.bytesReceived,
+            context.messagesSent,
+            context.bytesSent,
         )
 
     # -- who comes and goes
@@ -104,10 +108,10 @@ class Connections:
         """One more, which its application tracks too if `isTracking`."""
         self._total += 1
         self._connections[connection.id] = connection
-        self._wire.open = len(self._connections)
+        self._admission.open = len(self._connections)
         connection.application._opened(connection, isTracking)
         self._accesses.upgrade(connection.handshake, 101)
-        if self._wire.context.isTracing:
+        if self._context.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
                 id=connection.id,
@@ -118,7 +122,7 @@ class Connections:
     def closed(self, connection: Connection) -> None:
         """One less; its last hook may still run."""
         self._connections.pop(connection.id, None)
-        self._wire.open = len(self._connections)
+        self._admission.open = len(self._connections)
         connection.application._closed(connection)
 
     def finished(self) -> None:
@@ -136,7 +140,7 @@ class Connections:
             self._refusals.note(f"{error.status} {shown(error.reason)}", asked, peer)
         if handshake is not None and error.status:
             self._accesses.upgrade(handshake, error.status)
-        if self._wire.context.isTracing:
+        if self._context.isTracing:
             self._log.debug("upgrade refused: {error}", error=error)
 
     def sumUpRefusals(self) -> None:
@@ -147,7 +151,7 @@ class Connections:
 
     def stopSteps(self) -> Iterator[Step]:
         """Close them; drop those that stay until the deadline; and give their last hooks a little time."""
-        yield Step(self._wire.drain, lambda: "handshakes")
+        yield Step(self._admission.drain, lambda: "handshakes")
         yield Step(self.closeAll, self.describe)
         yield Step(self.dropAll, lambda: "connections")
         yield Step(self.whenEmpty, self.describe, LAST_HOOKS)
@@ -171,9 +175,9 @@ class Connections:
         for connection in self.all:
             connection.terminate()
             connection.cancelHook()
-        for protocol in list(self._wire.context.finishing):
+        for protocol in list(self._context.finishing):
             protocol.cancelHook()
-        self._wire.dropStrangers()
+        self._admission.dropAll()
 
     def whenEmpty(self) -> Deferred[None]:
         """Fires when all connections are gone, also of pages and refused clients, and the last hooks over."""
@@ -184,9 +188,9 @@ class Connections:
 
     def describe(self) -> str:
         """Who is still here, in words."""
-        finishing = len(self._wire.context.finishing)
+        finishing = len(self._context.finishing)
         return f"connections ({len(self._connections)} open, {finishing} with a hook that runs)"
 
     @property
     def _isEmpty(self) -> bool:
-        return not self._connections and not self._wire.context.finishing and self._wire.isQuiet
+        return not self._connections and not self._context.finishing and self._admission.isQuiet

@@ -8,7 +8,7 @@ import resource
 
 from twisted.logger import Logger
 
-from ..http.factory import WireFactory
+from ..http.admission import Admission
 
 #: Descriptors that are kept for the rest of the process: listeners, log, threads, what applications open.
 MIN_SPARE, MAX_SPARE = 24, 500
@@ -34,7 +34,7 @@ def _clamped(limit: int) -> int:
     return min(max(limit // 20, MIN_SPARE), MAX_SPARE)
 
 
-def limitConnections(wire: WireFactory, wanted: int, limit: int | None, log: Logger) -> None:
+def limitConnections(admission: Admission, wanted: int, limit: int | None, log: Logger) -> None:
     """
     Accept no more connections than a `limit` on open files allows; `None` is no limit.
 
@@ -43,7 +43,7 @@ def limitConnections(wire: WireFactory, wanted: int, limit: int | None, log: Log
     if limit is None:
         return
     most = connectionsOf(limit)
-    if wanted > most != wire.mostConnections:
+    if wanted > most != admission.mostConnections:
         log.warn(
             "maxConnections={wanted}, but the limit on open files ({limit}) allows {most}: raise it "
             "(ulimit -n, LimitNOFILE)",
@@ -51,4 +51,4 @@ def limitConnections(wire: WireFactory, wanted: int, limit: int | None, log: Log
             limit=limit,
             most=most,
         )
-    wire.mostConnections, wire.mostSockets = most, socketsOf(limit)
+    admission.mostConnections, admission.mostSockets = most, socketsOf(limit)

@@ -11,7 +11,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from ..core.validation import isCount
-from ..http.factory import WireFactory
+from ..http.gateway import Gateway
 from .accesslog import AccessLog
 from .routing import checkPath
 
@@ -23,9 +23,9 @@ class Pages:
     """What is served at which path; changes hold for the next request."""
 
     def __init__(
-        self, wire: WireFactory, reactor: Any, accesses: AccessLog, root: Callable[[], IResource]
+        self, gateway: Gateway, reactor: Any, accesses: AccessLog, root: Callable[[], IResource]
     ) -> None:
-        self._wire = wire
+        self._gateway = gateway
         self._reactor = reactor
         self._accesses = accesses
         #: Makes the resource that finds the pages, for a `Site`.
@@ -34,36 +34,33 @@ class Pages:
     @property
     def paths(self) -> list[str]:
         """Where there are pages."""
-        return list(self._wire.pages)
+        return list(self._gateway.pages)
 
     def add(self, path: str, page: Any, maxBody: int | None) -> None:
         """Serve a page; see `Server.addPage`."""
         checkPage(path, page)
         if maxBody is not None and not isCount(maxBody):
             raise ValueError(f"maxBody={maxBody!r}: must be a whole number of bytes, 0 or more")
-        self._wire.pages[path] = page
-        self._wire.pageBodies.pop(path, None)
-        if maxBody is not None:
-            self._wire.pageBodies[path] = maxBody
-        if self._wire.site is None:
-            self._wire.site = PageSite(self._root(), self._reactor, self._wire, self._accesses)
+        pages = self._gateway.pages
+        pages.add(path, page, maxBody)
+        if pages.site is None:
+            pages.site = PageSite(self._root(), self._reactor, self._gateway, self._accesses)
 
     def clear(self) -> None:
         """Serve none."""
-        self._wire.pages.clear()
-        self._wire.site = None
+        self._gateway.pages.removeAll()
 
 
 class PageSite(Site):
     """Serves the pages of our own listeners; it is never started, and writes our own access log."""
 
-    def __init__(self, root: IResource, reactor: object, factory: WireFactory, accesses: AccessLog) -> None:
+    def __init__(self, root: IResource, reactor: object, gateway: Gateway, accesses: AccessLog) -> None:
         super().__init__(root, reactor=reactor)
-        self._wire = factory
+        self._gateway = gateway
         self._accesses = accesses
 
     def log(self, request: Any) -> None:
-        self._accesses.page(request, self._wire)
+        self._accesses.page(request, self._gateway.options)
 
 
 def checkPage(path: object, page: object) -> None:

@@ -44,9 +44,14 @@ class Route:
 class Routes(list[Route]):
     """The routes of a server, in the order in which they are tried."""
 
+    #: Whether any application isn't plain; most servers without rooms need not look for them.
+    hasRooms = False
+
     def add(self, application: Application, host: str | None, path: str | None) -> None:
         """One more, to be tried last."""
         self.append(Route(None if host is None else splitHost(host), path, application))
+        if not application.isPlain:
+            self.hasRooms = True
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """
@@ -61,9 +66,9 @@ class Routes(list[Route]):
                 break
         else:
             return None
-        if not found.isPlain or found.hook("chooseProtocol") is not None:
+        if not self.hasRooms or not found.isPlain or found.hook("chooseProtocol") is not None:
             return found
-        isLost = self.tellerFor(handshake) is not None and isForRooms(handshake.protocols)
+        isLost = isForRooms(handshake.protocols) and self.tellerFor(handshake) is not None
         return None if isLost else found
 
     def tellerFor(self, handshake: Handshake) -> Application | None:

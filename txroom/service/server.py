@@ -26,7 +26,8 @@ from ..core.handshake import Handshake, UpgradeError
 from ..core.interfaces import WebResource
 from ..core.message import Data, Prepared
 from ..core.options import ServerOptions
-from ..http.factory import WireFactory
+from ..http.factory import ChannelFactory
+from ..http.gateway import Gateway
 from ..http.request import isUpgrade
 from ..http.resource import ServerResource, headersOf, upgrade
 from ..rooms.api.room import Room
@@ -86,14 +87,15 @@ class Server(MultiService):
         self.options.checkTogether()
         self._reactor = clock if clock is not None else _globalReactor()
         self.clock: IReactorTime = self._reactor
-        self._wire = WireFactory(self, self.options, self.clock)
-        self._listeners = Listeners(self._reactor, self._wire, self.options.backlog)
+        self._gateway = gateway = Gateway(self, self.options, self.clock)
+        self._factory = ChannelFactory(gateway)
+        self._listeners = Listeners(self._reactor, self._factory, self.options.backlog)
         self._listeners.onPort = self._listening
         self._applications = Applications(self.options, self.clock)
         self._routes = self._applications.routes
         self._accesses = AccessLog()
-        self._connections = Connections(self._wire, self.clock, self._accesses)
-        self._pages = Pages(self._wire, self._reactor, self._accesses, self.resource)
+        self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
+        self._pages = Pages(gateway, self._reactor, self._accesses, self.resource)
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = Stop(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
@@ -175,13 +177,13 @@ class Server(MultiService):
         options = self.options.override(changes)
         options.checkTogether()
         self.options = options
-        self._wire.setOptions(self.options)
+        self._gateway.setOptions(self.options)
         self._listeners.backlog = self.options.backlog
         self._applications.overrideOptions(options, changes)
 
     def resource(self) -> IResource:
         """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
-        resource: IResource = ServerResource(self._wire)
+        resource: IResource = ServerResource(self._gateway)
         return resource
 
     def shouldHandle(self, request: Request) -> bool:
@@ -203,7 +205,7 @@ class Server(MultiService):
         if application is not None:
             self._applications.adopt(application)
         outcome: Deferred[Connection] = Deferred()
-        body = upgrade(self._wire, request, application, outcome)
+        body = upgrade(self._gateway, request, application, outcome)
         self.clock.callLater(0, _handleRefusal, outcome)
         if isinstance(body, bytes):
             request.write(body)
@@ -269,7 +271,7 @@ class Server(MultiService):
         """
         if not isinstance(isOn, bool):
             raise TypeError(f"isOn={isOn!r}: must be True or False")
-        self._wire.context.isTracing = isOn
+        self._gateway.context.isTracing = isOn
         self._applications.setDebug(isOn)
 
     def setAccessLog(self, isOn: bool) -> None:
@@ -340,7 +342,7 @@ class Server(MultiService):
     def _listening(self, port: IListeningPort) -> None:
         watchAccepting(port, self.clock)
         if isinstance(port, Port):
-            limitConnections(self._wire, self.options.maxConnections, openFiles(), self._log)
+            limitConnections(self._gateway.admission, self.options.maxConnections, openFiles(), self._log)
         callHook(self._log, self.onListening, port)
 
     # -- the service

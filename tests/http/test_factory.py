@@ -1,0 +1,28 @@
+"""The factory of our own listeners."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txroom import Server
+from txroom.http.channel import Channel
+from txroom.http.factory import ALPN, ChannelFactory
+
+
+class ChannelFactoryTests(SynchronousTestCase):
+    """A plain factory of Twisted's."""
+
+    def test_plain(self) -> None:
+        """It is nobody else's, makes a `Channel` for each connection, and offers HTTP/1.1 over TLS."""
+        factory = Server(clock=Clock())._factory
+        verifyObject(IProtocolNegotiationFactory, factory)
+        self.assertEqual(ChannelFactory.__bases__, (Factory,))
+        first, second = factory.buildProtocol(None), factory.buildProtocol(None)
+        self.assertEqual((type(first), type(second)), (Channel, Channel))
+        self.assertIsNot(first, second)
+        self.assertEqual(factory.acceptableProtocols(), [ALPN])
+        self.assertEqual((factory.logPrefix(), factory.noisy), ("txroom", False))

@@ -1,0 +1,73 @@
+"""Connections that have their answer and are being closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol
+
+from tests.case import HarnessTestCase
+from txroom.http.linger import LINGER, Linger
+from txroom.testing import RawClient
+from txroom.wire.timerwheel import TimerWheel
+from txroom.wire.transports import takeOver
+
+
+class Noting(Protocol):
+    """Notes what comes."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.seen.append(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.seen.append("lost")
+
+
+class LingerTests(HarnessTestCase):
+    """A connection, and what becomes of it."""
+
+    def open(self, **more: Any) -> RawClient:
+        self.first: Noting
+
+        def make() -> Noting:
+            self.first = Noting()
+            return self.first
+
+        self.harness = self.serve()
+        return self.harness.raw(to=Factory.forProtocol(make), **more)
+
+    def linger(self, **more: Any) -> RawClient:
+        client = self.open(**more)
+        wheel = TimerWheel(self.harness.clock)
+        self.protocol = Linger(wheel, self.harness.clock.seconds())
+        takeOver(self.first.transport, self.protocol)
+        return client
+
+    def wheels(self) -> int:
+        return sum("TimerWheel" in str(call) for call in self.harness.clock.getDelayedCalls())
+
+    def test_linger(self) -> None:
+        """What comes is thrown away, until the peer ends it."""
+        client = self.linger()
+        client.send(b"x" * 1000)
+        self.assertEqual((self.first.seen, self.wheels()), ([], 1))
+        client.finish()
+        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
+
+    def test_lingerEnds(self) -> None:
+        """Or until the time is over."""
+        client = self.linger()
+        self.harness.advance(LINGER - 0.1)
+        self.assertFalse(client.isClosed)
+        self.harness.advance(0.3)
+        self.assertEqual((client.isClosed, self.wheels()), (True, 0))
+
+    def test_lingerGone(self) -> None:
+        """A deadline that comes after the end finds nothing to do."""
+        client = self.linger()
+        client.drop()
+        self.protocol.due(0.0)
+        self.assertTrue(client.isClosed)

@@ -1,0 +1,117 @@
+"""Applications that open their WebSockets themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.case import HarnessTestCase, Recorder
+from txroom import Accept, Application, Handshake, ServerOptions, UpgradeError
+from txroom.http.opening import Opener, SelfOpening, WireOpener
+from txroom.testing import Client
+from txroom.wire.context import WireContext
+
+
+class OwnOpener(WireOpener):
+    """Asks its application before it agrees."""
+
+    async def agree(
+        self, application: Any, handshake: Handshake, accepted: Accept, callHook: Callable[..., Any]
+    ) -> Any:
+        application.events.append(("agree", accepted.user))
+        agreed = Accept(headers=[("X-Opened", await callHook(application.decide, handshake))])
+        return await super().agree(application, handshake, agreed, callHook)
+
+
+class OwnApplication(Recorder):
+    """Brings its own opener, and notes each that is made."""
+
+    decide: Callable[[Handshake], Any] = staticmethod(lambda handshake: "yes")
+
+    def makeOpener(self, context: WireContext, options: ServerOptions) -> Opener:
+        self.events.append(("make", options.maxPayload))
+        return OwnOpener(context, options, lambda: None)
+
+
+class OpeningTests(HarnessTestCase):
+    """What is left to the application, and what isn't."""
+
+    def start(self, **hooksAndOptions: Any) -> None:
+        self.app = OwnApplication(**hooksAndOptions)
+        self.harness = self.serve(self.app)
+
+    def status(self, client: Client) -> int:
+        assert client.response is not None
+        return client.response.status
+
+    def assertCounts(self, expected: int) -> None:
+        admission = self.harness.server._gateway.admission
+        self.assertEqual((admission.perApplication.total(), len(admission.pending)), (expected, 0))
+
+    def test_chosen(self) -> None:
+        """The application's opener opens; one is made for all of its connections, with its options."""
+        self.start(maxPayload=77, verifyClient=lambda handshake: Accept(user="ann"))
+        first, second = self.harness.connect(), self.harness.connect()
+        assert first.response is not None
+        self.assertEqual((first.response.headers["x-opened"], second.isOpen), ("yes", True))
+        self.assertEqual(self.app.named("make"), [77])
+        self.assertEqual(self.app.named("agree"), ["ann", "ann"])
+        first.send("x")
+        self.assertEqual(self.app.named("message"), ["x"])
+        self.assertCounts(2)
+
+    def test_usual(self) -> None:
+        """Other applications are opened by our own wire."""
+        self.assertNotIsInstance(Application(), SelfOpening)
+        harness = self.serve(app := Application())
+        self.assertIs(type(harness.server._gateway.openerFor(app)), WireOpener)
+
+    def test_after(self) -> None:
+        """It isn't asked before our own checks have let the client in."""
+        self.start(verifyClient=lambda handshake: False)
+        self.assertEqual(self.status(self.harness.connect()), 401)
+        self.assertEqual(self.status(self.harness.connect(headers={"Origin": "http://evil.example"})), 403)
+        self.assertEqual(self.app.named("agree"), [])
+
+    def test_refuses(self) -> None:
+        """It may refuse the client; what else it raises is a mistake, logged and told as 500."""
+        self.start()
+
+        def deny(handshake: Handshake) -> Any:
+            raise UpgradeError(409, "denied", "taken")
+
+        self.app.decide = deny
+        response = self.harness.connect().response
+        assert response is not None
+        self.assertEqual((response.status, response.body), (409, b"taken"))
+        self.app.decide = lambda handshake: 1 / 0
+        self.assertEqual(self.status(self.harness.connect()), 500)
+        self.assertRaised(ZeroDivisionError)
+        self.assertCounts(0)
+        self.assertEqual(self.harness.server.stats().rejected, {"denied": 1, "error": 1})
+
+    def test_later(self) -> None:
+        """It may take its time, up to `handshakeTimeout`; what the client sends meanwhile comes after."""
+        self.start(handshakeTimeout=5)
+        decisions: list[Deferred[str]] = []
+
+        def wait(handshake: Handshake) -> Deferred[str]:
+            decisions.append(Deferred())
+            return decisions[-1]
+
+        self.app.decide = wait
+        client = self.harness.connect()
+        self.assertIsNone(client.response)
+        decisions[0].callback("late")
+        self.harness.flush()
+        self.assertTrue(client.isOpen)
+        slow = self.harness.connect()
+        self.harness.advance(5.2)
+        self.assertEqual(self.status(slow), 503)
+        self.harness.connect().drop()
+        self.assertEqual(
+            [decision.called for decision in decisions], [True] * 3, "the last two were cancelled"
+        )
+        self.assertCounts(1)

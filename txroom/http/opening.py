@@ -1,0 +1,178 @@
+"""
+Who opens a WebSocket when its upgrade has passed all checks of the server.
+
+An `Upgrade` checks what holds for every application, up to `verifyClient`. Then the `Opener` of the
+application agrees with the client on sub-protocol, extensions and headers, and opens the connection. By
+default that is `WireOpener`, by txroom's own wire; an application that is `SelfOpening` brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from os import urandom
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from ..core.application import Application
+from ..core.connection import Connection
+from ..core.handshake import Accept, Handshake, UpgradeError
+from ..core.headers import checkedHeaders
+from ..core.options import ServerOptions
+from ..wire.context import WireContext
+from ..wire.deflate import DeflateParameters, negotiate
+from ..wire.protocol import protocolClass
+from ..wire.transports import takeOver
+from .response import switching
+
+#: Calls a hook with arguments and waits for its result; raises `CancelledError` when the upgrade is over.
+CallHook = Callable[..., Awaitable[Any]]
+#: A hook of the server that gives headers for every 101 answer.
+HeadersHook = Callable[[Handshake], Any]
+
+
+class Opened(Protocol):
+    """A WebSocket whose 101 answer is written, and whose first hook hasn't run."""
+
+    @property
+    def connection(self) -> Connection:
+        """Its connection."""
+        ...
+
+    def hold(self) -> None:
+        """Take no message until `start`."""
+        ...
+
+    def start(self, early: bytes) -> None:
+        """Run the first hooks, then take what the client sent right behind its request."""
+        ...
+
+
+class Opening(Protocol):
+    """What was agreed on with a client that may come in."""
+
+    def open(self, transport: Any, address: str) -> Opened:
+        """
+        Take the transport over, and write the 101 answer.
+
+        Args:
+            transport: The client's.
+            address: What the connection is counted under; `ConnectionEvents.closed` is told it.
+        """
+        ...
+
+
+class Opener(Protocol):
+    """Opens the WebSockets of one application."""
+
+    @property
+    def options(self) -> ServerOptions:
+        """The options of the application, laid over the server's."""
+        ...
+
+    async def agree(
+        self, application: Application, handshake: Handshake, accepted: Accept, callHook: CallHook
+    ) -> Opening:
+        """
+        Decide how a connection is opened that `verifyClient` has let in.
+
+        The application is given each time because openers are kept for as long as their application lives,
+        and mustn't keep it alive.
+
+        Args:
+            application: Whose connection it will be.
+            handshake: The client's request.
+            accepted: What `verifyClient` said.
+            callHook: How hooks are called.
+
+        Raises:
+            UpgradeError: To refuse the client after all. Any other error is logged, and refused with 500.
+        """
+        ...
+
+
+@runtime_checkable
+class SelfOpening(Protocol):
+    """An application with an opener of its own."""
+
+    def makeOpener(self, context: WireContext, options: ServerOptions) -> Opener:
+        """
+        Make the opener of this application's connections at one server.
+
+        Args:
+            context: What the connections of the server share; its events must be told of each connection.
+            options: Those in force for this application.
+        """
+        ...
+
+
+class WireOpener:
+    """
+    Opens connections of txroom's own wire.
+
+    Args:
+        context: What the connections of the server share.
+        options: Those of the application.
+        headersHook: Gives the hook for headers of the server, if it has one now.
+    """
+
+    def __init__(
+        self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
+    ) -> None:
+        self.options = options
+        #: The class of all connections with these options.
+        self.wireClass = protocolClass(context, options)
+        self._headersHook = headersHook
+
+    async def agree(
+        self, application: Application, handshake: Handshake, accepted: Accept, callHook: CallHook
+    ) -> WireOpening:
+        """See `Opener`; the hooks are `chooseProtocol`, and `responseHeaders` of server and application."""
+        offered = handshake.protocols
+        chooses = application.hook("chooseProtocol")
+        if chooses is None:
+            subprotocol = offered[0] if offered else None
+        else:
+            subprotocol = _chosen(await callHook(chooses, offered, handshake), offered)
+        parameters = negotiate(handshake.extensions, self.options)
+        headers = accepted.headers
+        for hook in (self._headersHook(), application.hook("responseHeaders")):
+            if hook is not None:
+                headers += checkedHeaders(await callHook(hook, handshake) or ())
+        return WireOpening(self, application, handshake, accepted.user, subprotocol, parameters, headers)
+
+
+def _chosen(chosen: Any, offered: list[str]) -> str | None:
+    """The sub-protocol that a `chooseProtocol` hook has chosen."""
+    if chosen is False:
+        raise UpgradeError(400, "protocol")
+    if chosen is not None and chosen not in offered:
+        raise ValueError(f"chooseProtocol returned {chosen!r}; one of {offered}, None or False")
+    return str(chosen) if chosen is not None else None
+
+
+@attrs.frozen
+class WireOpening:
+    """A connection of txroom's own wire that is about to be opened."""
+
+    opener: WireOpener
+    application: Application
+    handshake: Handshake
+    user: Any
+    subprotocol: str | None
+    parameters: DeflateParameters | None
+    headers: tuple[tuple[str, str], ...]
+
+    def open(self, transport: Any, address: str) -> Opened:
+        """See `Opening`."""
+        wire = self.opener.wireClass()
+        application, handshake, parameters = self.application, self.handshake, self.parameters
+        wire.connection = application.connectionClass(
+            urandom(16).hex(), handshake, application, wire, self.user
+        )
+        wire.address = address
+        takeOver(transport, wire)
+        extensions = None if parameters is None else parameters.header
+        answer = switching(handshake, self.subprotocol, extensions, self.headers)
+        wire.open(transport, answer, self.subprotocol, parameters)
+        return wire
