@@ -1,9 +1,10 @@
 """
-The head of an HTTP request, read strictly: bounded, in linear time, and with no second opinion.
+The head of an HTTP request, read strictly, within bounds, and in time that is linear in its length.
 
-Sans I/O: `HeadReader.feed` takes bytes and gives a `Head` or raises `UpgradeError` with the status
-of the answer. Rules: RFC 9112 §2-5, RFC 9110 §5; where they let a server be lenient (bare LF,
-folded lines, space before a colon) this one isn't, since a proxy before it may read them otherwise.
+Sans I/O: `HeadReader.feed` takes bytes and gives a `Head`, or raises `UpgradeError` with the status of the
+answer. The rules are those of RFC 9112 §2-5 and RFC 9110 §5. Where they let a server be lenient (a bare LF,
+folded lines, space before a colon) this one refuses: a proxy before it may understand such a request
+otherwise, and let pass what it should have stopped (request smuggling).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAX_LINE = 8 * 1024
 MAX_HEADERS = 100
 
 _END = b"\r\n\r\n"
-#: All controls but HTAB, CR and LF; CR and LF are judged by their place.
+#: All controls but HTAB, CR and LF; these two are checked by their place.
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 _IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
@@ -67,9 +68,13 @@ class HeadReader:
 
     def feed(self, data: bytes) -> Head | None:
         """
-        The head, once it is complete; until then `None`.
+        Take more bytes.
 
-        Raises `UpgradeError` 400, 414 or 431 as soon as that is certain.
+        Returns:
+            The head, once it is complete; until then `None`.
+
+        Raises:
+            UpgradeError: 400, 414, 431 or 505, as soon as that is certain, however much has come.
         """
         buffer = self._data
         searchFrom = max(0, len(buffer) - len(_END) + 1)
@@ -104,9 +109,14 @@ class HeadReader:
 
 def parseHead(head: bytes, rest: bytes = b"") -> Head:
     """
-    The parts of a complete head (without its empty line).
+    Take a complete head apart.
 
-    Raises `UpgradeError` 400, 414, 431 or 505.
+    Args:
+        head: Its bytes, without the empty line at its end.
+        rest: What came behind it.
+
+    Raises:
+        UpgradeError: 400, 414, 431 or 505.
     """
     _checkBytes(head)
     requestLine, *fields = head.decode("latin-1").split("\r\n")
@@ -124,7 +134,7 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         raise _syntax()
     if host is not None and not _HOST.fullmatch(host):
         raise _syntax()
-    if host is not None and "transfer-encoding" in headers and "content-length" in headers:
+    if host is not None and headers.get("transfer-encoding") is not None and "content-length" in headers:
         raise _syntax()
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is not None:
@@ -178,7 +188,7 @@ def _checkSingles(headers: Headers) -> None:
 
 
 def _target(target: str) -> str:
-    """The target in origin form, without anything that two readers might understand differently."""
+    """The target in origin form, or "*", if nothing in it might be read differently by another reader."""
     if not target.startswith("/"):
         if target == "*":
             return target
@@ -196,9 +206,10 @@ def _target(target: str) -> str:
 
 def bodyLength(headers: Headers) -> int | None:
     """
-    How long the body of a request says it is; `None` if it comes in chunks, whose number nobody knows.
+    The length of the body of a request; `None` if it comes in chunks, whose number nobody knows yet.
 
-    Raises `UpgradeError` 400 for what is neither a length nor chunks (RFC 9112 §6).
+    Raises:
+        UpgradeError: 400, for what is neither a length nor chunks (RFC 9112 §6).
     """
     coding = headers.get("transfer-encoding")
     if coding is not None:
@@ -224,12 +235,15 @@ def _lists(headers: Headers, name: str, token: str) -> bool:
 
 def checkUpgrade(handshake: Handshake) -> None:
     """
-    Whether the request keeps the rules of RFC 6455 §4.2.1; raises `UpgradeError` 405, 400 or 426.
+    Check that a request keeps the rules of RFC 6455 §4.2.1.
+
+    Raises:
+        UpgradeError: 405, 400 or 426.
     """
     headers = handshake.headers
     if handshake.method != "GET":
         raise UpgradeError(405, "method", headers=[("Allow", "GET")])
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+    if headers.get("transfer-encoding") is not None or headers.get("content-length", "0") != "0":
         raise _syntax()
     _checkSingles(headers)
     if not _HOST.fullmatch(headers.get("host", "")):  # a foreign Site lets anything pass

@@ -24,7 +24,7 @@ def switching(
     handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[tuple[str, str]]
 ) -> bytes:
     """The 101 answer (RFC 6455 §4.2.2)."""
-    key = handshake.headers["sec-websocket-key"].encode("ascii")
+    key = handshake.headers.get("sec-websocket-key", "").encode("ascii")
     fields: list[tuple[str, str]] = []
     if subprotocol is not None:
         fields.append(("Sec-WebSocket-Protocol", subprotocol))
