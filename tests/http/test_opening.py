@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase, Recorder
-from txroom import Accept, Application, Handshake, ServerOptions, UpgradeError
+from txroom import Accept, Application, Connection, Handshake, ServerOptions, UpgradeError
 from txroom.http.opening import Opener, SelfOpening, WireOpener
 from txroom.testing import Client
 from txroom.wire.context import WireContext
@@ -115,3 +115,35 @@ class OpeningTests(HarnessTestCase):
             [decision.called for decision in decisions], [True] * 3, "the last two were cancelled"
         )
         self.assertCounts(1)
+
+
+class ConnectionClassTests(HarnessTestCase):
+    """A class of the user's own is made before anything is written."""
+
+    def refused(self, make: Callable[[], object]) -> Client:
+        class Own(Connection):
+            def __init__(self, *args: Any, **more: Any) -> None:
+                super().__init__(*args, **more)
+                make()
+
+        app = Recorder(connectionClass=Own)
+        self.harness = self.serve(app)
+        client = self.harness.connect()
+        admission = self.harness.server._gateway.admission
+        self.assertEqual((admission.perApplication.total(), len(admission.pending)), (0, 0))
+        self.assertEqual((app.events, self.harness.server.connections), ([], []))
+        return client
+
+    def status(self, client: Client) -> int:
+        assert client.response is not None
+        return client.response.status
+
+    def test_raises(self) -> None:
+        """500."""
+        self.assertEqual(self.status(self.refused(lambda: 1 / 0)), 500)
+        self.assertRaised(ZeroDivisionError)
+
+    def test_stops(self) -> None:
+        """One that ends the upgrade: the client has one answer, and nothing is opened."""
+        client = self.refused(lambda: self.harness.server._gateway.admission.drain())
+        self.assertEqual(self.status(client), 503)

@@ -21,7 +21,7 @@ from ..core.headers import checkedHeaders
 from ..core.options import ServerOptions
 from ..wire.context import WireContext
 from ..wire.deflate import DeflateParameters, negotiate
-from ..wire.protocol import protocolClass
+from ..wire.protocol import WireProtocol, protocolClass
 from ..wire.transports import takeOver
 from .response import switching
 
@@ -49,11 +49,11 @@ class Opened(Protocol):
 
 
 class Opening(Protocol):
-    """What was agreed on with a client that may come in."""
+    """A connection that is about to be opened: all that users decide is decided."""
 
     def open(self, transport: Any, address: str) -> Opened:
         """
-        Take the transport over, and write the 101 answer.
+        Take the transport over, and write the 101 answer; calls no code of users.
 
         Args:
             transport: The client's.
@@ -139,7 +139,14 @@ class WireOpener:
         for hook in (self._headersHook(), application.hook("responseHeaders")):
             if hook is not None:
                 headers += checkedHeaders(await callHook(hook, handshake) or ())
-        return WireOpening(self, application, handshake, accepted.user, subprotocol, parameters, headers)
+        wire = self.wireClass()
+        # A class of the user's, which may raise: before anything is written.
+        wire.connection = application.connectionClass(
+            urandom(16).hex(), handshake, application, wire, accepted.user
+        )
+        extensions = None if parameters is None else parameters.header
+        answer = switching(handshake, subprotocol, extensions, headers)
+        return WireOpening(wire, answer, subprotocol, parameters)
 
 
 def _chosen(chosen: Any, offered: list[str]) -> str | None:
@@ -155,24 +162,15 @@ def _chosen(chosen: Any, offered: list[str]) -> str | None:
 class WireOpening:
     """A connection of txroom's own wire that is about to be opened."""
 
-    opener: WireOpener
-    application: Application
-    handshake: Handshake
-    user: Any
+    wire: WireProtocol
+    answer: bytes
     subprotocol: str | None
     parameters: DeflateParameters | None
-    headers: tuple[tuple[str, str], ...]
 
     def open(self, transport: Any, address: str) -> Opened:
         """See `Opening`."""
-        wire = self.opener.wireClass()
-        application, handshake, parameters = self.application, self.handshake, self.parameters
-        wire.connection = application.connectionClass(
-            urandom(16).hex(), handshake, application, wire, self.user
-        )
+        wire = self.wire
         wire.address = address
         takeOver(transport, wire)
-        extensions = None if parameters is None else parameters.header
-        answer = switching(handshake, self.subprotocol, extensions, self.headers)
-        wire.open(transport, answer, self.subprotocol, parameters)
+        wire.open(transport, self.answer, self.subprotocol, self.parameters)
         return wire
