@@ -80,11 +80,6 @@ NOT_YET = frozenset(
     txroom.client.room
     txroom.client.session
     txroom.rooms.application
-    txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registration
-    txroom.rooms.edge.matchmaker imports txroom.rooms.registration.Registrations
-    txroom.rooms.edge.outlet
-    txroom.rooms.edge.session
-    txroom.rooms.edge.session imports txroom.rooms.application.RoomApplication
     txroom.rooms.owner.broadcaster
     txroom.rooms.owner.directory
     txroom.rooms.owner.host

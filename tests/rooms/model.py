@@ -21,7 +21,7 @@ from txroom.engine.memory import MemoryEngine, MemoryJournal
 from txroom.rooms.contract.ports import Journal, Owner
 from txroom.rooms.contract.records import Entry, Record
 from txroom.rooms.edge.dialect import DIALECTS
-from txroom.rooms.edge.session import Session
+from txroom.rooms.edge.framesession import FrameSession
 from txroom.rooms.owner.host import Host
 
 #: Schedules that each test of a model runs; `make models` runs many.
@@ -102,7 +102,7 @@ class Socket:
         self.world = world
         self.id = id
         self.readyState = ReadyState.OPEN
-        self.session = Session(world.app, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
+        self.session = FrameSession(world.app.services, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
         world.sockets.append(self)
 
     def write(self, *frame: Any) -> None:

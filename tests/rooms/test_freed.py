@@ -16,8 +16,8 @@ from twisted.logger import Logger, LogPublisher
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, LeaveReason, Room, RoomApplication, RoomError, message
 from txroom.core.connection import Connection
-from txroom.rooms.edge.outlet import Attachment
-from txroom.rooms.edge.session import Session
+from txroom.rooms.edge.attachment import Attachment
+from txroom.rooms.edge.session import RoomSession
 from txroom.rooms.owner.host import Host
 from txroom.rooms.owner.link import HostLink
 from txroom.rooms.owner.member import Member
@@ -25,7 +25,7 @@ from txroom.rooms.owner.member import Member
 #: Hooks that may be asynchronous, those together that may all hang in one life.
 HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave", "onDispose", "onTick"))
 #: What must not be left of a life.
-KINDS = (Host, Room, Member, Client, Session, Attachment, HostLink, Connection)
+KINDS = (Host, Room, Member, Client, RoomSession, Attachment, HostLink, Connection)
 
 
 class Keeping(NotingRoom):
@@ -228,13 +228,13 @@ class FreedTests(RoomTestCase):
         live(lasting)
         self.events.clear()
         gc.collect()
-        before = self.count((Member, Client, Session, Attachment, HostLink, Connection))
+        before = self.count((Member, Client, RoomSession, Attachment, HostLink, Connection))
         gc.disable()
         self.addCleanup(gc.enable)
         for _ in range(3):
             live(lasting)
             self.events.clear()
-        self.assertEqual(self.count((Member, Client, Session, Attachment, HostLink, Connection)), before)
+        self.assertEqual(self.count((Member, Client, RoomSession, Attachment, HostLink, Connection)), before)
         self.assertEqual(list(self.app.rooms), [lasting])
 
     def test_unmade(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
-from txroom.rooms.addresslimit import AddressLimit
+from txroom.rooms.edge.addresslimit import AddressLimit
 from txroom.rooms.owner import lifelog
 
 

@@ -14,8 +14,19 @@ from txroom import CallError, Client, Room, RoomError, message
 from txroom.protocol import payload
 from txroom.protocol.errors import BadFrame
 from txroom.protocol.limits import JSON_PROTOCOL
-from txroom.rooms.contract.items import Ack, Asked, Error, Item, Joined, Message, PresenceChange, Reply
-from txroom.rooms.edge.dialect import DIALECTS, Bye, Dialect, Left
+from txroom.rooms.contract.items import (
+    Ack,
+    Asked,
+    Bye,
+    Error,
+    Item,
+    Joined,
+    Left,
+    Message,
+    PresenceChange,
+    Reply,
+)
+from txroom.rooms.edge.dialect import DIALECTS, FrameDialect
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/protocol-v1.json").read_text())
 JSON, BINARY = DIALECTS[JSON_PROTOCOL], DIALECTS[MSGPACK]
@@ -62,7 +73,7 @@ class FrameTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """What is no frame is refused, with the ref if there is one, and nothing else happens."""
         for vector in VECTORS["refused"]:
-            dialect: Dialect = JSON if "json" in vector else BINARY
+            dialect: FrameDialect = JSON if "json" in vector else BINARY
             data = vector["json"] if "json" in vector else bytes.fromhex(vector["msgpack"])
             error = self.assertRaises(BadFrame, dialect.decode, data)
             self.assertEqual((error.ref, error.code), (vector["ref"], "badRequest"), vector)
@@ -71,7 +82,8 @@ class FrameTests(SynchronousTestCase):
         """Both dialects write the same."""
         for vector in VECTORS["server"]:
             item = itemOf(vector["frame"])
-            text, binary = item.prepared(JSON), item.prepared(BINARY)
+            text: Any = item.prepared(JSON)
+            binary: Any = item.prepared(BINARY)
             self.assertEqual((text.isBinary, binary.isBinary), (False, True))
             self.assertEqual(json.loads(text.payload), vector["frame"])
             self.assertEqual(msgspec.msgpack.decode(binary.payload), vector["frame"])

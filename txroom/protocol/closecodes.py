@@ -83,8 +83,16 @@ _TEMPORARY = frozenset({408, 425, 429})
 #: What a client takes an HTTP answer for that refuses its upgrade for good; 4010 for any other of 400-499.
 _STATUSES: dict[int, CloseCode] = {401: _C.UNAUTHORIZED, 403: _C.UNAUTHORIZED, 404: _C.NO_SUCH_ROOM}
 
+#: Most bytes of a reason; a Close frame has room for 123.
+MAX_REASON = 120
+
 
 # -- for the server
+
+
+def shortened(reason: str) -> str:
+    """As much of a reason as fits a Close frame."""
+    return reason.encode()[:MAX_REASON].decode(errors="ignore")
 
 
 def closeCodeOf(error: str | None) -> CloseCode:

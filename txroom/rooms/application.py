@@ -23,16 +23,18 @@ from ..core.refusallog import RefusalLog, shown
 from ..core.validation import isAmount, isCount
 from ..protocol.errors import RoomError
 from ..protocol.payload import checkText
-from .addresslimit import AddressLimit
 from .api.ports import LeaveReason
 from .api.room import Room
 from .contract.listing import Listing
 from .contract.ports import Engine
+from .edge.addresslimit import AddressLimit
 from .edge.dialect import DIALECTS, dialectOf
+from .edge.framesession import FrameSession
 from .edge.matchmaker import Matchmaker
-from .edge.outlet import Edge
+from .edge.outlet import EdgeOutlet
 from .edge.refusals import NO_ROOMS_HERE, refusalOf
-from .edge.session import Session
+from .edge.services import EdgeServices
+from .edge.session import RoomSession
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
 from .owner.lifelog import Lives
@@ -55,8 +57,8 @@ class RoomApplication(Application):
     are those of any application; what `verifyClient` accepts a client as is `client.user`.
 
     `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
-    keep, for those who resume and as history (0: any number). Each counts as 1 KiB, its data, its frames in
-    each dialect that was spoken (in JSON twice the text, which may be six times the data), and 8 bytes for
+    keep, for those who resume and as history (0: any number). Each counts as 768 bytes, its data, its frames
+    in each dialect that was spoken (in JSON twice the text, which may be six times the data), and 8 bytes for
     each member that it names. When it is more, the rooms that have been silent for longest forget their
     oldest first, then their history, and who comes back to one of those is told that it has missed
     something. While clients are being seated it may be four times as much.
@@ -82,7 +84,8 @@ class RoomApplication(Application):
 
     engine: Engine
     clock: IReactorTime
-    matchmaker: Matchmaker
+    #: What its sessions are given.
+    services: EdgeServices
     lives: Lives
 
     def __init__(
@@ -119,14 +122,12 @@ class RoomApplication(Application):
         self._arrivals = AddressLimit(
             joinRate, joinBurst or max(1.0, 2 * joinRate), "too many clients came from your address"
         )
-        self.edge = Edge()
+        self.edge = EdgeOutlet()
         self._hosts = Hosts()
         #: The rooms of this process, live.
         self.rooms = Rooms(self._hosts)
         self._registrations = Registrations()
-        self._sessions: dict[str, Session] = {}
-        #: Bytes that may wait for a client before volatile messages to it are dropped.
-        self.volatileLimit = 0
+        self._sessions: dict[str, RoomSession] = {}
         self._isBegun = False
         self._isStopping = False
         super().__init__(**{"messageRate": 100.0, "messageBurst": 200, **hooksAndOptions})
@@ -167,14 +168,6 @@ class RoomApplication(Application):
         """Tell who asks for a name that isn't registered which there are."""
         self._registrations.isDebug = isOn
 
-    def countCreation(self, address: str) -> None:
-        """A client of that address makes a room. Raises `RoomError` if these are too many."""
-        self._creations.take(address, self.clock.seconds())
-
-    def countArrival(self, address: str) -> None:
-        """A client of that address joins by its path. Raises `RoomError` if these are too many."""
-        self._arrivals.take(address, self.clock.seconds())
-
     # -- the server side
 
     def begin(self, engine: Engine, clock: IReactorTime, volatileLimit: int = 65536) -> None:
@@ -184,9 +177,18 @@ class RoomApplication(Application):
             self.engine = engine
             self.clock = clock
             self.lives = Lives(clock)
-            self.volatileLimit = volatileLimit
-            self.matchmaker = Matchmaker(engine, self._registrations)
             self._refusals = RefusalLog("join", self.log, clock)
+            self.services = EdgeServices(
+                clock=clock,
+                log=self.log,
+                engine=engine,
+                outlet=self.edge,
+                matchmaker=Matchmaker(engine, self._registrations),
+                creations=self._creations,
+                arrivals=self._arrivals,
+                volatileLimit=volatileLimit,
+                joinRefused=self.joinRefused,
+            )
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
         """The engine wants a room to be run here. Raises `RoomError`."""
@@ -213,14 +215,6 @@ class RoomApplication(Application):
         """The engine has let go of a room."""
         self._hosts.remove(host)
 
-    def typed(self, name: str, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
-        """
-        What a client asks a room of that name for; see `Registration.filterBy`.
-
-        `isText`: it comes from a query string. Raises `RoomError` for a name or an option that can't be.
-        """
-        return self._registrations.find(name).typed(options, isText)
-
     def query(
         self, name: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> Deferred[list[Listing]]:
@@ -232,7 +226,7 @@ class RoomApplication(Application):
         """
         if name is not None:
             checkText("name", name)
-        return Deferred.fromCoroutine(self.matchmaker.query(name, filter))
+        return Deferred.fromCoroutine(self.services.matchmaker.query(name, filter))
 
     def createRoom(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[str]:
         """
@@ -329,10 +323,22 @@ class RoomApplication(Application):
 
     # -- connections
 
+    def sessionFor(self, connection: Connection) -> RoomSession:
+        """
+        The session of a connection that has been made: what its messages are taken as, and what it is sent.
+
+        Override it to serve clients that speak another protocol than txroom's own in the same rooms, by a
+        subclass of `RoomSession` with a dialect of its own. It is called once for each connection, before
+        the client joins the room that its path names (`roomNameOf`).
+
+        Returns:
+            By default a `FrameSession`, in the dialect of the sub-protocol that was chosen.
+        """
+        return FrameSession(self.services, connection, dialectOf(connection.protocol))
+
     def onConnect(self, connection: Connection) -> Any:
         """A client has come; if its path names a room it joins that, and its messages wait."""
-        session = Session(self, connection, dialectOf(connection.protocol))
-        self._sessions[connection.id] = session
+        session = self._sessions[connection.id] = self.sessionFor(connection)
         name = self.roomNameOf(connection.handshake)
         if not name:
             return None

@@ -1,112 +1,109 @@
 """
-The seam between the edge, which holds a client's socket, and the owner, which runs a room.
+The contract of edges, owners and engines.
 
-What crosses it are ids, bytes and the frozen structs of this module; never a member, a connection, a
-callable or live data. An engine carries it: in memory each crossing is a plain call; with the same four
-protocols rooms live in other processes and on other machines.
+An *edge* holds the sockets of clients. An *owner* runs a room, and has never seen a socket. An *engine*
+stands between them: it finds rooms, makes them, says who owns each, and carries what the two say to each
+other. In memory every crossing is a plain call. An engine on top of a broker keeps rooms in other processes
+and on other machines, with the same five protocols; neither edges nor owners can tell.
 
-An edge gives each of its attachments to a room an unguessable id, the *link*. The owner addresses the
-links, not the members, since during a takeover one member has two of them on one edge.
+**What crosses.** Ids, bytes, and the frozen structs of this package: `arrivals` and `commands` towards the
+owner, `items` towards the edge, `records` to the journal, `listing` to whoever looks for a room. Never a
+member, a connection, a callable, an exception, or data that somebody may still change. What a client's
+`verifyClient` accepted it as (`Arrival.user`) and the options of a room are plain data for the same reason,
+in memory too.
 
-These rules make recovery sound, and every engine keeps them:
+**Links.** An edge gives each of its attachments to a room an id that nobody can guess, the *link*. An owner
+addresses links and not members, since a member that comes with a new connection while the old one is still
+open has two of them for a moment, perhaps on one edge.
 
-- The records that a `Journal` gets in one turn of the reactor are committed together, or none of them.
-- Items reach an edge in the order in which `Outlet.deliver` was called; only volatile ones may overtake
-  or get lost, and the edge drops those that come before `Joined`.
-- Frames reach the owner in the order in which `Link.submit` was called, and listings are published in
-  the order of `Engine.publish`.
+**Joining.** An edge asks by `Engine.attach` and gets a `Link` or a `Refused`. What the room emits for this
+client, `Joined` first, may come to the edge's `Outlet` before that answer.
+
+**Order.** These rules make recovery sound, and every engine keeps them:
+
+- The records that a `Journal` gets in one turn of the reactor are committed together, or none of them is.
+- Items come to an edge in the order in which `Outlet.deliver` was called. Only volatile ones may overtake
+  others or get lost; an edge drops those that come before `Joined`.
+- Frames come to an owner in the order in which `Link.submit` was called.
+- Listings are published in the order of `Engine.publish`.
+
+**Failing.** Methods that return nothing don't raise: whoever calls them is in the middle of something. Those
+that return a `Deferred` fail with `RoomError`, which is meant for the client, and with nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from ...protocol.plain import NIL as NIL
 from .arrivals import Join, Refused, Resume
 from .commands import Frame
 from .items import Item
 from .listing import Listing, Order
 from .records import Loaded, Record
 
-if TYPE_CHECKING:
-    pass
-
-
-# -- edge to owner: how a client comes
-
-
-# -- edge to owner: what a client says. The data is in the client's dialect (`Arrival.isJSON`).
-
-
-# -- owner to edge: what a room emits. Payloads are MessagePack.
-
-
-# -- what is known of rooms
-
-
-# -- the journal
-
-
-class Journal(Protocol):
-    """
-    What a room must not forget; one for each room that is owned.
-
-    It tells its host `committed(count)`, the number of records committed since it was claimed, in order,
-    and `lost(code)` once when the room has another owner; what is written after that is forgotten.
-    """
-
-    #: Random; a new one means that the log began anew.
-    epoch: str
-    loaded: Loaded
-
-    def write(self, record: Record) -> None:
-        """Commit `record` after those before."""
-
-    def release(self) -> Deferred[None]:
-        """The room has ended: forget it."""
-
-
-class Owner(Protocol):
-    """What a `Journal` tells its host."""
-
-    def committed(self, count: int) -> None:
-        """So many records are committed since the journal was claimed."""
-
-    def lost(self, code: int) -> None:
-        """The room has another owner, or its state is lost: tell the clients `code`."""
-
 
 class Link(Protocol):
-    """From an edge to a room, for one client; none of its methods raises."""
+    """From an edge to a room, for one client. A link that has ended does nothing."""
 
-    #: The edge's id of the attachment; that of an earlier one, if the client was in the room already.
+    #: The edge's id of the attachment. It is that of an earlier one if the client was in the room already: an
+    #: edge that gets such a link forgets the attachment that it has asked for.
     id: str
 
     def submit(self, frame: Frame) -> None:
         """The client said something."""
 
     def leave(self) -> None:
-        """The client is gone for good."""
+        """The client is gone for good. What it said before is still handled."""
 
     def drop(self) -> None:
-        """The client's connection is lost; it may resume."""
+        """The client's connection is lost. It may resume, from any edge."""
 
 
 class Outlet(Protocol):
-    """From the rooms to an edge."""
+    """From the rooms to an edge. Calls no hooks, so that it may be called in the middle of anything."""
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of those links; unknown ones are ignored. Calls no hooks."""
+        """Send an item to the clients of those links; an edge ignores links that it doesn't have."""
 
     def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        """Those links have ended: tell the clients `left` with `code`; 0: tell them nothing."""
+        """Those links have ended. The clients are told `left` with `code`; 0: they are told nothing."""
+
+
+class Journal(Protocol):
+    """
+    What a room must not forget. Its owner has one, from `Engine.claim` on.
+
+    It tells its owner `committed(count)`, the number of records that are committed since it was claimed, in
+    order; and once `lost(code)`, when the room has another owner. What is written after that is forgotten.
+    """
+
+    #: Random; a new one means that the log began anew.
+    epoch: str
+    #: What earlier owners have left.
+    loaded: Loaded
+
+    def write(self, record: Record) -> None:
+        """Commit `record`, after those before."""
+
+    def release(self) -> Deferred[None]:
+        """The room has ended: forget it."""
+
+
+class Owner(Protocol):
+    """What a `Journal` tells the owner of its room."""
+
+    def committed(self, count: int) -> None:
+        """So many records are committed since the journal was claimed."""
+
+    def lost(self, code: int) -> None:
+        """The room has another owner, or its state is lost: its clients are told `code`."""
 
 
 class Engine(Protocol):
-    """What carries rooms; one for each application in a process. The Deferreds have fired, in memory."""
+    """What carries rooms; one for each application in a process. In memory all Deferreds have fired."""
 
     def find(
         self,
@@ -117,13 +114,18 @@ class Engine(Protocol):
         limit: int = 0,
     ) -> Deferred[list[Listing]]:
         """
-        The rooms of that name that match, or the open ones of them, in that order; hints only.
+        The rooms of a name that match a filter. They are hints: all may be different when somebody comes.
 
-        At most `limit` (0: any number); no private ones.
+        Args:
+            name: What the rooms are registered as.
+            filter: See `Listing.matches`.
+            onlyOpen: Whether those are left out that are locked or full. Private ones always are.
+            order: Which are first; where it says nothing, the oldest.
+            limit: The most that are wanted; 0: any number.
         """
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
-        """Make a room; its id. Fails with `RoomError`."""
+        """Make a room; its id, when it has begun. Fails with `RoomError`."""
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """
@@ -139,4 +141,4 @@ class Engine(Protocol):
         """Become the owner of a room."""
 
     def publish(self, listing: Listing) -> None:
-        """A room has changed."""
+        """A room has changed, or is new."""

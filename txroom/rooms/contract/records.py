@@ -1,5 +1,8 @@
 """
-What a room must not forget: the records of its journal.
+What a room must not forget: what its owner writes to its journal, and what the next owner finds there.
+
+A record is committed before anything is sent that depends on it. Those of one turn of the reactor are
+committed together, or none of them is.
 """
 
 from __future__ import annotations
@@ -9,11 +12,23 @@ from typing import Any
 
 from msgspec import Struct
 
-from .items import Error, Reply
+from .items import Error, Message, Reply
 from .listing import Listing
 
 
-class Entry(Struct, frozen=True, dict=True, tag_field="kind"):
+class _Told:
+    """Room for the message of an entry, beside its fields."""
+
+    __slots__ = ("message",)
+
+    #: What its members are sent; `None`: nobody has been sent it yet.
+    message: Message | None
+
+
+_setMessage: Any = _Told.message.__set__  # type: ignore[misc,union-attr]  # the fields of an entry are frozen
+
+
+class Entry(Struct, _Told, frozen=True, tag_field="kind"):
     """A logged message."""
 
     offset: int
@@ -22,6 +37,17 @@ class Entry(Struct, frozen=True, dict=True, tag_field="kind"):
     #: The members it is for; `None`: all but `exclude`.
     to: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _setMessage(self, None)
+
+    def messageOf(self, room: str) -> Message:
+        """What the members of `room`, whose entry it is, are sent; the same one each time, framed once."""
+        message = self.message
+        if message is None:
+            message = Message(room, self.offset, self.type, self.data)
+            _setMessage(self, message)
+        return message
 
     def isFor(self, member: str) -> bool:
         """Whether that member gets it."""

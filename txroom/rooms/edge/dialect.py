@@ -29,7 +29,19 @@ from ...protocol.clientframes import (
 from ...protocol.errors import BadFrame, BadOptions, NotWellFormed
 from ...protocol.limits import JSON_PROTOCOL, MAX_OPTIONS, MSGPACK_PROTOCOL
 from ..contract.commands import Unreadable
-from ..contract.items import Ack, Asked, Error, Item, Joined, Message, PresenceChange, Reply
+from ..contract.items import (
+    Ack,
+    Answered,
+    Asked,
+    Bye,
+    Error,
+    Item,
+    Joined,
+    Left,
+    Message,
+    PresenceChange,
+    Reply,
+)
 
 
 class UnreadableMessage(BadFrame):
@@ -78,30 +90,8 @@ class _Head(Struct, frozen=True, array_like=True):
     sixth: Raw = _NONE
 
 
-class Bye(Item, frozen=True, dict=True):
-    """The server is about to close the connection; come back in `retryAfter` seconds."""
-
-    code: int
-    retryAfter: float
-
-
-class Left(Item, frozen=True, dict=True):
-    """The client is no member any more, or not over this connection."""
-
-    room: str
-    code: int
-    reason: str
-
-
-class Answered(Item, frozen=True, dict=True):
-    """The edge's own answer to a request."""
-
-    ref: int
-    data: Any = None
-
-
-class Dialect:
-    """One way to write the frames."""
+class FrameDialect:
+    """One way to write the frames of the room protocol; see `ports.Dialect`."""
 
     #: The sub-protocol.
     name: str
@@ -110,6 +100,8 @@ class Dialect:
     _objects: bytes
 
     def __init__(self) -> None:
+        #: A payload, as a part of a frame.
+        self.part: Callable[[bytes], Raw]
         self._decoder: Callable[[Any], Any]
         self._encode: Callable[[Any], bytes]
         self._head: Callable[[Any], _Head]
@@ -220,52 +212,86 @@ class Dialect:
 
     def frame(self, item: Item) -> Prepared:
         """The message that tells `item`."""
-        data = self._encode(self._parts(item))
+        data = self._encode(_ARRAYS[type(item)](self, item))
         return Prepared(data.decode() if self.isJSON else plain.exact(data))
 
-    def _payload(self, data: bytes) -> Raw:
-        return Raw(payload.toJSON(data) if self.isJSON else data)
-
-    def _parts(self, item: Item) -> tuple[Any, ...]:
-        """The array of `item`; hot."""
-        if type(item) is Message:
-            return ("msg", item.room, item.offset, item.type, self._payload(item.data))
-        if type(item) is Ack:
-            return ("ack", item.room, item.n)
-        if type(item) is Reply:
-            return ("reply", item.ref, self._payload(item.data))
-        if type(item) is Error:
-            return ("error", item.ref, item.room, item.code, item.message, item.details)
-        if type(item) is Asked:
-            return ("call", item.ref, item.room, item.type, self._payload(item.data))
-        if type(item) is PresenceChange:
-            return ("presence", item.room, self._payload(item.joined), self._payload(item.left))
-        if type(item) is Joined:
-            return ("joined", item.ref, item.room, self._joined(item))
-        if type(item) is Left:
-            return ("left", item.room, item.code, item.reason)
-        if type(item) is Answered:
-            return ("reply", item.ref, item.data)
-        if type(item) is Bye:
-            return ("bye", item.code, item.retryAfter)
-        raise TypeError(f"no frame for {type(item).__name__}")
-
-    def _joined(self, item: Joined) -> dict[str, Any]:
-        isAhead = item.accepted > item.handled
-        return ({"accepted": item.accepted} if isAhead else {}) | {
-            "name": item.name,
-            "member": item.member,
-            "token": item.token,
-            "epoch": item.epoch,
-            "offset": item.offset,
-            "recovered": item.recovered,
-            "handled": item.handled,
-            "members": self._payload(item.members),
-            "snapshot": self._payload(item.snapshot),
-        }
+    def closeCode(self, code: int) -> int:
+        """Clients of txroom's own see its codes as they are."""
+        return code
 
 
-class JSONDialect(Dialect):
+def _message(dialect: FrameDialect, item: Message) -> tuple[Any, ...]:
+    return ("msg", item.room, item.offset, item.type, dialect.part(item.data))
+
+
+def _asked(dialect: FrameDialect, item: Asked) -> tuple[Any, ...]:
+    return ("call", item.ref, item.room, item.type, dialect.part(item.data))
+
+
+def _reply(dialect: FrameDialect, item: Reply) -> tuple[Any, ...]:
+    return ("reply", item.ref, dialect.part(item.data))
+
+
+def _answered(dialect: FrameDialect, item: Answered) -> tuple[Any, ...]:
+    return ("reply", item.ref, item.data)
+
+
+def _error(dialect: FrameDialect, item: Error) -> tuple[Any, ...]:
+    return ("error", item.ref, item.room, item.code, item.message, item.details)
+
+
+def _ack(dialect: FrameDialect, item: Ack) -> tuple[Any, ...]:
+    return ("ack", item.room, item.n)
+
+
+def _presence(dialect: FrameDialect, item: PresenceChange) -> tuple[Any, ...]:
+    return ("presence", item.room, dialect.part(item.joined), dialect.part(item.left))
+
+
+def _joined(dialect: FrameDialect, item: Joined) -> tuple[Any, ...]:
+    isAhead = item.accepted > item.handled
+    membership = ({"accepted": item.accepted} if isAhead else {}) | {
+        "name": item.name,
+        "member": item.member,
+        "token": item.token,
+        "epoch": item.epoch,
+        "offset": item.offset,
+        "recovered": item.recovered,
+        "handled": item.handled,
+        "members": dialect.part(item.members),
+        "snapshot": dialect.part(item.snapshot),
+    }
+    return ("joined", item.ref, item.room, membership)
+
+
+def _left(dialect: FrameDialect, item: Left) -> tuple[Any, ...]:
+    return ("left", item.room, item.code, item.reason)
+
+
+def _bye(dialect: FrameDialect, item: Bye) -> tuple[Any, ...]:
+    return ("bye", item.code, item.retryAfter)
+
+
+#: The arrays that tell the items of each type.
+_ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
+    Message: _message,
+    Asked: _asked,
+    Reply: _reply,
+    Answered: _answered,
+    Error: _error,
+    Ack: _ack,
+    PresenceChange: _presence,
+    Joined: _joined,
+    Left: _left,
+    Bye: _bye,
+}
+
+
+def _jsonPart(data: bytes) -> Raw:
+    return Raw(payload.toJSON(data))
+
+
+class JSONDialect(FrameDialect):
     """Text frames."""
 
     name = JSON_PROTOCOL
@@ -278,9 +304,10 @@ class JSONDialect(Dialect):
         self._read = lambda type, data: msgspec.json.decode(data, type=type)
         self._split = survey.splitJSON
         self._encode = msgspec.json.Encoder().encode
+        self.part = _jsonPart
 
 
-class MessagePackDialect(Dialect):
+class MessagePackDialect(FrameDialect):
     """Binary frames."""
 
     name = MSGPACK_PROTOCOL
@@ -293,10 +320,13 @@ class MessagePackDialect(Dialect):
         self._read = lambda type, data: msgspec.msgpack.decode(data, type=type)
         self._split = survey.splitMessagePack
         self._encode = msgspec.msgpack.Encoder().encode
+        self.part = Raw
 
 
 #: By sub-protocol; JSON first, which is also for clients that offer none.
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (JSONDialect(), MessagePackDialect())}
+DIALECTS: dict[str, FrameDialect] = {
+    dialect.name: dialect for dialect in (JSONDialect(), MessagePackDialect())
+}
 
 
 def isForRooms(offered: list[str]) -> bool:
@@ -304,6 +334,6 @@ def isForRooms(offered: list[str]) -> bool:
     return bool(offered) and all(name in DIALECTS for name in offered)
 
 
-def dialectOf(protocol: str | None) -> Dialect:
+def dialectOf(protocol: str | None) -> FrameDialect:
     """The dialect of a connection with that sub-protocol."""
     return DIALECTS[JSON_PROTOCOL] if protocol is None else DIALECTS[protocol]

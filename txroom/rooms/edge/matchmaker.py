@@ -20,7 +20,7 @@ from ..contract.arrivals import Refused
 from ..contract.listing import Listing, keyOf
 from ..contract.ports import Engine, Link
 from ..matching import wantedBy
-from ..registration import Registration, Registrations
+from .ports import Registered, Registry
 
 #: Rooms that are tried for one client.
 TRIES = 5
@@ -47,11 +47,12 @@ class How(Enum):
     CREATE = "create"
 
 
-class Making:
+class PendingRoom:
     """
-    A room that is being made, and those who wait for it.
+    A room that is being made for a client, and the others who wait for it.
 
-    They are as many as it is expected to have seats for (0: any number), but for the one for whom it is made.
+    Args:
+        seats: How many clients it is expected to take; 0: any number. All but one of these may wait.
     """
 
     def __init__(self, seats: int) -> None:
@@ -64,7 +65,7 @@ class Making:
         return not self._seats or len(self._waiters) + 1 < self._seats
 
     def wait(self) -> Deferred[str | None]:
-        """Fires with the room once it is made, with `None` if it can't be."""
+        """Fires with the room's id once it is made, with `None` if it can't be."""
         waiter: Deferred[str | None] = Deferred()
         self._waiters.append(waiter)
         return waiter
@@ -79,11 +80,23 @@ class Making:
 class Matchmaker:
     """Finds and makes rooms for the clients of one edge."""
 
-    def __init__(self, engine: Engine, registrations: Registrations) -> None:
+    def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
-        self._registrations = registrations
+        self._registry = registry
         #: Rooms that are being made, by what they are made for.
-        self._making: dict[tuple[str, tuple[Any, ...]], list[Making]] = {}
+        self._pending: dict[tuple[str, tuple[Any, ...]], list[PendingRoom]] = {}
+
+    def typed(self, name: str, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
+        """
+        What a client asks a room of a name for, the options that are filtered by of the types they have.
+
+        Args:
+            isText: Whether they come from a query string, whose values are texts.
+
+        Raises:
+            RoomError: Nothing is registered under that name, or an option can't be filtered by.
+        """
+        return self._registry.find(name).typed(options, isText)
 
     async def place(
         self,
@@ -96,19 +109,22 @@ class Matchmaker:
         """
         Give a client a seat in a room of that name.
 
-        `mayCreate` is called before one is made for it, and raises `RoomError` if that may not be. Raises
-        `RoomError` for an unknown name, too.
+        Args:
+            mayCreate: Called before a room is made for it; raises `RoomError` if that may not be.
+
+        Raises:
+            RoomError: Nothing is registered under that name, or `mayCreate` has raised it.
         """
-        registration = self._registrations.find(name)
+        registered = self._registry.find(name)
         if how is How.CREATE:
-            if not registration.clientsMayCreate:
+            if not registered.clientsMayCreate:
                 return Refused(ErrorCode.FORBIDDEN)
-            return await self._create(registration, options, attach, mayCreate)
-        isMaker = how is How.JOIN_OR_CREATE and registration.clientsMayCreate
+            return await self._create(registered, options, attach, mayCreate)
+        isMaker = how is How.JOIN_OR_CREATE and registered.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM, f"no room {name[:32]!r} that matches is open")
         tries = 0
         while tries < TRIES:
-            for listing in await self.find(registration, options, TRIES - tries):
+            for listing in await self.find(registered, options, TRIES - tries):
                 tries += 1
                 result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
@@ -116,25 +132,25 @@ class Matchmaker:
                 refused = result
             if not isMaker:
                 return refused
-            making = self._placeIn(registration, options)
-            if making is None:
+            pending = self._pendingFor(registered, options)
+            if pending is None:
                 break
             # To wait is no try, since it comes to an end: those who wait go on in the order in which they
             # came, and each room that is made settles the first of them, for whom it was made.
-            made = await making.wait()
+            made = await pending.wait()
             if made is None:
                 break
             result = await attach(made, False)
             if not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
-        return await self._create(registration, options, attach, mayCreate, mayBeJoined=True)
+        return await self._create(registered, options, attach, mayCreate, mayBeJoined=True)
 
     async def find(
-        self, registration: Registration, options: Mapping[str, Any], limit: int = TRIES
+        self, registered: Registered, options: Mapping[str, Any], limit: int = TRIES
     ) -> list[Listing]:
         """The open rooms that match, the best first."""
-        filters = registration.filtersOf(registration.optionsOf(options))
-        return await self._engine.find(registration.name, filters, True, registration.order, limit)
+        filters = registered.filtersOf(registered.optionsOf(options))
+        return await self._engine.find(registered.name, filters, True, registered.order, limit)
 
     async def query(
         self, name: str | None, filter: Mapping[str, Any] | None, limit: int = 0
@@ -142,11 +158,15 @@ class Matchmaker:
         """
         The rooms of a name, or of any, that match; full and locked ones too, but no private ones.
 
-        At most `limit` (0: any number). Raises `RoomError` for an unknown name and a wrong filter.
+        Args:
+            limit: The most that are wanted; 0: any number.
+
+        Raises:
+            RoomError: Nothing is registered under that name, or the filter has a value of a wrong type.
         """
         wanted = wantedBy({} if filter is None else filter)
         found: list[Listing] = []
-        for each in self._registrations.values() if name is None else [self._registrations.find(name)]:
+        for each in self._registry.values() if name is None else [self._registry.find(name)]:
             more = limit and limit - len(found)
             if limit and not more:
                 break
@@ -155,35 +175,36 @@ class Matchmaker:
 
     async def _create(
         self,
-        registration: Registration,
+        registered: Registered,
         options: Mapping[str, Any],
         attach: Attach,
         mayCreate: Callable[[], None],
         mayBeJoined: bool = False,
     ) -> Link | Refused:
+        """Make a room for a client, and take its seat in it; others that want the same may wait for it."""
         mayCreate()
-        making = Making(registration.seats if mayBeJoined else 1)
-        key = self._key(registration, options)
-        self._making.setdefault(key, []).append(making)
+        pending = PendingRoom(registered.seats if mayBeJoined else 1)
+        key = self._key(registered, options)
+        self._pending.setdefault(key, []).append(pending)
         room = None
         try:
-            room = await self._engine.create(registration.name, options)
+            room = await self._engine.create(registered.name, options)
             return await attach(room, True)
         except RoomError as error:
             clearTraceback(error)
             return Refused(error.code, error.message, error.details)
         finally:
-            self._making[key].remove(making)
-            if not self._making[key]:
-                del self._making[key]
-            making.finished(room)
+            self._pending[key].remove(pending)
+            if not self._pending[key]:
+                del self._pending[key]
+            pending.finished(room)
 
-    def _placeIn(self, registration: Registration, options: Mapping[str, Any]) -> Making | None:
-        """A room that somebody else is making for the same, and that will have a seat left."""
-        making = self._making.get(self._key(registration, options), ())
-        return next((each for each in making if each.hasPlace), None)
+    def _pendingFor(self, registered: Registered, options: Mapping[str, Any]) -> PendingRoom | None:
+        """A room that is being made for somebody who wants the same, and that will have a seat left."""
+        pending = self._pending.get(self._key(registered, options), ())
+        return next((each for each in pending if each.hasPlace), None)
 
     @staticmethod
-    def _key(registration: Registration, options: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        filters = registration.filtersOf(registration.optionsOf(options))
-        return registration.name, tuple(map(keyOf, filters.values()))
+    def _key(registered: Registered, options: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        filters = registered.filtersOf(registered.optionsOf(options))
+        return registered.name, tuple(map(keyOf, filters.values()))

@@ -1,114 +1,25 @@
 """
-The edge: what the rooms see of the clients that are connected here.
-
-An attachment, one for each client and room, goes its way once: joining, joined, ended.
+The outlet: how the rooms reach the clients that are connected here.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from ...core.codes import CloseCode
-from ..contract.commands import Frame
-from ..contract.items import Error, Item, Joined
-from ..contract.ports import Link
-
-if TYPE_CHECKING:
-    from .session import Session
+from ..contract.items import Item
+from .attachment import Attachment
 
 
-#: Most frames of a client, and bytes of their data, that wait for the link to a room it has joined; it is to
-#: resume if they are more.
-MAX_WAITING = 256
-WAITING_SIZE = 2 << 20
-
-
-class Attachment:
-    """A client in a room, or on its way into one."""
-
-    __slots__ = (
-        "_waitingSize",
-        "asked",
-        "error",
-        "id",
-        "isBroken",
-        "isEnded",
-        "isJoined",
-        "isLeaving",
-        "link",
-        "ref",
-        "room",
-        "session",
-        "waiting",
-    )
-
-    def __init__(self, session: Session, ref: int | None, how: str, what: str) -> None:
-        #: The edge's id of it, by which the room addresses the client.
-        self.id = secrets.token_urlsafe(12)
-        self.session = session
-        #: The join request; `None`: by the path.
-        self.ref = ref
-        #: How it was asked for, and for what: a name or an id.
-        self.asked = (how, what)
-        self.room = ""
-        self.link: Link | None = None
-        self.isJoined = False
-        #: Whether the client has asked to leave.
-        self.isLeaving = False
-        self.isEnded = False
-        #: Whether the edge has ended it, which the owner has yet to be told.
-        self.isBroken = False
-        self.error: str | None = None
-        #: What the client said after `joined`, while the link was not yet there, and the bytes of its data.
-        self.waiting: list[Frame] = []
-        self._waitingSize = 0
-
-    def submit(self, frame: Frame) -> None:
-        """The client said something to the room."""
-        if self.link is not None:
-            self.link.submit(frame)
-            return
-        self.waiting.append(frame)
-        self._waitingSize += len(getattr(frame, "data", b""))
-        if len(self.waiting) > MAX_WAITING or self._waitingSize > WAITING_SIZE:
-            self.waiting.clear()
-            self.session.broken(self)
-
-    def takes(self, item: Item) -> bool:
-        """Whether the client is to be told of an item, before it has joined."""
-        if type(item) is Joined:
-            self.isJoined = True
-            self.session.joined(self)
-        elif type(item) is Error:
-            self.error = item.code
-        return not item.isVolatile  # such a one has overtaken `joined`
-
-    def drop(self) -> None:
-        """Tell the owner, now or when there is a link, that nothing more gets through."""
-        self.isBroken = True
-        if self.link is not None:
-            self.link.drop()
-
-    def begin(self, link: Link) -> None:
-        """The link is there."""
-        self.link = link
-        if self.isBroken:
-            link.drop()
-        waiting, self.waiting = self.waiting, []
-        for frame in waiting:
-            link.submit(frame)
-
-
-class Edge:
+class EdgeOutlet:
     """All attachments of one edge; its `Outlet`."""
 
     _log = Logger()
 
     def __init__(self) -> None:
+        #: Those that haven't ended, by their links.
         self.attachments: dict[str, Attachment] = {}
 
     def reaches(self, link: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from ...core.application import Refusal
 from ...core.codes import CloseCode, ErrorCode
 from ...core.handshake import Handshake, UpgradeError
+from ...protocol import closecodes
 from ..contract.items import Error
 from .dialect import DIALECTS
 
@@ -32,7 +33,6 @@ _MESSAGES = {
     "pending": "too many clients are connecting",
     "timeout": "the server took too long to decide",
 }
-_TOO_EARLY = frozenset({408, 425, 429})
 
 
 def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
@@ -46,30 +46,16 @@ def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
         details["retryAfter"] = _retryAfter(error)
     message = _messageOf(error)
     told = Error(None, None, code, message, details)
-    return Refusal(name, DIALECTS[name].frame(told), closeCode, shortened(message))
-
-
-def shortened(reason: str) -> str:
-    """As much of a reason as fits a Close frame."""
-    return reason.encode()[:120].decode(errors="ignore")
+    return Refusal(name, DIALECTS[name].frame(told), closeCode, closecodes.shortened(message))
 
 
 def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:
     """The code of the error, and that of the Close frame, which says whether to come back."""
-    status = error.status
     if error.reason == "error":
         return ErrorCode.INTERNAL, CloseCode.INTERNAL_ERROR
     if error.reason == "timeout":
         return ErrorCode.TIMEOUT, CloseCode.TRY_AGAIN_LATER
-    if status == 429:
-        return ErrorCode.RATE_LIMITED, CloseCode.TRY_AGAIN_LATER
-    if status >= 500 or status in _TOO_EARLY:
-        return ErrorCode.UNAVAILABLE, CloseCode.TRY_AGAIN_LATER
-    if status in (404, 410):
-        return ErrorCode.NO_SUCH_ROOM, CloseCode.NO_SUCH_ROOM
-    if status == 401:
-        return ErrorCode.UNAUTHORIZED, CloseCode.UNAUTHORIZED
-    return ErrorCode.FORBIDDEN, CloseCode.UNAUTHORIZED
+    return closecodes.refusalOf(error.status)
 
 
 def _messageOf(error: UpgradeError) -> str:

@@ -160,10 +160,7 @@ class Emitter:
 
     def messageOf(self, entry: Entry) -> Message:
         """The message of a log entry; the same one each time, so that it is framed once."""
-        message: Message | None = entry.__dict__.get("message")
-        if message is None:
-            message = entry.__dict__["message"] = Message(self._host.id, entry.offset, entry.type, entry.data)
-        return message
+        return entry.messageOf(self._host.id)
 
     def say(self, member: Member, item: Item) -> None:
         """Send something else to one client, if it can be reached."""

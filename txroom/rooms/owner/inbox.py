@@ -15,12 +15,12 @@ from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
 from ...protocol.limits import WINDOW
+from ...protocol.plain import NIL
 from .. import hooks
 from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
-from ..contract.ports import NIL
 from ..contract.records import Handled
 from .member import Member, copied
 

@@ -20,12 +20,13 @@ from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
+from ...protocol.plain import NIL
 from .. import hooks
 from ..api.ports import LeaveReason
 from ..api.room import Client
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.items import Error, Joined
-from ..contract.ports import NIL, Link, Outlet
+from ..contract.ports import Link, Outlet
 from ..contract.records import Entry, Reserved
 from .expelled import Expelled
 from .link import HostLink

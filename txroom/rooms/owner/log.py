@@ -11,9 +11,8 @@ from ..api.history import History
 from ..contract.records import Entry
 
 #: Bytes of memory that a logged message takes besides its data and its frames, about: as measured on
-#: Python 3.12 and 3.13, where it takes 300 more than on 3.11. `FRAMES` bytes of these, as small messages
-#: have them, are in it.
-OVERHEAD = 1280
+#: Python 3.11, 3.12 and 3.13. `FRAMES` bytes of these, as small messages have them, are in it.
+OVERHEAD = 768
 FRAMES = 256
 #: And for each member that it names; the id itself is the member's.
 ID = 8
@@ -34,21 +33,23 @@ class Kept:
         self.weight = OVERHEAD + 2 * len(entry.data)
         if entry.to or entry.exclude:
             self.weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        #: The frames that are in the weight, and their bytes.
+        #: How many `Item.frames` there were when it was weighed last, and their bytes.
         self.frames = self.framed = 0
         #: The windows that it is in.
         self.holds = 0
 
     def reweighed(self) -> int:
         """What more it weighs since its frames have been built."""
-        message = self.entry.__dict__.get("message")
-        if message is None or len(message.__dict__) == self.frames:
+        message = self.entry.message
+        frames = None if message is None else message.frames
+        if frames is None or len(frames) == self.frames:
             return 0
         framed = -FRAMES
-        for frame in message.__dict__.values():
-            framed += 2 * len(frame.payload)  # it is in the frame once more
+        for frame in frames[1::2]:
+            if frame is not None:
+                framed += 2 * len(frame.payload)  # it is in the frame once more
         before = max(self.framed, len(self.entry.data))
-        self.frames, self.framed = len(message.__dict__), framed
+        self.frames, self.framed = len(frames), framed
         more = max(framed, len(self.entry.data)) - before
         self.weight += more
         return more

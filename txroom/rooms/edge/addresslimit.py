@@ -6,16 +6,22 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ..core.codes import ErrorCode
-from ..core.tokenbucket import Bucket
-from ..protocol.errors import RoomError
+from ...core.codes import ErrorCode
+from ...core.tokenbucket import Bucket
+from ...protocol.errors import RoomError
 
 
 class AddressLimit:
     """
-    A token bucket for each address: `rate` times a second, `burst` times at once; `text` is what is too many.
+    A token bucket for each address.
 
-    An address whose bucket is full again is forgotten, so that what is kept is bounded by what is made.
+    The server forgets an address whose bucket is full again, so that there are never more buckets than were
+    used in the time that one takes to fill.
+
+    Args:
+        rate: How often a second; 0: any number of times.
+        burst: How often at once.
+        text: What the client is told that does it too often.
     """
 
     def __init__(self, rate: float, burst: float, text: str) -> None:

@@ -1,0 +1,174 @@
+"""
+The session of a client that speaks the room protocol, version 1: from its frames to its rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...core.awaitables import clearTraceback
+from ...core.codes import CloseCode, ErrorCode
+from ...core.connection import Connection
+from ...core.misuse import MisuseCounter
+from ...core.tokenbucket import Bucket
+from ...protocol import clientframes as frames
+from ...protocol.errors import BadFrame, RoomError
+from ..contract.commands import Answer, Call, Failed, Leave, Send
+from ..contract.items import Answered, Error
+from ..contract.listing import Listing
+from .dialect import FrameDialect, UnreadableMessage
+from .matchmaker import How
+from .services import EdgeServices
+from .session import MAX_ROOMS, RoomSession
+
+#: Requests to join, to resume or for lists of rooms, a second and at once: small frames that make much
+#: work. A client in 16 rooms that comes back to a server which has forgotten them asks 32 times at once.
+REQUEST_RATE = 2.0
+REQUEST_BURST = 40.0
+#: Most rooms in the answer to `rooms`; who looks for more asks with a filter.
+MAX_LISTINGS = 100
+
+_HOW: dict[type, How] = {
+    frames.JoinFrame: How.JOIN_OR_CREATE,
+    frames.JoinOnlyFrame: How.JOIN,
+    frames.CreateFrame: How.CREATE,
+}
+
+
+class FrameSession(RoomSession):
+    """One client that speaks the room protocol."""
+
+    dialect: FrameDialect
+
+    def __init__(self, services: EdgeServices, connection: Connection, dialect: FrameDialect) -> None:
+        super().__init__(services, connection, dialect)
+        self._misuse = MisuseCounter()
+        self._requests = Bucket(REQUEST_RATE, REQUEST_BURST, services.clock.seconds())
+
+    def received(self, message: str | bytes) -> None:
+        """A message of the client; hot."""
+        if self.isMute:
+            return
+        try:
+            frame = self.dialect.decode(message)
+            _HANDLERS[type(frame)](self, frame)
+        except UnreadableMessage as error:
+            attachment = self.attachmentOf(error.room)
+            if attachment is not None:
+                attachment.submit(error.unreadable)
+            elif not self.hasJustLeft(error.room):
+                self._refuse(error)
+        except BadFrame as error:
+            self._refuse(error)
+
+    def _refuse(self, error: BadFrame) -> None:
+        """What came is no frame: a mistake, or the end if it isn't known how many numbers it had."""
+        self.say(Error(error.ref, None, error.code, error.message, error.details))
+        if error.isFatal:
+            self.close(CloseCode.MISUSE, "not a frame")
+        elif error.isStrike and self._misuse.add(self.services.clock.seconds()):
+            self.close(CloseCode.MISUSE, "too many bad frames")
+
+    # -- to a room
+
+    def _send(self, frame: frames.SendFrame) -> None:
+        self.submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
+
+    def _call(self, frame: frames.CallFrame) -> None:
+        self.submit(frame.room, frame.ref, Call(frame.ref, frame.type, bytes(frame.data), frame.n))
+
+    def _reply(self, frame: frames.ReplyFrame) -> None:
+        self.submit(frame.room, None, Answer(frame.ref, bytes(frame.data)))
+
+    def _error(self, frame: frames.ErrorFrame) -> None:
+        self.submit(frame.room, None, Failed(frame.ref, frame.code, frame.message))
+
+    def _leave(self, frame: frames.LeaveFrame) -> None:
+        attachment = self.attachmentOf(frame.room)
+        if attachment is not None:
+            attachment.isLeaving = True
+        self.submit(frame.room, frame.ref, Leave(frame.ref))
+
+    # -- requests
+
+    def _ping(self, frame: frames.PingFrame) -> None:
+        self.say(Answered(frame.ref))
+
+    def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
+        if self._mayJoin(frame.ref):
+            options = self.dialect.options(frame.options, "options", frame.ref)
+            self.requestJoin(_HOW[type(frame)], frame.name, options, frame.ref)
+
+    def _joinById(self, frame: frames.JoinByIdFrame) -> None:
+        if self._mayJoin(frame.ref):
+            options = self.dialect.options(frame.options, "options", frame.ref)
+            self.joinById(frame.room, options, frame.ref)
+
+    def _resume(self, frame: frames.ResumeFrame) -> None:
+        if self._mayJoin(frame.ref):
+            self.resume(frame.room, frame.token, frame.epoch, frame.offset, frame.ref)
+
+    def _query(self, frame: frames.RoomsFrame) -> None:
+        if not self._mayAsk(frame.ref):
+            return
+        filter = self.dialect.options(frame.filter, "filter", frame.ref)
+
+        async def query() -> None:
+            try:
+                found = await self.services.matchmaker.query(frame.name, filter, MAX_LISTINGS)
+            except RoomError as error:
+                clearTraceback(error)
+                self.say(Error(frame.ref, None, error.code, error.message, error.details))
+            else:
+                self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
+
+        self._run(query(), frame.ref)
+
+    def _mayAsk(self, ref: int) -> bool:
+        """Whether the client may make one more of the requests that are dear."""
+        if self._requests.take(self.services.clock.seconds()):
+            return True
+        self._askedTooMuch(ref, "too many requests")
+        return False
+
+    def _mayJoin(self, ref: int) -> bool:
+        """Whether the client may ask for one more room."""
+        if not self._mayAsk(ref):
+            return False
+        if self.isInMostRooms:
+            self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
+            return False
+        return True
+
+    def _askedTooMuch(self, ref: int, why: str) -> None:
+        self.services.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self.connection.handshake)
+        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
+
+
+_HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
+    frames.SendFrame: FrameSession._send,
+    frames.CallFrame: FrameSession._call,
+    frames.ReplyFrame: FrameSession._reply,
+    frames.ErrorFrame: FrameSession._error,
+    frames.JoinFrame: FrameSession._join,
+    frames.JoinOnlyFrame: FrameSession._join,
+    frames.CreateFrame: FrameSession._join,
+    frames.JoinByIdFrame: FrameSession._joinById,
+    frames.ResumeFrame: FrameSession._resume,
+    frames.LeaveFrame: FrameSession._leave,
+    frames.RoomsFrame: FrameSession._query,
+    frames.PingFrame: FrameSession._ping,
+}
+
+
+def publicListing(listing: Listing) -> dict[str, Any]:
+    """What clients are told of a room."""
+    return {
+        "room": listing.room,
+        "name": listing.name,
+        "clients": listing.clients,
+        "maxClients": listing.maxClients,
+        "locked": listing.isLocked or listing.isFull,
+        "metadata": listing.metadata,
+    }
