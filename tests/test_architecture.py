@@ -64,7 +64,6 @@ MAX_LINES = 450
 TOO_LONG = frozenset(
     {
         "txroom.client.membership",
-        "txroom.rooms.api.room",
         "txroom.rooms.edge.session",
         "txroom.rooms.owner.host",
         "txroom.rooms.owner.joining",

@@ -42,6 +42,7 @@ from txroom.loadtest import Crowd, Plan, figuresOf
 from txroom.loadtest.options import Options as LoadtestOptions
 from txroom.loadtest.tally import LATENCIES
 from txroom.process import tap
+from txroom.rooms.api.settings import RoomSettings
 from txroom.rooms.registration import EVENTS
 from txroom.service.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
@@ -643,7 +644,7 @@ class CompletenessTests(DocsTestCase):
 
     def test_settings(self) -> None:
         """Every setting of a room is described in its class, from where the reference has it."""
-        source = inspect.getsource(txroom.Room)
+        source = inspect.getsource(RoomSettings)
         for name in txroom.Room.SETTINGS:
             self.assertRegex(source, rf"\n    #: .*\n    {name}: ")
 

@@ -4,8 +4,9 @@ What the pages of txroom need beyond Sphinx: the table of `ServerOptions`, and r
 `.. optiontable::` lists every option with its command line flag and its default;
 `.. options:: maxPayload maxFragments` describes those, and with the flag `:rest:` also each option that
 no other `options` directive of the same page has named before; `.. commandlinehelp::` is what
-`twistd txroom --help` prints; `.. clientoptions::` describes each field of `ClientOptions`. Doctests compare
-what exceptions say, without the names of their modules.
+`twistd txroom --help` prints; `.. clientoptions::` describes each field of `ClientOptions`,
+`.. roomsettings::` each setting of `Room`. Doctests compare what exceptions say, without the names of their
+modules.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from txroom.client import ClientOptions
 from txroom.core.options import ServerOptions
 from txroom.process.tap import Options as CommandLine
 from txroom.process.tap import flagOf
+from txroom.rooms.api.settings import SETTINGS
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 
@@ -143,6 +145,13 @@ class ClientOptionList(_Rst):
         return self.rst(lines)
 
 
+class RoomSettingList(_Rst):
+    """Every setting of a room, in the order of their table."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.rst([f".. autoattribute:: txroom.Room.{name}" for name in SETTINGS])
+
+
 class CommandLineHelp(SphinxDirective):
     """The help of the command line, as it is printed."""
 
@@ -206,6 +215,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("optiontable", OptionTable)
     app.add_directive("options", Options)
     app.add_directive("clientoptions", ClientOptionList)
+    app.add_directive("roomsettings", RoomSettingList)
     app.add_directive("commandlinehelp", CommandLineHelp)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("doctree-read", _interfaces)

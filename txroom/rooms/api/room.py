@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isfunction
-from re import sub
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -17,14 +16,14 @@ from twisted.python.failure import Failure
 
 from ...core.codes import CloseCode, ErrorCode, isSendable
 from ...core.handshake import Handshake
-from ...core.validation import isInteger, warnOfCall
+from ...core.validation import isInteger
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
 from .clock import RoomClock
-from .history import History, Past
+from .history import Past
 from .ports import ClientPort, LeaveReason, MemberPort, RoomPort, RoomServices
-from .settings import SETTINGS, checkSetting
+from .settings import ASSIGNED, SETTINGS, RoomSettings
 
 
 class Client:
@@ -148,7 +147,7 @@ class Client:
 To = str | Client | Iterable[Client] | Callable[[Client], bool]
 
 
-class Room:
+class Room(RoomSettings):
     """
     A room: subclass it, and register the class under a name (`Server.register`).
 
@@ -161,50 +160,24 @@ class Room:
     `tickRate` count as they are when it is over. One that can't be so raises `ValueError` where it is set.
     """
 
-    #: Most members and reserved seats together; 0: any number.
-    maxClients: int = 0
-    #: Whether the room ends when the last member has left and nobody came for `linger` seconds.
-    autoDispose: bool = True
-    #: Seconds that an empty room waits for somebody before it ends.
-    linger: float = 1.0
-    #: Seconds that a room waits for its first member, and that a reserved seat is kept.
-    seatSeconds: float = 15.0
-    #: What newcomers are shown; `None`: nothing.
-    history: History | None = None
-    #: Seconds in which a client that has lost its connection may resume; 0: it leaves at once.
-    resumeSeconds: float = 30.0
-    #: Messages that are kept at most for those who resume.
-    recoveryLimit: int = 10_000
-    #: Bytes that the data of those messages may have together; with their frames they take about three times
-    #: as much memory, which `totalRecoverySize` counts. While `onJoin` runs for somebody, who is to get all
-    #: that is said meanwhile, four times as much may be kept; then that client is told to try again.
-    recoverySize: int = 1 << 20
-    #: Whether the members are told of one another.
-    presence: bool = False
-    #: Seconds that a hook or a handler may take.
-    handlerTimeout: float = 10.0
-    #: Messages a second taken from one member; over it they are refused (`rateLimited`), and for longer
-    #: than ten seconds it costs the membership. 0: any number.
-    messageRate: float = 0.0
-    #: Messages taken from one member at once; 0: twice the rate.
-    messageBurst: int = 0
-    #: Whether messages may have bytes in them; clients that speak JSON can't join such a room.
-    binary: bool = False
-    #: Calls of `onTick` a second; 0: none.
-    tickRate: float = 0.0
-
-    #: The names above, which a registration may set.
+    #: The names of the settings.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     _host: RoomPort
+    # What `super().__setattr__` is in a class; looked up once, since rooms are assigned to all the time.
+    __assign = object.__setattr__
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.__assign = super().__setattr__
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.id}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _GUARDED:
-            _checkAssigned(self, name, value)
-        super().__setattr__(name, value)
+        if name in _CHECKS:
+            _CHECKS[name](self, name, value)
+        self.__assign(name, value)
 
     # -- hooks
 
@@ -453,28 +426,22 @@ class Room:
         self._host.setMetadata(metadata)
 
 
-#: The methods that an attribute would hide.
-_METHODS = frozenset(name for name, value in vars(Room).items() if isfunction(value) and name[0] != "_")
-#: What runs the room; whose name for the host of a party it may be, too.
-_RUNS = "_host"
-#: The settings as other languages would spell them.
-_MISSPELT = {
-    spelt: name
-    for name in SETTINGS
-    for spelt in (name.lower(), sub("([A-Z])", r"_\1", name).lower())
-    if spelt != name
+def _checkHidden(room: Room, name: str, value: Any) -> None:
+    """Refuse an attribute that would hide a method."""
+    if not callable(value):
+        what = f"{type(room).__name__}.{name}={value!r}"
+        raise TypeError(f"{what} hides Room.{name}(), which rooms have; call it otherwise")
+
+
+def _checkPort(room: Room, name: str, value: Any) -> None:
+    """Refuse another port: who writes a game may want to call the host of a party so, too."""
+    if name in vars(room):
+        raise TypeError(f"{type(room).__name__}.{name}={value!r}: is txroom's own; call it otherwise")
+
+
+#: The names that are looked at when somebody assigns to them, and by what.
+_CHECKS: Mapping[str, Callable[[Room, str, Any], None]] = {
+    **ASSIGNED,
+    **{name: _checkHidden for name, value in vars(Room).items() if isfunction(value) and name[0] != "_"},
+    "_host": _checkPort,
 }
-_GUARDED = _METHODS | SETTINGS.keys() | _MISSPELT.keys() | {_RUNS}
-
-
-def _checkAssigned(room: Room, name: str, value: Any) -> None:
-    """Raise `ValueError` for a setting that can't be, `TypeError` for what hides what rooms have."""
-    owner = type(room).__name__
-    if name in SETTINGS:
-        checkSetting(owner, name, value)
-    elif name == _RUNS and _RUNS in vars(room):
-        raise TypeError(f"{owner}._host={value!r}: is txroom's own; call it otherwise")
-    elif name in _MISSPELT and not hasattr(type(room), name):
-        warnOfCall(f"{owner}.{name} is never read: the setting is {_MISSPELT[name]}")
-    elif name in _METHODS and not callable(value):
-        raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have; call it otherwise")

@@ -12,6 +12,7 @@ from ...core.validation import definedBelow, meantName, misspeltHooks, warnOfCal
 from ..contract.listing import Order
 from .handlers import Handler
 from .room import Room
+from .settings import settingMeant
 
 #: Hooks whose answer is needed at once.
 _AT_ONCE = ("snapshot", "userId", "onRoomError")
@@ -39,13 +40,6 @@ _ELSEWHERE = {
     "onUpdate": ("onTick",),
     "onUncaughtException": ("onRoomError",),
     "onError": ("onRoomError",),
-}
-_SETTINGS_ELSEWHERE = {
-    "maxPlayers": "maxClients",
-    "seatReservationTime": "seatSeconds",
-    "maxMessagesPerSecond": "messageRate",
-    "reconnectionTime": "resumeSeconds",
-    "maxDisconnectionDuration": "resumeSeconds",
 }
 
 
@@ -166,10 +160,3 @@ def warnOfFields(order: Order) -> None:
         meant = None if field in _SORTABLE else meantName(field, _SORTABLE)
         if meant is not None:
             warnOfCall(f"sortBy({field}={direction}) is a field of the metadata: every room has {meant}")
-
-
-def settingMeant(name: str) -> str | None:
-    """The setting of rooms that a name is almost that of; `None` for that of a setting itself."""
-    if name in Room.SETTINGS:
-        return None
-    return _SETTINGS_ELSEWHERE.get(name) or meantName(name, [*Room.SETTINGS, "maxRooms", "clientsMayCreate"])
