@@ -22,6 +22,7 @@ from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.ext.doctest import SphinxDocTestRunner
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
@@ -184,6 +185,9 @@ def _literal(text: str) -> str:
 def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     text = readable("\n".join(lines))
     text = re.sub(r'"((?:tcp|ssl|tls|unix):[^"\n]*)"', r'``"\1"``', text)  # no links
+    if re.search(r"(?m)^(Args|Returns|Raises):$", text):
+        # The extension itself would take the first words of an attribute's docstring for its type.
+        text = str(GoogleDocstring(text, what="function"))
     lines[:] = text.split("\n")
 
 

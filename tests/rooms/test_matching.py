@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase, onBothEngines
 from txroom import RoomError
 from txroom.rooms.contract.listing import Listing, keyOf
-from txroom.rooms.matching import Filters, isFilterable, placeOf
+from txroom.rooms.matching import Matching, isFilterable, placeOf
 from txroom.rooms.registration import Registration
 
 WRONG: list[Any] = [[], {}, [1], {"a": 1}, b"x", float("nan"), float("inf"), 2**64, -(2**63) - 1]
@@ -41,8 +41,7 @@ class FilterTests(SynchronousTestCase):
 
     def test_typed(self) -> None:
         """A declared type holds; a number may be written either way."""
-        filters = Filters()
-        filters.add(["any"], {"level": int, "speed": float, "ranked": bool, "map": str})
+        filters = Matching("chat", {}).filterBy("any", level=int, speed=float, ranked=bool, map=str)
         asked = {"any": "x", "level": 2.0, "speed": 3, "ranked": True, "map": "m", "other": [1]}
         typed = filters.typed(asked)
         self.assertEqual(typed, {**asked, "level": 2, "speed": 3.0})
@@ -63,8 +62,7 @@ class FilterTests(SynchronousTestCase):
 
     def test_query(self) -> None:
         """The texts of a query string are made what is declared, if they can be."""
-        filters = Filters()
-        filters.add(["any"], {"level": int, "speed": float, "ranked": bool, "map": str})
+        filters = Matching("chat", {}).filterBy("any", level=int, speed=float, ranked=bool, map=str)
         asked = {"any": "1", "level": "2", "speed": "3.5", "ranked": "true", "map": "4"}
         self.assertEqual(
             filters.typed(asked, isText=True),
@@ -98,6 +96,8 @@ class FilterTests(SynchronousTestCase):
             "register('chat', ...).filterBy: option level: must be a whole number",
             str(self.assertRaises(ValueError, declared.filterBy, level=int)),
         )
+        for registration in (wrong, declared):
+            self.assertEqual(registration.filtersOf({}), {})  # none of them counts
 
 
 class OrderTests(SynchronousTestCase):

@@ -1,10 +1,10 @@
 """
-The registry: which names there are, which class serves each, and how its rooms are matched.
+Registrations: which names there are, which class serves each, and who listens to its rooms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Self
 
@@ -15,23 +15,17 @@ from ..core.awaitables import isAsync, toDeferred
 from ..core.codes import ErrorCode
 from ..core.validation import isCount
 from ..protocol.errors import RoomError
-from ..protocol.joinoptions import AUTH, SEAT, without
 from .api.handlers import handlersOf
 from .api.room import Room
 from .api.settings import SETTINGS, checkSettings
-from .api.validation import (
-    canBeCalled,
-    checkNames,
-    checkRegistered,
-    warnOfFields,
-    warnOfMistakes,
-    warnOfOptions,
-)
-from .contract.listing import Order
-from .matching import Filters, orderOf
+from .api.signatures import canBeCalled
+from .api.validation import checkNames, checkRegistered, warnOfMistakes, warnOfOptions
+from .matching import Matching
 
 #: Most rooms of one name at a time, unless its registration says something else: an empty one costs 11 KiB.
 MAX_ROOMS = 10_000
+#: Characters of a name that are shown: what is said of a path has to fit 200 bytes.
+_SHOWN = 32
 #: The events of a registration, and what their listeners are called with.
 EVENTS = {
     "create": "room",
@@ -43,13 +37,21 @@ EVENTS = {
 }
 
 
-class Registration:
+class Registration(Matching):
     """
-    One name under which rooms are made (seed 000: Colyseus `RegisteredHandler`).
+    One name under which rooms are made, like Colyseus's `RegisteredHandler`.
 
-    `options` overlay what clients ask for when a room is made; those that are settings of `Room`, such
-    as `maxClients`, are set on its rooms too. Raises `TypeError` for a class that is no `Room` or has a
-    wrong handler, `ValueError` for a setting out of range.
+    Args:
+        name: The name.
+        roomClass: The class of the rooms.
+        options: What overlays what clients ask for when a room is made; those that are settings of `Room`,
+            such as `maxClients`, are set on the rooms, too.
+        maxRooms: Most rooms of this name at a time; 0: any number.
+        clientsMayCreate: Whether clients may make rooms.
+
+    Raises:
+        TypeError: The class is no `Room`, or has a wrong handler.
+        ValueError: A setting is out of range.
     """
 
     _log = Logger()
@@ -68,9 +70,8 @@ class Registration:
             raise ValueError(f"maxRooms={maxRooms!r}: must be a whole number, 0 or more")
         if not isinstance(clientsMayCreate, bool):
             raise ValueError(f"clientsMayCreate={clientsMayCreate!r}: must be True or False")
-        self.name = name
+        super().__init__(name, options)
         self.roomClass = roomClass
-        self.options = dict(options)
         self.handlers = handlersOf(roomClass)
         checkNames(roomClass, self.handlers)
         warnOfMistakes(roomClass, self.handlers)
@@ -81,59 +82,20 @@ class Registration:
         self.clientsMayCreate = clientsMayCreate
         settings = self._settings = {name: options[name] for name in options if name in SETTINGS}
         checkSettings(roomClass.__name__, lambda each: settings.get(each, getattr(roomClass, each)))
-        self._filters = Filters()
-        #: In which order rooms are tried and listed.
-        self.order: Order = ()
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
 
     def __repr__(self) -> str:
         return f"<Registration {self.name} {self.roomClass.__name__}>"
 
-    def filterBy(self, *options: str | Iterable[str], **types: type) -> Self:
-        """
-        Only put clients together that ask for the same value of each of these options.
-
-        `filterBy("mode", "map")` takes texts, numbers, `True` and `False`, which are three kinds: 1, "1" and
-        `True` are never the same, 1 and 1.0 are. `filterBy(level=int)` takes whole numbers only (or `str`,
-        `float`, `bool`), and also makes them of the texts that come with a path such as
-        `/rooms/chat?level=1`. A client that asks for anything else is answered with `badRequest`. Another
-        call adds to the first.
-
-        Raises `TypeError` for what is no name or type, `ValueError` if the registered options have a value
-        that can't be filtered by.
-        """
-        self._filters.add(options, types)
-        for secret in (AUTH, SEAT):
-            if secret in self._filters:
-                raise ValueError(f"filterBy: {secret!r} is the client's own, rooms don't have it")
-        try:
-            self._filters.typed(self.options)
-        except RoomError as error:
-            raise ValueError(f"register({self.name!r}, ...).filterBy: {error.message}") from None
-        return self
-
-    def sortBy(self, order: Mapping[str, int] | None = None, /, **fields: int) -> Self:
-        """
-        Which room is tried first: 1 for the least, -1 for the greatest value of a field.
-
-        A field is one of `clients`, `maxClients` or `age`, a filtered option, or in the metadata. Default:
-        the oldest. `sortBy(clients=-1, level=1)` or `sortBy({"clients": -1, "level": 1})`; another call
-        begins anew. Values of different kinds are not compared: rooms without a value come first, then those
-        with `False` and `True`, with numbers, with texts. Raises `TypeError` and `ValueError` for anything
-        else.
-        """
-        if not isinstance(order, Mapping | None):
-            raise TypeError(f"sortBy({order!r}): which is first, the least or the most? sortBy({order}=1)")
-        self.order = orderOf({**(order or {}), **fields})
-        warnOfFields(self.order)
-        return self
-
     def on(self, event: str, listener: Callable[..., Any]) -> Self:
         """
         Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`).
 
-        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here. Raises
-        `ValueError` for another event, `TypeError` for what can't be called so.
+        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here.
+
+        Raises:
+            ValueError: There is no such event.
+            TypeError: The listener can't be called so.
         """
         if event not in EVENTS:
             raise ValueError(f"{event!r}: must be one of {', '.join(EVENTS)}")
@@ -174,26 +136,6 @@ class Registration:
         """How many clients a room is expected to take (0: any number); a room may say something else."""
         return int(self._settings.get("maxClients", self.roomClass.maxClients))
 
-    def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        What a room is made with: what the client asked for, overlaid by what the server says.
-
-        What shows who the client is it keeps for itself: the options of a room are no secret.
-        """
-        return {**without(asked, AUTH, SEAT), **self.options}
-
-    def typed(self, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
-        """
-        Options, those that are filtered by as their types say; `isText`: they come from a query string.
-
-        Raises `RoomError` (`badRequest`) for one that can't be filtered by.
-        """
-        return self._filters.typed(options, isText)
-
-    def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that are filtered by, with their values; `None` for those that are missing."""
-        return self._filters.valuesOf(options)
-
 
 class Registrations(dict[str, Registration]):
     """All that is registered, by name."""
@@ -202,7 +144,7 @@ class Registrations(dict[str, Registration]):
     isDebug = False
 
     def find(self, name: str) -> Registration:
-        """What is registered as `name`. Raises `RoomError`."""
+        """What is registered as `name`. Raises `RoomError` (`noSuchRoom`)."""
         registration = self.get(name)
         if registration is None:
             raise RoomError(ErrorCode.NO_SUCH_ROOM, self.unknown(name))
@@ -215,7 +157,3 @@ class Registrations(dict[str, Registration]):
             return said
         names = ", ".join(repr(each[:_SHOWN]) for each in islice(self, 4)) or "nothing"
         return f"{said}; registered: {names}{', ...' if len(self) > 4 else ''}"
-
-
-#: Characters of a name that are shown: what is said of a path has to fit 200 bytes.
-_SHOWN = 32

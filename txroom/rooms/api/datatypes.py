@@ -9,10 +9,14 @@ secret.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from types import NoneType
 from typing import Any
 
 from msgspec import inspect
 
+#: What data is, once it is decoded.
+_DECODED = (dict, list, str, int, float, bool, NoneType, bytes, datetime)
 #: What is hashed with a secret, or of which there are few.
 _SAFE = (
     inspect.StrType,
@@ -25,32 +29,42 @@ _SAFE = (
 _SETS = (inspect.SetType, inspect.FrozenSetType)
 #: Of what is in these, the type says nothing.
 _OPEN = (inspect.AnyType, inspect.RawType, inspect.CustomType)
+#: These have a class, but nothing within.
+_PLAIN = (inspect.EnumType, inspect.CustomType)
+
+
+def checkDecodable(type: Any) -> None:
+    """Raise `TypeError` for a type that nothing a client sends can ever be of."""
+    for part, _ in _partsOf(type):
+        if isinstance(part, inspect.CustomType) and not _isDecoded(part.cls):
+            raise TypeError(
+                f"nothing that clients send is a {part.cls.__name__}; make it a msgspec.Struct or a dataclass"
+            )
+
+
+def _isDecoded(cls: type) -> bool:
+    try:
+        return any(issubclass(each, cls) for each in _DECODED)
+    except TypeError:  # a protocol with attributes, say
+        return False
 
 
 def isOpen(type: Any) -> bool:
     """
     Whether a type leaves open how deep data is nested, or what is in a part of it.
 
-    The data of an open type is to be read as plain data before, whose keys are texts. Raises `TypeError` for
-    sets and mappings of what a client can make collide.
+    The data of an open type is to be read as plain data before, whose keys are texts.
+
+    Raises:
+        TypeError: There are sets or mappings in it of what a client can make collide.
     """
     found = False
-    seen: list[type[Any]] = []
-    waiting = [inspect.type_info(type)]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, inspect.DictType) and not isinstance(each.key_type, inspect.AnyType):
-            _checkHashed(each.key_type, "keys of a mapping", "dict[str, ...]")
-        elif isinstance(each, _SETS):
-            _checkHashed(each.item_type, "members of a set", "list[...] with a max_length")
-        cls = getattr(each, "cls", None)
-        if cls is not None and not isinstance(each, inspect.EnumType | inspect.CustomType):
-            if cls in seen:
-                found = True  # within itself, perhaps
-                continue
-            seen.append(cls)
-        found = found or isinstance(each, _OPEN)
-        waiting += _within(each)
+    for part, isAgain in _partsOf(type):
+        if isinstance(part, inspect.DictType) and not isinstance(part.key_type, inspect.AnyType):
+            _checkHashed(part.key_type, "keys of a mapping", "dict[str, ...]")
+        elif isinstance(part, _SETS):
+            _checkHashed(part.item_type, "members of a set", "list[...] with a max_length")
+        found = found or isAgain or isinstance(part, _OPEN)
     return found
 
 
@@ -71,6 +85,20 @@ def _checkHashed(type: inspect.Type, what: str, instead: str) -> None:
 
 def _nameOf(type: inspect.Type) -> str:
     return type.__class__.__name__.removesuffix("Type").lower()
+
+
+def _partsOf(type: Any) -> Iterator[tuple[inspect.Type, bool]]:
+    """A type and all that it is made of, and of each whether it was there before: within itself, perhaps."""
+    seen: list[Any] = []
+    waiting = [inspect.type_info(type)]
+    while waiting:
+        part = waiting.pop()
+        cls = None if isinstance(part, _PLAIN) else getattr(part, "cls", None)
+        isAgain = cls is not None and cls in seen
+        yield part, isAgain
+        if not isAgain:
+            seen.append(cls)
+            waiting += _within(part)
 
 
 def _within(type: inspect.Type) -> Iterator[inspect.Type]:

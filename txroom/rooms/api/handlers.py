@@ -1,5 +1,5 @@
 """
-Messages and their handlers: which method of a room takes which type of message, and what data.
+Handlers of messages: which method of a room takes which type of message, and what data.
 
 The tables are built when a room class is registered; wrong annotations are errors there, not in the
 first message.
@@ -14,8 +14,8 @@ import msgspec
 
 from ...core.validation import warnOfClass
 from ...protocol import payload
-from .datatypes import isOpen
-from .signatures import checkClient, checkType, hintOf, parametersOf
+from .datatypes import checkDecodable, isOpen
+from .signatures import checkClient, hintOf, nameOf, parametersOf
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,7 +24,7 @@ _MARK = "_txroomMessage"
 
 def message(type: str) -> Callable[[Function], Function]:
     """
-    Make a method of a `Room` the handler of the messages of a type.
+    Make a method of a `Room` the handler of the messages of a type, like Colyseus's `onMessage(type, ...)`.
 
     It is called with the client and the data. The data's annotation is what msgspec checks it against
     before: a `msgspec.Struct`, a dataclass, a `TypedDict`, or plain types such as `str`, `int`,
@@ -34,7 +34,8 @@ def message(type: str) -> Callable[[Function], Function]:
     parameter for data takes none. What it returns (a value, a Deferred or a coroutine) is the answer, if
     the client made a call.
 
-    Source: seed 000 (Colyseus `onMessage(type, callback)`, `messages`).
+    Raises:
+        TypeError: The type is no text, or empty.
     """
     if not isinstance(type, str) or not type:
         raise TypeError(f"the type of a message must be a text, not {type!r}; write @message('say')")
@@ -47,7 +48,14 @@ def message(type: str) -> Callable[[Function], Function]:
 
 
 class Handler:
-    """One handler: the function, called with the room and the client, and how its data is read."""
+    """
+    One handler: the function, and how the data is read that it is called with.
+
+    Args:
+        function: The function; it is called with the room and the client, and the data if it `takesData`.
+        type: What the data is checked against; `Any`: it is plain data.
+        takesData: Whether it has a parameter for the data.
+    """
 
     __slots__ = ("_fromJSON", "_fromMessagePack", "_isOpen", "function", "read", "takesData")
 
@@ -75,19 +83,22 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
     """
     The handlers of a class and its bases, by the type of message.
 
-    A method that overrides a handler is one of the same type, decorated again or not. Raises `TypeError` for
-    one that can't take what it is called with, and for two of one type, naming them.
+    A method that overrides a handler is one of the same type, decorated again or not. Warns of those that
+    seem to take the client for the data.
+
+    Raises:
+        TypeError: One can't take what it is called with, or there are two of one type; they are named.
     """
     handlers: dict[str, Handler] = {}
     # A type may be defined in the class itself.
     names = {name: value for base in reversed(roomClass.__mro__) for name, value in vars(base).items()}
-    doubts: list[str] = []
-    for name, kind in _marked(roomClass).items():
+    warnings: list[str] = []
+    for name, type in _marked(roomClass).items():
         function = getattr(roomClass, name)
         if callable(function):
-            _refuseSecond(kind, handlers.get(kind), function)
-            handlers[kind] = _handler(function, kind, names, doubts)
-    warnOfClass(roomClass, doubts)
+            _checkOnly(type, handlers.get(type), function)
+            handlers[type] = _handler(function, type, names, warnings)
+    warnOfClass(roomClass, warnings)
     return handlers
 
 
@@ -96,29 +107,30 @@ def _marked(roomClass: type) -> dict[str, str]:
     marked: dict[str, str] = {}
     for base in reversed(roomClass.__mro__):
         for name, value in vars(base).items():
-            kind = getattr(getattr(value, "__func__", value), _MARK, None)
-            if isinstance(kind, str):
-                marked[name] = kind
+            type = getattr(getattr(value, "__func__", value), _MARK, None)
+            if isinstance(type, str):
+                marked[name] = type
     return marked
 
 
-def _refuseSecond(kind: str, first: Handler | None, function: Callable[..., Any]) -> None:
+def _checkOnly(type: str, first: Handler | None, function: Callable[..., Any]) -> None:
     if first is not None and first.function is not function:
         both = " and ".join(each.__qualname__ for each in (first.function, function))
-        raise TypeError(f"two handlers of messages of type {kind!r}: {both}")
+        raise TypeError(f"two handlers of messages of type {type!r}: {both}")
 
 
-def _handler(function: Callable[..., Any], kind: str, names: Mapping[str, Any], doubts: list[str]) -> Handler:
+def _handler(
+    function: Callable[..., Any], type: str, names: Mapping[str, Any], warnings: list[str]
+) -> Handler:
     parameters = parametersOf(function)
-    doubt = checkClient(function, kind, parameters, names)
-    if doubt is not None:
-        doubts.append(doubt)
+    warning = checkClient(function, type, parameters, names)
+    if warning is not None:
+        warnings.append(warning)
     if len(parameters) == 2:
         return Handler(function, Any, takesData=False)
     try:
         hint = hintOf(function, parameters[2], names)
-        checkType(hint)
+        checkDecodable(hint)
         return Handler(function, hint)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
-        name = getattr(function, "__qualname__", repr(function))
-        raise TypeError(f"{name}: the data's annotation can't be checked: {error}") from error
+        raise TypeError(f"{nameOf(function)}: the data's annotation can't be checked: {error}") from error

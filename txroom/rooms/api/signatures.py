@@ -1,26 +1,26 @@
 """
-How handlers of messages are declared: the client first, then the data, of a type that can be checked.
+Signatures of the functions that users write: whether these can take what they are called with.
 
-What is wrong with one is told when its class is registered, and not by the first message.
+A handler of messages takes the client first, then the data. What is wrong with one is told when its class is
+registered, and not by the first message.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
-
-from msgspec import inspect as types
 
 from .room import Client
 
-#: Parts of the names that people give to the one who sends a message.
-_WHO = ("client", "player", "member", "sender", "user", "guest", "caller", "who", "peer", "conn", "one")
-#: Names that nobody gives to who sends a message.
-_DATA = frozenset(
+#: Parts of the names that people give to the client that sends a message.
+_CLIENT_NAMES = (
+    "client", "player", "member", "sender", "user", "guest", "caller", "who", "peer", "conn", "one",
+)  # fmt: skip
+#: Names that nobody gives to it.
+_DATA_NAMES = frozenset(
     {
         "args", "body", "content", "data", "event", "json", "message", "msg", "options", "params", "payload",
         "text", "value", "words",
@@ -28,13 +28,31 @@ _DATA = frozenset(
 )  # fmt: skip
 
 
+def canBeCalled(function: Callable[..., Any], names: Iterable[str]) -> bool:
+    """Whether a function can be called with so many arguments; `True` if that can't be known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*names)
+    except TypeError:
+        return False
+    return True
+
+
 def parametersOf(function: Callable[..., Any]) -> list[Parameter]:
-    """The parameters that a handler is called with: itself, the client, and perhaps the data."""
-    name = _nameOf(function)
+    """
+    The parameters that a handler is called with: itself, the client, and perhaps the data.
+
+    Raises:
+        TypeError: It can't be called so.
+    """
     parameters = list(inspect.signature(function).parameters.values())
     needed = [each.name for each in parameters if _isNeededKeyword(each)]
     if needed:
-        raise TypeError(f"{name}: {', '.join(needed)} will never be given; a handler takes client and data")
+        names = ", ".join(needed)
+        raise TypeError(f"{nameOf(function)}: {names} will never be given; a handler takes client and data")
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     positional = [each for each in parameters if each.kind in kinds]
     if any(each.kind is Parameter.VAR_POSITIONAL for each in parameters):
@@ -42,7 +60,7 @@ def parametersOf(function: Callable[..., Any]) -> list[Parameter]:
         positional += [Parameter(each, Parameter.POSITIONAL_ONLY) for each in more]
     if not 2 <= len(positional) <= 3:
         raise TypeError(
-            f"{name}: a handler takes the client, and the data if there is any: "
+            f"{nameOf(function)}: a handler takes the client, and the data if there is any: "
             f"def {function.__name__}(self, client, data)"
         )
     return positional
@@ -52,7 +70,8 @@ def _isNeededKeyword(parameter: Parameter) -> bool:
     return parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty
 
 
-def _nameOf(function: Callable[..., Any]) -> str:
+def nameOf(function: Callable[..., Any]) -> str:
+    """The name by which its author finds a function."""
     return getattr(function, "__qualname__", repr(function))
 
 
@@ -74,15 +93,25 @@ def hintOf(function: Callable[..., Any], parameter: Parameter, names: Mapping[st
 
 
 def checkClient(
-    function: Callable[..., Any], kind: str, parameters: list[Parameter], names: Mapping[str, Any]
+    function: Callable[..., Any], type: str, parameters: list[Parameter], names: Mapping[str, Any]
 ) -> str | None:
     """
-    Raise `TypeError` for a handler whose first argument is something else than the client.
+    Check that the first argument of a handler is the client.
 
-    What may be so is returned, to warn of.
+    Args:
+        function: The handler.
+        type: The type of its messages.
+        parameters: What `parametersOf` has found.
+        names: What its annotations may name besides what its module has.
+
+    Returns:
+        What to warn of: it may be that the client is taken for the data.
+
+    Raises:
+        TypeError: It is something else.
     """
     first = parameters[1]
-    name = _nameOf(function)
+    name = nameOf(function)
     more = "" if len(parameters) < 3 and first.annotation is Parameter.empty else ", data"
     wanted = f"def {function.__name__}(self, client{more})"
     if first.annotation is not Parameter.empty:
@@ -96,7 +125,7 @@ def checkClient(
     if _soundsLikeClient(first.name):
         return None
     isSwapped = len(parameters) == 3 and "client" in parameters[2].name.lower()
-    if isSwapped or first.name in _DATA or first.name == kind:
+    if isSwapped or first.name in _DATA_NAMES or first.name == type:
         raise TypeError(f"{name}: its first argument is the client, not {first.name}: {wanted}")
     if len(parameters) == 2:
         wanted = f"def {function.__name__}(self, client, data)"
@@ -105,7 +134,7 @@ def checkClient(
 
 
 def _soundsLikeClient(name: str) -> bool:
-    return len(name) == 1 or name.startswith("_") or any(part in name.lower() for part in _WHO)
+    return len(name) == 1 or name.startswith("_") or any(part in name.lower() for part in _CLIENT_NAMES)
 
 
 def _mayBeClient(hint: Any) -> bool:
@@ -119,44 +148,3 @@ def _mayBeClient(hint: Any) -> bool:
     if not isinstance(hint, type):
         return False
     return getattr(hint, "_is_protocol", False) or issubclass(Client, hint) or issubclass(hint, Client)
-
-
-#: What data is, once it is decoded.
-_DECODED = (dict, list, str, int, float, bool, NoneType, bytes, datetime)
-
-
-def checkType(hint: Any) -> None:
-    """Raise `TypeError` for a type that nothing a client sends can ever be of."""
-    seen: list[Any] = []
-    waiting = [types.type_info(hint)]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, types.CustomType) and not _isDecoded(each.cls):
-            raise TypeError(
-                f"nothing that clients send is a {each.cls.__name__}; make it a msgspec.Struct or a dataclass"
-            )
-        cls = getattr(each, "cls", None)
-        if cls in seen and cls is not None:
-            continue  # within itself
-        seen.append(cls)
-        waiting += _within(each)
-
-
-def _isDecoded(cls: type) -> bool:
-    try:
-        return any(issubclass(each, cls) for each in _DECODED)
-    except TypeError:  # a protocol with attributes, say
-        return False
-
-
-def _within(type: types.Type) -> list[types.Type]:
-    """The types that a type is made of."""
-    found: list[types.Type] = []
-    for name in type.__struct_fields__:
-        value = getattr(type, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if isinstance(each, types.Field):
-                found.append(each.type)
-            elif isinstance(each, types.Type):
-                found.append(each)
-    return found
