@@ -297,7 +297,7 @@ const TIME = [isTime, `a number of milliseconds from 0 to ${MAX_TIME}`];
 /** @type {Rule} */
 const FUNCTION = [isFunction, "a function"];
 
-/** What the options may be; those that are not here may be anything. @type {Record<string, Rule>} */
+/** What each option may be, and how to say so; others may be anything. @type {Record<string, Rule>} */
 const ALLOWED = {
   WebSocket: [isFunction, "a class"],
   connectTimeout: [(value) => isTime(value) && value > 0, `a number of milliseconds above 0, up to ${MAX_TIME}`],
@@ -383,19 +383,46 @@ export class TxroomError extends Error {
 
 const ABNORMAL = 1006;
 
-/** Coming back would only repeat these: protocol errors, and frames or behaviour that the server refuses. */
+/** After these the client stays away, since they would happen again: protocol errors, refused frames or behaviour. */
 const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
-/** The reason of a 1008 that is not final: the link was too slow for a message. */
+/** The reasons of a 1008 that is not final: the network was too slow for a message. */
 const TOO_SLOW = new Set(["message not complete in time", "message timeout"]);
 
-/** After these errors a resume is tried again; after those of `FORGOTTEN` the client joins anew. */
-const TEMPORARY = new Set(["unavailable", "rateLimited", "timeout", "internal"]);
-const FORGOTTEN = new Set(["noSuchRoom", "roomGone", "unauthorized"]);
-/** So many times "internal" in a row, and the server's mistake is none that passes. */
+/** After so many errors "internal" in a row the client takes the server's mistake for a lasting one. */
 const MAX_INTERNAL = 5;
 
-/** @type {Map<number, string>} */
-const ERROR_OF_CLOSE = new Map([
+/**
+ * What an error means.
+ *
+ * @internal
+ * @typedef {object} Meaning
+ * @property {"retry" | "rejoin"} [comeback]
+ *   What the client does when it is refused so as it resumes: it resumes again a little later, or joins anew as
+ *   another member. With any other error it has left.
+ * @property {number} [left] The code of "left" when the room is over for that; 4008 for any other.
+ * @property {number} [refused] The close code of a connection that was refused so, if it got lost.
+ */
+
+/** What errors mean; the others mean no more than that something was refused. @type {Map<string, Meaning>} */
+const ERRORS = new Map(
+  Object.entries({
+    noSuchRoom: { comeback: "rejoin", left: CloseCode.noSuchRoom, refused: CloseCode.noSuchRoom },
+    roomGone: { comeback: "rejoin" },
+    unauthorized: { comeback: "rejoin", left: CloseCode.unauthorized, refused: CloseCode.unauthorized },
+    forbidden: { left: CloseCode.kicked, refused: CloseCode.unauthorized },
+    timeout: { comeback: "retry" },
+    rateLimited: { comeback: "retry", left: CloseCode.rateAbuse },
+    unavailable: { comeback: "retry" },
+    internal: { comeback: "retry" },
+  }),
+);
+
+/**
+ * Close codes that say the same as an error; any other says "unavailable".
+ *
+ * @type {Map<number, string>}
+ */
+const CLOSES = new Map([
   [CloseCode.unauthorized, "unauthorized"],
   [CloseCode.kicked, "forbidden"],
   [CloseCode.noSuchRoom, "noSuchRoom"],
@@ -404,20 +431,8 @@ const ERROR_OF_CLOSE = new Map([
   [CloseCode.rateAbuse, "rateLimited"],
 ]);
 
-/** The close code of a refusal, if it got lost. @type {Map<string, number>} */
-const REFUSALS = new Map([
-  ["unauthorized", CloseCode.unauthorized],
-  ["forbidden", CloseCode.unauthorized],
-  ["noSuchRoom", CloseCode.noSuchRoom],
-]);
-
-/** @type {Map<string, number>} */
-const CLOSE_OF_ERROR = new Map([
-  ["unauthorized", CloseCode.unauthorized],
-  ["forbidden", CloseCode.kicked],
-  ["noSuchRoom", CloseCode.noSuchRoom],
-  ["rateLimited", CloseCode.rateAbuse],
-]);
+/** The error of what still waits when a connection has ended for good. @type {(code: number) => string} */
+const errorOf = (code) => CLOSES.get(code) ?? "unavailable";
 
 /**
  * Whether a client comes back after a socket was closed with `code` and `reason`.
@@ -447,17 +462,17 @@ const mayResume = (code) => code >= 4100 && code <= 4199;
 
 // -- frames
 
-/** What the server takes, in characters. */
+/** Longest types and names, codes of errors, and texts of errors that the server takes, in characters. */
 const MAX_TYPE = 128;
 const MAX_CODE = 64;
 const MAX_REASON = 1024;
-/** Of data, options and filters. */
+/** How deep data, options and filters may be nested. */
 const MAX_DEPTH = 64;
-/** Of a room; a server that says so of more is none. */
+/** Most members of a room; what tells of more is no server of txroom. */
 const MAX_MEMBERS = 100_000;
-/** The server's calls that may be answered at the same time. */
+/** Most calls of the server that are answered at the same time. */
 const MAX_ANSWERING = 1_000;
-/** Seconds: a server that asks to stay away for longer is visited then all the same. */
+/** In seconds: if the server asks to stay away for longer, the client connects then all the same. */
 const MAX_RETRY_AFTER = 3_600;
 
 /** @internal @typedef {(value: any) => boolean} Is */
@@ -534,7 +549,7 @@ function parse(message) {
 }
 
 /**
- * What of a value JSON does not say, or the server does not take; undefined if there is nothing.
+ * What is wrong with a value that JSON cannot say or the server does not take; undefined if nothing is.
  *
  * @param {any} value @returns {string | undefined}
  */
@@ -571,18 +586,18 @@ const quote = (text) => whole(JSON.stringify(text));
  */
 function encode(data, outer = 0) {
   /** @type {{ value: object; key: string; holder: unknown }[]} */
-  const way = []; // the containers that lead to a value, and where each is
+  const path = []; // the containers that a value is in, and where each of them is
   /** @this {unknown} @param {string} key @param {unknown} value */
   function check(key, value) {
-    while (way.length && way.at(-1)?.value !== this) way.pop();
+    while (path.length && path.at(-1)?.value !== this) path.pop();
     let flaw = flawOf(value);
     if (!flaw && typeof value === "object" && value !== null) {
-      if (way.some((each) => each.value === value)) flaw = "what contains itself";
-      else if (way.length >= MAX_DEPTH + outer) flaw = `nested more than ${MAX_DEPTH} deep`;
-      else way.push({ value, key, holder: this });
+      if (path.some((each) => each.value === value)) flaw = "what contains itself";
+      else if (path.length >= MAX_DEPTH + outer) flaw = `nested more than ${MAX_DEPTH} deep`;
+      else path.push({ value, key, holder: this });
     }
     if (!flaw) return value;
-    const steps = [...way, { key, holder: this }].slice(1 + outer);
+    const steps = [...path, { key, holder: this }].slice(1 + outer);
     const names = steps.map(({ key, holder }) => (Array.isArray(holder) ? `[${key}]` : `.${key}`));
     const field = names.join("").replace(/^\./, "");
     throw new TxroomError("invalidData", `${field || "the data"} is ${flaw}`, { details: { field } });
@@ -642,16 +657,16 @@ const later = ({ clock }, callback, delay) => clock.setTimeout(callback, Math.mi
 
 // -- what a page leaves to the next
 
-/** How far apart the numbers of the requests of two pages are, of which one goes on for the other. */
+/** A page that resumes for another numbers its requests from the next multiple of this on: they are unused. */
 const REFS = 1_000_000;
 
-/** What `room.reconnectionToken` says. Throws for a text that it is not. @param {string} text */
+/** Reads a `room.reconnectionToken`. Throws for a text that it is not. @param {string} text */
 function readToken(text) {
   try {
     const { room, token, ref, method, target, options } = JSON.parse(text);
     const isWhole = [room, token, target].every(isText) && isCount(ref) && isObject(options);
-    if (!isWhole || !Object.hasOwn(ENTRANCES, method)) throw new TypeError("it is not whole");
-    return { room, token, ref, entrance: { method, target, options } };
+    if (!isWhole || !Object.hasOwn(JOIN_FRAMES, method)) throw new TypeError("it is not whole");
+    return { room, token, ref, joinRequest: { method, target, options } };
   } catch (cause) {
     throw new TxroomError("badRequest", "that is no reconnectionToken", { cause });
   }
@@ -757,7 +772,7 @@ class Emitter {
 /** @internal @typedef {Item & { n: number }} Numbered */
 
 /**
- * The frames of one membership: those that wait, and those that are sent, with their numbers 1, 2, …
+ * The messages and calls of one membership: those that wait, and those that are sent, numbered 1, 2, …
  *
  * A frame gets its number when it is sent, and keeps it. A send is forgotten when it is acknowledged. A call
  * is forgotten when it is acknowledged and answered (or nobody waits for the answer any more), so that
@@ -858,7 +873,7 @@ class Outbox {
     return unconfirmed;
   }
 
-  /** Everything, taken out. */
+  /** Takes everything out, and returns it. */
   clear() {
     const items = [...this.#held, ...this.#waiting];
     this.#waiting = [];
@@ -1226,7 +1241,7 @@ export class Room {
  * How a room was joined, and is joined again if need be.
  *
  * @internal
- * @typedef {object} Entrance
+ * @typedef {object} JoinRequest
  * @property {Method} method
  * @property {string} target The name or the id.
  * @property {Record<string, any>} options
@@ -1262,31 +1277,31 @@ class Membership {
   leaving = null;
   #client;
   #options;
-  #entrance;
+  #joinRequest;
   #outbox;
   /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
   #token = "";
   #attempts = 0;
-  /** How often in a row we were not let in again for a mistake of the server's. */
+  /** How often in a row resuming has failed with "internal". */
   #internal = 0;
   #since = 0;
-  /** Counts up when a membership or a connection begins or ends: what began before is of no account. */
+  /** Counts up when a membership or a connection begins or ends; what was begun under another number is ignored. */
   #visit = 0;
   /** @type {unknown} */
   #timer;
   /** How many calls of the server are being answered. */
   #answering = 0;
-  /** The types that nobody listens to, and it was said so. @type {Set<string>} */
+  /** The types that nobody listens to, and of which that was said. @type {Set<string>} */
   #unheard = new Set();
   /** The type of the last volatile message, if there was one. @type {string[]} */
   #volatile = [];
 
-  /** @param {Client} client @param {Entrance} entrance */
-  constructor(client, entrance) {
+  /** @param {Client} client @param {JoinRequest} joinRequest */
+  constructor(client, joinRequest) {
     this.#client = client;
     this.#options = client.options;
-    this.#entrance = entrance;
+    this.#joinRequest = joinRequest;
     this.#outbox = new Outbox(client.options.window);
   }
 
@@ -1295,8 +1310,8 @@ class Membership {
   }
 
   get reconnectionToken() {
-    const { seat, auth, ...options } = this.#entrance.options; // for once, and nobody's to keep
-    const { method, target } = this.#entrance;
+    const { seat, auth, ...options } = this.#joinRequest.options; // a seat is used once, and credentials are not kept
+    const { method, target } = this.#joinRequest;
     const ref = this.#client._lastRef;
     return JSON.stringify({ room: this.id, token: this.#token, ref, method, target, options });
   }
@@ -1307,7 +1322,7 @@ class Membership {
 
   // -- for rooms
 
-  /** One more that shares it. */
+  /** Makes a room for one more join that shares this membership. */
   share() {
     /** @type {Room} */
     const room = new /** @type {any} */ (Room)(this.#client, this);
@@ -1388,7 +1403,7 @@ class Membership {
     return promise;
   }
 
-  /** A message of that type reached nobody: that is said, once. @param {string} type */
+  /** Warns, once for each type, that a message of that type has reached nobody. @param {string} type */
   unheard(type) {
     const isHeard = [...this.rooms].some((room) => room._hears(type));
     if (isHeard || this.#unheard.has(type) || this.#unheard.size >= 100) return;
@@ -1399,12 +1414,16 @@ class Membership {
 
   // -- towards the client
 
-  /** The first `joined`. @param {string} id @param {Joined} membership */
+  /** The server has answered the first join. @param {string} id @param {Joined} membership */
   enter(id, membership) {
     this.#take(id, membership, false);
   }
 
-  /** `joined` to somebody who is here already. @param {string} id @param {Joined} membership */
+  /**
+   * The server has answered another join with the room that we are in already.
+   *
+   * @param {string} id @param {Joined} membership
+   */
   enterAgain(id, membership) {
     const isSame = this.state === "joined" && membership.member === this.member;
     if (!isSame || !this.#outbox.acknowledge(membership.handled)) return this.#return(id, membership, false);
@@ -1434,7 +1453,7 @@ class Membership {
   /** A frame for this room. @param {any[]} frame */
   receive(frame) {
     if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
-    if (this.state !== "joined") return; // of the former link: it comes again, or is in `joined`
+    if (this.state !== "joined") return; // of the former connection: it comes again, or is in `joined`
     switch (frame[0]) {
       case "msg":
         this.#message(frame[2] ?? null, frame[3], frame[4]);
@@ -1453,7 +1472,7 @@ class Membership {
     }
   }
 
-  /** The room is over for us. @param {number} code @param {string} reason */
+  /** We have left the room for good. @param {number} code @param {string} reason */
   end(code, reason) {
     if (this.state === "left") return;
     const { clock } = this.#options;
@@ -1504,22 +1523,22 @@ class Membership {
     const done = (error, id, membership) => {
       if (visit !== this.#visit) this.#client._disown(id);
       else if (!error) this.#return(id, membership, true);
-      else if (FORGOTTEN.has(error.code) && this.#options.rejoin && !this.leaving) this.#rejoin();
+      else if (ERRORS.get(error.code)?.comeback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
       else this.#refused(error);
     };
     this.#client._ask(frame, done, { answer: "joined", timeout: this.#client._patience(this.#options.requestTimeout) });
   }
 
-  /** Joins anew: the same room if it is still there, else as at first. */
+  /** Joins anew: the same room if it is still there, else by the same request as at first. */
   #rejoin() {
     const visit = this.#visit;
-    const { method, target, options: first } = this.#entrance;
-    const { seat, ...options } = first; // a reserved seat is for once
+    const { method, target, options: first } = this.#joinRequest;
+    const { seat, ...options } = first; // a reserved seat is used once
     /** @type {[Method, string][]} */
-    const ways = [["joinById", this.id]];
-    if (method === "joinOrCreate" || method === "join") ways.push([method, target]);
+    const attempts = [["joinById", this.id]];
+    if (method === "joinOrCreate" || method === "join") attempts.push([method, target]);
     const next = () => {
-      const [[how, what]] = ways.splice(0, 1);
+      const [[how, what]] = attempts.splice(0, 1);
       const isWanted = () => visit === this.#visit;
       /** @type {JoinDone} */
       const done = (error, id, membership) => {
@@ -1529,7 +1548,7 @@ class Membership {
           present.enterAgain(id, membership);
           this.end(CloseCode.roomClosed, "instead there is a room that was joined already");
         } else if (!error) this.#return(id, membership, false);
-        else if (ways.length && !isTemporary(error)) next();
+        else if (attempts.length && !isTemporary(error)) next();
         else this.#refused(error);
       };
       this.#client._join(how, what, options, done, isWanted);
@@ -1545,7 +1564,7 @@ class Membership {
       this.report(error);
       this.end(CloseCode.roomClosed, error.message);
     } else if (isTemporary(error)) this.#retry(CloseCode.engineUnavailable, error.message);
-    else this.end(CLOSE_OF_ERROR.get(error.code) ?? CloseCode.roomClosed, error.message);
+    else this.end(ERRORS.get(error.code)?.left ?? CloseCode.roomClosed, error.message);
   }
 
   /** Resumes a little later, over the connection there is. @param {number} code @param {string} reason */
@@ -1608,7 +1627,7 @@ class Membership {
     this.state = "joined";
     this.#internal = 0;
     this.#since = this.#options.clock.now();
-    this.#client._admit(this, former);
+    this.#client._add(this, former);
     for (const item of again ?? []) this.#write(item);
     this.#pump();
     return unconfirmed;
@@ -1616,7 +1635,7 @@ class Membership {
 
   /** @param {number} code @param {string} reason */
   #left(code, reason) {
-    // While resuming on the same connection it is the former link that ends.
+    // While resuming over the same connection it is the former membership there that ends.
     if (this.state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
     if (mayResume(code) && !this.leaving) this.#retry(code, reason);
     else this.end(code, reason);
@@ -1783,7 +1802,7 @@ class NoAnswer extends TxroomError {}
 class NoCredentials extends TxroomError {}
 
 /** Whether it is worth while to try again a little later. @type {(error: TxroomError) => boolean} */
-const isTemporary = (error) => error instanceof NoCredentials || TEMPORARY.has(error.code);
+const isTemporary = (error) => error instanceof NoCredentials || ERRORS.get(error.code)?.comeback === "retry";
 
 // -- the client
 
@@ -1797,14 +1816,14 @@ const isTemporary = (error) => error instanceof NoCredentials || TEMPORARY.has(e
 /** @internal @typedef {(error: any, ...answer: any[]) => void} Done */
 
 /**
- * A question to the server.
+ * A request to the server.
  *
  * @internal
  * @typedef {object} Request
  * @property {number} ref
  * @property {string | null} text The frame; null if it is not known yet.
  * @property {"reply" | "joined"} answer The kind of frame that answers it.
- * @property {boolean} repeat Whether it outlives its connection.
+ * @property {boolean} repeat Whether it is asked again over the next connection.
  * @property {boolean} isCall Whether it is the call of a membership, which asks it itself.
  * @property {boolean} isOpen
  * @property {boolean} isSent
@@ -1838,7 +1857,7 @@ const CALL = Object.freeze({
  *
  * @type {Record<Method, string>}
  */
-const ENTRANCES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
+const JOIN_FRAMES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
 /** A client that was never connected gives up after so many attempts. */
 const FIRST_ATTEMPTS = 5;
@@ -1846,7 +1865,7 @@ const FIRST_ATTEMPTS = 5;
 const CLOSE_TIMEOUT = 100;
 /** For so many bytes that may be on their way still, the server has a second more to answer. */
 const BYTES_A_SECOND = 4096;
-/** How many times longer than it should take a connection is waited for, after some were given up. */
+/** How many times longer than usual the client waits at most, after it has given up slow connections. */
 const MAX_PATIENCE = 8;
 
 /**
@@ -1892,16 +1911,16 @@ export class Client {
   #memberships = new Map();
   /** By their numbers. @type {Map<number, Request>} */
   #requests = new Map();
-  /** Joins under way, by what they say. @type {Map<string, Promise<Room>>} */
-  #entering = new Map();
+  /** Joins under way, by their method, target and options. @type {Map<string, Promise<Room>>} */
+  #pendingJoins = new Map();
   #lastRef = 0;
   #attempts = 0;
   #isAskedToWait = false;
   /** Whether a server of rooms was ever there. */
   #isKnown = false;
-  /** What is known of why there is no connection. */
+  /** Why there is no connection, as far as it is known. */
   #trouble = "";
-  /** Times longer than it should take. */
+  /** How many times longer than usual it waits for the server: see `_giveUp`. */
   #patience = 1;
   /** @type {number | undefined} */
   #latency;
@@ -1912,8 +1931,8 @@ export class Client {
   #ignoreEvents = ignore;
   /** @type {AnySocket | null} */
   #socket = null;
-  /** What there is to know of the socket. */
-  #line = newLine(0);
+  /** What is known of the connection that `#socket` is, or was. */
+  #connection = newConnection(0);
 
   /**
    * @param {string | URL} [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
@@ -2061,12 +2080,12 @@ export class Client {
    * @returns {Promise<Room<Messages>>}
    */
   async resume(token, prepare = undefined) {
-    const { room, token: secret, ref, entrance } = readToken(token);
+    const { room, token: secret, ref, joinRequest } = readToken(token);
     this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
     // An epoch that is none: we have seen nothing of what it has.
     /** @type {Build} */
     const frame = (ref) => ["resume", ref, room, secret, "", 0];
-    return this.#letIn(entrance, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
+    return this.#admit(joinRequest, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
   }
 
   /**
@@ -2112,7 +2131,7 @@ export class Client {
     const socket = this.#detach();
     this.#state = "closed";
     this.#ignoreEvents();
-    shut(socket, 1000, "");
+    closeSocket(socket, 1000, "");
     this.#finish(1000, "closed", closedError());
   }
 
@@ -2148,30 +2167,30 @@ export class Client {
    * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} [options]
    */
   _ask(build, done, options = {}) {
-    const request = this.#open(done, options);
-    this.#say(request, build);
+    const request = this.#newRequest(done, options);
+    this.#ask(request, build);
     return request;
   }
 
   /**
-   * Asks to be let in, if that is still wanted when `auth` is known.
+   * Asks to join, if that is still wanted when `auth` is known.
    *
    * @internal @param {Method} method @param {string} target @param {Record<string, any>} options
    * @param {JoinDone} done @param {() => boolean} [isWanted]
    */
   _join(method, target, options, done, isWanted = () => true) {
     if (this.#state === "closed") return done(closedError());
-    const request = this.#open(done, { answer: "joined" });
+    const request = this.#newRequest(done, { answer: "joined" });
     this.#credentials(request, options).then(
       (full) => {
-        if (isWanted()) this.#say(request, (ref) => [ENTRANCES[method], ref, target, full]);
+        if (isWanted()) this.#ask(request, (ref) => [JOIN_FRAMES[method], ref, target, full]);
         else request.forget();
       },
       (error) => request.done(error),
     );
   }
 
-  /** What we are a member by in that room, if we are. @internal @param {string} id */
+  /** Our membership in that room, if there is one. @internal @param {string} id */
   _membership(id) {
     return this.#memberships.get(id);
   }
@@ -2181,14 +2200,14 @@ export class Client {
     if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
 
-  /** Asks the server to let go. @internal @param {string} id @param {() => void} [done] */
+  /** Asks the server to end our membership in a room. @internal @param {string} id @param {() => void} [done] */
   _leave(id, done = ignore) {
     this._ask((ref) => ["leave", ref, id], done, { timeout: this.options.leaveTimeout });
   }
 
   /** Sends a frame, if there is a connection. @internal @param {string} text */
   _write(text) {
-    this.#line.written += text.length;
+    this.#connection.written += text.length;
     try {
       this.#socket?.send(text);
     } catch {
@@ -2201,17 +2220,17 @@ export class Client {
    *
    * @internal @param {Membership} membership @param {string} former
    */
-  _admit(membership, former) {
+  _add(membership, former) {
     if (this.#memberships.get(former) === membership) this.#memberships.delete(former);
     this.#memberships.set(membership.id, membership);
-    this.#line.ended.delete(membership.id);
+    this.#connection.endedRooms.delete(membership.id);
   }
 
   /** We are no member of that room any more. @internal @param {Membership} membership */
   _remove(membership) {
     if (this.#memberships.get(membership.id) !== membership) return;
     this.#memberships.delete(membership.id);
-    if (this.#line.ended.size < 1000) this.#line.ended.add(membership.id);
+    if (this.#connection.endedRooms.size < 1000) this.#connection.endedRooms.add(membership.id);
   }
 
   /** How long to wait for what should take `timeout`. @internal @param {number} timeout */
@@ -2220,7 +2239,7 @@ export class Client {
   }
 
   /**
-   * The server is silent: the connection is of no use, or the link is slower than we thought.
+   * Gives up a connection on which the server is silent, and waits longer for the next: it may only be slow.
    *
    * @internal @param {string} reason
    */
@@ -2230,13 +2249,13 @@ export class Client {
   }
 
   /**
-   * The connection is of no use any more.
+   * Ends the connection, and makes another one later.
    *
    * @internal @param {string} reason @param {{ delay?: number, code?: number }} [options]
    */
   _drop(reason, { delay = undefined, code = CloseCode.noHeartbeat } = {}) {
     if (this.#state !== "open" && this.#state !== "connecting") return; // who was told of the reason has done it
-    shut(this.#detach(), code, reason);
+    closeSocket(this.#detach(), code, reason);
     this.#lost(ABNORMAL, reason, delay);
   }
 
@@ -2267,25 +2286,25 @@ export class Client {
         if (present && !present.leaving) done(null, target, null);
         else this._join(method, target, options, done);
       };
-      const letIn = () => this.#letIn({ method, target, options }, prepare, ask);
+      const admit = () => this.#admit({ method, target, options }, prepare, ask);
       // Each `create` makes another room. All else may lead to where somebody is entering, or leaving.
-      return method === "create" ? letIn() : this.#inTurn(target, encode([method, target, options], 1), letIn);
+      return method === "create" ? admit() : this.#inTurn(target, encode([method, target, options], 1), admit);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * After a join that says the same, and after a room is left that is being left.
+   * Joins after an equal join that is pending, and after a room that is being left is left.
    *
-   * @param {string} target @param {string} key @param {() => Promise<Room>} letIn
+   * @param {string} target @param {string} key @param {() => Promise<Room>} admit
    */
-  #inTurn(target, key, letIn) {
-    const former = this.#entering.get(key);
+  #inTurn(target, key, admit) {
+    const former = this.#pendingJoins.get(key);
     const isFree = former === undefined && this.#leaving(target) === undefined;
-    const entering = isFree ? letIn() : this.#afterOthers(target, former).then(letIn);
-    const over = () => this.#entering.get(key) === entering && this.#entering.delete(key);
-    this.#entering.set(key, entering);
+    const entering = isFree ? admit() : this.#afterOthers(target, former).then(admit);
+    const over = () => this.#pendingJoins.get(key) === entering && this.#pendingJoins.delete(key);
+    this.#pendingJoins.set(key, entering);
     entering.then(over, over);
     return entering;
   }
@@ -2294,9 +2313,9 @@ export class Client {
   async #afterOthers(target, former) {
     if (former !== undefined) {
       await former.catch((error) => {
-        if (error instanceof TxroomError) throw error; // to us the server would say the same
+        if (error instanceof TxroomError) throw error; // the server would answer the same
       });
-      // Who has waited for it as long may have decided to leave.
+      // Others who waited for it may have decided to leave.
       await new Promise((resolve) => later(this.options, () => resolve(undefined), 0));
     }
     for (let leaving = this.#leaving(target); leaving; leaving = this.#leaving(target)) await leaving.promise;
@@ -2309,19 +2328,19 @@ export class Client {
   }
 
   /**
-   * The room that the answer to what is asked is about.
+   * Asks, and makes the room that the server's answer is about.
    *
-   * @param {Entrance} entrance @param {((room: Room) => void) | undefined} prepare
+   * @param {JoinRequest} joinRequest @param {((room: Room) => void) | undefined} prepare
    * @param {(done: JoinDone) => void} ask @returns {Promise<Room>}
    */
-  #letIn(entrance, prepare, ask) {
+  #admit(joinRequest, prepare, ask) {
     return new Promise((resolve, reject) => {
       /** @type {JoinDone} */
       const done = (error, id, joined) => {
         if (error) return reject(error);
         const present = this.#memberships.get(id);
         if (present?.leaving) return void present.leaving.promise.then(() => ask(done));
-        const membership = present ?? new Membership(this, entrance);
+        const membership = present ?? new Membership(this, joinRequest);
         try {
           if (!present) membership.enter(id, joined);
           else if (joined !== null) membership.enterAgain(id, joined);
@@ -2379,11 +2398,11 @@ export class Client {
   }
 
   /**
-   * A question that has its number and its time, and is not asked yet.
+   * A request that has its number and its deadline, and is not sent yet.
    *
    * @param {Done} done @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} options
    */
-  #open(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
+  #newRequest(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
     const { clock } = this.options;
     /** @type {Request} */
     const request = {
@@ -2415,7 +2434,7 @@ export class Client {
   }
 
   /** @param {Request} request @param {Build} build */
-  #say(request, build) {
+  #ask(request, build) {
     if (!request.isOpen) return;
     try {
       if (this.#state === "closed") throw closedError();
@@ -2434,7 +2453,7 @@ export class Client {
     request.isSent = true;
     request.sentAt = this.options.clock.now();
     this._write(/** @type {string} */ (request.text));
-    request.written = this.#line.written;
+    request.written = this.#connection.written;
   }
 
   /** @param {Request} request @param {number} timeout */
@@ -2442,7 +2461,7 @@ export class Client {
     const { cause, isSent, text } = request;
     let error;
     if (isSent) {
-      if (request.answer === "joined") this.#line.owed.add(request.ref);
+      if (request.answer === "joined") this.#connection.givenUp.add(request.ref);
       error = new NoAnswer("timeout", `no answer within ${timeout} ms`);
     } else if (text !== null) error = this.#unavailable(ABNORMAL, ` within ${timeout} ms`);
     else if (cause === undefined) error = new NoCredentials("timeout", `auth has not answered within ${timeout} ms`);
@@ -2470,7 +2489,7 @@ export class Client {
       return;
     }
     this.#socket = socket;
-    this.#line = newLine(clock.now());
+    this.#connection = newConnection(clock.now());
     /** @type {(react: (event: any) => void) => (event: any) => void} */
     const guard = (react) => (event) => {
       if (this.#socket === socket) react(event);
@@ -2478,15 +2497,15 @@ export class Client {
     socket.onopen = guard(() => this.#opened(socket));
     socket.onmessage = guard((event) => this.#receive(event.data));
     // Without a listener `ws` would end the process; it tells what has happened.
-    socket.onerror = guard((event) => this.#broken(event?.message || ""));
+    socket.onerror = guard((event) => this.#socketFailed(event?.message || ""));
     socket.onclose = guard(({ code, reason }) => {
-      const { said } = this.#line;
-      const status = Number(/server response: (\d{3})/.exec(said)?.[1]);
+      const { errorText } = this.#connection;
+      const status = Number(/server response: (\d{3})/.exec(errorText)?.[1]);
       this.#detach();
-      this.#lost(closeOfStatus(status) ?? code, reason || said);
+      this.#lost(closeOfStatus(status) ?? code, reason || errorText);
     });
     // In Node the bytes that come can be seen before their message is whole.
-    socket.on?.("upgrade", (/** @type {any} */ response) => (this.#line.stream = response?.socket));
+    socket.on?.("upgrade", (/** @type {any} */ response) => (this.#connection.stream = response?.socket));
   }
 
   /** @param {Socket} socket */
@@ -2500,7 +2519,7 @@ export class Client {
     this.#deadline = undefined;
     this.#state = "open";
     this.#trouble = "";
-    this.#line.openedAt = clock.now();
+    this.#connection.openedAt = clock.now();
     for (const membership of [...this.#memberships.values()]) membership.connected();
     for (const request of [...this.#requests.values()]) {
       if (request.text !== null && !request.isSent) this.#transmit(request);
@@ -2510,8 +2529,8 @@ export class Client {
   }
 
   /** "close" follows at once, but for a socket of Node 20's own that never opened. @param {string} said */
-  #broken(said) {
-    this.#line.said = said;
+  #socketFailed(said) {
+    this.#connection.errorText = said;
     if (this.#state !== "connecting") return;
     this.options.clock.clearTimeout(this.#deadline);
     this.#deadline = later(this.options, () => this._drop(said || "it failed"), CLOSE_TIMEOUT);
@@ -2530,10 +2549,10 @@ export class Client {
   /** @param {number} closeCode @param {string} reason @param {number} [delay] */
   #lost(closeCode, reason, delay = undefined) {
     const { clock, maxAttempts, stableAfter } = this.options;
-    const { bye, ending, refusal, openedAt } = this.#line;
+    const { bye, ending, refusal, openedAt } = this.#connection;
     const isRefused = refusal !== null;
     let code = (closeCode < 4000 && bye?.code) || closeCode;
-    if (isRefused && code === ABNORMAL) code = REFUSALS.get(refusal.code) ?? code;
+    if (isRefused && code === ABNORMAL) code = ERRORS.get(refusal.code)?.refused ?? code;
     // The socket of a room that has ended, and nothing to do with the others.
     const isOfRoom = ending?.code === code;
     const wasOpen = this.#state === "open";
@@ -2591,7 +2610,7 @@ export class Client {
   }
 
   /**
-   * Nothing more comes of this connection: everybody is told.
+   * Ends all memberships and requests: there will be no connection for them.
    *
    * @param {number} code @param {string} reason @param {TxroomError} error
    */
@@ -2604,7 +2623,11 @@ export class Client {
     this.#events.emit("disconnected", { code, reason });
   }
 
-  /** There is no connection: where to, and what is known. @param {number} code @param {string} [within] */
+  /**
+   * The error of what needs a connection, which there is not: it says where to and why.
+   *
+   * @param {number} code @param {string} [within]
+   */
   #unavailable(code, within = "") {
     const { location, navigator } = globalThis;
     let hint = "";
@@ -2612,30 +2635,30 @@ export class Client {
     else if (navigator?.onLine === false) hint = " The browser is offline.";
     else if (!this.#isKnown) hint = ` Does the server run, and are host, port and path right?${otherOrigin(this.url)}`;
     const message = `no connection to ${publicURL(this.url)}${within} (${this.#trouble || "it does not open"}).${hint}`;
-    return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
+    return new TxroomError(errorOf(code), message, { details: { code } });
   }
 
   /**
-   * There was a connection, and the server has closed it for good.
+   * The error of what needed a connection that the server has closed for good.
    *
    * @param {number} code @param {string} reason
    */
   #closed(code, reason) {
     const why = reason ? `: ${reason}` : "";
     const message = `the server at ${publicURL(this.url)} has closed the connection with ${code}${why}`;
-    return new TxroomError(ERROR_OF_CLOSE.get(code) ?? "unavailable", message, { details: { code } });
+    return new TxroomError(errorOf(code), message, { details: { code } });
   }
 
   // -- in
 
   /** @param {unknown} message */
   #receive(message) {
-    const line = this.#line;
-    line.heard++;
+    const connection = this.#connection;
+    connection.heard++;
     try {
       const frame = parse(message);
-      if (line.refusal !== null) this._report(line.refusal);
-      line.refusal = null;
+      if (connection.refusal !== null) this._report(connection.refusal);
+      connection.refusal = null;
       if (frame !== null) this.#dispatch(frame);
     } catch (cause) {
       this._report(new TxroomError("badRequest", `the server sent what is no frame: ${textOf(cause)}`, { cause }));
@@ -2648,7 +2671,7 @@ export class Client {
     const [kind] = frame;
     if (kind === "error") return this.#failed(frame);
     this.#isKnown = true;
-    this.#line.isAnswered = true;
+    this.#connection.isAnswered = true;
     switch (kind) {
       case "joined":
       case "reply": {
@@ -2658,29 +2681,29 @@ export class Client {
         if (request) this.#answered(request, null, ...answer);
         else if (kind === "joined") {
           if ((ref ?? null) === null) return this.#isOfRoom();
-          if (!this.#line.owed.delete(ref)) throw new TypeError("joined, which nobody has asked for");
+          if (!this.#connection.givenUp.delete(ref)) throw new TypeError("joined, which nobody has asked for");
           this._disown(answer[0]);
         }
         break;
       }
       case "bye":
-        this.#line.bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
-        this.#events.emit("bye", this.#line.bye);
+        this.#connection.bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
+        this.#events.emit("bye", this.#connection.bye);
         break;
       default: {
         const membership = this.#memberships.get(kind === "call" ? frame[2] : frame[1]);
-        if (kind === "left" && membership) this.#line.ending = { code: frame[2], ref: this.#lastRef };
+        if (kind === "left" && membership) this.#connection.ending = { code: frame[2], ref: this.#lastRef };
         membership?.receive(frame);
       }
     }
   }
 
-  /** The path of the URL has joined a room by itself: it would again with each connection. */
+  /** The server has joined us to a room by the path of the URL, and would with each connection. */
   #isOfRoom() {
     const [, rooms] = /^([^?]*?)\/[^/?]+\/?(?:\?|$)/.exec(this.url) ?? [];
     const hint = rooms ? `that of the rooms, ${rooms}` : "that of the rooms";
     const error = new TxroomError("badRequest", `${this.url} is the URL of one room: give the client ${hint}`);
-    shut(this.#detach(), 1000, "the URL of a room");
+    closeSocket(this.#detach(), 1000, "the URL of a room");
     this.#state = "idle";
     this.#finish(1000, error.message, error);
   }
@@ -2688,15 +2711,15 @@ export class Client {
   /** @param {Request} request @param {[error: any, ...answer: any[]]} answer */
   #answered(request, ...answer) {
     // What was sent before the question has arrived.
-    this.#line.confirmed = Math.max(this.#line.confirmed, request.written ?? 0);
+    this.#connection.confirmed = Math.max(this.#connection.confirmed, request.written ?? 0);
     request.done(...answer);
   }
 
   /** @param {any[]} frame */
   #failed([, ref, room, code, message, details]) {
     const error = new TxroomError(code, message ?? "", { details });
-    const isFirst = !this.#line.isAnswered;
-    this.#line.isAnswered = true;
+    const isFirst = !this.#connection.isAnswered;
+    this.#connection.isAnswered = true;
     if (typeof ref === "number") {
       this.#isKnown = true;
       const request = this.#requests.get(ref);
@@ -2704,12 +2727,12 @@ export class Client {
       return;
     }
     if (isFirst && (room ?? null) === null) {
-      this.#line.refusal = error; // if the server closes the socket now, that is why
+      this.#connection.refusal = error; // if the server closes the socket now, that is why
       return;
     }
     const membership = this.#memberships.get(room);
     if (membership) membership.refused(error);
-    else if (!this.#line.ended.has(room)) this._report(error);
+    else if (!this.#connection.endedRooms.has(room)) this._report(error);
   }
 
   // -- heartbeat
@@ -2721,9 +2744,9 @@ export class Client {
     this.#timer = later(this.options, () => this.#heartbeat(), pingInterval);
   }
 
-  /** Gives the server so long to be heard. @param {number} timeout */
+  /** Asks the server for a sign of life, and gives it `timeout` for that. @param {number} timeout */
   #probe(timeout) {
-    this.#line.probed = this.#line.heard;
+    this.#connection.probed = this.#connection.heard;
     this.#watch(timeout);
     this.#measure();
   }
@@ -2735,17 +2758,17 @@ export class Client {
    */
   #watch(timeout) {
     const { clock, requestTimeout } = this.options;
-    const line = this.#line;
-    const slow = Math.floor((line.written - line.confirmed) / BYTES_A_SECOND) * 1000;
+    const connection = this.#connection;
+    const slow = Math.floor((connection.written - connection.confirmed) / BYTES_A_SECOND) * 1000;
     // What comes first may be large, and says nothing before it is whole.
-    const least = line.isAnswered ? 0 : requestTimeout;
+    const least = connection.isAnswered ? 0 : requestTimeout;
     const before = this.#traffic();
     clock.clearTimeout(this.#deadline);
     const look = () => {
       this.#deadline = undefined;
-      if (line.heard > line.probed) return;
+      if (connection.heard > connection.probed) return;
       const { read, gone } = this.#traffic();
-      // What leaves an empty buffer says nothing of the link: the system takes it, alive or not.
+      // What leaves an empty buffer says nothing of the network: the system takes it in any case.
       if (read > before.read || (before.waiting > 0 && gone > before.gone)) this.#watch(timeout);
       else this._giveUp("no heartbeat");
     };
@@ -2755,7 +2778,7 @@ export class Client {
   /** Bytes that have come, that wait here to go, and that have gone, as far as the platform tells. */
   #traffic() {
     const waiting = this.#socket?.bufferedAmount ?? 0;
-    return { read: this.#line.stream?.bytesRead ?? 0, waiting, gone: this.#line.written - waiting };
+    return { read: this.#connection.stream?.bytesRead ?? 0, waiting, gone: this.#connection.written - waiting };
   }
 
   #measure() {
@@ -2776,7 +2799,7 @@ export class Client {
   }
 
   /**
-   * The network or the page is back: don't wait for a timer to find out.
+   * Looks at the connection when the network or the page comes back, and does not wait for a timer.
    *
    * @param {Settings["events"]} target
    */
@@ -2799,31 +2822,31 @@ export class Client {
 const closedError = () => new TxroomError("unavailable", "the client was closed");
 
 /**
- * What there is to know of one socket.
+ * What is known of one connection.
  *
  * @internal
- * @typedef {object} Line
+ * @typedef {object} Connection
  * @property {number} openedAt
- * @property {string} said What an error event said; browsers say nothing.
- * @property {any} stream In Node: the stream below.
+ * @property {string} errorText What an error event said; browsers say nothing.
+ * @property {any} stream In Node: the TCP stream.
  * @property {number} heard How many frames have come.
  * @property {number} probed How many had when the server was last asked whether it is there.
  * @property {boolean} isAnswered
  * @property {number} written Characters that were sent.
  * @property {number} confirmed Characters that have arrived for sure.
- * @property {{ code: number, retryAfter: number } | null} bye The server will close it.
+ * @property {{ code: number, retryAfter: number } | null} bye With what the server has said that it will close it.
  * @property {TxroomError | null} refusal
  *   An error of nothing in particular that came first: why it is closed, if it is.
  * @property {{ code: number, ref: number } | null} ending
  *   The last `left`, and the number of the last request before it.
- * @property {Set<string>} ended The rooms that were joined over it and are no more.
- * @property {Set<number>} owed Joins that were asked and are not waited for any more.
+ * @property {Set<string>} endedRooms The rooms that were joined over it and are no more.
+ * @property {Set<number>} givenUp Joins that were asked and are not waited for any more.
  */
 
-/** @type {(openedAt: number) => Line} */
-const newLine = (openedAt) => ({
+/** @type {(openedAt: number) => Connection} */
+const newConnection = (openedAt) => ({
   openedAt,
-  said: "",
+  errorText: "",
   stream: undefined,
   heard: 0,
   probed: 0,
@@ -2833,8 +2856,8 @@ const newLine = (openedAt) => ({
   bye: null,
   refusal: null,
   ending: null,
-  ended: new Set(),
-  owed: new Set(),
+  endedRooms: new Set(),
+  givenUp: new Set(),
 });
 
 /** @param {string} method @param {unknown} name */
@@ -2890,7 +2913,7 @@ function otherOrigin(url) {
  *
  * @param {AnySocket | null} socket @param {number} code @param {string} reason
  */
-function shut(socket, code, reason) {
+function closeSocket(socket, code, reason) {
   try {
     // A peer that is gone never answers; `ws` would wait, and keep the process, for half a minute.
     if (code === CloseCode.noHeartbeat && isFunction(socket?.terminate)) socket.terminate();
