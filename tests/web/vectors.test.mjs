@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { CloseCode, DEFAULTS, ErrorCode, mayReconnect } from "../../txroom/web/txroom.js";
-import { Harness, settle } from "./harness.mjs";
+import { CloseCode, DEFAULTS, ErrorCode, PROTOCOL, TxroomError, mayReconnect } from "../../txroom/web/txroom.js";
+import { Harness, failure, settle } from "./harness.mjs";
 
 const vectors = JSON.parse(readFileSync(new URL("../vectors/protocol-v1.json", import.meta.url), "utf-8"));
 
@@ -73,9 +73,45 @@ test("with what code it has left if it may not join anew", async () => {
   }
 });
 
+test("what it makes of an HTTP answer in place of an upgrade, where it is told the status", async () => {
+  for (const { status, error, answered } of vectors.statuses) {
+    const h = new Harness();
+    const joining = failure(h.client.joinOrCreate("chat"));
+    await settle();
+    h.socket.end(1006, "", `Unexpected server response: ${status}`);
+    assert.equal(h.client.state, mayReconnect(answered) ? "waiting" : "idle", `${status}`);
+    if (h.client.state === "waiting") h.client.close();
+    else {
+      // A status of 403 says no more than that the client may not come in.
+      const code = error === "forbidden" ? "unauthorized" : error;
+      const { code: told, details } = await joining;
+      assert.deepEqual([told, details], [code, { code: answered }], `${status}`);
+    }
+  }
+});
+
+test("what it makes of such an answer that is told in the protocol, also if the close code is lost", async () => {
+  for (const { status, error, refused } of vectors.statuses) {
+    for (const close of [refused, 1006]) {
+      const h = new Harness();
+      const endings = [];
+      h.client.on("disconnected", ({ code }) => endings.push(code));
+      const joining = failure(h.client.joinOrCreate("chat"));
+      await settle();
+      h.socket.open();
+      h.socket.receive("error", null, null, error, "no", { status });
+      h.socket.end(close, "");
+      assert.equal(h.client.state, mayReconnect(refused) ? "waiting" : "idle", `${status}, ${close}`);
+      if (h.client.state === "waiting") h.client.close();
+      else assert.deepEqual([(await joining).code, endings], [error, [refused]], `${status}, ${close}`);
+    }
+  }
+});
+
 test("its limits are those of the protocol", async () => {
-  const { limits } = vectors;
+  const { limits, protocols } = vectors;
   assert.equal(DEFAULTS.window, limits.window);
+  assert.ok(protocols.includes(PROTOCOL));
   const h = new Harness();
   const room = await h.join();
   room.send("x".repeat(limits.name));
@@ -83,5 +119,13 @@ test("its limits are those of the protocol", async () => {
   const nested = (depth) => (depth ? [nested(depth - 1)] : 0);
   room.send("say", nested(limits.depth));
   assert.throws(() => room.send("say", nested(limits.depth + 1)), { code: "invalidData" });
+  h.socket.take();
+  room.handle("ask", () => {
+    throw new TxroomError("c".repeat(limits.code + 1), "t".repeat(limits.text + 1));
+  });
+  h.socket.receive("call", 1, "r1", "ask", null);
+  await settle();
+  const [[, , , code, message]] = h.socket.take();
+  assert.deepEqual([code.length, message.length], [limits.code, limits.text]);
   h.client.close();
 });
