@@ -25,7 +25,7 @@ from txroom.testing import MemoryReactor
 
 PACKAGE = Path(__file__).resolve().parents[1] / "txroom"
 #: Private names of Python and of other libraries.
-OTHERS = frozenset({"_Decompress", "_current_frames", "_getframe"})
+OTHERS = frozenset({"_Decompress", "_current_frames", "_getframe", "ffi", "lib"})
 REACTOR: Any = MemoryReactor()
 
 

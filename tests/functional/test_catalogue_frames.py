@@ -660,7 +660,7 @@ async def test_row48_abuse(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
         probe.send(block)
         await sleep(0.02)
         for connection in application.met:
-            worst = max(worst, len(connection._wire.data))
+            worst = max(worst, len(connection._wire.receiver.data))
     assert (await application.ended())[0] == 1008
     assert worst <= 256 * 1024
     assert len(application.messages) < 300

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -545,3 +547,37 @@ class TimeTests(WireCase):
             waiting[index].callback(None)
         self.harness.advance(5)
         self.assertEqual((len(waiting), self.events), (3, []))
+
+
+class GarbageTests(WireCase):
+    """A connection that is over leaves nothing for the collector."""
+
+    def test_none(self) -> None:
+        """However it ended, and whatever it has had."""
+        endings: list[Callable[[], object]] = [
+            lambda: self.client.drop(),
+            lambda: self.connection.terminate(),
+            lambda: self.client.send(closeFrame(1000)),
+            lambda: self.client.send(clientFrame(TEXT, b"\xff")),
+        ]
+        for end in endings:
+            self.open()
+            self.client.send(clientFrame(PING, "x") + clientFrame(TEXT, "a", fin=False))
+            self.connection.pause()
+            self.connection.resume()
+            gc.collect()
+            gc.disable()
+            try:
+                end()
+                self.client.drop()
+                self.harness.flush()
+                self.assertEqual(self.events[-1][0], "disconnect")
+                self.recorder = Recorder()
+                gc.set_debug(gc.DEBUG_SAVEALL)
+                gc.collect()
+                left = [each for each in gc.garbage if type(each).__module__.startswith("txroom.wire")]
+                self.assertEqual(left, [])
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()

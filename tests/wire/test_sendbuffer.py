@@ -36,7 +36,7 @@ class OutgoingCase(HarnessTestCase):
         self.client: RawClient = self.harness.raw(to=wrap(Factory.forProtocol(Silent)), **more)
         self.transport: Any = made[0].transport
         self.emptied = 0
-        self.out = outgoing(self.transport, self.onEmpty)
+        self.out = outgoing(self.transport)
         return self.out
 
     def onEmpty(self) -> None:
@@ -55,8 +55,8 @@ class OutgoingCase(HarnessTestCase):
         self.assertTrue(300_000 <= out.amount() <= 300_000 + slack, out.amount())
         self.harness.flush()
         self.assertTrue(300_000 <= out.amount() <= 300_000 + slack, out.amount())
-        out.notifyWhenEmpty()
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
+        out.notifyWhenEmpty(self.onEmpty)
         self.client.unstall(200_000)
         self.assertTrue(100_000 <= out.amount() <= 100_000 + slack, out.amount())
         self.assertEqual(self.emptied, 0)
@@ -128,7 +128,7 @@ class SocketTests(OutgoingCase):
         out = self.open()
         self.client.stall()
         out.write(b"x")
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
         self.transport.loseConnection()
         out.forget()
         out.forget()
@@ -140,7 +140,7 @@ class SocketTests(OutgoingCase):
         out = self.open()
         self.client.stall()
         out.write(b"x")
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
         self.client.drop()
         out.forget()
         self.assertEqual(self.emptied, 0)
@@ -159,7 +159,7 @@ class SocketTests(OutgoingCase):
         other: Any = Other()
         self.transport.registerProducer(other, True)
         out.write(b"x")
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
         self.assertIs(self.transport.producer, other)
         out.forget()
         self.assertIs(self.transport.producer, other)
@@ -175,13 +175,11 @@ class SocketTests(OutgoingCase):
             if len(rounds) < 4:
                 self.client.stall()
                 out.write(b"y" * 100)
-                out.notifyWhenEmpty()
+                out.notifyWhenEmpty(more)
 
-        self.onEmpty = more  # type: ignore[method-assign]
-        out._onEmpty = more
         self.client.stall()
         out.write(b"x")
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(more)
         for _ in range(6):
             self.client.unstall()
         self.assertEqual((len(rounds), len(self.client.output)), (4, 301))
@@ -221,7 +219,7 @@ class WrappedTests(OutgoingCase):
         assert isinstance(out, TLSOutgoing)
         self.client.stall()
         out.write(b"x")
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
         out.write(b"y")
         out.resumeProducing()
         self.assertEqual(self.emptied, 0)
@@ -237,10 +235,10 @@ class WrappedTests(OutgoingCase):
             self.client.stall()
             out.write(b"x")
             if not isAskedLate:
-                out.notifyWhenEmpty()
+                out.notifyWhenEmpty(self.onEmpty)
             self.harness.clock.callLater(0, out._socket.doWrite)
             if isAskedLate:
-                self.harness.clock.callLater(0, out.notifyWhenEmpty)
+                self.harness.clock.callLater(0, out.notifyWhenEmpty, self.onEmpty)
             out.write(b"y")
             self.client.unstall()
             self.assertEqual((out.amount(), self.emptied, self.client.output), (0, 1, b"xy"))
@@ -263,7 +261,7 @@ class WrappedTests(OutgoingCase):
         out.write(b"x" * 100_000)
         self.harness.flush()
         self.assertGreaterEqual(out.amount(), 100_000)
-        out.notifyWhenEmpty()
+        out.notifyWhenEmpty(self.onEmpty)
         self.client.unstall()
         self.assertEqual((out.amount(), self.emptied), (0, 1))
 
@@ -274,7 +272,7 @@ class OpaqueTests(HarnessTestCase):
     def setUp(self) -> None:
         self.transport = StringTransport()
         self.emptied: list[int] = []
-        out = outgoing(self.transport, lambda: self.emptied.append(1))
+        out = outgoing(self.transport)
         assert isinstance(out, OpaqueOutgoing)
         self.out = out
 
@@ -286,7 +284,7 @@ class OpaqueTests(HarnessTestCase):
     def test_full(self) -> None:
         """ "Full" and "empty" are what it says itself; told once."""
         self.out.pauseProducing()
-        self.out.notifyWhenEmpty()
+        self.out.notifyWhenEmpty(lambda: self.emptied.append(1))
         self.assertGreater(self.out.amount(), 64 * 1024)
         self.out.resumeProducing()
         self.out.resumeProducing()
@@ -321,7 +319,7 @@ class OpaqueTests(HarnessTestCase):
         self.out.forget()
         self.out.forget()
         self.assertIsNone(self.transport.producer)
-        other = outgoing(self.transport, lambda: None)
+        other = outgoing(self.transport)
         other.stopProducing()
         other.forget()
         self.assertIsNotNone(self.transport.producer)

@@ -49,12 +49,17 @@ class Wire(Protocol):
 
     #: Whether a message handler that raises costs the connection (`ServerOptions.closeOnError`).
     closeOnError: bool
-    rtt: float | None
-    connectedAt: float
-    lastActivity: float
-    subprotocol: str | None
-    extensions: str
 
+    @property
+    def rtt(self) -> float | None: ...
+    @property
+    def connectedAt(self) -> float: ...
+    @property
+    def lastActivity(self) -> float: ...
+    @property
+    def subprotocol(self) -> str | None: ...
+    @property
+    def extensions(self) -> str: ...
     @property
     def readyState(self) -> ReadyState: ...
     @property

@@ -22,7 +22,6 @@ from ..core.options import ServerOptions
 from ..wire.context import WireContext
 from ..wire.deflate import DeflateParameters, negotiate
 from ..wire.protocol import WireProtocol, protocolClass
-from ..wire.transports import takeOver
 from .response import switching
 
 #: Calls a hook with arguments and waits for its result; raises `CancelledError` when the upgrade is over.
@@ -171,6 +170,5 @@ class WireOpening:
         """See `Opening`."""
         wire = self.wire
         wire.address = address
-        takeOver(transport, wire)
         wire.open(transport, self.answer, self.subprotocol, self.parameters)
         return wire

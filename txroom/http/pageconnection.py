@@ -17,7 +17,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from ..core.handshake import Handshake, UpgradeError
-from ..wire.pace import NEVER, dueBy
+from ..wire.deadlines import NEVER, dueBy
 from ..wire.sendbuffer import unsent
 from ..wire.transports import takeOver
 from .admission import RETRY_AFTER

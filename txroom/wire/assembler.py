@@ -1,7 +1,8 @@
 """
-A message that comes in parts: frames, compressed or not, put together under all limits.
+From frames to messages: what comes and is not a short whole message, put together under all limits.
 
-Sans I/O: parts go in, `Violation` comes out when one breaks a rule.
+Sans I/O: `Incoming.take` is given the bytes that have come, and gives back one message or one control frame
+at a time, so that whoever calls it can stop after each. `Violation` comes out when a rule is broken.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from io import BytesIO
 
 from ..core.codes import CloseCode
 from ..core.options import ServerOptions
-from .deflate import CorruptDeflate, InflatedTooLarge, Inflater
+from .deflate import CorruptDeflate, DeflateParameters, InflatedTooLarge, Inflater
+from .frames import Violation
+from .parser import CLOSE, CONTINUATION, TEXT, Frame, parseHeader
 
 #: Characters that a piece of text has at least; many small ones would cost more than they hold.
 PIECE = 16 * 1024
@@ -19,13 +22,9 @@ PIECE = 16 * 1024
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
-class Violation(Exception):
-    """The peer broke a rule or a limit; `code` and `reason` are what to close with."""
-
-    def __init__(self, code: CloseCode, reason: str) -> None:
-        self.code = code
-        self.reason = reason
-        super().__init__(code, reason)
+#: The opcode of what is complete, its content, its size in bytes (inflated), and the bytes behind it. The
+#: opcode is `CONTINUATION` if only a part of a message was taken.
+Taken = tuple[int, str | bytes, int, bytes]
 
 
 class Assembler:
@@ -113,3 +112,74 @@ class Assembler:
             raise Violation(CloseCode.MESSAGE_TOO_BIG, f"message longer than {most} bytes") from None
         except CorruptDeflate:
             raise Violation(CloseCode.INVALID_PAYLOAD, "not DEFLATE data") from None
+
+
+class Incoming:
+    """What has come of the message and of the frame that are not complete."""
+
+    __slots__ = ("_frame", "_inflater", "_message", "_options", "_parameters")
+
+    def __init__(self, options: ServerOptions, parameters: DeflateParameters | None) -> None:
+        self._options = options
+        self._parameters = parameters
+        self._frame: Frame | None = None
+        self._message: Assembler | None = None
+        self._inflater: Inflater | None = None
+
+    @property
+    def isInside(self) -> bool:
+        """Whether a message has begun."""
+        return self._message is not None
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come of the message."""
+        return 0 if self._message is None else self._message.received
+
+    def take(self, data: bytes) -> Taken | None:
+        """
+        The first frame in `data`, or the part of its payload that is there.
+
+        Returns:
+            What it completes, and what is left; `None` if more bytes are needed to tell.
+
+        Raises:
+            Violation: The peer broke a rule or a limit; nothing may be taken after that.
+        """
+        frame, at = self._frame, 0
+        if frame is None:
+            frame = parseHeader(data, self._message is not None, self._parameters is not None)
+            if frame is None:
+                return None
+            at = frame.start
+            if frame.opcode >= CLOSE:
+                end = at + frame.length
+                if len(data) < end:
+                    return None
+                return frame.opcode, frame.take(data, at), frame.length, data[end:]
+            self._begin(frame)
+        message = self._message
+        assert message is not None
+        piece = frame.take(data, at)
+        rest = data[at + len(piece) :]
+        if piece:
+            message.append(piece)
+        if frame.received < frame.length:
+            self._frame = frame
+            return CONTINUATION, b"", 0, rest
+        self._frame = None
+        if not frame.isFinal:
+            return CONTINUATION, b"", 0, rest
+        self._message = None
+        content = message.finish()
+        return TEXT, content, message.size, rest
+
+    def _begin(self, frame: Frame) -> None:
+        """The header of a data frame has come: its limits are checked before any of it is kept."""
+        if self._message is None:
+            inflater = None
+            if frame.isCompressed:
+                assert self._parameters is not None
+                inflater = self._inflater = self._inflater or Inflater(self._parameters)
+            self._message = Assembler(frame.opcode == TEXT, inflater, self._options)
+        self._message.beginFrame(frame.length)

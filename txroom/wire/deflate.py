@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import ClassVar
 
 import attrs
 
@@ -36,8 +35,6 @@ class CorruptDeflate(Exception):
 class DeflateParameters:
     """The parameters both sides agreed on (RFC 7692 §7.1)."""
 
-    #: Read by Autobahn's parser, for the text of an error.
-    EXTENSION_NAME: ClassVar[str] = NAME
     serverBits: int = MAX_WINDOW_BITS
     serverTakeover: bool = True
     clientBits: int = MAX_WINDOW_BITS

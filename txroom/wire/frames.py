@@ -1,14 +1,10 @@
 """
-Frames as bytes: building the server's, unmasking the client's (RFC 6455 §5).
-
-Pure functions; the parser for everything that isn't a short whole message is Autobahn's.
+The server's frames as bytes, and the payload of Close frames (RFC 6455 §5). Pure functions.
 """
 
 from __future__ import annotations
 
 from struct import Struct
-
-from autobahn.websocket import xormasker
 
 from ..core.codes import CloseCode, isSendable
 from ..core.message import Prepared
@@ -22,10 +18,7 @@ PING = 0x89
 PONG = 0x8A
 COMPRESSED = 0x40
 
-#: Up to here one XOR of two integers is faster than Autobahn's native masker.
-_INTEGER_XOR_LIMIT = 1024
-#: Bound once: looking a class method up takes as long as calling it.
-_integer = int.from_bytes
+BAD_CLOSE = "bad Close frame"
 
 _medium = Struct("!BBH").pack
 _long = Struct("!BBQ").pack
@@ -57,37 +50,33 @@ def closePayload(code: int | None, reason: str = "") -> bytes:
     return b"" if code is None else _code.pack(code) + reason.encode()
 
 
-class BadClose(Exception):
-    """The payload of a Close frame breaks the rules; `code` is what to close with."""
+class Violation(Exception):
+    """The peer broke a rule or a limit; `code` and `reason` are what to close with."""
 
-    def __init__(self, code: CloseCode) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         self.code = code
-        super().__init__(code.name)
+        self.reason = reason
+        super().__init__(code, reason)
+
+
+def protocolError(reason: str) -> Violation:
+    """A rule of the protocol itself was broken."""
+    return Violation(CloseCode.PROTOCOL_ERROR, reason)
 
 
 def parseClose(payload: bytes) -> tuple[int | None, str]:
-    """The code and the reason a Close frame carries; raises `BadClose` (§5.5.1, §7.4, §8.1)."""
+    """The code and the reason a Close frame carries; raises `Violation` (§5.5.1, §7.4, §8.1)."""
     if not payload:
         return None, ""
     if len(payload) < 2:
-        raise BadClose(CloseCode.PROTOCOL_ERROR)
+        raise protocolError(BAD_CLOSE)
     (code,) = _code.unpack_from(payload)
     if not isSendable(code):
-        raise BadClose(CloseCode.PROTOCOL_ERROR)
+        raise protocolError(BAD_CLOSE)
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
-        raise BadClose(CloseCode.INVALID_PAYLOAD) from None
-
-
-def unmask(payload: bytes, mask: bytes) -> bytes:
-    """The payload without its mask (§5.3)."""
-    length = len(payload)
-    if length > _INTEGER_XOR_LIMIT:
-        unmasked: bytes = xormasker.create_xor_masker(mask, length).process(payload)
-        return unmasked
-    key = (mask * (length // 4 + 1))[:length]
-    return (_integer(payload, "little") ^ _integer(key, "little")).to_bytes(length, "little")
+        raise Violation(CloseCode.INVALID_PAYLOAD, BAD_CLOSE) from None
 
 
 def preparedFrame(prepared: Prepared) -> bytes:

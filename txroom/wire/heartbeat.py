@@ -1,27 +1,53 @@
 """
 What time does to an open connection: pings, and the deadlines that end it.
 
-`judge` looks at one connection and acts, `nextLook` says when to look again. Nothing here keeps a timer;
-the timer wheel calls, and all times are seconds of the injected clock.
+`checkDeadlines` looks at one connection and acts, `nextDeadline` says when to look again. Nothing here keeps
+a timer; the timer wheel calls, and all times are seconds of the injected clock.
 """
 
 from __future__ import annotations
 
+from os import urandom
 from random import random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..core.codes import MESSAGE_TIMEOUT, CloseCode
-from .pace import NEVER, dueBy
+from ..core.connection import Connection
+from ..core.options import ServerOptions
+from .context import WireContext
+from .deadlines import NEVER, dueBy
+from .receiver import Receiver
 from .timerwheel import TICK
 
-if TYPE_CHECKING:
-    from .protocol import WireProtocol
-
-#: Seconds between two looks at a connection whose reading is held.
+#: Seconds between two checks of a connection whose reading is held.
 HELD_INTERVAL = 1.0
-#: A ping goes out and its deadline is seen at most one look late each; ping that much earlier, so
-#: that a dead peer is gone within `pingInterval` + `pingTimeout`.
+#: A ping goes out and its deadline is seen at most one tick late each; ping that much earlier, so that a
+#: dead peer is gone within `pingInterval` + `pingTimeout`.
 _SLACK = 2 * TICK
+#: Bytes of the payload of a ping.
+HEARTBEAT_SIZE = 8
+
+
+class Beating(Protocol):
+    """The connection: what can be done to it, and its way out."""
+
+    context: WireContext
+    options: ServerOptions
+    connection: Connection
+
+    @property
+    def bufferedAmount(self) -> int:
+        """Bytes that wait to be taken by the operating system."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes that the peer has yet to take, and those that it has taken."""
+        ...
+
+    def ping(self, payload: bytes) -> None: ...
+    def close(self, code: int | None, reason: str) -> None: ...
+    def fail(self, code: int, reason: str) -> None: ...
+    def lose(self, code: int, reason: str) -> None: ...
 
 
 def firstPing(now: float, interval: float) -> float:
@@ -29,105 +55,149 @@ def firstPing(now: float, interval: float) -> float:
     return now + interval * (0.5 + 0.5 * random()) - min(_SLACK, interval / 2) if interval else NEVER
 
 
-def judge(wire: WireProtocol, now: float) -> None:
-    """Ping or end an OPEN connection, as its options say."""
-    options = wire.options
-    if options.maxLifetime and now >= wire.connectedAt + options.maxLifetime:
-        wire.close(CloseCode.GOING_AWAY, "lifetime over")
-    elif wire.isHeld:
-        _judgeHeld(wire, now)
-    elif now >= _idleAt(wire):
-        wire.close(CloseCode.GOING_AWAY, "idle")
-    elif now >= _completeBy(wire):
-        wire.fail(CloseCode.POLICY_VIOLATION, MESSAGE_TIMEOUT)
-    else:
-        _beat(wire, now)
+class Heartbeat:
+    """The heartbeat of one connection."""
 
+    __slots__ = ("_pingDue", "_pingedAt", "_sent", "_stuckSince", "_takenBefore", "rtt")
 
-def _judgeHeld(wire: WireProtocol, now: float) -> None:
-    """Nothing is read, so the silence is ours; but a peer that takes nothing either is gone.
+    def __init__(self, options: ServerOptions, now: float) -> None:
+        self._pingDue = firstPing(now, options.pingInterval)
+        #: When the ping was sent whose answer is waited for.
+        self._pingedAt: float | None = None
+        #: The payload of the last ping, until it is answered, and when it was sent.
+        self._sent: tuple[bytes, float] | None = None
+        #: Since when a connection that is held takes nothing either.
+        self._stuckSince: float | None = None
+        self._takenBefore: int | None = None  # while something waited
+        #: Seconds between the last ping and its answer.
+        self.rtt: float | None = None
 
-    Held for long, it is read ahead, so that the heartbeat goes on.
-    """
-    options = wire.options
-    if options.pingInterval and now >= _quietFrom(wire):
-        wasReading = wire.isReading
-        if wire.peek():
-            if not wasReading and wire.pingedAt is not None:
-                wire.pingedAt = now  # the answer may lie in the socket
-            _beat(wire, now)
+    def isAnsweredBy(self, payload: bytes, now: float) -> bool:
+        """Whether a pong is the answer to the last ping; it tells the round trip."""
+        if self._sent is None or payload != self._sent[0]:
+            return False
+        self.rtt = max(0.0, now - self._sent[1])
+        self._sent = None
+        return True
+
+    def checkDeadlines(self, wire: Beating, receiver: Receiver, now: float) -> None:
+        """Ping or end an OPEN connection, as its options say."""
+        options = wire.options
+        if options.maxLifetime and now >= receiver.connectedAt + options.maxLifetime:
+            wire.close(CloseCode.GOING_AWAY, "lifetime over")
+        elif receiver.isHeld:
+            self._checkHeld(wire, receiver, now)
+        elif now >= _idleAt(wire, receiver):
+            wire.close(CloseCode.GOING_AWAY, "idle")
+        elif now >= _completeBy(wire, receiver):
+            wire.fail(CloseCode.POLICY_VIOLATION, MESSAGE_TIMEOUT)
+        else:
+            self._beat(wire, receiver, now)
+
+    def nextDeadline(self, wire: Beating, receiver: Receiver, now: float) -> float:
+        """The earliest time at which `checkDeadlines` could have something to do."""
+        options = wire.options
+        when = NEVER
+        if options.maxLifetime:
+            when = receiver.connectedAt + options.maxLifetime
+        if receiver.isHeld:
+            if self._pingedAt is not None:
+                when = min(when, max(_due(wire, self._pingedAt, options.pingTimeout), now + TICK))
+            elif options.pingInterval:
+                when = min(when, max(_quietFrom(receiver, options), now + TICK))
+            return min(when, now + HELD_INTERVAL)
+        when = min(when, _idleAt(wire, receiver), _completeBy(wire, receiver))
+        if self._pingedAt is not None and options.pingTimeout:
+            when = min(when, _due(wire, self._pingedAt, options.pingTimeout))
+        elif options.pingInterval:
+            when = min(when, self._pingDue)
+        return when
+
+    def _checkHeld(self, wire: Beating, receiver: Receiver, now: float) -> None:
+        """
+        A connection that isn't read is silent for that reason; but a peer that takes nothing either is gone.
+
+        Held for long, it is read ahead, so that the heartbeat goes on.
+        """
+        options = wire.options
+        if options.pingInterval and now >= _quietFrom(receiver, options):
+            wasReading = receiver.isReading
+            if receiver.peek():
+                if not wasReading and self._pingedAt is not None:
+                    self._pingedAt = now  # the answer may lie in the socket
+                self._beat(wire, receiver, now)
+                return
+        if wire.bufferedAmount == 0 or self._hasTaken(wire) or self._stuckSince is None:
+            self._stuckSince = now
             return
-    if wire.bufferedAmount == 0 or wire.hasTaken() or wire.stuckSince is None:
-        wire.stuckSince = now
-        return
-    patience = options.pingInterval + options.pingTimeout
-    if options.pingInterval and options.pingTimeout and now >= _due(wire, wire.stuckSince, patience):
+        patience = options.pingInterval + options.pingTimeout
+        if options.pingInterval and options.pingTimeout and now >= _due(wire, self._stuckSince, patience):
+            self._lose(wire)
+
+    def _beat(self, wire: Beating, receiver: Receiver, now: float) -> None:
+        options = wire.options
+        self._stuckSince = None
+        if self._hasTaken(wire) and self._pingedAt is not None:
+            self._pingedAt = now  # the ping is stuck behind what the peer is still taking
+        if self._pingedAt is not None:
+            if receiver.lastReceived >= self._pingedAt:
+                self._pingedAt = None
+                self._pingDue = _quietFrom(receiver, options)
+            elif options.pingTimeout and now >= _due(wire, self._pingedAt, options.pingTimeout):
+                self._lose(wire)
+                return
+        if self._pingedAt is None and options.pingInterval and now >= self._pingDue:
+            self._pingDue = _quietFrom(receiver, options)
+            if now >= self._pingDue or self.rtt is None:
+                self._ping(wire, now)
+                self._pingDue = now + options.pingInterval
+
+    def _ping(self, wire: Beating, now: float) -> None:
+        """The payload is random: it tells nothing of the host, and who hasn't read it can't answer."""
+        payload = urandom(HEARTBEAT_SIZE)
+        self._sent = (payload, now)
+        self._pingedAt = now if wire.options.pingTimeout else None
+        wire.ping(payload)
+
+    def _hasTaken(self, wire: Beating) -> bool:
+        """
+        Whether the peer has taken anything since the last call, as far as that can be seen.
+
+        It can while something waits, here or in the operating system.
+        """
+        waiting, taken = wire.progress()
+        seen = self._takenBefore
+        if waiting or seen is not None:
+            self._takenBefore = taken if waiting else None
+        return seen is not None and taken > seen
+
+    def _lose(self, wire: Beating) -> None:
         wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
 
 
-def _due(wire: WireProtocol, since: float, seconds: float) -> float:
+def _due(wire: Beating, since: float, seconds: float) -> float:
     """So long after that; the time for which the process stood still doesn't count."""
     return since + seconds + wire.context.wheel.lostSince(since)
 
 
-def _idleAt(wire: WireProtocol) -> float:
+def _idleAt(wire: Beating, receiver: Receiver) -> float:
     timeout = wire.options.idleTimeout
     if not timeout:
         return NEVER
-    active = max(wire.lastActivity, wire.resumedAt)
-    if wire.receivedOfMessage:  # a long message over a slow link
-        active = max(active, wire.lastReceived)
+    active = max(receiver.lastActivity, receiver.resumedAt)
+    if receiver.receivedOfMessage:  # a long message over a slow link
+        active = max(active, receiver.lastReceived)
     return _due(wire, active, timeout)
 
 
-def _beat(wire: WireProtocol, now: float) -> None:
-    options = wire.options
-    if wire.stuckSince is not None:  # few ever have it: `WireProtocol.reserve`
-        wire.stuckSince = None
-    if wire.hasTaken() and wire.pingedAt is not None:
-        wire.pingedAt = now  # the ping is stuck behind what the peer is still taking
-    if wire.pingedAt is not None:
-        if wire.lastReceived >= wire.pingedAt:
-            wire.pingedAt = None
-            wire.pingDue = _quietFrom(wire)
-        elif options.pingTimeout and now >= _due(wire, wire.pingedAt, options.pingTimeout):
-            wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
-            return
-    if wire.pingedAt is None and options.pingInterval and now >= wire.pingDue:
-        wire.pingDue = _quietFrom(wire)
-        if now >= wire.pingDue or wire.rtt is None:
-            wire.sendHeartbeat(now)
-            wire.pingDue = now + options.pingInterval
-
-
-def nextLook(wire: WireProtocol, now: float) -> float:
-    """The earliest time at which `judge` could have something to do."""
-    options = wire.options
-    when = NEVER
-    if options.maxLifetime:
-        when = wire.connectedAt + options.maxLifetime
-    if wire.isHeld:
-        if wire.pingedAt is not None:
-            when = min(when, max(_due(wire, wire.pingedAt, options.pingTimeout), now + TICK))
-        elif options.pingInterval:
-            when = min(when, max(_quietFrom(wire), now + TICK))
-        return min(when, now + HELD_INTERVAL)
-    when = min(when, _idleAt(wire), _completeBy(wire))
-    if wire.pingedAt is not None and options.pingTimeout:
-        when = min(when, _due(wire, wire.pingedAt, options.pingTimeout))
-    elif options.pingInterval:
-        when = min(when, wire.pingDue)
-    return when
-
-
-def _completeBy(wire: WireProtocol) -> float:
-    since = wire.incompleteSince
+def _completeBy(wire: Beating, receiver: Receiver) -> float:
+    since = receiver.incompleteSince
     if since is None:
         return NEVER
     lost = wire.context.wheel.lostSince(since)
-    return dueBy(since, wire.options.messageTimeout, wire.receivedOfMessage) + lost
+    return dueBy(since, wire.options.messageTimeout, receiver.receivedOfMessage) + lost
 
 
-def _quietFrom(wire: WireProtocol) -> float:
-    interval = wire.options.pingInterval
-    return wire.lastReceived + interval - min(_SLACK, interval / 2)
+def _quietFrom(receiver: Receiver, options: ServerOptions) -> float:
+    interval = options.pingInterval
+    return receiver.lastReceived + interval - min(_SLACK, interval / 2)

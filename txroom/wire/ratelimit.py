@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..core.options import ServerOptions
 from ..core.tokenbucket import Bucket
+from .timerwheel import TimerWheel
 
 #: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
 CONTROL_RATE = 100.0
@@ -75,6 +76,59 @@ class Meter:
         if self._slowedSince is None or self._slowed <= SLOWED:
             return False
         return now - self._slowedSince > PATIENCE
+
+
+class Allowance:
+    """
+    What one connection may still send, and what it is excused.
+
+    Made at its first control frame, when it is first slowed down, or when it was not read for long. The
+    server's own standstills are no fault of the client's: what comes after one may be as much as could have
+    come meanwhile, for `PATIENCE` seconds.
+    """
+
+    __slots__ = ("_controls", "_excusedAt", "_meter", "_wheel", "settleAt")
+
+    def __init__(self, meter: Meter | None, connectedAt: float, now: float, wheel: TimerWheel) -> None:
+        self._meter = meter
+        self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, now)
+        self._excusedAt = connectedAt
+        self._wheel = wheel
+        #: When `settle` is due, if it is.
+        self.settleAt: float | None = None
+
+    def takesControl(self, now: float) -> bool:
+        """Count one control frame; whether it isn't one too many."""
+        if not self._controls.spend(1, now):
+            return True
+        return self._isExcused(now) and not self._controls.credit(0.0, now)
+
+    def excuse(self, wait: float, now: float) -> float:
+        """The seconds to stop reading for, of those that the meter has said."""
+        assert self._meter is not None
+        return self._meter.credit(0.0, now) if self._isExcused(now) else wait
+
+    def credit(self, seconds: float, now: float) -> None:
+        """What comes now came while nobody read: for a while it may be as much as that time allows."""
+        self._controls.credit(seconds, now)
+        if self._meter is not None:
+            self._meter.credit(seconds, now)
+        self.settleAt = now + PATIENCE
+
+    def settle(self) -> None:
+        """What came meanwhile has been read."""
+        self.settleAt = None
+        self._controls.settle()
+        if self._meter is not None:
+            self._meter.settle()
+
+    def _isExcused(self, now: float) -> bool:
+        """Whether the process stood still, for which this client hasn't been given credit yet."""
+        lost = self._wheel.lostSince(self._excusedAt)
+        self._excusedAt = now
+        if lost:
+            self.credit(lost, now)
+        return lost > 0
 
 
 def _bucket(rate: float, burst: float, now: float) -> Bucket | None:

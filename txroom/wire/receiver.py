@@ -1,140 +1,174 @@
 """
 The way in of one WebSocket: bytes to messages, in order, and not while a hook holds them up.
 
-The hot path is `_takeShort`: whole short messages, parsed where they lie. Everything else that arrives
-is parsed by Autobahn, always from a frame boundary. What must hold:
+`Receiver` is what Twisted calls. Its hot path is `_takeShort`: whole short messages, taken where they lie.
+Everything else is taken apart by `assembler`, always from a frame's beginning. What must hold:
 
-- `_takeShort` runs only at a frame boundary, outside a fragmented message, in state OPEN.
-- After each delivery the state and `_held` are looked at again: a handler may close or pause, and the
-  budget of the turn may be spent.
-- RSV bits, control frames, long and fragmented messages and errors are left to the parser.
-- After `fail` nothing more is parsed or delivered; after `close` nothing more is delivered.
+- `_takeShort` runs only between frames and messages, in state OPEN.
+- After each delivery `state` and `reading` are looked at again: a handler may close or pause, and the budget
+  of the turn may be spent.
+- In state CLOSING what comes is parsed, and no message delivered; from DISCARDING on nothing is parsed.
+
+`state` is that of the connection (see `protocol`), `reading` is FLOWING, HELD or PEEKING (see `reading`).
 """
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import ILoggingContext
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..core.codes import CloseCode
-from ..core.tokenbucket import Bucket
-from .assembler import Assembler, Violation
-from .deflate import Inflater
-from .frames import BINARY, TEXT, unmask
-from .ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, Meter
-from .sender import OPEN, Sender
-
-#: Why reading is held; bits of `_held`.
-APPLICATION = 1
-HOOK = 2
-RATE = 4
-TURN = 8
-#: Those that aren't the client's doing.
-_OURS = APPLICATION | HOOK
-#: A hold so long, in seconds, lets what comes behind it be as much as could have come meanwhile.
-LONG_HOLD = 1.0
+from ..core.connection import Connection
+from ..core.options import ServerOptions
+from .assembler import Incoming
+from .context import WireContext
+from .deadlines import NEVER
+from .deflate import DeflateParameters
+from .frames import BINARY, TEXT, Violation
+from .masking import unmask
+from .parser import CLOSE, CONTINUATION
+from .ratelimit import Allowance, Meter
+from .reading import FLOWING, HOOK, MAX_PEEKED, PEEKING, RATE, TURN, Reading
+from .states import CLOSED, DISCARDING, OPEN
 
 #: Messages that one connection may have handled, and its handlers may send, in one turn of the reactor;
 #: then the others get theirs. A long one counts once more for each `WEIGHT` bytes.
 TURN_BUDGET = 512
 WEIGHT = 4096
-#: Bytes that are read ahead of a hook that takes long.
-MAX_PEEKED = 64 * 1024
 #: Longest payload whose length fits two bytes.
 MAX_SHORT = 65535
 
 
-class Receiver(Sender):
-    """What a `WireProtocol` receives with, around Autobahn's parser."""
+class Receiving(Protocol):
+    """The connection whose bytes come."""
 
-    isLean = True  # to `txroom.process.leanepoll`
-    # What the parser reads, in place of Autobahn's per-instance configuration.
-    factory: Any = SimpleNamespace(isServer=True)
-    requireMaskedClientFrames = True
-    applyMask = True
-    failByDrop = True  # "discontinue after an error"; how it ends is `fail`
-    logFrames = False
-    trackedTimings: Any = None
-    data: bytes = b""
-    current_frame: Any = None
-    inside_message = False
+    def takesMore(self, size: int) -> bool:
+        """So many bytes have come although the connection is to close; whether they are parsed."""
+        ...
 
-    # One set of options.
-    _shortLimit: int
-    _turnBudget: int
-
-    # One connection.
-    rtt: float | None = None
-    connectedAt = 0.0
-    lastReceived = 0.0
-    lastActivity = 0.0
-    resumedAt = 0.0
-    incompleteSince: float | None = None
-    _held = 0
-    _heldUntil: float | None = None
-    _heldFrom = 0.0  # of a hold that is ours
-    _creditedUntil: float | None = None
-    _excusedAt = 0.0
-    _isReading = True
-    _isPeeking = False
-    _isParsing = False
-    _isDiscarding = False
-    _spent = 0  # of the turn's budget
-    _message: Assembler | None = None
-    _inflater: Inflater | None = None
-    _control = b""
-    _meter: Meter | None = None
-    _controls: Bucket | None = None
+    def controlReceived(self, opcode: int, payload: bytes) -> None:
+        """A Close frame, a ping or a pong."""
+        ...
 
     def fail(self, code: int, reason: str) -> None:
-        """End the connection because the peer broke a rule."""
-        raise NotImplementedError
+        """The peer broke a rule."""
+        ...
 
-    def _closeReceived(self, payload: bytes) -> None:
-        """The peer sent a Close frame."""
-        raise NotImplementedError
-
-    def _takesMore(self, size: int) -> bool:
-        """So many bytes have come of a peer that is to close; whether they are looked at."""
-        raise NotImplementedError
-
-    def _reschedule(self) -> None:
+    def reschedule(self) -> None:
         """A deadline may have come nearer."""
-        raise NotImplementedError
+        ...
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """The TCP connection is gone."""
+        ...
+
+
+@implementer(ILoggingContext)
+class Receiver:
+    """Takes the bytes of one connection."""
+
+    isLean = True  # to `txroom.process.leanepoll`
+
+    __slots__ = (
+        "_allowance",
+        "_holding",
+        "_incoming",
+        "_isInside",
+        "_meter",
+        "_options",
+        "_parameters",
+        "_shortLimit",
+        "_spent",
+        "_turnBudget",
+        "_wire",
+        "connectedAt",
+        "connection",
+        "context",
+        "data",
+        "incompleteSince",
+        "isParsing",
+        "lastActivity",
+        "lastReceived",
+        "reading",
+        "state",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        wire: Receiving,
+        context: WireContext,
+        connection: Connection,
+        options: ServerOptions,
+        parameters: DeflateParameters | None,
+        now: float,
+    ) -> None:
+        self._wire = wire
+        self.context = context
+        self.connection = connection
+        self._options = options
+        self._parameters = parameters
+        self._shortLimit = options.maxPayload or MAX_SHORT
+        self._turnBudget = TURN_BUDGET if options.allowSynchronousEvents else 1
+        self._meter = Meter.of(options, now)
+        self.transport: Any = None
+        self.state = OPEN
+        self.reading = FLOWING
+        self.data = b""
+        #: Whether a message that comes in parts has begun.
+        self._isInside = False
+        #: Since when something is incomplete.
+        self.incompleteSince: float | None = None
+        self.isParsing = False
+        self._spent = 0  # of the turn's budget
+        self.connectedAt = self.lastReceived = self.lastActivity = now
+        # Made when they are needed.
+        self._incoming: Incoming | None = None
+        self._holding: Reading | None = None
+        self._allowance: Allowance | None = None
+
+    def logPrefix(self) -> str:
+        """As what it stands in Twisted's log."""
+        return "WireProtocol"
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self.state != CLOSED:
+            self._wire.connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.state != OPEN and not self._takesMore(len(data)):
+        if self.state != OPEN and not self._wire.takesMore(len(data)):
             return
         self.lastReceived = self.context.seconds()
         self.data = self.data + data if self.data else data
-        if not self._held:
-            self._parse()
-        elif self._isPeeking and len(self.data) > MAX_PEEKED:
-            self._isPeeking = False
-            self._applyHeld()
+        if not self.reading:  # FLOWING
+            self.parse()
+        elif self.reading == PEEKING and len(self.data) > MAX_PEEKED:
+            assert self._holding is not None
+            self._holding.tooMuch()
 
-    def _parse(self) -> None:
+    def parse(self) -> None:
         """Take from `data` all that is complete, as far as reading isn't held."""
-        if self._isParsing or self._held or self._isDiscarding:
+        if self.isParsing or self.reading or self.state >= DISCARDING:
             return
-        self._isParsing = True
+        self.isParsing = True
         self._spent = 0
         try:
-            while not (self._held or self._isDiscarding):
-                if self.current_frame is None:
-                    if not self.data:
+            while self.data and not self.reading and self.state < DISCARDING:
+                if self.state == OPEN:
+                    if self._spent and self._spent >= self._turnBudget:
+                        self.hold(TURN)
+                        self.context.clock.callLater(0, self.release, TURN)
                         break
-                    if self._spent and self._spent >= self._turnBudget and self.state == OPEN:
-                        self._hold(TURN)
-                        self.context.clock.callLater(0, self._unhold, TURN)
-                        break
-                    if not self.inside_message and self.state == OPEN and self._takeShort():
+                    if not self._isInside and self._takeShort():
                         continue
-                if not self.processData():
+                if not self._takeFrame():
                     break
         finally:
-            self._isParsing = False
-        if self.data or self._held or self.inside_message or self.current_frame or not self._isReading:
+            self.isParsing = False
+        if self.data or self.reading or self._isInside:
             self._notice()
 
     def _takeShort(self) -> bool:
@@ -173,11 +207,11 @@ class Receiver(Sender):
                 self._deliver(message, length)
                 break
             self._deliverCharged(message, length)
-            if self._held or self._spent >= self._turnBudget or self.state != OPEN:
+            if self.reading or self._spent >= self._turnBudget or self.state != OPEN:
                 break
         if not at:
             return False
-        self.data = b"" if self._isDiscarding else data[at:]
+        self.data = b"" if self.state >= DISCARDING else data[at:]
         self.incompleteSince = None
         return True
 
@@ -199,222 +233,169 @@ class Receiver(Sender):
         self._deliver(message, size)
         self._spent += 1 + context.messagesSent - messages + (size + context.bytesSent - octets) // WEIGHT
 
-    def _charge(self, meter: Meter, size: int) -> None:
-        now = self.context.seconds()
-        wait = meter.spend(size, now)
-        if wait and self._stoodStill(now):
-            wait = meter.credit(0.0, now)
-        if meter.isAbused(now):
-            self.fail(self.connection.application.abuseCode, "over the rate limit")
-        elif wait:
-            self._heldUntil = now + wait
-            self._hold(RATE)
-            self._reschedule()
+    def _takeFrame(self) -> bool:
+        """Take a frame that is no short whole message, or a part of it; whether anything was taken."""
+        incoming = self._incoming
+        if incoming is None:
+            incoming = self._incoming = Incoming(self._options, self._parameters)
+        try:
+            taken = incoming.take(self.data)
+        except Violation as violation:
+            self._wire.fail(violation.code, violation.reason)
+            return False
+        if taken is None:
+            return False
+        opcode, content, size, self.data = taken
+        self._isInside = incoming.isInside
+        if opcode >= CLOSE:
+            assert type(content) is bytes
+            if not self._isInside:
+                self.incompleteSince = None
+            self._controlReceived(opcode, content)
+        elif opcode != CONTINUATION:
+            self.incompleteSince = None
+            if self.state == OPEN:
+                self._deliverCharged(content, size)
+        return True
 
-    def _stoodStill(self, now: float) -> bool:
-        """Whether the process stood still, for which this client hasn't been given credit yet."""
-        lost = self.context.wheel.lostSince(max(self.connectedAt, self._excusedAt))
-        self._excusedAt = now
-        if lost:
-            self._credit(lost, now)
-        return lost > 0
-
-    def _credit(self, seconds: float, now: float) -> None:
-        """What comes now came while nobody read: for a while it may be as much as that time allows."""
-        if self._controls is None:
-            self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, now)
-        self._controls.credit(seconds, now)
-        if self._meter is not None:
-            self._meter.credit(seconds, now)
-        self._creditedUntil = now + PATIENCE
-        self._reschedule()
-
-    def _settle(self) -> None:
-        """What came meanwhile has been read."""
-        self._creditedUntil = None
-        if self._controls is not None:
-            self._controls.settle()
-        if self._meter is not None:
-            self._meter.settle()
+    def _controlReceived(self, opcode: int, payload: bytes) -> None:
+        allowance = self.limits()
+        isAllowed = allowance.takesControl(self.lastReceived)
+        if allowance.settleAt is not None:
+            self._wire.reschedule()
+        if isAllowed:
+            self._wire.controlReceived(opcode, payload)
+        else:
+            self._wire.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
 
     def _notice(self) -> None:
-        """After parsing: apply `_held` to the transport, and start or stop the assembly deadline."""
-        if self._isDiscarding or self.transport is None:
+        """After parsing: tell the transport whether to read, and start or stop the assembly deadline."""
+        if self.state >= DISCARDING:
             return
-        self._applyHeld()
-        if self.inside_message or self.current_frame is not None or (self.data and not self._held):
+        self.applyReading()
+        if self._isInside or (self.data and not self.reading):
             if self.incompleteSince is None:
                 self.incompleteSince = self.lastReceived
-                self._reschedule()
+                self._wire.reschedule()
         else:
             self.incompleteSince = None
 
-    # -- called by Autobahn's parser
+    # -- what one connection may send in a time
 
-    def onFrameBegin(self) -> None:
-        header = self.current_frame
-        if header.opcode > 7:
-            self._control = b""
-            return
-        if not self.inside_message:
-            self.inside_message = True
-            self._message = Assembler(header.opcode == 1, self._inflaterFor(header), self.options)
-        assert self._message is not None
-        try:
-            self._message.beginFrame(header.length)
-        except Violation as violation:
-            self.fail(violation.code, violation.reason)
+    def limits(self) -> Allowance:
+        if self._allowance is None:
+            wheel = self.context.wheel
+            self._allowance = Allowance(self._meter, self.connectedAt, self.lastReceived, wheel)
+        return self._allowance
 
-    def onFrameData(self, payload: bytes) -> bool | None:
-        if self._isDiscarding:
-            return False
-        if self._message is None or self.current_frame.opcode > 7:
-            self._control += payload
-            return None
-        try:
-            self._message.append(payload)
-        except Violation as violation:
-            self.fail(violation.code, violation.reason)
-            return False
-        return None
+    def _charge(self, meter: Meter, size: int) -> None:
+        now = self.context.seconds()
+        wait = meter.spend(size, now)
+        if wait:
+            wait = self.limits().excuse(wait, now)
+            if not wait:
+                self._wire.reschedule()
+        if meter.isAbused(now):
+            self._wire.fail(self.connection.application.abuseCode, "over the rate limit")
+        elif wait:
+            self.hold(RATE)
+            if self._holding is not None:
+                self._holding.until = now + wait
+            self._wire.reschedule()
 
-    def onFrameEnd(self) -> bool | None:
-        header, self.current_frame = self.current_frame, None
-        if header.opcode > 7:
-            if not self.inside_message:
-                self.incompleteSince = None
-            self._controlReceived(header.opcode, self._control)
-        elif header.fin:
-            self.incompleteSince = None
-            return self._endMessage()
-        return None
+    def credit(self, seconds: float, now: float) -> None:
+        """What comes now came during so many seconds, in which nobody read."""
+        self.limits().credit(seconds, now)
+        self._wire.reschedule()
 
-    def _inflaterFor(self, header: Any) -> Inflater | None:
-        if header.rsv != 4:
-            return None
-        if self._inflater is None:
-            self._inflater = Inflater(self._perMessageCompress)
-        return self._inflater
-
-    def _endMessage(self) -> bool:
-        """A message that came in parts is complete; whether it is sound."""
-        assembled, self._message = self._message, None
-        self.inside_message = False
-        assert assembled is not None
-        try:
-            message = assembled.finish()
-        except Violation as violation:
-            self.fail(violation.code, violation.reason)
-            return False
-        if self.state == OPEN:
-            self._deliverCharged(message, assembled.size)
-        return True
-
-    @property
-    def receivedOfMessage(self) -> int:
-        """Bytes that have come of a message that isn't complete."""
-        return 0 if self._message is None else self._message.received
-
-    def _fail_connection(self, code: int = 1002, reason: str = "") -> None:
-        """Autobahn found an error."""
-        self.fail(code, reason)
-
-    def _controlReceived(self, opcode: int, payload: bytes) -> None:
-        if self._controls is None:
-            self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, self.lastReceived)
-        now = self.lastReceived
-        if self._controls.spend(1, now) and not (
-            self._stoodStill(now) and not self._controls.credit(0.0, now)
-        ):
-            self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
-        elif opcode == 8:
-            self._closeReceived(payload)
-        elif self.state == OPEN:
-            if opcode == 9:
-                self._pingReceived(payload)
-            else:
-                self._pongReceived(payload)
-
-    def _pingReceived(self, payload: bytes) -> None:
-        if self.context.isTracing:
-            self.context.trace(self.connection, "ping", size=len(payload))
-        if self.options.autoPong:
-            self.pong(payload)
-        self.connection.notified("onPing", payload)
-
-    def _pongReceived(self, payload: bytes) -> None:
-        if self._heartbeat is not None and payload == self._heartbeat[0]:
-            self.rtt = max(0.0, self.lastReceived - self._heartbeat[1])
-            self._heartbeat = None
-            return
-        if self.context.isTracing:
-            self.context.trace(self.connection, "pong", size=len(payload))
-        self.connection.notified("onPong", payload)
-
-    # -- holding
+    # -- reading
 
     @property
     def isHeld(self) -> bool:
         """Whether reading is held, by the application, a running hook or a rate limit."""
-        return bool(self._held)
+        return self.reading != FLOWING
 
     @property
     def isReading(self) -> bool:
         """Whether the transport reads: what has come so far has been seen."""
-        return self._isReading
+        return self._holding is None or self._holding.isReading
 
-    def pause(self) -> None:
-        self._hold(APPLICATION)
+    @property
+    def resumedAt(self) -> float:
+        """When reading was held last; 0 if it never was."""
+        return 0.0 if self._holding is None else self._holding.resumedAt
 
-    def resume(self) -> None:
-        self._unhold(APPLICATION)
+    @property
+    def receivedOfMessage(self) -> int:
+        """Bytes that have come of a message that isn't complete."""
+        return 0 if self._incoming is None else self._incoming.received
 
-    def hold(self) -> None:
-        self._hold(HOOK)
-
-    def release(self) -> None:
-        self._unhold(HOOK)
-
-    def _hold(self, why: int) -> None:
+    def hold(self, why: int) -> None:
+        """Read no more, for one reason more."""
         if self.state == OPEN:
-            if why & _OURS and not self._held & _OURS:
-                # A hook runs because something has just been received.
-                self._heldFrom = self.lastReceived if why == HOOK else self.context.seconds()
-            self._held |= why
-            self._applyHeld()
+            if self._holding is None:
+                self._holding = Reading(self)
+            self._holding.hold(why)
 
-    def _unhold(self, why: int) -> None:
-        if not self._held & why:
-            return
-        self._held &= ~why
-        if not self._held and self.transport is not None:
-            self._isPeeking = False
-            # What was silent or incomplete meanwhile was so because of us.
-            self.lastReceived = self.resumedAt = now = self.context.seconds()
-            self.incompleteSince = None
-            if why & _OURS and now - self._heldFrom >= LONG_HOLD:
-                self._credit(now - self._heldFrom, now)
-            self._parse()
-            self._applyHeld()
-
-    def _applyHeld(self) -> None:
-        """Pause or resume the transport, once for all that happened while a read was parsed."""
-        reads = not self._held or self._isPeeking
-        if self._isParsing or self.transport is None or self._isReading is reads:
-            return
-        self._isReading = reads
-        if reads:
-            self.transport.resumeProducing()
-        else:
-            self.transport.pauseProducing()
+    def release(self, why: int) -> None:
+        """A reason is gone."""
+        if self._holding is not None:
+            self._holding.release(why)
 
     def peek(self) -> bool:
-        """
-        Read on although it is held, without delivering, to hear whether the peer is there; whether it does.
+        """Read ahead although reading is held, if there isn't too much already; whether it reads."""
+        return self._holding is None or self._holding.peek()
 
-        Up to `MAX_PEEKED` bytes lie ready, then reading stops again.
-        """
-        if self._held and len(self.data) <= MAX_PEEKED:
-            self._isPeeking = True
-            self._applyHeld()
-        return self._isReading
+    def applyReading(self) -> None:
+        """Tell the transport whether to read."""
+        if self._holding is not None:
+            self._holding.apply()
+
+    # -- what `WireProtocol` does with it
+
+    def begin(self, early: bytes) -> None:
+        """What the client has sent right behind its request; while `isParsing` is set it waits."""
+        if self._holding is not None:
+            self._holding.lift(HOOK)
+        self.data = early + self.data
+        self.isParsing = True
+
+    def flow(self) -> None:
+        """Read on, whatever held it: the connection is closed, and the answer must be read."""
+        if self._holding is not None:
+            self._holding.clear()
+        if not self.isParsing:
+            self.parse()
+            self.applyReading()
+
+    def discard(self) -> None:
+        """Nothing more is parsed."""
+        self.data = b""
+        self._isInside = False
+        self._incoming = None
+        self.flow()
+
+    def due(self, now: float) -> None:
+        """Do what is due by the rate limits."""
+        holding, allowance = self._holding, self._allowance
+        if holding is not None and holding.until is not None and now >= holding.until:
+            holding.until = None
+            holding.release(RATE)
+        if allowance is not None and allowance.settleAt is not None and now >= allowance.settleAt:
+            allowance.settle()
+
+    def nextDeadline(self) -> float:
+        """When that will be."""
+        when = NEVER
+        if self._holding is not None and self._holding.until is not None:
+            when = self._holding.until
+        if self._allowance is not None and self._allowance.settleAt is not None:
+            when = min(when, self._allowance.settleAt)
+        return when
+
+    def forget(self) -> None:
+        """The connection is over: cut the cycles."""
+        del self._wire, self.connection
+        self.transport = None
+        self.data = b""
+        self._incoming = self._holding = self._allowance = None

@@ -19,24 +19,24 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from .kernel import sendQueue
-from .pace import PACE
+from .deadlines import BYTES_PER_SECOND
+from .tcpinfo import sendQueue
 
 
-def outgoing(transport: Any, onEmpty: Callable[[], None]) -> Outgoing:
-    """The way out through `transport`; `onEmpty` is called after `notifyWhenEmpty`, once."""
+def outgoing(transport: Any) -> Outgoing:
+    """The way out through `transport`."""
     while isinstance(transport, HAProxyProtocolWrapper):
         transport = transport.transport
     if isinstance(transport, SocketTransport) and not transport.TLS:  # which `startTLS` sets
-        return SocketOutgoing(transport, onEmpty)
+        return SocketOutgoing(transport)
     bottom = transport
     while isinstance(bottom, ProtocolWrapper):
         bottom = bottom.transport
     if isinstance(bottom, FileDescriptor):
         if isinstance(transport, TLSMemoryBIOProtocol):
-            return TLSOutgoing(transport, bottom, onEmpty)
-        return BufferedOutgoing(transport, bottom, onEmpty)
-    return OpaqueOutgoing(transport, onEmpty)
+            return TLSOutgoing(transport, bottom)
+        return BufferedOutgoing(transport, bottom)
+    return OpaqueOutgoing(transport)
 
 
 def unsent(transport: Any) -> int:
@@ -59,16 +59,15 @@ class BufferedOutgoing:
     is asked for more whenever all has been written.
     """
 
-    __slots__ = ("_armed", "_onEmpty", "_socket", "_transport", "total")
+    __slots__ = ("_onEmpty", "_socket", "_transport", "total")
 
     #: Whether anything may wait; if not, `amount` is 0.
     mayWait = True
 
-    def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
+    def __init__(self, transport: Any, socket: FileDescriptor) -> None:
         self._transport = transport
         self._socket = socket
-        self._onEmpty = onEmpty
-        self._armed = False
+        self._onEmpty: Callable[[], None] | None = None
         #: Bytes given to Twisted so far; what the operating system took at once needn't be counted.
         self.total = 0
 
@@ -84,7 +83,7 @@ class BufferedOutgoing:
         if queue is None:
             return amount, self.total - amount
         waiting, delivered = queue
-        return amount + (waiting if waiting >= PACE else 0), delivered
+        return amount + (waiting if waiting >= BYTES_PER_SECOND else 0), delivered
 
     def isBlocked(self) -> bool:
         """Whether the operating system refused to take more."""
@@ -101,17 +100,17 @@ class BufferedOutgoing:
         """As `write`, of two parts, without a copy of the long one if that can be had."""
         return self.write(header + payload)
 
-    def notifyWhenEmpty(self) -> None:
+    def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
         """Call `onEmpty` once, when all has been written; it must not be empty now."""
-        if not self._armed and self._socket.producer is None:
+        if self._onEmpty is None and self._socket.producer is None:
             self._socket.registerProducer(self, False)
-            self._armed = True
+            self._onEmpty = onEmpty
 
     def forget(self) -> None:
         """Undo `notifyWhenEmpty`."""
-        if not self._armed:
+        if self._onEmpty is None:
             return
-        self._armed = False
+        self._onEmpty = None
         socket = self._socket
         socket.unregisterProducer()
         if socket.connected and socket._writeDisconnecting and not socket._writeDisconnected:
@@ -121,12 +120,13 @@ class BufferedOutgoing:
         """The transport is about to be closed, after what waits is written."""
 
     def resumeProducing(self) -> None:
-        if self._armed and not self.amount():
+        onEmpty = self._onEmpty
+        if onEmpty is not None and not self.amount():
             self.forget()
-            self._onEmpty()
+            onEmpty()
 
     def stopProducing(self) -> None:
-        self._armed = False
+        self._onEmpty = None
 
 
 class SocketOutgoing(BufferedOutgoing):
@@ -138,8 +138,8 @@ class SocketOutgoing(BufferedOutgoing):
 
     __slots__ = ("_send", "mayWait")
 
-    def __init__(self, transport: SocketTransport, onEmpty: Callable[[], None]) -> None:
-        super().__init__(transport, transport, onEmpty)
+    def __init__(self, transport: SocketTransport) -> None:
+        super().__init__(transport, transport)
         # Kept, so that a broadcast touches less memory; on a socket that is closed it raises.
         self._send = transport.socket.send
         self.mayWait = True
@@ -187,8 +187,8 @@ class TLSOutgoing(BufferedOutgoing):
 
     __slots__ = ("mayWait",)
 
-    def __init__(self, transport: Any, socket: FileDescriptor, onEmpty: Callable[[], None]) -> None:
-        super().__init__(transport, socket, onEmpty)
+    def __init__(self, transport: Any, socket: FileDescriptor) -> None:
+        super().__init__(transport, socket)
         self.mayWait = True
         if isinstance(socket, SocketTransport) and transport.transport is socket:
             transport.transport = EagerTransport(socket)
@@ -217,15 +217,15 @@ class TLSOutgoing(BufferedOutgoing):
             TLSMemoryBIOProtocol.write(self._transport, data)  # around the collecting
         return self.amount()
 
-    def notifyWhenEmpty(self) -> None:
-        super().notifyWhenEmpty()
+    def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
+        super().notifyWhenEmpty(onEmpty)
         if not self._socket.disconnected:
             self._socket.startWriting()  # it may be empty already, while something is being collected
 
     def resumeProducing(self) -> None:
         # What was collected would be sent past the socket's buffer, and nobody told when that is empty.
         aggregator = self._aggregator
-        if self._armed and aggregator is not None:
+        if self._onEmpty is not None and aggregator is not None:
             aggregator.flush()
         super().resumeProducing()
 
@@ -235,14 +235,10 @@ class EagerTransport:
 
     def __init__(self, transport: SocketTransport) -> None:
         self._transport = transport
-        self.write = SocketOutgoing(transport, _ignore).write
+        self.write = SocketOutgoing(transport).write
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-def _ignore() -> None:
-    """For whoever doesn't ask to be told."""
 
 
 @implementer(IPushProducer)
@@ -255,9 +251,9 @@ class OpaqueOutgoing:
     #: What waits at least when Twisted says so.
     FULL = 64 * 1024 + 1
 
-    def __init__(self, transport: Any, onEmpty: Callable[[], None]) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._onEmpty = onEmpty
+        self._onEmpty: Callable[[], None] | None = None
         self._waiting = 0
         self.total = 0
         self._armed = True
@@ -282,8 +278,9 @@ class OpaqueOutgoing:
     def writeLong(self, header: bytes, payload: bytes) -> int:
         return self.write(header + payload)
 
-    def notifyWhenEmpty(self) -> None:
-        """`resumeProducing` tells it anyway."""
+    def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
+        """Call `onEmpty` once, when the transport asks for more."""
+        self._onEmpty = onEmpty
 
     def forget(self) -> None:
         if self._armed:
@@ -299,7 +296,9 @@ class OpaqueOutgoing:
     def resumeProducing(self) -> None:
         if self._waiting:
             self._waiting = 0
-            self._onEmpty()
+            onEmpty, self._onEmpty = self._onEmpty, None
+            if onEmpty is not None:
+                onEmpty()
 
     def stopProducing(self) -> None:
         self._armed = False

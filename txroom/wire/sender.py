@@ -1,15 +1,15 @@
 """
-The way out of one WebSocket: messages and control frames, and what is told of them.
+The way out of one WebSocket: messages and control frames, and the Close frame, after which nothing is sent.
+
+`send` and `sendPrepared` are hot paths: header and payload are built once and written at once if nothing
+waits. What waits is in `sendbuffer`, who waits for it in `backlog`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import urandom
 from typing import Any
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
 
@@ -17,49 +17,92 @@ from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.message import Data, Prepared, encoded
 from ..core.options import ServerOptions
+from .backlog import Backlog
+from .closing import Closing
 from .context import WireContext
-from .deflate import Deflater
-from .frames import BINARY, COMPRESSED, PING, PONG, TEXT, frame, header, preparedDeflatedFrame, preparedFrame
+from .deflate import DeflateParameters, Deflater
+from .frames import (
+    BINARY,
+    CLOSE,
+    COMPRESSED,
+    PING,
+    PONG,
+    TEXT,
+    closePayload,
+    frame,
+    header,
+    preparedDeflatedFrame,
+    preparedFrame,
+)
 from .sendbuffer import Outgoing
+from .states import CLOSING, OPEN
 
-OPEN = WebSocketProtocol.STATE_OPEN
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
 
 #: Payloads that are worth two parts, so that they aren't copied.
 LONG = 64 * 1024
 
-#: Bytes of a heartbeat's payload.
-HEARTBEAT_SIZE = 8
 
+class Sender:
+    """
+    What leaves a connection.
 
-class Sender(WebSocketServerProtocol):
-    """What a `WireProtocol` sends with; `send` is a hot path."""
+    It is the base of `WireProtocol` and not a part of it, since each message would pay for one more call.
+    """
 
-    # One set of options.
-    context: WireContext
+    __slots__ = (
+        "_backlog",
+        "_closing",
+        "_deflater",
+        "_out",
+        "_parameters",
+        "connection",
+        "context",
+        "state",
+        "transport",
+    )
+
+    # One set of options, and all connections of the server.
     options: ServerOptions
+    shared: WireContext
 
-    # One connection.
-    connection: Connection
-    transport: Any = None
-    state = OPEN
-    pingedAt: float | None = None
-    _perMessageCompress: Any = None  # the DeflateParameters; Autobahn's parser looks whether there is one
-    _out: Outgoing | None = None
-    _isBlocked = False
-    _pendingPong: bytes | None = None
-    _heartbeat: tuple[bytes, float] | None = None  # the payload, and when it was sent
-    _waiters: list[Deferred[None]] | None = None
-    _takenBefore: int | None = None  # while something waited
-    _deflater: Deflater | None = None
+    def __init__(self) -> None:
+        self.context = self.shared  # an attribute of the instance is found faster
+        self.connection: Connection
+        self.transport: Any = None
+        self.state = OPEN
+        self._out: Outgoing | None = None
+        #: Of permessage-deflate, if it was negotiated.
+        self._parameters: DeflateParameters | None = None
+        self._deflater: Deflater | None = None
+        self._backlog: Backlog | None = None
+        self._closing: Closing | None = None
+
+    def _become(self, state: int) -> None:
+        """Enter another state (see `states`)."""
+        self.state = state
 
     def close(self, code: int | None, reason: str) -> None:
-        """Begin the closing handshake."""
-        raise NotImplementedError
+        """Begin the closing handshake (RFC 6455 §7.1.2), unless it has begun."""
+        if self.state != OPEN:
+            return
+        out = self._out
+        assert out is not None
+        if self.context.isTracing:
+            self.context.trace(self.connection, "close", code=code, reason=reason)
+        self._become(CLOSING)
+        out.write(frame(CLOSE, closePayload(code, reason)))
+        timeout = self.options.closeTimeout
+        self._closing = Closing(timeout, self.context.clock.seconds(), out.progress()[1] if timeout else 0)
 
     @property
     def bufferedAmount(self) -> int:
         return self._out.amount() if self._out is not None else 0
+
+    def progress(self) -> tuple[int, int]:
+        """Bytes that the peer has yet to take, and those that it has taken."""
+        assert self._out is not None
+        return self._out.progress()
 
     def send(self, data: Data) -> SendStatus:
         if type(data) is str:
@@ -75,9 +118,9 @@ class Sender(WebSocketServerProtocol):
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        if self._perMessageCompress is not None and size >= (self.options.threshold or 1):
+        if self._parameters is not None and size >= (self.options.threshold or 1):
             first |= COMPRESSED
-            payload = self._ownDeflater().deflate(payload)
+            payload = self._ownDeflater(self._parameters).deflate(payload)
             size = len(payload)
         if size >= LONG:
             return self._written(out.writeLong(header(first, size), payload), size)
@@ -91,16 +134,17 @@ class Sender(WebSocketServerProtocol):
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        if self._perMessageCompress is None or size < (self.options.threshold or 1):
+        parameters = self._parameters
+        if parameters is None or size < (self.options.threshold or 1):
             return self._written(out.write(prepared.frame or preparedFrame(prepared)), size)
-        deflater = self._ownDeflater()
-        if self._perMessageCompress.serverTakeover:
+        deflater = self._ownDeflater(parameters)
+        if parameters.serverTakeover:
             first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
             return self._written(out.write(frame(first, deflater.deflate(prepared.payload))), size)
         return self._written(out.write(preparedDeflatedFrame(prepared, deflater)), size)
 
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
-        if self._perMessageCompress is not None:
+        if self._parameters is not None:
             return self._sendEach(messages)
         if self.state != OPEN:
             return SendStatus.CLOSED
@@ -121,10 +165,9 @@ class Sender(WebSocketServerProtocol):
                 break
         return status
 
-    def _ownDeflater(self) -> Deflater:
+    def _ownDeflater(self, parameters: DeflateParameters) -> Deflater:
         if self._deflater is None:
-            assert self._perMessageCompress is not None
-            self._deflater = self.context.deflater(self._perMessageCompress)
+            self._deflater = self.context.deflater(parameters)
         return self._deflater
 
     def _admits(self, out: Outgoing, size: int) -> bool:
@@ -136,14 +179,8 @@ class Sender(WebSocketServerProtocol):
         if self.options.closeOnBackpressureLimit:
             self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
         else:
-            self._block()
+            self._awaitSent().isBlocked = True
         return False
-
-    def _block(self) -> None:
-        """Tell `onDrain` when all that waits is gone."""
-        assert self._out is not None
-        self._isBlocked = True
-        self._out.notifyWhenEmpty()
 
     def _written(self, waiting: int, size: int) -> SendStatus:
         """A message of `size` bytes was written, and so many bytes wait now."""
@@ -153,49 +190,9 @@ class Sender(WebSocketServerProtocol):
         if waiting:
             limit = self.options.highWaterMark
             if limit and waiting > limit:
-                self._block()
+                self._awaitSent().isBlocked = True
                 return SendStatus.BACKPRESSURE
         return SENT
-
-    def whenSent(self) -> Deferred[None]:
-        if self._out is None:
-            return fail(ConnectionLost())
-        if not self._out.amount():
-            return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        self._out.notifyWhenEmpty()
-        return waiter
-
-    def _drained(self) -> None:
-        """All that was queued has been taken by the operating system."""
-        if self._pendingPong is not None and self.state == OPEN:
-            pong, self._pendingPong = self._pendingPong, None
-            self.pong(pong)
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            waiter.callback(None)
-        if self._isBlocked:
-            self._isBlocked = False
-            if self.state == OPEN:
-                if self.context.isTracing:
-                    self.context.trace(self.connection, "drain")
-                self.connection.notified("onDrain")
-
-    def hasTaken(self) -> bool:
-        """
-        Whether the peer has taken anything since the last call, as far as that can be seen.
-
-        It can while something waits, here or in the operating system.
-        """
-        assert self._out is not None
-        waiting, taken = self._out.progress()
-        seen = self._takenBefore
-        if waiting or seen is not None:
-            self._takenBefore = taken if waiting else None
-        return seen is not None and taken > seen
 
     def ping(self, payload: bytes) -> None:
         if self.state == OPEN:
@@ -207,19 +204,33 @@ class Sender(WebSocketServerProtocol):
             return
         assert self._out is not None
         if self._out.isBlocked():
-            # RFC 6455 §5.5.3: only the most recent ping need be answered.
-            self._pendingPong = payload
-            self._out.notifyWhenEmpty()
+            self._awaitSent().pong = payload
         else:
             self._out.write(frame(PONG, payload))
 
-    def sendHeartbeat(self, now: float) -> None:
-        """
-        A ping of the server's own, from which the round trip is measured.
+    def whenSent(self) -> Deferred[None]:
+        if self._out is None:
+            return fail(ConnectionLost())
+        return self._awaitSent().whenSent() if self._out.amount() else succeed(None)
 
-        Its payload is random: it tells nothing of the host, and who hasn't read it can't answer.
-        """
-        payload = urandom(HEARTBEAT_SIZE)
-        self._heartbeat = (payload, now)
-        self.pingedAt = now if self.options.pingTimeout else None
-        self.ping(payload)
+    def _awaitSent(self) -> Backlog:
+        """Whom to tell when all that waits is gone."""
+        if self._backlog is None:
+            self._backlog = Backlog()
+        assert self._out is not None
+        self._out.notifyWhenEmpty(self._sent)
+        return self._backlog
+
+    def _sent(self) -> None:
+        backlog = self._backlog
+        assert backlog is not None
+        pong, backlog.pong = backlog.pong, None
+        if pong is not None:
+            self.pong(pong)
+        backlog.sent()
+        if backlog.isBlocked:
+            backlog.isBlocked = False
+            if self.state == OPEN:
+                if self.context.isTracing:
+                    self.context.trace(self.connection, "drain")
+                self.connection.notified("onDrain")

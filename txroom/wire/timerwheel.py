@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from .pace import NEVER
+from .deadlines import NEVER
 
 #: Seconds between two looks; a deadline is met at the first look after it.
 TICK = 0.1

@@ -7,22 +7,30 @@ written last. So the sending side is closed first.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import BaseProtocol
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 
 
-def takeOver(transport: Any, protocol: Protocol) -> None:
-    """Let `transport` deliver to `protocol` from now on."""
+class Taking(Protocol):
+    """What a transport delivers to."""
+
+    transport: Any
+
+
+def takeOver(transport: Any, protocol: Taking) -> None:
+    """Let `transport` deliver to `protocol` from now on, without calling its `makeConnection`."""
     if isinstance(transport, ProtocolWrapper):
-        transport.wrappedProtocol = protocol
+        wrapper: Any = transport
+        wrapper.wrappedProtocol = protocol
     else:
         transport.protocol = protocol
     protocol.transport = transport
-    protocol.connected = 1
+    if isinstance(protocol, BaseProtocol):
+        protocol.connected = 1
 
 
 def closeGently(transport: Any) -> None:

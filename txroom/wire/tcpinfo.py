@@ -1,8 +1,8 @@
 """
-What the operating system knows of a TCP connection, and nobody else.
+How much of what was sent a peer has received, which only the operating system knows.
 
-A connection to somebody with a slow link may have megabytes in the buffers of the operating system, which
-takes minutes; whether they move only the kernel can tell.
+Megabytes may lie in its buffers for a peer with a slow link, and take minutes; `sendQueue` tells whether
+they move.
 """
 
 from __future__ import annotations

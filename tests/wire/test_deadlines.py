@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.wire.pace import NEVER, PACE, dueBy
+from txroom.wire.deadlines import BYTES_PER_SECOND, NEVER, dueBy
 
 
 class PaceTests(SynchronousTestCase):
@@ -13,13 +13,13 @@ class PaceTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Who sends nothing has its seconds."""
         self.assertEqual(dueBy(100.0, 30.0, 0), 130.0)
-        self.assertEqual(dueBy(100.0, 30.0, PACE - 1), 130.0)
+        self.assertEqual(dueBy(100.0, 30.0, BYTES_PER_SECOND - 1), 130.0)
 
     def test_each(self) -> None:
         """Each 4 KiB are worth a second."""
-        self.assertEqual(PACE, 4096)
-        self.assertEqual(dueBy(100.0, 30.0, PACE), 131.0)
-        self.assertEqual(dueBy(100.0, 0.5, 10 * PACE + 1), 110.5)
+        self.assertEqual(BYTES_PER_SECOND, 4096)
+        self.assertEqual(dueBy(100.0, 30.0, BYTES_PER_SECOND), 131.0)
+        self.assertEqual(dueBy(100.0, 0.5, 10 * BYTES_PER_SECOND + 1), 110.5)
 
     def test_off(self) -> None:
         """0 seconds: no deadline, whatever has come."""

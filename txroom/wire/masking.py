@@ -1,0 +1,77 @@
+"""
+The mask of a client's frames (RFC 6455 §5.3).
+
+One XOR of two integers is the fastest for short payloads. Longer ones are given to the compiled masker that
+comes with Autobahn; it is imported when the first of them comes. Where it was not built, they are unmasked
+in blocks, since the integer of a long payload costs more than its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Masker = Callable[[bytes, bytes], bytes]
+
+#: Bytes up to which one XOR of two integers is faster than the compiled masker.
+INTEGER_LIMIT = 384
+#: Bytes that are unmasked at a time without it; a multiple of four.
+BLOCK = 4096
+#: Bound once: looking a class method up takes as long as calling it.
+_integer = int.from_bytes
+
+_maskers: list[Masker] = []
+
+
+def unmask(payload: bytes, mask: bytes) -> bytes:
+    """The payload without its mask, or a payload with one."""
+    length = len(payload)
+    if length > INTEGER_LIMIT:
+        return (_maskers or _load())[0](payload, mask)
+    key = (mask * (length // 4 + 1))[:length]
+    return (_integer(payload, "little") ^ _integer(key, "little")).to_bytes(length, "little")
+
+
+def _load() -> list[Masker]:
+    _maskers.append(compiledMasker() or maskInBlocks)
+    return _maskers
+
+
+def compiledMasker() -> Masker | None:
+    """The masker of Autobahn's extension module, without its classes; `None` if there is none."""
+    try:
+        from _nvx_xormasker import ffi, lib  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    new, setKind, process, free = (
+        lib.nvx_xormask_new,
+        lib.nvx_xormask_set_impl,
+        lib.nvx_xormask_process,
+        lib.nvx_xormask_free,
+    )
+    view, fastest = ffi.from_buffer, 2
+
+    def masked(payload: bytes, mask: bytes) -> bytes:
+        masker = new(mask)
+        setKind(masker, fastest)
+        buffer = bytearray(payload)
+        process(masker, view(buffer), len(buffer))
+        free(masker)
+        return bytes(buffer)
+
+    return masked
+
+
+def maskInBlocks(payload: bytes, mask: bytes) -> bytes:
+    """What a compiled masker does, in Python."""
+    key = _integer(mask * (BLOCK // 4), "little")
+    whole = len(payload) - len(payload) % BLOCK
+    parts = [
+        (_integer(payload[at : at + BLOCK], "little") ^ key).to_bytes(BLOCK, "little")
+        for at in range(0, whole, BLOCK)
+    ]
+    rest = payload[whole:]
+    if rest:
+        length = len(rest)
+        key = _integer((mask * (length // 4 + 1))[:length], "little")
+        parts.append((_integer(rest, "little") ^ key).to_bytes(length, "little"))
+    return b"".join(parts)
