@@ -1,12 +1,18 @@
-"""Who gives way when there are too many."""
+"""How many connections there may be, and which of them has to go when there are too many."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import HarnessTestCase
-from txroom import Application
+from txroom import Application, ServerOptions, UpgradeError
+from txroom.http.admission import RETRY_AFTER, Admission
 from txroom.testing import upgradeRequest
+from txroom.wire.timerwheel import TimerWheel
 
 
 class PendingTests(HarnessTestCase):
@@ -58,3 +64,98 @@ class PendingTests(HarnessTestCase):
         self.assertEqual([client.isClosed for client in clients[-3:]], [False] * 3)
         harness.advance(2.2)
         self.assertEqual(len(harness.server._gateway.admission.lingering), 0)
+
+
+class Page:
+    """A connection of a request for a page that notes what it is told."""
+
+    def __init__(self, name: str, told: list[str]) -> None:
+        self._name = name
+        self._told = told
+
+    def evict(self) -> None:
+        self._told.append(f"evict {self._name}")
+
+    def drain(self) -> None:
+        self._told.append(f"drain {self._name}")
+
+    def drop(self) -> None:
+        self._told.append(f"drop {self._name}")
+
+
+class AdmissionTests(SynchronousTestCase):
+    """What is counted, by itself."""
+
+    def setUp(self) -> None:
+        self.told: list[str] = []
+        self.clock = Clock()
+
+    def admission(self, **options: Any) -> Admission:
+        wheel = TimerWheel(self.clock)
+        return Admission(
+            ServerOptions(**options), wheel, self.clock.seconds, lambda: self.told.append("quiet")
+        )
+
+    def status(self, call: Any, *args: Any) -> int:
+        """The status of the refusal; 0: none. Refusals tell when to come again."""
+        try:
+            call(*args)
+        except UpgradeError as error:
+            self.assertEqual((error.reason, error.headers), ("limit", (("Retry-After", RETRY_AFTER),)))
+            return error.status
+        return 0
+
+    def test_admit(self) -> None:
+        """In all, by application and by address; what was refused isn't counted."""
+        admission = self.admission(maxConnections=3)
+        one, other = Application(), Application()
+        options = ServerOptions(maxConnections=2, maxConnectionsPerAddress=1)
+        statuses = [
+            self.status(admission.admit, address, application, options)
+            for application, address in (
+                (one, "a"),
+                (one, "a"),
+                (one, "b"),
+                (one, "c"),
+                (other, ""),
+                (other, ""),
+            )
+        ]
+        self.assertEqual(statuses, [0, 429, 0, 503, 0, 503])
+        self.assertEqual(admission.perApplication, {one: 2, other: 1})
+        self.assertEqual(admission.perAddress, {"a": 1, "b": 1})
+        for application, address in ((one, "a"), (one, "b"), (other, "")):
+            admission.leave(address, application)
+        self.assertEqual((admission.perApplication, admission.perAddress), ({}, {}))
+
+    def test_pages(self) -> None:
+        """Those go first that are answered, then those whose body hasn't come; never one that is at work."""
+        admission = self.admission(maxPages=3, maxPagesPerAddress=2)
+        pages = {name: Page(name, self.told) for name in "abcdef"}
+        for name, address in (("a", "x"), ("b", "x"), ("c", "y")):
+            admission.beginPage(pages[name], address)
+        admission.pages.asked(pages["b"])
+        admission.pages.answered(pages["b"], "x")
+        self.assertEqual(self.status(admission.beginPage, pages["d"], "z"), 0)
+        self.assertEqual(self.status(admission.beginPage, pages["e"], "x"), 0)
+        self.assertEqual(self.told, ["evict b", "evict c"])
+        for name in "ade":
+            admission.pages.asked(pages[name])
+        self.assertEqual(self.status(admission.beginPage, pages["f"], "w"), 503)
+        admission.endPage(pages["d"])
+        self.assertEqual(self.status(admission.beginPage, pages["f"], "x"), 429)
+        self.assertEqual((len(self.told), len(admission.pages), admission.pages.count("x")), (2, 2, 2))
+
+    def test_quiet(self) -> None:
+        """A server that stops is told when the last of them has gone, and no other."""
+        admission = self.admission()
+        page = Page("a", self.told)
+        admission.beginPage(page, "x")
+        admission.endPage(page)
+        self.assertEqual((self.told, admission.isQuiet), ([], True))
+        admission.beginPage(page, "x")
+        admission.drain()
+        self.assertFalse(admission.isQuiet)
+        admission.dropAll()
+        admission.endPage(page)
+        self.assertEqual(self.told, ["drain a", "drop a", "quiet"])

@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 
 from ..core.handshake import Handshake
 from ..core.headers import Headers
 from ..core.options import ServerOptions
+from .proxyprotocol import hasProxyHeader
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -146,11 +146,8 @@ def addressOf(transport: Any, options: ServerOptions) -> str:
     """
     What a connection counts under before its request has come; "" if only the request will tell.
     """
-    below = transport
-    while isinstance(below, ProtocolWrapper):  # TLS, say, with the PROXY header before it
-        if isinstance(below, HAProxyProtocolWrapper):
-            return ""
-        below = below.transport
+    if isinstance(transport, ProtocolWrapper) and hasProxyHeader(transport):
+        return ""
     address: str = getattr(transport.getPeer(), "host", "")
     if options.trustedProxies and _isTrusted(address, options):
         return ""

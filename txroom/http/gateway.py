@@ -40,7 +40,7 @@ class Owner(Protocol):
         """The application registered for the host and path of a request."""
         ...
 
-    def tellerFor(self, handshake: Handshake) -> Application | None:
+    def refuserFor(self, handshake: Handshake) -> Application | None:
         """The application that can tell a client in-band that there is none for its path."""
         ...
 

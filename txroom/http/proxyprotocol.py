@@ -1,8 +1,8 @@
 """
 The PROXY protocol, versions 1 and 2, in front of a connection ("haproxy:" endpoints).
 
-Twisted's parsers want the start of the header in one segment, and addresses even where version 1 says
-that there are none (a proxy's own health checks); this wrapper sees to both before they are asked.
+Twisted's parsers want the start of the header in one segment, and addresses even where version 1 says that
+there are none (a proxy's own health checks). The wrapper here deals with both before it calls them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
+from twisted.protocols.policies import ProtocolWrapper
 
 #: Bytes with which Twisted can tell the version.
 _TELLING = 16
@@ -55,3 +56,12 @@ class ProxiedFactory(HAProxyWrappingFactory):
 
     noisy = False
     protocol: type[HAProxyProtocolWrapper] = ProxiedConnection
+
+
+def hasProxyHeader(transport: object) -> bool:
+    """Whether a connection begins with a PROXY header, below TLS if it has that; it may not have come yet."""
+    while isinstance(transport, ProtocolWrapper):
+        if isinstance(transport, HAProxyProtocolWrapper):
+            return True
+        transport = transport.transport
+    return False

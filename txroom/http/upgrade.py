@@ -139,7 +139,7 @@ class Upgrade(Protocol):
         checkUpgrade(self._handshake)
         application = self._findApplication()
         if application is None:
-            await self._findRefuser(gateway.owner.tellerFor(self._handshake))
+            await self._findRefuser(gateway.owner.refuserFor(self._handshake))
             raise UpgradeError(404, "path")
         if gateway.owner.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])

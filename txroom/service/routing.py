@@ -68,10 +68,10 @@ class Routes(list[Route]):
             return None
         if not self.hasRooms or not found.isPlain or found.hook("chooseProtocol") is not None:
             return found
-        isLost = isForRooms(handshake.protocols) and self.tellerFor(handshake) is not None
+        isLost = isForRooms(handshake.protocols) and self.refuserFor(handshake) is not None
         return None if isLost else found
 
-    def tellerFor(self, handshake: Handshake) -> Application | None:
+    def refuserFor(self, handshake: Handshake) -> Application | None:
         """The rooms of the host of a request, which tell its client that there is nothing at its path."""
         ofHost = (route.application for route in self if route.isOfHost(handshake))
         return next((each for each in ofHost if not each.isPlain), None)

@@ -216,9 +216,9 @@ class Server(MultiService):
         """The application registered for the host and path of a request."""
         return self._routes.applicationFor(handshake)
 
-    def tellerFor(self, handshake: Handshake) -> Application | None:
+    def refuserFor(self, handshake: Handshake) -> Application | None:
         """The rooms of a host, which tell a client that it has asked for a wrong path."""
-        return self._routes.tellerFor(handshake)
+        return self._routes.refuserFor(handshake)
 
     @property
     def routes(self) -> list[Route]:
