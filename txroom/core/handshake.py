@@ -1,7 +1,7 @@
 """
 The opening handshake as an application sees it: what the client asked, what we answer.
 
-Plain data only. How the request is read and the answer written is `txroom.wire`'s business.
+Plain data only: `txroom.http` reads the request and writes the answer.
 """
 
 from __future__ import annotations
