@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import CallError, Client, Room, RoomError, message
-from txroom.protocol import payload, plain
+from txroom.protocol import payload, plaindata, received
 from txroom.rooms.api.datatypes import isOpen
 from txroom.rooms.api.handlers import handlersOf
 
@@ -449,7 +449,10 @@ class CostTests(RoomTestCase):
             self.rooms(DataRoom)
             ada = self.player("/rooms/chat", MSGPACK)
             ada.take()
-            with mock.patch.object(plain, "decodeMessagePack", side_effect=AssertionError):
+            with (
+                mock.patch.object(received, "decodeMessagePack", side_effect=AssertionError),
+                mock.patch.object(payload, "decodeMessagePack", side_effect=AssertionError),
+            ):
                 ada.client.send(frame)
                 self.settle()
             self.assertEqual(
@@ -464,8 +467,8 @@ class CostTests(RoomTestCase):
         for type, expected in (("say", 1), ("point", 0), ("nothing", 0)):
             sent = packed(["send", None, type, {"x": 1}])
             with (
-                mock.patch.object(plain, "_decodeMost", wraps=plain._decodeMost) as decode,
-                mock.patch.object(plain, "encodeMessagePack", return_value=b"\x01"),
+                mock.patch.object(plaindata, "decodeMost", wraps=plaindata.decodeMost) as decode,
+                mock.patch.object(payload, "encodeMessagePack", return_value=b"\x01"),
             ):
                 ada.client.send(sent)
                 self.settle()

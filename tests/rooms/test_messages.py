@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import CallError, Client, Room, RoomError, message
-from txroom.protocol import payload
+from txroom.protocol import payload, received
 from txroom.protocol.errors import InvalidData
 from txroom.rooms.api.handlers import handlersOf
 from txroom.rooms.contract.commands import Send
@@ -785,6 +785,6 @@ class PayloadTests(SynchronousTestCase):
     def test_unreadable(self) -> None:
         """Whatever can't be read is `InvalidData`."""
         for data, isJSON in ((b"\xc1", False), (b"{", True), (b"", True), (b"[" * 100000, True)):
-            self.assertRaises(InvalidData, payload.read, data, isJSON)
-        self.assertRaises(InvalidData, payload.read, b"\x91" * 100 + b"\xc0", False)
-        self.assertEqual(len(payload.read(b"[" + b"[]," * 100 + b"[]]", True)), 101)
+            self.assertRaises(InvalidData, received.read, data, isJSON)
+        self.assertRaises(InvalidData, received.read, b"\x91" * 100 + b"\xc0", False)
+        self.assertEqual(len(received.read(b"[" + b"[]," * 100 + b"[]]", True)), 101)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.codes import ErrorCode
-from .plain import encode
+from .payload import encode
 
 
 class RoomError(Exception):

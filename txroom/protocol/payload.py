@@ -1,29 +1,114 @@
 """
-Payloads: the data of messages as bytes.
+Payloads: the data of messages that a room sends, encoded.
 
-What a room emits is encoded once, as MessagePack, when it is emitted; for JSON it is turned over from
-there, once for all who get it. What clients send stays in their dialect until a handler's type is known.
+Data is encoded once, as MessagePack, when it is sent, and refused there if it is no plain data. For clients
+that speak JSON it is translated from there, once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from . import plain as rules
-from .errors import InvalidData
-from .plain import encode as encode
-from .plain import plain as plain
-from .plain import toJSON as toJSON
+from . import plaindata, scanner
+from .limits import MAX_DEPTH
+from .unsendable import explained
 
-_UNREADABLE = "the data can't be read"
+#: The payload of `None`: MessagePack's nil.
+NIL = b"\xc0"
+
+encodeMessagePack = msgspec.msgpack.Encoder().encode
+decodeMessagePack = msgspec.msgpack.Decoder().decode
+encodeJSON = msgspec.json.Encoder().encode
+
+#: The bytes that may begin a map, a float, bytes or an extension.
+_REMARKABLE = bytes([*range(0x80, 0x90), 0xDE, 0xDF, *range(0xC4, 0xCC), *range(0xD4, 0xD9)])
+
+
+def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
+    """
+    The payload of `data`: plain data, or what msgspec takes for it (Struct, dataclass, datetime, ...).
+
+    Raises `TypeError` for anything else, which says what it is and where in the data, called `name`; unless
+    `mayHaveBytes` for bytes and extensions too. Raises `ValueError` for what is nested too deep and, unless
+    `mayHaveBytes`, for floats that are no finite number, `OverflowError` for an integer of more than 64 bits.
+    """
+    if data is None:
+        return NIL
+    try:
+        payload = exact(encodeMessagePack(data))
+    except TypeError as error:
+        raise explained(error, data, name) from None
+    if type(data) is dict and _isSimple(data):
+        return payload
+    if len(payload) != len(payload.translate(None, _REMARKABLE)) or len(payload) > MAX_DEPTH:
+        _check(payload, mayHaveBytes)
+    return payload
+
+
+#: The types of what needs no closer look; one that can't be encoded has been refused.
+_SIMPLE = frozenset({str, int, bool, type(None)})
+
+
+def _isSimple(data: dict[Any, Any]) -> bool:
+    """Whether all that is in a mapping can be seen at a glance, as in most messages."""
+    if len(data) > 8:
+        return False
+    for key, value in data.items():
+        if type(key) is not str:
+            return False
+        if type(value) not in _SIMPLE and (type(value) is not float or value - value != 0.0):  # NaN, infinity
+            return False
+    return True
+
+
+def _check(payload: bytes, mayHaveBytes: bool) -> None:
+    """Raise unless a payload is plain data."""
+    try:
+        plaindata.decodeMost(payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        fault = _faultOf(payload, mayHaveBytes)
+    else:
+        fault = "" if mayHaveBytes else plaindata.faultOfFloats(payload, len(payload))
+    if fault in (plaindata.DEEP, plaindata.NAN):
+        raise ValueError(fault)
+    if fault:
+        raise TypeError(fault)
+
+
+def _faultOf(payload: bytes, mayHaveBytes: bool) -> str:
+    """What is wrong with what the quick decoder doesn't know; where bytes may be, only if there is little."""
+    try:
+        found = scanner.scan(payload, 0, 1000 if mayHaveBytes else len(payload))
+    except scanner.TooLong:
+        return ""
+    return plaindata.faultIn(found, mayHaveBytes)
+
+
+def exact(encoded: bytes) -> bytes:
+    """The same bytes in as much memory as they need: msgspec leaves up to half as much again behind them."""
+    return bytes(memoryview(encoded)) if len(encoded) > 512 else encoded
+
+
+def decode(payload: bytes) -> Any:
+    """The plain data of a payload."""
+    return decodeMessagePack(payload)
+
+
+def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
+    """A copy of `data` as clients get it, which nobody else can change. Raises as `encode`."""
+    return decodeMessagePack(encode(data, mayHaveBytes, name))
+
+
+def toJSON(payload: bytes) -> bytes:
+    """A payload in JSON; bytes, which nobody who speaks JSON should get, in base64."""
+    return b"null" if payload == NIL else encodeJSON(decodeMessagePack(payload))
 
 
 def checkText(name: str, value: str) -> str:
     """
-    The text itself, of a subclass too, which can't be encoded.
+    The text itself; also of a subclass of `str`, which can't be encoded.
 
     Raises `TypeError` unless it is a text, `UnicodeEncodeError` for one that is no Unicode.
     """
@@ -31,50 +116,3 @@ def checkText(name: str, value: str) -> str:
         raise TypeError(f"{name}={value!r}: must be a text")
     value.encode()
     return str.__str__(value)
-
-
-def decode(payload: bytes) -> Any:
-    """The plain data of a payload of ours."""
-    return rules.decodeMessagePack(payload)
-
-
-def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
-    """Raise `InvalidData` for what a client's data may not be; see `plain.check`."""
-    try:
-        rules.check(data, isJSON, mayHaveBytes)
-    except rules.NotPlain as error:
-        raise InvalidData(str(error)) from None
-    except (ValueError, OverflowError, RecursionError):
-        raise InvalidData(_UNREADABLE) from None
-
-
-def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
-    """The plain data that a client sent. Raises `InvalidData`."""
-    try:
-        if not isJSON:
-            return rules.readMessagePack(data, mayHaveBytes)
-        if rules.mayBeWrong(data):
-            rules.checkJSON(data)
-        return rules.decodeJSON(data)
-    except rules.NotPlain as error:
-        raise InvalidData(str(error)) from None
-    except msgspec.ValidationError as error:
-        raise invalid(error) from None
-    except (ValueError, OverflowError, RecursionError):
-        raise InvalidData(_UNREADABLE) from None
-
-
-def readAs(decoder: Callable[[bytes], Any], data: bytes) -> Any:
-    """What `decoder` makes of a client's data. Raises `InvalidData`, naming the field."""
-    try:
-        return decoder(data)
-    except msgspec.ValidationError as error:
-        raise invalid(error) from None
-    except (ValueError, OverflowError, RecursionError):  # a DecodeError is a ValueError
-        raise InvalidData(_UNREADABLE) from None
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidData:
-    """What msgspec says of data, with the field's name by itself."""
-    message, _, path = str(error).partition(" - at `$")
-    return InvalidData(message, path.rstrip("`").lstrip("."))

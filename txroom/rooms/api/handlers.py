@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...core.validation import warnOfClass
-from ...protocol import payload
+from ...protocol import received
 from .datatypes import checkDecodable, isOpen
 from .signatures import checkClient, hintOf, nameOf, parametersOf
 
@@ -64,7 +64,7 @@ class Handler:
         self.takesData = takesData
         #: The data as its handler takes it, from its bytes, whether they are JSON, and whether it may have
         #: bytes in it. Raises `InvalidData`.
-        self.read: Callable[[bytes, bool, bool], Any] = payload.read
+        self.read: Callable[[bytes, bool, bool], Any] = received.read
         if type is not Any:
             self.read = self._readTyped
             self._isOpen = isOpen(type)
@@ -73,10 +73,10 @@ class Handler:
 
     def _readTyped(self, data: bytes, isJSON: bool, mayHaveBytes: bool) -> Any:
         if self._isOpen and not isJSON:
-            payload.read(data, isJSON, mayHaveBytes)  # raises
+            received.read(data, isJSON, mayHaveBytes)  # raises
         else:
-            payload.check(data, isJSON, mayHaveBytes)
-        return payload.readAs(self._fromJSON if isJSON else self._fromMessagePack, data)
+            received.check(data, isJSON, mayHaveBytes)
+        return received.readAs(self._fromJSON if isJSON else self._fromMessagePack, data)
 
 
 def handlersOf(roomClass: type) -> Mapping[str, Handler]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from ...protocol.plain import NIL
+from ...protocol.payload import NIL
 
 if TYPE_CHECKING:
     from ...core.message import Prepared

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ...core.message import Prepared
-from ...protocol import payload, plain, survey
+from ...protocol import payload, received, scanner
 from ...protocol.clientframes import (
     _NONE,
     ClientFrame,
@@ -26,7 +26,7 @@ from ...protocol.clientframes import (
     RoomId,
     RoomsFrame,
 )
-from ...protocol.errors import BadFrame, BadOptions, NotWellFormed
+from ...protocol.errors import BadFrame, BadOptions, InvalidData, NotWellFormed
 from ...protocol.limits import JSON_PROTOCOL, MAX_OPTIONS, MSGPACK_PROTOCOL
 from ..contract.commands import Unreadable
 from ..contract.items import (
@@ -138,20 +138,18 @@ class FrameDialect:
         if not len(data):
             return {}
         try:
-            return plain.readOptions(bytes(data), self.isJSON)
-        except plain.NotPlain as error:
-            raise BadOptions(str(error), self._fieldOf(data, field), ref) from None
-        except (ValueError, OverflowError, RecursionError):
-            raise BadOptions("can't be read", self._fieldOf(data, field), ref) from None
+            return received.readOptions(bytes(data), self.isJSON)
+        except InvalidData as error:
+            raise BadOptions(error.message, self._fieldOf(data, field), ref) from None
 
     def _fieldOf(self, data: Raw, field: str) -> str:
         """Which of the options can't be read, if it is one of them."""
         try:
             for name, value in self._read(dict[str, Raw], bytes(data)).items():
                 field, whole = f"{field}.{name[:64]}", field
-                plain.read(bytes(value), self.isJSON)
+                received.read(bytes(value), self.isJSON)
                 field = whole
-        except (ValueError, OverflowError, RecursionError):
+        except (InvalidData, ValueError, OverflowError, RecursionError):
             pass
         return field
 
@@ -168,7 +166,7 @@ class FrameDialect:
         """The error for what the decoder doesn't get through; what it was, if it is well-formed."""
         try:
             parts = self._split(message.encode() if isinstance(message, str) else message)
-        except (ValueError, survey.TooLong):
+        except (ValueError, scanner.TooLong):
             return NotWellFormed("not a frame")
         kind = self._part(parts, 0, str)
         names = _FIELDS.get(kind or "", ())
@@ -208,12 +206,12 @@ class FrameDialect:
 
     def _isNone(self, parts: list[bytes], index: int) -> bool:
         """Whether an element is left out, or `None`."""
-        return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else plain.NIL)
+        return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else payload.NIL)
 
     def frame(self, item: Item) -> Prepared:
         """The message that tells `item`."""
         data = self._encode(_ARRAYS[type(item)](self, item))
-        return Prepared(data.decode() if self.isJSON else plain.exact(data))
+        return Prepared(data.decode() if self.isJSON else payload.exact(data))
 
     def closeCode(self, code: int) -> int:
         """Clients of txroom's own see its codes as they are."""
@@ -302,7 +300,7 @@ class JSONDialect(FrameDialect):
         self._decoder = msgspec.json.Decoder(ClientFrame).decode
         self._head = msgspec.json.Decoder(_Head).decode
         self._read = lambda type, data: msgspec.json.decode(data, type=type)
-        self._split = survey.splitJSON
+        self._split = scanner.splitJSON
         self._encode = msgspec.json.Encoder().encode
         self.part = _jsonPart
 
@@ -318,7 +316,7 @@ class MessagePackDialect(FrameDialect):
         self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
         self._head = msgspec.msgpack.Decoder(_Head).decode
         self._read = lambda type, data: msgspec.msgpack.decode(data, type=type)
-        self._split = survey.splitMessagePack
+        self._split = scanner.splitMessagePack
         self._encode = msgspec.msgpack.Encoder().encode
         self.part = Raw
 

@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 from ...core.awaitables import clearTraceback, isAsync, toDeferred
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import Bucket
-from ...protocol import payload
+from ...protocol import payload, received
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
 from ...protocol.limits import WINDOW
-from ...protocol.plain import NIL
+from ...protocol.payload import NIL
 from .. import hooks
 from ..api.ports import LeaveReason
 from ..api.room import Room
@@ -190,9 +190,9 @@ class Intake:
             message = f"no messages of type {frame.type[:64]!r} here"
             raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
         if handler is None:
-            return room.onMessage(member.client, frame.type, payload.read(data, isJSON, room.binary))
+            return room.onMessage(member.client, frame.type, received.read(data, isJSON, room.binary))
         if not handler.takesData:
-            payload.check(data, isJSON, room.binary)
+            received.check(data, isJSON, room.binary)
             return handler.function(room, member.client)
         return handler.function(room, member.client, handler.read(data, isJSON, room.binary))
 
@@ -293,7 +293,7 @@ class Intake:
             return
         try:
             isJSON = member.isJSON and bool(frame.data)
-            data = payload.read(frame.data or NIL, isJSON, self._host.room.binary)
+            data = received.read(frame.data or NIL, isJSON, self._host.room.binary)
         except InvalidData as error:
             self._strike(member)
             hooks.breakOff(waiting, CallError(error.code, error.message))

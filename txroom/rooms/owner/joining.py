@@ -20,7 +20,7 @@ from ...core.tokenbucket import Bucket
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
-from ...protocol.plain import NIL
+from ...protocol.payload import NIL
 from .. import hooks
 from ..api.ports import LeaveReason
 from ..api.room import Client

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.protocol import survey
-from txroom.protocol.survey import Malformed, TooLong
+from txroom.protocol import scanner
+from txroom.protocol.scanner import Malformed, TooLong
 
 quick = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 scalars = (
@@ -45,7 +45,7 @@ def depth(value: Any) -> int:
     return isinstance(value, list | dict) + max(map(depth, inside(value)), default=0)
 
 
-class SurveyTests(SynchronousTestCase):
+class ScannerTests(SynchronousTestCase):
     """Both formats."""
 
     @quick
@@ -53,15 +53,15 @@ class SurveyTests(SynchronousTestCase):
     def test_messagePack(self, value: Any) -> None:
         """Containers, depth and the end of a MessagePack value."""
         data = encode(value)
-        found = survey.survey(b"\xc0" + data + b"\xc0", 1)
+        found = scanner.scan(b"\xc0" + data + b"\xc0", 1)
         seen = (found.end, found.containers, found.depth)
         self.assertEqual(seen, (1 + len(data), containers(value), depth(value)))
         self.assertFalse(found.hasBytes or found.hasExtensions or found.hasNaN or found.hasOddKeys)
-        self.assertFalse(survey.hasMoreContainers(data, containers(value)))
+        self.assertFalse(scanner.hasMoreContainers(data, containers(value)))
         if containers(value):
-            self.assertTrue(survey.hasMoreContainers(data, containers(value) - 1))
+            self.assertTrue(scanner.hasMoreContainers(data, containers(value) - 1))
         frame = encode(["send", value, 1])
-        self.assertEqual(survey.splitMessagePack(frame), [encode("send"), data, encode(1)])
+        self.assertEqual(scanner.splitMessagePack(frame), [encode("send"), data, encode(1)])
 
     def test_containersBetweenAnything(self) -> None:
         """What is between containers is skipped, however its length is written and whatever it has inside."""
@@ -84,15 +84,15 @@ class SurveyTests(SynchronousTestCase):
             for many in (1, 31, 32, 33, 1100):
                 parts = [each + opening[index % 6] for index in range(many)]
                 data = b"\xdd" + (2 * many + 1).to_bytes(4, "big") + b"".join(parts) + each
-                self.assertEqual(survey.survey(data).containers, many + 1)
-                self.assertFalse(survey.hasMoreContainers(data, many + 1), each)
-                self.assertTrue(survey.hasMoreContainers(data, many), each)
+                self.assertEqual(scanner.scan(data).containers, many + 1)
+                self.assertFalse(scanner.hasMoreContainers(data, many + 1), each)
+                self.assertTrue(scanner.hasMoreContainers(data, many), each)
 
     def test_stepsOfContainers(self) -> None:
         """Containers are counted many at once, not one a step, whatever short is between them."""
         steps = 0
 
-        def counted(match: survey.Match) -> survey.Match:
+        def counted(match: scanner.Match) -> scanner.Match:
             def matches(*span: Any) -> Any:
                 nonlocal steps
                 steps += 1
@@ -100,25 +100,25 @@ class SurveyTests(SynchronousTestCase):
 
             return matches
 
-        self.patch(survey, "_CONTAINERS", [(many, counted(match)) for many, match in survey._CONTAINERS])
-        self.patch(survey, "_noContainers", counted(survey._noContainers))
+        self.patch(scanner, "_CONTAINERS", [(many, counted(match)) for many, match in scanner._CONTAINERS])
+        self.patch(scanner, "_noContainers", counted(scanner._noContainers))
         for each in (b"\x80", b"\x80\x01", b"\x90\xa1a", b"\x80\xd9\x01a", b"\xdd\0\0\0\0\xdb\0\0\0\0"):
             data = b"\xdd\0\0\x4e\x20" + each * 9_990
-            self.assertFalse(survey.hasMoreContainers(data, 10_000))
+            self.assertFalse(scanner.hasMoreContainers(data, 10_000))
         self.assertLess(steps, 500)
 
     @quick
     @given(values, st.sampled_from([None, 1]))
     def test_json(self, value: Any, indent: int | None) -> None:
         """Brackets, depth and parts of JSON, however it is spaced and escaped."""
-        nesting = survey.brackets(json.dumps(value, indent=indent).encode())
+        nesting = scanner.brackets(json.dumps(value, indent=indent).encode())
         self.assertEqual(len(nesting), 2 * containers(value))
-        self.assertFalse(survey.isDeeper(nesting, depth(value)))
+        self.assertFalse(scanner.isDeeper(nesting, depth(value)))
         if depth(value):
-            self.assertTrue(survey.isDeeper(nesting, depth(value) - 1))
+            self.assertTrue(scanner.isDeeper(nesting, depth(value) - 1))
         for ascii in (True, False):
             frame = json.dumps(["send", value, 1], indent=indent, ensure_ascii=ascii).encode()
-            self.assertEqual([json.loads(part) for part in survey.splitJSON(frame)], ["send", value, 1])
+            self.assertEqual([json.loads(part) for part in scanner.splitJSON(frame)], ["send", value, 1])
 
     @quick
     @given(st.text('[]{}",:\\ a1-.eu0tn', max_size=12).map(str.encode))
@@ -128,9 +128,9 @@ class SurveyTests(SynchronousTestCase):
         try:
             expected = json.loads(text)
         except ValueError:
-            self.assertRaises(Malformed, survey.splitJSON, text)
+            self.assertRaises(Malformed, scanner.splitJSON, text)
         else:
-            self.assertEqual([json.loads(part) for part in survey.splitJSON(text)], expected)
+            self.assertEqual([json.loads(part) for part in scanner.splitJSON(text)], expected)
 
     @quick
     @given(st.binary(max_size=12))
@@ -140,57 +140,57 @@ class SurveyTests(SynchronousTestCase):
             msgspec.msgpack.decode(inner, type=msgspec.Raw)
         except ValueError:
             try:
-                self.assertNotEqual(survey.survey(inner).end, len(inner))
+                self.assertNotEqual(scanner.scan(inner).end, len(inner))
             except Malformed:
                 pass
         else:
-            self.assertEqual(survey.survey(inner).end, len(inner))
+            self.assertEqual(scanner.scan(inner).end, len(inner))
 
     def test_strange(self) -> None:
         """What only MessagePack can say, wherever it is."""
-        found = survey.survey(encode([1, {"a": b"x"}]))
+        found = scanner.scan(encode([1, {"a": b"x"}]))
         self.assertTrue(found.hasBytes)
         for code, isStrange in ((-1, False), (5, True)):
             for size in (1, 2, 4, 8, 12, 16, 300, 70_000):
                 data = encode([msgspec.msgpack.Ext(code, b"x" * size)])
-                self.assertEqual(survey.survey(data).hasExtensions, isStrange, (code, size))
+                self.assertEqual(scanner.scan(data).hasExtensions, isStrange, (code, size))
         for key in (None, True, 1, -1, 2**40, 1.5, b"x", (1,), datetime.now(UTC)):
-            self.assertTrue(survey.survey(encode([{"a": {key: 1}}])).hasOddKeys, key)
+            self.assertTrue(scanner.scan(encode([{"a": {key: 1}}])).hasOddKeys, key)
         for value in ("nan", "inf", "-inf"):
             for data in (encode([1.5, float(value)]), encode({"a": float(value)})):
-                self.assertTrue(survey.survey(data).hasNaN, value)
-        self.assertTrue(survey.survey(b"\x91\xca\x7f\x80\x00\x00").hasNaN)
-        self.assertFalse(survey.survey(encode([1.5, 1e308, -1e-320])).hasNaN)
+                self.assertTrue(scanner.scan(data).hasNaN, value)
+        self.assertTrue(scanner.scan(b"\x91\xca\x7f\x80\x00\x00").hasNaN)
+        self.assertFalse(scanner.scan(encode([1.5, 1e308, -1e-320])).hasNaN)
 
     def test_longIntegers(self) -> None:
         """Only integers, only in numbers, and not their fractions and exponents."""
         text = (
             b'["1234567890123456789", 1.2345678901234567890, 1234567890123456789.5, 1e-1234567890123456789,'
         )
-        self.assertEqual(survey.longIntegers(text + b"0]"), [])
-        self.assertEqual(survey.longIntegers(text + b"-1234567890123456789]"), [b"-1234567890123456789"])
+        self.assertEqual(scanner.longIntegers(text + b"0]"), [])
+        self.assertEqual(scanner.longIntegers(text + b"-1234567890123456789]"), [b"-1234567890123456789"])
 
     def test_halves(self) -> None:
         """A text may have half a character, a number may be none: the parts are known."""
-        parts = survey.splitJSON(rb'["send",null,"say",{"a":"\ud83d","b":[NaN, -Infinity , []]},1]')
+        parts = scanner.splitJSON(rb'["send",null,"say",{"a":"\ud83d","b":[NaN, -Infinity , []]},1]')
         self.assertEqual(parts[3:], [rb'{"a":"\ud83d","b":[NaN, -Infinity , []]}', b"1"])
 
     def test_deep(self) -> None:
         """Nothing recurses."""
         for inner in (b"[" * 1100 + b"]" * 1100, b'{"a":' * 1100 + b"0" + b"}" * 1100):
-            self.assertEqual(survey.splitJSON(b"[1," + inner + b",2]"), [b"1", inner, b"2"])
+            self.assertEqual(scanner.splitJSON(b"[1," + inner + b",2]"), [b"1", inner, b"2"])
         for level in (b"\x91", b"\x92\x00", b"\x81\xa1a", b"\xdc\x00\x01"):
             inner = level * 5000 + b"\xc0"
             self.assertEqual(
-                survey.splitMessagePack(b"\x93\x01" + inner + b"\x02"), [b"\x01", inner, b"\x02"]
+                scanner.splitMessagePack(b"\x93\x01" + inner + b"\x02"), [b"\x01", inner, b"\x02"]
             )
 
     def test_steps(self) -> None:
         """A walk takes one step for a run of numbers, and no more steps than are allowed."""
         numbers = encode([1.5] * 100_000 + [1] * 100_000 + [2**40] * 1000)
-        self.assertEqual(survey.survey(numbers, 0, 4).end, len(numbers))
-        self.assertRaises(TooLong, survey.survey, b"\x92\x00\x00", 0, 1)
-        self.assertRaises(TooLong, survey.survey, b"\x92\x00" * 100_000)
-        self.assertRaises(TooLong, survey.splitJSON, b"[" * 100_000)
-        self.assertRaises(TooLong, survey.splitJSON, b"[1,2,3,4,5,6,7,8,9]")
-        self.assertRaises(TooLong, survey.splitMessagePack, encode([1] * 9))
+        self.assertEqual(scanner.scan(numbers, 0, 4).end, len(numbers))
+        self.assertRaises(TooLong, scanner.scan, b"\x92\x00\x00", 0, 1)
+        self.assertRaises(TooLong, scanner.scan, b"\x92\x00" * 100_000)
+        self.assertRaises(TooLong, scanner.splitJSON, b"[" * 100_000)
+        self.assertRaises(TooLong, scanner.splitJSON, b"[1,2,3,4,5,6,7,8,9]")
+        self.assertRaises(TooLong, scanner.splitMessagePack, encode([1] * 9))

@@ -1,8 +1,9 @@
 """
-Surveys of encoded data: what is in it, without building it.
+Looks into encoded data without decoding it: how deep it is nested, what is in it, where its parts end.
 
-JSON is searched by what C does at once; MessagePack is walked token by token, runs of numbers in one
-step. Both are for data that the decoders can't be asked about: it may not be built, or not be read.
+It is for data that the decoders can't be asked about: it may not be decoded before it is known to be
+harmless, or can't be. JSON is searched with regular expressions and methods of bytes, which are fast;
+MessagePack is walked token by token, runs of numbers in one step.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ _CONTAINERS = [
 
 
 @attrs.define
-class Survey:
+class Contents:
     """What is in a MessagePack value, and where it ends."""
 
     end: int = 0
@@ -234,9 +235,9 @@ class Survey:
     hasOddKeys: bool = False
 
 
-def survey(data: bytes, pos: int = 0, limit: int = MAX_STEPS) -> Survey:
-    """Walk through the value at `pos`. Raises `Malformed`, `TooLong`."""
-    found = Survey()
+def scan(data: bytes, pos: int = 0, limit: int = MAX_STEPS) -> Contents:
+    """What is in the MessagePack value at `pos`. Raises `Malformed`, `TooLong`."""
+    found = Contents()
     try:
         found.end = _walk(data, pos, limit, found)
     except IndexError:
@@ -246,7 +247,7 @@ def survey(data: bytes, pos: int = 0, limit: int = MAX_STEPS) -> Survey:
     return found
 
 
-def _walk(data: bytes, pos: int, limit: int, found: Survey) -> int:
+def _walk(data: bytes, pos: int, limit: int, found: Contents) -> int:
     outer: list[tuple[int, bool, int]] = []  # the containers around this one
     left, isMap = 1, False  # keys and values that are left in this one
     nested = 0
@@ -357,7 +358,7 @@ def splitMessagePack(data: bytes, limit: int = MAX_STEPS) -> list[bytes]:
         raise TooLong
     parts: list[bytes] = []
     for _ in range(count):
-        end = survey(data, pos, limit).end
+        end = scan(data, pos, limit).end
         parts.append(data[pos:end])
         pos = end
     if pos != len(data):

@@ -1,0 +1,120 @@
+"""
+Received data: what clients send, read as plain data or by the type that a handler takes.
+
+It stays encoded as the client wrote it until it is known what it is to be read as. What may not be is refused
+by its bytes, before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from . import plaindata, scanner
+from .errors import InvalidData
+from .limits import MAX_OPTION_VALUES
+from .plaindata import NotPlain, checkJSON, checkWidth, faultOfFloats, mayBeWrong
+
+decodeMessagePack = msgspec.msgpack.Decoder().decode
+decodeJSON = msgspec.json.Decoder().decode
+
+#: The bytes that may begin bytes or an extension.
+_STRANGE = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
+_UNREADABLE = "the data can't be read"
+
+
+def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
+    """
+    Raise `InvalidData` for what data of a client may not be.
+
+    `data` is well-formed. What is built of it by a type that says what all of it is need not be looked at
+    for more: not how deep it is nested, nor for keys.
+    """
+    try:
+        if isJSON:
+            if mayBeWrong(data):
+                checkJSON(data)
+            return
+        checkWidth(data)
+        if mayHaveBytes:
+            return
+        if len(data) != len(data.translate(None, _STRANGE)):
+            _readMost(data, False)
+        elif fault := faultOfFloats(data):
+            raise NotPlain(fault)
+    except NotPlain as error:
+        raise InvalidData(str(error)) from None
+    except (ValueError, OverflowError, RecursionError):
+        raise InvalidData(_UNREADABLE) from None
+
+
+def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
+    """The plain data that a client sent. Raises `InvalidData`."""
+    try:
+        if not isJSON:
+            checkWidth(data)
+            return _readMost(data, mayHaveBytes)
+        if mayBeWrong(data):
+            checkJSON(data)
+        return decodeJSON(data)
+    except NotPlain as error:
+        raise InvalidData(str(error)) from None
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (ValueError, OverflowError, RecursionError):
+        raise InvalidData(_UNREADABLE) from None
+
+
+def readAs(decoder: Callable[[bytes], Any], data: bytes) -> Any:
+    """What `decoder` makes of a client's data. Raises `InvalidData`, naming the field."""
+    try:
+        return decoder(data)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+    except (ValueError, OverflowError, RecursionError):  # a DecodeError is a ValueError
+        raise InvalidData(_UNREADABLE) from None
+
+
+def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
+    """The options of a join, or the filter, that a client sent. Raises `InvalidData`."""
+    options = read(data, isJSON)
+    if not isinstance(options, dict):
+        raise InvalidData("Expected `object`")
+    if len(data) > MAX_OPTION_VALUES and plaindata.hasMoreValues(options, MAX_OPTION_VALUES):
+        raise InvalidData(f"more than {MAX_OPTION_VALUES} values")
+    return options
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidData:
+    """What msgspec says of data, with the field's name by itself."""
+    message, _, path = str(error).partition(" - at `$")
+    return InvalidData(message, path.rstrip("`").lstrip("."))
+
+
+def _readMost(data: bytes, mayHaveBytes: bool) -> Any:
+    """The plain data of MessagePack. Raises `NotPlain`, or what the decoder does."""
+    try:
+        value = plaindata.decodeMost(data)
+        fault = "" if mayHaveBytes else faultOfFloats(data)
+    except msgspec.ValidationError as error:
+        fault = _faultOf(error, data, mayHaveBytes)
+        value = None if fault else decodeMessagePack(data)
+    if fault:
+        raise NotPlain(fault)
+    return value
+
+
+def _faultOf(error: msgspec.ValidationError, data: bytes, mayHaveBytes: bool) -> str:
+    """What is wrong with data that the quick decoder refused; empty if nothing."""
+    text = str(error)
+    if " - at `key` in `" in text:
+        return plaindata.KEYS
+    if "got `bytes`" in text and not mayHaveBytes:
+        return plaindata.BYTES
+    try:
+        found = scanner.scan(data)
+    except scanner.TooLong:
+        raise NotPlain("too many values for what is nested that deep, or has bytes") from None
+    return plaindata.faultIn(found, mayHaveBytes)
