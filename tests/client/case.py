@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
-from txroom.client import JSON_PROTOCOL, ClientOptions
+from txroom.client import JSON_PROTOCOL, ClientOptions, Room
 from txroom.client.connection import Attempt
 from txroom.client.session import Session
 
@@ -70,7 +70,8 @@ class SessionTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.wires: list[FakeWire] = []
         self.errors: list[Any] = []
-        self.session = Session(self._connect, self.clock, ClientOptions(**{"random": lambda: 0.0, **options}))
+        checked = ClientOptions(**{"random": lambda: 0.0, **options})
+        self.session = Session(self._connect, self.clock, Room, checked)
         self.session.on("error", self.errors.append)
 
     def setUp(self) -> None:

@@ -32,7 +32,8 @@ from txroom.client import (
 )
 from txroom.client.codec import Codec
 from txroom.client.connection import Attempt
-from txroom.client.outbox import Outbox, Parcel
+from txroom.client.outbox import Outbox, Pending
+from txroom.client.room import Room as ClientRoom
 from txroom.client.session import Session
 from txroom.client.transport import absolute
 from txroom.testing import MemoryReactor, RoomHarness
@@ -1012,7 +1013,7 @@ class RecoveryTests(SessionTestCase):
             attempt.lost(1006, "refused")
             return FakeWire(attempt)
 
-        session = Session(refuse, self.clock, ClientOptions(maxAttempts=3, minDelay=0))
+        session = Session(refuse, self.clock, ClientRoom, ClientOptions(maxAttempts=3, minDelay=0))
         joining = session.join("chat")
         self.clock.pump([0] * 5)
         self.assertEqual((self.codeOf(joining), len(attempts)), ("unavailable", 4))
@@ -1021,8 +1022,8 @@ class RecoveryTests(SessionTestCase):
 class OutboxTests(SynchronousTestCase):
     """What is held, and for how long."""
 
-    def make(self, count: int, window: int = 64) -> tuple[Outbox, list[Parcel]]:
-        outbox, parcels = Outbox(window), [Parcel("t", b"1") for _ in range(count)]
+    def make(self, count: int, window: int = 64) -> tuple[Outbox, list[Pending]]:
+        outbox, parcels = Outbox(window), [Pending("t", b"1") for _ in range(count)]
         for parcel in parcels:
             outbox.add(parcel)
         return outbox, parcels

@@ -142,8 +142,8 @@ class QueryTests(SessionTestCase):
             attempt.lost(1006, "refused")
             return self._connect(attempt)
 
-        self.session._core.line._makeWire = connect
+        self.session._dispatcher.connection._makeWebSocket = connect
         joining = self.session.join("chat")
-        self.assertEqual((failing[0].wire, self.session.state), (None, "waiting"))
+        self.assertEqual((failing[0].webSocket, self.session.state), (None, "waiting"))
         self.session.close()
         self.assertEqual(self.codeOf(joining), "unavailable")

@@ -11,7 +11,7 @@ from tests.case import HarnessTestCase
 from tests.client.case import DEFAULTS, SessionTestCase, membership
 from txroom import Room, RoomError, message
 from txroom.client import ClientState
-from txroom.client.membership import Stay
+from txroom.client.membership import Membership
 
 
 class FakeLog:
@@ -119,7 +119,7 @@ class HandleTests(SessionTestCase):
     def test_unheard(self) -> None:
         """Messages that nobody at all listens to are mentioned once for each type."""
         warnings: list[str] = []
-        self.patch(Stay, "_log", FakeLog(warnings))
+        self.patch(Membership, "_log", FakeLog(warnings))
         one, two = self.both()
         two.off("*")
         two.onMessage("said", lambda data, offset: None)

@@ -309,7 +309,7 @@ class WireTests(SynchronousTestCase):
             "ws://server/rooms", endpoint="tcp:127.0.0.1:1", reactor=MemoryReactor(), connectTimeout=1
         )
         joining = client.join("chat")
-        client._core.turn.clock.advance(60)  # type: ignore[attr-defined]
+        client._dispatcher.queue.clock.advance(60)  # type: ignore[attr-defined]
         message = self.errorOf(joining).message
         self.assertIn("ws://server/rooms through tcp:127.0.0.1:1: ", message)
 
@@ -376,7 +376,8 @@ class BadServerTests(SessionTestCase):
             if retryAfter is None or retryAfter == retryAfter:
                 self.wire.attempt.received(msgspec.json.encode(frame), False)
             else:
-                self.session._core._dispatch(msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=Bye))
+                bye = msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=Bye)
+                self.session._dispatcher._dispatch(bye)
             self.wire.end(4100)
             self.assertEqual((told, self.nextWire()), ([expected - 0.125], expected))
             self.wire.end(1006, "", float("inf"))

@@ -27,10 +27,10 @@ from ..protocol.limits import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from ..protocol.serverframes import Member
 from .client import Client
 from .connection import ClientState
-from .membership import Loss, RoomState, Unconfirmed
 from .options import ClientOptions
-from .parcels import Sent
+from .outbox import Sent
 from .room import Room
+from .roomstate import Loss, RoomState, Unconfirmed
 
 __all__ = [
     "JSON_PROTOCOL",

@@ -1,5 +1,5 @@
 """
-When the code of a client's user runs, and what runs later.
+The order in which a client's user is called: after a change of state, never in the middle of one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 
-class Turn:
+class CallQueue:
     """
-    Lets the user's code run when the state of a client is whole, and in order.
+    Calls the user's code when the state of a client is consistent, and in order.
 
-    Whatever changes the state does so within `with turn:`; what is posted meanwhile, events and Deferreds
-    that fire, is done at the end of the outermost one.
+    Whoever changes the state does so within `with queue:`. Functions that are posted meanwhile (events, and
+    Deferreds that fire) are called when the outermost of these blocks ends.
     """
 
     _log = Logger()
@@ -38,12 +38,12 @@ class Turn:
             self._depth -= 1
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call it when the state is whole."""
+        """Call it when the state is consistent."""
         with self:
             self._posted.append((function, args))
 
     def later(self, delay: float, function: Callable[..., Any], *args: Any) -> IDelayedCall:
-        """Call within a turn, after `delay` seconds."""
+        """Call it after `delay` seconds, within a `with` block of this queue."""
 
         todo = [(function, args)]
 

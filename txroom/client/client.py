@@ -10,11 +10,12 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ..core.interfaces import ClientEndpoint
 from .options import ClientOptions
+from .room import Room
 from .session import Session
 from .transport import Connector, absolute
 
 
-class Client(Session):
+class Client(Session[Room]):
     """
     A connection to a txroom server that outlives its sockets.
 
@@ -47,7 +48,7 @@ class Client(Session):
         #: Where it connects to.
         self.url = absolute(url)
         checked = ClientOptions(**options)
-        super().__init__(Connector(self.url, endpoint, reactor, checked), reactor, checked)
+        super().__init__(Connector(self.url, endpoint, reactor, checked), reactor, Room, checked)
 
     def __repr__(self) -> str:
         return f"<Client {self.url} {self.state.value}>"

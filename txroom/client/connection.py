@@ -1,8 +1,8 @@
 """
-The line to the server: a connection that is made again when it is lost.
+The connection to the server, which is made again when it is lost.
 
-It is told what happens by plain calls, on an `Attempt`, and acts on a `Wire`; it takes its time from a
-clock. Nothing else moves it.
+It is told what happens by calls of an `Attempt`, and acts on a `WebSocket`; it takes its time from a clock.
+There is no network in here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from ..core.codes import CloseCode
 from ..protocol.limits import JSON_PROTOCOL
 from ..protocol.serverframes import Bye
-from .callqueue import Turn, stop
+from .callqueue import CallQueue, stop
 from .events import Events
 from .options import ClientOptions
 
@@ -36,7 +36,7 @@ def clampedDelay(seconds: float | None) -> float:
 
 class ClientState(StrEnum):
     """
-    What a client is about.
+    What a client's connection is doing.
 
     ::
 
@@ -58,7 +58,7 @@ class ClientState(StrEnum):
     CLOSED = "closed"
 
 
-class Wire(Protocol):
+class WebSocket(Protocol):
     """A WebSocket, or one that is being made. None of this raises."""
 
     @property
@@ -83,43 +83,43 @@ class Wire(Protocol):
 
 class Attempt:
     """
-    One attempt to have a connection; whoever makes it tells here what becomes of it.
+    One attempt to connect; whoever makes the WebSocket tells here what becomes of it.
 
-    Once the line has given it up nothing that it is told is heard any more.
+    Once the connection has given the attempt up it ignores whatever is still told.
     """
 
-    def __init__(self, line: Line, turn: Turn) -> None:
-        self._line = line
-        self._turn = turn
-        self.wire: Wire | None = None
+    def __init__(self, connection: Connection, queue: CallQueue) -> None:
+        self._connection = connection
+        self._queue = queue
+        self.webSocket: WebSocket | None = None
 
     def opened(self, protocol: str | None) -> None:
         """The connection is open, with that sub-protocol."""
-        with self._turn:
-            if self._line.isCurrent(self):
-                self._line.opened(protocol)
+        with self._queue:
+            if self._connection.isCurrent(self):
+                self._connection.opened(protocol)
 
     def progress(self, size: int) -> None:
         """So many bytes have come, of a message perhaps that isn't whole yet."""
-        if self._line.isCurrent(self):
-            self._line.progress(size)
+        if self._connection.isCurrent(self):
+            self._connection.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
-        with self._turn:
-            if self._line.isCurrent(self):
-                self._line.received(message, isBinary)
+        with self._queue:
+            if self._connection.isCurrent(self):
+                self._connection.received(message, isBinary)
 
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
         """The connection has ended, or could not be made; the server may ask to stay away for a while."""
-        with self._turn:
-            self.wire = None
-            if self._line.isCurrent(self):
-                self._line.lost(code, reason, retryAfter)
+        with self._queue:
+            self.webSocket = None
+            if self._connection.isCurrent(self):
+                self._connection.lost(code, reason, retryAfter)
 
 
-class Owner(Protocol):
-    """Whom a line serves."""
+class ConnectionOwner(Protocol):
+    """Who is told what happens to a connection."""
 
     @property
     def isBusy(self) -> bool:
@@ -152,8 +152,8 @@ class Owner(Protocol):
         """The connection is lost, and nothing more comes of it."""
 
 
-class _Nobody:
-    """In the place of the owner of a line that is closed, to which nothing happens any more."""
+class _NoOwner:
+    """In the place of the owner when a connection was closed for good, so that nothing holds the client."""
 
     isBusy = False
 
@@ -183,14 +183,18 @@ class _Nobody:
         """It is."""
 
 
-class Line:
-    """A connection that outlives its sockets. `connect` is given an `Attempt`, and returns its `Wire`."""
+class Connection:
+    """
+    A connection that outlives its WebSockets; its states are those of `ClientState`.
+
+    `connect` is given an `Attempt`, and returns its `WebSocket`.
+    """
 
     def __init__(
         self,
-        owner: Owner,
-        connect: Callable[[Attempt], Wire],
-        turn: Turn,
+        owner: ConnectionOwner,
+        connect: Callable[[Attempt], WebSocket],
+        queue: CallQueue,
         events: Events,
         options: ClientOptions,
     ) -> None:
@@ -205,8 +209,8 @@ class Line:
         self._partial = 0
         self._partialAt = 0.0
         self._owner = owner
-        self._makeWire = connect
-        self._turn = turn
+        self._makeWebSocket = connect
+        self._queue = queue
         self._events = events
         self._options = options
         self._attempt: Attempt | None = None
@@ -220,18 +224,18 @@ class Line:
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
-    # -- for who uses it; all of it within a turn
+    # -- for the client; all of it within `with queue:`
 
     def connect(self) -> None:
-        """Have a connection, if nothing was to do so far."""
+        """Begin to connect, if there was nothing to do so far."""
         if self.state is ClientState.IDLE:
             self._connect()
 
     def write(self, frame: bytes) -> None:
         """Send a frame, if there is a connection: what must not get lost is sent again."""
-        if self._attempt is not None and self._attempt.wire is not None:
+        if self._attempt is not None and self._attempt.webSocket is not None:
             self.sent += len(frame)
-            self._attempt.wire.send(frame, self._options.protocol != JSON_PROTOCOL)
+            self._attempt.webSocket.send(frame, self._options.protocol != JSON_PROTOCOL)
 
     def expectEnd(self, bye: Bye, why: str = "") -> None:
         """The server will close the connection; `why` if it has said so."""
@@ -241,31 +245,31 @@ class Line:
     def drop(
         self, reason: str, delay: float | None = None, *, code: CloseCode = CloseCode.NO_HEARTBEAT
     ) -> None:
-        """The connection is of no use any more."""
+        """Give up the connection, and make another after `delay` seconds, or after the usual delay."""
         attempt = self._detach()
         if attempt is None:
             return
-        if attempt.wire is not None:
+        if attempt.webSocket is not None:
             # A peer that is gone would never answer.
             if code == CloseCode.NO_HEARTBEAT:
-                attempt.wire.abort()
+                attempt.webSocket.abort()
             else:
-                attempt.wire.close(code, reason)
+                attempt.webSocket.close(code, reason)
         self._lose(CloseCode.ABNORMAL, reason, delay=delay)
 
     def end(self, why: str) -> None:
-        """The connection is of no use, and neither would be another."""
+        """Close the connection, and make no other: it would be of no use either."""
         attempt = self._detach()
-        if attempt is not None and attempt.wire is not None:
-            attempt.wire.close(CloseCode.NORMAL, "")
+        if attempt is not None and attempt.webSocket is not None:
+            attempt.webSocket.close(CloseCode.NORMAL, "")
         self.state = ClientState.IDLE
         self._end(CloseCode.NORMAL, why)
 
     @property
     def url(self) -> str:
         """What the connection leads to, for the user."""
-        wire = None if self._attempt is None else self._attempt.wire
-        return "" if wire is None else wire.url
+        webSocket = None if self._attempt is None else self._attempt.webSocket
+        return "" if webSocket is None else webSocket.url
 
     def reconnect(self, delay: float) -> None:
         """Give up the connection, if there is one, and make another after `delay` seconds."""
@@ -279,27 +283,27 @@ class Line:
         """End it for good; fires when the connection is gone."""
         attempt = self._detach()
         self.state = ClientState.CLOSED
-        wire = None if attempt is None else attempt.wire
-        gone = succeed(None) if wire is None else wire.close(CloseCode.NORMAL, "")
+        webSocket = None if attempt is None else attempt.webSocket
+        gone = succeed(None) if webSocket is None else webSocket.close(CloseCode.NORMAL, "")
         self._end(CloseCode.NORMAL, "closed")
-        self._owner = _Nobody()
+        self._owner = _NoOwner()
         return gone
 
     @property
     def patience(self) -> float:
         """
-        The seconds by which an answer may be late, since a large message is coming in.
+        The seconds by which an answer may be late because a large message is arriving before it.
 
-        None if nothing of it has come for `pingTimeout`; so a server that sends a byte now and then gains
-        nothing.
+        0 if nothing of that message has come for `pingTimeout`, so that a server which sends a byte now and
+        then gains nothing.
         """
-        silent = self._turn.clock.seconds() - self._partialAt
+        silent = self._queue.clock.seconds() - self._partialAt
         return self._partial // SLOWEST if silent < self._options.pingTimeout else 0.0
 
-    # -- for its attempts
+    # -- what its attempt tells
 
     def isCurrent(self, attempt: Attempt) -> bool:
-        """Whether that is the connection there is."""
+        """Whether that is the present attempt."""
         return self._attempt is attempt
 
     def opened(self, protocol: str | None) -> None:
@@ -310,7 +314,7 @@ class Line:
         stop(self._deadline)
         self.state = ClientState.OPEN
         self._wasOpen = True
-        self._openedAt = self._turn.clock.seconds()
+        self._openedAt = self._queue.clock.seconds()
         self._bye, self._why = None, ""
         self.sent = self._partial = 0
         self._owner.opened()
@@ -319,7 +323,7 @@ class Line:
     def progress(self, size: int) -> None:
         """So many bytes have come."""
         self._partial += size
-        self._partialAt = self._turn.clock.seconds()
+        self._partialAt = self._queue.clock.seconds()
         self._owner.progress()
 
     def received(self, message: bytes, isBinary: bool) -> None:
@@ -338,24 +342,24 @@ class Line:
         self.state = ClientState.CONNECTING
         self._owner.connecting()
         stop(self._timer)
-        attempt = self._attempt = Attempt(self, self._turn)
-        self._deadline = self._turn.later(self._options.connectTimeout, self._notOpen)
-        # What is told of it at once comes when the state is whole.
-        self._turn.post(self._begin, attempt)
+        attempt = self._attempt = Attempt(self, self._queue)
+        self._deadline = self._queue.later(self._options.connectTimeout, self._notOpen)
+        # What it tells at once comes when the state is consistent.
+        self._queue.post(self._begin, attempt)
 
     def _begin(self, attempt: Attempt) -> None:
         if self.isCurrent(attempt):
-            wire = self._makeWire(attempt)
+            webSocket = self._makeWebSocket(attempt)
             if self.isCurrent(attempt):  # it hasn't failed at once
-                attempt.wire = wire
+                attempt.webSocket = webSocket
 
     def _notOpen(self) -> None:
-        wire = None if self._attempt is None else self._attempt.wire
-        where = "" if wire is None else f"{wire.where}: "
+        webSocket = None if self._attempt is None else self._attempt.webSocket
+        where = "" if webSocket is None else f"{webSocket.where}: "
         self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
 
     def _detach(self) -> Attempt | None:
-        """Take the connection away; nothing it does is heard any more."""
+        """Forget the present attempt: what it tells from now on is ignored."""
         attempt, self._attempt = self._attempt, None
         stop(self._timer)
         stop(self._deadline)
@@ -370,7 +374,7 @@ class Line:
         reason = self._why or reason
         self.trouble = reason or f"closed with {code}"
         options = self._options
-        if wasOpen and self._turn.clock.seconds() - self._openedAt >= options.stableAfter:
+        if wasOpen and self._queue.clock.seconds() - self._openedAt >= options.stableAfter:
             self._attempts = 0
         self.state = ClientState.WAITING
         if self._owner.isFinal(code, reason) or self._hasTriedEnough():
@@ -386,7 +390,7 @@ class Line:
             delay = clampedDelay(retryAfter) * (1 + options.random() / 5) + options.delay(attempt)
         self._wait(delay)
         if retryAfter:
-            self.barredUntil = self._turn.clock.seconds() + delay
+            self.barredUntil = self._queue.clock.seconds() + delay
             self._owner.waits(delay)
         self._events.tell("reconnecting", code, reason, attempt + 1, delay)
 
@@ -398,7 +402,7 @@ class Line:
 
     def _wait(self, delay: float) -> None:
         stop(self._timer)
-        self._timer = self._turn.later(delay, self._again)
+        self._timer = self._queue.later(delay, self._again)
 
     def _again(self) -> None:
         if not self._isIdle(CloseCode.ABNORMAL, ""):

@@ -1,5 +1,5 @@
 """
-What the rooms of one client have in common.
+What the memberships and joins of one client have in common.
 """
 
 from __future__ import annotations
@@ -9,23 +9,31 @@ from collections.abc import Callable
 import attrs
 from twisted.python.failure import Failure
 
-from .callqueue import Turn
+from ..protocol.serverframes import Joined
+from .callqueue import CallQueue
 from .codec import Codec
-from .connection import Line
+from .connection import Connection
 from .options import ClientOptions
 from .requests import Requests
 
 
 @attrs.frozen(eq=False)
-class Shared:
+class ClientContext:
     """The connection of a client, and what goes with it."""
 
     options: ClientOptions
-    turn: Turn
+    queue: CallQueue
     codec: Codec
-    line: Line
+    connection: Connection
     requests: Requests
-    #: Whether a join that is under way may lead to the room of a name and id.
-    isAwaited: Callable[[str, str], bool]
+    #: Whether a pending join may lead to the room of that name and id.
+    mayBeJoined: Callable[[str, str], bool]
+    #: Whether the client is a member of the room of that id.
+    isMember: Callable[[str], bool]
     #: Takes an error that nobody else is there to be told of.
     report: Callable[[Failure], None]
+
+    def decline(self, joined: Joined) -> None:
+        """Nobody waits for that room any more: leave it, unless the client is there by another join."""
+        if not self.isMember(joined.room):
+            self.requests.leave(joined.room)

@@ -1,10 +1,11 @@
 """
-What joins the parts of a client: what comes from the server finds its way to the rooms and requests.
+Gives each frame of the server to the membership or the request that it is for, and tells both of connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,14 +16,14 @@ from ..protocol import serverframes as frames
 from ..protocol.closecodes import errorOf, mayReconnect
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined, Reply
-from .callqueue import Turn
+from .callqueue import CallQueue
 from .codec import Codec, NotAFrame
-from .connection import Attempt, Line, Wire, clampedDelay
-from .context import Shared
+from .connection import Attempt, Connection, WebSocket, clampedDelay
+from .context import ClientContext
 from .events import Events
 from .heartbeat import Heartbeat
-from .joins import Joins
-from .membership import Stay
+from .joins import PendingJoins
+from .membership import Membership
 from .options import ClientOptions
 from .requests import Requests
 
@@ -34,42 +35,43 @@ _MAX_TEXT = 500
 _log = Logger()
 
 
-class Core:
-    """The owner of the line, the requests and the stays in rooms."""
+class Dispatcher:
+    """The connection, the requests and the memberships of one client."""
 
     def __init__(
-        self, connect: Callable[[Attempt], Wire], clock: IReactorTime, options: ClientOptions
+        self, connect: Callable[[Attempt], WebSocket], clock: IReactorTime, options: ClientOptions
     ) -> None:
-        self.turn = Turn(clock)
-        self.events = Events(self.turn.post, _unheard)
-        self.line = Line(self, connect, self.turn, self.events, options)
+        self.queue = CallQueue(clock)
+        self.events = Events(self.queue.post, _noListener)
+        self.connection = Connection(self, connect, self.queue, self.events, options)
         self.codec = Codec(options.protocol)
-        self.requests = Requests(self.line, self.codec, self.turn, options)
-        self.heartbeat = Heartbeat(self.line, self.requests, self.turn, self.events, options)
-        self.joins = Joins()
-        self.shared = Shared(
+        self.requests = Requests(self.connection, self.codec, self.queue, options)
+        self.heartbeat = Heartbeat(self.connection, self.requests, self.queue, self.events, options)
+        self.joins: PendingJoins[Any] = PendingJoins()
+        #: By the ids of their rooms.
+        self.memberships: dict[str, Membership] = {}
+        self.context = ClientContext(
             options,
-            self.turn,
+            self.queue,
             self.codec,
-            self.line,
+            self.connection,
             self.requests,
             self.joins.mayLeadTo,
+            self.memberships.__contains__,
             self.events.report,
         )
-        #: By the ids of their rooms.
-        self.stays: dict[str, Stay] = {}
         #: Whether nothing has come over this connection, and what the server has refused it with.
         self._isFresh = False
         self._refusal: RoomError | None = None
         #: By the codes of `left` frames that came over this connection: the last request before.
         self._leftAfter: dict[int, int] = {}
 
-    # -- for the line
+    # -- what the connection tells
 
     @property
     def isBusy(self) -> bool:
         """Whether anybody needs a connection."""
-        return bool(self.stays or self.requests)
+        return bool(self.memberships or self.requests)
 
     def connecting(self) -> None:
         """An attempt begins."""
@@ -79,8 +81,8 @@ class Core:
         """There is a connection."""
         self._isFresh = True
         self._leftAfter = {}
-        for stay in list(self.stays.values()):
-            stay.connected()
+        for membership in list(self.memberships.values()):
+            membership.connected()
         self.requests.opened()
         self.heartbeat.start()
 
@@ -99,20 +101,21 @@ class Core:
     def away(self, code: int, reason: str) -> None:
         """The connection is lost; there will be another, if it is needed."""
         self.heartbeat.stop()
-        for stay in list(self.stays.values()):
-            stay.away(code, reason)
+        for membership in list(self.memberships.values()):
+            membership.away(code, reason)
         self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
 
     def waits(self, seconds: float) -> None:
         """The server has asked to stay away for so long."""
-        error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, self.line.trouble, {"retryAfter": seconds})
-        self.requests.failDueBy(self.turn.clock.seconds() + seconds, error)
+        trouble = self.connection.trouble
+        error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, trouble, {"retryAfter": seconds})
+        self.requests.failDueBy(self.queue.clock.seconds() + seconds, error)
 
     def over(self, code: int, reason: str) -> None:
         """Nothing more comes of this connection: everybody is told."""
         self.heartbeat.stop()
-        for stay in list(self.stays.values()):
-            stay.end(code, reason)
+        for membership in list(self.memberships.values()):
+            membership.end(code, reason)
         error = RoomError(errorOf(code), reason, {"code": code})
         self.requests.failAll(self._refusal or error)
 
@@ -126,44 +129,43 @@ class Core:
         except NotAFrame as error:
             text = f"the server sent what is no frame: {error}"[:_MAX_TEXT]
             self.events.report(Failure(RoomError(ErrorCode.BAD_REQUEST, text)))
-            self.line.drop("not a frame", code=CloseCode.MISUSE)
+            self.connection.drop("not a frame", code=CloseCode.MISUSE)
         self._isFresh = False
 
-    # -- what comes in
+    # -- frames
 
     def _dispatch(self, frame: frames.ServerFrame) -> None:
         if type(frame) is frames.Message:  # most are, and isinstance takes long for Structs
-            stay = self.stays.get(frame.room)
-            if stay is not None:
-                stay.message(frame)
+            membership = self.memberships.get(frame.room)
+            if membership is not None:
+                membership.message(frame)
         elif isinstance(frame, Joined) and frame.ref is None:
             self._isOfRoom()
         elif isinstance(frame, Joined | Reply):
-            isAwaited = self.requests.answered(frame)
-            if isinstance(frame, Joined) and not isAwaited and frame.room not in self.stays:
-                self.requests.leave(frame.room)
+            if not self.requests.answered(frame) and isinstance(frame, Joined):
+                self.context.decline(frame)
         elif isinstance(frame, frames.Error):
             self._refused(frame)
         elif isinstance(frame, frames.Bye):
-            self.line.expectEnd(frame)
+            self.connection.expectEnd(frame)
             self.events.tell("bye", frame.code, clampedDelay(frame.retryAfter))
         else:
-            stay = self.stays.get(frame.room)
-            if stay is not None:
+            membership = self.memberships.get(frame.room)
+            if membership is not None:
                 if isinstance(frame, frames.Left) and not mayReconnect(frame.code):
                     self._leftAfter[frame.code] = self.requests.lastRef
-                stay.receive(frame)
+                membership.receive(frame)
 
     def _refused(self, frame: frames.Error) -> None:
         try:
             error = RoomError(frame.code, frame.message or "", frame.details)
         except (TypeError, ValueError) as mistake:
             raise NotAFrame(f"details of an error: {mistake}") from None
-        stay = None if frame.room is None else self.stays.get(frame.room)
+        membership = None if frame.room is None else self.memberships.get(frame.room)
         if frame.ref is not None:
             self.requests.refused(frame.ref, error)
-        elif stay is not None:
-            self.turn.post(stay.report, Failure(error))
+        elif membership is not None:
+            self.queue.post(membership.report, Failure(error))
         elif frame.room is None and self._isFresh:
             self._refuse(error)
         elif frame.code not in _OF_NO_ROOM:
@@ -171,22 +173,22 @@ class Core:
 
     def _isOfRoom(self) -> None:
         """The path of the URL has joined a room by itself: it would again with each connection."""
-        url = self.line.url
+        url = self.connection.url
         rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]
         text = f"{url} is the URL of one room: give the client that of the rooms, {rooms}"
         self._refusal = RoomError(ErrorCode.BAD_REQUEST, text)
-        self.line.end(text)
+        self.connection.end(text)
 
     def _refuse(self, error: RoomError) -> None:
         """The server does not want this connection, and will close it."""
         self._refusal = error
         retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
         isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)
-        self.line.expectEnd(frames.Bye(0, retryAfter if isNumber else None), str(error)[:_MAX_TEXT])
+        self.connection.expectEnd(frames.Bye(0, retryAfter if isNumber else None), str(error)[:_MAX_TEXT])
 
 
-def _unheard(failure: Failure) -> None:
-    """An error that nobody listens to."""
+def _noListener(failure: Failure) -> None:
+    """Log an error that nobody listens to."""
     if isinstance(failure.value, RoomError):
         _log.warn("{error}", error=str(failure.value)[:_MAX_TEXT])
     else:

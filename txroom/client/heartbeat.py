@@ -7,8 +7,8 @@ from __future__ import annotations
 from twisted.internet.interfaces import IDelayedCall
 
 from ..protocol.errors import RoomError
-from .callqueue import Turn, stop
-from .connection import SLOWEST, Line
+from .callqueue import CallQueue, stop
+from .connection import SLOWEST, Connection
 from .events import Events
 from .options import ClientOptions
 from .requests import Answer, Request, Requests
@@ -19,23 +19,28 @@ _MOST_DELAY = 300.0
 
 class Heartbeat:
     """
-    Asks regularly while there is a connection, and drops one that is silent after that.
+    Pings the server while there is a connection, and drops a connection over which nothing comes after that.
 
-    Every byte that comes is a sign of life. An answer may come later by the time that what we have sent
-    before needs on a slow link, until an answer shows that it has arrived.
+    Any byte shows that the server is there. What was sent before a ping may delay the answer on a slow link:
+    the heartbeat waits longer by the time that it takes, until an answer shows that it has arrived.
     """
 
     def __init__(
-        self, line: Line, requests: Requests, turn: Turn, events: Events, options: ClientOptions
+        self,
+        connection: Connection,
+        requests: Requests,
+        queue: CallQueue,
+        events: Events,
+        options: ClientOptions,
     ) -> None:
-        self._line = line
+        self._connection = connection
         self._requests = requests
-        self._turn = turn
+        self._queue = queue
         self._events = events
         self._options = options
         #: Seconds to the server and back at the last heartbeat; `None` before the first.
         self.latency: float | None = None
-        self._isHeard = False
+        self._hasHeard = False
         #: Of what was sent over this connection the server has so many bytes at least.
         self._arrived = 0
         self._timer: IDelayedCall | None = None
@@ -55,20 +60,20 @@ class Heartbeat:
 
     def heard(self) -> None:
         """Something has come, a part of a frame perhaps."""
-        self._isHeard = True
+        self._hasHeard = True
 
     def measured(self, request: Request) -> float:
         """That request was answered now; the time it took."""
-        self.latency = self._turn.clock.seconds() - request.sentAt
+        self.latency = self._queue.clock.seconds() - request.sentAt
         self._events.tell("latency", self.latency)
         return self.latency
 
     def _beat(self) -> None:
-        before = self._line.sent
+        before = self._connection.sent
         patience = self._options.pingTimeout + min(_MOST_DELAY, (before - self._arrived) // SLOWEST)
         if self._deadline is None:
-            self._isHeard = False
-            self._deadline = self._turn.later(patience, self._listened)
+            self._hasHeard = False
+            self._deadline = self._queue.later(patience, self._checkHeard)
         request: Request | None = None
 
         def done(error: RoomError | None, answer: Answer | None) -> None:
@@ -80,9 +85,9 @@ class Heartbeat:
 
         seconds = max(patience, self._options.requestTimeout)
         request = self._requests.ask(lambda ref: ("ping", ref), done, timeout=seconds)
-        self._timer = self._turn.later(self._options.pingInterval, self._beat)
+        self._timer = self._queue.later(self._options.pingInterval, self._beat)
 
-    def _listened(self) -> None:
+    def _checkHeard(self) -> None:
         self._deadline = None
-        if not self._isHeard:
-            self._line.drop("no heartbeat")
+        if not self._hasHeard:
+            self._connection.drop("no heartbeat")

@@ -1,5 +1,5 @@
 """
-What comes from a room: its messages and events for listeners, its calls for handlers.
+What comes from a room: its messages and events go to listeners, its calls to handlers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..core.awaitables import isAsync, toDeferred
 from ..core.codes import ErrorCode
 from ..protocol import serverframes as frames
 from ..protocol.errors import RoomError
-from .context import Shared
+from .context import ClientContext
 from .events import Events, Messages
 
 Handler = Callable[[Any], Any]
@@ -24,54 +24,54 @@ class Answerer(Protocol):
     """Answers calls of the server."""
 
     def reply(self, ref: int, data: Any) -> None:
-        """With data. Raises `RoomError` if that can't be sent, and then nothing was."""
+        """Answer with data. Raises `RoomError` if that can't be sent, and then nothing was."""
 
     def error(self, ref: int, error: RoomError) -> None:
-        """With an error."""
+        """Answer with an error."""
 
 
-class Hearing:
+class Inbound:
     """
-    Lets things be heard in order; until `begin` they are held.
+    Gives one user of a room what comes from it, in order; holds it back until `begin`.
 
-    `unheard` is told the type of a message that has no listener here.
+    `noListener` is told the type of a message that has no listener here.
     """
 
-    def __init__(self, shared: Shared, unheard: Callable[[str], None]) -> None:
-        self._shared = shared
-        self._unheard = unheard
+    def __init__(self, context: ClientContext, noListener: Callable[[str], None]) -> None:
+        self._context = context
+        self._noListener = noListener
         self._held: deque[tuple[Any, ...]] | None = deque()
         self._handlers: dict[str, Handler] = {}
         #: The room's own events, and its messages by type.
-        self.events = Events(self._deliver, shared.report)
+        self.events = Events(self._deliver, context.report)
         self.messages = Messages(self.events)
 
     def begin(self) -> None:
-        """Whoever awaited the room has had the time to add listeners."""
+        """Deliver from now on: whoever awaited the room has had the time to add listeners."""
         held, self._held = self._held or deque(), None
         for function, *args in held:
-            self._shared.turn.post(function, *args)
+            self._context.queue.post(function, *args)
 
     @property
     def hasBegun(self) -> bool:
-        """Whether it is past the turn in which the room was joined."""
+        """Whether the turn of the reactor in which the room was joined is over."""
         return self._held is None
 
     def end(self) -> None:
-        """Nothing more comes; when all has been heard, so the listeners are let go."""
-        self._deliver(self._shared.turn.post, self._clear)
+        """Nothing more comes; the listeners are let go when they were told what came before."""
+        self._deliver(self._context.queue.post, self._clear)
 
     def _clear(self) -> None:
-        self.events.end(self._shared.turn.post)
+        self.events.end(self._context.queue.post)
         self.messages.clear()
         self._handlers.clear()
-        self._unheard = lambda type: None
+        self._noListener = lambda type: None
 
     def hasHandler(self, type: str) -> bool:
         """Whether there is a handler of calls of that type."""
         return type in self._handlers
 
-    def hears(self, type: str) -> bool:
+    def hasListener(self, type: str) -> bool:
         """Whether messages of that type have a listener."""
         return self.messages.has(type) or self.messages.has("*")
 
@@ -89,24 +89,24 @@ class Hearing:
 
     def message(self, message: frames.Message) -> None:
         """A message has come."""
-        self._deliver(self._hear, message)
+        self._deliver(self._tellListeners, message)
 
     def call(self, call: frames.Call, answer: Answerer) -> None:
         """A call has come."""
-        self._deliver(self._called, call, answer)
+        self._deliver(self._callHandler, call, answer)
 
     def _deliver(self, function: Callable[..., Any], *args: Any) -> None:
         if self._held is None:
-            self._shared.turn.post(function, *args)
+            self._context.queue.post(function, *args)
         else:
             self._held.append((function, *args))
 
-    def _hear(self, message: frames.Message) -> None:
+    def _tellListeners(self, message: frames.Message) -> None:
         type, data, offset = message.type, message.data, message.offset
         if not self.messages.emit(type, data, offset) and not self.messages.emit("*", type, data, offset):
-            self._unheard(type)
+            self._noListener(type)
 
-    def _called(self, call: frames.Call, answer: Answerer) -> None:
+    def _callHandler(self, call: frames.Call, answer: Answerer) -> None:
         def replied(data: Any) -> None:
             try:
                 answer.reply(call.ref, data)

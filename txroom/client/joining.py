@@ -1,5 +1,5 @@
 """
-Asking to be let into a room, with what `auth` gives.
+Requests to join a room, with what the client's `auth` gives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH
 from ..protocol.serverframes import Joined
 from .callqueue import stop
-from .context import Shared
+from .context import ClientContext
 from .requests import Done
 from .sendable import checkMapping, checkName, checkOptions, shownError
 
@@ -34,56 +34,68 @@ _KINDS: dict[Method, str] = {
 
 
 @attrs.frozen
-class Entrance:
-    """A way in: the client's method, the name or id of the room, and the options."""
+class JoinRequest:
+    """What a user has asked for: the client's method, the name or id of the room, and the options."""
 
     method: Method
     target: str
     options: Mapping[str, Any]
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether the room of that name and id can be where it leads."""
+        """Whether it may be answered with the room of that name and id."""
         if self.method == "joinById":
             return self.target == id
         return self.method != "create" and self.target == name
 
 
-def entranceOf(method: Method, target: str, options: Mapping[str, Any] | None) -> tuple[Entrance, bytes]:
-    """An entrance, and its options in JSON. Raises `RoomError` for what can't be sent."""
+def joinRequestOf(
+    method: Method, target: str, options: Mapping[str, Any] | None
+) -> tuple[JoinRequest, bytes]:
+    """A request, and its options in JSON. Raises `RoomError` for what can't be sent."""
     checkName("id" if method == "joinById" else "name", target)
     checkMapping("options", options)
-    entrance = Entrance(method, target, dict(options or {}))
-    return entrance, checkOptions("options", entrance.options)
+    request = JoinRequest(method, target, dict(options or {}))
+    return request, checkOptions("options", request.options)
 
 
 class AuthFailed(RoomError):
     """The client's own `auth` has failed, again and again; nobody was refused."""
 
 
-def knock(
-    shared: Shared, entrance: Entrance, done: Done, isWanted: Callable[[], bool], *, isFirst: bool = False
+def requestJoin(
+    context: ClientContext,
+    request: JoinRequest,
+    done: Done,
+    isWanted: Callable[[], bool],
+    *,
+    isFirst: bool = False,
 ) -> None:
     """
-    Ask to be let in, if that is still wanted when `auth` is known. Within a turn.
+    Ask the server to join, if that is still wanted when `auth` is known; within `with queue:`.
 
-    `isFirst`: by the user, not on the way back to a room.
+    `isFirst`: the user asks, and not a membership that comes back to its room.
     """
-    Knock(shared, entrance, done, isWanted, isFirst).begin()
+    JoinAttempt(context, request, done, isWanted, isFirst).begin()
 
 
-class Knock:
+class JoinAttempt:
     """
-    A request to be let in, from asking for `auth` on.
+    A request to join, from asking for `auth` on.
 
-    An `auth` that fails is asked again after a while, as long as `requestTimeout` lasts; a `RoomError` that
-    it raises is meant, and the end.
+    An `auth` that fails is called again after a delay, as long as `requestTimeout` lasts; a `RoomError` that
+    it raises is what the join fails with.
     """
 
     def __init__(
-        self, shared: Shared, entrance: Entrance, done: Done, isWanted: Callable[[], bool], isFirst: bool
+        self,
+        context: ClientContext,
+        request: JoinRequest,
+        done: Done,
+        isWanted: Callable[[], bool],
+        isFirst: bool,
     ) -> None:
-        self._shared = shared
-        self._entrance = entrance
+        self._context = context
+        self._request = request
         self._done = done
         self._isWanted = isWanted
         self._isFirst = isFirst
@@ -97,18 +109,18 @@ class Knock:
         self._pause: IDelayedCall | None = None
 
     def begin(self) -> None:
-        """Do it."""
-        shared = self._shared
-        shared.requests.prepare(self)
-        self._until = shared.turn.clock.seconds() + shared.options.requestTimeout
-        self._deadline = shared.turn.later(shared.options.requestTimeout, self._late)
-        if shared.options.auth is None or AUTH in self._entrance.options:
-            self._ask(self._entrance.options)
+        """Ask for `auth`, if there is one, then the server."""
+        context = self._context
+        context.requests.prepare(self)
+        self._until = context.queue.clock.seconds() + context.options.requestTimeout
+        self._deadline = context.queue.later(context.options.requestTimeout, self._late)
+        if context.options.auth is None or AUTH in self._request.options:
+            self._ask(self._request.options)
         else:
             self._authenticate()
 
     def fail(self, error: RoomError) -> None:
-        """Nothing can come of it."""
+        """It has failed: nothing can come of it any more."""
         if not self._isOver:
             self._end()
             self._done(error, None)
@@ -117,14 +129,14 @@ class Knock:
         self._isOver = True
         stop(self._deadline)
         stop(self._pause)
-        self._shared.requests.prepared(self)
+        self._context.requests.prepared(self)
         self._trouble = None  # its traceback holds this
         authenticating, self._authenticating = self._authenticating, None
         if authenticating is not None:
             authenticating.cancel()
 
     def _late(self) -> None:
-        seconds = self._shared.options.requestTimeout
+        seconds = self._context.options.requestTimeout
         if self._trouble is None:
             self.fail(AuthFailed(ErrorCode.TIMEOUT, f"auth has given nothing within {seconds:g} s"))
         else:
@@ -138,7 +150,7 @@ class Knock:
         if not self._isWanted():
             self._end()
             return
-        auth = self._shared.options.auth
+        auth = self._context.options.auth
         try:
             auth = auth() if callable(auth) else auth
         except Exception:
@@ -152,33 +164,33 @@ class Knock:
 
     def _known(self, auth: Any) -> None:
         self._authenticating = None
-        with self._shared.turn:
+        with self._context.queue:
             if not self._isOver:
-                options = self._entrance.options
+                options = self._request.options
                 self._ask(options if auth is None else {**options, AUTH: auth})
 
     def _failed(self, failure: Failure) -> None:
         self._authenticating = None
-        with self._shared.turn:
+        with self._context.queue:
             if self._isOver:
                 return
             if isinstance(failure.value, RoomError):
                 self.fail(failure.value)
                 return
             self._trouble = failure.value
-            delay = self._shared.options.delay(self._attempts)
+            delay = self._context.options.delay(self._attempts)
             self._attempts += 1
-            self._pause = self._shared.turn.later(delay, self._authenticate)
+            self._pause = self._context.queue.later(delay, self._authenticate)
 
     def _ask(self, options: Mapping[str, Any]) -> None:
         self._end()
         if not self._isWanted():
             return
-        kind, target = _KINDS[self._entrance.method], self._entrance.target
-        self._shared.requests.ask(
-            lambda ref: (kind, ref, target, self._shared.codec.options("options", options)),
+        kind, target = _KINDS[self._request.method], self._request.target
+        self._context.requests.ask(
+            lambda ref: (kind, ref, target, self._context.codec.options("options", options)),
             self._done,
             Joined,
-            timeout=max(0.0, self._until - self._shared.turn.clock.seconds()),
+            timeout=max(0.0, self._until - self._context.queue.clock.seconds()),
             mayRepeat=self._isFirst,
         )

@@ -1,66 +1,68 @@
 """
-The joins of a client that are under way.
+The joins of a client that the server has not answered yet.
 """
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import attrs
 from twisted.internet.defer import Deferred
 
-from .joining import Entrance
-from .room import Room
+from .joining import JoinRequest
 
 #: What two joins must have in common to be one request: the method, the target and the options.
 Key = tuple[str, str, bytes]
+RoomT = TypeVar("RoomT")
 
 
 @attrs.define(eq=False)
-class Join:
-    """A request to be let in, and who waits for it."""
+class PendingJoin(Generic[RoomT]):
+    """A request to join, and who waits for the room."""
 
-    entrance: Entrance
-    #: `None`: nobody else's request is the same.
+    request: JoinRequest
+    #: `None`: no other request is the same.
     key: Key | None
-    waiting: list[Deferred[Room]] = attrs.field(factory=list)
+    waiting: list[Deferred[RoomT]] = attrs.field(factory=list)
 
     @property
     def isWanted(self) -> bool:
         """Whether anybody waits still."""
         return bool(self.waiting)
 
-    def wait(self) -> Deferred[Room]:
+    def wait(self) -> Deferred[RoomT]:
         """One more waits."""
-        waiter: Deferred[Room] = Deferred(self._forget)
+        waiter: Deferred[RoomT] = Deferred(self._forget)
         self.waiting.append(waiter)
         return waiter
 
-    def _forget(self, waiter: Deferred[Room]) -> None:
+    def _forget(self, waiter: Deferred[RoomT]) -> None:
         if waiter in self.waiting:
             self.waiting.remove(waiter)
 
 
-class Joins:
+class PendingJoins(Generic[RoomT]):
     """Those of one client."""
 
     def __init__(self) -> None:
-        self._underWay: list[Join] = []
+        self._pending: list[PendingJoin[RoomT]] = []
 
-    def same(self, key: Key) -> Join | None:
+    def same(self, key: Key) -> PendingJoin[RoomT] | None:
         """The one that asks the same, if somebody waits for it still."""
-        for join in self._underWay:
+        for join in self._pending:
             if join.key == key and join.isWanted:
                 return join
         return None
 
-    def add(self, join: Join) -> None:
-        """One more is under way."""
-        self._underWay.append(join)
+    def add(self, join: PendingJoin[RoomT]) -> None:
+        """One more is pending."""
+        self._pending.append(join)
 
-    def remove(self, join: Join) -> None:
+    def remove(self, join: PendingJoin[RoomT]) -> None:
         """It was answered, and nobody waits any more."""
         join.waiting.clear()
-        self._underWay.remove(join)
+        self._pending.remove(join)
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether one of them may be answered with that room."""
-        return any(join.isWanted and join.entrance.mayLeadTo(name, id) for join in self._underWay)
+        """Whether one of them may be answered with the room of that name and id."""
+        return any(join.isWanted and join.request.mayLeadTo(name, id) for join in self._pending)

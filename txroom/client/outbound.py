@@ -1,5 +1,5 @@
 """
-What leaves a room: messages and calls, in order, kept until the server has handled them.
+Sends the messages and calls of a room, in order, and again those that the server may not have.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from twisted.internet.defer import Deferred, fail
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from .codec import raw
-from .context import Shared
+from .context import ClientContext
 from .options import checkSeconds
-from .outbox import Outbox, Parcel
-from .parcels import CallParcel, SendParcel, Sent
+from .outbox import Outbox, Pending, PendingCall, PendingSend, Sent
 from .requests import Answer
 from .sendable import checkName
 
@@ -23,12 +22,16 @@ from .sendable import checkName
 _MARGIN = 16
 
 
-class Post:
-    """Sends what is posted while it is open, as much as the window allows; `onEmpty` when nothing waits."""
+class Outbound:
+    """
+    Sends while the client is in the room, as much as the window allows; what is over waits in the outbox.
 
-    def __init__(self, shared: Shared, onEmpty: Callable[[], None]) -> None:
-        self._shared = shared
-        self._outbox = Outbox(shared.options.window)
+    `onEmpty` is called when nothing waits any more.
+    """
+
+    def __init__(self, context: ClientContext, onEmpty: Callable[[], None]) -> None:
+        self._context = context
+        self._outbox = Outbox(context.options.window)
         self._onEmpty = onEmpty
         self._room = ""
         self._isOpen = False
@@ -43,71 +46,71 @@ class Post:
 
     def send(self, type: str, data: Any, volatile: bool) -> Sent:
         """See `Room.send`."""
-        parcel = SendParcel(type, self._encoded(type, data), turn=self._shared.turn)
-        with self._shared.turn:
+        pending = PendingSend(type, self._encoded(type, data), queue=self._context.queue)
+        with self._context.queue:
             if not volatile:
-                self._submit(parcel)
-                return parcel.sent
-            self._checkSize(parcel)
-            parcel.acknowledged()
+                self._submit(pending)
+                return pending.sent
+            self._checkSize(pending)
+            pending.acknowledged()
             if self._isOpen:
-                self._write(parcel)
-            return parcel.sent
+                self._write(pending)
+            return pending.sent
 
     def call(self, type: str, data: Any, timeout: float | None) -> Deferred[Any]:
         """See `Room.call`."""
-        shared = self._shared
-        seconds = shared.options.callTimeout if timeout is None else checkSeconds("timeout", timeout)
+        context = self._context
+        seconds = context.options.callTimeout if timeout is None else checkSeconds("timeout", timeout)
         try:
-            parcel = CallParcel(
+            pending = PendingCall(
                 type,
                 self._encoded(type, data),
                 isAwaited=True,
-                turn=shared.turn,
-                requests=shared.requests,
+                queue=context.queue,
+                requests=context.requests,
                 onCancel=self._cancelled,
             )
         except RoomError as error:
             return fail(error)
 
         def answered(error: RoomError | None, answer: Answer | None) -> None:
-            parcel.settle(error, getattr(answer, "data", None))
-            self._outbox.answered(parcel)
+            pending.settle(error, getattr(answer, "data", None))
+            self._outbox.answered(pending)
             self.pump()
 
         def late() -> None:
-            parcel.settle(RoomError(ErrorCode.TIMEOUT, f"no answer to {type} within {seconds:g} s"))
-            self._abandon(parcel)
+            pending.settle(RoomError(ErrorCode.TIMEOUT, f"no answer to {type} within {seconds:g} s"))
+            self._abandon(pending)
 
-        with shared.turn:
-            parcel.ref = shared.requests.expect(answered)
-            parcel.timer = shared.turn.later(seconds, late)
+        with context.queue:
+            pending.ref = context.requests.expect(answered)
+            pending.timer = context.queue.later(seconds, late)
             try:
-                self._submit(parcel)
+                self._submit(pending)
             except RoomError as error:
-                parcel.settle(error)
-        return parcel.answer
+                pending.settle(error)
+        return pending.answer
 
-    # -- for the stay in the room; all of it within a turn
+    # -- for the membership; all of it within `with queue:`
 
-    def open(self, room: str, again: list[Parcel]) -> None:
-        """We are in the room of that id: send `again` what it may not have, then what waits."""
+    def open(self, room: str, again: list[Pending]) -> None:
+        """The client is in the room of that id: send `again` what it may not have, then what waits."""
         self._room = room
         self._isOpen = True
-        for parcel in again:
-            self._write(parcel)
+        for pending in again:
+            self._write(pending)
         self.pump()
 
     def shut(self) -> None:
-        """We are not in the room just now: all waits."""
+        """The client is not in the room just now: everything waits."""
         self._isOpen = False
 
     def end(self) -> None:
         """Take nothing more."""
         self._isEnding = True
 
-    def goOn(self) -> None:
-        """Take more again."""
+    def reopen(self) -> None:
+        """Take more again, after `end`."""
         self._isEnding = False
 
     def close(self) -> None:
@@ -116,69 +119,69 @@ class Post:
         self._onEmpty = lambda: None
 
     def acknowledge(self, n: int) -> bool:
-        """The server has handled all up to `n`; whether so many were ever sent."""
+        """The server has handled all up to `n`; returns whether so many were ever sent."""
         return self._outbox.acknowledge(n)
 
-    def resume(self, handled: int, accepted: int) -> list[Parcel] | None:
+    def resume(self, handled: int, accepted: int) -> list[Pending] | None:
         """The same membership goes on; what to send again, `None` if those counts can't be ours."""
         return self._outbox.resume(handled, accepted)
 
-    def restart(self, handled: int, accepted: int) -> list[Parcel]:
+    def restart(self, handled: int, accepted: int) -> list[Pending]:
         """Another membership begins; what was sent and of which nothing is known."""
         return self._outbox.restart(handled, accepted)
 
     def failAll(self, error: RoomError) -> None:
-        """Nothing more comes of what is here."""
-        for parcel in self._outbox.clear():
-            parcel.failed(error)
+        """Nothing more comes of what is in here."""
+        for pending in self._outbox.clear():
+            pending.failed(error)
 
     def pump(self) -> None:
         """Send what may be sent."""
         if not self._isOpen:
             return
-        while (parcel := self._outbox.next()) is not None:
-            self._write(parcel)
+        while (pending := self._outbox.next()) is not None:
+            self._write(pending)
         if not self._outbox.waiting:
             self._onEmpty()
 
-    # -- in here
+    # -- internal
 
     def _encoded(self, type: str, data: Any) -> bytes:
         checkName("type", type)
-        return self._shared.codec.data(data)
+        return self._context.codec.data(data)
 
-    def _submit(self, parcel: Parcel) -> None:
+    def _submit(self, pending: Pending) -> None:
         if self._isEnding:
             raise RoomError(ErrorCode.ROOM_GONE, "the room was left")
-        self._checkSize(parcel)
-        limit = self._shared.options.maxBuffered
+        self._checkSize(pending)
+        limit = self._context.options.maxBuffered
         if self._outbox.waiting >= limit:
             code = ErrorCode.RATE_LIMITED if self._isOpen else ErrorCode.UNAVAILABLE
             raise RoomError(code, f"{limit} messages wait already")
-        self._outbox.add(parcel)
+        self._outbox.add(pending)
         self.pump()
 
-    def _checkSize(self, parcel: Parcel) -> None:
-        limit = self._shared.options.maxPayload
-        if len(self._frame(parcel)) > limit - _MARGIN:
+    def _checkSize(self, pending: Pending) -> None:
+        limit = self._context.options.maxPayload
+        if len(self._frame(pending)) > limit - _MARGIN:
             raise RoomError(
-                ErrorCode.INVALID_DATA, f"the message of type {parcel.type!r}: more than {limit} bytes"
+                ErrorCode.INVALID_DATA, f"the message of type {pending.type!r}: more than {limit} bytes"
             )
 
-    def _cancelled(self, parcel: CallParcel) -> None:
-        with self._shared.turn:
-            if parcel.giveUp():
-                self._abandon(parcel)
+    def _cancelled(self, pending: PendingCall) -> None:
+        with self._context.queue:
+            if pending.giveUp():
+                self._abandon(pending)
 
-    def _abandon(self, parcel: Parcel) -> None:
-        self._outbox.abandon(parcel)
+    def _abandon(self, pending: Pending) -> None:
+        self._outbox.abandon(pending)
         self.pump()
 
-    def _write(self, parcel: Parcel) -> None:
-        self._shared.line.write(self._frame(parcel))
+    def _write(self, pending: Pending) -> None:
+        self._context.connection.write(self._frame(pending))
 
-    def _frame(self, parcel: Parcel) -> bytes:
-        head = ("send",) if parcel.ref is None else ("call", parcel.ref)
-        tail = () if parcel.n is None else (parcel.n,)
-        data = raw(parcel.data)
-        return self._shared.codec.write(*head, self._room, parcel.type, data, *tail)
+    def _frame(self, pending: Pending) -> bytes:
+        head = ("send",) if pending.ref is None else ("call", pending.ref)
+        tail = () if pending.n is None else (pending.n,)
+        data = raw(pending.data)
+        return self._context.codec.write(*head, self._room, pending.type, data, *tail)

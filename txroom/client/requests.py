@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IDelayedCall
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined, Reply
-from .callqueue import Turn, stop
+from .callqueue import CallQueue, stop
 from .codec import Codec, NotAFrame
-from .connection import ClientState, Line
+from .connection import ClientState, Connection
 from .options import ClientOptions
 
 Answer = Joined | Reply
@@ -31,14 +31,14 @@ class NoAnswer(RoomError):
 
 
 def _ignore(error: RoomError | None, found: Answer | None) -> None:
-    """Of a request that is done."""
+    """In the place of `done`, when a request is done."""
 
 
 class Preparing(Protocol):
     """Something that will be a request."""
 
     def fail(self, error: RoomError) -> None:
-        """Nothing can come of it."""
+        """It has failed: nothing can come of it any more."""
 
 
 class Request:
@@ -69,16 +69,18 @@ class Request:
 class Requests:
     """The questions of one client, by the number that their answers bear."""
 
-    def __init__(self, line: Line, codec: Codec, turn: Turn, options: ClientOptions) -> None:
-        self._line = line
+    def __init__(
+        self, connection: Connection, codec: Codec, queue: CallQueue, options: ClientOptions
+    ) -> None:
+        self._connection = connection
         self._codec = codec
-        self._turn = turn
+        self._queue = queue
         self._options = options
         self._open: dict[int, Request] = {}
         self._lastRef = 0
         #: Requests that can't be asked yet.
         self._preparing: set[Preparing] = set()
-        #: Of requests to be let in that were asked over this connection and given up: the server may answer.
+        #: Requests to join that were asked over this connection and given up: the server may answer yet.
         self._givenUp: set[int] = set()
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ class Requests:
         """Take no number that an earlier client has taken, which had come to `ref` or a little further."""
         self._lastRef = max(self._lastRef, (ref // _REFS + 1) * _REFS)
 
-    # -- asking; all of it within a turn, but for `answerTo`
+    # -- asking; all of it within `with queue:`, but for `answerTo`
 
     def ask(
         self,
@@ -111,14 +113,14 @@ class Requests:
         `done` is called once, and at once when that comes: what follows it is read after.
         """
         seconds = self._options.requestTimeout if timeout is None else timeout
-        now = self._turn.clock.seconds()
+        now = self._queue.clock.seconds()
         self._lastRef += 1
         ref = self._lastRef
         try:
-            if self._line.state is ClientState.CLOSED:
+            if self._connection.state is ClientState.CLOSED:
                 raise RoomError(ErrorCode.UNAVAILABLE, "the client is closed")
-            if self._line.state is ClientState.WAITING and self._line.barredUntil > now + seconds:
-                raise NoAnswer(ErrorCode.UNAVAILABLE, self._line.trouble)
+            if self._connection.state is ClientState.WAITING and self._connection.barredUntil > now + seconds:
+                raise NoAnswer(ErrorCode.UNAVAILABLE, self._connection.trouble)
             frame = self._codec.write(*build(ref))
         except RoomError as error:
             done(error, None)
@@ -132,27 +134,27 @@ class Requests:
 
         request = Request(frame, answer, finish, isRepeated, mayRepeat)
         request.askedAt = now
-        request.timer = self._turn.later(seconds, self._late, ref, request, seconds)
+        request.timer = self._queue.later(seconds, self._late, ref, request, seconds)
         self._open[ref] = request
-        if self._line.state is ClientState.OPEN:
+        if self._connection.state is ClientState.OPEN:
             self._transmit(request)
         else:
-            self._line.connect()
+            self._connection.connect()
         return request
 
     def _late(self, ref: int, request: Request, seconds: float) -> None:
         """Its time is up, unless an answer may be coming in, slowly."""
         if request.isSent:
-            until = request.askedAt + seconds + self._line.patience
-            rest = until - self._turn.clock.seconds()
+            until = request.askedAt + seconds + self._connection.patience
+            rest = until - self._queue.clock.seconds()
             if rest > 0:
-                request.timer = self._turn.later(min(rest, 1.0), self._late, ref, request, seconds)
+                request.timer = self._queue.later(min(rest, 1.0), self._late, ref, request, seconds)
                 return
             if request.answer is Joined:
                 self._givenUp.add(ref)
             request.done(NoAnswer(ErrorCode.TIMEOUT, f"no answer within {seconds:.3g} s"), None)
         else:
-            why = f": {self._line.trouble}" if self._line.trouble else ""
+            why = f": {self._connection.trouble}" if self._connection.trouble else ""
             error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:.3g} s{why}")
             request.done(error, None)
 
@@ -167,12 +169,12 @@ class Requests:
             if not waiting:
                 return
             if isinstance(reply, Reply) and request is not None:
-                self._turn.post(result.callback, read(request, reply.data))
+                self._queue.post(result.callback, read(request, reply.data))
             else:
-                self._turn.post(result.errback, error or RoomError(ErrorCode.INTERNAL))
+                self._queue.post(result.errback, error or RoomError(ErrorCode.INTERNAL))
 
         request: Request | None = None
-        with self._turn:
+        with self._queue:
             request = self.ask(build, done, isRepeated=True)
         return result
 
@@ -185,7 +187,7 @@ class Requests:
         self._preparing.discard(preparing)
 
     def leave(self, room: str, done: Done = lambda error, answer: None) -> None:
-        """Ask to be let go."""
+        """Ask to leave."""
         self.ask(lambda ref: ("leave", ref, room), done, timeout=self._options.leaveTimeout)
 
     def expect(self, done: Done) -> int:
@@ -261,6 +263,6 @@ class Requests:
 
     def _transmit(self, request: Request) -> None:
         request.isSent = True
-        request.sentAt = self._turn.clock.seconds()
+        request.sentAt = self._queue.clock.seconds()
         if request.frame is not None:
-            self._line.write(request.frame)
+            self._connection.write(request.frame)

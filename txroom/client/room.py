@@ -5,7 +5,7 @@ A room as the user of its client sees it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import Any, Literal, overload
 
 from twisted.internet.defer import Deferred, fail
 
@@ -13,11 +13,10 @@ from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Member
 from .events import Emitter, Listener
-from .membership import Loss, RoomState, Share, Stay
-from .parcels import Sent
-
-if TYPE_CHECKING:
-    from .session import Session
+from .membership import Handle, Membership
+from .outbox import Sent
+from .roomstate import Loss, RoomState
+from .session import Session
 
 PresenceListener = Callable[[list[Member], list[Member], list[Member]], object]
 EndListener = Callable[[int, str], object]
@@ -36,60 +35,60 @@ class Room:
     to the same room share one membership there; that ends when the last of them is left.
     """
 
-    def __init__(self, client: Session, stay: Stay, share: Share) -> None:
+    def __init__(self, client: Session[Room], membership: Membership, handle: Handle) -> None:
         self._client = client
-        self._stay = stay
-        self._share = share
-        self._hearing = share.hearing
-        self._post = stay.post
+        self._membership = membership
+        self._handle = handle
+        self._inbound = handle.inbound
+        self._outbound = membership.outbound
 
     def __repr__(self) -> str:
         return f"<Room {self.name!r} {self.id} {self.state.value}>"
 
     @property
-    def client(self) -> Session:
+    def client(self) -> Session[Room]:
         """The `Client` it was joined with."""
         return self._client
 
     @property
     def state(self) -> RoomState:
         """Where the membership is in its life."""
-        return RoomState.LEFT if self._share.isLeft else self._stay.state
+        return RoomState.LEFT if self._handle.isLeft else self._membership.state
 
     @property
     def id(self) -> str:
         """The id of the room; it changes if the client has to join another one after a loss."""
-        return self._stay.id
+        return self._membership.id
 
     @property
     def name(self) -> str:
         """The name it was registered with."""
-        return self._stay.name
+        return self._membership.name
 
     @property
     def member(self) -> str:
         """The id of this membership."""
-        return self._stay.member
+        return self._membership.member
 
     @property
     def members(self) -> list[Member]:
         """Who is here, if the room has presence."""
-        return self._stay.presence.members
+        return self._membership.presence.members
 
     @property
     def snapshot(self) -> Any:
         """What `Room.snapshot` of the server gave at the last join or loss."""
-        return self._share.snapshot
+        return self._handle.snapshot
 
     @property
     def offset(self) -> int:
         """The offset of the last message received."""
-        return self._stay.offset
+        return self._membership.offset
 
     @property
     def epoch(self) -> str:
         """Which log `offset` is of; a room that begins anew has another."""
-        return self._stay.epoch
+        return self._membership.epoch
 
     @property
     def reconnectionToken(self) -> str | None:
@@ -99,12 +98,12 @@ class Room:
         Look at it when you need it: with every connection it is another. Whoever has it can take the
         membership over, so keep it secret. The options of the join are in it, but for `auth`.
         """
-        return None if self._share.isLeft else self._stay.reconnectionToken
+        return None if self._handle.isLeft else self._membership.reconnectionToken
 
     @property
     def buffered(self) -> int:
         """How many frames wait to be sent."""
-        return self._post.waiting
+        return self._outbound.waiting
 
     # -- listening
 
@@ -173,7 +172,7 @@ class Room:
         Call `listener(data, offset)` at messages of that type, whatever it is named. `"*"` is for the types
         that have no listener of their own: `listener(type, data, offset)`.
         """
-        return self._hearing.messages.on(type, listener)
+        return self._inbound.messages.on(type, listener)
 
     def onPresence(self, listener: PresenceListener) -> Callable[[], None]:
         """Call `listener(members, joined, left)` when somebody comes or goes."""
@@ -186,10 +185,10 @@ class Room:
         A `RoomError` that it raises is the answer too; of any other error the server is told "internal", and
         it goes to the listeners of "error". Returns a function that ends it.
         """
-        return self._hearing.handle(type, handler)
+        return self._inbound.handle(type, handler)
 
     def _emitterOf(self, name: str) -> Emitter:
-        return self._hearing.events if name in _EVENTS else self._hearing.messages
+        return self._inbound.events if name in _EVENTS else self._inbound.messages
 
     # -- speaking
 
@@ -203,7 +202,7 @@ class Room:
         A `volatile` message is sent only if it can be now, and may get lost.
         """
         self._refuseIfLeaving()
-        return self._post.send(type, data, volatile)
+        return self._outbound.send(type, data, volatile)
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
         """
@@ -217,7 +216,7 @@ class Room:
             self._refuseIfLeaving()
         except RoomError as error:
             return fail(error)
-        return self._post.call(type, data, timeout)
+        return self._outbound.call(type, data, timeout)
 
     def ping(self) -> Deferred[float]:
         """The time to the server and back, in seconds; see `Client.ping`."""
@@ -231,8 +230,8 @@ class Room:
         By then the server is asked to let go in any case, and what still waited is not sent. Only if there is
         no connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
         """
-        return self._stay.leave(self._share)
+        return self._membership.leave(self._handle)
 
     def _refuseIfLeaving(self) -> None:
-        if self._share.isLeaving or self._share.isLeft:
+        if self._handle.isLeaving or self._handle.isLeft:
             raise RoomError(ErrorCode.ROOM_GONE, "the room was left")

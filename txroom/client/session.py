@@ -1,12 +1,12 @@
 """
-What a client is without its network.
+A client without its network: it joins rooms, asks the server, and tells its user of the connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Generic, Literal, overload
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
@@ -14,17 +14,17 @@ from twisted.internet.interfaces import IReactorTime
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined
-from .connection import Attempt, ClientState, Wire
-from .dispatcher import Core
+from .connection import Attempt, ClientState, WebSocket
+from .dispatcher import Dispatcher
 from .events import Listener
-from .joining import Entrance, Method, entranceOf, knock
-from .joins import Join
-from .membership import RoomState, Stay
+from .joining import JoinRequest, Method, joinRequestOf, requestJoin
+from .joins import PendingJoin, RoomT
+from .membership import Handle, Membership
 from .options import ClientOptions, checkSeconds
 from .requests import Answer
-from .room import Room
+from .roomstate import RoomState
 from .sendable import checkMapping, checkName
-from .token import Ticket
+from .token import ReconnectionToken
 
 #: See `Session.on`.
 _EVENTS = frozenset({"connected", "reconnecting", "disconnected", "bye", "latency", "error"})
@@ -38,36 +38,42 @@ def _event(name: str) -> str:
     return name
 
 
-class Session:
+class Session(Generic[RoomT]):
     """
     A connection to a txroom server that outlives its sockets; `Client` adds the network.
 
-    `connect` makes a connection: it is given an `Attempt`, and returns its `Wire`.
+    `connect` makes a connection: it is given an `Attempt`, and returns its `WebSocket`. `makeRoom` makes what
+    the user gets for a join: it is given the session, the membership and the handle of that join in it.
     """
 
     def __init__(
-        self, connect: Callable[[Attempt], Wire], clock: IReactorTime, options: ClientOptions | None = None
+        self,
+        connect: Callable[[Attempt], WebSocket],
+        clock: IReactorTime,
+        makeRoom: Callable[[Session[RoomT], Membership, Handle], RoomT],
+        options: ClientOptions | None = None,
     ) -> None:
         #: The options, defaults included.
         self.options = options or ClientOptions()
-        self._core = Core(connect, clock, self.options)
+        self._dispatcher = Dispatcher(connect, clock, self.options)
+        self._makeRoom = makeRoom
         self._isGone = False
         self._closing: list[Deferred[None]] = []
 
     @property
     def state(self) -> ClientState:
-        """What it is about, now."""
-        return self._core.line.state
+        """What the connection is doing now."""
+        return self._dispatcher.connection.state
 
     @property
     def latency(self) -> float | None:
         """Seconds to the server and back at the last heartbeat; `None` before the first."""
-        return self._core.heartbeat.latency
+        return self._dispatcher.heartbeat.latency
 
     @property
-    def joined(self) -> list[Room]:
+    def joined(self) -> list[RoomT]:
         """The rooms that are not left, one for each join."""
-        return [room for stay in self._core.stays.values() for room in stay.rooms]
+        return [room for membership in self._dispatcher.memberships.values() for room in membership.rooms]
 
     # -- listening
 
@@ -103,7 +109,7 @@ class Session:
 
         Raises `ValueError` for any other name: messages, and what happens to a room, are told by the room.
         """
-        return self._core.events.on(_event(name), listener)
+        return self._dispatcher.events.on(_event(name), listener)
 
     @overload
     def once(self, name: Literal["connected"], listener: Callable[[], object]) -> Callable[[], None]: ...
@@ -125,15 +131,15 @@ class Session:
     def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """The same for the next event only."""
-        return self._core.events.once(_event(name), listener)
+        return self._dispatcher.events.once(_event(name), listener)
 
     def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
         """End what `on` began; without a listener, for all of that name."""
-        self._core.events.off(name, listener)
+        self._dispatcher.events.off(name, listener)
 
     # -- joining
 
-    def joinOrCreate(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
+    def joinOrCreate(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """
         Join a room of that name, a new one if there is none with a seat.
 
@@ -143,19 +149,19 @@ class Session:
         """
         return self._enter("joinOrCreate", name, options)
 
-    def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
+    def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """Join a room of that name that exists. Fails as `joinOrCreate` does; "noSuchRoom": there is none."""
         return self._enter("join", name, options)
 
-    def create(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
+    def create(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """Make a new room of that name and join it. Fails as `joinOrCreate` does."""
         return self._enter("create", name, options)
 
-    def joinById(self, id: str, options: Mapping[str, Any] | None = None) -> Deferred[Room]:
+    def joinById(self, id: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """Join the room of that id. Fails as `joinOrCreate` does; "noSuchRoom": it is gone."""
         return self._enter("joinById", id, options)
 
-    def resume(self, token: str) -> Deferred[Room]:
+    def resume(self, token: str) -> Deferred[RoomT]:
         """
         Go on as the member that another client was, or is: `token` is the `Room.reconnectionToken` it had.
 
@@ -168,16 +174,16 @@ class Session:
         as `joinOrCreate` does. Then it is for you to join anew.
         """
         try:
-            ticket = Ticket.read(token)
+            resumed = ReconnectionToken.read(token)
         except RoomError as error:
             return fail(error)
-        self._core.requests.goOnFrom(ticket.ref)
-        join = Join(ticket.entrance, None)
+        self._dispatcher.requests.goOnFrom(resumed.ref)
+        join: PendingJoin[RoomT] = PendingJoin(resumed.request, None)
 
         def ask() -> None:
             # An epoch that is none: we have seen nothing of what it has.
-            self._core.requests.ask(
-                lambda ref: ("resume", ref, ticket.room, ticket.token, "", 0),
+            self._dispatcher.requests.ask(
+                lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0),
                 partial(self._answered, join),
                 Joined,
                 mayRepeat=True,
@@ -185,68 +191,68 @@ class Session:
 
         return self._begin(join, ask)
 
-    def _enter(self, method: Method, target: str, options: Mapping[str, Any] | None) -> Deferred[Room]:
+    def _enter(self, method: Method, target: str, options: Mapping[str, Any] | None) -> Deferred[RoomT]:
         try:
-            entrance, encoded = entranceOf(method, target, options)
+            request, encoded = joinRequestOf(method, target, options)
         except RoomError as error:
             return fail(error)
         key = None if method == "create" else (method, target, encoded)
-        same = key and self._core.joins.same(key)
+        same = key and self._dispatcher.joins.same(key)
         if same:
             return same.wait()
-        join = Join(entrance, key)
+        join: PendingJoin[RoomT] = PendingJoin(request, key)
 
         def ask() -> None:
             done = partial(self._answered, join)
-            knock(self._core.shared, entrance, done, lambda: join.isWanted, isFirst=True)
+            requestJoin(self._dispatcher.context, request, done, lambda: join.isWanted, isFirst=True)
 
         return self._begin(join, ask)
 
-    def _begin(self, join: Join, ask: Callable[[], None]) -> Deferred[Room]:
-        core = self._core
-        core.joins.add(join)
+    def _begin(self, join: PendingJoin[RoomT], ask: Callable[[], None]) -> Deferred[RoomT]:
+        dispatcher = self._dispatcher
+        dispatcher.joins.add(join)
         waiter = join.wait()
-        with core.turn:
+        with dispatcher.queue:
             # A room that is being left is left first: whoever joins it then is a new member.
-            for stay in core.stays.values():
-                if stay.isLeaving and join.entrance.mayLeadTo(stay.name, stay.id):
-                    stay.whenGone(ask)
+            for membership in dispatcher.memberships.values():
+                if membership.isLeaving and join.request.mayLeadTo(membership.name, membership.id):
+                    membership.whenGone(ask)
                     break
             else:
                 ask()
         return waiter
 
-    def _answered(self, join: Join, error: RoomError | None, joined: Answer | None) -> None:
+    def _answered(self, join: PendingJoin[RoomT], error: RoomError | None, joined: Answer | None) -> None:
         """A join was answered: whoever waits for it gets a room of its own."""
-        core = self._core
+        dispatcher = self._dispatcher
         if isinstance(joined, Joined):
             if join.isWanted:
-                stay = self._stayOf(joined, join.entrance)
+                membership = self._membershipOf(joined, join.request)
                 for waiter in join.waiting:
-                    core.turn.post(waiter.callback, self._roomOf(stay, joined))
-            elif joined.room not in core.stays:
-                core.requests.leave(joined.room)
+                    dispatcher.queue.post(waiter.callback, self._roomOf(membership, joined))
+            else:
+                dispatcher.context.decline(joined)
         else:
             for waiter in join.waiting:
-                core.turn.post(waiter.errback, error or RoomError(ErrorCode.INTERNAL))
-        core.joins.remove(join)
-        for each in list(core.stays.values()):
-            each.mayLeave()
+                dispatcher.queue.post(waiter.errback, error or RoomError(ErrorCode.INTERNAL))
+        dispatcher.joins.remove(join)
+        for each in list(dispatcher.memberships.values()):
+            each.leaveIfSent()
 
-    def _stayOf(self, joined: Joined, entrance: Entrance) -> Stay:
-        """The stay in the room that we were let into; we may be there already."""
-        present = self._core.stays.get(joined.room)
+    def _membershipOf(self, joined: Joined, request: JoinRequest) -> Membership:
+        """The membership in a room that was joined; there may be one already."""
+        present = self._dispatcher.memberships.get(joined.room)
         if present is not None:
             present.enterAgain(joined)
             return present
-        stay = Stay(self._core.shared, self._core.stays, entrance)
-        stay.enter(joined)
-        return stay
+        membership = Membership(self._dispatcher.context, self._dispatcher.memberships, request)
+        membership.enter(joined)
+        return membership
 
-    def _roomOf(self, stay: Stay, joined: Joined) -> Room:
-        share = stay.share(joined.membership.snapshot)
-        share.room = Room(self, stay, share)
-        return share.room
+    def _roomOf(self, membership: Membership, joined: Joined) -> RoomT:
+        handle = membership.addHandle(joined.membership.snapshot)
+        room = handle.room = self._makeRoom(self, membership, handle)
+        return room
 
     # -- asking
 
@@ -267,8 +273,8 @@ class Session:
             checkMapping("filter", filter)
         except RoomError as error:
             return fail(error)
-        codec = self._core.codec
-        return self._core.requests.answerTo(
+        codec = self._dispatcher.codec
+        return self._dispatcher.requests.answerTo(
             lambda ref: ("rooms", ref, name, codec.options("filter", filter or {})),
             lambda request, data: data,
         )
@@ -285,8 +291,8 @@ class Session:
 
         Fails with "timeout" or "unavailable" after `requestTimeout`.
         """
-        return self._core.requests.answerTo(
-            lambda ref: ("ping", ref), lambda request, data: self._core.heartbeat.measured(request)
+        return self._dispatcher.requests.answerTo(
+            lambda ref: ("ping", ref), lambda request, data: self._dispatcher.heartbeat.measured(request)
         )
 
     # -- the connection
@@ -299,20 +305,20 @@ class Session:
         a delay that is none.
         """
         checkSeconds("delay", delay)
-        with self._core.turn:
-            self._core.line.reconnect(delay)
+        with self._dispatcher.queue:
+            self._dispatcher.connection.reconnect(delay)
 
     def close(self) -> Deferred[None]:
         """Leave all rooms and close the connection, for good; fires when it is gone."""
         waiter: Deferred[None] = Deferred()
-        with self._core.turn:
+        with self._dispatcher.queue:
             if self.state is not ClientState.CLOSED:
-                for stay in list(self._core.stays.values()):
-                    if stay.state is RoomState.JOINED:
-                        self._core.requests.leave(stay.id)
-                self._core.line.close().addBoth(self._gone)
+                for membership in list(self._dispatcher.memberships.values()):
+                    if membership.state is RoomState.JOINED:
+                        self._dispatcher.requests.leave(membership.id)
+                self._dispatcher.connection.close().addBoth(self._gone)
             if self._isGone:
-                self._core.turn.post(waiter.callback, None)
+                self._dispatcher.queue.post(waiter.callback, None)
             else:
                 self._closing.append(waiter)
         return waiter
@@ -321,6 +327,6 @@ class Session:
         self._isGone = True
         waiters, self._closing = self._closing, []
         for waiter in waiters:
-            self._core.turn.post(waiter.callback, None)
-        # When all has been heard.
-        self._core.turn.post(self._core.turn.post, self._core.events.clear)
+            self._dispatcher.queue.post(waiter.callback, None)
+        # When the listeners were told everything.
+        self._dispatcher.queue.post(self._dispatcher.queue.post, self._dispatcher.events.clear)

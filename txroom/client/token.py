@@ -1,5 +1,5 @@
 """
-What a client leaves to the one that goes on in its place: `Room.reconnectionToken`.
+The token with which another client goes on as the same member: `Room.reconnectionToken`.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH, SEAT, without
 from ..protocol.serverframes import Count
-from .joining import Entrance, Method
+from .joining import JoinRequest, Method
 
 
-class Ticket(Struct, frozen=True):
+class ReconnectionToken(Struct, frozen=True):
     """A membership, and how the room was joined."""
 
     room: str
     #: The resume token.
     token: str
-    #: A number that is at least that of the last request.
+    #: The ref of the last request, or a greater number.
     ref: Count
     method: Method
     target: str
     options: dict[str, Any]
 
     @classmethod
-    def of(cls, room: str, token: str, ref: int, entrance: Entrance) -> Ticket:
-        """For who is in that room, by that entrance."""
-        options = without(entrance.options, AUTH, SEAT)  # the first is nobody's to keep, the second for once
-        return cls(room, token, ref, entrance.method, entrance.target, options)
+    def of(cls, room: str, token: str, ref: int, request: JoinRequest) -> ReconnectionToken:
+        """For a member of that room, which was joined by that request."""
+        options = without(request.options, AUTH, SEAT)  # the first is nobody's to keep, the second for once
+        return cls(room, token, ref, request.method, request.target, options)
 
     @classmethod
-    def read(cls, text: str) -> Ticket:
+    def read(cls, text: str) -> ReconnectionToken:
         """What `write` wrote. Raises `RoomError`."""
         try:
             return msgspec.msgpack.decode(urlsafe_b64decode(text), type=cls)
@@ -48,6 +48,6 @@ class Ticket(Struct, frozen=True):
         return urlsafe_b64encode(msgspec.msgpack.encode(self)).decode()
 
     @property
-    def entrance(self) -> Entrance:
+    def request(self) -> JoinRequest:
         """How the room was joined."""
-        return Entrance(self.method, self.target, self.options)
+        return JoinRequest(self.method, self.target, self.options)

@@ -100,10 +100,10 @@ class Connector:
         )
         self._url = url
 
-    def __call__(self, attempt: Attempt) -> AutobahnWire:
-        wire = AutobahnWire(attempt, self._clock, self._options.closeTimeout, self._where)
+    def __call__(self, attempt: Attempt) -> AutobahnWebSocket:
+        webSocket = AutobahnWebSocket(attempt, self._clock, self._options.closeTimeout, self._where)
         factory = WebSocketClientFactory(self._url, protocols=[self._options.protocol], reactor=self._clock)
-        make: Any = partial(_Protocol, wire, self._request)
+        make: Any = partial(_Protocol, webSocket, self._request)
         factory.protocol = make
         # Autobahn's timers would be those of the global reactor; ours are the session's.
         factory.setProtocolOptions(
@@ -114,11 +114,11 @@ class Connector:
             maxFramePayloadSize=self._options.maxReceived,
             maxMessagePayloadSize=self._options.maxReceived,
         )
-        wire.begin(self._endpoint.connect(factory))
-        return wire
+        webSocket.begin(self._endpoint.connect(factory))
+        return webSocket
 
 
-class AutobahnWire:
+class AutobahnWebSocket:
     """One WebSocket."""
 
     def __init__(self, attempt: Attempt, clock: IReactorTime, closeTimeout: float, url: str) -> None:
@@ -132,7 +132,7 @@ class AutobahnWire:
         self._isGone = False
         self._waiters: list[Deferred[None]] = []
 
-    # -- for the session
+    # -- for the connection
 
     @property
     def where(self) -> str:
@@ -240,15 +240,15 @@ def _whyOf(failure: Failure) -> str:
 
 
 class _Protocol(WebSocketClientProtocol):
-    """Autobahn's client; tells a wire."""
+    """Autobahn's client; tells an `AutobahnWebSocket` what happens."""
 
     websocket_protocol_in_use: str | None = None
     http_status_line = ""
     http_headers: dict[str, str] = {}
 
-    def __init__(self, wire: AutobahnWire, request: ConnectingRequest) -> None:
+    def __init__(self, webSocket: AutobahnWebSocket, request: ConnectingRequest) -> None:
         super().__init__()
-        self._wire = wire
+        self._webSocket = webSocket
         self._request = request
         self._close: tuple[int, str] | None = None
         self.isOpen = False
@@ -257,7 +257,7 @@ class _Protocol(WebSocketClientProtocol):
         self._answer: HTTPAnswer | None = None
 
     def connectionMade(self) -> None:
-        self._wire.made(self)
+        self._webSocket.made(self)
         super().connectionMade()
 
     def onConnecting(self, details: object) -> ConnectingRequest:
@@ -267,7 +267,7 @@ class _Protocol(WebSocketClientProtocol):
         if self._answer is not None:
             self._readBody(data)
             return
-        self._wire.progress(len(data))
+        self._webSocket.progress(len(data))
         super().dataReceived(data)
 
     def processHandshake(self) -> Any:
@@ -282,20 +282,20 @@ class _Protocol(WebSocketClientProtocol):
             return super().processHandshake()
         body, self.data = self.data[end + 4 :], b""
         self._answer = answer
-        self._wire.dropIn(_BODY_TIMEOUT)
+        self._webSocket.dropIn(_BODY_TIMEOUT)
         self._readBody(body)
         return None
 
     def _readBody(self, data: bytes) -> None:
         if self._answer is not None and not self._answer.add(data):
-            self._wire.abort()
+            self._webSocket.abort()
 
     def onOpen(self) -> None:
         self.isOpen = self._wasOpen = True
-        self._wire.opened(self.websocket_protocol_in_use)
+        self._webSocket.opened(self.websocket_protocol_in_use)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        self._wire.received(payload, isBinary)
+        self._webSocket.received(payload, isBinary)
 
     def closeWith(self, code: int, reason: bytes) -> None:
         """Send a Close frame; Autobahn's `sendClose` doesn't know all codes."""
@@ -310,7 +310,7 @@ class _Protocol(WebSocketClientProtocol):
         self.wasClean = True
         if self.state == self.STATE_OPEN:
             self.isOpen = False
-            self._wire.closing()
+            self._webSocket.closing()
             self.sendCloseFrame(code if isSound else CloseCode.PROTOCOL_ERROR, isReply=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -318,10 +318,10 @@ class _Protocol(WebSocketClientProtocol):
         super().connectionLost(reason)
         self.is_closed = None  # its result is this protocol: a cycle
         if self._close is not None:
-            self._wire.gone(*self._close)
+            self._webSocket.gone(*self._close)
         elif self._wasOpen:
-            self._wire.gone(CloseCode.ABNORMAL, reason.getErrorMessage())
+            self._webSocket.gone(CloseCode.ABNORMAL, reason.getErrorMessage())
         elif self._answer is not None:
-            self._wire.notOpened(self._answer.why, self._answer.closeCode, self._answer.retryAfter)
+            self._webSocket.notOpened(self._answer.why, self._answer.closeCode, self._answer.retryAfter)
         else:
-            self._wire.notOpened(self.wasNotCleanReason if self.droppedByMe else _whyOf(reason))
+            self._webSocket.notOpened(self.wasNotCleanReason if self.droppedByMe else _whyOf(reason))

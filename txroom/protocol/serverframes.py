@@ -22,7 +22,7 @@ class Member(Struct, frozen=True):
     metas: list[Any]
 
 
-class Membership(Struct, frozen=True):
+class MembershipInfo(Struct, frozen=True):
     """What `joined` says."""
 
     member: str
@@ -47,7 +47,7 @@ class Joined(_Frame, frozen=True, tag="joined"):
 
     ref: Count | None
     room: str
-    membership: Membership
+    membership: MembershipInfo
 
 
 class Message(_Frame, frozen=True, tag="msg"):
@@ -121,4 +121,4 @@ RoomFrame = Message | Left | Ack | Call | Presence
 ServerFrame = Joined | Reply | Error | Bye | RoomFrame
 
 
-_KINDS = frozenset({"joined", "msg", "left", "ack", "reply", "error", "call", "presence", "bye"})
+KINDS = frozenset({"joined", "msg", "left", "ack", "reply", "error", "call", "presence", "bye"})

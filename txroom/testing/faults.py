@@ -14,7 +14,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ..client.connection import Attempt, Wire
+from ..client.connection import Attempt, WebSocket
 from ..protocol.clientframes import ClientFrame
 from ..protocol.serverframes import ServerFrame
 
@@ -112,8 +112,8 @@ class Faults:
         self.pending.append(fault)
 
 
-class Lane:
-    """One direction of a connection: what it takes it delivers, but for the faults."""
+class Direction:
+    """One direction of a connection: delivers the frames that it takes, but for the faults."""
 
     def __init__(self, faults: Faults, clock: IReactorTime, deliver: Callable[[bytes, bool], None]) -> None:
         self._faults = faults
@@ -162,25 +162,25 @@ class Lane:
             self._timer = self._clock.callLater(self._waiting[0][0] - now, self._arrive)
 
 
-class Line:
+class FaultyWebSocket:
     """
-    A connection with faults, between a session of ``txroom.client`` and its network.
+    A WebSocket with faults, between a session of ``txroom.client`` and its network.
 
-    To the network it is an `Attempt`, to the session a `Wire`.
+    To the network it is an `Attempt`, to the session its `WebSocket`.
     """
 
     def __init__(
         self,
         attempt: Attempt,
-        connect: Callable[[Any], Wire],
+        connect: Callable[[Any], WebSocket],
         outgoing: Faults,
         incoming: Faults,
         clock: IReactorTime,
     ) -> None:
         self._attempt = attempt
-        self._outgoing = Lane(outgoing, clock, self._transmit)
-        self._incoming = Lane(incoming, clock, attempt.received)
-        self._wire = connect(self)
+        self._outgoing = Direction(outgoing, clock, self._transmit)
+        self._incoming = Direction(incoming, clock, attempt.received)
+        self._webSocket = connect(self)
 
     # -- for the network
 
@@ -207,12 +207,12 @@ class Line:
     @property
     def url(self) -> str:
         """What it connects to."""
-        return self._wire.url
+        return self._webSocket.url
 
     @property
     def where(self) -> str:
         """What it connects to, and how far it has come."""
-        return self._wire.where
+        return self._webSocket.where
 
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""
@@ -220,11 +220,11 @@ class Line:
 
     def close(self, code: int, reason: str) -> Deferred[None]:
         """Close the connection."""
-        return self._wire.close(code, reason)
+        return self._webSocket.close(code, reason)
 
     def abort(self) -> None:
         """Drop the connection."""
-        self._wire.abort()
+        self._webSocket.abort()
 
     def _transmit(self, message: bytes, isBinary: bool) -> None:
-        self._wire.send(message, isBinary)
+        self._webSocket.send(message, isBinary)

@@ -12,10 +12,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, Sent
+from ..client.connection import Attempt, WebSocket
 from ..client.session import Session
 from ..client.transport import Connector
 from .clients import CloseInfo, MemoryEndpoint
-from .faults import CLIENT_KINDS, SERVER_KINDS, Faults, Line
+from .faults import CLIENT_KINDS, SERVER_KINDS, Faults, FaultyWebSocket
 from .network import MemoryReactor
 
 Result = TypeVar("Result")
@@ -52,11 +53,12 @@ class RoomClient:
         self.outgoing = Faults(CLIENT_KINDS)
         #: What becomes of the frames that come.
         self.incoming = Faults(SERVER_KINDS)
-        connector = Connector(url, endpoint, clock, options)
+        self._connector = Connector(url, endpoint, clock, options)
         #: The client of ``txroom.client``, for what isn't offered here.
-        self.session = Session(
-            lambda attempt: Line(attempt, connector, self.outgoing, self.incoming, clock), clock, options
-        )
+        self.session = Session(self._connect, clock, Room, options)
+
+    def _connect(self, attempt: Attempt) -> WebSocket:
+        return FaultyWebSocket(attempt, self._connector, self.outgoing, self.incoming, self._clock)
 
     def __repr__(self) -> str:
         return f"<RoomClient {self.state.value}>"
