@@ -20,6 +20,7 @@ import sphinx.ext.doctest
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.ext.doctest import SphinxDocTestRunner
 from sphinx.ext.napoleon.docstring import GoogleDocstring
@@ -39,6 +40,8 @@ FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 #: The docstrings name the pages that an idea came from by number.
 _SYSTEMS = {"000": "Colyseus", "001": "ws", "002": "Cocos", "003": "verb", "004": "TeaJS"}
 _NAMED = "|".join(_SYSTEMS.values())
+#: Type variables of the code, and what they stand for in what is documented.
+_PUBLIC = {"txroom.client.joins.RoomT": "txroom.client.Room"}
 
 
 def readable(text: str) -> str:
@@ -199,6 +202,16 @@ def _interfaces(app: Sphinx, doctree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(shown))
 
 
+def _typeVariables(app: Sphinx, doctree: nodes.document) -> None:
+    """Type variables by the class that users get in their place."""
+    for reference in doctree.findall(addnodes.pending_xref):
+        public = _PUBLIC.get(reference.get("reftarget", ""))
+        if public is not None:
+            reference["reftarget"] = public
+            for text in list(reference.findall(nodes.Text)):
+                text.parent.replace(text, nodes.Text(public.rpartition(".")[2]))
+
+
 class _Checker(doctest.OutputChecker):
     """Takes `RoomError: full` for `txroom.protocol.errors.RoomError: full`."""
 
@@ -223,4 +236,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("commandlinehelp", CommandLineHelp)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("doctree-read", _interfaces)
+    app.connect("doctree-read", _typeVariables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
