@@ -21,7 +21,7 @@ from tests.case import Recorder
 from txroom import Server
 from txroom.service.tls import Certificates, NamedCertificates, certificatesIn
 from txroom.testing import MemoryReactor, upgradeRequest
-from txroom.testing.harness import serverContext
+from txroom.testing.tls import serverContext
 
 HEADER = b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n"
 

@@ -62,8 +62,8 @@ class CloseInfo:
     reason: str = ""
 
 
-class End:
-    """What a client of either kind can do with its TCP connection."""
+class TCPClient:
+    """What a client can do with its TCP connection, whatever it speaks over that."""
 
     _reactor: MemoryReactor
     _socket: MemorySocket
@@ -157,7 +157,7 @@ class _NotingFactory(Factory):
         return self.made
 
 
-class RawClient(End):
+class RawClient(TCPClient):
     """
     A client that sends any bytes, and takes what comes as bytes.
     """
@@ -197,7 +197,7 @@ class RawProtocol(Protocol):
         self._client.isClosed = True
 
 
-class Client(End):
+class Client(TCPClient):
     """
     A WebSocket client: Autobahn's, with nothing left to time.
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from itertools import count
-from typing import Any, Self, TypeVar, cast, overload
-from warnings import catch_warnings, simplefilter
+from typing import Any, Self, TypeVar, overload
 
 from autobahn.websocket.compress import PerMessageDeflateOffer
 from autobahn.websocket.types import ConnectingRequest
@@ -21,19 +20,14 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from .. import Application, Connection, Room, RoomApplication, Server, ServerOptions
 from ..client import ClientOptions
 from ..client.transport import absolute
-from ..core.application import Application
-from ..core.connection import Connection
 from ..core.interfaces import ProtocolFactory
-from ..core.options import ServerOptions
-from ..rooms.api.room import Room
-from ..rooms.application import RoomApplication
-from ..rooms.owner.host import Host
-from ..service.server import Server
-from .clients import Client, ClientProtocol, End, MemoryEndpoint, RawClient, RawProtocol, clientFactory
+from .clients import Client, ClientProtocol, MemoryEndpoint, RawClient, RawProtocol, TCPClient, clientFactory
 from .network import PORT, MemoryReactor, MemorySocket
 from .rooms import JoinedRoom, RoomClient, resultOf
+from .tls import clientContext, serverContext
 from .trace import Trace
 
 RoomClass = TypeVar("RoomClass", bound=Room)
@@ -59,7 +53,7 @@ class RoomHarness:
     ) -> None:
         #: The clock of the server; `clock.seconds()` is the time.
         self.clock = clock or MemoryReactor()
-        self._ends: list[End] = []
+        self._clients: list[TCPClient] = []
         self._roomClients: list[RoomClient] = []
         self._ports = count(49152)
         #: The server under test.
@@ -112,9 +106,9 @@ class RoomHarness:
         `addCleanup`; a harness is also a context manager that ends with this.
         """
         faults = self._faults()
-        if self._strays():
+        if self._lostMembers():
             self.advance(1.0)  # an engine may take its time
-        left = [*self._strays(), *faults]
+        left = [*self._lostMembers(), *faults]
         for client in self._roomClients:
             for way in (client.outgoing, client.incoming):
                 way.clear()  # else the frames of leaving would use them up
@@ -130,8 +124,8 @@ class RoomHarness:
                 raise AssertionError("the server doesn't stop")
             if isinstance(stopped[0], Failure):
                 stopped[0].raiseException()
-        for end in self._ends:
-            end.drop()
+        for each in self._clients:
+            each.drop()
         for client in self._roomClients:
             client.drop()
         # What is refused or cancelled now may take the time of one more deadline.
@@ -143,17 +137,20 @@ class RoomHarness:
         Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
         didn't come about; after `stop`, which has looked for members without a connection before.
         """
-        self._check([*self._strays(), *self._faults()])
+        self._check([*self._lostMembers(), *self._faults()])
 
-    def _strays(self) -> list[str]:
-        """Members that pass for connected, and nobody is there: they would stay for ever."""
-        return [
-            f"member {member.id} of {room!r} without a connection"
-            for application in self._roomApplications
-            for room in application.rooms.values()
-            for member in cast(Host, room._host).members.values()
-            if member.outlet is not None and not application.edge.reaches(member.link)
-        ]
+    def _lostMembers(self) -> list[str]:
+        """Members that count as connected, but have no connection: they would stay for ever."""
+        lost = []
+        for application in self._roomApplications:
+            for room in application.rooms.values():
+                host: Any = room._host
+                lost += [
+                    f"member {member.id} of {room!r} without a connection"
+                    for member in host.members.values()
+                    if member.outlet is not None and not application.edge.reaches(member.link)
+                ]
+        return lost
 
     def _faults(self) -> list[str]:
         """The faults that are still to come."""
@@ -286,9 +283,9 @@ class RoomHarness:
                 return connection
         raise LookupError("the client has no open connection")
 
-    def _begin(self, end: Any, factory: Any, peer: str, tls: bool, to: Any) -> None:
-        end._socket = self._connect(factory, peer, tls, to)
-        self._ends.append(end)
+    def _begin(self, client: TCPClient, factory: Any, peer: str, tls: bool, to: Any) -> None:
+        client._socket = self._connect(factory, peer, tls, to)
+        self._clients.append(client)
         self.flush()
 
     def _connect(self, factory: Any, peer: str, tls: bool, to: Any) -> MemorySocket:
@@ -388,42 +385,3 @@ def _address(peer: str, port: int) -> IAddress:
     if ":" in peer:
         return IPv6Address("TCP", peer, port)
     return IPv4Address("TCP", peer, port)
-
-
-@cache
-def serverContext() -> Any:
-    """A certificate for "localhost" that nobody vouches for, made once."""
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from OpenSSL.crypto import X509, PKey
-    from twisted.internet.ssl import CertificateOptions
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    options = CertificateOptions(PKey.from_cryptography_key(key), X509.from_cryptography(certificate))
-    with catch_warnings():
-        # Twisted takes them in this form, pyOpenSSL would rather have the other.
-        simplefilter("ignore", DeprecationWarning)
-        options.getContext()
-    return options
-
-
-@cache
-def clientContext() -> Any:
-    from twisted.internet.ssl import CertificateOptions
-
-    return CertificateOptions()

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from ..rooms.api.room import Client, Room
+from .. import Client, Room
 from ..rooms.registration import Registration
 
 #: What is noted: each thing that happens to a room or a client. Not the questions that a room is asked

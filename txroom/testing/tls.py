@@ -1,0 +1,49 @@
+"""
+TLS in memory: a certificate for the server, and clients that take any.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+
+@cache
+def serverContext() -> Any:
+    """A certificate for "localhost" that nobody vouches for, made once."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from OpenSSL.crypto import X509, PKey
+    from twisted.internet.ssl import CertificateOptions
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    options = CertificateOptions(PKey.from_cryptography_key(key), X509.from_cryptography(certificate))
+    with catch_warnings():
+        # Twisted takes them in this form, pyOpenSSL would rather have the other.
+        simplefilter("ignore", DeprecationWarning)
+        options.getContext()
+    return options
+
+
+@cache
+def clientContext() -> Any:
+    """What a client connects with: it takes any certificate."""
+    from twisted.internet.ssl import CertificateOptions
+
+    return CertificateOptions()
