@@ -13,7 +13,7 @@ from msgspec import Raw
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.limits import JSON_PROTOCOL
-from ..protocol.serverframes import KINDS, ServerFrame
+from ..protocol.serverframes import SERVER_KINDS, ServerFrame
 from .sendable import Encoding, checkOptions
 
 
@@ -59,7 +59,7 @@ class Codec:
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             return False
         isArray = isinstance(frame, list) and bool(frame) and isinstance(frame[0], str)
-        return isArray and frame[0] not in KINDS
+        return isArray and frame[0] not in SERVER_KINDS
 
     def write(self, *frame: Any) -> bytes:
         """A frame, with its data as `data` or `checkOptions` has returned it. Raises `RoomError`."""

@@ -4,7 +4,7 @@ The frames that clients of rooms send.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from msgspec import Meta, Raw, Struct
 
@@ -137,3 +137,6 @@ ClientFrame = (
     | RoomsFrame
     | PingFrame
 )
+
+#: What the first elements of these frames may be.
+CLIENT_KINDS = frozenset(frame.__struct_config__.tag for frame in get_args(ClientFrame))

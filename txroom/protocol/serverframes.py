@@ -4,7 +4,7 @@ The frames that the server sends to clients of rooms.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from msgspec import Meta, Struct
 
@@ -115,10 +115,10 @@ class Bye(_Frame, frozen=True, tag="bye"):
     retryAfter: float | None = None
 
 
+#: Those that a room sends to its members.
 RoomFrame = Message | Left | Ack | Call | Presence
-
 
 ServerFrame = Joined | Reply | Error | Bye | RoomFrame
 
-
-KINDS = frozenset({"joined", "msg", "left", "ack", "reply", "error", "call", "presence", "bye"})
+#: What the first elements of these frames may be.
+SERVER_KINDS = frozenset(frame.__struct_config__.tag for frame in get_args(ServerFrame))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import msgspec
@@ -15,17 +15,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..client.connection import Attempt, WebSocket
-from ..protocol.clientframes import ClientFrame
-from ..protocol.serverframes import ServerFrame
-
-
-def _kindsOf(union: Any) -> frozenset[str]:
-    return frozenset(frame.__struct_config__.tag for frame in get_args(union))
-
-
-#: What a client sends, and what a server does: the first element of each frame.
-CLIENT_KINDS = _kindsOf(ClientFrame)
-SERVER_KINDS = _kindsOf(ServerFrame)
 
 
 class Action(StrEnum):

@@ -15,8 +15,10 @@ from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, 
 from ..client.connection import Attempt, WebSocket
 from ..client.session import Session
 from ..client.transport import Connector
+from ..protocol.clientframes import CLIENT_KINDS
+from ..protocol.serverframes import SERVER_KINDS
 from .clients import CloseInfo, MemoryEndpoint
-from .faults import CLIENT_KINDS, SERVER_KINDS, Faults, FaultyWebSocket
+from .faults import Faults, FaultyWebSocket
 from .network import MemoryReactor
 
 Result = TypeVar("Result")
