@@ -19,7 +19,7 @@ from .requests import Requests
 
 @attrs.frozen(eq=False)
 class ClientContext:
-    """The connection of a client, and what goes with it."""
+    """The connection of a client, its requests, and what else its memberships and joins need."""
 
     options: ClientOptions
     queue: CallQueue

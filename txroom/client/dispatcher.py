@@ -88,7 +88,7 @@ class Dispatcher:
 
     def progress(self) -> None:
         """Bytes have come."""
-        self.heartbeat.heard()
+        self.heartbeat.received()
 
     def isFinal(self, code: int, reason: str) -> bool:
         """
@@ -121,7 +121,7 @@ class Dispatcher:
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """A message has come."""
-        self.heartbeat.heard()
+        self.heartbeat.received()
         try:
             frame = self.codec.read(message, isBinary)
             if frame is not None:

@@ -1,5 +1,5 @@
 """
-How a client tells its user what happens.
+Listeners and events: how a client tells its user what happens.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Entry:
 
 
 class Emitter(ABC):
-    """Calls listeners."""
+    """Has listeners by the names of events, and calls them."""
 
     def __init__(self) -> None:
         self._entries: dict[str, list[_Entry]] = {}
@@ -102,7 +102,7 @@ class Events(Emitter):
         self._otherwise = otherwise
 
     def tell(self, name: str, *args: Any) -> None:
-        """Let it be heard in its turn."""
+        """Tell the listeners, when those before it were told."""
         self._deliver(self.emit, name, *args)
 
     def report(self, failure: Failure) -> None:

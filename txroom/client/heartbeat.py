@@ -40,7 +40,7 @@ class Heartbeat:
         self._options = options
         #: Seconds to the server and back at the last heartbeat; `None` before the first.
         self.latency: float | None = None
-        self._hasHeard = False
+        self._hasReceived = False
         #: Of what was sent over this connection the server has so many bytes at least.
         self._arrived = 0
         self._timer: IDelayedCall | None = None
@@ -58,9 +58,9 @@ class Heartbeat:
         stop(self._deadline)
         self._deadline = None
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """Something has come, a part of a frame perhaps."""
-        self._hasHeard = True
+        self._hasReceived = True
 
     def measured(self, request: Request) -> float:
         """That request was answered now; the time it took."""
@@ -72,8 +72,8 @@ class Heartbeat:
         before = self._connection.sent
         patience = self._options.pingTimeout + min(_MOST_DELAY, (before - self._arrived) // SLOWEST)
         if self._deadline is None:
-            self._hasHeard = False
-            self._deadline = self._queue.later(patience, self._checkHeard)
+            self._hasReceived = False
+            self._deadline = self._queue.later(patience, self._checkReceived)
         request: Request | None = None
 
         def done(error: RoomError | None, answer: Answer | None) -> None:
@@ -87,7 +87,7 @@ class Heartbeat:
         request = self._requests.ask(lambda ref: ("ping", ref), done, timeout=seconds)
         self._timer = self._queue.later(self._options.pingInterval, self._beat)
 
-    def _checkHeard(self) -> None:
+    def _checkReceived(self) -> None:
         self._deadline = None
-        if not self._hasHeard:
+        if not self._hasReceived:
             self._connection.drop("no heartbeat")

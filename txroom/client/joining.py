@@ -83,7 +83,11 @@ class JoinAttempt:
     A request to join, from asking for `auth` on.
 
     An `auth` that fails is called again after a delay, as long as `requestTimeout` lasts; a `RoomError` that
-    it raises is what the join fails with.
+    it raises is what the join fails with. ::
+
+        authenticating --auth known--> asked: one of `Requests`, which ends it
+        authenticating --auth failed--> paused --a delay--> authenticating
+        authenticating, paused --RoomError of auth, requestTimeout, fail()--> failed
     """
 
     def __init__(

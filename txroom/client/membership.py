@@ -289,7 +289,7 @@ class Membership:
         if self._memberships.get(self.id) is self:
             del self._memberships[self.id]
 
-    # -- leaving: the last user asks; what was sent before goes first; then the server is asked to let go
+    # -- leaving: the last user asks; what was sent before goes first; then the server is asked
 
     @property
     def isLeaving(self) -> bool:
@@ -316,7 +316,7 @@ class Membership:
         return waiter
 
     def leaveIfSent(self) -> None:
-        """Ask to be let go if all that was sent is on its way, and no pending join may lead here."""
+        """Ask the server to leave if all messages were sent, and no pending join may lead here."""
         leaving = self._leaving
         if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.outbound.waiting:
             return

@@ -12,9 +12,9 @@ from .codec import key
 
 class Presence:
     """
-    Users by their id; a meta is known by its member, and one that comes again replaces the former.
+    The users by their ids; a meta is known by its member, and one that comes again replaces the former.
 
-    Who stays keeps the place, as in the server's list, whatever else changes.
+    A user who remains keeps the place in the list, as in the server's, whatever else changes.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,15 @@ class Preparing(Protocol):
 
 
 class Request:
-    """A question to the server."""
+    """
+    A question to the server.
+
+    ::
+
+        waiting --connected--> sent --answered, refused, too late--> done
+        sent --connection lost--> waiting, if it may be sent again; else done
+        waiting --too late, nothing to come any more--> done
+    """
 
     def __init__(
         self,
