@@ -1,0 +1,107 @@
+"""A client goes on as the member that another was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.client.case import SessionTestCase, membership
+from txroom.client import Unconfirmed
+
+
+class TokenTests(SessionTestCase):
+    """Going on for another client."""
+
+    def leave(self, **options: Any) -> str:
+        """What a client leaves behind that has joined, and asked something."""
+        self.begin(auth="secret")
+        room = self.join("r1", {"name": "ada", "seat": "once", **options}, offset=7)
+        room.call("roll")
+        token = room.reconnectionToken
+        self.begin()
+        return str(token)
+
+    def resume(self, token: str, **joined: Any) -> Any:
+        """The room that another client is in then."""
+        resuming = self.session.resume(token)
+        self.wire.open()
+        [frame] = self.wire.take()
+        self.assertEqual((frame[0], *frame[2:]), ("resume", "r1", "t1", "", 0))
+        self.wire.receive("joined", frame[1], "r1", membership(token="t2", **joined))
+        room: Any = self.successResultOf(resuming)
+        room.log = []
+        room.on("lost", lambda loss: room.log.append(loss))
+        self.clock.advance(0)
+        return room
+
+    def test_resume(self) -> None:
+        """The same member, with a fresh picture."""
+        room = self.resume(self.leave(), offset=9, snapshot="s", handled=2)
+        self.assertEqual((room.id, room.name, room.member, room.state), ("r1", "chat", "m1", "joined"))
+        self.assertEqual((room.offset, room.snapshot, room.log), (9, "s", []))
+        self.assertEqual(self.session.joined, [room])
+        room.send("say", "on")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 3]])
+        self.assertEqual(self.reconnect()[0][2:], ["r1", "t2", "e1", 9])
+
+    def test_accepted(self) -> None:
+        """Numbers that the server has are not taken again, though their frames wait to be handled."""
+        room = self.resume(self.leave(), handled=2, accepted=4)
+        sent = room.send("say", "on")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 5]])
+        self.wire.receive("ack", "r1", 4)
+        self.assertFalse(sent.isHandled)
+        self.wire.receive("ack", "r1", 5)
+        self.assertTrue(sent.isHandled)
+
+    def test_acceptedAndForgotten(self) -> None:
+        """Unless the server has forgotten them: then what was sent is in doubt."""
+        room = self.resume(self.leave(), handled=2, accepted=4)
+        room.send("say", "on")
+        self.resumed(self.reconnect()[0], handled=2)
+        self.assertEqual([loss.unconfirmed for loss in room.log], [[Unconfirmed("say", "on")]])
+        room.send("say", "again")
+        self.assertEqual(self.wire.take(), [["send", "r1", "say", "again", 3]])
+
+    def test_answers(self) -> None:
+        """What the former client asked is no answer to what this one asks."""
+        room = self.resume(self.leave())
+        call = room.call("roll")
+        ref = self.wire.take()[0][1]
+        for other in range(1, 9):
+            self.wire.receive("reply", other, "to the former")
+        self.assertNoResult(call)
+        self.wire.receive("reply", ref, 6)
+        self.assertEqual(self.successResultOf(call), 6)
+
+    def test_forgotten(self) -> None:
+        """It joins anew as the former would: by the same way, but for what is for once, and credentials."""
+        self.resume(self.leave(auth="mine"))
+        self.refuse(self.reconnect()[0][1], "unauthorized")
+        [[kind, ref, target, options]] = self.wire.take()
+        self.assertEqual((kind, target, options), ("joinById", "r1", {"name": "ada"}))
+        self.refuse(ref, "noSuchRoom")
+        self.assertEqual([frame[0:3:2] for frame in self.wire.take()], [["join", "chat"]])
+
+    def test_refused(self) -> None:
+        """The error is the server's, and nothing is tried instead."""
+        for code in ("unauthorized", "forbidden", "noSuchRoom"):
+            resuming = self.session.resume(self.leave())
+            self.wire.open()
+            self.refuse(self.wire.take()[0][1], code)
+            self.assertEqual(self.codeOf(resuming), code)
+            self.assertEqual((self.wire.take(), self.session.joined), ([], []))
+
+    def test_noToken(self) -> None:
+        """What is no token is refused without a connection."""
+        token = self.leave()
+        for wrong in ("", "x", "é", "e30=", token[4:], token[:-8], token.swapcase()):
+            self.assertEqual(self.codeOf(self.session.resume(wrong)), "badRequest")
+        self.assertEqual(self.wires, [])
+
+    def test_left(self) -> None:
+        """Who has left has none; who is away has."""
+        room = self.join()
+        self.wire.end()
+        self.assertIsNotNone(room.reconnectionToken)
+        self.session.close()
+        self.assertIsNone(room.reconnectionToken)

@@ -1,0 +1,66 @@
+"""The Python client and the test vectors of the protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import skipUnless
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from tests.client.case import SessionTestCase
+from txroom import RoomError
+from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL
+from txroom.client.codec import Codec
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "protocol-v1.json"
+
+
+@skipUnless(VECTORS.exists(), "there are no vectors")
+class VectorTests(SessionTestCase):
+    """The protocol's test vectors, as far as a client is concerned."""
+
+    def test_server(self) -> None:
+        """Every frame of the server is read, in both dialects alike, and breaks nothing."""
+        room = self.join(member="m1")
+        for vector in json.loads(VECTORS.read_text())["server"]:
+            frame = vector["frame"]
+            found = Codec(JSON_PROTOCOL).read(msgspec.json.encode(frame), False)
+            self.assertIsNotNone(found)
+            self.assertEqual(found, Codec(MSGPACK_PROTOCOL).read(msgspec.msgpack.encode(frame), True))
+            self.assertEqual(msgspec.to_builtins(found)[0], frame[0])
+            if frame[0] not in ("ack", "joined"):  # of what was not sent, and not asked
+                self.wire.receive(*frame)
+        self.assertIsNone(self.wire.closed)
+        self.assertEqual(room.state, "left" if room.log and room.log[-1][0] == "left" else room.state)
+
+    def test_client(self) -> None:
+        """What the client writes is as the vectors have it."""
+        vectors = json.loads(VECTORS.read_text())["client"]
+        kinds = {json.loads(vector["json"])[0] for vector in vectors}
+        room = self.join("r1", {"name": "ada"})
+        room.handle("double", lambda data: data)
+        session = self.session
+        asked: list[Deferred[Any]] = [session.join("chat"), session.create("chat"), session.joinById("r1")]
+        asked += [session.rooms("chat"), session.ping(), room.send("say").whenHandled(), room.call("say")]
+        for each in asked:
+            each.addErrback(lambda failure: failure.trap(RoomError))
+        self.wire.receive("call", 1, "r1", "double", 1)
+        self.wire.receive("call", 1, "r1", "unheard", 1)
+        frames = self.wire.take(withPings=True)
+        for frame in frames:
+            if frame[0] in ("joinOnly", "create", "joinById"):
+                self.refuse(frame[1], "noSuchRoom")
+        room.leave()
+        frames += [*self.wire.take(withPings=True), *self.reconnect(), ["join", 1, "chat", {}]]
+        self.assertEqual({frame[0] for frame in frames} - {"resume"}, kinds - {"resume"})
+        for frame in frames:
+            lengths = [
+                len(json.loads(one["json"])) for one in vectors if json.loads(one["json"])[0] == frame[0]
+            ]
+            self.assertLessEqual(len(frame), max(lengths))
+
+
+# -- against a server
