@@ -7,23 +7,31 @@ A twistd plugin (`twistd txroom`), a service to compose into other services, and
 from importlib.metadata import version
 
 from .core.application import Application, Refusal
-from .core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
+from .core.codes import CloseCode, ErrorCode, ReadyState, SendStatus, isSendable
 from .core.connection import Connection
 from .core.handshake import Accept, Deny, Handshake, UpgradeError
+from .core.headers import Headers, MultiDict
 from .core.message import Prepared
+from .core.moved import keepMovedModules
 from .core.options import ServerOptions
 from .core.validation import OptionError
 from .protocol.errors import CallError, RoomError
+from .rooms.api.clock import RoomClock, Timer
 from .rooms.api.handlers import message
-from .rooms.api.history import History
+from .rooms.api.history import History, Past
 from .rooms.api.ports import LeaveReason
 from .rooms.api.room import Client, Room
 from .rooms.application import RoomApplication
+from .rooms.contract.listing import Listing
+from .rooms.owner.directory import Rooms
 from .rooms.registration import Registration
 from .service.connections import Stats
+from .service.health import HealthPage
 from .service.server import Server
 
 __version__ = version("txroom")
+
+keepMovedModules()
 
 __all__ = [
     "Accept",
@@ -35,20 +43,29 @@ __all__ = [
     "Deny",
     "ErrorCode",
     "Handshake",
+    "Headers",
+    "HealthPage",
     "History",
     "LeaveReason",
+    "Listing",
+    "MultiDict",
     "OptionError",
+    "Past",
     "Prepared",
     "ReadyState",
     "Refusal",
     "Registration",
     "Room",
     "RoomApplication",
+    "RoomClock",
     "RoomError",
+    "Rooms",
     "SendStatus",
     "Server",
     "ServerOptions",
     "Stats",
+    "Timer",
     "UpgradeError",
+    "isSendable",
     "message",
 ]

@@ -26,7 +26,7 @@ from txroom import (
     ServerOptions,
     message,
 )
-from txroom.process.gctuning import relaxCollector
+from txroom.process import relaxCollector
 
 
 class Echo(Application):

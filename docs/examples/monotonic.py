@@ -1,4 +1,4 @@
-from txroom.process.monotonic import useMonotonicClock
+from txroom.process import useMonotonicClock
 from twisted.internet import reactor
 
 useMonotonicClock(reactor)

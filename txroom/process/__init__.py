@@ -1,1 +1,8 @@
-"""What the program `twistd txroom` is beside its service."""
+"""
+What a program does beside its service: `twistd txroom`, and those that start a `Server` themselves.
+"""
+
+from .gctuning import relaxCollector
+from .monotonic import useMonotonicClock
+
+__all__ = ["relaxCollector", "useMonotonicClock"]

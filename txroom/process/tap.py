@@ -7,19 +7,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import signal
 import sys
-from collections.abc import Callable
 from inspect import iscoroutine
-from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 import attrs
 import twisted
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.logger import InvalidLogLevelError, Logger, LogLevel
+from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
@@ -30,15 +24,12 @@ from ..core.validation import OptionError
 from ..demo import makeDemo
 from ..rooms.api.room import Room
 from ..service.endpoints import endpointFrom
-from ..service.health import INTERVAL, STALL
 from ..service.server import Server
-from ..service.unixsocket import giveAway
-from .announcing import whatIsServed, whereOf
-from .gctuning import THRESHOLD, relaxCollector
+from .gctuning import THRESHOLD
+from .launcher import LaunchedServer
 from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
-from .logs import LogFiles, filterLog, forgetNoCache
+from .logs import forgetNoCache
 from .monotonic import useMonotonicClock
-from .watchdog import Watchdog
 
 DEFAULT_PORT = 8080
 
@@ -296,142 +287,3 @@ def loadApp(name: str) -> Server | Application:
         app.close()
         raise UsageError(f"--app {name}: can't be async: it is called before there is anything to wait for")
     raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
-
-
-# -- the process
-
-
-class StartError(Exception):
-    """Why the service can't start, in one line."""
-
-
-class LaunchedServer(MultiService):
-    """
-    A server that has a process to itself: what it owes to the signals, the log and the terminal.
-
-    The first SIGTERM or SIGINT lets it drain, the second doesn't; SIGHUP reads certificates again, and opens
-    the files of the log again. `level` filters the log of a launcher that can't do that itself, `gcThreshold`
-    is for `relaxCollector` (0: leave the collector alone), `user` and group get the UNIX sockets.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        server: Server,
-        reactor: Any,
-        level: Any = None,
-        gcThreshold: int = 0,
-        user: tuple[int, int] | None = None,
-    ) -> None:
-        super().__init__()
-        self._gcThreshold = gcThreshold
-        self._restoreCollector: Callable[[], None] | None = None
-        self.server = server
-        self._reactor = reactor
-        self._level = level
-        self._user = user
-        self._watchdog: Watchdog | None = None
-        self._isStopping = False
-        self._isReloading = False
-        server.tellWayOut("a second signal ends it")
-        server.setServiceParent(self)
-
-    def privilegedStartService(self) -> None:
-        """Bind the listeners, while twistd still may."""
-        if self._level is not None:
-            filterLog(self._level)
-            self._level = None
-        _begin(super().privilegedStartService)
-        if self._user is not None:
-            for port in self.server.ports:
-                giveAway(port, *self._user)
-
-    def startService(self) -> None:
-        """Serve."""
-        _begin(super().startService)
-        self._watchdog = Watchdog(INTERVAL + STALL)
-        self._watchdog.start()
-        self.server.watch.onTurn = self._watchdog.beat
-        if self._gcThreshold:
-            self._restoreCollector = relaxCollector(self._gcThreshold)
-        signal.signal(signal.SIGHUP, self._hangUp)
-        self._reactor.callWhenRunning(self._announce)
-
-    def stopService(self) -> Deferred[Any]:
-        """Drain and stop, see `Server.stopService`."""
-        stopping: Deferred[Any] = super().stopService()
-        return stopping.addBoth(self._stopped)
-
-    def _stopped(self, result: Any) -> Any:
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        if self._restoreCollector is not None:
-            self._restoreCollector()
-            self._restoreCollector = None
-        return result
-
-    def _announce(self) -> None:
-        """Say what is served where; whoever reads that may send a signal at once."""
-        self._handleSignals()
-        for port in self.server.ports:
-            self._log.info("listening: {where}", where=whereOf(port))
-        for line in whatIsServed(self.server):
-            self._log.info("{line}", line=line)
-
-    def _handleSignals(self) -> None:
-        """Put our handlers in front of Twisted's, which are there now that the reactor runs."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous = signal.getsignal(number)
-            if callable(previous):
-                signal.signal(number, self._stopHandler(previous))
-
-    def _stopHandler(
-        self, first: Callable[[int, FrameType | None], Any]
-    ) -> Callable[[int, FrameType | None], None]:
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._isStopping:
-                self._reactor.callFromThread(self.server.stopNow)
-            else:
-                self._isStopping = True
-                first(number, frame)
-
-        return handle
-
-    def _hangUp(self, number: int, frame: FrameType | None) -> None:
-        if not self._isReloading:
-            self._isReloading = True
-            self._reactor.callFromThread(self._reload)
-
-    def _reload(self) -> None:
-        self._isReloading = False
-        for problem in LogFiles().reopen():
-            self._log.error("the log could not be opened again: {problem}", problem=problem)
-        try:
-            isReloaded = self.server.reloadCertificates()
-        except Exception as error:
-            self._log.error(
-                "the certificates were not reloaded, those in force stay: {why}", why=inOneLine(error)
-            )
-        else:
-            what = "the certificates were reloaded" if isReloaded else "there are no certificates to reload"
-            self._log.info("SIGHUP: {what}", what=what)
-
-
-def _begin(start: Callable[[], None]) -> None:
-    """Start; a port that can't be had ends the process with one line."""
-    try:
-        start()
-    except (CannotListenError, OSError, OverflowError) as error:
-        # An exception, not SystemExit: twistd has to remove its pid file, and to tell the parent of a daemon.
-        sys.excepthook = _explain
-        raise StartError(inOneLine(error)) from None
-
-
-def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """`sys.excepthook`: the launchers know nothing but a traceback."""
-    if not isinstance(error, StartError):
-        sys.__excepthook__(kind, error, trace)
-        return
-    LaunchedServer._log.error("{why}", why=str(error))
-    print(f"txroom: {error}", file=sys.__stderr__)

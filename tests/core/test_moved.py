@@ -1,0 +1,77 @@
+"""Public names at the places where earlier versions had them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import txroom
+from txroom.core.moved import MOVED
+from txroom.process.gctuning import relaxCollector
+from txroom.process.monotonic import useMonotonicClock
+from txroom.service.health import HealthPage
+
+
+class MovedTests(SynchronousTestCase):
+    """Each is what it was, and its import a warning."""
+
+    def test_all(self) -> None:
+        """Every name of the table is the same object as at its new place, which the warning tells."""
+        for module, homes in MOVED.items():
+            for name, home in homes.items():
+                old = importlib.import_module(f"txroom.{module}")
+                found = getattr(old, name)
+                self.assertIs(found, getattr(importlib.import_module(home), name))
+                (warning,) = self.flushWarnings([self.test_all])
+                self.assertIs(warning["category"], DeprecationWarning)
+                self.assertEqual(warning["message"], f"txroom.{module} is no more: from {home} import {name}")
+
+    def test_garbage(self) -> None:
+        from txroom.garbage import relaxCollector as found  # type: ignore[import-not-found]
+
+        self.assertWarned(found, relaxCollector, self.test_garbage)
+
+    def test_monotonic(self) -> None:
+        from txroom.monotonic import useMonotonicClock as found  # type: ignore[import-not-found]
+
+        self.assertWarned(found, useMonotonicClock, self.test_monotonic)
+
+    def test_health(self) -> None:
+        from txroom.health import HealthPage as found  # type: ignore[import-not-found]
+
+        self.assertWarned(found, HealthPage, self.test_health)
+
+    def test_codes(self) -> None:
+        from txroom.codes import isSendable as found  # type: ignore[import-not-found]
+
+        self.assertWarned(found, txroom.isSendable, self.test_codes)
+
+    def test_handshake(self) -> None:
+        from txroom.handshake import Headers as found  # type: ignore[import-not-found]
+
+        self.assertWarned(found, txroom.Headers, self.test_handshake)
+
+    def test_module(self) -> None:
+        """The module itself can be imported, and tells what it hasn't got."""
+        import txroom.rooms.timers as module  # type: ignore[import-not-found]
+
+        self.assertWarned(module.Timer, txroom.Timer, self.test_module)
+        error = self.assertRaises(AttributeError, getattr, module, "Clock")
+        self.assertEqual(str(error), "module 'txroom.rooms.timers' has no attribute 'Clock'")
+        self.assertIn("txroom.RoomClock", module.__doc__)
+
+    def test_shown(self) -> None:
+        """Python shows the warning where the import stands."""
+        program = "from txroom.garbage import relaxCollector"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        text = "<string>:1: DeprecationWarning: txroom.garbage is no more: from txroom.process import"
+        self.assertEqual((done.returncode, done.stderr), (0, f"{text} relaxCollector\n"))
+
+    def assertWarned(self, found: object, expected: object, where: object) -> None:
+        """It is that object, and its import was one warning in that test."""
+        self.assertIs(found, expected)
+        (warning,) = self.flushWarnings([where])
+        self.assertIs(warning["category"], DeprecationWarning)
