@@ -33,6 +33,9 @@ class StartError(SystemExit, Exception):
     it then ends the process with status 1, and the interpreter prints no traceback.
     """
 
+    # Of what twistd tells the parent of a daemon, this name comes first, and 100 characters are left of it.
+    __module__ = "txroom"
+
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.code = 1

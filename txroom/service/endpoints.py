@@ -33,7 +33,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..http.proxyprotocol import ProxiedFactory
-from .inherited import InheritedEndpoint, inheritedSocket, socketsOfProcess
+from .socketactivation import InheritedEndpoint, inheritedSocket, socketsOfProcess
 from .tls import Certificates, certificatesIn
 from .unixsocket import SocketEndpoint
 

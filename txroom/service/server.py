@@ -33,15 +33,14 @@ from ..http.resource import ServerResource, headersOf, upgrade
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from ..rooms.registration import Registration
-from .accepting import watchAccepting
 from .accesslog import AccessLog
 from .applications import Applications
 from .assets import Asset
 from .connections import Connections, Stats
-from .descriptors import limitConnections, openFiles
 from .health import HealthPage, StallWatch
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
 from .listening import Listeners, Where
+from .openfiles import limitConnections, openFiles, watchAccepting
 from .pages import NO_FORM, Pages
 from .routing import Route
 from .shutdown import Step, Stop, callbackStep

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txroom import Server
-from txroom.service import inherited
-from txroom.service.inherited import inheritedSocket, socketsOfProcess, unnamed
+from txroom.service import socketactivation
+from txroom.service.socketactivation import inheritedSocket, socketsOfProcess, unnamed
 from txroom.testing import MemoryReactor
 
 
@@ -114,7 +114,7 @@ class ProcessTests(SynchronousTestCase):
         """Those that Twisted found, or else what the environment said at the start."""
         self.assertEqual(socketsOfProcess().inheritedDescriptors(), [])
         start = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-        self.patch(inherited, "_environmentAtStart", lambda: start)
+        self.patch(socketactivation, "_environmentAtStart", lambda: start)
         self.assertEqual(socketsOfProcess().inheritedDescriptors(), [3])
         found = ListenFDs([5], ("chat",))
         self.patch(_SystemdParser, "_sddaemon", found)
