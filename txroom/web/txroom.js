@@ -496,7 +496,7 @@ const optional = (is) => (value) => value === null || value === undefined || is(
  * What the server says of a membership, in `joined`.
  *
  * @internal
- * @typedef {object} Joined
+ * @typedef {object} MembershipInfo
  * @property {string} [name]
  * @property {string} member
  * @property {string} token
@@ -756,7 +756,7 @@ class Emitter {
  * A message or a call on its way to the server.
  *
  * @internal
- * @typedef {object} Item
+ * @typedef {object} Pending
  * @property {Room} room The join that sends it.
  * @property {"send" | "call"} kind
  * @property {string} type
@@ -769,7 +769,7 @@ class Emitter {
  * @property {(error: unknown) => void} fail
  */
 
-/** @internal @typedef {Item & { n: number }} Numbered */
+/** @internal @typedef {Pending & { n: number }} Numbered */
 
 /**
  * The messages and calls of one membership: those that wait, and those that are sent, numbered 1, 2, …
@@ -780,7 +780,7 @@ class Emitter {
  */
 class Outbox {
   #window;
-  /** @type {Item[]} */
+  /** @type {Pending[]} */
   #waiting = [];
   /** @type {Numbered[]} */
   #held = [];
@@ -803,9 +803,9 @@ class Outbox {
     return this.#held.filter(({ kind, n }) => kind === "send" && n > this.#acknowledged).map(({ type }) => type);
   }
 
-  /** @param {Item} item */
-  add(item) {
-    this.#waiting.push(item);
+  /** @param {Pending} pending */
+  add(pending) {
+    this.#waiting.push(pending);
   }
 
   /**
@@ -817,10 +817,10 @@ class Outbox {
   next() {
     const done = this.#held.length ? Math.min(this.#acknowledged, this.#held[0].n - 1) : this.#acknowledged;
     if (!this.#waiting.length || this.#last >= done + this.#window) return undefined;
-    const item = /** @type {Numbered} */ (this.#waiting.shift());
-    item.n = ++this.#last;
-    this.#held.push(item);
-    return item;
+    const pending = /** @type {Numbered} */ (this.#waiting.shift());
+    pending.n = ++this.#last;
+    this.#held.push(pending);
+    return pending;
   }
 
   /** The server has handled all up to `n`; false if so many were never sent. @param {number} n */
@@ -831,17 +831,17 @@ class Outbox {
     return true;
   }
 
-  /** A call was answered. @param {Item} item */
-  answered(item) {
-    item.isAnswered = true;
-    item.isAwaited = false;
+  /** A call was answered. @param {Pending} pending */
+  answered(pending) {
+    pending.isAnswered = true;
+    pending.isAwaited = false;
     this.#forget();
   }
 
-  /** Nobody waits for the answer any more. @param {Item} item */
-  abandon(item) {
-    item.isAwaited = false;
-    if (item.n === undefined) this.#waiting = this.#waiting.filter((other) => other !== item);
+  /** Nobody waits for the answer any more. @param {Pending} pending */
+  abandon(pending) {
+    pending.isAwaited = false;
+    if (pending.n === undefined) this.#waiting = this.#waiting.filter((other) => other !== pending);
     else this.#forget();
   }
 
@@ -866,7 +866,7 @@ class Outbox {
    * @param {number} handled @param {number} accepted
    */
   restart(handled, accepted) {
-    const unconfirmed = this.#held.filter((item) => !item.isAnswered);
+    const unconfirmed = this.#held.filter((pending) => !pending.isAnswered);
     this.#held = [];
     this.#acknowledged = handled;
     this.#last = this.#base = accepted;
@@ -875,17 +875,17 @@ class Outbox {
 
   /** Takes everything out, and returns it. */
   clear() {
-    const items = [...this.#held, ...this.#waiting];
+    const all = [...this.#held, ...this.#waiting];
     this.#waiting = [];
     this.#held = [];
-    return items;
+    return all;
   }
 
   #forget() {
     const kept = [];
-    for (const item of this.#held) {
-      if (item.n > this.#acknowledged || item.isAwaited) kept.push(item);
-      else item.acknowledged();
+    for (const pending of this.#held) {
+      if (pending.n > this.#acknowledged || pending.isAwaited) kept.push(pending);
+      else pending.acknowledged();
     }
     this.#held = kept;
   }
@@ -1247,7 +1247,7 @@ export class Room {
  * @property {Record<string, any>} options
  */
 
-/** @internal @typedef {(error: any, id?: any, joined?: any) => void} JoinDone */
+/** @internal @typedef {(error: any, id?: any, info?: any) => void} JoinDone */
 
 /**
  * What the server knows as one member of a room, and the joins here that share it (`rooms`).
@@ -1287,7 +1287,7 @@ class Membership {
   #internal = 0;
   #since = 0;
   /** Counts up when a membership or a connection begins or ends; what was begun under another number is ignored. */
-  #visit = 0;
+  #round = 0;
   /** @type {unknown} */
   #timer;
   /** How many calls of the server are being answered. */
@@ -1336,19 +1336,19 @@ class Membership {
    * @returns {Promise<void>}
    */
   send(room, type, data, isVolatile) {
-    const item = this.#item(room, "send", type, data);
+    const pending = this.#newPending(room, "send", type, data);
     if (isVolatile) {
       this.#volatile = [type];
-      if (this.state === "joined") this.#write(item);
+      if (this.state === "joined") this.#write(pending);
       return Promise.resolve();
     }
     /** @type {Promise<void>} */
     const sent = new Promise((resolve, reject) => {
-      item.acknowledged = resolve;
-      item.fail = reject;
+      pending.acknowledged = resolve;
+      pending.fail = reject;
     });
     sent.catch(ignore);
-    this.#submit(item);
+    this.#submit(pending);
     return sent;
   }
 
@@ -1358,29 +1358,29 @@ class Membership {
    */
   call(room, type, data, timeout) {
     return new Promise((resolve, reject) => {
-      const item = this.#item(room, "call", type, data);
+      const pending = this.#newPending(room, "call", type, data);
       /** @param {unknown} error @param {unknown} [answer] */
       const settle = (error, answer) => {
-        if (item.ref !== undefined) this.#client._forget(item.ref);
+        if (pending.ref !== undefined) this.#client._forget(pending.ref);
         this.#options.clock.clearTimeout(timer);
         if (error) reject(error);
         else resolve(answer);
       };
-      item.isAwaited = true;
-      item.fail = settle;
-      item.ref = this.#client._expect((error, answer) => {
+      pending.isAwaited = true;
+      pending.fail = settle;
+      pending.ref = this.#client._expect((error, answer) => {
         settle(error, answer);
-        this.#outbox.answered(item);
+        this.#outbox.answered(pending);
         this.#pump();
       });
       const tooLate = () => {
         settle(new TxroomError("timeout", `no answer to ${type} within ${timeout} ms`));
-        this.#outbox.abandon(item);
+        this.#outbox.abandon(pending);
         this.#pump();
       };
       const timer = later(this.#options, tooLate, timeout);
       try {
-        this.#submit(item);
+        this.#submit(pending);
       } catch (error) {
         settle(error);
       }
@@ -1414,20 +1414,20 @@ class Membership {
 
   // -- towards the client
 
-  /** The server has answered the first join. @param {string} id @param {Joined} membership */
-  enter(id, membership) {
-    this.#take(id, membership, false);
+  /** The server has answered the first join. @param {string} id @param {MembershipInfo} info */
+  enter(id, info) {
+    this.#take(id, info, false);
   }
 
   /**
    * The server has answered another join with the room that we are in already.
    *
-   * @param {string} id @param {Joined} membership
+   * @param {string} id @param {MembershipInfo} info
    */
-  enterAgain(id, membership) {
-    const isSame = this.state === "joined" && membership.member === this.member;
-    if (!isSame || !this.#outbox.acknowledge(membership.handled)) return this.#return(id, membership, false);
-    this.#token = membership.token;
+  enterAgain(id, info) {
+    const isSame = this.state === "joined" && info.member === this.member;
+    if (!isSame || !this.#outbox.acknowledge(info.handled)) return this.#return(id, info, false);
+    this.#token = info.token;
     this.#pump();
   }
 
@@ -1442,7 +1442,7 @@ class Membership {
     const wasJoined = this.state === "joined";
     this.#options.clock.clearTimeout(this.#timer);
     this.state = "away";
-    this.#visit++;
+    this.#round++;
     if (this.leaving?.isSent) this.end(1000, "left");
     else if (wasJoined) {
       if (this.#options.clock.now() - this.#since >= this.#options.stableAfter) this.#attempts = 0;
@@ -1477,11 +1477,11 @@ class Membership {
     if (this.state === "left") return;
     const { clock } = this.#options;
     this.state = "left";
-    this.#visit++;
+    this.#round++;
     clock.clearTimeout(this.#timer);
     this.#client._remove(this);
     const error = new TxroomError("roomGone", reason || `the room was left (${code})`, { details: { code } });
-    for (const item of this.#outbox.clear()) item.fail(error);
+    for (const pending of this.#outbox.clear()) pending.fail(error);
     for (const room of this.rooms) room._end(code, reason);
     if (this.leaving !== null) {
       clock.clearTimeout(this.leaving.timer);
@@ -1516,13 +1516,13 @@ class Membership {
 
   #resume() {
     this.state = "resuming";
-    const visit = ++this.#visit;
+    const round = ++this.#round;
     /** @type {Build} */
     const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset];
     /** @type {JoinDone} */
-    const done = (error, id, membership) => {
-      if (visit !== this.#visit) this.#client._disown(id);
-      else if (!error) this.#return(id, membership, true);
+    const done = (error, id, info) => {
+      if (round !== this.#round) this.#client._decline(id);
+      else if (!error) this.#return(id, info, true);
       else if (ERRORS.get(error.code)?.comeback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
       else this.#refused(error);
     };
@@ -1531,7 +1531,7 @@ class Membership {
 
   /** Joins anew: the same room if it is still there, else by the same request as at first. */
   #rejoin() {
-    const visit = this.#visit;
+    const round = this.#round;
     const { method, target, options: first } = this.#joinRequest;
     const { seat, ...options } = first; // a reserved seat is used once
     /** @type {[Method, string][]} */
@@ -1539,15 +1539,15 @@ class Membership {
     if (method === "joinOrCreate" || method === "join") attempts.push([method, target]);
     const next = () => {
       const [[how, what]] = attempts.splice(0, 1);
-      const isWanted = () => visit === this.#visit;
+      const isWanted = () => round === this.#round;
       /** @type {JoinDone} */
-      const done = (error, id, membership) => {
+      const done = (error, id, info) => {
         const present = this.#client._membership(id);
-        if (!isWanted()) this.#client._disown(id);
+        if (!isWanted()) this.#client._decline(id);
         else if (present && present !== this) {
-          present.enterAgain(id, membership);
+          present.enterAgain(id, info);
           this.end(CloseCode.roomClosed, "instead there is a room that was joined already");
-        } else if (!error) this.#return(id, membership, false);
+        } else if (!error) this.#return(id, info, false);
         else if (attempts.length && !isTemporary(error)) next();
         else this.#refused(error);
       };
@@ -1577,24 +1577,24 @@ class Membership {
     this.#timer = later(this.#options, again, backoff(this.#options, this.#attempts++));
   }
 
-  /** @param {string} id @param {Joined} membership @param {boolean} isResumed */
-  #return(id, membership, isResumed) {
-    const unconfirmed = this.#take(id, membership, isResumed);
+  /** @param {string} id @param {MembershipInfo} info @param {boolean} isResumed */
+  #return(id, info, isResumed) {
+    const unconfirmed = this.#take(id, info, isResumed);
     const gone = new TxroomError("replyLost", "it may or may not have been handled");
-    for (const item of unconfirmed) item.fail(gone);
-    if (isResumed && membership.recovered === true && !unconfirmed.length) this.#tell("recovered");
+    for (const pending of unconfirmed) pending.fail(gone);
+    if (isResumed && info.recovered === true && !unconfirmed.length) this.#tell("recovered");
     else {
       for (const room of [...this.rooms]) {
-        const own = unconfirmed.filter((item) => item.room === room);
+        const own = unconfirmed.filter((pending) => pending.room === room);
         room._tell("lost", {
           snapshot: this.snapshot,
           members: this.members,
-          offset: membership.offset,
-          unconfirmed: own.map((item) => ({ type: item.type, data: JSON.parse(item.data) })),
+          offset: info.offset,
+          unconfirmed: own.map((pending) => ({ type: pending.type, data: JSON.parse(pending.data) })),
         });
       }
     }
-    if (membership.members) this.#tell("presence", this.members, [], []);
+    if (info.members) this.#tell("presence", this.members, [], []);
   }
 
   /**
@@ -1602,33 +1602,33 @@ class Membership {
    *
    * Returns the frames that were sent to a membership which is no more, and of which nothing is known.
    *
-   * @param {string} id @param {Joined} membership @param {boolean} isResumed
+   * @param {string} id @param {MembershipInfo} info @param {boolean} isResumed
    */
-  #take(id, membership, isResumed) {
-    const isSame = isResumed && membership.member === this.member;
-    const { handled } = membership;
-    const accepted = Math.max(handled, membership.accepted ?? 0);
+  #take(id, info, isResumed) {
+    const isSame = isResumed && info.member === this.member;
+    const { handled } = info;
+    const accepted = Math.max(handled, info.accepted ?? 0);
     const again = isSame ? this.#outbox.resume(handled, accepted) : null;
     const unconfirmed = again === null ? this.#outbox.restart(handled, accepted) : [];
     const former = this.id;
     this.id = id;
-    this.name = membership.name ?? this.name;
-    this.member = membership.member;
-    this.#token = membership.token;
-    this.epoch = membership.epoch;
-    if (!isResumed || membership.recovered !== true) {
-      this.offset = membership.offset;
-      this.snapshot = membership.snapshot ?? null;
+    this.name = info.name ?? this.name;
+    this.member = info.member;
+    this.#token = info.token;
+    this.epoch = info.epoch;
+    if (!isResumed || info.recovered !== true) {
+      this.offset = info.offset;
+      this.snapshot = info.snapshot ?? null;
     }
     this.#members = new Map();
-    this.#presence(membership.members ?? [], []);
+    this.#presence(info.members ?? [], []);
     this.#options.clock.clearTimeout(this.#timer);
-    this.#visit++;
+    this.#round++;
     this.state = "joined";
     this.#internal = 0;
     this.#since = this.#options.clock.now();
     this.#client._add(this, former);
-    for (const item of again ?? []) this.#write(item);
+    for (const pending of again ?? []) this.#write(pending);
     this.#pump();
     return unconfirmed;
   }
@@ -1687,11 +1687,11 @@ class Membership {
    * @param {number} ref @param {string} type @param {unknown} data
    */
   #called(ref, type, data) {
-    const visit = this.#visit;
+    const round = this.#round;
     const rooms = [...this.rooms].reverse();
     /** @param {string} frame */
     const write = (frame) => {
-      if (visit === this.#visit && this.state === "joined") this.#client._write(frame);
+      if (round === this.#round && this.state === "joined") this.#client._write(frame);
     };
     /** @param {{ code: unknown, message: string }} error */
     const refuse = ({ code, message }) => {
@@ -1734,45 +1734,45 @@ class Membership {
 
   // -- out
 
-  /** @param {Room} room @param {Item["kind"]} kind @param {string} type @param {unknown} data */
-  #item(room, kind, type, data) {
+  /** @param {Room} room @param {Pending["kind"]} kind @param {string} type @param {unknown} data */
+  #newPending(room, kind, type, data) {
     if (!isName(type)) {
       throw new TxroomError("badRequest", `the type of a message is a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
     }
-    /** @type {Item} */
-    const item = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
+    /** @type {Pending} */
+    const pending = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
     // Its number and its ref have place, too.
-    checkLength(this.#text(item), this.#options.maxPayload - (kind === "call" ? 32 : 16));
-    return item;
+    checkLength(this.#text(pending), this.#options.maxPayload - (kind === "call" ? 32 : 16));
+    return pending;
   }
 
-  /** @param {Item} item */
-  #submit(item) {
+  /** @param {Pending} pending */
+  #submit(pending) {
     const { maxBuffered } = this.#options;
     if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
     if (this.#outbox.waiting >= maxBuffered) {
       const isHere = this.state === "joined";
       throw new TxroomError(isHere ? "rateLimited" : "unavailable", `${maxBuffered} messages wait already`);
     }
-    this.#outbox.add(item);
+    this.#outbox.add(pending);
     this.#pump();
   }
 
   #pump() {
     if (this.state !== "joined") return;
-    for (let item = this.#outbox.next(); item; item = this.#outbox.next()) this.#write(item);
+    for (let pending = this.#outbox.next(); pending; pending = this.#outbox.next()) this.#write(pending);
     if (this.leaving && !this.leaving.isSent && !this.#outbox.waiting) {
       this.leaving.isSent = true;
       this.#client._leave(this.id, () => this.end(1000, "left"));
     }
   }
 
-  /** @param {Item} item */
-  #write(item) {
-    this.#client._write(this.#text(item));
+  /** @param {Pending} pending */
+  #write(pending) {
+    this.#client._write(this.#text(pending));
   }
 
-  /** @param {Item} item */
+  /** @param {Pending} pending */
   #text({ kind, ref, type, data, n }) {
     const head = kind === "call" ? `"call",${ref ?? 0}` : '"send"';
     const tail = n === undefined ? "" : `,${n}`;
@@ -1799,10 +1799,10 @@ function backoff({ minDelay, maxDelay, random }, attempt) {
 class NoAnswer extends TxroomError {}
 
 /** The error of a request that could not be made, since `auth` failed or took too long. */
-class NoCredentials extends TxroomError {}
+class AuthFailed extends TxroomError {}
 
 /** Whether it is worth while to try again a little later. @type {(error: TxroomError) => boolean} */
-const isTemporary = (error) => error instanceof NoCredentials || ERRORS.get(error.code)?.comeback === "retry";
+const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.code)?.comeback === "retry";
 
 // -- the client
 
@@ -2196,7 +2196,7 @@ export class Client {
   }
 
   /** Leaves a room that nobody here waits for any more. @internal @param {string} [id] */
-  _disown(id) {
+  _decline(id) {
     if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
 
@@ -2336,14 +2336,14 @@ export class Client {
   #admit(joinRequest, prepare, ask) {
     return new Promise((resolve, reject) => {
       /** @type {JoinDone} */
-      const done = (error, id, joined) => {
+      const done = (error, id, info) => {
         if (error) return reject(error);
         const present = this.#memberships.get(id);
         if (present?.leaving) return void present.leaving.promise.then(() => ask(done));
         const membership = present ?? new Membership(this, joinRequest);
         try {
-          if (!present) membership.enter(id, joined);
-          else if (joined !== null) membership.enterAgain(id, joined);
+          if (!present) membership.enter(id, info);
+          else if (info !== null) membership.enterAgain(id, info);
         } catch (failure) {
           reject(new TxroomError("unavailable", textOf(failure), { cause: failure }));
           throw failure;
@@ -2464,8 +2464,8 @@ export class Client {
       if (request.answer === "joined") this.#connection.givenUp.add(request.ref);
       error = new NoAnswer("timeout", `no answer within ${timeout} ms`);
     } else if (text !== null) error = this.#unavailable(ABNORMAL, ` within ${timeout} ms`);
-    else if (cause === undefined) error = new NoCredentials("timeout", `auth has not answered within ${timeout} ms`);
-    else error = new NoCredentials("unauthorized", `auth failed: ${textOf(cause)}`, { cause });
+    else if (cause === undefined) error = new AuthFailed("timeout", `auth has not answered within ${timeout} ms`);
+    else error = new AuthFailed("unauthorized", `auth failed: ${textOf(cause)}`, { cause });
     request.done(error);
   }
 
@@ -2682,7 +2682,7 @@ export class Client {
         else if (kind === "joined") {
           if ((ref ?? null) === null) return this.#isOfRoom();
           if (!this.#connection.givenUp.delete(ref)) throw new TypeError("joined, which nobody has asked for");
-          this._disown(answer[0]);
+          this._decline(answer[0]);
         }
         break;
       }
