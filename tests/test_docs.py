@@ -33,6 +33,7 @@ from twisted.web.server import Site
 
 import txroom
 import txroom.client
+from tests.requires import requiresModule
 from txroom import RoomError
 from txroom.core.codes import CloseCode
 from txroom.core.hooks import CONNECTION_HOOKS, UPGRADE_HOOKS
@@ -299,6 +300,38 @@ class ExampleTests(DocsTestCase):
         answers = [msgspec.json.decode(answer) for answer in client.received]
         self.assertEqual(answers[0]["result"]["active"], 1)
         self.assertEqual([set(answer) for answer in answers], [{"result"}, {"error"}, {"error"}])
+
+    def test_yjs(self) -> None:
+        """Documents that two Yjs clients edit; what is no message of theirs costs nobody anything."""
+        yjs = requiresModule("pycrdt")
+        harness = self.harness(self.load("yjs").makeServer)
+        documents = [yjs.Doc() for _ in range(3)]
+        clients = [harness.connect(f"/yjs/{name}") for name in ("notes", "notes", "other")]
+        texts = [doc.get("text", type=yjs.Text) for doc in documents]
+
+        def exchange() -> None:
+            for client, doc in zip(clients, documents, strict=True):
+                for each in client.received:
+                    if each[0] == yjs.YMessageType.SYNC:
+                        answer = yjs.handle_sync_message(each[1:], doc)
+                        if answer is not None:
+                            client.send(answer)
+                client.received.clear()
+            harness.flush()
+
+        for garbage in (b"", b"\x00", b"\x00\x02\x01\x02", b"\x01\xff", b"\x09"):
+            clients[0].send(garbage)
+        harness.flush()
+        exchange()
+        documents[0].observe(lambda event: clients[0].send(yjs.create_update_message(event.update)))
+        texts[0] += "hello"
+        harness.flush()
+        exchange()
+        self.assertEqual([str(text) for text in texts], ["hello", "hello", ""])
+        self.assertEqual(harness.connect("/yjs/").response.status, 404)  # type: ignore[union-attr]
+        clients[1].send("text")
+        harness.flush()
+        self.assertEqual(clients[1].closeCode, CloseCode.UNSUPPORTED_DATA)
 
     def test_teajs(self) -> None:
         """The example of TeaJS."""
