@@ -44,7 +44,7 @@ class VectorTests(SynchronousTestCase):
             self.assertEqual(closecodes.closeCodeOfAnswer(status), row["answered"], status)
 
     def test_otherStatuses(self) -> None:
-        """Any other answer from 400 to 499 is final, and no success of a client's."""
+        """After any other answer from 400 to 499 a client does not come back, after the rest it does."""
         for status in (400, 405, 410, 414, 426, 431, 499):
             self.assertFalse(closecodes.mayReconnect(closecodes.closeCodeOfAnswer(status)), status)
         for status in (200, 302, 502, 504, 599):
@@ -83,7 +83,7 @@ class AgreementTests(SynchronousTestCase):
                 self.assertEqual(closecodes.leftCodeOf(error), code)
 
     def test_comeback(self) -> None:
-        """A client that is to retry or join anew is never refused for good by the path, but for who it is."""
+        """A client that is to try again is not sent away for good by the close code."""
         for error, row in closecodes.ERRORS.items():
             if row.comeback is closecodes.Comeback.RETRY:
                 self.assertTrue(closecodes.mayReconnect(row.refused), error)

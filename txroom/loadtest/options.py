@@ -16,9 +16,8 @@ from twisted.python.usage import UsageError
 
 from ..client.transport import absolute
 from ..process.loading import loadAttribute, refuseAbbreviations
+from ..protocol.limits import MAX_NAME
 from .plan import MARK, NUMBER, Plan
-
-_LONGEST_TYPE = 128
 
 
 class Options(usage.Options):
@@ -98,8 +97,8 @@ class Options(usage.Options):
 
     def opt_type(self, value: str) -> None:
         """The type of the messages they send to the room; without it they listen only."""
-        if not 0 < len(value) <= _LONGEST_TYPE:
-            raise UsageError(f"--type {value}: must be a text of 1 to {_LONGEST_TYPE} characters")
+        if not 0 < len(value) <= MAX_NAME:
+            raise UsageError(f"--type {value}: must be a text of 1 to {MAX_NAME} characters")
         self._given["type"] = value
 
     def opt_data(self, value: str) -> None:

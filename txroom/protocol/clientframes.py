@@ -20,7 +20,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Token = Annotated[str, Meta(max_length=MAX_TOKEN)]
 
 #: What is left out at the end of a frame.
-_NONE = Raw(b"")
+ABSENT = Raw(b"")
 
 
 class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag_field="frame"):
@@ -32,7 +32,7 @@ class _ByName(_Frame, frozen=True):
 
     ref: Ref
     name: Name
-    options: Raw = _NONE
+    options: Raw = ABSENT
 
 
 class JoinFrame(_ByName, frozen=True, tag="join"):
@@ -52,7 +52,7 @@ class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
 
     ref: Ref
     room: RoomId
-    options: Raw = _NONE
+    options: Raw = ABSENT
 
 
 class ResumeFrame(_Frame, frozen=True, tag="resume"):
@@ -78,7 +78,7 @@ class SendFrame(_Frame, frozen=True, tag="send"):
 
     room: RoomId | None
     type: Type
-    data: Raw = _NONE
+    data: Raw = ABSENT
     n: N | None = None
 
 
@@ -88,7 +88,7 @@ class CallFrame(_Frame, frozen=True, tag="call"):
     ref: Ref
     room: RoomId | None
     type: Type
-    data: Raw = _NONE
+    data: Raw = ABSENT
     n: N | None = None
 
 
@@ -97,7 +97,7 @@ class ReplyFrame(_Frame, frozen=True, tag="reply"):
 
     room: RoomId | None
     ref: Ref
-    data: Raw = _NONE
+    data: Raw = ABSENT
 
 
 class ErrorFrame(_Frame, frozen=True, tag="error"):
@@ -114,7 +114,7 @@ class RoomsFrame(_Frame, frozen=True, tag="rooms"):
 
     ref: Ref
     name: Name | None
-    filter: Raw = _NONE
+    filter: Raw = ABSENT
 
 
 class PingFrame(_Frame, frozen=True, tag="ping"):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from inspect import getattr_static, iscoroutinefunction, isfunction, signature
 
 from ...core.validation import definedBelow, misspeltHooks, warnOfCall, warnOfClass
+from ...protocol.limits import MAX_NAME
 from .handlers import Handler
 from .room import Room
 from .settings import SETTINGS, settingMeant
@@ -56,8 +57,8 @@ def checkRegistered(name: object, roomClass: object) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"name={name!r}: must be a text; the class comes second: register('chat', ChatRoom)")
-    if not name or "/" in name or len(name) > 128:
-        raise ValueError(f"name={name!r}: must be 1 to 128 characters, without '/'")
+    if not name or "/" in name or len(name) > MAX_NAME:
+        raise ValueError(f"name={name!r}: must be 1 to {MAX_NAME} characters, without '/'")
     if isinstance(roomClass, Room):
         kind = type(roomClass).__name__
         raise TypeError(f"a room of class {kind}: register the class itself, {kind}; rooms are made of it")

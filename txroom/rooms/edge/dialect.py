@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from ...core.message import Prepared
 from ...protocol import payload, received, scanner
 from ...protocol.clientframes import (
-    _NONE,
+    ABSENT,
     ClientFrame,
     CreateFrame,
     JoinByIdFrame,
@@ -82,12 +82,12 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 class _Head(Struct, frozen=True, array_like=True):
     """The first elements of any array."""
 
-    first: Raw = _NONE
-    second: Raw = _NONE
-    third: Raw = _NONE
-    fourth: Raw = _NONE
-    fifth: Raw = _NONE
-    sixth: Raw = _NONE
+    first: Raw = ABSENT
+    second: Raw = ABSENT
+    third: Raw = ABSENT
+    fourth: Raw = ABSENT
+    fifth: Raw = ABSENT
+    sixth: Raw = ABSENT
 
 
 class FrameDialect:
