@@ -24,6 +24,8 @@ from twisted.web import http
 from txroom.testing import MemoryReactor
 
 PACKAGE = Path(__file__).resolve().parents[1] / "txroom"
+#: So many modules use them, each those of one part of Twisted; there are to be fewer, not more.
+MOST_MODULES = 14
 #: Private names of Python and of other libraries.
 OTHERS = frozenset({"_Decompress", "_current_frames", "_getframe", "ffi", "lib"})
 REACTOR: Any = MemoryReactor()
@@ -65,7 +67,7 @@ def holders(logFile: LogFile) -> Iterator[tuple[Any, str]]:
     yield Deferred(), "_canceller"
 
 
-#: Made with a reactor, or with a connection over TLS; the tests of `leanepoll` and `backpressure` need them.
+#: Made with a reactor, or with a connection over TLS; the tests of `leanepoll` and `sendbuffer` need them.
 UNSEEN = frozenset({"_appSendBuffer", "_poller"})
 
 
@@ -90,15 +92,31 @@ class PrivateTests(SynchronousTestCase):
 
     def test_named(self) -> None:
         """And we use no more than what is named here."""
-        used: set[str] = set()
-        own: set[str] = set()
-        for path in PACKAGE.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                used.update(_usedBy(node))
-                own.update(_definedBy(node))
+        used: set[str] = set().union(*usedNames().values())
+        self.assertEqual(used - self.named() - OTHERS, set())
+
+    def test_modules(self) -> None:
+        """In few modules."""
+        named = self.named()
+        modules = sorted(module for module, names in usedNames().items() if names & named)
+        self.assertLessEqual(len(modules), MOST_MODULES, modules)
+
+    def named(self) -> set[str]:
+        """All names that we are known to use."""
         file = self.logFile()
-        named = {name for _, names in holders(file) for name in names.split()}
-        self.assertEqual(used - own - named - OTHERS - UNSEEN, set())
+        return {name for _, names in holders(file) for name in names.split()} | UNSEEN
+
+
+def usedNames() -> dict[str, set[str]]:
+    """The private names that each module uses and that none of ours defines."""
+    used: dict[str, set[str]] = {}
+    own: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        names = used.setdefault(path.relative_to(PACKAGE).as_posix(), set())
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names.update(_usedBy(node))
+            own.update(_definedBy(node))
+    return {module: names - own for module, names in used.items()}
 
 
 def _usedBy(node: ast.AST) -> Iterator[str]:

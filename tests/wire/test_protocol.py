@@ -549,31 +549,25 @@ class TimeTests(WireCase):
         self.assertEqual((len(waiting), self.events), (3, []))
 
 
-class GarbageTests(WireCase):
+class GarbageTests(HarnessTestCase):
     """A connection that is over leaves nothing for the collector."""
 
     def test_none(self) -> None:
         """However it ended, and whatever it has had."""
-        endings: list[Callable[[], object]] = [
-            lambda: self.client.drop(),
-            lambda: self.connection.terminate(),
-            lambda: self.client.send(closeFrame(1000)),
-            lambda: self.client.send(clientFrame(TEXT, b"\xff")),
+        endings: list[Callable[[Any, Connection], object]] = [
+            lambda client, connection: client.drop(),
+            lambda client, connection: connection.terminate(),
+            lambda client, connection: client.send(closeFrame(1000)),
+            lambda client, connection: client.send(clientFrame(TEXT, b"\xff")),
         ]
+        harness = self.serve(Application())
         for end in endings:
-            self.open()
-            self.client.send(clientFrame(PING, "x") + clientFrame(TEXT, "a", fin=False))
-            self.connection.pause()
-            self.connection.resume()
             gc.collect()
             gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
             try:
-                end()
-                self.client.drop()
-                self.harness.flush()
-                self.assertEqual(self.events[-1][0], "disconnect")
-                self.recorder = Recorder()
-                gc.set_debug(gc.DEBUG_SAVEALL)
+                self.connected(harness, end)
+                self.assertEqual(harness.server.connections, [])
                 gc.collect()
                 left = [each for each in gc.garbage if type(each).__module__.startswith("txroom.wire")]
                 self.assertEqual(left, [])
@@ -581,3 +575,14 @@ class GarbageTests(WireCase):
                 gc.set_debug(0)
                 gc.garbage.clear()
                 gc.enable()
+
+    def connected(self, harness: RoomHarness, end: Callable[[Any, Connection], object]) -> None:
+        """One connection, of which nothing is kept here."""
+        client = self.upgraded(harness)
+        (connection,) = harness.server.connections
+        client.send(clientFrame(PING, "x") + clientFrame(TEXT, "a", fin=False))
+        connection.pause()
+        connection.resume()
+        end(client, connection)
+        client.drop()
+        harness.flush()

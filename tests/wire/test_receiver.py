@@ -313,3 +313,19 @@ class HoldTests(WireCase):
         self.harness.clock.turn()
         self.harness.clock.turn()
         self.assertEqual(len(self.events), 5)
+
+
+class LateTests(WireCase):
+    """What comes after the end."""
+
+    def test_afterLost(self) -> None:
+        """Bytes, and a second end, of a connection that is over are nobody's."""
+        self.open()
+        wire: Any = self.connection._wire
+        receiver = wire.receiver
+        self.client.drop()
+        self.harness.flush()
+        receiver.dataReceived(clientFrame(TEXT, "a"))
+        receiver.connectionLost()
+        self.assertEqual(self.events, [("disconnect", 1006, "")])
+        self.assertEqual((self.connection.lastActivity, self.connection.rtt), (wire.connectedAt, None))

@@ -9,6 +9,7 @@ in blocks, since the integer of a long payload costs more than its parts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 Masker = Callable[[bytes, bytes], bytes]
 
@@ -19,21 +20,19 @@ BLOCK = 4096
 #: Bound once: looking a class method up takes as long as calling it.
 _integer = int.from_bytes
 
-_maskers: list[Masker] = []
-
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
     """The payload without its mask, or a payload with one."""
     length = len(payload)
     if length > INTEGER_LIMIT:
-        return (_maskers or _load())[0](payload, mask)
+        return _longMasker()(payload, mask)
     key = (mask * (length // 4 + 1))[:length]
     return (_integer(payload, "little") ^ _integer(key, "little")).to_bytes(length, "little")
 
 
-def _load() -> list[Masker]:
-    _maskers.append(compiledMasker() or maskInBlocks)
-    return _maskers
+@cache
+def _longMasker() -> Masker:
+    return compiledMasker() or maskInBlocks
 
 
 def compiledMasker() -> Masker | None:

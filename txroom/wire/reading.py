@@ -60,7 +60,7 @@ class Readable(Protocol):
 
 
 class Reading:
-    """Made when a connection is held for the first time."""
+    """Why a connection is held, and what follows; made when it is held for the first time."""
 
     __slots__ = ("_connection", "_since", "isReading", "reasons", "resumedAt", "until")
 

@@ -70,7 +70,7 @@ class Receiving(Protocol):
 class Receiver:
     """Takes the bytes of one connection."""
 
-    isLean = True  # to `txroom.process.leanepoll`
+    isLean = True  # `txroom.process.leanepoll` may call it without more ado
 
     __slots__ = (
         "_allowance",
@@ -131,7 +131,7 @@ class Receiver:
         self._allowance: Allowance | None = None
 
     def logPrefix(self) -> str:
-        """As what it stands in Twisted's log."""
+        """The name in Twisted's log."""
         return "WireProtocol"
 
     def connectionLost(self, reason: Failure | None = None) -> None:
@@ -139,7 +139,7 @@ class Receiver:
             self._wire.connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.state != OPEN and not self._wire.takesMore(len(data)):
+        if self.state != OPEN and (self.state == CLOSED or not self._wire.takesMore(len(data))):
             return
         self.lastReceived = self.context.seconds()
         self.data = self.data + data if self.data else data
@@ -283,6 +283,7 @@ class Receiver:
     # -- what one connection may send in a time
 
     def limits(self) -> Allowance:
+        """What it may still send."""
         if self._allowance is None:
             wheel = self.context.wheel
             self._allowance = Allowance(self._meter, self.connectedAt, self.lastReceived, wheel)

@@ -25,8 +25,7 @@ from .tcpinfo import sendQueue
 
 def outgoing(transport: Any) -> Outgoing:
     """The way out through `transport`."""
-    while isinstance(transport, HAProxyProtocolWrapper):
-        transport = transport.transport
+    transport = withoutProxy(transport)
     if isinstance(transport, SocketTransport) and not transport.TLS:  # which `startTLS` sets
         return SocketOutgoing(transport)
     bottom = transport
@@ -37,6 +36,13 @@ def outgoing(transport: Any) -> Outgoing:
             return TLSOutgoing(transport, bottom)
         return BufferedOutgoing(transport, bottom)
     return OpaqueOutgoing(transport)
+
+
+def withoutProxy(transport: Any) -> Any:
+    """The transport below Twisted's layers for the PROXY protocol, which have nothing to do any more."""
+    while isinstance(transport, HAProxyProtocolWrapper):
+        transport = transport.transport
+    return transport
 
 
 def unsent(transport: Any) -> int:
@@ -136,12 +142,12 @@ class SocketOutgoing(BufferedOutgoing):
     Nobody else writes to it: once the operating system has taken all there was, nothing waits.
     """
 
-    __slots__ = ("_send", "mayWait")
+    __slots__ = ("_systemSocket", "mayWait")
 
     def __init__(self, transport: SocketTransport) -> None:
         super().__init__(transport, transport)
-        # Kept, so that a broadcast touches less memory; on a socket that is closed it raises.
-        self._send = transport.socket.send
+        # Kept, so that a broadcast touches less memory; one that is closed raises.
+        self._systemSocket = transport.socket
         self.mayWait = True
 
     def amount(self) -> int:
@@ -155,7 +161,7 @@ class SocketOutgoing(BufferedOutgoing):
     def write(self, data: bytes) -> int:
         if not (self.mayWait and self.amount()):
             try:
-                sent = self._send(data)
+                sent = self._systemSocket.send(data)
             except OSError:
                 sent = 0  # full, or lost: the reactor finds out which at its own write
             if sent == len(data):

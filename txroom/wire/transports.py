@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import BaseProtocol
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
+
+from .sendbuffer import withoutProxy
 
 
 class Taking(Protocol):
@@ -35,8 +36,7 @@ def takeOver(transport: Any, protocol: Taking) -> None:
 
 def closeGently(transport: Any) -> None:
     """Send what is queued, then say that no more comes; TLS has words of its own for that."""
-    while isinstance(transport, HAProxyProtocolWrapper):
-        transport = transport.transport
+    transport = withoutProxy(transport)
     if isinstance(transport, FileDescriptor):
         transport.loseWriteConnection()
     else:
