@@ -37,7 +37,7 @@ async def test_download(net: Net) -> None:
         probe = await net.open(link)
         await until(lambda: application.met)
         connection = application.met[0]
-        connection._wire.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 19)
+        connection._wire.receiver.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 19)
         size = 150_000
         begun = reactor().seconds()
         connection.send(bytes(size))

@@ -64,10 +64,9 @@ class WireProtocol(Sender):
         """Take over `transport`, and write the 101 answer to it; `connection` and `address` are set."""
         context, options = self.context, self.options
         now = context.clock.seconds()
-        self.transport = transport
         self.subprotocol = subprotocol
-        self._parameters = parameters
-        self.receiver = Receiver(self, context, self.connection, options, parameters, now)
+        self.parameters = parameters
+        self.receiver = Receiver(self, context, self.connection, options, now)
         self._heartbeat = Heartbeat(options, now)
         takeOver(transport, self.receiver)
         self._out = outgoing(transport)
@@ -96,7 +95,7 @@ class WireProtocol(Sender):
     @property
     def extensions(self) -> str:
         """The extensions that were agreed on, as in the answer's header."""
-        return "" if self._parameters is None else self._parameters.header
+        return "" if self.parameters is None else self.parameters.header
 
     @property
     def connectedAt(self) -> float:
@@ -162,7 +161,7 @@ class WireProtocol(Sender):
             return
         if self._closing is not None:
             if now >= self._closeBy(now):
-                self.transport.abortConnection()
+                self.receiver.transport.abortConnection()
                 return
         else:
             self.receiver.due(now)
@@ -216,14 +215,14 @@ class WireProtocol(Sender):
     def lose(self, code: int, reason: str) -> None:
         """The peer is gone: send a Close frame as best effort, and drop the connection."""
         self.fail(code, reason)
-        if self.transport is not None:
-            self.transport.abortConnection()
+        if self.state != CLOSED:
+            self.receiver.transport.abortConnection()
 
     def terminate(self) -> None:
         """Drop the connection without a word."""
         if self.state != CLOSED:
             self._become(DISCARDING)
-            self.transport.abortConnection()
+            self.receiver.transport.abortConnection()
 
     def _closeReceived(self, payload: bytes) -> None:
         try:
@@ -256,14 +255,13 @@ class WireProtocol(Sender):
         self.receiver.discard()
         assert self._out is not None
         self._out.end()
-        closeGently(self.transport)
+        closeGently(self.receiver.transport)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         if self.state == CLOSED:
             return
         context, connection = self.context, self.connection
         self._become(CLOSED)
-        self.transport = None
         context.wheel.cancel(self)
         if self._out is not None:
             self._out.forget()

@@ -45,6 +45,9 @@ MAX_SHORT = 65535
 class Receiving(Protocol):
     """The connection whose bytes come."""
 
+    options: ServerOptions
+    parameters: DeflateParameters | None
+
     def takesMore(self, size: int) -> bool:
         """So many bytes have come although the connection is to close; whether they are parsed."""
         ...
@@ -78,8 +81,6 @@ class Receiver:
         "_incoming",
         "_isInside",
         "_meter",
-        "_options",
-        "_parameters",
         "_shortLimit",
         "_spent",
         "_turnBudget",
@@ -103,14 +104,11 @@ class Receiver:
         context: WireContext,
         connection: Connection,
         options: ServerOptions,
-        parameters: DeflateParameters | None,
         now: float,
     ) -> None:
         self._wire = wire
         self.context = context
         self.connection = connection
-        self._options = options
-        self._parameters = parameters
         self._shortLimit = options.maxPayload or MAX_SHORT
         self._turnBudget = TURN_BUDGET if options.allowSynchronousEvents else 1
         self._meter = Meter.of(options, now)
@@ -237,7 +235,7 @@ class Receiver:
         """Take a frame that is no short whole message, or a part of it; whether anything was taken."""
         incoming = self._incoming
         if incoming is None:
-            incoming = self._incoming = Incoming(self._options, self._parameters)
+            incoming = self._incoming = Incoming(self._wire.options, self._wire.parameters)
         try:
             taken = incoming.take(self.data)
         except Violation as violation:

@@ -8,7 +8,6 @@ waits. What waits is in `sendbuffer`, who waits for it in `backlog`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
@@ -55,11 +54,10 @@ class Sender:
         "_closing",
         "_deflater",
         "_out",
-        "_parameters",
         "connection",
         "context",
+        "parameters",
         "state",
-        "transport",
     )
 
     # One set of options, and all connections of the server.
@@ -69,11 +67,10 @@ class Sender:
     def __init__(self) -> None:
         self.context = self.shared  # an attribute of the instance is found faster
         self.connection: Connection
-        self.transport: Any = None
         self.state = OPEN
         self._out: Outgoing | None = None
         #: Of permessage-deflate, if it was negotiated.
-        self._parameters: DeflateParameters | None = None
+        self.parameters: DeflateParameters | None = None
         self._deflater: Deflater | None = None
         self._backlog: Backlog | None = None
         self._closing: Closing | None = None
@@ -118,9 +115,9 @@ class Sender:
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        if self._parameters is not None and size >= (self.options.threshold or 1):
+        if self.parameters is not None and size >= (self.options.threshold or 1):
             first |= COMPRESSED
-            payload = self._ownDeflater(self._parameters).deflate(payload)
+            payload = self._ownDeflater(self.parameters).deflate(payload)
             size = len(payload)
         if size >= LONG:
             return self._written(out.writeLong(header(first, size), payload), size)
@@ -134,7 +131,7 @@ class Sender:
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        parameters = self._parameters
+        parameters = self.parameters
         if parameters is None or size < (self.options.threshold or 1):
             return self._written(out.write(prepared.frame or preparedFrame(prepared)), size)
         deflater = self._ownDeflater(parameters)
@@ -144,7 +141,7 @@ class Sender:
         return self._written(out.write(preparedDeflatedFrame(prepared, deflater)), size)
 
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
-        if self._parameters is not None:
+        if self.parameters is not None:
             return self._sendEach(messages)
         if self.state != OPEN:
             return SendStatus.CLOSED
