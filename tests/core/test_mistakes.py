@@ -688,7 +688,8 @@ class RoomTests(RoomTestCase):
         def answer(client: Any, data: Any) -> Any:
             return {"score": Deferred()}
 
-        self.patch(self.chat._host.handlers["say"], "function", lambda room, *args: answer(*args))
+        handlers = self.chat._host.registration.handlers
+        self.patch(handlers["say"], "function", lambda room, *args: answer(*args))
         self.assertEqual(self.ada.call("say", 1)[3], "internal")
         [failure] = self.flushLoggedErrors(TypeError)
         self.assertIn("answer.score is a Deferred: await it", str(failure.value))

@@ -187,7 +187,7 @@ class World:
         self.advance(seconds)
         self.check(not self.app.edge.attachments, "an attachment is left")
         for host in self.hosts().values():
-            self.check(not host.members and not host.leaving, f"a member is left in {host.room}")
+            self.check(not host.members and not host.roster.leaving, f"a member is left in {host.room}")
 
     def lose(self, room: str, isApplied: bool) -> None:
         """The owner of a room is lost, where that can be."""

@@ -14,7 +14,7 @@ from txroom import Client, History, RoomApplication, RoomError, message
 from txroom.core.handshake import Handshake
 from txroom.core.headers import FEW, Headers, MultiDict
 from txroom.rooms.contract.commands import Send
-from txroom.rooms.owner.broadcaster import MAX_CALLS
+from txroom.rooms.owner.calls import MAX_CALLS
 from txroom.rooms.owner.inbox import WAITING_SIZE
 from txroom.rooms.owner.log import HARD, Budget
 from txroom.rooms.owner.member import REPLIES_SIZE
@@ -87,7 +87,7 @@ class MemberTests(MeasuredCase):
         ada = self.joined()
         member = self.member(ada)
         ada.send("slow")
-        self.room()._host.intake.take(member, Send("say", b'"' + b"x" * WAITING_SIZE + b'"'))
+        self.room()._host.inbox.take(member, Send("say", b'"' + b"x" * WAITING_SIZE + b'"'))
         gate.callback(None)
         self.settle()
         self.assertEqual(len(ada.said()[0]), WAITING_SIZE)

@@ -213,7 +213,7 @@ class NodeTests(RoomTestCase):
         first, second = hosts
         fenced = first.room
         self.settle()
-        self.assertEqual([first.life.name, second.life.name], ["DISPOSED", "OPEN"])
+        self.assertEqual([first.life.stage.name, second.life.stage.name], ["DISPOSED", "OPEN"])
         again = self.player()
         self.assertEqual(again.resume(ada)[3]["recovered"], True)
         self.assertIsNone(fenced.broadcast("said", "from the first"))

@@ -21,6 +21,7 @@ from txroom.rooms.edge.session import RoomSession
 from txroom.rooms.owner.host import Host
 from txroom.rooms.owner.link import HostLink
 from txroom.rooms.owner.member import Member
+from txroom.rooms.owner.runner import Runner
 
 #: Hooks that may be asynchronous, those together that may all hang in one life.
 HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave", "onDispose", "onTick"))
@@ -129,8 +130,7 @@ class FreedTests(RoomTestCase):
         gc.freeze()
         self.addCleanup(gc.unfreeze)
         # The runners of tests keep what is logged, and with a traceback all that it has gone through.
-        for each in (Host, RoomApplication):
-            name = "_log" if each is Host else "log"
+        for each, name in ((Host, "_log"), (Runner, "_log"), (RoomApplication, "log")):
             self.patch(each, name, Logger(observer=LogPublisher()))
 
     def count(self, kinds: tuple[type, ...] = KINDS) -> Counter[str]:

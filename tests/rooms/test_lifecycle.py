@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 
-from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, LeaveReason, RoomError, message
 from txroom.rooms.hooks import Escaped
 
@@ -507,7 +507,7 @@ class FailureTests(RoomTestCase):
 
             @message("later")
             async def later(self, client: Client) -> None:
-                await deferLater(hostOf(self).clock, 0.1, lambda: None)
+                await deferLater(self.clock.reactor, 0.1, lambda: None)
                 raise SystemExit(2)
 
             def onCreate(self, options: Any) -> None:
@@ -543,7 +543,7 @@ class FailureTests(RoomTestCase):
                 self.timer.cancel()
                 self.events.append(("work", 1))
                 for part in (2, 3):
-                    await deferLater(hostOf(self).clock, 5, lambda: None)
+                    await deferLater(self.clock.reactor, 5, lambda: None)
                     self.events.append(("work", part))
 
         self.rooms(Chat)
@@ -657,7 +657,7 @@ class AutoDisposeTests(RoomTestCase):
                 self.events.append(("closed", ""))
 
             async def pause(self) -> None:
-                await deferLater(hostOf(self).clock, 0.1, lambda: None)
+                await deferLater(self.clock.reactor, 0.1, lambda: None)
 
             @message("closing")
             def closing(self, client: Client) -> Any:

@@ -270,7 +270,7 @@ class World(model.World):
             self.isTelling = False
         elif kind == "reserve":
             try:
-                self.seats.append((host.id, host.admission.reserve(None, 1 + amount / 10)))
+                self.seats.append((host.id, host.seats.reserve(None, 1 + amount / 10)))
             except (RoomError, ValueError):
                 pass
         elif kind == "lose" and self.isLagging and host.id in self.engine.stored:
@@ -280,10 +280,11 @@ class World(model.World):
     def look(self) -> None:
         """What must always hold."""
         for host in self.hosts().values():
-            taken = len(host.members) + len(host.admission._reservations)
+            taken = len(host.members) + len(host.roster.reservations)
             self.check(taken <= MAX_CLIENTS, f"{taken} in a room for {MAX_CLIENTS}")
-            if host._listing is not None and host.life == host.life.OPEN:
-                self.check(host._listing.clients == taken, "the listing's count is wrong")
+            published = host.advertising.published
+            if published is not None and host.life.isOpen:
+                self.check(published.clients == taken, "the listing's count is wrong")
 
     def end(self) -> None:
         """All connections are gone, and time passes; what must hold then."""
@@ -298,7 +299,7 @@ class World(model.World):
                 check(not trace.hooks and not trace.disposed, "hooks of what was never to begin")
                 continue
             check(host.findRoom() is trace.room and not hasattr(host, "room"), "an owner keeps its room")
-            check(not host.members and not host.leaving, "a member is left")
+            check(not host.members and not host.roster.leaving, "a member is left")
             check(trace.disposed == trace.created, f"disposed {trace.disposed} times")
             for id, hooks in trace.hooks.items():
                 # Those of an earlier owner have not joined here.

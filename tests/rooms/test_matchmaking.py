@@ -461,7 +461,7 @@ class SeatTests(RoomTestCase):
         room, _ = self.reserved()
         for user in ({"name": "ada"}, True, ""):
             self.assertIs(self.result(self.app.reserveSeat(room, user)).type, ValueError)
-        self.assertEqual(hostOf(self.app.rooms[room]).admission.reserved, 1)
+        self.assertEqual(len(hostOf(self.app.rooms[room]).roster.reservations), 1)
 
     def test_userIdRaises(self) -> None:
         """Who can't be said to be the one it is for isn't."""

@@ -18,6 +18,7 @@ from txroom.rooms.api.handlers import handlersOf
 from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.edge.dialect import dialectOf
+from txroom.rooms.owner.presence import Presence
 
 
 class Move(msgspec.Struct):
@@ -364,7 +365,7 @@ class BroadcastTests(RoomTestCase):
     def test_frameOnce(self) -> None:
         """One frame for all of a dialect."""
         players = self.players(3)
-        item = self.room()._host.emitter.messageOf(Entry(1, "said", b"\x01"))
+        item = Entry(1, "said", b"\x01").messageOf(self.room().id)
         self.assertIs(item.prepared(dialectOf(None)), item.prepared(dialectOf(None)))
         self.assertEqual(len(players), 3)
 
@@ -492,10 +493,10 @@ class PresenceTests(RoomTestCase):
         """What everybody gets who joins is encoded once for each change, and never out of date."""
         self.rooms(presence=True)
         ada, bob = self.joined(), self.joined()
-        membership = self.room()._host.membership
-        roster = membership.encodedRoster()
+        presence = self.room()._host.presence
+        roster = presence.encoded()
         again = ada.ask("joinById", ada.room, {})
-        self.assertIs(membership.encodedRoster(), roster)
+        self.assertIs(presence.encoded(), roster)
         self.assertEqual(len(again[3]["members"]), 2)
         self.room().clients[0].meta = {"name": "Ada"}
         self.settle()
@@ -584,7 +585,7 @@ class RefusedValueTests(RoomTestCase):
 
     def test_roster(self) -> None:
         """Who can't be told who is there doesn't join, instead of waiting."""
-        patch = self.patch(self.room()._host.membership, "roster", lambda: [object()])
+        patch = self.patch(Presence, "members", lambda presence: [object()])
         self.assertEqual(self.player().join()[3], "internal")
         patch.restore()
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
@@ -662,7 +663,7 @@ class LimitTests(RoomTestCase):
         ada = self.joined()
         member = self.room()._host.members[ada.joined["member"]]
         for _ in range(300):
-            self.room()._host.intake.take(member, Send("hang", b"null"))
+            self.room()._host.inbox.take(member, Send("hang", b"null"))
         self.settle()
         self.assertEqual(len(member.mailbox), 256)
         self.assertEqual([frame[3] for frame in ada.take("error")], ["rateLimited"] * 43)

@@ -37,7 +37,7 @@ from .edge.services import EdgeServices
 from .edge.session import RoomSession
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
-from .owner.lifelog import Lives
+from .owner.lifelog import LifeLog
 from .owner.log import Budget
 from .registration import MAX_ROOMS, Registration, Registrations
 
@@ -86,7 +86,7 @@ class RoomApplication(Application):
     clock: IReactorTime
     #: What its sessions are given.
     services: EdgeServices
-    lives: Lives
+    lifelog: LifeLog
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class RoomApplication(Application):
             self._isBegun = True
             self.engine = engine
             self.clock = clock
-            self.lives = Lives(clock)
+            self.lifelog = LifeLog(clock)
             self._refusals = RefusalLog("join", self.log, clock)
             self.services = EdgeServices(
                 clock=clock,
@@ -378,7 +378,7 @@ class RoomApplication(Application):
         def stopped(_: object) -> None:
             self._isStopping = False
             if self._isBegun:
-                self.lives.flush()
+                self.lifelog.flush()
 
         return done.addBoth(stopped)
 

@@ -294,8 +294,9 @@ class SocketTests(RoomTestCase):
         self.rooms()
         ada, bob = self.joined(), self.joined(protocol=MSGPACK)
         host = self.room()._host
-        host.emitter.say(host.members[ada.joined["member"]], Message(ada.room, None, "bad", b"\x81\xc0\x01"))
-        host.outbox.emit(Message(ada.room, 99, "bad", b"\x81\xc0\x01"), host.emitter.everyone)
+        member = host.members[ada.joined["member"]]
+        host.broadcaster.say(member, Message(ada.room, None, "bad", b"\x81\xc0\x01"))
+        host.outbox.emit(Message(ada.room, 99, "bad", b"\x81\xc0\x01"), host.roster.everyone)
         self.settle()
         self.advance(0.1)
         self.assertEqual(len(self.flushLoggedErrors(Exception)), 1)

@@ -4,8 +4,8 @@ Ports: what a `Room` and a `Client` ask of whatever runs them.
 What runs a room is its owner (`txroom.rooms.owner`), which is built upon rooms; so a room knows it by these
 protocols alone. Rooms and clients themselves stand above this module, too, which is why they are `Any` here.
 
-`Room.broadcast`, `Client.send` and `Client.call` go to the `Emitter` straight away, without a method of the
-port in between.
+`Room.broadcast`, `Client.send` and `Client.call` go to the part of the owner that does it straight away,
+without a method of the port in between.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LeaveReason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-class Emitter(Protocol):
+class Broadcaster(Protocol):
     """Sends what a room and its clients are told to send."""
 
     def broadcast(
@@ -52,19 +52,23 @@ class Emitter(Protocol):
         """See `Client.send`."""
         ...
 
-    def call(self, member: Any, type: str, data: Any, timeout: float) -> Deferred[Any]:
-        """See `Client.call`."""
-        ...
-
     def history(self) -> list[Past]:
         """See `Room.messages`."""
         ...
 
 
-class Membership(Protocol):
-    """Knows who is in a room, and what presence tells of them."""
+class Calls(Protocol):
+    """Asks the clients of a room."""
 
-    def roster(self) -> list[Any]:
+    def call(self, member: Any, type: str, data: Any, timeout: float) -> Deferred[Any]:
+        """See `Client.call`."""
+        ...
+
+
+class Presence(Protocol):
+    """Knows what the members of a room are told of one another."""
+
+    def members(self) -> list[Any]:
         """What `Room.members` is a copy of."""
         ...
 
@@ -72,17 +76,55 @@ class Membership(Protocol):
         """See `Client.meta`."""
         ...
 
-    def kick(self, member: Any, text: str) -> None:
-        """See `Client.kick`."""
+
+class Advertising(Protocol):
+    """Knows what matchmaking is told of a room."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """See `Room.options`."""
         ...
 
-    def regroup(self, member: Any, group: str, isIn: bool) -> None:
-        """See `Client.enter` and `Client.exit`."""
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """See `Room.metadata`."""
+        ...
+
+    @property
+    def isPrivate(self) -> bool:
+        """See `Room.isPrivate`."""
+        ...
+
+    @property
+    def isLocked(self) -> bool:
+        """Whether `Room.lock` was called."""
+        ...
+
+    @property
+    def isFull(self) -> bool:
+        """Whether no seat is free."""
+        ...
+
+    def setLocked(self, isLocked: bool) -> None:
+        """See `Room.lock`."""
+        ...
+
+    def setPrivate(self, isPrivate: bool) -> None:
+        """See `Room.setPrivate`."""
+        ...
+
+    def setMetadata(self, metadata: Mapping[str, Any]) -> None:
+        """See `Room.setMetadata`."""
         ...
 
 
 class Log(Protocol):
     """Counts what was sent."""
+
+    @property
+    def epoch(self) -> str:
+        """See `Room.epoch`."""
+        ...
 
     @property
     def offset(self) -> int:
@@ -154,9 +196,19 @@ class ClientPort(Protocol):
         ...
 
     @property
-    def emitter(self) -> Emitter: ...
+    def broadcaster(self) -> Broadcaster: ...
     @property
-    def membership(self) -> Membership: ...
+    def calls(self) -> Calls: ...
+    @property
+    def presence(self) -> Presence: ...
+
+    def kick(self, member: Any, text: str) -> None:
+        """See `Client.kick`."""
+        ...
+
+    def regroup(self, member: Any, group: str, isIn: bool) -> None:
+        """See `Client.enter` and `Client.exit`."""
+        ...
 
     def findRoom(self) -> Any:
         """The `Room`; `None` if it has ended, and nobody has it any more."""
@@ -206,25 +258,7 @@ class RoomPort(ClientPort, Protocol):
     @property
     def application(self) -> RoomServices: ...
     @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def epoch(self) -> str: ...
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
-    @property
     def isRestored(self) -> bool: ...
-    @property
-    def isPrivate(self) -> bool: ...
-
-    @property
-    def isLocked(self) -> bool:
-        """Whether `Room.lock` was called."""
-        ...
-
-    @property
-    def isFull(self) -> bool:
-        """Whether no seat is free."""
-        ...
 
     @property
     def members(self) -> Mapping[str, MemberPort]:
@@ -234,21 +268,11 @@ class RoomPort(ClientPort, Protocol):
     @property
     def timers(self) -> RoomClock: ...
     @property
+    def advertising(self) -> Advertising: ...
+    @property
     def log(self) -> Log: ...
     @property
     def outbox(self) -> Outbox: ...
-
-    def setLocked(self, isLocked: bool) -> None:
-        """See `Room.lock`."""
-        ...
-
-    def setPrivate(self, isPrivate: bool) -> None:
-        """See `Room.setPrivate`."""
-        ...
-
-    def setMetadata(self, metadata: Mapping[str, Any]) -> None:
-        """See `Room.setMetadata`."""
-        ...
 
     def dispose(
         self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""

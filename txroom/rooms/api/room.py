@@ -105,7 +105,7 @@ class Client:
     def meta(self, meta: Mapping[str, Any]) -> None:
         if not isinstance(meta, Mapping):
             raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
-        self._host.membership.setMeta(self._member, meta)
+        self._host.presence.setMeta(self._member, meta)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
         """
@@ -115,7 +115,7 @@ class Client:
         Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
         as `Room.broadcast` for data that can't be sent.
         """
-        return self._host.emitter.send(self._member, type, data, volatile)
+        return self._host.broadcaster.send(self._member, type, data, volatile)
 
     def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
         """
@@ -128,19 +128,19 @@ class Client:
         One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
         answer: in these it fails with `RuntimeError` if they do.
         """
-        return self._host.emitter.call(self._member, type, data, timeout)
+        return self._host.calls.call(self._member, type, data, timeout)
 
     def kick(self, reason: str = "") -> None:
         """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
-        self._host.membership.kick(self._member, reason)
+        self._host.kick(self._member, reason)
 
     def enter(self, group: str) -> None:
         """Become one of a group (`broadcast(..., to=group)`)."""
-        self._host.membership.regroup(self._member, group, True)
+        self._host.regroup(self._member, group, True)
 
     def exit(self, group: str) -> None:
         """Be no longer one of a group."""
-        self._host.membership.regroup(self._member, group, False)
+        self._host.regroup(self._member, group, False)
 
 
 #: Who gets a broadcast: a group, a client, several clients, or a test of each client.
@@ -282,7 +282,7 @@ class Room(RoomSettings):
     @property
     def options(self) -> Mapping[str, Any]:
         """What it was created with. It can't be changed; lists and objects within it should not be."""
-        return self._host.options
+        return self._host.advertising.options
 
     @property
     def clients(self) -> list[Client]:
@@ -292,7 +292,7 @@ class Room(RoomSettings):
     @property
     def members(self) -> list[dict[str, Any]]:
         """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user; a copy."""
-        members: list[dict[str, Any]] = payload.plain(self._host.membership.roster(), True)
+        members: list[dict[str, Any]] = payload.plain(self._host.presence.members(), True)
         return members
 
     @property
@@ -303,7 +303,7 @@ class Room(RoomSettings):
     @property
     def epoch(self) -> str:
         """Random; offsets of different epochs can't be compared."""
-        return self._host.epoch
+        return self._host.log.epoch
 
     @property
     def offset(self) -> int:
@@ -313,17 +313,18 @@ class Room(RoomSettings):
     @property
     def messages(self) -> list[Past]:
         """What `history` keeps, in order: offset, type and data of each."""
-        return self._host.emitter.history()
+        return self._host.broadcaster.history()
 
     @property
     def isLocked(self) -> bool:
         """Whether `lock` was called, or all seats are taken."""
-        return self._host.isLocked or self._host.isFull
+        advertising = self._host.advertising
+        return advertising.isLocked or advertising.isFull
 
     @property
     def isPrivate(self) -> bool:
         """Whether it is left out of matchmaking."""
-        return self._host.isPrivate
+        return self._host.advertising.isPrivate
 
     @property
     def isRestored(self) -> bool:
@@ -337,7 +338,7 @@ class Room(RoomSettings):
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What matchmaking tells of it."""
-        return self._host.metadata
+        return self._host.advertising.metadata
 
     def client(self, id: str) -> Client | None:
         """The client with that id, if it is in the room. Raises `TypeError` for what is no text."""
@@ -369,7 +370,7 @@ class Room(RoomSettings):
         `ValueError` or `OverflowError` for data that can't be sent: what is no plain data, keys that are no
         texts, NaN, integers of more than 64 bits.
         """
-        return self._host.emitter.broadcast(type, data, exclude, to, volatile)
+        return self._host.broadcaster.broadcast(type, data, exclude, to, volatile)
 
     def whenCommitted(self) -> Deferred[None]:
         """Fires when what was sent so far can't get lost any more; fails with `RoomError`."""
@@ -400,11 +401,11 @@ class Room(RoomSettings):
 
     def lock(self) -> None:
         """Let nobody join any more, until `unlock`; a full room is locked without this."""
-        self._host.setLocked(True)
+        self._host.advertising.setLocked(True)
 
     def unlock(self) -> None:
         """Undo `lock`; a full room stays full."""
-        self._host.setLocked(False)
+        self._host.advertising.setLocked(False)
 
     def setPrivate(self, isPrivate: bool = True) -> None:
         """
@@ -414,7 +415,7 @@ class Room(RoomSettings):
         """
         if not isinstance(isPrivate, bool):
             raise TypeError(f"isPrivate={isPrivate!r}: must be True or False")
-        self._host.setPrivate(isPrivate)
+        self._host.advertising.setPrivate(isPrivate)
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """
@@ -423,7 +424,7 @@ class Room(RoomSettings):
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
-        self._host.setMetadata(metadata)
+        self._host.advertising.setMetadata(metadata)
 
 
 def _checkHidden(room: Room, name: str, value: Any) -> None:

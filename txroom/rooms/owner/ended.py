@@ -12,32 +12,29 @@ from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 
 
-class Nobody:
+class EndedRoom:
     """
-    The parts of a host whose room has ended, all in one: there is nobody to be told anything.
+    The parts of an owner whose room has ended, all in one: nothing is said, and nobody is told anything.
 
-    It answers all that `Room` and `Client` ask of `Emitter` and `Membership`, and has no state.
+    It answers all that `Room` and `Client` ask of those parts, and has no state.
     """
 
     __slots__ = ()
 
-    #: Seats that are reserved.
-    reserved = 0
-
     def ignore(self, *args: Any, **given: Any) -> None:
-        """Nobody hears it."""
+        """Do nothing."""
 
-    broadcast = send = kick = regroup = setMeta = ignore
+    broadcast = send = kick = setMeta = ignore
 
     def call(self, *args: Any) -> Deferred[Any]:
-        """Nobody can answer."""
+        """Fail: nobody can answer."""
         return fail(RoomError(ErrorCode.ROOM_GONE))
 
     def nothing(self) -> list[Any]:
-        """Nothing is kept, and nobody is there."""
+        """Give nothing: nothing is kept, and nobody is there."""
         return []
 
-    history = roster = nothing
+    history = members = nothing
 
 
-NOBODY = Nobody()
+ENDED_ROOM = EndedRoom()

@@ -16,6 +16,8 @@ EXPELLED_SECONDS = 60.0
 class Expelled:
     """The digests of the resume tokens of one room's members that were made to leave."""
 
+    __slots__ = ("_until",)
+
     def __init__(self) -> None:
         #: Until when, in seconds of the server's clock.
         self._until: OrderedDict[bytes, float] = OrderedDict()

@@ -1,14 +1,8 @@
 """
 The host: the owner of one room.
 
-It runs the room and never touches a socket. What it is made of: `Admission` (joining and resuming),
-`Membership` (leaving, presence, groups), `Intake` (what clients say) and `Emitter` (what the room
-says); the host itself is the room's life, from CREATING to DISPOSED::
-
-    CREATING --onCreate, begun--> OPEN --dispose--> DISPOSING --all have left, onDispose--> DISPOSED
-        |                           |                   |
-        +--raised, and onDispose if onCreate did not--> |
-        +---------------------------+------ lost -------+--> LOST --onDispose--> DISPOSED
+It runs the room and never touches a socket. It makes the parts that do this, each of which is handed what it
+needs of the others, and leads the room through its life, whose states are those of `life`.
 
 What users wrote is never called in the middle of a change of all this. What they are asked (`userId`,
 `canJoin`, `snapshot`) they are asked before; what they are told (`onLeave`, `onRoomError` and what it says
@@ -18,10 +12,8 @@ an error costs, listeners, Deferreds that fail) is posted, and comes in the next
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred, succeed
@@ -37,41 +29,45 @@ from .. import hooks
 from ..api.clock import RoomClock
 from ..api.history import History
 from ..api.ports import LeaveReason
-from ..api.room import Client, Room
+from ..api.room import Room
 from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
-from ..contract.listing import Listing
 from ..contract.ports import Journal, Link, Outlet
-from .broadcaster import Emitter
-from .ended import NOBODY
-from .inbox import Intake
-from .joining import Admission
-from .leaving import Membership
+from ..registration import Registration
+from .advertising import Advertising
+from .broadcaster import Broadcaster
+from .calls import Calls
+from .context import HostApplication, RoomContext
+from .ended import ENDED_ROOM
+from .expelled import Expelled
+from .inbox import Inbox
+from .joining import Joining
+from .leaving import Leaving
+from .life import Event, RoomLife, Stage
+from .link import HostLink
 from .log import Budget, Log
 from .member import Member
 from .outbox import Outbox, audienceOf
-
-if TYPE_CHECKING:
-    from ..application import RoomApplication
-    from ..registration import Registration
+from .presence import Presence
+from .resuming import Resuming
+from .roster import Roster
+from .runner import Runner
+from .seats import Seats
+from .welcome import Welcome
 
 #: Seconds that the log is kept beyond `resumeSeconds`: a lost connection isn't noticed at once.
 LOG_SLACK = 60.0
 
 
-class Life(IntEnum):
-    """Where a room is in its life; it only moves on."""
-
-    CREATING = 0
-    OPEN = 1
-    DISPOSING = 2
-    #: Another owner has the room.
-    LOST = 3
-    DISPOSED = 4
-
-
 class Host:
     """The owner of one room; see the module."""
+
+    __slots__ = (
+        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft",
+        "_pendingEnd", "_waiters", "_why", "advertising", "application", "broadcaster", "calls", "id",
+        "inbox", "isRestored", "joining", "leaving", "life", "log", "members", "name", "outbox", "presence",
+        "registration", "resuming", "room", "roster", "runner", "seats", "timers",
+    )  # fmt: skip
 
     _log = Logger()
 
@@ -80,151 +76,207 @@ class Host:
         id: str,
         registration: Registration,
         options: Mapping[str, Any],
-        application: RoomApplication,
+        application: HostApplication,
         budget: Budget | None = None,
     ) -> None:
         self.id = id
+        self.name = registration.name
         self.application = application
         self.registration = registration
-        self.name = registration.name
-        self.options: Mapping[str, Any] = MappingProxyType(dict(options))
-        #: By what it is matched, whatever the registration says later.
-        self.filters: Mapping[str, Any] = registration.filtersOf(options)
-        self.handlers = registration.handlers
-        clock = self.clock = application.clock
-        self._engine = application.engine
-        self._journal: Journal | None = None
-        self.epoch = ""
         self.isRestored = False
-
-        self.life = Life.CREATING
+        self._journal: Journal | None = None
         #: Whether `onCreate` has succeeded, so that there is something to dispose of.
         self._isCreated = False
-        #: Who has a seat, by id: being seated, joined or to resume.
-        self.members: dict[str, Member] = {}
-        #: Whose onLeave is running.
-        self.leaving: set[Member] = set()
-        #: Who can be reached, by the id of the edge's session.
-        self.sessions: dict[str, Member] = {}
-        self.isLocked = False
-        self.isPrivate = False
-        self.metadata: Mapping[str, Any] = MappingProxyType({})
-        self._listing: Listing | None = None
-        self._emptyCall: IDelayedCall | None = None
-        self._fate: tuple[int, LeaveReason, str] | None = None
+        #: Whether those who listen to the registration have been told that the room is made.
+        self._isBegun = False
+        #: How it is to end, if it was told so before it was open.
+        self._pendingEnd: tuple[int, LeaveReason, str] | None = None
         #: Why it ends, for the log.
         self._why = ""
-        self._waiters: list[Deferred[None]] = []
-        #: Whether those who listen to the registration have been told that it is made.
-        self._isBegun = False
+        #: Ends it when it is empty.
+        self._emptyCall: IDelayedCall | None = None
         #: Fires when all have left a room that couldn't be made.
         self._lastLeft: Deferred[None] | None = None
-        #: Whether it is over, onDispose and all.
-        self._isOver = False
+        #: Those who wait for its end.
+        self._waiters: list[Deferred[None]] = []
 
+        self.life = RoomLife()
+        self.roster = Roster()
+        self.members = self.roster.members
         self.room: Room = registration.makeRoom()
         self.room._host = self
         self._findRoom: Callable[[], Room | None] = lambda: self.room
-        self.later = hooks.Later(clock)
-        self.timers = RoomClock(clock, lambda failure, name: self.report(failure, hook=name), self._gaveUp)
+        self._clock = application.clock
+        self.runner = Runner(self.room, self, self._clock, registration)
+        self.timers = RoomClock(
+            self._clock, lambda failure, name: self.runner.report(failure, hook=name), self._timerFailed
+        )
         self.outbox = Outbox()
-        self.log = Log(*self._logged, lambda: self.admission.floor, budget)
-        self.emitter = Emitter(self)
-        self.membership = Membership(self)
-        self.admission: Admission = Admission(self)
-        self.intake = Intake(self)
+        self.log = Log(*self._bounds, self.roster.floor, budget)
+        self._makeParts(options)
+
+    def _makeParts(self, options: Mapping[str, Any]) -> None:
+        """Make the parts, each with what it needs of those before."""
+        context = RoomContext(
+            self.id,
+            self.name,
+            self.room,
+            self,
+            self._clock,
+            self.timers,
+            self.life,
+            self.roster,
+            self.log,
+            self.outbox,
+            self.runner,
+            self.application.lifelog,
+        )
+        expelled = Expelled()
+        filters = self.registration.filtersOf(options)
+        self.advertising = Advertising(context, self.application.engine, options, filters)
+        self.seats = Seats(context, self, self.advertising)
+        self.broadcaster = Broadcaster(context)
+        self.calls = Calls(context, self.broadcaster)
+        self.presence = Presence(context)
+        self.leaving = Leaving(context, self, self.advertising, self.presence, self.calls, expelled)
+        self.inbox = Inbox(context, self.registration.handlers, self.broadcaster, self.calls, self.leaving)
+        welcome = Welcome(context, self.broadcaster, self.presence)
+        linkOf = partial(HostLink, self.inbox, self.leaving)
+        self.joining = Joining(
+            context,
+            self,
+            self.advertising,
+            self.seats,
+            self.broadcaster,
+            self.calls,
+            self.presence,
+            self.leaving,
+            welcome,
+            linkOf,
+        )
+        self.resuming = Resuming(context, self.leaving, expelled, welcome, linkOf)
 
     @property
-    def _logged(self) -> tuple[History | None, float, int, int]:
+    def _bounds(self) -> tuple[History | None, float, int, int]:
         """What the log keeps, as the room has it."""
         room = self.room
         return room.history, room.resumeSeconds + LOG_SLACK, room.recoveryLimit, room.recoverySize
 
-    # -- its life
+    # -- its beginning
 
     async def open(self) -> None:
         """
-        Claim the room, run `onCreate`, and let people in. Raises `RoomError`, and then there is no room:
-        what there was of it is disposed of, whatever went wrong and at which step.
+        Claim the room, run `onCreate`, and let people in.
+
+        Raises:
+            RoomError: There is no room then. What there was of it is disposed of, whatever went wrong and at
+                which step.
         """
         try:
             await self._open()
         except Exception as error:
             if not isinstance(error, RoomError) or isinstance(error, hooks.HookTimeout):
-                self.report(Failure(), hook="" if self._isCreated else "onCreate")
-            isLost = self.life is Life.LOST
-            self.life = Life.DISPOSED
-            self._shut()
-            self.outbox.lose()
-            for member in self.members.values():  # those of an earlier owner: there is no room to leave
-                member.forget()
-            self.members.clear()
-            await self._allHaveLeft()
-            await self._end(isLost)
+                self.runner.report(Failure(), hook="" if self._isCreated else "onCreate")
+            await self._undo()
             if not isinstance(error, RoomError):
                 error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
             clearTraceback(error)
             raise error from None
 
     async def _open(self) -> None:
-        journal = self._journal = await self._engine.claim(self.id, self)
-        self.epoch = journal.epoch
+        journal = self._journal = await self.application.engine.claim(self.id, self)
+        self.log.epoch = journal.epoch
         self.outbox.begin(journal)
         self._restore(journal)
-        await self.call(self.room.onCreate, self.options)
+        await self.runner.call(self.room.onCreate, self.advertising.options)
         self._isCreated = True
-        if self.life is not Life.CREATING:  # lost meanwhile
+        if self.life.stage is Stage.LOST:
             raise RoomError(ErrorCode.UNAVAILABLE)
         self._begin(journal)
-
-    def _begin(self, journal: Journal) -> None:
-        room = self.room
-        checkSettings(type(room).__name__, partial(getattr, room))
-        self.log.bound(*self._logged, self.clock.seconds())
-        self.membership.begin()
-        for reserved in journal.loaded.reserved:
-            self.admission.restore(reserved)
-        self.life = Life.OPEN
-        self.changed()
-        if room.tickRate > 0:
-            self._startTicks(1.0 / room.tickRate)
-        self._isBegun = True
-        self.application.lives.tell("create", self)
-        self.tell("create", room)
-        if self._fate is not None:
-            self.dispose(*self._fate)
-        elif not self.members:
-            self._scheduleEnd(max(room.linger, room.seatSeconds))
-
-    def _startTicks(self, interval: float) -> None:
-        last = self.clock.seconds()
-
-        def onTick() -> Deferred[Any]:
-            nonlocal last
-            now = self.clock.seconds()
-            elapsed, last = now - last, now
-            return self.call(self.room.onTick, elapsed)
-
-        self.timers.every(interval, onTick)
 
     def _restore(self, journal: Journal) -> None:
         """Go on where an earlier owner has stopped."""
         loaded = journal.loaded
-        self.log.load(loaded.entries, loaded.offset, self.clock.seconds())
-        self.isRestored = loaded.listing is not None
+        self.log.load(loaded.entries, loaded.offset, self._clock.seconds())
         if loaded.listing is not None:
-            self.options = MappingProxyType(dict(loaded.listing.options))
-            self.filters = loaded.listing.filters
-            self.isLocked = loaded.listing.isLocked
-            self.isPrivate = loaded.listing.isPrivate
-            self.metadata = MappingProxyType(dict(loaded.listing.metadata))
-        for record in loaded.members:
-            member = Member.restored(record)
-            member.client = Client(self, member)
-            self.members[member.id] = member
-        for handled in loaded.handled:
-            if handled.member in self.members:
-                self.members[handled.member].restore(handled)
+            self.isRestored = True
+            self.advertising.restore(loaded.listing)
+        self.resuming.restore(loaded.members, loaded.handled)
+
+    def _begin(self, journal: Journal) -> None:
+        room = self.room
+        checkSettings(type(room).__name__, partial(getattr, room))
+        self.log.bound(*self._bounds, self._clock.seconds())
+        self.leaving.awaitReturns()
+        for reserved in journal.loaded.reserved:
+            self.seats.restore(reserved)
+        self.life.follow(Event.OPENED)
+        self.advertising.changed()
+        if room.tickRate > 0:
+            self.runner.startTicks(self.timers, 1.0 / room.tickRate)
+        self._isBegun = True
+        self.application.lifelog.tell("create", self)
+        self.runner.tell("create", room)
+        if self._pendingEnd is not None:
+            self.dispose(*self._pendingEnd)
+        elif not self.members:
+            self._scheduleEnd(max(room.linger, room.seatSeconds))
+
+    async def _undo(self) -> None:
+        """It can't be made: end what there is of it."""
+        isLost = self.life.stage is Stage.LOST
+        self.life.follow(Event.FAILED)
+        self._shut()
+        self.outbox.lose()
+        for member in self.members.values():  # those of an earlier owner: there is no room to leave
+            member.forget()
+        self.members.clear()
+        if self.roster.leaving:  # those whom `onCreate` made leave
+            self._lastLeft = Deferred()
+            await self._lastLeft
+        await self._end(isLost)
+
+    # -- what its parts tell its life
+
+    def keepOpen(self) -> None:
+        """Somebody has taken a seat: the room doesn't end for being empty."""
+        call, self._emptyCall = self._emptyCall, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def seatFreed(self) -> None:
+        """Somebody has left, hooks and all, or a reservation is over: perhaps the room is to end."""
+        stage = self.life.stage
+        if stage is Stage.OPEN:
+            if self._emptyCall is None and self.roster.isEmpty:
+                self._scheduleEnd(self.room.linger)
+        elif self.life.may(Event.EMPTY):
+            self.runner.post(self._endWhenEmpty)
+        elif self._lastLeft is not None and not self.roster.leaving:
+            lastLeft, self._lastLeft = self._lastLeft, None
+            lastLeft.callback(None)
+
+    def makerRefused(self) -> None:
+        """Whoever the room was made for has been refused, and nobody has ever joined it."""
+        if self.life.isOpen and self.roster.isEmpty:
+            self.dispose(text="its maker was refused")
+
+    def _timerFailed(self) -> None:
+        """A timer has raised too often."""
+        self._log.error("room {id}: a timer raises again and again; the room is closed", id=self.id)
+        self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
+
+    def _scheduleEnd(self, seconds: float) -> None:
+        self.keepOpen()
+        if self.room.autoDispose:
+            self._emptyCall = self._clock.callLater(seconds, self._endIfEmpty)
+
+    def _endIfEmpty(self) -> None:
+        self._emptyCall = None
+        if self.life.isOpen and self.room.autoDispose and self.roster.isEmpty:
+            self.dispose(text="empty")
+
+    # -- its end
 
     def dispose(
         self,
@@ -233,88 +285,41 @@ class Host:
         text: str = "",
     ) -> Deferred[None]:
         """End the room: all leave, then `onDispose`; fires when it is over."""
-        if self._isOver:
+        if self.life.stage is Stage.DISPOSED:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
-        if self.life is Life.CREATING:
-            self._fate = (code, reason, text)
-        elif self.life is Life.OPEN:
-            self.life = Life.DISPOSING
+        if self.life.stage is Stage.CREATING:
+            self._pendingEnd = (code, reason, text)
+        elif self.life.may(Event.CLOSED):
+            self.life.follow(Event.CLOSED)
             self._why = text or reason.value
             self._shut()
-            self.changed()
+            self.advertising.changed()
             for member in list(self.members.values()):
-                self.membership.leave(member, code, reason, text)
-            self.later.post(self._endWhenEmpty)
+                self.leaving.leave(member, code, reason, text)
+            self.runner.post(self._endWhenEmpty)
         return waiter
 
     def _shut(self) -> None:
         """Nobody comes any more, and no timer."""
-        self.cancelEnd()
-        self.admission.close()
+        self.keepOpen()
+        self.seats.close()
         self.timers.stop()
-        self.later.post(self.timers.cancelRunning)
-
-    def emptied(self) -> None:
-        """Somebody's seat is free: look whether the room is to end."""
-        if self.life is Life.OPEN:
-            if self._emptyCall is None and self._isEmpty:
-                self._scheduleEnd(self.room.linger)
-        elif self.life in (Life.DISPOSING, Life.LOST):
-            self.later.post(self._endWhenEmpty)
-        elif self._lastLeft is not None and not self.leaving:
-            lastLeft, self._lastLeft = self._lastLeft, None
-            lastLeft.callback(None)
-
-    async def _allHaveLeft(self) -> None:
-        """Wait for `onLeave` of those whom `onCreate` made leave, members of an earlier owner."""
-        if self.leaving:
-            self._lastLeft = Deferred()
-            await self._lastLeft
-
-    def discard(self) -> None:
-        """It was made for somebody who has been refused, and has had no member: end it, if it is empty."""
-        if self.life is Life.OPEN and self._isEmpty:
-            self.dispose(text="its maker was refused")
-
-    @property
-    def _isEmpty(self) -> bool:
-        return not (self.members or self.leaving or self.admission.reserved)
-
-    def _scheduleEnd(self, seconds: float) -> None:
-        self.cancelEnd()
-        if self.room.autoDispose:
-            self._emptyCall = self.clock.callLater(seconds, self._endIfEmpty)
-
-    def cancelEnd(self) -> None:
-        """Somebody is coming."""
-        call, self._emptyCall = self._emptyCall, None
-        if call is not None and call.active():
-            call.cancel()
-
-    def _endIfEmpty(self) -> None:
-        self._emptyCall = None
-        if self.life is Life.OPEN and self.room.autoDispose and self._isEmpty:
-            self.dispose(text="empty")
+        self.runner.post(self.timers.cancelRunning)
 
     def _endWhenEmpty(self) -> None:
         """The last step: all have left, so `onDispose` runs, once, and nothing after it."""
-        if (
-            not self._isCreated
-            or self.members
-            or self.leaving
-            or self.life not in (Life.DISPOSING, Life.LOST)
-        ):
+        if not (self._isCreated and self.life.may(Event.EMPTY)) or self.members or self.roster.leaving:
             return
-        isLost = self.life is Life.LOST
-        self.life = Life.DISPOSED
+        isLost = self.life.stage is Stage.LOST
+        self.life.follow(Event.EMPTY)
         Deferred.fromCoroutine(self._end(isLost)).addErrback(
             lambda failure: self._log.failure("room {id} could not be released", failure, id=self.id)
         )
 
     async def _end(self, isLost: bool) -> None:
-        self.later.flush()
+        self.runner.flush()
         try:
             if self._isCreated:
                 await self._disposeRoom()
@@ -326,39 +331,13 @@ class Host:
 
     async def _disposeRoom(self) -> None:
         try:
-            await self.call(self.room.onDispose)
+            await self.runner.call(self.room.onDispose)
         except Exception:
-            self.report(Failure(), hook="onDispose")
-        self.later.flush()
+            self.runner.report(Failure(), hook="onDispose")
+        self.runner.flush()
         if self._isBegun:
-            self.application.lives.tell("dispose", self, reason=self._why or "lost")
+            self.application.lifelog.tell("dispose", self, reason=self._why or "lost")
             self.registration.tell("dispose", self.room)
-
-    def _letGo(self) -> None:
-        """
-        It is over: cut what refers in a circle, so that all of it is freed at once, without the collector.
-
-        What users hold still, a room or a client, has this host, which knows the room only as long as they
-        hold it, and whose parts are nobody's.
-        """
-        if self._journal is None:  # which the engine would have let go of
-            self.application.hostEnded(self)
-        self._isOver = True
-        nobody: Any = NOBODY
-        self.emitter = self.membership = self.admission = self.intake = nobody
-        self._journal = self._listing = None
-        self.outbox.lose()
-        self.timers.close()
-        self._findRoom = ref(self.room)
-        del self.room
-        self.outbox.failWaiters()
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(None)
-
-    def findRoom(self) -> Room | None:
-        """The room; `None` if it has ended, and nobody has it any more."""
-        return self._findRoom()
 
     async def _release(self) -> None:
         """When all that was said has left, let go of the room."""
@@ -370,12 +349,48 @@ class Host:
         if self._journal is not None:
             await self._journal.release()
 
-    def _gaveUp(self) -> None:
-        """A timer has raised too often."""
-        self._log.error("room {id}: a timer raises again and again; the room is closed", id=self.id)
-        self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
+    def _letGo(self) -> None:
+        """
+        It is over: cut what refers in a circle, so that all of it is freed at once, without the collector.
 
-    # -- the journal's owner
+        What users hold still, a room or a client, has this host, which knows the room only as long as they
+        hold it, and whose parts are none any more.
+        """
+        if self._journal is None:  # which the engine would have let go of
+            self.application.hostEnded(self)
+        self.life.follow(Event.ENDED)
+        self.runner.close()
+        self.advertising.close()
+        ended: Any = ENDED_ROOM
+        self.broadcaster = self.calls = self.leaving = self.presence = ended
+        del self.joining, self.resuming, self.inbox, self.seats, self.runner
+        self._journal = None
+        self.outbox.lose()
+        self.timers.close()
+        self._findRoom = ref(self.room)
+        del self.room
+        self.outbox.failWaiters()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+    # -- what rooms and clients ask
+
+    def findRoom(self) -> Room | None:
+        """The room; `None` if it has ended, and nobody has it any more."""
+        return self._findRoom()
+
+    def kick(self, member: Member, text: str) -> None:
+        """Make a member leave; see `Client.kick`."""
+        self.leaving.kick(member, text)
+
+    def regroup(self, member: Member, group: str, isIn: bool) -> None:
+        """Put a member into a group, or take it out; see `Client.enter`."""
+        member.regroup(payload.checkText("group", group), isIn)
+        if member.isPresent:
+            self.outbox.record(member.record())
+
+    # -- what the journal tells
 
     def committed(self, count: int) -> None:
         """So many records are committed."""
@@ -383,19 +398,21 @@ class Host:
 
     def lost(self, code: int) -> None:
         """Another owner has the room, or its state is lost: nothing leaves from here any more."""
+        if self.life.stage is Stage.DISPOSED:
+            return
         # Who waits for its end, by whatever was never committed, isn't left behind either.
         reached = self.outbox.lose()
-        self.later.post(self.outbox.failWaiters)
-        if self.life >= Life.LOST:
+        self.runner.post(self.outbox.failWaiters)
+        if not self.life.may(Event.LOST):
             self._forsake(reached, code)
             return
-        self.life = Life.LOST
+        self.life.follow(Event.LOST)
         self._shut()
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
         self._forsake(reached, code)
         for member in list(self.members.values()):
-            self.membership.abandon(member)
-        self.later.post(self._endWhenEmpty)
+            self.leaving.abandon(member)
+        self.runner.post(self._endWhenEmpty)
 
     def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
         for outlet, links in audienceOf(reached):
@@ -405,121 +422,16 @@ class Host:
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
-        if self.life is not Life.OPEN:
+        if not self.life.isOpen:
             return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
         if isinstance(arrival, Join):
-            return Deferred.fromCoroutine(self.admission.join(outlet, arrival))
-        return succeed(self.admission.resume(outlet, arrival))
+            return Deferred.fromCoroutine(self.joining.join(outlet, arrival))
+        return succeed(self.resuming.resume(outlet, arrival))
 
     async def reserve(self, user: Any, seconds: float | None) -> str:
         """Keep a seat; see `Engine.reserve`."""
-        if self.life is not Life.OPEN:
+        if not self.life.isOpen:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        token = self.admission.reserve(user, seconds)
+        token = self.seats.reserve(user, seconds)
         await self.outbox.whenCommitted()
         return token
-
-    # -- matchmaking
-
-    @property
-    def taken(self) -> int:
-        """Seats that are taken or reserved."""
-        return len(self.members) + self.admission.reserved
-
-    @property
-    def isFull(self) -> bool:
-        """Whether no seat is free; one that has ended has none."""
-        if self._isOver:
-            return True
-        return 0 < self.room.maxClients <= self.taken
-
-    @property
-    def listing(self) -> Listing:
-        """The room as matchmaking sees it now."""
-        return Listing(
-            self.id,
-            self.name,
-            self.taken,
-            self.room.maxClients,
-            self.isLocked or self.life is not Life.OPEN,
-            self.isPrivate,
-            dict(self.metadata),
-            self.filters,
-            dict(self.options),
-        )
-
-    def changed(self) -> None:
-        """Something that matchmaking sees has changed, perhaps: publish it if so."""
-        if self.life not in (Life.OPEN, Life.DISPOSING):
-            return
-        listing = self.listing
-        before, self._listing = self._listing, listing
-        if listing == before:
-            return
-        self._engine.publish(listing)
-        isMinor = before is not None and (
-            before.isLocked,
-            before.isPrivate,
-            before.metadata,
-        ) == (listing.isLocked, listing.isPrivate, listing.metadata)
-        if self.life is not Life.OPEN:
-            return
-        if not isMinor:
-            self.outbox.record(listing)
-        if before is not None:
-            isClosed = listing.isLocked or listing.isFull
-            if isClosed != (before.isLocked or before.isFull):
-                self.tell("lock" if isClosed else "unlock", self.room)
-
-    def setLocked(self, isLocked: bool) -> None:
-        """See `Room.lock`."""
-        self.isLocked = isLocked
-        self.changed()
-
-    def setPrivate(self, isPrivate: bool) -> None:
-        """See `Room.setPrivate`."""
-        self.isPrivate = isPrivate
-        self.changed()
-
-    def setMetadata(self, metadata: Mapping[str, Any]) -> None:
-        """See `Room.setMetadata`."""
-        self.metadata = MappingProxyType(payload.plain(dict(metadata), name="metadata"))
-        self.changed()
-
-    # -- running what users wrote
-
-    def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a hook with the room's time limit."""
-        token = hooks.inside.set(self)
-        try:
-            return hooks.call(self.clock, self.room.handlerTimeout, hook, *args)
-        finally:
-            hooks.inside.reset(token)
-
-    def tell(self, event: str, *args: Any) -> None:
-        """Tell those who listen to the registration, in the next turn."""
-        if self.registration.hasListeners(event):
-            self.later.post(self.registration.tell, event, *args)
-
-    def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
-        """A hook or a handler raised: log it. What `onRoomError` says it costs comes in the next turn."""
-        what = ".".join(filter(None, (self.registration.roomClass.__name__, hook)))
-        who = "" if member is None else f" for {member.id}"
-        self._log.failure(
-            "{what} in room {name} {id}{who}", failure, what=what, name=self.name, id=self.id, who=who
-        )
-        clearTraceback(failure.value)
-        if not self._isOver:
-            client = None if member is None else member.client
-            self.later.post(self._judge, self.room, failure, member, client)
-
-    def _judge(self, room: Room, failure: Failure, member: Member | None, client: Client | None) -> None:
-        try:
-            cost = room.onRoomError(failure, client)
-        except BaseException:
-            self._log.failure("onRoomError of room {name} {id}", name=self.name, id=self.id)
-            return
-        if cost == "room":
-            self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
-        elif cost == "client" and member is not None:
-            self.membership.kick(member, "failed")

@@ -1,10 +1,12 @@
 """
-Intake: what clients say; counted, checked, handled one after another, answered and acknowledged.
+The inbox of a room: what its clients say is counted, checked, handled one after another, answered and
+acknowledged.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -17,15 +19,17 @@ from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
 from ...protocol.limits import WINDOW
 from ...protocol.payload import NIL
 from .. import hooks
+from ..api.handlers import Handler
 from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
 from ..contract.records import Handled
+from .broadcaster import Broadcaster
+from .calls import Calls
+from .context import RoomContext
+from .leaving import Leaving
 from .member import Member, copied
-
-if TYPE_CHECKING:
-    from .host import Host
 
 #: Most frames of one member that wait.
 MAX_WAITING = 256
@@ -37,20 +41,53 @@ ACK_SECONDS = 0.05
 PATIENCE = 10.0
 
 
-class Intake:
-    """What the clients of one room say."""
+class Inbox:
+    """Takes what the clients of one room say, and has it handled."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    __slots__ = (
+        "_broadcaster",
+        "_calls",
+        "_clock",
+        "_handlers",
+        "_hasFallback",
+        "_id",
+        "_leaving",
+        "_outbox",
+        "_port",
+        "_room",
+        "_runner",
+        "_timers",
+        "_unacked",
+    )
+
+    def __init__(
+        self,
+        context: RoomContext,
+        handlers: Mapping[str, Handler],
+        broadcaster: Broadcaster,
+        calls: Calls,
+        leaving: Leaving,
+    ) -> None:
+        self._id = context.id
+        self._room = context.room
+        self._port = context.port
+        self._clock = context.clock
+        self._timers = context.timers
+        self._outbox = context.outbox
+        self._runner = context.runner
+        self._handlers = handlers
+        self._broadcaster = broadcaster
+        self._calls = calls
+        self._leaving = leaving
+        #: Whose handled frames are to be acknowledged, by id.
         self._unacked: dict[str, Member] = {}
-        room = type(host.room)
-        self._hasFallback = room.onMessage is not Room.onMessage
+        self._hasFallback = type(context.room).onMessage is not Room.onMessage
 
     def take(self, member: Member, frame: Frame) -> None:
         """A frame has come; `member` is in the room."""
         if len(member.tokens) > 1:
             member.confirmToken()
-            self._host.outbox.record(member.record())
+            self._outbox.record(member.record())
         if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
             self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
@@ -105,8 +142,8 @@ class Intake:
         """A message, or an answer, that is refused whatever it says; its number counts."""
         error = InvalidData(frame.message, frame.field)
         if frame.isAnswer:
-            waiting = member.calls.pop(frame.ref or 0, None)
-            self._strike(member)
+            waiting = self._calls.take(member, frame.ref or 0)
+            self._mistake(member)
             if waiting is not None:
                 hooks.breakOff(waiting, CallError(error.code, error.message))
         elif frame.ref is None:
@@ -123,56 +160,55 @@ class Intake:
             return
         reply = member.replies.get(n)
         if reply is None:
-            error = Error(frame.ref, self._host.id, ErrorCode.REPLY_LOST)
-            self._host.emitter.say(member, error)
+            error = Error(frame.ref, self._id, ErrorCode.REPLY_LOST)
+            self._broadcaster.say(member, error)
         else:
-            self._host.emitter.say(member, copied(reply, frame.ref))
+            self._broadcaster.say(member, copied(reply, frame.ref))
 
     def _overload(self, member: Member, n: int | None) -> RoomError | None:
         """The error of a message that is too much: too many wait, or too many have come of late."""
         if n is None and len(member.mailbox) >= MAX_WAITING:
             return RoomError(ErrorCode.RATE_LIMITED, "too many messages wait to be handled")
-        room = self._host.room
+        room = self._room
         rate = room.messageRate
         if rate <= 0:
             return None
-        now = self._host.clock.seconds()
+        now = self._clock.seconds()
         burst = room.messageBurst or max(1.0, 2 * rate)
         bucket = member.messages
         if bucket is None:
             bucket = member.messages = Bucket(rate, burst, now)
         elif bucket.rate != rate or bucket.burst != burst:
             bucket.change(rate, burst, now)
-        if bucket.unspent(now) >= 1.0 + burst / 2:  # it was slow enough, however little it may save up
-            member.slowedSince = None
+        if member.slowedSince is not None and bucket.unspent(now) >= 1.0 + burst / 2:
+            member.slowedSince = None  # it was slow enough, however little it may save up
         if bucket.take(now):
             return None
         if member.slowedSince is None:
             member.slowedSince = now
         elif now - member.slowedSince > PATIENCE:
-            self._host.membership.leave(member, CloseCode.RATE_ABUSE, LeaveReason.RATE_ABUSE, "too fast")
+            self._leaving.leave(member, CloseCode.RATE_ABUSE, LeaveReason.RATE_ABUSE, "too fast")
         return RoomError(ErrorCode.RATE_LIMITED, "too many messages")
 
     # -- handling
 
     def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
         """The job of one frame, which came by `link`; hot."""
-        host = self._host
         if not member.isPresent:
             return None
-        token = hooks.inside.set(host)
+        token = hooks.inside.set(self._port)
         try:
             result = self._dispatch(member, frame, isJSON)
             if result is not None and isAsync(result):
-                waited = hooks.within(host.clock, host.room.handlerTimeout, toDeferred(result))
+                waited = hooks.within(self._clock, self._room.handlerTimeout, toDeferred(result))
                 return waited.addBoth(self._finished, member, frame, link)
         except RoomError as error:
             self._finish(member, frame, error, link)
             if isinstance(error, BadMessage):
-                self._strike(member)
+                self._mistake(member)
             return None
         except BaseException:
-            host.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
+            self._runner.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL), link)
             return None
         finally:
@@ -181,11 +217,11 @@ class Intake:
         return None
 
     def _dispatch(self, member: Member, frame: Send | Call, isJSON: bool) -> Any:
-        room = self._host.room
+        room = self._room
         data = frame.data
         if not data:
             data, isJSON = NIL, False
-        handler = self._host.handlers.get(frame.type)
+        handler = self._handlers.get(frame.type)
         if handler is None and not self._hasFallback:
             message = f"no messages of type {frame.type[:64]!r} here"
             raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
@@ -198,7 +234,7 @@ class Intake:
 
     def _handlerOf(self, frame: Send | Call) -> str:
         """The name of what handles a message, for the log."""
-        handler = self._host.handlers.get(frame.type)
+        handler = self._handlers.get(frame.type)
         return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
 
     def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
@@ -208,10 +244,10 @@ class Intake:
             return
         error = result.value
         if not isinstance(error, RoomError):
-            self._host.report(result, member, self._handlerOf(frame))
+            self._runner.report(result, member, self._handlerOf(frame))
             error = RoomError(ErrorCode.INTERNAL)
         elif isinstance(error, hooks.HookTimeout):
-            self._host.report(result, member, self._handlerOf(frame))
+            self._runner.report(result, member, self._handlerOf(frame))
         clearTraceback(result.value)
         self._finish(member, frame, error, link)
 
@@ -219,11 +255,10 @@ class Intake:
         if member.isPresent:
             self._finish(member, frame, error, link)
             if isinstance(error, BadMessage):
-                self._strike(member)
+                self._mistake(member)
 
     def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
         """A frame is handled: record that, then answer and acknowledge."""
-        host = self._host
         if not member.isPresent:
             return
         n = frame.n
@@ -234,26 +269,26 @@ class Intake:
                 ref, link = member.returnRefs.pop(n, (ref, link))
         answer: Reply | Error | None = None
         if isinstance(result, RoomError):
-            answer = Error(ref, host.id, result.code, result.message, result.details)
+            answer = Error(ref, self._id, result.code, result.message, result.details)
         elif ref is not None:
             answer = self._replyOf(member, frame, ref, result)
         if n is not None:
             member.handled = n
             kept = answer if ref is not None else None
-            host.outbox.record(Handled(member.id, n, kept))
+            self._outbox.record(Handled(member.id, n, kept))
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)
         # A ref is that of the connection on which it was asked; who asks again gets what is kept.
         if answer is not None and (ref is None or link == member.link):
-            host.emitter.say(member, answer)
+            self._broadcaster.say(member, answer)
 
     def _replyOf(self, member: Member, frame: Send | Call, ref: int, result: Any) -> Reply | Error:
         try:
-            return Reply(ref, payload.encode(result, self._host.room.binary, "answer"))
+            return Reply(ref, payload.encode(result, self._room.binary, "answer"))
         except Exception:
-            self._host.report(Failure(), member, self._handlerOf(frame))
-        return Error(ref, self._host.id, ErrorCode.INTERNAL)
+            self._runner.report(Failure(), member, self._handlerOf(frame))
+        return Error(ref, self._id, ErrorCode.INTERNAL)
 
     # -- acknowledging
 
@@ -263,7 +298,7 @@ class Intake:
             self._ack(member)
             return
         if not self._unacked:
-            self._host.timers.callLater(ACK_SECONDS, self._ackAll)
+            self._timers.callLater(ACK_SECONDS, self._ackAll)
         self._unacked[member.id] = member
 
     def _ackAll(self) -> None:
@@ -274,18 +309,17 @@ class Intake:
     def _ack(self, member: Member) -> None:
         if member.handled > member.acked and member.isPresent and member.outlet is not None:
             member.acked = member.handled
-            self._host.emitter.say(member, Ack(self._host.id, member.handled))
+            self._broadcaster.say(member, Ack(self._id, member.handled))
 
     # -- the rest
 
     def _leave(self, member: Member, frame: Leave, link: str) -> None:
-        host = self._host
         if link == member.link:
-            host.emitter.say(member, Reply(frame.ref, NIL))
-        host.membership.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
+            self._broadcaster.say(member, Reply(frame.ref, NIL))
+        self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
 
     def _takeAnswer(self, member: Member, frame: Answer | Failed) -> None:
-        waiting = member.calls.pop(frame.ref, None)
+        waiting = self._calls.take(member, frame.ref)
         if waiting is None:
             return  # too late
         if isinstance(frame, Failed):
@@ -293,19 +327,19 @@ class Intake:
             return
         try:
             isJSON = member.isJSON and bool(frame.data)
-            data = received.read(frame.data or NIL, isJSON, self._host.room.binary)
+            data = received.read(frame.data or NIL, isJSON, self._room.binary)
         except InvalidData as error:
-            self._strike(member)
+            self._mistake(member)
             hooks.breakOff(waiting, CallError(error.code, error.message))
         else:
             waiting.callback(data)
 
-    def _strike(self, member: Member) -> None:
-        if member.misuse.add(self._host.clock.seconds()):
+    def _mistake(self, member: Member) -> None:
+        if member.misuse.add(self._clock.seconds()):
             self._misuse(member, "too many bad messages")
 
     def _misuse(self, member: Member, text: str) -> None:
-        self._host.membership.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
+        self._leaving.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
 
 
 def _withoutData(frame: Send | Call) -> Send | Call:

@@ -1,19 +1,16 @@
 """
-The lives of rooms in the log: who comes, is away, comes back and leaves, and when rooms begin and end.
+The log of what happens to rooms: when they begin and end, and who joins, is away, comes back and leaves.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ...core.tokenbucket import Bucket
 from .member import Member
-
-if TYPE_CHECKING:
-    from .host import Host
 
 _log = Logger(namespace="txroom.rooms")
 
@@ -24,7 +21,16 @@ BURST = 500.0
 SHOWN = 64
 
 
-class Lives:
+class Named(Protocol):
+    """A room, as far as a line tells of it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+class LifeLog:
     """
     Writes a line for each event, at level info, in the namespace "txroom.rooms".
 
@@ -38,13 +44,13 @@ class Lives:
         self._bucket = Bucket(RATE, BURST, clock.seconds())
         self._untold = 0
 
-    def tell(self, life: str, host: Host, member: Member | None = None, reason: str = "") -> None:
+    def tell(self, life: str, room: Named, member: Member | None = None, reason: str = "") -> None:
         """Something has happened to a room, or to a member of one."""
         if not self._bucket.take(self._clock.seconds()):
             self._untold += 1
             return
         self.flush()
-        what = {"room": host.id, "name": host.name}
+        what = {"room": room.id, "name": room.name}
         text = "{life} room={room} name={name!r}"
         if member is not None:
             what["member"] = member.id

@@ -173,6 +173,8 @@ class Log:
     forgotten, since someone is about to read it; far over the bounds it is all the same.
     """
 
+    __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_tally", "epoch", "offset", "trimmed")
+
     def __init__(
         self,
         history: History | None,
@@ -189,6 +191,8 @@ class Log:
         self._show(history)
         self._floor = floor
         self._budget = budget
+        #: Random; offsets of different epochs can't be compared. Set when the room has its journal.
+        self.epoch = ""
         #: The offset of the newest message.
         self.offset = 0
         #: Messages up to this offset are not in `recent`.

@@ -1,5 +1,17 @@
 """
-A member, as its host keeps it; the room sees it as a `Client`.
+A member, as its owner keeps it; the room sees it as a `Client`.
+
+Where it is in its life, and what leads on:
+
+=======  ===================================================================================================
+state    what leads on
+=======  ===================================================================================================
+SEATED   `onAuth` and `onJoin` succeed: JOINED. One fails, or it is to leave meanwhile: GONE.
+JOINED   The connection is lost: DROPPED. The client closes it: PARTING. It leaves or is kicked: LEAVING.
+DROPPED  It resumes: JOINED. `resumeSeconds` are over, or it is kicked: LEAVING.
+PARTING  What it sent before is handled: LEAVING.
+LEAVING  `onLeave` is over: GONE.
+=======  ===================================================================================================
 """
 
 from __future__ import annotations
@@ -8,7 +20,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -24,10 +36,8 @@ from ..contract.items import Error, Reply
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord
 from .mailbox import Mailbox
+from .outbox import Audience
 from .tokens import digest, resumeToken
-
-if TYPE_CHECKING:
-    from .outbox import Audience
 
 #: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
 REPLIES_SIZE = 256 << 10
@@ -38,7 +48,7 @@ _NO_GROUPS: frozenset[str] = frozenset()
 
 
 class State(IntEnum):
-    """Where a member is in its life; it only moves on, but for DROPPED, from which it may resume."""
+    """Where a member is in its life; see the module."""
 
     #: Has a seat; onAuth and onJoin are running.
     SEATED = 0
@@ -50,6 +60,14 @@ class State(IntEnum):
     #: Is no member any more; onLeave is running.
     LEAVING = 4
     GONE = 5
+
+
+class PendingLeave(NamedTuple):
+    """How somebody is to leave once the hook is over that runs while it is being seated."""
+
+    code: int
+    reason: LeaveReason
+    text: str
 
 
 class Member:
@@ -69,7 +87,6 @@ class Member:
         "client",
         "early",
         "expiry",
-        "fate",
         "groups",
         "handled",
         "id",
@@ -82,21 +99,22 @@ class Member:
         "offset",
         "outlet",
         "pending",
+        "pendingLeave",
         "refs",
         "replays",
         "replies",
         "repliesSize",
         "returnRefs",
+        "runningHook",
         "seat",
         "session",
         "slowedSince",
         "state",
-        "step",
         "token",
         "tokens",
+        "untold",
         "user",
         "userId",
-        "visits",
         "waitingSize",
     )
 
@@ -118,15 +136,15 @@ class Member:
         self.isJSON = True
         #: The join requests that `joined` answers.
         self.refs: list[int | None] = []
-        #: What happened to it while it was being seated: code, reason, text.
-        self.fate: tuple[int, LeaveReason, str] | None = None
+        #: That it is to leave, while it is being seated.
+        self.pendingLeave: PendingLeave | None = None
         #: What the hook gave that runs while it is being seated.
-        self.step: object = None
+        self.runningHook: object = None
         #: Its reservation, while it is being seated.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
-        #: What its room is to be told: whether it was away, and whether it has all it missed.
-        self.visits: tuple[bool, bool] | None = None
+        #: What its room has not been told yet: whether it was away, and whether it has all that it missed.
+        self.untold: tuple[bool, bool] | None = None
 
         # What it is sent.
         #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
@@ -207,11 +225,23 @@ class Member:
         self.outlet = None
         self.link = self.session = ""
 
+    def leaveLater(self, code: int, reason: LeaveReason, text: str = "") -> None:
+        """It is being seated, and is to leave when the hook is over that runs; the first to say so counts."""
+        if self.pendingLeave is None:
+            self.pendingLeave = PendingLeave(code, reason, text)
+
     def cancelExpiry(self) -> None:
         """It is back, or gone."""
         expiry, self.expiry = self.expiry, None
         if expiry is not None and expiry.active():
             expiry.cancel()
+
+    def regroup(self, group: str, isIn: bool) -> None:
+        """It becomes one of a group, or is none any more."""
+        if isIn:
+            self.groups |= {group}
+        else:
+            self.groups -= {group}
 
     # -- tokens
 

@@ -48,6 +48,8 @@ class Emission:
 class Outbox:
     """What one room emits and records."""
 
+    __slots__ = ("_isLeaving", "_isOver", "_journal", "_queue", "_waiters", "done", "written")
+
     def __init__(self) -> None:
         self._journal: Journal | None = None
         self._queue: deque[Emission] = deque()

@@ -1,0 +1,77 @@
+"""
+What the parts of an owner have in common: the things of their room, and what they tell of its life; and what
+the host asks of the application.
+
+A part is handed a `RoomContext`, and those of the other parts that it needs; never the host, and never the
+application.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from ..api.clock import RoomClock
+from ..api.ports import RoomPort, RoomServices
+from ..api.room import Room
+from ..contract.ports import Engine
+from .life import RoomLife
+from .lifelog import LifeLog
+from .log import Log
+from .outbox import Outbox
+from .roster import Roster
+from .runner import Runner
+
+
+@attrs.frozen
+class RoomContext:
+    """The things of one room. They stay the same from its beginning to its end."""
+
+    id: str
+    #: The name under which it was registered.
+    name: str
+    room: Room
+    #: What the room and its clients know their owner by.
+    port: RoomPort
+    #: The server's clock, and the timers that end with the room.
+    clock: IReactorTime
+    timers: RoomClock
+    life: RoomLife
+    roster: Roster
+    log: Log
+    outbox: Outbox
+    runner: Runner
+    lifelog: LifeLog
+
+
+class Lifecycle(Protocol):
+    """What the parts of an owner tell the life of their room."""
+
+    def keepOpen(self) -> None:
+        """Somebody has taken a seat: the room doesn't end for being empty."""
+        ...
+
+    def seatFreed(self) -> None:
+        """Somebody has left, hooks and all, or a reservation is over: perhaps the room is to end."""
+        ...
+
+    def makerRefused(self) -> None:
+        """Whoever the room was made for has been refused, and nobody has ever joined it."""
+        ...
+
+
+class HostApplication(RoomServices, Protocol):
+    """What a host asks of the application that made it."""
+
+    @property
+    def clock(self) -> IReactorTime: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def lifelog(self) -> LifeLog: ...
+
+    def hostEnded(self, host: Any) -> None:
+        """A room has ended that the engine has never known."""
+        ...

@@ -1,0 +1,131 @@
+"""
+Resuming: how a member comes back with a new connection, and gets what it has missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ...core.codes import CloseCode, ErrorCode
+from ...core.tokenbucket import Bucket
+from ...protocol.payload import NIL
+from ..api.room import Client
+from ..contract.arrivals import Refused, Resume
+from ..contract.ports import Link, Outlet
+from ..contract.records import Entry, Handled, MemberRecord
+from .context import RoomContext
+from .expelled import Expelled
+from .joining import NEEDS_MSGPACK
+from .leaving import Leaving
+from .member import Member, State
+from .tokens import digest, memberOf
+from .welcome import Welcome
+
+#: Bytes that may be sent again to a member at least, if the log has fewer or no bound.
+LEAST_REPLAYS = 1 << 20
+#: For how many bytes of data a message counts that is sent again, besides its own.
+REPLAY_COST = 100
+
+
+class Resuming:
+    """Lets the members of one room come back."""
+
+    __slots__ = ("_context", "_expelled", "_leaving", "_linkOf", "_welcome")
+
+    def __init__(
+        self,
+        context: RoomContext,
+        leaving: Leaving,
+        expelled: Expelled,
+        welcome: Welcome,
+        linkOf: Callable[[Member], Link],
+    ) -> None:
+        self._context = context
+        self._leaving = leaving
+        self._expelled = expelled
+        self._welcome = welcome
+        self._linkOf = linkOf
+
+    def restore(self, members: Iterable[MemberRecord], frames: Iterable[Handled]) -> None:
+        """Take over the members of an earlier owner, who are to resume, and what it has handled of theirs."""
+        roster = self._context.roster
+        for record in members:
+            member = Member.restored(record)
+            member.client = Client(self._context.port, member)
+            roster.members[member.id] = member
+        for handled in frames:
+            if handled.member in roster.members:
+                roster.members[handled.member].restore(handled)
+
+    def resume(self, outlet: Outlet, resume: Resume) -> Link | Refused:
+        """Let a member come back, or take over from a connection that is open still."""
+        context, log = self._context, self._context.log
+        refusal = self._refusal(resume)
+        if refusal is not None:
+            return refusal
+        member = context.roster.members[memberOf(resume.token)]
+        if context.runner.userId(resume.user, member.id) != member.arrivalId:
+            return Refused(ErrorCode.FORBIDDEN)
+        replays, now = self._replaysOf(member), context.clock.seconds()
+        wait = replays.spend(0.0, now)
+        if wait:
+            return Refused(ErrorCode.RATE_LIMITED, "too much was sent again", {"retryAfter": wait})
+        offset = log.offset
+        missed = self._missed(member, resume)
+        snapshot = self._welcome.snapshot(member) if missed is None else NIL
+        refusal = self._refusal(resume)  # what was asked may have changed much
+        if refusal is not None:
+            return refusal
+        since = log.missed(offset, member.id)
+        if since is None:
+            return Refused(ErrorCode.UNAVAILABLE, "too much was said meanwhile")
+        if member.outlet is not None:
+            context.outbox.end(member.audience, CloseCode.REPLACED)
+        context.roster.attached(member, outlet, resume)
+        member.cancelExpiry()
+        member.issueToken(resume.token)
+        if missed is not None:
+            replay = missed
+            self._welcome.announce(member, [resume.ref], resume.offset, replay, NIL, recovered=True)
+        else:
+            shown = log.forNewcomer(offset, now)
+            offset = shown[0].offset - 1 if shown else offset
+            replay = [*(entry for entry in shown if entry.isFor(member.id)), *since]
+            self._welcome.announce(member, [resume.ref], offset, replay, snapshot)
+        replays.spend(len(snapshot) + sum([len(entry.data) + REPLAY_COST for entry in replay]), now)
+        link = self._linkOf(member)  # before it is kicked, perhaps
+        self._leaving.resumed(member, missed is not None)
+        return link
+
+    def _refusal(self, resume: Resume) -> Refused | None:
+        context, roster = self._context, self._context.roster
+        member = roster.members.get(memberOf(resume.token))
+        if not context.life.isOpen:
+            return Refused(ErrorCode.NO_SUCH_ROOM)
+        if (
+            member is None
+            or member.state not in (State.JOINED, State.DROPPED)
+            or not member.accepts(resume.token)
+        ):
+            isExpelled = self._expelled.has(digest(resume.token), context.clock.seconds())
+            return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
+        if roster.sessions.get(resume.session, member) is not member:
+            return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
+        if context.room.binary and resume.isJSON:
+            return Refused(ErrorCode.BAD_REQUEST, NEEDS_MSGPACK)
+        return None
+
+    def _replaysOf(self, member: Member) -> Bucket:
+        """What a member may be sent again: twice what is kept at once, then as much in ten seconds."""
+        context = self._context
+        if member.replays is None:
+            size = max(context.room.recoverySize, LEAST_REPLAYS)
+            member.replays = Bucket(size / 10, 2.0 * size, context.clock.seconds())
+        return member.replays
+
+    def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
+        """What it has not got; `None` if that isn't known, or it asks for what was before its time."""
+        log = self._context.log
+        if resume.epoch != log.epoch or resume.offset < member.offset:
+            return None
+        return log.missed(resume.offset, member.id)

@@ -1,0 +1,148 @@
+"""
+The runner of a room: it calls what users wrote, and sees to it that nothing they do reaches anything else.
+
+What they are told (an error, an event) they are told in the next turn of the reactor; so is what an error
+costs, which `onRoomError` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...core.awaitables import clearTraceback
+from ...core.codes import CloseCode
+from ...protocol import payload
+from .. import hooks
+from ..api.clock import RoomClock
+from ..api.ports import LeaveReason
+from ..api.room import Client, Room
+from .member import Member
+
+
+class Listeners(Protocol):
+    """Who listens to the events of the rooms of one name: a `Registration`."""
+
+    def hasListeners(self, event: str) -> bool: ...
+    def tell(self, event: str, *args: Any) -> None: ...
+
+
+class RunnerPort(Protocol):
+    """The owner, as its runner knows it: hooks run inside of it, and it carries out what an error costs."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+    def kick(self, member: Any, text: str) -> None: ...
+
+    def dispose(
+        self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""
+    ) -> Deferred[None]: ...
+
+
+class Runner:
+    """Runs the code of one room's user."""
+
+    __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room")
+
+    _log = Logger()
+
+    def __init__(self, room: Room, owner: RunnerPort, clock: IReactorTime, listeners: Listeners) -> None:
+        self._room = room
+        self._owner = owner
+        self._clock = clock
+        self._listeners = listeners
+        self._later = hooks.Later(clock)
+        self._isOver = False
+
+    # -- what is asked
+
+    def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a hook, which may take the room's `handlerTimeout`; see `hooks.call`."""
+        token = hooks.inside.set(self._owner)
+        try:
+            return hooks.call(self._clock, self._room.handlerTimeout, hook, *args)
+        finally:
+            hooks.inside.reset(token)
+
+    def userId(self, user: Any, fallback: str) -> str:
+        """What the room says who a user is; `fallback` if it can't say."""
+        try:
+            id = self._room.userId(user)
+            return fallback if id is None else payload.checkText("userId", id) or fallback
+        except Exception:
+            self.report(Failure(), hook="userId")
+            return fallback
+
+    def startTicks(self, timers: RoomClock, interval: float) -> None:
+        """Call `onTick` every so many seconds, with the time since the last call."""
+        last = self._clock.seconds()
+
+        def onTick() -> Deferred[Any]:
+            nonlocal last
+            now = self._clock.seconds()
+            elapsed, last = now - last, now
+            return self.call(self._room.onTick, elapsed)
+
+        timers.every(interval, onTick)
+
+    # -- what is told
+
+    def post(self, job: Callable[..., Any], *args: Any) -> None:
+        """Do `job` in the next turn of the reactor, after all that was posted before."""
+        self._later.post(job, *args)
+
+    def flush(self) -> None:
+        """Do all that was posted now."""
+        self._later.flush()
+
+    def tell(self, event: str, *args: Any) -> None:
+        """Tell those who listen to the registration, in the next turn."""
+        if self._listeners.hasListeners(event):
+            self._later.post(self._listeners.tell, event, *args)
+
+    # -- errors
+
+    def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
+        """
+        Log what a hook or a handler raised, and post the question what it costs.
+
+        Args:
+            failure: What it raised.
+            member: For whom it was called, if for one.
+            hook: The name of what was called.
+        """
+        owner = self._owner
+        what = ".".join(filter(None, (type(self._room).__name__, hook)))
+        who = "" if member is None else f" for {member.id}"
+        self._log.failure(
+            "{what} in room {name} {id}{who}", failure, what=what, name=owner.name, id=owner.id, who=who
+        )
+        clearTraceback(failure.value)
+        if not self._isOver:
+            client = None if member is None else member.client
+            self._later.post(self._charge, failure, member, client)
+
+    def _charge(self, failure: Failure, member: Member | None, client: Client | None) -> None:
+        """Ask `onRoomError` what an error costs."""
+        owner = self._owner
+        try:
+            cost = self._room.onRoomError(failure, client)
+        except BaseException:
+            self._log.failure("onRoomError of room {name} {id}", name=owner.name, id=owner.id)
+            return
+        if cost == "room":
+            owner.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
+        elif cost == "client" and member is not None:
+            owner.kick(member, "failed")
+
+    def close(self) -> None:
+        """The room has ended: what raises now is logged, and costs nothing."""
+        self._isOver = True
