@@ -457,6 +457,7 @@ async def test_row13_pipelined(net: Net) -> None:
     closing = await probe.closed()
     assert closing.code == 1002
     assert len(application.asked) == 1
+    await application.ended()  # the probe may see the end before the server does
     assert application.events == [("connect",), ("disconnect", 1002, application.disconnects[0][1])]
 
 
