@@ -16,10 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import CallError, Client, Room, RoomError, message
+from txroom import CallError, Client, RoomError, message
 from txroom.protocol import payload, plaindata, received
-from txroom.rooms.api.datatypes import isOpen
-from txroom.rooms.api.handlers import handlersOf
 
 packed = msgspec.msgpack.encode
 
@@ -547,47 +545,3 @@ class PlainTests(SynchronousTestCase):
         error = self.assertRaises(TypeError, RoomError, "mine", "", {"owner": object})
         self.assertIn("details.owner is ", str(error))
         self.assertEqual(type(RoomError("mine", Text("no")).message), str)
-
-    def test_types(self) -> None:
-        """Data types whose members or keys could be made to collide are errors when a room is registered."""
-
-        class Inner(msgspec.Struct):
-            known: dict[int, str]
-
-        class Node(msgspec.Struct):
-            inner: list[Node] = []
-
-        refused: tuple[Any, ...] = (
-            dict[int, str],
-            set[int],
-            frozenset[float],
-            dict[str | int, str],
-            dict[tuple[int, int], str],
-            set[datetime],
-            list[Inner],
-            dict[str, set[int]],
-            set,
-        )
-        for type in refused:
-            self.assertRaises(TypeError, isOpen, type)
-        taken: tuple[tuple[Any, bool], ...] = (
-            (dict[str, list[int]], False),
-            (set[str], False),
-            (Point, False),
-            (tuple[int, str] | None, False),
-            (Loose, True),
-            (dict[str, Any], True),
-            (dict, True),
-            (list, True),
-            (msgspec.Raw, True),
-        )
-        for type, expected in taken:
-            self.assertEqual(isOpen(type), expected, type)
-
-        class Bad(Room):
-            @message("x")
-            def scores(self, client: Client, data: dict[int, int]) -> None: ...
-
-        text = str(self.assertRaises(TypeError, handlersOf, Bad))
-        self.assertIn("scores", text)
-        self.assertIn("dict[str, ...]", text)

@@ -1,5 +1,15 @@
 """
 A room's own time: delayed and repeated calls that end with the room.
+
+A timer waits until it is due, is then called, and goes on if its function is asynchronous::
+
+    WAITING --due--> CALLED --returned--> DONE, or WAITING again if it repeats
+                        |                       ^
+                        +-- is asynchronous --> RUNNING --ended--> the same
+
+It may be cancelled in any of these (`cancel`), and is stopped when the room begins to end (`stop`): then it
+is DONE at once, but what runs goes on until `cancelRunning`. The clock has the timers that are not DONE. A
+function that cancels its own timer and goes on is RUNNING all the same, so that its failure is told.
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ MAX_FAILURES = 10
 
 
 def _nothing(*args: object) -> None:
-    """What a timer calls that is done with."""
+    """What a timer calls that is DONE."""
 
 
 class Timer:
@@ -62,7 +72,7 @@ class Timer:
             call.cancel()
 
     def _done(self) -> None:
-        """It is done with: what it called is nobody's any more, who may have this timer."""
+        """It is DONE: whoever still has this timer doesn't keep alive what it called."""
         self._clock.forget(self)
         self._function, self._args = _nothing, ()
 
@@ -150,7 +160,9 @@ class RoomClock:
         """
         Call `function(*args)` in so many seconds.
 
-        Raises `ValueError` unless these are a number, 0 or more, `TypeError` for what can't be called.
+        Raises:
+            ValueError: The seconds are no number, 0 or more.
+            TypeError: The function can't be called.
         """
         return self._start(seconds, None, function, args)
 
@@ -158,7 +170,9 @@ class RoomClock:
         """
         Call `function(*args)` every so many seconds, first when they are over.
 
-        Raises `ValueError` unless these are a number, more than 0, `TypeError` for what can't be called.
+        Raises:
+            ValueError: The seconds are no number, more than 0.
+            TypeError: The function can't be called.
         """
         if not isAmount(seconds) or not seconds:
             raise ValueError(f"seconds={seconds!r}: must be a number of seconds, more than 0")
@@ -217,17 +231,17 @@ class RoomClock:
         self._onFailure = self._onGiveUp = _nothing
 
     def has(self, timer: Timer) -> bool:
-        """Whether a timer is still of use."""
+        """Whether a timer is not DONE."""
         return timer in self._timers
 
     def keep(self, timer: Timer) -> bool:
-        """A timer's function goes on, which may have cancelled it; whether it may, since the room does."""
+        """A timer is RUNNING, though its function may have cancelled it; `False` if the room is ending."""
         if not self._isStopped:
             self._timers.add(timer)
         return not self._isStopped
 
     def forget(self, timer: Timer) -> None:
-        """A timer is done with."""
+        """A timer is DONE."""
         self._timers.discard(timer)
 
     def failed(self, failure: Failure, name: str, inARow: int) -> None:
