@@ -1,8 +1,8 @@
-"""The table of settings, and what becomes of an attribute that is assigned to a room."""
+"""The table of settings."""
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,58 +41,3 @@ class TableTests(SynchronousTestCase):
             "topic": None,
         }.items():
             self.assertEqual(settingMeant(name), setting, name)
-
-
-class AssignmentTests(SynchronousTestCase):
-    """`Room.__setattr__`."""
-
-    def test_class(self) -> None:
-        """What a class of rooms inherits besides `Room` has its say in what is assigned."""
-        seen: list[str] = []
-
-        class Watched:
-            def __setattr__(self, name: str, value: Any) -> None:
-                seen.append(name)
-                super().__setattr__(name, value)
-
-        class Watching(Room, Watched):
-            pass
-
-        class Derived(Watching):
-            pass
-
-        for roomClass in (Watching, Derived):
-            room: Any = roomClass()
-            room.score = 1
-            room.maxClients = 4
-            self.assertRaises(ValueError, setattr, room, "maxClients", -1)
-            self.assertEqual((room.score, room.maxClients), (1, 4))
-        self.assertEqual(seen, ["score", "maxClients"] * 2)
-
-    def test_descriptors(self) -> None:
-        """A property of a class of rooms is one."""
-
-        class Chat(Room):
-            @property
-            def score(self) -> int:
-                return self._score
-
-            @score.setter
-            def score(self, score: int) -> None:
-                self._score = 2 * score
-
-        room = Chat()
-        room.score = 2
-        self.assertEqual((room.score, vars(room)), (4, {"_score": 4}))
-
-    def test_beforeItRuns(self) -> None:
-        """A setting may be assigned in the constructor, and is looked at there."""
-
-        class Chat(Room):
-            def __init__(self, most: Any) -> None:
-                super().__init__()
-                self.maxClients = most
-
-        self.assertEqual(Chat(3).maxClients, 3)
-        said = str(self.assertRaises(ValueError, Chat, "3"))
-        self.assertEqual(said, "Chat.maxClients='3': must be a whole number, 0 or more")

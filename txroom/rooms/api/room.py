@@ -7,7 +7,6 @@ Each has the other in its types, so they are one module.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import isfunction
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -20,10 +19,11 @@ from ...core.validation import isInteger
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
+from .assignment import checksOf
 from .clock import RoomClock
 from .history import Past
 from .ports import ClientPort, LeaveReason, MemberPort, RoomPort, RoomServices
-from .settings import ASSIGNED, SETTINGS, RoomSettings
+from .settings import SETTINGS, RoomSettings
 
 
 class Client:
@@ -164,7 +164,7 @@ class Room(RoomSettings):
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     _host: RoomPort
-    # What `super().__setattr__` is in a class; looked up once, since rooms are assigned to all the time.
+    # What `super().__setattr__` is in a class; looked up once, since people assign to rooms all the time.
     __assign = object.__setattr__
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -427,22 +427,4 @@ class Room(RoomSettings):
         self._host.advertising.setMetadata(metadata)
 
 
-def _checkHidden(room: Room, name: str, value: Any) -> None:
-    """Refuse an attribute that would hide a method."""
-    if not callable(value):
-        what = f"{type(room).__name__}.{name}={value!r}"
-        raise TypeError(f"{what} hides Room.{name}(), which rooms have; call it otherwise")
-
-
-def _checkPort(room: Room, name: str, value: Any) -> None:
-    """Refuse another port: who writes a game may want to call the host of a party so, too."""
-    if name in vars(room):
-        raise TypeError(f"{type(room).__name__}.{name}={value!r}: is txroom's own; call it otherwise")
-
-
-#: The names that are looked at when somebody assigns to them, and by what.
-_CHECKS: Mapping[str, Callable[[Room, str, Any], None]] = {
-    **ASSIGNED,
-    **{name: _checkHidden for name, value in vars(Room).items() if isfunction(value) and name[0] != "_"},
-    "_host": _checkPort,
-}
+_CHECKS = checksOf(Room)

@@ -10,10 +10,9 @@ are checked at `register`, a room whenever one is assigned to it, and once more 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from re import sub
 from typing import Any, NamedTuple, get_type_hints
 
-from ...core.validation import isAmount, isCount, meantName, warnOfCall
+from ...core.validation import isAmount, isCount, meantName
 from .history import History
 
 
@@ -96,14 +95,6 @@ def checkSettings(owner: str, valueOf: Callable[[str], Any]) -> None:
 
 # -- names that are almost those of settings
 
-#: The settings as other languages would spell them, by that.
-_MISSPELT = {
-    spelt: name
-    for name in SETTINGS
-    for spelt in (name.lower(), sub("([A-Z])", r"_\1", name).lower())
-    if spelt != name
-}
-
 #: What other frameworks, such as Colyseus, call them.
 _ELSEWHERE = {
     "maxPlayers": "maxClients",
@@ -122,22 +113,3 @@ def settingMeant(name: str) -> str | None:
     if name in SETTINGS:
         return None
     return _ELSEWHERE.get(name) or meantName(name, (*SETTINGS, *_OF_REGISTER))
-
-
-# -- what is assigned to a room
-
-
-def _checkAssigned(room: object, name: str, value: Any) -> None:
-    checkSetting(type(room).__name__, name, value)
-
-
-def _warnOfMisspelt(room: object, name: str, value: Any) -> None:
-    if not hasattr(type(room), name):
-        warnOfCall(f"{type(room).__name__}.{name} is never read: the setting is {_MISSPELT[name]}")
-
-
-#: The names that settings have to do with, and what looks at the value when somebody assigns to one.
-ASSIGNED: Mapping[str, Callable[[object, str, Any], None]] = {
-    **dict.fromkeys(SETTINGS, _checkAssigned),
-    **dict.fromkeys(_MISSPELT, _warnOfMisspelt),
-}
