@@ -66,6 +66,9 @@ class Application:
     isPlain: bool = True
     #: What is here, for a person who comes to its path by browser and not by WebSocket.
     served: str = "A WebSocket is served at this path"
+    #: Pages that come with it, by their paths below its own ("": its own): resources of twisted.web, for what
+    #: its clients do by plain HTTP. The server serves them where it serves the application, at any host.
+    pages: Mapping[str, Any] = {}
     #: What the server itself closes with: at its shutdown, without a heartbeat, over the rate limit.
     shutdownCode: int = CloseCode.GOING_AWAY
     heartbeatCode: int = CloseCode.INTERNAL_ERROR

@@ -14,6 +14,7 @@ from ..core.options import ServerOptions
 from ..engine.memory import MemoryEngine
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
+from .pages import Pages
 from .routing import Routes, checkRoute
 from .shutdown import Step
 
@@ -24,9 +25,10 @@ LAST_HOOKS = 1.0
 class Applications:
     """What a server serves at its `routes`, and what is upgraded by hand; all of it stops with the server."""
 
-    def __init__(self, options: ServerOptions, clock: IReactorTime) -> None:
+    def __init__(self, options: ServerOptions, clock: IReactorTime, pages: Pages) -> None:
         #: Of the server.
         self.options = options
+        self._pages = pages
         self.routes = Routes()
         self._clock = clock
         self._adopted: list[Application] = []
@@ -38,6 +40,7 @@ class Applications:
         checkRoute(host, path)
         self.options.override(application.overrides)
         paths = application.routesFor(path)
+        self._pages.addAll(paths[0], application.pages)
         self.adopt(application)
         application.warnOfHooks()
         for each in paths:

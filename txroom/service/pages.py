@@ -4,7 +4,7 @@ The pages of a server beside its sockets: resources of twisted.web by their path
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.web.resource import IResource
@@ -45,6 +45,25 @@ class Pages:
         pages.add(path, page, maxBody)
         if pages.site is None:
             pages.site = PageSite(self._root(), self._reactor, self._gateway, self._accesses)
+
+    def addAll(self, base: str | None, pages: Mapping[str, Any]) -> None:
+        """
+        Serve the pages that come with an application, below `base`, or none of them.
+
+        Raises:
+            TypeError: One is no resource.
+            ValueError: One has no right path, or there is another page.
+        """
+        if not isinstance(pages, Mapping):
+            raise TypeError(f"pages={pages!r}: must be a mapping of paths to resources")
+        below = (base or "").removesuffix("/*").rstrip("/")
+        added = {(below + path) or "/": page for path, page in pages.items()}
+        for path, page in added.items():
+            checkPage(path, page)
+            if self._gateway.pages.get(path, page) is not page:
+                raise ValueError(f"path={path!r}: another page is there already")
+        for path, page in added.items():
+            self.add(path, page, None)
 
     def clear(self) -> None:
         """Serve none."""

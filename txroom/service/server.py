@@ -90,11 +90,11 @@ class Server(MultiService):
         self._factory = ChannelFactory(gateway)
         self._listeners = Listeners(self._reactor, self._factory, self.options.backlog)
         self._listeners.onPort = self._listening
-        self._applications = Applications(self.options, self.clock)
-        self._routes = self._applications.routes
         self._accesses = AccessLog()
         self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
         self._pages = Pages(gateway, self._reactor, self._accesses, self.resource)
+        self._applications = Applications(self.options, self.clock, self._pages)
+        self._routes = self._applications.routes
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = Stop(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
@@ -111,6 +111,7 @@ class Server(MultiService):
         The first registration that matches a request wins. `None` is any; a host is compared without
         regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
         everything below. A `RoomApplication` is served at a path and below at once, by default at "/rooms".
+        With it come its pages (`Application.pages`).
         Raises `TypeError` for what is no application, host or path, `ValueError` for a path that doesn't
         begin with "/", or has a "*" elsewhere.
         """

@@ -132,8 +132,7 @@ class RoomSession:
         """
         With what the client joins by its path: what is behind the "?".
 
-        Raises:
-            RoomError: There is too much, which is found out before it is looked into.
+        Raises `RoomError` if that is too much, before it is looked into.
         """
         handshake = self.connection.handshake
         query = handshake.target.partition("?")[2]

@@ -1,0 +1,147 @@
+"""Pages that applications bring along."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.static import Data
+
+from tests.case import HarnessTestCase
+from txroom import Application, Room, RoomApplication, Server
+from txroom.testing import MemoryReactor, RoomHarness
+
+
+class Matchmake(Resource):
+    """``POST .../NAME`` keeps a seat in a room of that name: Colyseus does its matchmaking so."""
+
+    isLeaf = True
+
+    def __init__(self, rooms: RoomApplication) -> None:
+        super().__init__()
+        self.rooms = rooms
+
+    def render_POST(self, request: Request) -> int:
+        names: Any = request.prepath
+        made = self.rooms.createRoom(names[-1].decode())
+
+        def reserve(room: str) -> Any:
+            return self.rooms.reserveSeat(room).addCallback(answer, room)
+
+        def answer(seat: str, room: str) -> None:
+            body = json.dumps({"room": room, "seat": seat}).encode()
+            request.setHeader("Content-Length", str(len(body)))
+            request.write(body)
+            request.finish()
+
+        made.addCallback(reserve)
+        return NOT_DONE_YET
+
+
+class Branch(Resource):
+    """Its children are all the same."""
+
+    def __init__(self, leaf: Resource) -> None:
+        super().__init__()
+        self.leaf = leaf
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return self.leaf
+
+
+class WithMatchmaking(RoomApplication):
+    """Rooms, and a page to come into them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.pages = {"/matchmake": Branch(Matchmake(self))}
+
+
+def page(text: bytes) -> Data:
+    """A page."""
+    return Data(text, "text/plain")
+
+
+class ApplicationPagesTests(HarnessTestCase):
+    """`Application.pages`."""
+
+    def bodyOf(self, harness: RoomHarness, path: str, method: str = "GET") -> bytes:
+        """What is answered at a path."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        answer = bytes(harness.raw(head.encode()).output)
+        return answer.partition(b"\r\n\r\n")[2] if answer.startswith(b"HTTP/1.1 200") else answer[9:12]
+
+    def served(self, *added: tuple[Application, str | None]) -> RoomHarness:
+        """A harness of a server with these applications, each at its path."""
+
+        def make(clock: Any) -> Server:
+            server = Server(clock=clock)
+            for application, path in added:
+                server.addApplication(application, path=path)
+            return server
+
+        return self.serve(make, clock=MemoryReactor())
+
+    def test_matchmaking(self) -> None:
+        """A seat that was kept by HTTP is taken by WebSocket; the sockets of the same paths are untouched."""
+        application = WithMatchmaking()
+        application.register("chat", Room)
+        harness = self.served((application, "/play"))
+        kept = msgspec.json.decode(self.bodyOf(harness, "/play/matchmake/chat", "POST"))
+        client = harness.connect("/play")
+        client.send(json.dumps(["joinById", 1, kept["room"], {"seat": kept["seat"]}]))
+        harness.flush()
+        self.assertEqual(msgspec.json.decode(client.received[0])[:3], ["joined", 1, kept["room"]])
+        again = harness.connect("/play/chat")
+        self.assertEqual(msgspec.json.decode(again.received[0])[0], "joined")
+
+    def test_paths(self) -> None:
+        """They lie below the path of their application, or at it; below each if there are several."""
+        one: Any = Application()
+        two: Any = Application()
+        one.pages = {"": page(b"one"), "/a": page(b"a")}
+        two.pages = {"/b": page(b"b")}
+        harness = self.served((one, "/one/*"), (one, "/other"), (two, None))
+        for path, body in (
+            ("/one", b"one"),
+            ("/one/a", b"a"),
+            ("/other", b"one"),
+            ("/other/a", b"a"),
+            ("/b", b"b"),
+            ("/a", b"426"),
+        ):
+            self.assertEqual(self.bodyOf(harness, path), body, path)
+        self.assertEqual(harness.connect("/one/a").response.status, 101)  # type: ignore[union-attr]
+
+    def test_root(self) -> None:
+        """Rooms at the root have their pages there."""
+        application = RoomApplication(path="/")
+        application.pages = {"/info": page(b"info")}
+        self.assertEqual(self.bodyOf(self.served((application, None)), "/info"), b"info")
+
+    def test_taken(self) -> None:
+        """No page is put in place of another; the application is not added either."""
+        server = Server(clock=MemoryReactor())
+        server.addPage("/x/a", page(b"first"))
+        application = Application()
+        application.pages = {"/b": page(b"b"), "/a": page(b"a")}
+        error = self.assertRaises(ValueError, server.addApplication, application, path="/x")
+        self.assertIn("'/x/a'", str(error))
+        self.assertEqual((server.pages, server.applications), (["/x/a"], []))
+
+    def test_wrong(self) -> None:
+        """What is no page, or no path of one, is said when the application is added."""
+        for pages, kind in (
+            ({"/a": "text"}, TypeError),
+            ({"a?": page(b"")}, ValueError),
+            ({"/a*": page(b"")}, ValueError),
+            ([page(b"")], TypeError),
+        ):
+            server = Server(clock=MemoryReactor())
+            application = Application()
+            application.pages = pages  # type: ignore[assignment]
+            self.assertRaises(kind, server.addApplication, application)
+            self.assertEqual(server.applications, [])
