@@ -17,7 +17,6 @@ from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-from .. import __version__
 from ..core.application import Application
 from ..core.options import ServerOptions
 from ..core.validation import OptionError
@@ -116,6 +115,8 @@ class Options(usage.Options):
 
     def opt_version(self) -> NoReturn:
         """Print the version of txroom, and exit."""
+        from .. import __version__
+
         print(f"txroom {__version__} (Twisted {twisted.__version__})")
         raise SystemExit(0)
 
