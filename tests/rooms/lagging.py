@@ -20,7 +20,7 @@ from txroom.rooms.contract.arrivals import Join, Refused, Resume
 from txroom.rooms.contract.listing import Listing, Order
 from txroom.rooms.contract.ports import Link
 from txroom.rooms.contract.records import Entry, Gone, Handled, Loaded, MemberRecord, Reserved
-from txroom.rooms.hooks import apart
+from txroom.rooms.hooks import runCoroutine
 from txroom.rooms.matching import placeOf
 from txroom.rooms.owner.host import Host
 
@@ -233,7 +233,7 @@ class LaggingEngine:
         except RoomError as error:
             return fail(error)
         self.hosts[room] = host
-        return apart(host.open())
+        return runCoroutine(host.open())
 
     def attach(self, outlet: Any, arrival: Join | Resume) -> Deferred[Link | Refused]:
         if outlet not in self._outlets:

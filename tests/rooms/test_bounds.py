@@ -14,9 +14,9 @@ from txroom import Client, History, RoomApplication, RoomError, message
 from txroom.core.handshake import Handshake
 from txroom.core.headers import FEW, Headers, MultiDict
 from txroom.rooms.contract.commands import Send
+from txroom.rooms.owner.budget import HARD, Budget
 from txroom.rooms.owner.calls import MAX_CALLS
 from txroom.rooms.owner.inbox import WAITING_SIZE
-from txroom.rooms.owner.log import HARD, Budget
 from txroom.rooms.owner.member import REPLIES_SIZE
 
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, LeaveReason, RoomError, message
-from txroom.rooms.hooks import HookTimeout, Later, waitsFor
+from txroom.rooms.hooks import HookTimeout, PostQueue, waitsFor
 from txroom.testing import MemoryReactor
 
 #: What of a room is asked or told while somebody comes, is there, and goes.
@@ -546,7 +546,7 @@ class LaterTests(SynchronousTestCase):
     def test_order(self) -> None:
         """In order, all of it, whatever raises; what is posted meanwhile follows."""
         clock = MemoryReactor()
-        later = Later(clock)
+        later = PostQueue(clock)
         done: list[int] = []
 
         def more() -> None:
@@ -571,7 +571,7 @@ class LaterTests(SynchronousTestCase):
             raise SystemExit
 
         clock = MemoryReactor()
-        later = Later(clock)
+        later = PostQueue(clock)
         done: list[int] = []
         later.post(leave)
         later.post(done.append, 1)

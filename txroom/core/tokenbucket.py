@@ -38,12 +38,16 @@ class Bucket:
         self._most = self.burst
 
     def take(self, now: float) -> bool:
-        """Take one token, if there is one."""
-        self._fill(now)
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+        """Take one token, if there is one; hot."""
+        tokens = self._tokens
+        if now > self._at:
+            tokens += (now - self._at) * self.rate
+        if tokens > self._most:
+            tokens = self._most
+        self._at = now
+        isTaken = tokens >= 1.0
+        self._tokens = tokens - 1.0 if isTaken else tokens
+        return isTaken
 
     def unspent(self, now: float) -> float:
         """How many tokens there would be now if any number of them stayed since the last call."""

@@ -19,7 +19,7 @@ from ..rooms.contract.arrivals import Join, Refused, Resume
 from ..rooms.contract.listing import Listing, Order
 from ..rooms.contract.ports import Journal, Link, Outlet, Owner
 from ..rooms.contract.records import Loaded, Record
-from ..rooms.hooks import apart
+from ..rooms.hooks import runCoroutine
 from ..rooms.owner.host import Host
 from .listings import Listings
 
@@ -86,7 +86,7 @@ class MemoryEngine:
         except RoomError as error:
             return fail(error)
         self._hosts[room] = host
-        opened = apart(host.open())
+        opened = runCoroutine(host.open())
         return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
 
     def _notMade(self, failure: Failure, room: str) -> Failure:
@@ -106,7 +106,7 @@ class MemoryEngine:
         host = self._hosts.get(room)
         if host is None:
             return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
-        return apart(host.reserve(user, seconds))
+        return runCoroutine(host.reserve(user, seconds))
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Nobody else could have it."""

@@ -35,10 +35,10 @@ from .edge.outlet import EdgeOutlet
 from .edge.refusals import NO_ROOMS_HERE, refusalOf
 from .edge.services import EdgeServices
 from .edge.session import RoomSession
+from .owner.budget import Budget
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
 from .owner.lifelog import LifeLog
-from .owner.log import Budget
 from .registration import MAX_ROOMS, Registration, Registrations
 
 #: Where rooms are served, and below.

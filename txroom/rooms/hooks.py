@@ -1,5 +1,5 @@
 """
-Running what users wrote: with a time limit, and so that nothing they do reaches anything else.
+How hooks are called: with a time limit, and so that nothing that users wrote reaches anything else.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync,
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 
-#: The host whose hook or handler runs; a coroutine of theirs keeps it to its end.
-inside: ContextVar[object] = ContextVar("inside", default=None)
+#: The owner of the room whose hook or handler runs; a coroutine of theirs has it to its end.
+currentOwner: ContextVar[object] = ContextVar("currentOwner", default=None)
 
 
 class HookTimeout(RoomError):
@@ -34,8 +34,8 @@ class Escaped(Exception):
     """A hook or a handler raised what is no `Exception`, such as `SystemExit`."""
 
 
-def tamed(failure: Failure) -> Failure:
-    """The same, as an `Exception`."""
+def asException(failure: Failure) -> Failure:
+    """The same failure; one of what is no `Exception`, such as `SystemExit`, is one of `Escaped`."""
     if isinstance(failure.value, Exception):
         return failure
     escaped = Escaped(repr(failure.value))
@@ -43,14 +43,18 @@ def tamed(failure: Failure) -> Failure:
     return Failure(escaped, Escaped, failure.getTracebackObject())
 
 
-def breakOff(waited: Deferred[Any], error: Exception) -> None:
-    """Fail what somebody waits for."""
-    waited.errback(error)
+def failWaiter(waiter: Deferred[Any], error: Exception) -> None:
+    """Tell whoever waits for `waiter` that it fails, and let the error refer to nothing after that."""
+    waiter.errback(error)
     clearTraceback(error)
 
 
-def apart(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
-    """Run a coroutine: as `Deferred.fromCoroutine`, but if it fails nothing leads back to it."""
+def runCoroutine(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """
+    Run a coroutine, as `Deferred.fromCoroutine` does.
+
+    If it fails the failure doesn't refer to its frames, so that all of it is freed without the collector.
+    """
     result: Deferred[Any] = Deferred(lambda _: running.cancel())
 
     def failed(failure: Failure) -> None:
@@ -64,23 +68,30 @@ def apart(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
 
 def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
     """
-    Call a hook; its result, whether it comes at once or later.
+    Call `hook(*args)`.
 
-    Fails with what the hook raised, or with `HookTimeout` when `seconds` are over, whether the hook heeds
-    its cancellation or not.
+    Args:
+        clock: The server's clock.
+        seconds: How long the hook may take; it is cancelled then.
+        hook: What is called.
+        args: With what.
+
+    Returns:
+        A Deferred of its result, whether that comes at once or later. It fails with what the hook raised, or
+        with `HookTimeout` when the time is over, whether the hook heeds its cancellation or not.
     """
     try:
         result = hook(*args)
     except BaseException:
-        return fail(tamed(Failure()))
+        return fail(asException(Failure()))
     if not isAsync(result):
         return succeed(result)
-    return within(clock, seconds, toDeferred(result))
+    return withTimeout(clock, seconds, toDeferred(result))
 
 
-def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:
-    """The result of `waited`, or `HookTimeout`; it is cancelled then."""
-    waited = _untied(waited.addErrback(tamed))
+def withTimeout(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:
+    """The result of `waited`, or `HookTimeout` when so many seconds are over; it is cancelled then."""
+    waited = _withoutFailure(waited.addErrback(asException))
     if waited.called and not waited.paused:
         return waited
     outcome: Deferred[Any] = Deferred(lambda _: cancelHook(waited))
@@ -95,14 +106,14 @@ def within(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferr
         elif isinstance(result, Failure):
             clearFailure(result)
 
-    def giveUp() -> None:
+    def timeOut() -> None:
         nonlocal isLate
         isLate = True
         cancelHook(waited)  # before anything else begins
         if not outcome.called:
             outcome.errback(HookTimeout())
 
-    timer = clock.callLater(seconds, giveUp)
+    timer = clock.callLater(seconds, timeOut)
     waited.addBoth(finish)
     return outcome
 
@@ -119,8 +130,8 @@ def waitsFor(step: object, awaited: Deferred[Any]) -> bool:
     return step is awaited
 
 
-class Later:
-    """What is to be done in the next turn of the reactor, one thing after another."""
+class PostQueue:
+    """What is to be done in the next turn of the reactor, one job after another."""
 
     __slots__ = ("_call", "_clock", "_jobs")
 
@@ -154,11 +165,12 @@ class Later:
         self.flush()
 
 
-def _untied(waited: Deferred[Any]) -> Deferred[Any]:
+def _withoutFailure(waited: Deferred[Any]) -> Deferred[Any]:
     """
-    The same; one that has failed is another, to which its failure doesn't lead.
+    A Deferred with the same result; if that is a failure it is another Deferred, which nobody awaited.
 
-    Whoever awaits a Deferred leaves its failure in it, and the traceback of that of a coroutine leads back.
+    Whoever awaits a Deferred leaves its failure in it, and the traceback of a coroutine's failure refers to
+    the frame that has the Deferred: a circle.
     """
     if not isinstance(getattr(waited, "result", None), Failure):
         return waited

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import History, RoomApplication
 from txroom.rooms.contract.records import Entry
-from txroom.rooms.owner.log import ID, OVERHEAD, Budget, Log
+from txroom.rooms.owner.budget import Budget
+from txroom.rooms.owner.log import ID, OVERHEAD, Log
 
 
 class LogTests(SynchronousTestCase):

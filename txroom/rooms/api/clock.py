@@ -25,7 +25,7 @@ from ...core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync
 from ...core.codes import ErrorCode
 from ...core.validation import isAmount
 from ...protocol.errors import RoomError
-from ..hooks import breakOff, tamed
+from ..hooks import asException, failWaiter
 
 #: A repeated call that raises so many times in a row costs the room.
 MAX_FAILURES = 10
@@ -94,7 +94,7 @@ class Timer:
         try:
             result = self._function(*self._args)
         except BaseException:
-            self._ended(tamed(Failure()))
+            self._ended(asException(Failure()))
             return
         if isAsync(result):
             self._running = running = toDeferred(result)
@@ -224,7 +224,7 @@ class RoomClock:
             timer.cancelRunning()
         for slept in list(self._sleepers):
             if not slept.called:
-                breakOff(slept, RoomError(ErrorCode.ROOM_GONE))
+                failWaiter(slept, RoomError(ErrorCode.ROOM_GONE))
 
     def close(self) -> None:
         """The room has ended: forget whom to tell."""

@@ -397,7 +397,7 @@ class Room(RoomSettings):
         if not isInteger(code) or not isSendable(code):
             raise ValueError(f"code={code!r}: can't be sent")
         ended = self._host.dispose(code, LeaveReason.CLOSED, reason)
-        return succeed(None) if hooks.inside.get() is self._host else ended
+        return succeed(None) if hooks.currentOwner.get() is self._host else ended
 
     def lock(self) -> None:
         """Let nobody join any more, until `unlock`; a full room is locked without this."""

@@ -66,12 +66,12 @@ class Calls:
                 "has joined, which is when they are over; use addCallback, or ask later, in a function "
                 "of its own: self.clock.callLater(0, self.ask, client)"
             )
-            hooks.breakOff(answer, error)
+            hooks.failWaiter(answer, error)
 
     def _timeOut(self, member: Member, ref: int) -> None:
         answer = self.take(member, ref)
         if answer is not None:
-            hooks.breakOff(answer, RoomError(ErrorCode.TIMEOUT))
+            hooks.failWaiter(answer, RoomError(ErrorCode.TIMEOUT))
 
     def take(self, member: Member, ref: int) -> Deferred[Any] | None:
         """The Deferred that waits for that answer, which is the caller's to fire; `None`: nobody waits."""
@@ -87,7 +87,7 @@ class Calls:
 def _failAll(answers: list[Deferred[Any]]) -> None:
     for answer in answers:
         if not answer.called:
-            hooks.breakOff(answer, RoomError(ErrorCode.ROOM_GONE))
+            hooks.failWaiter(answer, RoomError(ErrorCode.ROOM_GONE))
 
 
 def _forget(member: Member, ref: int) -> None:

@@ -36,6 +36,7 @@ from ..contract.ports import Journal, Link, Outlet
 from ..registration import Registration
 from .advertising import Advertising
 from .broadcaster import Broadcaster
+from .budget import Budget
 from .calls import Calls
 from .context import HostApplication, RoomContext
 from .ended import ENDED_ROOM
@@ -45,7 +46,7 @@ from .joining import Joining
 from .leaving import Leaving
 from .life import Event, RoomLife, Stage
 from .link import HostLink
-from .log import Budget, Log
+from .log import Log
 from .member import Member
 from .outbox import Outbox, audienceOf
 from .presence import Presence

@@ -145,7 +145,7 @@ class Inbox:
             waiting = self._calls.take(member, frame.ref or 0)
             self._mistake(member)
             if waiting is not None:
-                hooks.breakOff(waiting, CallError(error.code, error.message))
+                hooks.failWaiter(waiting, CallError(error.code, error.message))
         elif frame.ref is None:
             self._takeMessage(member, Send("", b"", frame.n), error)
         else:
@@ -196,11 +196,11 @@ class Inbox:
         """The job of one frame, which came by `link`; hot."""
         if not member.isPresent:
             return None
-        token = hooks.inside.set(self._port)
+        token = hooks.currentOwner.set(self._port)
         try:
             result = self._dispatch(member, frame, isJSON)
             if result is not None and isAsync(result):
-                waited = hooks.within(self._clock, self._room.handlerTimeout, toDeferred(result))
+                waited = hooks.withTimeout(self._clock, self._room.handlerTimeout, toDeferred(result))
                 return waited.addBoth(self._finished, member, frame, link)
         except RoomError as error:
             self._finish(member, frame, error, link)
@@ -208,11 +208,11 @@ class Inbox:
                 self._mistake(member)
             return None
         except BaseException:
-            self._runner.report(hooks.tamed(Failure()), member, self._handlerOf(frame))
+            self._runner.report(hooks.asException(Failure()), member, self._handlerOf(frame))
             self._finish(member, frame, RoomError(ErrorCode.INTERNAL), link)
             return None
         finally:
-            hooks.inside.reset(token)
+            hooks.currentOwner.reset(token)
         self._finish(member, frame, result, link)
         return None
 
@@ -323,14 +323,14 @@ class Inbox:
         if waiting is None:
             return  # too late
         if isinstance(frame, Failed):
-            hooks.breakOff(waiting, CallError(frame.code, frame.message))
+            hooks.failWaiter(waiting, CallError(frame.code, frame.message))
             return
         try:
             isJSON = member.isJSON and bool(frame.data)
             data = received.read(frame.data or NIL, isJSON, self._room.binary)
         except InvalidData as error:
             self._mistake(member)
-            hooks.breakOff(waiting, CallError(error.code, error.message))
+            hooks.failWaiter(waiting, CallError(error.code, error.message))
         else:
             waiting.callback(data)
 

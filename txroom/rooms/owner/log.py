@@ -1,14 +1,15 @@
 """
-The log of a room: what newcomers are shown, and what returning members have missed.
+The log of a room: what newcomers are shown, and what members who resume have missed.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..api.history import History
 from ..contract.records import Entry
+from .budget import HARD, Budget
 
 #: Bytes of memory that a logged message takes besides its data and its frames, about: as measured on
 #: Python 3.11, 3.12 and 3.13. `FRAMES` bytes of these, as small messages have them, are in it.
@@ -17,12 +18,9 @@ FRAMES = 256
 #: And for each member that it names; the id itself is the member's.
 ID = 8
 
-#: While somebody is being seated, what is kept for that may be so many times what the bounds say.
-HARD = 4
-
 
 class Kept:
-    """An entry that is in a window or two."""
+    """A log entry, as the windows keep it: an entry may be in both of them."""
 
     __slots__ = ("at", "entry", "framed", "frames", "holds", "weight")
 
@@ -39,7 +37,7 @@ class Kept:
         self.holds = 0
 
     def reweighed(self) -> int:
-        """What more it weighs since its frames have been built."""
+        """Weigh it again if frames of it have been built since; how much more it weighs."""
         message = self.entry.message
         frames = None if message is None else message.frames
         if frames is None or len(frames) == self.frames:
@@ -160,7 +158,7 @@ class Window:
 
 
 def _noFloor() -> int | None:
-    """Nobody is about to read anything."""
+    """Nobody is joining, so nothing has to be kept for anybody."""
     return None
 
 
@@ -170,7 +168,8 @@ class Log:
 
     `recent` is for those who return: everything, kept for `seconds` and up to `limit` messages and `size`
     bytes, and as the `budget` of all rooms allows. `floor` says after which offset nothing should be
-    forgotten, since someone is about to read it; far over the bounds it is all the same.
+    forgotten, since somebody who is joining is to get it; what is far over the bounds is forgotten all the
+    same.
     """
 
     __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_tally", "epoch", "offset", "trimmed")
@@ -328,52 +327,3 @@ class Log:
         self._show(None)
         self._recent = Window(self._tally, 0, 0.0, 0)
         self._floor = _noFloor
-
-
-class Budget:
-    """
-    What the logs of many rooms may weigh together, in bytes of memory.
-
-    When it is more, the rooms in which nothing was said for longest forget the oldest that they keep for
-    those who return, and then their history; who comes back to such a room is told that it has missed
-    something. What is kept for somebody who is being seated makes it `HARD` times as much at most.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.used = 0
-        #: What each log weighs, the longest idle first.
-        self._weights: OrderedDict[Log, int] = OrderedDict()
-
-    def changed(self, log: Log) -> None:
-        """Something was said in a room."""
-        self._weigh(log)
-        if log in self._weights:
-            self._weights.move_to_end(log)
-        if self.used > self.size:
-            self._shrink(self.size, False)
-            if self.used > HARD * self.size:
-                self._shrink(HARD * self.size, True)
-
-    def _shrink(self, size: int, isHard: bool) -> None:
-        kept = 0
-        while self.used > size and kept < len(self._weights):
-            idlest, weight = next(iter(self._weights.items()))
-            idlest.shrink(max(0, weight - (self.used - size)), isHard)
-            self._weigh(idlest)
-            if self.used > size and idlest in self._weights:
-                # Someone is about to read the rest.
-                self._weights.move_to_end(idlest)
-                kept += 1
-
-    def _weigh(self, log: Log) -> None:
-        weight = log.weight
-        self.used += weight - self._weights.get(log, 0)
-        if weight:
-            self._weights[log] = weight
-        else:
-            self._weights.pop(log, None)
-
-    def forget(self, log: Log) -> None:
-        """A room has ended."""
-        self.used -= self._weights.pop(log, 0)

@@ -20,7 +20,7 @@ from ...protocol.errors import RoomError
 from ..contract.items import Item
 from ..contract.ports import Journal, Outlet
 from ..contract.records import Record
-from ..hooks import breakOff
+from ..hooks import failWaiter
 
 #: Links by the edge they are on.
 Audience = Sequence[tuple[Outlet, Sequence[str]]]
@@ -123,7 +123,7 @@ class Outbox:
         """Tell those who wait for what was lost."""
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
-            breakOff(waiter, RoomError(ErrorCode.ROOM_GONE))
+            failWaiter(waiter, RoomError(ErrorCode.ROOM_GONE))
 
     def _add(self, emission: Emission) -> None:
         self._queue.append(emission)

@@ -59,18 +59,18 @@ class Runner:
         self._owner = owner
         self._clock = clock
         self._listeners = listeners
-        self._later = hooks.Later(clock)
+        self._later = hooks.PostQueue(clock)
         self._isOver = False
 
     # -- what is asked
 
     def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a hook, which may take the room's `handlerTimeout`; see `hooks.call`."""
-        token = hooks.inside.set(self._owner)
+        token = hooks.currentOwner.set(self._owner)
         try:
             return hooks.call(self._clock, self._room.handlerTimeout, hook, *args)
         finally:
-            hooks.inside.reset(token)
+            hooks.currentOwner.reset(token)
 
     def userId(self, user: Any, fallback: str) -> str:
         """What the room says who a user is; `fallback` if it can't say."""
