@@ -18,11 +18,16 @@ class OwnOpener(WireOpener):
     """Asks its application before it agrees."""
 
     async def agree(
-        self, application: Any, handshake: Handshake, accepted: Accept, callHook: Callable[..., Any]
+        self,
+        application: Any,
+        handshake: Handshake,
+        accepted: Accept,
+        callHook: Callable[..., Any],
+        transport: Any,
     ) -> Any:
         application.events.append(("agree", accepted.user))
         agreed = Accept(headers=[("X-Opened", await callHook(application.decide, handshake))])
-        return await super().agree(application, handshake, agreed, callHook)
+        return await super().agree(application, handshake, agreed, callHook, transport)
 
 
 class OwnApplication(Recorder):
@@ -30,7 +35,7 @@ class OwnApplication(Recorder):
 
     decide: Callable[[Handshake], Any] = staticmethod(lambda handshake: "yes")
 
-    def makeOpener(self, context: WireContext, options: ServerOptions) -> Opener:
+    def makeOpener(self, context: WireContext, options: ServerOptions, headersHook: Any) -> Opener:
         self.events.append(("make", options.maxPayload))
         return OwnOpener(context, options, lambda: None)
 

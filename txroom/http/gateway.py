@@ -104,10 +104,8 @@ class Gateway:
         opener = self._openers.get(application)
         if opener is None:
             options = self.options.override(application.overrides)
-            if isinstance(application, SelfOpening):
-                opener = application.makeOpener(self.context, options)
-            else:
-                opener = WireOpener(self.context, options, lambda: self.owner.responseHeaders)
+            make = application.makeOpener if isinstance(application, SelfOpening) else WireOpener
+            opener = make(self.context, options, lambda: self.owner.responseHeaders)
             self._openers[application] = opener
         return opener
 

@@ -70,7 +70,12 @@ class Opener(Protocol):
         ...
 
     async def agree(
-        self, application: Application, handshake: Handshake, accepted: Accept, callHook: CallHook
+        self,
+        application: Application,
+        handshake: Handshake,
+        accepted: Accept,
+        callHook: CallHook,
+        transport: Any,
     ) -> Opening:
         """
         Decide how a connection is opened that `verifyClient` has let in.
@@ -83,6 +88,7 @@ class Opener(Protocol):
             handshake: The client's request.
             accepted: What `verifyClient` said.
             callHook: How hooks are called.
+            transport: The client's, to be looked at only: it belongs to the upgrade.
 
         Raises:
             UpgradeError: To refuse the client after all. Any other error is logged, and refused with 500.
@@ -94,13 +100,16 @@ class Opener(Protocol):
 class SelfOpening(Protocol):
     """An application with an opener of its own."""
 
-    def makeOpener(self, context: WireContext, options: ServerOptions) -> Opener:
+    def makeOpener(
+        self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
+    ) -> Opener:
         """
         Make the opener of this application's connections at one server.
 
         Args:
             context: What the connections of the server share; its events must be told of each connection.
             options: Those in force for this application.
+            headersHook: Gives the hook for headers of the server, if it has one now.
         """
         ...
 
@@ -124,7 +133,12 @@ class WireOpener:
         self._headersHook = headersHook
 
     async def agree(
-        self, application: Application, handshake: Handshake, accepted: Accept, callHook: CallHook
+        self,
+        application: Application,
+        handshake: Handshake,
+        accepted: Accept,
+        callHook: CallHook,
+        transport: Any,
     ) -> WireOpening:
         """See `Opener`; the hooks are `chooseProtocol`, and `responseHeaders` of server and application."""
         offered = handshake.protocols

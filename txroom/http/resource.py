@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -117,6 +118,33 @@ def upgrade(
     upgrading.outcome = outcome
     upgrading.begin(transport)
     return NOT_DONE_YET
+
+
+def upgradeByHand(
+    gateway: Gateway, request: Request, application: Application | None
+) -> Deferred[Connection]:
+    """As `upgrade`, by somebody who returns `NOT_DONE_YET` from his `render` whatever comes of it."""
+    outcome: Deferred[Connection] = Deferred()
+    body = upgrade(gateway, request, application, outcome)
+    gateway.clock.callLater(0, _handleRefusal, outcome)
+    if isinstance(body, bytes):
+        request.write(body)
+        request.finish()
+    return outcome
+
+
+def _handleRefusal(outcome: Deferred[Any]) -> None:
+    """A refusal that nobody asked about is no error: the client has its answer."""
+    if isinstance(getattr(outcome, "result", None), Failure):
+        outcome.addErrback(lambda _: None)
+
+
+def asked(request: Request) -> Handshake | None:
+    """What a request asks for, as far as its application is found by it; `None` if it is no WebSocket."""
+    headers = headersOf(request)
+    if not isUpgrade(headers):
+        return None
+    return Handshake(target=request.uri.decode("latin-1"), headers=headers, secure=bool(request.isSecure()))
 
 
 def _unfit(request: Request) -> UpgradeError | None:

@@ -154,7 +154,8 @@ class Upgrade(Protocol):
         verify = application.hook("verifyClient")
         accepted = ACCEPTED if verify is None else await self._verify(verify)
         assert self._opener is not None
-        opening = await self._opener.agree(application, self._handshake, accepted, self._callHook)
+        handshake, transport = self._handshake, self.transport
+        opening = await self._opener.agree(application, handshake, accepted, self._callHook, transport)
         if self._state is DECIDING:
             self._open(opening)
 

@@ -4,12 +4,14 @@ The applications of a server: where each is served, and what it is given of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from twisted.application.service import IServiceCollection, Service
 from twisted.internet.interfaces import IReactorTime
 
 from ..core.application import Application
+from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
 from ..engine.memory import MemoryEngine
 from ..rooms.api.room import Room
@@ -45,6 +47,22 @@ class Applications:
         application.warnOfHooks()
         for each in paths:
             self.routes.add(application, host, each)
+
+    def addFactory(
+        self,
+        server: IServiceCollection,
+        path: str | None,
+        factory: ProtocolFactory,
+        host: str | None,
+        hooksAndOptions: Mapping[str, Any],
+    ) -> Application:
+        """Serve an Autobahn factory, and start it with the server; see `Server.addFactory`."""
+        from ..http.autobahn import AutobahnApplication  # Autobahn is for those who use it
+
+        application = AutobahnApplication(factory, **hooksAndOptions)
+        self.add(application, host, path)
+        Starting(application.start).setServiceParent(server)
+        return application
 
     def adopt(self, application: Application) -> None:
         """Give an application what it needs of the server; it is stopped with it."""
@@ -82,6 +100,17 @@ class Applications:
         """Let them end, when their connections are gone."""
         for application in self._adopted:
             yield Step(application.stop, lambda: "rooms to end", LAST_HOOKS)
+
+
+class Starting(Service):
+    """Starts something with the service that it is in."""
+
+    def __init__(self, start: Callable[[], None]) -> None:
+        self._start = start
+
+    def startService(self) -> None:
+        super().startService()
+        self._start()
 
 
 def checkApplication(application: object) -> None:

@@ -11,11 +11,10 @@ from typing import Any, Never
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
@@ -23,13 +22,12 @@ from ..core.application import Application
 from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
-from ..core.interfaces import WebResource
+from ..core.interfaces import ProtocolFactory, WebResource
 from ..core.message import Data, Prepared
 from ..core.options import ServerOptions
 from ..http.factory import ChannelFactory
 from ..http.gateway import Gateway
-from ..http.request import isUpgrade
-from ..http.resource import ServerResource, headersOf, upgrade
+from ..http.resource import ServerResource, asked, upgradeByHand
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from ..rooms.registration import Registration
@@ -118,6 +116,19 @@ class Server(MultiService):
         self._applications.add(application, host, path)
         return application
 
+    def addFactory(
+        self, path: str | None, factory: ProtocolFactory, host: str | None = None, **hooksAndOptions: Any
+    ) -> Application:
+        """
+        Serve the protocols of an Autobahn `WebSocketServerFactory`, as they are, at a path and host.
+
+        Our checks, limits and deadlines come first, and hold; then Autobahn's handshake decides. The hooks
+        and options are those of `AutobahnApplication`, which is returned; path and host are as for
+        `addApplication`. The factory is started and stopped with the server. Raises `TypeError` for another
+        factory, and for what the factory decides, such as `maxPayload` and `chooseProtocol`.
+        """
+        return self._applications.addFactory(self, path, factory, host, hooksAndOptions)
+
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
         """
         Serve rooms of `roomClass` under a name; see `RoomApplication.register`.
@@ -186,14 +197,14 @@ class Server(MultiService):
         resource: IResource = ServerResource(self._gateway)
         return resource
 
+    def factory(self) -> IProtocolFactory:
+        """This server as the factory of an endpoint that somebody else listens on; see `resource`."""
+        return self._factory
+
     def shouldHandle(self, request: Request) -> bool:
         """Whether a request of twisted.web is for a WebSocket of one of our applications (like ws's)."""
-        handshake = Handshake(
-            target=request.uri.decode("latin-1"),
-            headers=headersOf(request),
-            secure=bool(request.isSecure()),
-        )
-        return isUpgrade(handshake.headers) and self.applicationFor(handshake) is not None
+        handshake = asked(request)
+        return handshake is not None and self.applicationFor(handshake) is not None
 
     def handleUpgrade(self, request: Request, application: Application | None = None) -> Deferred[Connection]:
         """
@@ -204,13 +215,7 @@ class Server(MultiService):
         """
         if application is not None:
             self._applications.adopt(application)
-        outcome: Deferred[Connection] = Deferred()
-        body = upgrade(self._gateway, request, application, outcome)
-        self.clock.callLater(0, _handleRefusal, outcome)
-        if isinstance(body, bytes):
-            request.write(body)
-            request.finish()
-        return outcome
+        return upgradeByHand(self._gateway, request, application)
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """The application registered for the host and path of a request."""
@@ -435,12 +440,6 @@ class Server(MultiService):
         self._connections.sumUpRefusals()
         self._isStopped = True
         callHook(self._log, self.onClose)
-
-
-def _handleRefusal(outcome: Deferred[Any]) -> None:
-    """A refusal that nobody asked about is no error: the client has its answer."""
-    if isinstance(getattr(outcome, "result", None), Failure):
-        outcome.addErrback(lambda _: None)
 
 
 def _globalReactor() -> Any:

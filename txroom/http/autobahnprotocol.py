@@ -1,0 +1,219 @@
+"""
+What is laid over the class of an Autobahn protocol while one of its instances is served by txroom.
+
+`Mounted` is Autobahn's own server protocol with the places overridden where it asks, answers, sends and
+closes; `mount` makes an instance of a user's class one of these as well. What happens there is told to a
+`Mount`, which is the wire of the connection.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cache
+from typing import Any, Protocol
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.defer import Deferred
+
+#: The options of an Autobahn protocol that it has from txroom: no timer of its own runs, and it speaks for
+#: nobody but its clients.
+FIXED = {
+    "openHandshakeTimeout": 0,
+    "closeHandshakeTimeout": 0,
+    "autoPingInterval": 0,
+    "autoPingTimeout": 0,
+    "trustXForwardedFor": 0,
+    "webStatus": False,
+    "serveFlashSocketPolicy": False,
+}
+
+
+class Mount(Protocol):
+    """What a mounted protocol tells."""
+
+    @property
+    def isStopped(self) -> bool:
+        """Whether it is to parse no more, for now or for ever."""
+        ...
+
+    def asked(self, request: ConnectionRequest) -> None:
+        """The client's request is sound."""
+        ...
+
+    def refused(self, why: str, status: int) -> None:
+        """It refuses the client."""
+        ...
+
+    def ended(self, size: int) -> None:
+        """A message of so many bytes is complete, and not yet delivered."""
+        ...
+
+    def delivered(self, size: int) -> None:
+        """It is delivered."""
+        ...
+
+    def takesPing(self, payload: bytes) -> bool:
+        """A ping has come; whether the protocol is to be told."""
+        ...
+
+    def takesPong(self, payload: bytes) -> bool:
+        """A pong has come; whether the protocol is to be told."""
+        ...
+
+    def keepsPong(self, payload: bytes) -> bool:
+        """Whether a pong is sent later, since the client takes nothing now."""
+        ...
+
+    def closing(self) -> None:
+        """The Close frame is written, or will be as soon as that is possible."""
+        ...
+
+    def isFree(self) -> None:
+        """A frame or a message that was sent in parts is complete."""
+        ...
+
+
+class Opened(Exception):
+    """Ends Autobahn's handshake, whose answer is written, before the protocol's `onOpen` runs."""
+
+
+class Mounted(WebSocketServerProtocol):
+    """Autobahn's protocol under a `Mount`; `connection` is what txroom knows it as."""
+
+    _mount: Mount
+    #: Bytes of messages that were told so far.
+    _mountCounted = 0
+    #: Control frames that wait until half a frame is whole, of each kind the newest.
+    _mountLate: dict[str, tuple[Any, ...]]
+    connection: Any
+
+    # -- the handshake
+
+    def onConnect(self, request: ConnectionRequest) -> Any:
+        """Called by Autobahn; the protocol itself is asked by `ask`, and Autobahn waits for ever."""
+        self._mount.asked(request)
+        return Deferred()
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        self._mount.refused(reason, code)
+
+    def _onOpen(self) -> None:
+        raise Opened
+
+    # -- what comes
+
+    def processData(self) -> bool:
+        return not self._mount.isStopped and bool(super().processData())
+
+    def _onMessageEnd(self) -> None:
+        mount, stats = self._mount, self.trafficStats
+        size = stats.incomingOctetsAppLevel - self._mountCounted
+        self._mountCounted = stats.incomingOctetsAppLevel
+        mount.ended(size)
+        super()._onMessageEnd()
+        mount.delivered(size)
+
+    def _onPing(self, payload: bytes) -> None:
+        if self._mount.takesPing(payload):
+            super()._onPing(payload)
+
+    def _onPong(self, payload: bytes) -> None:
+        if self._mount.takesPong(payload):
+            super()._onPong(payload)
+
+    # -- what goes
+
+    def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> Any:
+        rest = super().sendMessageFrameData(payload, sync)
+        if not isInsideFrame(self):
+            self._mount.isFree()
+        return rest
+
+    def endMessage(self) -> None:
+        super().endMessage()
+        self._mount.isFree()
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        if isInsideFrame(self):
+            self._mountLate["sendPing"] = (payload,)
+        else:
+            super().sendPing(payload)
+
+    def sendPong(self, payload: bytes | None = None) -> None:
+        if isInsideFrame(self):
+            self._mountLate["sendPong"] = (payload,)
+        elif self.state == self.STATE_OPEN and not self._mount.keepsPong(payload or b""):
+            super().sendPong(payload)
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        if self.state != self.STATE_OPEN:
+            return
+        if isInsideFrame(self):
+            self._mountLate["sendCloseFrame"] = (code, reasonUtf8, isReply)
+        else:
+            super().sendCloseFrame(code, reasonUtf8, isReply)
+        self._mount.closing()
+
+    def _trigger(self) -> None:
+        """Send at once what Autobahn would send in parts, one at each tick of a timer."""
+        while self.send_queue:
+            data, _ = self.send_queue.popleft()
+            self.__dict__["transport"].write(data)
+
+
+def ask(protocol: Mounted, request: ConnectionRequest) -> Any:
+    """What the `onConnect` of a protocol says."""
+    return super(Mounted, protocol).onConnect(request)
+
+
+def answer(protocol: Mounted, decision: Any) -> None:
+    """Let Autobahn write the 101, if it agrees with what the protocol has said."""
+    with suppress(Opened):
+        protocol.succeedHandshake(decision)
+
+
+def begin(protocol: Mounted) -> None:
+    """Let a protocol begin, whose answer is sent."""
+    super(Mounted, protocol)._onOpen()
+    protocol.is_open.callback(None)
+
+
+def isInsideFrame(protocol: Mounted) -> bool:
+    """Whether half a frame is sent, in which no other may stand."""
+    return bool(protocol.send_state == protocol.SEND_STATE_INSIDE_MESSAGE_FRAME)
+
+
+def isInsideMessage(protocol: Mounted) -> bool:
+    """Whether half a message is sent, in which only control frames may stand."""
+    return bool(protocol.send_state != protocol.SEND_STATE_GROUND)
+
+
+def sendLate(protocol: Mounted) -> None:
+    """Send the control frames that had to wait until half a frame was whole."""
+    late, protocol._mountLate = protocol._mountLate, {}
+    for name in ("sendPing", "sendPong", "sendCloseFrame"):
+        if name in late:
+            getattr(protocol, name)(*late[name])
+
+
+@cache
+def mounted(kind: Any) -> type[Any]:
+    """A user's class under `Mounted`."""
+    name = kind.__name__
+    return type(name, (Mounted, kind), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})
+
+
+def mount(protocol: WebSocketServerProtocol, wire: Mount, connection: object) -> Mounted:
+    """Mount a protocol that its factory has just made."""
+    made: Any = protocol
+    made.__class__ = mounted(made.__class__)
+    made._mount = wire
+    made._mountLate = {}
+    made.connection = connection
+    for name, value in FIXED.items():
+        setattr(made, name, value)
+    result: Mounted = made
+    return result

@@ -1,0 +1,434 @@
+"""
+The wire of a connection whose frames an Autobahn protocol reads and writes.
+
+It is a `WireProtocol` in all that isn't frames: states, deadlines, heartbeat, rates, what waits to be sent.
+Between the client's transport and Autobahn lie two parts: `AutobahnReceiver` gives Autobahn what has come,
+and `AutobahnTransport` takes what it writes. Everything that goes out passes there, so that nothing overtakes
+anything.
+
+Before the states of a `WireProtocol` it is CONNECTING: Autobahn decides about the request, and what it writes
+is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autobahn.exception import PayloadExceededError
+from autobahn.wamp.websocket import WampWebSocketProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.error import ConnectionLost
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..core.codes import CloseCode, ReadyState, SendStatus
+from ..core.connection import Connection
+from ..core.handshake import UpgradeError
+from ..core.message import Data, Prepared, encoded
+from ..wire.closing import Closing
+from ..wire.heartbeat import Heartbeat
+from ..wire.protocol import WireProtocol
+from ..wire.receiver import Receiver
+from ..wire.sendbuffer import outgoing
+from ..wire.states import CLOSED, CLOSING, DISCARDING, OPEN
+from ..wire.transports import takeOver
+from .autobahnprotocol import Mounted, begin, isInsideMessage, sendLate
+from .autobahntransport import AutobahnTransport
+
+CONNECTING = -1
+
+
+class AutobahnWire(WireProtocol):
+    """
+    The wire of one connection; classes of it are made per set of options.
+
+    Args:
+        transport: The client's, which belongs to the upgrade still.
+    """
+
+    _log = Logger()
+    receiver: AutobahnReceiver
+
+    def __init__(self, transport: Any) -> None:
+        super().__init__()
+        self.state = CONNECTING
+        self.protocol: Mounted
+        #: What the protocol has as its transport.
+        self.outside = AutobahnTransport(self, transport)
+        #: What was asked, why it is refused, and the answer, while CONNECTING.
+        self.request: ConnectionRequest | None = None
+        self.refusal: UpgradeError | None = None
+        self.answer = bytearray()
+        #: Messages of `send` that wait for the end of one that the protocol sends in parts.
+        self._waiting: list[tuple[bytes, bool]] = []
+        self._waitingSize = 0
+        self._isSending = self._isSlow = self._isLost = False
+
+    # -- the handshake
+
+    def asked(self, request: ConnectionRequest) -> None:
+        self.request = request
+
+    def refused(self, why: str, status: int) -> None:
+        self._log.info("Autobahn refuses a client: {why}", why=why)
+        if self.refusal is None:
+            self.refusal = UpgradeError(status, "handshake")
+
+    def take(self, transport: Any) -> AutobahnWire:
+        """Take the transport over, and write the answer."""
+        now = self.context.clock.seconds()
+        receiver = self.receiver
+        receiver.connectedAt = receiver.lastReceived = receiver.lastActivity = now
+        self._heartbeat = Heartbeat(self.options, now)
+        self.subprotocol = self.protocol.websocket_protocol_in_use
+        self._become(OPEN)
+        takeOver(transport, receiver)
+        self._out = outgoing(transport)
+        self._out.write(bytes(self.answer))
+        return self
+
+    def disown(self) -> None:
+        """The upgrade has failed: tell the protocol that its connection is gone."""
+        self._become(CLOSED)
+        self._loseProtocol(Failure(ConnectionLost()))
+        self.receiver.forget()
+
+    def begin(self) -> None:
+        """Let the protocol begin, unless the connection was closed by who was told of it before."""
+        if self.state == OPEN:
+            try:
+                begin(self.protocol)
+            except Exception:
+                self._failed("onOpen")
+
+    # -- what is known of it
+
+    @property
+    def readyState(self) -> ReadyState:
+        return ReadyState.CONNECTING if self.state == CONNECTING else super().readyState
+
+    @property
+    def extensions(self) -> str:
+        if self.state == CONNECTING:
+            return ""
+        return ", ".join(each.EXTENSION_NAME for each in self.protocol.websocket_extensions_in_use)
+
+    @property
+    def rtt(self) -> float | None:
+        return None if self.state == CONNECTING else super().rtt
+
+    @property
+    def bufferedAmount(self) -> int:
+        return super().bufferedAmount + self._waitingSize
+
+    @property
+    def isWamp(self) -> bool:
+        """Whether its messages are those of WAMP, which nobody else may send."""
+        return isinstance(self.protocol, WampWebSocketProtocol)
+
+    # -- what comes
+
+    @property
+    def isOver(self) -> bool:
+        """Whether nothing more is sent."""
+        return self.state >= DISCARDING
+
+    def pause(self) -> None:
+        if self.state != CONNECTING:
+            super().pause()
+
+    def resume(self) -> None:
+        if self.state != CONNECTING:
+            super().resume()
+
+    @property
+    def isStopped(self) -> bool:
+        return self.state >= DISCARDING or bool(self.receiver.reading)
+
+    def ended(self, size: int) -> None:
+        self.receiver.incompleteSince = None
+        if self.state == OPEN:
+            receiver, context = self.receiver, self.context
+            receiver.lastActivity = receiver.lastReceived
+            context.messagesReceived += 1
+            context.bytesReceived += size
+            if context.isTracing:
+                context.trace(self.connection, "message", size=size)
+
+    def delivered(self, size: int) -> None:
+        if self.state == OPEN:
+            self.receiver.charge(size)
+
+    def takesPing(self, payload: bytes) -> bool:
+        if not self._takesControl():
+            return False
+        self.connection.notified("onPing", payload)
+        return self.state == OPEN
+
+    def takesPong(self, payload: bytes) -> bool:
+        if not self._takesControl() or self._heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
+            return False
+        self.connection.notified("onPong", payload)
+        return self.state == OPEN
+
+    def _takesControl(self) -> bool:
+        if self.state != OPEN:
+            return False
+        allowance = self.receiver.limits()
+        isAllowed = allowance.takesControl(self.receiver.lastReceived)
+        if allowance.settleAt is not None:
+            self.reschedule()
+        if not isAllowed:
+            self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
+        return isAllowed
+
+    def _failed(self, where: str) -> None:
+        """The protocol raised; it can't be parsed on in the middle of what it did."""
+        self._log.failure(
+            "{where} of the protocol of connection {id} raised", where=where, id=self.connection.id
+        )
+        self.fail(CloseCode.INTERNAL_ERROR, "")
+
+    # -- what goes
+
+    def write(self, data: bytes) -> None:
+        """The protocol writes."""
+        if self.state == CONNECTING:
+            self.answer += data
+            return
+        if self.state >= DISCARDING or self._out is None:
+            return
+        before = self._out.amount() if self._out.mayWait else 0
+        waiting = self._out.write(data)
+        if self.outside.isToWait(waiting):
+            self._awaitSent()
+        limit = self.options.maxBackpressure
+        if limit and before and waiting > limit and not (self._isSending or self._isSlow):
+            self._isSlow = True
+            # Not here: the protocol is about to write the rest of something.
+            self.context.clock.callLater(0, self._closeSlow)
+
+    def _closeSlow(self) -> None:
+        self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
+
+    def tellSent(self) -> None:
+        """Let the producer of the protocol go on when all is sent."""
+        self._awaitSent()
+
+    def _sent(self) -> None:
+        if self._backlog is not None:
+            super()._sent()
+        self.outside.resume()
+
+    def send(self, data: Data) -> SendStatus:
+        payload, isBinary = encoded(data)
+        if self.isWamp:
+            raise TypeError(f"{self.connection!r} speaks WAMP: publish or call by its session")
+        return self._send(payload, isBinary)
+
+    def sendPrepared(self, prepared: Prepared) -> SendStatus:
+        """One that speaks WAMP is passed by."""
+        return SendStatus.DROPPED if self.isWamp else self._send(prepared.payload, prepared.isBinary)
+
+    def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
+        return self._sendEach(messages)
+
+    def _send(self, payload: bytes, isBinary: bool) -> SendStatus:
+        protocol = self.protocol
+        if self.state != OPEN or protocol.state != protocol.STATE_OPEN:
+            return SendStatus.CLOSED
+        out, size = self._out, len(payload)
+        assert out is not None
+        if out.mayWait and not self._admits(out, size + self._waitingSize):
+            return SendStatus.DROPPED
+        if isInsideMessage(protocol) or self._waiting:
+            if self._waiting and 0 < self.options.maxBackpressure < self._waitingSize + size:
+                return SendStatus.DROPPED
+            self._waiting.append((payload, isBinary))
+            self._waitingSize += size
+            return self._written(out.amount(), size)
+        self._isSending = True
+        try:
+            protocol.sendMessage(payload, isBinary)
+        except PayloadExceededError:  # of a limit of the factory's; Autobahn has logged it
+            return SendStatus.DROPPED
+        finally:
+            self._isSending = False
+        return self._written(out.amount(), size)
+
+    def isFree(self) -> None:
+        protocol = self.protocol
+        if self.state >= DISCARDING:
+            return
+        sendLate(protocol)
+        while self._waiting and not isInsideMessage(protocol) and self.state == OPEN:
+            payload, isBinary = self._waiting.pop(0)
+            self._waitingSize -= len(payload)
+            try:
+                protocol.sendMessage(payload, isBinary)
+            except PayloadExceededError:
+                pass
+
+    def ping(self, payload: bytes) -> None:
+        if self.state == OPEN:
+            self.protocol.sendPing(payload)
+
+    def pong(self, payload: bytes) -> None:
+        if self.state == OPEN:
+            self.protocol.sendPong(payload)
+
+    def keepsPong(self, payload: bytes) -> bool:
+        if self._out is None or not self._out.isBlocked():
+            return False
+        self._awaitSent().pong = payload
+        return True
+
+    # -- the end
+
+    def closing(self) -> None:
+        """OPEN → CLOSING."""
+        if self.state != OPEN:
+            return
+        assert self._out is not None
+        timeout = self.options.closeTimeout
+        self._become(CLOSING)
+        self._closing = Closing(timeout, self.context.clock.seconds(), self.progress()[1] if timeout else 0)
+        self._awaitClose()
+        self.receiver.flow()
+
+    def close(self, code: int | None, reason: str) -> None:
+        if self.state == CONNECTING:
+            self.refusal = UpgradeError(403, "denied")
+        elif self.state == OPEN:
+            if self.context.isTracing:
+                self.context.trace(self.connection, "close", code=code, reason=reason)
+            self.protocol.sendCloseFrame(code, reason.encode() if reason else None)
+
+    def fail(self, code: int, reason: str) -> None:
+        if self.state == CONNECTING:
+            return
+        self.protocol.wasNotCleanReason = reason or "an error of the server"
+        self.close(code, reason)
+        self.closing()
+        super().fail(code, reason)
+
+    def terminate(self) -> None:
+        if self.state == CONNECTING:
+            self.refusal = UpgradeError(0, "denied")
+        else:
+            super().terminate()
+
+    def finish(self, isAbort: bool) -> None:
+        """The protocol drops its connection: at once, or when all is sent that it wrote."""
+        protocol = self.protocol
+        if self.state == CONNECTING:
+            self.refusal = self.refusal or UpgradeError(0, "denied")
+        elif self.state < DISCARDING:
+            self.closing()
+            if isAbort and not protocol.wasClean:
+                self._tell()
+                self.terminate()
+            else:
+                code, why = self._tell()
+                self._discard(code, why, None, "")
+
+    def _tell(self) -> tuple[int, str]:
+        """What `onDisconnect` is told, as Autobahn knows it."""
+        protocol: Any = self.protocol
+        told: tuple[int, str]
+        if protocol.failedByMe and protocol.localCloseCode is not None:
+            told = (protocol.localCloseCode, (protocol.localCloseReason or b"").decode())
+        elif not protocol.wasClean:
+            told = (CloseCode.ABNORMAL, "")
+        elif protocol.remoteCloseCode is None:
+            told = (CloseCode.NO_STATUS, "")
+        else:
+            told = (protocol.remoteCloseCode, protocol.remoteCloseReason or "")
+        if self._closing is not None:
+            self._closing.end(*told)
+        return told
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self.state == CLOSED or self._isLost:
+            return
+        self._isLost = True
+        self._become(DISCARDING)
+        self._loseProtocol(reason or Failure(ConnectionLost()))
+        super().connectionLost(reason)
+
+    def _loseProtocol(self, reason: Failure) -> None:
+        self._waiting.clear()
+        self._waitingSize = 0
+        try:
+            self.outside.lost()
+            self.protocol.connectionLost(reason)
+        except Exception:
+            self._log.failure("onClose of the protocol of connection {id} raised", id=self.connection.id)
+
+
+class AutobahnReceiver(Receiver):
+    """Gives an Autobahn protocol what has come."""
+
+    _wire: Any
+
+    def __init__(self, wire: AutobahnWire, connection: Connection) -> None:
+        now = wire.context.clock.seconds()
+        super().__init__(wire, wire.context, connection, wire.options, now)
+        self.state = wire.state
+        self._isBegun = False
+        self._received = 0
+
+    def parse(self) -> None:
+        """Give it all that has come, unless reading is held."""
+        if self.isParsing or self.reading or self.state >= DISCARDING:
+            return
+        self.isParsing = True
+        try:
+            if not self._isBegun:
+                self._isBegun = True
+                self._wire.begin()
+            self._feed()
+        finally:
+            self.isParsing = False
+        self.applyReading()
+
+    def _feed(self) -> None:
+        size = 0
+        while not self.reading and self.state < DISCARDING:
+            data, self.data = self.data, b""
+            size += len(data)
+            try:
+                if data:
+                    self._wire.protocol.dataReceived(data)
+                else:
+                    self._wire.protocol.consumeData()
+            except Exception:
+                self._wire._failed("a method")
+                return
+            if not self.data:
+                break
+        if self.state < DISCARDING:
+            self._note(size)
+
+    def _note(self, size: int) -> None:
+        """After parsing: whether something is incomplete, and how much of it has come."""
+        protocol = self._wire.protocol
+        isInside = protocol.inside_message or protocol.current_frame is not None
+        if not (isInside or (protocol.data and not self.reading)):
+            self.incompleteSince = None
+        elif self.incompleteSince is not None:
+            self._received += size
+        else:
+            self._received = 0
+            self.incompleteSince = self.lastReceived
+            self._wire.reschedule()
+
+    @property
+    def receivedOfMessage(self) -> int:
+        return self._received if self.incompleteSince is not None else 0
+
+    def charge(self, size: int) -> None:
+        """Count a message against the rates."""
+        if self._meter is not None:
+            self._charge(self._meter, size)
