@@ -1,5 +1,9 @@
 """
-How a client comes to a room: what an edge asks its owner, and what it is told if it may not.
+How a client comes to a room: what an edge gives to `Engine.attach`, and what it gets if the client may not.
+
+An arrival has all that the owner knows of a client: it never sees the connection, and may run elsewhere. If
+there is a seat the answer is a `Link`, if there is none a `Refused`; what the client is told of the room
+itself, `Joined`, comes by way of the edge's `Outlet`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,9 @@
 """
-What members say to their room: from an edge to an owner.
+What members say to their room: what an edge gives to `Link.submit`.
+
+Data is as it came, in JSON or in MessagePack (`Arrival.isJSON`): it is read when it is known what type the
+handler takes. Frames with a number `n` are handled exactly once, whatever happens to connections and owners
+meanwhile; the owner counts them.
 """
 
 from __future__ import annotations

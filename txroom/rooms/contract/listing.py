@@ -1,5 +1,7 @@
 """
-A room as matchmaking sees it.
+A room as matchmaking sees it: what an owner gives to `Engine.publish`, and who looks for rooms gets.
+
+A listing was true when it was published. Whether there is a seat is decided by the room, when somebody comes.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class FrameSession(RoomSession):
         """Whether the client may ask for one more room."""
         if not self._mayAsk(ref):
             return False
-        if self.isInMostRooms:
+        if self.isAtRoomLimit:
             self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
             return False
         return True

@@ -107,7 +107,7 @@ class RoomSession:
     # -- joining
 
     @property
-    def isInMostRooms(self) -> bool:
+    def isAtRoomLimit(self) -> bool:
         """Whether the client is in as many rooms as a connection may be."""
         return len(self._attachments) >= MAX_ROOMS
 
