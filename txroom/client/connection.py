@@ -1,8 +1,9 @@
 """
-The connection to the server, which is made again when it is lost.
+A client's connection to the server: it connects, and reconnects when the connection is lost.
 
-It is told what happens by calls of an `Attempt`, and acts on a `WebSocket`; it takes its time from a clock.
-There is no network in here.
+`Connection._lose` decides whether and when it reconnects. Its owner decides which close codes are final, by
+`mayReconnect` of `txroom.protocol.closecodes`. There is no network in here: the transport calls an `Attempt`,
+and the connection calls a `WebSocket`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _MAX_FIRST = 5
 
 
 def clampedDelay(seconds: float | None) -> float:
-    """The time that a server asks to stay away, if it is one; 0 for what is none."""
+    """The seconds that a server asks to stay away, within bounds; 0 for what is no number of seconds."""
     return min(max(seconds or 0.0, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
 
 
@@ -162,10 +163,10 @@ class _NoOwner:
         return True
 
     def connecting(self) -> None:
-        """It doesn't."""
+        """Do nothing."""
 
     def opened(self) -> None:
-        """It won't be."""
+        """Do nothing."""
 
     def progress(self) -> None:
         """There is no connection."""
@@ -177,10 +178,10 @@ class _NoOwner:
         """There is no connection."""
 
     def waits(self, seconds: float) -> None:
-        """For nothing."""
+        """Do nothing."""
 
     def over(self, code: int, reason: str) -> None:
-        """It is."""
+        """Do nothing."""
 
 
 class Connection:
@@ -214,13 +215,13 @@ class Connection:
         self._events = events
         self._options = options
         self._attempt: Attempt | None = None
-        #: Attempts in a row that brought no good connection.
+        #: Attempts in a row that led to no connection which lasted for `stableAfter`.
         self._attempts = 0
         self._wasOpen = False
         self._openedAt = 0.0
         self._bye: Bye | None = None
         self._why = ""
-        #: Of the pause before the next attempt, and of one that goes on.
+        #: The timers of the pause before the next attempt, and of the attempt that is under way.
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 

@@ -28,7 +28,7 @@ from .context import ClientContext
 from .joining import AuthFailed, JoinRequest, requestJoin
 from .requests import Answer, NoAnswer
 
-#: So many times "internal" in a row, and the server's mistake is none that passes.
+#: After so many "internal" errors in a row the client gives up: the server's mistake doesn't pass.
 _MAX_INTERNAL = 5
 
 
@@ -91,7 +91,7 @@ class Returning:
     def __init__(self, context: ClientContext, request: JoinRequest) -> None:
         self._context = context
         self._request = request
-        #: Counts up when the membership comes or goes: answers to what was asked before are too late.
+        #: Goes up when the membership comes or goes, so that answers to earlier requests are ignored.
         self._round = 0
         #: How often in a row it was refused for now, and how often of these for a mistake of the server's.
         self._attempts = 0

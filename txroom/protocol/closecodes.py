@@ -1,5 +1,5 @@
 """
-Close codes and errors: which of them says the other, and what a client does about each.
+Close codes and errors: which close code stands for which error, and what a client does about each.
 
 Both ends of a socket read these tables: the server closes with these codes, and the clients tell their users
 the same errors and come back in the same cases. `txroom.js` has tables of its own; the test vectors in

@@ -1,5 +1,7 @@
 """
-Who waits until a connection's peer has taken what was sent.
+What a connection does once its send buffer is empty: it calls `onDrain`, fires `whenSent`, answers a ping.
+
+`sender` is what notices a slow peer.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from twisted.internet.error import ConnectionLost
 
 
 class Backlog:
-    """Made when a connection first has somebody to tell that all is sent."""
+    """What has to be done once the send buffer of one connection is empty."""
 
     __slots__ = ("isBlocked", "pong", "waiters")
 
@@ -19,7 +21,7 @@ class Backlog:
         #: The payload of the newest ping that could not be answered yet; the others need no answer
         #: (RFC 6455 §5.5.3).
         self.pong: bytes | None = None
-        #: `whenSent`.
+        #: The Deferreds that `whenSent` has returned.
         self.waiters: list[Deferred[None]] = []
 
     def whenSent(self) -> Deferred[None]:
@@ -35,7 +37,7 @@ class Backlog:
             waiter.callback(None)
 
     def lost(self) -> None:
-        """It never will be."""
+        """The connection is lost: fail the Deferreds."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.errback(ConnectionLost())

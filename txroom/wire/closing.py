@@ -2,8 +2,8 @@
 How long a connection that is being closed may take.
 
 Once the Close frame is written the peer has `closeTimeout` seconds to answer it and to end the TCP
-connection. A peer with a slow link may still be taking what was sent before, or sending what it had begun:
-bytes that move, either way, earn it more time, as long as they go on moving.
+connection. A peer with a slow link may still be receiving what was sent before, or sending what it had
+begun: the deadline is extended as long as bytes move in either direction.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 from .deadlines import NEVER, dueBy
 
-#: Of the bytes that a peer still sends after our Close frame so many earn it time to answer.
+#: The most bytes received after our Close frame that extend the deadline.
 MAX_EARNED = 1 << 20
 #: How often in `closeTimeout` a connection that is closing is checked for bytes that move.
 CHECKS = 4
 
 
 class Closing:
-    """A Close frame was written, or the connection was failed; with what code, and what moved since then."""
+    """The closing handshake of one connection: its deadline, and the code and reason for `onDisconnect`."""
 
     __slots__ = ("_moved", "_movedAt", "_since", "_takenBefore", "_timeout", "code", "reason", "received")
 
@@ -35,7 +35,7 @@ class Closing:
         self._moved = 0
 
     def end(self, code: int, reason: str) -> None:
-        """Why it ends; the first that is said counts."""
+        """Set the code and the reason that `onDisconnect` gets; only the first call counts."""
         if self.code is None:
             self.code, self.reason = code, reason
 
@@ -46,7 +46,7 @@ class Closing:
         Args:
             taken: Bytes that the peer has taken so far.
             received: Bytes that have come since the Close frame, as far as they count; a peer that broke a
-                rule earns no time by what it sends.
+                rule gets no more time for what it sends.
             now: The time.
             lostSince: Seconds for which the process stood still since a time.
         """
@@ -61,5 +61,5 @@ class Closing:
         )
 
     def nextDeadline(self, deadline: float, now: float) -> float:
-        """When to look again."""
+        """When to compute the deadline again."""
         return min(deadline, now + self._timeout / CHECKS) if self._timeout else NEVER

@@ -1,5 +1,5 @@
 """
-What time does to an open connection: pings, and the deadlines that end it.
+The heartbeat of an open connection: it sends pings, notices a dead peer, and closes at the deadlines.
 
 `checkDeadlines` looks at one connection and acts, `nextDeadline` says when to look again. Nothing here keeps
 a timer; the timer wheel calls, and all times are seconds of the injected clock.
@@ -29,7 +29,7 @@ HEARTBEAT_SIZE = 8
 
 
 class Beating(Protocol):
-    """The connection: what can be done to it, and its way out."""
+    """What the heartbeat needs of its connection."""
 
     context: WireContext
     options: ServerOptions
@@ -51,7 +51,7 @@ class Beating(Protocol):
 
 
 def firstPing(now: float, interval: float) -> float:
-    """When to ping a new connection; spread, so that a herd that came together isn't pinged together."""
+    """When to ping a new connection: at random, so that clients that came together are pinged apart."""
     return now + interval * (0.5 + 0.5 * random()) - min(_SLACK, interval / 2) if interval else NEVER
 
 
@@ -62,18 +62,18 @@ class Heartbeat:
 
     def __init__(self, options: ServerOptions, now: float) -> None:
         self._pingDue = firstPing(now, options.pingInterval)
-        #: When the ping was sent whose answer is waited for.
+        #: When the ping that has no answer yet was sent.
         self._pingedAt: float | None = None
         #: The payload of the last ping, until it is answered, and when it was sent.
         self._sent: tuple[bytes, float] | None = None
-        #: Since when a connection that is held takes nothing either.
+        #: Since when the peer has taken nothing while reading is held.
         self._stuckSince: float | None = None
         self._takenBefore: int | None = None  # while something waited
         #: Seconds between the last ping and its answer.
         self.rtt: float | None = None
 
     def isAnsweredBy(self, payload: bytes, now: float) -> bool:
-        """Whether a pong is the answer to the last ping; it tells the round trip."""
+        """Whether a pong is the answer to the last ping; if it is, `rtt` is measured."""
         if self._sent is None or payload != self._sent[0]:
             return False
         self.rtt = max(0.0, now - self._sent[1])
@@ -115,16 +115,18 @@ class Heartbeat:
 
     def _checkHeld(self, wire: Beating, receiver: Receiver, now: float) -> None:
         """
-        A connection that isn't read is silent for that reason; but a peer that takes nothing either is gone.
+        Check a connection whose reading is held.
 
-        Held for long, it is read ahead, so that the heartbeat goes on.
+        That nothing comes says nothing about the peer while nobody reads. So the connection is lost only if
+        the peer doesn't take what is sent to it either. When nothing was read for `pingInterval` the
+        heartbeat reads ahead (`Receiver.peek`), to see the answers to its pings.
         """
         options = wire.options
         if options.pingInterval and now >= _quietFrom(receiver, options):
             wasReading = receiver.isReading
             if receiver.peek():
                 if not wasReading and self._pingedAt is not None:
-                    self._pingedAt = now  # the answer may lie in the socket
+                    self._pingedAt = now  # the answer may be in the buffer of the socket
                 self._beat(wire, receiver, now)
                 return
         if wire.bufferedAmount == 0 or self._hasTaken(wire) or self._stuckSince is None:
@@ -153,7 +155,7 @@ class Heartbeat:
                 self._pingDue = now + options.pingInterval
 
     def _ping(self, wire: Beating, now: float) -> None:
-        """The payload is random: it tells nothing of the host, and who hasn't read it can't answer."""
+        """Send a ping; its random payload tells nothing of the host, and only who has read it can answer."""
         payload = urandom(HEARTBEAT_SIZE)
         self._sent = (payload, now)
         self._pingedAt = now if wire.options.pingTimeout else None
@@ -176,7 +178,7 @@ class Heartbeat:
 
 
 def _due(wire: Beating, since: float, seconds: float) -> float:
-    """So long after that; the time for which the process stood still doesn't count."""
+    """The time `seconds` after `since`, not counting the time for which the process stood still."""
     return since + seconds + wire.context.wheel.lostSince(since)
 
 

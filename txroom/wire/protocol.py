@@ -1,9 +1,10 @@
 """
 One upgraded transport, from the 101 answer to the end of its TCP connection.
 
-`WireProtocol` is the wire of a `Connection`: it leads from state to state (see `states`), and joins the
-parts. `receiver` takes what comes, `heartbeat` looks after an open connection and `closing` after one that is
-being closed; `sender`, its base, sends. A Close frame is sent once, and nothing after it.
+`WireProtocol` is the `Wire` below a `Connection`. It moves the connection from state to state (see `states`),
+and its parts do the rest: `receiver` reads, `sender` (its base class) writes, `heartbeat` checks an open
+connection, and `closing` limits how long the closing handshake takes. A Close frame is sent once, and nothing
+after it.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ class WireProtocol(Sender):
             self.receiver.transport.abortConnection()
 
     def terminate(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the TCP connection without a Close frame."""
         if self.state != CLOSED:
             self._become(DISCARDING)
             self.receiver.transport.abortConnection()
@@ -234,13 +235,13 @@ class WireProtocol(Sender):
 
     def _discard(self, told: int, why: str, code: int | None, reason: str) -> None:
         """
-        OPEN or CLOSING → DISCARDING: let the last bytes out, and the TCP connection go.
+        OPEN or CLOSING → DISCARDING: write what is queued, then close the TCP connection.
 
         Args:
-            told: The code that `onDisconnect` is told.
-            why: And the reason.
-            code: The code of our Close frame, if that isn't out.
-            reason: And its reason.
+            told: The code for `onDisconnect`.
+            why: The reason for `onDisconnect`.
+            code: The code of our Close frame, if that isn't sent yet.
+            reason: The reason of our Close frame.
         """
         if self.state >= DISCARDING:
             return
@@ -281,7 +282,7 @@ class WireProtocol(Sender):
             self._scheduleCancel()
         else:
             self._forget()
-        # A hook may be waiting for these: only now would its end be noticed.
+        # A hook may be waiting for these Deferreds. They fail last: only now would its end be noticed.
         if self._backlog is not None:
             self._backlog.lost()
 
@@ -297,7 +298,7 @@ class WireProtocol(Sender):
             self.context.wheel.schedule(self, self.context.clock.seconds() + self.options.closeTimeout)
 
     def _forget(self) -> None:
-        """All is over; twice if `onDisconnect` was a coroutine that had nothing to wait for."""
+        """Let go of the connection; called twice if `onDisconnect` was a coroutine that never waited."""
         context = self.context
         context.wheel.cancel(self)
         context.finishing.discard(self)

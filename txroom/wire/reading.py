@@ -30,10 +30,10 @@ APPLICATION = 1
 HOOK = 2
 RATE = 4
 TURN = 8
-#: Those that aren't the client's doing.
+#: The reasons that the client has not caused.
 _OURS = APPLICATION | HOOK
 
-#: A hold so long, in seconds, lets what comes behind it be as much as could have come meanwhile.
+#: After a hold of so many seconds the rate limits let through what could have come during the hold.
 LONG_HOLD = 1.0
 #: Bytes that are read ahead of a hook that takes long.
 MAX_PEEKED = 64 * 1024
@@ -55,7 +55,7 @@ class Readable(Protocol):
         ...
 
     def credit(self, seconds: float, now: float) -> None:
-        """What comes now came during so many seconds, in which nobody read."""
+        """Nobody has read for so many seconds: let what came in that time through the rate limits."""
         ...
 
 
@@ -94,7 +94,7 @@ class Reading:
         self.lift(why)
         if self.reasons or connection.transport is None:
             return
-        # What was silent or incomplete meanwhile was so because it was not read.
+        # Nothing came, and no message became complete, because nobody read: that is no fault of the peer.
         connection.lastReceived = self.resumedAt = now = connection.context.seconds()
         connection.incompleteSince = None
         if why & _OURS and now - self._since >= LONG_HOLD:
@@ -103,18 +103,18 @@ class Reading:
         self.apply()
 
     def lift(self, why: int) -> None:
-        """As `release`, by somebody who parses himself."""
+        """As `release`, but the caller parses what has come."""
         self.reasons &= ~why
         if not self.reasons:
             self._connection.reading = FLOWING
 
     def clear(self) -> None:
-        """No reason counts any more."""
+        """Drop all reasons."""
         self.until = None
         self.lift(self.reasons)
 
     def peek(self) -> bool:
-        """Read ahead, if there isn't too much already; whether it reads."""
+        """Read ahead, up to `MAX_PEEKED` bytes; returns whether the transport reads."""
         connection = self._connection
         if connection.reading != FLOWING and len(connection.data) <= MAX_PEEKED:
             connection.reading = PEEKING
@@ -122,7 +122,7 @@ class Reading:
         return self.isReading
 
     def tooMuch(self) -> None:
-        """Read no more ahead."""
+        """Stop reading ahead: more than `MAX_PEEKED` bytes have come."""
         self._connection.reading = HELD
         self.apply()
 

@@ -1,8 +1,8 @@
 """
-The way in of one WebSocket: bytes to messages, in order, and not while a hook holds them up.
+The receiving side of one WebSocket: it parses frames and delivers messages, one after another.
 
-`Receiver` is what Twisted calls. Its hot path is `_takeShort`: whole short messages, taken where they lie.
-Everything else is taken apart by `assembler`, always from a frame's beginning. What must hold:
+Twisted's transport delivers to `Receiver`. Its hot path is `_takeShort`, which parses short messages of one
+frame. `assembler` parses everything else, always from the beginning of a frame. These rules hold:
 
 - `_takeShort` runs only between frames and messages, in state OPEN.
 - After each delivery `state` and `reading` are looked at again: a handler may close or pause, and the budget
@@ -34,8 +34,8 @@ from .ratelimit import Allowance, Meter
 from .reading import FLOWING, HOOK, MAX_PEEKED, PEEKING, RATE, TURN, Reading
 from .states import CLOSED, DISCARDING, OPEN
 
-#: Messages that one connection may have handled, and its handlers may send, in one turn of the reactor;
-#: then the others get theirs. A long one counts once more for each `WEIGHT` bytes.
+#: How many messages one connection may receive, and its handlers may send, in one turn of the reactor before
+#: the other connections have their turn. A long message counts once more for each `WEIGHT` bytes.
 TURN_BUDGET = 512
 WEIGHT = 4096
 #: Longest payload whose length fits two bytes.
@@ -49,7 +49,7 @@ class Receiving(Protocol):
     parameters: DeflateParameters | None
 
     def takesMore(self, size: int) -> bool:
-        """So many bytes have come although the connection is to close; whether they are parsed."""
+        """Count `size` bytes that came while the connection is closing; returns whether to parse them."""
         ...
 
     def controlReceived(self, opcode: int, payload: bytes) -> None:
@@ -73,7 +73,7 @@ class Receiving(Protocol):
 class Receiver:
     """Takes the bytes of one connection."""
 
-    isLean = True  # `txroom.process.leanepoll` may call it without more ado
+    isLean = True  # `txroom.process.leanepoll` may read for it without a logging context
 
     __slots__ = (
         "_allowance",
@@ -303,7 +303,7 @@ class Receiver:
             self._wire.reschedule()
 
     def credit(self, seconds: float, now: float) -> None:
-        """What comes now came during so many seconds, in which nobody read."""
+        """Nobody has read for so many seconds: let what came in that time through the rate limits."""
         self.limits().credit(seconds, now)
         self._wire.reschedule()
 
@@ -353,14 +353,14 @@ class Receiver:
     # -- what `WireProtocol` does with it
 
     def begin(self, early: bytes) -> None:
-        """What the client has sent right behind its request; while `isParsing` is set it waits."""
+        """Take what the client sent right after its request; it isn't parsed before `isParsing` is unset."""
         if self._holding is not None:
             self._holding.lift(HOOK)
         self.data = early + self.data
         self.isParsing = True
 
     def flow(self) -> None:
-        """Read on, whatever held it: the connection is closed, and the answer must be read."""
+        """Read again, whatever held it: the connection is closing, and the peer's answer must be read."""
         if self._holding is not None:
             self._holding.clear()
         if not self.isParsing:
@@ -384,7 +384,7 @@ class Receiver:
             allowance.settle()
 
     def nextDeadline(self) -> float:
-        """When that will be."""
+        """When `due` will have something to do."""
         when = NEVER
         if self._holding is not None and self._holding.until is not None:
             when = self._holding.until
@@ -393,7 +393,7 @@ class Receiver:
         return when
 
     def forget(self) -> None:
-        """The connection is over: cut the cycles."""
+        """The connection is over: break the reference cycles."""
         del self._wire, self.connection
         self.transport = None
         self.data = b""

@@ -1,9 +1,9 @@
 """
-What waits to be sent, measured and bounded, on every kind of transport.
+The send buffer of a connection: how many bytes wait in it, and when it is empty, on every kind of transport.
 
 Twisted tells a producer to pause at 64 KiB and to resume at 0, and nothing in between; a room server
-must know the amount. So this module knows Twisted's transports: their buffers, and how to hear of
-the moment they are empty. Of a transport it doesn't know it knows "full" and "empty".
+must know the amount. So this module looks into the buffers of Twisted's transports, and has itself told when
+they are empty. Of other transports it learns only when they are full and when they are empty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tcpinfo import sendQueue
 
 
 def outgoing(transport: Any) -> Outgoing:
-    """The way out through `transport`."""
+    """What measures and writes to the send buffer of `transport`."""
     transport = withoutProxy(transport)
     if isinstance(transport, SocketTransport) and not transport.TLS:  # which `startTLS` sets
         return SocketOutgoing(transport)
@@ -61,8 +61,8 @@ class BufferedOutgoing:
     """
     A transport that ends in a socket whose buffer can be seen.
 
-    The moment it is empty is heard by being its pull producer from `notifyWhenEmpty` on: such a producer
-    is asked for more whenever all has been written.
+    `notifyWhenEmpty` registers it as the socket's pull producer: Twisted asks such a producer for more
+    whenever everything has been written.
     """
 
     __slots__ = ("_onEmpty", "_socket", "_transport", "total")
@@ -97,13 +97,13 @@ class BufferedOutgoing:
         return socket.offset < len(socket.dataBuffer)
 
     def write(self, data: bytes) -> int:
-        """Send, or queue; the bytes that wait then."""
+        """Send or queue `data`; returns how many bytes wait after that."""
         self.total += len(data)
         self._transport.write(data)
         return self.amount()
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
-        """As `write`, of two parts, without a copy of the long one if that can be had."""
+        """As `write`, of two parts; doesn't copy the long one if the transport can do without that."""
         return self.write(header + payload)
 
     def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
@@ -137,7 +137,7 @@ class BufferedOutgoing:
 
 class SocketOutgoing(BufferedOutgoing):
     """
-    A plain TCP or UNIX socket: what can be sent at once is, without a turn of the reactor.
+    A plain TCP or UNIX socket: `write` sends what it can at once, and not in the next turn of the reactor.
 
     Nobody else writes to it: once the operating system has taken all there was, nothing waits.
     """
@@ -187,8 +187,8 @@ class TLSOutgoing(BufferedOutgoing):
     """
     TLS: what waits for encryption and what waits in the socket below.
 
-    While nothing waits, Twisted's way (collect for a turn, encrypt, queue, write when the socket is ready)
-    is cut short: encrypted and sent at once.
+    Twisted collects what is written in a turn of the reactor, encrypts it, queues it, and writes it when the
+    socket is ready. While nothing waits, this class encrypts and sends at once.
     """
 
     __slots__ = ("mayWait",)
@@ -237,7 +237,7 @@ class TLSOutgoing(BufferedOutgoing):
 
 
 class EagerTransport:
-    """A socket's transport, for TLS to write to: what can be sent at once is."""
+    """A socket's transport, to which TLS writes: it sends what it can at once."""
 
     def __init__(self, transport: SocketTransport) -> None:
         self._transport = transport
@@ -249,12 +249,12 @@ class EagerTransport:
 
 @implementer(IPushProducer)
 class OpaqueOutgoing:
-    """A transport of an unknown kind: "full" counts as what Twisted means by it."""
+    """A transport whose buffer can't be seen: while Twisted says that it is full, `FULL` bytes wait."""
 
     __slots__ = ("_armed", "_onEmpty", "_transport", "_waiting", "total")
 
     mayWait = True
-    #: What waits at least when Twisted says so.
+    #: How many bytes are taken to wait when Twisted calls `pauseProducing`.
     FULL = 64 * 1024 + 1
 
     def __init__(self, transport: Any) -> None:

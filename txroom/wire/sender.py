@@ -1,8 +1,9 @@
 """
-The way out of one WebSocket: messages and control frames, and the Close frame, after which nothing is sent.
+The sending side of one WebSocket: it writes messages, control frames, and at last the Close frame.
 
 `send` and `sendPrepared` are hot paths: header and payload are built once and written at once if nothing
-waits. What waits is in `sendbuffer`, who waits for it in `backlog`.
+waits. `sendbuffer` measures what waits. A slow peer is noticed here: `_admits` drops a message or closes the
+connection, `_written` returns BACKPRESSURE. `backlog` keeps what is to be done when nothing waits any more.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from .states import CLOSING, OPEN
 
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
 
-#: Payloads that are worth two parts, so that they aren't copied.
+#: Payloads of so many bytes are written apart from their header, so that they aren't copied.
 LONG = 64 * 1024
 
 
 class Sender:
     """
-    What leaves a connection.
+    Writes the frames of one connection.
 
-    It is the base of `WireProtocol` and not a part of it, since each message would pay for one more call.
+    `WireProtocol` inherits from it instead of having it as a part, which saves a call for each message.
     """
 
     __slots__ = (
@@ -211,7 +212,7 @@ class Sender:
         return self._awaitSent().whenSent() if self._out.amount() else succeed(None)
 
     def _awaitSent(self) -> Backlog:
-        """Whom to tell when all that waits is gone."""
+        """The `Backlog`, which is told when nothing waits any more."""
         if self._backlog is None:
             self._backlog = Backlog()
         assert self._out is not None

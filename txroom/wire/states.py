@@ -5,7 +5,7 @@ The states of a connection:
         close            → CLOSING     Our Close frame is written, and nothing after it.
         fail, lose       → DISCARDING  The peer broke a rule, or is gone: our Close frame is written.
         its Close frame  → DISCARDING  It is answered.
-        terminate        → DISCARDING  Without a word; the TCP connection is dropped.
+        terminate        → DISCARDING  No Close frame is sent; the TCP connection is dropped.
     CLOSING     What comes is parsed for the peer's Close frame; its messages are not delivered.
         fail, lose, its Close frame, terminate → DISCARDING
     DISCARDING  What comes is thrown away, until the peer has taken what was sent and has closed, or until

@@ -157,7 +157,7 @@ class Room(RoomSettings):
 
     The class attributes are the settings of its rooms; `register(name, RoomClass, maxClients=4)` sets one
     for a registration, and `onCreate` may set them on the instance; `history`, the recovery limits and
-    `tickRate` count as they are when it is over. One that can't be so raises `ValueError` where it is set.
+    `tickRate` count as they are when it is over. A wrong value raises `ValueError` where it is set.
     """
 
     #: The names of the settings.
@@ -194,14 +194,15 @@ class Room(RoomSettings):
         """
         Whether somebody may take a seat; asked before one is taken.
 
-        Falsy: `forbidden`. Who has asked for any room of that name then gets another, if need be a new one.
+        If this returns something falsy the client is refused with `forbidden`. A client that has asked for
+        any room of that name then gets another one, if need be a new one.
         When it raises a `RoomError` of another code, that is the answer, and no other room is tried.
         """
         return True
 
     def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
         """
-        Whether somebody who has a seat may join; what is neither falsy nor `True` is `client.user`.
+        Whether a client may join, once it has a seat; a true result but `True` becomes `client.user`.
 
         The option `auth`, with which clients show who they are, isn't kept when this is over: neither
         `onJoin` nor `client.options` has it.
@@ -212,15 +213,15 @@ class Room(RoomSettings):
         """A client has joined; if this raises, it hasn't, and `onLeave` isn't called."""
 
     def onMessage(self, client: Client, type: str, data: Any) -> Any:
-        """A message for which there is no handler; as long as it isn't overridden that is `unknownType`."""
+        """Called with a message that has no handler; by default the client is told `unknownType`."""
         raise NotImplementedError
 
     def snapshot(self, client: Client) -> Any:
         """
-        What a client needs that replaying messages can't bring up; sent in `joined`.
+        The state of the room for a client that can't get it from earlier messages; sent in `joined`.
 
-        Called, after `onJoin`, when it joins, and when it returns and what it missed isn't known. Must
-        return plain data at once, so that it fits the messages that follow.
+        Called after `onJoin`, and when a client resumes but the messages it missed are not known. Must return
+        plain data at once, so that it fits the messages that follow.
         """
         return None
 
@@ -241,17 +242,17 @@ class Room(RoomSettings):
 
     def onRoomError(self, failure: Failure, client: Client | None) -> str | None:
         """
-        Something of this room raised, and is logged already. May return what it shall cost.
+        A hook, handler or timer of this room raised; the error is logged already. May return what follows.
 
         "client": the client is kicked; "room": the room is closed; else nothing. Called in the next turn of
         the reactor, when what raised is over; it can't be asynchronous. `client` is `None` for what was not
-        done for one, such as a timer.
+        called for a client, such as a timer.
         """
         return None
 
     def userId(self, user: Any) -> str | None:
         """
-        By what a user is known in presence; `None`: each connection is another user.
+        The id of a user in presence; `None`: each connection counts as a user of its own.
 
         By default a text or a number, or the "id" of a mapping.
         """

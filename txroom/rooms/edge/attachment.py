@@ -1,14 +1,14 @@
 """
 An attachment: one client in one room, as the edge sees it.
 
-It goes its way once:
+It has three states, one after another:
 
 - *joining*: the engine was asked for a seat. What the room emits may come already.
 - *joined*: `Joined` has come. The client may speak to the room; until the link is there its frames wait here.
 - *ended*: the room has let the client go or has refused it, the client is gone, or too much has waited. The
-  edge knows it no more; a link that comes later is dropped.
+  edge has forgotten it; a link that comes later is dropped.
 
-From the first and the second to the third by `RoomSession`, which has them all.
+`RoomSession`, which has all attachments of a client, ends them.
 """
 
 from __future__ import annotations

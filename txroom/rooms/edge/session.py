@@ -1,16 +1,18 @@
 """
 The edge's side of one client: what its session does, whatever the client speaks.
 
-A session goes its way once:
+A session has three states, one after another:
 
-- *open*: what the client sends is looked at, and it is sent what its rooms emit.
-- *mute*: nothing is sent to it any more, and nothing of it is looked at. It has misused the server or was
-  too slow, the room it was there for has let it go, or the server stops. The connection is closed in the
-  next turn of the reactor: all this may be found out in the middle of something.
-- *gone*: the client is in no room any more, and never will be; the link to a room that comes now is dropped
-  as it comes.
+- *open*: it handles what the client sends, and sends to the client what its rooms emit.
+- *mute*: it sends nothing to the client any more, and ignores what the client sends. The client has misused
+  the server or was too slow, the room that its path names has ended its membership, or the server stops. The
+  session closes the connection in the next turn of the reactor, since it may notice this while something
+  else is under way.
+- *gone*: the client is in no room any more, and never will be. If a room answers a request with a link now,
+  the session drops that link.
 
-From open to mute by `close` and by `say`, from both to gone when the connection is closed or lost.
+`close`, and `say` for a slow client, lead from open to mute. When the connection is closed or lost, the
+session is gone.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class RoomSession:
         self.services = services
         self.connection = connection
         self.dialect = dialect
-        #: Whether nothing more is sent to the client, and nothing of it is looked at.
+        #: Whether nothing more is sent to the client, and what it sends is ignored.
         self.isMute = False
         #: Whether it is in no room any more, and never will be.
         self.isGone = False
@@ -70,7 +72,7 @@ class RoomSession:
         self._attachments: dict[str, Attachment] = {}
         self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
-        #: The rooms that have let the client go, the last of them: it may not know that yet.
+        #: The last rooms that have ended the client's membership: it may not know that yet.
         self._left: deque[str] = deque(maxlen=MAX_ROOMS)
 
     # -- what the client sends
@@ -87,8 +89,8 @@ class RoomSession:
         """
         The client says something to a room; hot.
 
-        If it isn't in it, it is told. What was on its way while the room let the client go is nobody's
-        mistake: `Left` says it all.
+        A client that isn't in the room gets an error, but not if the room has just ended its membership: it
+        may have sent the frame before it got `Left`.
 
         Args:
             room: The room's id; `None`: the room of the client's path.
@@ -130,7 +132,7 @@ class RoomSession:
 
     def optionsOfPath(self) -> dict[str, Any]:
         """
-        With what the client joins by its path: what is behind the "?".
+        The options with which the client joins by its path: its query string.
 
         Raises `RoomError` if that is too much, before it is looked into.
         """
@@ -218,7 +220,7 @@ class RoomSession:
         self._settle(attachment, result)
 
     async def _linkOf(self, asked: Deferred[Link | Refused]) -> Link | Refused:
-        """What comes of a request, whatever goes wrong with it."""
+        """The result of a request; any error is a `Refused`."""
         try:
             return await asked
         except RoomError as error:
@@ -229,12 +231,12 @@ class RoomSession:
             return Refused(ErrorCode.INTERNAL)
 
     def _expect(self, attachment: Attachment) -> None:
-        """What the room emits may come before the answer."""
+        """Take what the room emits from now on, which may come before its answer."""
         self._attachments[attachment.id] = attachment
         self.services.outlet.attachments[attachment.id] = attachment
 
     def _settle(self, attachment: Attachment, result: Link | Refused) -> None:
-        """There is a link, or there is none."""
+        """The room has answered a request, with a link or with a refusal."""
         if isinstance(result, Refused):
             attachment.error = result.code
             self.say(Error(attachment.ref, None, result.code, result.message, result.details))
@@ -250,7 +252,7 @@ class RoomSession:
             self._rooms[attachment.room] = attachment
 
     def _run(self, steps: Coroutine[Any, Any, None], ref: int | None) -> Deferred[None]:
-        """Let a request take its time; whatever goes wrong is the server's fault."""
+        """Run a request; an error of the server is logged, and answered with `internal`."""
 
         def failed(failure: Failure) -> None:
             self.services.log.failure("a request of {id} failed", failure, id=self.connection.id)
@@ -286,7 +288,8 @@ class RoomSession:
         """
         Send many messages in few writes.
 
-        Not in one, however large: of what is too much for the client it then gets a part each time.
+        They are not all in one write: if they are too much for the client, it gets a part each time that it
+        resumes.
         """
         status, size = SendStatus.SENT, 0
         part: list[Prepared] = []
@@ -304,12 +307,12 @@ class RoomSession:
         return self.connection.sendFrames(part) if part else status
 
     def _tooSlow(self) -> None:
-        """What it missed it gets when it resumes."""
+        """Close the connection of a slow client; it gets what it missed when it resumes."""
         self._part()
         self.connection.close(self.dialect.closeCode(CloseCode.SLOW_CONSUMER), "too slow")
 
     def broken(self, attachment: Attachment) -> None:
-        """Something got lost on its way; whatever followed would hide that, so the client is to resume."""
+        """An item got lost: end the link, so that the client notices the gap, and resumes."""
         self.services.outlet.detach((attachment.id,), CloseCode.STATE_LOST)
         self.services.clock.callLater(0, attachment.drop)
 
@@ -329,9 +332,10 @@ class RoomSession:
 
     def _finish(self, attachment: Attachment, code: int, reason: str = "") -> None:
         """
-        An attachment is over; so is the connection, if that was made for it by its path, or is misused.
+        End an attachment.
 
-        Else the client may go on to another room on it.
+        The connection is closed, too, if its path names this room, or the client has misused the server or is
+        too slow. Else the client may join another room over it.
         """
         isByPath = attachment is self._byPath
         if attachment.error is not None and not attachment.isJoined:
@@ -362,7 +366,7 @@ class RoomSession:
 
     def close(self, code: int, reason: str) -> None:
         """
-        Close the connection. What the client is a member of it may resume, unless it has left.
+        Close the connection. The client may resume its memberships, unless it has left.
 
         Args:
             code: One of txroom's own; the client sees what its dialect makes of it.
@@ -382,7 +386,7 @@ class RoomSession:
         self._part(hasLeft=code == CloseCode.NORMAL)
 
     def _part(self, hasLeft: bool = False) -> None:
-        """The client is gone from all its rooms; a link that comes later is let go as it comes."""
+        """Take the client out of all its rooms; a link that comes later is ended at once."""
         if self.isGone:
             return
         self.isGone = True

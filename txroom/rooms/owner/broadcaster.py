@@ -1,5 +1,7 @@
 """
-What a room says: broadcasts, messages to one client, and what is said again to those who missed it.
+Sends the messages of a room: broadcasts, messages to one client, and again what a client has missed.
+
+`encodedMessage` encodes the data once. The edges write the frames, see `Item.prepared`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
 
 
 class Broadcaster:
-    """Logs what one room says, and sends it to those who are to get it."""
+    """Logs the messages of one room, and sends them to the members that are to get them."""
 
     __slots__ = ("_announced", "_clock", "_id", "_life", "_log", "_outbox", "_room", "_roster")
 
@@ -42,7 +44,7 @@ class Broadcaster:
         self._roster = context.roster
         self._log = context.log
         self._outbox = context.outbox
-        #: Records that must be committed for the last `joined` to have left.
+        #: How many records must be committed before the last `joined` is sent.
         self._announced = 0
 
     # -- messages
@@ -78,7 +80,7 @@ class Broadcaster:
         return self._logged(type, encoded, (member.id,), ())
 
     def admit(self, member: Member) -> None:
-        """`onAuth` has accepted somebody: what was sent to it meanwhile counts from now on."""
+        """`onAuth` has accepted a client: log and send what was sent to it meanwhile."""
         early, member.early = member.early, None
         for type, encoded in early or ():
             self._logged(type, encoded, (member.id,), ())
@@ -142,11 +144,11 @@ class Broadcaster:
             self._outbox.emit(item, member.audience)
 
     def announced(self, member: Member) -> None:
-        """The `joined` of that member depends on all that is recorded so far."""
+        """Remember that the `joined` of that member is sent after all records so far are committed."""
         member.announced = self._announced = self._outbox.written
 
     def replay(self, member: Member, entries: Iterable[Entry]) -> None:
-        """Say again what a client has missed."""
+        """Send a client the messages that it has missed."""
         messages = tuple(entry.messageOf(self._id) for entry in entries)
         if messages:
             self._outbox.emit(Replay(messages), member.audience)
@@ -159,7 +161,7 @@ class Broadcaster:
 
 
 def _isMeant(answer: object) -> bool:
-    """What a test of a client says of it."""
+    """Whether `to(client)` has said that the client gets the message."""
     if isAsync(answer):
         if isinstance(answer, CoroutineType):
             answer.close()  # it never begins

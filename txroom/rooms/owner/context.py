@@ -1,6 +1,6 @@
 """
-What the parts of an owner have in common: the things of their room, and what they tell of its life; and what
-the host asks of the application.
+What the parts of an owner share: the objects of their room, and the events that they report to its host; and
+what the host asks of the application.
 
 A part is handed a `RoomContext`, and those of the other parts that it needs; never the host, and never the
 application.
@@ -27,7 +27,7 @@ from .runner import Runner
 
 @attrs.frozen
 class RoomContext:
-    """The things of one room. They stay the same from its beginning to its end."""
+    """The objects that all parts of one owner use. They are the same from its beginning to its end."""
 
     id: str
     #: The name under which it was registered.
@@ -47,7 +47,7 @@ class RoomContext:
 
 
 class Lifecycle(Protocol):
-    """What the parts of an owner tell the life of their room."""
+    """What the parts of an owner report to the host, which decides when the room ends."""
 
     def keepOpen(self) -> None:
         """Somebody has taken a seat: the room doesn't end for being empty."""

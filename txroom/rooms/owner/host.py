@@ -4,9 +4,10 @@ The host: the owner of one room.
 It runs the room and never touches a socket. It makes the parts that do this, each of which is handed what it
 needs of the others, and leads the room through its life, whose states are those of `life`.
 
-What users wrote is never called in the middle of a change of all this. What they are asked (`userId`,
-`canJoin`, `snapshot`) they are asked before; what they are told (`onLeave`, `onRoomError` and what it says
-an error costs, listeners, Deferreds that fail) is posted, and comes in the next turn of the reactor.
+The host and its parts never call users' code while they change the state of the room. Hooks that answer a
+question (`userId`, `canJoin`, `snapshot`) are called before the change. Hooks and listeners that are told of
+it (`onLeave`, `onRoomError`) are called in the next turn of the reactor. Deferreds that users wait for also
+fail then, and what `onRoomError` returns takes effect then.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Host:
         self._isCreated = False
         #: Whether those who listen to the registration have been told that the room is made.
         self._isBegun = False
-        #: How it is to end, if it was told so before it was open.
+        #: The arguments of the first `dispose` that came before the room was open.
         self._pendingEnd: tuple[int, LeaveReason, str] | None = None
         #: Why it ends, for the log.
         self._why = ""
@@ -258,7 +259,7 @@ class Host:
             lastLeft.callback(None)
 
     def makerRefused(self) -> None:
-        """Whoever the room was made for has been refused, and nobody has ever joined it."""
+        """The client that the room was made for has been refused, and nobody else has joined."""
         if self.life.isOpen and self.roster.isEmpty:
             self.dispose(text="its maker was refused")
 
@@ -303,7 +304,7 @@ class Host:
         return waiter
 
     def _shut(self) -> None:
-        """Nobody comes any more, and no timer."""
+        """Let nobody join any more, and stop the timers."""
         self.keepOpen()
         self.seats.close()
         self.timers.stop()
@@ -341,7 +342,7 @@ class Host:
             self.registration.tell("dispose", self.room)
 
     async def _release(self) -> None:
-        """When all that was said has left, let go of the room."""
+        """When everything that was emitted has been committed and sent, release the journal."""
         try:
             await self.outbox.whenCommitted()
         except RoomError as error:  # lost meanwhile
@@ -352,10 +353,10 @@ class Host:
 
     def _letGo(self) -> None:
         """
-        It is over: cut what refers in a circle, so that all of it is freed at once, without the collector.
+        The room is over: break the reference cycles, so that it is freed without the garbage collector.
 
-        What users hold still, a room or a client, has this host, which knows the room only as long as they
-        hold it, and whose parts are none any more.
+        Users may still hold the room or one of its clients, which refer to this host. So the host keeps only
+        a weak reference to the room, and `ENDED_ROOM` takes the place of its parts.
         """
         if self._journal is None:  # which the engine would have let go of
             self.application.hostEnded(self)
@@ -378,7 +379,7 @@ class Host:
     # -- what rooms and clients ask
 
     def findRoom(self) -> Room | None:
-        """The room; `None` if it has ended, and nobody has it any more."""
+        """The room; `None` if it has ended, and nobody holds it any more."""
         return self._findRoom()
 
     def kick(self, member: Member, text: str) -> None:
@@ -401,7 +402,7 @@ class Host:
         """Another owner has the room, or its state is lost: nothing leaves from here any more."""
         if self.life.stage is Stage.DISPOSED:
             return
-        # Who waits for its end, by whatever was never committed, isn't left behind either.
+        # The end of some links may be queued behind records that are never committed: these are ended, too.
         reached = self.outbox.lose()
         self.runner.post(self.outbox.failWaiters)
         if not self.life.may(Event.LOST):

@@ -1,6 +1,8 @@
 """
-The inbox of a room: what its clients say is counted, checked, handled one after another, answered and
-acknowledged.
+The inbox of a room: it counts and checks what clients send, calls their handlers one after another, answers,
+and acknowledges.
+
+`Inbox._dispatch` finds the handler of a message.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ PATIENCE = 10.0
 
 
 class Inbox:
-    """Takes what the clients of one room say, and has it handled."""
+    """Calls the handlers of one room with what its clients send."""
 
     __slots__ = (
         "_broadcaster",
@@ -119,7 +121,7 @@ class Inbox:
         if error is None:
             member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
-            self._refuse(member, frame, error, member.link)  # at once: the refused would pile up
+            self._refuse(member, frame, error, member.link)  # at once: refused frames would fill the mailbox
         else:
             member.mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
 
@@ -181,7 +183,7 @@ class Inbox:
         elif bucket.rate != rate or bucket.burst != burst:
             bucket.change(rate, burst, now)
         if member.slowedSince is not None and bucket.unspent(now) >= 1.0 + burst / 2:
-            member.slowedSince = None  # it was slow enough, however little it may save up
+            member.slowedSince = None  # it kept to the rate again, also if the burst is small
         if bucket.take(now):
             return None
         if member.slowedSince is None:
@@ -279,7 +281,7 @@ class Inbox:
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)
-        # A ref is that of the connection on which it was asked; who asks again gets what is kept.
+        # A ref is valid for one connection; a client that repeats the call by another one gets what is kept.
         if answer is not None and (ref is None or link == member.link):
             self._broadcaster.say(member, answer)
 

@@ -1,8 +1,8 @@
 """
 Joining: how a client becomes a member.
 
-It takes a seat, in one step; then `onAuth` and `onJoin` are called, and `joined` or an error is the answer.
-If a step fails the seat is free again, and no other hook is called for it.
+The client takes a seat, in one step; then `onAuth` and `onJoin` are called, and the client is answered with
+`joined` or an error. If a step fails the seat is free again, and no other hook is called.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Joining:
         return result
 
     def _refused(self, join: Join) -> None:
-        """Somebody doesn't come in; nor is the room of any use that was made for it alone."""
+        """A client was refused; if the room was made for it, and nobody else has joined, the room ends."""
         if join.isMaker and not self._isUsed:
             self._lifecycle.makerRefused()
 
@@ -228,7 +228,7 @@ class Joining:
     # -- the end of it
 
     def _giveBack(self, member: Member, error: Error) -> None:
-        """It has not become a member: its seat is free."""
+        """Joining has failed: free the seat, and answer with the error."""
         context = self._context
         pending = member.pendingLeave
         member.state = State.GONE
@@ -247,7 +247,7 @@ class Joining:
         self._lifecycle.seatFreed()
 
     def _answerAll(self, member: Member, error: Error) -> None:
-        """All requests of its connection to join end with that."""
+        """Answer all join requests of its connection with that error."""
         for ref in member.refs:
             answer = Error(ref, None, error.code, error.message, error.details)
             self._context.outbox.emit(answer, member.audience)
@@ -280,7 +280,7 @@ class Joining:
         context.runner.tell("join", context.room, member.client)
 
     def _leaveUnseen(self, member: Member) -> None:
-        """It was a member for a moment, which nobody has seen."""
+        """Its hooks have admitted it, but it has to leave: nobody is told but `onLeave`."""
         pending = member.pendingLeave
         if pending is None:
             return

@@ -1,5 +1,5 @@
 """
-Losing the connection, coming back, and leaving: what of that a room is told, and what it costs a member.
+Losing the connection, coming back, and leaving: how a member's state changes, and which hooks are called.
 
 The states of a member are those of `member.State`.
 """
@@ -22,7 +22,8 @@ from .expelled import Expelled
 from .member import Member, State
 from .presence import Presence
 
-#: Who has left like this is not to come back by itself.
+#: A client that has left for one of these reasons is refused when it resumes, and doesn't join anew by
+#: itself.
 _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
 
 
@@ -66,7 +67,7 @@ class Leaving:
             self._notify(member, isAway=True)
 
     def awaitReturns(self) -> None:
-        """The room begins: those whom an earlier owner has left to it have their time to resume."""
+        """The room begins: give the members of an earlier owner `resumeSeconds` to resume."""
         for member in self._context.roster.members.values():
             if member.state is State.DROPPED:
                 self._awaitReturn(member)
@@ -82,7 +83,7 @@ class Leaving:
             self.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
 
     def resumed(self, member: Member, recovered: bool) -> None:
-        """It is back, perhaps without having been away."""
+        """It has resumed, perhaps before its old connection was lost."""
         context = self._context
         context.lifelog.tell("resume", context, member, "" if recovered else "not recovered")
         self._notify(member, recovered=recovered)
@@ -211,7 +212,7 @@ class Leaving:
         self._context.runner.post(member.mailbox.post, self._over, member)
 
     def _over(self, member: Member) -> None:
-        """What ran for it is over, too."""
+        """The last hook or handler that ran for it is over."""
         member.state = State.GONE
         member.forget()
         self._context.roster.leaving.discard(member)

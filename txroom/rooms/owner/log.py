@@ -205,7 +205,7 @@ class Log:
             self._history = Window(self._tally, history.limit, history.seconds, history.size)
 
     def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
-        """Keep so much from now on: the room has begun, and said what it wants."""
+        """Change the bounds: `onCreate` is over, and may have changed the settings."""
         recent, shown = self._recent, self._history
         self._show(history)
         if self._history is not None:
@@ -268,7 +268,7 @@ class Log:
         self.offset = offset
 
     def missed(self, offset: int, member: str) -> list[Entry] | None:
-        """What that member has not got after `offset`; `None` if that isn't known for sure."""
+        """The messages for that member after `offset`; `None` if one may be forgotten already."""
         if not self.trimmed <= offset <= self.offset:
             return None
         return [entry for entry in self._recent.after(offset) if entry.isFor(member)]

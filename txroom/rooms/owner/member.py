@@ -1,7 +1,7 @@
 """
 A member, as its owner keeps it; the room sees it as a `Client`.
 
-Where it is in its life, and what leads on:
+The states of a member, and what leads from each to the next:
 
 =======  ===================================================================================================
 state    what leads on
@@ -41,7 +41,7 @@ from .tokens import digest, resumeToken
 
 #: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
 REPLIES_SIZE = 256 << 10
-#: Most resume tokens that are valid besides the last, since the client may have been given none after them.
+#: The most earlier resume tokens that stay valid, since the client may not have got any later one.
 MAX_UNCONFIRMED = 4
 
 _NO_GROUPS: frozenset[str] = frozenset()
@@ -63,7 +63,7 @@ class State(IntEnum):
 
 
 class PendingLeave(NamedTuple):
-    """How somebody is to leave once the hook is over that runs while it is being seated."""
+    """How a member that is joining is to leave, once `onAuth` or `onJoin` is over."""
 
     code: int
     reason: LeaveReason
@@ -136,18 +136,18 @@ class Member:
         self.isJSON = True
         #: The join requests that `joined` answers.
         self.refs: list[int | None] = []
-        #: That it is to leave, while it is being seated.
+        #: Set if it is to leave as soon as the hook that admits it is over.
         self.pendingLeave: PendingLeave | None = None
-        #: What the hook gave that runs while it is being seated.
+        #: What `onAuth` or `onJoin` has returned, while that is awaited.
         self.runningHook: object = None
-        #: Its reservation, while it is being seated.
+        #: Its reservation, while it is joining.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
-        #: What its room has not been told yet: whether it was away, and whether it has all that it missed.
+        #: What the room is still to be told: whether it was away, and whether it got all that it missed.
         self.untold: tuple[bool, bool] | None = None
 
         # What it is sent.
-        #: Where in the log it has come in: of what was before, it is told what newcomers are, and no more.
+        #: The log's offset when it joined. Of earlier messages it gets only those that newcomers are shown.
         self.offset = 0
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
@@ -171,8 +171,8 @@ class Member:
         self.replays: Bucket | None = None
         #: Bytes of the frames that wait in the mailbox.
         self.waitingSize = 0
-        #: The ref that the client goes by for its calls that are not answered yet, by their number.
-        #: and the link by which it goes so: another connection has refs of its own.
+        #: For each call of the client that isn't answered yet, by its number: the ref by which the client
+        #: knows the call, and the link for which that ref is valid. Each connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
         #: How many messages it may send, if its room limits them, and since when it has sent too many.
@@ -214,24 +214,24 @@ class Member:
         return ((self.outlet, (self.link,)),) if self.outlet is not None else ()
 
     def attach(self, outlet: Outlet, arrival: Arrival) -> None:
-        """It is reached by another connection from now on."""
+        """Reach it by this connection from now on."""
         self.outlet = outlet
         self.link = arrival.link
         self.session = arrival.session
         self.isJSON = arrival.isJSON
 
     def detach(self) -> None:
-        """It is not reached any more."""
+        """It has no connection any more."""
         self.outlet = None
         self.link = self.session = ""
 
     def leaveLater(self, code: int, reason: LeaveReason, text: str = "") -> None:
-        """It is being seated, and is to leave when the hook is over that runs; the first to say so counts."""
+        """Make it leave once the hook that admits it is over; only the first call counts."""
         if self.pendingLeave is None:
             self.pendingLeave = PendingLeave(code, reason, text)
 
     def cancelExpiry(self) -> None:
-        """It is back, or gone."""
+        """Don't end its membership after `resumeSeconds`: it is back, or gone."""
         expiry, self.expiry = self.expiry, None
         if expiry is not None and expiry.active():
             expiry.cancel()
@@ -296,7 +296,7 @@ class Member:
         return member
 
     def forget(self) -> None:
-        """It is over: cut the circle of it and its client, which users may have still."""
+        """Break the reference cycle with its client, which users may still hold."""
         self.cancelExpiry()
         self.detach()
         del self.client
@@ -325,7 +325,7 @@ def copied(reply: Reply | Error, ref: int | None) -> Reply | Error:
 
 
 def sizeOf(reply: Reply | Error) -> int:
-    """Bytes of what is kept of an answer, but for what each takes."""
+    """Bytes of the content of an answer, without the overhead of its objects."""
     if isinstance(reply, Reply):
         return len(reply.data)
     return len(reply.message) + len(payload.encode(reply.details))

@@ -1,9 +1,9 @@
 """
-The outbox: whatever a room emits leaves in the order of emission, and not before what it depends on is
-committed.
+The outbox: it sends what a room emits in the order of emission, and not before the records that were written
+earlier are committed.
 
 Why: an owner that has lost its room without knowing it (it was suspended, or cut off) writes records
-that are never committed. Had it sent anything that rests on them, clients would know what no later owner
+that are never committed. If it sent anything that depends on them, clients would know what no later owner
 knows. Delivering before the commit loses messages; so does a `joined` that tells uncommitted counts.
 """
 
@@ -37,7 +37,7 @@ class Emission:
     end: tuple[int, str] | None = None
 
     def leave(self) -> None:
-        """To the edges."""
+        """Deliver it to the edges."""
         for outlet, links in self.audience:
             if self.item is not None:
                 outlet.deliver(self.item, links)
@@ -65,7 +65,7 @@ class Outbox:
         self._journal = journal
 
     def record(self, record: Record) -> None:
-        """What is emitted from now on depends on it."""
+        """Write a record; what is emitted from now on waits until it is committed."""
         if self._journal is not None and not self._isOver:
             self.written += 1
             self._journal.write(record)
@@ -109,7 +109,7 @@ class Outbox:
 
     def lose(self) -> list[tuple[Outlet, str]]:
         """
-        Nothing leaves any more, nor is it recorded; the links that wait for their end.
+        Send and record nothing any more; returns the links whose end was still queued.
 
         Those who wait for a commit are told by `failWaiters`.
         """

@@ -1,5 +1,7 @@
 """
-The seats of a room: taken in one step, or reserved for somebody who has the token.
+The seats of a room: a client takes a free one, or with a token one that is reserved.
+
+`Roster.taken` counts them, and `Advertising.isFull` compares that with `maxClients`.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class Seats:
         self._lifecycle.seatFreed()
 
     def close(self) -> None:
-        """The room is ending."""
+        """Drop all reservations: the room is ending."""
         reservations = self._context.roster.reservations
         for reservation in reservations.values():
             reservation.expiry.cancel()
@@ -85,7 +87,7 @@ class Seats:
     # -- taking
 
     def refusal(self, token: object, userId: str) -> Refused | None:
-        """Why that user doesn't get a seat, of those that are free or, with a token, of the reserved ones."""
+        """Why that user can't take a free seat, or with a token the reserved one; `None` if it can."""
         if token is not None:
             reservation = self._context.roster.reservations.get(digest(str(token)))
             if reservation is None:
@@ -110,9 +112,9 @@ class Seats:
 
     def joined(self, member: Member) -> None:
         """
-        Somebody is no longer joining: it has become a member, or not.
+        A client has finished joining, as a member or not.
 
-        Only now is its reservation used up, should the owner be lost.
+        Its reservation is kept in the journal until now: it stays valid if the owner is lost meanwhile.
         """
         self._context.roster.joining.discard(member)
         if member.seat is not None:
