@@ -7,6 +7,7 @@ from typing import Any
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 
 from tests.case import BINARY, TEXT, HarnessTestCase, Recorder
 from txroom import Accept, Connection, ReadyState, SendStatus, Server, ServerOptions
@@ -18,6 +19,8 @@ class Echo(WebSocketServerProtocol):
     """As a user of Autobahn writes it; notes what happens to it."""
 
     connection: Connection
+    transport: Any
+    transport_details: Any
 
     def note(self, *event: Any) -> None:
         self.factory.events.append(event)
@@ -174,8 +177,10 @@ class ServingTests(AutobahnCase):
     def test_mistakes(self) -> None:
         """What isn't Autobahn's, and what is its own business."""
         self.start()
-        with self.assertRaisesRegex(TypeError, "must be a WebSocketServerFactory"):
+        with self.assertRaisesRegex(TypeError, "must be a factory of protocols"):
             self.harness.server.addFactory("/x", Recorder())  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "must be a WebSocketServerFactory"):
+            AutobahnApplication(Factory())
         for name in THEIRS:
             with self.assertRaisesRegex(TypeError, f"{name} is decided by Autobahn: "):
                 self.harness.server.addFactory("/x", self.factory, **{name: None})

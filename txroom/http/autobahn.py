@@ -14,7 +14,6 @@ A protocol whose client is refused, or has left, is told by its `onClose`, as by
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from http import HTTPStatus
 from os import urandom
@@ -22,7 +21,7 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import succeed
 
 from ..core.application import Application
 from ..core.handshake import Accept, Handshake, UpgradeError
@@ -32,7 +31,9 @@ from ..wire.context import WireContext
 from . import autobahnprotocol
 from .autobahnwire import AutobahnReceiver, AutobahnWire
 from .opening import CallHook, HeadersHook
+from .protocolfactories import FactoryApplication
 from .response import fieldLines
+from .rewriting import headersWithoutProxy, requestHead
 
 _COMPRESSION = "factory.setProtocolOptions(perMessageCompressionAccept=...)"
 _MESSAGES = "its messages come to the protocol's onMessage"
@@ -64,17 +65,12 @@ THEIRS = {
     ),
 }
 
-#: Headers that speak of a proxy; who the client is, is decided by our `trustedProxies`.
-_FORWARDING = re.compile(r"forwarded|x-forwarded-.*|x-real-ip")
-#: Where Autobahn would end a line, and what may stand in no line.
-_BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85]")
-_TARGET = re.compile(r"[\x21-\x7e]+")
 _END = b"\r\n\r\n"
 #: What a refusal is answered with if a protocol says something that is none.
 _NO_REFUSAL = 403
 
 
-class AutobahnApplication(Application):
+class AutobahnApplication(FactoryApplication):
     """
     Serves the protocols of an Autobahn factory.
 
@@ -98,21 +94,7 @@ class AutobahnApplication(Application):
         for name in hooksAndOptions:
             if name in THEIRS:
                 raise TypeError(f"{name} is decided by Autobahn: {THEIRS[name]}")
-        super().__init__(**hooksAndOptions)
-        self.factory = factory
-        self._isStarted = False
-
-    def start(self) -> None:
-        """Start the factory, if it isn't: the server does so when it starts, or else the first client."""
-        if not self._isStarted:
-            self._isStarted = True
-            self.factory.doStart()
-
-    def stop(self) -> Deferred[Any]:
-        if self._isStarted:
-            self._isStarted = False
-            self.factory.doStop()
-        return super().stop()
+        super().__init__(factory, **hooksAndOptions)
 
     def makeOpener(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
@@ -173,13 +155,13 @@ class AutobahnOpener:
     async def _shakeHands(
         self, wire: AutobahnWire, handshake: Handshake, head: bytes, callHook: CallHook
     ) -> None:
-        protocol = wire.protocol
+        protocol: Any = wire.protocol
         protocol.makeConnection(wire.outside)
-        protocol.peer = handshake.peer
+        protocol.peer = protocol.transport_details.peer = handshake.peer
         protocol.dataReceived(head)
         _check(wire)
         assert wire.request is not None
-        wire.request.headers.update(_told(handshake))
+        wire.request.headers.update(headersWithoutProxy(handshake))
         try:
             decision = await callHook(autobahnprotocol.ask, protocol, wire.request)
         except ConnectionDeny as denial:
@@ -232,35 +214,6 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
         for name, values in headers.items()
         for value in ([values] if isinstance(values, str) or not hasattr(values, "__iter__") else values)
     ]
-
-
-# -- the head, and the answer
-
-
-def requestHead(handshake: Handshake) -> bytes:
-    """
-    A request head that Autobahn reads as we have read it.
-
-    Each field stands in one line. Those that speak of a proxy are left out, since `Handshake.peer` tells
-    already what is to be believed of them.
-
-    Raises:
-        UpgradeError: For a target that doesn't fit into the request line.
-    """
-    if not _TARGET.fullmatch(handshake.target):
-        raise UpgradeError(400, "syntax")
-    fields = {name: _BREAKS.sub("?", value) for name, value in _told(handshake).items()}
-    lines = [f"{handshake.method} {handshake.target} HTTP/1.1", *(f"{n}: {v}" for n, v in fields.items())]
-    return "\r\n".join(lines).encode("latin-1") + _END
-
-
-def _told(handshake: Handshake) -> dict[str, str]:
-    """The headers as a request of Autobahn has them: what comes several times is joined."""
-    told: dict[str, str] = {}
-    for name, value in handshake.headers.pairs:
-        if not _FORWARDING.fullmatch(name):
-            told[name] = f"{told[name]}, {value}" if name in told else value
-    return told
 
 
 def answerOf(answer: bytes, headers: tuple[tuple[str, str], ...]) -> bytes:

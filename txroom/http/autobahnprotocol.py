@@ -65,6 +65,10 @@ class Mount(Protocol):
         """Whether a pong is sent later, since the client takes nothing now."""
         ...
 
+    def raised(self, where: str) -> None:
+        """That method of the protocol has raised."""
+        ...
+
     def closing(self) -> None:
         """The Close frame is written, or will be as soon as that is possible."""
         ...
@@ -121,6 +125,12 @@ class Mounted(WebSocketServerProtocol):
     def _onPong(self, payload: bytes) -> None:
         if self._mount.takesPong(payload):
             super()._onPong(payload)
+
+    def _onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        try:
+            super()._onClose(wasClean, code, reason)
+        except Exception:
+            self._mount.raised("onClose")  # Autobahn has to count it all the same
 
     # -- what goes
 

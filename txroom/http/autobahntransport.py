@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zope.interface import directlyProvides, providedBy
 
 from ..wire.context import WireContext
+from ..wire.sendbuffer import withoutProxy
 
 #: A producer of the protocol's is to pause when so many bytes wait; Twisted's own limit.
 FULL = 64 * 1024
@@ -65,6 +66,11 @@ class AutobahnTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        """That of the client's transport: Autobahn asks whether it is Twisted's own for TLS."""
+        return type(withoutProxy(self._transport))
 
     def write(self, data: bytes) -> None:
         self._isProducing = True

@@ -100,7 +100,7 @@ class AutobahnWire(WireProtocol):
             try:
                 begin(self.protocol)
             except Exception:
-                self._failed("onOpen")
+                self.raised("onOpen")
 
     # -- what is known of it
 
@@ -183,12 +183,12 @@ class AutobahnWire(WireProtocol):
             self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
         return isAllowed
 
-    def _failed(self, where: str) -> None:
-        """The protocol raised; it can't be parsed on in the middle of what it did."""
+    def raised(self, where: str) -> None:
         self._log.failure(
             "{where} of the protocol of connection {id} raised", where=where, id=self.connection.id
         )
-        self.fail(CloseCode.INTERNAL_ERROR, "")
+        if self.state < DISCARDING:  # it can't be parsed on in the middle of what it did
+            self.fail(CloseCode.INTERNAL_ERROR, "")
 
     # -- what goes
 
@@ -364,7 +364,7 @@ class AutobahnWire(WireProtocol):
             self.outside.lost()
             self.protocol.connectionLost(reason)
         except Exception:
-            self._log.failure("onClose of the protocol of connection {id} raised", id=self.connection.id)
+            self.raised("connectionLost")
 
 
 class AutobahnReceiver(Receiver):
@@ -404,7 +404,7 @@ class AutobahnReceiver(Receiver):
                 else:
                     self._wire.protocol.consumeData()
             except Exception:
-                self._wire._failed("a method")
+                self._wire.raised("a method")
                 return
             if not self.data:
                 break

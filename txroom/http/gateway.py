@@ -122,5 +122,8 @@ class Gateway:
         self.admission.leave(address, connection.application)
         self.owner.closed(connection)
 
+    def left(self, address: str, application: object) -> None:
+        self.admission.leave(address, application)
+
     def finished(self) -> None:
         self.owner.finished()

@@ -14,6 +14,7 @@ from ..core.application import Application
 from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
 from ..engine.memory import MemoryEngine
+from ..http.protocolfactories import FactoryApplication, ProtocolApplication
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from .pages import Pages
@@ -56,13 +57,20 @@ class Applications:
         host: str | None,
         hooksAndOptions: Mapping[str, Any],
     ) -> Application:
-        """Serve an Autobahn factory, and start it with the server; see `Server.addFactory`."""
-        from ..http.autobahn import AutobahnApplication  # Autobahn is for those who use it
-
-        application = AutobahnApplication(factory, **hooksAndOptions)
+        """Serve a factory, and start it with the server; see `Server.addFactory`."""
+        application = self._made(factory, hooksAndOptions)
         self.add(application, host, path)
         Starting(application.start).setServiceParent(server)
         return application
+
+    @staticmethod
+    def _made(factory: ProtocolFactory, hooksAndOptions: Mapping[str, Any]) -> FactoryApplication:
+        """The application of a factory; Autobahn is imported only for one of its own."""
+        if any(each.__module__.startswith("autobahn.") for each in type(factory).__mro__):
+            from ..http.autobahn import AutobahnApplication
+
+            return AutobahnApplication(factory, **hooksAndOptions)
+        return ProtocolApplication(factory, **hooksAndOptions)
 
     def adopt(self, application: Application) -> None:
         """Give an application what it needs of the server; it is stopped with it."""

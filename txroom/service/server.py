@@ -124,7 +124,8 @@ class Server(MultiService):
 
         Our checks, limits and deadlines come first, and hold; then Autobahn's handshake decides. The hooks
         and options are those of `AutobahnApplication`, which is returned; path and host are as for
-        `addApplication`. The factory is started and stopped with the server. Raises `TypeError` for another
+        `addApplication`. Factories of other protocols that speak upgrades themselves get a
+        `ProtocolApplication`. The factory is started and stopped with the server. Raises `TypeError` for no
         factory, and for what the factory decides, such as `maxPayload` and `chooseProtocol`.
         """
         return self._applications.addFactory(self, path, factory, host, hooksAndOptions)

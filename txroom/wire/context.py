@@ -29,6 +29,10 @@ class ConnectionEvents(Protocol):
         """The TCP connection of an opened connection, which is counted under `address`, is gone."""
         ...
 
+    def left(self, address: str, application: object) -> None:
+        """A connection of which only that was known is gone; it was no `Connection`."""
+        ...
+
     def finished(self) -> None:
         """The last hook of a connection is over."""
         ...

@@ -1,0 +1,241 @@
+"""
+Factories of protocols that speak HTTP upgrades themselves, behind txroom's checks.
+
+A `ProtocolApplication` serves the protocols of any factory of Twisted's: the upgrade's own checks come first,
+then the protocol has the connection, and the request as it was read. Such a connection counts against the
+limits, has `handshakeTimeout` seconds to be answered, and is dropped when the server stops. What goes over it
+nobody knows: it is no `Connection`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
+
+from ..core.application import Application
+from ..core.connection import Connection
+from ..core.handshake import Accept, Handshake, UpgradeError
+from ..core.options import ServerOptions
+from ..wire.context import WireContext
+from ..wire.deadlines import dueBy
+from ..wire.transports import takeOver
+from .opening import CallHook
+from .rewriting import requestHead
+
+#: The hooks and options that hold for a protocol of which only the upgrade is known.
+OURS = frozenset(
+    {
+        "acceptsOrigin",
+        "allowedHosts",
+        "allowedOrigins",
+        "closeTimeout",
+        "handshakeTimeout",
+        "maxConnections",
+        "maxConnectionsPerAddress",
+        "requireOrigin",
+        "trustedProxies",
+        "verifyClient",
+    }
+)
+
+
+class FactoryApplication(Application):
+    """An application whose connections are protocols of a factory of Twisted's."""
+
+    def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
+        super().__init__(**hooksAndOptions)
+        #: The factory, as it was given.
+        self.factory = factory
+        self._isStarted = False
+
+    def start(self) -> None:
+        """Start the factory, if it isn't: the server does so when it starts, or else the first client."""
+        if not self._isStarted:
+            self._isStarted = True
+            self.factory.doStart()
+
+    def stop(self) -> Deferred[Any]:
+        if self._isStarted:
+            self._isStarted = False
+            self.factory.doStop()
+        return super().stop()
+
+
+class ProtocolApplication(FactoryApplication):
+    """
+    Serves the protocols of a factory that isn't Autobahn's.
+
+    Args:
+        factory: An `IProtocolFactory`, whose protocols are given a request for a WebSocket and answer it.
+        hooksAndOptions: The hooks and options of the upgrade.
+
+    Raises:
+        TypeError: For what is no factory, and for a hook or an option that means nothing here.
+    """
+
+    served = "A protocol of its own is served at this path"
+
+    def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
+        if not IProtocolFactory.providedBy(factory):
+            raise TypeError(f"factory={factory!r}: must be a factory of protocols, an IProtocolFactory")
+        for name in hooksAndOptions:
+            if name not in OURS:
+                raise TypeError(f"{name} means nothing for the protocols of {type(factory).__name__}")
+        super().__init__(factory, **hooksAndOptions)
+
+    def makeOpener(self, context: WireContext, options: ServerOptions, headersHook: object) -> ProtocolOpener:
+        """See `SelfOpening`."""
+        return ProtocolOpener(context, options)
+
+
+class ProtocolOpener:
+    """Hands connections over to the protocols of a `ProtocolApplication`; see `Opener`."""
+
+    def __init__(self, context: WireContext, options: ServerOptions) -> None:
+        self.options = options
+        self._context = context
+
+    async def agree(
+        self,
+        application: Application,
+        handshake: Handshake,
+        accepted: Accept,
+        callHook: CallHook,
+        transport: Any,
+    ) -> ProtocolConnection:
+        """See `Opener`."""
+        assert isinstance(application, ProtocolApplication)
+        head = requestHead(handshake)
+        application.start()
+        protocol = application.factory.buildProtocol(transport.getPeer())
+        if protocol is None:
+            raise UpgradeError(403, "denied")
+        return ProtocolConnection(self._context, self.options, application, protocol, head)
+
+
+class ProtocolConnection(Protocol):
+    """The connection of a protocol that speaks for itself; see `Opening` and `Opened`."""
+
+    _log = Logger()
+    slot: int | None = None
+
+    def __init__(
+        self,
+        context: WireContext,
+        options: ServerOptions,
+        application: Application,
+        protocol: Any,
+        head: bytes,
+    ) -> None:
+        self._context = context
+        self._options = options
+        self._application = application
+        self._protocol = protocol
+        self._head = head
+        self._address = ""
+        self._isStarted = self._isAnswered = self._isOver = False
+
+    @property
+    def connection(self) -> Connection:
+        """Raises `TypeError`."""
+        raise TypeError(f"{self._protocol!r} speaks for itself: it has no Connection")
+
+    def open(self, transport: Any, address: str) -> ProtocolConnection:
+        """See `Opening`."""
+        self._address = address
+        takeOver(transport, self)
+        self._context.finishing.add(self)
+        return self
+
+    def hold(self) -> None:
+        """It has taken nothing before `start` anyway."""
+
+    def start(self, early: bytes) -> None:
+        """Let the protocol have the connection."""
+        if self._isOver:
+            return
+        self._isStarted = True
+        self._wait(self._options.handshakeTimeout)
+        self._try(self._protocol.makeConnection, OutsideTransport(self, self.transport))
+        self.dataReceived(self._head + early)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._isStarted and not self._isOver:
+            self._try(self._protocol.dataReceived, data)
+        else:
+            self._head += data
+
+    def _try(self, method: Any, *args: Any) -> None:
+        try:
+            method(*args)
+        except Exception:
+            self._log.failure(
+                "a protocol of {application} raised", application=type(self._application).__name__
+            )
+            self.cancelHook()
+
+    def answered(self) -> None:
+        """The protocol has written something."""
+        if not self._isAnswered:
+            self._isAnswered = True
+            self._context.wheel.cancel(self)
+
+    def ending(self) -> None:
+        """The protocol closes the connection, when all is sent."""
+        self._isAnswered = True
+        self._wait(self._options.closeTimeout)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds and not self._isOver:
+            self._context.wheel.schedule(self, dueBy(self._context.seconds(), seconds, 0))
+
+    def due(self, now: float) -> None:
+        """It takes too long."""
+        self.cancelHook()
+
+    def cancelHook(self) -> None:
+        """Drop the connection; the server has stopped, or it takes too long."""
+        if not self._isOver:
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self._isOver:
+            return
+        self._isOver = True
+        context = self._context
+        context.wheel.cancel(self)
+        context.events.left(self._address, self._application)
+        if self._isStarted:
+            self._try(self._protocol.connectionLost, reason)
+        context.finishing.discard(self)
+        context.events.finished()
+
+
+class OutsideTransport:
+    """What the protocol has as its transport: the client's, of which we notice what it does."""
+
+    def __init__(self, connection: ProtocolConnection, transport: Any) -> None:
+        self._connection = connection
+        self._transport = transport
+        directlyProvides(self, providedBy(transport))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._connection.answered()
+        self._transport.write(data)
+
+    def writeSequence(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def loseConnection(self, *args: Any) -> None:
+        self._transport.loseConnection(*args)
+        self._connection.ending()
