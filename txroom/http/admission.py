@@ -35,7 +35,7 @@ class PageRequesting(Protocol):
     """The connection of a request for a page, from the request's head until the connection is gone."""
 
     def evict(self) -> None:
-        """Close it, since it only waits for its client and another one is to have its place."""
+        """Close it, to make room for another one: it only waits for its client."""
         ...
 
     def drain(self) -> None:

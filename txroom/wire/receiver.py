@@ -321,7 +321,7 @@ class Receiver:
 
     @property
     def resumedAt(self) -> float:
-        """When reading was held last; 0 if it never was."""
+        """When reading was last resumed after a hold; 0 if it never was."""
         return 0.0 if self._holding is None else self._holding.resumedAt
 
     @property

@@ -202,7 +202,7 @@ class Room(RoomSettings):
 
     def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
         """
-        Whether a client may join, once it has a seat; a true result but `True` becomes `client.user`.
+        Whether a client that has a seat may join; a true value other than `True` becomes `client.user`.
 
         The option `auth`, with which clients show who they are, isn't kept when this is over: neither
         `onJoin` nor `client.options` has it.

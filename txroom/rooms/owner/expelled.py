@@ -1,5 +1,5 @@
 """
-Who was made to leave a room: it is not to come back by itself.
+Members that were made to leave a room: they can't resume, and their clients don't join anew by themselves.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ class Expelled:
                 self._until.popitem(last=False)
 
     def has(self, token: bytes, now: float) -> bool:
-        """Whether the one with that token was made to leave, and it is not long ago."""
+        """Whether the member with that token was made to leave a short time ago."""
         return self._until.get(token, now) > now

@@ -22,8 +22,7 @@ from .expelled import Expelled
 from .member import Member, State
 from .presence import Presence
 
-#: A client that has left for one of these reasons is refused when it resumes, and doesn't join anew by
-#: itself.
+#: A client that has left for one of these reasons can't resume, and doesn't join anew by itself.
 _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
 
 
