@@ -16,17 +16,39 @@ from twisted.logger import Logger, LogPublisher
 from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, LeaveReason, Room, RoomApplication, RoomError, message
 from txroom.core.connection import Connection
+from txroom.rooms.api.clock import RoomClock
 from txroom.rooms.edge.attachment import Attachment
 from txroom.rooms.edge.session import RoomSession
+from txroom.rooms.owner.advertising import Advertising
+from txroom.rooms.owner.broadcaster import Broadcaster
+from txroom.rooms.owner.calls import Calls
+from txroom.rooms.owner.context import RoomContext
+from txroom.rooms.owner.expelled import Expelled
 from txroom.rooms.owner.host import Host
+from txroom.rooms.owner.inbox import Inbox
+from txroom.rooms.owner.joining import Joining
+from txroom.rooms.owner.leaving import Leaving
+from txroom.rooms.owner.life import RoomLife
 from txroom.rooms.owner.link import HostLink
+from txroom.rooms.owner.log import Log
+from txroom.rooms.owner.mailbox import Mailbox
 from txroom.rooms.owner.member import Member
+from txroom.rooms.owner.outbox import Outbox
+from txroom.rooms.owner.presence import Presence
+from txroom.rooms.owner.resuming import Resuming
+from txroom.rooms.owner.roster import Roster
 from txroom.rooms.owner.runner import Runner
+from txroom.rooms.owner.seats import Seats
+from txroom.rooms.owner.welcome import Welcome
 
 #: Hooks that may be asynchronous, those together that may all hang in one life.
 HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave", "onDispose", "onTick"))
 #: What must not be left of a life.
-KINDS = (Host, Room, Member, Client, RoomSession, Attachment, HostLink, Connection)
+KINDS = (
+    Host, Room, Member, Client, RoomSession, Attachment, HostLink, Connection, RoomContext, RoomLife, Roster,
+    Runner, Log, Outbox, Mailbox, RoomClock, Broadcaster, Calls, Presence, Advertising, Seats, Welcome,
+    Joining, Resuming, Leaving, Expelled, Inbox,
+)  # fmt: skip
 
 
 class Keeping(NotingRoom):

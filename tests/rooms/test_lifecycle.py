@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
-from txroom import Client, LeaveReason, RoomError, message
+from txroom import Client, CloseCode, LeaveReason, RoomError, message
 from txroom.rooms.hooks import Escaped
 
 
@@ -531,6 +531,35 @@ class FailureTests(RoomTestCase):
         self.advance(40)
         self.assertEqual(len(self.app.rooms), 0)
         self.assertTrue(self.flushLoggedErrors(Escaped))
+
+    def test_exitOfAnswers(self) -> None:
+        """So it is in what is asked for an answer at once, and in a constructor: no seat is lost."""
+
+        class Chat(NotingRoom):
+            def userId(self, user: Any) -> Any:
+                raise SystemExit(1)
+
+            def snapshot(self, client: Client) -> Any:
+                raise SystemExit(2)
+
+        class Unmade(NotingRoom):
+            def __init__(self) -> None:
+                raise SystemExit(3)
+
+        self.rooms(Chat, Unmade)
+        ada = self.joined()
+        self.assertIsNone(ada.joined["snapshot"])
+        ada.client.drop()
+        self.advance(1)
+        again = self.player()
+        self.assertEqual(again.resume(ada, epoch="another")[0], "joined")
+        self.assertEqual(again.join("Unmade")[3], "internal")
+        self.assertEqual(self.player("/rooms/Unmade").client.closeCode, CloseCode.INTERNAL_ERROR)
+        again.client.close(1000)
+        self.advance(40)
+        self.assertEqual(len(self.app.rooms), 0)
+        self.assertTrue(self.flushLoggedErrors(Escaped))
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
 
     def test_timerCancelsItself(self) -> None:
         """What it has begun goes on, but not longer than the room."""

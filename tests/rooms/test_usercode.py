@@ -539,6 +539,34 @@ class UnmadeTests(RoomTestCase):
         self.assertEqual([frame[:2] for frame in again.frames], [["error", 1]])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_kept(self) -> None:
+        """Members of an earlier owner are none of a room that can't be made, whoever has kept them."""
+        told: list[Any] = []
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.kept = self.clients
+                if self.isRestored:
+                    self.__dict__["linger"] = "1"
+
+            def onDispose(self) -> None:
+                for client in self.kept:
+                    client.kick()
+                    told.append((client.hasLeft, client.send("told"), client.call("what")))
+
+        self.rooms(Chat)
+        ada = self.joined()
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        again = self.comeBack(ada)
+        self.settle()
+        ((hasLeft, offset, answer),) = told
+        self.assertEqual((hasLeft, offset), (True, None))
+        self.assertEqual(self.failureResultOf(answer, RoomError).value.code, "roomGone")
+        self.assertEqual([frame[:2] for frame in again.frames], [["error", 1]])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
 
 class LaterTests(SynchronousTestCase):
     """What is done in the next turn."""

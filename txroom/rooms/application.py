@@ -144,12 +144,20 @@ class RoomApplication(Application):
         **options: Any,
     ) -> Registration:
         """
-        Serve rooms of `roomClass` under a name (seed 000: Colyseus `register`).
+        Serve rooms of `roomClass` under a name, like Colyseus's `register`.
 
-        A class may be registered under many names. `options` overlay those that clients ask for, and set
-        the settings of `Room` of that name. `maxRooms` is how many there may be at a time (0: any number;
-        who wants one more is told `full`), `clientsMayCreate` whether clients make them. Raises `ValueError`
-        for a name that is taken, and for a setting out of range.
+        A class may be registered under many names.
+
+        Args:
+            name: The name.
+            roomClass: The class of the rooms.
+            maxRooms: Most rooms of this name at a time; 0: any number. Who wants one more is told `full`.
+            clientsMayCreate: Whether clients may make rooms.
+            options: What overlays what clients ask for, and the settings of the rooms of this name.
+
+        Raises:
+            TypeError: The class is no `Room`, or has a wrong handler.
+            ValueError: The name is taken, or a setting is out of range.
         """
         if name in self._registrations:
             raise ValueError(f"name={name!r}: is registered already")
@@ -200,7 +208,7 @@ class RoomApplication(Application):
         made = registration.typed(registration.optionsOf(options))
         try:
             host = Host(room, registration, made, self, self._budget)
-        except Exception:
+        except BaseException:  # such as SystemExit in the constructor of the room
             self.log.failure("a room of name {name} can't be made", name=name)
             raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
         self._hosts.add(host)

@@ -12,14 +12,12 @@ compared, not encoded, and does not cross to another process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from ...core.message import Prepared
 from ...protocol.payload import NIL
-
-if TYPE_CHECKING:
-    from ...core.message import Prepared
 
 
 class Dialect(Protocol):

@@ -25,7 +25,7 @@ from .roster import Roster
 from .runner import Runner
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class RoomContext:
     """The objects that all parts of one owner use. They are the same from its beginning to its end."""
 

@@ -48,7 +48,7 @@ from .leaving import Leaving
 from .life import Event, RoomLife, Stage
 from .link import HostLink
 from .log import Log
-from .member import Member
+from .member import Member, State
 from .outbox import Outbox, audienceOf
 from .presence import Presence
 from .resuming import Resuming
@@ -120,18 +120,18 @@ class Host:
     def _makeParts(self, options: Mapping[str, Any]) -> None:
         """Make the parts, each with what it needs of those before."""
         context = RoomContext(
-            self.id,
-            self.name,
-            self.room,
-            self,
-            self._clock,
-            self.timers,
-            self.life,
-            self.roster,
-            self.log,
-            self.outbox,
-            self.runner,
-            self.application.lifelog,
+            id=self.id,
+            name=self.name,
+            room=self.room,
+            port=self,
+            clock=self._clock,
+            timers=self.timers,
+            life=self.life,
+            roster=self.roster,
+            log=self.log,
+            outbox=self.outbox,
+            runner=self.runner,
+            lifelog=self.application.lifelog,
         )
         expelled = Expelled()
         filters = self.registration.filtersOf(options)
@@ -231,6 +231,7 @@ class Host:
         self._shut()
         self.outbox.lose()
         for member in self.members.values():  # those of an earlier owner: there is no room to leave
+            member.state = State.GONE
             member.forget()
         self.members.clear()
         if self.roster.leaving:  # those whom `onCreate` made leave

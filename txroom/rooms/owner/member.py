@@ -1,17 +1,23 @@
 """
 A member, as its owner keeps it; the room sees it as a `Client`.
 
-The states of a member, and what leads from each to the next:
+The states of a member, and what leads from each to the next. A member begins SEATED, or DROPPED if an earlier
+owner of the room has left it:
 
 =======  ===================================================================================================
 state    what leads on
 =======  ===================================================================================================
-SEATED   `onAuth` and `onJoin` succeed: JOINED. One fails, or it is to leave meanwhile: GONE.
+SEATED   `onAuth` and `onJoin` succeed: JOINED; LEAVING if it was to leave while `onJoin` ran, for which
+         `onLeave` is due. One of them fails, or it was to leave while `onAuth` ran: GONE.
 JOINED   The connection is lost: DROPPED. The client closes it: PARTING. It leaves or is kicked: LEAVING.
 DROPPED  It resumes: JOINED. `resumeSeconds` are over, or it is kicked: LEAVING.
-PARTING  What it sent before is handled: LEAVING.
+PARTING  What it sent before is handled, or it is kicked: LEAVING.
 LEAVING  `onLeave` is over: GONE.
 =======  ===================================================================================================
+
+From each of the three before it, LEAVING also follows when the room ends; when the room is lost, too, but
+then `onLeave` isn't called, since the member is another owner's. A room that can't be made has no members:
+those that an earlier owner has left to it are GONE here.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from ...protocol.limits import WINDOW
 from ..api.ports import LeaveReason
 from ..api.room import Client
 from ..contract.arrivals import Arrival
-from ..contract.items import Error, Reply
+from ..contract.items import Asked, Error, Reply
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord
 from .mailbox import Mailbox
@@ -72,7 +78,7 @@ class PendingLeave(NamedTuple):
 
 class Member:
     """
-    One member of a room, kept by its host.
+    One member of a room.
 
     The link changes with each connection, the rest stays. What the room runs for it waits in `mailbox`.
     """
@@ -126,7 +132,7 @@ class Member:
         self.arrivalId = userId
         self.options = options
         self.state = State.SEATED
-        self.client: Client = None  # type: ignore[assignment]  # set by the host at once
+        self.client: Client = None  # type: ignore[assignment]  # set by whoever makes a member, at once
         self.mailbox = Mailbox()
 
         # The connection.
@@ -151,7 +157,8 @@ class Member:
         self.offset = 0
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
-        self.pending: list[Any] = []
+        #: The calls of its room that wait until it has joined.
+        self.pending: list[Asked] = []
         #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
         self.early: list[tuple[str, bytes]] | None = None
         self.calls: dict[int, Deferred[Any]] = {}

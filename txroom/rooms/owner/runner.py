@@ -77,8 +77,8 @@ class Runner:
         try:
             id = self._room.userId(user)
             return fallback if id is None else payload.checkText("userId", id) or fallback
-        except Exception:
-            self.report(Failure(), hook="userId")
+        except BaseException:
+            self.report(hooks.asException(Failure()), hook="userId")
             return fallback
 
     def startTicks(self, timers: RoomClock, interval: float) -> None:

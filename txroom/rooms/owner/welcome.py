@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 
 from ...protocol import payload
 from ...protocol.payload import NIL
+from .. import hooks
 from ..contract.items import Joined
 from ..contract.records import Entry
 from .broadcaster import Broadcaster
@@ -31,8 +32,8 @@ class Welcome:
         room = self._context.room
         try:
             return payload.encode(room.snapshot(member.client), room.binary, "snapshot")
-        except Exception:
-            self._context.runner.report(Failure(), member, "snapshot")
+        except BaseException:
+            self._context.runner.report(hooks.asException(Failure()), member, "snapshot")
             return NIL
 
     def announce(
