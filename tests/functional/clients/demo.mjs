@@ -24,6 +24,12 @@ async function openTab(name, topic = "") {
   return tab;
 }
 
+/** Give the page that size, and wait until it has been laid out anew. */
+async function resize(tab, width, height) {
+  await tab.setViewportSize({ width, height });
+  await tab.waitForFunction((size) => innerWidth === size.width && innerHeight === size.height, { width, height }, { polling: 50 });
+}
+
 async function say(tab, text) {
   await tab.fill("#text", text);
   await tab.press("#text", "Enter");
@@ -118,7 +124,7 @@ try {
   await carl.close();
 
   // Behind the keyboard of a phone the conversation is what is left of the page.
-  await bob.setViewportSize({ width: 390, height: 420 });
+  await resize(bob, 390, 420);
   await say(bob, "typed on a phone");
   await bob.locator("#log li", { hasText: "typed on a phone" }).waitFor();
   seen.phone = await bob.evaluate(() => {
@@ -133,7 +139,7 @@ try {
   const cat = await openTab("Cat", "#quiet");
   seen.clipped = [];
   for (const [width, height] of [[320, 640], [320, 568], [390, 420], [1300, 900]]) {
-    await cat.setViewportSize({ width, height });
+    await resize(cat, width, height);
     seen.clipped.push(...await cat.locator("#empty strong, #text, #send").evaluateAll((all) => all.filter((each) => {
       const [inner, outer] = [each, each.closest(".card")].map((element) => element.getBoundingClientRect());
       return inner.height === 0 || inner.top < outer.top || inner.bottom > outer.bottom || outer.bottom > innerHeight;
@@ -142,7 +148,7 @@ try {
   await cat.close();
 
   // On a small screen, and in the dark.
-  await bob.setViewportSize({ width: 360, height: 640 });
+  await resize(bob, 360, 640);
   await bob.emulateMedia({ colorScheme: "dark" });
   seen.overflow = await bob.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   await shoot(bob, "small");
@@ -160,7 +166,7 @@ try {
   // All of it is seen without scrolling, on small screens too.
   seen.hidden = [];
   for (const [width, height] of [[800, 600], [360, 640]]) {
-    await ann.setViewportSize({ width, height });
+    await resize(ann, width, height);
     seen.hidden.push(await ann.evaluate(() => {
       const game = document.querySelector("#game");
       const [inner, outer] = [game, game.parentElement].map((element) => element.getBoundingClientRect());
