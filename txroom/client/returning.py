@@ -7,6 +7,8 @@ How a membership comes back over a new connection: it resumes, or joins anew whe
     resume --forgotten, and the client may join anew--> joinById --refused--> as it was joined at first
     resume, joinById, ... --refused for now--> away, and again a little later
     resume, joinById, ... --refused for good--> left
+
+When the client connects again is decided in `connection`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 Which hosts a request may ask for, and from which pages it may come.
 
 A browser tells a page only that its connection failed. So the first refusal of each host and origin is
-logged, with what to do about it.
+logged, with what to do about it. `upgrade` asks, and answers 403 or 421.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 The frames that clients of rooms send.
+
+The server reads them by `rooms.edge.dialect`, the Python client writes them by `client.codec`.
 """
 
 from __future__ import annotations

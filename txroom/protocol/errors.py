@@ -1,5 +1,5 @@
 """
-What goes wrong on purpose: the errors that a client is told.
+The errors that a client is told of. `closecodes` says what they mean for its connection and its membership.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-From what somebody wants to listen on to an endpoint: a number, a description, an endpoint of his own.
+Endpoints are made of what `Server.listen` is given: a port, a description, or an endpoint of the user's own.
 
 What Twisted makes of a description is taken to pieces and put together again: the PROXY header of a balancer
 comes before TLS, certificates can be read again, a port falls back to IPv4, sockets can be listened on twice.

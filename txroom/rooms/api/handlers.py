@@ -2,7 +2,7 @@
 Handlers of messages: which method of a room takes which type of message, and what data.
 
 The tables are built when a room class is registered; wrong annotations are errors there, not in the
-first message.
+first message. `owner.inbox` looks the handler of a message up.
 """
 
 from __future__ import annotations

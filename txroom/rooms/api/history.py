@@ -1,5 +1,8 @@
 """
 History: how many of its messages a room keeps for newcomers.
+
+The owner keeps the messages (`owner.log`), those for clients that resume too, which `Room.recoveryLimit` and
+`Room.recoverySize` bound.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Tokens that clients show: to resume, and to take a reserved seat. The owner keeps their digests only.
+
+`Member.accepts` checks the token of a client that resumes, `Seats.refusal` that of a reserved seat.
 """
 
 from __future__ import annotations
