@@ -2,8 +2,8 @@
 How many connections there may be: in all, of one client address and of one application, in every state.
 
 A connection of our own listeners is a pending handshake at first. From there it becomes an open WebSocket,
-the connection of a request for a page, or one that was refused and lingers until its client has its answer. What else decides on an upgrade (Origin,
-`verifyClient`) is asked in `upgrade`.
+the connection of a request for a page, or one that was refused and lingers until its client has its answer.
+What else decides on an upgrade (Origin, `verifyClient`) is asked in `upgrade`.
 """
 
 from __future__ import annotations

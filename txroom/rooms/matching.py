@@ -2,7 +2,8 @@
 Matching: what rooms are filtered by, when two values are the same, and in which order rooms are tried.
 
 A filter's values are texts, numbers, `True` and `False`: three kinds, so that 1, "1" and `True` are never
-the same, while 1 and 1.0 are one number. `None` is the same as none at all. `contract.listing.Listing.matches` compares them.
+the same, while 1 and 1.0 are one number. `None` is the same as none at all.
+`contract.listing.Listing.matches` compares them.
 """
 
 from __future__ import annotations

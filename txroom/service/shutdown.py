@@ -3,7 +3,8 @@ The stop of a server: one step after another, within a deadline that somebody ma
 
 A `Stop` is idle or runs; `run` begins it, and when its last step is over it is idle again. While it runs,
 `run` and `whenOver` wait for its end, `hurry` lets its remaining steps wait for nothing, and `thenStart` asks
-for a start that follows it, unless another `run` takes that back. Which steps there are, and in which order, says `Server`.
+for a start that follows it, unless another `run` takes that back.
+`Server` says which steps there are, and in which order.
 """
 
 from __future__ import annotations

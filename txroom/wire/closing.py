@@ -3,8 +3,10 @@ How long a connection that is being closed may take.
 
 Once the Close frame is written the peer has `closeTimeout` seconds to answer it and to end the TCP
 connection. A peer with a slow link may still be receiving what was sent before, or sending what it had
-begun: the deadline is extended as long as bytes move in either direction. The codes with which connections are closed are chosen where
-something goes wrong: `frames.Violation` says which rule of the RFC has which.
+begun: the deadline is extended as long as bytes move in either direction.
+
+The codes with which connections are closed are chosen where something goes wrong; `frames.Violation` carries
+those of the RFC.
 """
 
 from __future__ import annotations
