@@ -11,7 +11,7 @@ from txroom.rooms.contract.commands import Leave, Send
 from txroom.rooms.contract.items import Item, Message
 from txroom.rooms.edge.framesession import FrameSession
 from txroom.rooms.edge.matchmaker import How
-from txroom.rooms.edge.session import RoomSession
+from txroom.rooms.edge.session import MAX_ROOMS, RoomSession
 
 
 class LineDialect:
@@ -176,6 +176,22 @@ class OtherSessionTests(RoomTestCase):
         self.assertEqual(self.named("join"), [{"lobby": "1"}])
         self.say(ada, 'say "hello"')
         self.assertEqual(ada.received, ["said \xa5hello"])
+
+    def test_requests(self) -> None:
+        """A session gets no more seats for its client than one of txroom's own; it is told of each."""
+        self.line("/rooms/line-")
+        (session,) = self.app._sessions.values()
+        before = self.app.dialect.framed.count("Error")
+        for _ in range(MAX_ROOMS):
+            session.requestJoin(How.CREATE, "chat", {}, None)
+        self.settle()
+        room = next(iter(self.app.rooms))
+        self.successResultOf(session.joinById(room, {}, None))
+        self.successResultOf(session.resume(room, "token", "", 0, None))
+        self.settle()
+        self.assertEqual(len(self.app.edge.attachments), MAX_ROOMS)
+        self.assertEqual(len(self.named("join")), MAX_ROOMS)
+        self.assertEqual(self.app.dialect.framed.count("Error") - before, 3)
 
     def test_goodbye(self) -> None:
         """The server stops: `bye` is nothing to this client, its close code is."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.awaitables import clearTraceback
-from ...core.codes import CloseCode, ErrorCode
+from ...core.codes import CloseCode
 from ...core.connection import Connection
 from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
@@ -20,7 +20,7 @@ from ..contract.listing import Listing
 from .dialect import FrameDialect, UnreadableMessage
 from .matchmaker import How
 from .services import EdgeServices
-from .session import MAX_ROOMS, RoomSession
+from .session import RoomSession
 
 #: Requests to join, to resume or for lists of rooms, a second and at once: small frames that make much
 #: work. A client in 16 rooms that comes back to a server which has forgotten them asks 32 times at once.
@@ -96,17 +96,17 @@ class FrameSession(RoomSession):
         self.say(Answered(frame.ref))
 
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
-        if self._mayJoin(frame.ref):
+        if self._mayAsk(frame.ref):
             options = self.dialect.options(frame.options, "options", frame.ref)
             self.requestJoin(_HOW[type(frame)], frame.name, options, frame.ref)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
-        if self._mayJoin(frame.ref):
+        if self._mayAsk(frame.ref):
             options = self.dialect.options(frame.options, "options", frame.ref)
             self.joinById(frame.room, options, frame.ref)
 
     def _resume(self, frame: frames.ResumeFrame) -> None:
-        if self._mayJoin(frame.ref):
+        if self._mayAsk(frame.ref):
             self.resume(frame.room, frame.token, frame.epoch, frame.offset, frame.ref)
 
     def _query(self, frame: frames.RoomsFrame) -> None:
@@ -131,19 +131,6 @@ class FrameSession(RoomSession):
             return True
         self._askedTooMuch(ref, "too many requests")
         return False
-
-    def _mayJoin(self, ref: int) -> bool:
-        """Whether the client may ask for one more room."""
-        if not self._mayAsk(ref):
-            return False
-        if self.isAtRoomLimit:
-            self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
-            return False
-        return True
-
-    def _askedTooMuch(self, ref: int, why: str) -> None:
-        self.services.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self.connection.handshake)
-        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
 
 _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {

@@ -108,11 +108,6 @@ class RoomSession:
 
     # -- joining
 
-    @property
-    def isAtRoomLimit(self) -> bool:
-        """Whether the client is in as many rooms as a connection may be."""
-        return len(self._attachments) >= MAX_ROOMS
-
     def joinByPath(self, name: str) -> Deferred[None]:
         """
         The client's path names a room; fires when it has a seat in it or none.
@@ -147,19 +142,27 @@ class RoomSession:
         """
         Ask for a seat in a room of that name; fires when the client has been answered.
 
+        A client in `MAX_ROOMS` rooms is refused. How often a client may ask is for the session to say.
+
         Args:
             ref: The client's number of the request, with which it is answered.
         """
+        if not self._mayEnter(ref):
+            return succeed(None)
         attachment = Attachment(self, ref, how.value, name)
         return self._run(self._place(attachment, how, name, options), ref)
 
     def joinById(self, room: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
         """Ask for a seat in the room of that id; fires when the client has been answered."""
+        if not self._mayEnter(ref):
+            return succeed(None)
         attachment = Attachment(self, ref, "joinById", room)
         return self._run(self._attach(attachment, self._joinOf(attachment, room, options)), ref)
 
     def resume(self, room: str, token: str, epoch: str, offset: int, ref: int | None) -> Deferred[None]:
         """Ask for what the client missed as a member of a room; fires when it has been answered."""
+        if not self._mayEnter(ref):
+            return succeed(None)
         attachment = Attachment(self, ref, "resume", room)
         resume = Resume(
             link=attachment.id,
@@ -173,6 +176,18 @@ class RoomSession:
             offset=offset if 0 <= offset <= MAX_NUMBER else -1,
         )
         return self._run(self._attach(attachment, resume), ref)
+
+    def _mayEnter(self, ref: int | None) -> bool:
+        """Whether the client may be in one more room; if not, it is told."""
+        if len(self._attachments) < MAX_ROOMS:
+            return True
+        self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
+        return False
+
+    def _askedTooMuch(self, ref: int | None, why: str) -> None:
+        """Refuse a request."""
+        self.services.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self.connection.handshake)
+        self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
     def _joinOf(
         self, attachment: Attachment, room: str, options: Mapping[str, Any], isMaker: bool = False
