@@ -23,6 +23,9 @@ from unittest import SkipTest, mock
 
 import attrs
 import msgspec
+from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.websocket.interfaces import IWebSocketChannel
+from autobahn.websocket.protocol import WebSocketProtocol as AnyProtocol
 from twisted.application.service import IServiceCollection
 from twisted.internet.defer import maybeDeferred
 from twisted.python.usage import UsageError
@@ -288,6 +291,18 @@ class ExampleTests(DocsTestCase):
         with RoomHarness(module.bootServer) as harness:
             self.assertEchoes(harness, "/")
         self.assertEqual(printed, ["server booted!", "connection gone!", "server is closed!"])
+
+    def test_autobahn(self) -> None:
+        """A protocol of Autobahn's beside a room; for "wamp" see the tests of http."""
+        harness = self.harness(self.load("from_autobahn").makeServer)
+        ann, bob = harness.connect("/ws"), harness.connect("/ws")
+        ann.send("hello")
+        self.assertEqual([ann.received, bob.received], [["hello"], ["hello"]])
+        banned = harness.connect("/ws", headers={"X-Banned": "1"}).response
+        self.assertEqual(banned.status, 403)  # type: ignore[union-attr]
+        carol, dave = harness.client().join("chat"), harness.client().join("chat")
+        carol.send("say", "hello")
+        self.assertEqual(dave.expect("said"), "hello")
 
     def test_rpc(self) -> None:
         """An RPC interface."""
@@ -848,6 +863,26 @@ class ComingFromTests(DocsTestCase):
 
     def test_socketio(self) -> None:
         self.check("coming-from-socketio.rst", self.socketio)
+
+    def test_autobahn(self) -> None:
+        """Every option of its factories, and every method that its protocols have for their users."""
+        options = inspect.signature(WebSocketServerFactory.setProtocolOptions).parameters
+        arguments = inspect.signature(WebSocketServerFactory.setSessionParameters).parameters
+        hooks = [
+            name for name in vars(AnyProtocol) if re.match(r"on[A-Z]|send[A-Z].*[eg]$|(begin|end)M", name)
+        ]
+        methods = {*hooks, *(name for name in vars(IWebSocketChannel) if not name.startswith("_"))}
+        methods -= {
+            "onFrameBegin",
+            "onFrameData",
+            "onFrameEnd",
+            "sendFrame",
+            "sendCloseFrame",
+            "onConnecting",
+        }
+        names = ({*options, *arguments, *methods}) - {"self"}
+        self.assertGreater(len(names), 55)
+        self.check("coming-from-autobahn.rst", "  ".join(f"``{name}``" for name in sorted(names)))
 
     def test_twoColumns(self) -> None:
         """No row is without its answer."""

@@ -8,6 +8,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.case import BINARY, TEXT, HarnessTestCase, Recorder
 from txroom import Accept, Connection, ReadyState, SendStatus, Server, ServerOptions
@@ -158,6 +159,18 @@ class ServingTests(AutobahnCase):
         self.harness.stop()
         self.assertEqual(self.factory.events[-2:], [("start",), ("stop",)])
 
+    def test_anySize(self) -> None:
+        """A factory that bounds no message is warned of, once for each start."""
+        for limit, expected in ((0, 1), (100, 0)):
+            factory = EchoFactory()
+            factory.setProtocolOptions(maxMessagePayloadSize=limit)
+            with capturedLogs() as events:
+                self.serve({"/ws": factory}).connect("/ws")
+            texts = [str(formatEvent(event)) for event in events]
+            self.assertEqual(
+                sum("EchoFactory takes messages of any size" in each for each in texts), expected
+            )
+
     def test_shutdown(self) -> None:
         """1001, which `sendClose` would refuse."""
         self.start()
@@ -265,6 +278,43 @@ class HandshakeTests(AutobahnCase):
             self.assertEqual((response.status, response.body), (500, b"Internal Server Error"))
         self.assertRaised(ValueError, 4)
         self.assertCounts(0)
+
+    def test_fails(self) -> None:
+        """`failHandshake` of the protocol's own is answered with its status, if that is one."""
+        self.start()
+        for code, status in ((410, 410), (1234, 403)):
+            self.factory.decide = lambda request, code=code: self.factory.asked[-1].failHandshake("no", code)
+            response = self.raw().response
+            assert response is not None
+            self.assertEqual((response.status, b"no" in response.body), (status, False))
+        self.assertEqual(self.harness.server.stats().rejected, {"handshake": 2})
+        self.assertCounts(0)
+
+    def test_coroutine(self) -> None:
+        """`onConnect` may be a coroutine."""
+
+        async def decide(request: Any) -> str:
+            await waiting
+            return "b"
+
+        self.start()
+        waiting: Deferred[None] = Deferred()
+        self.factory.decide = decide
+        client = self.connect(protocols=["a", "b"])
+        self.assertIsNone(client.response)
+        waiting.callback(None)
+        self.harness.flush()
+        self.assertEqual(client.protocolInUse, "b")
+
+    def test_drained(self) -> None:
+        """A stop refuses whoever waits for `onConnect`, and cancels that."""
+        self.start()
+        waiting: Deferred[None] = Deferred()
+        self.factory.decide = lambda request: waiting
+        client = self.raw()
+        self.harness.stop()
+        self.assertEqual((self.status(client), waiting.called), (503, True))
+        self.assertEqual(self.named("open", "close"), [("close", False, 1006)])
 
     def test_origin(self) -> None:
         """Theirs counts, too."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+import subprocess
+import sys
+from typing import Any, cast
 
 import txaio
+from autobahn.twisted.websocket import WrappingWebSocketServerFactory
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from autobahn.websocket.protocol import parseHttpHeader
 from twisted.internet.defer import Deferred
-from twisted.web.server import Site
+from twisted.internet.interfaces import IProtocolFactory, IProtocolNegotiationFactory
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from zope.interface.verify import verifyObject
 
 from tests.case import CLOSE, PING, TEXT, closeFrame
-from tests.http.test_autobahn import AutobahnCase, Echo
-from txroom import Handshake, Headers, ReadyState, SendStatus, UpgradeError
+from tests.http.test_autobahn import AutobahnCase, Echo, EchoFactory
+from txroom import Handshake, Headers, ReadyState, SendStatus, Server, UpgradeError
+from txroom.http.autobahn import AutobahnApplication
 from txroom.http.request import parseHead
 from txroom.http.rewriting import requestHead
-from txroom.testing import clientFrame
+from txroom.testing import clientFrame, upgradeRequest
 
 
 class LifeCase(AutobahnCase):
@@ -334,7 +343,24 @@ class PressureTests(LifeCase):
         own.endMessage()
         self.harness.flush()
         self.assertEqual(client.received, ["abcdef", "later"])
+        stats = self.harness.server.stats()
+        self.assertEqual((stats.messagesSent, stats.bytesSent), (2, 11))
         self.assertEqual(own.connection.bufferedAmount, 0)
+
+    def test_prepared(self) -> None:
+        """Prepared messages go the same way, are counted once, and are never sent behind a Close frame."""
+        self.begin()
+        client = self.connect()
+        prepared = self.factory.prepareMessage(b"abc")
+        self.own.sendPreparedMessage(prepared)
+        self.own.sendMessage(b"de")
+        self.own.connection.send("f")
+        self.own.sendClose()
+        self.own.sendPreparedMessage(prepared)
+        self.harness.flush()
+        self.assertEqual((client.received, client.closeCode), (["abc", "de", "f"], 1005))
+        stats = self.harness.server.stats()
+        self.assertEqual((stats.messagesSent, stats.bytesSent), (3, 6))
 
     def test_closeInParts(self) -> None:
         """A close inside a frame waits for its end."""
@@ -526,6 +552,68 @@ class HeadTests(LifeCase):
         self.harness.advance(60)
         self.assertTrue(client.isClosed)
 
+    def test_byHand(self) -> None:
+        """Upgraded by hand, the connection is known before `onOpen`, and what came early waits."""
+        self.start()
+        factory, found = self.factory, []
+
+        class Upgrading(Resource):
+            isLeaf = True
+
+            def render(inner, request: Any) -> Any:
+                outcome = self.harness.server.handleUpgrade(request, AutobahnApplication(factory))
+                outcome.addCallback(lambda connection: found.append((connection, len(factory.protocols))))
+                return NOT_DONE_YET
+
+        site: Any = Site(Upgrading(), reactor=self.harness.clock)
+        client = self.harness.connect("/hand", to=site)
+        client.send("x")
+        self.assertEqual((client.received, found), (["x"], [(self.harness.server.connections[0], 0)]))
+        raw = self.harness.raw(upgradeRequest("/hand") + clientFrame(TEXT, "early"), to=site)
+        self.assertEqual(raw.output[-7:], b"\x81\x05early")
+
+    def test_proxyProtocol(self) -> None:
+        """Behind HAProxy, which tells the address before the request."""
+        self.factory = EchoFactory()
+
+        def makeServer(clock: Any) -> Server:
+            server = Server(clock=clock)
+            server.addFactory("/ws", self.factory)
+            server.listen("haproxy:tcp:8080")
+            return server
+
+        self.harness = self.serve(makeServer)
+        header = b"PROXY TCP4 198.51.100.7 192.0.2.1 5000 8080\r\n"
+        client = self.harness.raw(header + upgradeRequest("/ws") + clientFrame(TEXT, "x"))
+        self.assertEqual(client.output[-3:], b"\x81\x01x")
+        self.assertEqual([request.peer for request in self.factory.requests], ["198.51.100.7"])
+        self.assertEqual(self.factory.protocols[0].transport.getPeer().host, "198.51.100.7")
+
+    def test_factory(self) -> None:
+        """By way of `Server.factory`, which is a factory for any endpoint."""
+        self.start()
+        factory: Any = self.harness.server.factory()
+        verifyObject(IProtocolFactory, factory)
+        verifyObject(IProtocolNegotiationFactory, factory)
+        client = self.harness.connect("/ws", to=factory)
+        client.send("x")
+        self.assertEqual(client.received, ["x"])
+
+    def test_wrapping(self) -> None:
+        """Autobahn's factory for stream protocols over WebSocket."""
+
+        class Streaming(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                cast(Any, self.transport).write(data)
+
+        wrapping = WrappingWebSocketServerFactory(
+            Factory.forProtocol(Streaming), "ws://localhost", reactor=object()
+        )
+        harness = self.serve({"/stream": wrapping})
+        client = harness.connect("/stream", protocols=["binary"])
+        client.send(b"abc")
+        self.assertEqual((client.received, client.protocolInUse), ([b"abc"], "binary"))
+
     def test_tls(self) -> None:
         """Over TLS, and over a UNIX socket."""
         self.begin()
@@ -537,3 +625,15 @@ class HeadTests(LifeCase):
             client.close()
             self.assertTrue(client.isClosed)
         self.assertEqual(len(self.named("close")), 2)
+
+
+class ImportTests(SynchronousTestCase):
+    """Autobahn is for those who use it."""
+
+    def test_light(self) -> None:
+        """`import txroom`, and a server, do without it."""
+        script = (
+            "import sys; from twisted.internet.task import Clock; from txroom import Server\n"
+            "Server(clock=Clock()); sys.exit('autobahn' in sys.modules)"
+        )
+        self.assertEqual(subprocess.run([sys.executable, "-c", script], check=False).returncode, 0)

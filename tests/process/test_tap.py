@@ -25,6 +25,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from txroom import Application, OptionError, Server, ServerOptions, __version__
+from txroom.http.autobahn import AutobahnApplication
 from txroom.process import monotonic, tap
 from txroom.process.monotonic import useMonotonicClock
 from txroom.process.tap import Options, flagOf, loadApp, makeServer
@@ -314,7 +315,7 @@ class LauncherTests(TapTestCase):
 class LoadTests(TapTestCase):
     """--app"""
 
-    def load(self, source: str, name: str = "chat:app") -> Server | Application:
+    def load(self, source: str, name: str = "chat:app") -> Any:
         sys.path.insert(0, self.module(source))
         return loadApp(name)
 
@@ -338,6 +339,21 @@ class LoadTests(TapTestCase):
         self.assertIs(loadApp("chat:server"), chat.server)
         self.assertIs(loadApp("chat:make"), chat.server)
         self.assertIsInstance(loadApp("chat:Chat"), chat.Chat)
+
+    def test_factory(self) -> None:
+        """A factory of Autobahn's is served at every path, by a server of its own."""
+        source = """
+            from autobahn.twisted.websocket import WebSocketServerFactory
+
+            app = WebSocketServerFactory(reactor=object())
+        """
+        directory = self.module(source)
+        config = parse("--app", "chat:app", "--app-dir", directory)
+        server = makeServer(config, MemoryReactor())
+        (application,) = server.applications
+        self.assertIsInstance(application, AutobahnApplication)
+        self.assertEqual([route.path for route in server.routes], [None])
+        self.assertIn("/healthz", server.pages)
 
     def test_noModule(self) -> None:
         """A module that isn't there is not taken for one that can't be imported."""

@@ -8,6 +8,7 @@ import sys
 from textwrap import dedent
 from typing import Any
 
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectionRefusedError
@@ -62,6 +63,20 @@ class ClientTests(HarnessTestCase):
         self.assertEqual([handshake.peer for handshake in handshakes], ["192.0.2.1", "2001:db8::1", ""])
         self.assertNotEqual(handshakes[0].peerPort, handshakes[1].peerPort)
         self.assertIsNone(handshakes[2].peerPort)
+
+    def test_factory(self) -> None:
+        """A factory of Autobahn's, alone or by a path."""
+
+        class Echo(WebSocketServerProtocol):
+            def onMessage(self, payload: bytes, isBinary: bool) -> None:
+                self.sendMessage(payload, isBinary)
+
+        for path, serves in (("/any", lambda factory: factory), ("/ws", lambda factory: {"/ws": factory})):
+            factory = WebSocketServerFactory(reactor=object())
+            factory.protocol = Echo
+            client = self.serve(serves(factory)).connect(path)
+            client.send("hello")
+            self.assertEqual(client.received, ["hello"])
 
     def test_tls(self) -> None:
         """Real TLS, in memory."""

@@ -15,13 +15,13 @@ A protocol whose client is refused, or has left, is told by its `onClose`, as by
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from os import urandom
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny
 from twisted.internet.defer import succeed
+from twisted.logger import Logger
 
 from ..core.application import Application
 from ..core.handshake import Accept, Handshake, UpgradeError
@@ -29,7 +29,8 @@ from ..core.headers import checkedHeaders
 from ..core.options import ServerOptions
 from ..wire.context import WireContext
 from . import autobahnprotocol
-from .autobahnwire import AutobahnReceiver, AutobahnWire
+from .autobahnreceiver import AutobahnReceiver
+from .autobahnwire import AutobahnWire, refusalStatus
 from .opening import CallHook, HeadersHook
 from .protocolfactories import FactoryApplication
 from .response import fieldLines
@@ -66,8 +67,6 @@ THEIRS = {
 }
 
 _END = b"\r\n\r\n"
-#: What a refusal is answered with if a protocol says something that is none.
-_NO_REFUSAL = 403
 
 
 class AutobahnApplication(FactoryApplication):
@@ -86,6 +85,7 @@ class AutobahnApplication(FactoryApplication):
         TypeError: For another factory, and for a hook or an option that is the factory's to decide.
     """
 
+    _log = Logger()
     served = "An Autobahn protocol is served at this path"
 
     def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
@@ -95,6 +95,14 @@ class AutobahnApplication(FactoryApplication):
             if name in THEIRS:
                 raise TypeError(f"{name} is decided by Autobahn: {THEIRS[name]}")
         super().__init__(factory, **hooksAndOptions)
+
+    def start(self) -> None:
+        if not self._isStarted and not self.factory.maxMessagePayloadSize:
+            self._log.warn(
+                "{factory} takes messages of any size: factory.setProtocolOptions(maxMessagePayloadSize=...)",
+                factory=type(self.factory).__name__,
+            )
+        super().start()
 
     def makeOpener(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
@@ -200,11 +208,9 @@ def _check(wire: AutobahnWire) -> None:
 
 def _refusal(denial: ConnectionDeny) -> UpgradeError:
     """The refusal of a protocol, which may have any number and any text."""
-    status, reason = denial.code, denial.reason
-    if status not in set(HTTPStatus) or not 300 <= status <= 511:
-        status = _NO_REFUSAL
+    reason = denial.reason
     body = reason if isinstance(reason, str) and reason.isprintable() and reason else None
-    return UpgradeError(status, "denied", body)
+    return UpgradeError(refusalStatus(denial.code), "denied", body)
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:

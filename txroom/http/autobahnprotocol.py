@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import PreparedMessage
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.defer import Deferred
 
@@ -53,6 +54,10 @@ class Mount(Protocol):
         """It is delivered."""
         ...
 
+    def counted(self, size: int) -> None:
+        """The protocol has sent a message of so many bytes."""
+        ...
+
     def takesPing(self, payload: bytes) -> bool:
         """A ping has come; whether the protocol is to be told."""
         ...
@@ -86,8 +91,8 @@ class Mounted(WebSocketServerProtocol):
     """Autobahn's protocol under a `Mount`; `connection` is what txroom knows it as."""
 
     _mount: Mount
-    #: Bytes of messages that were told so far.
-    _mountCounted = 0
+    #: Bytes of messages that were told so far; and that were sent before the one that is sent in parts.
+    _mountCounted = _mountBegun = 0
     #: Control frames that wait until half a frame is whole, of each kind the newest.
     _mountLate: dict[str, tuple[Any, ...]]
     connection: Any
@@ -134,14 +139,33 @@ class Mounted(WebSocketServerProtocol):
 
     # -- what goes
 
+    def sendMessage(self, payload: bytes, *args: Any, **more: Any) -> None:
+        super().sendMessage(payload, *args, **more)
+        self._mount.counted(len(payload))
+
+    def sendPreparedMessage(self, preparedMsg: PreparedMessage) -> None:
+        if self.state != self.STATE_OPEN:
+            return  # Autobahn would write it, behind its Close frame
+        before = self.trafficStats.outgoingWebSocketMessages
+        super().sendPreparedMessage(preparedMsg)
+        if self.trafficStats.outgoingWebSocketMessages == before:  # it was not sent by `sendMessage`
+            self._mount.counted(len(preparedMsg.payload))
+
     def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> Any:
         rest = super().sendMessageFrameData(payload, sync)
         if not isInsideFrame(self):
             self._mount.isFree()
         return rest
 
+    def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
+        self._mountBegun = self.trafficStats.outgoingOctetsWebSocketLevel
+        super().beginMessage(isBinary, doNotCompress)
+
     def endMessage(self) -> None:
+        if self.state != self.STATE_OPEN:
+            return
         super().endMessage()
+        self._mount.counted(self.trafficStats.outgoingOctetsWebSocketLevel - self._mountBegun)
         self._mount.isFree()
 
     def sendPing(self, payload: bytes | None = None) -> None:

@@ -13,6 +13,7 @@ is the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from autobahn.exception import PayloadExceededError
@@ -23,17 +24,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ReadyState, SendStatus
-from ..core.connection import Connection
 from ..core.handshake import UpgradeError
 from ..core.message import Data, Prepared, encoded
 from ..wire.closing import Closing
 from ..wire.heartbeat import Heartbeat
 from ..wire.protocol import WireProtocol
-from ..wire.receiver import Receiver
 from ..wire.sendbuffer import outgoing
 from ..wire.states import CLOSED, CLOSING, DISCARDING, OPEN
 from ..wire.transports import takeOver
 from .autobahnprotocol import Mounted, begin, isInsideMessage, sendLate
+from .autobahnreceiver import AutobahnReceiver
 from .autobahntransport import AutobahnTransport
 
 CONNECTING = -1
@@ -73,7 +73,7 @@ class AutobahnWire(WireProtocol):
     def refused(self, why: str, status: int) -> None:
         self._log.info("Autobahn refuses a client: {why}", why=why)
         if self.refusal is None:
-            self.refusal = UpgradeError(status, "handshake")
+            self.refusal = UpgradeError(refusalStatus(status), "handshake")
 
     def take(self, transport: Any) -> AutobahnWire:
         """Take the transport over, and write the answer."""
@@ -159,6 +159,11 @@ class AutobahnWire(WireProtocol):
     def delivered(self, size: int) -> None:
         if self.state == OPEN:
             self.receiver.charge(size)
+
+    def counted(self, size: int) -> None:
+        if not self._isSending:
+            self.context.messagesSent += 1
+            self.context.bytesSent += size
 
     def takesPing(self, payload: bytes) -> bool:
         if not self._takesControl():
@@ -248,14 +253,20 @@ class AutobahnWire(WireProtocol):
             self._waiting.append((payload, isBinary))
             self._waitingSize += size
             return self._written(out.amount(), size)
+        if not self._sendNow(payload, isBinary):
+            return SendStatus.DROPPED
+        return self._written(out.amount(), size)
+
+    def _sendNow(self, payload: bytes, isBinary: bool) -> bool:
+        """Let the protocol send a message; whether it is none too long for the factory's own limit."""
         self._isSending = True
         try:
-            protocol.sendMessage(payload, isBinary)
-        except PayloadExceededError:  # of a limit of the factory's; Autobahn has logged it
-            return SendStatus.DROPPED
+            self.protocol.sendMessage(payload, isBinary)
+        except PayloadExceededError:  # Autobahn has logged it
+            return False
         finally:
             self._isSending = False
-        return self._written(out.amount(), size)
+        return True
 
     def isFree(self) -> None:
         protocol = self.protocol
@@ -265,10 +276,7 @@ class AutobahnWire(WireProtocol):
         while self._waiting and not isInsideMessage(protocol) and self.state == OPEN:
             payload, isBinary = self._waiting.pop(0)
             self._waitingSize -= len(payload)
-            try:
-                protocol.sendMessage(payload, isBinary)
-            except PayloadExceededError:
-                pass
+            self._sendNow(payload, isBinary)
 
     def ping(self, payload: bytes) -> None:
         if self.state == OPEN:
@@ -367,68 +375,6 @@ class AutobahnWire(WireProtocol):
             self.raised("connectionLost")
 
 
-class AutobahnReceiver(Receiver):
-    """Gives an Autobahn protocol what has come."""
-
-    _wire: Any
-
-    def __init__(self, wire: AutobahnWire, connection: Connection) -> None:
-        now = wire.context.clock.seconds()
-        super().__init__(wire, wire.context, connection, wire.options, now)
-        self.state = wire.state
-        self._isBegun = False
-        self._received = 0
-
-    def parse(self) -> None:
-        """Give it all that has come, unless reading is held."""
-        if self.isParsing or self.reading or self.state >= DISCARDING:
-            return
-        self.isParsing = True
-        try:
-            if not self._isBegun:
-                self._isBegun = True
-                self._wire.begin()
-            self._feed()
-        finally:
-            self.isParsing = False
-        self.applyReading()
-
-    def _feed(self) -> None:
-        size = 0
-        while not self.reading and self.state < DISCARDING:
-            data, self.data = self.data, b""
-            size += len(data)
-            try:
-                if data:
-                    self._wire.protocol.dataReceived(data)
-                else:
-                    self._wire.protocol.consumeData()
-            except Exception:
-                self._wire.raised("a method")
-                return
-            if not self.data:
-                break
-        if self.state < DISCARDING:
-            self._note(size)
-
-    def _note(self, size: int) -> None:
-        """After parsing: whether something is incomplete, and how much of it has come."""
-        protocol = self._wire.protocol
-        isInside = protocol.inside_message or protocol.current_frame is not None
-        if not (isInside or (protocol.data and not self.reading)):
-            self.incompleteSince = None
-        elif self.incompleteSince is not None:
-            self._received += size
-        else:
-            self._received = 0
-            self.incompleteSince = self.lastReceived
-            self._wire.reschedule()
-
-    @property
-    def receivedOfMessage(self) -> int:
-        return self._received if self.incompleteSince is not None else 0
-
-    def charge(self, size: int) -> None:
-        """Count a message against the rates."""
-        if self._meter is not None:
-            self._charge(self._meter, size)
+def refusalStatus(status: int) -> int:
+    """What a client is refused with if a protocol says so, which may say anything."""
+    return status if status in set(HTTPStatus) and 300 <= status <= 511 else HTTPStatus.FORBIDDEN.value

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import attrs
 import twisted
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python import usage
 from twisted.python.usage import UsageError
@@ -82,7 +83,7 @@ class Options(usage.Options):
         self["listen"].append(value)
 
     def opt_app(self, value: str) -> None:
-        """Serve this: module:attribute, a Server, an Application, or a callable that makes one."""
+        """Serve this: module:attribute, a Server, an Application, a factory, or what makes one."""
         if not all(value.partition(":")):
             raise UsageError(f"--app {value}: must be module:attribute")
         self["app"] = value
@@ -253,7 +254,10 @@ def makeServer(config: Options, reactor: Any) -> Server:
         server = app
     else:
         server = Server(clock=reactor)
-        server.addApplication(app)
+        if isinstance(app, Application):
+            server.addApplication(app)
+        else:
+            server.addFactory(None, app)
         server.addHealthPage()
     try:
         server.overrideOptions(config.changes)
@@ -271,7 +275,7 @@ def makeServer(config: Options, reactor: Any) -> Server:
     return server
 
 
-def loadApp(name: str) -> Server | Application:
+def loadApp(name: str) -> Any:
     """What "module:attribute" names, or makes if it is callable; raises `UsageError`."""
     app = loadAttribute("--app", name)
     if callable(app):
@@ -279,7 +283,7 @@ def loadApp(name: str) -> Server | Application:
             app = app()
         except Exception as error:
             raise UsageError(f"--app {name}: calling it failed: {whereAndWhy(error)}") from None
-    if isinstance(app, Server | Application):
+    if isinstance(app, Server | Application) or IProtocolFactory.providedBy(app):
         return app
     what = type(app).__name__
     if isinstance(app, Room):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from twisted.application.service import IServiceCollection, Service
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 
 from ..core.application import Application
 from ..core.interfaces import ProtocolFactory
@@ -53,7 +53,7 @@ class Applications:
         self,
         server: IServiceCollection,
         path: str | None,
-        factory: ProtocolFactory,
+        factory: IProtocolFactory | ProtocolFactory,
         host: str | None,
         hooksAndOptions: Mapping[str, Any],
     ) -> Application:
@@ -64,7 +64,7 @@ class Applications:
         return application
 
     @staticmethod
-    def _made(factory: ProtocolFactory, hooksAndOptions: Mapping[str, Any]) -> FactoryApplication:
+    def _made(factory: Any, hooksAndOptions: Mapping[str, Any]) -> FactoryApplication:
         """The application of a factory; Autobahn is imported only for one of its own."""
         if any(each.__module__.startswith("autobahn.") for each in type(factory).__mro__):
             from ..http.autobahn import AutobahnApplication

@@ -117,7 +117,11 @@ class Server(MultiService):
         return application
 
     def addFactory(
-        self, path: str | None, factory: ProtocolFactory, host: str | None = None, **hooksAndOptions: Any
+        self,
+        path: str | None,
+        factory: IProtocolFactory | ProtocolFactory,
+        host: str | None = None,
+        **hooksAndOptions: Any,
     ) -> Application:
         """
         Serve the protocols of an Autobahn `WebSocketServerFactory`, as they are, at a path and host.
@@ -131,11 +135,7 @@ class Server(MultiService):
         return self._applications.addFactory(self, path, factory, host, hooksAndOptions)
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
-        """
-        Serve rooms of `roomClass` under a name; see `RoomApplication.register`.
-
-        They are those of `rooms`.
-        """
+        """Serve rooms of `roomClass` under a name, as one of `rooms`; see `RoomApplication.register`."""
         return self.rooms.register(name, roomClass, **options)
 
     @property

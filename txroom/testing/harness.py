@@ -37,16 +37,21 @@ class RoomHarness:
     """
     A server that runs in memory.
 
-    `serves` is an `Application`, or a mapping of applications by their paths and of room classes by their
-    names, or a function that is given a clock, its only argument, and makes a `Server` with it. The options
-    of the server are given as keywords, unless the function made it. If it doesn't listen anywhere by
-    itself, it does at port 8080. `clock` is the `MemoryReactor` to run on: pass that of another harness to
-    have both in one process. Raises `TypeError` for anything else.
+    `serves` is an `Application` or a factory of Autobahn's, or a mapping of such by their paths and of room
+    classes by their names, or a function that is given a clock, its only argument, and makes a `Server` with
+    it. The options of the server are given as keywords, unless the function made it. If it doesn't listen
+    anywhere by itself, it does at port 8080. `clock` is the `MemoryReactor` to run on: pass that of another
+    harness to have both in one process. Raises `TypeError` for anything else.
     """
 
     def __init__(
         self,
-        serves: Application | Mapping[str, Application | type[Room]] | Callable[..., Server] | None = None,
+        serves: Application
+        | IProtocolFactory
+        | ProtocolFactory
+        | Mapping[str, Application | IProtocolFactory | ProtocolFactory | type[Room]]
+        | Callable[..., Server]
+        | None = None,
         *,
         clock: MemoryReactor | None = None,
         **options: Any,
@@ -75,9 +80,9 @@ class RoomHarness:
                     server.register(name, served)
                 else:
                     _refuseMistakes(served)
-                    server.addApplication(served, path=name)
+                    _serve(server, served, name)
         elif serves is not None:
-            server.addApplication(serves)
+            _serve(server, serves, None)
         return server
 
     def _madeBy(self, makeServer: Callable[[MemoryReactor], Any]) -> Server:
@@ -361,6 +366,14 @@ def _calledWithClock(makeServer: Callable[..., Any], name: str, clock: Any) -> A
         f"{name}{signature} must take the clock of the harness, and no other argument: "
         f"def {name}(clock): return Server(clock=clock)"
     )
+
+
+def _serve(server: Server, served: Any, path: str | None) -> None:
+    """Serve an application, or what a factory makes."""
+    if IProtocolFactory.providedBy(served):
+        server.addFactory(path, served)
+    else:
+        server.addApplication(served, path=path)
 
 
 def _longest() -> float:
