@@ -100,6 +100,21 @@ class StatusTests(SenderCase):
         self.client.unstall()
         self.assertEqual([message[:1] for message in self.client.received], [b"%d" % n for n in range(10)])
 
+    def test_drainRefilled(self) -> None:
+        """Not while what somebody sends who waited for `whenSent` waits itself, but once that is out too."""
+        self.open(highWaterMark=100)
+        connection = self.app.connection
+        self.client.stall()
+        self.send(b"x" * 1000)
+        connection.whenSent().addCallback(lambda _: connection.send(b"y" * 1000))
+        waiting = connection.bufferedAmount
+        self.client.unstall(waiting)
+        self.assertGreater(connection.bufferedAmount, 0)
+        self.assertEqual(self.drains, 0)
+        self.client.unstall()
+        self.assertEqual((self.drains, connection.bufferedAmount), (1, 0))
+        self.assertEqual(self.client.received, [b"x" * 1000, b"y" * 1000])
+
     def test_drainClosed(self) -> None:
         """No `onDrain` for a connection that is closing or gone."""
         self.open(highWaterMark=100)

@@ -222,13 +222,13 @@ class Sender:
     def _sent(self) -> None:
         backlog = self._backlog
         assert backlog is not None
+        wasBlocked, backlog.isBlocked = backlog.isBlocked, False
         pong, backlog.pong = backlog.pong, None
         if pong is not None:
             self.pong(pong)
         backlog.sent()
-        if backlog.isBlocked:
-            backlog.isBlocked = False
-            if self.state == OPEN:
-                if self.context.isTracing:
-                    self.context.trace(self.connection, "drain")
-                self.connection.notified("onDrain")
+        # If one of those who were told has filled the buffer again, `onDrain` is called when that is out too.
+        if wasBlocked and not backlog.isBlocked and self.state == OPEN:
+            if self.context.isTracing:
+                self.context.trace(self.connection, "drain")
+            self.connection.notified("onDrain")
