@@ -306,6 +306,38 @@ class HoldTests(WireCase):
         self.assertLess(first, second)
         self.assertEqual(second, third)
 
+    def turnsToClose(self, data: bytes) -> int:
+        """How many turns of the reactor a connection takes that we have closed, and whose peer sends that."""
+        self.open()
+        self.connection.close()
+        self.harness.flush()
+        self.client.protocol.transport.write(data)
+        turns = 0
+        while not self.client.isClosed:
+            self.harness.clock.turn()
+            turns += 1
+        self.harness.flush()
+        self.assertEqual(self.events, [("disconnect", 1000, "bye")])
+        return turns
+
+    def test_budgetClosing(self) -> None:
+        """Messages that come before the peer's Close are not delivered, but to parse them takes turns too."""
+        close = closeFrame(1000, "bye")
+        alone = self.turnsToClose(close)
+        many = self.turnsToClose(clientFrame(TEXT, "a") * (3 * TURN_BUDGET) + close)
+        self.assertGreaterEqual(many, alone + 2)
+
+    def test_budgetClosingLost(self) -> None:
+        """A connection that goes in the middle of that is left alone."""
+        self.open()
+        self.connection.close()
+        self.harness.flush()
+        self.client.protocol.transport.write(clientFrame(TEXT, "a") * (3 * TURN_BUDGET))
+        self.harness.clock.turn()
+        self.connection.terminate()
+        self.harness.flush()
+        self.assertEqual(self.events, [("disconnect", 1006, "")])
+
     def test_fair(self) -> None:
         """All messages of one read come in one turn otherwise."""
         self.open()

@@ -7,7 +7,8 @@ frame. `assembler` parses everything else, always from the beginning of a frame.
 - `_takeShort` runs only between frames and messages, in state OPEN.
 - After each delivery `state` and `reading` are looked at again: a handler may close or pause, and the budget
   of the turn may be spent.
-- In state CLOSING what comes is parsed, and no message delivered; from DISCARDING on nothing is parsed.
+- In state CLOSING what comes is parsed, within the same budget, and no message delivered; from DISCARDING
+  on nothing is parsed.
 
 `state` is that of the connection (see `protocol`), `reading` is FLOWING, HELD or PEEKING (see `reading`).
 """
@@ -155,13 +156,14 @@ class Receiver:
         self._spent = 0
         try:
             while self.data and not self.reading and self.state < DISCARDING:
-                if self.state == OPEN:
-                    if self._spent and self._spent >= self._turnBudget:
-                        self.hold(TURN)
-                        self.context.clock.callLater(0, self.release, TURN)
-                        break
-                    if not self._isInside and self._takeShort():
-                        continue
+                if self._spent and self._spent >= self._turnBudget:
+                    self._whyHeld().hold(TURN)
+                    self.context.clock.callLater(0, self.release, TURN)
+                    break
+                if self.state != OPEN:
+                    self._spent += 1  # a frame costs time, though nothing is delivered
+                elif not self._isInside and self._takeShort():
+                    continue
                 if not self._takeFrame():
                     break
         finally:
@@ -332,9 +334,13 @@ class Receiver:
     def hold(self, why: int) -> None:
         """Read no more, for one reason more."""
         if self.state == OPEN:
-            if self._holding is None:
-                self._holding = Reading(self)
-            self._holding.hold(why)
+            self._whyHeld().hold(why)
+
+    def _whyHeld(self) -> Reading:
+        """The reasons, if there are any, for which reading is held."""
+        if self._holding is None:
+            self._holding = Reading(self)
+        return self._holding
 
     def release(self, why: int) -> None:
         """A reason is gone."""
