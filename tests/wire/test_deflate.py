@@ -295,6 +295,19 @@ class WireTests(HarnessTestCase):
         self.assertEqual([found for found, _ in self.app.named("disconnect")], [code])
         self.assertTrue(client.isClosed)
 
+    def test_counted(self) -> None:
+        """What a message counts is its payload, uncompressed, whichever way it goes."""
+        for compression in ("shared", "dedicated"):
+            client = self.start(compression)
+            self.send(client, deflated(b"x" * 3000))
+            self.app.connection.send("y" * 3000)
+            self.app.connection.sendFrame(Prepared("y" * 3000))
+            self.app.connection.send("y" * 70_000)
+            self.harness.flush()
+            self.assertLess(len(client.output), 1000)
+            stats = self.harness.server.stats()
+            self.assertEqual((stats.bytesReceived, stats.bytesSent), (3000, 76_000))
+
     def test_echo(self) -> None:
         """Autobahn's client and we understand one another, in both modes, message after message."""
         for compression in ("shared", "dedicated"):

@@ -40,6 +40,7 @@ class Stats:
     active: int
     #: Upgrades that failed, by reason.
     rejected: dict[str, int]
+    #: Messages, and the bytes of their payloads, uncompressed.
     messagesReceived: int
     bytesReceived: int
     messagesSent: int

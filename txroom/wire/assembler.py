@@ -22,8 +22,9 @@ PIECE = 16 * 1024
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
-#: The opcode of what is complete, its content, its size in bytes (inflated), and the bytes behind it. The
-#: opcode is `CONTINUATION` if only a part of a message was taken.
+#: The opcode of what is complete, its content, its size in bytes (inflated), and the bytes behind it. Every
+#: message has the opcode `TEXT`, and `bytes` for its content if it is binary; `CONTINUATION` means that only
+#: a part of a message was taken.
 Taken = tuple[int, str | bytes, int, bytes]
 
 

@@ -28,7 +28,9 @@ from .assembler import Incoming
 from .context import WireContext
 from .deadlines import NEVER
 from .deflate import DeflateParameters
-from .frames import BINARY, TEXT, Violation
+from .frames import BINARY as WHOLE_BINARY
+from .frames import TEXT as WHOLE_TEXT
+from .frames import Violation
 from .masking import unmask
 from .parser import CLOSE, CONTINUATION
 from .ratelimit import Allowance, Meter
@@ -179,7 +181,7 @@ class Receiver:
         at = 0
         while size - at >= 6:
             first = data[at]
-            if first != TEXT and first != BINARY:
+            if first != WHOLE_TEXT and first != WHOLE_BINARY:
                 break
             length = data[at + 1] - 128  # less than 0: not masked
             start = at + 6
@@ -197,7 +199,7 @@ class Receiver:
                 break
             payload = unmask(data[start:end], data[start - 4 : start])
             message: str | bytes = payload
-            if first == TEXT:
+            if first == WHOLE_TEXT:
                 try:
                     message = payload.decode()
                 except UnicodeDecodeError:

@@ -119,9 +119,8 @@ class Sender:
         if self.parameters is not None and size >= (self.options.threshold or 1):
             first |= COMPRESSED
             payload = self._ownDeflater(self.parameters).deflate(payload)
-            size = len(payload)
         if size >= LONG:
-            return self._written(out.writeLong(header(first, size), payload), size)
+            return self._written(out.writeLong(header(first, len(payload)), payload), size)
         return self._written(out.write(frame(first, payload)), size)
 
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
