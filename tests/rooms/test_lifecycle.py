@@ -609,6 +609,28 @@ class FailureTests(RoomTestCase):
         self.assertEqual((self.named("slept"), len(self.app.rooms)), (["roomGone"], 0))
         self.flushLoggedErrors(RoomError)
 
+    def test_endInOrder(self) -> None:
+        """The room ends: who sleeps wakes, and what runs is cancelled, in the order in which it began."""
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                for number in range(20):
+                    self.sleep(number)
+                    self.clock.callLater(1, self.work, number)
+
+            def sleep(self, number: int) -> None:
+                self.clock.sleep(9).addErrback(lambda failure: self.events.append(("woken", number)))
+
+            def work(self, number: int) -> Deferred[None]:
+                return Deferred(lambda _: self.events.append(("cancelled", number)))
+
+        self.rooms(Chat)
+        self.joined()
+        self.advance(2)
+        self.result(self.room().disconnect())
+        self.assertEqual(self.named("woken"), [*range(20)])
+        self.assertEqual(self.named("cancelled"), [*range(20)])
+
     def test_sleepCancelled(self) -> None:
         """Who takes too long doesn't wake."""
 

@@ -146,8 +146,10 @@ class RoomClock:
         self.reactor = reactor
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
-        self._timers: set[Timer] = set()
-        self._sleepers: set[Deferred[None]] = set()
+        #: The timers that are not DONE, and who sleeps, in the order in which they began: so is the order in
+        #: which they are told that the room ends.
+        self._timers: dict[Timer, None] = {}
+        self._sleepers: dict[Deferred[None], None] = {}
         #: Those that ran when the clock was stopped.
         self._running: list[Timer] = []
         self._isStopped = False
@@ -189,10 +191,10 @@ class RoomClock:
             return fail(RoomError(ErrorCode.ROOM_GONE))
         slept: Deferred[None] = Deferred(lambda _: timer.cancel())
         timer = self.callLater(seconds, slept.callback, None)
-        self._sleepers.add(slept)
+        self._sleepers[slept] = None
 
         def forget(result: Any) -> Any:
-            self._sleepers.discard(slept)
+            self._sleepers.pop(slept, None)
             return result
 
         return slept.addBoth(forget)
@@ -206,7 +208,7 @@ class RoomClock:
             raise TypeError(f"function={function!r}: must be a function, without (): every(1, self.step)")
         timer = Timer(self, function, args)
         if not self._isStopped:
-            self._timers.add(timer)
+            self._timers[timer] = None
             timer.schedule(seconds, interval)
         return timer
 
@@ -237,12 +239,12 @@ class RoomClock:
     def keep(self, timer: Timer) -> bool:
         """A timer is RUNNING, though its function may have cancelled it; `False` if the room is ending."""
         if not self._isStopped:
-            self._timers.add(timer)
+            self._timers[timer] = None
         return not self._isStopped
 
     def forget(self, timer: Timer) -> None:
         """A timer is DONE."""
-        self._timers.discard(timer)
+        self._timers.pop(timer, None)
 
     def failed(self, failure: Failure, name: str, inARow: int) -> None:
         """A timer's function, of that name, raised."""
