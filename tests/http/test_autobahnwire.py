@@ -148,6 +148,16 @@ class CloseTests(LifeCase):
         self.assertRaised(ZeroDivisionError, 2)
         self.assertCounts(0)
 
+    def test_closing(self) -> None:
+        """What comes while the server closes is delivered; that it can't be answered is no error."""
+        self.begin()
+        client = self.upgraded()
+        self.own.connection.close(1001)
+        client.send(clientFrame(TEXT, "late") + clientFrame(TEXT, "later") + closeFrame(1001))
+        self.assertEqual([event[1] for event in self.named("message")], [b"late", b"later"])
+        self.assertEqual(self.named("close"), [("close", True, 1001)])
+        self.assertTrue(client.isClosed)
+
     def test_stop(self) -> None:
         """At the stop those that don't go are dropped at the deadline."""
         self.begin(shutdownTimeout=5, closeTimeout=0)

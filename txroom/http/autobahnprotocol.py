@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol
 
+from autobahn.exception import Disconnected
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import PreparedMessage
 from autobahn.websocket.types import ConnectionRequest
@@ -120,7 +121,12 @@ class Mounted(WebSocketServerProtocol):
         size = stats.incomingOctetsAppLevel - self._mountCounted
         self._mountCounted = stats.incomingOctetsAppLevel
         mount.ended(size)
-        super()._onMessageEnd()
+        try:
+            super()._onMessageEnd()
+        except Disconnected:
+            if self.state == self.STATE_OPEN:
+                raise
+            # It answers a message that came while it is being closed, which is no fault of anybody's.
         mount.delivered(size)
 
     def _onPing(self, payload: bytes) -> None:

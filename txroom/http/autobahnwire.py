@@ -168,17 +168,19 @@ class AutobahnWire(WireProtocol):
     def takesPing(self, payload: bytes) -> bool:
         if not self._takesControl():
             return False
-        self.connection.notified("onPing", payload)
-        return self.state == OPEN
+        if self.state == OPEN:
+            self.connection.notified("onPing", payload)
+        return self.state < DISCARDING
 
     def takesPong(self, payload: bytes) -> bool:
         if not self._takesControl() or self._heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
             return False
-        self.connection.notified("onPong", payload)
-        return self.state == OPEN
+        if self.state == OPEN:
+            self.connection.notified("onPong", payload)
+        return self.state < DISCARDING
 
     def _takesControl(self) -> bool:
-        if self.state != OPEN:
+        if self.state >= DISCARDING:
             return False
         allowance = self.receiver.limits()
         isAllowed = allowance.takesControl(self.receiver.lastReceived)
