@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import version as _version
 from pathlib import Path
 
+import txroom
+
 HERE = Path(__file__).parent
 # txroomdocs, and the examples, which some pages import.
 sys.path[:0] = [str(HERE / "_ext"), str(HERE / "examples")]
@@ -34,9 +36,10 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
 nitpicky = True
-# txroom's own names have to resolve; Twisted's and Python's would need their inventories from
-# the network, and the docs are built without one.
-nitpick_ignore_regex = [("py:.*", r"(?s)(?!txroom\b).*"), ("py:class", r".*\.(Default|RoomClass)")]
+# txroom's own names have to resolve, with `txroom.` before them or without; Twisted's and Python's would
+# need their inventories from the network, and the docs are built without one.
+OWN = rf"txroom\b|({'|'.join(txroom.__all__)})(\.\w+)*$"
+nitpick_ignore_regex = [("py:.*", rf"(?s)(?!{OWN}).*"), ("py:class", r".*\.(Default|RoomClass)")]
 
 doctest_test_doctest_blocks = "default"
 doctest_global_setup = "from txroom import *"

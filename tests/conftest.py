@@ -4,8 +4,7 @@ pytest-twisted runs every test inside a running reactor, and trial's ``TestCase`
 reactor itself, so the two never share a process:
 
 * ``pytest`` collects everything but ``tests/functional``;
-* ``pytest -p twisted tests/functional`` collects nothing else, and leaves ``test_trial_*.py`` to
-  ``python -m twisted.trial tests``.
+* ``pytest -p twisted tests/functional`` collects nothing else.
 """
 
 from __future__ import annotations
@@ -40,4 +39,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return functional or None
     module = collection_path.name
     foreign = not functional and module.startswith("test_")
-    return foreign or module.startswith("test_trial_") or None
+    return foreign or None

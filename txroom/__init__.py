@@ -9,15 +9,16 @@ from .core.codes import CloseCode, ErrorCode, ReadyState, SendStatus, isSendable
 from .core.connection import Connection
 from .core.handshake import Accept, Deny, Handshake, UpgradeError
 from .core.headers import Headers, MultiDict
+from .core.hooks import CONNECTION_HOOKS
 from .core.message import Prepared
-from .core.moved import keepMovedModules
+from .core.moved import keepMovedModules as _keepMovedModules
 from .core.options import ServerOptions
 from .core.validation import OptionError
 from .protocol.errors import CallError, RoomError
 from .rooms.api.clock import RoomClock, Timer
 from .rooms.api.handlers import message
 from .rooms.api.history import History, Past
-from .rooms.api.ports import LeaveReason
+from .rooms.api.ports import LeaveReason, RoomServices
 from .rooms.api.room import Client, Room
 from .rooms.application import RoomApplication
 from .rooms.contract.listing import Listing
@@ -30,9 +31,10 @@ from .service.server import Server
 #: Of the package that is installed.
 __version__: str
 
-keepMovedModules()
+_keepMovedModules()
 
 __all__ = [
+    "CONNECTION_HOOKS",
     "Accept",
     "Application",
     "CallError",
@@ -58,6 +60,7 @@ __all__ = [
     "RoomApplication",
     "RoomClock",
     "RoomError",
+    "RoomServices",
     "Rooms",
     "SendStatus",
     "Server",

@@ -22,11 +22,13 @@ from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.ext.doctest import SphinxDocTestRunner
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
+import txroom
 import txroom.core.options
 import txroom.process.tap
 from txroom.client import ClientOptions
@@ -143,7 +145,7 @@ class ClientOptionList(_Rst):
         comments = ModuleAnalyzer.for_module(ClientOptions.__module__).find_attr_docs()
         lines = []
         for field in attrs.fields(ClientOptions):
-            lines += [f".. py:attribute:: ClientOptions.{field.name}", ""]
+            lines += [f".. py:attribute:: {field.name}", ""]
             lines += [f"   {line}" for line in comments["ClientOptions", field.name]]
             lines += ["   .. rst-class:: facts", "", f"   Default: {clientDefault(field)}", ""]
         return self.rst(lines)
@@ -194,8 +196,22 @@ def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, 
     lines[:] = text.split("\n")
 
 
+def _signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, shown: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Interfaces of zope.interface by their names, without the Protocols that stand for them beside them."""
+
+    def mended(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = re.sub(r"<InterfaceClass ([\w.]+)>", r"~\1", text)
+        return re.sub(r" \| ~txroom\.core\.interfaces\.\w+", "", text)
+
+    return mended(shown), mended(returns)
+
+
 def _interfaces(app: Sphinx, doctree: nodes.document) -> None:
-    """Interfaces of zope.interface by their names."""
+    """The same in the types of properties, which are no signatures."""
     for text in list(doctree.findall(nodes.Text)):
         if "<InterfaceClass " in text:
             shown = re.sub(r"<InterfaceClass (?:\w+\.)*(\w+)>", r"\1", text)
@@ -210,6 +226,18 @@ def _typeVariables(app: Sphinx, doctree: nodes.document) -> None:
             reference["reftarget"] = public
             for text in list(reference.findall(nodes.Text)):
                 text.parent.replace(text, nodes.Text(public.rpartition(".")[2]))
+
+
+def _publicName(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, child: nodes.TextElement
+) -> nodes.Element | None:
+    """`Server.listen` on pages about other modules, such as `txroom.testing`."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or target.partition(".")[0] not in txroom.__all__:
+        return None
+    domain = env.domains["py"]
+    name = f"txroom.{target}"
+    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], name, node, child)
 
 
 class _Checker(doctest.OutputChecker):
@@ -235,6 +263,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("roomsettings", RoomSettingList)
     app.add_directive("commandlinehelp", CommandLineHelp)
     app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("doctree-read", _interfaces)
     app.connect("doctree-read", _typeVariables)
+    app.connect("missing-reference", _publicName)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

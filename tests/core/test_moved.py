@@ -54,6 +54,19 @@ class MovedTests(SynchronousTestCase):
 
         self.assertWarned(found, txroom.Headers, self.test_handshake)
 
+    def test_star(self) -> None:
+        """`from txroom.codes import *` imports all of its names, and warns of each."""
+        found: dict[str, object] = {}
+        exec("from txroom.codes import *", found)
+        for name in MOVED["codes"]:
+            self.assertIs(found[name], getattr(txroom, name))
+        warnings = self.flushWarnings()
+        self.assertEqual([each["category"] for each in warnings], [DeprecationWarning] * len(MOVED["codes"]))
+
+    def test_namespace(self) -> None:
+        """What keeps the modules isn't among the package's public names."""
+        self.assertNotIn("keepMovedModules", vars(txroom))
+
     def test_module(self) -> None:
         """The module itself can be imported, and tells what it hasn't got."""
         import txroom.rooms.timers as module  # type: ignore[import-not-found]

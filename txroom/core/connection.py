@@ -93,7 +93,7 @@ class Connection:
     id: str
     #: What the client asked when it connected.
     handshake: Handshake
-    #: What `verifyClient` accepted the client as (`Accept.user`).
+    #: What `verifyClient` accepted the client as: the `user` of `Accept`.
     user: Any
     #: Free for the application; never read by txroom.
     data: dict[str, Any]

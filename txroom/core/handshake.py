@@ -29,6 +29,7 @@ class Handshake:
     method: str = "GET"
     #: The request target as sent, with its query.
     target: str = "/"
+    #: The request's headers.
     headers: Headers = attrs.field(factory=Headers)
     #: The client's address as text: the peer of the socket, or behind a trusted proxy the address
     #: that the proxy tells; "" for a UNIX socket.

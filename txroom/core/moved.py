@@ -17,6 +17,7 @@ PACKAGE = __name__.partition(".")[0]
 #: The modules that are gone, and from where each of their documented names is imported now.
 MOVED: dict[str, dict[str, str]] = {
     "codes": dict.fromkeys(["CloseCode", "ErrorCode", "ReadyState", "SendStatus", "isSendable"], PACKAGE),
+    "connection": {"CONNECTION_HOOKS": PACKAGE},
     "garbage": {"relaxCollector": f"{PACKAGE}.process"},
     "handshake": dict.fromkeys(
         ["Accept", "Deny", "Handshake", "Headers", "MultiDict", "UpgradeError"], PACKAGE
@@ -24,7 +25,7 @@ MOVED: dict[str, dict[str, str]] = {
     "health": {"HealthPage": PACKAGE},
     "monotonic": {"useMonotonicClock": f"{PACKAGE}.process"},
     "rooms.emitter": {"Past": PACKAGE},
-    "rooms.errors": {"RoomError": PACKAGE},
+    "rooms.errors": dict.fromkeys(["CallError", "RoomError"], PACKAGE),
     "rooms.owned": {"Rooms": PACKAGE},
     "rooms.seam": {"Listing": PACKAGE},
     "rooms.timers": {"RoomClock": PACKAGE, "Timer": PACKAGE},
@@ -43,6 +44,7 @@ class MovedModule(ModuleType):
     def __init__(self, name: str, homes: Mapping[str, str]) -> None:
         super().__init__(name, f"Moved: {', '.join(f'{home}.{each}' for each, home in homes.items())}.")
         self.__spec__ = ModuleSpec(name, None)
+        self.__all__ = list(homes)  # or `from ... import *` would find nothing
         self._homes = homes
 
     def __getattr__(self, name: str) -> Any:

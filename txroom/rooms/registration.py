@@ -89,7 +89,7 @@ class Registration(Matching):
 
     def on(self, event: str, listener: Callable[..., Any]) -> Self:
         """
-        Call `listener(room)`, or `listener(room, client)`, at an event (`EVENTS`).
+        Call `listener(room)`, or `listener(room, client)`, at one of the events below.
 
         It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here.
 
