@@ -14,6 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .twistedinternet import dropCanceller
+
 _log = Logger()
 
 
@@ -31,7 +33,7 @@ def cancelHook(waited: Deferred[Any]) -> None:
     except Exception:
         _log.failure("the canceller of a Deferred raised")
         if not waited.called:
-            waited._canceller = None
+            dropCanceller(waited)
             waited.cancel()
 
 

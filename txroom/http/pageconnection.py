@@ -13,7 +13,6 @@ from typing import Any
 
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
 from ..core.handshake import Handshake, UpgradeError
@@ -25,6 +24,7 @@ from .forwarded import countedAs
 from .gateway import Gateway
 from .linger import LINGER
 from .request import Head, bodyLength
+from .twistedweb import RefusingChannel
 
 ABORTED = Failure(ConnectionAborted())
 
@@ -50,7 +50,7 @@ class PageRequest(Request):
         super().gotLength(length if length is not None else connection.maxBody or None)
 
 
-class PageConnection(HTTPChannel):
+class PageConnection(RefusingChannel):
     """
     The connection of one request for a page.
 
@@ -141,7 +141,7 @@ class PageConnection(HTTPChannel):
         self._awaitProgress()
         super().allContentReceived()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def badRequest(self) -> None:
         self._refuse(UpgradeError(400, "syntax"))
 
     # -- what goes

@@ -7,15 +7,21 @@ there are none (a proxy's own health checks). The wrapper here deals with both b
 
 from __future__ import annotations
 
-from twisted.protocols.haproxy._info import ProxyInfo
-from twisted.protocols.haproxy._v1parser import V1Parser
-from twisted.protocols.haproxy._v2parser import V2Parser
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
 from twisted.protocols.policies import ProtocolWrapper
+
+from ..core.twistedinternet import (
+    PROXY_V1_END,
+    PROXY_V1_START,
+    PROXY_V2_START,
+    HAProxyProtocolWrapper,
+    HAProxyWrappingFactory,
+    acceptProxyHeader,
+    hasProxyInfo,
+)
 
 #: Bytes with which Twisted can tell the version.
 _TELLING = 16
-_STARTS = (V1Parser.PROXYSTR, V2Parser.PREFIX)
+_STARTS = (PROXY_V1_START, PROXY_V2_START)
 _UNKNOWN = b"PROXY UNKNOWN"
 #: The longest line of version 1.
 _MAX_LINE = 107
@@ -32,22 +38,22 @@ class ProxiedConnection(HAProxyProtocolWrapper):
         if self._start is not None:
             start = self._start + data
             if start.startswith(_UNKNOWN):
-                line, newline, data = start.partition(V1Parser.NEWLINE)
+                line, newline, data = start.partition(PROXY_V1_END)
                 if newline:
-                    self._proxyInfo = ProxyInfo(line, None, None)
+                    acceptProxyHeader(self, line)
                 elif len(line) <= _MAX_LINE:
                     self._start = start
                     return
             elif len(start) < _TELLING and any(start.startswith(good[: len(start)]) for good in _STARTS):
                 self._start = start
                 return
-            elif start.startswith(V2Parser.PREFIX) and int.from_bytes(start[14:16]) > _MAX_REST:
+            elif start.startswith(PROXY_V2_START) and int.from_bytes(start[14:16]) > _MAX_REST:
                 self.loseConnection()
                 return
             else:
                 data = start
             self._start = None
-        if data or self._proxyInfo is None:
+        if data or not hasProxyInfo(self):
             super().dataReceived(data)
 
 

@@ -24,6 +24,7 @@ from .gateway import Gateway
 from .pages import childOf, findPage
 from .request import isUpgrade
 from .response import bodyOf, fieldsOf, noPage
+from .twistedweb import takeReadAhead
 from .upgrade import Upgrade
 
 
@@ -165,8 +166,7 @@ def _release(channel: HTTPChannel, transport: Any) -> bytes:
     """Make the channel let go of its transport; the bytes it had read ahead."""
     channel.setTimeout(None)
     transport.unregisterProducer()
-    early = b"".join(channel._dataBuffer)
-    channel._dataBuffer = []
+    early = takeReadAhead(channel)
     if early:
         transport.resumeProducing()
     # While the request is being rendered the rest of its segment still lies in the channel, which

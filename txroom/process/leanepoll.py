@@ -8,6 +8,9 @@ Twisted surrounds each event with a logging context, so that a log line says who
 but "there is something to read", of a transport whose protocol's class says `isLean`; a WebSocket's does,
 unless it comes over TLS or below somebody else's protocol. All else goes Twisted's way.
 
+It uses private names of the reactor that it is a subclass of, here and not in `core.twistedinternet`: each
+read would pay for one more call.
+
 What is lost: lines that are logged while a message is handled have no "system".
 """
 

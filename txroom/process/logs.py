@@ -16,13 +16,13 @@ from twisted.logger import (
     LogEvent,
     LogLevelFilterPredicate,
     PredicateResult,
-    globalLogBeginner,
     globalLogPublisher,
 )
 from twisted.python.logfile import LogFile
 from zope.interface import provider
 
 from ..http.channel import LOG_PREFIX
+from .twistedlogger import descriptorOf, fileOf, forgetEarly, observersOf, setFile, unfiltered
 
 _STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 _NO_CACHE = "Unable to write to plugin cache"
@@ -31,7 +31,7 @@ _NO_CACHE = "Unable to write to plugin cache"
 def filterLog(level: Any) -> None:
     """Keep what is below `level`, or no news, from all who observe the log by now."""
     wanted = LogLevelFilterPredicate(defaultLogLevel=level)
-    for observer in list(globalLogPublisher._observers):
+    for observer in observersOf(globalLogPublisher):
         globalLogPublisher.removeObserver(observer)
         globalLogPublisher.addObserver(FilteringLogObserver(observer, [_unlessNoNews, wanted]))
 
@@ -50,10 +50,7 @@ def _isOfNoCache(event: LogEvent) -> bool:
 
 def forgetNoCache() -> None:
     """Forget what was said of the cache of plugins before the log began."""
-    buffer = globalLogBeginner._initialBuffer._buffer
-    kept = [event for event in buffer if not _isOfNoCache(event)]
-    buffer.clear()
-    buffer.extend(kept)
+    forgetEarly(_isOfNoCache)
 
 
 class LogFiles:
@@ -61,7 +58,7 @@ class LogFiles:
 
     def __init__(self) -> None:
         """Those of all who observe the log by now, and write to a file."""
-        observers = map(_unfiltered, globalLogPublisher._observers)
+        observers = map(unfiltered, observersOf(globalLogPublisher))
         self._observers = [observer for observer in observers if _isFile(observer)]
 
     def reopen(self) -> list[str]:
@@ -80,14 +77,8 @@ class LogFiles:
         return problems
 
 
-def _unfiltered(observer: Any) -> Any:
-    while isinstance(observer, FilteringLogObserver):
-        observer = observer._observer
-    return observer
-
-
 def _isFile(observer: Any) -> bool:
-    file: Any = getattr(observer, "_outFile", None)
+    file = fileOf(observer)
     if isinstance(file, LogFile):
         return True
     isStandard = file in (sys.__stdout__, sys.__stderr__)
@@ -95,9 +86,9 @@ def _isFile(observer: Any) -> bool:
 
 
 def _reopen(observer: Any) -> None:
-    file = observer._outFile
+    file = fileOf(observer)
     if not isinstance(file, LogFile):
-        observer._outFile = open(file.name, "a", encoding=file.encoding)  # noqa: SIM115
+        setFile(observer, open(file.name, "a", encoding=file.encoding))  # noqa: SIM115
         file.close()
         return
     isMoved = not _isSame(file)
@@ -110,6 +101,6 @@ def _reopen(observer: Any) -> None:
 def _isSame(file: LogFile) -> bool:
     """Whether the file of that name is still the one that is written to."""
     try:
-        return os.path.samestat(os.stat(file.path), os.fstat(file._file.fileno()))
+        return os.path.samestat(os.stat(file.path), os.fstat(descriptorOf(file)))
     except FileNotFoundError:
         return False

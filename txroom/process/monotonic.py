@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from twisted.web.http import HTTPFactory, datetimeToLogString
+from ..http.twistedweb import logTimeOfDay
 
 
 def useMonotonicClock(reactor: Any) -> None:
@@ -19,10 +19,4 @@ def useMonotonicClock(reactor: Any) -> None:
     given the time of day.
     """
     reactor.seconds = time.monotonic
-    HTTPFactory._updateLogDateTime = _updateLogDateTime  # type: ignore[method-assign]
-
-
-def _updateLogDateTime(self: HTTPFactory) -> None:
-    """As Twisted's own, each second, with the time of day instead of the reactor's."""
-    self._logDateTime = datetimeToLogString()
-    self._logDateTimeCall = self.reactor.callLater(1, self._updateLogDateTime)
+    logTimeOfDay()

@@ -5,7 +5,7 @@ The access log: who asked for what, in the combined format of Apache and nginx, 
 from __future__ import annotations
 
 from twisted.logger import Logger
-from twisted.web.http import _escape, datetimeToLogString
+from twisted.web.http import datetimeToLogString
 from twisted.web.server import Request
 
 from ..core.handshake import Handshake
@@ -49,6 +49,6 @@ class AccessLog:
 
 
 def _escaped(text: str) -> str:
-    """Without quotes, controls and letters that a log might not be able to hold."""
-    escaped: str = _escape(text.encode("latin-1", "replace"))
-    return escaped
+    """Quotes, controls and what isn't ASCII are escaped, as in the logs of twisted.web."""
+    letters = text.encode("latin-1", "replace").decode("latin-1")
+    return letters.encode("unicode_escape").decode("ascii").replace('"', r"\"")

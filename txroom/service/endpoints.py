@@ -16,22 +16,18 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     AdoptedStreamServerEndpoint,
-    SSL4ServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
     UNIXServerEndpoint,
-    _parse,
-    _WrapperServerEndpoint,
     serverFromString,
 )
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.protocols._sni import TLSServerEndpoint
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..core.twistedinternet import argumentsOf, belowProxy, belowTLS, bindingOf, isUsed
 from ..http.proxyprotocol import ProxiedFactory
 from .socketactivation import InheritedEndpoint, inheritedSocket, socketsOfProcess
 from .tls import Certificates, certificatesIn
@@ -124,7 +120,7 @@ def endpointFrom(reactor: Any, description: str, more: str = "") -> LayeredEndpo
 def _layered(reactor: Any, description: str, isProxied: bool) -> LayeredEndpoint:
     kind = description.partition(":")[0]
     if kind in _OWN:
-        given, named = _parse(description)
+        given, named = argumentsOf(description)
         return LayeredEndpoint(reactor, *_OWN[kind](reactor, *given[1:], **named), isProxied)
     bottom, creator = _apart(reactor, serverFromString(reactor, description))
     if creator is not None:
@@ -155,30 +151,26 @@ _OWN: dict[str, Callable[..., tuple[Any, Any]]] = {"tls": _tls, "systemd": _syst
 
 def layersOf(reactor: Any, endpoint: Any) -> LayeredEndpoint:
     """An endpoint that somebody made, its layers in the order of ours; its certificates stay as they are."""
-    isProxied = isinstance(endpoint, _WrapperServerEndpoint)
-    isProxied = isProxied and endpoint._wrapperFactory is HAProxyWrappingFactory
-    inner = endpoint._wrappedEndpoint if isProxied else endpoint
-    return LayeredEndpoint(reactor, *_apart(reactor, inner), isProxied)
+    inner = belowProxy(endpoint)
+    if inner is not None:
+        return LayeredEndpoint(reactor, *_apart(reactor, inner), isProxied=True)
+    return LayeredEndpoint(reactor, *_apart(reactor, endpoint))
 
 
 def _apart(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
     """What an endpoint of Twisted's binds, and what it takes TLS connections from, if it does."""
-    if type(endpoint) is SSL4ServerEndpoint:
-        bottom = TCP4ServerEndpoint(reactor, endpoint._port, endpoint._backlog, endpoint._interface)
-        return bottom, endpoint._sslContextFactory
-    creator = None
-    if type(endpoint) is TLSServerEndpoint:
-        creator, endpoint = endpoint.connectionCreator, endpoint.endpoint
-    return _better(reactor, endpoint), creator
+    bottom, creator = belowTLS(reactor, endpoint)
+    return _better(reactor, bottom), creator
 
 
 def _better(reactor: Any, endpoint: Any) -> Any:
     """Our own endpoint in place of one of Twisted's that does less."""
-    if type(endpoint) is AdoptedStreamServerEndpoint and not endpoint._used:
+    if type(endpoint) is AdoptedStreamServerEndpoint and not isUsed(endpoint):
         return InheritedEndpoint.of(endpoint)
     if type(endpoint) is UNIXServerEndpoint:
         return SocketEndpoint(endpoint)
-    if type(endpoint) is TCP6ServerEndpoint and endpoint._interface == ANY_IPV6:
-        backlog = endpoint._backlog
-        return PortEndpoint(reactor, endpoint._port, lambda: backlog)
+    if type(endpoint) is TCP6ServerEndpoint:
+        port, backlog, interface = bindingOf(endpoint)
+        if interface == ANY_IPV6:
+            return PortEndpoint(reactor, port, lambda: backlog)
     return endpoint

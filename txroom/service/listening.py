@@ -12,12 +12,12 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
-from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from ..core.interfaces import ServerEndpoint
 from ..core.origin import isLoopback
+from ..core.twistedinternet import HAProxyWrappingFactory
 from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layersOf
 
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.

@@ -13,8 +13,10 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import LogEvent, Logger
+from twisted.logger import ILogObserver, LogEvent, Logger
+from zope.interface import implementer
 
+from ..core.twistedinternet import observeAccepting, reserveDescriptor
 from ..http.admission import Admission
 
 #: Descriptors that are kept for the rest of the process: listeners, log, threads, what applications open.
@@ -68,10 +70,10 @@ def limitConnections(admission: Admission, wanted: int, limit: int | None, log: 
 def watchAccepting(port: Any, clock: IReactorTime) -> None:
     """Let `AcceptErrors` observe what a TCP port of Twisted's logs; other ports have no such errors."""
     if isinstance(port, tcp.Port):
-        errors: Any = AcceptErrors(port, clock)
-        port._logger = Logger(namespace=port._logger.namespace, observer=errors)
+        observeAccepting(port, AcceptErrors(port, clock))
 
 
+@implementer(ILogObserver)
 class AcceptErrors:
     """Observes the log of one port: an event for each attempt to accept that fails."""
 
@@ -111,6 +113,5 @@ class AcceptErrors:
 
     def _resume(self) -> None:
         if self._port.connected and not self._port.disconnecting:
-            if not tcp._reservedFD.available():
-                tcp._reservedFD.reserve()
+            reserveDescriptor()
             self._port.startReading()

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.fdesc import setNonBlocking
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.systemd import ListenFDs
 from zope.interface import implementer
+
+from ..core.twistedinternet import socketsHandedDown
 
 #: The first of the descriptors.
 _START = 3
@@ -107,7 +109,7 @@ def familyOf(descriptor: int) -> int:
 
 def socketsOfProcess() -> ListenFDs:
     """The sockets that this process was given at its start."""
-    found = _SystemdParser._sddaemon
+    found = socketsHandedDown()
     if found.inheritedDescriptors():
         return found
     return unnamed(_environmentAtStart(), os.getpid())

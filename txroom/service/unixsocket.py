@@ -17,6 +17,8 @@ from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from zope.interface import implementer
 
+from ..core.twistedinternet import lockedPath
+
 LOCK = ".lock"
 
 
@@ -33,8 +35,9 @@ class SocketEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen; fails with `CannotListenError` if somebody else does."""
-        if self._endpoint._wantPID:
-            removeStaleLock(os.fspath(self._endpoint._address))
+        path = lockedPath(self._endpoint)
+        if path is not None:
+            removeStaleLock(path)
         listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
         return listening
 

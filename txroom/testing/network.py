@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
-from twisted.internet.posixbase import _DisconnectSelectableMixin
+from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableDescriptor,
+    IListeningPort,
+    IProtocolFactory,
+)
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 #: Turns of a network that is busy with itself; after so many it isn't going to be idle.
@@ -164,7 +169,7 @@ class MemoryPort:
         return self._address
 
 
-class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
+class MemoryReactor(MemoryReactorClock):
     """
     The clock and the network of a harness; also the `clock` that the server under test is given.
 
@@ -297,4 +302,16 @@ class MemoryReactor(_DisconnectSelectableMixin, MemoryReactorClock):
             self._log.failure("a protocol raised")
             why = error
         if why:
-            self._disconnectSelectable(transport, why, method == "doRead")
+            self._disconnect(transport, why, method == "doRead")
+
+    def _disconnect(self, transport: Any, why: Exception, isRead: bool) -> None:
+        """A transport is done, as it says or because it raised; one that can be read no more may write on."""
+        self.removeReader(transport)
+        # The two that Twisted's transports return; its reactors pass them on without their text.
+        reason = Failure(type(why)() if type(why) in (ConnectionDone, ConnectionLost) else why)
+        isEnd = isRead and type(why) is ConnectionDone
+        if isEnd and IHalfCloseableDescriptor.providedBy(transport):
+            transport.readConnectionLost(reason)
+        else:
+            self.removeWriter(transport)
+            transport.connectionLost(reason)

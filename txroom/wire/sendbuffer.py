@@ -4,6 +4,9 @@ The send buffer of a connection: how many bytes wait in it, and when it is empty
 Twisted tells a producer to pause at 64 KiB and to resume at 0, and nothing in between; a room server
 must know the amount. So this module looks into the buffers of Twisted's transports, and has itself told when
 they are empty. Of other transports it learns only when they are full and when they are empty.
+
+Twisted's private names for those buffers are used here, not in `core.twistedinternet`: each message asks how
+much waits, and would pay for one more call.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.tcp import Connection as SocketTransport
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from ..core.twistedinternet import HAProxyProtocolWrapper
 from .deadlines import BYTES_PER_SECOND
 from .tcpinfo import sendQueue
 
