@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -52,6 +53,22 @@ class Recorder(Application):
 def echo(connection: Connection, message: str | bytes) -> None:
     """Send a message back."""
     connection.send(message)
+
+
+def warningsOf(case: SynchronousTestCase) -> list[dict[str, Any]]:
+    """
+    The warnings of a test so far, which are thereby dealt with.
+
+    A file that an earlier test has left open may be closed by the garbage collector at any time: what it says
+    then is passed on, and isn't this test's.
+    """
+    found = []
+    for warning in case.flushWarnings():
+        if warning["category"] is ResourceWarning:
+            warnings.warn_explicit(**warning)
+        else:
+            found.append(warning)
+    return found
 
 
 class HarnessTestCase(SynchronousTestCase):

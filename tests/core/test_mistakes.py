@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from linecache import getline
 from typing import Any
 from unittest.mock import Mock
+from warnings import warn_explicit
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.web.resource import Resource
 
-from tests.case import HarnessTestCase, Recorder, fired
+from tests.case import HarnessTestCase, Recorder, fired, warningsOf
 from tests.rooms.case import NotingRoom, RoomTestCase
 from txroom import (
     Application,
@@ -94,7 +95,14 @@ class HookTests(MistakeTestCase):
     """Methods that nobody calls."""
 
     def warnings(self) -> list[str]:
-        return [str(warning["message"]) for warning in self.flushWarnings()]
+        return [str(warning["message"]) for warning in warningsOf(self)]
+
+    def test_garbage(self) -> None:
+        """That a file is closed which an earlier test has left open is not said of this one."""
+        warn_explicit("unclosed file", ResourceWarning, __file__, 1)
+        self.assertEqual(self.warnings(), [])
+        [warning] = self.flushWarnings()
+        self.assertEqual(warning["category"], ResourceWarning)
 
     def test_application(self) -> None:
         """A method of an application that is a hook but for case and underscores."""
@@ -165,11 +173,11 @@ class HookTests(MistakeTestCase):
             def onJoined(self, client: Any, options: Any) -> None: ...
 
         self.server.register("chat", Wrong)
-        [warning] = self.flushWarnings()
+        [warning] = warningsOf(self)
         _, line = inspect.getsourcelines(Wrong)
         self.assertEqual((warning["filename"], warning["lineno"]), (__file__, line))
         self.server.register("other", Chat, maxClient=2)
-        [warning] = self.flushWarnings()
+        [warning] = warningsOf(self)
         self.assertEqual(warning["filename"], __file__)
         self.assertIn("maxClient=2", getline(__file__, warning["lineno"]))
 
@@ -431,7 +439,7 @@ class HandlerTests(MistakeTestCase):
         for number, handler in enumerate((say, tell, none, any, one, known, more, unknown)):
             registration = self.server.register(f"chat{number}", self.roomWith(handler))
             self.assertEqual(registration.handlers["say"].takesData, handler in (one, known, more, unknown))
-        self.assertEqual(self.flushWarnings(), [])
+        self.assertEqual(warningsOf(self), [])
 
     def test_perhapsNoClient(self) -> None:
         """Where it can't be known, there is a warning."""
@@ -439,7 +447,7 @@ class HandlerTests(MistakeTestCase):
         def hit(self: Any, hole): ...
 
         self.server.register("chat", self.roomWith(hit))
-        [warning] = self.flushWarnings()
+        [warning] = warningsOf(self)
         self.assertIn(
             "hit is called with the client as hole; if that is to be the data: def hit(self, client, data)",
             warning["message"],
@@ -529,7 +537,7 @@ class AssignedTests(MistakeTestCase):
     """Hooks that are assigned."""
 
     def warnings(self) -> list[str]:
-        return [str(warning["message"]) for warning in self.flushWarnings()]
+        return [str(warning["message"]) for warning in warningsOf(self)]
 
     def test_application(self) -> None:
         """What can't be called, and what is named almost like a hook."""
@@ -638,7 +646,7 @@ class RoomTests(RoomTestCase):
         self.chat.tick_rate = 20
         self.chat.handlers = self.chat.tickRateOfAll = 1
         self.assertEqual(
-            [warning["message"] for warning in self.flushWarnings()],
+            [warning["message"] for warning in warningsOf(self)],
             [
                 "NotingRoom.maxclients is never read: the setting is maxClients",
                 "NotingRoom.tick_rate is never read: the setting is tickRate",
@@ -651,9 +659,9 @@ class RoomTests(RoomTestCase):
         self.rooms(Own)
         self.player().join()
         [room] = self.app.rooms.values()
-        self.flushWarnings()  # of the class
+        warningsOf(self)  # of the class
         room.maxclients = 4
-        self.assertEqual(self.flushWarnings(), [])
+        self.assertEqual(warningsOf(self), [])
 
     def test_forgottenAwait(self) -> None:
         """What was to be awaited, or can't be sent, is named with its field."""

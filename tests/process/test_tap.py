@@ -24,9 +24,11 @@ from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from tests.case import warningsOf
 from txroom import Application, OptionError, Server, ServerOptions, __version__
+from txroom.http import twistedweb
 from txroom.http.autobahn import AutobahnApplication
-from txroom.process import monotonic, tap
+from txroom.process import tap
 from txroom.process.monotonic import useMonotonicClock
 from txroom.process.tap import Options, flagOf, loadApp, makeServer
 from txroom.testing import MemoryReactor
@@ -399,7 +401,7 @@ class LoadTests(TapTestCase):
         """A function that is async makes nothing yet; its coroutine is not left to complain."""
         error = self.assertRaises(UsageError, self.load, "async def app(): pass")
         self.assertIn("--app chat:app: can't be async: ", str(error))
-        self.assertEqual(self.flushWarnings(), [])
+        self.assertEqual(warningsOf(self), [])
 
     def test_brokenCallable(self) -> None:
         """A callable that fails, or wants arguments, is told with the place."""
@@ -543,7 +545,7 @@ class MakeServiceTests(TapTestCase):
         clock: Any = MemoryReactor()
         site = Site(Resource(), reactor=clock)
         self.patch(http, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
-        self.patch(monotonic, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
+        self.patch(twistedweb, "datetimeToLogString", lambda seconds=None: f"at {seconds}")
         site.startFactory()
         self.assertEqual(site._logDateTime, "at None")
         site._logDateTime = ""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.case import warningsOf
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase, onBothEngines
 from txroom import RoomError
 from txroom.rooms.contract.listing import Listing, keyOf
@@ -137,7 +138,7 @@ class OrderTests(SynchronousTestCase):
             error = self.assertRaises(ValueError, registration.sortBy, clients=direction)
             self.assertEqual(str(error), f"sortBy: clients={direction!r}: must be 1 (the least first) or -1")
         registration.sortBy(client=-1, level=1)
-        [warning] = self.flushWarnings()
+        [warning] = warningsOf(self)
         self.assertEqual(
             warning["message"], "sortBy(client=-1) is a field of the metadata: every room has clients"
         )
