@@ -11,6 +11,10 @@ CLIENTS := tests/functional/clients
 # Schedules that each model of rooms runs on each engine.
 EXAMPLES ?= 5000
 MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
+UNIT := unit-trial unit-rooms unit-others
+FUNCTIONAL := functional-server functional-programs functional-package
+FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
+PROGRAMS := $(patsubst %,tests/functional/test_%.py,commandline loadtest leanepoll clock benchmarks)
 # Makes targets side by side, and shows what each has to say when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
 SOURCES := setup.py txroom twisted tests scripts docs/conf.py benchmarks
@@ -22,8 +26,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types client-types unit unit-trial unit-pytest versions models $(MODELS) functional \
-	functional-package functional-server \
+.PHONY: run test deps tools lint types client-types unit $(UNIT) versions models $(MODELS) functional $(FUNCTIONAL) \
 	coverage docs format bench clean
 
 run: $(VENV)/.installed
@@ -60,7 +63,7 @@ client-types: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 unit: $(VENV)/.dev
 	mkdir -p $(RESULTS)
 	$(BIN)/coverage erase
-	$(SIDE_BY_SIDE) unit-trial unit-pytest
+	$(SIDE_BY_SIDE) $(UNIT)
 
 # twisted.trial is run as a module because the console script leaves this directory off sys.path.
 # Coverage is measured under pytest alone: the tests are the same, and measuring doubles their time.
@@ -68,8 +71,12 @@ unit-trial:
 	$(BIN)/python -m twisted.trial --reporter=text --temp-directory=build/trial tests 2>&1 \
 		| tee $(RESULTS)/trial.log
 
-unit-pytest:
-	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/unit.xml tests
+unit-rooms:
+	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml tests/rooms tests/engine
+
+unit-others:
+	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml tests \
+		--ignore=tests/rooms --ignore=tests/engine
 
 # The unit tests on the other Pythons there are: of python3.x on PATH, pyenv and uv.
 versions: $(VENV)/.dev
@@ -88,16 +95,17 @@ $(MODELS): model-%:
 
 functional: deps
 	mkdir -p $(RESULTS)
-	$(SIDE_BY_SIDE) functional-package functional-server
+	$(SIDE_BY_SIDE) $(FUNCTIONAL)
 
-# The package takes most of its time to be built and installed.
+# The package takes most of its time to be built and installed, the programs theirs to start and stop.
 functional-package:
-	$(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/package.xml \
-		tests/functional/test_packaging.py
+	$(FUNCTIONAL_TESTS) tests/functional/test_packaging.py
+
+functional-programs:
+	$(FUNCTIONAL_TESTS) $(PROGRAMS)
 
 functional-server:
-	$(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/functional.xml \
-		tests/functional --ignore=tests/functional/test_packaging.py
+	$(FUNCTIONAL_TESTS) tests/functional $(addprefix --ignore=,tests/functional/test_packaging.py $(PROGRAMS))
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage combine --quiet
