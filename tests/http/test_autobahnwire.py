@@ -475,7 +475,23 @@ class PressureTests(LifeCase):
         self.harness.flush()
         self.assertEqual(client.received, ["a" * 1000, "b" * 1000])
         self.assertEqual(self.own.connection.extensions, "permessage-deflate")
-        self.assertEqual(self.harness.server.stats().bytesReceived, 1000)
+        stats = self.harness.server.stats()
+        self.assertEqual((stats.bytesReceived, stats.bytesSent), (1000, 2000))
+
+    def test_compressedInParts(self) -> None:
+        """What is sent in parts counts as what it was before it was compressed, too."""
+        self.begin()
+        self.factory.setProtocolOptions(
+            perMessageCompressionAccept=lambda offers: PerMessageDeflateOfferAccept(offers[0])
+        )
+        client = self.connect(compression=True)
+        self.own.beginMessage()
+        self.own.sendMessageFrame(b"a" * 1000)
+        self.own.sendMessageFrame(b"b" * 1000)
+        self.own.endMessage()
+        self.harness.flush()
+        self.assertEqual(client.received, ["a" * 1000 + "b" * 1000])
+        self.assertEqual(self.harness.server.stats().bytesSent, 2000)
 
 
 class HeadTests(LifeCase):

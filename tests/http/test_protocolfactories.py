@@ -149,3 +149,10 @@ class ProtocolTests(HarnessTestCase):
         for name in ("onMessage", "maxPayload", "pingInterval"):
             with self.assertRaisesRegex(TypeError, f"{name} means nothing for the protocols of Speakers"):
                 ProtocolApplication(Speakers(), **{name: None})
+
+    def test_byHand(self) -> None:
+        """There would be no Connection to give."""
+        self.start()
+        server, application = self.harness.server, ProtocolApplication(Speakers())
+        error = self.assertRaises(TypeError, server.handleUpgrade, None, application)
+        self.assertIn("there is no Connection", str(error))

@@ -164,14 +164,14 @@ class Mounted(WebSocketServerProtocol):
         return rest
 
     def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
-        self._mountBegun = self.trafficStats.outgoingOctetsWebSocketLevel
+        self._mountBegun = self.trafficStats.outgoingOctetsAppLevel
         super().beginMessage(isBinary, doNotCompress)
 
     def endMessage(self) -> None:
         if self.state != self.STATE_OPEN:
             return
         super().endMessage()
-        self._mount.counted(self.trafficStats.outgoingOctetsWebSocketLevel - self._mountBegun)
+        self._mount.counted(self.trafficStats.outgoingOctetsAppLevel - self._mountBegun)
         self._mount.isFree()
 
     def sendPing(self, payload: bytes | None = None) -> None:

@@ -22,6 +22,7 @@ from ..core.options import ServerOptions
 from .forwarded import describe
 from .gateway import Gateway
 from .pages import childOf, findPage
+from .protocolfactories import ProtocolApplication
 from .request import isUpgrade
 from .response import bodyOf, fieldsOf, noPage
 from .twistedweb import takeReadAhead
@@ -124,7 +125,9 @@ def upgrade(
 def upgradeByHand(
     gateway: Gateway, request: Request, application: Application | None
 ) -> Deferred[Connection]:
-    """As `upgrade`, by somebody who returns `NOT_DONE_YET` from his `render` whatever comes of it."""
+    """As `upgrade`, for a `render` that returns `NOT_DONE_YET` whatever comes of it."""
+    if isinstance(application, ProtocolApplication):
+        raise TypeError(f"{application!r}: its protocols speak for themselves, and there is no Connection")
     outcome: Deferred[Connection] = Deferred()
     body = upgrade(gateway, request, application, outcome)
     gateway.clock.callLater(0, _handleRefusal, outcome)
