@@ -149,6 +149,19 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(third.resume(again, 1)[3]["recovered"], True)
         self.assertEqual(third.said(), [2, 3, 4])
 
+    def test_row74_tokens(self) -> None:
+        """Requests to resume that come late, with older tokens, don't cost the client the one that it has."""
+        self.rooms()
+        ada = self.joined()
+        last = ada
+        for _ in range(6):
+            last.client.drop()
+            again = self.player()
+            self.assertEqual(again.resume(last)[0], "joined")
+            last = again
+        last.client.drop()
+        self.assertEqual(self.player().resume(ada)[0], "joined")
+
     def test_row74_token(self) -> None:
         """Rotated; the old one is valid until the client has said something."""
         self.rooms()

@@ -455,15 +455,15 @@ class StaleTests(RoomTestCase):
         self.assertEqual(self.player().resume(again)[0], "joined")
 
     def test_bounded(self) -> None:
-        """The newest that nobody has confirmed are valid, four besides the last, and the one that is used."""
+        """The newest that nobody has confirmed are valid: eight besides the last, the one in use too."""
         self.rooms()
         ada = self.joined()
         visits: list[Player] = []
-        for _ in range(7):
+        for _ in range(11):
             visits.append(self.player())
             self.assertEqual(visits[-1].resume(ada)[0], "joined")
         member = next(iter(self.room()._host.members.values()))
-        self.assertEqual(len(member.tokens), 5)
+        self.assertEqual(len(member.tokens), 9)
         for index in (0, 1, 2):
             self.assertEqual(self.player().resume(visits[index], 0)[3], "unauthorized")
         self.assertEqual(self.player().resume(visits[3], 0)[0], "joined")

@@ -47,8 +47,9 @@ from .tokens import digest, resumeToken
 
 #: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
 REPLIES_SIZE = 256 << 10
-#: The most earlier resume tokens that stay valid, since the client may not have got any later one.
-MAX_UNCONFIRMED = 4
+#: The most earlier resume tokens that stay valid, since the client may not have got any later one. Late
+#: requests to resume, on connections that were lost meanwhile, take a token each; the models need five.
+MAX_UNCONFIRMED = 8
 
 _NO_GROUPS: frozenset[str] = frozenset()
 
