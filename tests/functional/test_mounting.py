@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import pytest
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -209,6 +210,7 @@ def underSite(server: Server) -> IResource:
     root = Resource()
     root.putChild(b"", Data(b"the root", "text/plain"))
     root.putChild(b"ws", server.resource())
+    root.putChild(b"autobahn", server.resource())
     return root
 
 
@@ -220,6 +222,7 @@ def underKlein(server: Server) -> IResource:
         return "the root"
 
     @app.route("/ws")
+    @app.route("/autobahn")
     def sockets(request: Request) -> IResource:
         return server.resource()
 
@@ -234,6 +237,7 @@ class BesideWSGI(Resource):
         super().__init__()
         self._wsgi = WSGIResource(reactor(), pool, self.serve)
         self.putChild(b"ws", server.resource())
+        self.putChild(b"autobahn", server.resource())
 
     def getChild(self, path: bytes, request: Any) -> IResource:
         request.prepath.pop()
@@ -295,6 +299,31 @@ async def test_echo(net: Net, places: Any, name: str) -> None:
     probe.send(close(3000, b"bye"))
     assert (await probe.closed()).code == 3000
     assert await place.application.ended() == (3000, "bye")
+
+
+class AutobahnEcho(WebSocketServerProtocol):
+    """As users of Autobahn write it."""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.sendMessage(payload, isBinary)
+
+
+@everywhere
+async def test_autobahn(net: Net, places: Any, name: str) -> None:
+    """A factory of Autobahn's, beside our own application."""
+    place = await places(name)
+    factory = WebSocketServerFactory()
+    factory.protocol = AutobahnEcho
+    factory.setProtocolOptions(maxMessagePayloadSize=1 << 20)
+    place.server.addFactory("/autobahn", factory)
+    probe = await place.ask(net, head("/autobahn"), text("early"))
+    await probe.upgraded()
+    assert (await probe.frame()).payload == b"early"
+    probe.send(frame(2, b"b" * 70_000))
+    assert await probe.frame() == Frame(2, b"b" * 70_000)
+    probe.send(close(3000, b"bye"))
+    assert (await probe.closed()).code == 1000  # Autobahn answers so, unless told to echo the code
+    await until(lambda: not place.server.connections)
 
 
 @everywhere
