@@ -11,7 +11,8 @@ CLIENTS := tests/functional/clients
 # Schedules that each model of rooms runs on each engine.
 EXAMPLES ?= 5000
 MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
-UNIT := unit-trial unit-rooms unit-others
+# The longest first.
+UNIT := unit-others unit-rooms unit-trial
 FUNCTIONAL := functional-server functional-programs functional-package
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
 PROGRAMS := $(patsubst %,tests/functional/test_%.py,commandline loadtest leanepoll clock benchmarks)
