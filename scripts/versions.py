@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 #: What the unit tests need besides what txroom does.
-NEEDS = ("hypothesis", "klein", "pyhamcrest", "pytest>=9")
+NEEDS = ("hypothesis", "klein", "pycrdt", "pyhamcrest", "pytest>=9")
 #: Schedules of the models of rooms; `make models` runs many.
 EXAMPLES = "10"
 
