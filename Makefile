@@ -13,9 +13,8 @@ EXAMPLES ?= 5000
 MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
 # The longest first.
 UNIT := unit-others unit-rooms unit-trial
-FUNCTIONAL := functional-server functional-programs functional-package
+FUNCTIONAL := functional-package functional-server
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
-PROGRAMS := $(patsubst %,tests/functional/test_%.py,commandline loadtest leanepoll clock benchmarks)
 # Makes targets side by side, and shows what each has to say when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
 SOURCES := setup.py txroom twisted tests scripts docs/conf.py benchmarks
@@ -98,15 +97,13 @@ functional: deps
 	mkdir -p $(RESULTS)
 	$(SIDE_BY_SIDE) $(FUNCTIONAL)
 
-# The package takes most of its time to be built and installed, the programs theirs to start and stop.
+# The package takes most of its time to be built and installed. What the others measure (heartbeats, slow links)
+# wants a processor that is free.
 functional-package:
 	$(FUNCTIONAL_TESTS) tests/functional/test_packaging.py
 
-functional-programs:
-	$(FUNCTIONAL_TESTS) $(PROGRAMS)
-
 functional-server:
-	$(FUNCTIONAL_TESTS) tests/functional $(addprefix --ignore=,tests/functional/test_packaging.py $(PROGRAMS))
+	$(FUNCTIONAL_TESTS) tests/functional --ignore=tests/functional/test_packaging.py
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage combine --quiet
