@@ -136,7 +136,9 @@ CONTENDERS = {
         # It sends what fits at once, or fails.
         cannot=WAITS | {"idle", "large"},
     ),
-    REFERENCE: txroom("defaults, default reactor; rooms: messageRate=0; deflate: compression='shared'"),
+    REFERENCE: txroom(
+        "defaults, default reactor; rooms: messageRate, createRate, joinRate=0; deflate: compression='shared'"
+    ),
     "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"

@@ -72,7 +72,7 @@ def makeServer(role: str) -> Server:
     """A server in that role."""
     server = Server(ServerOptions(compression="shared" if role == "deflate" else "disabled"))
     if role == "rooms":
-        rooms = RoomApplication(messageRate=0, messageBurst=0)
+        rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
         for name in ("chat", "other"):
             rooms.register(name, ChatRoom)
         server.addApplication(rooms)
