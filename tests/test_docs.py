@@ -970,7 +970,7 @@ class LoadtestTests(DocsTestCase):
         """Its command lines are understood, also that of the script."""
         self.patch(sys, "path", [str(EXAMPLES), *sys.path])
         self.addCleanup(sys.modules.pop, "visitors", None)
-        source = text("howto/loadtest.rst") + text("examples/visitors.py")
+        source = text("howto/load-testing.rst") + text("examples/visitors.py")
         found = re.findall(r"^ +(?:\$ )?python -m txroom.loadtest ((?:.*\\\n)*.*)$", source, re.MULTILINE)
         self.assertEqual(len(found), 2)
         for words in found:
@@ -978,14 +978,14 @@ class LoadtestTests(DocsTestCase):
 
     def test_options(self) -> None:
         """It has every option of the command."""
-        rows = "\n".join(re.findall(r"^   \* - (.*)$", text("howto/loadtest.rst"), re.MULTILINE))
+        rows = "\n".join(re.findall(r"^   \* - (.*)$", text("howto/load-testing.rst"), re.MULTILINE))
         missing = [name for name in LoadtestOptions().longOpt if f"--{name.rstrip('=')}" not in rows]
         self.assertEqual(missing, [])
 
     def test_figures(self) -> None:
         """It has every figure of the JSON, and every latency."""
         figures = figuresOf(Crowd(Plan(url="ws://localhost/"), MemoryReactor(), ""), 0.0)
-        page = text("howto/loadtest.rst")
+        page = text("howto/load-testing.rst")
         ours = {"url", "room", "isStopped", "seconds"}
         missing = [name for name in figures if name not in ours and f"``{name}``" not in page]
         self.assertEqual(missing + [name for name in LATENCIES if f"**{name}**" not in page], [])
