@@ -16,7 +16,7 @@ from tests.case import BINARY, PING, PONG, TEXT, HarnessTestCase, Recorder, clos
 from tests.wire.test_timerwheel import Item
 from txroom import Application
 from txroom.testing import MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
-from txroom.wire.closing import MAX_EARNED
+from txroom.wire.closehandshake import MAX_EARNED
 from txroom.wire.timerwheel import LATE, STANDSTILL, TICK, TimerWheel
 
 

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from ..core.codes import CloseCode, ReadyState, SendStatus
 from ..core.handshake import UpgradeError
 from ..core.message import Data, Prepared, encoded
-from ..wire.closing import Closing
+from ..wire.closehandshake import CloseHandshake
 from ..wire.heartbeat import Heartbeat
 from ..wire.protocol import WireProtocol
 from ..wire.sendbuffer import outgoing
@@ -224,7 +224,7 @@ class AutobahnWire(WireProtocol):
         self._awaitSent()
 
     def _sent(self) -> None:
-        if self._backlog is not None:
+        if self._drainNotifier is not None:
             super()._sent()
         self.outside.resume()
 
@@ -303,7 +303,9 @@ class AutobahnWire(WireProtocol):
         assert self._out is not None
         timeout = self.options.closeTimeout
         self._become(CLOSING)
-        self._closing = Closing(timeout, self.context.clock.seconds(), self.progress()[1] if timeout else 0)
+        self._closing = CloseHandshake(
+            timeout, self.context.clock.seconds(), self.progress()[1] if timeout else 0
+        )
         self._awaitClose()
         self.receiver.flow()
 

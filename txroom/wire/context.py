@@ -38,7 +38,7 @@ class ConnectionEvents(Protocol):
         ...
 
 
-class Finishing(Protocol):
+class FinishingConnection(Protocol):
     """A connection whose TCP connection is gone, but not yet its last hook."""
 
     def cancelHook(self) -> None:
@@ -67,7 +67,7 @@ class WireContext:
         #: Of all connections so far.
         self.messagesReceived = self.bytesReceived = 0
         self.messagesSent = self.bytesSent = 0
-        self.finishing: set[Finishing] = set()
+        self.finishing: set[FinishingConnection] = set()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
 
     def deflater(self, parameters: DeflateParameters) -> Deflater:

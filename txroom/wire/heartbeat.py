@@ -28,7 +28,7 @@ _SLACK = 2 * TICK
 HEARTBEAT_SIZE = 8
 
 
-class Beating(Protocol):
+class HeartbeatPort(Protocol):
     """What the heartbeat needs of its connection."""
 
     context: WireContext
@@ -80,7 +80,7 @@ class Heartbeat:
         self._sent = None
         return True
 
-    def checkDeadlines(self, wire: Beating, receiver: Receiver, now: float) -> None:
+    def checkDeadlines(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> None:
         """Ping or end an OPEN connection, as its options say."""
         options = wire.options
         if options.maxLifetime and now >= receiver.connectedAt + options.maxLifetime:
@@ -94,7 +94,7 @@ class Heartbeat:
         else:
             self._beat(wire, receiver, now)
 
-    def nextDeadline(self, wire: Beating, receiver: Receiver, now: float) -> float:
+    def nextDeadline(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> float:
         """The earliest time at which `checkDeadlines` could have something to do."""
         options = wire.options
         when = NEVER
@@ -113,7 +113,7 @@ class Heartbeat:
             when = min(when, self._pingDue)
         return when
 
-    def _checkHeld(self, wire: Beating, receiver: Receiver, now: float) -> None:
+    def _checkHeld(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> None:
         """
         Check a connection whose reading is held.
 
@@ -136,7 +136,7 @@ class Heartbeat:
         if options.pingInterval and options.pingTimeout and now >= _due(wire, self._stuckSince, patience):
             self._lose(wire)
 
-    def _beat(self, wire: Beating, receiver: Receiver, now: float) -> None:
+    def _beat(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> None:
         options = wire.options
         self._stuckSince = None
         if self._hasTaken(wire) and self._pingedAt is not None:
@@ -154,14 +154,14 @@ class Heartbeat:
                 self._ping(wire, now)
                 self._pingDue = now + options.pingInterval
 
-    def _ping(self, wire: Beating, now: float) -> None:
+    def _ping(self, wire: HeartbeatPort, now: float) -> None:
         """Send a ping; its random payload tells nothing of the host, and only who has read it can answer."""
         payload = urandom(HEARTBEAT_SIZE)
         self._sent = (payload, now)
         self._pingedAt = now if wire.options.pingTimeout else None
         wire.ping(payload)
 
-    def _hasTaken(self, wire: Beating) -> bool:
+    def _hasTaken(self, wire: HeartbeatPort) -> bool:
         """
         Whether the peer has taken anything since the last call, as far as that can be seen.
 
@@ -173,16 +173,16 @@ class Heartbeat:
             self._takenBefore = taken if waiting else None
         return seen is not None and taken > seen
 
-    def _lose(self, wire: Beating) -> None:
+    def _lose(self, wire: HeartbeatPort) -> None:
         wire.lose(wire.connection.application.heartbeatCode, "no heartbeat")
 
 
-def _due(wire: Beating, since: float, seconds: float) -> float:
+def _due(wire: HeartbeatPort, since: float, seconds: float) -> float:
     """The time `seconds` after `since`, not counting the time for which the process stood still."""
     return since + seconds + wire.context.wheel.lostSince(since)
 
 
-def _idleAt(wire: Beating, receiver: Receiver) -> float:
+def _idleAt(wire: HeartbeatPort, receiver: Receiver) -> float:
     timeout = wire.options.idleTimeout
     if not timeout:
         return NEVER
@@ -192,7 +192,7 @@ def _idleAt(wire: Beating, receiver: Receiver) -> float:
     return _due(wire, active, timeout)
 
 
-def _completeBy(wire: Beating, receiver: Receiver) -> float:
+def _completeBy(wire: HeartbeatPort, receiver: Receiver) -> float:
     since = receiver.incompleteSince
     if since is None:
         return NEVER

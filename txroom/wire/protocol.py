@@ -19,9 +19,9 @@ from . import parser
 from .context import WireContext
 from .deadlines import NEVER
 from .deflate import DeflateParameters
+from .flowcontrol import APPLICATION, HOOK
 from .frames import Violation, parseClose
 from .heartbeat import Heartbeat
-from .reading import APPLICATION, HOOK
 from .receiver import Receiver
 from .sendbuffer import outgoing
 from .sender import Sender
@@ -283,8 +283,8 @@ class WireProtocol(Sender):
         else:
             self._forget()
         # A hook may be waiting for these Deferreds. They fail last: only now would its end be noticed.
-        if self._backlog is not None:
-            self._backlog.lost()
+        if self._drainNotifier is not None:
+            self._drainNotifier.lost()
 
     def cancelHook(self) -> None:
         """Cancel the hook that still runs; `onDisconnect` follows."""

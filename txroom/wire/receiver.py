@@ -10,7 +10,7 @@ frame. `assembler` parses everything else, always from the beginning of a frame.
 - In state CLOSING what comes is parsed, within the same budget, and no message delivered; from DISCARDING
   on nothing is parsed.
 
-`state` is that of the connection (see `protocol`), `reading` is FLOWING, HELD or PEEKING (see `reading`).
+`state` is that of the connection (see `protocol`), `reading` is FLOWING, HELD or PEEKING (see `flowcontrol`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .assembler import Incoming
 from .context import WireContext
 from .deadlines import NEVER
 from .deflate import DeflateParameters
+from .flowcontrol import FLOWING, HOOK, MAX_PEEKED, PEEKING, RATE, TURN, FlowControl
 from .frames import BINARY as WHOLE_BINARY
 from .frames import TEXT as WHOLE_TEXT
 from .frames import Violation
 from .masking import unmask
 from .parser import CLOSE, CONTINUATION
 from .ratelimit import Allowance, Meter
-from .reading import FLOWING, HOOK, MAX_PEEKED, PEEKING, RATE, TURN, Reading
 from .states import CLOSED, DISCARDING, OPEN
 
 #: How many messages one connection may receive, and its handlers may send, in one turn of the reactor before
@@ -45,8 +45,8 @@ WEIGHT = 4096
 MAX_SHORT = 65535
 
 
-class Receiving(Protocol):
-    """The connection whose bytes come."""
+class WirePort(Protocol):
+    """What the `Receiver` needs of its `WireProtocol`."""
 
     options: ServerOptions
     parameters: DeflateParameters | None
@@ -80,7 +80,7 @@ class Receiver:
 
     __slots__ = (
         "_allowance",
-        "_holding",
+        "_flowControl",
         "_incoming",
         "_isInside",
         "_meter",
@@ -103,7 +103,7 @@ class Receiver:
 
     def __init__(
         self,
-        wire: Receiving,
+        wire: WirePort,
         context: WireContext,
         connection: Connection,
         options: ServerOptions,
@@ -128,7 +128,7 @@ class Receiver:
         self.connectedAt = self.lastReceived = self.lastActivity = now
         # Made when they are needed.
         self._incoming: Incoming | None = None
-        self._holding: Reading | None = None
+        self._flowControl: FlowControl | None = None
         self._allowance: Allowance | None = None
 
     def logPrefix(self) -> str:
@@ -147,8 +147,8 @@ class Receiver:
         if not self.reading:  # FLOWING
             self.parse()
         elif self.reading == PEEKING and len(self.data) > MAX_PEEKED:
-            assert self._holding is not None
-            self._holding.tooMuch()
+            assert self._flowControl is not None
+            self._flowControl.tooMuch()
 
     def parse(self) -> None:
         """Take from `data` all that is complete, as far as reading isn't held."""
@@ -159,7 +159,7 @@ class Receiver:
         try:
             while self.data and not self.reading and self.state < DISCARDING:
                 if self._spent and self._spent >= self._turnBudget:
-                    self._whyHeld().hold(TURN)
+                    self._makeFlowControl().hold(TURN)
                     self.context.clock.callLater(0, self.release, TURN)
                     break
                 if self.state != OPEN:
@@ -302,8 +302,8 @@ class Receiver:
             self._wire.fail(self.connection.application.abuseCode, "over the rate limit")
         elif wait:
             self.hold(RATE)
-            if self._holding is not None:
-                self._holding.until = now + wait
+            if self._flowControl is not None:
+                self._flowControl.until = now + wait
             self._wire.reschedule()
 
     def credit(self, seconds: float, now: float) -> None:
@@ -321,12 +321,12 @@ class Receiver:
     @property
     def isReading(self) -> bool:
         """Whether the transport reads: what has come so far has been seen."""
-        return self._holding is None or self._holding.isReading
+        return self._flowControl is None or self._flowControl.isReading
 
     @property
     def resumedAt(self) -> float:
         """When reading was last resumed after a hold; 0 if it never was."""
-        return 0.0 if self._holding is None else self._holding.resumedAt
+        return 0.0 if self._flowControl is None else self._flowControl.resumedAt
 
     @property
     def receivedOfMessage(self) -> int:
@@ -336,41 +336,41 @@ class Receiver:
     def hold(self, why: int) -> None:
         """Read no more, for one reason more."""
         if self.state == OPEN:
-            self._whyHeld().hold(why)
+            self._makeFlowControl().hold(why)
 
-    def _whyHeld(self) -> Reading:
-        """The reasons, if there are any, for which reading is held."""
-        if self._holding is None:
-            self._holding = Reading(self)
-        return self._holding
+    def _makeFlowControl(self) -> FlowControl:
+        """The flow control, made when it is first needed."""
+        if self._flowControl is None:
+            self._flowControl = FlowControl(self)
+        return self._flowControl
 
     def release(self, why: int) -> None:
         """A reason is gone."""
-        if self._holding is not None:
-            self._holding.release(why)
+        if self._flowControl is not None:
+            self._flowControl.release(why)
 
     def peek(self) -> bool:
         """Read ahead although reading is held, if there isn't too much already; whether it reads."""
-        return self._holding is None or self._holding.peek()
+        return self._flowControl is None or self._flowControl.peek()
 
     def applyReading(self) -> None:
         """Tell the transport whether to read."""
-        if self._holding is not None:
-            self._holding.apply()
+        if self._flowControl is not None:
+            self._flowControl.apply()
 
     # -- what `WireProtocol` does with it
 
     def begin(self, early: bytes) -> None:
         """Take what the client sent right after its request; it isn't parsed before `isParsing` is unset."""
-        if self._holding is not None:
-            self._holding.lift(HOOK)
+        if self._flowControl is not None:
+            self._flowControl.lift(HOOK)
         self.data = early + self.data
         self.isParsing = True
 
     def flow(self) -> None:
         """Read again, whatever held it: the connection is closing, and the peer's answer must be read."""
-        if self._holding is not None:
-            self._holding.clear()
+        if self._flowControl is not None:
+            self._flowControl.clear()
         if not self.isParsing:
             self.parse()
             self.applyReading()
@@ -384,18 +384,18 @@ class Receiver:
 
     def due(self, now: float) -> None:
         """Do what is due by the rate limits."""
-        holding, allowance = self._holding, self._allowance
-        if holding is not None and holding.until is not None and now >= holding.until:
-            holding.until = None
-            holding.release(RATE)
+        control, allowance = self._flowControl, self._allowance
+        if control is not None and control.until is not None and now >= control.until:
+            control.until = None
+            control.release(RATE)
         if allowance is not None and allowance.settleAt is not None and now >= allowance.settleAt:
             allowance.settle()
 
     def nextDeadline(self) -> float:
         """When `due` will have something to do."""
         when = NEVER
-        if self._holding is not None and self._holding.until is not None:
-            when = self._holding.until
+        if self._flowControl is not None and self._flowControl.until is not None:
+            when = self._flowControl.until
         if self._allowance is not None and self._allowance.settleAt is not None:
             when = min(when, self._allowance.settleAt)
         return when
@@ -405,4 +405,4 @@ class Receiver:
         del self._wire, self.connection
         self.transport = None
         self.data = b""
-        self._incoming = self._holding = self._allowance = None
+        self._incoming = self._flowControl = self._allowance = None

@@ -3,7 +3,7 @@ The sending side of one WebSocket: it writes messages, control frames, and at la
 
 `send` and `sendPrepared` are hot paths: header and payload are built once and written at once if nothing
 waits. `sendbuffer` measures what waits. A slow peer is noticed here: `_admits` drops a message or closes the
-connection, `_written` returns BACKPRESSURE. `backlog` keeps what is to be done when nothing waits any more.
+connection, `_written` returns BACKPRESSURE. `drainnotifier` keeps what is to be done once it is empty.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ..core.codes import CloseCode, SendStatus
 from ..core.connection import Connection
 from ..core.message import Data, Prepared, encoded
 from ..core.options import ServerOptions
-from .backlog import Backlog
-from .closing import Closing
+from .closehandshake import CloseHandshake
 from .context import WireContext
 from .deflate import DeflateParameters, Deflater
+from .drainnotifier import DrainNotifier
 from .frames import (
     BINARY,
     CLOSE,
@@ -51,9 +51,9 @@ class Sender:
     """
 
     __slots__ = (
-        "_backlog",
         "_closing",
         "_deflater",
+        "_drainNotifier",
         "_out",
         "connection",
         "context",
@@ -73,8 +73,8 @@ class Sender:
         #: Of permessage-deflate, if it was negotiated.
         self.parameters: DeflateParameters | None = None
         self._deflater: Deflater | None = None
-        self._backlog: Backlog | None = None
-        self._closing: Closing | None = None
+        self._drainNotifier: DrainNotifier | None = None
+        self._closing: CloseHandshake | None = None
 
     def _become(self, state: int) -> None:
         """Enter another state (see `states`)."""
@@ -91,7 +91,9 @@ class Sender:
         self._become(CLOSING)
         out.write(frame(CLOSE, closePayload(code, reason)))
         timeout = self.options.closeTimeout
-        self._closing = Closing(timeout, self.context.clock.seconds(), out.progress()[1] if timeout else 0)
+        self._closing = CloseHandshake(
+            timeout, self.context.clock.seconds(), out.progress()[1] if timeout else 0
+        )
 
     @property
     def bufferedAmount(self) -> int:
@@ -210,24 +212,24 @@ class Sender:
             return fail(ConnectionLost())
         return self._awaitSent().whenSent() if self._out.amount() else succeed(None)
 
-    def _awaitSent(self) -> Backlog:
-        """The `Backlog`, which is told when nothing waits any more."""
-        if self._backlog is None:
-            self._backlog = Backlog()
+    def _awaitSent(self) -> DrainNotifier:
+        """The notifier, which is told when nothing is queued any more."""
+        if self._drainNotifier is None:
+            self._drainNotifier = DrainNotifier()
         assert self._out is not None
         self._out.notifyWhenEmpty(self._sent)
-        return self._backlog
+        return self._drainNotifier
 
     def _sent(self) -> None:
-        backlog = self._backlog
-        assert backlog is not None
-        wasBlocked, backlog.isBlocked = backlog.isBlocked, False
-        pong, backlog.pong = backlog.pong, None
+        notifier = self._drainNotifier
+        assert notifier is not None
+        wasBlocked, notifier.isBlocked = notifier.isBlocked, False
+        pong, notifier.pong = notifier.pong, None
         if pong is not None:
             self.pong(pong)
-        backlog.sent()
+        notifier.sent()
         # If one of those who were told has filled the buffer again, `onDrain` is called when that is out too.
-        if wasBlocked and not backlog.isBlocked and self.state == OPEN:
+        if wasBlocked and not notifier.isBlocked and self.state == OPEN:
             if self.context.isTracing:
                 self.context.trace(self.connection, "drain")
             self.connection.notified("onDrain")

@@ -27,8 +27,8 @@ STANDSTILL = 1.0
 _REMEMBERED = 64
 
 
-class Swept(Protocol):
-    """Something with a deadline. `slot` belongs to the wheel."""
+class TimerTask(Protocol):
+    """An object with a deadline, like Netty's `TimerTask`; the wheel keeps its `slot` there."""
 
     slot: int | None
 
@@ -40,7 +40,7 @@ class Swept(Protocol):
         """
 
 
-class _Slot(set[Swept]):
+class _Slot(set[TimerTask]):
     """What is due in one tick, and its number, one object for all items: each would take 32 bytes."""
 
     __slots__ = ("number",)
@@ -74,7 +74,7 @@ class TimerWheel:
             return 0.0
         return sum(max(0.0, end - max(start, since)) for start, end in self._standstills)
 
-    def schedule(self, item: Swept, when: float) -> None:
+    def schedule(self, item: TimerTask, when: float) -> None:
         """Call `item.due` once `when` has passed on the clock; an earlier `schedule` of it is void."""
         slot = floor(when / TICK) + 1
         if item.slot is not None:
@@ -92,13 +92,13 @@ class TimerWheel:
         item.slot = items.number
         items.add(item)
 
-    def cancel(self, item: Swept) -> None:
+    def cancel(self, item: TimerTask) -> None:
         """Forget `item`; harmless if it isn't on the wheel."""
         if item.slot is not None:
             self._remove(item)
         self._rest()
 
-    def _remove(self, item: Swept) -> None:
+    def _remove(self, item: TimerTask) -> None:
         slot = item.slot
         assert slot is not None
         item.slot = None
@@ -135,7 +135,7 @@ class TimerWheel:
                     self._tell(item, now)
         self._rest()
 
-    def _tell(self, item: Swept, now: float) -> None:
+    def _tell(self, item: TimerTask, now: float) -> None:
         try:
             item.due(now)
         except Exception:

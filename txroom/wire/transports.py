@@ -16,13 +16,13 @@ from twisted.protocols.policies import ProtocolWrapper
 from .sendbuffer import withoutProxy
 
 
-class Taking(Protocol):
-    """What a transport delivers to."""
+class TransportProtocol(Protocol):
+    """The protocol that a transport delivers to."""
 
     transport: Any
 
 
-def takeOver(transport: Any, protocol: Taking) -> None:
+def takeOver(transport: Any, protocol: TransportProtocol) -> None:
     """Let `transport` deliver to `protocol` from now on, without calling its `makeConnection`."""
     if isinstance(transport, ProtocolWrapper):
         wrapper: Any = transport

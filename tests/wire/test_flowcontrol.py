@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.wire.reading import (
+from txroom.wire.flowcontrol import (
     APPLICATION,
     FLOWING,
     HELD,
@@ -17,7 +17,7 @@ from txroom.wire.reading import (
     PEEKING,
     RATE,
     TURN,
-    Reading,
+    FlowControl,
 )
 
 
@@ -50,11 +50,11 @@ class Connection:
 
 
 class ReadingTests(SynchronousTestCase):
-    """The head of `txroom.wire.reading`, line by line."""
+    """The head of `txroom.wire.flowcontrol`, line by line."""
 
     def setUp(self) -> None:
         self.connection = Connection()
-        self.reading = Reading(self.connection)
+        self.reading = FlowControl(self.connection)
 
     def assertState(self, state: int, *calls: Any) -> None:
         """That state, and what was done to get there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.wire.backlog import Backlog
+from txroom.wire.drainnotifier import DrainNotifier
 
 
 class BacklogTests(SynchronousTestCase):
@@ -13,21 +13,21 @@ class BacklogTests(SynchronousTestCase):
 
     def test_sent(self) -> None:
         """All who wait are told; who asks then waits for the next time."""
-        backlog = Backlog()
+        notifier = DrainNotifier()
         later = []
-        first = backlog.whenSent().addCallback(lambda _: later.append(backlog.whenSent()))
-        second = backlog.whenSent()
-        backlog.sent()
+        first = notifier.whenSent().addCallback(lambda _: later.append(notifier.whenSent()))
+        second = notifier.whenSent()
+        notifier.sent()
         self.successResultOf(first)
         self.assertIsNone(self.successResultOf(second))
         self.assertNoResult(later[0])
-        backlog.sent()
+        notifier.sent()
         self.assertIsNone(self.successResultOf(later[0]))
 
     def test_lost(self) -> None:
         """It fails for those who still wait when the connection is lost."""
-        backlog = Backlog()
-        waiter = backlog.whenSent()
-        backlog.lost()
-        backlog.lost()
+        notifier = DrainNotifier()
+        waiter = notifier.whenSent()
+        notifier.lost()
+        notifier.lost()
         self.failureResultOf(waiter, ConnectionLost)

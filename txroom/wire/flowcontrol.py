@@ -25,7 +25,7 @@ FLOWING = 0
 HELD = 1
 PEEKING = 2
 
-#: Why reading is held; bits of `Reading.reasons`.
+#: Why reading is held; bits of `FlowControl.reasons`.
 APPLICATION = 1
 HOOK = 2
 RATE = 4
@@ -39,8 +39,8 @@ LONG_HOLD = 1.0
 MAX_PEEKED = 64 * 1024
 
 
-class Readable(Protocol):
-    """The connection that is read."""
+class ReceiverPort(Protocol):
+    """What `FlowControl` needs of the `Receiver`."""
 
     context: WireContext
     transport: Any
@@ -59,12 +59,12 @@ class Readable(Protocol):
         ...
 
 
-class Reading:
+class FlowControl:
     """Why a connection is held, and what follows; made when it is held for the first time."""
 
     __slots__ = ("_connection", "_since", "isReading", "reasons", "resumedAt", "until")
 
-    def __init__(self, connection: Readable) -> None:
+    def __init__(self, connection: ReceiverPort) -> None:
         self._connection = connection
         #: Whether the transport reads: what has come so far has been seen.
         self.isReading = True

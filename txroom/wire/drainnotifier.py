@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 
-class Backlog:
+class DrainNotifier:
     """What has to be done once the send buffer of one connection is empty."""
 
     __slots__ = ("isBlocked", "pong", "waiters")

@@ -21,7 +21,7 @@ MAX_EARNED = 1 << 20
 CHECKS = 4
 
 
-class Closing:
+class CloseHandshake:
     """The closing handshake of one connection: its deadline, and the code and reason for `onDisconnect`."""
 
     __slots__ = ("_moved", "_movedAt", "_since", "_takenBefore", "_timeout", "code", "reason", "received")

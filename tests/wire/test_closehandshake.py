@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.wire.closing import CHECKS, MAX_EARNED, Closing
+from txroom.wire.closehandshake import CHECKS, MAX_EARNED, CloseHandshake
 from txroom.wire.deadlines import BYTES_PER_SECOND, NEVER
 
 
@@ -17,7 +17,7 @@ class ClosingTests(SynchronousTestCase):
     """`closeTimeout` seconds, counted from 100; the peer had taken 1000 bytes by then."""
 
     def setUp(self) -> None:
-        self.closing = Closing(10, now=100, taken=1000)
+        self.closing = CloseHandshake(10, now=100, taken=1000)
 
     def test_silent(self) -> None:
         """A peer from which nothing comes, and which takes nothing, has its seconds and no more."""
@@ -46,7 +46,7 @@ class ClosingTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """`closeTimeout=0`: no deadline, and nothing to look at."""
-        closing = Closing(0, now=100, taken=0)
+        closing = CloseHandshake(0, now=100, taken=0)
         deadline = closing.deadline(0, 0, 1e6, lost)
         self.assertEqual((deadline, closing.nextDeadline(deadline, 1e6)), (NEVER, NEVER))
 
