@@ -46,6 +46,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/ruff format --quiet --check $(SOURCES) || \
 		{ echo "not formatted; make format does it" >&2; exit 1; }
+	$(BIN)/codespell
+	$(BIN)/python scripts/prose.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --quiet --fix $(SOURCES)

@@ -1,0 +1,138 @@
+"""The check of words, titles and links that `make lint` runs."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "scripts" / "prose.py"
+
+if not SCRIPT.is_file():
+    raise SkipTest("the scripts aren't here")
+
+
+def load() -> Any:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("prose", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+prose = load()
+
+PAGE = "Presence\n========\n\nMembers see one another.\n"
+
+
+class ProseTestCase(SynchronousTestCase):
+    """A folder with files, and what the script says of them."""
+
+    def setUp(self) -> None:
+        self.root = Path(self.mktemp())
+        self.root.mkdir()
+
+    def complaints(self, **files: str) -> list[str]:
+        """What is said of files; ``docs__index_rst`` is docs/index.rst."""
+        for name, text in files.items():
+            path = self.root / ".".join(name.replace("__", "/").rsplit("_", 1))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return list(prose.complaints(self.root))
+
+
+class PhraseTests(ProseTestCase):
+    """Phrases that must not occur."""
+
+    def test_found(self) -> None:
+        """Each is named with its file, its line and what to write instead."""
+        found = self.complaints(txroom__wire_py="# Paused:\n# The silence is ours.\n")
+        instead = "that reading is paused, and what follows from it"
+        self.assertEqual(found, [f'txroom/wire.py:2: "The silence is ours": write {instead}'])
+
+    def test_acrossLines(self) -> None:
+        """A phrase is found where it goes on in the next line, in a comment and in a page."""
+        for text in ("# the silence\n# is ours\n", "the\nsilence is ours", "  // the silence is\n  // ours"):
+            self.assertEqual(len(self.complaints(txroom__x_py=text)), 1, text)
+
+    def test_otherWords(self) -> None:
+        """Words that only contain a phrase are left alone."""
+        self.assertEqual(self.complaints(txroom__x_py="bathe silence is ours"), [])
+
+    def test_skipped(self) -> None:
+        """Files of others are not read, and neither is what holds the phrases."""
+        phrase = "the silence is ours"
+        found = self.complaints(
+            tests__node_modules__x_js=phrase, scripts__prose_py=phrase, txroom__image_svg=phrase
+        )
+        self.assertEqual(found, [])
+
+
+class TitleTests(ProseTestCase):
+    """Titles of pages."""
+
+    def test_right(self) -> None:
+        """One title, and sections below it."""
+        text = f"{PAGE}\nCosts\n-----\n\nTables\n~~~~~~\n"
+        self.assertEqual(self.complaints(docs__presence_rst=text), [])
+
+    def test_missing(self) -> None:
+        """A page without a title."""
+        found = self.complaints(docs__presence_rst="Members see one another.\n")
+        self.assertEqual(found, ["docs/presence.rst:1: the page has no title"])
+
+    def test_second(self) -> None:
+        """A page with two of them."""
+        found = self.complaints(docs__presence_rst=f"{PAGE}\nCosts\n=====\n")
+        self.assertEqual(found, ['docs/presence.rst:6: "Costs" is a second title; use another underline'])
+
+    def test_twice(self) -> None:
+        """Two pages with the same."""
+        found = self.complaints(docs__a_rst=PAGE, docs__b_rst=PAGE)
+        self.assertEqual(found, ['docs/b.rst:1: "Presence" is the title of docs/a.rst too'])
+
+    def test_heading(self) -> None:
+        """A heading that ends like a sentence."""
+        found = self.complaints(docs__presence_rst=f"{PAGE}\nCosts:\n------\n")
+        self.assertEqual(
+            found, ['docs/presence.rst:6: the heading "Costs:": write no punctuation at its end']
+        )
+
+
+class LinkTests(ProseTestCase):
+    """Links to files, pages and headings."""
+
+    def test_right(self) -> None:
+        """What is there can be linked to, with or without a heading, and the web isn't asked."""
+        found = self.complaints(
+            docs__index_rst="Index\n=====\n\n:doc:`presence`, :doc:`/presence`, :doc:`the page <presence>`\n",
+            docs__presence_rst=PAGE,
+            README_md=(
+                "[docs](docs/presence.rst) [run](CONTRIBUTING.md#set-up) [below](#below)\n"
+                "[web](https://example.org/nothing) `docs/presence.rst`\n\n## Below\n"
+            ),
+            CONTRIBUTING_md="## Set up\n\n    `docs/no-file`\n",
+        )
+        self.assertEqual(found, [])
+
+    def test_missing(self) -> None:
+        """What isn't there is named."""
+        found = self.complaints(
+            docs__presence_rst=f"{PAGE}\n:doc:`nowhere`\n\n.. literalinclude:: nothing.py\n",
+            README_md="[docs](docs/nothing.rst)\n[here](#nothing)\n`scripts/nothing.py`\n",
+        )
+        self.assertEqual(
+            found,
+            [
+                "README.md:1: there is no file docs/nothing.rst",
+                "README.md:2: README.md has no heading #nothing",
+                "README.md:3: there is no file scripts/nothing.py",
+                "docs/presence.rst:6: there is no page nowhere",
+                "docs/presence.rst:8: there is no file nothing.py",
+            ],
+        )
