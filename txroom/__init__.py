@@ -17,7 +17,7 @@ from .core.validation import OptionError
 from .protocol.errors import CallError, RoomError
 from .rooms.api.clock import RoomClock, Timer
 from .rooms.api.handlers import message
-from .rooms.api.history import History, Past
+from .rooms.api.history import History, HistoryEntry
 from .rooms.api.ports import LeaveReason, RoomServices
 from .rooms.api.room import Client, Room
 from .rooms.application import RoomApplication
@@ -47,11 +47,11 @@ __all__ = [
     "Headers",
     "HealthPage",
     "History",
+    "HistoryEntry",
     "LeaveReason",
     "Listing",
     "MultiDict",
     "OptionError",
-    "Past",
     "Prepared",
     "ReadyState",
     "Refusal",

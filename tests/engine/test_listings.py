@@ -100,7 +100,7 @@ class ListingsTests(SynchronousTestCase):
         for room in ROOMS:
             self.assertIs(listings.get(room), known.get(room))
             listings.remove(room)
-        self.assertEqual((listings._known, listings._shelves), ({}, {}))
+        self.assertEqual((listings._known, listings._indexes), ({}, {}))
 
     def steps(self, number: int, order: Order) -> tuple[int, int]:
         """Looks and comparisons, among so many rooms, to find five twice and to put one elsewhere."""

@@ -24,7 +24,7 @@ class VectorTests(SynchronousTestCase):
             error = row["error"]
             self.assertEqual(closecodes.closeCodeOf(error), row["refused"], error)
             self.assertEqual(closecodes.leftCodeOf(error), row["left"], error)
-            self.assertEqual(closecodes.comebackAfter(error), row["comeback"], error)
+            self.assertEqual(closecodes.fallbackAfter(error), row["comeback"], error)
         self.assertEqual({row["error"] for row in rows} - {"aWordOfTheRoom"}, set(ErrorCode))
         self.assertEqual(closecodes.closeCodeOf(None), closecodes.closeCodeOf("aWordOfTheRoom"))
 
@@ -40,7 +40,7 @@ class VectorTests(SynchronousTestCase):
         """What a refusal is by its HTTP status, told in the protocol or by the status alone."""
         for row in VECTORS["statuses"]:
             status = row["status"]
-            self.assertEqual(closecodes.refusalOf(status), (row["error"], row["refused"]), status)
+            self.assertEqual(closecodes.refusalForStatus(status), (row["error"], row["refused"]), status)
             self.assertEqual(closecodes.closeCodeOfAnswer(status), row["answered"], status)
 
     def test_otherStatuses(self) -> None:
@@ -49,8 +49,8 @@ class VectorTests(SynchronousTestCase):
             self.assertFalse(closecodes.mayReconnect(closecodes.closeCodeOfAnswer(status)), status)
         for status in (200, 302, 502, 504, 599):
             self.assertTrue(closecodes.mayReconnect(closecodes.closeCodeOfAnswer(status)), status)
-        self.assertEqual(closecodes.refusalOf(410), closecodes.refusalOf(404))
-        self.assertEqual(closecodes.refusalOf(405), closecodes.refusalOf(403))
+        self.assertEqual(closecodes.refusalForStatus(410), closecodes.refusalForStatus(404))
+        self.assertEqual(closecodes.refusalForStatus(405), closecodes.refusalForStatus(403))
 
     def test_limits(self) -> None:
         """The limits, and the names of the sub-protocols."""
@@ -85,5 +85,5 @@ class AgreementTests(SynchronousTestCase):
     def test_comeback(self) -> None:
         """A client that is to try again is not sent away for good by the close code."""
         for error, row in closecodes.ERRORS.items():
-            if row.comeback is closecodes.Comeback.RETRY:
+            if row.fallback is closecodes.ResumeFallback.RETRY:
                 self.assertTrue(closecodes.mayReconnect(row.refused), error)

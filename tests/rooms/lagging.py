@@ -19,7 +19,7 @@ from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
 from txroom.rooms.contract.listing import Listing, Order
 from txroom.rooms.contract.ports import Link
-from txroom.rooms.contract.records import Entry, Gone, Handled, Loaded, MemberRecord, Reserved
+from txroom.rooms.contract.records import Entry, Handled, Loaded, MemberRecord, MemberRemoved, SeatReserved
 from txroom.rooms.hooks import runCoroutine
 from txroom.rooms.matching import placeOf
 from txroom.rooms.owner.host import Host
@@ -96,7 +96,7 @@ class Stored:
         self.offset = 0
         self.members: dict[str, MemberRecord] = {}
         self.handled: dict[str, list[Handled]] = {}
-        self.reserved: dict[bytes, Reserved] = {}
+        self.reserved: dict[bytes, SeatReserved] = {}
         self.listing: Listing | None = None
 
     def apply(self, record: Any) -> None:
@@ -105,12 +105,12 @@ class Stored:
             self.offset = record.offset
         elif isinstance(record, MemberRecord):
             self.members[record.member] = record
-        elif isinstance(record, Gone):
+        elif isinstance(record, MemberRemoved):
             self.members.pop(record.member, None)
             self.handled.pop(record.member, None)
         elif isinstance(record, Handled):
             self.handled.setdefault(record.member, []).append(record)
-        elif isinstance(record, Reserved):
+        elif isinstance(record, SeatReserved):
             self.reserved.pop(record.seat, None)
             if record.seconds:
                 self.reserved[record.seat] = record
@@ -178,10 +178,10 @@ class LaggingJournal:
 
 
 class LaggingEngine:
-    """See the module. `maker` runs the rooms, as for `MemoryEngine`."""
+    """See the module. `factory` runs the rooms, as for `MemoryEngine`."""
 
-    def __init__(self, maker: Any, clock: IReactorTime, random: Random, slowest: float = 0.01) -> None:
-        self._maker = maker
+    def __init__(self, factory: Any, clock: IReactorTime, random: Random, slowest: float = 0.01) -> None:
+        self._factory = factory
         self.clock = clock
         self.random = random
         self.slowest = slowest
@@ -229,7 +229,7 @@ class LaggingEngine:
 
     def _open(self, room: str, name: str, options: Mapping[str, Any]) -> Deferred[None]:
         try:
-            host = self._maker.makeHost(room, name, options)
+            host = self._factory.makeHost(room, name, options)
         except RoomError as error:
             return fail(error)
         self.hosts[room] = host
@@ -307,7 +307,7 @@ class LaggingEngine:
             stored.owner = None
         self.hosts.pop(room, None)
         self._listings.pop(room, None)
-        self._maker.hostEnded(host)
+        self._factory.hostEnded(host)
 
     # -- what goes wrong
 
@@ -327,6 +327,6 @@ class LaggingEngine:
         journal.stored.owner = None
         if self.hosts.get(room) is journal.host:
             del self.hosts[room]
-            self._maker.hostEnded(journal.host)
+            self._factory.hostEnded(journal.host)
         if isTold:
             self._later(journal.host.lost, CloseCode.ROOM_MOVED)

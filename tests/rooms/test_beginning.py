@@ -13,7 +13,7 @@ from txroom.rooms.api.settings import SETTINGS
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.hooks import HookTimeout
 from txroom.rooms.owner.host import Host
-from txroom.rooms.owner.log import Log
+from txroom.rooms.owner.messagelog import MessageLog
 
 #: For each setting something that it can't be.
 WRONG: dict[str, Any] = {
@@ -284,7 +284,7 @@ class LogTests(SynchronousTestCase):
 
     def test_bound(self) -> None:
         """Less is kept of what is there, and what is gone is known to be gone."""
-        log = Log(History(limit=10, onJoin=10), 60, 100, 1 << 20)
+        log = MessageLog(History(limit=10, onJoin=10), 60, 100, 1 << 20)
         for offset in range(1, 6):
             log.append(Entry(offset, "said", b"\x01", ("a",) if offset == 5 else None), float(offset))
         log.bound(History(limit=2, onJoin=2), 60, 3, 1 << 20, 6.0)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, History, LeaveReason, RoomApplication, RoomError, message
-from txroom.rooms.owner.log import OVERHEAD
+from txroom.rooms.owner.messagelog import OVERHEAD
 
 
 @onBothEngines

@@ -19,23 +19,23 @@ from txroom.core.connection import Connection
 from txroom.rooms.api.clock import RoomClock
 from txroom.rooms.edge.attachment import Attachment
 from txroom.rooms.edge.session import RoomSession
-from txroom.rooms.owner.advertising import Advertising
 from txroom.rooms.owner.broadcaster import Broadcaster
 from txroom.rooms.owner.calls import Calls
 from txroom.rooms.owner.context import RoomContext
-from txroom.rooms.owner.expelled import Expelled
 from txroom.rooms.owner.host import Host
 from txroom.rooms.owner.inbox import Inbox
 from txroom.rooms.owner.joining import Joining
 from txroom.rooms.owner.leaving import Leaving
 from txroom.rooms.owner.life import RoomLife
 from txroom.rooms.owner.link import HostLink
-from txroom.rooms.owner.log import Log
 from txroom.rooms.owner.mailbox import Mailbox
 from txroom.rooms.owner.member import Member
+from txroom.rooms.owner.messagelog import MessageLog
 from txroom.rooms.owner.outbox import Outbox
 from txroom.rooms.owner.presence import Presence
 from txroom.rooms.owner.resuming import Resuming
+from txroom.rooms.owner.revokedtokens import RevokedTokens
+from txroom.rooms.owner.roomlisting import RoomListing
 from txroom.rooms.owner.roster import Roster
 from txroom.rooms.owner.runner import Runner
 from txroom.rooms.owner.seats import Seats
@@ -46,8 +46,8 @@ HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave
 #: What must not be left of a life.
 KINDS = (
     Host, Room, Member, Client, RoomSession, Attachment, HostLink, Connection, RoomContext, RoomLife, Roster,
-    Runner, Log, Outbox, Mailbox, RoomClock, Broadcaster, Calls, Presence, Advertising, Seats, Welcome,
-    Joining, Resuming, Leaving, Expelled, Inbox,
+    Runner, MessageLog, Outbox, Mailbox, RoomClock, Broadcaster, Calls, Presence, RoomListing, Seats, Welcome,
+    Joining, Resuming, Leaving, RevokedTokens, Inbox,
 )  # fmt: skip
 
 

@@ -282,7 +282,7 @@ class World(model.World):
         for host in self.hosts().values():
             taken = len(host.members) + len(host.roster.reservations)
             self.check(taken <= MAX_CLIENTS, f"{taken} in a room for {MAX_CLIENTS}")
-            published = host.advertising.published
+            published = host.roomListing.published
             if published is not None and host.life.isOpen:
                 self.check(published.clients == taken, "the listing's count is wrong")
 

@@ -12,7 +12,7 @@ from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEng
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
 from txroom.rooms.edge.addresslimit import AddressLimit
-from txroom.rooms.owner import lifelog
+from txroom.rooms.owner import lifecyclelog
 
 
 def later(room: Any) -> Deferred[None]:
@@ -390,7 +390,7 @@ class CostTests(RoomTestCase):
 
     def costs(self, rooms: int) -> dict[str, int]:
         """Of one request of each kind, among so many rooms, two thirds of them open."""
-        self.patch(lifelog, "BURST", 1e9)  # else the log of the many would be cut short
+        self.patch(lifecyclelog, "BURST", 1e9)  # else the log of the many would be cut short
         self.rooms(autoDispose=False)
         self.app.registrations["chat"].filterBy("mode").sortBy(clients=-1)
         for index in range(rooms):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Accept, Client, History, RoomApplication, RoomError, message
-from txroom.rooms.owner.expelled import MAX_EXPELLED, Expelled
+from txroom.rooms.owner.revokedtokens import MAX_REVOKED, RevokedTokens
 
 
 class ExpelledTests(SynchronousTestCase):
@@ -17,20 +17,20 @@ class ExpelledTests(SynchronousTestCase):
 
     def test_time(self) -> None:
         """It is remembered as long as one may resume, at least for a minute."""
-        expelled = Expelled()
-        expelled.add([b"a"], 10.0, 0.0)
-        expelled.add([b"b"], 10.0, 100.0)
+        revoked = RevokedTokens()
+        revoked.add([b"a"], 10.0, 0.0)
+        revoked.add([b"b"], 10.0, 100.0)
         for now, known in ((69.0, [True, True]), (70.0, [False, True]), (110.0, [False, False])):
-            self.assertEqual([expelled.has(token, now) for token in (b"a", b"b")], known)
+            self.assertEqual([revoked.has(token, now) for token in (b"a", b"b")], known)
 
     def test_bounds(self) -> None:
         """Not too many; the oldest are forgotten first, and those whose time is over."""
-        expelled = Expelled()
-        for number in range(MAX_EXPELLED + 1):
-            expelled.add([b"%d" % number], 0.0, 0.0)
-        self.assertEqual([expelled.has(token, 1.0) for token in (b"0", b"1")], [False, True])
-        expelled.add([b"new"], 60.0, 0.0)
-        self.assertEqual(len(expelled), 1)
+        revoked = RevokedTokens()
+        for number in range(MAX_REVOKED + 1):
+            revoked.add([b"%d" % number], 0.0, 0.0)
+        self.assertEqual([revoked.has(token, 1.0) for token in (b"0", b"1")], [False, True])
+        revoked.add([b"new"], 60.0, 0.0)
+        self.assertEqual(len(revoked), 1)
 
 
 @onBothEngines

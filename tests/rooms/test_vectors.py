@@ -16,7 +16,6 @@ from txroom.protocol.errors import BadFrame
 from txroom.protocol.limits import JSON_PROTOCOL
 from txroom.rooms.contract.items import (
     Ack,
-    Asked,
     Bye,
     Error,
     Item,
@@ -25,6 +24,7 @@ from txroom.rooms.contract.items import (
     Message,
     PresenceChange,
     Reply,
+    RoomCall,
 )
 from txroom.rooms.edge.dialect import DIALECTS, FrameDialect
 
@@ -45,7 +45,7 @@ def itemOf(frame: list[Any]) -> Item:
     if kind == "reply":
         return Reply(rest[0], encode(rest[1]))
     if kind == "call":
-        return Asked(rest[0], rest[1], rest[2], encode(rest[3]))
+        return RoomCall(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "presence":
         return PresenceChange(rest[0], encode(rest[1]), encode(rest[2]))
     kinds: dict[str, type[Item]] = {"left": Left, "ack": Ack, "error": Error, "bye": Bye}

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ErrorCode
-from ..protocol.closecodes import Comeback, comebackAfter, leftCodeOf
+from ..protocol.closecodes import ResumeFallback, fallbackAfter, leftCodeOf
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import SEAT, without
 from ..protocol.serverframes import Joined
@@ -125,7 +125,7 @@ class Returning:
             if isinstance(joined, Joined):
                 self._joined(membership, joined, round, isResumed=True)
             elif error is not None and round == self._round:
-                if comebackAfter(error.code) is Comeback.REJOIN and membership.mayRejoin:
+                if fallbackAfter(error.code) is ResumeFallback.REJOIN and membership.mayRejoin:
                     self._rejoin(membership)
                 else:
                     self._refused(membership, error)
@@ -198,4 +198,4 @@ class Returning:
 
 def _isTemporary(error: RoomError) -> bool:
     """Whether it is worth to try again."""
-    return isinstance(error, AuthFailed) or comebackAfter(error.code) is Comeback.RETRY
+    return isinstance(error, AuthFailed) or fallbackAfter(error.code) is ResumeFallback.RETRY

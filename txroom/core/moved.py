@@ -24,7 +24,6 @@ MOVED: dict[str, dict[str, str]] = {
     ),
     "health": {"HealthPage": PACKAGE},
     "monotonic": {"useMonotonicClock": f"{PACKAGE}.process"},
-    "rooms.emitter": {"Past": PACKAGE},
     "rooms.errors": dict.fromkeys(["CallError", "RoomError"], PACKAGE),
     "rooms.owned": {"Rooms": PACKAGE},
     "rooms.seam": {"Listing": PACKAGE},

@@ -16,19 +16,19 @@ from ..rooms.matching import Place, isFilterable, placeOf
 #: The names of what rooms are filtered by, sorted.
 Names = tuple[str, ...]
 
-#: The key of the shelf of all rooms.
+#: The key of the bucket of all rooms.
 _ALL = ""
 
 
 class Entry(NamedTuple):
-    """A room that can be found, the keys of the shelves that it is on, and its place on each of them."""
+    """A room that can be found, the keys of the buckets that it is in, and its place in each of them."""
 
     listing: Listing
     keys: tuple[Hashable, ...]
     place: Place
 
 
-class Shelf:
+class Bucket:
     """The places of rooms, in order; those of open rooms apart."""
 
     __slots__ = ("_closed", "_opened")
@@ -54,19 +54,19 @@ class Shelf:
         return self._opened if onlyOpen or not self._closed else merge(self._closed, self._opened)
 
 
-class Shelves:
+class ListingIndex:
     """
     The rooms of one name that are filtered by the same options.
 
-    A room is on the shelf of all, on that of the values of all that it is filtered by, and on one for each
-    single value of these and of its metadata.
+    A room is in the bucket of all rooms, in that of the values of all that it is filtered by, and in one for
+    each single value of these and of its metadata.
     """
 
     def __init__(self, names: Names, order: Order) -> None:
         self._names = names
         self.order = order
         self._entries: dict[str, Entry] = {}
-        self._shelves: dict[Hashable, Shelf] = {}
+        self._buckets: dict[Hashable, Bucket] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -78,7 +78,7 @@ class Shelves:
         if before is None or before[1:] != entry[1:] or before.listing.isOpen != listing.isOpen:
             self.remove(listing.room)
             for key in entry.keys:
-                self._shelves.setdefault(key, Shelf()).add(entry)
+                self._buckets.setdefault(key, Bucket()).add(entry)
         self._entries[listing.room] = entry
 
     def remove(self, room: str) -> None:
@@ -87,10 +87,10 @@ class Shelves:
         if entry is None:
             return
         for key in entry.keys:
-            shelf = self._shelves[key]
-            shelf.remove(entry)
-            if not shelf:
-                del self._shelves[key]
+            bucket = self._buckets[key]
+            bucket.remove(entry)
+            if not bucket:
+                del self._buckets[key]
 
     def _keysOf(self, listing: Listing) -> tuple[Hashable, ...]:
         values = {**listing.metadata, **listing.filters}
@@ -107,16 +107,16 @@ class Shelves:
         keys: list[Hashable] = [(name, keyOf(value)) for name, value in filter.items() if value is not None]
         if self._names and all(name in filter for name in self._names):
             keys.append(self._together(filter))
-        found = [self._shelves.get(key) for key in keys or [_ALL]]
-        shelves = [shelf for shelf in found if shelf is not None]
-        return min(shelves, key=len).inOrder(onlyOpen) if len(shelves) == len(found) else ()
+        found = [self._buckets.get(key) for key in keys or [_ALL]]
+        buckets = [bucket for bucket in found if bucket is not None]
+        return min(buckets, key=len).inOrder(onlyOpen) if len(buckets) == len(found) else ()
 
-    def sorted(self, order: Order) -> Shelves:
+    def sorted(self, order: Order) -> ListingIndex:
         """The same rooms in another order."""
-        shelves = Shelves(self._names, order)
+        index = ListingIndex(self._names, order)
         for entry in self._entries.values():
-            shelves.put(entry.listing)
-        return shelves
+            index.put(entry.listing)
+        return index
 
 
 class Listings:
@@ -130,7 +130,7 @@ class Listings:
 
     def __init__(self) -> None:
         self._known: dict[str, Listing] = {}
-        self._shelves: dict[str, dict[Names, Shelves]] = {}
+        self._indexes: dict[str, dict[Names, ListingIndex]] = {}
 
     def get(self, room: str) -> Listing | None:
         """The last listing of a room."""
@@ -144,21 +144,21 @@ class Listings:
             self.remove(listing.room)
         self._known[listing.room] = listing
         if not listing.isPrivate:
-            kinds = self._shelves.setdefault(listing.name, {})
+            kinds = self._indexes.setdefault(listing.name, {})
             if names not in kinds:
-                kinds[names] = Shelves(names, ())
+                kinds[names] = ListingIndex(names, ())
             kinds[names].put(listing)
 
     def remove(self, room: str) -> None:
         """A room has ended."""
         listing = self._known.pop(room, None)
-        kinds = {} if listing is None else self._shelves.get(listing.name, {})
-        for names, shelves in list(kinds.items()):
-            shelves.remove(room)
-            if not shelves:
+        kinds = {} if listing is None else self._indexes.get(listing.name, {})
+        for names, index in list(kinds.items()):
+            index.remove(room)
+            if not index:
                 del kinds[names]
         if listing is not None and not kinds:
-            self._shelves.pop(listing.name, None)
+            self._indexes.pop(listing.name, None)
 
     def find(
         self,
@@ -169,11 +169,11 @@ class Listings:
         limit: int = 0,
     ) -> list[Listing]:
         """The rooms of that name that match, or the open ones of them: the first `limit` (0: all)."""
-        kinds = self._shelves.get(name, {})
-        for names, shelves in kinds.items():
-            if shelves.order != order:  # it is the registration's, which hardly ever changes
-                kinds[names] = shelves.sorted(order)
-        runs = [shelves.places(filter, onlyOpen) for shelves in kinds.values()]
+        kinds = self._indexes.get(name, {})
+        for names, index in kinds.items():
+            if index.order != order:  # it is the registration's, which hardly ever changes
+                kinds[names] = index.sorted(order)
+        runs = [index.places(filter, onlyOpen) for index in kinds.values()]
         places = runs[0] if len(runs) == 1 else merge(*runs)
         listings = (self._known[place[-1]] for place in places)
         return list(islice((one for one in listings if one.matches(filter)), limit or None))

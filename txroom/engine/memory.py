@@ -27,7 +27,7 @@ from .listings import Listings
 NO_SUCH_ID = "there is no room of that id"
 
 
-class Maker(Protocol):
+class HostFactory(Protocol):
     """Who runs rooms for an engine: a `RoomApplication`."""
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host: ...
@@ -61,8 +61,8 @@ class MemoryJournal:
 class MemoryEngine:
     """The rooms of one application, all in this process."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
+    def __init__(self, factory: HostFactory) -> None:
+        self._factory = factory
         self._hosts: dict[str, Host] = {}
         self._listings = Listings()
         self._ages = count(1)
@@ -82,7 +82,7 @@ class MemoryEngine:
         """Make a room here."""
         room = secrets.token_urlsafe(9)
         try:
-            host = self._maker.makeHost(room, name, options)
+            host = self._factory.makeHost(room, name, options)
         except RoomError as error:
             return fail(error)
         self._hosts[room] = host
@@ -123,5 +123,5 @@ class MemoryEngine:
         """A room has ended."""
         host = self._hosts.pop(room, None)
         if host is not None:
-            self._maker.hostEnded(host)
+            self._factory.hostEnded(host)
             self._listings.remove(room)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ..core.codes import MESSAGE_TIMEOUT, CloseCode, ErrorCode
 
 
-class Comeback(StrEnum):
+class ResumeFallback(StrEnum):
     """What a client does when the server has refused to resume a membership."""
 
     #: It resumes again, a little later.
@@ -35,7 +35,7 @@ class _Row(NamedTuple):
     #: The client's "left" has it when a membership has ended because resuming it was refused so.
     left: CloseCode
     #: What the client does about a resume that was refused so.
-    comeback: Comeback
+    fallback: ResumeFallback
 
 
 _C = CloseCode
@@ -43,21 +43,21 @@ _C = CloseCode
 #: The errors that mean more than that something was refused.
 ERRORS: Mapping[str, _Row] = MappingProxyType(
     {
-        ErrorCode.BAD_REQUEST: _Row(_C.MISUSE, _C.ROOM_CLOSED, Comeback.END),
-        ErrorCode.NO_SUCH_ROOM: _Row(_C.NO_SUCH_ROOM, _C.NO_SUCH_ROOM, Comeback.REJOIN),
-        ErrorCode.ROOM_GONE: _Row(_C.NO_SUCH_ROOM, _C.ROOM_CLOSED, Comeback.REJOIN),
-        ErrorCode.FULL: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, Comeback.END),
-        ErrorCode.LOCKED: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, Comeback.END),
-        ErrorCode.UNAUTHORIZED: _Row(_C.UNAUTHORIZED, _C.UNAUTHORIZED, Comeback.REJOIN),
-        ErrorCode.FORBIDDEN: _Row(_C.UNAUTHORIZED, _C.KICKED, Comeback.END),
-        ErrorCode.TIMEOUT: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, Comeback.RETRY),
-        ErrorCode.RATE_LIMITED: _Row(_C.TRY_AGAIN_LATER, _C.RATE_ABUSE, Comeback.RETRY),
-        ErrorCode.UNAVAILABLE: _Row(_C.ENGINE_UNAVAILABLE, _C.ROOM_CLOSED, Comeback.RETRY),
-        ErrorCode.INTERNAL: _Row(_C.INTERNAL_ERROR, _C.ROOM_CLOSED, Comeback.RETRY),
+        ErrorCode.BAD_REQUEST: _Row(_C.MISUSE, _C.ROOM_CLOSED, ResumeFallback.END),
+        ErrorCode.NO_SUCH_ROOM: _Row(_C.NO_SUCH_ROOM, _C.NO_SUCH_ROOM, ResumeFallback.REJOIN),
+        ErrorCode.ROOM_GONE: _Row(_C.NO_SUCH_ROOM, _C.ROOM_CLOSED, ResumeFallback.REJOIN),
+        ErrorCode.FULL: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, ResumeFallback.END),
+        ErrorCode.LOCKED: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, ResumeFallback.END),
+        ErrorCode.UNAUTHORIZED: _Row(_C.UNAUTHORIZED, _C.UNAUTHORIZED, ResumeFallback.REJOIN),
+        ErrorCode.FORBIDDEN: _Row(_C.UNAUTHORIZED, _C.KICKED, ResumeFallback.END),
+        ErrorCode.TIMEOUT: _Row(_C.TRY_AGAIN_LATER, _C.ROOM_CLOSED, ResumeFallback.RETRY),
+        ErrorCode.RATE_LIMITED: _Row(_C.TRY_AGAIN_LATER, _C.RATE_ABUSE, ResumeFallback.RETRY),
+        ErrorCode.UNAVAILABLE: _Row(_C.ENGINE_UNAVAILABLE, _C.ROOM_CLOSED, ResumeFallback.RETRY),
+        ErrorCode.INTERNAL: _Row(_C.INTERNAL_ERROR, _C.ROOM_CLOSED, ResumeFallback.RETRY),
     }
 )
 #: What any other error means: a word of the room's own, or one that no join is refused with.
-_OTHER = _Row(_C.UNAUTHORIZED, _C.ROOM_CLOSED, Comeback.END)
+_OTHER = _Row(_C.UNAUTHORIZED, _C.ROOM_CLOSED, ResumeFallback.END)
 
 #: What a client tells those who still wait for an answer when a connection has ended for good; "unavailable"
 #: for any other code.
@@ -100,7 +100,7 @@ def closeCodeOf(error: str | None) -> CloseCode:
     return ERRORS.get(error or "", _OTHER).refused
 
 
-def refusalOf(status: int) -> tuple[ErrorCode, CloseCode]:
+def refusalForStatus(status: int) -> tuple[ErrorCode, CloseCode]:
     """What a client of rooms is told in the protocol in place of an HTTP answer with that status."""
     if status == 429:
         error = ErrorCode.RATE_LIMITED
@@ -140,9 +140,9 @@ def errorOf(code: int) -> ErrorCode:
     return CLOSES.get(code, ErrorCode.UNAVAILABLE)
 
 
-def comebackAfter(error: str) -> Comeback:
+def fallbackAfter(error: str) -> ResumeFallback:
     """What a client does when it was refused with that error as it came back to a room."""
-    return ERRORS.get(error, _OTHER).comeback
+    return ERRORS.get(error, _OTHER).fallback
 
 
 def leftCodeOf(error: str) -> CloseCode:

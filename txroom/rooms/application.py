@@ -32,13 +32,13 @@ from .edge.dialect import DIALECTS, dialectOf
 from .edge.framesession import FrameSession
 from .edge.matchmaker import Matchmaker
 from .edge.outlet import EdgeOutlet
-from .edge.refusals import NO_ROOMS_HERE, refusalOf
+from .edge.refusals import NO_ROOMS_HERE, inBandRefusal
 from .edge.services import EdgeServices
 from .edge.session import RoomSession
 from .owner.budget import Budget
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
-from .owner.lifelog import LifeLog
+from .owner.lifecyclelog import LifecycleLog
 from .registration import MAX_ROOMS, Registration, Registrations
 
 #: Where rooms are served, and below.
@@ -86,7 +86,7 @@ class RoomApplication(Application):
     clock: IReactorTime
     #: What its sessions are given.
     services: EdgeServices
-    lifelog: LifeLog
+    lifecycleLog: LifecycleLog
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class RoomApplication(Application):
             self._isBegun = True
             self.engine = engine
             self.clock = clock
-            self.lifelog = LifeLog(clock)
+            self.lifecycleLog = LifecycleLog(clock)
             self._refusals = RefusalLog("join", self.log, clock)
             self.services = EdgeServices(
                 clock=clock,
@@ -327,7 +327,7 @@ class RoomApplication(Application):
 
     def tellRefusal(self, handshake: Handshake, error: UpgradeError) -> Refusal | None:
         """An `error` frame and a close code, for clients that speak the room protocol."""
-        return refusalOf(handshake, error)
+        return inBandRefusal(handshake, error)
 
     # -- connections
 
@@ -386,7 +386,7 @@ class RoomApplication(Application):
         def stopped(_: object) -> None:
             self._isStopping = False
             if self._isBegun:
-                self.lifelog.flush()
+                self.lifecycleLog.flush()
 
         return done.addBoth(stopped)
 

@@ -10,7 +10,7 @@ from txroom.protocol.errors import BadFrame, NotWellFormed
 from txroom.rooms.contract.commands import Leave, Send
 from txroom.rooms.contract.items import Item, Message
 from txroom.rooms.edge.framesession import FrameSession
-from txroom.rooms.edge.matchmaker import How
+from txroom.rooms.edge.matchmaker import JoinMethod
 from txroom.rooms.edge.session import MAX_ROOMS, RoomSession
 
 
@@ -45,7 +45,7 @@ class LineSession(RoomSession):
 
     def begin(self) -> None:
         """Join the lobby."""
-        self.requestJoin(How.JOIN_OR_CREATE, "chat", {"lobby": "1"}, None)
+        self.requestJoin(JoinMethod.JOIN_OR_CREATE, "chat", {"lobby": "1"}, None)
 
     def received(self, message: str | bytes) -> None:
         if self.isMute:
@@ -183,7 +183,7 @@ class OtherSessionTests(RoomTestCase):
         (session,) = self.app._sessions.values()
         before = self.app.dialect.framed.count("Error")
         for _ in range(MAX_ROOMS):
-            session.requestJoin(How.CREATE, "chat", {}, None)
+            session.requestJoin(JoinMethod.CREATE, "chat", {}, None)
         self.settle()
         room = next(iter(self.app.rooms))
         self.successResultOf(session.joinById(room, {}, None))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
 from txroom.rooms.contract.items import Ack, Item
-from txroom.rooms.contract.records import Gone, Loaded, Record
+from txroom.rooms.contract.records import Loaded, MemberRemoved, Record
 from txroom.rooms.owner.outbox import Audience, Outbox, audienceOf
 
 
@@ -52,7 +52,7 @@ class OutboxTests(SynchronousTestCase):
         return audienceOf((self.slow, link) for link in links)
 
     def record(self) -> None:
-        self.outbox.record(Gone("m"))
+        self.outbox.record(MemberRemoved("m"))
 
     def taken(self) -> list[Any]:
         seen, self.slow.seen = self.slow.seen, []

@@ -44,7 +44,7 @@ class History:
     onJoinSize: int = attrs.field(default=64 << 10, validator=_COUNT)
 
 
-class Past(NamedTuple):
+class HistoryEntry(NamedTuple):
     """A message of a room's history."""
 
     offset: int

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 
 from ..contract.listing import Listing
 from .clock import RoomClock
-from .history import Past
+from .history import HistoryEntry
 
 
 class LeaveReason(StrEnum):
@@ -52,7 +52,7 @@ class Broadcaster(Protocol):
         """See `Client.send`."""
         ...
 
-    def history(self) -> list[Past]:
+    def history(self) -> list[HistoryEntry]:
         """See `Room.messages`."""
         ...
 
@@ -77,7 +77,7 @@ class Presence(Protocol):
         ...
 
 
-class Advertising(Protocol):
+class RoomListing(Protocol):
     """Knows what matchmaking is told of a room."""
 
     @property
@@ -118,7 +118,7 @@ class Advertising(Protocol):
         ...
 
 
-class Log(Protocol):
+class MessageLog(Protocol):
     """Counts what was sent."""
 
     @property
@@ -268,9 +268,9 @@ class RoomPort(ClientPort, Protocol):
     @property
     def timers(self) -> RoomClock: ...
     @property
-    def advertising(self) -> Advertising: ...
+    def roomListing(self) -> RoomListing: ...
     @property
-    def log(self) -> Log: ...
+    def log(self) -> MessageLog: ...
     @property
     def outbox(self) -> Outbox: ...
 

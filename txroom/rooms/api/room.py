@@ -21,7 +21,7 @@ from ...protocol.errors import RoomError
 from .. import hooks
 from .assignment import checksOf
 from .clock import RoomClock
-from .history import Past
+from .history import HistoryEntry
 from .ports import ClientPort, LeaveReason, MemberPort, RoomPort, RoomServices
 from .settings import SETTINGS, RoomSettings
 
@@ -283,7 +283,7 @@ class Room(RoomSettings):
     @property
     def options(self) -> Mapping[str, Any]:
         """What it was created with. It can't be changed; lists and objects within it should not be."""
-        return self._host.advertising.options
+        return self._host.roomListing.options
 
     @property
     def clients(self) -> list[Client]:
@@ -312,20 +312,20 @@ class Room(RoomSettings):
         return self._host.log.offset
 
     @property
-    def messages(self) -> list[Past]:
+    def messages(self) -> list[HistoryEntry]:
         """What `history` keeps, in order: offset, type and data of each."""
         return self._host.broadcaster.history()
 
     @property
     def isLocked(self) -> bool:
         """Whether `lock` was called, or all seats are taken."""
-        advertising = self._host.advertising
-        return advertising.isLocked or advertising.isFull
+        roomListing = self._host.roomListing
+        return roomListing.isLocked or roomListing.isFull
 
     @property
     def isPrivate(self) -> bool:
         """Whether it is left out of matchmaking."""
-        return self._host.advertising.isPrivate
+        return self._host.roomListing.isPrivate
 
     @property
     def isRestored(self) -> bool:
@@ -339,7 +339,7 @@ class Room(RoomSettings):
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What matchmaking tells of it."""
-        return self._host.advertising.metadata
+        return self._host.roomListing.metadata
 
     def client(self, id: str) -> Client | None:
         """The client with that id, if it is in the room. Raises `TypeError` for what is no text."""
@@ -402,11 +402,11 @@ class Room(RoomSettings):
 
     def lock(self) -> None:
         """Let nobody join any more, until `unlock`; a full room is locked without this."""
-        self._host.advertising.setLocked(True)
+        self._host.roomListing.setLocked(True)
 
     def unlock(self) -> None:
         """Undo `lock`; a full room stays full."""
-        self._host.advertising.setLocked(False)
+        self._host.roomListing.setLocked(False)
 
     def setPrivate(self, isPrivate: bool = True) -> None:
         """
@@ -416,7 +416,7 @@ class Room(RoomSettings):
         """
         if not isinstance(isPrivate, bool):
             raise TypeError(f"isPrivate={isPrivate!r}: must be True or False")
-        self._host.advertising.setPrivate(isPrivate)
+        self._host.roomListing.setPrivate(isPrivate)
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """
@@ -425,7 +425,7 @@ class Room(RoomSettings):
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")
-        self._host.advertising.setMetadata(metadata)
+        self._host.roomListing.setMetadata(metadata)
 
 
 _CHECKS = checksOf(Room)

@@ -72,7 +72,7 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
     options: dict[str, Any] = {}
     request: Request = Request()
     #: Whether the room was made for this client.
-    isMaker: bool = False
+    isCreator: bool = False
 
 
 class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):

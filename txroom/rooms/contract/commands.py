@@ -32,7 +32,7 @@ class Unreadable(Struct, frozen=True, tag_field="kind"):
     """
     A message, or an answer, that is well-formed but can't be read: it counts, and is refused.
 
-    `ref` is that of a `Call`, or that of the `Asked` which it would answer.
+    `ref` is that of a `Call`, or that of the `RoomCall` which it would answer.
     """
 
     ref: int | None
@@ -43,15 +43,15 @@ class Unreadable(Struct, frozen=True, tag_field="kind"):
     field: str
 
 
-class Answer(Struct, frozen=True, tag_field="kind"):
-    """The client's answer to an `Asked`."""
+class CallReply(Struct, frozen=True, tag_field="kind"):
+    """The client's answer to an `RoomCall`."""
 
     ref: int
     data: bytes
 
 
-class Failed(Struct, frozen=True, tag_field="kind"):
-    """The client could not answer an `Asked`."""
+class CallFailed(Struct, frozen=True, tag_field="kind"):
+    """The client could not answer an `RoomCall`."""
 
     ref: int
     code: str
@@ -64,4 +64,4 @@ class Leave(Struct, frozen=True, tag_field="kind"):
     ref: int
 
 
-Frame = Send | Call | Unreadable | Answer | Failed | Leave
+Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave

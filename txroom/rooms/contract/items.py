@@ -3,7 +3,7 @@ What a room sends to clients: from its owner to the edges.
 
 An owner gives an item to `Outlet.deliver`, with the links that it is for. What an item carries are ids,
 texts and payloads, which are MessagePack; each edge writes them in the dialects of its own clients. `Bye`,
-`Left` and `Answered` are made by the edge itself, and cross nothing.
+`Left` and `RequestReply` are made by the edge itself, and cross nothing.
 
 **Frames.** An item that goes to many clients is written once for each dialect that they speak:
 `Item.prepared` keeps what the dialect made of it. What is kept is no field of the item. It is not
@@ -97,7 +97,7 @@ class Replay(Item, frozen=True, tag_field="kind"):
     messages: tuple[Message, ...]
 
 
-class Asked(Item, frozen=True, tag_field="kind"):
+class RoomCall(Item, frozen=True, tag_field="kind"):
     """A call from the room to one client, which answers with `ref`."""
 
     ref: int
@@ -169,7 +169,7 @@ class Left(Item, frozen=True):
     reason: str
 
 
-class Answered(Item, frozen=True):
+class RequestReply(Item, frozen=True):
     """The edge's own answer to a request."""
 
     ref: int

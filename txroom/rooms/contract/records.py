@@ -71,7 +71,7 @@ class MemberRecord(Struct, frozen=True, tag_field="kind"):
     offset: int = 0
 
 
-class Gone(Struct, frozen=True, tag_field="kind"):
+class MemberRemoved(Struct, frozen=True, tag_field="kind"):
     """That member is none any more."""
 
     member: str
@@ -85,7 +85,7 @@ class Handled(Struct, frozen=True, tag_field="kind"):
     reply: Reply | Error | None = None
 
 
-class Reserved(Struct, frozen=True, tag_field="kind"):
+class SeatReserved(Struct, frozen=True, tag_field="kind"):
     """A seat is kept for who has its token."""
 
     #: SHA-256 of the token.
@@ -96,7 +96,7 @@ class Reserved(Struct, frozen=True, tag_field="kind"):
     seconds: float = 0.0
 
 
-Record = Entry | MemberRecord | Gone | Handled | Reserved | Listing
+Record = Entry | MemberRecord | MemberRemoved | Handled | SeatReserved | Listing
 
 
 class Loaded(Struct, frozen=True):
@@ -106,5 +106,5 @@ class Loaded(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     members: tuple[MemberRecord, ...] = ()
     handled: tuple[Handled, ...] = ()
-    reserved: tuple[Reserved, ...] = ()
+    reserved: tuple[SeatReserved, ...] = ()
     listing: Listing | None = None

@@ -31,8 +31,6 @@ from ...protocol.limits import JSON_PROTOCOL, MAX_OPTIONS, MSGPACK_PROTOCOL
 from ..contract.commands import Unreadable
 from ..contract.items import (
     Ack,
-    Answered,
-    Asked,
     Bye,
     Error,
     Item,
@@ -41,6 +39,8 @@ from ..contract.items import (
     Message,
     PresenceChange,
     Reply,
+    RequestReply,
+    RoomCall,
 )
 
 
@@ -222,7 +222,7 @@ def _message(dialect: FrameDialect, item: Message) -> tuple[Any, ...]:
     return ("msg", item.room, item.offset, item.type, dialect.part(item.data))
 
 
-def _asked(dialect: FrameDialect, item: Asked) -> tuple[Any, ...]:
+def _roomCall(dialect: FrameDialect, item: RoomCall) -> tuple[Any, ...]:
     return ("call", item.ref, item.room, item.type, dialect.part(item.data))
 
 
@@ -230,7 +230,7 @@ def _reply(dialect: FrameDialect, item: Reply) -> tuple[Any, ...]:
     return ("reply", item.ref, dialect.part(item.data))
 
 
-def _answered(dialect: FrameDialect, item: Answered) -> tuple[Any, ...]:
+def _requestReply(dialect: FrameDialect, item: RequestReply) -> tuple[Any, ...]:
     return ("reply", item.ref, item.data)
 
 
@@ -273,9 +273,9 @@ def _bye(dialect: FrameDialect, item: Bye) -> tuple[Any, ...]:
 #: The arrays that tell the items of each type.
 _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
     Message: _message,
-    Asked: _asked,
+    RoomCall: _roomCall,
     Reply: _reply,
-    Answered: _answered,
+    RequestReply: _requestReply,
     Error: _error,
     Ack: _ack,
     PresenceChange: _presence,

@@ -14,11 +14,11 @@ from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import Bucket
 from ...protocol import clientframes as frames
 from ...protocol.errors import BadFrame, RoomError
-from ..contract.commands import Answer, Call, Failed, Leave, Send
-from ..contract.items import Answered, Error
+from ..contract.commands import Call, CallFailed, CallReply, Leave, Send
+from ..contract.items import Error, RequestReply
 from ..contract.listing import Listing
 from .dialect import FrameDialect, UnreadableMessage
-from .matchmaker import How
+from .matchmaker import JoinMethod
 from .services import EdgeServices
 from .session import RoomSession
 
@@ -29,10 +29,10 @@ REQUEST_BURST = 40.0
 #: Most rooms in the answer to `rooms`; who looks for more asks with a filter.
 MAX_LISTINGS = 100
 
-_HOW: dict[type, How] = {
-    frames.JoinFrame: How.JOIN_OR_CREATE,
-    frames.JoinOnlyFrame: How.JOIN,
-    frames.CreateFrame: How.CREATE,
+_JOIN_METHODS: dict[type, JoinMethod] = {
+    frames.JoinFrame: JoinMethod.JOIN_OR_CREATE,
+    frames.JoinOnlyFrame: JoinMethod.JOIN,
+    frames.CreateFrame: JoinMethod.CREATE,
 }
 
 
@@ -79,10 +79,10 @@ class FrameSession(RoomSession):
         self.submit(frame.room, frame.ref, Call(frame.ref, frame.type, bytes(frame.data), frame.n))
 
     def _reply(self, frame: frames.ReplyFrame) -> None:
-        self.submit(frame.room, None, Answer(frame.ref, bytes(frame.data)))
+        self.submit(frame.room, None, CallReply(frame.ref, bytes(frame.data)))
 
     def _error(self, frame: frames.ErrorFrame) -> None:
-        self.submit(frame.room, None, Failed(frame.ref, frame.code, frame.message))
+        self.submit(frame.room, None, CallFailed(frame.ref, frame.code, frame.message))
 
     def _leave(self, frame: frames.LeaveFrame) -> None:
         attachment = self.attachmentOf(frame.room)
@@ -93,12 +93,12 @@ class FrameSession(RoomSession):
     # -- requests
 
     def _ping(self, frame: frames.PingFrame) -> None:
-        self.say(Answered(frame.ref))
+        self.say(RequestReply(frame.ref))
 
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._mayAsk(frame.ref):
             options = self.dialect.options(frame.options, "options", frame.ref)
-            self.requestJoin(_HOW[type(frame)], frame.name, options, frame.ref)
+            self.requestJoin(_JOIN_METHODS[type(frame)], frame.name, options, frame.ref)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
         if self._mayAsk(frame.ref):
@@ -121,7 +121,7 @@ class FrameSession(RoomSession):
                 clearTraceback(error)
                 self.say(Error(frame.ref, None, error.code, error.message, error.details))
             else:
-                self.say(Answered(frame.ref, [publicListing(listing) for listing in found]))
+                self.say(RequestReply(frame.ref, [publicListing(listing) for listing in found]))
 
         self._run(query(), frame.ref)
 

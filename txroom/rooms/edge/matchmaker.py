@@ -39,7 +39,7 @@ _NEXT = frozenset(
 Attach = Callable[[str, bool], Deferred[Link | Refused]]
 
 
-class How(Enum):
+class JoinMethod(Enum):
     """What a client asks for."""
 
     JOIN_OR_CREATE = "joinOrCreate"
@@ -100,7 +100,7 @@ class Matchmaker:
 
     async def place(
         self,
-        how: How,
+        method: JoinMethod,
         name: str,
         options: Mapping[str, Any],
         attach: Attach,
@@ -116,11 +116,11 @@ class Matchmaker:
             RoomError: Nothing is registered under that name, or `mayCreate` has raised it.
         """
         registered = self._registry.find(name)
-        if how is How.CREATE:
+        if method is JoinMethod.CREATE:
             if not registered.clientsMayCreate:
                 return Refused(ErrorCode.FORBIDDEN)
             return await self._create(registered, options, attach, mayCreate)
-        isMaker = how is How.JOIN_OR_CREATE and registered.clientsMayCreate
+        mayMake = method is JoinMethod.JOIN_OR_CREATE and registered.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM, f"no room {name[:32]!r} that matches is open")
         tries = 0
         while tries < TRIES:
@@ -130,7 +130,7 @@ class Matchmaker:
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
                 refused = result
-            if not isMaker:
+            if not mayMake:
                 return refused
             pending = self._pendingFor(registered, options)
             if pending is None:

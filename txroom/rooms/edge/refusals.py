@@ -35,7 +35,7 @@ _MESSAGES = {
 }
 
 
-def refusalOf(handshake: Handshake, error: UpgradeError) -> Refusal | None:
+def inBandRefusal(handshake: Handshake, error: UpgradeError) -> Refusal | None:
     """How to tell `error` to a client; `None` if it doesn't speak the protocol, or is to be redirected."""
     name = next((each for each in handshake.protocols if each in DIALECTS), None)
     if name is None or error.status < 400:
@@ -55,7 +55,7 @@ def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:
         return ErrorCode.INTERNAL, CloseCode.INTERNAL_ERROR
     if error.reason == "timeout":
         return ErrorCode.TIMEOUT, CloseCode.TRY_AGAIN_LATER
-    return closecodes.refusalOf(error.status)
+    return closecodes.refusalForStatus(error.status)
 
 
 def _messageOf(error: UpgradeError) -> str:

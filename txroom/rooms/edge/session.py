@@ -37,7 +37,7 @@ from ..contract.commands import Frame
 from ..contract.items import Bye, Error, Item, Left, Replay
 from ..contract.ports import Link
 from .attachment import Attachment
-from .matchmaker import How
+from .matchmaker import JoinMethod
 from .ports import Dialect
 from .services import EdgeServices
 
@@ -123,7 +123,7 @@ class RoomSession:
             self._expect(attachment)
             self._settle(attachment, Refused(error.code, error.message, error.details))
             return succeed(None)
-        return self._run(self._place(attachment, How.JOIN_OR_CREATE, name, options), None)
+        return self._run(self._place(attachment, JoinMethod.JOIN_OR_CREATE, name, options), None)
 
     def optionsOfPath(self) -> dict[str, Any]:
         """
@@ -138,7 +138,9 @@ class RoomSession:
             raise RoomError(ErrorCode.BAD_REQUEST, most, {"field": "options"})
         return dict(handshake.query)
 
-    def requestJoin(self, how: How, name: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
+    def requestJoin(
+        self, method: JoinMethod, name: str, options: Mapping[str, Any], ref: int | None
+    ) -> Deferred[None]:
         """
         Ask for a seat in a room of that name; fires when the client has been answered.
 
@@ -149,8 +151,8 @@ class RoomSession:
         """
         if not self._mayEnter(ref):
             return succeed(None)
-        attachment = Attachment(self, ref, how.value, name)
-        return self._run(self._place(attachment, how, name, options), ref)
+        attachment = Attachment(self, ref, method.value, name)
+        return self._run(self._place(attachment, method, name, options), ref)
 
     def joinById(self, room: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
         """Ask for a seat in the room of that id; fires when the client has been answered."""
@@ -190,7 +192,7 @@ class RoomSession:
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
     def _joinOf(
-        self, attachment: Attachment, room: str, options: Mapping[str, Any], isMaker: bool = False
+        self, attachment: Attachment, room: str, options: Mapping[str, Any], isCreator: bool = False
     ) -> Join:
         return Join(
             link=attachment.id,
@@ -201,28 +203,30 @@ class RoomSession:
             isJSON=self.dialect.isJSON,
             options=dict(options),
             request=Request.of(self.connection.handshake),
-            isMaker=isMaker,
+            isCreator=isCreator,
         )
 
-    async def _place(self, attachment: Attachment, how: How, name: str, options: Mapping[str, Any]) -> None:
+    async def _place(
+        self, attachment: Attachment, method: JoinMethod, name: str, options: Mapping[str, Any]
+    ) -> None:
         self._expect(attachment)
-        seat = self._seat(attachment, how, name, options)
+        seat = self._seat(attachment, method, name, options)
         self._settle(attachment, await self._linkOf(Deferred.fromCoroutine(seat)))
 
     async def _seat(
-        self, attachment: Attachment, how: How, name: str, asked: Mapping[str, Any]
+        self, attachment: Attachment, method: JoinMethod, name: str, asked: Mapping[str, Any]
     ) -> Link | Refused:
         """A seat in a room of that name. Raises `RoomError` for options that can't be matched."""
         services = self.services
         options = services.matchmaker.typed(name, asked, isText=attachment is self._byPath)
 
-        def attach(room: str, isMaker: bool) -> Deferred[Link | Refused]:
+        def attach(room: str, isCreator: bool) -> Deferred[Link | Refused]:
             attachment.room = room
-            join = self._joinOf(attachment, room, options, isMaker)
+            join = self._joinOf(attachment, room, options, isCreator)
             return services.engine.attach(services.outlet, join)
 
         mayCreate = partial(self._countCreation, self.connection.handshake.countedAs)
-        return await services.matchmaker.place(how, name, options, attach, mayCreate)
+        return await services.matchmaker.place(method, name, options, attach, mayCreate)
 
     def _countCreation(self, address: str) -> None:
         """A room is made for a client of that address. Raises `RoomError` if these are too many."""

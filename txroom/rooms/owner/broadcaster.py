@@ -13,7 +13,7 @@ from typing import Any
 
 from ...core.awaitables import isAsync
 from ...protocol import payload
-from ..api.history import Past
+from ..api.history import HistoryEntry
 from ..api.room import Client, To
 from ..contract.items import Item, Message, Replay
 from ..contract.records import Entry
@@ -154,10 +154,10 @@ class Broadcaster:
             self._outbox.emit(Replay(messages), member.audience)
             self._log.framed(messages[0].offset or 0)
 
-    def history(self) -> list[Past]:
+    def history(self) -> list[HistoryEntry]:
         """See `Room.messages`."""
         entries = self._log.history(self._clock.seconds())
-        return [Past(entry.offset, entry.type, payload.decode(entry.data)) for entry in entries]
+        return [HistoryEntry(entry.offset, entry.type, payload.decode(entry.data)) for entry in entries]
 
 
 def _isMeant(answer: object) -> bool:

@@ -13,7 +13,7 @@ from ...core.codes import ErrorCode
 from ...core.validation import isAmount
 from ...protocol.errors import RoomError
 from .. import hooks
-from ..contract.items import Asked
+from ..contract.items import RoomCall
 from .broadcaster import Broadcaster, encodedMessage
 from .context import RoomContext
 from .member import Member, State
@@ -48,7 +48,7 @@ class Calls:
         member.calls[ref] = answer
         timer = context.clock.callLater(timeout, self._timeOut, member, ref)
         answer.addBoth(_stop, timer)
-        item = Asked(ref, context.id, type, encoded)
+        item = RoomCall(ref, context.id, type, encoded)
         if member.state is State.SEATED:
             member.pending.append(item)
             context.runner.post(self._refuseWait, member, ref)

@@ -18,8 +18,8 @@ from ..api.ports import RoomPort, RoomServices
 from ..api.room import Room
 from ..contract.ports import Engine
 from .life import RoomLife
-from .lifelog import LifeLog
-from .log import Log
+from .lifecyclelog import LifecycleLog
+from .messagelog import MessageLog
 from .outbox import Outbox
 from .roster import Roster
 from .runner import Runner
@@ -40,10 +40,10 @@ class RoomContext:
     timers: RoomClock
     life: RoomLife
     roster: Roster
-    log: Log
+    log: MessageLog
     outbox: Outbox
     runner: Runner
-    lifelog: LifeLog
+    lifecycleLog: LifecycleLog
 
 
 class Lifecycle(Protocol):
@@ -70,7 +70,7 @@ class HostApplication(RoomServices, Protocol):
     @property
     def engine(self) -> Engine: ...
     @property
-    def lifelog(self) -> LifeLog: ...
+    def lifecycleLog(self) -> LifecycleLog: ...
 
     def hostEnded(self, host: Any) -> None:
         """A room has ended that the engine has never known."""

@@ -35,23 +35,23 @@ from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.ports import Journal, Link, Outlet
 from ..registration import Registration
-from .advertising import Advertising
 from .broadcaster import Broadcaster
 from .budget import Budget
 from .calls import Calls
 from .context import HostApplication, RoomContext
 from .ended import ENDED_ROOM
-from .expelled import Expelled
 from .inbox import Inbox
 from .joining import Joining
 from .leaving import Leaving
 from .life import Event, RoomLife, Stage
 from .link import HostLink
-from .log import Log
 from .member import Member, State
+from .messagelog import MessageLog
 from .outbox import Outbox, audienceOf
 from .presence import Presence
 from .resuming import Resuming
+from .revokedtokens import RevokedTokens
+from .roomlisting import RoomListing
 from .roster import Roster
 from .runner import Runner
 from .seats import Seats
@@ -66,9 +66,9 @@ class Host:
 
     __slots__ = (
         "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft",
-        "_pendingEnd", "_waiters", "_why", "advertising", "application", "broadcaster", "calls", "id",
-        "inbox", "isRestored", "joining", "leaving", "life", "log", "members", "name", "outbox", "presence",
-        "registration", "resuming", "room", "roster", "runner", "seats", "timers",
+        "_pendingEnd", "_waiters", "_why", "application", "broadcaster", "calls", "id", "inbox",
+        "isRestored", "joining", "leaving", "life", "log", "members", "name", "outbox", "presence",
+        "registration", "resuming", "room", "roomListing", "roster", "runner", "seats", "timers",
     )  # fmt: skip
 
     _log = Logger()
@@ -114,7 +114,7 @@ class Host:
             self._clock, lambda failure, name: self.runner.report(failure, hook=name), self._timerFailed
         )
         self.outbox = Outbox()
-        self.log = Log(*self._bounds, self.roster.floor, budget)
+        self.log = MessageLog(*self._bounds, self.roster.floor, budget)
         self._makeParts(options)
 
     def _makeParts(self, options: Mapping[str, Any]) -> None:
@@ -131,23 +131,23 @@ class Host:
             log=self.log,
             outbox=self.outbox,
             runner=self.runner,
-            lifelog=self.application.lifelog,
+            lifecycleLog=self.application.lifecycleLog,
         )
-        expelled = Expelled()
+        revoked = RevokedTokens()
         filters = self.registration.filtersOf(options)
-        self.advertising = Advertising(context, self.application.engine, options, filters)
-        self.seats = Seats(context, self, self.advertising)
+        self.roomListing = RoomListing(context, self.application.engine, options, filters)
+        self.seats = Seats(context, self, self.roomListing)
         self.broadcaster = Broadcaster(context)
         self.calls = Calls(context, self.broadcaster)
         self.presence = Presence(context)
-        self.leaving = Leaving(context, self, self.advertising, self.presence, self.calls, expelled)
+        self.leaving = Leaving(context, self, self.roomListing, self.presence, self.calls, revoked)
         self.inbox = Inbox(context, self.registration.handlers, self.broadcaster, self.calls, self.leaving)
         welcome = Welcome(context, self.broadcaster, self.presence)
         linkOf = partial(HostLink, self.inbox, self.leaving)
         self.joining = Joining(
             context,
             self,
-            self.advertising,
+            self.roomListing,
             self.seats,
             self.broadcaster,
             self.calls,
@@ -156,7 +156,7 @@ class Host:
             welcome,
             linkOf,
         )
-        self.resuming = Resuming(context, self.leaving, expelled, welcome, linkOf)
+        self.resuming = Resuming(context, self.leaving, revoked, welcome, linkOf)
 
     @property
     def _bounds(self) -> tuple[History | None, float, int, int]:
@@ -190,7 +190,7 @@ class Host:
         self.log.epoch = journal.epoch
         self.outbox.begin(journal)
         self._restore(journal)
-        await self.runner.call(self.room.onCreate, self.advertising.options)
+        await self.runner.call(self.room.onCreate, self.roomListing.options)
         self._isCreated = True
         if self.life.stage is Stage.LOST:
             raise RoomError(ErrorCode.UNAVAILABLE)
@@ -202,7 +202,7 @@ class Host:
         self.log.load(loaded.entries, loaded.offset, self._clock.seconds())
         if loaded.listing is not None:
             self.isRestored = True
-            self.advertising.restore(loaded.listing)
+            self.roomListing.restore(loaded.listing)
         self.resuming.restore(loaded.members, loaded.handled)
 
     def _begin(self, journal: Journal) -> None:
@@ -213,11 +213,11 @@ class Host:
         for reserved in journal.loaded.reserved:
             self.seats.restore(reserved)
         self.life.follow(Event.OPENED)
-        self.advertising.changed()
+        self.roomListing.changed()
         if room.tickRate > 0:
             self.runner.startTicks(self.timers, 1.0 / room.tickRate)
         self._isBegun = True
-        self.application.lifelog.tell("create", self)
+        self.application.lifecycleLog.tell("create", self)
         self.runner.tell("create", room)
         if self._pendingEnd is not None:
             self.dispose(*self._pendingEnd)
@@ -298,7 +298,7 @@ class Host:
             self.life.follow(Event.CLOSED)
             self._why = text or reason.value
             self._shut()
-            self.advertising.changed()
+            self.roomListing.changed()
             for member in list(self.members.values()):
                 self.leaving.leave(member, code, reason, text)
             self.runner.post(self._endWhenEmpty)
@@ -339,7 +339,7 @@ class Host:
             self.runner.report(Failure(), hook="onDispose")
         self.runner.flush()
         if self._isBegun:
-            self.application.lifelog.tell("dispose", self, reason=self._why or "lost")
+            self.application.lifecycleLog.tell("dispose", self, reason=self._why or "lost")
             self.registration.tell("dispose", self.room)
 
     async def _release(self) -> None:
@@ -363,7 +363,7 @@ class Host:
             self.application.hostEnded(self)
         self.life.follow(Event.ENDED)
         self.runner.close()
-        self.advertising.close()
+        self.roomListing.close()
         ended: Any = ENDED_ROOM
         self.broadcaster = self.calls = self.leaving = self.presence = ended
         del self.joining, self.resuming, self.inbox, self.seats, self.runner

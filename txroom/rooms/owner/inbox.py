@@ -24,7 +24,7 @@ from .. import hooks
 from ..api.handlers import Handler
 from ..api.ports import LeaveReason
 from ..api.room import Room
-from ..contract.commands import Answer, Call, Failed, Frame, Leave, Send, Unreadable
+from ..contract.commands import Call, CallFailed, CallReply, Frame, Leave, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
 from ..contract.records import Handled
 from .broadcaster import Broadcaster
@@ -96,7 +96,7 @@ class Inbox:
             member.mailbox.post(self._leave, member, frame, member.link)
         elif isinstance(frame, Unreadable):
             self._takeUnreadable(member, frame)
-        elif isinstance(frame, Answer | Failed):
+        elif isinstance(frame, CallReply | CallFailed):
             self._takeAnswer(member, frame)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
@@ -320,11 +320,11 @@ class Inbox:
             self._broadcaster.say(member, Reply(frame.ref, NIL))
         self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
 
-    def _takeAnswer(self, member: Member, frame: Answer | Failed) -> None:
+    def _takeAnswer(self, member: Member, frame: CallReply | CallFailed) -> None:
         waiting = self._calls.take(member, frame.ref)
         if waiting is None:
             return  # too late
-        if isinstance(frame, Failed):
+        if isinstance(frame, CallFailed):
             hooks.failWaiter(waiting, CallError(frame.code, frame.message))
             return
         try:

@@ -26,13 +26,13 @@ from ..api.room import Client
 from ..contract.arrivals import Join, Refused
 from ..contract.items import Error
 from ..contract.ports import Link, Outlet
-from .advertising import Advertising
 from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import Lifecycle, RoomContext
 from .leaving import Leaving
 from .member import Member, State
 from .presence import Presence
+from .roomlisting import RoomListing
 from .seats import Seats
 from .welcome import Welcome
 
@@ -44,7 +44,6 @@ class Joining:
     """Admits clients to one room."""
 
     __slots__ = (
-        "_advertising",
         "_broadcaster",
         "_calls",
         "_context",
@@ -53,6 +52,7 @@ class Joining:
         "_lifecycle",
         "_linkOf",
         "_presence",
+        "_roomListing",
         "_seats",
         "_welcome",
     )
@@ -61,7 +61,7 @@ class Joining:
         self,
         context: RoomContext,
         lifecycle: Lifecycle,
-        advertising: Advertising,
+        roomListing: RoomListing,
         seats: Seats,
         broadcaster: Broadcaster,
         calls: Calls,
@@ -72,7 +72,7 @@ class Joining:
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
-        self._advertising = advertising
+        self._roomListing = roomListing
         self._seats = seats
         self._broadcaster = broadcaster
         self._calls = calls
@@ -98,7 +98,7 @@ class Joining:
 
     def _refused(self, join: Join) -> None:
         """A client was refused; if the room was made for it, and nobody else has joined, the room ends."""
-        if join.isMaker and not self._isUsed:
+        if join.isCreator and not self._isUsed:
             self._lifecycle.makerRefused()
 
     async def _enter(self, outlet: Outlet, join: Join) -> Link | Refused:
@@ -165,7 +165,7 @@ class Joining:
         member.offset = context.log.offset
         self._seats.take(member, token)
         context.roster.attached(member, outlet, join)
-        self._advertising.changed()
+        self._roomListing.changed()
         return member
 
     # -- the hooks
@@ -243,7 +243,7 @@ class Joining:
             context.outbox.end(member.audience, 0 if pending is None else pending.code)
         context.roster.detached(member)
         member.forget()
-        self._advertising.changed()
+        self._roomListing.changed()
         self._lifecycle.seatFreed()
 
     def _answerAll(self, member: Member, error: Error) -> None:
@@ -274,9 +274,9 @@ class Joining:
         pending, member.pending = member.pending, []
         for item in pending:
             self._broadcaster.say(member, item)
-        context.lifelog.tell("join", context, member)
+        context.lifecycleLog.tell("join", context, member)
         self._presence.came(member)
-        self._advertising.changed()
+        self._roomListing.changed()
         context.runner.tell("join", context.room, member.client)
 
     def _leaveUnseen(self, member: Member) -> None:

@@ -14,13 +14,13 @@ from twisted.python.failure import Failure
 from ...core.codes import CloseCode
 from ...protocol import payload
 from ..api.ports import LeaveReason
-from ..contract.records import Gone
-from .advertising import Advertising
+from ..contract.records import MemberRemoved
 from .calls import Calls
 from .context import Lifecycle, RoomContext
-from .expelled import Expelled
 from .member import Member, State
 from .presence import Presence
+from .revokedtokens import RevokedTokens
+from .roomlisting import RoomListing
 
 #: A client that has left for one of these reasons can't resume, and doesn't join anew by itself.
 _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
@@ -29,23 +29,23 @@ _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE
 class Leaving:
     """Ends the memberships of one room."""
 
-    __slots__ = ("_advertising", "_calls", "_context", "_expelled", "_lifecycle", "_presence")
+    __slots__ = ("_calls", "_context", "_lifecycle", "_presence", "_revoked", "_roomListing")
 
     def __init__(
         self,
         context: RoomContext,
         lifecycle: Lifecycle,
-        advertising: Advertising,
+        roomListing: RoomListing,
         presence: Presence,
         calls: Calls,
-        expelled: Expelled,
+        revoked: RevokedTokens,
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
-        self._advertising = advertising
+        self._roomListing = roomListing
         self._presence = presence
         self._calls = calls
-        self._expelled = expelled
+        self._revoked = revoked
 
     # -- losing the connection
 
@@ -62,7 +62,7 @@ class Leaving:
                 return
             member.state = State.DROPPED
             self._awaitReturn(member)
-            context.lifelog.tell("drop", context, member)
+            context.lifecycleLog.tell("drop", context, member)
             self._notify(member, isAway=True)
 
     def awaitReturns(self) -> None:
@@ -84,7 +84,7 @@ class Leaving:
     def resumed(self, member: Member, recovered: bool) -> None:
         """It has resumed, perhaps before its old connection was lost."""
         context = self._context
-        context.lifelog.tell("resume", context, member, "" if recovered else "not recovered")
+        context.lifecycleLog.tell("resume", context, member, "" if recovered else "not recovered")
         self._notify(member, recovered=recovered)
 
     def _notify(self, member: Member, isAway: bool = False, recovered: bool = True) -> None:
@@ -161,10 +161,10 @@ class Leaving:
         context = self._context
         self._unseat(member)
         if reason in _EXPELLING:
-            self._expelled.add(member.tokens, context.clock.seconds(), context.room.resumeSeconds)
+            self._revoked.add(member.tokens, context.clock.seconds(), context.room.resumeSeconds)
         if isSeen:
-            context.lifelog.tell("leave", context, member, text or reason.value)
-            context.outbox.record(Gone(member.id))
+            context.lifecycleLog.tell("leave", context, member, text or reason.value)
+            context.outbox.record(MemberRemoved(member.id))
         if member.outlet is not None:
             context.outbox.end(member.audience, code, text)
         context.roster.detached(member)
@@ -172,7 +172,7 @@ class Leaving:
             self._presence.left(member)
         member.mailbox.clear()
         self._calls.failAll(member)
-        self._advertising.changed()
+        self._roomListing.changed()
         context.runner.post(member.mailbox.post, self._left, member, reason, isSeen)
 
     def _unseat(self, member: Member) -> None:

@@ -38,7 +38,7 @@ from ...protocol.limits import WINDOW
 from ..api.ports import LeaveReason
 from ..api.room import Client
 from ..contract.arrivals import Arrival
-from ..contract.items import Asked, Error, Reply
+from ..contract.items import Error, Reply, RoomCall
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord
 from .mailbox import Mailbox
@@ -159,7 +159,7 @@ class Member:
         #: Records that must be committed for its `joined` to have left.
         self.announced = 0
         #: The calls of its room that wait until it has joined.
-        self.pending: list[Asked] = []
+        self.pending: list[RoomCall] = []
         #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
         self.early: list[tuple[str, bytes]] | None = None
         self.calls: dict[int, Deferred[Any]] = {}

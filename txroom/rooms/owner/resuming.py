@@ -14,10 +14,10 @@ from ..contract.arrivals import Refused, Resume
 from ..contract.ports import Link, Outlet
 from ..contract.records import Entry, Handled, MemberRecord
 from .context import RoomContext
-from .expelled import Expelled
 from .joining import NEEDS_MSGPACK
 from .leaving import Leaving
 from .member import Member, State
+from .revokedtokens import RevokedTokens
 from .tokens import digest, memberOf
 from .welcome import Welcome
 
@@ -30,19 +30,19 @@ REPLAY_COST = 100
 class Resuming:
     """Lets the members of one room come back."""
 
-    __slots__ = ("_context", "_expelled", "_leaving", "_linkOf", "_welcome")
+    __slots__ = ("_context", "_leaving", "_linkOf", "_revoked", "_welcome")
 
     def __init__(
         self,
         context: RoomContext,
         leaving: Leaving,
-        expelled: Expelled,
+        revoked: RevokedTokens,
         welcome: Welcome,
         linkOf: Callable[[Member], Link],
     ) -> None:
         self._context = context
         self._leaving = leaving
-        self._expelled = expelled
+        self._revoked = revoked
         self._welcome = welcome
         self._linkOf = linkOf
 
@@ -107,8 +107,8 @@ class Resuming:
             or member.state not in (State.JOINED, State.DROPPED)
             or not member.accepts(resume.token)
         ):
-            isExpelled = self._expelled.has(digest(resume.token), context.clock.seconds())
-            return Refused(ErrorCode.FORBIDDEN if isExpelled else ErrorCode.UNAUTHORIZED)
+            isRevoked = self._revoked.has(digest(resume.token), context.clock.seconds())
+            return Refused(ErrorCode.FORBIDDEN if isRevoked else ErrorCode.UNAUTHORIZED)
         if roster.sessions.get(resume.session, member) is not member:
             return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
         if context.room.binary and resume.isJSON:

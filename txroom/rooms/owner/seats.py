@@ -1,7 +1,7 @@
 """
 The seats of a room: a client takes a free one, or with a token one that is reserved.
 
-`Roster.taken` counts them, and `Advertising.isFull` compares that with `maxClients`.
+`Roster.taken` counts them, and `RoomListing.isFull` compares that with `maxClients`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ...core.codes import ErrorCode
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from ..contract.arrivals import Refused
-from ..contract.records import Reserved
-from .advertising import Advertising
+from ..contract.records import SeatReserved
 from .context import Lifecycle, RoomContext
 from .member import Member
+from .roomlisting import RoomListing
 from .roster import Reservation
 from .tokens import digest, newToken
 
@@ -23,12 +23,12 @@ from .tokens import digest, newToken
 class Seats:
     """Gives and reserves the seats of one room."""
 
-    __slots__ = ("_advertising", "_context", "_lifecycle")
+    __slots__ = ("_context", "_lifecycle", "_roomListing")
 
-    def __init__(self, context: RoomContext, lifecycle: Lifecycle, advertising: Advertising) -> None:
+    def __init__(self, context: RoomContext, lifecycle: Lifecycle, roomListing: RoomListing) -> None:
         self._context = context
         self._lifecycle = lifecycle
-        self._advertising = advertising
+        self._roomListing = roomListing
 
     # -- reserving
 
@@ -55,17 +55,17 @@ class Seats:
             userId = payload.checkText("userId", userId)
         if not context.life.isOpen:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        if self._advertising.isFull:
+        if self._roomListing.isFull:
             raise RoomError(ErrorCode.FULL)
         token = newToken()
         wait = context.room.seatSeconds if seconds is None else seconds
-        reserved = Reserved(digest(token), userId, wait)
+        reserved = SeatReserved(digest(token), userId, wait)
         self.restore(reserved)
         context.outbox.record(reserved)
-        self._advertising.changed()
+        self._roomListing.changed()
         return token
 
-    def restore(self, reserved: Reserved) -> None:
+    def restore(self, reserved: SeatReserved) -> None:
         """Keep a seat; one from an earlier owner has all its time again."""
         context = self._context
         expiry = context.clock.callLater(reserved.seconds, self._expire, reserved.seat)
@@ -73,8 +73,8 @@ class Seats:
 
     def _expire(self, seat: bytes) -> None:
         self._context.roster.reservations.pop(seat, None)
-        self._context.outbox.record(Reserved(seat))
-        self._advertising.changed()
+        self._context.outbox.record(SeatReserved(seat))
+        self._roomListing.changed()
         self._lifecycle.seatFreed()
 
     def close(self) -> None:
@@ -94,9 +94,9 @@ class Seats:
                 return Refused(ErrorCode.FORBIDDEN, "no such seat")
             if reservation.userId not in (None, userId):
                 return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
-        elif self._advertising.isLocked:
+        elif self._roomListing.isLocked:
             return Refused(ErrorCode.LOCKED)
-        elif self._advertising.isFull:
+        elif self._roomListing.isFull:
             return Refused(ErrorCode.FULL)
         return None
 
@@ -118,5 +118,5 @@ class Seats:
         """
         self._context.roster.joining.discard(member)
         if member.seat is not None:
-            self._context.outbox.record(Reserved(member.seat))
+            self._context.outbox.record(SeatReserved(member.seat))
             member.seat = None

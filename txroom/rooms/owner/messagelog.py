@@ -19,7 +19,7 @@ FRAMES = 256
 ID = 8
 
 
-class Kept:
+class KeptEntry:
     """A log entry, as the windows keep it: an entry may be in both of them."""
 
     __slots__ = ("at", "entry", "framed", "frames", "holds", "weight")
@@ -53,7 +53,7 @@ class Kept:
         return more
 
 
-class Tally:
+class LogWeight:
     """Bytes of memory of all that is kept in the windows of a log, each entry counted once."""
 
     __slots__ = ("weight",)
@@ -65,36 +65,36 @@ class Tally:
 class Window:
     """The newest of some entries, bounded by number, age and bytes."""
 
-    __slots__ = ("_kept", "_size", "_tally", "limit", "seconds", "size")
+    __slots__ = ("_kept", "_size", "_total", "limit", "seconds", "size")
 
-    def __init__(self, tally: Tally, limit: int, seconds: float, size: int) -> None:
+    def __init__(self, total: LogWeight, limit: int, seconds: float, size: int) -> None:
         self.limit = limit
         self.seconds = seconds
         self.size = size
-        self._tally = tally
-        self._kept: deque[Kept] = deque()
+        self._total = total
+        self._kept: deque[KeptEntry] = deque()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __iter__(self) -> Iterator[Kept]:
+    def __iter__(self) -> Iterator[KeptEntry]:
         return iter(self._kept)
 
     @property
-    def newest(self) -> Kept | None:
+    def newest(self) -> KeptEntry | None:
         """The last of them."""
         return self._kept[-1] if self._kept else None
 
-    def __reversed__(self) -> Iterator[Kept]:
+    def __reversed__(self) -> Iterator[KeptEntry]:
         return reversed(self._kept)
 
-    def append(self, kept: Kept) -> None:
+    def append(self, kept: KeptEntry) -> None:
         """One more; `trim` is left to the caller."""
         self._kept.append(kept)
         self._size += len(kept.entry.data)
         if not kept.holds:
-            self._tally.weight += kept.weight
+            self._total.weight += kept.weight
         kept.holds += 1
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
@@ -126,7 +126,7 @@ class Window:
     def shrink(self, weight: int, floor: int | None = None) -> int:
         """Forget the oldest until all that is kept weighs no more than that, but nothing after `floor`."""
         last = 0
-        while self._kept and self._tally.weight > weight:
+        while self._kept and self._total.weight > weight:
             if floor is not None and self._kept[0].entry.offset > floor:
                 break
             last = self._forget()
@@ -143,7 +143,7 @@ class Window:
         self._size -= len(kept.entry.data)
         kept.holds -= 1
         if not kept.holds:
-            self._tally.weight -= kept.weight
+            self._total.weight -= kept.weight
         return kept.entry.offset
 
     def after(self, offset: int) -> list[Entry]:
@@ -162,7 +162,7 @@ def _noFloor() -> int | None:
     return None
 
 
-class Log:
+class MessageLog:
     """
     All that was logged, in two windows that don't trim one another: `history` and `recent`.
 
@@ -172,7 +172,7 @@ class Log:
     same.
     """
 
-    __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_tally", "epoch", "offset", "trimmed")
+    __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_total", "epoch", "offset", "trimmed")
 
     def __init__(
         self,
@@ -183,10 +183,10 @@ class Log:
         floor: Callable[[], int | None] = _noFloor,
         budget: Budget | None = None,
     ) -> None:
-        self._tally = Tally()
+        self._total = LogWeight()
         self._shown = History(limit=0)
         self._history: Window | None = None
-        self._recent = Window(self._tally, limit, seconds, size)
+        self._recent = Window(self._total, limit, seconds, size)
         self._show(history)
         self._floor = floor
         self._budget = budget
@@ -202,7 +202,7 @@ class Log:
         self._shown = history if history is not None else History(limit=0)
         self._history = None
         if history is not None and history.limit:
-            self._history = Window(self._tally, history.limit, history.seconds, history.size)
+            self._history = Window(self._total, history.limit, history.seconds, history.size)
 
     def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
         """Change the bounds: `onCreate` is over, and may have changed the settings."""
@@ -213,7 +213,7 @@ class Log:
                 if kept.entry.to is None:
                     self._history.append(kept)
             self._history.trim(now)
-        self._recent = Window(self._tally, limit, seconds, size)
+        self._recent = Window(self._total, limit, seconds, size)
         for kept in recent:
             self._recent.append(kept)
         for window in (recent, shown):
@@ -230,7 +230,7 @@ class Log:
     def add(self, entry: Entry, now: float) -> None:
         """The next message, to be weighed when it is framed (`framed`)."""
         self.offset = entry.offset
-        kept = Kept(entry, now)
+        kept = KeptEntry(entry, now)
         self._recent.append(kept)
         last = self._recent.trim(now, self._floor)
         if last:
@@ -243,7 +243,7 @@ class Log:
         """The newest message has been sent, so that its frames are built; hot."""
         newest = self._recent.newest
         if newest is not None:
-            self._tally.weight += newest.reweighed()
+            self._total.weight += newest.reweighed()
         if self._budget is not None:
             self._budget.changed(self)
 
@@ -253,7 +253,7 @@ class Log:
             for kept in reversed(window or ()):
                 if kept.entry.offset < since:
                     break
-                self._tally.weight += kept.reweighed()
+                self._total.weight += kept.reweighed()
         self._changed()
 
     def _changed(self) -> None:
@@ -306,7 +306,7 @@ class Log:
     @property
     def weight(self) -> int:
         """Bytes of memory that is taken by what is kept, about."""
-        return self._tally.weight
+        return self._total.weight
 
     def shrink(self, weight: int, isHard: bool = False) -> None:
         """
@@ -323,7 +323,7 @@ class Log:
         if self._budget is not None:
             self._budget.forget(self)
             self._budget = None
-        self._tally = Tally()
+        self._total = LogWeight()
         self._show(None)
-        self._recent = Window(self._tally, 0, 0.0, 0)
+        self._recent = Window(self._total, 0, 0.0, 0)
         self._floor = _noFloor

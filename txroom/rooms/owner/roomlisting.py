@@ -19,7 +19,7 @@ class Publisher(Protocol):
     def publish(self, listing: Listing) -> None: ...
 
 
-class Advertising:
+class RoomListing:
     """Knows what matchmaking is to know of one room, and what it knows already."""
 
     __slots__ = (

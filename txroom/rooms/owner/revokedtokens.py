@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 #: Most tokens that are remembered; the oldest are forgotten first.
-MAX_EXPELLED = 1000
+MAX_REVOKED = 1000
 #: Least seconds for which they are: a client doesn't notice at once that its connection is lost.
-EXPELLED_SECONDS = 60.0
+REVOKED_SECONDS = 60.0
 
 
-class Expelled:
+class RevokedTokens:
     """The digests of the resume tokens of one room's members that were made to leave."""
 
     __slots__ = ("_until",)
@@ -30,8 +30,8 @@ class Expelled:
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
         for token in tokens:
-            self._until[token] = now + max(resumeSeconds, EXPELLED_SECONDS)
-            if len(self._until) > MAX_EXPELLED:
+            self._until[token] = now + max(resumeSeconds, REVOKED_SECONDS)
+            if len(self._until) > MAX_REVOKED:
                 self._until.popitem(last=False)
 
     def has(self, token: bytes, now: float) -> bool:

@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
 from txroom import Accept, RoomApplication
 from txroom import Client as RoomClient
-from txroom.rooms.owner import lifelog
+from txroom.rooms.owner import lifecyclelog
 
 
 class Fails(NotingRoom):
@@ -132,7 +132,7 @@ class LivesTests(RoomTestCase):
     def test_bounded(self) -> None:
         """No more than so many at once; the rest is counted."""
         burst = 100  # the lagging engine takes long for the usual number
-        self.patch(lifelog, "BURST", float(burst))
+        self.patch(lifecyclelog, "BURST", float(burst))
         self.rooms(autoDispose=False)
         number = burst + 100
         made: list[Deferred[str]] = [self.app.createRoom("chat") for _ in range(number)]

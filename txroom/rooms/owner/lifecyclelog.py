@@ -30,7 +30,7 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class LifeLog:
+class LifecycleLog:
     """
     Writes a line for each event, at level info, in the namespace "txroom.rooms".
 

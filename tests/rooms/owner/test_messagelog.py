@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom import History, RoomApplication
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.owner.budget import Budget
-from txroom.rooms.owner.log import ID, OVERHEAD, Log
+from txroom.rooms.owner.messagelog import ID, OVERHEAD, MessageLog
 
 
 class LogTests(SynchronousTestCase):
@@ -15,7 +15,7 @@ class LogTests(SynchronousTestCase):
 
     def test_caps(self) -> None:
         """By number, age and bytes, each of the two by its own."""
-        log = Log(History(limit=2, seconds=10, onJoin=5), seconds=5, limit=4, size=100)
+        log = MessageLog(History(limit=2, seconds=10, onJoin=5), seconds=5, limit=4, size=100)
         for offset in range(1, 7):
             log.append(Entry(offset, "x", b"x"), 0.0)
         self.assertEqual([entry.offset for entry in log.history(0.0)], [5, 6])
@@ -29,7 +29,7 @@ class LogTests(SynchronousTestCase):
 
     def test_floor(self) -> None:
         """What somebody is about to read is kept, and no more."""
-        log = Log(None, 0, 1, 0, lambda: 2)
+        log = MessageLog(None, 0, 1, 0, lambda: 2)
         for offset in range(1, 7):
             log.append(Entry(offset, "x", b"x"), 0.0)
         self.assertIsNone(log.missed(1, "m"))
@@ -37,17 +37,17 @@ class LogTests(SynchronousTestCase):
 
     def test_load(self) -> None:
         """It goes on where an earlier owner had stopped."""
-        log = Log(None, 0, 0, 0)
+        log = MessageLog(None, 0, 0, 0)
         log.load((Entry(5, "x", b"x"), Entry(6, "x", b"x")), 6, 0.0)
         self.assertIsNone(log.missed(3, "m"))
         self.assertEqual([entry.offset for entry in log.missed(4, "m") or ()], [5, 6])
-        empty = Log(None, 0, 0, 0)
+        empty = MessageLog(None, 0, 0, 0)
         empty.load((), 6, 0.0)
         self.assertEqual((empty.offset, empty.missed(5, "m"), empty.missed(6, "m")), (6, None, []))
 
     def test_size(self) -> None:
         """What is forgotten weighs nothing any more."""
-        log = Log(None, 0, 0, 10)
+        log = MessageLog(None, 0, 0, 10)
         for offset in range(1, 100):
             log.append(Entry(offset, "x", b"xxx"), 0.0)
         self.assertEqual((log.trimmed, log.weight), (96, 3 * OVERHEAD + 2 * 9))
@@ -66,8 +66,8 @@ class BudgetTests(SynchronousTestCase):
         self.floors: dict[str, int | None] = {}
         self.logs = {name: self.log(name) for name in "abc"}
 
-    def log(self, name: str) -> Log:
-        return Log(None, 0, 0, 0, lambda: self.floors.get(name), self.budget)
+    def log(self, name: str) -> MessageLog:
+        return MessageLog(None, 0, 0, 0, lambda: self.floors.get(name), self.budget)
 
     def say(self, name: str, count: int, size: int = 10) -> None:
         for _ in range(count):
