@@ -31,6 +31,10 @@ class Workload:
     role: str
     clients: int
     size: int = 64
+    #: How many clients of a broadcast speak; each has one message in flight.
+    speakers: int = 1
+    #: How many messages a client of a pipelined echo has in flight.
+    depth: int = 1
     #: What grows, in a workload that shows what txroom's cost does then; and how far it has in one run.
     points: tuple[int, ...] = ()
     point: int = 0
@@ -59,11 +63,30 @@ class Contender:
 
 
 WORKLOADS = {
+    "busy-50-room": Workload(
+        "One room of 50 members who all talk, 64 characters in JSON", "broadcast", "rooms", 50, speakers=50
+    ),
+    "busy-500-room": Workload(
+        "One room of 500 members of whom 25 talk, 64 characters in JSON",
+        "broadcast",
+        "rooms",
+        500,
+        speakers=25,
+    ),
+    "busy-50": Workload(
+        "Broadcast to 50 clients who all talk, 64 B", "broadcast", "broadcast", 50, speakers=50
+    ),
+    "busy-500": Workload(
+        "Broadcast to 500 clients of whom 25 talk, 64 B", "broadcast", "broadcast", 500, speakers=25
+    ),
     "echo-64": Workload("Echo, 50 clients, 64 B", "echo", "echo", clients=50),
     "echo-4096": Workload("Echo, 50 clients, 4 KiB", "echo", "echo", clients=50, size=4096),
     "broadcast-500": Workload("Broadcast to 500 clients, 64 B", "broadcast", "broadcast", clients=500),
     "broadcast-2000": Workload("Broadcast to 2,000 clients, 64 B", "broadcast", "broadcast", clients=2000),
     "room": Workload("One room of 500 members, 64 characters in JSON", "broadcast", "rooms", clients=500),
+    "pipelined": Workload(
+        "Echo, 50 clients, 16 messages of 64 B in flight each", "pipelined", "echo", 50, depth=16
+    ),
     "call": Workload("Calls of 50 members of a room, 64 characters in JSON", "call", "rooms", clients=50),
     "deflate": Workload("Broadcast to 300 clients, 1 KiB of JSON, deflated", "states", "deflate", 300, 1024),
     "tls": Workload("Echo with TLS, 50 clients, 64 B", "tls", "tls", clients=50),
@@ -240,7 +263,13 @@ class Goal:
 
 
 GOALS = (
-    Goal("echo-64", "cpu", "ws", 1.2),
+    Goal("busy-50-room", "cpu", "colyseus", 0.15),
+    Goal("busy-50-room", "cpu", "socket.io", 0.15),
+    Goal("busy-500-room", "cpu", "colyseus", 0.15),
+    Goal("busy-50", "cpu", "ws", 0.15),
+    Goal("busy-50", "cpu", "bun", 3.0),
+    Goal("pipelined", "cpu", "ws", 0.6),
+    Goal("echo-64", "cpu", "ws", 1.0),
     Goal("echo-64", "cpu", "websockets", 0.6),
     Goal("echo-64", "cpu", "aiohttp", 0.9),
     Goal("echo-64", "cpu", "autobahn", 0.35),

@@ -6,7 +6,10 @@
  * The job is read from standard input, one line each:
  *
  *     mode echo|broadcast    echo: every client awaits the answer to its message and sends the next;
- *                            broadcast: the first client speaks, and again when all have got it
+ *                            broadcast: some clients speak in turn, the next one as soon as fewer messages
+ *                            are in flight than there are speakers
+ *     speakers N             in a broadcast: that many clients speak, each has one message in flight
+ *     depth N                in an echo: so many messages in each frame that is sent, and as many answers
  *     fds N...               the connections
  *     mute N...              those of them that are not read (and not counted)
  *     tls PORT COUNT HEX     instead of fds: connect so many with TLS to a port of the loopback, and
@@ -41,7 +44,7 @@
 typedef void SSL;
 #endif
 
-enum { BUFFER = 1 << 18, EVENTS = 512, PATIENCE = 20000, START = 128, FINE = 64 };
+enum { BUFFER = 1 << 18, EVENTS = 512, PATIENCE = 20000, START = 128, FINE = 64, SENT = 1 << 12 };
 
 struct client {
     int fd;
@@ -59,6 +62,8 @@ struct client {
     size_t outSize;
     int cursor;
     uint64_t sentAt;
+    /* answers that have not come yet; in a broadcast: messages that it has heard */
+    uint64_t count;
 };
 
 struct frame {
@@ -67,7 +72,7 @@ struct frame {
 };
 
 static struct client *clients;
-static int clientCount, listeners;
+static int clientCount, listeners, speakers = 1, depth = 1;
 static struct frame *frames;
 static int frameCount;
 static unsigned char match[START];
@@ -76,7 +81,9 @@ static int isBroadcast, isNumbered, isRunning;
 static double warmUp = 0.3, duration = 1.5;
 static int poll;
 
-static uint64_t received, receivedBytes, waiting;
+static uint64_t received, receivedBytes, waiting, said;
+/* when the last read came, and when each message of a broadcast was sent, the oldest ones overwritten */
+static uint64_t readAt, sentAt[SENT];
 static uint64_t histogram[64 * FINE];
 
 static void die(const char *format, ...) {
@@ -179,39 +186,44 @@ static void flush(struct client *client) {
 static void speak(struct client *client) {
     if (isNumbered && client->cursor == frameCount)
         die("all %d numbered messages of a client are sent: it takes less warm-up and seconds", frameCount);
+    if (client->outSize) die("the server reads too slowly");
     struct frame *frame = &frames[client->cursor++ % frameCount];
     client->out = frame->bytes;
     client->outSize = frame->size;
     client->sentAt = now();
+    if (isBroadcast) {
+        sentAt[said % SENT] = client->sentAt;
+        waiting += (uint64_t)listeners;
+    } else {
+        client->count = (uint64_t)depth;
+        waiting += (uint64_t)depth;
+    }
+    said++;
     flush(client);
     if (client->outSize) watch(client, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
 }
 
 static void begin(void) {
     isRunning = 1;
-    received = receivedBytes = 0;
+    received = receivedBytes = said = 0;
     memset(histogram, 0, sizeof histogram);
-    int speakers = isBroadcast ? 1 : clientCount;
-    waiting = (uint64_t)(isBroadcast ? listeners : clientCount);
-    for (int i = 0; i < speakers; i++) speak(&clients[i]);
+    for (int i = 0; i < clientCount; i++) clients[i].count = 0;
+    for (int i = 0; i < (isBroadcast ? speakers : clientCount); i++) speak(&clients[i]);
 }
 
 /* -- receiving */
 
 static void got(struct client *client) {
     received++;
-    if (!isBroadcast) {
-        record(now() - client->sentAt);
-        if (isRunning)
-            speak(client);
-        else
-            waiting--;
-        return;
-    }
-    record(now() - clients[0].sentAt);
-    if (--waiting == 0 && isRunning) {
-        waiting = (uint64_t)listeners;
-        speak(&clients[0]);
+    waiting--;
+    if (isBroadcast) {
+        /* all hear the messages in the order in which they were sent, or nearly */
+        record(readAt - sentAt[client->count++ % SENT]);
+        if (isRunning && waiting <= (uint64_t)(speakers - 1) * (uint64_t)listeners)
+            speak(&clients[said % (uint64_t)speakers]);
+    } else if (--client->count == 0) {
+        record(readAt - client->sentAt);
+        if (isRunning) speak(client);
     }
 }
 
@@ -278,6 +290,7 @@ static void readable(struct client *client) {
         if (size < 0 && errno == EAGAIN) return;
         if (size < 0) die("read: %s", strerror(errno));
         if (size == 0) die("the server has dropped a connection");
+        readAt = now();
         receivedBytes += (uint64_t)size;
         feed(client, buffer, (size_t)size);
     } while (hasMore(client));
@@ -392,6 +405,8 @@ static void readJob(void) {
         else if (!strcmp(line, "fds")) readClients(value, (int)strlen(value));
         else if (!strcmp(line, "tls")) connectAll(value);
         else if (!strcmp(line, "mute")) readMuted(value);
+        else if (!strcmp(line, "speakers")) speakers = atoi(value);
+        else if (!strcmp(line, "depth")) depth = atoi(value);
         else if (!strcmp(line, "match")) matchSize = (int)unhex(value, match, sizeof match);
         else if (!strcmp(line, "frames")) readFrames(atoi(value));
         else if (!strcmp(line, "numbered")) isNumbered = 1, readFrames(atoi(value));
@@ -405,7 +420,7 @@ static void readJob(void) {
 
 int main(void) {
     readJob();
-    if (!clientCount || !frameCount) die("no job");
+    if (!clientCount || !frameCount || speakers < 1 || speakers > clientCount || speakers > SENT) die("no job");
     poll = epoll_create1(0);
     for (int i = 0; i < clientCount; i++) {
         if (clients[i].muted) continue;

@@ -78,6 +78,8 @@ class Load:
         match: bytes = b"",
         mute: Sequence[Client] = (),
         isNumbered: bool = False,
+        speakers: int = 1,
+        depth: int = 1,
     ) -> None:
         numbers = [] if isinstance(connected, Secure) else [client.fileno() for client in connected]
         self._process = subprocess.Popen(
@@ -95,6 +97,8 @@ class Load:
             f"mode {mode}",
             str(connected) if isinstance(connected, Secure) else "fds " + " ".join(map(str, numbers)),
             "mute " + " ".join(str(client.fileno()) for client in mute),
+            f"speakers {speakers}",
+            f"depth {depth}",
             f"match {match.hex()}",
             f"warm {effort.warm}",
             f"seconds {effort.seconds}",
@@ -178,12 +182,37 @@ def answers(
         return loaded(server, load)
 
 
-def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """One client speaks, all hear it, and it speaks again."""
+def pipelined(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Every client sends `depth` messages in one write, awaits all answers, and sends the next ones."""
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
-        frames = checked(framesOf(dialect, dialect.said, text), text, clients[0], clients)
-        load = Load("broadcast", clients, frames, effort, dialect.heard, isNumbered=dialect.isNumbered)
+        for client in clients:
+            checked(framesOf(dialect, dialect.said, text), text, client, [client])
+        frames = [dialect.said(text, 1) * workload.depth]
+        load = Load("echo", clients, frames, effort, dialect.heard, depth=workload.depth)
+        return loaded(server, load)
+
+
+def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """
+    Clients speak, all hear it, and they speak again.
+
+    `speakers` messages are in flight at any time; with one, it speaks again when all have heard it.
+    """
+    text = textOf(workload.size)
+    with dialect.crowd(server.port, workload.clients) as clients:
+        frames = framesOf(dialect, dialect.said, text)
+        for speaker in clients[: workload.speakers]:
+            rest = checked(frames, text, speaker, clients)
+        load = Load(
+            "broadcast",
+            clients,
+            rest,
+            effort,
+            dialect.heard,
+            isNumbered=dialect.isNumbered,
+            speakers=workload.speakers,
+        )
         return loaded(server, load)
 
 
@@ -318,5 +347,18 @@ def loaded(server: Server, load: Load) -> Found:
 
 KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
     one.__name__: one
-    for one in (echo, tls, call, broadcast, states, slow, upgrades, idle, amongIdle, amongRooms, withHistory)
+    for one in (
+        echo,
+        pipelined,
+        tls,
+        call,
+        broadcast,
+        states,
+        slow,
+        upgrades,
+        idle,
+        amongIdle,
+        amongRooms,
+        withHistory,
+    )
 }

@@ -11,7 +11,8 @@ from select import EPOLLIN, epoll
 
 from common import arguments
 
-from txroom.wire.frames import TEXT, frame, unmask
+from txroom.wire.frames import TEXT, frame
+from txroom.wire.masking import unmask
 
 RECEIVED = 1 << 18
 #: The driver always sends the key of RFC 6455, section 1.3.
