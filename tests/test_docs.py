@@ -43,9 +43,9 @@ from txroom.core.codes import CloseCode
 from txroom.core.hooks import CONNECTION_HOOKS, UPGRADE_HOOKS
 from txroom.core.options import ServerOptions
 from txroom.demo import makeDemo, mole
-from txroom.loadtest import Crowd, Plan, figuresOf
+from txroom.loadtest import LoadTest, Plan, figuresOf
+from txroom.loadtest.metrics import LATENCIES
 from txroom.loadtest.options import Options as LoadtestOptions
-from txroom.loadtest.tally import LATENCIES
 from txroom.process import tap
 from txroom.rooms.api.settings import RoomSettings
 from txroom.rooms.registration import EVENTS
@@ -984,7 +984,7 @@ class LoadtestTests(DocsTestCase):
 
     def test_figures(self) -> None:
         """It has every figure of the JSON, and every latency."""
-        figures = figuresOf(Crowd(Plan(url="ws://localhost/"), MemoryReactor(), ""), 0.0)
+        figures = figuresOf(LoadTest(Plan(url="ws://localhost/"), MemoryReactor(), ""), 0.0)
         page = text("howto/load-testing.rst")
         ours = {"url", "room", "isStopped", "seconds"}
         missing = [name for name in figures if name not in ours and f"``{name}``" not in page]
@@ -1005,11 +1005,11 @@ class LoadtestTests(DocsTestCase):
             scenario=visitors.play,
             endpoint=harness.endpoint(),
         )
-        crowd = Crowd(plan, harness.clock, "")
-        done = crowd.run()
+        loadTest = LoadTest(plan, harness.clock, "")
+        done = loadTest.run()
         harness.advance(40.0)
         self.assertIs(self.successResultOf(done), None)
-        figures = figuresOf(crowd, 0.0)
+        figures = figuresOf(loadTest, 0.0)
         self.assertEqual((figures["errors"], figures["latency"]["reply"]["count"]), ({}, 40))
         self.assertGreater(figures["messages"]["received"], 40)
 

@@ -43,7 +43,7 @@ FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 _SYSTEMS = {"000": "Colyseus", "001": "ws", "002": "Cocos", "003": "verb", "004": "TeaJS"}
 _NAMED = "|".join(_SYSTEMS.values())
 #: Type variables of the code, and what they stand for in what is documented.
-_PUBLIC = {"txroom.client.joins.RoomT": "txroom.client.Room"}
+_PUBLIC = {"txroom.client.pendingjoins.RoomT": "txroom.client.Room"}
 
 
 def readable(text: str) -> str:

@@ -5,7 +5,6 @@ from autobahn.websocket.types import ConnectionDeny
 
 from txroom import Room, Server, message
 
-
 # -- the project as it was
 
 

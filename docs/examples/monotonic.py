@@ -1,4 +1,5 @@
-from txroom.process import useMonotonicClock
 from twisted.internet import reactor
+
+from txroom.process import useMonotonicClock
 
 useMonotonicClock(reactor)

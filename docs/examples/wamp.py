@@ -85,9 +85,7 @@ class RouterSession(BaseSession):
         session, registration = self.router.procedures[call.procedure]
         invocation = next(self.router.ids)
         self.router.calls[invocation] = (self, call.request)
-        session.transport.send(
-            wamp.Invocation(invocation, registration, args=call.args, kwargs=call.kwargs)
-        )
+        session.transport.send(wamp.Invocation(invocation, registration, args=call.args, kwargs=call.kwargs))
 
     def onYield(self, answer):
         session, request = self.router.calls.pop(answer.request)

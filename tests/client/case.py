@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
 from txroom.client import JSON_PROTOCOL, ClientOptions, Room
+from txroom.client.baseclient import BaseClient
 from txroom.client.connection import Attempt
-from txroom.client.session import Session
 
 DEFAULTS = ClientOptions()
 
@@ -63,7 +63,7 @@ def membership(**more: Any) -> dict[str, Any]:
     return {**usual, "recovered": False, "members": None, "snapshot": None, **more}
 
 
-class SessionTestCase(SynchronousTestCase):
+class ClientTestCase(SynchronousTestCase):
     """A session without a network."""
 
     def begin(self, **options: Any) -> None:
@@ -71,8 +71,8 @@ class SessionTestCase(SynchronousTestCase):
         self.wires: list[FakeWire] = []
         self.errors: list[Any] = []
         checked = ClientOptions(**{"random": lambda: 0.0, **options})
-        self.session = Session(self._connect, self.clock, Room, checked)
-        self.session.on("error", self.errors.append)
+        self.client = BaseClient(self._connect, self.clock, Room, checked)
+        self.client.on("error", self.errors.append)
 
     def setUp(self) -> None:
         self.begin()
@@ -87,8 +87,8 @@ class SessionTestCase(SynchronousTestCase):
 
     def join(self, id: str = "r1", options: Any = None, **joined: Any) -> Any:
         """A room that is joined; its events are noted in `log`."""
-        joining = self.session.joinOrCreate("chat", options)
-        if self.session.state == "connecting":
+        joining = self.client.joinOrCreate("chat", options)
+        if self.client.state == "connecting":
             self.wire.open()
         self.wire.receive("joined", self.wire.take()[-1][1], id, membership(**joined))
         room: Any = self.successResultOf(joining)

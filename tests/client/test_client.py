@@ -79,7 +79,7 @@ class ServerTests(HarnessTestCase):
         self.app.register("chat", Chat)
         self.harness = self.serve(self.app, **options)
 
-    def client(self, url: str = "ws://localhost:8080", **options: Any) -> tuple[Client, HarnessEndpoint]:
+    def makeClient(self, url: str = "ws://localhost:8080", **options: Any) -> tuple[Client, HarnessEndpoint]:
         endpoint = HarnessEndpoint(self.harness)
         client = Client(url, endpoint=endpoint, reactor=self.harness.clock, **options)
         self.addCleanup(self.finish, client, self.harness)
@@ -102,7 +102,7 @@ class ServerTests(HarnessTestCase):
         """A conversation in either sub-protocol."""
         self.begin()
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
-            client, endpoint = self.client(protocol=protocol)
+            client, endpoint = self.makeClient(protocol=protocol)
             room = self.result(client.create("chat", {"name": "ada"}))
             self.assertEqual(repr(client), "<Client ws://localhost:8080/rooms open>")
             self.assertEqual(repr(room), f"<Room 'chat' {room.id} joined>")
@@ -130,14 +130,14 @@ class ServerTests(HarnessTestCase):
         self.begin()
         self.app.register("slow", Slow)
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
-            former, _ = self.client(protocol=protocol)
+            former, _ = self.makeClient(protocol=protocol)
             room = self.result(former.create("slow", {"name": "ada"}))
             waiting = room.call("wait")
             room.send("say", "from the former")
             self.harness.flush()
             token = room.reconnectionToken
             former.reconnect(1000)  # it doesn't come back
-            client, _ = self.client(protocol=protocol)
+            client, _ = self.makeClient(protocol=protocol)
             again = self.result(client.resume(token))
             self.assertEqual((again.id, again.member, again.snapshot), (room.id, room.member, 0))
             heard: list[Any] = []
@@ -159,8 +159,8 @@ class ServerTests(HarnessTestCase):
     def test_kickedWhileAway(self) -> None:
         """A kick that its client learns of later is no reason to join anew."""
         self.begin()
-        self.result(self.client()[0].joinOrCreate("chat"))
-        client, endpoint = self.client()
+        self.result(self.makeClient()[0].joinOrCreate("chat"))
+        client, endpoint = self.makeClient()
         room = self.result(client.joinOrCreate("chat"))
         ends: list[Any] = []
         room.on("left", lambda *ending: ends.append(ending))
@@ -176,7 +176,7 @@ class ServerTests(HarnessTestCase):
     def test_closed(self) -> None:
         """A client that closes has left its rooms, and its connection is gone."""
         self.begin()
-        client, _ = self.client()
+        client, _ = self.makeClient()
         self.result(client.joinOrCreate("chat"))
         self.assertIsNone(self.result(client.close()))
         self.assertEqual(self.harness.server.connections, [])
@@ -186,7 +186,7 @@ class ServerTests(HarnessTestCase):
     def test_serverAway(self) -> None:
         """The server stops and starts again: the client stays away as asked, and joins anew."""
         self.begin()
-        client, _ = self.client()
+        client, _ = self.makeClient()
         room = self.result(client.joinOrCreate("chat"))
         member = room.member
         losses: list[Loss] = []
@@ -204,7 +204,7 @@ class ServerTests(HarnessTestCase):
         self.begin(refusals="http")
         answer: list[Any] = [Deny(403)]
         self.app.verifyClient = lambda handshake: answer[0]
-        client, _ = self.client(requestTimeout=5)
+        client, _ = self.makeClient(requestTimeout=5)
         error = self.result(client.join("chat")).value
         self.assertEqual((error.code, client.state), ("unauthorized", "idle"))
         told: list[Any] = []
@@ -217,13 +217,13 @@ class ServerTests(HarnessTestCase):
         answer[0] = True
         self.harness.advance(4)
         self.assertEqual(self.successResultOf(joining).state, "joined")
-        elsewhere, _ = self.client("ws://localhost:8080/nowhere")
+        elsewhere, _ = self.makeClient("ws://localhost:8080/nowhere")
         self.assertEqual(self.result(elsewhere.join("chat")).value.code, "noSuchRoom")
 
     def test_serverDead(self) -> None:
         """A server that says nothing any more is given up, also when we close."""
         self.begin()
-        client, endpoint = self.client()
+        client, endpoint = self.makeClient()
         room = self.result(client.joinOrCreate("chat"))
         endpoint.protocol.transport.pauseProducing()
         self.harness.advance(DEFAULTS.pingInterval + DEFAULTS.pingTimeout)
@@ -241,7 +241,7 @@ class ServerTests(HarnessTestCase):
         """Every code that a server may close with is told as it came."""
         for code in (1000, 1001, 1011, 1012, 1013, 1014, 3000, 4003, 4106):
             self.begin()
-            client, _ = self.client()
+            client, _ = self.makeClient()
             self.result(client.joinOrCreate("chat"))
             told: list[Any] = []
             client.on("reconnecting", lambda *args, told=told: told.append(args[:2]))
@@ -261,7 +261,7 @@ class ServerTests(HarnessTestCase):
         clients = []
         for number in range(3):
             protocol = random.choice((JSON_PROTOCOL, MSGPACK_PROTOCOL))
-            client, endpoint = self.client(
+            client, endpoint = self.makeClient(
                 protocol=protocol, random=random.random, window=random.choice((1, 3, 64))
             )
             room = self.result(client.joinOrCreate("chat"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.client.case import SessionTestCase
+from tests.client.case import ClientTestCase
 from txroom import OptionError, RoomError
 from txroom.client import ClientOptions
 from txroom.client.connection import Attempt
 
 
-class ListenerTests(SessionTestCase):
+class ListenerTests(ClientTestCase):
     """`on`, `once`, `off`."""
 
     def test_offOnce(self) -> None:
@@ -20,8 +20,8 @@ class ListenerTests(SessionTestCase):
         heard: list[Any] = []
         room.once("said", heard.append)
         room.off("said", heard.append)
-        self.session.once("bye", heard.append)
-        self.session.off("bye", heard.append)
+        self.client.once("bye", heard.append)
+        self.client.off("bye", heard.append)
         self.wire.receive("msg", "r1", 1, "said", 1)
         self.wire.receive("bye", 4100, 0)
         self.assertEqual(heard, [])
@@ -44,7 +44,7 @@ class ListenerTests(SessionTestCase):
 
     def test_unknownEvent(self) -> None:
         """A client has events, not messages: those are its rooms'."""
-        for listen in (self.session.on, self.session.once):
+        for listen in (self.client.on, self.client.once):
             error = self.assertRaises(ValueError, listen, "left", print)
             self.assertIn("name='left': a client has no such event, but ", str(error))
             self.assertIn("bye, connected, ", str(error))
@@ -61,8 +61,8 @@ class ListenerTests(SessionTestCase):
         for isRooms in (True, False):
             self.begin(minDelay=4.0)
             room = self.join()
-            where = room if isRooms else self.session
-            where.on("reconnecting", lambda *args: self.session.reconnect(0))
+            where = room if isRooms else self.client
+            where.on("reconnecting", lambda *args: self.client.reconnect(0))
             self.wire.end()
             self.assertEqual(self.nextWire(), 0.0)
             self.wire.open()
@@ -70,7 +70,7 @@ class ListenerTests(SessionTestCase):
             self.assertEqual(room.state, "joined")
 
 
-class OptionTests(SessionTestCase):
+class OptionTests(ClientTestCase):
     """Values that make no sense."""
 
     def test_values(self) -> None:
@@ -101,7 +101,7 @@ class OptionTests(SessionTestCase):
             text = f"={value!r}: must be a finite number of seconds, 0 or more"
             error = self.assertRaises(OptionError, room.call, "roll", timeout=value)
             self.assertEqual(str(error), f"timeout{text}")
-            error = self.assertRaises(OptionError, self.session.reconnect, value)
+            error = self.assertRaises(OptionError, self.client.reconnect, value)
             self.assertEqual(str(error), f"delay{text}")
         self.assertEqual(self.wire.take(), [])
 
@@ -118,12 +118,12 @@ class OptionTests(SessionTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
-class QueryTests(SessionTestCase):
+class QueryTests(ClientTestCase):
     """`query`."""
 
     def test_alike(self) -> None:
         """Of a name or of any; `rooms` is the same."""
-        for ask in (self.session.query, self.session.rooms):
+        for ask in (self.client.query, self.client.rooms):
             for arguments in ((), ("chat",), (None, {"mode": 1})):
                 ask(*arguments).addErrback(lambda failure: failure.trap(RoomError))
         self.wire.open()
@@ -131,7 +131,7 @@ class QueryTests(SessionTestCase):
             [frame[2:] for frame in self.wire.take()],
             [[None, {}], ["chat", {}], [None, {"mode": 1}]] * 2,
         )
-        self.session.close()
+        self.client.close()
 
     def test_attempt(self) -> None:
         """An attempt that failed before there was a wire leaves none behind."""
@@ -142,8 +142,8 @@ class QueryTests(SessionTestCase):
             attempt.lost(1006, "refused")
             return self._connect(attempt)
 
-        self.session._dispatcher.connection._makeWebSocket = connect
-        joining = self.session.join("chat")
-        self.assertEqual((failing[0].webSocket, self.session.state), (None, "waiting"))
-        self.session.close()
+        self.client._dispatcher.connection._makeWebSocket = connect
+        joining = self.client.join("chat")
+        self.assertEqual((failing[0].webSocket, self.client.state), (None, "waiting"))
+        self.client.close()
         self.assertEqual(self.codeOf(joining), "unavailable")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.client.case import DEFAULTS, SessionTestCase
+from tests.client.case import DEFAULTS, ClientTestCase
 from txroom import RoomError
 
 
-class LeaveTests(SessionTestCase):
+class LeaveTests(ClientTestCase):
     """Getting out."""
 
     def test_leave(self) -> None:
@@ -27,7 +27,7 @@ class LeaveTests(SessionTestCase):
             self.successResultOf(each)
         self.successResultOf(room.leave())
         self.assertEqual(room.log, [("left", 1000, "left")])
-        self.assertEqual((room.state, self.session.joined), ("left", []))
+        self.assertEqual((room.state, self.client.joined), ("left", []))
 
     def test_leaveTimeout(self) -> None:
         """It doesn't wait for ever."""
@@ -67,40 +67,40 @@ class LeaveTests(SessionTestCase):
         leaving = room.leave()
         self.wire.end()
         self.successResultOf(leaving)
-        self.assertEqual(self.session.state, "idle")
+        self.assertEqual(self.client.state, "idle")
 
     def test_close(self) -> None:
         """Leaves all rooms, fails what is pending, and fires when the connection is gone."""
         room = self.join()
-        call, ping = room.call("roll"), self.session.ping()
+        call, ping = room.call("roll"), self.client.ping()
         self.wire.take(withPings=True)
-        closing = self.session.close()
+        closing = self.client.close()
         self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
         self.assertEqual(self.wire.closed, (1000, ""))
         self.assertEqual((self.codeOf(call), self.codeOf(ping)), ("roomGone", "unavailable"))
-        self.assertEqual((room.state, self.session.state), ("left", "closed"))
+        self.assertEqual((room.state, self.client.state), ("left", "closed"))
         self.assertNoResult(closing)
-        again = self.session.close()
+        again = self.client.close()
         self.wire.gone.callback(None)
         self.successResultOf(closing)
         self.successResultOf(again)
-        self.successResultOf(self.session.close())
-        self.assertEqual(self.codeOf(self.session.join("chat")), "unavailable")
+        self.successResultOf(self.client.close())
+        self.assertEqual(self.codeOf(self.client.join("chat")), "unavailable")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closeIdle(self) -> None:
         """There may be nothing to close."""
-        self.successResultOf(self.session.close())
+        self.successResultOf(self.client.close())
 
     def test_closeWhenTold(self) -> None:
         """Whoever is told of anything may close the client."""
         for event in ("reconnecting", "left", "recovered"):
             self.begin()
             room = self.join()
-            room.on(event, lambda *args: self.session.close())
+            room.on(event, lambda *args: self.client.close())
             if event != "recovered":
                 self.wire.end(4003 if event == "left" else 1006)
             else:
                 self.resumed(self.reconnect()[0])
-            self.assertEqual(self.session.state, "closed")
+            self.assertEqual(self.client.state, "closed")
             self.assertEqual(self.clock.getDelayedCalls(), [])

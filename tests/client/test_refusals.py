@@ -16,15 +16,15 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tests.client.case import DEFAULTS, SessionTestCase, membership
+from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom import RoomError
 from txroom.client import Client
-from txroom.client.httpanswer import HTTPAnswer
+from txroom.client.httpresponse import HTTPResponse
 from txroom.protocol.serverframes import Bye
 from txroom.testing import MemoryReactor
 
 
-class ProtocolTests(SessionTestCase):
+class ProtocolTests(ClientTestCase):
     """Refusals in the protocol: an error of nothing right after the upgrade, then a close code."""
 
     def refused(self, error: str, code: int, details: Any = None) -> None:
@@ -37,16 +37,16 @@ class ProtocolTests(SessionTestCase):
         """4001 and 4004 end everything at once, with the server's code and words."""
         for code, error in ((4001, "unauthorized"), (4001, "forbidden"), (4004, "noSuchRoom")):
             self.begin()
-            joining, listing = self.session.join("chat"), self.session.query()
+            joining, listing = self.client.join("chat"), self.client.query()
             ends: list[Any] = []
-            self.session.on("disconnected", lambda *args, ends=ends: ends.append(args))
+            self.client.on("disconnected", lambda *args, ends=ends: ends.append(args))
             self.refused(error, code, {"why": 1})
             for each in (joining, listing):
                 failure = self.failureResultOf(each, RoomError).value
                 self.assertEqual((failure.code, failure.message), (error, "because"))
                 self.assertEqual(failure.details, {"why": 1})
             self.assertEqual(ends, [(code, f"{error}: because")])
-            self.assertEqual((self.session.state, self.errors), ("idle", []))
+            self.assertEqual((self.client.state, self.errors), ("idle", []))
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_roomsGo(self) -> None:
@@ -60,9 +60,9 @@ class ProtocolTests(SessionTestCase):
     def test_later(self) -> None:
         """After 1013 it stays away as long as it is asked to; what was asked meanwhile is asked again."""
         self.begin(random=lambda: 1.0)
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         told: list[Any] = []
-        self.session.on("reconnecting", lambda *args: told.append(args))
+        self.client.on("reconnecting", lambda *args: told.append(args))
         self.refused("rateLimited", 1013, {"retryAfter": 2})
         self.assertNoResult(joining)
         self.assertEqual(told, [(1013, "rateLimited: because", 1, 2.65)])
@@ -76,7 +76,7 @@ class ProtocolTests(SessionTestCase):
 
     def test_hookRaised(self) -> None:
         """1011 is tried again with back-off."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.refused("internal", 1011)
         self.assertEqual(self.nextWire(), 0.125)
         self.assertNoResult(joining)
@@ -96,14 +96,14 @@ class ProtocolTests(SessionTestCase):
 
     def test_tooLong(self) -> None:
         """Nobody waits for a time that is longer than there is: it is refused at once, as the server said."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.refused("rateLimited", 1013, {"retryAfter": DEFAULTS.requestTimeout})
         error = self.failureResultOf(joining, RoomError).value
         self.assertEqual((error.code, error.details), ("rateLimited", {"retryAfter": 15.0}))
-        error = self.failureResultOf(self.session.join("chat"), RoomError).value
+        error = self.failureResultOf(self.client.join("chat"), RoomError).value
         self.assertEqual(str(error), "unavailable: rateLimited: because")
         self.begin()
-        unavailable = self.session.join("chat")
+        unavailable = self.client.join("chat")
         self.wire.end(1006, "ws://server/rooms: HTTP 503 Service Unavailable", 20.0)
         error = self.failureResultOf(unavailable, RoomError).value
         self.assertEqual(str(error), "unavailable: ws://server/rooms: HTTP 503 Service Unavailable")
@@ -114,13 +114,13 @@ class ProtocolTests(SessionTestCase):
         for details in (None, 5, [], {"retryAfter": None}, {"retryAfter": "9"}, {"retryAfter": -9},
                         {"retryAfter": True}):  # fmt: skip
             self.begin()
-            self.session.join("chat")
+            self.client.join("chat")
             self.refused("unavailable", 1013, details)
             self.assertEqual(self.nextWire(), 0.125)
 
     def test_laterError(self) -> None:
         """An error of nothing that comes later is no refusal."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("bye", 4100, 0)
         self.wire.receive("error", None, None, "badRequest", "what?", None)
@@ -129,12 +129,12 @@ class ProtocolTests(SessionTestCase):
         self.assertEqual(self.codeOf(joining), "unavailable")
 
 
-class TroubleTests(SessionTestCase):
+class TroubleTests(ClientTestCase):
     """No connection at all."""
 
     def test_neverThere(self) -> None:
         """Five attempts in a row, and whoever waits is told why there is no connection."""
-        joining, listing = self.session.join("chat"), self.session.query()
+        joining, listing = self.client.join("chat"), self.client.query()
         for _ in range(4):
             self.wire.end(1006, "ws://server/rooms: refused")
             self.assertNoResult(joining)
@@ -143,13 +143,13 @@ class TroubleTests(SessionTestCase):
         for each in (joining, listing):
             error = self.failureResultOf(each, RoomError).value
             self.assertEqual(str(error), "unavailable: ws://server/rooms: refused")
-        self.assertEqual((self.session.state, self.clock.getDelayedCalls()), ("idle", []))
-        self.session.join("chat")
+        self.assertEqual((self.client.state, self.clock.getDelayedCalls()), ("idle", []))
+        self.client.join("chat")
         self.assertEqual(len(self.wires), 6)
 
     def test_notOpen(self) -> None:
         """A server that doesn't answer the upgrade is named too."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.clock.advance(DEFAULTS.connectTimeout)
         self.clock.advance(5)
         error = self.failureResultOf(joining, RoomError).value
@@ -166,12 +166,12 @@ class TroubleTests(SessionTestCase):
     def test_maxAttempts(self) -> None:
         """What is asked for counts."""
         self.begin(maxAttempts=7)
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         for _ in range(7):
             self.wire.end()
             self.nextWire()
         self.wire.end()
-        self.assertEqual((self.codeOf(joining), self.session.state), ("unavailable", "idle"))
+        self.assertEqual((self.codeOf(joining), self.client.state), ("unavailable", "idle"))
 
 
 @implementer(IStreamClientEndpoint)
@@ -316,14 +316,14 @@ class WireTests(SynchronousTestCase):
     def test_retryAfter(self) -> None:
         """A number of seconds, and of a length that makes sense."""
         for text, expected in (("2", 2.0), ("9" * 400, 0.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0)):
-            answer = HTTPAnswer.read(f"HTTP/1.1 503 Busy\r\nRetry-After: {text}".encode())
+            answer = HTTPResponse.read(f"HTTP/1.1 503 Busy\r\nRetry-After: {text}".encode())
             assert answer is not None
             self.assertEqual(answer.retryAfter, expected)
-        self.assertIsNone(HTTPAnswer.read(b"HTTP/1.1 abc\r\n"))
-        self.assertIsNone(HTTPAnswer.read(b"GET / HTTP/1.1\r\n"))
+        self.assertIsNone(HTTPResponse.read(b"HTTP/1.1 abc\r\n"))
+        self.assertIsNone(HTTPResponse.read(b"GET / HTTP/1.1\r\n"))
 
 
-class BadServerTests(SessionTestCase):
+class BadServerTests(ClientTestCase):
     """A server that means no good, or is broken, gets nowhere."""
 
     def test_uninvited(self) -> None:
@@ -337,7 +337,7 @@ class BadServerTests(SessionTestCase):
         for before in (False, True):
             self.begin()
             room = self.join() if before else None
-            joining = self.session.join("mole")
+            joining = self.client.join("mole")
             if not before:
                 self.wire.open()
             self.wire.url = "ws://server/play/chat"
@@ -349,14 +349,14 @@ class BadServerTests(SessionTestCase):
             )
             self.assertEqual((failure.code, failure.message), ("badRequest", expected))
             self.clock.advance(600)
-            self.assertEqual((self.wire.closed, self.session.state), ((1000, ""), "idle"))
+            self.assertEqual((self.wire.closed, self.client.state), ((1000, ""), "idle"))
             if room is not None:
                 self.assertEqual(room.log, [("left", 1000, expected)])
             self.assertEqual((self.errors, self.clock.getDelayedCalls()), ([], []))
 
     def test_twice(self) -> None:
         """An answer is one answer."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         for _ in range(2):
             self.wire.receive("joined", 1, "r1", membership())
@@ -371,13 +371,13 @@ class BadServerTests(SessionTestCase):
             self.begin()
             self.join()
             told: list[Any] = []
-            self.session.on("bye", lambda code, seconds, told=told: told.append(seconds))
+            self.client.on("bye", lambda code, seconds, told=told: told.append(seconds))
             frame = ("bye", 4100, retryAfter)
             if retryAfter is None or retryAfter == retryAfter:
                 self.wire.attempt.received(msgspec.json.encode(frame), False)
             else:
                 bye = msgspec.msgpack.decode(msgspec.msgpack.encode(frame), type=Bye)
-                self.session._dispatcher._dispatch(bye)
+                self.client._dispatcher._dispatch(bye)
             self.wire.end(4100)
             self.assertEqual((told, self.nextWire()), ([expected - 0.125], expected))
             self.wire.end(1006, "", float("inf"))
@@ -404,7 +404,7 @@ class BadServerTests(SessionTestCase):
     def test_details(self) -> None:
         """Details that are no data make an error no frame."""
         self.begin(protocol="txroom.v1.msgpack")
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open("txroom.v1.msgpack")
         error = msgspec.msgpack.encode(["error", 1, None, "full", "", {None: 1}])
         self.wire.attempt.received(error, True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.client.case import SessionTestCase, membership
+from tests.client.case import ClientTestCase, membership
 
 
-class OpenCallTests(SessionTestCase):
+class OpenCallTests(ClientTestCase):
     """Calls that are still to be answered."""
 
     def setUp(self) -> None:
@@ -53,7 +53,7 @@ class OpenCallTests(SessionTestCase):
     def test_otherMember(self) -> None:
         """Nor does one to what another member was asked, over the same connection."""
         self.call(*range(256))
-        joining = self.session.joinById("r1")
+        joining = self.client.joinById("r1")
         self.wire.receive("joined", self.wire.take()[0][1], "r1", membership(member="m2", token="t2"))
         self.successResultOf(joining)
         self.clock.advance(0)

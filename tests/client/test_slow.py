@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tests.client.case import DEFAULTS, SessionTestCase, membership
+from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom.client import mayReconnect
 from txroom.core.codes import MESSAGE_TIMEOUT
 
@@ -14,7 +14,7 @@ from txroom.core.codes import MESSAGE_TIMEOUT
 RATE = 25_000
 
 
-class DownTests(SessionTestCase):
+class DownTests(ClientTestCase):
     """What comes in."""
 
     def trickle(self, size: int, rate: int = RATE) -> None:
@@ -25,11 +25,11 @@ class DownTests(SessionTestCase):
 
     def test_largeSnapshot(self) -> None:
         """A room of 900 kB is joined at 25 kB/s, though no frame comes for longer than all timeouts."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         [join, ping] = self.wire.take(withPings=True)
         self.trickle(900_000)
-        self.assertEqual((self.session.state, self.wire.closed), ("open", None))
+        self.assertEqual((self.client.state, self.wire.closed), ("open", None))
         self.assertNoResult(joining)
         self.wire.receive("joined", join[1], "r1", membership(snapshot="large"))
         self.wire.receive("reply", ping[1], None)
@@ -54,7 +54,7 @@ class DownTests(SessionTestCase):
 
     def test_drops(self) -> None:
         """A byte now and then is no answer: a join has its time, and little more."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         for _ in range(3):
             self.assertNoResult(joining)
@@ -63,7 +63,7 @@ class DownTests(SessionTestCase):
         self.assertEqual(self.codeOf(joining), "timeout")
 
 
-class UpTests(SessionTestCase):
+class UpTests(ClientTestCase):
     """What goes out."""
 
     def upload(self, size: int) -> Any:
@@ -130,7 +130,7 @@ class UpTests(SessionTestCase):
         self.assertEqual(room.state, "left")
 
 
-class AttemptTests(SessionTestCase):
+class AttemptTests(ClientTestCase):
     """Bytes of a connection that was given up count for nothing."""
 
     def test_former(self) -> None:

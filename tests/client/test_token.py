@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.client.case import SessionTestCase, membership
+from tests.client.case import ClientTestCase, membership
 from txroom.client import Unconfirmed
 
 
-class TokenTests(SessionTestCase):
+class TokenTests(ClientTestCase):
     """Going on for another client."""
 
     def leave(self, **options: Any) -> str:
@@ -22,7 +22,7 @@ class TokenTests(SessionTestCase):
 
     def resume(self, token: str, **joined: Any) -> Any:
         """The room that another client is in then."""
-        resuming = self.session.resume(token)
+        resuming = self.client.resume(token)
         self.wire.open()
         [frame] = self.wire.take()
         self.assertEqual((frame[0], *frame[2:]), ("resume", "r1", "t1", "", 0))
@@ -38,7 +38,7 @@ class TokenTests(SessionTestCase):
         room = self.resume(self.leave(), offset=9, snapshot="s", handled=2)
         self.assertEqual((room.id, room.name, room.member, room.state), ("r1", "chat", "m1", "joined"))
         self.assertEqual((room.offset, room.snapshot, room.log), (9, "s", []))
-        self.assertEqual(self.session.joined, [room])
+        self.assertEqual(self.client.joined, [room])
         room.send("say", "on")
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 3]])
         self.assertEqual(self.reconnect()[0][2:], ["r1", "t2", "e1", 9])
@@ -85,17 +85,17 @@ class TokenTests(SessionTestCase):
     def test_refused(self) -> None:
         """The error is the server's, and nothing is tried instead."""
         for code in ("unauthorized", "forbidden", "noSuchRoom"):
-            resuming = self.session.resume(self.leave())
+            resuming = self.client.resume(self.leave())
             self.wire.open()
             self.refuse(self.wire.take()[0][1], code)
             self.assertEqual(self.codeOf(resuming), code)
-            self.assertEqual((self.wire.take(), self.session.joined), ([], []))
+            self.assertEqual((self.wire.take(), self.client.joined), ([], []))
 
     def test_noToken(self) -> None:
         """What is no token is refused without a connection."""
         token = self.leave()
         for wrong in ("", "x", "é", "e30=", token[4:], token[:-8], token.swapcase()):
-            self.assertEqual(self.codeOf(self.session.resume(wrong)), "badRequest")
+            self.assertEqual(self.codeOf(self.client.resume(wrong)), "badRequest")
         self.assertEqual(self.wires, [])
 
     def test_left(self) -> None:
@@ -103,5 +103,5 @@ class TokenTests(SessionTestCase):
         room = self.join()
         self.wire.end()
         self.assertIsNotNone(room.reconnectionToken)
-        self.session.close()
+        self.client.close()
         self.assertIsNone(room.reconnectionToken)

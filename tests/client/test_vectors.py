@@ -10,7 +10,7 @@ from unittest import skipUnless
 import msgspec
 from twisted.internet.defer import Deferred
 
-from tests.client.case import SessionTestCase
+from tests.client.case import ClientTestCase
 from txroom import RoomError
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL
 from txroom.client.codec import Codec
@@ -19,7 +19,7 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "protocol-v1.json"
 
 
 @skipUnless(VECTORS.exists(), "there are no vectors")
-class VectorTests(SessionTestCase):
+class VectorTests(ClientTestCase):
     """The protocol's test vectors, as far as a client is concerned."""
 
     def test_server(self) -> None:
@@ -42,7 +42,7 @@ class VectorTests(SessionTestCase):
         kinds = {json.loads(vector["json"])[0] for vector in vectors}
         room = self.join("r1", {"name": "ada"})
         room.handle("double", lambda data: data)
-        session = self.session
+        session = self.client
         asked: list[Deferred[Any]] = [session.join("chat"), session.create("chat"), session.joinById("r1")]
         asked += [session.rooms("chat"), session.ping(), room.send("say").whenHandled(), room.call("say")]
         for each in asked:

@@ -1,4 +1,4 @@
-"""What the tests of load tests share: a crowd at a server in memory."""
+"""What the tests of load tests share: a load test of a server in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zope.interface import implementer
 from tests.case import HarnessTestCase, fired
 from txroom import Application, Room, RoomApplication, message
 from txroom import Client as Player
-from txroom.loadtest import Crowd, Plan, figuresOf
+from txroom.loadtest import LoadTest, Plan, figuresOf
 from txroom.testing import RoomHarness
 
 
@@ -90,30 +90,32 @@ class CrowdTestCase(HarnessTestCase):
         self.harness = self.serve(applications, pingInterval=0, refusals="http")
         self.endpoint = Door(self.harness)
 
-    def crowd(
+    def loadTest(
         self, *, path: str = "/rooms", room: str | None = "hall", token: str = "t", **plan: Any
-    ) -> Crowd:
-        """A crowd that has begun."""
+    ) -> LoadTest:
+        """A load test that has begun."""
         usual = {"clients": 3, "ramp": 0.0, "duration": 2.0, "endpoint": self.endpoint}
         url = f"ws://localhost:8080{path}"
-        crowd = Crowd(Plan(url=url, room=room, **{**usual, **plan}), self.harness.clock, token)
-        self.done = fired(crowd.run())
+        loadTest = LoadTest(Plan(url=url, room=room, **{**usual, **plan}), self.harness.clock, token)
+        self.done = fired(loadTest.run())
         self.harness.flush()
-        return crowd
+        return loadTest
 
-    def plain(self, path: str = "/echo", **plan: Any) -> Crowd:
+    def plain(self, path: str = "/echo", **plan: Any) -> LoadTest:
         """The same without rooms."""
-        return self.crowd(path=path, room=None, **plan)
+        return self.loadTest(path=path, room=None, **plan)
 
-    def finish(self, crowd: Crowd, seconds: float = 20.0) -> dict[str, Any]:
+    def finish(self, loadTest: LoadTest, seconds: float = 20.0) -> dict[str, Any]:
         """Let time pass until it is done; its figures."""
         left = seconds
         while not self.done and left > 0:
             self.harness.advance(0.1)
             left -= 0.1
         self.assertEqual(self.done, [None])
-        self.assertEqual((crowd.tally.connected, crowd.tally.joined, crowd.tally.pending.total()), (0, 0, 0))
-        return figuresOf(crowd, cpu=0.0)
+        self.assertEqual(
+            (loadTest.metrics.connected, loadTest.metrics.joined, loadTest.metrics.pending.total()), (0, 0, 0)
+        )
+        return figuresOf(loadTest, cpu=0.0)
 
     def cut(self) -> None:
         """Lose all connections."""

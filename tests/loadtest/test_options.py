@@ -76,13 +76,13 @@ class PlanTests(SynchronousTestCase):
     def test_plain(self) -> None:
         """Without rooms the data is the text itself."""
         plan = planOf("wss://example.org/echo", "--plain", "--data", "hello")
-        self.assertEqual((plan.room, plan.data, plan.isSpeaking), (None, "hello", True))
-        self.assertFalse(planOf("wss://example.org/echo", "--plain").isSpeaking)
+        self.assertEqual((plan.room, plan.data, plan.isSending), (None, "hello", True))
+        self.assertFalse(planOf("wss://example.org/echo", "--plain").isSending)
 
     def test_scenario(self) -> None:
         """A function by its name."""
         plan = planOf(URL, "--room", "chat", "--scenario", f"{__name__}:planOf")
-        self.assertEqual((plan.scenario, plan.isSpeaking), (planOf, False))
+        self.assertEqual((plan.scenario, plan.isSending), (planOf, False))
 
     def test_marks(self) -> None:
         """Marks are looked for if there are any."""

@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.loadtest import Progress
 from txroom.loadtest.histogram import Histogram
+from txroom.loadtest.metrics import MAX_KINDS, Metrics
 from txroom.loadtest.report import textOf
-from txroom.loadtest.returns import Returns
-from txroom.loadtest.tally import MAX_KINDS, Tally
+from txroom.loadtest.roundtrips import RoundTrips
 
 
 class HistogramTests(SynchronousTestCase):
@@ -57,7 +57,7 @@ class ReturnsTests(SynchronousTestCase):
 
     def test_own(self) -> None:
         """A client finds its own, in any order, once each, and nobody else's."""
-        mine, other = Returns("a1"), Returns("a11")
+        mine, other = RoundTrips("a1"), RoundTrips("a11")
         marks = []
         for now in (1.0, 2.0, 3.0):
             marks.append(mine.next)
@@ -71,13 +71,13 @@ class ReturnsTests(SynchronousTestCase):
 
     def test_foreign(self) -> None:
         """What only looks like a mark is none."""
-        returns = Returns("a1")
+        returns = RoundTrips("a1")
         for text in ("", "~a1.", "~a1.zz~", "~a1.5~", "~a1"):
             self.assertIs(returns.find(text), None)
 
     def test_order(self) -> None:
         """Without marks they come back in order; too old ones are forgotten."""
-        returns = Returns("a")
+        returns = RoundTrips("a")
         self.assertIs(returns.first(), None)
         for now in (1.0, 2.0, 3.0, 4.0):
             returns.add(now)
@@ -90,20 +90,20 @@ class TallyTests(SynchronousTestCase):
 
     def test_kinds(self) -> None:
         """The kinds of errors are bounded: what a server writes into a reason mustn't fill our memory."""
-        tally = Tally()
+        metrics = Metrics()
         for number in range(1000):
-            tally.failed(f"left: {number}")
-        tally.failed("left: 0")
-        self.assertEqual(len(tally.errors), MAX_KINDS + 1)
-        self.assertEqual((tally.errors["others"], tally.errors["left: 0"]), (1000 - MAX_KINDS, 2))
+            metrics.failed(f"left: {number}")
+        metrics.failed("left: 0")
+        self.assertEqual(len(metrics.errors), MAX_KINDS + 1)
+        self.assertEqual((metrics.errors["others"], metrics.errors["left: 0"]), (1000 - MAX_KINDS, 2))
 
     def test_recent(self) -> None:
         """What is recent is so once, and counts for the whole all the same."""
-        tally = Tally()
-        tally.took("reply", 0.5)
-        self.assertEqual(list(tally.takeRecent()), ["reply"])
-        self.assertEqual(list(tally.takeRecent()), [])
-        self.assertEqual(tally.latencies["reply"].count, 1)
+        metrics = Metrics()
+        metrics.took("reply", 0.5)
+        self.assertEqual(list(metrics.takeRecent()), ["reply"])
+        self.assertEqual(list(metrics.takeRecent()), [])
+        self.assertEqual(metrics.latencies["reply"].count, 1)
 
 
 class ReportTests(SynchronousTestCase):
@@ -111,25 +111,25 @@ class ReportTests(SynchronousTestCase):
 
     def test_progress(self) -> None:
         """Rates and latencies of the time since the last line; the rest as it stands."""
-        clock, tally = Clock(), Tally()
-        progress = Progress(tally, clock)
-        tally.connected, tally.joined, tally.sent, tally.received = 7, 6, 100, 300
-        tally.took("handled", 0.05)
-        tally.took("returned", 0.00123)
+        clock, metrics = Clock(), Metrics()
+        progress = Progress(metrics, clock)
+        metrics.connected, metrics.joined, metrics.sent, metrics.received = 7, 6, 100, 300
+        metrics.took("handled", 0.05)
+        metrics.took("returned", 0.00123)
         clock.advance(2.0)
         self.assertEqual(
             progress.line(),
             "     2 s  connected 7  joined 6  sent 50/s  received 150/s  errors 0"
             "  returned p50 1.23 ms p99 1.23 ms",
         )
-        tally.sent += 3
-        tally.failed("lost", 2)
+        metrics.sent += 3
+        metrics.failed("lost", 2)
         clock.advance(1.0)
         self.assertEqual(progress.line(), "     3 s  connected 7  joined 6  sent 3/s  received 0/s  errors 2")
 
     def test_progressPlain(self) -> None:
         """Without rooms nobody joins."""
-        self.assertNotIn("joined", Progress(Tally(), Clock(), hasRooms=False).line())
+        self.assertNotIn("joined", Progress(Metrics(), Clock(), hasRooms=False).line())
 
     def test_summary(self) -> None:
         """The figures in words."""

@@ -42,21 +42,21 @@ class PlainTests(CrowdTestCase):
         first = self.plain("/broadcast", data="x {id} y", token="a", rate=5.0)
         isFirstDone = self.done
         figures = self.finish(self.plain("/broadcast", data="x {id} y", token="b", rate=5.0))
-        self.assertEqual((isFirstDone, first.tally.errors), ([None], {}))
+        self.assertEqual((isFirstDone, first.metrics.errors), ([None], {}))
         messages = figures["messages"]
         self.assertEqual(figures["latency"]["returned"]["count"], messages["sent"])
-        self.assertEqual(messages["received"], 3 * (messages["sent"] + first.tally.sent))
+        self.assertEqual(messages["received"], 3 * (messages["sent"] + first.metrics.sent))
 
     def test_listenOnly(self) -> None:
         """Without data nothing is sent; what comes is counted."""
-        crowd = self.plain("/broadcast")
+        loadTest = self.plain("/broadcast")
         self.harness.connect("/broadcast").send("hello")
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertEqual((figures["messages"]["sent"], figures["messages"]["received"]), (0, 3))
         self.assertEqual((figures["errors"], figures["latency"]), ({}, {}))
 
     def test_turns(self) -> None:
-        """They speak in turn, so that all send as much."""
+        """They send in turn, so that all of them send equally often."""
         speakers = []
         listening = Application(onMessage=lambda connection, message: speakers.append(message))
         self.harness.server.addApplication(listening, path="/turns")
@@ -116,17 +116,17 @@ class FailingTests(CrowdTestCase):
             def connect(self, factory: Any) -> Deferred[Any]:
                 return Deferred()
 
-        crowd = self.plain(endpoint=Nowhere(), duration=1000.0)
-        figures = self.finish(crowd, CONNECT_TIMEOUT + 0.2)
+        loadTest = self.plain(endpoint=Nowhere(), duration=1000.0)
+        figures = self.finish(loadTest, CONNECT_TIMEOUT + 0.2)
         self.assertEqual(figures["errors"], {"connect: timeout": 3})
 
     def test_cut(self) -> None:
         """A connection that is lost isn't made again."""
-        crowd = self.plain(data="x", duration=1000.0)
+        loadTest = self.plain(data="x", duration=1000.0)
         self.harness.advance(1.0)
         self.cut()
-        self.assertEqual(crowd.tally.connected, 0)
-        figures = self.finish(crowd)
+        self.assertEqual(loadTest.metrics.connected, 0)
+        figures = self.finish(loadTest)
         self.assertEqual((figures["errors"], figures["disconnects"]), ({"closed: 1006": 3}, {"1006": 3}))
 
     def test_closed(self) -> None:
@@ -154,26 +154,26 @@ class FailingTests(CrowdTestCase):
                 return Deferred()
 
         self.harness.server.addApplication(Silent(), path="/silent")
-        crowd = self.plain("/silent")
-        crowd.stop()
-        self.assertEqual(self.finish(crowd, 0.2)["errors"], {})
+        loadTest = self.plain("/silent")
+        loadTest.stop()
+        self.assertEqual(self.finish(loadTest, 0.2)["errors"], {})
 
     def test_stopDraining(self) -> None:
         """Stopped while answers are waited for."""
         self.harness.server.addApplication(Application(onMessage=lambda *args: None), path="/deaf")
-        crowd = self.plain("/deaf", data="x", duration=1.5)
+        loadTest = self.plain("/deaf", data="x", duration=1.5)
         self.harness.advance(3.0)
         self.assertEqual(self.done, [])
-        crowd.stop()
-        figures = self.finish(crowd, 0.2)
+        loadTest.stop()
+        figures = self.finish(loadTest, 0.2)
         missing = {"returned: missing": figures["messages"]["sent"]}
         self.assertEqual((figures["errors"], figures["isStopped"]), (missing, True))
         self.assertAbout(figures["seconds"], 1.5)
 
     def test_noGoodbye(self) -> None:
         """A server that doesn't answer our Close frame isn't waited for long."""
-        crowd = self.plain(duration=1.0)
+        loadTest = self.plain(duration=1.0)
         for transport in list(self.harness.clock.readers):
             if transport.getHost() == self.harness.clock.ports[0].getHost():
                 transport.pauseProducing()
-        self.finish(crowd, 1.0 + CLOSE_TIMEOUT + 0.2)
+        self.finish(loadTest, 1.0 + CLOSE_TIMEOUT + 0.2)

@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 
 from tests.loadtest.case import CrowdTestCase
 from txroom import Room, RoomError
-from txroom.loadtest import Crowd
+from txroom.loadtest import LoadTest
 
 REFUSED = "Connection was refused by other side: nobody listens."
 
@@ -18,13 +18,13 @@ class ComingTests(CrowdTestCase):
 
     def test_ramp(self) -> None:
         """They come in evenly, and stay for the duration after."""
-        crowd = self.crowd(clients=4, ramp=2.0, duration=1.0)
+        loadTest = self.loadTest(clients=4, ramp=2.0, duration=1.0)
         counts = []
         for _ in range(5):
-            counts.append(crowd.tally.joined)
+            counts.append(loadTest.metrics.joined)
             self.harness.advance(0.5)
         self.assertEqual(counts, [0, 1, 2, 3, 4])
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertAbout(figures["seconds"], 3.0)
         self.assertEqual(figures["clients"], {"planned": 4, "started": 4, "connected": 4, "joined": 4})
         self.assertEqual((figures["connect"]["count"], figures["join"]["count"]), (4, 4))
@@ -33,7 +33,7 @@ class ComingTests(CrowdTestCase):
 
     def test_listenOnly(self) -> None:
         """Without a type of messages nothing is sent."""
-        figures = self.finish(self.crowd())
+        figures = self.finish(self.loadTest())
         self.assertEqual(figures["messages"]["sent"], 0)
         self.assertIs(figures["messages"]["wantedRate"], None)
 
@@ -45,12 +45,12 @@ class ComingTests(CrowdTestCase):
             room.on("name", lambda name, offset: names.append(name))
             await room.call("name")
 
-        figures = self.finish(self.crowd(clients=1, options='{"name": "ada {n}"}', scenario=note))
+        figures = self.finish(self.loadTest(clients=1, options='{"name": "ada {n}"}', scenario=note))
         self.assertEqual((names, figures["errors"]), (["ada 0"], {}))
 
     def test_noRoom(self) -> None:
         """A join that is refused is an error, and the test ends when nobody is left."""
-        figures = self.finish(self.crowd(room="nosuch", duration=1000.0))
+        figures = self.finish(self.loadTest(room="nosuch", duration=1000.0))
         self.assertEqual(figures["errors"], {"join: noSuchRoom": 3})
         self.assertFalse(figures["isOk"])
         self.assertEqual(figures["clients"]["connected"], 3)
@@ -58,35 +58,35 @@ class ComingTests(CrowdTestCase):
     def test_noServer(self) -> None:
         """A server that was never there isn't waited for."""
         self.endpoint.isOpen = False
-        figures = self.finish(self.crowd(duration=1000.0))
+        figures = self.finish(self.loadTest(duration=1000.0))
         self.assertEqual(figures["errors"], {f"connect: {REFUSED}": 3})
         self.assertEqual(figures["clients"]["connected"], 0)
 
     def test_refusedUpgrade(self) -> None:
         """An HTTP answer that is no upgrade is the error."""
-        figures = self.finish(self.crowd(path="/nosuch"))
+        figures = self.finish(self.loadTest(path="/nosuch"))
         self.assertEqual(figures["errors"], {"connect: HTTP 404 Not Found": 3})
 
     def test_stop(self) -> None:
         """Who stops it has the figures so far; what is under way comes to its end."""
-        crowd = self.crowd(clients=10, ramp=10.0, duration=1000.0, type="slow", data='"{id}"')
+        loadTest = self.loadTest(clients=10, ramp=10.0, duration=1000.0, type="slow", data='"{id}"')
         self.harness.advance(3.05)
-        self.assertGreater(crowd.tally.pending["returned"], 0)
-        crowd.stop()
-        figures = self.finish(crowd, 0.5)
+        self.assertGreater(loadTest.metrics.pending["returned"], 0)
+        loadTest.stop()
+        figures = self.finish(loadTest, 0.5)
         self.assertEqual(figures["latency"]["returned"]["count"], figures["messages"]["sent"])
         self.assertEqual((figures["isStopped"], figures["isOk"], figures["errors"]), (True, True, {}))
         self.assertEqual(figures["clients"]["started"], 4)
         self.assertAbout(figures["seconds"], 3.05)
-        crowd.stop()
+        loadTest.stop()
 
 
 class SpeakingTests(CrowdTestCase):
     """Messages: how many, how long they took."""
 
-    def measured(self, crowd: Crowd, what: str, least: float, most: float) -> None:
+    def measured(self, loadTest: LoadTest, what: str, least: float, most: float) -> None:
         """All messages were measured, and took so long."""
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertEqual(figures["errors"], {})
         times = figures["latency"][what]
         self.assertEqual(times["count"], figures["messages"]["sent"])
@@ -94,10 +94,10 @@ class SpeakingTests(CrowdTestCase):
 
     def test_rate(self) -> None:
         """So many a second of each, evenly, and everybody hears them."""
-        crowd = self.crowd(type="say", data='"hello"', rate=2.0, duration=10.0)
+        loadTest = self.loadTest(type="say", data='"hello"', rate=2.0, duration=10.0)
         self.harness.advance(1.0)
-        self.assertIn(crowd.tally.sent, (5, 6))
-        messages = self.finish(crowd)["messages"]
+        self.assertIn(loadTest.metrics.sent, (5, 6))
+        messages = self.finish(loadTest)["messages"]
         self.assertIn(messages["sent"], (59, 60))
         self.assertEqual(messages["received"], 3 * messages["sent"])
         self.assertEqual(messages["wantedRate"], 6.0)
@@ -106,72 +106,72 @@ class SpeakingTests(CrowdTestCase):
 
     def test_rampIsLeftOut(self) -> None:
         """Rates are those of when all were there."""
-        crowd = self.crowd(type="say", rate=4.0, clients=2, ramp=4.0, duration=4.0)
-        messages = self.finish(crowd)["messages"]
+        loadTest = self.loadTest(type="say", rate=4.0, clients=2, ramp=4.0, duration=4.0)
+        messages = self.finish(loadTest)["messages"]
         self.assertAbout(messages["sentRate"], 8.0, 0.04)
         self.assertGreater(messages["sent"], 4 * 8)
 
     def test_reply(self) -> None:
         """A call takes until the reply."""
-        self.measured(self.crowd(type="slow", isCall=True), "reply", 0.245, 0.255)
+        self.measured(self.loadTest(type="slow", isCall=True), "reply", 0.245, 0.255)
 
     def test_returned(self) -> None:
         """A marked message takes until the client's own has come back."""
-        crowd = self.crowd(type="slow", data='{"text": "I am {n}: {id}"}')
-        self.measured(crowd, "returned", 0.245, 0.255)
+        loadTest = self.loadTest(type="slow", data='{"text": "I am {n}: {id}"}')
+        self.measured(loadTest, "returned", 0.245, 0.255)
 
     def test_returnedCall(self) -> None:
         """A marked call is measured both ways."""
-        crowd = self.crowd(type="slow", data='["{id}"]', isCall=True)
-        self.measured(crowd, "returned", 0.245, 0.255)
-        self.assertEqual(set(crowd.tally.latencies), {"returned", "reply"})
+        loadTest = self.loadTest(type="slow", data='["{id}"]', isCall=True)
+        self.measured(loadTest, "returned", 0.245, 0.255)
+        self.assertEqual(set(loadTest.metrics.latencies), {"returned", "reply"})
 
     def test_handled(self) -> None:
         """Any other message takes until the server says that it is handled, at most 50 ms late."""
-        self.measured(self.crowd(type="slow"), "handled", 0.245, 0.305)
+        self.measured(self.loadTest(type="slow"), "handled", 0.245, 0.305)
 
     def test_neverReturned(self) -> None:
         """A marked message that the room keeps for itself is an error, in the end."""
-        crowd = self.crowd(clients=1, type="mute", data='"{id}"', duration=17.0)
-        figures = self.finish(crowd, 30.0)
+        loadTest = self.loadTest(clients=1, type="mute", data='"{id}"', duration=17.0)
+        figures = self.finish(loadTest, 30.0)
         self.assertEqual(set(figures["errors"]), {"returned: timeout", "returned: missing"})
         self.assertEqual(sum(figures["errors"].values()), 17)
 
     def test_stopMissing(self) -> None:
         """Who stops it learns what has not come back; stopped once more, without waiting for it."""
         for isPatient in (True, False):
-            crowd = self.crowd(type="mute", data='"{id}"', duration=1000.0)
+            loadTest = self.loadTest(type="mute", data='"{id}"', duration=1000.0)
             self.harness.advance(3.0)
-            crowd.stop()
+            loadTest.stop()
             if not isPatient:
-                crowd.stop()
-            figures = self.finish(crowd, 5.5 if isPatient else 0.1)
+                loadTest.stop()
+            figures = self.finish(loadTest, 5.5 if isPatient else 0.1)
             self.assertEqual(figures["errors"]["returned: missing"], figures["messages"]["sent"])
 
     def test_abandon(self) -> None:
         """Without any end it is the same, and counts once."""
-        crowd = self.crowd(type="mute", data='"{id}"', duration=1000.0)
+        loadTest = self.loadTest(type="mute", data='"{id}"', duration=1000.0)
         self.harness.advance(3.0)
-        crowd.abandon()
-        crowd.abandon()
-        self.assertEqual(crowd.tally.errors["returned: missing"], crowd.tally.sent)
-        crowd.stop()
-        self.finish(crowd)
-        self.assertEqual(crowd.tally.errors["returned: missing"], crowd.tally.sent)
+        loadTest.abandon()
+        loadTest.abandon()
+        self.assertEqual(loadTest.metrics.errors["returned: missing"], loadTest.metrics.sent)
+        loadTest.stop()
+        self.finish(loadTest)
+        self.assertEqual(loadTest.metrics.errors["returned: missing"], loadTest.metrics.sent)
 
     def test_refused(self) -> None:
         """What the room refuses is an error of its kind."""
-        figures = self.finish(self.crowd(clients=1, type="refuse", data='"x"'))
+        figures = self.finish(self.loadTest(clients=1, type="refuse", data='"x"'))
         self.assertEqual(figures["errors"], {"room: invalidData": 2})
-        figures = self.finish(self.crowd(clients=1, type="refuse", data='"x"', isCall=True))
+        figures = self.finish(self.loadTest(clients=1, type="refuse", data='"x"', isCall=True))
         self.assertEqual(figures["errors"], {"call: invalidData": 2})
 
     def test_tooMany(self) -> None:
         """What can't be sent any more is an error, and isn't waited for."""
-        crowd = self.crowd(clients=1, type="say", data='"{id}"', rate=1000.0, duration=0.5)
+        loadTest = self.loadTest(clients=1, type="say", data='"{id}"', rate=1000.0, duration=0.5)
         self.endpoint.isOpen = False
         self.cut()
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertGreater(figures["errors"]["send: unavailable"], 100)
         # The window and what may wait: each of them was to be handled, and to come back.
         for what in ("handled", "returned"):
@@ -179,12 +179,12 @@ class SpeakingTests(CrowdTestCase):
 
     def test_late(self) -> None:
         """Messages that were due while we weren't there are not sent all at once."""
-        crowd = self.crowd(type="say", rate=100.0, duration=10.0)
-        before = crowd.tally.sent
+        loadTest = self.loadTest(type="say", rate=100.0, duration=10.0)
+        before = loadTest.metrics.sent
         self.harness.clock.rightNow += 5.0
         self.harness.flush()
-        self.assertEqual(crowd.tally.sent - before, 31)
-        self.assertAbout(self.finish(crowd)["lateness"]["max"], 5.0)
+        self.assertEqual(loadTest.metrics.sent - before, 31)
+        self.assertAbout(self.finish(loadTest)["lateness"]["max"], 5.0)
 
 
 class LosingTests(CrowdTestCase):
@@ -192,48 +192,48 @@ class LosingTests(CrowdTestCase):
 
     def test_recovered(self) -> None:
         """Who comes back in time has lost nothing: that is no error."""
-        crowd = self.crowd(type="say", data='"{id}"', duration=5.0)
+        loadTest = self.loadTest(type="say", data='"{id}"', duration=5.0)
         self.harness.advance(1.0)
         self.cut()
-        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (0, 0))
+        self.assertEqual((loadTest.metrics.connected, loadTest.metrics.joined), (0, 0))
         self.harness.advance(2.0)
-        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (3, 3))
-        figures = self.finish(crowd)
+        self.assertEqual((loadTest.metrics.connected, loadTest.metrics.joined), (3, 3))
+        figures = self.finish(loadTest)
         self.assertEqual((figures["errors"], figures["disconnects"]), ({}, {"1006": 3}))
         self.assertEqual((figures["recoveries"], figures["losses"]), (3, 0))
         self.assertEqual(figures["latency"]["returned"]["count"], figures["messages"]["sent"])
 
     def test_lost(self) -> None:
         """Who comes back too late has missed something."""
-        crowd = self.crowd(clients=1, duration=40.0)
+        loadTest = self.loadTest(clients=1, duration=40.0)
         self.endpoint.isOpen = False
         self.cut()
         self.harness.advance(15.0)
         self.endpoint.isOpen = True
-        figures = self.finish(crowd, 60.0)
+        figures = self.finish(loadTest, 60.0)
         self.assertEqual(figures["losses"], 1)
         self.assertEqual(set(figures["errors"]), {f"reconnect: {REFUSED}", "lost"})
 
     def test_away(self) -> None:
         """Who isn't back at the end is missed."""
-        crowd = self.crowd(type="say", duration=1.0)
+        loadTest = self.loadTest(type="say", duration=1.0)
         self.endpoint.isOpen = False
         self.cut()
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertEqual(figures["errors"]["away at the end"], 3)
 
     def test_kicked(self) -> None:
         """Who is thrown out doesn't come back."""
-        figures = self.finish(self.crowd(type="out", duration=1000.0))
+        figures = self.finish(self.loadTest(type="out", duration=1000.0))
         self.assertEqual(figures["errors"]["left: 4003 enough"], 3)
 
     def test_closed(self) -> None:
         """A connection that is closed for good ends the membership, and that client's part."""
-        crowd = self.crowd(duration=1000.0)
+        loadTest = self.loadTest(duration=1000.0)
         for connection in list(self.harness.server.connections):
             connection.close(1008, "enough")
         self.harness.flush()
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertEqual(figures["errors"], {"left: 1008 enough": 3})
         self.assertLess(figures["seconds"], 1.0)
 
@@ -246,12 +246,12 @@ class LosingTests(CrowdTestCase):
                 return thinking
 
         self.rooms.register("slowly", Slowly)
-        crowd = self.crowd(room="slowly", clients=1, duration=1000.0)
+        loadTest = self.loadTest(room="slowly", clients=1, duration=1000.0)
         self.harness.advance(0.1)
-        self.assertEqual((crowd.tally.connected, crowd.tally.joined), (1, 0))
-        crowd.stop()
+        self.assertEqual((loadTest.metrics.connected, loadTest.metrics.joined), (1, 0))
+        loadTest.stop()
         thinking.callback(None)
-        figures = self.finish(crowd)
+        figures = self.finish(loadTest)
         self.assertEqual((figures["clients"]["joined"], figures["errors"]), (0, {}))
 
 
@@ -269,7 +269,7 @@ class ScenarioTests(CrowdTestCase):
             room.send("say", "c", volatile=True)
             await deferLater(clock, 0.5)
 
-        figures = self.finish(self.crowd(clients=1, duration=1000.0, scenario=play))
+        figures = self.finish(self.loadTest(clients=1, duration=1000.0, scenario=play))
         self.assertEqual((heard, figures["errors"]), (["a", "hall", "c"], {}))
         self.assertEqual((figures["messages"]["sent"], figures["messages"]["received"]), (3, 3))
         self.assertEqual(figures["latency"]["reply"]["count"], 1)
@@ -291,7 +291,7 @@ class ScenarioTests(CrowdTestCase):
             room.on("said", lambda data, offset: None)
             await room.call("say", 4)
 
-        messages = self.finish(self.crowd(clients=1, scenario=play))["messages"]
+        messages = self.finish(self.loadTest(clients=1, scenario=play))["messages"]
         self.assertEqual((messages["sent"], messages["received"]), (4, 4))
 
     def test_endless(self) -> None:
@@ -304,7 +304,7 @@ class ScenarioTests(CrowdTestCase):
             finally:
                 ended.append(True)
 
-        figures = self.finish(self.crowd(duration=1.0, scenario=play))
+        figures = self.finish(self.loadTest(duration=1.0, scenario=play))
         self.assertEqual((ended, figures["errors"]), ([True] * 3, {}))
 
     def test_elsewhere(self) -> None:
@@ -318,7 +318,7 @@ class ScenarioTests(CrowdTestCase):
             await client.close()
             await deferLater(clock, 0.5)
 
-        figures = self.finish(self.crowd(scenario=play, duration=1000.0))
+        figures = self.finish(self.loadTest(scenario=play, duration=1000.0))
         self.assertEqual((figures["errors"], figures["messages"]["sent"]), ({}, 0))
         self.assertAbout(figures["seconds"], 1.0)
 
@@ -340,15 +340,15 @@ class ScenarioTests(CrowdTestCase):
         def atOnce(client, room, clock):
             return 1 / 0
 
-        (error,) = self.finish(self.crowd(scenario=wrong))["errors"]
+        (error,) = self.finish(self.loadTest(scenario=wrong))["errors"]
         self.assertTrue(error.startswith("scenario: ZeroDivisionError: division by zero ("), error)
         self.assertIn("test_rooms.py, line ", error)
-        (error,) = self.finish(self.crowd(scenario=atOnce))["errors"]
+        (error,) = self.finish(self.loadTest(scenario=atOnce))["errors"]
         self.assertIn("ZeroDivisionError", error)
-        self.assertEqual(self.finish(self.crowd(scenario=refused))["errors"], {"scenario: invalidData": 3})
-        self.assertEqual(self.finish(self.crowd(scenario=caught))["errors"], {})
+        self.assertEqual(self.finish(self.loadTest(scenario=refused))["errors"], {"scenario: invalidData": 3})
+        self.assertEqual(self.finish(self.loadTest(scenario=caught))["errors"], {})
 
     def test_json(self) -> None:
         """All figures can be written as JSON."""
-        figures = self.finish(self.crowd(type="say", data='"{id}"'))
+        figures = self.finish(self.loadTest(type="say", data='"{id}"'))
         self.assertEqual(msgspec.json.decode(msgspec.json.encode(figures)), figures)

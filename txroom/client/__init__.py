@@ -28,9 +28,9 @@ from ..protocol.serverframes import Member
 from .client import Client
 from .connection import ClientState
 from .options import ClientOptions
-from .outbox import Sent
 from .room import Room
 from .roomstate import Loss, RoomState, Unconfirmed
+from .sendqueue import Sent
 
 __all__ = [
     "JSON_PROTOCOL",

@@ -9,13 +9,13 @@ from typing import Any
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ..core.interfaces import ClientEndpoint
+from .baseclient import BaseClient
 from .options import ClientOptions
 from .room import Room
-from .session import Session
 from .transport import Connector, absolute
 
 
-class Client(Session[Room]):
+class Client(BaseClient[Room]):
     """
     A connection to a txroom server that outlives its sockets.
 

@@ -14,7 +14,7 @@ from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.limits import JSON_PROTOCOL
 from ..protocol.serverframes import SERVER_KINDS, ServerFrame
-from .sendable import Encoding, checkOptions
+from .encoding import Encoding, checkOptions
 
 
 class NotAFrame(Exception):

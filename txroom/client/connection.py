@@ -143,13 +143,13 @@ class ConnectionOwner(Protocol):
         """Whether nothing more can come of a connection that ended so."""
         ...
 
-    def away(self, code: int, reason: str) -> None:
+    def lost(self, code: int, reason: str) -> None:
         """The connection is lost; there will be another, if it is needed."""
 
-    def waits(self, seconds: float) -> None:
+    def delayed(self, seconds: float) -> None:
         """The server has asked to stay away for so long; there is no connection before."""
 
-    def over(self, code: int, reason: str) -> None:
+    def ended(self, code: int, reason: str) -> None:
         """The connection is lost, and nothing more comes of it."""
 
 
@@ -174,13 +174,13 @@ class _NoOwner:
     def received(self, message: bytes, isBinary: bool) -> None:
         """There is no connection."""
 
-    def away(self, code: int, reason: str) -> None:
+    def lost(self, code: int, reason: str) -> None:
         """There is no connection."""
 
-    def waits(self, seconds: float) -> None:
+    def delayed(self, seconds: float) -> None:
         """Do nothing."""
 
-    def over(self, code: int, reason: str) -> None:
+    def ended(self, code: int, reason: str) -> None:
         """Do nothing."""
 
 
@@ -382,7 +382,7 @@ class Connection:
             self.state = ClientState.IDLE
             self._end(code, reason)
             return
-        self._owner.away(code, reason)
+        self._owner.lost(code, reason)
         if self._isIdle(code, reason):
             return
         attempt = self._attempts
@@ -392,7 +392,7 @@ class Connection:
         self._wait(delay)
         if retryAfter:
             self.barredUntil = self._queue.clock.seconds() + delay
-            self._owner.waits(delay)
+            self._owner.delayed(delay)
         self._events.tell("reconnecting", code, reason, attempt + 1, delay)
 
     def _hasTriedEnough(self) -> bool:
@@ -421,5 +421,5 @@ class Connection:
     def _end(self, code: int, reason: str) -> None:
         """Nothing more comes of this connection: everybody is told."""
         self._attempts = 0
-        self._owner.over(code, reason)
+        self._owner.ended(code, reason)
         self._events.tell("disconnected", code, reason)

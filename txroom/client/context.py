@@ -14,7 +14,7 @@ from .callqueue import CallQueue
 from .codec import Codec
 from .connection import Connection
 from .options import ClientOptions
-from .requests import Requests
+from .requests import PendingRequests
 
 
 @attrs.frozen(eq=False)
@@ -25,7 +25,7 @@ class ClientContext:
     queue: CallQueue
     codec: Codec
     connection: Connection
-    requests: Requests
+    requests: PendingRequests
     #: Whether a pending join may lead to the room of that name and id.
     mayBeJoined: Callable[[str, str], bool]
     #: Whether the client is a member of the room of that id.

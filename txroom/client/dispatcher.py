@@ -22,10 +22,10 @@ from .connection import Attempt, Connection, WebSocket, clampedDelay
 from .context import ClientContext
 from .events import Events
 from .heartbeat import Heartbeat
-from .joins import PendingJoins
 from .membership import Membership
 from .options import ClientOptions
-from .requests import Requests
+from .pendingjoins import PendingJoins
+from .requests import PendingRequests
 
 #: Errors without a ref that answer what was on its way to a room which was left, or has ended.
 _OF_NO_ROOM = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
@@ -45,7 +45,7 @@ class Dispatcher:
         self.events = Events(self.queue.post, _noListener)
         self.connection = Connection(self, connect, self.queue, self.events, options)
         self.codec = Codec(options.protocol)
-        self.requests = Requests(self.connection, self.codec, self.queue, options)
+        self.requests = PendingRequests(self.connection, self.codec, self.queue, options)
         self.heartbeat = Heartbeat(self.connection, self.requests, self.queue, self.events, options)
         self.joins: PendingJoins[Any] = PendingJoins()
         #: By the ids of their rooms.
@@ -98,20 +98,20 @@ class Dispatcher:
         """
         return not mayReconnect(code, reason) and code not in self._leftAfter
 
-    def away(self, code: int, reason: str) -> None:
+    def lost(self, code: int, reason: str) -> None:
         """The connection is lost; there will be another, if it is needed."""
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
             membership.away(code, reason)
         self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
 
-    def waits(self, seconds: float) -> None:
+    def delayed(self, seconds: float) -> None:
         """The server has asked to stay away for so long."""
         trouble = self.connection.trouble
         error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, trouble, {"retryAfter": seconds})
-        self.requests.failDueBy(self.queue.clock.seconds() + seconds, error)
+        self.requests.failExpiringBy(self.queue.clock.seconds() + seconds, error)
 
-    def over(self, code: int, reason: str) -> None:
+    def ended(self, code: int, reason: str) -> None:
         """Nothing more comes of this connection: everybody is told."""
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
@@ -140,7 +140,7 @@ class Dispatcher:
             if membership is not None:
                 membership.message(frame)
         elif isinstance(frame, Joined) and frame.ref is None:
-            self._isOfRoom()
+            self._joinedByPath()
         elif isinstance(frame, Joined | Reply):
             if not self.requests.answered(frame) and isinstance(frame, Joined):
                 self.context.decline(frame)
@@ -171,7 +171,7 @@ class Dispatcher:
         elif frame.code not in _OF_NO_ROOM:
             self.events.report(Failure(error))
 
-    def _isOfRoom(self) -> None:
+    def _joinedByPath(self) -> None:
         """The path of the URL has joined a room by itself: it would again with each connection."""
         url = self.connection.url
         rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]

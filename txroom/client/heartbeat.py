@@ -11,7 +11,7 @@ from .callqueue import CallQueue, stop
 from .connection import SLOWEST, Connection
 from .events import Events
 from .options import ClientOptions
-from .requests import Answer, Request, Requests
+from .requests import Answer, PendingRequests, Request
 
 #: Most seconds by which what we have sent may delay an answer.
 _MOST_DELAY = 300.0
@@ -28,7 +28,7 @@ class Heartbeat:
     def __init__(
         self,
         connection: Connection,
-        requests: Requests,
+        requests: PendingRequests,
         queue: CallQueue,
         events: Events,
         options: ClientOptions,

@@ -23,13 +23,13 @@ from ..protocol.serverframes import Joined, MembershipInfo
 from .callqueue import stop
 from .codec import NotAFrame
 from .context import ClientContext
-from .inbound import Inbound
-from .joining import JoinRequest
-from .outbound import Outbound
-from .outbox import Pending
+from .joinattempt import JoinRequest
+from .listeners import RoomListeners
 from .presence import Presence
-from .returning import Returning
+from .recovery import Recovery
 from .roomstate import Loss, RoomState, Unconfirmed
+from .sender import RoomSender
+from .sendqueue import Pending
 from .servercalls import ServerCalls
 from .token import ReconnectionToken
 
@@ -41,7 +41,7 @@ _MAX_WARNINGS = 32
 class Handle:
     """What one join has of a membership: listeners and an end of its own."""
 
-    inbound: Inbound
+    listeners: RoomListeners
     #: For this see `Room`.
     snapshot: Any
     #: The `Room` that its user has, until it is left; here only for the list `Client.joined`.
@@ -76,12 +76,12 @@ class Membership:
         self._context = context
         self._memberships = memberships
         self._request = request
-        self.outbound = Outbound(context, self.leaveIfSent)
+        self.sender = RoomSender(context, self.leaveIfSent)
         self._calls = ServerCalls(context)
-        self._returning = Returning(context, request)
+        self._recovery = Recovery(context, request)
         self._handles: list[Handle] = []
         #: Types of messages that nobody listens to, of which was told.
-        self._typesToldOf: set[str] = set()
+        self._loggedTypes: set[str] = set()
         self.presence = Presence()
         #: For these see `Room`.
         self.state = RoomState.AWAY
@@ -93,7 +93,7 @@ class Membership:
         #: The token to resume with.
         self.token = ""
         self._leaving: _Leaving | None = None
-        self._onGone: list[Callable[[], None]] = []
+        self._endCallbacks: list[Callable[[], None]] = []
 
     @property
     def reconnectionToken(self) -> str | None:
@@ -113,34 +113,34 @@ class Membership:
 
     def enter(self, joined: Joined) -> None:
         """The first `joined`."""
-        self._take(joined.room, joined.membership, isResumed=False)
+        self._apply(joined.room, joined.membership, isResumed=False)
 
     def enterAgain(self, joined: Joined) -> None:
         """`joined` to somebody who is here already."""
         info = joined.membership
         isSame = self.state is RoomState.JOINED and info.member == self.member
-        if not isSame or not self.outbound.acknowledge(info.handled):
-            self._return(joined.room, info, isResumed=False)
+        if not isSame or not self.sender.acknowledge(info.handled):
+            self._readmit(joined.room, info, isResumed=False)
             return
         self.token = info.token
-        self.outbound.pump()
+        self.sender.pump()
 
     def addHandle(self, snapshot: Any) -> Handle:
         """One more join has led here."""
         if self._leaving is not None and not self._leaving.isSent:
-            self._stayAfterAll()
-        handle = Handle(Inbound(self._context, self._noListener), snapshot)
+            self._cancelLeaving()
+        handle = Handle(RoomListeners(self._context, self._noListener), snapshot)
         self._handles.append(handle)
         # Whoever awaits the join gets to add listeners before the first event.
-        self._context.queue.later(0, handle.inbound.begin)
+        self._context.queue.later(0, handle.listeners.begin)
         members = self.presence.members
         if members:
-            handle.inbound.events.tell("presence", members, members, [])
+            handle.listeners.events.tell("presence", members, members, [])
         return handle
 
-    def _return(self, id: str, info: MembershipInfo, *, isResumed: bool) -> None:
+    def _readmit(self, id: str, info: MembershipInfo, *, isResumed: bool) -> None:
         """Be in the room again, and tell whether anything was missed."""
-        unconfirmed = self._take(id, info, isResumed=isResumed)
+        unconfirmed = self._apply(id, info, isResumed=isResumed)
         gone = RoomError(ErrorCode.REPLY_LOST, "it may or may not have been handled")
         for pending in unconfirmed:
             pending.failed(gone)
@@ -153,7 +153,7 @@ class Membership:
         if info.members is not None:
             self._tell("presence", self.presence.members, [], [])
 
-    def _take(self, id: str, info: MembershipInfo, *, isResumed: bool) -> list[Pending]:
+    def _apply(self, id: str, info: MembershipInfo, *, isResumed: bool) -> list[Pending]:
         """
         Be in the room: send again what is still held, with its old numbers, then what waited.
 
@@ -161,8 +161,8 @@ class Membership:
         """
         isSame = isResumed and info.member == self.member
         handled, accepted = info.handled, max(info.handled, info.accepted)
-        again = self.outbound.resume(handled, accepted) if isSame else None
-        unconfirmed = self.outbound.restart(handled, accepted) if again is None else []
+        again = self.sender.resume(handled, accepted) if isSame else None
+        unconfirmed = self.sender.restart(handled, accepted) if again is None else []
         self._unregister()
         self._memberships[id] = self
         self.id = id
@@ -176,9 +176,9 @@ class Membership:
                 handle.snapshot = info.snapshot
         self.presence.restart(info.members or [])
         self.state = RoomState.JOINED
-        self._returning.entered()
+        self._recovery.entered()
         self._calls.restart()
-        self.outbound.open(id, again or [])
+        self.sender.open(id, again or [])
         return unconfirmed
 
     # -- what the server sends
@@ -193,7 +193,7 @@ class Membership:
                 return
             self.offset = offset
         for handle in list(self._handles):
-            handle.inbound.message(message)
+            handle.listeners.message(message)
 
     def receive(self, frame: frames.RoomFrame) -> None:
         """A frame for this room that is no message."""
@@ -202,21 +202,21 @@ class Membership:
         elif self.state is not RoomState.JOINED:
             pass  # of the former connection: it comes again, or is in `joined`
         elif isinstance(frame, frames.Ack):
-            if not self.outbound.acknowledge(frame.n):
+            if not self.sender.acknowledge(frame.n):
                 raise NotAFrame("an acknowledgement of what was not sent")
-            self.outbound.pump()
+            self.sender.pump()
         elif isinstance(frame, frames.Presence):
             self.presence.change(frame.joined, frame.left)
             self._tell("presence", self.presence.members, frame.joined, frame.left)
         elif isinstance(frame, frames.Call):
-            self._calls.called(frame, [handle.inbound for handle in self._handles])
+            self._calls.called(frame, [handle.listeners for handle in self._handles])
 
     def _left(self, code: int, reason: str) -> None:
         # While resuming on the same connection it is the former membership of it that ends.
         if self.state is RoomState.RESUMING and (mayResume(code) or code == CloseCode.REPLACED):
             return
         if mayResume(code) and self._leaving is None:
-            self._returning.later(self, code, reason)
+            self._recovery.later(self, code, reason)
         else:
             self.end(code, reason)
 
@@ -236,16 +236,16 @@ class Membership:
         """There is a connection."""
         if self.state is RoomState.AWAY:
             self.state = RoomState.RESUMING
-            self._returning.begin(self)
+            self._recovery.begin(self)
 
-    def returned(self, joined: Joined, *, isResumed: bool) -> None:
+    def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
         """The server has let it in again: into its room, or another of the same name."""
         present = self._memberships.get(joined.room)
         if not isResumed and present is not None and present is not self:
             present.enterAgain(joined)
             self.end(CloseCode.ROOM_CLOSED, "instead there is a room that was joined already")
         else:
-            self._return(joined.room, joined.membership, isResumed=isResumed)
+            self._readmit(joined.room, joined.membership, isResumed=isResumed)
 
     def away(self, code: int, reason: str) -> None:
         """There is no connection, or the room is not reachable through it."""
@@ -264,26 +264,26 @@ class Membership:
             return
         self._interrupt(RoomState.LEFT)
         self._unregister()
-        self.outbound.close()
+        self.sender.close()
         error = RoomError(ErrorCode.ROOM_GONE, reason or f"the room was left ({code})", {"code": code})
-        self.outbound.failAll(error)
+        self.sender.failAll(error)
         for handle in list(self._handles):
-            self._part(handle, code, reason)
+            self._endHandle(handle, code, reason)
         self._releaseWaiters()
-        onGone, self._onGone = self._onGone, []
+        onGone, self._endCallbacks = self._endCallbacks, []
         for function in onGone:
             self._context.queue.post(function)
 
-    def whenGone(self, function: Callable[[], None]) -> None:
+    def whenEnded(self, function: Callable[[], None]) -> None:
         """Call it within `with queue:` when the room is over for all users."""
-        self._onGone.append(function)
+        self._endCallbacks.append(function)
 
     def _interrupt(self, state: RoomState) -> None:
         """The client is no member over this connection any more."""
         self.state = state
-        self._returning.interrupted()
+        self._recovery.interrupted()
         self._calls.restart()
-        self.outbound.shut()
+        self.sender.shut()
 
     def _unregister(self) -> None:
         if self._memberships.get(self.id) is self:
@@ -304,13 +304,13 @@ class Membership:
         with self._context.queue:
             handle.isLeaving = True
             if any(not other.isLeaving for other in self._handles):
-                self._part(handle, CloseCode.NORMAL, "left")
+                self._endHandle(handle, CloseCode.NORMAL, "left")
                 self._context.queue.post(waiter.callback, None)
             elif self._leaving is None:
-                timer = self._context.queue.later(self._context.options.leaveTimeout, self._tooLate)
+                timer = self._context.queue.later(self._context.options.leaveTimeout, self._leaveTimedOut)
                 self._leaving = _Leaving(timer, [waiter])
-                self.outbound.end()
-                self.outbound.pump()
+                self.sender.end()
+                self.sender.pump()
             else:
                 self._leaving.waiters.append(waiter)
         return waiter
@@ -318,43 +318,43 @@ class Membership:
     def leaveIfSent(self) -> None:
         """Ask the server to leave if all messages were sent, and no pending join may lead here."""
         leaving = self._leaving
-        if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.outbound.waiting:
+        if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.sender.waiting:
             return
         if not self._context.mayBeJoined(self.name, self.id):
             leaving.isSent = True
             self._context.requests.leave(self.id, lambda error, answer: self._hasLeft())
 
-    def _tooLate(self) -> None:
+    def _leaveTimedOut(self) -> None:
         """Nobody waits any longer; what still waits to be sent is not sent."""
         leaving = self._leaving
         if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
             if self._context.mayBeJoined(self.name, self.id):
-                self._partAll()
+                self._endHandles()
                 return
             self._context.requests.leave(self.id)
         self._hasLeft()
 
-    def _stayAfterAll(self) -> None:
+    def _cancelLeaving(self) -> None:
         """Another join has led here before the server was asked: only who wanted to leave is gone."""
-        self._partAll()
+        self._endHandles()
         self._leaving = None
-        self.outbound.reopen()
+        self.sender.reopen()
 
     def _hasLeft(self) -> None:
         self.end(CloseCode.NORMAL, "left")
 
-    def _partAll(self) -> None:
+    def _endHandles(self) -> None:
         for handle in list(self._handles):
-            self._part(handle, CloseCode.NORMAL, "left")
+            self._endHandle(handle, CloseCode.NORMAL, "left")
         self._releaseWaiters()
 
-    def _part(self, handle: Handle, code: int, reason: str) -> None:
+    def _endHandle(self, handle: Handle, code: int, reason: str) -> None:
         """The room is over for one of the users."""
         self._handles.remove(handle)
         handle.isLeft = True
         handle.room = None
-        handle.inbound.events.tell("left", code, reason)
-        handle.inbound.end()
+        handle.listeners.events.tell("left", code, reason)
+        handle.listeners.end()
 
     def _releaseWaiters(self) -> None:
         if self._leaving is not None:
@@ -367,7 +367,9 @@ class Membership:
 
     def report(self, failure: Failure) -> None:
         """Something is wrong with what was sent: tell whoever listens to errors."""
-        listening = [handle.inbound.events for handle in self._handles if handle.inbound.events.has("error")]
+        listening = [
+            handle.listeners.events for handle in self._handles if handle.listeners.events.has("error")
+        ]
         for events in listening:
             events.report(failure)
         if not listening:
@@ -375,14 +377,14 @@ class Membership:
 
     def _tell(self, name: str, *args: Any) -> None:
         for handle in list(self._handles):
-            handle.inbound.events.tell(name, *args)
+            handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
         """A message had no listener with one of the users; log it once if it had none with any."""
-        told = self._typesToldOf
+        told = self._loggedTypes
         if type in told or len(told) >= _MAX_WARNINGS:
             return
-        if any(handle.inbound.hasListener(type) for handle in self._handles):
+        if any(handle.listeners.hasListener(type) for handle in self._handles):
             return
         told.add(type)
         self._log.warn(

@@ -57,24 +57,24 @@ class Request:
         frame: bytes | None,
         answer: type[Answer],
         done: Done,
-        isRepeated: bool = False,
-        mayRepeat: bool = False,
+        isResent: bool = False,
+        isResentIfUnhandled: bool = False,
     ) -> None:
         #: `None`: it was asked otherwise, and only its answer is awaited.
         self.frame = frame
         self.answer = answer
         self.done = done
         #: Whether it outlives its connection.
-        self.isRepeated = isRepeated
+        self.isResent = isResent
         #: Whether it does if the server surely has not acted on it.
-        self.mayRepeat = mayRepeat
+        self.isResentIfUnhandled = isResentIfUnhandled
         self.isSent = False
         self.askedAt = 0.0
         self.sentAt = 0.0
         self.timer: IDelayedCall | None = None
 
 
-class Requests:
+class PendingRequests:
     """The questions of one client, by the number that their answers bear."""
 
     def __init__(
@@ -99,11 +99,11 @@ class Requests:
         """The number of the last question."""
         return self._lastRef
 
-    def goOnFrom(self, ref: int) -> None:
+    def skipRefsUpTo(self, ref: int) -> None:
         """Take no number that an earlier client has taken, which had come to `ref` or a little further."""
         self._lastRef = max(self._lastRef, (ref // _REFS + 1) * _REFS)
 
-    # -- asking; all of it within `with queue:`, but for `answerTo`
+    # -- asking; all of it within `with queue:`, but for `fetch`
 
     def ask(
         self,
@@ -112,8 +112,8 @@ class Requests:
         answer: type[Answer] = Reply,
         *,
         timeout: float | None = None,
-        isRepeated: bool = False,
-        mayRepeat: bool = False,
+        isResent: bool = False,
+        isResentIfUnhandled: bool = False,
     ) -> Request | None:
         """
         Ask the server as soon as there is a connection, and take a frame of kind `answer` for an answer.
@@ -140,7 +140,7 @@ class Requests:
             request.done = _ignore
             done(error, found)
 
-        request = Request(frame, answer, finish, isRepeated, mayRepeat)
+        request = Request(frame, answer, finish, isResent, isResentIfUnhandled)
         request.askedAt = now
         request.timer = self._queue.later(seconds, self._late, ref, request, seconds)
         self._open[ref] = request
@@ -166,7 +166,7 @@ class Requests:
             error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:.3g} s{why}")
             request.done(error, None)
 
-    def answerTo(
+    def fetch(
         self, build: Callable[[int], tuple[Any, ...]], read: Callable[[Request, Any], Any]
     ) -> Deferred[Any]:
         """Ask for the user, across connections: the Deferred has what `read` makes of the answer."""
@@ -183,7 +183,7 @@ class Requests:
 
         request: Request | None = None
         with self._queue:
-            request = self.ask(build, done, isRepeated=True)
+            request = self.ask(build, done, isResent=True)
         return result
 
     def prepare(self, preparing: Preparing) -> None:
@@ -201,7 +201,7 @@ class Requests:
     def expect(self, done: Done) -> int:
         """A number for an answer that `done` waits for, across connections."""
         self._lastRef += 1
-        self._open[self._lastRef] = Request(None, Reply, done, isRepeated=True)
+        self._open[self._lastRef] = Request(None, Reply, done, isResent=True)
         return self._lastRef
 
     def forget(self, ref: int) -> None:
@@ -238,23 +238,23 @@ class Requests:
 
     def lost(self, code: int, *, isRefused: bool = False, since: int | None = None) -> None:
         """
-        The connection is lost: what is not asked again over the next one has failed.
+        Fail the requests that are not sent again after the connection is lost.
 
-        Not what `isRepeated`; nor what `mayRepeat` if the server has refused the connection (`isRefused`),
-        and so has done nothing that it was asked, or if it was asked after the number `since`.
+        Sent again are those with `isResent`, and those with `isResentIfUnhandled` that the server has surely
+        not acted on: it refused the connection (`isRefused`), or they were asked after the number `since`.
         """
         self._givenUp.clear()
         for ref, request in list(self._open.items()):
             if not request.isSent:
                 continue
             isUndone = isRefused or (since is not None and ref > since)
-            if request.isRepeated or (request.mayRepeat and isUndone):
+            if request.isResent or (request.isResentIfUnhandled and isUndone):
                 request.isSent = False
             else:
                 error = RoomError(ErrorCode.UNAVAILABLE, "the connection was lost", {"code": code})
                 request.done(error, None)
 
-    def failDueBy(self, when: float, error: RoomError) -> None:
+    def failExpiringBy(self, when: float, error: RoomError) -> None:
         """There is no connection before `when`: nothing can come of what has no time left then."""
         for request in list(self._open.values()):
             timer = request.timer

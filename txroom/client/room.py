@@ -12,11 +12,11 @@ from twisted.internet.defer import Deferred, fail
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.serverframes import Member
+from .baseclient import BaseClient
 from .events import Emitter, Listener
 from .membership import Handle, Membership
-from .outbox import Sent
 from .roomstate import Loss, RoomState
-from .session import Session
+from .sendqueue import Sent
 
 PresenceListener = Callable[[list[Member], list[Member], list[Member]], object]
 EndListener = Callable[[int, str], object]
@@ -35,18 +35,18 @@ class Room:
     to the same room share one membership there; that ends when the last of them is left.
     """
 
-    def __init__(self, client: Session[Room], membership: Membership, handle: Handle) -> None:
+    def __init__(self, client: BaseClient[Room], membership: Membership, handle: Handle) -> None:
         self._client = client
         self._membership = membership
         self._handle = handle
-        self._inbound = handle.inbound
-        self._outbound = membership.outbound
+        self._listeners = handle.listeners
+        self._sender = membership.sender
 
     def __repr__(self) -> str:
         return f"<Room {self.name!r} {self.id} {self.state.value}>"
 
     @property
-    def client(self) -> Session[Room]:
+    def client(self) -> BaseClient[Room]:
         """The `Client` it was joined with."""
         return self._client
 
@@ -103,7 +103,7 @@ class Room:
     @property
     def buffered(self) -> int:
         """How many frames wait to be sent."""
-        return self._outbound.waiting
+        return self._sender.waiting
 
     # -- listening
 
@@ -172,7 +172,7 @@ class Room:
         Call `listener(data, offset)` at messages of that type, whatever it is named. `"*"` is for the types
         that have no listener of their own: `listener(type, data, offset)`.
         """
-        return self._inbound.messages.on(type, listener)
+        return self._listeners.messages.on(type, listener)
 
     def onPresence(self, listener: PresenceListener) -> Callable[[], None]:
         """Call `listener(members, joined, left)` when somebody comes or goes."""
@@ -185,10 +185,10 @@ class Room:
         A `RoomError` that it raises is the answer too; of any other error the server is told "internal", and
         it goes to the listeners of "error". Returns a function that ends it.
         """
-        return self._inbound.handle(type, handler)
+        return self._listeners.handle(type, handler)
 
     def _emitterOf(self, name: str) -> Emitter:
-        return self._inbound.events if name in _EVENTS else self._inbound.messages
+        return self._listeners.events if name in _EVENTS else self._listeners.messages
 
     # -- speaking
 
@@ -202,7 +202,7 @@ class Room:
         A `volatile` message is sent only if it can be now, and may get lost.
         """
         self._refuseIfLeaving()
-        return self._outbound.send(type, data, volatile)
+        return self._sender.send(type, data, volatile)
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
         """
@@ -216,7 +216,7 @@ class Room:
             self._refuseIfLeaving()
         except RoomError as error:
             return fail(error)
-        return self._outbound.call(type, data, timeout)
+        return self._sender.call(type, data, timeout)
 
     def ping(self) -> Deferred[float]:
         """The time to the server and back, in seconds; see `Client.ping`."""

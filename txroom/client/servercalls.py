@@ -13,7 +13,7 @@ from ..protocol.errors import RoomError
 from ..protocol.limits import MAX_CODE, MAX_TEXT
 from .codec import raw
 from .context import ClientContext
-from .inbound import Inbound
+from .listeners import RoomListeners
 
 #: Most calls of the server that wait for an answer.
 _MAX_CALLS = 256
@@ -31,7 +31,7 @@ class ServerCalls:
         """The connection was lost, or there is another: nobody waits for answers to earlier calls."""
         self._open = set()
 
-    def called(self, call: frames.Call, users: Sequence[Inbound]) -> None:
+    def called(self, call: frames.Call, users: Sequence[RoomListeners]) -> None:
         """
         A call has come, for one of the users of the room.
 

@@ -14,7 +14,7 @@ from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH, SEAT, without
 from ..protocol.serverframes import Count
-from .joining import JoinRequest, Method
+from .joinattempt import JoinRequest, Method
 
 
 class ReconnectionToken(Struct, frozen=True):

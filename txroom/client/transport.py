@@ -22,9 +22,9 @@ from ..core.codes import CloseCode, isSendable
 from ..core.interfaces import ClientEndpoint
 from .callqueue import stop
 from .connection import Attempt
-from .httpanswer import HTTPAnswer
+from .encoding import shownError
+from .httpresponse import HTTPResponse
 from .options import ClientOptions
-from .sendable import shownError
 
 _PORTS = {"ws": 80, "wss": 443}
 #: Longest reason in a Close frame, in bytes (RFC 6455 §5.5).
@@ -254,7 +254,7 @@ class _Protocol(WebSocketClientProtocol):
         self.isOpen = False
         self._wasOpen = False
         #: An HTTP answer that is no upgrade, of whose body some is to come.
-        self._answer: HTTPAnswer | None = None
+        self._answer: HTTPResponse | None = None
 
     def connectionMade(self) -> None:
         self._webSocket.made(self)
@@ -277,7 +277,7 @@ class _Protocol(WebSocketClientProtocol):
             if len(self.data) > _MAX_HEAD:
                 self.failHandshake("the head of the HTTP answer is too large")
             return None
-        answer = HTTPAnswer.read(self.data[:end])
+        answer = HTTPResponse.read(self.data[:end])
         if answer is None or answer.status == 101:
             return super().processHandshake()
         body, self.data = self.data[end + 4 :], b""

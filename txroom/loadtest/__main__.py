@@ -17,9 +17,9 @@ import msgspec
 from twisted.internet.task import LoopingCall
 from twisted.python.usage import UsageError
 
-from .crowd import Crowd
 from .options import Options
 from .report import Progress, figuresOf, textOf
+from .runner import LoadTest
 
 #: Files that a process has open besides its connections.
 SPARE_FILES = 50
@@ -69,8 +69,8 @@ def run(options: Options) -> dict[str, Any]:
     reactor: Any = installed
     # Nobody shall set the clock by which we measure.
     reactor.seconds = time.monotonic
-    crowd = Crowd(options.plan, reactor, secrets.token_hex(3))
-    progress = Progress(crowd.tally, reactor, crowd.plan.room is not None)
+    loadTest = LoadTest(options.plan, reactor, secrets.token_hex(3))
+    progress = Progress(loadTest.metrics, reactor, loadTest.plan.room is not None)
     teller = LoopingCall(lambda: print(progress.line(), file=sys.stderr, flush=True))
     teller.clock = reactor
 
@@ -79,18 +79,18 @@ def run(options: Options) -> dict[str, Any]:
             signal.signal(number, interrupt)
         if not options["quiet"]:
             teller.start(1.0, now=False)
-        crowd.run().addCallback(lambda _: end())
+        loadTest.run().addCallback(lambda _: end())
 
     def end() -> None:
         if reactor.running:
             reactor.stop()
 
     def abandon() -> None:
-        crowd.abandon()
+        loadTest.abandon()
         end()
 
     # The second time nobody is waited for.
-    ends = iter((crowd.stop,))
+    ends = iter((loadTest.stop,))
 
     def interrupt(number: int, frame: object) -> None:
         reactor.callFromThread(next(ends, abandon))
@@ -98,7 +98,7 @@ def run(options: Options) -> dict[str, Any]:
     reactor.callWhenRunning(begin)
     startedAt, usedBefore = time.monotonic(), time.process_time()
     reactor.run()
-    return figuresOf(crowd, (time.process_time() - usedBefore) / (time.monotonic() - startedAt))
+    return figuresOf(loadTest, (time.process_time() - usedBefore) / (time.monotonic() - startedAt))
 
 
 if __name__ == "__main__":

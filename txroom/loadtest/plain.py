@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ..client.transport import endpointOf
 from ..core.codes import CloseCode
-from .guest import Guest, Stage
+from .loadclient import LoadClient, LoadTestContext
 
 #: Seconds in which a connection has to open.
 CONNECT_TIMEOUT = 10.0
@@ -24,15 +24,15 @@ CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 3.0
 
 
-class PlainGuest(Guest):
+class PlainLoadClient(LoadClient):
     """
     A client whose messages come back: its own if they are marked, else each in turn.
 
     It doesn't come back when it loses its connection.
     """
 
-    def __init__(self, stage: Stage, number: int) -> None:
-        super().__init__(stage, number)
+    def __init__(self, context: LoadTestContext, number: int) -> None:
+        super().__init__(context, number)
         self._connecting: Deferred[Any] | None = None
         self._protocol: _Protocol | None = None
         self._timer: IDelayedCall | None = None
@@ -55,13 +55,13 @@ class PlainGuest(Guest):
         self._connecting = endpoint.connect(factory)
         self._connecting.addErrback(self._unreachable)
 
-    def speak(self) -> None:
+    def sendNext(self) -> None:
         if self._protocol is not None:
             self._protocol.sendMessage(self.marked().encode())
-            self.tally.sent += 1
-            self.awaitReturn()
+            self.metrics.sent += 1
+            self.expectReturn()
 
-    def hangUp(self) -> Deferred[None]:
+    def disconnect(self) -> Deferred[None]:
         if self._isGone:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -106,16 +106,16 @@ class PlainGuest(Guest):
         self._stopTimer()
         if not self.isOver:
             self.setConnected(True)
-            self.setIn(True)
-            self.stage.entered(self)
+            self.setReady(True)
+            self.context.entered(self)
 
     def received(self, payload: bytes) -> None:
         """A message has come."""
-        self.tally.received += 1
+        self.metrics.received += 1
         if self.plan.isMarked:
-            self.cameBack(self._returns.find(payload.decode(errors="replace")))
+            self.returned(self._roundTrips.find(payload.decode(errors="replace")))
         else:
-            self.cameBack(self._returns.first())
+            self.returned(self._roundTrips.first())
 
     def gone(self, code: int, reason: str) -> None:
         """The connection has ended."""
@@ -132,24 +132,24 @@ class PlainGuest(Guest):
 
 
 class _Protocol(WebSocketClientProtocol):
-    """Autobahn's client; tells a guest."""
+    """Autobahn's client; tells a client."""
 
     http_status_line = ""
 
-    def __init__(self, guest: PlainGuest) -> None:
+    def __init__(self, client: PlainLoadClient) -> None:
         super().__init__()
-        self._guest = guest
+        self._loadClient = client
         self._why = ""
 
     def connectionMade(self) -> None:
-        self._guest.made(self)
+        self._loadClient.made(self)
         super().connectionMade()
 
     def onOpen(self) -> None:
-        self._guest.opened()
+        self._loadClient.opened()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        self._guest.received(payload)
+        self._loadClient.received(payload)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._why = reason.getErrorMessage()
@@ -158,9 +158,9 @@ class _Protocol(WebSocketClientProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if wasClean:
-            self._guest.gone(CloseCode.NO_STATUS if code is None else code, reason or "")
-        elif self._guest.wasConnected:
-            self._guest.gone(CloseCode.ABNORMAL, "")
+            self._loadClient.gone(CloseCode.NO_STATUS if code is None else code, reason or "")
+        elif self._loadClient.wasConnected:
+            self._loadClient.gone(CloseCode.ABNORMAL, "")
         else:
             _, _, answer = self.http_status_line.partition(" ")
-            self._guest.gone(CloseCode.ABNORMAL, answer or self._why)
+            self._loadClient.gone(CloseCode.ABNORMAL, answer or self._why)

@@ -55,14 +55,14 @@ class Plan:
     endpoint: IStreamClientEndpoint | ClientEndpoint | str | None = None
 
     @property
-    def isSpeaking(self) -> bool:
+    def isSending(self) -> bool:
         """Whether clients send at a rate."""
         return (self.data if self.room is None else self.type) is not None
 
     @property
     def isMarked(self) -> bool:
         """Whether clients look for their own messages."""
-        return self.isSpeaking and MARK in (self.data or "")
+        return self.isSending and MARK in (self.data or "")
 
     def dataOf(self, number: int) -> str:
         """The data of one client's messages."""

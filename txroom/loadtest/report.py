@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from .crowd import Crowd
 from .histogram import Histogram
-from .tally import Tally
+from .metrics import Metrics
+from .runner import LoadTest
 
 #: The share of a processor above which it is we who are slow.
 BUSY = 0.9
@@ -23,8 +23,8 @@ class Progress:
     What has happened since it was last asked.
     """
 
-    def __init__(self, tally: Tally, clock: IReactorTime, hasRooms: bool = True) -> None:
-        self._tally = tally
+    def __init__(self, metrics: Metrics, clock: IReactorTime, hasRooms: bool = True) -> None:
+        self._metrics = metrics
         self._hasRooms = hasRooms
         self._clock = clock
         self._start = self._last = clock.seconds()
@@ -32,61 +32,61 @@ class Progress:
 
     def line(self) -> str:
         """It in one line."""
-        tally, now = self._tally, self._clock.seconds()
+        metrics, now = self._metrics, self._clock.seconds()
         seconds = (now - self._last) or 1.0
         words = [
             f"{now - self._start:6.0f} s",
-            f"connected {tally.connected}",
-            *([f"joined {tally.joined}"] if self._hasRooms else []),
-            f"sent {(tally.sent - self._sent) / seconds:.0f}/s",
-            f"received {(tally.received - self._received) / seconds:.0f}/s",
-            f"errors {tally.errors.total()}",
+            f"connected {metrics.connected}",
+            *([f"joined {metrics.joined}"] if self._hasRooms else []),
+            f"sent {(metrics.sent - self._sent) / seconds:.0f}/s",
+            f"received {(metrics.received - self._received) / seconds:.0f}/s",
+            f"errors {metrics.errors.total()}",
         ]
-        for what, times in tally.takeRecent().items():
+        for what, times in metrics.takeRecent().items():
             p50, p99 = (_inMilliseconds(times.percentile(percent)) for percent in (50, 99))
             words.append(f"{what} p50 {p50} p99 {p99}")
             break
-        self._last, self._sent, self._received = now, tally.sent, tally.received
+        self._last, self._sent, self._received = now, metrics.sent, metrics.received
         return "  ".join(words)
 
 
-def figuresOf(crowd: Crowd, cpu: float) -> dict[str, Any]:
+def figuresOf(loadTest: LoadTest, cpu: float) -> dict[str, Any]:
     """
     All figures, as JSON takes them. Times are seconds, rates are per second.
 
     `cpu` is the share of a processor that this process took.
     """
-    plan, tally = crowd.plan, crowd.tally
-    since, until = crowd.since, crowd.until
+    plan, metrics = loadTest.plan, loadTest.metrics
+    since, until = loadTest.since, loadTest.until
     seconds = until.time - since.time
     return {
         "url": plan.url,
         "room": plan.room,
-        "isOk": not tally.errors,
-        "isStopped": crowd.isStopped,
-        "seconds": until.time - crowd.start.time,
+        "isOk": not metrics.errors,
+        "isStopped": loadTest.isStopped,
+        "seconds": until.time - loadTest.start.time,
         "clients": {
             "planned": plan.clients,
-            "started": tally.started,
-            "connected": tally.everConnected,
-            "joined": tally.everJoined,
+            "started": metrics.started,
+            "connected": metrics.everConnected,
+            "joined": metrics.everJoined,
         },
-        "connect": _timesOf(tally.connectTimes),
-        "join": _timesOf(tally.joinTimes),
-        "latency": {what: _timesOf(times) for what, times in tally.latencies.items()},
+        "connect": _timesOf(metrics.connectTimes),
+        "join": _timesOf(metrics.joinTimes),
+        "latency": {what: _timesOf(times) for what, times in metrics.latencies.items()},
         "messages": {
-            "sent": tally.sent,
-            "received": tally.received,
-            "wantedRate": plan.rate * plan.clients if plan.isSpeaking else None,
+            "sent": metrics.sent,
+            "received": metrics.received,
+            "wantedRate": plan.rate * plan.clients if plan.isSending else None,
             "sentRate": (until.sent - since.sent) / seconds if seconds else 0.0,
             "receivedRate": (until.received - since.received) / seconds if seconds else 0.0,
         },
-        "errors": dict(tally.errors),
-        "disconnects": {str(code): count for code, count in tally.disconnects.items()},
-        "recoveries": tally.recoveries,
-        "losses": tally.losses,
+        "errors": dict(metrics.errors),
+        "disconnects": {str(code): count for code, count in metrics.disconnects.items()},
+        "recoveries": metrics.recoveries,
+        "losses": metrics.losses,
         "cpu": cpu,
-        "lateness": _timesOf(crowd.lateness),
+        "lateness": _timesOf(loadTest.lateness),
     }
 
 

@@ -14,7 +14,7 @@ from ..client import Client, Room, RoomError, Sent
 from ..core.awaitables import isAsync, toDeferred
 from ..core.codes import CloseCode
 from ..process.loading import whereAndWhy
-from .guest import Guest, Stage
+from .loadclient import LoadClient, LoadTestContext
 from .plan import NUMBER
 
 
@@ -23,10 +23,10 @@ class MeasuredRoom:
     A room as its client sees it, `txroom.client.Room`, whose messages are counted and timed.
     """
 
-    def __init__(self, room: Room, guest: Guest) -> None:
+    def __init__(self, room: Room, client: LoadClient) -> None:
         self._room = room
-        self._guest = guest
-        self._tally = guest.tally
+        self._loadClient = client
+        self._metrics = client.metrics
         self._counted: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
@@ -34,20 +34,20 @@ class MeasuredRoom:
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Sent:
         """As `Room.send`; "handled" is the time until the server says that it is."""
-        now = self._guest.now()
+        now = self._loadClient.now()
         sent = self._room.send(type, data, volatile=volatile)
-        self._tally.sent += 1
+        self._metrics.sent += 1
         if not volatile:
-            self._tally.pending["handled"] += 1
+            self._metrics.pending["handled"] += 1
             sent.whenHandled().addCallback(self._answered, "handled", now).addErrback(self._unsent)
         return sent
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
         """As `Room.call`; "reply" is the time until the answer."""
-        now = self._guest.now()
+        now = self._loadClient.now()
         answer = self._room.call(type, data, timeout=timeout)
-        self._tally.sent += 1
-        self._tally.pending["reply"] += 1
+        self._metrics.sent += 1
+        self._metrics.pending["reply"] += 1
         return answer.addCallbacks(self._answered, self._unanswered, ("reply", now))
 
     def on(self, name: str, listener: Any) -> Any:
@@ -78,29 +78,29 @@ class MeasuredRoom:
             self._room.onMessage(type, self._heard)
 
     def _heard(self, data: Any, offset: int | None) -> None:
-        self._tally.received += 1
+        self._metrics.received += 1
 
     def _answered(self, result: Any, what: str, since: float) -> Any:
-        self._tally.pending[what] -= 1
-        self._tally.took(what, self._guest.now() - since)
+        self._metrics.pending[what] -= 1
+        self._metrics.took(what, self._loadClient.now() - since)
         return result
 
     def _unanswered(self, failure: Failure) -> Failure:
-        self._tally.pending["reply"] -= 1
+        self._metrics.pending["reply"] -= 1
         return failure
 
     def _unsent(self, failure: Failure) -> None:
-        self._tally.pending["handled"] -= 1
-        self._guest.failed(f"send: {_codeOf(failure)}")
+        self._metrics.pending["handled"] -= 1
+        self._loadClient.failed(f"send: {_codeOf(failure)}")
 
 
-class RoomGuest(Guest):
+class RoomLoadClient(LoadClient):
     """
     A client of a room.
     """
 
-    def __init__(self, stage: Stage, number: int) -> None:
-        super().__init__(stage, number)
+    def __init__(self, context: LoadTestContext, number: int) -> None:
+        super().__init__(context, number)
         self._client = Client(
             self.plan.url, endpoint=self.plan.endpoint, reactor=self.reactor, headers=self.plan.headers
         )
@@ -116,7 +116,7 @@ class RoomGuest(Guest):
         options = msgspec.json.decode(plan.options.replace(NUMBER, str(self.number)))
         client.joinOrCreate(plan.room or "", options).addCallbacks(self._entered, self._refused)
 
-    def speak(self) -> None:
+    def sendNext(self) -> None:
         isMarked, type = self.plan.isMarked, self.plan.type or ""
         value = msgspec.json.decode(self.marked()) if isMarked else self._value
         if self.plan.isCall:
@@ -128,9 +128,9 @@ class RoomGuest(Guest):
                 self.failed(f"send: {error.code}")
                 return
         if isMarked:
-            self.awaitReturn()
+            self.expectReturn()
 
-    def hangUp(self) -> Deferred[None]:
+    def disconnect(self) -> Deferred[None]:
         if self._playing is not None:
             self._playing.cancel()
         return self._client.close()
@@ -161,30 +161,30 @@ class RoomGuest(Guest):
     def _entered(self, room: Room) -> None:
         self._room = MeasuredRoom(room, self)
         room.onMessage("*", self._heard)
-        room.on("reconnecting", lambda code, reason: self.setIn(False))
+        room.on("reconnecting", lambda code, reason: self.setReady(False))
         room.on("recovered", self._recovered)
         room.on("lost", self._missed)
         room.on("left", self._left)
         room.on("error", self._erred)
         self.joined()
         if self.plan.scenario is None:
-            self.stage.entered(self)
+            self.context.entered(self)
         else:
             self._play()
 
     def _heard(self, type: str, data: Any, offset: int | None) -> None:
-        self.tally.received += 1
+        self.metrics.received += 1
         if self.plan.isMarked:
-            self.cameBack(self._returns.find(repr(data)))
+            self.returned(self._roundTrips.find(repr(data)))
 
     def _recovered(self) -> None:
-        self.tally.recoveries += 1
-        self.setIn(True)
+        self.metrics.recoveries += 1
+        self.setReady(True)
 
     def _missed(self, loss: object) -> None:
-        self.tally.losses += 1
+        self.metrics.losses += 1
         self.failed("lost")
-        self.setIn(True)
+        self.setReady(True)
 
     def _left(self, code: int, reason: str) -> None:
         # A script may leave and go elsewhere.

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, Sent
+from ..client.baseclient import BaseClient
 from ..client.connection import Attempt, WebSocket
-from ..client.session import Session
 from ..client.transport import Connector
 from ..protocol.clientframes import CLIENT_KINDS
 from ..protocol.serverframes import SERVER_KINDS
@@ -57,7 +57,7 @@ class RoomClient:
         self.incoming = Faults(SERVER_KINDS)
         self._connector = Connector(url, endpoint, clock, options)
         #: The client of ``txroom.client``, for what isn't offered here.
-        self.session = Session(self._connect, clock, Room, options)
+        self.client = BaseClient(self._connect, clock, Room, options)
 
     def _connect(self, attempt: Attempt) -> WebSocket:
         return FaultyWebSocket(attempt, self._connector, self.outgoing, self.incoming, self._clock)
@@ -68,7 +68,7 @@ class RoomClient:
     @property
     def state(self) -> ClientState:
         """What it is about: "idle", "connecting", "open", "waiting" to connect again, "closed"."""
-        return self.session.state
+        return self.client.state
 
     # -- joining
 
@@ -83,25 +83,25 @@ class RoomClient:
 
     def joining(self, name: str, /, **options: Any) -> Deferred[JoinedRoom]:
         """The same, but doesn't insist on an answer: let time pass, then look."""
-        return self._begin(self.session.joinOrCreate(name, options))
+        return self._begin(self.client.joinOrCreate(name, options))
 
     def joinOnly(self, name: str, /, **options: Any) -> JoinedRoom:
         """Join a room of that name that exists."""
-        return self._result(self._begin(self.session.join(name, options)), f"joinOnly({name!r})")
+        return self._result(self._begin(self.client.join(name, options)), f"joinOnly({name!r})")
 
     def create(self, name: str, /, **options: Any) -> JoinedRoom:
         """Make a new room of that name and join it."""
-        return self._result(self._begin(self.session.create(name, options)), f"create({name!r})")
+        return self._result(self._begin(self.client.create(name, options)), f"create({name!r})")
 
     def joinById(self, id: str, /, **options: Any) -> JoinedRoom:
         """Join the room of that id."""
-        return self._result(self._begin(self.session.joinById(id, options)), f"joinById({id!r})")
+        return self._result(self._begin(self.client.joinById(id, options)), f"joinById({id!r})")
 
     def query(self, name: str | None = None, /, **filter: Any) -> list[dict[str, Any]]:
         """
         The rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked, metadata}`.
         """
-        return self._result(self.session.query(name, filter), f"query({name!r})")
+        return self._result(self.client.query(name, filter), f"query({name!r})")
 
     def rooms(self, name: str | None = None, /, **filter: Any) -> list[dict[str, Any]]:
         """The same as `query`."""
@@ -132,7 +132,7 @@ class RoomClient:
     def online(self) -> None:
         """Reach the server again, and connect at once if there is anything to do."""
         self._endpoint.isOnline = True
-        self.session.reconnect()
+        self.client.reconnect()
         self._clock.flush()
 
     def stall(self) -> None:
@@ -148,7 +148,7 @@ class RoomClient:
 
     def close(self) -> None:
         """Leave all rooms and close the connection, for good."""
-        self.session.close()
+        self.client.close()
         self._clock.flush()
 
 

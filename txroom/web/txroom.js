@@ -778,7 +778,7 @@ class Emitter {
  * is forgotten when it is acknowledged and answered (or nobody waits for the answer any more), so that
  * what is held after an acknowledgement has no gap.
  */
-class Outbox {
+class SendQueue {
   #window;
   /** @type {Pending[]} */
   #waiting = [];
@@ -1191,17 +1191,17 @@ export class Room {
   _message(type, data, offset) {
     this._deliver(() => {
       if (this.#messages.emit(type, data, offset) || this.#messages.emit("*", type, data, offset)) return;
-      this.#membership.unheard(type);
+      this.#membership.warnUnheard(type);
     });
   }
 
   /** Whether anybody listens to messages of that type. @internal @param {string} type */
-  _hears(type) {
+  _hasListener(type) {
     return this.#messages.has(type) || this.#messages.has("*");
   }
 
   /** Whether anybody here listens to errors. @internal */
-  get _hearsErrors() {
+  get _hasErrorListener() {
     return this.#events.has("error");
   }
 
@@ -1218,7 +1218,7 @@ export class Room {
 
   /** Something went wrong that nobody waits for. @internal @param {unknown} error */
   _report(error) {
-    if (this._hearsErrors) this._tell("error", error);
+    if (this._hasErrorListener) this._tell("error", error);
     else this.#client._report(error);
   }
 
@@ -1278,7 +1278,7 @@ class Membership {
   #client;
   #options;
   #joinRequest;
-  #outbox;
+  #sendQueue;
   /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
   #token = "";
@@ -1293,7 +1293,7 @@ class Membership {
   /** How many calls of the server are being answered. */
   #answering = 0;
   /** The types that nobody listens to, and of which that was said. @type {Set<string>} */
-  #unheard = new Set();
+  #warnedTypes = new Set();
   /** The type of the last volatile message, if there was one. @type {string[]} */
   #volatile = [];
 
@@ -1302,7 +1302,7 @@ class Membership {
     this.#client = client;
     this.#options = client.options;
     this.#joinRequest = joinRequest;
-    this.#outbox = new Outbox(client.options.window);
+    this.#sendQueue = new SendQueue(client.options.window);
   }
 
   get members() {
@@ -1317,7 +1317,7 @@ class Membership {
   }
 
   get buffered() {
-    return this.#outbox.waiting;
+    return this.#sendQueue.waiting;
   }
 
   // -- for rooms
@@ -1370,12 +1370,12 @@ class Membership {
       pending.fail = settle;
       pending.ref = this.#client._expect((error, answer) => {
         settle(error, answer);
-        this.#outbox.answered(pending);
+        this.#sendQueue.answered(pending);
         this.#pump();
       });
       const tooLate = () => {
         settle(new TxroomError("timeout", `no answer to ${type} within ${timeout} ms`));
-        this.#outbox.abandon(pending);
+        this.#sendQueue.abandon(pending);
         this.#pump();
       };
       const timer = later(this.#options, tooLate, timeout);
@@ -1404,10 +1404,10 @@ class Membership {
   }
 
   /** Warns, once for each type, that a message of that type has reached nobody. @param {string} type */
-  unheard(type) {
-    const isHeard = [...this.rooms].some((room) => room._hears(type));
-    if (isHeard || this.#unheard.has(type) || this.#unheard.size >= 100) return;
-    this.#unheard.add(type);
+  warnUnheard(type) {
+    const isHeard = [...this.rooms].some((room) => room._hasListener(type));
+    if (isHeard || this.#warnedTypes.has(type) || this.#warnedTypes.size >= 100) return;
+    this.#warnedTypes.add(type);
     const [what, where] = [shown(type), shown(this.name)];
     console.warn(`txroom: nobody listens to the messages ${what} of the room ${where}: room.on(${what}, …) does`);
   }
@@ -1416,7 +1416,7 @@ class Membership {
 
   /** The server has answered the first join. @param {string} id @param {MembershipInfo} info */
   enter(id, info) {
-    this.#take(id, info, false);
+    this.#apply(id, info, false);
   }
 
   /**
@@ -1426,7 +1426,7 @@ class Membership {
    */
   enterAgain(id, info) {
     const isSame = this.state === "joined" && info.member === this.member;
-    if (!isSame || !this.#outbox.acknowledge(info.handled)) return this.#return(id, info, false);
+    if (!isSame || !this.#sendQueue.acknowledge(info.handled)) return this.#readmit(id, info, false);
     this.#token = info.token;
     this.#pump();
   }
@@ -1466,7 +1466,7 @@ class Membership {
         this.#called(frame[1], frame[3], frame[4]);
         break;
       case "ack":
-        if (!this.#outbox.acknowledge(frame[2])) throw new TypeError("an acknowledgement of what was not sent");
+        if (!this.#sendQueue.acknowledge(frame[2])) throw new TypeError("an acknowledgement of what was not sent");
         this.#pump();
         break;
     }
@@ -1481,7 +1481,7 @@ class Membership {
     clock.clearTimeout(this.#timer);
     this.#client._remove(this);
     const error = new TxroomError("roomGone", reason || `the room was left (${code})`, { details: { code } });
-    for (const pending of this.#outbox.clear()) pending.fail(error);
+    for (const pending of this.#sendQueue.clear()) pending.fail(error);
     for (const room of this.rooms) room._end(code, reason);
     if (this.leaving !== null) {
       clock.clearTimeout(this.leaving.timer);
@@ -1496,7 +1496,7 @@ class Membership {
    * @param {string} [what] said with it in the console
    */
   report(error, what = "") {
-    const rooms = [...this.rooms].filter((room) => room._hearsErrors);
+    const rooms = [...this.rooms].filter((room) => room._hasErrorListener);
     for (const room of rooms) room._report(error);
     if (!rooms.length) this.#client._report(error, what);
   }
@@ -1507,7 +1507,7 @@ class Membership {
    * @param {TxroomError} error
    */
   refused(error) {
-    const types = new Set([...this.#outbox.sentTypes, ...this.#volatile].map(shown));
+    const types = new Set([...this.#sendQueue.sentTypes, ...this.#volatile].map(shown));
     const which = types.size ? ` ${cut([...types].join(" or "), MAX_REASON)}` : "";
     this.report(error, `txroom: the room ${shown(this.name)} has refused a message${which}:`);
   }
@@ -1522,7 +1522,7 @@ class Membership {
     /** @type {JoinDone} */
     const done = (error, id, info) => {
       if (round !== this.#round) this.#client._decline(id);
-      else if (!error) this.#return(id, info, true);
+      else if (!error) this.#readmit(id, info, true);
       else if (ERRORS.get(error.code)?.comeback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
       else this.#refused(error);
     };
@@ -1547,7 +1547,7 @@ class Membership {
         else if (present && present !== this) {
           present.enterAgain(id, info);
           this.end(CloseCode.roomClosed, "instead there is a room that was joined already");
-        } else if (!error) this.#return(id, info, false);
+        } else if (!error) this.#readmit(id, info, false);
         else if (attempts.length && !isTemporary(error)) next();
         else this.#refused(error);
       };
@@ -1578,8 +1578,8 @@ class Membership {
   }
 
   /** @param {string} id @param {MembershipInfo} info @param {boolean} isResumed */
-  #return(id, info, isResumed) {
-    const unconfirmed = this.#take(id, info, isResumed);
+  #readmit(id, info, isResumed) {
+    const unconfirmed = this.#apply(id, info, isResumed);
     const gone = new TxroomError("replyLost", "it may or may not have been handled");
     for (const pending of unconfirmed) pending.fail(gone);
     if (isResumed && info.recovered === true && !unconfirmed.length) this.#tell("recovered");
@@ -1604,12 +1604,12 @@ class Membership {
    *
    * @param {string} id @param {MembershipInfo} info @param {boolean} isResumed
    */
-  #take(id, info, isResumed) {
+  #apply(id, info, isResumed) {
     const isSame = isResumed && info.member === this.member;
     const { handled } = info;
     const accepted = Math.max(handled, info.accepted ?? 0);
-    const again = isSame ? this.#outbox.resume(handled, accepted) : null;
-    const unconfirmed = again === null ? this.#outbox.restart(handled, accepted) : [];
+    const again = isSame ? this.#sendQueue.resume(handled, accepted) : null;
+    const unconfirmed = again === null ? this.#sendQueue.restart(handled, accepted) : [];
     const former = this.id;
     this.id = id;
     this.name = info.name ?? this.name;
@@ -1750,18 +1750,18 @@ class Membership {
   #submit(pending) {
     const { maxBuffered } = this.#options;
     if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
-    if (this.#outbox.waiting >= maxBuffered) {
+    if (this.#sendQueue.waiting >= maxBuffered) {
       const isHere = this.state === "joined";
       throw new TxroomError(isHere ? "rateLimited" : "unavailable", `${maxBuffered} messages wait already`);
     }
-    this.#outbox.add(pending);
+    this.#sendQueue.add(pending);
     this.#pump();
   }
 
   #pump() {
     if (this.state !== "joined") return;
-    for (let pending = this.#outbox.next(); pending; pending = this.#outbox.next()) this.#write(pending);
-    if (this.leaving && !this.leaving.isSent && !this.#outbox.waiting) {
+    for (let pending = this.#sendQueue.next(); pending; pending = this.#sendQueue.next()) this.#write(pending);
+    if (this.leaving && !this.leaving.isSent && !this.#sendQueue.waiting) {
       this.leaving.isSent = true;
       this.#client._leave(this.id, () => this.end(1000, "left"));
     }
@@ -2680,7 +2680,7 @@ export class Client {
         if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
         if (request) this.#answered(request, null, ...answer);
         else if (kind === "joined") {
-          if ((ref ?? null) === null) return this.#isOfRoom();
+          if ((ref ?? null) === null) return this.#joinedByPath();
           if (!this.#connection.givenUp.delete(ref)) throw new TypeError("joined, which nobody has asked for");
           this._decline(answer[0]);
         }
@@ -2699,7 +2699,7 @@ export class Client {
   }
 
   /** The server has joined us to a room by the path of the URL, and would with each connection. */
-  #isOfRoom() {
+  #joinedByPath() {
     const [, rooms] = /^([^?]*?)\/[^/?]+\/?(?:\?|$)/.exec(this.url) ?? [];
     const hint = rooms ? `that of the rooms, ${rooms}` : "that of the rooms";
     const error = new TxroomError("badRequest", `${this.url} is the URL of one room: give the client ${hint}`);

@@ -16,7 +16,7 @@ _MAX_SHOWN = 200
 
 
 @attrs.define
-class HTTPAnswer:
+class HTTPResponse:
     """Its head; `add` the body."""
 
     status: int

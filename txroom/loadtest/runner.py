@@ -1,5 +1,5 @@
 """
-All the clients of a load test: how they come in, speak in turn, and go.
+All the clients of a load test: how they come in, sendNext in turn, and go.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from .guest import Guest, Stage
 from .histogram import Histogram
-from .plain import PlainGuest
+from .loadclient import LoadClient, LoadTestContext
+from .metrics import Metrics
+from .plain import PlainLoadClient
 from .plan import Plan
-from .rooms import RoomGuest
-from .tally import Tally
+from .rooms import RoomLoadClient
 
 #: Seconds between two looks at what is due.
 TICK = 0.005
@@ -37,24 +37,24 @@ class Moment:
     received: int
 
 
-class Crowd:
+class LoadTest:
     """
     The clients of a plan.
 
-    They come in evenly over the ramp, and speak as soon as they are in. Messages are due by the clock,
-    whether the former ones were answered or not, and evenly: the clients speak in turn. At the end they
+    They come in evenly over the ramp, and sendNext as soon as they are in. Messages are due by the clock,
+    whether the former ones were answered or not, and evenly: the clients sendNext in turn. At the end they
     wait for what is still to be answered, and go.
 
-    `token` is part of the marks: unlike that of any other crowd at the same server.
+    `token` is part of the marks: unlike that of any other loadTest at the same server.
     """
 
     def __init__(self, plan: Plan, reactor: Any, token: str) -> None:
         self.plan = plan
-        self.tally = Tally()
+        self.metrics = Metrics()
         self._reactor = reactor
-        self._stage = Stage(plan, reactor, self.tally, token, self._entered, self._left)
-        self._guests: list[Guest] = []
-        self._speakers: deque[Guest] = deque()
+        self._context = LoadTestContext(plan, reactor, self.metrics, token, self._entered, self._left)
+        self._clients: list[LoadClient] = []
+        self._senders: deque[LoadClient] = deque()
         self._gone = 0
         self._due = 0.0
         self._loop = LoopingCall(self._load)
@@ -91,10 +91,10 @@ class Crowd:
         """It ends at once: what is still to come is missing."""
         if not self._isOver:
             self._isOver = True
-            self.tally.miss()
+            self.metrics.miss()
 
     def _moment(self) -> Moment:
-        return Moment(self._reactor.seconds(), self.tally.sent, self.tally.received)
+        return Moment(self._reactor.seconds(), self.metrics.sent, self.metrics.received)
 
     # -- the load
 
@@ -107,7 +107,7 @@ class Crowd:
         self._admit(elapsed)
         if self.since is self.start and elapsed >= plan.ramp:
             self.since = now
-        self._speak(now.time - last.time)
+        self._sendDue(now.time - last.time)
         if elapsed >= plan.ramp + plan.duration or self._gone == plan.clients:
             self._loop.stop()
             self._drain(now.time + DRAIN)
@@ -116,43 +116,43 @@ class Crowd:
         count = self.plan.clients
         if elapsed < self.plan.ramp:
             count = min(count, ceil(count * elapsed / self.plan.ramp))
-        kind = PlainGuest if self.plan.room is None else RoomGuest
-        while len(self._guests) < count:
-            guest = kind(self._stage, len(self._guests))
-            self._guests.append(guest)
-            guest.enter()
+        kind = PlainLoadClient if self.plan.room is None else RoomLoadClient
+        while len(self._clients) < count:
+            client = kind(self._context, len(self._clients))
+            self._clients.append(client)
+            client.enter()
 
-    def _speak(self, seconds: float) -> None:
-        rate = self.plan.rate * len(self._speakers)
+    def _sendDue(self, seconds: float) -> None:
+        rate = self.plan.rate * len(self._senders)
         self._due = min(self._due + rate * seconds, 1 + rate * MAX_LATE)
-        while self._due >= 1 and self._speakers:
+        while self._due >= 1 and self._senders:
             self._due -= 1
-            guest = self._speakers[0]
-            self._speakers.rotate(-1)
-            guest.speak()
+            client = self._senders[0]
+            self._senders.rotate(-1)
+            client.sendNext()
 
-    def _entered(self, guest: Guest) -> None:
-        if self.plan.isSpeaking:
-            self._speakers.append(guest)
+    def _entered(self, client: LoadClient) -> None:
+        if self.plan.isSending:
+            self._senders.append(client)
 
-    def _left(self, guest: Guest) -> None:
+    def _left(self, client: LoadClient) -> None:
         self._gone += 1
-        if guest in self._speakers:
-            self._speakers.remove(guest)
+        if client in self._senders:
+            self._senders.remove(client)
 
     # -- the end
 
     def _drain(self, deadline: float) -> None:
-        if self.tally.pending.total() and self._reactor.seconds() < deadline:
+        if self.metrics.pending.total() and self._reactor.seconds() < deadline:
             self._draining = self._reactor.callLater(TICK, self._drain, deadline)
         else:
             self._finish()
 
     def _finish(self) -> None:
         self.abandon()
-        for guest in self._guests:
+        for client in self._clients:
             # Who was still on its way when we were stopped could not know.
-            if not guest.isIn and (guest.wasIn or not self.isStopped):
-                guest.failed(guest.whereItIs)
-        leaving = gatherResults([guest.leave() for guest in self._guests])
+            if not client.isReady and (client.wasReady or not self.isStopped):
+                client.failed(client.progress)
+        leaving = gatherResults([client.leave() for client in self._clients])
         leaving.addCallback(lambda _: self._done.callback(None))

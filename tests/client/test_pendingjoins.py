@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.case import HarnessTestCase
-from tests.client.case import DEFAULTS, SessionTestCase, membership
+from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom import Room, RoomError, message
 from txroom.client import ClientState
 from txroom.client.membership import Membership
@@ -24,14 +24,14 @@ class FakeLog:
         self._types.append(fields["type"])
 
 
-class HandleTests(SessionTestCase):
+class HandleTests(ClientTestCase):
     """Each join is a handle of its own, on one membership."""
 
     def both(self, **options: Any) -> tuple[Any, Any]:
         """Two that lead to the same room."""
         self.begin(**options)
         one = self.join("r1")
-        joining = self.session.joinById("r1")
+        joining = self.client.joinById("r1")
         self.wire.receive("joined", self.wire.take()[0][1], "r1", membership(token="t5", snapshot="newer"))
         two: Any = self.successResultOf(joining)
         two.log = []
@@ -46,7 +46,7 @@ class HandleTests(SessionTestCase):
         self.assertIsNot(one, two)
         self.assertEqual((one.id, one.member), (two.id, two.member))
         self.assertEqual((one.snapshot, two.snapshot), (None, "newer"))
-        self.assertEqual(self.session.joined, [one, two])
+        self.assertEqual(self.client.joined, [one, two])
         self.wire.receive("msg", "r1", 1, "said", "hi")
         two.off("*")
         self.wire.receive("msg", "r1", 2, "said", "ho")
@@ -65,7 +65,7 @@ class HandleTests(SessionTestCase):
             self.assertEqual(self.wire.take(), [])
             self.assertEqual((going.state, staying.state), ("left", "joined"))
             self.assertEqual(going.log, [("left", 1000, "left")])
-            self.assertEqual((going.reconnectionToken, self.session.joined), (None, [staying]))
+            self.assertEqual((going.reconnectionToken, self.client.joined), (None, [staying]))
             self.assertEqual(self.assertRaises(RoomError, going.send, "say").code, "roomGone")
             self.assertEqual(self.codeOf(going.call("say")), "roomGone")
             self.wire.receive("msg", "r1", 1, "said", 1)
@@ -103,7 +103,7 @@ class HandleTests(SessionTestCase):
         self.assertEqual((one.snapshot, two.snapshot, len(losses)), ("s", "s", 1))
         self.wire.receive("left", "r1", 4008, "over")
         self.assertEqual((one.log[-1], two.log[-1]), (("left", 4008, "over"),) * 2)
-        self.assertEqual(self.session.joined, [])
+        self.assertEqual(self.client.joined, [])
 
     def test_errors(self) -> None:
         """A refusal is told to all who listen for errors, and to the client if nobody does."""
@@ -132,13 +132,13 @@ class HandleTests(SessionTestCase):
         self.assertEqual(warnings, ["other"])
 
 
-class StrictModeTests(SessionTestCase):
+class StrictModeTests(ClientTestCase):
     """What React's StrictMode does: join, leave, join, in any order of answers."""
 
     def joining(self, id: str = "r1") -> Deferred[Any]:
         """A join, and its connection."""
-        joining = self.session.joinOrCreate("chat", {"name": "ada"})
-        if self.session.state is ClientState.CONNECTING:
+        joining = self.client.joinOrCreate("chat", {"name": "ada"})
+        if self.client.state is ClientState.CONNECTING:
             self.wire.open()
         return joining
 
@@ -158,7 +158,7 @@ class StrictModeTests(SessionTestCase):
     def test_otherOptions(self) -> None:
         """Whoever leaves while a join that may lead to the same room is under way doesn't end it for that."""
         one = self.join("r1")
-        joining = self.session.joinById("r1")
+        joining = self.client.joinById("r1")
         ref = self.wire.take()[0][1]
         leaving = one.leave()
         self.assertEqual(self.wire.take(), [])
@@ -172,7 +172,7 @@ class StrictModeTests(SessionTestCase):
     def test_otherRoom(self) -> None:
         """If it leads elsewhere, the room is left then."""
         one = self.join("r1")
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         ref = self.wire.take()[0][1]
         leaving = one.leave()
         self.wire.receive("joined", ref, "r2", membership(member="m2"))
@@ -180,19 +180,19 @@ class StrictModeTests(SessionTestCase):
         self.assertEqual((kind, target), ("leave", "r1"))
         self.wire.receive("reply", ref, None)
         self.successResultOf(leaving)
-        self.assertEqual(self.session.joined, [self.successResultOf(joining)])
+        self.assertEqual(self.client.joined, [self.successResultOf(joining)])
 
     def test_slowJoin(self) -> None:
         """Nobody waits longer than `leaveTimeout` for that, and the membership goes over all the same."""
         for isSame in (True, False):
             self.begin(pingInterval=0)
             one = self.join("r1")
-            joining = self.session.joinById("r1") if isSame else self.session.join("chat")
+            joining = self.client.joinById("r1") if isSame else self.client.join("chat")
             ref = self.wire.take()[0][1]
             leaving = one.leave()
             self.clock.advance(DEFAULTS.leaveTimeout)
             self.successResultOf(leaving)
-            self.assertEqual((one.state, self.session.joined), ("left", []))
+            self.assertEqual((one.state, self.client.joined), ("left", []))
             id = "r1" if isSame else "r2"
             self.wire.receive("joined", ref, id, membership(member="m1" if isSame else "m2"))
             two = self.successResultOf(joining)
@@ -217,14 +217,14 @@ class StrictModeTests(SessionTestCase):
     def test_creates(self) -> None:
         """Each `create` makes a room."""
         for _ in range(2):
-            self.session.create("chat")
+            self.client.create("chat")
         self.wire.open()
         self.assertEqual([frame[0] for frame in self.wire.take()], ["create", "create"])
 
     def test_alike(self) -> None:
         """Options that are only equal to Python are others to the server."""
         for value in (1, True, 1.0, "1"):
-            self.session.join("chat", {"level": value})
+            self.client.join("chat", {"level": value})
         self.wire.open()
         self.assertEqual(len(self.wire.take()), 4)
 
@@ -251,14 +251,14 @@ class StrictModeTests(SessionTestCase):
         self.assertEqual((self.codeOf(one), self.codeOf(two)), ("full", "full"))
 
 
-class LeftThenJoinTests(SessionTestCase):
+class LeftThenJoinTests(ClientTestCase):
     """ "Room over, back to the lobby"."""
 
     def test_sameSocket(self) -> None:
         """A join from a listener of "left" goes over the same connection."""
         room = self.join("r1")
         joining: list[Deferred[Any]] = []
-        room.on("left", lambda *args: joining.append(self.session.joinOrCreate("lobby")))
+        room.on("left", lambda *args: joining.append(self.client.joinOrCreate("lobby")))
         self.wire.receive("left", "r1", 4008, "game over")
         [[_, ref, name, _]] = self.wire.take()
         self.assertEqual(name, "lobby")
@@ -271,10 +271,10 @@ class LeftThenJoinTests(SessionTestCase):
         for code in (4001, 4003, 4004, 4008, 4010):
             self.begin()
             room, other = self.join("r1"), self.join("r2", member="m2")
-            asked = self.session.joinById("r9")
+            asked = self.client.joinById("r9")
             self.wire.take()
             joining: list[Deferred[Any]] = []
-            room.on("left", lambda *args, to=joining: to.append(self.session.joinOrCreate("lobby")))
+            room.on("left", lambda *args, to=joining: to.append(self.client.joinOrCreate("lobby")))
             self.wire.receive("left", "r1", code, "over")
             self.wire.end(code, "over")
             self.assertEqual((self.codeOf(asked), other.state), ("unavailable", "away"))
@@ -318,7 +318,7 @@ class ServerTests(HarnessTestCase):
             client = harness.client()
             room = client.join("game")
             joining: list[Deferred[Any]] = []
-            session = client.session
+            session = client.client
             session.on("error", self.fail)
             enter = partial(session.joinOrCreate, "lobby")
             room.room.on("left", lambda *args, to=joining, enter=enter: to.append(enter()))
@@ -335,7 +335,7 @@ class ServerTests(HarnessTestCase):
                 heard.append((client.id, data))
 
         harness = self.serve({"chat": Chat})
-        session = harness.client().session
+        session = harness.client().client
         for options in ({}, {"other": 1}):
             one = session.joinOrCreate("chat").addCallback(lambda room: room.leave())
             two = session.joinOrCreate("chat", options)

@@ -12,55 +12,55 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from ..client.transport import shownURL
+from .metrics import Metrics
 from .plan import MARK, Plan
-from .returns import Returns
-from .tally import Tally
+from .roundtrips import RoundTrips
 
 #: Seconds after which a message that hasn't come back counts as lost.
 RETURN_TIMEOUT = 15.0
 
 
 @attrs.frozen
-class Stage:
+class LoadTestContext:
     """What all clients of a load test have in common."""
 
     plan: Plan
     reactor: Any
-    tally: Tally
+    metrics: Metrics
     #: Part of every mark: unlike that of any other load test of the same server.
     token: str
-    #: Called when a client can be asked to speak, and when it is gone for good.
-    entered: Callable[[Guest], None]
-    left: Callable[[Guest], None]
+    #: Called when a client can be asked to sendNext, and when it is gone for good.
+    entered: Callable[[LoadClient], None]
+    left: Callable[[LoadClient], None]
 
 
-class Guest(ABC):
+class LoadClient(ABC):
     """
-    A client: it comes in, speaks when it is asked to, and goes; its figures are in the tally.
+    A client: it comes in, speaks when it is asked to, and goes; its figures are in the metrics.
     """
 
-    def __init__(self, stage: Stage, number: int) -> None:
-        self.stage = stage
-        self.plan = stage.plan
-        self.tally = stage.tally
-        self.reactor = stage.reactor
+    def __init__(self, context: LoadTestContext, number: int) -> None:
+        self.context = context
+        self.plan = context.plan
+        self.metrics = context.metrics
+        self.reactor = context.reactor
         self.number = number
         #: Whether it is gone, or going: what happens then is of no account.
         self.isOver = False
         #: Whether it is where it wants to be, and has ever been.
-        self.isIn = False
-        self.wasIn = False
+        self.isReady = False
+        self.wasReady = False
         self.wasConnected = False
         self._isConnected = False
         self._since = 0.0
         self._data = self.plan.dataOf(number)
-        self._returns = Returns(f"{stage.token}{number:x}")
+        self._roundTrips = RoundTrips(f"{context.token}{number:x}")
 
-    # -- for the crowd
+    # -- for the loadTest
 
     def enter(self) -> None:
         """Come in."""
-        self.tally.started += 1
+        self.metrics.started += 1
         self._since = self.now()
         self.connect()
 
@@ -69,22 +69,22 @@ class Guest(ABC):
         """Make a connection."""
 
     @abstractmethod
-    def speak(self) -> None:
+    def sendNext(self) -> None:
         """Send a message."""
 
     @abstractmethod
-    def hangUp(self) -> Deferred[None]:
+    def disconnect(self) -> Deferred[None]:
         """End the connection, whatever it is doing; fires when it is gone."""
 
     def leave(self) -> Deferred[None]:
         """Go, for good; fires when it is gone."""
         if not self.isOver:
             self.isOver = True
-            self.setIn(False)
+            self.setReady(False)
             self.setConnected(False)
-            self.tally.pending["returned"] -= self._returns.clear()
-            self.stage.left(self)
-        return self.hangUp()
+            self.metrics.pending["returned"] -= self._roundTrips.clear()
+            self.context.left(self)
+        return self.disconnect()
 
     # -- for the kinds of clients
 
@@ -96,41 +96,41 @@ class Guest(ABC):
     def failed(self, kind: str) -> None:
         """Something went wrong."""
         if not self.isOver:
-            self.tally.failed(kind)
+            self.metrics.failed(kind)
 
     def setConnected(self, isConnected: bool) -> None:
         """It is connected, or isn't any more."""
         if isConnected and not self.wasConnected:
             self.wasConnected = True
-            self.tally.everConnected += 1
-            self.tally.connectTimes.add(self.now() - self._since)
+            self.metrics.everConnected += 1
+            self.metrics.connectTimes.add(self.now() - self._since)
             self._since = self.now()
-        self.tally.connected += isConnected - self._isConnected
+        self.metrics.connected += isConnected - self._isConnected
         self._isConnected = isConnected
 
-    def setIn(self, isIn: bool) -> None:
+    def setReady(self, isReady: bool) -> None:
         """It is where it wants to be, or isn't any more."""
-        self.tally.joined += isIn - self.isIn
-        self.isIn = isIn
-        self.wasIn = self.wasIn or isIn
+        self.metrics.joined += isReady - self.isReady
+        self.isReady = isReady
+        self.wasReady = self.wasReady or isReady
 
     @property
-    def whereItIs(self) -> str:
+    def progress(self) -> str:
         """How far one has come that isn't where it wants to be."""
-        if self.wasIn:
+        if self.wasReady:
             return "away at the end"
         return f"not {'joined' if self.wasConnected else 'connected'} at the end"
 
     def joined(self) -> None:
         """It is in its room for the first time."""
-        self.tally.everJoined += 1
-        self.tally.joinTimes.add(self.now() - self._since)
-        self.setIn(True)
+        self.metrics.everJoined += 1
+        self.metrics.joinTimes.add(self.now() - self._since)
+        self.setReady(True)
 
     def lost(self, code: int, reason: str) -> None:
         """The connection was lost, or could not be made."""
         if self._isConnected:
-            self.tally.disconnects[code] += 1
+            self.metrics.disconnects[code] += 1
             self.setConnected(False)
         else:
             what = "reconnect" if self.wasConnected else "connect"
@@ -144,19 +144,19 @@ class Guest(ABC):
 
     def marked(self) -> str:
         """The data of the next message."""
-        return self._data.replace(MARK, self._returns.next)
+        return self._data.replace(MARK, self._roundTrips.next)
 
-    def awaitReturn(self) -> None:
+    def expectReturn(self) -> None:
         """That message is sent, and is to come back."""
         now = self.now()
-        late = self._returns.expire(now - RETURN_TIMEOUT)
+        late = self._roundTrips.expire(now - RETURN_TIMEOUT)
         for _ in range(late):
             self.failed("returned: timeout")
-        self._returns.add(now)
-        self.tally.pending["returned"] += 1 - late
+        self._roundTrips.add(now)
+        self.metrics.pending["returned"] += 1 - late
 
-    def cameBack(self, sentAt: float | None) -> None:
+    def returned(self, sentAt: float | None) -> None:
         """A message that was sent then has come back."""
         if sentAt is not None:
-            self.tally.pending["returned"] -= 1
-            self.tally.took("returned", self.now() - sentAt)
+            self.metrics.pending["returned"] -= 1
+            self.metrics.took("returned", self.now() - sentAt)

@@ -5,7 +5,7 @@ How a client knows its own messages when they come back.
 from __future__ import annotations
 
 
-class Returns:
+class RoundTrips:
     """
     The messages of one client that are to come back: when each was sent.
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from twisted.application.internet import backoffPolicy
 
-from tests.client.case import DEFAULTS, FakeWire, SessionTestCase, membership
+from tests.client.case import DEFAULTS, ClientTestCase, FakeWire, membership
 from txroom.client import ClientOptions, Loss, Member, Unconfirmed, mayReconnect
+from txroom.client.baseclient import BaseClient
 from txroom.client.connection import Attempt
 from txroom.client.room import Room as ClientRoom
-from txroom.client.session import Session
 
 
-class RecoveryTests(SessionTestCase):
+class RecoveryTests(ClientTestCase):
     """Connections that are lost."""
 
     def test_resume(self) -> None:
@@ -22,7 +22,7 @@ class RecoveryTests(SessionTestCase):
         self.wire.receive("msg", "r1", 5, "n", 5)
         self.wire.receive("msg", "r1", None, "volatile", 0)
         self.wire.end()
-        self.assertEqual((room.state, self.session.state), ("away", "waiting"))
+        self.assertEqual((room.state, self.client.state), ("away", "waiting"))
         room.send("say", "away")
         self.nextWire()
         room.send("say", "connecting")
@@ -122,7 +122,7 @@ class RecoveryTests(SessionTestCase):
         [[kind, ref, target, _]] = self.wire.take()
         self.assertEqual((kind, target), ("join", "chat"))
         self.wire.receive("joined", ref, "r2", membership(member="m2"))
-        self.assertEqual((room.id, self.session.joined), ("r2", [room]))
+        self.assertEqual((room.id, self.client.joined), ("r2", [room]))
         self.wire.receive("msg", "r2", 1, "n", 1)
         self.wire.receive("msg", "r1", 2, "n", 2)
         self.assertEqual(room.log[-1], ("n", 1, 1))
@@ -131,7 +131,7 @@ class RecoveryTests(SessionTestCase):
         """The end for who had created it or joined it by its id, or with rejoin off."""
         for method, rejoin in (("create", True), ("joinById", True), ("joinOrCreate", False)):
             self.begin(rejoin=rejoin)
-            joining = getattr(self.session, method)("r1")
+            joining = getattr(self.client, method)("r1")
             self.wire.open()
             self.wire.receive("joined", 1, "r1", membership())
             room = self.successResultOf(joining)
@@ -153,7 +153,7 @@ class RecoveryTests(SessionTestCase):
         ref = self.wire.take()[0][1]
         self.wire.receive("joined", ref, "r2", membership(member="m2", token="u2"))
         self.assertEqual(one.log[-1][:2], ("left", 4008))
-        self.assertEqual((two.log, self.session.joined), ([], [two]))
+        self.assertEqual((two.log, self.client.joined), ([], [two]))
 
     def test_rejoinOvertaken(self) -> None:
         """A rejoin whose room was left meanwhile is left again."""
@@ -200,7 +200,7 @@ class RecoveryTests(SessionTestCase):
             self.clock.advance(DEFAULTS.maxDelay)
         self.rejoinRefused("internal")
         self.assertEqual([error.code for error in errors], ["internal"])
-        self.assertEqual((room.log[-1], self.session.joined), (("left", 4008, "internal"), []))
+        self.assertEqual((room.log[-1], self.client.joined), (("left", 4008, "internal"), []))
 
     def rejoinRefused(self, code: str) -> None:
         """The server has forgotten us, and doesn't let us in anew."""
@@ -213,7 +213,7 @@ class RecoveryTests(SessionTestCase):
         self.join()
         self.reconnect()
         self.clock.advance(DEFAULTS.requestTimeout)
-        self.assertEqual((self.session.state, self.wire.closed), ("waiting", (0, "")))
+        self.assertEqual((self.client.state, self.wire.closed), ("waiting", (0, "")))
 
     def test_leftAndBack(self) -> None:
         """`left` 4100-4199: the room resumes over the connection there is."""
@@ -243,9 +243,9 @@ class RecoveryTests(SessionTestCase):
             self.wire.receive("left", "r1", code, "why")
             self.assertEqual(room.log, [("left", code, "why")])
             self.assertEqual(self.codeOf(call), "roomGone")
-            self.assertEqual(self.session.state, "open")
+            self.assertEqual(self.client.state, "open")
             self.wire.end(code)
-            self.assertEqual(self.session.state, "idle")
+            self.assertEqual(self.client.state, "idle")
 
     def test_codes(self) -> None:
         """Who comes back after which close code."""
@@ -255,14 +255,14 @@ class RecoveryTests(SessionTestCase):
             self.begin()
             room = self.join()
             ends: list[Any] = []
-            self.session.on("disconnected", lambda *args, ends=ends: ends.append(args))
+            self.client.on("disconnected", lambda *args, ends=ends: ends.append(args))
             self.wire.end(code, "because")
             self.clock.advance(5)
             isBack = code in back
             self.assertEqual(mayReconnect(code), isBack)
             self.assertEqual((len(self.wires), room.state), (2, "away") if isBack else (1, "left"), code)
             self.assertEqual(ends, [] if isBack else [(code, "because")])
-            self.session.close()
+            self.client.close()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_backoff(self) -> None:
@@ -274,7 +274,7 @@ class RecoveryTests(SessionTestCase):
             self.begin(random=lambda random=random: random)
             self.join()
             told: list[Any] = []
-            self.session.on("reconnecting", lambda code, reason, *rest, told=told: told.append(rest))
+            self.client.on("reconnecting", lambda code, reason, *rest, told=told: told.append(rest))
             delays = []
             for _ in expected:
                 self.wire.end()
@@ -312,7 +312,7 @@ class RecoveryTests(SessionTestCase):
             self.wire.end()
             self.nextWire()
         self.wire.end(1006, "refused")
-        self.assertEqual((self.session.state, room.log[-1]), ("idle", ("left", 1006, "refused")))
+        self.assertEqual((self.client.state, room.log[-1]), ("idle", ("left", 1006, "refused")))
 
     def test_bye(self) -> None:
         """Stays away as long as it is asked to, once, and a little longer than the others."""
@@ -320,7 +320,7 @@ class RecoveryTests(SessionTestCase):
             self.begin(random=lambda random=random: random)
             self.join()
             byes: list[Any] = []
-            self.session.on("bye", lambda *args, byes=byes: byes.append(args))
+            self.client.on("bye", lambda *args, byes=byes: byes.append(args))
             self.wire.receive("bye", 4100, 7)
             self.wire.end(4100)
             self.assertEqual(self.nextWire(), round(expected, 3))
@@ -335,7 +335,7 @@ class RecoveryTests(SessionTestCase):
         room = self.join()
         self.wire.receive("bye", 4001, 0)
         self.wire.end(1006)
-        self.assertEqual((room.state, self.session.state), ("left", "idle"))
+        self.assertEqual((room.state, self.client.state), ("left", "idle"))
 
     def test_heartbeat(self) -> None:
         """A server that is silent after a heartbeat is gone; any frame is life."""
@@ -353,7 +353,7 @@ class RecoveryTests(SessionTestCase):
 
     def test_notOpen(self) -> None:
         """A connection that does not open in time, or with another sub-protocol, is given up."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.clock.advance(DEFAULTS.connectTimeout)
         self.assertEqual(self.wires[0].closed, (0, ""))
         self.nextWire()
@@ -367,18 +367,18 @@ class RecoveryTests(SessionTestCase):
     def test_reconnect(self) -> None:
         """A cut on purpose, for as long as one likes."""
         room = self.join()
-        self.session.reconnect(3)
+        self.client.reconnect(3)
         self.assertEqual(room.state, "away")
         self.assertEqual(self.nextWire(), 3)
         self.wire.end()
-        self.session.reconnect()
+        self.client.reconnect()
         self.assertEqual(self.nextWire(), 0)
 
     def test_final(self) -> None:
         """After a final close code the next join connects again."""
         self.join()
         self.wire.end(4005)
-        self.assertEqual(self.session.state, "idle")
+        self.assertEqual(self.client.state, "idle")
         self.assertEqual(self.join("r2").state, "joined")
 
     def test_atOnce(self) -> None:
@@ -390,7 +390,7 @@ class RecoveryTests(SessionTestCase):
             attempt.lost(1006, "refused")
             return FakeWire(attempt)
 
-        session = Session(refuse, self.clock, ClientRoom, ClientOptions(maxAttempts=3, minDelay=0))
+        session = BaseClient(refuse, self.clock, ClientRoom, ClientOptions(maxAttempts=3, minDelay=0))
         joining = session.join("chat")
         self.clock.pump([0] * 5)
         self.assertEqual((self.codeOf(joining), len(attempts)), ("unavailable", 4))

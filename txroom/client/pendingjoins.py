@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import attrs
 from twisted.internet.defer import Deferred
 
-from .joining import JoinRequest
+from .joinattempt import JoinRequest
 
 #: What two joins must have in common to be one request: the method, the target and the options.
 Key = tuple[str, str, bytes]

@@ -27,14 +27,14 @@ from ..protocol.serverframes import Joined
 from .callqueue import stop
 from .connection import ClientState
 from .context import ClientContext
-from .joining import AuthFailed, JoinRequest, requestJoin
+from .joinattempt import AuthFailed, JoinRequest, requestJoin
 from .requests import Answer, NoAnswer
 
 #: After so many "internal" errors in a row the client gives up: the server's mistake doesn't pass.
 _MAX_INTERNAL = 5
 
 
-class Returns(Protocol):
+class Recoverable(Protocol):
     """The membership that comes back."""
 
     @property
@@ -70,7 +70,7 @@ class Returns(Protocol):
     def connected(self) -> None:
         """There is a connection: come back if it is away."""
 
-    def returned(self, joined: Joined, *, isResumed: bool) -> None:
+    def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
         """The server has let it in."""
 
     def away(self, code: int, reason: str) -> None:
@@ -83,7 +83,7 @@ class Returns(Protocol):
         """Tell the users of an error."""
 
 
-class Returning:
+class Recovery:
     """
     Brings one membership back, as often as it is away; `request` is how it was joined at first.
 
@@ -116,7 +116,7 @@ class Returning:
                 self._attempts = 0
             self._since = None
 
-    def begin(self, membership: Returns) -> None:
+    def begin(self, membership: Recoverable) -> None:
         """Resume over the connection there is."""
         self._restart()
         round = self._round
@@ -138,7 +138,7 @@ class Returning:
             Joined,
         )  # fmt: skip
 
-    def later(self, membership: Returns, code: int, reason: str) -> None:
+    def later(self, membership: Recoverable, code: int, reason: str) -> None:
         """The membership is away because of that; begin a little later, over the connection there is."""
         membership.away(code, reason)
         if membership.isAway:
@@ -146,7 +146,7 @@ class Returning:
             self._attempts += 1
             self._timer = self._context.queue.later(delay, self._again, membership)
 
-    def _again(self, membership: Returns) -> None:
+    def _again(self, membership: Recoverable) -> None:
         if self._context.connection.state is ClientState.OPEN:
             membership.connected()
 
@@ -154,13 +154,13 @@ class Returning:
         stop(self._timer)
         self._round += 1
 
-    def _joined(self, membership: Returns, joined: Joined, round: int, *, isResumed: bool) -> None:
+    def _joined(self, membership: Recoverable, joined: Joined, round: int, *, isResumed: bool) -> None:
         if round == self._round:
-            membership.returned(joined, isResumed=isResumed)
+            membership.readmitted(joined, isResumed=isResumed)
         else:
             self._context.decline(joined)
 
-    def _rejoin(self, membership: Returns) -> None:
+    def _rejoin(self, membership: Recoverable) -> None:
         """Join anew: the same room if it is still there, else as at first."""
         round = self._round
         first = self._request
@@ -183,7 +183,7 @@ class Returning:
 
         requestJoin(self._context, ways.popleft(), done, isWanted)
 
-    def _refused(self, membership: Returns, error: RoomError) -> None:
+    def _refused(self, membership: Recoverable, error: RoomError) -> None:
         self._internal = self._internal + 1 if error.code == ErrorCode.INTERNAL else 0
         if isinstance(error, NoAnswer):
             self._context.connection.drop("no answer")

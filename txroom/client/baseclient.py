@@ -16,14 +16,14 @@ from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined
 from .connection import Attempt, ClientState, WebSocket
 from .dispatcher import Dispatcher
+from .encoding import checkMapping, checkName
 from .events import Listener
-from .joining import JoinRequest, Method, joinRequestOf, requestJoin
-from .joins import PendingJoin, RoomT
+from .joinattempt import JoinRequest, Method, joinRequestOf, requestJoin
 from .membership import Handle, Membership
 from .options import ClientOptions, checkSeconds
+from .pendingjoins import PendingJoin, RoomT
 from .requests import Answer
 from .roomstate import RoomState
-from .sendable import checkMapping, checkName
 from .token import ReconnectionToken
 
 #: See `Session.on`.
@@ -38,7 +38,7 @@ def _event(name: str) -> str:
     return name
 
 
-class Session(Generic[RoomT]):
+class BaseClient(Generic[RoomT]):
     """
     A connection to a txroom server that outlives its sockets; `Client` adds the network.
 
@@ -50,7 +50,7 @@ class Session(Generic[RoomT]):
         self,
         connect: Callable[[Attempt], WebSocket],
         clock: IReactorTime,
-        makeRoom: Callable[[Session[RoomT], Membership, Handle], RoomT],
+        makeRoom: Callable[[BaseClient[RoomT], Membership, Handle], RoomT],
         options: ClientOptions | None = None,
     ) -> None:
         #: The options, defaults included.
@@ -177,7 +177,7 @@ class Session(Generic[RoomT]):
             resumed = ReconnectionToken.read(token)
         except RoomError as error:
             return fail(error)
-        self._dispatcher.requests.goOnFrom(resumed.ref)
+        self._dispatcher.requests.skipRefsUpTo(resumed.ref)
         join: PendingJoin[RoomT] = PendingJoin(resumed.request, None)
 
         def ask() -> None:
@@ -186,7 +186,7 @@ class Session(Generic[RoomT]):
                 lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0),
                 partial(self._answered, join),
                 Joined,
-                mayRepeat=True,
+                isResentIfUnhandled=True,
             )
 
         return self._begin(join, ask)
@@ -216,7 +216,7 @@ class Session(Generic[RoomT]):
             # A room that is being left is left first: whoever joins it then is a new member.
             for membership in dispatcher.memberships.values():
                 if membership.isLeaving and join.request.mayLeadTo(membership.name, membership.id):
-                    membership.whenGone(ask)
+                    membership.whenEnded(ask)
                     break
             else:
                 ask()
@@ -274,7 +274,7 @@ class Session(Generic[RoomT]):
         except RoomError as error:
             return fail(error)
         codec = self._dispatcher.codec
-        return self._dispatcher.requests.answerTo(
+        return self._dispatcher.requests.fetch(
             lambda ref: ("rooms", ref, name, codec.options("filter", filter or {})),
             lambda request, data: data,
         )
@@ -291,7 +291,7 @@ class Session(Generic[RoomT]):
 
         Fails with "timeout" or "unavailable" after `requestTimeout`.
         """
-        return self._dispatcher.requests.answerTo(
+        return self._dispatcher.requests.fetch(
             lambda ref: ("ping", ref), lambda request, data: self._dispatcher.heartbeat.measured(request)
         )
 

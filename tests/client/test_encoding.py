@@ -12,10 +12,10 @@ from hypothesis import strategies as some
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.client.case import SessionTestCase
+from tests.client.case import ClientTestCase
 from txroom import RoomError
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL
-from txroom.client.sendable import Encoding
+from txroom.client.encoding import Encoding
 
 HALF = "hello \ud83d"
 _SAID = "half of a surrogate pair (U+D83D at index 6), which is no character"
@@ -142,7 +142,7 @@ def textKeys(data: Any) -> Any:
     return [textKeys(value) for value in data] if isinstance(data, list) else data
 
 
-class RefusalTests(SessionTestCase):
+class RefusalTests(ClientTestCase):
     """All that a client sends is looked at: nothing gets lost, and no number."""
 
     def test_messages(self) -> None:
@@ -160,7 +160,7 @@ class RefusalTests(SessionTestCase):
             self.assertEqual(self.wire.take(), [["send", "r1", "say", "whole", 1]])
 
     def joinIn(self, protocol: str) -> Any:
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open(protocol)
         frame = ["joined", 1, "r1", {"member": "m", "token": "t", "epoch": "e", "offset": 0, "handled": 0}]
         encode = msgspec.json.encode if protocol == JSON_PROTOCOL else msgspec.msgpack.encode
@@ -180,27 +180,27 @@ class RefusalTests(SessionTestCase):
                 ({"big": "x" * 20_000}, "options: 20010 bytes, of at most 16384"),
             ):
                 self.begin(protocol=protocol)
-                for method in (self.session.joinOrCreate, self.session.create, self.session.joinById):
+                for method in (self.client.joinOrCreate, self.client.create, self.client.joinById):
                     error = self.failureResultOf(method("chat", options), RoomError).value
                     self.assertEqual((error.code, error.message), ("invalidData", message))
-                error = self.failureResultOf(self.session.query("chat", options), RoomError).value
+                error = self.failureResultOf(self.client.query("chat", options), RoomError).value
                 self.assertEqual(error.message, message.replace("options", "filter", 1))
                 self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
 
     def test_names(self) -> None:
         """Names are texts of 1 to 128 characters, and options mappings of names."""
         for name in ("", "x" * 129, HALF, 5, None, object):
-            for method in (self.session.joinOrCreate, self.session.join, self.session.create):
+            for method in (self.client.joinOrCreate, self.client.join, self.client.create):
                 error = self.failureResultOf(method(name), RoomError).value  # type: ignore[arg-type]
                 self.assertEqual(error.code, "badRequest")
                 self.assertRegex(error.message, "^name=.*: must be a text of 1 to 128 characters$")
-            error = self.failureResultOf(self.session.joinById(name), RoomError).value  # type: ignore[arg-type]
+            error = self.failureResultOf(self.client.joinById(name), RoomError).value  # type: ignore[arg-type]
             self.assertRegex(error.message, "^id=.*: must be a text of 1 to 128 characters$")
         for options, message in (
             ("ada", "options='ada': must be a mapping of names to values"),
             ({1: 2}, "options: the name 1 is no text"),
         ):
-            error = self.failureResultOf(self.session.join("chat", options), RoomError).value  # type: ignore[arg-type]
+            error = self.failureResultOf(self.client.join("chat", options), RoomError).value  # type: ignore[arg-type]
             self.assertEqual((error.code, error.message), ("badRequest", message))
 
     def test_answers(self) -> None:

@@ -6,21 +6,21 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 
-from tests.client.case import DEFAULTS, SessionTestCase, membership
+from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom import RoomError
 
 #: An error whose text is no Unicode, as another error shows it.
 _HALF = "ZeroDivisionError: half \\ud83d"
 
 
-class JoinTests(SessionTestCase):
+class JoinTests(ClientTestCase):
     """Getting in."""
 
     def test_lazy(self) -> None:
         """It connects at the first join, and sends that when the connection is open."""
-        self.assertEqual((self.session.state, self.wires), ("idle", []))
-        joining = self.session.joinOrCreate("chat", {"name": "ada"})
-        self.assertEqual(self.session.state, "connecting")
+        self.assertEqual((self.client.state, self.wires), ("idle", []))
+        joining = self.client.joinOrCreate("chat", {"name": "ada"})
+        self.assertEqual(self.client.state, "connecting")
         self.assertEqual(self.wire.frames, [])
         self.wire.open()
         self.assertEqual(self.wire.take(), [["join", 1, "chat", {"name": "ada"}]])
@@ -29,20 +29,20 @@ class JoinTests(SessionTestCase):
         room = self.successResultOf(joining)
         self.assertEqual((room.id, room.name, room.member, room.epoch), ("r1", "chat", "m1", "e1"))
         self.assertEqual((room.offset, room.snapshot, room.state), (4, {"x": 1}, "joined"))
-        self.assertIs(room.client, self.session)
-        self.assertEqual(self.session.joined, [room])
+        self.assertIs(room.client, self.client)
+        self.assertEqual(self.client.joined, [room])
 
     def test_ways(self) -> None:
         """Each way in has its frame."""
         for method, kind in (("join", "joinOnly"), ("create", "create"), ("joinById", "joinById")):
             self.begin()
-            getattr(self.session, method)("x")
+            getattr(self.client, method)("x")
             self.wire.open()
             self.assertEqual(self.wire.take(), [[kind, 1, "x", {}]])
 
     def test_refused(self) -> None:
         """The server's error is the join's."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("error", 1, None, "full", "come later", {"seats": 2})
         error = self.failureResultOf(joining, RoomError).value
@@ -53,14 +53,14 @@ class JoinTests(SessionTestCase):
         slow: Deferred[Any] = Deferred()
         for auth in ("secret", lambda: "secret", lambda: succeed("secret"), lambda: slow):
             self.begin(auth=auth)
-            self.session.join("chat", {"name": "ada"})
+            self.client.join("chat", {"name": "ada"})
             if self.wires:
                 self.wire.open()
             else:
                 slow.callback("secret")
                 self.wire.open()
             self.assertEqual(self.wire.take(), [["joinOnly", 1, "chat", {"name": "ada", "auth": "secret"}]])
-        self.session.join("chat", {"auth": "mine"})
+        self.client.join("chat", {"auth": "mine"})
         self.assertEqual(self.wire.take()[0][3], {"auth": "mine"})
 
     def test_authFails(self) -> None:
@@ -74,7 +74,7 @@ class JoinTests(SessionTestCase):
         for auth in (fails, lambda: maybeDeferred(fails)):
             self.begin(auth=auth, minDelay=2.0)
             asked.clear()
-            joining = self.session.join("chat")
+            joining = self.client.join("chat")
             self.clock.pump([0.5] * 29)
             self.assertNoResult(joining)
             self.assertEqual(asked, [0.0, 1.0, 3.0, 7.0, 12.0])
@@ -88,7 +88,7 @@ class JoinTests(SessionTestCase):
         """The next attempt counts."""
         answers = iter([fail(ZeroDivisionError()), succeed("secret")])
         self.begin(auth=lambda: next(answers))
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.assertEqual(self.wires, [])
         self.clock.advance(DEFAULTS.minDelay)
         self.wire.open()
@@ -99,7 +99,7 @@ class JoinTests(SessionTestCase):
     def test_authMeansIt(self) -> None:
         """A `RoomError` of `auth` is final at once."""
         self.begin(auth=lambda: fail(RoomError("expired", "log in again")))
-        self.assertEqual(self.codeOf(self.session.join("chat")), "expired")
+        self.assertEqual(self.codeOf(self.client.join("chat")), "expired")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_authNeverComes(self) -> None:
@@ -107,12 +107,12 @@ class JoinTests(SessionTestCase):
         for end in ("timeout", "close", "cancel"):
             cancelled: list[object] = []
             self.begin(auth=lambda cancelled=cancelled: Deferred(cancelled.append))
-            joining = self.session.join("chat")
+            joining = self.client.join("chat")
             if end == "timeout":
                 self.clock.advance(DEFAULTS.requestTimeout)
                 self.assertEqual(self.codeOf(joining), "timeout")
             elif end == "close":
-                self.session.close()
+                self.client.close()
                 self.assertEqual(self.codeOf(joining), "unavailable")
             else:
                 joining.cancel()
@@ -123,12 +123,12 @@ class JoinTests(SessionTestCase):
     def test_authUnsendable(self) -> None:
         """What can't be sent of it is said at once."""
         self.begin(auth=lambda: {"key": b"bytes"})
-        error = self.failureResultOf(self.session.join("chat"), RoomError).value
+        error = self.failureResultOf(self.client.join("chat"), RoomError).value
         self.assertEqual(error.message, "options.auth.key: bytes can't be said in JSON")
 
     def test_noConnection(self) -> None:
         """It tries until `requestTimeout`."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         for _ in range(4):
             self.wire.end()
             self.nextWire()
@@ -138,26 +138,26 @@ class JoinTests(SessionTestCase):
     def test_noAnswer(self) -> None:
         """An answer that doesn't come is a timeout; one that comes too late is left again."""
         self.begin(pingInterval=0)
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.clock.advance(DEFAULTS.requestTimeout)
         self.assertEqual(self.codeOf(joining), "timeout")
         self.wire.take()
         self.wire.receive("joined", 1, "r1", membership())
         self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
-        self.assertEqual(self.session.joined, [])
+        self.assertEqual(self.client.joined, [])
 
     def test_lostMeanwhile(self) -> None:
         """A join is not tried again by itself."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.wire.end()
         self.assertEqual(self.codeOf(joining), "unavailable")
-        self.assertEqual(self.session.state, "idle")
+        self.assertEqual(self.client.state, "idle")
 
     def test_cancelled(self) -> None:
         """Who was let in after all is let go."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         joining.cancel()
         self.failureResultOf(joining, CancelledError)
@@ -172,7 +172,7 @@ class JoinTests(SessionTestCase):
         def enter(room: Any) -> None:
             room.on("said", lambda data, offset: heard.append(data))
 
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("joined", 1, "r1", membership())
         self.wire.receive("msg", "r1", 1, "said", "hi")
@@ -183,7 +183,7 @@ class JoinTests(SessionTestCase):
 
     def test_requests(self) -> None:
         """Rooms are listed, and the way is measured; both outlive a connection."""
-        listing, ping = self.session.rooms("chat", {"mode": "x"}), self.session.ping()
+        listing, ping = self.client.rooms("chat", {"mode": "x"}), self.client.ping()
         self.wire.open()
         self.assertEqual(
             self.wire.take(withPings=True)[:2], [["rooms", 1, "chat", {"mode": "x"}], ["ping", 2]]
@@ -196,4 +196,4 @@ class JoinTests(SessionTestCase):
         self.wire.receive("reply", 2, None)
         self.assertEqual(self.successResultOf(listing), [{"room": "r1"}])
         self.assertEqual(self.successResultOf(ping), 0.5)
-        self.assertEqual(self.session.latency, 0.5)
+        self.assertEqual(self.client.latency, 0.5)

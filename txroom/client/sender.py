@@ -13,16 +13,16 @@ from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from .codec import raw
 from .context import ClientContext
+from .encoding import checkName
 from .options import checkSeconds
-from .outbox import Outbox, Pending, PendingCall, PendingSend, Sent
 from .requests import Answer
-from .sendable import checkName
+from .sendqueue import Pending, PendingCall, PendingSend, SendQueue, Sent
 
 #: Bytes by which a frame may still grow: its number.
 _MARGIN = 16
 
 
-class Outbound:
+class RoomSender:
     """
     Sends while the client is in the room, as much as the window allows; what is over waits in the outbox.
 
@@ -31,7 +31,7 @@ class Outbound:
 
     def __init__(self, context: ClientContext, onEmpty: Callable[[], None]) -> None:
         self._context = context
-        self._outbox = Outbox(context.options.window)
+        self._sendQueue = SendQueue(context.options.window)
         self._onEmpty = onEmpty
         self._room = ""
         self._isOpen = False
@@ -40,7 +40,7 @@ class Outbound:
     @property
     def waiting(self) -> int:
         """How many frames wait to be sent."""
-        return self._outbox.waiting
+        return self._sendQueue.waiting
 
     # -- for the user
 
@@ -75,7 +75,7 @@ class Outbound:
 
         def answered(error: RoomError | None, answer: Answer | None) -> None:
             pending.settle(error, getattr(answer, "data", None))
-            self._outbox.answered(pending)
+            self._sendQueue.answered(pending)
             self.pump()
 
         def late() -> None:
@@ -120,28 +120,28 @@ class Outbound:
 
     def acknowledge(self, n: int) -> bool:
         """The server has handled all up to `n`; returns whether so many were ever sent."""
-        return self._outbox.acknowledge(n)
+        return self._sendQueue.acknowledge(n)
 
     def resume(self, handled: int, accepted: int) -> list[Pending] | None:
         """The same membership goes on; what to send again, `None` if those counts can't be ours."""
-        return self._outbox.resume(handled, accepted)
+        return self._sendQueue.resume(handled, accepted)
 
     def restart(self, handled: int, accepted: int) -> list[Pending]:
         """Another membership begins; what was sent and of which nothing is known."""
-        return self._outbox.restart(handled, accepted)
+        return self._sendQueue.restart(handled, accepted)
 
     def failAll(self, error: RoomError) -> None:
         """Nothing more comes of what is in here."""
-        for pending in self._outbox.clear():
+        for pending in self._sendQueue.clear():
             pending.failed(error)
 
     def pump(self) -> None:
         """Send what may be sent."""
         if not self._isOpen:
             return
-        while (pending := self._outbox.next()) is not None:
+        while (pending := self._sendQueue.next()) is not None:
             self._write(pending)
-        if not self._outbox.waiting:
+        if not self._sendQueue.waiting:
             self._onEmpty()
 
     # -- internal
@@ -155,10 +155,10 @@ class Outbound:
             raise RoomError(ErrorCode.ROOM_GONE, "the room was left")
         self._checkSize(pending)
         limit = self._context.options.maxBuffered
-        if self._outbox.waiting >= limit:
+        if self._sendQueue.waiting >= limit:
             code = ErrorCode.RATE_LIMITED if self._isOpen else ErrorCode.UNAVAILABLE
             raise RoomError(code, f"{limit} messages wait already")
-        self._outbox.add(pending)
+        self._sendQueue.add(pending)
         self.pump()
 
     def _checkSize(self, pending: Pending) -> None:
@@ -174,7 +174,7 @@ class Outbound:
                 self._abandon(pending)
 
     def _abandon(self, pending: Pending) -> None:
-        self._outbox.abandon(pending)
+        self._sendQueue.abandon(pending)
         self.pump()
 
     def _write(self, pending: Pending) -> None:

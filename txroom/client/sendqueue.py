@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..protocol.errors import RoomError
 from .callqueue import CallQueue, stop
-from .requests import Requests
+from .requests import PendingRequests
 
 
 class Sent:
@@ -100,7 +100,7 @@ class PendingCall(Pending):
     """A call; who made it has `answer`."""
 
     queue: CallQueue
-    requests: Requests
+    requests: PendingRequests
     #: Told when the maker of the call cancels it.
     onCancel: Callable[[PendingCall], None]
     answer: Deferred[Any] = attrs.field(init=False)
@@ -134,7 +134,7 @@ class PendingCall(Pending):
         return True
 
 
-class Outbox:
+class SendQueue:
     """
     The messages and calls of one membership: those that wait, and those that were sent, numbered 1, 2, ...
 

@@ -19,8 +19,8 @@ from ..protocol.joinoptions import AUTH
 from ..protocol.serverframes import Joined
 from .callqueue import stop
 from .context import ClientContext
+from .encoding import checkMapping, checkName, checkOptions, shownError
 from .requests import Done
-from .sendable import checkMapping, checkName, checkOptions, shownError
 
 Method = Literal["joinOrCreate", "join", "create", "joinById"]
 
@@ -85,7 +85,7 @@ class JoinAttempt:
     An `auth` that fails is called again after a delay, as long as `requestTimeout` lasts; a `RoomError` that
     it raises is what the join fails with. ::
 
-        authenticating --auth known--> asked: one of `Requests`, which ends it
+        authenticating --auth known--> asked: one of `PendingRequests`, which ends it
         authenticating --auth failed--> paused --a delay--> authenticating
         authenticating, paused --RoomError of auth, requestTimeout, fail()--> failed
     """
@@ -196,5 +196,5 @@ class JoinAttempt:
             self._done,
             Joined,
             timeout=max(0.0, self._until - self._context.queue.clock.seconds()),
-            mayRepeat=self._isFirst,
+            isResentIfUnhandled=self._isFirst,
         )

@@ -30,7 +30,7 @@ class Answerer(Protocol):
         """Answer with an error."""
 
 
-class Inbound:
+class RoomListeners:
     """
     Gives one user of a room what comes from it, in order; holds it back until `begin`.
 

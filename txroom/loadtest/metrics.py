@@ -17,7 +17,7 @@ MAX_KINDS = 50
 LATENCIES = ("returned", "reply", "handled")
 
 
-class Tally:
+class Metrics:
     """
     The figures of all clients together.
     """

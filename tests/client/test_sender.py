@@ -6,12 +6,12 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from tests.client.case import SessionTestCase
+from tests.client.case import ClientTestCase
 from txroom import RoomError
 from txroom.client import Member
 
 
-class MessageTests(SessionTestCase):
+class MessageTests(ClientTestCase):
     """What is said, in both directions."""
 
     def test_send(self) -> None:
@@ -185,10 +185,10 @@ class MessageTests(SessionTestCase):
         self.wire.receive("msg", "r1", 2, "said", 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
         room.off("error")
-        self.session.off("error")
+        self.client.off("error")
         self.wire.receive("msg", "r1", 3, "said", 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.session.on("error", lambda error: 1 / 0)
+        self.client.on("error", lambda error: 1 / 0)
         self.wire.receive("msg", "r1", 4, "said", 4)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
@@ -311,7 +311,7 @@ class MessageTests(SessionTestCase):
 
     def test_wrongAnswer(self) -> None:
         """A reply where `joined` is due is no answer."""
-        joining = self.session.join("chat")
+        joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("reply", 1, None)
         self.assertEqual(self.codeOf(joining), "unavailable")
