@@ -1027,7 +1027,7 @@ async def test_row58_stall(net: Net) -> None:
     probe = await net.open(server, "/ws")
     probe.send(text("block"))
     await sleep(0.2)
-    await until(lambda: server.watch.lastStall is not None)
+    await until(lambda: server.stallDetector.lastStall is not None)
     assert (await health())["status"] == "degraded"
 
 

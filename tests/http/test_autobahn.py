@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from tests.case import BINARY, TEXT, HarnessTestCase, Recorder
 from txroom import Accept, Connection, ReadyState, SendStatus, Server, ServerOptions
-from txroom.http.autobahn import THEIRS, AutobahnApplication
+from txroom.http.autobahn import DECIDED_BY_AUTOBAHN, AutobahnApplication
 from txroom.testing import Client, RawClient, RoomHarness, clientFrame, upgradeRequest
 
 
@@ -194,7 +194,7 @@ class ServingTests(AutobahnCase):
             self.harness.server.addFactory("/x", Recorder())  # type: ignore[arg-type]
         with self.assertRaisesRegex(TypeError, "must be a WebSocketServerFactory"):
             AutobahnApplication(Factory())
-        for name in THEIRS:
+        for name in DECIDED_BY_AUTOBAHN:
             with self.assertRaisesRegex(TypeError, f"{name} is decided by Autobahn: "):
                 self.harness.server.addFactory("/x", self.factory, **{name: None})
         with self.assertRaisesRegex(TypeError, "setProtocolOptions.maxMessagePayloadSize"):

@@ -18,7 +18,7 @@ from txroom import Application
 from txroom.core.handshake import Handshake
 from txroom.core.headers import Headers
 from txroom.core.options import ServerOptions
-from txroom.http.forwarded import addressOf, countedAs, describe, networkOf, parseAddress
+from txroom.http.forwarded import addressOf, makeHandshake, networkOf, parseAddress, peerNetwork
 from txroom.http.proxyprotocol import ProxiedFactory
 
 
@@ -48,7 +48,7 @@ class ParseTests(SynchronousTestCase):
 class DescribeTests(SynchronousTestCase):
     """X-Forwarded-For and X-Forwarded-Proto, from peers that are trusted and from others."""
 
-    def describe(
+    def makeHandshake(
         self, peer: Any, headers: dict[str, str] | list[tuple[str, str]], *trusted: str
     ) -> Handshake:
         if isinstance(peer, str):
@@ -56,20 +56,20 @@ class DescribeTests(SynchronousTestCase):
         pairs = list(headers.items()) if isinstance(headers, Mapping) else headers
         proxies: Any = trusted
         options = ServerOptions(trustedProxies=proxies)
-        return describe("GET", "/", Headers(pairs), StringTransport(peerAddress=peer), options)
+        return makeHandshake("GET", "/", Headers(pairs), StringTransport(peerAddress=peer), options)
 
     def peer(self, peer: Any, forwarded: str, *trusted: str) -> tuple[str, int | None]:
-        handshake = self.describe(peer, {"X-Forwarded-For": forwarded}, *trusted)
+        handshake = self.makeHandshake(peer, {"X-Forwarded-For": forwarded}, *trusted)
         return handshake.peer, handshake.peerPort
 
     def test_direct(self) -> None:
         """Without proxies it is the peer of the socket."""
-        handshake = self.describe("192.0.2.1", {})
+        handshake = self.makeHandshake("192.0.2.1", {})
         self.assertEqual((handshake.peer, handshake.peerPort, handshake.secure), ("192.0.2.1", 5000, False))
 
     def test_mapped(self) -> None:
         """An IPv4 client of a dual-stack listener has its IPv4 address."""
-        self.assertEqual(self.describe("::ffff:192.0.2.1", {}).peer, "192.0.2.1")
+        self.assertEqual(self.makeHandshake("::ffff:192.0.2.1", {}).peer, "192.0.2.1")
 
     def test_spoofed(self) -> None:
         """Who isn't trusted may say what he likes."""
@@ -103,7 +103,7 @@ class DescribeTests(SynchronousTestCase):
     def test_severalHeaders(self) -> None:
         """A proxy may add a header of its own in place of an entry."""
         headers = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
-        self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").peer, "203.0.113.9")
+        self.assertEqual(self.makeHandshake("10.0.0.1", headers, "10.0.0.0/8").peer, "203.0.113.9")
 
     def test_unix(self) -> None:
         """A proxy on a UNIX socket, if those are trusted."""
@@ -129,8 +129,8 @@ class DescribeTests(SynchronousTestCase):
             ("", False),
         ):
             headers = {"X-Forwarded-Proto": said}
-            self.assertEqual(self.describe("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
-            self.assertFalse(self.describe("192.0.2.1", headers, "10.0.0.0/8").secure)
+            self.assertEqual(self.makeHandshake("10.0.0.1", headers, "10.0.0.0/8").secure, expected, said)
+            self.assertFalse(self.makeHandshake("192.0.2.1", headers, "10.0.0.0/8").secure)
 
     def test_protoOfHop(self) -> None:
         """The protocol is that of the hop whose address is taken, if proxies add theirs to a list."""
@@ -142,11 +142,11 @@ class DescribeTests(SynchronousTestCase):
             ("http", False),
         ):
             headers = {"X-Forwarded-For": "6.6.6.6, 198.51.100.1, 10.0.0.5", "X-Forwarded-Proto": proto}
-            handshake = self.describe("10.0.0.1", headers, "10.0.0.0/8")
+            handshake = self.makeHandshake("10.0.0.1", headers, "10.0.0.0/8")
             self.assertEqual((handshake.peer, handshake.secure), ("198.51.100.1", secure), proto)
         for proto, secure in (("https, http", False), ("http, https", True)):
             self.assertEqual(
-                self.describe("10.0.0.1", {"X-Forwarded-Proto": proto}, "10.0.0.0/8").secure, secure
+                self.makeHandshake("10.0.0.1", {"X-Forwarded-Proto": proto}, "10.0.0.0/8").secure, secure
             )
 
 
@@ -177,8 +177,8 @@ class CountedTests(SynchronousTestCase):
         options = ServerOptions(trustedProxies=proxies)
         transport = StringTransport(peerAddress=peer)
         headers = Headers([("X-Forwarded-For", forwarded)] if forwarded else [])
-        handshake = describe("GET", "/", headers, transport, options)
-        return addressOf(transport, options), countedAs(handshake, options)
+        handshake = makeHandshake("GET", "/", headers, transport, options)
+        return addressOf(transport, options), peerNetwork(handshake, options)
 
     def test_direct(self) -> None:
         """Without proxies both are the peer's."""

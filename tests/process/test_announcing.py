@@ -13,7 +13,7 @@ from twisted.web.static import Data
 
 from txroom import Application, Room, RoomApplication, Server
 from txroom.http.proxyprotocol import ProxiedFactory
-from txroom.process.announcing import NAMED, whatIsServed, whereOf
+from txroom.process.announcing import NAMED, describePort, describeServed
 from txroom.testing import MemoryReactor
 
 
@@ -49,7 +49,7 @@ class WhereTests(SynchronousTestCase):
             (FakePort(UNIXAddress("/run/chat")), "unix:/run/chat"),
         ]
         for port, expected in cases:
-            self.assertEqual(whereOf(port), expected)  # type: ignore[arg-type]
+            self.assertEqual(describePort(port), expected)  # type: ignore[arg-type]
 
 
 class Chat(Application):
@@ -64,7 +64,7 @@ class ServedTests(SynchronousTestCase):
             server.listen(where)
         server.startService()
         self.addCleanup(server.stopService)
-        return list(whatIsServed(server))
+        return list(describeServed(server))
 
     def server(self) -> Server:
         return Server(clock=MemoryReactor())
@@ -110,7 +110,7 @@ class ServedTests(SynchronousTestCase):
         """Paths if there is but a UNIX socket, or no listener at all; nothing if nothing is served."""
         for listeners in ([], ["unix:/run/chat"]):
             server = self.server()
-            self.assertEqual(list(whatIsServed(server)), [])
+            self.assertEqual(list(describeServed(server)), [])
             server.register("chat", Room)
             server.addApplication(Chat(), host="a.example", path="/chat")
             server.addHealthPage()

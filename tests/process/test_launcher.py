@@ -164,7 +164,7 @@ class LaunchedServerTests(SynchronousTestCase):
     def test_user(self) -> None:
         """Who the process will be gets the UNIX sockets, once they are bound."""
         given: list[Any] = []
-        self.patch(launcher, "giveAway", lambda port, user, group: given.append((port, user, group)))
+        self.patch(launcher, "chownSocket", lambda port, user, group: given.append((port, user, group)))
         self.service.privilegedStartService()
         self.assertEqual(given, [])
         self.service = LaunchedServer(self.server, self.reactor, user=(65534, 7))
@@ -177,7 +177,7 @@ class LaunchedServerTests(SynchronousTestCase):
         watchdog = self.service._watchdog
         assert watchdog is not None
         self.assertTrue(watchdog.is_alive())
-        self.assertEqual(self.server.watch.onTurn, watchdog.beat)
+        self.assertEqual(self.server.stallDetector.onCheck, watchdog.beat)
         self.stop()
         self.assertFalse(watchdog.is_alive())
 

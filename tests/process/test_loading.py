@@ -6,7 +6,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Room, RoomApplication
-from txroom.process.loading import inOneLine, loadAttribute, whereAndWhy
+from txroom.process.loading import errorWithPlace, inOneLine, loadAttribute
 
 
 class LoadingTests(SynchronousTestCase):
@@ -31,9 +31,9 @@ class LoadingTests(SynchronousTestCase):
         """An error without a text has its name, one that was raised its place."""
         self.assertEqual(inOneLine(ValueError("a\n  b")), "a b")
         self.assertEqual(inOneLine(ValueError()), "ValueError")
-        self.assertEqual(whereAndWhy(ValueError("a")), "ValueError: a")
+        self.assertEqual(errorWithPlace(ValueError("a")), "ValueError: a")
         error = self.assertRaises(ZeroDivisionError, lambda: 1 / 0)
-        self.assertIn(f"division by zero ({__file__}, line ", whereAndWhy(error))
+        self.assertIn(f"division by zero ({__file__}, line ", errorWithPlace(error))
 
     def test_ours(self) -> None:
         """What we complain of is shown where it is written, not where we complain."""
@@ -43,4 +43,4 @@ class LoadingTests(SynchronousTestCase):
 
         error = self.assertRaises(ValueError, lambda: RoomApplication().register("chat", Chat))
         self.assertEqual(str(error), "Chat.maxClients=-1: must be a whole number, 0 or more")
-        self.assertIn(f"0 or more ({__file__}, line ", whereAndWhy(error))
+        self.assertIn(f"0 or more ({__file__}, line ", errorWithPlace(error))

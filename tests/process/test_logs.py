@@ -73,7 +73,7 @@ class FilterTests(SynchronousTestCase):
                 format="Unable to write to plugin cache %(path)s: error number %(errno)d", path="/", errno=30
             )
         self.assertEqual(texts, ["kept"])
-        logs.forgetNoCache()
+        logs.dropPluginCacheWarning()
         self.assertEqual([formatEvent(event) for event in buffer._buffer], ["kept"])
 
 

@@ -481,7 +481,7 @@ class MakeServerTests(TapTestCase):
         server = Server(ServerOptions(maxPayload=1, pingInterval=7), clock=MemoryReactor())
         application = server.addApplication(Application(maxPayload=2, pingTimeout=3))
         self.make("--max-payload", "4", "--backlog", "5", serving=server)
-        options = server._gateway.openerFor(application).options
+        options = server._gateway.negotiatorFor(application).options
         self.assertEqual((server.options.maxPayload, server.options.pingInterval), (4, 7))
         self.assertEqual((options.maxPayload, options.pingInterval, options.pingTimeout), (4, 7, 3))
         self.assertEqual(application.overrides, {"pingTimeout": 3})

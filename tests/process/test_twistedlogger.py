@@ -44,7 +44,7 @@ class ObserverTests(SynchronousTestCase):
         self.patch(globalLogBeginner, "_initialBuffer", buffer)
         for number in range(5):
             buffer({"number": number})
-        twistedlogger.forgetEarly(lambda event: event["number"] % 2 == 1)
+        twistedlogger.dropBufferedEvents(lambda event: event["number"] % 2 == 1)
         kept: list[Any] = []
         buffer.replayTo(cast(ILogObserver, kept.append))
         self.assertEqual([event["number"] for event in kept], [0, 2, 4])

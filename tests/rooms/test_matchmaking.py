@@ -326,9 +326,9 @@ class CreationTests(RoomTestCase):
             self.rooms(app=RoomApplication(createRate=rate, createBurst=1), autoDispose=False)
             player = self.player()
             connection = self.harness.connectionOf(player.client)
-            self.assertEqual(connection.handshake.countedAs, "203.0.113.9")
+            self.assertEqual(connection.handshake.peerNetwork, "203.0.113.9")
             if not isKnown:
-                connection.handshake.countedAs = ""
+                connection.handshake.peerNetwork = ""
             self.assertEqual(self.made(player, 10), ["joined"] * 10)
 
     def test_forgotten(self) -> None:

@@ -15,8 +15,8 @@ from twisted.web.server import Site
 from tests.case import CLOSE, PING, TEXT, Recorder
 from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase
 from txroom import Accept, Application, Connection, Deny, Handshake, RoomApplication, Server, UpgradeError
-from txroom.http.inbandrefusals import MOST, MOST_PER_ADDRESS
-from txroom.http.linger import LINGER
+from txroom.http.inbandrefusals import MAX_REFUSALS, MAX_REFUSALS_PER_ADDRESS
+from txroom.http.lingering import LINGERING_TIMEOUT
 from txroom.protocol.limits import JSON_PROTOCOL
 from txroom.rooms.edge.refusals import MAX_RETRY_AFTER, RETRY_AFTER
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
@@ -264,34 +264,36 @@ class LimitTests(RefusalCase):
     def test_perAddress(self) -> None:
         """At most 4 at a time from one address; the next gets the HTTP answer, another address is told."""
         self.refusing(Deny(403))
-        clients = [self.hanging("203.0.113.1") for _ in range(MOST_PER_ADDRESS)]
-        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MOST_PER_ADDRESS)
+        clients = [self.hanging("203.0.113.1") for _ in range(MAX_REFUSALS_PER_ADDRESS)]
+        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MAX_REFUSALS_PER_ADDRESS)
         self.assertEqual(self.status(JSON_PROTOCOL, peer="203.0.113.1"), 403)
         self.assertEqual(self.told(peer="203.0.113.2")[0], "forbidden")
         clients[0].drop()
         self.assertEqual(self.told(peer="203.0.113.1")[0], "forbidden")
-        self.advance(LINGER + 0.2)
+        self.advance(LINGERING_TIMEOUT + 0.2)
         self.assertTrue(all(client.isClosed for client in clients))
         self.assertNothingLeft()
 
     def test_all(self) -> None:
         """At most 256 in all."""
         self.refusing(Deny(403))
-        for number in range(MOST):
+        for number in range(MAX_REFUSALS):
             self.hanging(f"203.0.{number // 4}.{number % 4}")
-        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MOST)
+        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), MAX_REFUSALS)
         self.assertEqual(self.status(JSON_PROTOCOL), 403)
-        self.advance(LINGER + 0.2)
+        self.advance(LINGERING_TIMEOUT + 0.2)
         self.assertEqual(self.told()[0], "forbidden")
         self.assertNothingLeft()
 
     def test_unix(self) -> None:
         """Peers of a UNIX socket have no address that could be counted."""
         self.refusing(Deny(403))
-        for _ in range(3 * MOST_PER_ADDRESS):
+        for _ in range(3 * MAX_REFUSALS_PER_ADDRESS):
             self.hanging("")
-        self.assertEqual(len(self.harness.server._gateway.admission.inBandRefusals), 3 * MOST_PER_ADDRESS)
-        self.advance(LINGER + 0.2)
+        self.assertEqual(
+            len(self.harness.server._gateway.admission.inBandRefusals), 3 * MAX_REFUSALS_PER_ADDRESS
+        )
+        self.advance(LINGERING_TIMEOUT + 0.2)
 
     def hanging(self, peer: str) -> RawClient:
         """A refused client that neither closes nor goes."""
@@ -468,7 +470,7 @@ class NothingTests(RefusalCase):
             first = client.output
             for part in late:
                 client.send(part)
-            harness.advance(LINGER + 0.2)
+            harness.advance(LINGERING_TIMEOUT + 0.2)
             if not isStalled:
                 self.assertEqual((client.output, first.count(b"HTTP/1.1 101 ")), (first, 1))
             self.assertEqual(harness.server.stats().rejected, {"denied": 1})

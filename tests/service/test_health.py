@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import HarnessTestCase
 from txroom.process.watchdog import Watchdog
-from txroom.service.health import INTERVAL, REMEMBERED, STALL, StallWatch
+from txroom.service.health import INTERVAL, REMEMBERED, STALL, StallDetector
 from txroom.testing import RoomHarness
 
 
@@ -30,11 +30,11 @@ class StallWatchTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = LateClock()
-        self.watch = StallWatch(self.clock)
+        self.stallDetector = StallDetector(self.clock)
         self.turns = 0
-        self.watch.onTurn = self.turn
-        self.watch.start()
-        self.addCleanup(self.watch.stop)
+        self.stallDetector.onCheck = self.turn
+        self.stallDetector.start()
+        self.addCleanup(self.stallDetector.stop)
 
     def turn(self) -> None:
         self.turns += 1
@@ -42,27 +42,27 @@ class StallWatchTests(SynchronousTestCase):
     def test_quiet(self) -> None:
         """Nothing is told of a reactor that turns; the thread outside is told of each look."""
         self.clock.pump([INTERVAL] * 10)
-        self.assertEqual((self.watch.lastStall, self.turns), (None, 10))
+        self.assertEqual((self.stallDetector.lastStall, self.turns), (None, 10))
 
     def test_stall(self) -> None:
         """A stall is remembered for a minute."""
         self.clock.advance(INTERVAL)
         self.clock.stall(INTERVAL + STALL + 4)
-        self.assertEqual(self.watch.lastStall, STALL + 4)
+        self.assertEqual(self.stallDetector.lastStall, STALL + 4)
         self.clock.pump([INTERVAL] * int(REMEMBERED))
-        self.assertEqual(self.watch.lastStall, STALL + 4)
+        self.assertEqual(self.stallDetector.lastStall, STALL + 4)
         self.clock.advance(INTERVAL)
-        self.assertIsNone(self.watch.lastStall)
+        self.assertIsNone(self.stallDetector.lastStall)
 
     def test_late(self) -> None:
         """A turn that is a little late is none."""
         self.clock.stall(INTERVAL + STALL - 0.01)
-        self.assertIsNone(self.watch.lastStall)
+        self.assertIsNone(self.stallDetector.lastStall)
 
     def test_stop(self) -> None:
         """A watch that is stopped leaves nothing behind."""
-        self.watch.stop()
-        self.watch.stop()
+        self.stallDetector.stop()
+        self.stallDetector.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

@@ -846,7 +846,7 @@ class ShutdownTests(HarnessTestCase):
         """A hook that hangs is told by its connections."""
         self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
         self.harness.connect().drop()
-        self.server.tellWayOut("a second signal ends it")
+        self.server.setStopHint("a second signal ends it")
         with capturedLogs() as events:
             self.stop()
             self.advance(NOTICE)

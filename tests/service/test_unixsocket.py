@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Server
 from txroom.service import unixsocket
-from txroom.service.unixsocket import giveAway, removeStaleLock
+from txroom.service.unixsocket import chownSocket, removeStaleLock
 from txroom.testing import MemoryReactor
 from txroom.testing.network import MemoryPort
 
@@ -82,7 +82,7 @@ class LockTests(SynchronousTestCase):
                     self.lock.symlink_to(other)
                 return errno.ECONNREFUSED
 
-            self.patch(unixsocket, "refusalOf", refuse)
+            self.patch(unixsocket, "connectError", refuse)
             removeStaleLock(str(self.path))
             self.assertEqual(self.left, [True, other is not None])
             self.assertEqual(len(list(self.path.parent.glob("*.lock.*"))), 0)
@@ -137,6 +137,8 @@ class OwnerTests(SynchronousTestCase):
 
         self.patch(os, "chown", chown)
         for address in (UNIXAddress("/run/1"), UNIXAddress("/run/2"), IPv4Address("TCP", "0.0.0.0", 80)):
-            giveAway(MemoryPort(MemoryReactor(), address, Server(clock=MemoryReactor())._factory), NOBODY, 7)
+            chownSocket(
+                MemoryPort(MemoryReactor(), address, Server(clock=MemoryReactor())._factory), NOBODY, 7
+            )
         expected = ["/run/1", "/run/1.lock", "/run/2"]
         self.assertEqual(given, [(path, NOBODY, 7, False) for path in expected])

@@ -150,7 +150,7 @@ class PingTests(HeartbeatCase):
         self.open(pingInterval=0)
         self.harness.advance(1000)
         self.assertEqual(self.client.pings, [])
-        calls = [call for call in self.harness.clock.getDelayedCalls() if "StallWatch" not in str(call)]
+        calls = [call for call in self.harness.clock.getDelayedCalls() if "StallDetector" not in str(call)]
         self.assertEqual(calls, [])
 
     def test_rtt(self) -> None:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.case import PING, TEXT, HarnessTestCase, Recorder
 from txroom import Connection
 from txroom.core.options import ServerOptions
-from txroom.core.tokenbucket import Bucket
+from txroom.core.tokenbucket import TokenBucket
 from txroom.testing import RawClient, RoomHarness, clientFrame
 from txroom.wire.ratelimit import CONTROL_BURST, CONTROL_RATE, PATIENCE, SLOWED, Meter
 
@@ -20,14 +20,14 @@ class BucketTests(SynchronousTestCase):
 
     def test_burst(self) -> None:
         """As much as it holds at once; then the time until the debt is paid."""
-        bucket = Bucket(rate=10, burst=5, now=0)
+        bucket = TokenBucket(rate=10, burst=5, now=0)
         self.assertEqual([bucket.spend(1, 0) for _ in range(5)], [0] * 5)
         self.assertAlmostEqual(bucket.spend(1, 0), 0.1)
         self.assertAlmostEqual(bucket.spend(1, 0), 0.2)
 
     def test_refill(self) -> None:
         """It fills with time, but never beyond its size."""
-        bucket = Bucket(rate=10, burst=5, now=0)
+        bucket = TokenBucket(rate=10, burst=5, now=0)
         bucket.spend(5, 0)
         self.assertEqual(bucket.spend(1, 0.1), 0)
         self.assertEqual(bucket.spend(5, 1000), 0)
@@ -35,19 +35,19 @@ class BucketTests(SynchronousTestCase):
 
     def test_take(self) -> None:
         """One, if it is there; who asks in vain owes nothing."""
-        bucket = Bucket(rate=10, burst=2, now=0)
+        bucket = TokenBucket(rate=10, burst=2, now=0)
         self.assertEqual([bucket.take(0) for _ in range(100)], [True, True, *[False] * 98])
         self.assertEqual([bucket.take(0.1), bucket.take(0.1)], [True, False])
 
     def test_backwards(self) -> None:
         """A clock that goes back takes nothing away."""
-        bucket = Bucket(rate=10, burst=5, now=100)
+        bucket = TokenBucket(rate=10, burst=5, now=100)
         bucket.spend(4, 100)
         self.assertEqual(bucket.spend(1, 50), 0)
 
     def test_credit(self) -> None:
         """What couldn't be looked at may be spent beyond the burst, until that is over."""
-        bucket = Bucket(rate=10, burst=5, now=0)
+        bucket = TokenBucket(rate=10, burst=5, now=0)
         bucket.spend(7, 0)
         self.assertAlmostEqual(bucket.credit(0, 0), 0.2)
         self.assertEqual(bucket.credit(10, 0), 0)
@@ -60,11 +60,11 @@ class BucketTests(SynchronousTestCase):
 
     def test_ease(self) -> None:
         """At ease with half of it there."""
-        bucket = Bucket(rate=1, burst=4, now=0)
+        bucket = TokenBucket(rate=1, burst=4, now=0)
         seen = []
         for _ in range(4):
             bucket.spend(1, 0)
-            seen.append(bucket.isAtEase)
+            seen.append(bucket.isHalfFull)
         self.assertEqual(seen, [True, True, False, False])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from ..core.validation import OptionError, checked, hinting, isAmount, isCount, isInteger
+from ..core.validation import OptionError, checked, isAmount, isCount, isInteger, suggestingNames
 from ..protocol.limits import JSON_PROTOCOL, PROTOCOLS, WINDOW
 
 _log = Logger()
@@ -58,7 +58,7 @@ def _isCallable(value: object) -> bool:
     return value is None or callable(value)
 
 
-@hinting
+@suggestingNames
 @attrs.frozen(kw_only=True)
 class ClientOptions:
     """

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from .awaitables import cancelHook, clearFailure, isAsync, toDeferred
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
-from .hooks import CONNECTION_HOOKS, Hook, Hooks, inTurn
+from .hooks import CONNECTION_HOOKS, Hook, Hooks, chainHooks
 from .message import Data, Prepared, encoded
 from .validation import checkAssigned
 
@@ -247,7 +247,7 @@ class Connection:
         """The 101 answer is out: run the server's hook, then the application's."""
         if self.readyState is not ReadyState.OPEN:  # whoever upgraded it has closed it already
             return
-        self._run(inTurn(onConnection, Connection._connect), mayStay=False)
+        self._run(chainHooks(onConnection, Connection._connect), mayStay=False)
 
     def received(self, message: str | bytes) -> None:
         """A message is complete. The wire calls this only while no hook is running."""

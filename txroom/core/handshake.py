@@ -43,7 +43,7 @@ class Handshake:
     #: What the server's limits by address count the client under, known once the connection is open: its
     #: address, or of IPv6 the /64 that it is in. "" for nobody in particular: behind a trusted proxy that
     #: tells no address, or at a UNIX socket.
-    countedAs: str = ""
+    peerNetwork: str = ""
     #: Free for hooks; never read by txroom.
     data: dict[str, Any] = attrs.field(factory=dict)
 

@@ -32,7 +32,7 @@ CONNECTION_HOOKS = frozenset(
 
 
 class Closable(Protocol):
-    """What `inTurn` asks of a connection."""
+    """What `chainHooks` asks of a connection."""
 
     @property
     def readyState(self) -> ReadyState:
@@ -40,7 +40,7 @@ class Closable(Protocol):
         ...
 
 
-def inTurn(first: Hook | None, second: Hook | None) -> Hook | None:
+def chainHooks(first: Hook | None, second: Hook | None) -> Hook | None:
     """One hook of two: the second follows the first, unless the connection was closed meanwhile."""
     if first is None or second is None:
         return first or second
@@ -88,11 +88,11 @@ class Hooks:
 
     @forText.default
     def _forText(self) -> Hook | None:
-        return inTurn(self.onText, self.onMessage)
+        return chainHooks(self.onText, self.onMessage)
 
     @forBinary.default
     def _forBinary(self) -> Hook | None:
-        return inTurn(self.onBinary, self.onMessage)
+        return chainHooks(self.onBinary, self.onMessage)
 
     def replaced(self, name: str, hook: Hook | None) -> Hooks:
         """These hooks with one replaced."""

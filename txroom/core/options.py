@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .validation import OptionError, checked, hinting, isAmount, isCount, isInteger, unknownNames
+from .validation import OptionError, checked, isAmount, isCount, isInteger, suggestingNames, unknownNames
 
 Network = IPv4Network | IPv6Network
 Compression = Literal["disabled", "shared", "dedicated"]
@@ -158,7 +158,7 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
     )
 
 
-@hinting
+@suggestingNames
 @attrs.frozen(kw_only=True)
 class ServerOptions:
     """

@@ -5,7 +5,7 @@ A token bucket: how much may be done in a time.
 from __future__ import annotations
 
 
-class Bucket:
+class TokenBucket:
     """`rate` tokens a second flow in, at most `burst` stay."""
 
     __slots__ = ("_at", "_most", "_tokens", "burst", "rate")
@@ -74,6 +74,6 @@ class Bucket:
         self._at = now
 
     @property
-    def isAtEase(self) -> bool:
+    def isHalfFull(self) -> bool:
         """Whether at least half of the burst is there."""
         return self._tokens * 2 >= self.burst

@@ -71,7 +71,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def hinting(options: Class) -> Class:
+def suggestingNames(options: Class) -> Class:
     """Make the constructor of an attrs class say which option an unknown keyword may have meant."""
     make: Any = options.__init__  # type: ignore[misc]
     known = [field.name for field in attrs.fields(options)]
@@ -93,7 +93,7 @@ def hinting(options: Class) -> Class:
 _ALIKE = 0.85
 
 
-def meantName(name: str, known: Iterable[str]) -> str | None:
+def nearestName(name: str, known: Iterable[str]) -> str | None:
     """The one of `known` that a name is but for case, underscores, the order, or a letter or two."""
     plain = {_plain(each): each for each in known}
     alike = get_close_matches(_plain(name), plain, 1, _ALIKE)
@@ -123,7 +123,7 @@ def misspeltHooks(
     said = []
     for owner, name, value in definedBelow(subclass, base):
         if isfunction(value) and value not in used and name not in hooks:
-            hook = meantName(name, unset)
+            hook = nearestName(name, unset)
             if hook is not None:
                 said.append(f"{owner}.{name} is never called: the hook is {hook}")
     return said
@@ -142,7 +142,7 @@ def checkAssigned(
         if value is not None and not callable(value):
             raise TypeError(f"{name}={value!r}: must be callable, or None")
     elif callable(value) and not name.startswith("_") and not hasattr(type(owner), name):
-        hook = meantName(name, [each for each in hooks if not isSet(each)])
+        hook = nearestName(name, [each for each in hooks if not isSet(each)])
         if hook is not None:
             warnOfCall(f"{type(owner).__name__}.{name} is never called: the hook is {hook}")
 

@@ -18,13 +18,13 @@ from ..core.options import ServerOptions
 from ..wire.timerwheel import TimerWheel
 from .addressgroups import AddressGroups
 from .inbandrefusals import InBandRefusals
-from .linger import Lingering
+from .lingering import LingeringConnections
 
 #: Seconds after which a client that was refused for want of room may try again.
 RETRY_AFTER = "5"
 
 
-class Handshaking(Protocol):
+class PendingHandshake(Protocol):
     """A connection whose handshake isn't finished."""
 
     def evict(self, reason: str) -> None:
@@ -32,7 +32,7 @@ class Handshaking(Protocol):
         ...
 
 
-class PageRequesting(Protocol):
+class AdmittedPage(Protocol):
     """The connection of a request for a page, from the request's head until the connection is gone."""
 
     def evict(self) -> None:
@@ -52,44 +52,44 @@ class PageConnections:
     """All connections of requests for pages by address, and those of them that wait for their clients."""
 
     def __init__(self) -> None:
-        self._all: AddressGroups[PageRequesting] = AddressGroups()
+        self._all: AddressGroups[AdmittedPage] = AddressGroups()
         #: Whose answer is complete, but the client hasn't taken all of it; these are evicted first.
-        self._answered: AddressGroups[PageRequesting] = AddressGroups()
+        self._flushing: AddressGroups[AdmittedPage] = AddressGroups()
         #: Whose body hasn't come; these are evicted next.
-        self._asking: AddressGroups[PageRequesting] = AddressGroups()
+        self._receiving: AddressGroups[AdmittedPage] = AddressGroups()
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def __iter__(self) -> Iterator[PageRequesting]:
+    def __iter__(self) -> Iterator[AdmittedPage]:
         return iter(self._all)
 
     def count(self, address: str) -> int:
         """How many an address has."""
         return self._all.count(address)
 
-    def add(self, page: PageRequesting, address: str) -> None:
+    def add(self, page: AdmittedPage, address: str) -> None:
         """Add one whose body is to come."""
         self._all.add(page, address)
-        self._asking.add(page, address)
+        self._receiving.add(page, address)
 
-    def asked(self, page: PageRequesting) -> None:
+    def bodyReceived(self, page: AdmittedPage) -> None:
         """Its body has come; now it waits for the page."""
-        self._asking.remove(page)
+        self._receiving.remove(page)
 
-    def answered(self, page: PageRequesting, address: str) -> None:
+    def answerComplete(self, page: AdmittedPage, address: str) -> None:
         """Its answer is complete; now it waits for its client again."""
         if page in self._all:
-            self._answered.add(page, address)
+            self._flushing.add(page, address)
 
-    def remove(self, page: PageRequesting) -> None:
+    def remove(self, page: AdmittedPage) -> None:
         """Remove one; harmless for one that isn't there."""
-        for group in (self._all, self._answered, self._asking):
+        for group in (self._all, self._flushing, self._receiving):
             group.remove(page)
 
     def evict(self, address: str | None = None) -> bool:
         """Evict one, of that address if any is given; returns whether there was one to evict."""
-        for group in (self._answered, self._asking):
+        for group in (self._flushing, self._receiving):
             page = group.oldestOfLargest() if address is None else group.oldestOf(address)
             if page is not None:
                 self.remove(page)
@@ -106,7 +106,7 @@ class Admission:
         options: Those of the server, with the limits; they may be replaced.
         wheel: The wheel for the deadlines of refused connections.
         seconds: What time it is.
-        onQuiet: Called while the server stops, whenever there is no connection left that is no WebSocket.
+        onDrained: Called while the server stops, whenever there is no connection left that is no WebSocket.
     """
 
     def __init__(
@@ -114,18 +114,18 @@ class Admission:
         options: ServerOptions,
         wheel: TimerWheel,
         seconds: Callable[[], float],
-        onQuiet: Callable[[], None],
+        onDrained: Callable[[], None],
     ) -> None:
         self.options = options
-        self._onQuiet = onQuiet
+        self._onQuiet = onDrained
         #: Connections whose handshake isn't finished.
-        self.pending: AddressGroups[Handshaking] = AddressGroups()
+        self.pending: AddressGroups[PendingHandshake] = AddressGroups()
         #: Connections of requests for pages on our own listeners.
         self.pages = PageConnections()
         #: Connections that were refused by HTTP, and aren't gone yet.
-        self.lingering = Lingering(wheel, seconds, self._isQuieter)
+        self.lingering = LingeringConnections(wheel, seconds, self._checkDrained)
         #: Connections that are refused in their WebSocket sub-protocol, and aren't gone yet.
-        self.inBandRefusals = InBandRefusals(wheel, self._isQuieter)
+        self.inBandRefusals = InBandRefusals(wheel, self._checkDrained)
         #: Open connections, and upgrades that were admitted, by client address and by application.
         self.perAddress: Counter[str] = Counter()
         self.perApplication: Counter[Application] = Counter()
@@ -137,9 +137,9 @@ class Admission:
 
     # -- pending handshakes
 
-    def begin(self, handshaking: Handshaking, address: str) -> None:
+    def begin(self, handshaking: PendingHandshake, address: str) -> None:
         """
-        A connection of `address` (see `countedAs`) begins its handshake.
+        A connection of `address` (see `peerNetwork`) begins its handshake.
 
         If there are too many, the oldest of the address that has most is evicted.
         """
@@ -148,17 +148,17 @@ class Admission:
         if limit and len(self.pending) > limit:
             self._evictPending()
 
-    def replace(self, old: Handshaking, new: Handshaking, address: str) -> None:
+    def replace(self, old: PendingHandshake, new: PendingHandshake, address: str) -> None:
         """A handshake goes on in another protocol, and under the address that its request tells."""
         self.pending.replace(old, new, address)
 
-    def end(self, handshaking: Handshaking) -> None:
+    def end(self, handshaking: PendingHandshake) -> None:
         """A handshake came to an end, good or bad."""
         self.pending.remove(handshaking)
         if self._isStopping:
-            self._isQuieter()
+            self._checkDrained()
 
-    def makeRoom(self) -> None:
+    def evictIfFull(self) -> None:
         """
         A connection has come; if the limit on open files is near, another one has to go.
 
@@ -185,7 +185,7 @@ class Admission:
         Count one more WebSocket.
 
         Args:
-            address: What its client is counted under (see `countedAs`).
+            address: What its client is counted under (see `peerNetwork`).
             application: Whose it is.
             options: Those of the application.
 
@@ -214,7 +214,7 @@ class Admission:
 
     # -- requests for pages
 
-    def beginPage(self, page: PageRequesting, address: str) -> None:
+    def beginPage(self, page: AdmittedPage, address: str) -> None:
         """
         A request for a page has come.
 
@@ -229,11 +229,11 @@ class Admission:
             raise _tooMany(503)
         self.pages.add(page, address)
 
-    def endPage(self, page: PageRequesting) -> None:
+    def endPage(self, page: AdmittedPage) -> None:
         """The connection of a request for a page is gone."""
         self.pages.remove(page)
         if not self.pages:
-            self._isQuieter()
+            self._checkDrained()
 
     # -- when the server stops
 
@@ -253,12 +253,12 @@ class Admission:
         self.inBandRefusals.drop()
 
     @property
-    def isQuiet(self) -> bool:
+    def isDrained(self) -> bool:
         """Whether there is no connection but those of open WebSockets."""
         return not (self.pending or self._others())
 
-    def _isQuieter(self) -> None:
-        if self._isStopping and self.isQuiet:
+    def _checkDrained(self) -> None:
+        if self._isStopping and self.isDrained:
             self._onQuiet()
 
 

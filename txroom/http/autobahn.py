@@ -2,7 +2,7 @@
 Autobahn's protocol factories behind txroom's checks.
 
 An `AutobahnApplication` serves the protocols of a `WebSocketServerFactory`, with methods and options as they
-are. Its `AutobahnOpener` agrees with a client in four steps, of which each may refuse it:
+are. Its `AutobahnNegotiator` agrees with a client in four steps, of which each may refuse it:
 
 1. The factory builds a protocol, and that is given a request head written anew from the `Handshake`.
 2. Autobahn checks the head: its own options on origins, versions, connections.
@@ -31,7 +31,7 @@ from ..wire.context import WireContext
 from . import autobahnprotocol
 from .autobahnreceiver import AutobahnReceiver
 from .autobahnwire import AutobahnWire, refusalStatus
-from .opening import CallHook, HeadersHook
+from .negotiation import CallHook, HeadersHook
 from .protocolfactories import FactoryApplication
 from .response import fieldLines
 from .rewriting import headersWithoutProxy, requestHead
@@ -39,7 +39,7 @@ from .rewriting import headersWithoutProxy, requestHead
 _COMPRESSION = "factory.setProtocolOptions(perMessageCompressionAccept=...)"
 _MESSAGES = "its messages come to the protocol's onMessage"
 #: What the factory or its protocol decides, and how.
-THEIRS = {
+DECIDED_BY_AUTOBAHN = {
     "chooseProtocol": "the protocol's onConnect returns the sub-protocol",
     "responseHeaders": "the protocol's onConnect returns (sub-protocol, headers)",
     "onMessage": _MESSAGES,
@@ -92,8 +92,8 @@ class AutobahnApplication(FactoryApplication):
         if not isinstance(factory, WebSocketServerFactory):
             raise TypeError(f"factory={factory!r}: must be a WebSocketServerFactory of autobahn.twisted")
         for name in hooksAndOptions:
-            if name in THEIRS:
-                raise TypeError(f"{name} is decided by Autobahn: {THEIRS[name]}")
+            if name in DECIDED_BY_AUTOBAHN:
+                raise TypeError(f"{name} is decided by Autobahn: {DECIDED_BY_AUTOBAHN[name]}")
         super().__init__(factory, **hooksAndOptions)
 
     def start(self) -> None:
@@ -104,15 +104,15 @@ class AutobahnApplication(FactoryApplication):
             )
         super().start()
 
-    def makeOpener(
+    def makeNegotiator(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
-    ) -> AutobahnOpener:
-        """See `SelfOpening`."""
-        return AutobahnOpener(context, options, headersHook)
+    ) -> AutobahnNegotiator:
+        """See `HasNegotiator`."""
+        return AutobahnNegotiator(context, options, headersHook)
 
 
-class AutobahnOpener:
-    """Opens the connections of an `AutobahnApplication`; see `Opener`."""
+class AutobahnNegotiator:
+    """Opens the connections of an `AutobahnApplication`; see `UpgradeNegotiator`."""
 
     def __init__(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
@@ -125,15 +125,15 @@ class AutobahnOpener:
             {"options": options, "closeOnError": options.closeOnError, "shared": context},
         )
 
-    async def agree(
+    async def negotiate(
         self,
         application: Application,
         handshake: Handshake,
         accepted: Accept,
         callHook: CallHook,
         transport: Any,
-    ) -> AutobahnOpening:
-        """See `Opener`."""
+    ) -> NegotiatedAutobahnConnection:
+        """See `UpgradeNegotiator`."""
         assert isinstance(application, AutobahnApplication)
         head = requestHead(handshake)
         headers = accepted.headers
@@ -154,17 +154,17 @@ class AutobahnOpener:
         wire.protocol = autobahnprotocol.mount(protocol, wire, wire.connection)
         try:
             await self._shakeHands(wire, handshake, head, callHook)
-            wire.answer = bytearray(answerOf(bytes(wire.answer), headers))
+            wire.answer = bytearray(withHeaders(bytes(wire.answer), headers))
         except BaseException:
-            wire.disown()
+            wire.abandon()
             raise
-        return AutobahnOpening(wire)
+        return NegotiatedAutobahnConnection(wire)
 
     async def _shakeHands(
         self, wire: AutobahnWire, handshake: Handshake, head: bytes, callHook: CallHook
     ) -> None:
         protocol: Any = wire.protocol
-        protocol.makeConnection(wire.outside)
+        protocol.makeConnection(wire.protocolTransport)
         protocol.peer = protocol.transport_details.peer = handshake.peer
         protocol.dataReceived(head)
         _check(wire)
@@ -188,16 +188,16 @@ class AutobahnOpener:
             raise UpgradeError(0, "denied")
 
 
-class AutobahnOpening:
-    """See `Opening`."""
+class NegotiatedAutobahnConnection:
+    """See `NegotiatedConnection`."""
 
     def __init__(self, wire: AutobahnWire) -> None:
         self._wire = wire
 
     def open(self, transport: Any, address: str) -> AutobahnWire:
-        """See `Opening`."""
+        """See `NegotiatedConnection`."""
         self._wire.address = address
-        return self._wire.take(transport)
+        return self._wire.takeTransport(transport)
 
 
 def _check(wire: AutobahnWire) -> None:
@@ -222,7 +222,7 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
     ]
 
 
-def answerOf(answer: bytes, headers: tuple[tuple[str, str], ...]) -> bytes:
+def withHeaders(answer: bytes, headers: tuple[tuple[str, str], ...]) -> bytes:
     """Autobahn's answer with more headers, which were checked."""
     head, end, rest = answer.partition(_END)
     return head + b"\r\n" + fieldLines(headers) + b"\r\n" + rest if headers else head + end + rest

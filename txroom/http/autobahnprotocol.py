@@ -1,9 +1,9 @@
 """
 What is laid over the class of an Autobahn protocol while one of its instances is served by txroom.
 
-`Mounted` is Autobahn's own server protocol with the places overridden where it asks, answers, sends and
-closes; `mount` makes an instance of a user's class one of these as well. What happens there is told to a
-`Mount`, which is the wire of the connection.
+`MountedProtocol` is Autobahn's own server protocol with the places overridden where it asks, answers, sends
+and closes; `mount` makes an instance of a user's class one of these as well. What happens there is told to a
+`MountEvents`, which is the wire of the connection.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FIXED = {
 }
 
 
-class Mount(Protocol):
+class MountEvents(Protocol):
     """What a mounted protocol tells."""
 
     @property
@@ -39,39 +39,39 @@ class Mount(Protocol):
         """Whether it is to parse no more, for now or for ever."""
         ...
 
-    def asked(self, request: ConnectionRequest) -> None:
+    def requestReceived(self, request: ConnectionRequest) -> None:
         """The client's request is sound."""
         ...
 
-    def refused(self, why: str, status: int) -> None:
+    def handshakeRefused(self, why: str, status: int) -> None:
         """It refuses the client."""
         ...
 
-    def ended(self, size: int) -> None:
+    def messageComplete(self, size: int) -> None:
         """A message of so many bytes is complete, and not yet delivered."""
         ...
 
-    def delivered(self, size: int) -> None:
+    def messageDelivered(self, size: int) -> None:
         """It is delivered."""
         ...
 
-    def counted(self, size: int) -> None:
+    def messageSent(self, size: int) -> None:
         """The protocol has sent a message of so many bytes."""
         ...
 
-    def takesPing(self, payload: bytes) -> bool:
+    def pingReceived(self, payload: bytes) -> bool:
         """A ping has come; whether the protocol is to be told."""
         ...
 
-    def takesPong(self, payload: bytes) -> bool:
+    def pongReceived(self, payload: bytes) -> bool:
         """A pong has come; whether the protocol is to be told."""
         ...
 
-    def keepsPong(self, payload: bytes) -> bool:
+    def defersPong(self, payload: bytes) -> bool:
         """Whether a pong is sent later, since the client takes nothing now."""
         ...
 
-    def raised(self, where: str) -> None:
+    def methodRaised(self, where: str) -> None:
         """That method of the protocol has raised."""
         ...
 
@@ -79,19 +79,19 @@ class Mount(Protocol):
         """The Close frame is written, or will be as soon as that is possible."""
         ...
 
-    def isFree(self) -> None:
+    def sendingUnblocked(self) -> None:
         """A frame or a message that was sent in parts is complete."""
         ...
 
 
-class Opened(Exception):
+class HandshakeDone(Exception):
     """Ends Autobahn's handshake, whose answer is written, before the protocol's `onOpen` runs."""
 
 
-class Mounted(WebSocketServerProtocol):
-    """Autobahn's protocol under a `Mount`; `connection` is what txroom knows it as."""
+class MountedProtocol(WebSocketServerProtocol):
+    """Autobahn's protocol under a `MountEvents`; `connection` is what txroom knows it as."""
 
-    _mount: Mount
+    _mount: MountEvents
     #: Bytes of messages that were told so far; and that were sent before the one that is sent in parts.
     _mountCounted = _mountBegun = 0
     #: Control frames that wait until half a frame is whole, of each kind the newest.
@@ -102,14 +102,14 @@ class Mounted(WebSocketServerProtocol):
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """Called by Autobahn; the protocol itself is asked by `ask`, and Autobahn waits for ever."""
-        self._mount.asked(request)
+        self._mount.requestReceived(request)
         return Deferred()
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        self._mount.refused(reason, code)
+        self._mount.handshakeRefused(reason, code)
 
     def _onOpen(self) -> None:
-        raise Opened
+        raise HandshakeDone
 
     # -- what comes
 
@@ -120,34 +120,34 @@ class Mounted(WebSocketServerProtocol):
         mount, stats = self._mount, self.trafficStats
         size = stats.incomingOctetsAppLevel - self._mountCounted
         self._mountCounted = stats.incomingOctetsAppLevel
-        mount.ended(size)
+        mount.messageComplete(size)
         try:
             super()._onMessageEnd()
         except Disconnected:
             if self.state == self.STATE_OPEN:
                 raise
             # It answers a message that came while it is being closed, which is no fault of anybody's.
-        mount.delivered(size)
+        mount.messageDelivered(size)
 
     def _onPing(self, payload: bytes) -> None:
-        if self._mount.takesPing(payload):
+        if self._mount.pingReceived(payload):
             super()._onPing(payload)
 
     def _onPong(self, payload: bytes) -> None:
-        if self._mount.takesPong(payload):
+        if self._mount.pongReceived(payload):
             super()._onPong(payload)
 
     def _onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         try:
             super()._onClose(wasClean, code, reason)
         except Exception:
-            self._mount.raised("onClose")  # Autobahn has to count it all the same
+            self._mount.methodRaised("onClose")  # Autobahn has to count it all the same
 
     # -- what goes
 
     def sendMessage(self, payload: bytes, *args: Any, **more: Any) -> None:
         super().sendMessage(payload, *args, **more)
-        self._mount.counted(len(payload))
+        self._mount.messageSent(len(payload))
 
     def sendPreparedMessage(self, preparedMsg: PreparedMessage) -> None:
         if self.state != self.STATE_OPEN:
@@ -155,12 +155,12 @@ class Mounted(WebSocketServerProtocol):
         before = self.trafficStats.outgoingWebSocketMessages
         super().sendPreparedMessage(preparedMsg)
         if self.trafficStats.outgoingWebSocketMessages == before:  # it was not sent by `sendMessage`
-            self._mount.counted(len(preparedMsg.payload))
+            self._mount.messageSent(len(preparedMsg.payload))
 
     def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> Any:
         rest = super().sendMessageFrameData(payload, sync)
         if not isInsideFrame(self):
-            self._mount.isFree()
+            self._mount.sendingUnblocked()
         return rest
 
     def beginMessage(self, isBinary: bool = False, doNotCompress: bool = False) -> None:
@@ -171,8 +171,8 @@ class Mounted(WebSocketServerProtocol):
         if self.state != self.STATE_OPEN:
             return
         super().endMessage()
-        self._mount.counted(self.trafficStats.outgoingOctetsAppLevel - self._mountBegun)
-        self._mount.isFree()
+        self._mount.messageSent(self.trafficStats.outgoingOctetsAppLevel - self._mountBegun)
+        self._mount.sendingUnblocked()
 
     def sendPing(self, payload: bytes | None = None) -> None:
         if isInsideFrame(self):
@@ -183,7 +183,7 @@ class Mounted(WebSocketServerProtocol):
     def sendPong(self, payload: bytes | None = None) -> None:
         if isInsideFrame(self):
             self._mountLate["sendPong"] = (payload,)
-        elif self.state == self.STATE_OPEN and not self._mount.keepsPong(payload or b""):
+        elif self.state == self.STATE_OPEN and not self._mount.defersPong(payload or b""):
             super().sendPong(payload)
 
     def sendCloseFrame(
@@ -204,34 +204,34 @@ class Mounted(WebSocketServerProtocol):
             self.__dict__["transport"].write(data)
 
 
-def ask(protocol: Mounted, request: ConnectionRequest) -> Any:
+def ask(protocol: MountedProtocol, request: ConnectionRequest) -> Any:
     """What the `onConnect` of a protocol says."""
-    return super(Mounted, protocol).onConnect(request)
+    return super(MountedProtocol, protocol).onConnect(request)
 
 
-def answer(protocol: Mounted, decision: Any) -> None:
+def answer(protocol: MountedProtocol, decision: Any) -> None:
     """Let Autobahn write the 101, if it agrees with what the protocol has said."""
-    with suppress(Opened):
+    with suppress(HandshakeDone):
         protocol.succeedHandshake(decision)
 
 
-def begin(protocol: Mounted) -> None:
+def begin(protocol: MountedProtocol) -> None:
     """Let a protocol begin, whose answer is sent."""
-    super(Mounted, protocol)._onOpen()
+    super(MountedProtocol, protocol)._onOpen()
     protocol.is_open.callback(None)
 
 
-def isInsideFrame(protocol: Mounted) -> bool:
+def isInsideFrame(protocol: MountedProtocol) -> bool:
     """Whether half a frame is sent, in which no other may stand."""
     return bool(protocol.send_state == protocol.SEND_STATE_INSIDE_MESSAGE_FRAME)
 
 
-def isInsideMessage(protocol: Mounted) -> bool:
+def isInsideMessage(protocol: MountedProtocol) -> bool:
     """Whether half a message is sent, in which only control frames may stand."""
     return bool(protocol.send_state != protocol.SEND_STATE_GROUND)
 
 
-def sendLate(protocol: Mounted) -> None:
+def sendLate(protocol: MountedProtocol) -> None:
     """Send the control frames that had to wait until half a frame was whole."""
     late, protocol._mountLate = protocol._mountLate, {}
     for name in ("sendPing", "sendPong", "sendCloseFrame"):
@@ -241,12 +241,14 @@ def sendLate(protocol: Mounted) -> None:
 
 @cache
 def mounted(kind: Any) -> type[Any]:
-    """A user's class under `Mounted`."""
+    """A user's class under `MountedProtocol`."""
     name = kind.__name__
-    return type(name, (Mounted, kind), {"__module__": kind.__module__, "__qualname__": kind.__qualname__})
+    return type(
+        name, (MountedProtocol, kind), {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    )
 
 
-def mount(protocol: WebSocketServerProtocol, wire: Mount, connection: object) -> Mounted:
+def mount(protocol: WebSocketServerProtocol, wire: MountEvents, connection: object) -> MountedProtocol:
     """Mount a protocol that its factory has just made."""
     made: Any = protocol
     made.__class__ = mounted(made.__class__)
@@ -255,5 +257,5 @@ def mount(protocol: WebSocketServerProtocol, wire: Mount, connection: object) ->
     made.connection = connection
     for name, value in FIXED.items():
         setattr(made, name, value)
-    result: Mounted = made
+    result: MountedProtocol = made
     return result

@@ -2,7 +2,7 @@
 The way in of a connection whose frames an Autobahn protocol reads.
 
 Holding and resuming, rates and deadlines are those of every `Receiver`. What has come is parsed by Autobahn,
-which looks before each frame whether it may go on (`Mounted.processData`).
+which looks before each frame whether it may go on (`MountedProtocol.processData`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class AutobahnReceiver(Receiver):
                 else:
                     wire.protocol.consumeData()
             except Exception:
-                wire.raised("a method")
+                wire.methodRaised("a method")
                 return
             if not self.data:
                 break

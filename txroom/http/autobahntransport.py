@@ -13,10 +13,10 @@ from ..wire.context import WireContext
 from ..wire.sendbuffer import withoutProxy
 
 #: A producer of the protocol's is to pause when so many bytes wait; Twisted's own limit.
-FULL = 64 * 1024
+HIGH_WATER_MARK = 64 * 1024
 
 
-class Outlet(Protocol):
+class TransportOwner(Protocol):
     """The wire of the connection, as the transport knows it."""
 
     context: WireContext
@@ -55,7 +55,7 @@ class AutobahnTransport:
         transport: The client's.
     """
 
-    def __init__(self, wire: Outlet, transport: Any) -> None:
+    def __init__(self, wire: TransportOwner, transport: Any) -> None:
         self._wire = wire
         self._transport = transport
         self._isStreaming = True
@@ -113,9 +113,9 @@ class AutobahnTransport:
     def unregisterProducer(self) -> None:
         self.producer = None
 
-    def isToWait(self, waiting: int) -> bool:
+    def pauseProducerIfFull(self, waiting: int) -> bool:
         """So many bytes wait: let the producer wait if they are too many; whether there is one that does."""
-        if self.producer is None or waiting <= FULL:
+        if self.producer is None or waiting <= HIGH_WATER_MARK:
             return False
         if self._isStreaming:
             self.producer.pauseProducing()

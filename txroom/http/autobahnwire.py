@@ -32,7 +32,7 @@ from ..wire.protocol import WireProtocol
 from ..wire.sendbuffer import outgoing
 from ..wire.states import CLOSED, CLOSING, DISCARDING, OPEN
 from ..wire.transports import takeOver
-from .autobahnprotocol import Mounted, begin, isInsideMessage, sendLate
+from .autobahnprotocol import MountedProtocol, begin, isInsideMessage, sendLate
 from .autobahnreceiver import AutobahnReceiver
 from .autobahntransport import AutobahnTransport
 
@@ -53,9 +53,9 @@ class AutobahnWire(WireProtocol):
     def __init__(self, transport: Any) -> None:
         super().__init__()
         self.state = CONNECTING
-        self.protocol: Mounted
+        self.protocol: MountedProtocol
         #: What the protocol has as its transport.
-        self.outside = AutobahnTransport(self, transport)
+        self.protocolTransport = AutobahnTransport(self, transport)
         #: What was asked, why it is refused, and the answer, while CONNECTING.
         self.request: ConnectionRequest | None = None
         self.refusal: UpgradeError | None = None
@@ -67,15 +67,15 @@ class AutobahnWire(WireProtocol):
 
     # -- the handshake
 
-    def asked(self, request: ConnectionRequest) -> None:
+    def requestReceived(self, request: ConnectionRequest) -> None:
         self.request = request
 
-    def refused(self, why: str, status: int) -> None:
+    def handshakeRefused(self, why: str, status: int) -> None:
         self._log.info("Autobahn refuses a client: {why}", why=why)
         if self.refusal is None:
             self.refusal = UpgradeError(refusalStatus(status), "handshake")
 
-    def take(self, transport: Any) -> AutobahnWire:
+    def takeTransport(self, transport: Any) -> AutobahnWire:
         """Take the transport over, and write the answer."""
         now = self.context.clock.seconds()
         receiver = self.receiver
@@ -88,7 +88,7 @@ class AutobahnWire(WireProtocol):
         self._out.write(bytes(self.answer))
         return self
 
-    def disown(self) -> None:
+    def abandon(self) -> None:
         """The upgrade has failed: tell the protocol that its connection is gone."""
         self._become(CLOSED)
         self._loseProtocol(Failure(ConnectionLost()))
@@ -100,7 +100,7 @@ class AutobahnWire(WireProtocol):
             try:
                 begin(self.protocol)
             except Exception:
-                self.raised("onOpen")
+                self.methodRaised("onOpen")
 
     # -- what is known of it
 
@@ -146,7 +146,7 @@ class AutobahnWire(WireProtocol):
     def isStopped(self) -> bool:
         return self.state >= DISCARDING or bool(self.receiver.reading)
 
-    def ended(self, size: int) -> None:
+    def messageComplete(self, size: int) -> None:
         self.receiver.incompleteSince = None
         if self.state == OPEN:
             receiver, context = self.receiver, self.context
@@ -156,23 +156,23 @@ class AutobahnWire(WireProtocol):
             if context.isTracing:
                 context.trace(self.connection, "message", size=size)
 
-    def delivered(self, size: int) -> None:
+    def messageDelivered(self, size: int) -> None:
         if self.state == OPEN:
             self.receiver.charge(size)
 
-    def counted(self, size: int) -> None:
+    def messageSent(self, size: int) -> None:
         if not self._isSending:
             self.context.messagesSent += 1
             self.context.bytesSent += size
 
-    def takesPing(self, payload: bytes) -> bool:
+    def pingReceived(self, payload: bytes) -> bool:
         if not self._takesControl():
             return False
         if self.state == OPEN:
             self.connection.notified("onPing", payload)
         return self.state < DISCARDING
 
-    def takesPong(self, payload: bytes) -> bool:
+    def pongReceived(self, payload: bytes) -> bool:
         if not self._takesControl() or self._heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
             return False
         if self.state == OPEN:
@@ -190,7 +190,7 @@ class AutobahnWire(WireProtocol):
             self.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
         return isAllowed
 
-    def raised(self, where: str) -> None:
+    def methodRaised(self, where: str) -> None:
         self._log.failure(
             "{where} of the protocol of connection {id} raised", where=where, id=self.connection.id
         )
@@ -208,7 +208,7 @@ class AutobahnWire(WireProtocol):
             return
         before = self._out.amount() if self._out.mayWait else 0
         waiting = self._out.write(data)
-        if self.outside.isToWait(waiting):
+        if self.protocolTransport.pauseProducerIfFull(waiting):
             self._awaitSent()
         limit = self.options.maxBackpressure
         if limit and before and waiting > limit and not (self._isSending or self._isSlow):
@@ -226,7 +226,7 @@ class AutobahnWire(WireProtocol):
     def _sent(self) -> None:
         if self._drainNotifier is not None:
             super()._sent()
-        self.outside.resume()
+        self.protocolTransport.resume()
 
     def send(self, data: Data) -> SendStatus:
         payload, isBinary = encoded(data)
@@ -270,7 +270,7 @@ class AutobahnWire(WireProtocol):
             self._isSending = False
         return True
 
-    def isFree(self) -> None:
+    def sendingUnblocked(self) -> None:
         protocol = self.protocol
         if self.state >= DISCARDING:
             return
@@ -288,7 +288,7 @@ class AutobahnWire(WireProtocol):
         if self.state == OPEN:
             self.protocol.sendPong(payload)
 
-    def keepsPong(self, payload: bytes) -> bool:
+    def defersPong(self, payload: bytes) -> bool:
         if self._out is None or not self._out.isBlocked():
             return False
         self._awaitSent().pong = payload
@@ -373,10 +373,10 @@ class AutobahnWire(WireProtocol):
         self._waiting.clear()
         self._waitingSize = 0
         try:
-            self.outside.lost()
+            self.protocolTransport.lost()
             self.protocol.connectionLost(reason)
         except Exception:
-            self.raised("connectionLost")
+            self.methodRaised("connectionLost")
 
 
 def refusalStatus(status: int) -> int:

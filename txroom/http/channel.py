@@ -13,12 +13,12 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
 
 from ..core.handshake import Handshake, UpgradeError
-from .forwarded import addressOf, describe
+from .forwarded import addressOf, makeHandshake
 from .gateway import Gateway
 from .pageconnection import PageConnection
 from .pages import findPath
 from .request import Head, HeadReader, isUpgrade
-from .response import noPage
+from .response import noPageError
 from .upgrade import Upgrade
 
 #: How Twisted calls our listeners and their connections in its log.
@@ -49,7 +49,7 @@ class Channel(Protocol):
         if options.handshakeTimeout:
             gateway.wheel.schedule(self, self._since + options.handshakeTimeout)
         gateway.admission.begin(self, addressOf(transport, options))
-        gateway.admission.makeRoom()
+        gateway.admission.evictIfFull()
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -73,24 +73,24 @@ class Channel(Protocol):
         elif head.version < (1, 1):
             raise UpgradeError(505, "version")
         else:
-            handshake = self._describe(head)
+            handshake = self._makeHandshake(head)
             gateway.origins.checkHost(handshake, gateway.options)
             transport = self.transport
             self._leave()
-            gateway.refuse(transport, noPage(gateway.owner.applicationFor(handshake)), head.method)
+            gateway.refuse(transport, noPageError(gateway.server.applicationFor(handshake)), head.method)
 
-    def _describe(self, head: Head) -> Handshake:
-        return describe(head.method, head.target, head.headers, self.transport, self._gateway.options)
+    def _makeHandshake(self, head: Head) -> Handshake:
+        return makeHandshake(head.method, head.target, head.headers, self.transport, self._gateway.options)
 
     def _upgrade(self, head: Head) -> None:
-        upgrade = Upgrade(self._gateway, self._describe(head), self._since, head.rest)
+        upgrade = Upgrade(self._gateway, self._makeHandshake(head), self._since, head.rest)
         transport, self.transport = self.transport, None
         self._gateway.wheel.cancel(self)
         upgrade.begin(transport, self)
 
     def _servePage(self, head: Head, maxBody: int) -> None:
         transport = self.transport
-        page = PageConnection(self._gateway, self._describe(head), maxBody)
+        page = PageConnection(self._gateway, self._makeHandshake(head), maxBody)
         page.admit()
         self._leave()
         page.begin(transport, head)
@@ -105,7 +105,7 @@ class Channel(Protocol):
         transport = self.transport
         self._leave()
         self._gateway.refuse(transport, error)
-        self._gateway.owner.refused(error, None)
+        self._gateway.server.refused(error, None)
 
     def due(self, now: float) -> None:
         """The head isn't complete at the deadline."""
@@ -127,4 +127,4 @@ class Channel(Protocol):
         started = self._reader.started
         self._leave()
         if started:
-            self._gateway.owner.refused(UpgradeError(0, "left"), None)
+            self._gateway.server.refused(UpgradeError(0, "left"), None)

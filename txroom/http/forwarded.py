@@ -30,7 +30,9 @@ _FORWARDED = ("x-forwarded-for", "forwarded")
 _NEAR = ("127.", "10.", "172.", "192.168.", "169.254.", "::1", "fc", "fd", "fe8", "fe9", "fea", "feb")
 
 
-def describe(method: str, target: str, headers: Headers, transport: Any, options: ServerOptions) -> Handshake:
+def makeHandshake(
+    method: str, target: str, headers: Headers, transport: Any, options: ServerOptions
+) -> Handshake:
     """The handshake of a request that came over `transport`."""
     peer = transport.getPeer()
     address = getattr(peer, "host", "")
@@ -75,7 +77,7 @@ def _believe(handshake: Handshake, options: ServerOptions) -> None:
         handshake.secure = protocols[-min(max(hops, 1), len(protocols))].lower() in ("https", "wss")
 
 
-def countedAs(handshake: Handshake, options: ServerOptions) -> str:
+def peerNetwork(handshake: Handshake, options: ServerOptions) -> str:
     """
     What a client is counted under where connections of one address are: `networkOf` its address.
 
@@ -87,7 +89,7 @@ def countedAs(handshake: Handshake, options: ServerOptions) -> str:
     return networkOf(handshake.peer)
 
 
-class ProxyNotice:
+class UntrustedProxyWarning:
     """
     Says once that requests seem to come by way of a proxy that isn't trusted.
 

@@ -16,14 +16,14 @@ from ..core.handshake import Handshake, UpgradeError
 from ..core.options import ServerOptions
 from ..wire.context import WireContext
 from .admission import Admission
-from .forwarded import ProxyNotice
-from .opening import HeadersHook, Opener, SelfOpening, WireOpener
+from .forwarded import UntrustedProxyWarning
+from .negotiation import HasNegotiator, HeadersHook, UpgradeNegotiator, WireNegotiator
 from .origins import OriginChecks
 from .pages import PageTable
 from .response import refusal
 
 
-class Owner(Protocol):
+class GatewayServer(Protocol):
     """What the gateway asks of the server above it, and tells it."""
 
     @property
@@ -71,13 +71,13 @@ class Gateway:
     The one place where requests for a server meet: on our own listeners, and by way of twisted.web.
 
     Args:
-        owner: The server.
+        server: The server.
         options: Those of the server, which applications may override.
         clock: The time of every deadline.
     """
 
-    def __init__(self, owner: Owner, options: ServerOptions, clock: IReactorTime) -> None:
-        self.owner = owner
+    def __init__(self, server: GatewayServer, options: ServerOptions, clock: IReactorTime) -> None:
+        self.server = server
         self.options = options
         self.clock = clock
         self.seconds: Callable[[], float] = clock.seconds
@@ -85,29 +85,29 @@ class Gateway:
         self.context = WireContext(clock, self)
         self.wheel = self.context.wheel
         #: How many connections there may be.
-        self.admission = Admission(options, self.wheel, self.seconds, owner.finished)
+        self.admission = Admission(options, self.wheel, self.seconds, server.finished)
         #: Which hosts and origins are ours.
-        self.origins = OriginChecks(lambda: owner.isLocal)
+        self.origins = OriginChecks(lambda: server.isLocal)
         #: Says that a proxy isn't trusted which should perhaps be.
-        self.proxyNotice = ProxyNotice()
+        self.untrustedProxyWarning = UntrustedProxyWarning()
         #: What is served beside the sockets.
         self.pages = PageTable()
-        self._openers: WeakKeyDictionary[Application, Opener] = WeakKeyDictionary()
+        self._negotiators: WeakKeyDictionary[Application, UpgradeNegotiator] = WeakKeyDictionary()
 
     def setOptions(self, options: ServerOptions) -> None:
         """Take other options; they hold for what is opened from now on."""
         self.options = self.admission.options = options
-        self._openers.clear()
+        self._negotiators.clear()
 
-    def openerFor(self, application: Application) -> Opener:
+    def negotiatorFor(self, application: Application) -> UpgradeNegotiator:
         """What opens the WebSockets of an application, with the options that are in force there."""
-        opener = self._openers.get(application)
-        if opener is None:
+        negotiator = self._negotiators.get(application)
+        if negotiator is None:
             options = self.options.override(application.overrides)
-            make = application.makeOpener if isinstance(application, SelfOpening) else WireOpener
-            opener = make(self.context, options, lambda: self.owner.responseHeaders)
-            self._openers[application] = opener
-        return opener
+            make = application.makeNegotiator if isinstance(application, HasNegotiator) else WireNegotiator
+            negotiator = make(self.context, options, lambda: self.server.responseHeaders)
+            self._negotiators[application] = negotiator
+        return negotiator
 
     def refuse(self, transport: Any, error: UpgradeError, method: str = "GET") -> None:
         """Write the HTTP answer of a refusal, and let the connection go."""
@@ -116,14 +116,14 @@ class Gateway:
     # -- `ConnectionEvents`: what becomes of the connections that were opened
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
-        self.owner.opened(connection, options)
+        self.server.opened(connection, options)
 
     def closed(self, connection: Connection, address: str) -> None:
         self.admission.leave(address, connection.application)
-        self.owner.closed(connection)
+        self.server.closed(connection)
 
     def left(self, address: str, application: object) -> None:
         self.admission.leave(address, application)
 
     def finished(self) -> None:
-        self.owner.finished()
+        self.server.finished()

@@ -20,11 +20,11 @@ from ..wire.frames import CLOSE, closePayload, frame, preparedFrame
 from ..wire.timerwheel import TimerWheel
 from ..wire.transports import closeGently, takeOver
 from .addressgroups import AddressGroups
-from .linger import Linger
+from .lingering import LingeringConnection
 
 #: Clients that are refused in-band at a time, and those from one address.
-MOST = 256
-MOST_PER_ADDRESS = 4
+MAX_REFUSALS = 256
+MAX_REFUSALS_PER_ADDRESS = 4
 
 
 class InBandRefusals:
@@ -37,14 +37,14 @@ class InBandRefusals:
     def __init__(self, wheel: TimerWheel, onEmpty: Callable[[], None]) -> None:
         self._wheel = wheel
         self._onEmpty = onEmpty
-        self._members: AddressGroups[Linger] = AddressGroups()
+        self._members: AddressGroups[LingeringConnection] = AddressGroups()
 
     def __len__(self) -> int:
         return len(self._members)
 
     def hasRoom(self, address: str) -> bool:
         """Whether there may be one more from that address; it is "" if it isn't known."""
-        return len(self) < MOST and self._members.count(address) < MOST_PER_ADDRESS
+        return len(self) < MAX_REFUSALS and self._members.count(address) < MAX_REFUSALS_PER_ADDRESS
 
     def begin(self, transport: Any, address: str, switching: bytes, refusal: Refusal, now: float) -> None:
         """
@@ -57,7 +57,7 @@ class InBandRefusals:
             refusal: The message and how to close.
             now: The time.
         """
-        linger = Linger(self._wheel, now, self._gone)
+        linger = LingeringConnection(self._wheel, now, self._gone)
         self._members.add(linger, address)
         takeOver(transport, linger)
         close = frame(CLOSE, closePayload(refusal.code, refusal.reason))
@@ -69,7 +69,7 @@ class InBandRefusals:
         for linger in self._members:
             linger.drop()
 
-    def _gone(self, linger: Linger) -> None:
+    def _gone(self, linger: LingeringConnection) -> None:
         self._members.remove(linger)
         if not self._members:
             self._onEmpty()

@@ -20,9 +20,9 @@ from ..wire.deadlines import NEVER, dueBy
 from ..wire.sendbuffer import unsent
 from ..wire.transports import takeOver
 from .admission import RETRY_AFTER
-from .forwarded import countedAs
+from .forwarded import peerNetwork
 from .gateway import Gateway
-from .linger import LINGER
+from .lingering import LINGERING_TIMEOUT
 from .request import Head, bodyLength
 from .twistedweb import RefusingChannel
 
@@ -32,13 +32,13 @@ ABORTED = Failure(ConnectionAborted())
 class State(Enum):
     """See `PageConnection`."""
 
-    ASKING = auto()
+    RECEIVING = auto()
     ANSWERING = auto()
-    ANSWERED = auto()
-    OVER = auto()
+    FLUSHING = auto()
+    CLOSED = auto()
 
 
-ASKING, ANSWERING, ANSWERED, OVER = State
+RECEIVING, ANSWERING, FLUSHING, CLOSED = State
 
 
 class PageRequest(Request):
@@ -56,16 +56,16 @@ class PageConnection(RefusingChannel):
 
     Its states::
 
-        ASKING    the body is awaited, up to `maxBody` bytes and as long as a message may take
+        RECEIVING    the body is awaited, up to `maxBody` bytes and as long as a message may take
                   (`messageTimeout`)
           -> ANSWERING  the body is complete: the page takes the time that it needs; a client that takes
                         nothing of the answer for `closeTimeout` is dropped
-          -> OVER       it was refused: body too long or late, evicted, the server stops
+          -> CLOSED       it was refused: body too long or late, evicted, the server stops
         ANSWERING
-          -> ANSWERED   the answer is complete: the client has `closeTimeout` to take the rest of it; or
-                        the server stops, and it has `LINGER` seconds
+          -> FLUSHING   the answer is complete: the client has `closeTimeout` to take the rest of it; or
+                        the server stops, and it has `LINGERING_TIMEOUT` seconds
         any state
-          -> OVER       the connection is gone
+          -> CLOSED       the connection is gone
     """
 
     transport: Any
@@ -81,13 +81,13 @@ class PageConnection(RefusingChannel):
         self._gateway = gateway
         self._admission = gateway.admission
         self._handshake = handshake
-        self._address = countedAs(handshake, gateway.options)
+        self._address = peerNetwork(handshake, gateway.options)
         self._since = gateway.seconds()
         #: The most bytes of the body; 0: any number.
         self.maxBody = maxBody
         #: Bytes given to the transport, and those it had passed on at the last look.
         self._written = self._passed = 0
-        self._state = ASKING
+        self._state = RECEIVING
 
     def admit(self) -> None:
         """
@@ -101,7 +101,7 @@ class PageConnection(RefusingChannel):
             raise UpgradeError(413, "size")
         options = self._gateway.options
         self._gateway.origins.checkHost(self._handshake, options)
-        self._gateway.proxyNotice.look(self._handshake, options)
+        self._gateway.untrustedProxyWarning.look(self._handshake, options)
         self._admission.beginPage(self, self._address)
 
     def begin(self, transport: Any, head: Head) -> None:
@@ -118,7 +118,7 @@ class PageConnection(RefusingChannel):
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
-        if self._state is not ASKING or not self.requests:
+        if self._state is not RECEIVING or not self.requests:
             return
         received = self.requests[-1].content.tell()
         if self.maxBody and received > self.maxBody:
@@ -128,7 +128,7 @@ class PageConnection(RefusingChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """The body; what follows it is no second request, whose head we wouldn't have read."""
-        if self._state is ASKING:
+        if self._state is RECEIVING:
             super().rawDataReceived(data)
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
@@ -137,7 +137,7 @@ class PageConnection(RefusingChannel):
 
     def allContentReceived(self) -> None:
         self._state = ANSWERING
-        self._admission.pages.asked(self)
+        self._admission.pages.bodyReceived(self)
         self._awaitProgress()
         super().allContentReceived()
 
@@ -162,8 +162,8 @@ class PageConnection(RefusingChannel):
     def requestDone(self, request: Any) -> None:
         super().requestDone(request)
         if self._state is ANSWERING:
-            self._state = ANSWERED
-            self._admission.pages.answered(self, self._address)
+            self._state = FLUSHING
+            self._admission.pages.answerComplete(self, self._address)
             timeout = self._gateway.options.closeTimeout
             self._wait(dueBy(self._gateway.seconds(), timeout, unsent(self.transport)))
 
@@ -183,7 +183,7 @@ class PageConnection(RefusingChannel):
 
     def due(self, now: float) -> None:
         """The deadline of what is awaited has passed."""
-        if self._state is ASKING:
+        if self._state is RECEIVING:
             self._refuse(UpgradeError(408, "timeout"))
         elif self._state is ANSWERING and not self._isStuck():
             self._awaitProgress()
@@ -200,37 +200,37 @@ class PageConnection(RefusingChannel):
 
     def evict(self) -> None:
         """Another request needs the place."""
-        if self._state is ASKING:
+        if self._state is RECEIVING:
             self._refuse(UpgradeError(503, "limit", headers=[("Retry-After", RETRY_AFTER)]))
         else:
             self.drop()
 
     def drain(self) -> None:
         """The server stops: what the page has written still goes."""
-        if self._state is ASKING:
+        if self._state is RECEIVING:
             self._refuse(UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)]))
-        elif self._state is not OVER:
-            self._state = ANSWERED
+        elif self._state is not CLOSED:
+            self._state = FLUSHING
             self.loseConnection()
-            self._wait(self._gateway.seconds() + LINGER)
+            self._wait(self._gateway.seconds() + LINGERING_TIMEOUT)
 
     def drop(self) -> None:
         """Drop the connection."""
-        if self._state is not OVER:
+        if self._state is not CLOSED:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = ABORTED) -> None:
-        self._state = OVER
+        self._state = CLOSED
         self._gateway.wheel.cancel(self)
         self._admission.endPage(self)
         super().connectionLost(reason)
 
     def _refuse(self, error: UpgradeError) -> None:
         """Answer in place of the page."""
-        if self._state is OVER:
+        if self._state is CLOSED:
             return
         transport = self.transport
         transport.unregisterProducer()
         self._gateway.refuse(transport, error, self._handshake.method)
         self.connectionLost()
-        self._gateway.owner.refused(error, None)
+        self._gateway.server.refused(error, None)

@@ -25,11 +25,11 @@ from ..core.options import ServerOptions
 from ..wire.context import WireContext
 from ..wire.deadlines import dueBy
 from ..wire.transports import takeOver
-from .opening import CallHook
+from .negotiation import CallHook
 from .rewriting import requestHead
 
 #: The hooks and options that hold for a protocol of which only the upgrade is known.
-OURS = frozenset(
+SUPPORTED = frozenset(
     {
         "acceptsOrigin",
         "allowedHosts",
@@ -85,23 +85,25 @@ class ProtocolApplication(FactoryApplication):
         if not IProtocolFactory.providedBy(factory):
             raise TypeError(f"factory={factory!r}: must be a factory of protocols, an IProtocolFactory")
         for name in hooksAndOptions:
-            if name not in OURS:
+            if name not in SUPPORTED:
                 raise TypeError(f"{name} means nothing for the protocols of {type(factory).__name__}")
         super().__init__(factory, **hooksAndOptions)
 
-    def makeOpener(self, context: WireContext, options: ServerOptions, headersHook: object) -> ProtocolOpener:
-        """See `SelfOpening`."""
-        return ProtocolOpener(context, options)
+    def makeNegotiator(
+        self, context: WireContext, options: ServerOptions, headersHook: object
+    ) -> ProtocolNegotiator:
+        """See `HasNegotiator`."""
+        return ProtocolNegotiator(context, options)
 
 
-class ProtocolOpener:
-    """Hands connections over to the protocols of a `ProtocolApplication`; see `Opener`."""
+class ProtocolNegotiator:
+    """Hands connections over to the protocols of a `ProtocolApplication`; see `UpgradeNegotiator`."""
 
     def __init__(self, context: WireContext, options: ServerOptions) -> None:
         self.options = options
         self._context = context
 
-    async def agree(
+    async def negotiate(
         self,
         application: Application,
         handshake: Handshake,
@@ -109,7 +111,7 @@ class ProtocolOpener:
         callHook: CallHook,
         transport: Any,
     ) -> ProtocolConnection:
-        """See `Opener`."""
+        """See `UpgradeNegotiator`."""
         assert isinstance(application, ProtocolApplication)
         head = requestHead(handshake)
         application.start()
@@ -120,7 +122,7 @@ class ProtocolOpener:
 
 
 class ProtocolConnection(Protocol):
-    """The connection of a protocol that speaks for itself; see `Opening` and `Opened`."""
+    """A connection whose protocol answers the upgrade; a `NegotiatedConnection` and an `OpenedConnection`."""
 
     _log = Logger()
     slot: int | None = None
@@ -147,7 +149,7 @@ class ProtocolConnection(Protocol):
         raise TypeError(f"{self._protocol!r} speaks for itself: it has no Connection")
 
     def open(self, transport: Any, address: str) -> ProtocolConnection:
-        """See `Opening`."""
+        """See `NegotiatedConnection`."""
         self._address = address
         takeOver(transport, self)
         self._context.finishing.add(self)
@@ -162,7 +164,7 @@ class ProtocolConnection(Protocol):
             return
         self._isStarted = True
         self._wait(self._options.handshakeTimeout)
-        self._try(self._protocol.makeConnection, OutsideTransport(self, self.transport))
+        self._try(self._protocol.makeConnection, ProtocolTransport(self, self.transport))
         self.dataReceived(self._head + early)
 
     def dataReceived(self, data: bytes) -> None:
@@ -218,7 +220,7 @@ class ProtocolConnection(Protocol):
         context.events.finished()
 
 
-class OutsideTransport:
+class ProtocolTransport:
     """What the protocol has as its transport: the client's, of which we notice what it does."""
 
     def __init__(self, connection: ProtocolConnection, transport: Any) -> None:

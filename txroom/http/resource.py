@@ -19,12 +19,12 @@ from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
 from ..core.headers import Headers
 from ..core.options import ServerOptions
-from .forwarded import describe
+from .forwarded import makeHandshake
 from .gateway import Gateway
 from .pages import childOf, findPage
 from .protocolfactories import ProtocolApplication
 from .request import isUpgrade
-from .response import bodyOf, fieldsOf, noPage
+from .response import bodyOf, fieldsOf, noPageError
 from .twistedweb import takeReadAhead
 from .upgrade import Upgrade
 
@@ -60,7 +60,9 @@ class ServerResource(Resource):
         found = findPage(gateway.pages, request.path.decode("latin-1"))
         if found is not None:
             return childOf(found[0], request, found[1]).render(request)
-        return answer(request, noPage(gateway.owner.applicationFor(handshakeOf(request, gateway.options))))
+        return answer(
+            request, noPageError(gateway.server.applicationFor(handshakeOf(request, gateway.options)))
+        )
 
 
 def answer(request: Request, error: UpgradeError) -> bytes:
@@ -86,7 +88,7 @@ def headersOf(request: Request) -> Headers:
 def handshakeOf(request: Request, options: ServerOptions) -> Handshake:
     """The handshake of a request that came by way of twisted.web."""
     method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
-    return describe(method, target, headersOf(request), request.channel.transport, options)
+    return makeHandshake(method, target, headersOf(request), request.channel.transport, options)
 
 
 def upgrade(
@@ -109,7 +111,7 @@ def upgrade(
     """
     error = _unfit(request)
     if error is not None:
-        gateway.owner.refused(error, None)
+        gateway.server.refused(error, None)
         if outcome is not None:
             outcome.errback(error)
         return answer(request, error) if error.status else NOT_DONE_YET
@@ -122,7 +124,7 @@ def upgrade(
     return NOT_DONE_YET
 
 
-def upgradeByHand(
+def upgradeRequest(
     gateway: Gateway, request: Request, application: Application | None
 ) -> Deferred[Connection]:
     """As `upgrade`, for a `render` that returns `NOT_DONE_YET` whatever comes of it."""
@@ -143,7 +145,7 @@ def _handleRefusal(outcome: Deferred[Any]) -> None:
         outcome.addErrback(lambda _: None)
 
 
-def asked(request: Request) -> Handshake | None:
+def handshakeIfUpgrade(request: Request) -> Handshake | None:
     """What a request asks for, as far as its application is found by it; `None` if it is no WebSocket."""
     headers = headersOf(request)
     if not isUpgrade(headers):

@@ -65,7 +65,7 @@ def fieldLines(fields: Iterable[tuple[str, str]]) -> bytes:
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
-def noPage(application: Application | None) -> UpgradeError:
+def noPageError(application: Application | None) -> UpgradeError:
     """
     The refusal of a request that is for no WebSocket, at a path that has no page.
 

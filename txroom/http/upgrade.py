@@ -9,7 +9,7 @@ The steps are those of `Upgrade._decide`, in this order; each passes, or refuses
 4. there is room for one more connection, which is counted from here on (503, 429)
 5. a page of its origin may connect (403)
 6. `verifyClient` lets it in (401, or what `Deny` says)
-7. the application's `Opener` agrees with the client on sub-protocol, extensions and headers (400)
+7. the application's `UpgradeNegotiator` agrees with the client on sub-protocol, extensions and headers (400)
 
 A step may wait for a hook. Meanwhile the `Upgrade` is DECIDING, and goes to one of three end states:
 
@@ -38,10 +38,10 @@ from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync,
 from ..core.connection import Connection
 from ..core.handshake import Accept, Deny, Handshake, UpgradeError
 from ..wire.transports import takeOver
-from .admission import RETRY_AFTER, Handshaking
-from .forwarded import countedAs, describe
+from .admission import RETRY_AFTER, PendingHandshake
+from .forwarded import makeHandshake, peerNetwork
 from .gateway import Gateway
-from .opening import Opener, Opening
+from .negotiation import NegotiatedConnection, UpgradeNegotiator
 from .request import checkUpgrade
 from .response import switching
 
@@ -99,7 +99,7 @@ class Upgrade(Protocol):
         self._isForeign = isForeign
         self._application = application
         self._options = gateway.options
-        self._opener: Opener | None = None
+        self._negotiator: UpgradeNegotiator | None = None
         #: Who may tell the client in-band why it is refused; nobody until its origin was checked.
         self._refuser: Application | None = None
         #: What it is counted under, and is once more when it was admitted; hooks may change the handshake.
@@ -111,11 +111,11 @@ class Upgrade(Protocol):
         #: Told the outcome, if somebody waits for it: the Connection, or the `UpgradeError`.
         self.outcome: Deferred[Connection] | None = None
 
-    def begin(self, transport: Any, replaced: Handshaking | None = None) -> None:
+    def begin(self, transport: Any, replaced: PendingHandshake | None = None) -> None:
         """Take `transport` over and decide; `replaced` is the protocol that was counted for it till now."""
         admission = self._gateway.admission
         takeOver(transport, self)
-        self._address = countedAs(self._handshake, self._options)
+        self._address = peerNetwork(self._handshake, self._options)
         if replaced is None:
             admission.begin(self, self._address)
         else:
@@ -139,9 +139,9 @@ class Upgrade(Protocol):
         checkUpgrade(self._handshake)
         application = self._findApplication()
         if application is None:
-            await self._findRefuser(gateway.owner.refuserFor(self._handshake))
+            await self._findRefuser(gateway.server.refuserFor(self._handshake))
             raise UpgradeError(404, "path")
-        if gateway.owner.isDraining:
+        if gateway.server.isDraining:
             raise UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)])
         try:
             gateway.admission.admit(self._address, application, self._options)
@@ -153,37 +153,38 @@ class Upgrade(Protocol):
         self._refuser = application
         verify = application.hook("verifyClient")
         accepted = ACCEPTED if verify is None else await self._verify(verify)
-        assert self._opener is not None
+        assert self._negotiator is not None
         handshake, transport = self._handshake, self.transport
-        opening = await self._opener.agree(application, handshake, accepted, self._callHook, transport)
+        negotiate = self._negotiator.negotiate
+        negotiated = await negotiate(application, handshake, accepted, self._callHook, transport)
         if self._state is DECIDING:
-            self._open(opening)
+            self._open(negotiated)
 
     def _findApplication(self) -> Application | None:
         """Who serves the request; its options are in force from here on."""
         gateway, handshake = self._gateway, self._handshake
-        application = self._application or gateway.owner.applicationFor(handshake)
+        application = self._application or gateway.server.applicationFor(handshake)
         if application is not None:
             self._application = application
-            self._opener = gateway.openerFor(application)
-            self._options = self._opener.options
+            self._negotiator = gateway.negotiatorFor(application)
+            self._options = self._negotiator.options
         options = self._options
         gateway.origins.checkHost(handshake, options, self._isForeign)
         if application is not None:
             if "trustedProxies" in application.overrides:
-                self._handshake = describe(
+                self._handshake = makeHandshake(
                     handshake.method, handshake.target, handshake.headers, self.transport, options
                 )
-                self._address = countedAs(self._handshake, options)
-            gateway.proxyNotice.look(self._handshake, options)
+                self._address = peerNetwork(self._handshake, options)
+            gateway.untrustedProxyWarning.look(self._handshake, options)
         return application
 
     async def _findRefuser(self, application: Application | None) -> None:
         """Let `application` tell the client why it is refused, if its origin may connect there."""
         if application is None or not self._handshake.protocols:
             return
-        self._options = self._gateway.openerFor(application).options
-        if self._options.refusals == "http" or self._gateway.owner.isDraining:
+        self._options = self._gateway.negotiatorFor(application).options
+        if self._options.refusals == "http" or self._gateway.server.isDraining:
             return
         with suppress(UpgradeError):
             await self._checkOrigin(application)
@@ -223,14 +224,14 @@ class Upgrade(Protocol):
 
     # -- the ends
 
-    def _open(self, opening: Opening) -> None:
+    def _open(self, negotiated: NegotiatedConnection) -> None:
         """To OPENED."""
         assert self._admitted is not None
-        self._handshake.countedAs = self._admitted
+        self._handshake.peerNetwork = self._admitted
         self._end(OPENED)
         transport: Any = self.transport
         self.transport = None
-        opened = opening.open(transport, self._admitted)
+        opened = negotiated.open(transport, self._admitted)
         held, self._held = bytes(self._held), bytearray()
         if self.outcome is None:
             opened.start(held)
@@ -268,7 +269,7 @@ class Upgrade(Protocol):
         """Refuse the client in its own sub-protocol; returns whether that could be done."""
         gateway, handshake = self._gateway, self._handshake
         refusals = gateway.admission.inBandRefusals
-        if self._refuser is None or self._options.refusals == "http" or gateway.owner.isDraining:
+        if self._refuser is None or self._options.refusals == "http" or gateway.server.isDraining:
             return False
         if not handshake.protocols or not refusals.hasRoom(self._address):
             return False
@@ -303,7 +304,7 @@ class Upgrade(Protocol):
 
     def _report(self, error: UpgradeError) -> None:
         """Tell the server, and whoever waits for the outcome, that the upgrade failed."""
-        self._gateway.owner.refused(error, self._handshake)
+        self._gateway.server.refused(error, self._handshake)
         if self.outcome is not None:
             if self._isBegun:  # who waits could have said so; the client has its answer either way
                 self.outcome.addErrback(lambda _: None)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from ..client import Client, Room, RoomError, Sent
 from ..core.awaitables import isAsync, toDeferred
 from ..core.codes import CloseCode
-from ..process.loading import whereAndWhy
+from ..process.loading import errorWithPlace
 from .loadclient import LoadClient, LoadTestContext
 from .plan import NUMBER
 
@@ -221,4 +221,4 @@ class RoomLoadClient(LoadClient):
 def _codeOf(failure: Failure) -> str:
     """The kind of a failure."""
     error: Any = failure.value
-    return str(error.code) if isinstance(error, RoomError) else whereAndWhy(error)
+    return str(error.code) if isinstance(error, RoomError) else errorWithPlace(error)

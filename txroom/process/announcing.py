@@ -22,7 +22,7 @@ from ..service.server import Server
 NAMED = 20
 
 
-def whereOf(port: IListeningPort) -> str:
+def describePort(port: IListeningPort) -> str:
     """Where a port is reached, as URLs."""
     address: Any = port.getHost()
     if isinstance(address, UNIXAddress):
@@ -45,7 +45,7 @@ def isSecure(port: Any) -> bool:
     return isinstance(factory, TLSMemoryBIOFactory)
 
 
-def whatIsServed(server: Server) -> Iterator[str]:
+def describeServed(server: Server) -> Iterator[str]:
     """What there is, a line for each kind: rooms, sockets without rooms, pages; URLs if there is a port."""
     port = next((port for port in server.ports if not isinstance(port.getHost(), UNIXAddress)), None)
     s = "s" if port is not None and isSecure(port) else ""

@@ -17,8 +17,8 @@ from twisted.logger import Logger
 
 from ..service.health import INTERVAL, STALL
 from ..service.server import Server
-from ..service.unixsocket import giveAway
-from .announcing import whatIsServed, whereOf
+from ..service.unixsocket import chownSocket
+from .announcing import describePort, describeServed
 from .gctuning import relaxCollector
 from .loading import inOneLine
 from .logs import LogFiles, filterLog
@@ -76,7 +76,7 @@ class LaunchedServer(MultiService):
         self._watchdog: Watchdog | None = None
         self._isStopping = False
         self._isReloading = False
-        server.tellWayOut("a second signal ends it")
+        server.setStopHint("a second signal ends it")
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -87,14 +87,14 @@ class LaunchedServer(MultiService):
         self._begin(super().privilegedStartService)
         if self._user is not None:
             for port in self.server.ports:
-                giveAway(port, *self._user)
+                chownSocket(port, *self._user)
 
     def startService(self) -> None:
         """Serve."""
         self._begin(super().startService)
         self._watchdog = Watchdog(INTERVAL + STALL)
         self._watchdog.start()
-        self.server.watch.onTurn = self._watchdog.beat
+        self.server.stallDetector.onCheck = self._watchdog.beat
         if self._gcThreshold:
             self._restoreCollector = relaxCollector(self._gcThreshold)
         signal.signal(signal.SIGHUP, self._hangUp)
@@ -127,8 +127,8 @@ class LaunchedServer(MultiService):
         """Say what is served where; whoever reads that may send a signal at once."""
         self._handleSignals()
         for port in self.server.ports:
-            self._log.info("listening: {where}", where=whereOf(port))
-        for line in whatIsServed(self.server):
+            self._log.info("listening: {where}", where=describePort(port))
+        for line in describeServed(self.server):
             self._log.info("{line}", line=line)
 
     def _handleSignals(self) -> None:

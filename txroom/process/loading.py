@@ -33,9 +33,9 @@ def loadAttribute(option: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and f"{moduleName}.".startswith(f"{error.name}."):
             raise UsageError(f"{option} {name}: there is no module {error.name!r}") from None
-        raise UsageError(f"{option} {name}: can't be imported: {whereAndWhy(error)}") from None
+        raise UsageError(f"{option} {name}: can't be imported: {errorWithPlace(error)}") from None
     except Exception as error:
-        raise UsageError(f"{option} {name}: can't be imported: {whereAndWhy(error)}") from None
+        raise UsageError(f"{option} {name}: can't be imported: {errorWithPlace(error)}") from None
     try:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError:
@@ -68,7 +68,7 @@ def inOneLine(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def whereAndWhy(error: BaseException) -> str:
+def errorWithPlace(error: BaseException) -> str:
     """What an error in someone else's code says, and where that code was when it came up."""
     why = f"{type(error).__name__}: {inOneLine(error)}"
     places = extract_tb(error.__traceback__)

@@ -22,7 +22,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import provider
 
 from ..http.channel import LOG_PREFIX
-from .twistedlogger import descriptorOf, fileOf, forgetEarly, observersOf, setFile, unfiltered
+from .twistedlogger import descriptorOf, dropBufferedEvents, fileOf, observersOf, setFile, unfiltered
 
 _STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 _NO_CACHE = "Unable to write to plugin cache"
@@ -48,9 +48,9 @@ def _isOfNoCache(event: LogEvent) -> bool:
     return str(event.get("format", "")).startswith(_NO_CACHE)
 
 
-def forgetNoCache() -> None:
+def dropPluginCacheWarning() -> None:
     """Forget what was said of the cache of plugins before the log began."""
-    forgetEarly(_isOfNoCache)
+    dropBufferedEvents(_isOfNoCache)
 
 
 class LogFiles:

@@ -27,8 +27,8 @@ from ..service.endpoints import endpointFrom
 from ..service.server import Server
 from .gctuning import THRESHOLD
 from .launcher import LaunchedServer
-from .loading import inOneLine, loadAttribute, refuseAbbreviations, whereAndWhy
-from .logs import forgetNoCache
+from .loading import errorWithPlace, inOneLine, loadAttribute, refuseAbbreviations
+from .logs import dropPluginCacheWarning
 from .monotonic import useMonotonicClock
 
 DEFAULT_PORT = 8080
@@ -235,7 +235,7 @@ def makeService(config: Options) -> LaunchedServer:
     from twisted.internet import reactor
 
     useMonotonicClock(reactor)
-    forgetNoCache()
+    dropPluginCacheWarning()
     try:
         server = makeServer(config, reactor)
     except UsageError as error:
@@ -282,7 +282,7 @@ def loadApp(name: str) -> Any:
         try:
             app = app()
         except Exception as error:
-            raise UsageError(f"--app {name}: calling it failed: {whereAndWhy(error)}") from None
+            raise UsageError(f"--app {name}: calling it failed: {errorWithPlace(error)}") from None
     if isinstance(app, Server | Application) or IProtocolFactory.providedBy(app):
         return app
     what = type(app).__name__

@@ -25,7 +25,7 @@ def unfiltered(observer: Any) -> Any:
     return observer
 
 
-def forgetEarly(isUnwanted: Callable[[LogEvent], bool]) -> None:
+def dropBufferedEvents(isUnwanted: Callable[[LogEvent], bool]) -> None:
     """Forget the events that are unwanted of those that are kept until the log begins."""
     buffer = globalLogBeginner._initialBuffer._buffer
     kept = [event for event in buffer if not isUnwanted(event)]

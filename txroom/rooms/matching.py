@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from ..core.codes import ErrorCode
-from ..core.validation import isInteger, meantName, warnOfCall
+from ..core.validation import isInteger, nearestName, warnOfCall
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH, SEAT, without
 from .contract.listing import Listing, Order
@@ -213,7 +213,7 @@ def _checkedOrder(fields: Mapping[str, Any]) -> Order:
         if not isInteger(direction) or direction not in (1, -1):
             raise ValueError(f"sortBy: {field}={direction!r}: must be 1 (the least first) or -1")
     for field, direction in fields.items():
-        meant = None if field in _FIELDS else meantName(field, _FIELDS)
+        meant = None if field in _FIELDS else nearestName(field, _FIELDS)
         if meant is not None:
             warnOfCall(f"sortBy({field}={direction}) is a field of the metadata: every room has {meant}")
     return tuple(fields.items())

@@ -19,10 +19,10 @@ from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from .pages import Pages
 from .routing import Routes, checkRoute
-from .shutdown import Step
+from .shutdown import ShutdownStep
 
 #: Seconds that an application is given to stop, even when the deadline of the stop has passed.
-LAST_HOOKS = 1.0
+LAST_HOOKS_TIMEOUT = 1.0
 
 
 class Applications:
@@ -60,7 +60,7 @@ class Applications:
         """Serve a factory, and start it with the server; see `Server.addFactory`."""
         application = self._made(factory, hooksAndOptions)
         self.add(application, host, path)
-        Starting(application.start).setServiceParent(server)
+        FactoryStarter(application.start).setServiceParent(server)
         return application
 
     @staticmethod
@@ -104,13 +104,13 @@ class Applications:
             overrides = application.overrides.items()
             application.overrides = {name: value for name, value in overrides if name not in changes}
 
-    def stopSteps(self) -> Iterator[Step]:
+    def shutdownSteps(self) -> Iterator[ShutdownStep]:
         """Let them end, when their connections are gone."""
         for application in self._adopted:
-            yield Step(application.stop, lambda: "rooms to end", LAST_HOOKS)
+            yield ShutdownStep(application.stop, lambda: "rooms to end", LAST_HOOKS_TIMEOUT)
 
 
-class Starting(Service):
+class FactoryStarter(Service):
     """Starts something with the service that it is in."""
 
     def __init__(self, start: Callable[[], None]) -> None:

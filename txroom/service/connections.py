@@ -22,13 +22,13 @@ from ..core.validation import checkText
 from ..http.admission import Admission
 from ..wire.context import WireContext
 from .accesslog import AccessLog
-from .shutdown import Step, inBatches
+from .shutdown import ShutdownStep, inBatches
 
 #: Connections told to go in one turn when the server stops, and seconds between two turns.
 CLOSE_BATCH = 500
 CLOSE_PAUSE = 0.05
 #: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
-LAST_HOOKS = 1.0
+LAST_HOOKS_TIMEOUT = 1.0
 
 
 @attrs.frozen
@@ -150,12 +150,12 @@ class Connections:
 
     # -- when the server stops
 
-    def stopSteps(self) -> Iterator[Step]:
+    def shutdownSteps(self) -> Iterator[ShutdownStep]:
         """Close them; drop those that stay until the deadline; and give their last hooks a little time."""
-        yield Step(self._admission.drain, lambda: "handshakes")
-        yield Step(self.closeAll, self.describe)
-        yield Step(self.dropAll, lambda: "connections")
-        yield Step(self.whenEmpty, self.describe, LAST_HOOKS)
+        yield ShutdownStep(self._admission.drain, lambda: "handshakes")
+        yield ShutdownStep(self.closeAll, self.describe)
+        yield ShutdownStep(self.dropAll, lambda: "connections")
+        yield ShutdownStep(self.whenEmpty, self.describe, LAST_HOOKS_TIMEOUT)
 
     async def closeAll(self) -> None:
         """Tell all connections to go; over when they are gone."""
@@ -194,4 +194,4 @@ class Connections:
 
     @property
     def _isEmpty(self) -> bool:
-        return not self._connections and not self._context.finishing and self._admission.isQuiet
+        return not self._connections and not self._context.finishing and self._admission.isDrained

@@ -31,7 +31,7 @@ from ..core.twistedinternet import argumentsOf, belowProxy, belowTLS, bindingOf,
 from ..http.proxyprotocol import ProxiedFactory
 from .socketactivation import InheritedEndpoint, inheritedSocket, socketsOfProcess
 from .tls import Certificates, certificatesIn
-from .unixsocket import SocketEndpoint
+from .unixsocket import UNIXSocketEndpoint
 
 _PROXIED = "haproxy:"
 
@@ -122,9 +122,9 @@ def _layered(reactor: Any, description: str, isProxied: bool) -> LayeredEndpoint
     if kind in _OWN:
         given, named = argumentsOf(description)
         return LayeredEndpoint(reactor, *_OWN[kind](reactor, *given[1:], **named), isProxied)
-    bottom, creator = _apart(reactor, serverFromString(reactor, description))
+    bottom, creator = _splitTLS(reactor, serverFromString(reactor, description))
     if creator is not None:
-        creator = Certificates(lambda: _apart(reactor, serverFromString(reactor, description))[1])
+        creator = Certificates(lambda: _splitTLS(reactor, serverFromString(reactor, description))[1])
     return LayeredEndpoint(reactor, bottom, creator, isProxied)
 
 
@@ -135,7 +135,7 @@ def _tls(
     if not path:
         raise ValueError("the directory of the certificates is missing")
     bottom = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
-    return _better(reactor, bottom), Certificates(lambda: certificatesIn(path))
+    return _improved(reactor, bottom), Certificates(lambda: certificatesIn(path))
 
 
 def _systemd(
@@ -149,26 +149,26 @@ def _systemd(
 _OWN: dict[str, Callable[..., tuple[Any, Any]]] = {"tls": _tls, "systemd": _systemd}
 
 
-def layersOf(reactor: Any, endpoint: Any) -> LayeredEndpoint:
+def layeredFrom(reactor: Any, endpoint: Any) -> LayeredEndpoint:
     """An endpoint that somebody made, its layers in the order of ours; its certificates stay as they are."""
     inner = belowProxy(endpoint)
     if inner is not None:
-        return LayeredEndpoint(reactor, *_apart(reactor, inner), isProxied=True)
-    return LayeredEndpoint(reactor, *_apart(reactor, endpoint))
+        return LayeredEndpoint(reactor, *_splitTLS(reactor, inner), isProxied=True)
+    return LayeredEndpoint(reactor, *_splitTLS(reactor, endpoint))
 
 
-def _apart(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
+def _splitTLS(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
     """What an endpoint of Twisted's binds, and what it takes TLS connections from, if it does."""
     bottom, creator = belowTLS(reactor, endpoint)
-    return _better(reactor, bottom), creator
+    return _improved(reactor, bottom), creator
 
 
-def _better(reactor: Any, endpoint: Any) -> Any:
+def _improved(reactor: Any, endpoint: Any) -> Any:
     """Our own endpoint in place of one of Twisted's that does less."""
     if type(endpoint) is AdoptedStreamServerEndpoint and not isUsed(endpoint):
         return InheritedEndpoint.of(endpoint)
     if type(endpoint) is UNIXServerEndpoint:
-        return SocketEndpoint(endpoint)
+        return UNIXSocketEndpoint(endpoint)
     if type(endpoint) is TCP6ServerEndpoint:
         port, backlog, interface = bindingOf(endpoint)
         if interface == ANY_IPV6:

@@ -20,7 +20,7 @@ STALL = 1.0
 REMEMBERED = 60.0
 
 
-class StallWatch:
+class StallDetector:
     """
     Notices that the reactor did not turn, because a hook kept the processor to itself.
 
@@ -35,7 +35,7 @@ class StallWatch:
         self._expected = 0.0
         self._stall: tuple[float, float] | None = None
         #: Called at each look; a thread that watches from outside (`txroom.process.watchdog`) sets it.
-        self.onTurn: Callable[[], None] | None = None
+        self.onCheck: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin to watch."""
@@ -64,8 +64,8 @@ class StallWatch:
                 "the reactor stalled for {late:.1f} s: a hook blocked it; nothing was served meanwhile",
                 late=late,
             )
-        if self.onTurn is not None:
-            self.onTurn()
+        if self.onCheck is not None:
+            self.onCheck()
         self.start()
 
 
@@ -76,7 +76,7 @@ class HealthPage(Resource):
 
     isLeaf = True
 
-    def __init__(self, isDraining: Callable[[], bool], watch: StallWatch) -> None:
+    def __init__(self, isDraining: Callable[[], bool], watch: StallDetector) -> None:
         super().__init__()
         self._isDraining = isDraining
         self._watch = watch

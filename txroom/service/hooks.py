@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from ..core.awaitables import isAsync, toDeferred
 from ..core.hooks import HOOKS as APPLICATION_HOOKS
 from ..core.options import OPTIONS
-from ..core.validation import checkAssigned, definedBelow, meantName, misspeltHooks, warnOfClass
+from ..core.validation import checkAssigned, definedBelow, misspeltHooks, nearestName, warnOfClass
 
 #: The hooks of a server.
 HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders"})
@@ -34,7 +34,7 @@ def checkHook(server: Any, name: str, value: Any) -> None:
 def refuseKeywords(names: Iterable[str]) -> None:
     """Raise `TypeError` for keywords that `Server` doesn't have, and say where options are given."""
     for name in names:
-        if meantName(name, OPTIONS):
+        if nearestName(name, OPTIONS):
             raise TypeError(f"{name} is given in the options: Server(ServerOptions({name}=...))")
         raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
 

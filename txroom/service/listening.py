@@ -18,12 +18,12 @@ from twisted.python.failure import Failure
 from ..core.interfaces import ServerEndpoint
 from ..core.origin import isLoopback
 from ..core.twistedinternet import HAProxyWrappingFactory
-from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layersOf
+from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layeredFrom
 
 #: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
-Where = str | int | IStreamServerEndpoint | ServerEndpoint
+ListenTarget = str | int | IStreamServerEndpoint | ServerEndpoint
 
 
 class Listener:
@@ -90,7 +90,7 @@ class Listeners:
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def add(self, where: Where) -> Deferred[IListeningPort]:
+    def add(self, where: ListenTarget) -> Deferred[IListeningPort]:
         """One more endpoint; it listens at once if the others do."""
         listener = self._listener(where)
         if self.isOpen:
@@ -155,16 +155,16 @@ class Listeners:
         self.isLocal = bool(internet) and all(map(_isLocal, internet))
         self.onPort(port)
 
-    def _listener(self, where: Where) -> Listener:
+    def _listener(self, where: ListenTarget) -> Listener:
         endpoint = self._endpoint(where)
         return Listener(endpoint, endpoint.reload)
 
-    def _endpoint(self, where: Where) -> LayeredEndpoint:
+    def _endpoint(self, where: ListenTarget) -> LayeredEndpoint:
         if isinstance(where, int):
             port = PortEndpoint(self._reactor, where, lambda: self.backlog)
             return LayeredEndpoint(self._reactor, port)
         if not isinstance(where, str):
-            return layersOf(self._reactor, where)
+            return layeredFrom(self._reactor, where)
         takesBacklog = _TAKES_BACKLOG.match(where) and "backlog=" not in where
         return endpointFrom(self._reactor, where, f":backlog={self.backlog}" if takesBacklog else "")
 

@@ -27,7 +27,7 @@ from ..core.message import Data, Prepared
 from ..core.options import ServerOptions
 from ..http.factory import ChannelFactory
 from ..http.gateway import Gateway
-from ..http.resource import ServerResource, asked, upgradeByHand
+from ..http.resource import ServerResource, handshakeIfUpgrade, upgradeRequest
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from ..rooms.registration import Registration
@@ -35,16 +35,16 @@ from .accesslog import AccessLog
 from .applications import Applications
 from .assets import Asset
 from .connections import Connections, Stats
-from .health import HealthPage, StallWatch
+from .health import HealthPage, StallDetector
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
-from .listening import Listeners, Where
+from .listening import Listeners, ListenTarget
 from .openfiles import limitConnections, openFiles, watchAccepting
 from .pages import NO_FORM, Pages
 from .routing import Route
-from .shutdown import Step, Stop, callbackStep
+from .shutdown import ShutdownSequence, ShutdownStep, callbackStep
 
 #: Seconds for the services in a server, when all else has stopped.
-LAST_SERVICES = 1.0
+LAST_SERVICES_TIMEOUT = 1.0
 
 
 class Server(MultiService):
@@ -94,9 +94,9 @@ class Server(MultiService):
         self._applications = Applications(self.options, self.clock, self._pages)
         self._routes = self._applications.routes
         self._shutdowns: list[Callable[[], Any]] = []
-        self._stop = Stop(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
+        self._stop = ShutdownSequence(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
         self._isStopped = False
-        self.watch = StallWatch(self.clock)
+        self.stallDetector = StallDetector(self.clock)
 
     # -- what it serves
 
@@ -175,7 +175,7 @@ class Server(MultiService):
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve `HealthPage` of this server."""
-        self.addPage(path, HealthPage(lambda: self.isDraining, self.watch), maxBody=NO_FORM)
+        self.addPage(path, HealthPage(lambda: self.isDraining, self.stallDetector), maxBody=NO_FORM)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """
@@ -204,7 +204,7 @@ class Server(MultiService):
 
     def shouldHandle(self, request: Request) -> bool:
         """Whether a request of twisted.web is for a WebSocket of one of our applications (like ws's)."""
-        handshake = asked(request)
+        handshake = handshakeIfUpgrade(request)
         return handshake is not None and self.applicationFor(handshake) is not None
 
     def handleUpgrade(self, request: Request, application: Application | None = None) -> Deferred[Connection]:
@@ -216,7 +216,7 @@ class Server(MultiService):
         """
         if application is not None:
             self._applications.adopt(application)
-        return upgradeByHand(self._gateway, request, application)
+        return upgradeRequest(self._gateway, request, application)
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """The application registered for the host and path of a request."""
@@ -284,7 +284,7 @@ class Server(MultiService):
         """Log each request for a page, and each upgrade, at level info."""
         self._accesses.isOn = isOn
 
-    # -- what http asks of it, and tells it (`Owner`)
+    # -- what http asks of it, and tells it (`GatewayServer`)
 
     @property
     def isLocal(self) -> bool:
@@ -311,7 +311,7 @@ class Server(MultiService):
 
     # -- listening
 
-    def listen(self, where: Where) -> Deferred[IListeningPort]:
+    def listen(self, where: ListenTarget) -> Deferred[IListeningPort]:
         """
         Listen on an endpoint, a description of one ("tcp:8080", "unix:/run/chat"), or a port number.
 
@@ -376,12 +376,12 @@ class Server(MultiService):
     def startService(self) -> None:
         """Serve; a start during a stop waits for its end."""
         if self._stop.isRunning:
-            self._stop.thenStart(self.startService)
+            self._stop.startAfterwards(self.startService)
             return
         self._isStopped = False
         super().startService()
         self._listeners.open()
-        self.watch.start()
+        self.stallDetector.start()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -417,25 +417,26 @@ class Server(MultiService):
 
         Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
         """
-        self._stop.hurry()
+        self._stop.skipWaits()
 
-    def tellWayOut(self, wayOut: str) -> None:
+    def setStopHint(self, stopHint: str) -> None:
         """How people can make a stop end; the log says it when one takes long. For whoever launches it."""
-        self._stop.wayOut = wayOut
+        self._stop.stopHint = stopHint
 
-    def _stopSteps(self) -> Iterator[Step]:
+    def _stopSteps(self) -> Iterator[ShutdownStep]:
         """What a stop does, in this order."""
         if self.options.drainDelay:
-            yield Step(
+            yield ShutdownStep(
                 lambda: deferLater(self._reactor, self.options.drainDelay),
                 lambda: "balancers to notice (drainDelay)",
             )
         yield from map(callbackStep, self._shutdowns)
-        yield Step(self._listeners.close, lambda: "ports to close")
-        yield from self._connections.stopSteps()
-        yield from self._applications.stopSteps()
-        self.watch.stop()
-        yield Step(partial(MultiService.stopService, self), lambda: "services in this one", LAST_SERVICES)
+        yield ShutdownStep(self._listeners.close, lambda: "ports to close")
+        yield from self._connections.shutdownSteps()
+        yield from self._applications.shutdownSteps()
+        self.stallDetector.stop()
+        stop = partial(MultiService.stopService, self)
+        yield ShutdownStep(stop, lambda: "services in this one", LAST_SERVICES_TIMEOUT)
 
     def _stopped(self) -> None:
         self._connections.sumUpRefusals()

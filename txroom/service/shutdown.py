@@ -1,9 +1,9 @@
 """
 The stop of a server: one step after another, within a deadline that somebody may cut short.
 
-A `Stop` is idle or runs; `run` begins it, and when its last step is over it is idle again. While it runs,
-`run` and `whenOver` wait for its end, `hurry` lets its remaining steps wait for nothing, and `thenStart` asks
-for a start that follows it, unless another `run` takes that back.
+A `ShutdownSequence` is idle or runs: `run` begins it, and after its last step it is idle again. While it
+runs, `run` and `whenFinished` wait for its end, `skipWaits` lets its remaining steps wait for nothing, and
+`startAfterwards` asks for a start that follows it, unless another `run` takes that back.
 `Server` says which steps there are, and in which order.
 """
 
@@ -26,7 +26,7 @@ NOTICE = 1.0
 
 
 @attrs.frozen
-class Step:
+class ShutdownStep:
     """One of the things that are done, one after another, when a server stops."""
 
     #: Begins it, and returns a Deferred, a coroutine or a Future if it isn't done at once.
@@ -34,18 +34,18 @@ class Step:
     #: What the log says that is waited for.
     describe: Callable[[], str]
     #: Seconds that the step is given even when the deadline of the stop has passed.
-    atLeast: float = 0.0
+    minimumSeconds: float = 0.0
 
 
-class Stop:
+class ShutdownSequence:
     """
     The stop of a service: it runs once at a time, and whoever asks meanwhile waits for its end.
 
     Args:
         clock: What the deadline is measured with.
         steps: Gives the steps, one by one as they are reached.
-        onOver: Is called when they are done, before anybody is told.
-        wayOut: Tells the readers of the log how they could `hurry` it.
+        onFinished: Is called when they are done, before anybody is told.
+        stopHint: Tells the readers of the log how they could `skipWaits` it.
     """
 
     _log = Logger()
@@ -53,63 +53,63 @@ class Stop:
     def __init__(
         self,
         clock: IReactorTime,
-        steps: Callable[[], Iterable[Step]],
-        onOver: Callable[[], None],
-        wayOut: str,
+        steps: Callable[[], Iterable[ShutdownStep]],
+        onFinished: Callable[[], None],
+        stopHint: str,
     ) -> None:
         self._clock = clock
         self._steps = steps
-        self._onOver = onOver
-        self.wayOut = wayOut
-        self._patience: Patience | None = None
-        self._isHurried = False
+        self._onFinished = onFinished
+        self.stopHint = stopHint
+        self._running: Deadline | None = None
+        self._isSkippingWaits = False
         self._waiting: list[Deferred[None]] = []
         self._start: Callable[[], None] | None = None
 
     @property
     def isRunning(self) -> bool:
         """Whether it goes on."""
-        return self._patience is not None
+        return self._running is not None
 
     def run(self, seconds: float) -> Deferred[None]:
         """Stop, if that isn't going on, and wait at most so many `seconds`; fires when it is over."""
         self._start = None
-        over = self.whenOver()
-        if self._patience is None:
-            self._patience = Patience(self._clock, 0.0 if self._isHurried else seconds, self.wayOut)
-            Deferred.fromCoroutine(self._run(self._patience)).addErrback(
+        over = self.whenFinished()
+        if self._running is None:
+            self._running = Deadline(self._clock, 0.0 if self._isSkippingWaits else seconds, self.stopHint)
+            Deferred.fromCoroutine(self._run(self._running)).addErrback(
                 lambda failure: self._log.failure("stopping failed", failure)
-            ).addCallback(self._over)
+            ).addCallback(self._finish)
         return over
 
-    def whenOver(self) -> Deferred[None]:
+    def whenFinished(self) -> Deferred[None]:
         """Fires when the stop that goes on, or else the next one, is over."""
         over: Deferred[None] = Deferred()
         self._waiting.append(over)
         return over
 
-    def thenStart(self, start: Callable[[], None]) -> None:
+    def startAfterwards(self, start: Callable[[], None]) -> None:
         """Call `start` when the stop that goes on is over, unless another one is asked for until then."""
         if self._start is None:
             self._start = start
-            self.whenOver().addCallback(self._startAgain)
+            self.whenFinished().addCallback(self._startAgain)
 
-    def hurry(self) -> None:
+    def skipWaits(self) -> None:
         """Make the stop that goes on, or else the next one, wait for nothing."""
-        self._isHurried = True
-        if self._patience is not None:
-            self._patience.end()
+        self._isSkippingWaits = True
+        if self._running is not None:
+            self._running.expire()
 
-    async def _run(self, patience: Patience) -> None:
+    async def _run(self, deadline: Deadline) -> None:
         for step in self._steps():
-            if step.atLeast:
-                patience.extend(step.atLeast)
-            await patience.awaitFor(maybeDeferred(resultOf, step.begin), step.describe)
+            if step.minimumSeconds:
+                deadline.extend(step.minimumSeconds)
+            await deadline.waitFor(maybeDeferred(resultOf, step.begin), step.describe)
 
-    def _over(self, _: object) -> None:
-        self._patience = None
-        self._isHurried = False
-        self._onOver()
+    def _finish(self, _: object) -> None:
+        self._running = None
+        self._isSkippingWaits = False
+        self._onFinished()
         waiting, self._waiting = self._waiting, []
         for over in waiting:
             over.callback(None)
@@ -123,27 +123,27 @@ class Stop:
                 self._log.failure("the server could not start again")
 
 
-def callbackStep(callback: Callable[[], Any]) -> Step:
+def callbackStep(callback: Callable[[], Any]) -> ShutdownStep:
     """The step that calls a user's `callback`."""
-    return Step(
+    return ShutdownStep(
         callback, lambda: f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
     )
 
 
-class Patience:
+class Deadline:
     """
     Waits for one thing after another, for all of them together at most so many `seconds`.
 
     What isn't done by then is cancelled, and whether it heeds that or not, the wait is over. The first thing
-    that takes long is named in the log, with the `wayOut`.
+    that takes long is named in the log, with the `stopHint`.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, seconds: float, wayOut: str) -> None:
+    def __init__(self, clock: IReactorTime, seconds: float, stopHint: str) -> None:
         self._clock = clock
         self._deadline = clock.seconds() + seconds
-        self._wayOut = wayOut
+        self._wayOut = stopHint
         self._isNoticed = False
         #: Ends the wait that goes on.
         self._endWait: Callable[[], None] | None = None
@@ -152,13 +152,13 @@ class Patience:
         """Wait for what follows at least so many seconds from now."""
         self._deadline = max(self._deadline, self._clock.seconds() + seconds)
 
-    def end(self) -> None:
+    def expire(self) -> None:
         """Wait no longer, neither for what is waited for now nor for what follows."""
         self._deadline = self._clock.seconds()
         if self._endWait is not None:
             self._endWait()
 
-    async def awaitFor(self, waited: Deferred[Any], describe: Callable[[], str]) -> None:
+    async def waitFor(self, waited: Deferred[Any], describe: Callable[[], str]) -> None:
         """Wait for `waited`, which the log `describe`s as this; its errors are logged."""
         over: Deferred[None] = Deferred()
         isCancelled = False
@@ -195,10 +195,10 @@ class Patience:
     def _notice(self, describe: Callable[[], str]) -> None:
         self._isNoticed = True
         self._log.info(
-            "stopping: waiting for {what}, {left:.0f} s at most; {wayOut}",
+            "stopping: waiting for {what}, {left:.0f} s at most; {stopHint}",
             what=describe(),
             left=self._left,
-            wayOut=self._wayOut,
+            stopHint=self._wayOut,
         )
 
 

@@ -19,11 +19,11 @@ from zope.interface import implementer
 
 from ..core.twistedinternet import lockedPath
 
-LOCK = ".lock"
+LOCK_SUFFIX = ".lock"
 
 
 @implementer(IStreamServerEndpoint)
-class SocketEndpoint:
+class UNIXSocketEndpoint:
     """
     Twisted's endpoint, which also notices a stale lock if another process has the number that it names.
 
@@ -47,10 +47,10 @@ def removeStaleLock(path: str) -> None:
     if path.startswith("\0"):
         return
     try:
-        holder = os.readlink(path + LOCK)
+        holder = os.readlink(path + LOCK_SUFFIX)
     except OSError:
         return
-    refusal = refusalOf(path)
+    refusal = connectError(path)
     if refusal == errno.ECONNREFUSED:
         if stat.S_ISSOCK(os.stat(path).st_mode) and _take(path, holder):
             with suppress(FileNotFoundError):
@@ -62,32 +62,32 @@ def removeStaleLock(path: str) -> None:
 
 def _take(path: str, holder: str) -> bool:
     """Remove the lock of a socket if it still names `holder`: of several that start at once one does that."""
-    taken = f"{path}{LOCK}.{os.getpid()}"
+    taken = f"{path}{LOCK_SUFFIX}.{os.getpid()}"
     try:
-        os.rename(path + LOCK, taken)
+        os.rename(path + LOCK_SUFFIX, taken)
     except FileNotFoundError:
         return False
     if os.readlink(taken) != holder:  # another has it by now
-        os.rename(taken, path + LOCK)
+        os.rename(taken, path + LOCK_SUFFIX)
         return False
     os.unlink(taken)
     return True
 
 
-def refusalOf(path: str) -> int:
+def connectError(path: str) -> int:
     """The error number with which a UNIX socket refuses connections; 0 if somebody listens."""
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)
         return client.connect_ex(path)
 
 
-def giveAway(port: Any, user: int, group: int) -> None:
+def chownSocket(port: Any, user: int, group: int) -> None:
     """Make the socket of a port, and its lock, those of a user; other kinds of ports have nothing to give."""
     address = port.getHost()
     if not isinstance(address, UNIXAddress) or not address.name:
         return
     path = os.fsdecode(address.name)
-    for each in (path, path + LOCK):
+    for each in (path, path + LOCK_SUFFIX):
         try:
             os.chown(each, user, group, follow_symlinks=False)
         except FileNotFoundError:

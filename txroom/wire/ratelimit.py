@@ -5,7 +5,7 @@ How much one connection may send in a time.
 from __future__ import annotations
 
 from ..core.options import ServerOptions
-from ..core.tokenbucket import Bucket
+from ..core.tokenbucket import TokenBucket
 from .timerwheel import TimerWheel
 
 #: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
@@ -39,10 +39,10 @@ class Meter:
         atEase = True
         if self._messages is not None:
             wait = self._messages.spend(1, now)
-            atEase = self._messages.isAtEase
+            atEase = self._messages.isHalfFull
         if self._bytes is not None:
             wait = max(wait, self._bytes.spend(size, now))
-            atEase = atEase and self._bytes.isAtEase
+            atEase = atEase and self._bytes.isHalfFull
         if wait:
             self._slowed += 1
             if self._slowedSince is None:
@@ -91,7 +91,7 @@ class Allowance:
 
     def __init__(self, meter: Meter | None, connectedAt: float, now: float, wheel: TimerWheel) -> None:
         self._meter = meter
-        self._controls = Bucket(CONTROL_RATE, CONTROL_BURST, now)
+        self._controls = TokenBucket(CONTROL_RATE, CONTROL_BURST, now)
         self._excusedAt = connectedAt
         self._wheel = wheel
         #: When `settle` is due, if it is.
@@ -131,5 +131,5 @@ class Allowance:
         return lost > 0
 
 
-def _bucket(rate: float, burst: float, now: float) -> Bucket | None:
-    return Bucket(rate, burst or max(1.0, 2 * rate), now) if rate else None
+def _bucket(rate: float, burst: float, now: float) -> TokenBucket | None:
+    return TokenBucket(rate, burst or max(1.0, 2 * rate), now) if rate else None

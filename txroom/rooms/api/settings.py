@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from ...core.validation import isAmount, isCount, meantName
+from ...core.validation import isAmount, isCount, nearestName
 from .history import History
 
 
@@ -112,4 +112,4 @@ def settingMeant(name: str) -> str | None:
     """The setting that a name is almost that of; `None` if there is none, or it is a setting itself."""
     if name in SETTINGS:
         return None
-    return _ELSEWHERE.get(name) or meantName(name, (*SETTINGS, *_OF_REGISTER))
+    return _ELSEWHERE.get(name) or nearestName(name, (*SETTINGS, *_OF_REGISTER))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from itertools import islice
 
 from ...core.codes import ErrorCode
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from ...protocol.errors import RoomError
 
 
@@ -29,7 +29,7 @@ class AddressLimit:
         self._rate = rate
         self._burst = burst
         #: In the order in which they were used last.
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -38,7 +38,7 @@ class AddressLimit:
         """A client of that address ("": not known) does it. Raises `RoomError` if it is once too often."""
         if not self._rate or not address:
             return
-        bucket = self._buckets.pop(address, None) or Bucket(self._rate, self._burst, now)
+        bucket = self._buckets.pop(address, None) or TokenBucket(self._rate, self._burst, now)
         self._buckets[address] = bucket
         isTaken = bucket.take(now)
         self._forget(now)

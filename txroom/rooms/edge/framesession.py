@@ -11,7 +11,7 @@ from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode
 from ...core.connection import Connection
 from ...core.misuse import MisuseCounter
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from ...protocol import clientframes as frames
 from ...protocol.errors import BadFrame, RoomError
 from ..contract.commands import Call, CallFailed, CallReply, Leave, Send
@@ -44,7 +44,7 @@ class FrameSession(RoomSession):
     def __init__(self, services: EdgeServices, connection: Connection, dialect: FrameDialect) -> None:
         super().__init__(services, connection, dialect)
         self._misuse = MisuseCounter()
-        self._requests = Bucket(REQUEST_RATE, REQUEST_BURST, services.clock.seconds())
+        self._requests = TokenBucket(REQUEST_RATE, REQUEST_BURST, services.clock.seconds())
 
     def received(self, message: str | bytes) -> None:
         """A message of the client; hot."""

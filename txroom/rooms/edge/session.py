@@ -116,7 +116,7 @@ class RoomSession:
         """
         attachment = self._byPath = Attachment(self, None, "path", name)
         try:
-            address = self.connection.handshake.countedAs
+            address = self.connection.handshake.peerNetwork
             self.services.arrivals.take(address, self.services.clock.seconds())
             options = self.optionsOfPath()
         except RoomError as error:
@@ -225,7 +225,7 @@ class RoomSession:
             join = self._joinOf(attachment, room, options, isCreator)
             return services.engine.attach(services.outlet, join)
 
-        mayCreate = partial(self._countCreation, self.connection.handshake.countedAs)
+        mayCreate = partial(self._countCreation, self.connection.handshake.peerNetwork)
         return await services.matchmaker.place(method, name, options, attach, mayCreate)
 
     def _countCreation(self, address: str) -> None:

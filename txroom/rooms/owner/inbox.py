@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from ...core.awaitables import clearTraceback, isAsync, toDeferred
 from ...core.codes import CloseCode, ErrorCode
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from ...protocol import payload, received
 from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
 from ...protocol.limits import WINDOW
@@ -179,7 +179,7 @@ class Inbox:
         burst = room.messageBurst or max(1.0, 2 * rate)
         bucket = member.messages
         if bucket is None:
-            bucket = member.messages = Bucket(rate, burst, now)
+            bucket = member.messages = TokenBucket(rate, burst, now)
         elif bucket.rate != rate or bucket.burst != burst:
             bucket.change(rate, burst, now)
         if member.slowedSince is not None and bucket.unspent(now) >= 1.0 + burst / 2:

@@ -9,7 +9,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from .member import Member
 
 _log = Logger(namespace="txroom.rooms")
@@ -41,7 +41,7 @@ class LifecycleLog:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._bucket = Bucket(RATE, BURST, clock.seconds())
+        self._bucket = TokenBucket(RATE, BURST, clock.seconds())
         self._untold = 0
 
     def tell(self, life: str, room: Named, member: Member | None = None, reason: str = "") -> None:

@@ -32,7 +32,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from ...core.misuse import MisuseCounter
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from ...protocol import payload
 from ...protocol.limits import WINDOW
 from ..api.ports import LeaveReason
@@ -176,7 +176,7 @@ class Member:
         self.replies: dict[int, Reply | Error] = {}
         self.repliesSize = 0
         #: What it may be sent again: bytes, for all its connections together.
-        self.replays: Bucket | None = None
+        self.replays: TokenBucket | None = None
         #: Bytes of the frames that wait in the mailbox.
         self.waitingSize = 0
         #: For each call of the client that isn't answered yet, by its number: the ref by which the client
@@ -184,7 +184,7 @@ class Member:
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
         #: How many messages it may send, if its room limits them, and since when it has sent too many.
-        self.messages: Bucket | None = None
+        self.messages: TokenBucket | None = None
         self.slowedSince: float | None = None
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...core.codes import CloseCode, ErrorCode
-from ...core.tokenbucket import Bucket
+from ...core.tokenbucket import TokenBucket
 from ...protocol.payload import NIL
 from ..api.room import Client
 from ..contract.arrivals import Refused, Resume
@@ -115,12 +115,12 @@ class Resuming:
             return Refused(ErrorCode.BAD_REQUEST, NEEDS_MSGPACK)
         return None
 
-    def _replaysOf(self, member: Member) -> Bucket:
+    def _replaysOf(self, member: Member) -> TokenBucket:
         """What a member may be sent again: twice what is kept at once, then as much in ten seconds."""
         context = self._context
         if member.replays is None:
             size = max(context.room.recoverySize, LEAST_REPLAYS)
-            member.replays = Bucket(size / 10, 2.0 * size, context.clock.seconds())
+            member.replays = TokenBucket(size / 10, 2.0 * size, context.clock.seconds())
         return member.replays
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:

@@ -9,15 +9,15 @@ from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase, Recorder
 from txroom import Accept, Application, Connection, Handshake, ServerOptions, UpgradeError
-from txroom.http.opening import Opener, SelfOpening, WireOpener
+from txroom.http.negotiation import HasNegotiator, UpgradeNegotiator, WireNegotiator
 from txroom.testing import Client
 from txroom.wire.context import WireContext
 
 
-class OwnOpener(WireOpener):
+class OwnNegotiator(WireNegotiator):
     """Asks its application before it agrees."""
 
-    async def agree(
+    async def negotiate(
         self,
         application: Any,
         handshake: Handshake,
@@ -25,9 +25,9 @@ class OwnOpener(WireOpener):
         callHook: Callable[..., Any],
         transport: Any,
     ) -> Any:
-        application.events.append(("agree", accepted.user))
+        application.events.append(("negotiate", accepted.user))
         agreed = Accept(headers=[("X-Opened", await callHook(application.decide, handshake))])
-        return await super().agree(application, handshake, agreed, callHook, transport)
+        return await super().negotiate(application, handshake, agreed, callHook, transport)
 
 
 class OwnApplication(Recorder):
@@ -35,12 +35,14 @@ class OwnApplication(Recorder):
 
     decide: Callable[[Handshake], Any] = staticmethod(lambda handshake: "yes")
 
-    def makeOpener(self, context: WireContext, options: ServerOptions, headersHook: Any) -> Opener:
+    def makeNegotiator(
+        self, context: WireContext, options: ServerOptions, headersHook: Any
+    ) -> UpgradeNegotiator:
         self.events.append(("make", options.maxPayload))
-        return OwnOpener(context, options, lambda: None)
+        return OwnNegotiator(context, options, lambda: None)
 
 
-class OpeningTests(HarnessTestCase):
+class NegotiationTests(HarnessTestCase):
     """What is left to the application, and what isn't."""
 
     def start(self, **hooksAndOptions: Any) -> None:
@@ -62,23 +64,23 @@ class OpeningTests(HarnessTestCase):
         assert first.response is not None
         self.assertEqual((first.response.headers["x-opened"], second.isOpen), ("yes", True))
         self.assertEqual(self.app.named("make"), [77])
-        self.assertEqual(self.app.named("agree"), ["ann", "ann"])
+        self.assertEqual(self.app.named("negotiate"), ["ann", "ann"])
         first.send("x")
         self.assertEqual(self.app.named("message"), ["x"])
         self.assertCounts(2)
 
     def test_usual(self) -> None:
         """Other applications are opened by our own wire."""
-        self.assertNotIsInstance(Application(), SelfOpening)
+        self.assertNotIsInstance(Application(), HasNegotiator)
         harness = self.serve(app := Application())
-        self.assertIs(type(harness.server._gateway.openerFor(app)), WireOpener)
+        self.assertIs(type(harness.server._gateway.negotiatorFor(app)), WireNegotiator)
 
     def test_after(self) -> None:
         """It isn't asked before our own checks have let the client in."""
         self.start(verifyClient=lambda handshake: False)
         self.assertEqual(self.status(self.harness.connect()), 401)
         self.assertEqual(self.status(self.harness.connect(headers={"Origin": "http://evil.example"})), 403)
-        self.assertEqual(self.app.named("agree"), [])
+        self.assertEqual(self.app.named("negotiate"), [])
 
     def test_refuses(self) -> None:
         """It may refuse the client; what else it raises is a mistake, logged and told as 500."""

@@ -3,7 +3,7 @@ Connections that have been answered and are being closed.
 
 Closing a socket that holds unread bytes resets the connection, and the reset may destroy the answer before
 the client has read it. So the sending side is closed first (`closeGently`), and what the client still sends
-is read and thrown away until it closes too, or `LINGER` seconds have passed.
+is read and thrown away until it closes too, or `LINGERING_TIMEOUT` seconds have passed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from ..wire.timerwheel import TimerWheel
 from ..wire.transports import closeGently, takeOver
 
 #: Seconds for which the bytes of a client that has its answer are read and thrown away.
-LINGER = 2.0
+LINGERING_TIMEOUT = 2.0
 
 
-class Linger(Protocol):
-    """Throws away what comes until the peer closes, or for `LINGER` seconds; then `onGone` is called."""
+class LingeringConnection(Protocol):
+    """Discards what its peer sends, until the peer closes or `LINGERING_TIMEOUT` has passed."""
 
     slot: int | None = None
     transport: Any
 
-    def __init__(self, wheel: TimerWheel, now: float, onGone: Callable[[Linger], None] | None = None) -> None:
+    def __init__(
+        self, wheel: TimerWheel, now: float, onGone: Callable[[LingeringConnection], None] | None = None
+    ) -> None:
         self._wheel = wheel
         self._onGone = onGone
-        wheel.schedule(self, now + LINGER)
+        wheel.schedule(self, now + LINGERING_TIMEOUT)
 
     def dataReceived(self, data: bytes) -> None:
         pass
@@ -49,7 +51,7 @@ class Linger(Protocol):
             self._onGone(self)
 
 
-class Lingering:
+class LingeringConnections:
     """
     All connections that have their answer and aren't gone yet.
 
@@ -60,14 +62,14 @@ class Lingering:
         self._wheel = wheel
         self._seconds = seconds
         self._onEmpty = onEmpty
-        self._members: dict[Linger, None] = {}
+        self._members: dict[LingeringConnection, None] = {}
 
     def __len__(self) -> int:
         return len(self._members)
 
     def begin(self, transport: Any, answer: bytes, limit: int) -> None:
         """Write `answer` and close; with more than `limit` (0: any number) the oldest is dropped."""
-        linger = Linger(self._wheel, self._seconds(), self._gone)
+        linger = LingeringConnection(self._wheel, self._seconds(), self._gone)
         self._members[linger] = None
         takeOver(transport, linger)
         transport.write(answer)
@@ -89,7 +91,7 @@ class Lingering:
         for linger in list(self._members):
             linger.drop()
 
-    def _gone(self, linger: Linger) -> None:
+    def _gone(self, linger: LingeringConnection) -> None:
         self._members.pop(linger, None)
         if not self._members:
             self._onEmpty()

@@ -1,9 +1,9 @@
 """
 Who opens a WebSocket when its upgrade has passed all checks of the server.
 
-An `Upgrade` checks what holds for every application, up to `verifyClient`. Then the `Opener` of the
-application agrees with the client on sub-protocol, extensions and headers, and opens the connection. By
-default that is `WireOpener`, by txroom's own wire; an application that is `SelfOpening` brings its own.
+An `Upgrade` checks what holds for every application, up to `verifyClient`. Then the `UpgradeNegotiator` of
+the application agrees with the client on sub-protocol, extensions and headers, and opens the connection. By
+default that is `WireNegotiator`, by txroom's own wire; an application that is `HasNegotiator` brings its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CallHook = Callable[..., Awaitable[Any]]
 HeadersHook = Callable[[Handshake], Any]
 
 
-class Opened(Protocol):
+class OpenedConnection(Protocol):
     """A WebSocket whose 101 answer is written, and whose first hook hasn't run."""
 
     @property
@@ -47,10 +47,10 @@ class Opened(Protocol):
         ...
 
 
-class Opening(Protocol):
+class NegotiatedConnection(Protocol):
     """A connection that is about to be opened: all that users decide is decided."""
 
-    def open(self, transport: Any, address: str) -> Opened:
+    def open(self, transport: Any, address: str) -> OpenedConnection:
         """
         Take the transport over, and write the 101 answer; calls no code of users.
 
@@ -61,7 +61,7 @@ class Opening(Protocol):
         ...
 
 
-class Opener(Protocol):
+class UpgradeNegotiator(Protocol):
     """Opens the WebSockets of one application."""
 
     @property
@@ -69,14 +69,14 @@ class Opener(Protocol):
         """The options of the application, laid over the server's."""
         ...
 
-    async def agree(
+    async def negotiate(
         self,
         application: Application,
         handshake: Handshake,
         accepted: Accept,
         callHook: CallHook,
         transport: Any,
-    ) -> Opening:
+    ) -> NegotiatedConnection:
         """
         Decide how a connection is opened that `verifyClient` has let in.
 
@@ -97,14 +97,14 @@ class Opener(Protocol):
 
 
 @runtime_checkable
-class SelfOpening(Protocol):
-    """An application with an opener of its own."""
+class HasNegotiator(Protocol):
+    """An application with a negotiator of its own."""
 
-    def makeOpener(
+    def makeNegotiator(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
-    ) -> Opener:
+    ) -> UpgradeNegotiator:
         """
-        Make the opener of this application's connections at one server.
+        Make the negotiator of this application's connections at one server.
 
         Args:
             context: What the connections of the server share; its events must be told of each connection.
@@ -114,7 +114,7 @@ class SelfOpening(Protocol):
         ...
 
 
-class WireOpener:
+class WireNegotiator:
     """
     Opens connections of txroom's own wire.
 
@@ -132,15 +132,15 @@ class WireOpener:
         self.wireClass = protocolClass(context, options)
         self._headersHook = headersHook
 
-    async def agree(
+    async def negotiate(
         self,
         application: Application,
         handshake: Handshake,
         accepted: Accept,
         callHook: CallHook,
         transport: Any,
-    ) -> WireOpening:
-        """See `Opener`; the hooks are `chooseProtocol`, and `responseHeaders` of server and application."""
+    ) -> NegotiatedWireConnection:
+        """See `UpgradeNegotiator`; calls `chooseProtocol`, and both `responseHeaders` hooks."""
         offered = handshake.protocols
         chooses = application.hook("chooseProtocol")
         if chooses is None:
@@ -159,7 +159,7 @@ class WireOpener:
         )
         extensions = None if parameters is None else parameters.header
         answer = switching(handshake, subprotocol, extensions, headers)
-        return WireOpening(wire, answer, subprotocol, parameters)
+        return NegotiatedWireConnection(wire, answer, subprotocol, parameters)
 
 
 def _chosen(chosen: Any, offered: list[str]) -> str | None:
@@ -172,7 +172,7 @@ def _chosen(chosen: Any, offered: list[str]) -> str | None:
 
 
 @attrs.frozen
-class WireOpening:
+class NegotiatedWireConnection:
     """A connection of txroom's own wire that is about to be opened."""
 
     wire: WireProtocol
@@ -180,8 +180,8 @@ class WireOpening:
     subprotocol: str | None
     parameters: DeflateParameters | None
 
-    def open(self, transport: Any, address: str) -> Opened:
-        """See `Opening`."""
+    def open(self, transport: Any, address: str) -> OpenedConnection:
+        """See `NegotiatedConnection`."""
         wire = self.wire
         wire.address = address
         wire.open(transport, self.answer, self.subprotocol, self.parameters)

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.protocol import Factory, Protocol
 
 from tests.case import HarnessTestCase
-from txroom.http.linger import LINGER, Linger
+from txroom.http.lingering import LINGERING_TIMEOUT, LingeringConnection
 from txroom.testing import RawClient
 from txroom.wire.timerwheel import TimerWheel
 from txroom.wire.transports import takeOver
@@ -42,7 +42,7 @@ class LingerTests(HarnessTestCase):
     def linger(self, **more: Any) -> RawClient:
         client = self.open(**more)
         wheel = TimerWheel(self.harness.clock)
-        self.protocol = Linger(wheel, self.harness.clock.seconds())
+        self.protocol = LingeringConnection(wheel, self.harness.clock.seconds())
         takeOver(self.first.transport, self.protocol)
         return client
 
@@ -60,7 +60,7 @@ class LingerTests(HarnessTestCase):
     def test_lingerEnds(self) -> None:
         """Or until the time is over."""
         client = self.linger()
-        self.harness.advance(LINGER - 0.1)
+        self.harness.advance(LINGERING_TIMEOUT - 0.1)
         self.assertFalse(client.isClosed)
         self.harness.advance(0.3)
         self.assertEqual((client.isClosed, self.wheels()), (True, 0))
