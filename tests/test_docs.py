@@ -129,6 +129,39 @@ class ReadmeTests(DocsTestCase):
             self.assertTrue((ROOT / target).exists(), target)
 
 
+class PageTests(DocsTestCase):
+    """How pages are written."""
+
+    def setUp(self) -> None:
+        howtos = sorted(path.relative_to(DOCS) for path in (DOCS / "howto").glob("*.rst"))
+        self.pages = [Path("first-room.rst"), Path("plain-websockets.rst"), *howtos]
+
+    def test_listings(self) -> None:
+        """The programs that pages show are the files that they name."""
+        self.patch(sys, "path", [str(ROOT / "scripts"), *sys.path])
+        self.addCleanup(sys.modules.pop, "listings", None)
+        listings = importlib.import_module("listings")
+        for page in DOCS.rglob("*.rst"):
+            source = page.read_text()
+            self.assertEqual(source, listings.refreshed(source), "run: python scripts/listings.py")
+
+    def test_links(self) -> None:
+        """Links to pages lead to a page, and to a label that is on it."""
+        for page in DOCS.rglob("*.rst"):
+            for target, label in re.findall(r"<([\w./-]+\.rst)(?:#([\w-]+))?>`_", page.read_text()):
+                linked = page.parent / target
+                self.assertTrue(linked.is_file(), f"{page.name}: {target}")
+                if label:
+                    self.assertIn(f"\n.. _{label}:\n", linked.read_text(), f"{page.name}: {target}#{label}")
+
+    def test_gitHost(self) -> None:
+        """Tutorials and howtos have nothing in them that only Sphinx can show."""
+        for page in self.pages:
+            shown = re.findall(r"^ *\.\. ([\w:-]+)::|(:(?:doc|ref):)", text(str(page)), re.MULTILINE)
+            used = {name for names in shown for name in names if name}
+            self.assertEqual(used - {"code-block", "list-table", "figure", "image", "note"}, set(), page)
+
+
 class ExampleTests(DocsTestCase):
     """The programs in docs/examples, each of them."""
 
@@ -605,6 +638,7 @@ class CommandLineTests(DocsTestCase):
         commands = []
         for path in [ROOT / "README.md", *DOCS.rglob("*.rst")]:
             source = path.read_text()
+            source = source.replace("\\\n", "")
             commands += re.findall(r"^ +[$#] (twistd? .*\btxroom\b.*)$", source, re.MULTILINE)
             commands += re.findall(r"^ {4}(twistd? .*\btxroom\b.*)$", source, re.MULTILINE)
         self.assertGreater(len(commands), 10)

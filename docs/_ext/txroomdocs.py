@@ -7,6 +7,11 @@ no other `options` directive of the same page has named before; `.. commandlineh
 `twistd txroom --help` prints; `.. clientoptions::` describes each field of `ClientOptions`,
 `.. roomsettings::` each setting of `Room`. Doctests compare what exceptions say, without the names of their
 modules.
+
+Pages are read on Git hosts too, which know neither `testcode` nor `:doc:`. So the doctests of a page run each
+`.. code-block:: python` of it, except listings of files (scripts/listings.py) and what has `:class: fragment`;
+and a link such as `Deployment <howto/deployment.rst>`__ or `nginx <howto/tls.rst#nginx>`__ leads to the page,
+or to the label on it.
 """
 
 from __future__ import annotations
@@ -44,6 +49,8 @@ _SYSTEMS = {"000": "Colyseus", "001": "ws", "002": "Cocos", "003": "verb", "004"
 _NAMED = "|".join(_SYSTEMS.values())
 #: Type variables of the code, and what they stand for in what is documented.
 _PUBLIC = {"txroom.client.pendingjoins.RoomT": "txroom.client.Room"}
+
+_PAGE_LINK = re.compile(r"(?!\w+:)([\w./-]+)\.rst(?:#([\w-]+))?")
 
 
 def readable(text: str) -> str:
@@ -240,6 +247,38 @@ def _publicName(
     return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], name, node, child)
 
 
+def _runCode(app: Sphinx, doctree: nodes.document) -> None:
+    """Python in pages is run by the doctests, in the order in which it stands there."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") != "python" or "fragment" in block["classes"] or block.get("source"):
+            continue
+        before = block.previous_sibling()
+        if not (isinstance(before, nodes.comment) and before.astext().startswith("listing: ")):
+            block["testnodetype"] = "testcode"
+
+
+def _pageLinks(app: Sphinx, doctree: nodes.document) -> None:
+    """Links to the source of a page, as Git hosts follow them, lead to the page."""
+    for reference in list(doctree.findall(nodes.reference)):
+        found = _PAGE_LINK.fullmatch(reference.get("refuri", ""))
+        if found is None:
+            continue
+        page, label = found.groups()
+        kind, target = ("ref", label) if label else ("doc", page)
+        link = addnodes.pending_xref(
+            "",
+            nodes.inline("", "", *reference.children, classes=["std", f"std-{kind}"]),
+            refdomain="std",
+            reftype=kind,
+            reftarget=target,
+            refexplicit=True,
+            refwarn=True,
+            refdoc=app.env.current_document.docname,
+        )
+        link.source, link.line = reference.source, reference.line
+        reference.replace_self(link)
+
+
 class _Checker(doctest.OutputChecker):
     """Takes `RoomError: full` for `txroom.protocol.errors.RoomError: full`."""
 
@@ -265,6 +304,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _signature)
     app.connect("doctree-read", _interfaces)
+    app.connect("doctree-read", _runCode)
+    app.connect("doctree-read", _pageLinks)
     app.connect("doctree-read", _typeVariables)
     app.connect("missing-reference", _publicName)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
