@@ -143,7 +143,7 @@ class PageTests(DocsTestCase):
         listings = importlib.import_module("listings")
         for page in DOCS.rglob("*.rst"):
             source = page.read_text()
-            self.assertEqual(source, listings.refreshed(source), "run: python scripts/listings.py")
+            self.assertTrue(source == listings.refreshed(source), f"{page}: run python scripts/listings.py")
 
     def test_links(self) -> None:
         """Links to pages lead to a page, and to a label that is on it."""
