@@ -1004,7 +1004,7 @@ class LoadtestTests(DocsTestCase):
         """Its command lines are understood, also that of the script."""
         self.patch(sys, "path", [str(EXAMPLES), *sys.path])
         self.addCleanup(sys.modules.pop, "visitors", None)
-        source = text("howto/load-testing.rst") + text("examples/visitors.py")
+        source = text("howto/load-testing.rst")
         found = re.findall(r"^ +(?:\$ )?python -m txroom.loadtest ((?:.*\\\n)*.*)$", source, re.MULTILINE)
         self.assertEqual(len(found), 2)
         for words in found:
