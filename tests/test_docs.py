@@ -37,6 +37,9 @@ from twisted.web.server import Site
 
 import txroom
 import txroom.client
+import txroom.loadtest
+import txroom.process
+import txroom.testing
 from tests.requires import requiresModule
 from txroom import RoomError
 from txroom.core.codes import CloseCode
@@ -738,13 +741,30 @@ class CompletenessTests(DocsTestCase):
         self.assertEqual(listed, EVENTS)
 
     def test_public(self) -> None:
-        """Every public name is in the reference, by itself where the page is about its module."""
+        """Every public name is in the reference, on the page about its module if there is one."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
-        client = text("reference/client.rst")
-        for name in txroom.__all__:
-            self.assertRegex(pages, rf"txroom\.{name}\b|\n\.\. py:data:: {name}\n")
-        for name in txroom.client.__all__:
-            self.assertRegex(client, rf"txroom\.client\.{name}\b|\n(\.\. py:\w+::| {{12}}) {name}\b")
+        described = {txroom: pages} | {
+            module: text(f"reference/{module.__name__.removeprefix('txroom.')}.rst")
+            for module in (txroom.client, txroom.testing, txroom.loadtest, txroom.process)
+        }
+        for module, page in described.items():
+            known = set(re.findall(rf"^\.\. auto\w+:: {module.__name__}\.(\w+)\b(?!\.)", page, re.MULTILINE))
+            known |= set(re.findall(r"^(?:\.\. py:\w+::| {12}) (\w+)", page, re.MULTILINE))
+            self.assertEqual(set(module.__all__) - known, set(), module.__name__)
+
+    def test_tablesOfOptions(self) -> None:
+        """The options of histories and of applications with rooms are in tables, with their defaults."""
+        page = text("reference/rooms.rst")
+        for kind in (txroom.History, txroom.RoomApplication):
+            _, _, table = page.partition(f".. list-table:: Options of `{kind.__name__}`")
+            rows = re.findall(r"^   \* - ``(\w+)``\n     - (?:``)?([^` ]+)", table.partition("\n.. ")[0], re.M)
+            defaults = {
+                name: each.default
+                for name, each in inspect.signature(kind).parameters.items()
+                if each.kind is each.KEYWORD_ONLY
+            }
+            listed = {name: None if shown == "None" else float(shown) for name, shown in rows}
+            self.assertEqual(listed, defaults)
 
     def test_references(self) -> None:
         """What a page says of our classes exists; Sphinx lets pass what it can't find outside of txroom."""
@@ -758,22 +778,6 @@ class CompletenessTests(DocsTestCase):
         """The thirteen conflicts are decided."""
         numbers = re.findall(r"^(\d+)\. \*\*", text("decisions.rst"), re.MULTILINE)
         self.assertEqual(numbers, [str(number) for number in range(1, 14)])
-
-    def test_noSeedNumbers(self) -> None:
-        """What the docstrings call by number has its name in the documentation."""
-        self.patch(sys, "path", [str(DOCS / "_ext"), *sys.path])
-        try:
-            extension = importlib.import_module("txroomdocs")
-        except ModuleNotFoundError as error:
-            raise SkipTest("Sphinx isn't here") from error
-        for given, shown in {
-            "seed 001 (ws maxPayload), seed 003 (verb)": "ws maxPayload, verb",
-            "One (seed 001: ws `WebSocket`; seed 002: Cocos `C`).": "One (as in ws `WebSocket`; Cocos `C`).",
-            "Source: seeds 000 (Colyseus `Server`), 001 (ws `W`)": "Known from: Colyseus `Server`, ws `W`",
-            "Stop (seeds 001, 002).": "Stop (as in ws, Cocos).",
-            "Fires (seed 002: the callback of `send`)": "Fires (as in Cocos: the callback of `send`)",
-        }.items():
-            self.assertEqual(extension.readable(given), shown)
 
 
 class ComingFromTests(DocsTestCase):

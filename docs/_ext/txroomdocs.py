@@ -1,23 +1,28 @@
 """
-What the pages of txroom need beyond Sphinx: the table of `ServerOptions`, and readable sources.
+What the pages of txroom need beyond Sphinx: descriptions of all options, made from the code.
 
-`.. optiontable::` lists every option with its command line flag and its default;
-`.. options:: maxPayload maxFragments` describes those, and with the flag `:rest:` also each option that
-no other `options` directive of the same page has named before; `.. commandlinehelp::` is what
-`twistd txroom --help` prints; `.. clientoptions::` describes each field of `ClientOptions`,
-`.. roomsettings::` each setting of `Room`. Doctests compare what exceptions say, without the names of their
-modules.
+- ``.. optiontable::`` lists every option of a server with its flag on the command line and its default.
+- ``.. options:: maxPayload maxFragments`` describes these options, and with the flag ``:rest:`` also each
+  option that no other such directive of the same page has named before. Its content is a field list that
+  says what each option costs.
+- ``.. clientoptions::`` describes each field of `ClientOptions`, and ``.. roomsettings::`` each setting of
+  `Room`, with a field list of costs as above.
+- ``.. commandlinehelp::`` shows what ``twistd txroom --help`` prints.
 
 Pages are read on Git hosts too, which know neither `testcode` nor `:doc:`. So the doctests of a page run each
 `.. code-block:: python` of it, except listings of files (scripts/listings.py) and what has `:class: fragment`;
 and a link such as `Deployment <howto/deployment.rst>`__ or `nginx <howto/tls.rst#nginx>`__ leads to the page,
 or to the label on it.
+
+Doctests compare what exceptions say, but not the names of the modules of the exceptions.
 """
 
 from __future__ import annotations
 
 import doctest
+import inspect
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -37,30 +42,31 @@ import txroom
 import txroom.core.options
 import txroom.process.tap
 from txroom.client import ClientOptions
-from txroom.core.options import ServerOptions
+from txroom.core.options import SERVER_ONLY, ServerOptions
 from txroom.process.tap import Options as CommandLine
 from txroom.process.tap import flagOf
-from txroom.rooms.api.settings import SETTINGS
+from txroom.rooms.api.room import Room
+from txroom.rooms.api.settings import SETTINGS, RoomSettings
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 
-#: The docstrings name the pages that an idea came from by number.
-_SYSTEMS = {"000": "Colyseus", "001": "ws", "002": "Cocos", "003": "verb", "004": "TeaJS"}
-_NAMED = "|".join(_SYSTEMS.values())
+#: The units of the settings of rooms.
+ROOM_UNITS = {
+    "maxClients": "members",
+    "linger": "seconds",
+    "seatSeconds": "seconds",
+    "resumeSeconds": "seconds",
+    "recoveryLimit": "messages",
+    "recoverySize": "bytes",
+    "handlerTimeout": "seconds",
+    "messageRate": "messages/s",
+    "messageBurst": "messages",
+    "tickRate": "ticks/s",
+}
 #: Type variables of the code, and what they stand for in what is documented.
 _PUBLIC = {"txroom.client.pendingjoins.RoomT": "txroom.client.Room"}
 
 _PAGE_LINK = re.compile(r"(?!\w+:)([\w./-]+)\.rst(?:#([\w-]+))?")
-
-
-def readable(text: str) -> str:
-    """`text` with the names of the systems in place of their numbers."""
-    text = re.sub(r"(?m)^(\s*)Source: (?=seeds? 00\d)", r"\1Known from: ", text)
-    text = re.sub(r"\((?=seeds? 00\d)", "(as in ", text)
-    text = re.sub(r"\bseeds? (?=00\d)", "", text)
-    text = re.sub(r"\b00[0-4] \(([^)]*)\)", r"\1", text)
-    text = re.sub(rf"\b00[0-4]: (?={_NAMED})", "", text)
-    return re.sub(r"\b00[0-4]\b", lambda match: _SYSTEMS[match[0]], text)
 
 
 def flag(name: str) -> str:
@@ -68,31 +74,47 @@ def flag(name: str) -> str:
     return "--" + flagOf(FIELDS[name])
 
 
-def shownDefault(field: attrs.Attribute[Any]) -> str:
-    """The default in the unit that reads best."""
-    value = field.default
-    unit = field.metadata["unit"]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"``{value!r}``"
-    if value == 0 and "0 means" not in field.metadata["doc"] and "0:" not in field.metadata["doc"]:
-        return "``0`` (off)"
+def inUnit(value: Any, unit: str) -> str:
+    """A number in the unit that reads best."""
     if unit == "bytes":
         for size, suffix in ((1024**2, "MiB"), (1024, "KiB")):
             if value and value % size == 0:
                 return f"``{value}`` ({value // size} {suffix})"
-    if unit == "seconds":
+    if isinstance(value, float) and unit == "seconds":
         return f"``{value:g}`` s"
-    return f"``{value}``"
+    return f"``{value:g}``" if isinstance(value, float) else f"``{value!r}``"
+
+
+def shownDefault(field: attrs.Attribute[Any]) -> str:
+    """The default of an option of a server."""
+    value, about = field.default, field.metadata
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"``{value!r}``"
+    if value == 0 and "0 means" not in about["doc"] and "0:" not in about["doc"]:
+        return "``0`` (off)"
+    return inUnit(value, about["unit"])
 
 
 def clientDefault(field: attrs.Attribute[Any]) -> str:
-    """The default of an option of the client."""
+    """The default of an option of a client."""
     default = field.default
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         default = default.factory()
-    if isinstance(default, float):
-        return f"``{default:g}`` s"
-    return f"``{default.__qualname__}``" if callable(default) else f"``{default!r}``"
+    if callable(default):
+        return f"``{default.__qualname__}``"
+    return inUnit(default, clientUnit(field))
+
+
+def clientUnit(field: attrs.Attribute[Any]) -> str:
+    """The unit of an option of a client: times are seconds, and sizes are bytes."""
+    if isinstance(field.default, float):
+        return "seconds"
+    return {"maxPayload": "bytes", "maxReceived": "bytes"}.get(field.name, "")
+
+
+def clientRange(field: attrs.Attribute[Any]) -> str:
+    """What an option of a client may be; `""` for any value."""
+    return "" if field.validator is None else inspect.getclosurevars(field.validator).nonlocals["allowed"]
 
 
 def _depend(directive: SphinxDirective) -> None:
@@ -111,9 +133,17 @@ class _Rst(SphinxDirective):
         self.state.nested_parse(StringList(lines, source=source), self.content_offset, node)
         return node.children
 
+    def costs(self, names: Iterable[str]) -> dict[str, str]:
+        """What each of `names` costs, from the field list in the content."""
+        found = re.findall(r"^:(\w+): (.*(?:\n +.*)*)", "\n".join(self.content), re.MULTILINE)
+        costs = {name: " ".join(cost.split()) for name, cost in found}
+        if wrong := sorted(set(costs) ^ set(names)):
+            raise self.error(f"no cost, or no such option: {', '.join(wrong)}")
+        return costs
+
 
 class OptionTable(_Rst):
-    """Every option in one table."""
+    """Every option of a server in one table."""
 
     def run(self) -> list[nodes.Node]:
         lines = [".. list-table::", "   :header-rows: 1", "   :class: optiontable", ""]
@@ -128,10 +158,11 @@ class OptionTable(_Rst):
 
 
 class Options(_Rst):
-    """Some options, with all that the table of `txroom.core.options` says of them."""
+    """Some options of a server, with all that `txroom.core.options` says of them."""
 
     optional_arguments = 1
     final_argument_whitespace = True
+    has_content = True
     option_spec = {"rest": directives.flag}
 
     def run(self) -> list[nodes.Node]:
@@ -142,27 +173,50 @@ class Options(_Rst):
         shown.update(names)
         if "rest" in self.options:
             names += [name for name in FIELDS if name not in shown]
-        return self.rst([line for name in names for line in _description(FIELDS[name])])
+        costs = self.costs(names)
+        return self.rst([line for name in names for line in _description(FIELDS[name], costs[name])])
 
 
 class ClientOptionList(_Rst):
-    """Every option of a client: its default, and what the comment above it says."""
+    """Every option of a client: the comment above it, and its unit, default and range."""
+
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         comments = ModuleAnalyzer.for_module(ClientOptions.__module__).find_attr_docs()
+        fields = attrs.fields(ClientOptions)
+        costs = self.costs(field.name for field in fields)
         lines = []
-        for field in attrs.fields(ClientOptions):
-            lines += [f".. py:attribute:: {field.name}", ""]
-            lines += [f"   {line}" for line in comments["ClientOptions", field.name]]
-            lines += ["   .. rst-class:: facts", "", f"   Default: {clientDefault(field)}", ""]
+        for field in fields:
+            text = " ".join(comments["ClientOptions", field.name])
+            facts = {
+                "Default": clientDefault(field),
+                "Range": _literal(clientRange(field)),
+                "Unit": clientUnit(field),
+            }
+            lines += _entry(field.name, text, facts, costs[field.name])
         return self.rst(lines)
 
 
 class RoomSettingList(_Rst):
     """Every setting of a room, in the order of their table."""
 
+    has_content = True
+
     def run(self) -> list[nodes.Node]:
-        return self.rst([f".. autoattribute:: txroom.Room.{name}" for name in SETTINGS])
+        costs = self.costs(SETTINGS)
+        comments = ModuleAnalyzer.for_module(RoomSettings.__module__).find_attr_docs()
+        lines = []
+        for name, kind in SETTINGS.items():
+            unit = ROOM_UNITS.get(name, "")
+            facts = {
+                "Default": inUnit(getattr(Room, name), unit),
+                "Range": _literal(kind.allowed),
+                "Unit": unit,
+            }
+            text = " ".join(comments["RoomSettings", name])
+            lines += _entry(f"Room.{name}", text, facts, costs[name])
+        return self.rst(lines)
 
 
 class CommandLineHelp(SphinxDirective):
@@ -176,18 +230,26 @@ class CommandLineHelp(SphinxDirective):
         return [block]
 
 
-def _description(field: attrs.Attribute[Any]) -> list[str]:
+def _description(field: attrs.Attribute[Any], cost: str) -> list[str]:
     about = field.metadata
-    lines = [f".. py:attribute:: ServerOptions.{field.name}", "", f"   {readable(about['doc'])}", ""]
     facts = {
         "Default": shownDefault(field),
-        "Allowed": _literal(about["allowed"]),
+        "Range": _literal(about["allowed"]),
         "Unit": about["unit"],
+        "Scope": "the server alone" if field.name in SERVER_ONLY else "the server, or one application",
         "Command line": f"``{flag(field.name)}``",
-        "Known from": "" if about["source"] == "txroom" else readable(about["source"]),
+        "Known from": "" if about["source"] == "txroom" else about["source"],
     }
-    shown = [f"{name}: {value}" for name, value in facts.items() if value]
-    return [*lines, "   .. rst-class:: facts", "", "   " + " · ".join(shown), ""]
+    return _entry(f"ServerOptions.{field.name}", about["doc"], facts, cost)
+
+
+def _entry(name: str, text: str, facts: Mapping[str, str], cost: str) -> list[str]:
+    """The lines that describe one option."""
+    shown = " · ".join(f"{fact}: {value}" for fact, value in facts.items() if value)
+    return [
+        *(f".. py:attribute:: {name}", "", f"   {text}", ""),
+        *(f"   *Cost:* {cost}", "", "   .. rst-class:: facts", "", f"   {shown}", ""),
+    ]
 
 
 def _literal(text: str) -> str:
@@ -195,7 +257,7 @@ def _literal(text: str) -> str:
 
 
 def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    text = readable("\n".join(lines))
+    text = "\n".join(lines)
     text = re.sub(r'"((?:tcp|ssl|tls|unix):[^"\n]*)"', r'``"\1"``', text)  # no links
     if re.search(r"(?m)^(Args|Returns|Raises):$", text):
         # The extension itself would take the first words of an attribute's docstring for its type.
