@@ -757,7 +757,8 @@ class CompletenessTests(DocsTestCase):
         page = text("reference/rooms.rst")
         for kind in (txroom.History, txroom.RoomApplication):
             _, _, table = page.partition(f".. list-table:: Options of `{kind.__name__}`")
-            rows = re.findall(r"^   \* - ``(\w+)``\n     - (?:``)?([^` ]+)", table.partition("\n.. ")[0], re.M)
+            table, _, _ = table.partition("\n.. ")
+            rows = re.findall(r"^   \* - ``(\w+)``\n     - (?:``)?([^` ]+)", table, re.MULTILINE)
             defaults = {
                 name: each.default
                 for name, each in inspect.signature(kind).parameters.items()
