@@ -168,7 +168,7 @@ class ServingTests(AutobahnCase):
                 self.serve({"/ws": factory}).connect("/ws")
             texts = [str(formatEvent(event)) for event in events]
             self.assertEqual(
-                sum("EchoFactory takes messages of any size" in each for each in texts), expected
+                sum("EchoFactory accepts messages of any size" in each for each in texts), expected
             )
 
     def test_shutdown(self) -> None:
@@ -190,7 +190,7 @@ class ServingTests(AutobahnCase):
     def test_mistakes(self) -> None:
         """What isn't Autobahn's, and what is its own business."""
         self.start()
-        with self.assertRaisesRegex(TypeError, "must be a factory of protocols"):
+        with self.assertRaisesRegex(TypeError, "must be a protocol factory"):
             self.harness.server.addFactory("/x", Recorder())  # type: ignore[arg-type]
         with self.assertRaisesRegex(TypeError, "must be a WebSocketServerFactory"):
             AutobahnApplication(Factory())

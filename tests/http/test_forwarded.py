@@ -273,9 +273,9 @@ class ProxyNoticeTests(HarnessTestCase):
         (line,) = self.noted("127.0.0.1", "127.0.0.1", "10.0.0.1")
         self.assertEqual(
             line,
-            "a request from 127.0.0.1 says that it is forwarded for somebody else, but no proxy is trusted: "
-            "all clients behind that proxy count as one address; set trustedProxies (--trusted-proxy) if it "
-            "is yours",
+            "a request from 127.0.0.1 has the headers of a proxy, but no proxy is trusted: all clients "
+            "behind that proxy count as one address; if the proxy is yours, set trustedProxies "
+            "(--trusted-proxy)",
         )
 
     def test_near(self) -> None:

@@ -147,7 +147,7 @@ class ProtocolTests(HarnessTestCase):
     def test_mistakes(self) -> None:
         """Options of messages mean nothing."""
         for name in ("onMessage", "maxPayload", "pingInterval"):
-            with self.assertRaisesRegex(TypeError, f"{name} means nothing for the protocols of Speakers"):
+            with self.assertRaisesRegex(TypeError, f"{name} has no effect on the protocols of Speakers"):
                 ProtocolApplication(Speakers(), **{name: None})
 
     def test_byHand(self) -> None:
@@ -155,4 +155,4 @@ class ProtocolTests(HarnessTestCase):
         self.start()
         server, application = self.harness.server, ProtocolApplication(Speakers())
         error = self.assertRaises(TypeError, server.handleUpgrade, None, application)
-        self.assertIn("there is no Connection", str(error))
+        self.assertIn("so there is no Connection", str(error))

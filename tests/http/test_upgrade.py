@@ -285,8 +285,8 @@ class OriginTests(UpgradeCase):
         (warning,) = self.warnings(other, other, "http://localhost:8080")
         self.assertEqual(
             warning,
-            "a page of 'http://localhost:5173' may not connect to 'localhost:8080': it is of another host or "
-            "port, and not in allowedOrigins (--allowed-origin)",
+            "a page from 'http://localhost:5173' may not connect to 'localhost:8080': its origin has another "
+            "host or port, and is not in allowedOrigins (--allowed-origin)",
         )
         self.assertEqual(len(self.warnings(other, "null")), 1)
 

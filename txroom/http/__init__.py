@@ -1,11 +1,16 @@
 """
-From a TCP connection to an open WebSocket, a page or a refusal.
+HTTP: from an accepted TCP connection to an open WebSocket, a page or a refusal.
 
-`factory` makes a `channel` for each connection of our own listeners, which reads the head of a `request`;
-`forwarded` and `proxyprotocol` tell who the client is. An upgrade goes to `upgrade`, which checks it
-(`origins`, `admission`) and lets `negotiation` open it. A request for a page that is in `pages` goes to
-`pageconnection`. What is refused is answered by `response`, or by `inbandrefusals`, and then its connection
-lingers (`lingering`). Protocols of other factories are opened by `autobahn`, which has four modules more, and
-by `protocolfactories`; `rewriting` gives them the request. `resource` is the way in by twisted.web. What they
-all share is the `gateway`.
+- `factory` makes a `channel` for each connection of the server's own listeners. The channel reads the request
+  head with `request`, and hands the connection on. `forwarded` and `proxyprotocol` find out the client's
+  address.
+- `upgrade` checks a request for a WebSocket, with `origins` and `admission`, and `negotiation` opens the
+  connection.
+- `pageconnection` serves a request for one of the `pages`.
+- `response` writes refusals, or `inbandrefusals` does so in the client's sub-protocol. `lingering` closes
+  refused connections.
+- `autobahn` with its four helper modules, and `protocolfactories`, open the connections of other protocol
+  factories, which get the request from `rewriting`.
+- `resource` handles requests that come through a `Site` of twisted.web.
+- `gateway` holds what all of them share.
 """

@@ -1,8 +1,8 @@
 """
-A table of connections, grouped by the address of their clients.
+A collection of connections, grouped by client address.
 
-Whoever has the most connections that are unfinished is the first to lose one when there are too many:
-then a client that fills the table loses its own.
+When there are too many unfinished connections, the server closes one of the address that has the most. A
+client that opens very many thus loses its own connections first.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ Member = TypeVar("Member")
 
 class AddressGroups(Generic[Member]):
     """
-    Members by address, each of which may have several.
+    A set of members, each with an address; an address may have several members.
 
-    A member without an address ("") is a group by itself. Every call costs the same, however many members
-    there are.
+    A member with the address "" forms a group of its own. Every method takes constant time.
     """
 
     def __init__(self) -> None:
         self._addresses: dict[Member, Hashable] = {}
         self._members: dict[Hashable, dict[Member, None]] = {}
-        #: For each size the groups of that size, in the order in which they came to it.
+        #: For each group size, the groups of that size, ordered by the time at which they reached it.
         self._bySize: dict[int, dict[Hashable, None]] = {}
         self._largest = 0
 
@@ -38,7 +37,7 @@ class AddressGroups(Generic[Member]):
         return member in self._addresses
 
     def add(self, member: Member, address: str) -> None:
-        """Add a member; one that is there already is moved to this address."""
+        """Add a member. A member that is already present moves to this address."""
         if member in self._addresses:
             self.remove(member)
         key = self._addresses[member] = address or member
@@ -51,9 +50,10 @@ class AddressGroups(Generic[Member]):
 
     def replace(self, old: Member, new: Member, address: str) -> None:
         """
-        Put `new` in the place of `old`, at the same address or another; as `remove` and `add`, but cheaper.
+        Put `new` in the place of `old`, at the same address or another one.
 
-        Its group keeps its rank, and `new` is the youngest of it.
+        This does the same as `remove` and `add`, and is cheaper when the address stays the same: the group
+        then keeps its position among the groups of its size. `new` becomes the youngest member of its group.
         """
         if address and self._addresses.get(old) == address:
             del self._addresses[old]
@@ -66,7 +66,7 @@ class AddressGroups(Generic[Member]):
             self.add(new, address)
 
     def remove(self, member: Member) -> None:
-        """Remove a member; harmless for one that isn't there."""
+        """Remove a member. Does nothing if it is not present."""
         key = self._addresses.pop(member, None)
         if key is None:
             return
@@ -77,21 +77,21 @@ class AddressGroups(Generic[Member]):
         if not members:
             del self._members[key]
         if self._largest not in self._bySize:
-            self._largest -= 1  # which is the size of the group now that was the largest
+            self._largest -= 1  # the group that was the largest now has this size
 
     def count(self, address: str) -> int:
-        """How many members an address has."""
+        """Return the number of members at an address."""
         return len(self._members.get(address, ()))
 
     def oldestOf(self, address: str) -> Member | None:
-        """The oldest member of an address; `None` if it has none."""
+        """Return the oldest member at an address, or `None` if the address has none."""
         return next(iter(self._members.get(address, ())), None)
 
     def oldestOfLargest(self) -> Member | None:
         """
-        The oldest member of the address that has most; `None` if there are no members.
+        Return the oldest member of the address that has the most members, or `None` if there are no members.
 
-        Of several addresses with as many members it is the one that has had so many for the longest time.
+        If several addresses have the most, the one that reached that number first is chosen.
         """
         if not self._largest:
             return None

@@ -1,9 +1,10 @@
 """
-How many connections there may be: in all, of one client address and of one application, in every state.
+Limits on the number of connections: in all, per client address and per application.
 
-A connection of our own listeners is a pending handshake at first. From there it becomes an open WebSocket,
-the connection of a request for a page, or one that was refused and lingers until its client has its answer.
-What else decides on an upgrade (Origin, `verifyClient`) is asked in `upgrade`.
+A connection to one of the server's own listeners starts as a pending handshake. It then becomes an open
+WebSocket, the connection of a page request, or a refused connection that lingers until the client has read
+its answer. `Admission` counts connections in all of these states. The other checks of an upgrade, such as
+Origin and `verifyClient`, are in `upgrade`.
 """
 
 from __future__ import annotations
@@ -20,42 +21,44 @@ from .addressgroups import AddressGroups
 from .inbandrefusals import InBandRefusals
 from .lingering import LingeringConnections
 
-#: Seconds after which a client that was refused for want of room may try again.
+#: The `Retry-After` of refusals because of a limit, in seconds.
 RETRY_AFTER = "5"
 
 
 class PendingHandshake(Protocol):
-    """A connection whose handshake isn't finished."""
+    """A connection whose handshake is not finished."""
 
     def evict(self, reason: str) -> None:
-        """Refuse it, for that reason; it calls `Admission.end`."""
+        """Refuse the client with that `reason`, and call `Admission.end`."""
         ...
 
 
 class AdmittedPage(Protocol):
-    """The connection of a request for a page, from the request's head until the connection is gone."""
+    """The connection of a page request, from the request head until the TCP connection is closed."""
 
     def evict(self) -> None:
-        """Close it, to make room for another one: it only waits for its client."""
+        """Close the connection to make room for another one. It is only waiting for its client."""
         ...
 
     def drain(self) -> None:
-        """The server stops."""
+        """Finish, because the server is stopping."""
         ...
 
     def drop(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
         ...
 
 
 class PageConnections:
-    """All connections of requests for pages by address, and those of them that wait for their clients."""
+    """
+    All connections of page requests, grouped by address, and which of them are waiting for their clients.
+    """
 
     def __init__(self) -> None:
         self._all: AddressGroups[AdmittedPage] = AddressGroups()
-        #: Whose answer is complete, but the client hasn't taken all of it; these are evicted first.
+        #: Connections whose answer is complete but not yet sent. These are evicted first.
         self._flushing: AddressGroups[AdmittedPage] = AddressGroups()
-        #: Whose body hasn't come; these are evicted next.
+        #: Connections whose request body is not complete. These are evicted next.
         self._receiving: AddressGroups[AdmittedPage] = AddressGroups()
 
     def __len__(self) -> int:
@@ -65,30 +68,42 @@ class PageConnections:
         return iter(self._all)
 
     def count(self, address: str) -> int:
-        """How many an address has."""
+        """Return the number of connections from an address."""
         return self._all.count(address)
 
     def add(self, page: AdmittedPage, address: str) -> None:
-        """Add one whose body is to come."""
+        """Add a connection whose request body is not complete."""
         self._all.add(page, address)
         self._receiving.add(page, address)
 
     def bodyReceived(self, page: AdmittedPage) -> None:
-        """Its body has come; now it waits for the page."""
+        """
+        Record that the request body is complete. The connection cannot be evicted while the page is working.
+        """
         self._receiving.remove(page)
 
     def answerComplete(self, page: AdmittedPage, address: str) -> None:
-        """Its answer is complete; now it waits for its client again."""
+        """
+        Record that the answer is complete. The connection can be evicted again until its client has read it.
+        """
         if page in self._all:
             self._flushing.add(page, address)
 
     def remove(self, page: AdmittedPage) -> None:
-        """Remove one; harmless for one that isn't there."""
+        """Remove a connection. Does nothing if it is not present."""
         for group in (self._all, self._flushing, self._receiving):
             group.remove(page)
 
     def evict(self, address: str | None = None) -> bool:
-        """Evict one, of that address if any is given; returns whether there was one to evict."""
+        """
+        Evict one connection.
+
+        Args:
+            address: Evict a connection from this address; by default, from the address that has the most.
+
+        Returns:
+            Whether there was a connection to evict.
+        """
         for group in (self._flushing, self._receiving):
             page = group.oldestOfLargest() if address is None else group.oldestOf(address)
             if page is not None:
@@ -100,13 +115,14 @@ class PageConnections:
 
 class Admission:
     """
-    Counts the connections of one server, and refuses or evicts what is one too many.
+    Counts the connections of one server, and refuses or evicts connections beyond the limits.
 
     Args:
-        options: Those of the server, with the limits; they may be replaced.
-        wheel: The wheel for the deadlines of refused connections.
-        seconds: What time it is.
-        onDrained: Called while the server stops, whenever there is no connection left that is no WebSocket.
+        options: The server's options, which contain the limits. They may be replaced later.
+        wheel: The timer wheel for the deadlines of refused connections.
+        seconds: Returns the current time.
+        onDrained: Called while the server is stopping, each time that no connections other than open
+            WebSockets remain.
     """
 
     def __init__(
@@ -117,21 +133,22 @@ class Admission:
         onDrained: Callable[[], None],
     ) -> None:
         self.options = options
-        self._onQuiet = onDrained
-        #: Connections whose handshake isn't finished.
+        self._onDrained = onDrained
+        #: Connections whose handshake is not finished.
         self.pending: AddressGroups[PendingHandshake] = AddressGroups()
-        #: Connections of requests for pages on our own listeners.
+        #: Connections of page requests on the server's own listeners.
         self.pages = PageConnections()
-        #: Connections that were refused by HTTP, and aren't gone yet.
+        #: Connections that were refused by HTTP and are not closed yet.
         self.lingering = LingeringConnections(wheel, seconds, self._checkDrained)
-        #: Connections that are refused in their WebSocket sub-protocol, and aren't gone yet.
+        #: Connections that were refused in their WebSocket sub-protocol and are not closed yet.
         self.inBandRefusals = InBandRefusals(wheel, self._checkDrained)
-        #: Open connections, and upgrades that were admitted, by client address and by application.
+        #: Open WebSockets and admitted upgrades, by client address and by application.
         self.perAddress: Counter[str] = Counter()
         self.perApplication: Counter[Application] = Counter()
-        #: Open connections.
+        #: The number of open WebSockets.
         self.open = 0
-        #: The most of these, and of all clients' sockets, that the limit on open files allows; 0: any.
+        #: The most WebSockets, and the most client sockets in all, that the limit on open files allows; 0 is
+        #: no limit.
         self.mostConnections = self.mostSockets = 0
         self._isStopping = False
 
@@ -139,9 +156,9 @@ class Admission:
 
     def begin(self, handshaking: PendingHandshake, address: str) -> None:
         """
-        A connection of `address` (see `peerNetwork`) begins its handshake.
+        Count a connection from `address` (see `peerNetwork`) as a pending handshake.
 
-        If there are too many, the oldest of the address that has most is evicted.
+        If there are too many, evict the oldest one of the address that has the most.
         """
         self.pending.add(handshaking, address)
         limit = self.options.maxPendingHandshakes
@@ -149,20 +166,20 @@ class Admission:
             self._evictPending()
 
     def replace(self, old: PendingHandshake, new: PendingHandshake, address: str) -> None:
-        """A handshake goes on in another protocol, and under the address that its request tells."""
+        """Continue a handshake in another protocol, and under the address that the request gives."""
         self.pending.replace(old, new, address)
 
     def end(self, handshaking: PendingHandshake) -> None:
-        """A handshake came to an end, good or bad."""
+        """Stop counting a handshake, because it succeeded or failed."""
         self.pending.remove(handshaking)
         if self._isStopping:
             self._checkDrained()
 
     def evictIfFull(self) -> None:
         """
-        A connection has come; if the limit on open files is near, another one has to go.
+        Close one connection if a new connection brings the process near its limit on open files.
 
-        That is one that was refused already, else a handshake, as for `begin`.
+        A refused connection that is still lingering goes first, otherwise a pending handshake as in `begin`.
         """
         most = self.mostSockets
         if not most or self.open + len(self.pending) + self._others() <= most:
@@ -185,12 +202,13 @@ class Admission:
         Count one more WebSocket.
 
         Args:
-            address: What its client is counted under (see `peerNetwork`).
-            application: Whose it is.
-            options: Those of the application.
+            address: The address to count the client under (see `peerNetwork`).
+            application: The application that serves it.
+            options: The options that apply to the application.
 
         Raises:
-            UpgradeError: 503 or 429, if it is one too many.
+            UpgradeError: A limit is reached. The status is 503 for `maxConnections`, 429 for
+                `maxConnectionsPerAddress`.
         """
         total = self.options.maxConnections or self.mostConnections
         perApplication = self.perApplication
@@ -207,7 +225,7 @@ class Admission:
             self.perAddress[address] += 1
 
     def leave(self, address: str, application: object) -> None:
-        """Undo `admit`."""
+        """Stop counting a WebSocket; the reverse of `admit`."""
         _decrease(self.perApplication, application)
         if address:
             _decrease(self.perAddress, address)
@@ -216,10 +234,11 @@ class Admission:
 
     def beginPage(self, page: AdmittedPage, address: str) -> None:
         """
-        A request for a page has come.
+        Count one more page request.
 
         Raises:
-            UpgradeError: 503 or 429, if it is one too many and no other one can be evicted.
+            UpgradeError: A limit is reached, and no other page request can be evicted. The status is 429 for
+                `maxPagesPerAddress`, 503 for `maxPages`.
         """
         most = self.options.maxPagesPerAddress
         if most and address and self.pages.count(address) >= most and not self.pages.evict(address):
@@ -230,7 +249,7 @@ class Admission:
         self.pages.add(page, address)
 
     def endPage(self, page: AdmittedPage) -> None:
-        """The connection of a request for a page is gone."""
+        """Stop counting a page request, because its connection is closed."""
         self.pages.remove(page)
         if not self.pages:
             self._checkDrained()
@@ -238,7 +257,7 @@ class Admission:
     # -- when the server stops
 
     def drain(self) -> None:
-        """The server stops: refuse the handshakes that go on, close the connections of pages."""
+        """Refuse all pending handshakes and finish all page requests, because the server is stopping."""
         self._isStopping = True
         for handshaking in self.pending:
             handshaking.evict("draining")
@@ -246,7 +265,7 @@ class Admission:
             page.drain()
 
     def dropAll(self) -> None:
-        """Drop all that is neither open nor a pending handshake."""
+        """Abort all connections except open WebSockets and pending handshakes."""
         for page in self.pages:
             page.drop()
         self.lingering.drop()
@@ -254,12 +273,12 @@ class Admission:
 
     @property
     def isDrained(self) -> bool:
-        """Whether there is no connection but those of open WebSockets."""
+        """Whether no connections other than open WebSockets remain."""
         return not (self.pending or self._others())
 
     def _checkDrained(self) -> None:
         if self._isStopping and self.isDrained:
-            self._onQuiet()
+            self._onDrained()
 
 
 def _tooMany(status: int) -> UpgradeError:

@@ -1,15 +1,15 @@
 """
-Autobahn's protocol factories behind txroom's checks.
+Autobahn's protocol factories, behind txroom's own checks.
 
-An `AutobahnApplication` serves the protocols of a `WebSocketServerFactory`, with methods and options as they
-are. Its `AutobahnNegotiator` agrees with a client in four steps, of which each may refuse it:
+An `AutobahnApplication` serves the protocols of a `WebSocketServerFactory` unchanged, with their own methods
+and options. Its `AutobahnNegotiator` negotiates with a client in four steps, and each may refuse the client:
 
-1. The factory builds a protocol, and that is given a request head written anew from the `Handshake`.
-2. Autobahn checks the head: its own options on origins, versions, connections.
-3. The protocol's `onConnect` is asked, and may take its time.
-4. Autobahn writes its 101 answer, which is checked and kept until the connection is opened.
+1. The factory builds a protocol, which receives a request head that is written anew from the `Handshake`.
+2. Autobahn checks the head, with its own options for origins, versions and the number of connections.
+3. The protocol's `onConnect` runs, which may be asynchronous.
+4. Autobahn writes its 101 answer, which is checked, and kept until the connection is opened.
 
-A protocol whose client is refused, or has left, is told by its `onClose`, as by Autobahn itself.
+If the client is refused or leaves, the protocol's `onClose` is called, as Autobahn itself does.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from .response import fieldLines
 from .rewriting import headersWithoutProxy, requestHead
 
 _COMPRESSION = "factory.setProtocolOptions(perMessageCompressionAccept=...)"
-_MESSAGES = "its messages come to the protocol's onMessage"
-#: What the factory or its protocol decides, and how.
+_MESSAGES = "the protocol's onMessage receives the messages"
+#: The hooks and options that the factory or its protocol decides, and how.
 DECIDED_BY_AUTOBAHN = {
     "chooseProtocol": "the protocol's onConnect returns the sub-protocol",
     "responseHeaders": "the protocol's onConnect returns (sub-protocol, headers)",
@@ -47,11 +47,11 @@ DECIDED_BY_AUTOBAHN = {
     "onBinary": _MESSAGES,
     "maxPayload": "factory.setProtocolOptions(maxMessagePayloadSize=...)",
     "maxCompressedSize": "factory.setProtocolOptions(maxFramePayloadSize=...)",
-    "maxFragments": "factory.setProtocolOptions(maxMessagePayloadSize=...) is the bound of a message",
+    "maxFragments": "factory.setProtocolOptions(maxMessagePayloadSize=...) limits a message",
     "skipUTF8Validation": "factory.setProtocolOptions(utf8validateIncoming=False)",
     "autoPong": "the protocol's onPing answers",
-    "allowSynchronousEvents": "messages come as Autobahn delivers them",
-    "closeOnError": "a method of the protocol that raises costs the connection",
+    "allowSynchronousEvents": "Autobahn decides when it delivers messages",
+    "closeOnError": "a connection is always closed when a method of its protocol raises",
     **dict.fromkeys(
         [
             "compression",
@@ -73,16 +73,16 @@ class AutobahnApplication(FactoryApplication):
     """
     Serves the protocols of an Autobahn factory.
 
-    The hooks `acceptsOrigin` and `verifyClient` come before Autobahn's own handshake; `onConnect`, `onPing`,
-    `onPong`, `onDrain` and `onDisconnect` are told beside the protocol. Keywords that are no hooks are
-    options of the server, as for any `Application`.
+    The hooks `acceptsOrigin` and `verifyClient` run before Autobahn's own handshake. `onConnect`, `onPing`,
+    `onPong`, `onDrain` and `onDisconnect` run in addition to the protocol's methods. Keywords that are not
+    hooks are options of the server that are overridden for this application, as for any `Application`.
 
     Args:
-        factory: A `WebSocketServerFactory` of `autobahn.twisted`, or of a subclass.
-        hooksAndOptions: The hooks and the options.
+        factory: A `WebSocketServerFactory` from `autobahn.twisted`, or an instance of a subclass.
+        hooksAndOptions: Hooks and options.
 
     Raises:
-        TypeError: For another factory, and for a hook or an option that is the factory's to decide.
+        TypeError: `factory` is something else, or a hook or an option is given that the factory decides.
     """
 
     _log = Logger()
@@ -90,7 +90,7 @@ class AutobahnApplication(FactoryApplication):
 
     def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
         if not isinstance(factory, WebSocketServerFactory):
-            raise TypeError(f"factory={factory!r}: must be a WebSocketServerFactory of autobahn.twisted")
+            raise TypeError(f"factory={factory!r}: must be a WebSocketServerFactory from autobahn.twisted")
         for name in hooksAndOptions:
             if name in DECIDED_BY_AUTOBAHN:
                 raise TypeError(f"{name} is decided by Autobahn: {DECIDED_BY_AUTOBAHN[name]}")
@@ -99,7 +99,8 @@ class AutobahnApplication(FactoryApplication):
     def start(self) -> None:
         if not self._isStarted and not self.factory.maxMessagePayloadSize:
             self._log.warn(
-                "{factory} takes messages of any size: factory.setProtocolOptions(maxMessagePayloadSize=...)",
+                "{factory} accepts messages of any size; limit them with "
+                "factory.setProtocolOptions(maxMessagePayloadSize=...)",
                 factory=type(self.factory).__name__,
             )
         super().start()
@@ -112,7 +113,7 @@ class AutobahnApplication(FactoryApplication):
 
 
 class AutobahnNegotiator:
-    """Opens the connections of an `AutobahnApplication`; see `UpgradeNegotiator`."""
+    """Negotiates and opens the connections of an `AutobahnApplication`; see `UpgradeNegotiator`."""
 
     def __init__(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
@@ -145,7 +146,7 @@ class AutobahnNegotiator:
         if protocol is None:
             raise UpgradeError(403, "denied")
         if not isinstance(protocol, WebSocketServerProtocol):
-            raise TypeError(f"{application.factory!r} has built {protocol!r}, which is no Autobahn protocol")
+            raise TypeError(f"{application.factory!r} built {protocol!r}: must be a WebSocketServerProtocol")
         wire = self._wireClass(transport)
         wire.connection = application.connectionClass(
             urandom(16).hex(), handshake, application, wire, accepted.user
@@ -177,11 +178,13 @@ class AutobahnNegotiator:
         _check(wire)
         subprotocol, headers = (*decision, None, {})[:2] if isinstance(decision, tuple) else (decision, {})
         if subprotocol is not None and subprotocol not in handshake.protocols:
-            raise ValueError(f"onConnect returned {subprotocol!r}; one of {handshake.protocols}, or None")
+            raise ValueError(
+                f"onConnect returned {subprotocol!r}: must be one of {handshake.protocols}, or None"
+            )
         for given in (protocol.factory.headers, headers):
             checkedHeaders(_pairs(given))
         autobahnprotocol.answer(protocol, decision)
-        # What has just run may have ended the upgrade.
+        # The code of the protocol may have ended the upgrade; `callHook` then raises.
         await callHook(succeed, None)
         _check(wire)
         if protocol.state != protocol.STATE_OPEN:
@@ -189,7 +192,7 @@ class AutobahnNegotiator:
 
 
 class NegotiatedAutobahnConnection:
-    """See `NegotiatedConnection`."""
+    """A `NegotiatedConnection` whose frames an Autobahn protocol reads and writes."""
 
     def __init__(self, wire: AutobahnWire) -> None:
         self._wire = wire
@@ -201,20 +204,20 @@ class NegotiatedAutobahnConnection:
 
 
 def _check(wire: AutobahnWire) -> None:
-    """Raise why the client is refused, if it is."""
+    """Raise the `UpgradeError` with which the protocol has refused the client, if it has."""
     if wire.refusal is not None:
         raise wire.refusal
 
 
 def _refusal(denial: ConnectionDeny) -> UpgradeError:
-    """The refusal of a protocol, which may have any number and any text."""
+    """Return the refusal of a protocol. Protocols may give any number and any text, so both are checked."""
     reason = denial.reason
     body = reason if isinstance(reason, str) and reason.isprintable() and reason else None
     return UpgradeError(refusalStatus(denial.code), "denied", body)
 
 
 def _pairs(headers: Any) -> list[tuple[str, str]]:
-    """Headers as Autobahn takes them, a value or several by each name."""
+    """Return the pairs of Autobahn's headers, which map each name to one value or several."""
     return [
         (name, str(value))
         for name, values in headers.items()
@@ -223,6 +226,6 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
 
 
 def withHeaders(answer: bytes, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Autobahn's answer with more headers, which were checked."""
+    """Add headers, which must have been checked, to Autobahn's answer."""
     head, end, rest = answer.partition(_END)
     return head + b"\r\n" + fieldLines(headers) + b"\r\n" + rest if headers else head + end + rest

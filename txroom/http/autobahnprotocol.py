@@ -1,9 +1,9 @@
 """
-What is laid over the class of an Autobahn protocol while one of its instances is served by txroom.
+The class that is put in front of an Autobahn protocol's own class while txroom serves it.
 
-`MountedProtocol` is Autobahn's own server protocol with the places overridden where it asks, answers, sends
-and closes; `mount` makes an instance of a user's class one of these as well. What happens there is told to a
-`MountEvents`, which is the wire of the connection.
+`MountedProtocol` is Autobahn's server protocol with those methods overridden with which it handles the
+handshake, delivers messages, sends and closes. `mount` turns an instance of the user's class into a
+`MountedProtocol`. It reports what happens to a `MountEvents`, the wire of the connection.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from autobahn.websocket.protocol import PreparedMessage
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.defer import Deferred
 
-#: The options of an Autobahn protocol that it has from txroom: no timer of its own runs, and it speaks for
-#: nobody but its clients.
+#: Options that txroom sets on every mounted protocol: none of its own timers run, and it answers nothing but
+#: WebSockets.
 FIXED = {
     "openHandshakeTimeout": 0,
     "closeHandshakeTimeout": 0,
@@ -32,76 +32,77 @@ FIXED = {
 
 
 class MountEvents(Protocol):
-    """What a mounted protocol tells."""
+    """What a mounted protocol reports, and asks."""
 
     @property
     def isStopped(self) -> bool:
-        """Whether it is to parse no more, for now or for ever."""
+        """Whether the protocol must stop parsing, for now or for good."""
         ...
 
     def requestReceived(self, request: ConnectionRequest) -> None:
-        """The client's request is sound."""
+        """Autobahn accepts the client's request head."""
         ...
 
     def handshakeRefused(self, why: str, status: int) -> None:
-        """It refuses the client."""
+        """The protocol refuses the client."""
         ...
 
     def messageComplete(self, size: int) -> None:
-        """A message of so many bytes is complete, and not yet delivered."""
+        """A message of `size` bytes is complete and is about to be delivered."""
         ...
 
     def messageDelivered(self, size: int) -> None:
-        """It is delivered."""
+        """A message of `size` bytes was delivered."""
         ...
 
     def messageSent(self, size: int) -> None:
-        """The protocol has sent a message of so many bytes."""
+        """The protocol has sent a message of `size` bytes."""
         ...
 
     def pingReceived(self, payload: bytes) -> bool:
-        """A ping has come; whether the protocol is to be told."""
+        """A ping was received. Returns whether the protocol's `onPing` is called."""
         ...
 
     def pongReceived(self, payload: bytes) -> bool:
-        """A pong has come; whether the protocol is to be told."""
+        """A pong was received. Returns whether the protocol's `onPong` is called."""
         ...
 
     def defersPong(self, payload: bytes) -> bool:
-        """Whether a pong is sent later, since the client takes nothing now."""
+        """Return whether the wire sends this pong later, because the client is not reading now."""
         ...
 
     def methodRaised(self, where: str) -> None:
-        """That method of the protocol has raised."""
+        """The method `where` of the protocol raised."""
         ...
 
     def closing(self) -> None:
-        """The Close frame is written, or will be as soon as that is possible."""
+        """The Close frame is written, or will be written as soon as possible."""
         ...
 
     def sendingUnblocked(self) -> None:
-        """A frame or a message that was sent in parts is complete."""
+        """The protocol has completed a frame or a message that it sent in parts."""
         ...
 
 
 class HandshakeDone(Exception):
-    """Ends Autobahn's handshake, whose answer is written, before the protocol's `onOpen` runs."""
+    """Ends Autobahn's handshake when the answer is written, before the protocol's `onOpen` runs."""
 
 
 class MountedProtocol(WebSocketServerProtocol):
-    """Autobahn's protocol under a `MountEvents`; `connection` is what txroom knows it as."""
+    """Autobahn's protocol, reporting to a `MountEvents`. `connection` is its `Connection`."""
 
     _mount: MountEvents
-    #: Bytes of messages that were told so far; and that were sent before the one that is sent in parts.
+    #: Payload bytes: of the received messages reported so far; sent before the message that is being sent in
+    #: parts.
     _mountCounted = _mountBegun = 0
-    #: Control frames that wait until half a frame is whole, of each kind the newest.
+    #: Control frames to send when the current frame is complete, the newest of each kind.
     _mountLate: dict[str, tuple[Any, ...]]
     connection: Any
 
     # -- the handshake
 
     def onConnect(self, request: ConnectionRequest) -> Any:
-        """Called by Autobahn; the protocol itself is asked by `ask`, and Autobahn waits for ever."""
+        """Called by Autobahn. The Deferred never fires: `ask` calls the protocol's own `onConnect`."""
         self._mount.requestReceived(request)
         return Deferred()
 
@@ -111,7 +112,7 @@ class MountedProtocol(WebSocketServerProtocol):
     def _onOpen(self) -> None:
         raise HandshakeDone
 
-    # -- what comes
+    # -- receiving
 
     def processData(self) -> bool:
         return not self._mount.isStopped and bool(super().processData())
@@ -126,7 +127,7 @@ class MountedProtocol(WebSocketServerProtocol):
         except Disconnected:
             if self.state == self.STATE_OPEN:
                 raise
-            # It answers a message that came while it is being closed, which is no fault of anybody's.
+            # The protocol answers a message that arrived during the close; that is not an error.
         mount.messageDelivered(size)
 
     def _onPing(self, payload: bytes) -> None:
@@ -141,9 +142,9 @@ class MountedProtocol(WebSocketServerProtocol):
         try:
             super()._onClose(wasClean, code, reason)
         except Exception:
-            self._mount.methodRaised("onClose")  # Autobahn has to count it all the same
+            self._mount.methodRaised("onClose")  # Autobahn must still count the connection as closed
 
-    # -- what goes
+    # -- sending
 
     def sendMessage(self, payload: bytes, *args: Any, **more: Any) -> None:
         super().sendMessage(payload, *args, **more)
@@ -151,10 +152,10 @@ class MountedProtocol(WebSocketServerProtocol):
 
     def sendPreparedMessage(self, preparedMsg: PreparedMessage) -> None:
         if self.state != self.STATE_OPEN:
-            return  # Autobahn would write it, behind its Close frame
+            return  # Autobahn would write it after its Close frame
         before = self.trafficStats.outgoingWebSocketMessages
         super().sendPreparedMessage(preparedMsg)
-        if self.trafficStats.outgoingWebSocketMessages == before:  # it was not sent by `sendMessage`
+        if self.trafficStats.outgoingWebSocketMessages == before:  # not counted by `sendMessage`
             self._mount.messageSent(len(preparedMsg.payload))
 
     def sendMessageFrameData(self, payload: bytes, sync: bool = False) -> Any:
@@ -198,41 +199,41 @@ class MountedProtocol(WebSocketServerProtocol):
         self._mount.closing()
 
     def _trigger(self) -> None:
-        """Send at once what Autobahn would send in parts, one at each tick of a timer."""
+        """Send at once what Autobahn would send in parts, one for each tick of a timer."""
         while self.send_queue:
             data, _ = self.send_queue.popleft()
             self.__dict__["transport"].write(data)
 
 
 def ask(protocol: MountedProtocol, request: ConnectionRequest) -> Any:
-    """What the `onConnect` of a protocol says."""
+    """Call the protocol's own `onConnect`, and return its result."""
     return super(MountedProtocol, protocol).onConnect(request)
 
 
 def answer(protocol: MountedProtocol, decision: Any) -> None:
-    """Let Autobahn write the 101, if it agrees with what the protocol has said."""
+    """Let Autobahn write the 101 answer, if it accepts the decision of the protocol's `onConnect`."""
     with suppress(HandshakeDone):
         protocol.succeedHandshake(decision)
 
 
 def begin(protocol: MountedProtocol) -> None:
-    """Let a protocol begin, whose answer is sent."""
+    """Call the protocol's `onOpen`, after its 101 answer was sent."""
     super(MountedProtocol, protocol)._onOpen()
     protocol.is_open.callback(None)
 
 
 def isInsideFrame(protocol: MountedProtocol) -> bool:
-    """Whether half a frame is sent, in which no other may stand."""
+    """Return whether a frame is only partly sent. No other frame may be sent before its end."""
     return bool(protocol.send_state == protocol.SEND_STATE_INSIDE_MESSAGE_FRAME)
 
 
 def isInsideMessage(protocol: MountedProtocol) -> bool:
-    """Whether half a message is sent, in which only control frames may stand."""
+    """Return whether a message is only partly sent. Only control frames may be sent before its end."""
     return bool(protocol.send_state != protocol.SEND_STATE_GROUND)
 
 
 def sendLate(protocol: MountedProtocol) -> None:
-    """Send the control frames that had to wait until half a frame was whole."""
+    """Send the control frames that had to wait for the end of a frame."""
     late, protocol._mountLate = protocol._mountLate, {}
     for name in ("sendPing", "sendPong", "sendCloseFrame"):
         if name in late:
@@ -241,7 +242,7 @@ def sendLate(protocol: MountedProtocol) -> None:
 
 @cache
 def mounted(kind: Any) -> type[Any]:
-    """A user's class under `MountedProtocol`."""
+    """Return a class that derives from `MountedProtocol` and the user's class."""
     name = kind.__name__
     return type(
         name, (MountedProtocol, kind), {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
@@ -249,7 +250,7 @@ def mounted(kind: Any) -> type[Any]:
 
 
 def mount(protocol: WebSocketServerProtocol, wire: MountEvents, connection: object) -> MountedProtocol:
-    """Mount a protocol that its factory has just made."""
+    """Mount a protocol that its factory has just built."""
     made: Any = protocol
     made.__class__ = mounted(made.__class__)
     made._mount = wire

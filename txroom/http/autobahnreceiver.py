@@ -1,8 +1,8 @@
 """
-The way in of a connection whose frames an Autobahn protocol reads.
+The receiving side of a connection whose frames an Autobahn protocol reads.
 
-Holding and resuming, rates and deadlines are those of every `Receiver`. What has come is parsed by Autobahn,
-which looks before each frame whether it may go on (`MountedProtocol.processData`).
+Pausing, rate limits and deadlines work as in every `Receiver`. Autobahn parses the bytes, and asks before
+each frame whether to go on (`MountedProtocol.processData`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..wire.states import DISCARDING
 
 class AutobahnReceiver(Receiver):
     """
-    Gives an Autobahn protocol what has come.
+    Passes received bytes on to an Autobahn protocol.
 
     Args:
         wire: The `AutobahnWire`.
-        connection: Its connection.
+        connection: The connection.
     """
 
     _wire: Any
@@ -33,7 +33,7 @@ class AutobahnReceiver(Receiver):
         self._received = 0
 
     def parse(self) -> None:
-        """Give it all that has come, unless reading is held."""
+        """Let the protocol parse all received bytes, unless reading is paused."""
         if self.isParsing or self.reading or self.state >= DISCARDING:
             return
         self.isParsing = True
@@ -65,7 +65,10 @@ class AutobahnReceiver(Receiver):
             self._note(size)
 
     def _note(self, size: int) -> None:
-        """After parsing: whether something is incomplete, and how much of it has come."""
+        """
+        Record after parsing whether a message or a frame is incomplete, and how many of its bytes have
+        arrived.
+        """
         protocol = self._wire.protocol
         isInside = protocol.inside_message or protocol.current_frame is not None
         if not (isInside or (protocol.data and not self.reading)):
@@ -82,6 +85,6 @@ class AutobahnReceiver(Receiver):
         return self._received if self.incompleteSince is not None else 0
 
     def charge(self, size: int) -> None:
-        """Count a message against the rates."""
+        """Count a message of `size` bytes against the rate limits."""
         if self._meter is not None:
             self._charge(self._meter, size)

@@ -1,5 +1,5 @@
 """
-What an Autobahn protocol has as its transport.
+The transport that an Autobahn protocol gets.
 """
 
 from __future__ import annotations
@@ -12,47 +12,48 @@ from zope.interface import directlyProvides, providedBy
 from ..wire.context import WireContext
 from ..wire.sendbuffer import withoutProxy
 
-#: A producer of the protocol's is to pause when so many bytes wait; Twisted's own limit.
+#: Pause the protocol's producer when more bytes than this are buffered. Twisted has the same limit.
 HIGH_WATER_MARK = 64 * 1024
 
 
 class TransportOwner(Protocol):
-    """The wire of the connection, as the transport knows it."""
+    """The wire of the connection, as the transport sees it."""
 
     context: WireContext
 
     @property
     def isOver(self) -> bool:
-        """Whether nothing more is sent."""
+        """Whether nothing more can be sent."""
         ...
 
     @property
     def bufferedAmount(self) -> int:
-        """Bytes that wait to be taken by the operating system."""
+        """The number of bytes that the operating system has not taken yet."""
         ...
 
     def write(self, data: bytes) -> None:
-        """The protocol writes."""
+        """The protocol writes data."""
         ...
 
     def finish(self, isAbort: bool) -> None:
-        """The protocol drops its connection."""
+        """The protocol closes its connection."""
         ...
 
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def tellSent(self) -> None:
-        """Call `AutobahnTransport.resume` when all is sent; something waits."""
+        """Call `AutobahnTransport.resume` when all buffered bytes are sent. Some are buffered now."""
         ...
 
 
 class AutobahnTransport:
     """
-    The transport of an Autobahn protocol: the client's, but for what is written, read and ended.
+    The transport of an Autobahn protocol: the client's, except that writing, reading and closing go to the
+    wire.
 
     Args:
         wire: The wire of the connection.
-        transport: The client's.
+        transport: The client's transport.
     """
 
     def __init__(self, wire: TransportOwner, transport: Any) -> None:
@@ -60,7 +61,7 @@ class AutobahnTransport:
         self._transport = transport
         self._isStreaming = True
         self._isProducing = False
-        #: Whoever produces what the protocol writes, if anybody was registered.
+        #: The producer that the protocol has registered, if any.
         self.producer: Any = None
         directlyProvides(self, providedBy(transport))
 
@@ -69,7 +70,9 @@ class AutobahnTransport:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
-        """That of the client's transport: Autobahn asks whether it is Twisted's own for TLS."""
+        """
+        The class of the client's transport, because Autobahn checks whether that is Twisted's TLS transport.
+        """
         return type(withoutProxy(self._transport))
 
     def write(self, data: bytes) -> None:
@@ -98,7 +101,11 @@ class AutobahnTransport:
         self.loseConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Twisted's contract, of which the client's own transport knows nothing: we have its place there."""
+        """
+        Register a producer, as Twisted's `IConsumer` defines it.
+
+        The client's own transport must not know this producer, because the wire is registered there.
+        """
         if self.producer is not None:
             raise RuntimeError(
                 f"cannot register {producer!r}, because {self.producer!r} was never unregistered"
@@ -114,7 +121,15 @@ class AutobahnTransport:
         self.producer = None
 
     def pauseProducerIfFull(self, waiting: int) -> bool:
-        """So many bytes wait: let the producer wait if they are too many; whether there is one that does."""
+        """
+        Pause the producer if too many bytes are buffered.
+
+        Args:
+            waiting: The number of buffered bytes.
+
+        Returns:
+            Whether a producer is waiting for the buffer to empty.
+        """
         if self.producer is None or waiting <= HIGH_WATER_MARK:
             return False
         if self._isStreaming:
@@ -122,21 +137,21 @@ class AutobahnTransport:
         return True
 
     def resume(self) -> None:
-        """All is sent: let the producer produce."""
+        """Let the producer go on, because all buffered bytes are sent."""
         producer, wire = self.producer, self._wire
         if producer is None or wire.isOver:
             return
         self._isProducing = False
         producer.resumeProducing()
         if self._isStreaming or not self._isProducing:
-            return  # one that pulls goes on as long as something comes of it
+            return  # a pull producer is asked again as long as it writes something
         if wire.bufferedAmount:
             wire.tellSent()
         else:
             wire.context.clock.callLater(0, self.resume)
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Stop the producer, because the connection is closed."""
         producer, self.producer = self.producer, None
         if producer is not None:
             producer.stopProducing()

@@ -1,12 +1,11 @@
 """
 The wire of a connection whose frames an Autobahn protocol reads and writes.
 
-It is a `WireProtocol` in all that isn't frames: states, deadlines, heartbeat, rates, what waits to be sent.
-Between the client's transport and Autobahn lie two parts: `AutobahnReceiver` gives Autobahn what has come,
-and `AutobahnTransport` takes what it writes. Everything that goes out passes there, so that nothing overtakes
-anything.
+It does everything that a `WireProtocol` does except parse and write frames: states, deadlines, heartbeat,
+rate limits and the send buffer. `AutobahnReceiver` passes received bytes to Autobahn, and `AutobahnTransport`
+takes what Autobahn writes. Everything that is sent goes through that transport, so its order is kept.
 
-Before the states of a `WireProtocol` it is CONNECTING: Autobahn decides about the request, and what it writes
+Before the states of a `WireProtocol` comes CONNECTING: Autobahn decides about the request, and what it writes
 is the answer.
 """
 
@@ -41,10 +40,10 @@ CONNECTING = -1
 
 class AutobahnWire(WireProtocol):
     """
-    The wire of one connection; classes of it are made per set of options.
+    The wire of one connection. A subclass is made for each set of options.
 
     Args:
-        transport: The client's, which belongs to the upgrade still.
+        transport: The client's transport, which still belongs to the upgrade.
     """
 
     _log = Logger()
@@ -54,13 +53,13 @@ class AutobahnWire(WireProtocol):
         super().__init__()
         self.state = CONNECTING
         self.protocol: MountedProtocol
-        #: What the protocol has as its transport.
+        #: The transport that the protocol gets.
         self.protocolTransport = AutobahnTransport(self, transport)
-        #: What was asked, why it is refused, and the answer, while CONNECTING.
+        #: While CONNECTING: Autobahn's request, the refusal, and the answer.
         self.request: ConnectionRequest | None = None
         self.refusal: UpgradeError | None = None
         self.answer = bytearray()
-        #: Messages of `send` that wait for the end of one that the protocol sends in parts.
+        #: Messages of `send` that wait until the protocol has completed a message that it sends in parts.
         self._waiting: list[tuple[bytes, bool]] = []
         self._waitingSize = 0
         self._isSending = self._isSlow = self._isLost = False
@@ -76,7 +75,7 @@ class AutobahnWire(WireProtocol):
             self.refusal = UpgradeError(refusalStatus(status), "handshake")
 
     def takeTransport(self, transport: Any) -> AutobahnWire:
-        """Take the transport over, and write the answer."""
+        """Take over the transport, and write the answer."""
         now = self.context.clock.seconds()
         receiver = self.receiver
         receiver.connectedAt = receiver.lastReceived = receiver.lastActivity = now
@@ -89,20 +88,20 @@ class AutobahnWire(WireProtocol):
         return self
 
     def abandon(self) -> None:
-        """The upgrade has failed: tell the protocol that its connection is gone."""
+        """Tell the protocol that its connection is closed, because the upgrade failed."""
         self._become(CLOSED)
         self._loseProtocol(Failure(ConnectionLost()))
         self.receiver.forget()
 
     def begin(self) -> None:
-        """Let the protocol begin, unless the connection was closed by who was told of it before."""
+        """Call the protocol's `onOpen`, unless a hook has already closed the connection."""
         if self.state == OPEN:
             try:
                 begin(self.protocol)
             except Exception:
                 self.methodRaised("onOpen")
 
-    # -- what is known of it
+    # -- properties
 
     @property
     def readyState(self) -> ReadyState:
@@ -124,14 +123,14 @@ class AutobahnWire(WireProtocol):
 
     @property
     def isWamp(self) -> bool:
-        """Whether its messages are those of WAMP, which nobody else may send."""
+        """Whether the protocol speaks WAMP. Nobody else may then send messages on its connection."""
         return isinstance(self.protocol, WampWebSocketProtocol)
 
-    # -- what comes
+    # -- receiving
 
     @property
     def isOver(self) -> bool:
-        """Whether nothing more is sent."""
+        """Whether nothing more can be sent."""
         return self.state >= DISCARDING
 
     def pause(self) -> None:
@@ -194,13 +193,13 @@ class AutobahnWire(WireProtocol):
         self._log.failure(
             "{where} of the protocol of connection {id} raised", where=where, id=self.connection.id
         )
-        if self.state < DISCARDING:  # it can't be parsed on in the middle of what it did
+        if self.state < DISCARDING:  # parsing cannot continue in the middle of a failed method
             self.fail(CloseCode.INTERNAL_ERROR, "")
 
-    # -- what goes
+    # -- sending
 
     def write(self, data: bytes) -> None:
-        """The protocol writes."""
+        """Send what the protocol writes, or keep it while CONNECTING."""
         if self.state == CONNECTING:
             self.answer += data
             return
@@ -213,14 +212,14 @@ class AutobahnWire(WireProtocol):
         limit = self.options.maxBackpressure
         if limit and before and waiting > limit and not (self._isSending or self._isSlow):
             self._isSlow = True
-            # Not here: the protocol is about to write the rest of something.
+            # Not at once, because the protocol may still write the rest of a frame.
             self.context.clock.callLater(0, self._closeSlow)
 
     def _closeSlow(self) -> None:
         self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
 
     def tellSent(self) -> None:
-        """Let the producer of the protocol go on when all is sent."""
+        """Resume the protocol's producer when all buffered bytes are sent."""
         self._awaitSent()
 
     def _sent(self) -> None:
@@ -231,11 +230,11 @@ class AutobahnWire(WireProtocol):
     def send(self, data: Data) -> SendStatus:
         payload, isBinary = encoded(data)
         if self.isWamp:
-            raise TypeError(f"{self.connection!r} speaks WAMP: publish or call by its session")
+            raise TypeError(f"{self.connection!r} speaks WAMP: use publish or call of its session")
         return self._send(payload, isBinary)
 
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
-        """One that speaks WAMP is passed by."""
+        """Send a prepared message. A connection that speaks WAMP is skipped."""
         return SendStatus.DROPPED if self.isWamp else self._send(prepared.payload, prepared.isBinary)
 
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
@@ -260,7 +259,7 @@ class AutobahnWire(WireProtocol):
         return self._written(out.amount(), size)
 
     def _sendNow(self, payload: bytes, isBinary: bool) -> bool:
-        """Let the protocol send a message; whether it is none too long for the factory's own limit."""
+        """Let the protocol send a message. Returns `False` if it exceeds the factory's own size limit."""
         self._isSending = True
         try:
             self.protocol.sendMessage(payload, isBinary)
@@ -294,7 +293,7 @@ class AutobahnWire(WireProtocol):
         self._awaitSent().pong = payload
         return True
 
-    # -- the end
+    # -- closing
 
     def closing(self) -> None:
         """OPEN → CLOSING."""
@@ -332,7 +331,7 @@ class AutobahnWire(WireProtocol):
             super().terminate()
 
     def finish(self, isAbort: bool) -> None:
-        """The protocol drops its connection: at once, or when all is sent that it wrote."""
+        """Close the connection for the protocol: at once, or after everything it has written is sent."""
         protocol = self.protocol
         if self.state == CONNECTING:
             self.refusal = self.refusal or UpgradeError(0, "denied")
@@ -346,7 +345,7 @@ class AutobahnWire(WireProtocol):
                 self._discard(code, why, None, "")
 
     def _tell(self) -> tuple[int, str]:
-        """What `onDisconnect` is told, as Autobahn knows it."""
+        """Return the code and reason for `onDisconnect`, as Autobahn knows them."""
         protocol: Any = self.protocol
         told: tuple[int, str]
         if protocol.failedByMe and protocol.localCloseCode is not None:
@@ -380,5 +379,8 @@ class AutobahnWire(WireProtocol):
 
 
 def refusalStatus(status: int) -> int:
-    """What a client is refused with if a protocol says so, which may say anything."""
+    """
+    Return the HTTP status to refuse a client with, given the number that the protocol gives, which may be
+    any.
+    """
     return status if status in set(HTTPStatus) and 300 <= status <= 511 else HTTPStatus.FORBIDDEN.value

@@ -1,8 +1,8 @@
 """
-The first protocol of a connection on our own listeners.
+The first protocol of each connection to the server's own listeners.
 
-It reads one request head, strictly and within the handshake's deadline. An upgrade goes to `Upgrade`;
-everything else goes, with the connection, to twisted.web.
+It reads one request head, strictly and before `handshakeTimeout` passes. A request for a WebSocket goes to
+`Upgrade`, and a request for a page goes to twisted.web. Every other request is refused.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from .request import Head, HeadReader, isUpgrade
 from .response import noPageError
 from .upgrade import Upgrade
 
-#: How Twisted calls our listeners and their connections in its log.
+#: The name of the listeners and their connections in Twisted's log.
 LOG_PREFIX = "txroom"
 
 
 class Channel(Protocol):
     """
-    A connection whose request head isn't complete.
+    A connection whose request head is not complete.
 
-    When the head is complete, or refused, the transport goes to another protocol; `transport` is `None` then.
+    When the head is complete or refused, another protocol takes over the transport, and `transport` is
+    `None`.
     """
 
     slot: int | None = None
@@ -96,7 +97,7 @@ class Channel(Protocol):
         page.begin(transport, head)
 
     def _leave(self) -> None:
-        """The connection isn't this protocol's any more."""
+        """Give up the connection."""
         self._gateway.wheel.cancel(self)
         self._gateway.admission.end(self)
         self.transport = None
@@ -108,18 +109,18 @@ class Channel(Protocol):
         self._gateway.server.refused(error, None)
 
     def due(self, now: float) -> None:
-        """The head isn't complete at the deadline."""
+        """Refuse the client, because the head is not complete at the deadline."""
         if self.transport is None:
             return
         wheel = self._gateway.wheel
         deadline = self._since + self._gateway.options.handshakeTimeout + wheel.lostSince(self._since)
-        if now < deadline:  # the process stood still meanwhile
+        if now < deadline:  # the process was suspended; the client gets that time on top
             wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(408, "timeout"))
 
     def evict(self, reason: str) -> None:
-        """There are too many handshakes at a time, and this is the oldest; or the server stops."""
+        """Refuse the client, because there are too many pending handshakes or the server is stopping."""
         if self.transport is not None:
             self._refuse(UpgradeError(503, reason))
 

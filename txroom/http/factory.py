@@ -1,5 +1,5 @@
 """
-The factory of our own listeners.
+The protocol factory of the server's own listeners.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from zope.interface import implementer
 from .channel import LOG_PREFIX, Channel
 from .gateway import Gateway
 
-#: What is spoken over TLS, by its name in ALPN.
+#: The ALPN name of the protocol that is spoken over TLS.
 ALPN = b"http/1.1"
 
 
 @implementer(IProtocolNegotiationFactory)
 class ChannelFactory(Factory):
-    """Makes a `Channel` for each connection of our own listeners."""
+    """Makes a `Channel` for each connection to the server's own listeners."""
 
     noisy = False
 
@@ -25,11 +25,11 @@ class ChannelFactory(Factory):
         self._gateway = gateway
 
     def logPrefix(self) -> str:
-        """What Twisted calls it in its log."""
+        """Return the name of this factory in Twisted's log."""
         return LOG_PREFIX
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What a TLS endpoint of Twisted's, which somebody made himself, may agree on with clients."""
+        """Return the ALPN protocols that a TLS endpoint made by the user may agree on with clients."""
         return [ALPN]
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:

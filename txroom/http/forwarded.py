@@ -1,5 +1,5 @@
 """
-Who the client is: the peer of the socket, or what a proxy says that we trust.
+The client's address: the peer of the socket, or the address that a trusted proxy reports.
 """
 
 from __future__ import annotations
@@ -19,24 +19,29 @@ from .proxyprotocol import hasProxyHeader
 
 IPAddress = IPv4Address | IPv6Address
 
-#: ::ffff:0:0/96, IPv4 addresses in IPv6 (RFC 4291 §2.5.5.2).
+#: ::ffff:0:0/96, IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2).
 _MAPPED = bytes(10) + b"\xff\xff"
-#: 64:ff9b::/96, behind which NAT64 puts all of IPv4 (RFC 6052 §2.1).
+#: 64:ff9b::/96, the prefix under which NAT64 maps all of IPv4 (RFC 6052 §2.1).
 _NAT64 = b"\x00\x64\xff\x9b" + bytes(8)
 
-#: Headers in which a proxy tells for whom it asks.
+#: Headers in which a proxy reports the client's address.
 _FORWARDED = ("x-forwarded-for", "forwarded")
-#: How addresses begin from which a proxy of one's own may come; most clients' don't, and cost no parsing.
+#: Prefixes of addresses that a local proxy may have. Most clients have other addresses, so theirs are never
+#: parsed.
 _NEAR = ("127.", "10.", "172.", "192.168.", "169.254.", "::1", "fc", "fd", "fe8", "fe9", "fea", "feb")
 
 
 def makeHandshake(
     method: str, target: str, headers: Headers, transport: Any, options: ServerOptions
 ) -> Handshake:
-    """The handshake of a request that came over `transport`."""
+    """
+    Return the handshake of a request that came over `transport`.
+
+    If the peer is a trusted proxy, the client's address and scheme come from the proxy's headers.
+    """
     peer = transport.getPeer()
     address = getattr(peer, "host", "")
-    if address.startswith("::ffff:"):  # an IPv4 client of a dual-stack listener
+    if address.startswith("::ffff:"):  # an IPv4 client on a dual-stack listener
         address = address[7:]
     secure = ISSLTransport.providedBy(transport)
     handshake = Handshake(
@@ -49,15 +54,17 @@ def makeHandshake(
         certificate=_certificate(transport) if secure else None,
     )
     if options.trustedProxies and _isTrusted(address, options):
-        _believe(handshake, options)
+        _applyForwardedHeaders(handshake, options)
     return handshake
 
 
-def _believe(handshake: Handshake, options: ServerOptions) -> None:
+def _applyForwardedHeaders(handshake: Handshake, options: ServerOptions) -> None:
     """
-    Take the right-most hop that isn't trusted itself: everything left of it may be made up.
+    Take the client's address and scheme from the headers of a trusted proxy.
 
-    The protocol is that of the same hop; proxies that tell only one tell it for all.
+    The address is the right-most one in `X-Forwarded-For` that is not a trusted proxy itself, because the
+    client may have made up everything to the left of it. The scheme belongs to the same proxy hop; a single
+    `X-Forwarded-Proto` applies to all hops.
     """
     client: IPAddress | None = None
     hops = 0
@@ -79,9 +86,10 @@ def _believe(handshake: Handshake, options: ServerOptions) -> None:
 
 def peerNetwork(handshake: Handshake, options: ServerOptions) -> str:
     """
-    What a client is counted under where connections of one address are: `networkOf` its address.
+    Return the address under which the limits per address count a client: `networkOf` its address.
 
-    "" for one of whom no address is known: a trusted proxy that told none, or a UNIX socket.
+    Returns "" if the client's address is unknown: a trusted proxy reported none, or the client came through a
+    UNIX socket.
     """
     isTold = handshake.peerPort is None
     if not isTold and options.trustedProxies and _isTrusted(handshake.peer, options):
@@ -91,9 +99,10 @@ def peerNetwork(handshake: Handshake, options: ServerOptions) -> str:
 
 class UntrustedProxyWarning:
     """
-    Says once that requests seem to come by way of a proxy that isn't trusted.
+    Logs one warning if requests seem to come through a proxy that is not trusted.
 
-    Then all clients have the address of the proxy, in `Handshake.peer` and for the limits of one address.
+    In that case all clients have the proxy's address, both in `Handshake.peer` and for the limits per
+    address.
     """
 
     _log = Logger()
@@ -101,8 +110,8 @@ class UntrustedProxyWarning:
     def __init__(self) -> None:
         self._isSaid = False
 
-    def look(self, handshake: Handshake, options: ServerOptions) -> None:
-        """Look at a request; it is one like that if a program nearby tells whom it speaks for."""
+    def check(self, handshake: Handshake, options: ServerOptions) -> None:
+        """Warn if a request comes from nearby and has the headers of a proxy, but no proxy is trusted."""
         peer = handshake.peer
         if self._isSaid or options.trustedProxies or not peer.startswith(_NEAR):
             return
@@ -116,19 +125,19 @@ class UntrustedProxyWarning:
         if address is not None and (address.is_private or address.is_link_local):
             self._isSaid = True
             self._log.warn(
-                "a request from {peer} says that it is forwarded for somebody else, but no proxy is trusted: "
-                "all clients behind that proxy count as one address; set trustedProxies (--trusted-proxy) if "
-                "it is yours",
+                "a request from {peer} has the headers of a proxy, but no proxy is trusted: all clients "
+                "behind that proxy count as one address; if the proxy is yours, set trustedProxies "
+                "(--trusted-proxy)",
                 peer=peer,
             )
 
 
 def networkOf(address: str) -> str:
     """
-    The addresses that one host has for itself: a single one of IPv4, a /64 of IPv6 (RFC 6177).
+    Return the addresses that a single host usually controls: one IPv4 address, or an IPv6 /64 (RFC 6177).
 
-    An IPv4 address that is written as one of IPv6 counts as itself. Behind the well-known prefix of NAT64
-    and among link-local addresses each one is somebody else.
+    An IPv4-mapped IPv6 address counts as its IPv4 address. Addresses behind the well-known NAT64 prefix and
+    link-local addresses count one by one, because there each belongs to a different host.
     """
     if ":" not in address:
         return address
@@ -146,7 +155,9 @@ def networkOf(address: str) -> str:
 
 def addressOf(transport: Any, options: ServerOptions) -> str:
     """
-    What a connection counts under before its request has come; "" if only the request will tell.
+    Return the address to count a connection under before its request has arrived.
+
+    Returns "" if only the request will tell, because the connection comes from a trusted proxy.
     """
     if isinstance(transport, ProtocolWrapper) and hasProxyHeader(transport):
         return ""
@@ -157,7 +168,9 @@ def addressOf(transport: Any, options: ServerOptions) -> str:
 
 
 def parseAddress(text: str) -> IPAddress | None:
-    """An address as a proxy writes it, with or without brackets and port; `None` if it isn't one."""
+    """
+    Parse an address as proxies write it, with or without brackets and a port; `None` if it is not an address.
+    """
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

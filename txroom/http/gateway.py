@@ -1,5 +1,5 @@
 """
-What all requests to one server share, on whatever way they come and whatever becomes of them.
+The state and services that all requests to one server share, whichever way they arrive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .response import refusal
 
 
 class GatewayServer(Protocol):
-    """What the gateway asks of the server above it, and tells it."""
+    """The server as the gateway sees it."""
 
     @property
     def isDraining(self) -> bool:
@@ -33,47 +33,53 @@ class GatewayServer(Protocol):
 
     @property
     def isLocal(self) -> bool:
-        """Whether it listens, and only where programs of this machine can connect."""
+        """Whether the server listens, and only where programs on the same machine can connect."""
         ...
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
-        """The application registered for the host and path of a request."""
+        """Return the application that is registered for the host and path of a request."""
         ...
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
-        """The application that can tell a client in-band that there is none for its path."""
+        """
+        Return the application that can refuse a client in-band when no application is registered for its
+        path.
+        """
         ...
 
     @property
     def responseHeaders(self) -> HeadersHook | None:
-        """A hook that gives headers for every 101 answer."""
+        """The server's hook that returns headers for every 101 answer, or `None`."""
         ...
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
-        """The 101 answer of a connection, which has these options, is written."""
+        """Called when the 101 answer of a connection, which has these options, is written."""
         ...
 
     def closed(self, connection: Connection) -> None:
-        """The TCP connection of an opened connection is gone."""
+        """Called when the TCP connection of a WebSocket is closed."""
         ...
 
     def finished(self) -> None:
-        """The last hook of a connection is over, or a connection that was no WebSocket is gone."""
+        """
+        Called when the last hook of a connection has ended, or a connection that was not a WebSocket is
+        closed.
+        """
         ...
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
-        """An upgrade failed; the handshake is `None` if not even the head was sound."""
+        """Called when an upgrade failed. `handshake` is `None` if the request head could not be read."""
         ...
 
 
 class Gateway:
     """
-    The one place where requests for a server meet: on our own listeners, and by way of twisted.web.
+    The shared entry point of all requests for a server: on its own listeners, and through twisted.web.
 
     Args:
         server: The server.
-        options: Those of the server, which applications may override.
-        clock: The time of every deadline.
+        options: The server's options, which applications may override.
+        clock: The clock for all deadlines.
     """
 
     def __init__(self, server: GatewayServer, options: ServerOptions, clock: IReactorTime) -> None:
@@ -81,26 +87,26 @@ class Gateway:
         self.options = options
         self.clock = clock
         self.seconds: Callable[[], float] = clock.seconds
-        #: What the open connections share.
+        #: The state that all open connections share.
         self.context = WireContext(clock, self)
         self.wheel = self.context.wheel
-        #: How many connections there may be.
+        #: Counts connections and applies the limits.
         self.admission = Admission(options, self.wheel, self.seconds, server.finished)
-        #: Which hosts and origins are ours.
+        #: Checks the Host and Origin headers.
         self.origins = OriginChecks(lambda: server.isLocal)
-        #: Says that a proxy isn't trusted which should perhaps be.
+        #: Warns once about a proxy that is not trusted but perhaps should be.
         self.untrustedProxyWarning = UntrustedProxyWarning()
-        #: What is served beside the sockets.
+        #: The pages that are served beside the sockets.
         self.pages = PageTable()
         self._negotiators: WeakKeyDictionary[Application, UpgradeNegotiator] = WeakKeyDictionary()
 
     def setOptions(self, options: ServerOptions) -> None:
-        """Take other options; they hold for what is opened from now on."""
+        """Replace the options. They apply to connections that are opened from now on."""
         self.options = self.admission.options = options
         self._negotiators.clear()
 
     def negotiatorFor(self, application: Application) -> UpgradeNegotiator:
-        """What opens the WebSockets of an application, with the options that are in force there."""
+        """Return the negotiator of an application, with the options that apply there."""
         negotiator = self._negotiators.get(application)
         if negotiator is None:
             options = self.options.override(application.overrides)
@@ -110,10 +116,10 @@ class Gateway:
         return negotiator
 
     def refuse(self, transport: Any, error: UpgradeError, method: str = "GET") -> None:
-        """Write the HTTP answer of a refusal, and let the connection go."""
+        """Write the HTTP answer of a refusal, and close the connection."""
         self.admission.lingering.begin(transport, refusal(error, method), self.options.maxPendingHandshakes)
 
-    # -- `ConnectionEvents`: what becomes of the connections that were opened
+    # -- `ConnectionEvents`, which open connections report
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
         self.server.opened(connection, options)

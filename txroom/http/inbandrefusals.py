@@ -1,13 +1,13 @@
 """
-Refusals in-band: the WebSocket is opened only to say in the client's sub-protocol why it is refused.
+In-band refusals: the WebSocket is opened only to tell the client in its sub-protocol why it is refused.
 
-A page in a browser learns nothing of an HTTP answer that refuses its WebSocket, neither status nor body. So
-a client that offers a sub-protocol in which its application can say it (`Application.tellRefusal`; rooms
-can) is sent the 101 answer, one message and a Close frame, all at once. There is no `Connection` behind it:
-what the client sends is thrown away unparsed, and no hook runs.
+A browser shows a page neither the status nor the body of an HTTP answer that refuses its WebSocket. A client
+that offers a sub-protocol in which its application can report a refusal (`Application.tellRefusal`, which
+room applications implement) therefore gets the 101 answer, one message and a Close frame, all in one write.
+It has no `Connection`: what the client sends is discarded unparsed, and no hook runs.
 
-How many clients are refused like that at a time is bounded, in all and by address, since it takes a little
-more than an HTTP answer; beyond that they get the HTTP answer.
+The number of clients that are refused this way at a time is limited, in all and per address, because it costs
+a little more than an HTTP answer. Clients beyond the limit get the HTTP answer.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..wire.transports import closeGently, takeOver
 from .addressgroups import AddressGroups
 from .lingering import LingeringConnection
 
-#: Clients that are refused in-band at a time, and those from one address.
+#: The most clients that are refused in-band at a time, in all and from one address.
 MAX_REFUSALS = 256
 MAX_REFUSALS_PER_ADDRESS = 4
 
 
 class InBandRefusals:
     """
-    The clients of one server that are refused in-band and aren't gone yet.
+    The connections of one server that were refused in-band and are not closed yet.
 
-    `onEmpty` is called whenever the last of them goes.
+    `onEmpty` is called each time the last of them is closed.
     """
 
     def __init__(self, wheel: TimerWheel, onEmpty: Callable[[], None]) -> None:
@@ -43,7 +43,9 @@ class InBandRefusals:
         return len(self._members)
 
     def hasRoom(self, address: str) -> bool:
-        """Whether there may be one more from that address; it is "" if it isn't known."""
+        """
+        Return whether one more client from that address can be refused in-band; "" is an unknown address.
+        """
         return len(self) < MAX_REFUSALS and self._members.count(address) < MAX_REFUSALS_PER_ADDRESS
 
     def begin(self, transport: Any, address: str, switching: bytes, refusal: Refusal, now: float) -> None:
@@ -51,11 +53,11 @@ class InBandRefusals:
         Refuse a client in-band.
 
         Args:
-            transport: The client's, whose request hasn't been answered.
-            address: What the client is counted under.
+            transport: The client's transport. Its request has not been answered.
+            address: The address under which the client is counted.
             switching: The 101 answer, which names the sub-protocol of the refusal.
-            refusal: The message and how to close.
-            now: The time.
+            refusal: The message, and the code and reason of the Close frame.
+            now: The current time.
         """
         linger = LingeringConnection(self._wheel, now, self._gone)
         self._members.add(linger, address)
@@ -65,7 +67,7 @@ class InBandRefusals:
         closeGently(transport)
 
     def drop(self) -> None:
-        """Drop them all."""
+        """Abort all of them."""
         for linger in self._members:
             linger.drop()
 

@@ -1,9 +1,10 @@
 """
-Connections that have been answered and are being closed.
+The lingering close of connections that have been answered, like nginx's `lingering_close`.
 
-Closing a socket that holds unread bytes resets the connection, and the reset may destroy the answer before
-the client has read it. So the sending side is closed first (`closeGently`), and what the client still sends
-is read and thrown away until it closes too, or `LINGERING_TIMEOUT` seconds have passed.
+If a socket is closed while it holds unread bytes, the operating system resets the connection, and the reset
+can destroy the answer before the client reads it. So the server first closes only its sending side
+(`closeGently`), and then reads and discards what the client sends, until the client closes too or
+`LINGERING_TIMEOUT` seconds have passed.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from twisted.internet.protocol import Protocol
 from ..wire.timerwheel import TimerWheel
 from ..wire.transports import closeGently, takeOver
 
-#: Seconds for which the bytes of a client that has its answer are read and thrown away.
+#: How long the server reads and discards what an answered client sends, in seconds.
 LINGERING_TIMEOUT = 2.0
 
 
 class LingeringConnection(Protocol):
-    """Discards what its peer sends, until the peer closes or `LINGERING_TIMEOUT` has passed."""
+    """
+    Discards what its peer sends, until the peer closes or `LINGERING_TIMEOUT` has passed.
+
+    `onGone` is called when the connection is closed.
+    """
 
     slot: int | None = None
     transport: Any
@@ -40,7 +45,7 @@ class LingeringConnection(Protocol):
         self.drop()
 
     def drop(self) -> None:
-        """Drop the connection now."""
+        """Abort the connection."""
         if self.transport is not None:
             self.transport.abortConnection()
 
@@ -53,9 +58,9 @@ class LingeringConnection(Protocol):
 
 class LingeringConnections:
     """
-    All connections that have their answer and aren't gone yet.
+    All connections that have been answered and are not closed yet.
 
-    `onEmpty` is called whenever the last of them goes.
+    `onEmpty` is called each time the last of them is closed.
     """
 
     def __init__(self, wheel: TimerWheel, seconds: Callable[[], float], onEmpty: Callable[[], None]) -> None:
@@ -68,7 +73,11 @@ class LingeringConnections:
         return len(self._members)
 
     def begin(self, transport: Any, answer: bytes, limit: int) -> None:
-        """Write `answer` and close; with more than `limit` (0: any number) the oldest is dropped."""
+        """
+        Write `answer` and close the connection.
+
+        If there are then more than `limit` lingering connections (0 means no limit), the oldest is aborted.
+        """
         linger = LingeringConnection(self._wheel, self._seconds(), self._gone)
         self._members[linger] = None
         takeOver(transport, linger)
@@ -78,7 +87,7 @@ class LingeringConnections:
             self.dropOldest()
 
     def dropOldest(self) -> bool:
-        """Drop the oldest; returns whether there was one."""
+        """Abort the oldest connection. Returns whether there was one."""
         oldest = next(iter(self._members), None)
         if oldest is None:
             return False
@@ -87,7 +96,7 @@ class LingeringConnections:
         return True
 
     def drop(self) -> None:
-        """Drop them all."""
+        """Abort all of them."""
         for linger in list(self._members):
             linger.drop()
 

@@ -1,9 +1,10 @@
 """
-Who opens a WebSocket when its upgrade has passed all checks of the server.
+The last step of an upgrade: negotiate sub-protocol, extensions and headers, and open the connection.
 
-An `Upgrade` checks what holds for every application, up to `verifyClient`. Then the `UpgradeNegotiator` of
-the application agrees with the client on sub-protocol, extensions and headers, and opens the connection. By
-default that is `WireNegotiator`, by txroom's own wire; an application that is `HasNegotiator` brings its own.
+An `Upgrade` makes the checks that hold for every application, up to `verifyClient`. Then the
+`UpgradeNegotiator` of the application negotiates with the client and opens the connection. By default that is
+`WireNegotiator`, which uses txroom's own WebSocket implementation. An application that implements
+`HasNegotiator` provides its own.
 """
 
 from __future__ import annotations
@@ -24,49 +25,53 @@ from ..wire.deflate import DeflateParameters, negotiate
 from ..wire.protocol import WireProtocol, protocolClass
 from .response import switching
 
-#: Calls a hook with arguments and waits for its result; raises `CancelledError` when the upgrade is over.
+#: Calls a hook with arguments and waits for its result. Raises `CancelledError` if the upgrade is over by
+#: then.
 CallHook = Callable[..., Awaitable[Any]]
-#: A hook of the server that gives headers for every 101 answer.
+#: A hook of the server that returns headers for every 101 answer.
 HeadersHook = Callable[[Handshake], Any]
 
 
 class OpenedConnection(Protocol):
-    """A WebSocket whose 101 answer is written, and whose first hook hasn't run."""
+    """A WebSocket whose 101 answer is written and whose first hook has not run."""
 
     @property
     def connection(self) -> Connection:
-        """Its connection."""
+        """The `Connection`."""
         ...
 
     def hold(self) -> None:
-        """Take no message until `start`."""
+        """Deliver no message before `start`."""
         ...
 
     def start(self, early: bytes) -> None:
-        """Run the first hooks, then take what the client sent right behind its request."""
+        """
+        Run the first hooks, then handle `early`: the bytes that the client sent directly behind its request.
+        """
         ...
 
 
 class NegotiatedConnection(Protocol):
-    """A connection that is about to be opened: all that users decide is decided."""
+    """A connection that is about to be opened. All hooks that decide about it have run."""
 
     def open(self, transport: Any, address: str) -> OpenedConnection:
         """
-        Take the transport over, and write the 101 answer; calls no code of users.
+        Take over the transport and write the 101 answer. Calls no user code.
 
         Args:
-            transport: The client's.
-            address: What the connection is counted under; `ConnectionEvents.closed` is told it.
+            transport: The client's transport.
+            address: The address under which the connection is counted. It is passed to
+                `ConnectionEvents.closed`.
         """
         ...
 
 
 class UpgradeNegotiator(Protocol):
-    """Opens the WebSockets of one application."""
+    """Negotiates and opens the WebSockets of one application."""
 
     @property
     def options(self) -> ServerOptions:
-        """The options of the application, laid over the server's."""
+        """The options that apply to the application: its own, and the server's where it has none."""
         ...
 
     async def negotiate(
@@ -78,20 +83,21 @@ class UpgradeNegotiator(Protocol):
         transport: Any,
     ) -> NegotiatedConnection:
         """
-        Decide how a connection is opened that `verifyClient` has let in.
+        Decide how to open a connection that `verifyClient` has accepted.
 
-        The application is given each time because openers are kept for as long as their application lives,
-        and mustn't keep it alive.
+        The application is an argument of each call because a negotiator lives as long as its application, and
+        must not keep the application alive.
 
         Args:
-            application: Whose connection it will be.
+            application: The application that will serve the connection.
             handshake: The client's request.
-            accepted: What `verifyClient` said.
-            callHook: How hooks are called.
-            transport: The client's, to be looked at only: it belongs to the upgrade.
+            accepted: The answer of `verifyClient`.
+            callHook: Calls hooks.
+            transport: The client's transport. It belongs to the upgrade and must only be inspected.
 
         Raises:
-            UpgradeError: To refuse the client after all. Any other error is logged, and refused with 500.
+            UpgradeError: The client is refused. Any other exception is logged, and the client is refused with
+                500.
         """
         ...
 
@@ -104,31 +110,32 @@ class HasNegotiator(Protocol):
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
     ) -> UpgradeNegotiator:
         """
-        Make the negotiator of this application's connections at one server.
+        Make the negotiator for this application's connections to one server.
 
         Args:
-            context: What the connections of the server share; its events must be told of each connection.
-            options: Those in force for this application.
-            headersHook: Gives the hook for headers of the server, if it has one now.
+            context: The state that the server's connections share. The negotiator must report each connection
+                to its events.
+            options: The options that apply to this application.
+            headersHook: Returns the server's current hook for headers, or `None`.
         """
         ...
 
 
 class WireNegotiator:
     """
-    Opens connections of txroom's own wire.
+    Opens connections that use txroom's own WebSocket implementation.
 
     Args:
-        context: What the connections of the server share.
-        options: Those of the application.
-        headersHook: Gives the hook for headers of the server, if it has one now.
+        context: The state that the server's connections share.
+        options: The options that apply to the application.
+        headersHook: Returns the server's current hook for headers, or `None`.
     """
 
     def __init__(
         self, context: WireContext, options: ServerOptions, headersHook: Callable[[], HeadersHook | None]
     ) -> None:
         self.options = options
-        #: The class of all connections with these options.
+        #: The class of all connections that have these options.
         self.wireClass = protocolClass(context, options)
         self._headersHook = headersHook
 
@@ -140,7 +147,7 @@ class WireNegotiator:
         callHook: CallHook,
         transport: Any,
     ) -> NegotiatedWireConnection:
-        """See `UpgradeNegotiator`; calls `chooseProtocol`, and both `responseHeaders` hooks."""
+        """See `UpgradeNegotiator`. Calls `chooseProtocol` and both `responseHeaders` hooks."""
         offered = handshake.protocols
         chooses = application.hook("chooseProtocol")
         if chooses is None:
@@ -153,7 +160,7 @@ class WireNegotiator:
             if hook is not None:
                 headers += checkedHeaders(await callHook(hook, handshake) or ())
         wire = self.wireClass()
-        # A class of the user's, which may raise: before anything is written.
+        # The user's class may raise, so it is instantiated before anything is written.
         wire.connection = application.connectionClass(
             urandom(16).hex(), handshake, application, wire, accepted.user
         )
@@ -163,17 +170,17 @@ class WireNegotiator:
 
 
 def _chosen(chosen: Any, offered: list[str]) -> str | None:
-    """The sub-protocol that a `chooseProtocol` hook has chosen."""
+    """Return the sub-protocol that a `chooseProtocol` hook has chosen."""
     if chosen is False:
         raise UpgradeError(400, "protocol")
     if chosen is not None and chosen not in offered:
-        raise ValueError(f"chooseProtocol returned {chosen!r}; one of {offered}, None or False")
+        raise ValueError(f"chooseProtocol returned {chosen!r}: must be one of {offered}, None or False")
     return str(chosen) if chosen is not None else None
 
 
 @attrs.frozen
 class NegotiatedWireConnection:
-    """A connection of txroom's own wire that is about to be opened."""
+    """A `NegotiatedConnection` that uses txroom's own WebSocket implementation."""
 
     wire: WireProtocol
     answer: bytes

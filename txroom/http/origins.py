@@ -1,8 +1,8 @@
 """
-Which hosts a request may ask for, and from which pages it may come.
+Which hosts a request may ask for, and from which origins a page may connect.
 
-A browser tells a page only that its connection failed. So the first refusal of each host and origin is
-logged, with what to do about it. `upgrade` asks, and answers 403 or 421.
+A browser tells a page only that its connection failed, so the first refusal of each host and origin is
+logged, with what to do about it. `upgrade` makes these checks and answers with 421 or 403.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from ..core.handshake import Handshake, UpgradeError
 from ..core.options import ServerOptions
 from ..core.origin import isAllowedHost, isAllowedOrigin, isLocalHost
 
-#: Origins, and hosts, whose first refusal is logged: enough to learn of a mistake, too few to fill a log.
+#: How many different origins, and how many hosts, are logged: enough to find a mistake, too few to fill a
+#: log.
 NAMED_ORIGINS = 10
 
 
@@ -24,7 +25,7 @@ class OriginChecks:
     The checks of the Host and Origin headers of one server.
 
     Args:
-        isLocal: Whether the server listens, and only where programs of this machine can connect.
+        isLocal: Returns whether the server listens, and only where programs on the same machine can connect.
     """
 
     _log = Logger()
@@ -40,14 +41,14 @@ class OriginChecks:
 
         Args:
             handshake: The request.
-            options: Those in force, with `allowedHosts`.
-            isForeign: Whether it came by way of a `Site` that isn't ours.
+            options: The options that apply, with `allowedHosts`.
+            isForeign: Whether the request came through a `Site` of the user's.
 
         Raises:
-            UpgradeError: 421, for a host that isn't ours.
+            UpgradeError: 421, if the host is not allowed.
         """
         host = handshake.headers.get("host")
-        if host is None:  # HTTP/1.0; no browser
+        if host is None:  # HTTP/1.0, which no browser sends
             return
         if options.allowedHosts:
             isOurs = isAllowedHost(host, options.allowedHosts)
@@ -59,20 +60,22 @@ class OriginChecks:
             return
         if _isNew(host, self._hosts):
             self._log.warn(
-                "a request for {host} is refused: that host is not in allowedHosts (--allowed-host), without "
-                "which a server that listens only on loopback addresses takes localhost alone",
+                "a request for the host {host} was refused: it is not in allowedHosts (--allowed-host); "
+                "without that option a server that listens only on loopback addresses accepts only localhost",
                 host=ascii(host),
             )
         raise UpgradeError(421, "host")
 
     def isAllowed(self, origin: str | None, host: str, options: ServerOptions) -> bool:
-        """Whether a page from `origin` may connect to `host`, without a hook that decides it otherwise."""
+        """
+        Return whether a page from `origin` may connect to `host`; the default of the `acceptsOrigin` hook.
+        """
         if origin is None or isAllowedOrigin(origin, host, options.allowedOrigins):
             return True
         if _isNew(origin, self._origins):
             self._log.warn(
-                "a page of {origin} may not connect to {host}: it is of another host or port, and not in "
-                "allowedOrigins (--allowed-origin)",
+                "a page from {origin} may not connect to {host}: its origin has another host or port, and is "
+                "not in allowedOrigins (--allowed-origin)",
                 origin=ascii(origin),
                 host=ascii(host),
             )
@@ -80,7 +83,7 @@ class OriginChecks:
 
 
 def _isNew(name: str, known: set[str]) -> bool:
-    """Whether a name is to be logged: the first time, and only a few names."""
+    """Return whether to log a name: only the first time, and only a few names."""
     if name in known or len(known) == NAMED_ORIGINS:
         return False
     known.add(name)

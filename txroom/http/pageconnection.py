@@ -1,9 +1,9 @@
 """
-The connection of one request for a page, on our own listeners, within bounds.
+The connection of one page request on the server's own listeners, and its limits.
 
-`Channel` has read the head; twisted.web reads it again, and the body, and answers. What a client may take
-meanwhile is bounded here: the bytes and the time of the body, and the time in which it takes the answer. How
-many requests there are at a time is bounded by `Admission`.
+`Channel` has read the request head. twisted.web reads it again, reads the body, and answers. This module
+limits what a client can take up meanwhile: the size of the body and the time for sending it, and the time for
+reading the answer. `Admission` limits the number of page requests at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ABORTED = Failure(ConnectionAborted())
 
 
 class State(Enum):
-    """See `PageConnection`."""
+    """The states of a `PageConnection`."""
 
     RECEIVING = auto()
     ANSWERING = auto()
@@ -42,35 +42,41 @@ RECEIVING, ANSWERING, FLUSHING, CLOSED = State
 
 
 class PageRequest(Request):
-    """A request whose body is kept in memory if it can't be long, also if it comes in chunks."""
+    """A page request whose body is kept in memory if its size is limited, even if it comes in chunks."""
 
     def gotLength(self, length: int | None) -> None:
-        """twisted.web makes a file for what might be long: a descriptor that nobody has counted."""
+        """
+        Prepare for the body.
+
+        twisted.web opens a file for a body that may be long. Nobody has counted that file's descriptor, so a
+        body of unknown length is treated as one of at most `maxBody` bytes.
+        """
         connection: Any = self.channel
         super().gotLength(length if length is not None else connection.maxBody or None)
 
 
 class PageConnection(RefusingChannel):
     """
-    The connection of one request for a page.
+    The connection of one page request.
 
-    Its states::
+    Its states are::
 
-        RECEIVING    the body is awaited, up to `maxBody` bytes and as long as a message may take
-                  (`messageTimeout`)
-          -> ANSWERING  the body is complete: the page takes the time that it needs; a client that takes
-                        nothing of the answer for `closeTimeout` is dropped
-          -> CLOSED       it was refused: body too long or late, evicted, the server stops
+        RECEIVING     receives the body: at most `maxBody` bytes, within the time for a
+                      message of that size (`messageTimeout`)
+          -> ANSWERING  the body is complete. The page takes as long as it needs; a client
+                        that reads nothing of the answer for `closeTimeout` is dropped
+          -> CLOSED     the request is refused: the body is too long or too late, the
+                        request is evicted, or the server stops
         ANSWERING
-          -> FLUSHING   the answer is complete: the client has `closeTimeout` to take the rest of it; or
-                        the server stops, and it has `LINGERING_TIMEOUT` seconds
+          -> FLUSHING   the answer is complete. The client has `closeTimeout` to read the
+                        rest, or `LINGERING_TIMEOUT` if the server stops
         any state
-          -> CLOSED       the connection is gone
+          -> CLOSED     the TCP connection is closed
     """
 
     transport: Any
     slot: int | None = None
-    #: twisted.web's own; the deadlines are here.
+    #: Turns off twisted.web's own timeout; this class has deadlines of its own.
     timeOut = None
 
     def __init__(self, gateway: Gateway, handshake: Handshake, maxBody: int) -> None:
@@ -83,38 +89,39 @@ class PageConnection(RefusingChannel):
         self._handshake = handshake
         self._address = peerNetwork(handshake, gateway.options)
         self._since = gateway.seconds()
-        #: The most bytes of the body; 0: any number.
+        #: The maximum size of the body in bytes; 0 means no limit.
         self.maxBody = maxBody
-        #: Bytes given to the transport, and those it had passed on at the last look.
+        #: Bytes written to the transport, and bytes that the transport had passed on at the last check.
         self._written = self._passed = 0
         self._state = RECEIVING
 
     def admit(self) -> None:
         """
-        Check the request, and count it.
+        Check the request and count it.
 
         Raises:
-            UpgradeError: It is too long, for another host, or one too many.
+            UpgradeError: 413, the body is too long; 421, the host is not allowed; 429 or 503, a limit on page
+                requests is reached.
         """
         length = bodyLength(self._handshake.headers)
         if length is not None and self.maxBody and length > self.maxBody:
             raise UpgradeError(413, "size")
         options = self._gateway.options
         self._gateway.origins.checkHost(self._handshake, options)
-        self._gateway.untrustedProxyWarning.look(self._handshake, options)
+        self._gateway.untrustedProxyWarning.check(self._handshake, options)
         self._admission.beginPage(self, self._address)
 
     def begin(self, transport: Any, head: Head) -> None:
-        """Serve the request, which was admitted."""
+        """Serve the request, after `admit`."""
         takeOver(transport, self)
         self._awaitBody(0)
         self.makeConnection(transport)
-        # Line by line: given it as a whole, twisted.web would copy what follows at every line.
+        # One line at a time: given the whole head, twisted.web would copy the rest of it at every line.
         for line in head.raw.split(b"\r\n")[:-1]:
             self.lineReceived(line)
         self.dataReceived(head.rest)
 
-    # -- what comes
+    # -- receiving
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
@@ -127,7 +134,10 @@ class PageConnection(RefusingChannel):
             self._awaitBody(received)
 
     def rawDataReceived(self, data: bytes) -> None:
-        """The body; what follows it is no second request, whose head we wouldn't have read."""
+        """
+        Receive the body. What follows it is ignored: a second request would not have been checked by
+        `Channel`.
+        """
         if self._state is RECEIVING:
             super().rawDataReceived(data)
 
@@ -144,7 +154,7 @@ class PageConnection(RefusingChannel):
     def badRequest(self) -> None:
         self._refuse(UpgradeError(400, "syntax"))
 
-    # -- what goes
+    # -- sending
 
     def writeHeaders(self, *args: Any) -> None:
         before = unsent(self.transport)
@@ -167,7 +177,7 @@ class PageConnection(RefusingChannel):
             timeout = self._gateway.options.closeTimeout
             self._wait(dueBy(self._gateway.seconds(), timeout, unsent(self.transport)))
 
-    # -- time
+    # -- deadlines
 
     def _awaitBody(self, received: int) -> None:
         self._wait(dueBy(self._since, self._gateway.options.messageTimeout, received))
@@ -182,7 +192,7 @@ class PageConnection(RefusingChannel):
             self._gateway.wheel.schedule(self, due)
 
     def due(self, now: float) -> None:
-        """The deadline of what is awaited has passed."""
+        """Act on a deadline that has passed."""
         if self._state is RECEIVING:
             self._refuse(UpgradeError(408, "timeout"))
         elif self._state is ANSWERING and not self._isStuck():
@@ -191,22 +201,22 @@ class PageConnection(RefusingChannel):
             self.drop()
 
     def _isStuck(self) -> bool:
-        """Whether the client has taken nothing since the last look, though there was something."""
+        """Return whether the client has read nothing since the last check, although data was waiting."""
         waiting = unsent(self.transport)
         before, self._passed = self._passed, self._written - waiting
         return waiting > 0 and self._passed <= before
 
-    # -- how it ends
+    # -- closing
 
     def evict(self) -> None:
-        """Another request needs the place."""
+        """Close the connection to make room for another page request."""
         if self._state is RECEIVING:
             self._refuse(UpgradeError(503, "limit", headers=[("Retry-After", RETRY_AFTER)]))
         else:
             self.drop()
 
     def drain(self) -> None:
-        """The server stops: what the page has written still goes."""
+        """Finish, because the server is stopping. What the page has written so far is still sent."""
         if self._state is RECEIVING:
             self._refuse(UpgradeError(503, "draining", headers=[("Retry-After", RETRY_AFTER)]))
         elif self._state is not CLOSED:
@@ -215,7 +225,7 @@ class PageConnection(RefusingChannel):
             self._wait(self._gateway.seconds() + LINGERING_TIMEOUT)
 
     def drop(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
         if self._state is not CLOSED:
             self.transport.abortConnection()
 
@@ -226,7 +236,7 @@ class PageConnection(RefusingChannel):
         super().connectionLost(reason)
 
     def _refuse(self, error: UpgradeError) -> None:
-        """Answer in place of the page."""
+        """Answer with a refusal in place of the page."""
         if self._state is CLOSED:
             return
         transport = self.transport

@@ -1,5 +1,5 @@
 """
-The pages that are served beside the sockets, and which of them a path belongs to.
+The pages that are served beside the sockets, and how a path is mapped to a page.
 """
 
 from __future__ import annotations
@@ -11,40 +11,48 @@ from twisted.web.http import NOT_FOUND
 from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 
-#: Segments of a path below a page's own; twisted.web takes longer for each one, the more there are.
+#: The most path segments below a page. Twisted's traversal takes longer per segment the more there are.
 MAX_DEPTH = 100
 
 
 class PageTable(dict[str, IResource]):
-    """The pages of one server by their paths; `site` serves them on our own listeners."""
+    """The pages of one server by path. `site` serves them on the server's own listeners."""
 
     def __init__(self) -> None:
         self.site: Site | None = None
         self._bodies: dict[str, int] = {}
 
     def add(self, path: str, page: IResource, maxBody: int | None) -> None:
-        """Serve a page at `path`; a request for it has at most `maxBody` bytes (`None`: as by default)."""
+        """
+        Serve a page at `path`.
+
+        Args:
+            path: The path.
+            page: The resource.
+            maxBody: The maximum size of a request body in bytes; `None` is the option `maxPageBody`.
+        """
         self[path] = page
         self._bodies.pop(path, None)
         if maxBody is not None:
             self._bodies[path] = maxBody
 
     def removeAll(self) -> None:
-        """Serve no pages."""
+        """Remove all pages."""
         self.clear()
         self._bodies.clear()
         self.site = None
 
     def maxBody(self, path: str, default: int) -> int:
-        """The longest body of a request for the page that is registered at `path`; 0: any."""
+        """Return the maximum body size for the page that is registered at `path`; 0 means no limit."""
         return self._bodies.get(path, default)
 
 
 def findPath(pages: Mapping[str, IResource], path: str) -> str | None:
     """
-    Where the page is registered that serves `path`: there, or the nearest above it that is no leaf.
+    Return the path at which the page is registered that serves `path`.
 
-    `None` if there is none, also for a path that goes deeper below it than `MAX_DEPTH`.
+    That is `path` itself, or the nearest path above it whose page is not a leaf. Returns `None` if there is
+    none, or if `path` is more than `MAX_DEPTH` segments below it.
     """
     if path in pages:
         return path
@@ -59,11 +67,7 @@ def findPath(pages: Mapping[str, IResource], path: str) -> str | None:
 
 
 def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list[str]] | None:
-    """
-    The page at `path`, or the nearest above it that is no leaf, with the segments left to go.
-
-    `None` if there is none.
-    """
+    """Return the page that serves `path`, with the path segments that remain below it; see `findPath`."""
     found = findPath(pages, path)
     if found is None:
         return None
@@ -72,10 +76,17 @@ def findPage(pages: Mapping[str, IResource], path: str) -> tuple[IResource, list
 
 
 def childOf(page: IResource, request: Request, rest: list[str]) -> IResource:
-    """The resource that twisted.web finds for `request` below `page`, with the segments `rest` left to go."""
+    """
+    Return the resource that twisted.web finds for `request` below `page`.
+
+    Args:
+        page: The registered page.
+        request: The request.
+        rest: The path segments that remain below `page`.
+    """
     if not rest and (request.path != b"/" or page.isLeaf):
         return page
-    # "/" is what lies below the root under no name at all; a page without children is it itself.
+    # The path "/" is the child "" of the root page. A root page without children serves it itself.
     segments = request.path.split(b"/")[1:]
     below = len(rest) or 1
     request.prepath = [unquote_to_bytes(segment) for segment in segments[:-below]]

@@ -1,10 +1,10 @@
 """
-Factories of protocols that speak HTTP upgrades themselves, behind txroom's checks.
+Factories of protocols that answer HTTP upgrades themselves, behind txroom's own checks.
 
-A `ProtocolApplication` serves the protocols of any factory of Twisted's: the upgrade's own checks come first,
-then the protocol has the connection, and the request as it was read. Such a connection counts against the
-limits, has `handshakeTimeout` seconds to be answered, and is dropped when the server stops. What goes over it
-nobody knows: it is no `Connection`.
+A `ProtocolApplication` serves the protocols of any Twisted factory. The upgrade's checks run first; then the
+protocol gets the connection and the request. The connection counts towards the limits, must be answered
+within `handshakeTimeout`, and is dropped when the server stops. It has no `Connection`, because txroom does
+not read its bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..wire.transports import takeOver
 from .negotiation import CallHook
 from .rewriting import requestHead
 
-#: The hooks and options that hold for a protocol of which only the upgrade is known.
+#: The hooks and options that apply before the protocol takes over.
 SUPPORTED = frozenset(
     {
         "acceptsOrigin",
@@ -46,16 +46,18 @@ SUPPORTED = frozenset(
 
 
 class FactoryApplication(Application):
-    """An application whose connections are protocols of a factory of Twisted's."""
+    """An application whose connections are protocols of a Twisted factory."""
 
     def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
         super().__init__(**hooksAndOptions)
-        #: The factory, as it was given.
+        #: The factory.
         self.factory = factory
         self._isStarted = False
 
     def start(self) -> None:
-        """Start the factory, if it isn't: the server does so when it starts, or else the first client."""
+        """
+        Start the factory if it is not started. The server does this when it starts, or the first client does.
+        """
         if not self._isStarted:
             self._isStarted = True
             self.factory.doStart()
@@ -69,24 +71,27 @@ class FactoryApplication(Application):
 
 class ProtocolApplication(FactoryApplication):
     """
-    Serves the protocols of a factory that isn't Autobahn's.
+    Serves the protocols of a factory that is not Autobahn's.
 
     Args:
-        factory: An `IProtocolFactory`, whose protocols are given a request for a WebSocket and answer it.
-        hooksAndOptions: The hooks and options of the upgrade.
+        factory: An `IProtocolFactory`. Its protocols receive a WebSocket request and must answer it.
+        hooksAndOptions: Hooks and options of the upgrade.
 
     Raises:
-        TypeError: For what is no factory, and for a hook or an option that means nothing here.
+        TypeError: `factory` is not a factory, or a hook or an option is given that has no effect here.
     """
 
-    served = "A protocol of its own is served at this path"
+    served = "A WebSocket protocol is served at this path"
 
     def __init__(self, factory: Any, **hooksAndOptions: Any) -> None:
         if not IProtocolFactory.providedBy(factory):
-            raise TypeError(f"factory={factory!r}: must be a factory of protocols, an IProtocolFactory")
+            raise TypeError(f"factory={factory!r}: must be a protocol factory, an IProtocolFactory")
         for name in hooksAndOptions:
             if name not in SUPPORTED:
-                raise TypeError(f"{name} means nothing for the protocols of {type(factory).__name__}")
+                raise TypeError(
+                    f"{name} has no effect on the protocols of {type(factory).__name__}; "
+                    f"allowed are {', '.join(sorted(SUPPORTED))}"
+                )
         super().__init__(factory, **hooksAndOptions)
 
     def makeNegotiator(
@@ -122,7 +127,11 @@ class ProtocolNegotiator:
 
 
 class ProtocolConnection(Protocol):
-    """A connection whose protocol answers the upgrade; a `NegotiatedConnection` and an `OpenedConnection`."""
+    """
+    A connection whose protocol answers the upgrade itself.
+
+    It is both a `NegotiatedConnection` and an `OpenedConnection`.
+    """
 
     _log = Logger()
     slot: int | None = None
@@ -145,8 +154,8 @@ class ProtocolConnection(Protocol):
 
     @property
     def connection(self) -> Connection:
-        """Raises `TypeError`."""
-        raise TypeError(f"{self._protocol!r} speaks for itself: it has no Connection")
+        """Raises `TypeError`, because there is no `Connection`."""
+        raise TypeError(f"{self._protocol!r} answers the upgrade itself: it has no Connection")
 
     def open(self, transport: Any, address: str) -> ProtocolConnection:
         """See `NegotiatedConnection`."""
@@ -156,10 +165,10 @@ class ProtocolConnection(Protocol):
         return self
 
     def hold(self) -> None:
-        """It has taken nothing before `start` anyway."""
+        """Do nothing: the protocol receives nothing before `start`."""
 
     def start(self, early: bytes) -> None:
-        """Let the protocol have the connection."""
+        """Hand the connection over to the protocol."""
         if self._isOver:
             return
         self._isStarted = True
@@ -183,13 +192,13 @@ class ProtocolConnection(Protocol):
             self.cancelHook()
 
     def answered(self) -> None:
-        """The protocol has written something."""
+        """Note that the protocol has written something: `handshakeTimeout` no longer applies."""
         if not self._isAnswered:
             self._isAnswered = True
             self._context.wheel.cancel(self)
 
     def ending(self) -> None:
-        """The protocol closes the connection, when all is sent."""
+        """Note that the protocol closes the connection: `closeTimeout` begins."""
         self._isAnswered = True
         self._wait(self._options.closeTimeout)
 
@@ -198,11 +207,11 @@ class ProtocolConnection(Protocol):
             self._context.wheel.schedule(self, dueBy(self._context.seconds(), seconds, 0))
 
     def due(self, now: float) -> None:
-        """It takes too long."""
+        """Drop the connection, because `handshakeTimeout` or `closeTimeout` has passed."""
         self.cancelHook()
 
     def cancelHook(self) -> None:
-        """Drop the connection; the server has stopped, or it takes too long."""
+        """Drop the connection, because the server has stopped or a timeout has passed."""
         if not self._isOver:
             transport: Any = self.transport
             transport.abortConnection()
@@ -221,7 +230,9 @@ class ProtocolConnection(Protocol):
 
 
 class ProtocolTransport:
-    """What the protocol has as its transport: the client's, of which we notice what it does."""
+    """
+    The protocol's transport: the client's, but it reports writing and closing to the `ProtocolConnection`.
+    """
 
     def __init__(self, connection: ProtocolConnection, transport: Any) -> None:
         self._connection = connection

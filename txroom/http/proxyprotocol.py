@@ -1,8 +1,9 @@
 """
-The PROXY protocol, versions 1 and 2, in front of a connection ("haproxy:" endpoints).
+The PROXY protocol, versions 1 and 2, at the start of a connection ("haproxy:" endpoints).
 
-Twisted's parsers want the start of the header in one segment, and addresses even where version 1 says that
-there are none (a proxy's own health checks). The wrapper here deals with both before it calls them.
+Twisted's parsers expect the start of the header in one segment, and addresses even in a header of version 1
+that says that there are none, as a proxy's health checks send it. The wrapper in this module handles both
+cases before it calls them.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from ..core.twistedinternet import (
     hasProxyInfo,
 )
 
-#: Bytes with which Twisted can tell the version.
+#: How many bytes Twisted needs to tell the version.
 _TELLING = 16
 _STARTS = (PROXY_V1_START, PROXY_V2_START)
 _UNKNOWN = b"PROXY UNKNOWN"
-#: The longest line of version 1.
+#: The maximum length of a header of version 1.
 _MAX_LINE = 107
-#: The longest rest of version 2, behind its first 16 bytes; balancers send some hundred bytes.
+#: The maximum length of a header of version 2 behind its first 16 bytes. Load balancers send a few hundred.
 _MAX_REST = 4096
 
 
 class ProxiedConnection(HAProxyProtocolWrapper):
-    """A connection that begins with a PROXY header, in whatever segments it comes."""
+    """A connection that begins with a PROXY header, however the header is split into segments."""
 
     _start: bytes | None = b""
 
@@ -58,14 +59,17 @@ class ProxiedConnection(HAProxyProtocolWrapper):
 
 
 class ProxiedFactory(HAProxyWrappingFactory):
-    """Wraps what the server makes for the connections of a "haproxy:" endpoint."""
+    """Wraps the server's factory for the connections of a "haproxy:" endpoint."""
 
     noisy = False
     protocol: type[HAProxyProtocolWrapper] = ProxiedConnection
 
 
 def hasProxyHeader(transport: object) -> bool:
-    """Whether a connection begins with a PROXY header, below TLS if it has that; it may not have come yet."""
+    """
+    Return whether a connection begins with a PROXY header, also below TLS. The header may not have arrived
+    yet.
+    """
     while isinstance(transport, ProtocolWrapper):
         if isinstance(transport, HAProxyProtocolWrapper):
             return True

@@ -1,10 +1,10 @@
 """
-The head of an HTTP request, read strictly, within bounds, and in time that is linear in its length.
+A strict, bounded reader of HTTP request heads, whose time is linear in the length of the head.
 
-Sans I/O: `HeadReader.feed` takes bytes and gives a `Head`, or raises `UpgradeError` with the status of the
-answer. The rules are those of RFC 9112 §2-5 and RFC 9110 §5. Where they let a server be lenient (a bare LF,
-folded lines, space before a colon) this one refuses: a proxy before it may understand such a request
-otherwise, and let pass what it should have stopped (request smuggling).
+It does no I/O: `HeadReader.feed` takes bytes and returns a `Head`, or raises `UpgradeError` with the status
+of the answer. The rules are those of RFC 9112 §2-5 and RFC 9110 §5. Where the RFCs allow a server to be
+lenient (a bare LF, folded lines, a space before the colon), this reader refuses, because a proxy in front of
+it may understand such a request differently and let pass what it should have stopped (request smuggling).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_LINE = 8 * 1024
 MAX_HEADERS = 100
 
 _END = b"\r\n\r\n"
-#: All controls but HTAB, CR and LF; these two are checked by their place.
+#: All control characters except HTAB, CR and LF. The positions of CR and LF are checked separately.
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 _IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
@@ -33,26 +33,26 @@ _ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?#]+)([/?].*)?", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
-#: Fields of which a request has at most one (RFC 9110 §5.3, RFC 6455 §11.3).
+#: Fields that a request may have only once (RFC 9110 §5.3, RFC 6455 §11.3).
 _SINGLE = ("host", "content-length", "origin", "sec-websocket-key", "sec-websocket-version")
 
 
 @attrs.frozen
 class Head:
-    """A request head that keeps the rules."""
+    """A valid request head."""
 
     method: str
     target: str
     version: tuple[int, int]
     headers: Headers
-    #: The bytes it was read from.
+    #: The bytes of the head.
     raw: bytes
-    #: The bytes that came behind it.
+    #: The bytes that were received behind the head.
     rest: bytes
 
 
 class HeadReader:
-    """Collects the head of one request."""
+    """Collects and parses the head of one request."""
 
     __slots__ = ("_data", "_hasLine", "_isBegun")
 
@@ -63,7 +63,7 @@ class HeadReader:
 
     @property
     def started(self) -> bool:
-        """Whether anything has come."""
+        """Whether any byte has been received."""
         return bool(self._data)
 
     def feed(self, data: bytes) -> Head | None:
@@ -71,17 +71,19 @@ class HeadReader:
         Take more bytes.
 
         Returns:
-            The head, once it is complete; until then `None`.
+            The head if it is complete, otherwise `None`.
 
         Raises:
-            UpgradeError: 400, 414, 431 or 505, as soon as that is certain, however much has come.
+            UpgradeError: The head is invalid; the status is 400, 414, 431 or 505. It is raised as soon as
+                that is certain, even if the head is incomplete.
         """
         buffer = self._data
         searchFrom = max(0, len(buffer) - len(_END) + 1)
         buffer += data
         if not self._isBegun and len(buffer) >= 2:
             self._isBegun = True
-            if buffer[:2] == b"\r\n":  # RFC 9112 §2.2: an empty line before the request, here one
+            # RFC 9112 §2.2 allows empty lines before the request; this reader allows one
+            if buffer[:2] == b"\r\n":
                 del buffer[:2]
                 searchFrom = 0
         end = buffer.find(_END, searchFrom, MAX_HEAD)
@@ -94,7 +96,8 @@ class HeadReader:
         buffer = self._data
         if buffer and not _FIRST.match(buffer):
             raise _syntax()
-        # What a first LF follows, and what a last CR is followed by, was or will be looked at.
+        # A LF at the start, or a CR at the end, is checked together with the byte before or after it, in
+        # another call.
         _checkBytes(buffer[searchFrom:].removeprefix(b"\n").removesuffix(b"\r"))
         if not self._hasLine:
             lineEnd = buffer.find(b"\r\n", searchFrom, MAX_LINE + 2)
@@ -109,14 +112,14 @@ class HeadReader:
 
 def parseHead(head: bytes, rest: bytes = b"") -> Head:
     """
-    Take a complete head apart.
+    Parse a complete head.
 
     Args:
-        head: Its bytes, without the empty line at its end.
-        rest: What came behind it.
+        head: The bytes of the head, without the empty line at its end.
+        rest: The bytes that were received behind it.
 
     Raises:
-        UpgradeError: 400, 414, 431 or 505.
+        UpgradeError: The head is invalid; the status is 400, 414, 431 or 505.
     """
     _checkBytes(head)
     requestLine, *fields = head.decode("latin-1").split("\r\n")
@@ -143,7 +146,9 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
 
 
 def _inOriginForm(method: str, absolute: re.Match[str], version: str, fields: list[str], rest: bytes) -> Head:
-    """The request with its authority as Host, whatever its own Host was (RFC 9112 §3.2.2)."""
+    """
+    Return the head of a request in absolute form, with the authority of its target as Host (RFC 9112 §3.2.2).
+    """
     target = absolute[2] or "/"
     if not target.startswith("/"):
         target = "/" + target
@@ -153,7 +158,10 @@ def _inOriginForm(method: str, absolute: re.Match[str], version: str, fields: li
 
 
 def _checkBytes(text: bytes | bytearray) -> None:
-    """No controls, and no CR without its LF or the other way round (RFC 9112 §2.2)."""
+    """
+    Raise `UpgradeError` for control characters, and for a CR or LF that is not part of a CRLF (RFC 9112
+    §2.2).
+    """
     breaks = text.count(b"\r\n")
     if text.count(b"\r") != breaks or text.count(b"\n") != breaks:
         raise _syntax()
@@ -165,7 +173,7 @@ def _requestLine(text: str) -> re.Match[str]:
     if len(text) > MAX_LINE:
         raise UpgradeError(414, "size")
     line = _REQUEST_LINE.fullmatch(text)
-    if line is None or line[1] == "PRI":  # the preface of HTTP/2
+    if line is None or line[1] == "PRI":  # the connection preface of HTTP/2
         raise _syntax()
     return line
 
@@ -188,7 +196,9 @@ def _checkSingles(headers: Headers) -> None:
 
 
 def _target(target: str) -> str:
-    """The target in origin form, or "*", if nothing in it might be read differently by another reader."""
+    """
+    Return the target, which must be in origin form or "*", if no other reader can understand it differently.
+    """
     if not target.startswith("/"):
         if target == "*":
             return target
@@ -206,10 +216,10 @@ def _target(target: str) -> str:
 
 def bodyLength(headers: Headers) -> int | None:
     """
-    The length of the body of a request; `None` if it comes in chunks, whose number nobody knows yet.
+    Return the length of a request's body in bytes, or `None` if it comes in chunks and has no known length.
 
     Raises:
-        UpgradeError: 400, for what is neither a length nor chunks (RFC 9112 §6).
+        UpgradeError: 400, the body has neither a valid length nor chunks (RFC 9112 §6).
     """
     coding = headers.get("transfer-encoding")
     if coding is not None:
@@ -223,22 +233,22 @@ def bodyLength(headers: Headers) -> int | None:
 
 
 def isUpgrade(headers: Headers) -> bool:
-    """Whether a request asks for a WebSocket (RFC 6455 §4.2.1, 3 and 4)."""
+    """Return whether a request asks for a WebSocket (RFC 6455 §4.2.1, items 3 and 4)."""
     return _lists(headers, "upgrade", "websocket") and _lists(headers, "connection", "upgrade")
 
 
 def _lists(headers: Headers, name: str, token: str) -> bool:
-    if headers.get(name, "").lower() == token:  # as nearly all send it
+    if headers.get(name, "").lower() == token:  # nearly all clients send it like this
         return True
     return token in [member.lower() for member in headers.listed(name)]
 
 
 def checkUpgrade(handshake: Handshake) -> None:
     """
-    Check that a request keeps the rules of RFC 6455 §4.2.1.
+    Check a request against the rules of RFC 6455 §4.2.1.
 
     Raises:
-        UpgradeError: 405, 400 or 426.
+        UpgradeError: 405, the method is not GET; 426, the WebSocket version is not 13; 400, any other error.
     """
     headers = handshake.headers
     if handshake.method != "GET":
@@ -246,7 +256,7 @@ def checkUpgrade(handshake: Handshake) -> None:
     if headers.get("transfer-encoding") is not None or headers.get("content-length", "0") != "0":
         raise _syntax()
     _checkSingles(headers)
-    if not _HOST.fullmatch(headers.get("host", "")):  # a foreign Site lets anything pass
+    if not _HOST.fullmatch(headers.get("host", "")):  # a Site of twisted.web does not check it
         raise _syntax()
     if not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
         raise _syntax()

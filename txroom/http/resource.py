@@ -1,5 +1,5 @@
 """
-Upgrades that come by way of twisted.web: under a `Site` of someone else, in Klein, beside WSGI.
+Requests that come through twisted.web: under a `Site` of the user's, in Klein, beside WSGI.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class ServerResource(Resource):
     """
     The sockets and pages of a server, as a resource for any twisted.web tree.
 
-    Requests for a WebSocket are upgraded, others get the page at their path, or 426 where there are only
-    sockets, or 404. Paths are those of the whole request, wherever the resource is mounted.
+    A request for a WebSocket is upgraded. Any other request gets the page at its path, or 426 if only a
+    WebSocket is served there, or 404. Paths are those of the whole request, wherever the resource is mounted.
     """
 
     isLeaf = True
@@ -47,7 +47,7 @@ class ServerResource(Resource):
         body = self._render(request)
         if request.method != b"HEAD" or not isinstance(body, bytes) or not body:
             return body
-        # twisted.web would do the same, but log each time that it has eaten a body.
+        # twisted.web would discard the body too, but log each time that it did.
         request.setHeader("Content-Length", str(len(body)))
         return b""
 
@@ -66,7 +66,7 @@ class ServerResource(Resource):
 
 
 def answer(request: Request, error: UpgradeError) -> bytes:
-    """Write a refusal as the answer of a request of twisted.web; its body."""
+    """Write a refusal as the answer of a twisted.web request, and return its body."""
     request.setResponseCode(error.status, HTTPStatus(error.status).phrase.encode())
     request.channel.persistent = False
     for name, value in fieldsOf(error):
@@ -77,7 +77,7 @@ def answer(request: Request, error: UpgradeError) -> bytes:
 
 
 def headersOf(request: Request) -> Headers:
-    """The headers of a request."""
+    """Return the headers of a twisted.web request."""
     return Headers(
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, values in request.requestHeaders.getAllRawHeaders()
@@ -86,7 +86,7 @@ def headersOf(request: Request) -> Headers:
 
 
 def handshakeOf(request: Request, options: ServerOptions) -> Handshake:
-    """The handshake of a request that came by way of twisted.web."""
+    """Return the handshake of a twisted.web request."""
     method, target = request.method.decode("latin-1"), request.uri.decode("latin-1")
     return makeHandshake(method, target, headersOf(request), request.channel.transport, options)
 
@@ -98,16 +98,17 @@ def upgrade(
     outcome: Deferred[Connection] | None = None,
 ) -> Any:
     """
-    Take the connection of a request of twisted.web, and upgrade it.
+    Take over the connection of a twisted.web request, and upgrade it.
 
     Args:
-        gateway: What the requests to the server share.
+        gateway: The server's gateway.
         request: The request.
-        application: Who serves the connection; `None`: whoever is registered for its host and path.
-        outcome: Fires with the Connection, or fails with the `UpgradeError`.
+        application: The application that serves the connection; by default the one that is registered for its
+            host and path.
+        outcome: Fires with the `Connection`, or fails with `UpgradeError`.
 
     Returns:
-        What the `render` of a resource returns: the body of an answer, or `NOT_DONE_YET`.
+        The value for `Resource.render` to return: the body of an answer, or `NOT_DONE_YET`.
     """
     error = _unfit(request)
     if error is not None:
@@ -127,9 +128,16 @@ def upgrade(
 def upgradeRequest(
     gateway: Gateway, request: Request, application: Application | None
 ) -> Deferred[Connection]:
-    """As `upgrade`, for a `render` that returns `NOT_DONE_YET` whatever comes of it."""
+    """
+    Upgrade a request as `upgrade` does, for a `render` method that always returns `NOT_DONE_YET`.
+
+    Raises:
+        TypeError: The application is a `ProtocolApplication`, which has no `Connection`.
+    """
     if isinstance(application, ProtocolApplication):
-        raise TypeError(f"{application!r}: its protocols speak for themselves, and there is no Connection")
+        raise TypeError(
+            f"{application!r}: its protocols answer the upgrade themselves, so there is no Connection"
+        )
     outcome: Deferred[Connection] = Deferred()
     body = upgrade(gateway, request, application, outcome)
     gateway.clock.callLater(0, _handleRefusal, outcome)
@@ -140,13 +148,19 @@ def upgradeRequest(
 
 
 def _handleRefusal(outcome: Deferred[Any]) -> None:
-    """A refusal that nobody asked about is no error: the client has its answer."""
+    """
+    Mark a refusal as handled, because the client has been answered and the user need not look at the
+    Deferred.
+    """
     if isinstance(getattr(outcome, "result", None), Failure):
         outcome.addErrback(lambda _: None)
 
 
 def handshakeIfUpgrade(request: Request) -> Handshake | None:
-    """What a request asks for, as far as its application is found by it; `None` if it is no WebSocket."""
+    """
+    Return as much of a request's handshake as is needed to find its application; `None` if it asks for no
+    WebSocket.
+    """
     headers = headersOf(request)
     if not isUpgrade(headers):
         return None
@@ -154,7 +168,7 @@ def handshakeIfUpgrade(request: Request) -> Handshake | None:
 
 
 def _unfit(request: Request) -> UpgradeError | None:
-    """Why a request can't become a WebSocket; HTTP/2, for one, has no connection of its own to give."""
+    """Return why a request cannot become a WebSocket, or `None`. HTTP/2, for one, multiplexes requests."""
     channel: object = request.channel
     if channel is None:
         return UpgradeError(0, "left")
@@ -168,14 +182,14 @@ def _unfit(request: Request) -> UpgradeError | None:
 
 
 def _release(channel: HTTPChannel, transport: Any) -> bytes:
-    """Make the channel let go of its transport; the bytes it had read ahead."""
+    """Detach the channel from its transport, and return the bytes that it had read ahead."""
     channel.setTimeout(None)
     transport.unregisterProducer()
     early = takeReadAhead(channel)
     if early:
         transport.resumeProducing()
-    # While the request is being rendered the rest of its segment still lies in the channel, which
-    # gives it out when the rendering is over, whoever owns the transport then.
+    # During rendering, the channel still holds the rest of the segment. It passes that on afterwards, and
+    # must pass it to the transport's new protocol.
     isWrapped = isinstance(transport, ProtocolWrapper)
 
     def rawDataReceived(data: bytes) -> None:

@@ -1,5 +1,5 @@
 """
-All HTTP answers that txroom writes itself: the 101 that opens a WebSocket, and every refusal.
+The HTTP answers that txroom writes itself: the 101 answer that opens a WebSocket, and refusals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def switching(
     handshake: Handshake, subprotocol: str | None, extensions: str | None, headers: Iterable[tuple[str, str]]
 ) -> bytes:
-    """The 101 answer (RFC 6455 §4.2.2)."""
+    """
+    Return the 101 answer (RFC 6455 §4.2.2).
+
+    Args:
+        handshake: The client's request.
+        subprotocol: The chosen sub-protocol, if any.
+        extensions: The value of Sec-WebSocket-Extensions, if any.
+        headers: Further headers, which must have been checked.
+    """
     key = handshake.headers.get("sec-websocket-key", "").encode("ascii")
     fields: list[tuple[str, str]] = []
     if subprotocol is not None:
@@ -35,7 +43,7 @@ def switching(
 
 
 def refusal(error: UpgradeError, method: str = "GET") -> bytes:
-    """The whole HTTP answer of a refusal; to HEAD without its body (RFC 9110 §9.3.2)."""
+    """Return the HTTP answer of a refusal; for HEAD, without its body (RFC 9110 §9.3.2)."""
     body = bodyOf(error)
     fields = [("Content-Length", str(len(body))), *fieldsOf(error)]
     start = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n".encode("ascii")
@@ -44,7 +52,7 @@ def refusal(error: UpgradeError, method: str = "GET") -> bytes:
 
 
 def fieldsOf(error: UpgradeError) -> list[tuple[str, str]]:
-    """The header fields of a refusal, but for its length."""
+    """Return the header fields of a refusal, without its Content-Length."""
     fields = list(error.headers)
     if "content-type" not in {name.lower() for name, _ in fields}:
         fields.append(("Content-Type", "text/plain; charset=utf-8"))
@@ -56,20 +64,24 @@ def fieldsOf(error: UpgradeError) -> list[tuple[str, str]]:
 
 
 def bodyOf(error: UpgradeError) -> bytes:
-    """The body of a refusal."""
+    """Return the body of a refusal."""
     return (error.body or "").encode()
 
 
 def fieldLines(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Header fields as they are sent."""
+    """Return header fields as they are sent."""
     return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
 
 
 def noPageError(application: Application | None) -> UpgradeError:
     """
-    The refusal of a request that is for no WebSocket, at a path that has no page.
+    Return the refusal of a request that asks for no WebSocket, at a path that has no page.
 
-    `application` is the one that serves WebSockets at that path, if any does.
+    Args:
+        application: The application that serves WebSockets at the path, if any.
+
+    Returns:
+        426 if there is an application, otherwise 404.
     """
     if application is None:
         return UpgradeError(404, "path")

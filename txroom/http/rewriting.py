@@ -1,8 +1,8 @@
 """
-A request head written anew, for protocols that read it themselves.
+Request heads that are written anew, for protocols that read the request themselves.
 
-They get what we have understood, and not the bytes from which we did: where their reader is more lenient than
-ours, a client could tell them something else.
+Such a protocol gets the request as txroom has understood it, not the bytes that the client sent. If the
+protocol's parser is more lenient than txroom's, the client could otherwise make it see another request.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 
 from ..core.handshake import Handshake, UpgradeError
 
-#: Headers that speak of a proxy; who the client is, is decided by our `trustedProxies`.
+#: Headers in which proxies report the client. `trustedProxies` decides which of them are believed.
 _FORWARDING = re.compile(r"forwarded|x-forwarded-.*|x-real-ip")
-#: Where a reader such as `str.splitlines` ends a line, and what may stand in no line.
+#: Characters at which a reader such as `str.splitlines` ends a line, and other control characters.
 _BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85]")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _END = b"\r\n\r\n"
@@ -21,13 +21,13 @@ _END = b"\r\n\r\n"
 
 def requestHead(handshake: Handshake) -> bytes:
     """
-    A request head that every reader reads as we have read it.
+    Return a request head that every reader understands as txroom did.
 
-    Each field stands in one line. Those that speak of a proxy are left out, since `Handshake.peer` tells
-    already what is to be believed of them.
+    Each field stands in one line. Headers of proxies are left out, because `Handshake.peer` already contains
+    what is to be believed of them.
 
     Raises:
-        UpgradeError: For a target that doesn't fit into the request line.
+        UpgradeError: 400, the target does not fit into a request line.
     """
     if not _TARGET.fullmatch(handshake.target):
         raise UpgradeError(400, "syntax")
@@ -37,7 +37,9 @@ def requestHead(handshake: Handshake) -> bytes:
 
 
 def headersWithoutProxy(handshake: Handshake) -> dict[str, str]:
-    """The headers of a request but those that speak of a proxy; what comes several times is joined."""
+    """
+    Return the headers of a request except those of proxies. Values of the same header are joined by commas.
+    """
     told: dict[str, str] = {}
     for name, value in handshake.headers.pairs:
         if not _FORWARDING.fullmatch(name):

@@ -1,5 +1,5 @@
 """
-What twisted.web keeps to itself, though txroom needs it; see `core.twistedinternet`.
+Private names of twisted.web that txroom needs; see `core.twistedinternet`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from twisted.web.http import HTTPChannel, HTTPFactory, datetimeToLogString
 
 
 class RefusingChannel(HTTPChannel):
-    """A channel that says by a method of a public name that a request can't be parsed."""
+    """An HTTPChannel with a public method that is called when a request cannot be parsed."""
 
     def badRequest(self) -> None:
-        """The request can't be parsed: answer with 400, and close."""
+        """Answer with 400 and close, because the request cannot be parsed."""
         super()._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -19,7 +19,7 @@ class RefusingChannel(HTTPChannel):
 
 
 def takeReadAhead(channel: HTTPChannel) -> bytes:
-    """The bytes that a channel has read beyond its request; it gives them up."""
+    """Take from a channel the bytes that it has read beyond its request, and return them."""
     ahead = b"".join(channel._dataBuffer)
     channel._dataBuffer = []
     return ahead
@@ -27,14 +27,15 @@ def takeReadAhead(channel: HTTPChannel) -> bytes:
 
 def logTimeOfDay() -> None:
     """
-    Make the access logs of every `Site` of this process show the time of day.
+    Make the access logs of every `Site` in this process show the time of day.
 
-    twisted.web would take the clock of the reactor for it, whatever that measures from.
+    By default twisted.web takes the time from the reactor's clock, even if that does not show the time of
+    day.
     """
     HTTPFactory._updateLogDateTime = _updateLogDateTime  # type: ignore[method-assign]
 
 
 def _updateLogDateTime(self: HTTPFactory) -> None:
-    """As Twisted's own, each second, with the time of day instead of the reactor's."""
+    """Update the time each second as Twisted does, but to the time of day."""
     self._logDateTime = datetimeToLogString()
     self._logDateTimeCall = self.reactor.callLater(1, self._updateLogDateTime)

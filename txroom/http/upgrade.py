@@ -1,24 +1,24 @@
 """
-The upgrade: from a request head to an open WebSocket, or to one clean refusal.
+The upgrade: from a request head to an open WebSocket, or to a refusal.
 
-The steps are those of `Upgrade._decide`, in this order; each passes, or refuses the client with a status:
+`Upgrade._decide` performs these steps in this order. Each passes, or refuses the client with a status:
 
-1. the request keeps the rules of RFC 6455 §4.2.1 (400, 405, 426)
-2. it is for a host of ours (421), and an application is registered for its host and path (404)
-3. the server isn't stopping (503)
-4. there is room for one more connection, which is counted from here on (503, 429)
-5. a page of its origin may connect (403)
-6. `verifyClient` lets it in (401, or what `Deny` says)
-7. the application's `UpgradeNegotiator` agrees with the client on sub-protocol, extensions and headers (400)
+1. The request keeps the rules of RFC 6455 §4.2.1 (400, 405, 426).
+2. Its host is allowed (421), and an application is registered for its host and path (404).
+3. The server is not stopping (503).
+4. There is room for one more connection, which is counted from here on (503, 429).
+5. Pages from its origin may connect (403).
+6. `verifyClient` accepts the client (401, or the status of `Deny`).
+7. The application's `UpgradeNegotiator` agrees with the client on sub-protocol, extensions and headers (400).
 
-A step may wait for a hook. Meanwhile the `Upgrade` is DECIDING, and goes to one of three end states:
+A step may wait for a hook. During that time the `Upgrade` is DECIDING. It ends in one of three states:
 
-- OPENED: all steps have passed. The transport belongs to the WebSocket, and the 101 answer is written.
-- REFUSED: a step raised; or `handshakeTimeout` has passed, the handshake was evicted, the server stops (503);
-  or the client sent more than `MAX_HELD` bytes, and is dropped without an answer.
-- LOST: the client left before it had its answer.
+- OPENED: all steps have passed. The 101 answer is written, and the transport belongs to the WebSocket.
+- REFUSED: a step raised. Or `handshakeTimeout` has passed, the handshake was evicted or the server stops (all
+  503). Or the client sent more than `MAX_HELD` bytes, and is dropped without an answer.
+- LOST: the client left before it was answered.
 
-What is still under way when an end state is reached is cancelled, and what it says then is dropped.
+A hook that still runs at the end is cancelled, and its result is ignored.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from .negotiation import NegotiatedConnection, UpgradeNegotiator
 from .request import checkUpgrade
 from .response import switching
 
-#: Bytes held while hooks decide.
+#: The most bytes that are held while hooks run.
 MAX_HELD = 16 * 1024
 
 ACCEPTED = Accept()
 
 
 class State(Enum):
-    """The states of an `Upgrade`; see the head of this module."""
+    """The states of an `Upgrade`; see the module's docstring."""
 
     DECIDING = auto()
     OPENED = auto()
@@ -67,17 +67,19 @@ class Upgrade(Protocol):
     """
     One upgrade.
 
-    It takes the transport over as soon as the head is complete, whatever has read it, so that reading goes on
-    while hooks decide: a client that leaves is noticed, and what it sends meanwhile is held, up to a bound,
-    and never parsed as another request.
+    It takes over the transport as soon as the head is complete, and goes on reading while hooks run. So it
+    notices when the client leaves, and what the client sends meanwhile is held up to a limit, and never
+    parsed as another request.
 
     Args:
-        gateway: What all requests to the server share.
+        gateway: The server's gateway.
         handshake: The request.
-        since: When its connection was made, or its head was complete; the deadline counts from then.
-        early: What was read behind the head.
-        application: Who serves it; `None`: whoever is registered for its host and path.
-        isForeign: Whether it came by way of a `Site` that isn't ours.
+        since: The time from which `handshakeTimeout` counts: when the connection was made, or its head was
+            complete.
+        early: The bytes that were received behind the head.
+        application: The application that serves the connection; by default the one that is registered for its
+            host and path.
+        isForeign: Whether the request came through a `Site` of the user's.
     """
 
     _log = Logger()
@@ -100,19 +102,26 @@ class Upgrade(Protocol):
         self._application = application
         self._options = gateway.options
         self._negotiator: UpgradeNegotiator | None = None
-        #: Who may tell the client in-band why it is refused; nobody until its origin was checked.
+        #: The application that may refuse the client in-band; `None` until the client's origin was checked.
         self._refuser: Application | None = None
-        #: What it is counted under, and is once more when it was admitted; hooks may change the handshake.
+        #: The addresses under which it is counted: as a pending handshake, and once it is admitted. Both are
+        #: kept because hooks may change the handshake.
         self._address = ""
         self._admitted: str | None = None
         self._state = DECIDING
         self._isBegun = False
         self._deciding: Deferred[None] | None = None
-        #: Told the outcome, if somebody waits for it: the Connection, or the `UpgradeError`.
+        #: Fires with the Connection or fails with the `UpgradeError`, if the caller wants to know.
         self.outcome: Deferred[Connection] | None = None
 
     def begin(self, transport: Any, replaced: PendingHandshake | None = None) -> None:
-        """Take `transport` over and decide; `replaced` is the protocol that was counted for it till now."""
+        """
+        Take over `transport`, and start.
+
+        Args:
+            transport: The client's transport.
+            replaced: The protocol that has been counted as the pending handshake so far, if any.
+        """
         admission = self._gateway.admission
         takeOver(transport, self)
         self._address = peerNetwork(self._handshake, self._options)
@@ -161,7 +170,7 @@ class Upgrade(Protocol):
             self._open(negotiated)
 
     def _findApplication(self) -> Application | None:
-        """Who serves the request; its options are in force from here on."""
+        """Find the application. From here on its options apply."""
         gateway, handshake = self._gateway, self._handshake
         application = self._application or gateway.server.applicationFor(handshake)
         if application is not None:
@@ -176,11 +185,11 @@ class Upgrade(Protocol):
                     handshake.method, handshake.target, handshake.headers, self.transport, options
                 )
                 self._address = peerNetwork(self._handshake, options)
-            gateway.untrustedProxyWarning.look(self._handshake, options)
+            gateway.untrustedProxyWarning.check(self._handshake, options)
         return application
 
     async def _findRefuser(self, application: Application | None) -> None:
-        """Let `application` tell the client why it is refused, if its origin may connect there."""
+        """Let `application` refuse the client in-band, if the client's origin is allowed there."""
         if application is None or not self._handshake.protocols:
             return
         self._options = self._gateway.negotiatorFor(application).options
@@ -209,7 +218,9 @@ class Upgrade(Protocol):
         if isinstance(answer, Accept):
             return answer
         if not isinstance(answer, bool):
-            raise TypeError(f"verifyClient returned {answer!r}; True, False, Accept or Deny")
+            raise TypeError(
+                f"verifyClient returned {answer!r}: must be True, False, Accept(...) or Deny(...)"
+            )
         if not answer:
             raise UpgradeError(401, "denied")
         return ACCEPTED
@@ -222,10 +233,10 @@ class Upgrade(Protocol):
                 raise CancelledError
         return result
 
-    # -- the ends
+    # -- end states
 
     def _open(self, negotiated: NegotiatedConnection) -> None:
-        """To OPENED."""
+        """Go to OPENED."""
         assert self._admitted is not None
         self._handshake.peerNetwork = self._admitted
         self._end(OPENED)
@@ -235,13 +246,13 @@ class Upgrade(Protocol):
         held, self._held = bytes(self._held), bytearray()
         if self.outcome is None:
             opened.start(held)
-        else:  # whoever waits shall have the connection before its first hook runs
+        else:  # the caller gets the connection before its first hook runs
             opened.hold()
             self._gateway.clock.callLater(0, opened.start, held)
             self.outcome.callback(opened.connection)
 
     def _failed(self, failure: Failure) -> None:
-        """A step raised, maybe since it was cancelled."""
+        """Handle an exception from a step, which may be its cancellation."""
         error = failure.value
         if self._state is not DECIDING:
             if not isinstance(error, CancelledError | UpgradeError):
@@ -255,7 +266,7 @@ class Upgrade(Protocol):
         clearTraceback(failure.value)
 
     def _refuse(self, error: UpgradeError) -> None:
-        """To REFUSED."""
+        """Go to REFUSED."""
         transport: Any = self.transport
         self.transport = None
         self._fail(REFUSED)
@@ -266,7 +277,7 @@ class Upgrade(Protocol):
         self._report(error)
 
     def _refuseInBand(self, transport: Any, error: UpgradeError) -> bool:
-        """Refuse the client in its own sub-protocol; returns whether that could be done."""
+        """Refuse the client in its sub-protocol. Returns whether that was possible."""
         gateway, handshake = self._gateway, self._handshake
         refusals = gateway.admission.inBandRefusals
         if self._refuser is None or self._options.refusals == "http" or gateway.server.isDraining:
@@ -280,20 +291,20 @@ class Upgrade(Protocol):
             cookies = [pair for pair in error.headers if pair[0].lower() == "set-cookie"]
             answer = switching(handshake, refusal.protocol, None, cookies)
         except Exception:
-            self._log.failure("an application could not tell a refusal")
+            self._log.failure("an application failed to refuse a client in-band")
             return False
         refusals.begin(transport, self._address, answer, refusal, gateway.seconds())
         return True
 
     def _end(self, state: State) -> None:
-        """Reach an end state."""
+        """Go to an end state."""
         self._state = state
         self._gateway.admission.end(self)
         if self.slot is not None:
             self._gateway.wheel.cancel(self)
 
     def _fail(self, state: State) -> None:
-        """Reach an end state that isn't OPENED: undo what was counted, and cancel the hook that runs."""
+        """Go to an end state other than OPENED: stop counting the connection, and cancel the running hook."""
         self._end(state)
         if self._admitted is not None:
             assert self._application is not None
@@ -303,17 +314,17 @@ class Upgrade(Protocol):
             cancelHook(self._deciding)
 
     def _report(self, error: UpgradeError) -> None:
-        """Tell the server, and whoever waits for the outcome, that the upgrade failed."""
+        """Report the failure to the server, and to `outcome`."""
         self._gateway.server.refused(error, self._handshake)
         if self.outcome is not None:
-            if self._isBegun:  # who waits could have said so; the client has its answer either way
+            if self._isBegun:  # the client is answered, so the caller need not handle it
                 self.outcome.addErrback(lambda _: None)
             self.outcome.errback(error)
 
-    # -- what may happen meanwhile
+    # -- events while hooks run
 
     def dataReceived(self, data: bytes) -> None:
-        """Something behind the request; held for the WebSocket, if it comes to that."""
+        """Hold what the client sends behind its request. It is for the WebSocket, if one is opened."""
         self._held += data
         self._checkHeld()
 
@@ -322,24 +333,24 @@ class Upgrade(Protocol):
             self._refuse(UpgradeError(0, "flood"))
 
     def connectionLost(self, reason: object = None) -> None:
-        """The client left before it had its answer: to LOST."""
+        """Go to LOST, because the client left."""
         if self._state is DECIDING:
             self.transport = None
             self._fail(LOST)
             self._report(UpgradeError(0, "left"))
 
     def due(self, now: float) -> None:
-        """A hook took too long."""
+        """Refuse the client, because `handshakeTimeout` has passed."""
         if self._state is not DECIDING:
             return
         wheel = self._gateway.wheel
         deadline = self._since + self._options.handshakeTimeout + wheel.lostSince(self._since)
-        if now < deadline:  # the process stood still meanwhile
+        if now < deadline:  # the process was suspended; the hook gets that time on top
             wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(503, "timeout"))
 
     def evict(self, reason: str) -> None:
-        """There are too many handshakes at a time, and this is the oldest; or the server stops."""
+        """Refuse the client, because there are too many pending handshakes or the server is stopping."""
         if self._state is DECIDING:
             self._refuse(UpgradeError(503, reason))
