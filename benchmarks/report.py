@@ -2,6 +2,9 @@
 Results: kept as JSON, told in Markdown, drawn as SVG.
 
     python -m benchmarks.report FILE.json...   # the tables of several runs in one
+    python -m benchmarks.report --plot WORKLOAD FILE.svg FILE.json...   # the plot of one workload
+
+The picture in README.md is the plot of "busy-50-room" in docs/_static/busy-room.svg.
 """
 
 from __future__ import annotations
@@ -280,14 +283,20 @@ def _versions() -> list[str]:
     return found
 
 
-def main(files: Sequence[str]) -> None:
-    together = Results.load(Path(files[0]))
-    for file in files[1:]:
+def main(arguments: Sequence[str]) -> None:
+    plotted = arguments[1:3] if arguments[0] == "--plot" else ()
+    first, *others = arguments[3:] if plotted else arguments
+    together = Results.load(Path(first))
+    for file in others:
         more = Results.load(Path(file))
         together.runs.update(more.runs)
         together.failures += more.failures
         together.leftOut.update(more.leftOut)
-    print(markdown(together))
+    if plotted:
+        workload, path = plotted
+        plot(together, workload, Path(path))
+    else:
+        print(markdown(together))
 
 
 if __name__ == "__main__":
