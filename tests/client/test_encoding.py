@@ -177,7 +177,7 @@ class RefusalTests(ClientTestCase):
                 ({"level": float("inf")}, "options.level: inf can't be said in JSON"),
                 ({"key": b"raw"}, "options.key: bytes can't be said in JSON"),
                 ({"id": 2**64}, "options.id: 18446744073709551616 is an integer of more than 64 bits"),
-                ({"big": "x" * 20_000}, "options: 20010 bytes, of at most 16384"),
+                ({"big": "x" * 20_000}, "options: 20010 bytes; at most 16384 are allowed"),
             ):
                 self.begin(protocol=protocol)
                 for method in (self.client.joinOrCreate, self.client.create, self.client.joinById):
@@ -198,7 +198,7 @@ class RefusalTests(ClientTestCase):
             self.assertRegex(error.message, "^id=.*: must be a text of 1 to 128 characters$")
         for options, message in (
             ("ada", "options='ada': must be a mapping of names to values"),
-            ({1: 2}, "options: the name 1 is no text"),
+            ({1: 2}, "options: the name 1 must be a text"),
         ):
             error = self.failureResultOf(self.client.join("chat", options), RoomError).value  # type: ignore[arg-type]
             self.assertEqual((error.code, error.message), ("badRequest", message))
@@ -214,7 +214,7 @@ class RefusalTests(ClientTestCase):
             (
                 ("half", f"answer.text: {_SAID}"),
                 ("later", "answer[0]: nan can't be said in JSON"),
-                ("large", "answer: 1019 bytes, of at most 1000"),
+                ("large", "answer: 1019 bytes; at most 1000 (maxPayload) are allowed"),
             )
         ):
             self.wire.receive("call", ref, "r1", kind, None)
@@ -226,7 +226,7 @@ class RefusalTests(ClientTestCase):
         self.begin(maxPayload=1000)
         room = self.join()
         error = self.assertRaises(RoomError, room.send, "blob", "x" * 1000, volatile=True)
-        self.assertEqual(error.message, "the message of type 'blob': more than 1000 bytes")
+        self.assertEqual(error.message, "the message of type 'blob' is larger than 1000 bytes (maxPayload)")
         self.assertEqual(self.wire.take(), [])
 
     def test_errorTexts(self) -> None:

@@ -46,7 +46,7 @@ class ListenerTests(ClientTestCase):
         """A client has events, not messages: those are its rooms'."""
         for listen in (self.client.on, self.client.once):
             error = self.assertRaises(ValueError, listen, "left", print)
-            self.assertIn("name='left': a client has no such event, but ", str(error))
+            self.assertIn("name='left': must be an event of a client: ", str(error))
             self.assertIn("bye, connected, ", str(error))
 
     def test_noFunction(self) -> None:
@@ -54,7 +54,7 @@ class ListenerTests(ClientTestCase):
         room = self.join()
         for method in (room.on, room.once, room.onMessage, room.handle):
             error = self.assertRaises(TypeError, method, "said", 5)
-            self.assertRegex(str(error), "=5 of 'said': must be a function")
+            self.assertRegex(str(error), "=5 for 'said': must be a function")
 
     def test_reconnectFromListener(self) -> None:
         """`reconnect` in a listener of "reconnecting", the room's or the client's, is what counts."""

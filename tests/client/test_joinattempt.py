@@ -80,7 +80,8 @@ class JoinTests(ClientTestCase):
             self.assertEqual(asked, [0.0, 1.0, 3.0, 7.0, 12.0])
             self.clock.advance(0.5)
             error = self.failureResultOf(joining, RoomError).value
-            self.assertEqual((error.code, error.message), ("unauthorized", "auth failed: " + _HALF))
+            expected = ("unauthorized", "the option auth failed: " + _HALF)
+            self.assertEqual((error.code, error.message), expected)
             self.assertIsInstance(error.__cause__, ZeroDivisionError)
             self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
 

@@ -358,7 +358,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.wires[0].closed, (0, ""))
         self.nextWire()
         self.wire.open("txroom.v2.json")
-        self.assertEqual(self.wire.closed, (4010, "sub-protocol txroom.v2.json"))
+        self.assertEqual(self.wire.closed, (4010, "the server chose the sub-protocol txroom.v2.json"))
         self.nextWire()
         self.wire.open(None)
         self.wire.receive("joined", self.wire.take()[0][1], "r1", membership())

@@ -153,7 +153,8 @@ class TroubleTests(ClientTestCase):
         self.clock.advance(DEFAULTS.connectTimeout)
         self.clock.advance(5)
         error = self.failureResultOf(joining, RoomError).value
-        self.assertEqual(error.message, "no connection within 15 s: ws://server/rooms: not open in 10 s")
+        where = "ws://server/rooms: the connection did not open within 10 s"
+        self.assertEqual(error.message, f"no connection within 15 s: {where}")
 
     def test_wasThere(self) -> None:
         """Who had a connection goes on for as long as it takes."""
@@ -228,7 +229,7 @@ class WireTests(SynchronousTestCase):
             (tls, "TLS failed: certificate verify failed"),
             (TLSError(), "TLS failed: "),
             (VerificationError(errors=[]),
-             "TLS failed: the certificate is not one for this host: VerificationError"),
+             "TLS failed: the certificate is not valid for this host: VerificationError"),
         ):  # fmt: skip
             joining = self.client(FailingEndpoint(error)).join("chat")
             self.clock.flush()

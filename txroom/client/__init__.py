@@ -1,8 +1,8 @@
 """
-A client of rooms that outlives its connections: for back-end services, bots and tests.
+A client for rooms that survives lost connections: for back-end services, bots and tests.
 
-It is ``txroom.js`` in Python: the same names, the same behaviour, with seconds for milliseconds and Deferreds
-for promises::
+It is the Python counterpart of ``txroom.js``. The names and the behaviour are the same; times are seconds
+instead of milliseconds, and methods return Deferreds instead of promises::
 
     client = Client("ws://localhost:8080/rooms", auth="a token")
     room = await client.joinOrCreate("chat", {"name": "ada"})
@@ -13,12 +13,13 @@ for promises::
     await room.leave()
     await client.close()
 
-Any number of rooms share one connection. When it is lost the client connects again by itself, resumes each
-room and sends again what the server has not acknowledged: every message is handled once, in order, and
-every message of the room arrives once, in order. Where that is impossible the room says so: "lost".
+All rooms of a client share one connection. When that connection is lost, the client connects again by
+itself, resumes each room and sends again what the server has not acknowledged. The server handles every
+message once and in order, and the client receives every message of the room once and in order. If messages
+were lost after all, the room emits the event "lost".
 
-What goes wrong is a `RoomError`, here as on the server; a handler of the server's calls may raise one to
-choose what the server is told.
+Errors are `RoomError`, here as on the server. A handler that answers the server's calls can raise one to
+choose the error that the server receives.
 """
 
 from ..protocol.closecodes import mayReconnect

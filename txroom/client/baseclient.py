@@ -1,5 +1,5 @@
 """
-A client without its network: it joins rooms, asks the server, and tells its user of the connection.
+`BaseClient`: a client without a network, which joins rooms and sends requests.
 """
 
 from __future__ import annotations
@@ -26,24 +26,30 @@ from .requests import Answer
 from .roomstate import RoomState
 from .token import ReconnectionToken
 
-#: See `Session.on`.
+#: See `BaseClient.on`.
 _EVENTS = frozenset({"connected", "reconnecting", "disconnected", "bye", "latency", "error"})
 
 
 def _event(name: str) -> str:
-    """The name of an event of a client. Raises `ValueError`."""
+    """Return `name` if it is an event of a client. Raises `ValueError` otherwise."""
     if name not in _EVENTS:
         known = ", ".join(sorted(_EVENTS))
-        raise ValueError(f"name={name!r}: a client has no such event, but {known}; messages are its rooms'")
+        raise ValueError(
+            f"name={name!r}: must be an event of a client: {known}. Listen to messages with room.on()"
+        )
     return name
 
 
 class BaseClient(Generic[RoomT]):
     """
-    A connection to a txroom server that outlives its sockets; `Client` adds the network.
+    A connection to a txroom server that survives lost sockets; `Client` adds the network.
 
-    `connect` makes a connection: it is given an `Attempt`, and returns its `WebSocket`. `makeRoom` makes what
-    the user gets for a join: it is given the session, the membership and the handle of that join in it.
+    Args:
+        connect: Opens a connection: it is called with an `Attempt`, and returns its `WebSocket`.
+        clock: The source of time.
+        makeRoom: Makes what the user gets for a join from this client, the membership and the handle of the
+            join.
+        options: The options. Default: those of `ClientOptions`.
     """
 
     def __init__(
@@ -53,7 +59,7 @@ class BaseClient(Generic[RoomT]):
         makeRoom: Callable[[BaseClient[RoomT], Membership, Handle], RoomT],
         options: ClientOptions | None = None,
     ) -> None:
-        #: The options, defaults included.
+        #: The options, including the defaults.
         self.options = options or ClientOptions()
         self._dispatcher = Dispatcher(connect, clock, self.options)
         self._makeRoom = makeRoom
@@ -62,17 +68,17 @@ class BaseClient(Generic[RoomT]):
 
     @property
     def state(self) -> ClientState:
-        """What the connection is doing now."""
+        """The state of the connection."""
         return self._dispatcher.connection.state
 
     @property
     def latency(self) -> float | None:
-        """Seconds to the server and back at the last heartbeat; `None` before the first."""
+        """The round-trip time of the last heartbeat in seconds; `None` before the first."""
         return self._dispatcher.heartbeat.latency
 
     @property
     def joined(self) -> list[RoomT]:
-        """The rooms that are not left, one for each join."""
+        """The rooms that were joined and not left, one for each join."""
         return [room for membership in self._dispatcher.memberships.values() for room in membership.rooms]
 
     # -- listening
@@ -97,17 +103,25 @@ class BaseClient(Generic[RoomT]):
     def on(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """
-        Call `listener` at one of these events; returns a function that ends it.
+        Call `listener` at one of these events:
 
-        - "connected" ()
-        - "reconnecting" (code, reason, attempt, delay): the connection is lost, the next attempt is in
+        - "connected" (): the connection is open
+        - "reconnecting" (code, reason, attempt, delay): the connection is lost; the next attempt is in
           `delay` seconds
-        - "disconnected" (code, reason): and it does not reconnect by itself; the next join does
-        - "bye" (code, retryAfter): the server will close the connection, and asks to stay away that long
-        - "latency" (seconds)
-        - "error" (error): nobody else was there to be told; without a listener it is logged
+        - "disconnected" (code, reason): there is no connection, and the client opens none before the next
+          join or request
+        - "bye" (code, retryAfter): the server will close the connection, and asks the client to wait
+          `retryAfter` seconds
+        - "latency" (seconds): a heartbeat has measured the round-trip time
+        - "error" (error): an error that nothing else handles; without a listener it is logged
 
-        Raises `ValueError` for any other name: messages, and what happens to a room, are told by the room.
+        A listener may return a Deferred or a coroutine.
+
+        Returns:
+            A function that removes the listener.
+
+        Raises:
+            ValueError: There is no such event. Messages and events of a room are listened to on the `Room`.
         """
         return self._dispatcher.events.on(_event(name), listener)
 
@@ -130,48 +144,59 @@ class BaseClient(Generic[RoomT]):
     @overload
     def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
-        """The same for the next event only."""
+        """Like `on`, but only for the next event."""
         return self._dispatcher.events.once(_event(name), listener)
 
     def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
-        """End what `on` began; without a listener, for all of that name."""
+        """
+        Remove a listener that `on` or `once` added; without `listener`, remove all listeners of that name.
+        """
         self._dispatcher.events.off(name, listener)
 
     # -- joining
 
     def joinOrCreate(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """
-        Join a room of that name, a new one if there is none with a seat.
+        Join a room of that name; if none has a free seat, create one.
 
-        Fails with the server's error; with "unavailable" if there is no connection within `requestTimeout`
-        or it is lost meanwhile (the server may have let us in: it is not tried again by itself). Events
-        are delivered from the next turn of the reactor on, so that listeners can be added after `await`.
+        The Deferred fires with a `Room`. It fails with the server's error, or with "unavailable" if there
+        is no connection within `requestTimeout` or the connection is lost before the answer. In that last
+        case the server may have let the client in, so the client does not ask again by itself.
+
+        Events are delivered from the next reactor turn on, so that you can add listeners after `await`.
         """
         return self._enter("joinOrCreate", name, options)
 
     def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
-        """Join a room of that name that exists. Fails as `joinOrCreate` does; "noSuchRoom": there is none."""
+        """
+        Join an existing room of that name. Fails like `joinOrCreate`, and with "noSuchRoom" if there is
+        none.
+        """
         return self._enter("join", name, options)
 
     def create(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
-        """Make a new room of that name and join it. Fails as `joinOrCreate` does."""
+        """Create a room of that name and join it. Fails like `joinOrCreate`."""
         return self._enter("create", name, options)
 
     def joinById(self, id: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
-        """Join the room of that id. Fails as `joinOrCreate` does; "noSuchRoom": it is gone."""
+        """
+        Join the room with that id. Fails like `joinOrCreate`, and with "noSuchRoom" if it does not exist.
+        """
         return self._enter("joinById", id, options)
 
     def resume(self, token: str) -> Deferred[RoomT]:
         """
-        Go on as the member that another client was, or is: `token` is the `Room.reconnectionToken` it had.
+        Continue the membership of another client; `token` is the `Room.reconnectionToken` of that client.
 
-        The room is as after a join: the snapshot, the members and the history, then what is new. What the
-        other had sent is handled if the server has got it. If the other is there still it has left: 4005.
-        There is time for `resumeSeconds` after it lost its connection; who has closed it has left.
+        The Deferred fires with a `Room` as after a join: with the snapshot, the members and the history;
+        new messages follow. Messages that the other client sent are handled if they reached the server. If
+        the other client is still connected, it leaves with 4005. A membership can be continued for
+        `resumeSeconds` after its connection was lost, but not after it was closed.
 
-        Fails with "unauthorized" if it is too late or the token was used, "forbidden" if the member was
-        kicked or is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else
-        as `joinOrCreate` does. Then it is for you to join anew.
+        The Deferred fails with "unauthorized" if that time is over or the token was used before, with
+        "forbidden" if the member was kicked or belongs to another user, with "noSuchRoom" if the room does
+        not exist any more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`.
+        Then join again.
         """
         try:
             resumed = ReconnectionToken.read(token)
@@ -181,7 +206,7 @@ class BaseClient(Generic[RoomT]):
         join: PendingJoin[RoomT] = PendingJoin(resumed.request, None)
 
         def ask() -> None:
-            # An epoch that is none: we have seen nothing of what it has.
+            # The epoch "" exists nowhere: this client has received none of the room's messages.
             self._dispatcher.requests.ask(
                 lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0),
                 partial(self._answered, join),
@@ -213,7 +238,7 @@ class BaseClient(Generic[RoomT]):
         dispatcher.joins.add(join)
         waiter = join.wait()
         with dispatcher.queue:
-            # A room that is being left is left first: whoever joins it then is a new member.
+            # If the client is leaving the room, let it leave first and join as a new member.
             for membership in dispatcher.memberships.values():
                 if membership.isLeaving and join.request.mayLeadTo(membership.name, membership.id):
                     membership.whenEnded(ask)
@@ -223,7 +248,7 @@ class BaseClient(Generic[RoomT]):
         return waiter
 
     def _answered(self, join: PendingJoin[RoomT], error: RoomError | None, joined: Answer | None) -> None:
-        """A join was answered: whoever waits for it gets a room of its own."""
+        """A join was answered: give each user who waits for it a room."""
         dispatcher = self._dispatcher
         if isinstance(joined, Joined):
             if join.isWanted:
@@ -240,7 +265,7 @@ class BaseClient(Generic[RoomT]):
             each.leaveIfSent()
 
     def _membershipOf(self, joined: Joined, request: JoinRequest) -> Membership:
-        """The membership in a room that was joined; there may be one already."""
+        """The membership in a room that was joined, which may exist already."""
         present = self._dispatcher.memberships.get(joined.room)
         if present is not None:
             present.enterAgain(joined)
@@ -260,12 +285,18 @@ class BaseClient(Generic[RoomT]):
         self, name: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> Deferred[list[dict[str, Any]]]:
         """
-        The rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked, metadata}`.
+        List the rooms of that name, or of any name, that match `filter`.
 
-        `filter` are the values of options that the server filters by, or of metadata. It is asked again
-        over the next connection if this one is lost. Fails with "noSuchRoom" for a name that is not
-        registered, with "timeout" or "unavailable" after `requestTimeout`, with "invalidData" for a filter
-        that can't be sent.
+        If the connection is lost, the client asks again over the next one.
+
+        Args:
+            name: The name under which the rooms are registered; `None`: any name.
+            filter: Values of options by which the server filters, or of metadata.
+
+        Returns:
+            A Deferred of a list of `{room, name, clients, maxClients, locked, metadata}`. It fails with
+                "noSuchRoom" if the name is not registered, with "timeout" or "unavailable" after
+                `requestTimeout`, with "invalidData" if the filter cannot be sent.
         """
         try:
             if name is not None:
@@ -287,9 +318,9 @@ class BaseClient(Generic[RoomT]):
 
     def ping(self) -> Deferred[float]:
         """
-        The time to the server and back, in seconds.
+        Measure the round-trip time to the server, in seconds.
 
-        Fails with "timeout" or "unavailable" after `requestTimeout`.
+        The Deferred fails with "timeout" or "unavailable" after `requestTimeout`.
         """
         return self._dispatcher.requests.fetch(
             lambda ref: ("ping", ref), lambda request, data: self._dispatcher.heartbeat.measured(request)
@@ -299,17 +330,21 @@ class BaseClient(Generic[RoomT]):
 
     def reconnect(self, delay: float = 0.0) -> None:
         """
-        Give up the connection, if there is one, and make another after `delay` seconds.
+        Close the connection, if there is one, and open another one after `delay` seconds.
 
-        Nothing happens if none is needed: before the first join, and after `close`. Raises `OptionError` for
-        a delay that is none.
+        Nothing happens if the client needs no connection: before the first join, and after `close`.
+
+        Raises:
+            OptionError: `delay` is not a finite number of seconds, 0 or more.
         """
         checkSeconds("delay", delay)
         with self._dispatcher.queue:
             self._dispatcher.connection.reconnect(delay)
 
     def close(self) -> Deferred[None]:
-        """Leave all rooms and close the connection, for good; fires when it is gone."""
+        """
+        Leave all rooms and close the connection for good. The Deferred fires when the connection is closed.
+        """
         waiter: Deferred[None] = Deferred()
         with self._dispatcher.queue:
             if self.state is not ClientState.CLOSED:
@@ -328,5 +363,5 @@ class BaseClient(Generic[RoomT]):
         waiters, self._closing = self._closing, []
         for waiter in waiters:
             self._dispatcher.queue.post(waiter.callback, None)
-        # When the listeners were told everything.
+        # Remove the listeners after they were called for all events.
         self._dispatcher.queue.post(self._dispatcher.queue.post, self._dispatcher.events.clear)

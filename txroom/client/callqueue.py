@@ -1,5 +1,5 @@
 """
-The order in which a client's user is called: after a change of state, never in the middle of one.
+The queue of calls to the user's code: they are made after a change of state, never during one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from twisted.logger import Logger
 
 class CallQueue:
     """
-    Calls the user's code when the state of a client is consistent, and in order.
+    Calls the user's code in order, and only when the client's state is consistent.
 
-    Whoever changes the state does so within `with queue:`. Functions that are posted meanwhile (events, and
-    Deferreds that fire) are called when the outermost of these blocks ends.
+    Code that changes the state runs within `with queue:`. Functions that are posted meanwhile (listeners of
+    events, callbacks of Deferreds) are called when the outermost of these blocks ends.
     """
 
     _log = Logger()
@@ -38,17 +38,18 @@ class CallQueue:
             self._depth -= 1
 
     def post(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call it when the state is consistent."""
+        """Call `function(*args)` when the outermost `with` block ends, or at once if there is none."""
         with self:
             self._posted.append((function, args))
 
     def later(self, delay: float, function: Callable[..., Any], *args: Any) -> IDelayedCall:
-        """Call it after `delay` seconds, within a `with` block of this queue."""
+        """Call `function(*args)` after `delay` seconds, within a `with` block of this queue."""
 
         todo = [(function, args)]
 
         def call() -> None:
-            # Not kept by the delayed call, which whoever holds its timer would form a cycle with.
+            # After the call, the delayed call must not refer to the function: an object that keeps its timer
+            # would be part of a reference cycle.
             function, args = todo.pop()
             with self:
                 function(*args)
@@ -61,10 +62,10 @@ class CallQueue:
             try:
                 function(*args)
             except Exception:
-                self._log.failure("the client failed")
+                self._log.failure("A function that the client called raised an exception")
 
 
 def stop(timer: IDelayedCall | None) -> None:
-    """Cancel a delayed call, if there is one and it is still to come."""
+    """Cancel a delayed call, if there is one and it has not been called yet."""
     if timer is not None and timer.active():
         timer.cancel()

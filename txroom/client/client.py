@@ -1,5 +1,5 @@
 """
-The client: a session with a network.
+`Client`: the client of rooms, connected to a network.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ from .transport import Connector, absolute
 
 class Client(BaseClient[Room]):
     """
-    A connection to a txroom server that outlives its sockets.
+    A connection to a txroom server that survives lost sockets.
 
-    `url` is where the rooms are, `ws:`, `wss:`, `http:` or `https:`; without a path: "/rooms". It connects
-    when it has something to do, at the first join or request. The keywords are those of `ClientOptions`.
+    The client connects when it has something to do: at the first join or request.
 
-    `endpoint`, an `IStreamClientEndpoint` or its description as text, is what it connects to if that is not
-    what the URL says: a UNIX socket, a proxy, a TLS client with authorities of its own. `reactor` is the
-    network and the clock; default: the global one.
+    If the server sends a message that is not a frame, the client closes the connection with 4010,
+    reconnects and resumes, so that it misses nothing. It ignores frames of a kind that it does not know,
+    and frames for rooms that it has left. If the server refuses the upgrade with 401, 403, 404 or most
+    other statuses from 400 to 499, the client ends all rooms and requests and does not reconnect, as after
+    a final close code.
 
-    A message of the server that is no frame is answered by closing the connection with 4010; the client
-    then reconnects and resumes, so that whatever it was is not missed. Frames of a kind it does not know,
-    and frames for rooms that it has left, are ignored. An upgrade that the server refuses for good (401,
-    403, 404 and most of 400-499) ends everything as a final close code does.
+    Args:
+        url: The URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`. Without a path,
+            "/rooms" is used.
+        endpoint: What to connect to, if it is not what the URL says: a UNIX socket, a proxy, a TLS client
+            with its own authorities. An `IStreamClientEndpoint`, or its description as text.
+        reactor: The network and the clock. Default: the global reactor.
+        **options: The fields of `ClientOptions`.
 
-    Raises `ValueError` for a URL or a description of an endpoint that is none, `OptionError` for a keyword
-    with a wrong value, `TypeError` for one that is no option.
+    Raises:
+        ValueError: `url`, or the description of the endpoint, is malformed.
+        OptionError: An option has a wrong value.
+        TypeError: There is no option of that name.
     """
 
     def __init__(
@@ -45,7 +51,7 @@ class Client(BaseClient[Room]):
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
-        #: Where it connects to.
+        #: The URL that the client connects to.
         self.url = absolute(url)
         checked = ClientOptions(**options)
         super().__init__(Connector(self.url, endpoint, reactor, checked), reactor, Room, checked)

@@ -1,5 +1,5 @@
 """
-The frames of the room protocol as a client sees them: what the server sends, and what it is sent.
+Reads the frames that the server sends, and writes those that the client sends.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .encoding import Encoding, checkOptions
 
 
 class NotAFrame(Exception):
-    """The server sent what is no frame."""
+    """The server sent a message that is not a frame of the room protocol."""
 
 
 class Codec:
-    """Writes and reads the frames of one sub-protocol."""
+    """Reads and writes the frames of one sub-protocol."""
 
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.isJSON = protocol == JSON_PROTOCOL
-        #: The data of a message in this sub-protocol: plain data, or what msgspec takes for it. Raises
-        #: `RoomError`, and names the place.
+        #: Encodes the data of a message: plain data, or other types that msgspec can encode. Raises a
+        #: `RoomError` that names the wrong place in the data.
         self.data = Encoding(self.isJSON).encode
         self._decode: Callable[[bytes], ServerFrame]
         self._loose: Callable[[bytes], Any]
@@ -43,7 +43,15 @@ class Codec:
             self._encode = msgspec.msgpack.Encoder().encode
 
     def read(self, message: bytes, isBinary: bool) -> ServerFrame | None:
-        """The frame; `None` for a kind that this version doesn't know. Raises `NotAFrame`."""
+        """
+        Decode a frame.
+
+        Returns:
+            The frame, or `None` if this version does not know its kind.
+
+        Raises:
+            NotAFrame: The message is not a frame.
+        """
         if isBinary is self.isJSON:
             raise NotAFrame("binary" if isBinary else "text")
         try:
@@ -62,27 +70,27 @@ class Codec:
         return isArray and frame[0] not in SERVER_KINDS
 
     def write(self, *frame: Any) -> bytes:
-        """A frame, with its data as `data` or `checkOptions` has returned it. Raises `RoomError`."""
+        """Encode a frame, whose data `data` or `checkOptions` has encoded already. Raises `RoomError`."""
         try:
             return self._encode(frame)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
             raise RoomError(ErrorCode.INVALID_DATA, str(error)) from error
 
     def options(self, what: str, options: Mapping[str, Any]) -> Raw:
-        """Options of a join, or a filter, as a part of a frame. Raises `RoomError`."""
+        """Encode the options of a join, or a filter, as a part of a frame. Raises `RoomError`."""
         encoded = checkOptions(what, options)
         return Raw(encoded if self.isJSON else msgspec.msgpack.encode(msgspec.json.decode(encoded)))
 
     def plain(self, data: bytes) -> Any:
-        """The plain data again."""
+        """Decode data that was encoded for a message."""
         return self._loose(data)
 
 
 def key(value: Any) -> bytes:
-    """Plain data as something that can be looked up."""
+    """Return a hashable key for plain data: equal data has equal keys."""
     return msgspec.msgpack.encode(value)
 
 
 def raw(data: bytes) -> Raw:
-    """Encoded data as a part of a frame."""
+    """Return encoded data as a part of a frame, which `Codec.write` does not encode again."""
     return Raw(data)

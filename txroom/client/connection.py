@@ -1,9 +1,9 @@
 """
-A client's connection to the server: it connects, and reconnects when the connection is lost.
+A client's connection to the server: it connects, and reconnects after the connection is lost.
 
-`Connection._lose` decides whether and when it reconnects. Its owner decides which close codes are final, by
-`mayReconnect` of `txroom.protocol.closecodes`. There is no network in here: the transport calls an `Attempt`,
-and the connection calls a `WebSocket`.
+`Connection._lose` decides whether and when to reconnect. The owner of the connection decides which close
+codes are final, with `mayReconnect` of `txroom.protocol.closecodes`. This module does no network input or
+output: the transport calls an `Attempt`, and the connection calls a `WebSocket`.
 """
 
 from __future__ import annotations
@@ -22,71 +22,77 @@ from .callqueue import CallQueue, stop
 from .events import Events
 from .options import ClientOptions
 
-#: A link is taken to carry so many bytes a second at least, as for the server's `messageTimeout`.
+#: Bytes per second that the slowest supported link carries; the server's `messageTimeout` assumes the same.
 SLOWEST = 4096
-#: Most seconds that a server can make a client stay away.
+#: The longest time, in seconds, that a server can make a client wait before it reconnects.
 MAX_RETRY_AFTER = 3600.0
-#: Attempts in a row before a client that was never connected gives up.
+#: How many attempts in a row a client makes that was never connected, before it gives up.
 _MAX_FIRST = 5
 
 
 def clampedDelay(seconds: float | None) -> float:
-    """The seconds that a server asks to stay away, within bounds; 0 for what is no number of seconds."""
+    """
+    Limit the seconds that a server asks a client to wait to the range from 0 to `MAX_RETRY_AFTER`.
+
+    Returns 0 for `None` and NaN.
+    """
     return min(max(seconds or 0.0, 0.0), MAX_RETRY_AFTER) if seconds == seconds else 0.0
 
 
 class ClientState(StrEnum):
     """
-    What a client's connection is doing.
+    The state of a client's connection.
 
     ::
 
         idle --join, request--> connecting --opened--> open
-        connecting, open --lost--> waiting --in time--> connecting
-        any --final close code, nothing to do any more--> idle
+        connecting, open --lost--> waiting --delay over--> connecting
+        any --final close code, nothing left to do--> idle
         any --close()--> closed
     """
 
-    #: Nothing to do; it connects at the first join or request.
+    #: There is nothing to do. The client connects at the next join or request.
     IDLE = "idle"
-    #: An attempt goes on.
+    #: The client is trying to connect.
     CONNECTING = "connecting"
-    #: There is a connection.
+    #: The connection is open.
     OPEN = "open"
-    #: Until it is time to connect again.
+    #: The connection is lost; the client waits before it connects again.
     WAITING = "waiting"
-    #: For good, by `close()`.
+    #: The user has called `close()`; the client does not connect any more.
     CLOSED = "closed"
 
 
 class WebSocket(Protocol):
-    """A WebSocket, or one that is being made. None of this raises."""
+    """A WebSocket that is open or being opened. None of its methods raises."""
 
     @property
     def url(self) -> str:
-        """What it connects to, without a query, and through which endpoint if that is not of the URL."""
+        """
+        The URL without its query, and the endpoint if the URL does not determine it; for error messages.
+        """
         ...
 
     @property
     def where(self) -> str:
-        """What it connects to, and how far it has come, in words."""
+        """The URL and the stage that connecting has reached, for error messages."""
         ...
 
     def send(self, message: bytes, isBinary: bool) -> None:
         """Send a message."""
 
     def close(self, code: int, reason: str) -> Deferred[None]:
-        """Close it, whatever it is doing; fires when it is gone."""
+        """Close the WebSocket, whatever its state. The Deferred fires when the TCP connection is closed."""
 
     def abort(self) -> None:
-        """Drop it: the peer is gone."""
+        """Close the TCP connection at once, without a closing handshake."""
 
 
 class Attempt:
     """
-    One attempt to connect; whoever makes the WebSocket tells here what becomes of it.
+    One attempt to connect. The transport that makes the WebSocket reports here what happens to it.
 
-    Once the connection has given the attempt up it ignores whatever is still told.
+    After the connection has given the attempt up, further reports have no effect.
     """
 
     def __init__(self, connection: Connection, queue: CallQueue) -> None:
@@ -95,24 +101,27 @@ class Attempt:
         self.webSocket: WebSocket | None = None
 
     def opened(self, protocol: str | None) -> None:
-        """The connection is open, with that sub-protocol."""
+        """The WebSocket is open, with that sub-protocol."""
         with self._queue:
             if self._connection.isCurrent(self):
                 self._connection.opened(protocol)
 
     def progress(self, size: int) -> None:
-        """So many bytes have come, of a message perhaps that isn't whole yet."""
+        """Some bytes have arrived, perhaps of a message that is not complete yet."""
         if self._connection.isCurrent(self):
             self._connection.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """A message has arrived."""
         with self._queue:
             if self._connection.isCurrent(self):
                 self._connection.received(message, isBinary)
 
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
-        """The connection has ended, or could not be made; the server may ask to stay away for a while."""
+        """
+        The WebSocket was closed, or could not be opened. `retryAfter` is how many seconds the server asks
+        to wait.
+        """
         with self._queue:
             self.webSocket = None
             if self._connection.isCurrent(self):
@@ -120,46 +129,49 @@ class Attempt:
 
 
 class ConnectionOwner(Protocol):
-    """Who is told what happens to a connection."""
+    """The object that a connection reports to."""
 
     @property
     def isBusy(self) -> bool:
-        """Whether there is anything to do, over this connection or the next."""
+        """Whether anything needs a connection, this one or the next."""
         ...
 
     def connecting(self) -> None:
-        """An attempt begins."""
+        """An attempt to connect begins."""
 
     def opened(self) -> None:
-        """There is a connection."""
+        """The connection is open."""
 
     def progress(self) -> None:
-        """Bytes have come."""
+        """Bytes have arrived."""
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """A message has arrived."""
 
     def isFinal(self, code: int, reason: str) -> bool:
-        """Whether nothing more can come of a connection that ended so."""
+        """Whether the client must not reconnect after a connection ended with that code and reason."""
         ...
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection is lost; there will be another, if it is needed."""
+        """The connection is lost. The client will reconnect if anything needs a connection."""
 
     def delayed(self, seconds: float) -> None:
-        """The server has asked to stay away for so long; there is no connection before."""
+        """The server has asked the client to wait; the next attempt is in that many seconds."""
 
     def ended(self, code: int, reason: str) -> None:
-        """The connection is lost, and nothing more comes of it."""
+        """The connection is lost, and the client will not reconnect by itself."""
 
 
 class _NoOwner:
-    """In the place of the owner when a connection was closed for good, so that nothing holds the client."""
+    """
+    Replaces the owner of a connection that was closed by the user, so that the connection does not refer to
+    the client.
+    """
 
     isBusy = False
 
     def isFinal(self, code: int, reason: str) -> bool:
-        """Nothing more comes of it."""
+        """Never reconnect."""
         return True
 
     def connecting(self) -> None:
@@ -169,13 +181,13 @@ class _NoOwner:
         """Do nothing."""
 
     def progress(self) -> None:
-        """There is no connection."""
+        """Do nothing."""
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """There is no connection."""
+        """Do nothing."""
 
     def lost(self, code: int, reason: str) -> None:
-        """There is no connection."""
+        """Do nothing."""
 
     def delayed(self, seconds: float) -> None:
         """Do nothing."""
@@ -186,9 +198,9 @@ class _NoOwner:
 
 class Connection:
     """
-    A connection that outlives its WebSockets; its states are those of `ClientState`.
+    A connection that survives its WebSockets; its states are those of `ClientState`.
 
-    `connect` is given an `Attempt`, and returns its `WebSocket`.
+    `connect` is called with an `Attempt`, and returns its `WebSocket`.
     """
 
     def __init__(
@@ -200,13 +212,13 @@ class Connection:
         options: ClientOptions,
     ) -> None:
         self.state = ClientState.IDLE
-        #: Why there was no connection at the last attempt, or why it was lost; in words.
+        #: Why the last attempt failed or the last connection was lost, as text.
         self.trouble = ""
-        #: The server has asked to stay away until then.
+        #: The time until which the server has asked the client not to reconnect.
         self.barredUntil = 0.0
-        #: Bytes of the messages that were sent over this connection.
+        #: The total size of the messages sent over this connection, in bytes.
         self.sent = 0
-        #: Bytes of a message that hasn't come whole, and when the last of them came.
+        #: How many bytes of an incomplete message have arrived, and when the last of them did.
         self._partial = 0
         self._partialAt = 0.0
         self._owner = owner
@@ -215,43 +227,46 @@ class Connection:
         self._events = events
         self._options = options
         self._attempt: Attempt | None = None
-        #: Attempts in a row that led to no connection which lasted for `stableAfter`.
+        #: How many attempts in a row did not lead to a connection that lasted `stableAfter` seconds.
         self._attempts = 0
         self._wasOpen = False
         self._openedAt = 0.0
         self._bye: Bye | None = None
         self._why = ""
-        #: The timers of the pause before the next attempt, and of the attempt that is under way.
+        #: The timer until the next attempt, and the time limit of the current attempt.
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
-    # -- for the client; all of it within `with queue:`
+    # -- for the client; called within `with queue:`
 
     def connect(self) -> None:
-        """Begin to connect, if there was nothing to do so far."""
+        """Begin to connect, if the state is `IDLE`."""
         if self.state is ClientState.IDLE:
             self._connect()
 
     def write(self, frame: bytes) -> None:
-        """Send a frame, if there is a connection: what must not get lost is sent again."""
+        """
+        Send a frame if the connection is open; otherwise discard it, since the caller sends what matters
+        again.
+        """
         if self._attempt is not None and self._attempt.webSocket is not None:
             self.sent += len(frame)
             self._attempt.webSocket.send(frame, self._options.protocol != JSON_PROTOCOL)
 
     def expectEnd(self, bye: Bye, why: str = "") -> None:
-        """The server will close the connection; `why` if it has said so."""
+        """The server has announced that it will close the connection; `why` is the reason it gave."""
         self._bye = bye
         self._why = why
 
     def drop(
         self, reason: str, delay: float | None = None, *, code: CloseCode = CloseCode.NO_HEARTBEAT
     ) -> None:
-        """Give up the connection, and make another after `delay` seconds, or after the usual delay."""
+        """Close this connection, and open another one after `delay` seconds (default: the usual delay)."""
         attempt = self._detach()
         if attempt is None:
             return
         if attempt.webSocket is not None:
-            # A peer that is gone would never answer.
+            # A peer that does not answer would not complete the closing handshake either.
             if code == CloseCode.NO_HEARTBEAT:
                 attempt.webSocket.abort()
             else:
@@ -259,7 +274,7 @@ class Connection:
         self._lose(CloseCode.ABNORMAL, reason, delay=delay)
 
     def end(self, why: str) -> None:
-        """Close the connection, and make no other: it would be of no use either."""
+        """Close the connection and do not reconnect."""
         attempt = self._detach()
         if attempt is not None and attempt.webSocket is not None:
             attempt.webSocket.close(CloseCode.NORMAL, "")
@@ -268,12 +283,12 @@ class Connection:
 
     @property
     def url(self) -> str:
-        """What the connection leads to, for the user."""
+        """The URL that the connection leads to, for error messages."""
         webSocket = None if self._attempt is None else self._attempt.webSocket
         return "" if webSocket is None else webSocket.url
 
     def reconnect(self, delay: float) -> None:
-        """Give up the connection, if there is one, and make another after `delay` seconds."""
+        """Close the connection, if there is one, and open another one after `delay` seconds."""
         if self.state in (ClientState.OPEN, ClientState.CONNECTING):
             self.drop("reconnect", delay)
         elif self.state is ClientState.WAITING:
@@ -281,7 +296,7 @@ class Connection:
             self._wait(delay)
 
     def close(self) -> Deferred[None]:
-        """End it for good; fires when the connection is gone."""
+        """Close the connection for good. The Deferred fires when the TCP connection is closed."""
         attempt = self._detach()
         self.state = ClientState.CLOSED
         webSocket = None if attempt is None else attempt.webSocket
@@ -293,24 +308,24 @@ class Connection:
     @property
     def patience(self) -> float:
         """
-        The seconds by which an answer may be late because a large message is arriving before it.
+        How many seconds an answer may be late because a large message is arriving before it.
 
-        0 if nothing of that message has come for `pingTimeout`, so that a server which sends a byte now and
-        then gains nothing.
+        It is 0 if no byte of that message has arrived for `pingTimeout` seconds, so that a server cannot
+        extend the time by sending a byte now and then.
         """
         silent = self._queue.clock.seconds() - self._partialAt
         return self._partial // SLOWEST if silent < self._options.pingTimeout else 0.0
 
-    # -- what its attempt tells
+    # -- called by the attempt
 
     def isCurrent(self, attempt: Attempt) -> bool:
-        """Whether that is the present attempt."""
+        """Whether `attempt` is the current attempt."""
         return self._attempt is attempt
 
     def opened(self, protocol: str | None) -> None:
-        """There is a connection."""
+        """The WebSocket is open."""
         if (protocol or JSON_PROTOCOL) != self._options.protocol:
-            self.drop(f"sub-protocol {protocol}", code=CloseCode.MISUSE)
+            self.drop(f"the server chose the sub-protocol {protocol}", code=CloseCode.MISUSE)
             return
         stop(self._deadline)
         self.state = ClientState.OPEN
@@ -322,22 +337,22 @@ class Connection:
         self._events.tell("connected")
 
     def progress(self, size: int) -> None:
-        """So many bytes have come."""
+        """Some bytes have arrived."""
         self._partial += size
         self._partialAt = self._queue.clock.seconds()
         self._owner.progress()
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """A message has arrived."""
         self._partial = 0
         self._owner.received(message, isBinary)
 
     def lost(self, code: int, reason: str, retryAfter: float) -> None:
-        """The connection has ended by itself."""
+        """The WebSocket was closed by the server or the network, or could not be opened."""
         self._detach()
         self._lose(code, reason, retryAfter)
 
-    # -- making and losing connections
+    # -- connecting and reconnecting
 
     def _connect(self) -> None:
         self.state = ClientState.CONNECTING
@@ -345,22 +360,22 @@ class Connection:
         stop(self._timer)
         attempt = self._attempt = Attempt(self, self._queue)
         self._deadline = self._queue.later(self._options.connectTimeout, self._notOpen)
-        # What it tells at once comes when the state is consistent.
+        # The transport may report at once: begin when the state is consistent.
         self._queue.post(self._begin, attempt)
 
     def _begin(self, attempt: Attempt) -> None:
         if self.isCurrent(attempt):
             webSocket = self._makeWebSocket(attempt)
-            if self.isCurrent(attempt):  # it hasn't failed at once
+            if self.isCurrent(attempt):  # it may have failed at once
                 attempt.webSocket = webSocket
 
     def _notOpen(self) -> None:
         webSocket = None if self._attempt is None else self._attempt.webSocket
         where = "" if webSocket is None else f"{webSocket.where}: "
-        self.drop(f"{where}not open in {self._options.connectTimeout:g} s")
+        self.drop(f"{where}the connection did not open within {self._options.connectTimeout:g} s")
 
     def _detach(self) -> Attempt | None:
-        """Forget the present attempt: what it tells from now on is ignored."""
+        """Give the current attempt up: its further reports have no effect."""
         attempt, self._attempt = self._attempt, None
         stop(self._timer)
         stop(self._deadline)
@@ -373,7 +388,7 @@ class Connection:
             code = bye.code if code < 4000 and bye.code else code
             retryAfter = max(retryAfter, clampedDelay(bye.retryAfter))
         reason = self._why or reason
-        self.trouble = reason or f"closed with {code}"
+        self.trouble = reason or f"the connection was closed with {code}"
         options = self._options
         if wasOpen and self._queue.clock.seconds() - self._openedAt >= options.stableAfter:
             self._attempts = 0
@@ -410,7 +425,7 @@ class Connection:
             self._connect()
 
     def _isIdle(self, code: int, reason: str) -> bool:
-        """Whether nobody needs a connection any more."""
+        """If nothing needs a connection, go to the state `IDLE`; return whether that is so."""
         if self._owner.isBusy:
             return False
         self._attempts = 0
@@ -419,7 +434,7 @@ class Connection:
         return True
 
     def _end(self, code: int, reason: str) -> None:
-        """Nothing more comes of this connection: everybody is told."""
+        """The client does not reconnect: tell the owner and the listeners."""
         self._attempts = 0
         self._owner.ended(code, reason)
         self._events.tell("disconnected", code, reason)

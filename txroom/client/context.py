@@ -1,5 +1,5 @@
 """
-What the memberships and joins of one client have in common.
+What the memberships and joins of one client share.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ class ClientContext:
     codec: Codec
     connection: Connection
     requests: PendingRequests
-    #: Whether a pending join may lead to the room of that name and id.
+    #: Whether a pending join could be answered with the room of that name and id.
     mayBeJoined: Callable[[str, str], bool]
     #: Whether the client is a member of the room of that id.
     isMember: Callable[[str], bool]
-    #: Takes an error that nobody else is there to be told of.
+    #: Reports an error that no Deferred and no listener of a room receives.
     report: Callable[[Failure], None]
 
     def decline(self, joined: Joined) -> None:
-        """Nobody waits for that room any more: leave it, unless the client is there by another join."""
+        """
+        Leave a room that the server has let the client into, but that no join waits for any more.
+
+        Do nothing if the client is a member of that room by another join.
+        """
         if not self.isMember(joined.room):
             self.requests.leave(joined.room)

@@ -1,5 +1,6 @@
 """
-Gives each frame of the server to the membership or the request that it is for, and tells both of connections.
+Passes each frame of the server to the membership or the request that it is for, and tells both when the
+connection opens and ends.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from .options import ClientOptions
 from .pendingjoins import PendingJoins
 from .requests import PendingRequests
 
-#: Errors without a ref that answer what was on its way to a room which was left, or has ended.
-_OF_NO_ROOM = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
-#: Characters of what the server says in an error of ours.
+#: Errors without a ref with these codes are ignored: they answer frames that the client had sent to a room
+#: before the room ended or was left.
+_LATE_ERRORS = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
+#: How many characters of a text of the server an error message may contain.
 _MAX_TEXT = 500
 
 _log = Logger()
@@ -48,7 +50,7 @@ class Dispatcher:
         self.requests = PendingRequests(self.connection, self.codec, self.queue, options)
         self.heartbeat = Heartbeat(self.connection, self.requests, self.queue, self.events, options)
         self.joins: PendingJoins[Any] = PendingJoins()
-        #: By the ids of their rooms.
+        #: The memberships by the ids of their rooms.
         self.memberships: dict[str, Membership] = {}
         self.context = ClientContext(
             options,
@@ -60,25 +62,26 @@ class Dispatcher:
             self.memberships.__contains__,
             self.events.report,
         )
-        #: Whether nothing has come over this connection, and what the server has refused it with.
+        #: Whether no message has arrived over this connection yet.
         self._isFresh = False
+        #: The error with which the server has refused this connection.
         self._refusal: RoomError | None = None
-        #: By the codes of `left` frames that came over this connection: the last request before.
+        #: For each close code in a `left` frame of this connection, the ref of the last request before it.
         self._leftAfter: dict[int, int] = {}
 
-    # -- what the connection tells
+    # -- called by the connection
 
     @property
     def isBusy(self) -> bool:
-        """Whether anybody needs a connection."""
+        """Whether a membership or a request needs a connection."""
         return bool(self.memberships or self.requests)
 
     def connecting(self) -> None:
-        """An attempt begins."""
+        """An attempt to connect begins."""
         self._refusal = None
 
     def opened(self) -> None:
-        """There is a connection."""
+        """The connection is open."""
         self._isFresh = True
         self._leftAfter = {}
         for membership in list(self.memberships.values()):
@@ -87,32 +90,35 @@ class Dispatcher:
         self.heartbeat.start()
 
     def progress(self) -> None:
-        """Bytes have come."""
+        """Bytes have arrived."""
         self.heartbeat.received()
 
     def isFinal(self, code: int, reason: str) -> bool:
         """
-        Whether nothing more can come of a connection that ended so.
+        Whether the client must not reconnect after a connection ended with that code and reason.
 
-        Not if the code is that of a room which was left before: that concerns nobody else.
+        If the server has sent a `left` frame with that code before, the code is about that room only, and
+        the client reconnects for the other rooms.
         """
         return not mayReconnect(code, reason) and code not in self._leftAfter
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection is lost; there will be another, if it is needed."""
+        """The connection is lost. The client will reconnect if anything needs a connection."""
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
             membership.away(code, reason)
         self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
 
     def delayed(self, seconds: float) -> None:
-        """The server has asked to stay away for so long."""
+        """
+        The server has asked the client to wait for that many seconds: fail the requests that end before.
+        """
         trouble = self.connection.trouble
         error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, trouble, {"retryAfter": seconds})
         self.requests.failExpiringBy(self.queue.clock.seconds() + seconds, error)
 
     def ended(self, code: int, reason: str) -> None:
-        """Nothing more comes of this connection: everybody is told."""
+        """The client does not reconnect: end all memberships and fail all requests."""
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
             membership.end(code, reason)
@@ -120,14 +126,14 @@ class Dispatcher:
         self.requests.failAll(self._refusal or error)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """Read a message, and close the connection if it is not a frame."""
         self.heartbeat.received()
         try:
             frame = self.codec.read(message, isBinary)
             if frame is not None:
                 self._dispatch(frame)
         except NotAFrame as error:
-            text = f"the server sent what is no frame: {error}"[:_MAX_TEXT]
+            text = f"the server sent a message that is not a frame: {error}"[:_MAX_TEXT]
             self.events.report(Failure(RoomError(ErrorCode.BAD_REQUEST, text)))
             self.connection.drop("not a frame", code=CloseCode.MISUSE)
         self._isFresh = False
@@ -160,7 +166,7 @@ class Dispatcher:
         try:
             error = RoomError(frame.code, frame.message or "", frame.details)
         except (TypeError, ValueError) as mistake:
-            raise NotAFrame(f"details of an error: {mistake}") from None
+            raise NotAFrame(f"the details of an error are not plain data: {mistake}") from None
         membership = None if frame.room is None else self.memberships.get(frame.room)
         if frame.ref is not None:
             self.requests.refused(frame.ref, error)
@@ -168,11 +174,13 @@ class Dispatcher:
             self.queue.post(membership.report, Failure(error))
         elif frame.room is None and self._isFresh:
             self._refuse(error)
-        elif frame.code not in _OF_NO_ROOM:
+        elif frame.code not in _LATE_ERRORS:
             self.events.report(Failure(error))
 
     def _joinedByPath(self) -> None:
-        """The path of the URL has joined a room by itself: it would again with each connection."""
+        """
+        End the connection: the path of its URL joins a room, and would do so again at each reconnection.
+        """
         url = self.connection.url
         rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]
         text = f"{url} is the URL of one room: give the client that of the rooms, {rooms}"
@@ -180,7 +188,7 @@ class Dispatcher:
         self.connection.end(text)
 
     def _refuse(self, error: RoomError) -> None:
-        """The server does not want this connection, and will close it."""
+        """The server has refused this connection with that error, and will close it."""
         self._refusal = error
         retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
         isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)
@@ -188,8 +196,8 @@ class Dispatcher:
 
 
 def _noListener(failure: Failure) -> None:
-    """Log an error that nobody listens to."""
+    """Log an error if no listener receives it."""
     if isinstance(failure.value, RoomError):
         _log.warn("{error}", error=str(failure.value)[:_MAX_TEXT])
     else:
-        _log.failure("a listener failed", failure)
+        _log.failure("A listener raised an exception", failure)

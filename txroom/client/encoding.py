@@ -1,6 +1,5 @@
 """
-What a client may send: data, names and options that the other end can read, checked before the frame has a
-number.
+Checks and encodes what a client sends, before the frame gets its number.
 """
 
 from __future__ import annotations
@@ -19,7 +18,10 @@ from ..protocol.unsendable import cut, findMistake, mistakeOfText, shown
 
 
 def checkName(what: str, name: Any) -> None:
-    """Raise `RoomError` unless it is a text that the server takes for a name; `what` is what it is for."""
+    """
+    Raise `RoomError` unless `name` is a text that the server accepts as a name; `what` names it in the
+    error.
+    """
     isText = isinstance(name, str) and 0 < len(name) <= MAX_NAME
     if not isText or mistakeOfText(name):
         raise RoomError(
@@ -28,23 +30,22 @@ def checkName(what: str, name: Any) -> None:
 
 
 def checkMapping(what: str, value: Any) -> None:
-    """Raise `RoomError` unless it is a mapping with names, or nothing."""
+    """
+    Raise `RoomError` unless `value` is `None` or a mapping whose keys are texts; `what` names it in the
+    error.
+    """
     if value is not None and not isinstance(value, Mapping):
         raise RoomError(ErrorCode.BAD_REQUEST, f"{what}={shown(value)}: must be a mapping of names to values")
     for name in value or ():
         if not isinstance(name, str):
-            raise RoomError(ErrorCode.BAD_REQUEST, f"{what}: the name {shown(name)} is no text")
+            raise RoomError(ErrorCode.BAD_REQUEST, f"{what}: the name {shown(name)} must be a text")
 
 
 def checkOptions(what: str, options: Mapping[str, Any]) -> bytes:
-    """
-    The options of a join, or a filter, in JSON. Raises `RoomError`.
-
-    Whatever the sub-protocol is they are what JSON can say.
-    """
+    """Encode the options of a join, or a filter, in JSON, whatever the sub-protocol. Raises `RoomError`."""
     encoded = Encoding(isJSON=True).encode(options, what)
     if len(encoded) > MAX_OPTIONS:
-        message = f"{what}: {len(encoded)} bytes, of at most {MAX_OPTIONS}"
+        message = f"{what}: {len(encoded)} bytes; at most {MAX_OPTIONS} are allowed"
         raise RoomError(ErrorCode.INVALID_DATA, message, {"field": what})
     return encoded
 
@@ -61,10 +62,11 @@ class Encoding:
 
     def encode(self, data: Any, what: str = "data") -> bytes:
         """
-        Plain data, or what msgspec takes for it (Struct, dataclass, datetime, ...), encoded.
+        Encode plain data, or types that msgspec can encode (Struct, dataclass, datetime and others).
 
-        Raises `RoomError` with a message that names the place, `details` too, for what the other end could
-        not read as it was meant.
+        Raises:
+            RoomError: The server could not read the data as it was meant. The message and `details` name
+                the place.
         """
         try:
             encoded, isSame = self._encoded(data)
@@ -78,7 +80,7 @@ class Encoding:
         return encoded
 
     def _encoded(self, data: Any) -> tuple[bytes, bool]:
-        """The data encoded, and whether it comes out of that as it went in."""
+        """Return the encoded data, and whether decoding it gives equal data."""
         if not self._isJSON:
             return encode(data, mayHaveBytes=True), True
         packed = self._pack(data)
@@ -88,12 +90,12 @@ class Encoding:
 
 
 def _refusal(what: str, place: str, why: str) -> RoomError:
-    """The error for data that can't be sent because of what is at `place`."""
+    """The error for data that the client cannot send because of the value at `place`."""
     field = place.removeprefix(what).lstrip(".")
     return RoomError(ErrorCode.INVALID_DATA, cut(f"{place}: {why}", 500), {"field": cut(field, 200)})
 
 
 def shownError(error: BaseException) -> str:
-    """An exception in the text of another."""
+    """The type and text of an exception, for the message of another error."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     return cut(text.encode(errors="backslashreplace").decode(), 300)

@@ -20,41 +20,45 @@ Listener = Callable[..., Any]
 
 @attrs.frozen(eq=False)
 class _Entry:
-    """One listener, as it was added."""
+    """One listener, and whether it is called only once."""
 
     listener: Listener
     isOnce: bool
 
 
 class Emitter(ABC):
-    """Has listeners by the names of events, and calls them."""
+    """Keeps listeners by the names of events, and calls them."""
 
     def __init__(self) -> None:
         self._entries: dict[str, list[_Entry]] = {}
 
     @abstractmethod
     def listenerFailed(self, name: str, failure: Failure) -> None:
-        """A listener has raised that, or its Deferred has failed with it."""
+        """Called when a listener has raised an exception, or its Deferred has failed."""
 
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
-        """Call `listener` at each event of that name; returns a function that ends it."""
+        """Call `listener` at each event of that name. Returns a function that removes the listener."""
         return self._add(name, listener, False)
 
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
-        """The same for the next event only."""
+        """
+        Call `listener` at the next event of that name only. Returns a function that removes the listener.
+        """
         return self._add(name, listener, True)
 
     def off(self, name: str, listener: Listener | None = None) -> None:
-        """End what `on` or `once` began; without a listener, for all of that name."""
+        """
+        Remove a listener that `on` or `once` added; without `listener`, remove all listeners of that name.
+        """
         self._keep(name, lambda entry: listener is not None and entry.listener != listener)
 
     def clear(self) -> None:
-        """End all."""
+        """Remove all listeners."""
         self._entries.clear()
 
     def _add(self, name: str, listener: Listener, isOnce: bool) -> Callable[[], None]:
         if not callable(listener):
-            raise TypeError(f"listener={listener!r} of {name!r}: must be a function")
+            raise TypeError(f"listener={listener!r} for {name!r}: must be a function")
         entry = _Entry(listener, isOnce)
         self._entries[name] = [*self._entries.get(name, ()), entry]
         return lambda: self._keep(name, lambda other: other is not entry)
@@ -67,11 +71,11 @@ class Emitter(ABC):
             self._entries.pop(name, None)
 
     def has(self, name: str) -> bool:
-        """Whether anybody listens."""
+        """Whether the event has a listener."""
         return name in self._entries
 
     def emit(self, name: str, *args: Any) -> bool:
-        """Tell them; whether there was anybody."""
+        """Call the listeners of an event. Returns whether there were any."""
         entries = self._entries.get(name, ())
         if any(entry.isOnce for entry in entries):
             self._keep(name, lambda entry: not entry.isOnce)
@@ -88,10 +92,10 @@ class Emitter(ABC):
 
 class Events(Emitter):
     """
-    The events of a client, or of a room.
+    The events of a client or of a room.
 
-    `deliver` is told when to call whom. An error that nobody else is told of goes to the listeners of
-    "error"; if there are none, to `otherwise`.
+    `deliver` is called with a function and its arguments, and calls it at the right time. Errors that
+    nothing else handles go to the listeners of "error", or to `otherwise` if there are none.
     """
 
     _log = Logger()
@@ -102,36 +106,36 @@ class Events(Emitter):
         self._otherwise = otherwise
 
     def tell(self, name: str, *args: Any) -> None:
-        """Tell the listeners, when those before it were told."""
+        """Emit an event after the earlier events were delivered."""
         self._deliver(self.emit, name, *args)
 
     def report(self, failure: Failure) -> None:
-        """Something went wrong, and nobody else is there to be told."""
+        """Report an error that no Deferred receives."""
         if self.has("error"):
             self.tell("error", failure.value)
         else:
             self._otherwise(failure)
 
     def end(self, deliver: Callable[..., None]) -> None:
-        """Let the listeners go, and whoever delivered so far."""
+        """Remove the listeners, and deliver further events through `deliver`."""
         self.clear()
         self._deliver = deliver
 
     def listenerFailed(self, name: str, failure: Failure) -> None:
-        """It is an error that nobody else is told of, but for one of those who are told."""
+        """Report the exception of a listener; log it if the listener was one of "error" itself."""
         if name == "error":
-            self._log.failure("a listener of errors failed", failure)
+            self._log.failure('A listener of "error" raised an exception', failure)
         else:
             self.report(failure)
 
 
 class Messages(Emitter):
-    """The messages of a room by their types; `events` are its events."""
+    """The messages of a room by their types; exceptions of their listeners are reported to `events`."""
 
     def __init__(self, events: Events) -> None:
         super().__init__()
         self._events = events
 
     def listenerFailed(self, name: str, failure: Failure) -> None:
-        """It is the room's error."""
+        """Report it as an error of the room."""
         self._events.report(failure)

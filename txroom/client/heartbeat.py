@@ -1,5 +1,5 @@
 """
-The heartbeat of a client: is the server still there, and how far away is it?
+The heartbeat of a client: it finds lost connections and measures the round-trip time.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from .events import Events
 from .options import ClientOptions
 from .requests import Answer, PendingRequests, Request
 
-#: Most seconds by which what we have sent may delay an answer.
+#: The longest time, in seconds, by which data sent earlier may delay an answer.
 _MOST_DELAY = 300.0
 
 
 class Heartbeat:
     """
-    Pings the server while there is a connection, and drops a connection over which nothing comes after that.
+    Pings the server, and drops a connection over which nothing arrives after a ping.
 
-    Any byte shows that the server is there. What was sent before a ping may delay the answer on a slow link:
-    the heartbeat waits longer by the time that it takes, until an answer shows that it has arrived.
+    Any byte that arrives proves that the server is there. On a slow link, data that was sent before a ping
+    delays its answer. Until an answer shows that this data has arrived, the heartbeat waits longer by the
+    time that the slowest link needs for it.
     """
 
     def __init__(
@@ -38,32 +39,32 @@ class Heartbeat:
         self._queue = queue
         self._events = events
         self._options = options
-        #: Seconds to the server and back at the last heartbeat; `None` before the first.
+        #: The round-trip time of the last ping in seconds; `None` before the first.
         self.latency: float | None = None
         self._hasReceived = False
-        #: Of what was sent over this connection the server has so many bytes at least.
+        #: How many of the bytes sent over this connection have reached the server at least.
         self._arrived = 0
         self._timer: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
 
     def start(self) -> None:
-        """There is a connection."""
+        """The connection is open."""
         self._arrived = 0
         if self._options.pingInterval:
             self._beat()
 
     def stop(self) -> None:
-        """There is none any more."""
+        """The connection is lost."""
         stop(self._timer)
         stop(self._deadline)
         self._deadline = None
 
     def received(self) -> None:
-        """Something has come, a part of a frame perhaps."""
+        """Bytes have arrived, perhaps only a part of a frame."""
         self._hasReceived = True
 
     def measured(self, request: Request) -> float:
-        """That request was answered now; the time it took."""
+        """Take the round-trip time of a request that was answered now, and return it in seconds."""
         self.latency = self._queue.clock.seconds() - request.sentAt
         self._events.tell("latency", self.latency)
         return self.latency

@@ -1,5 +1,5 @@
 """
-An HTTP answer to an upgrade that is none: what it means, and what the server says.
+The HTTP response to an upgrade that the server has refused.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import attrs
 
 from ..protocol.closecodes import closeCodeOfAnswer
 
-#: Bytes of a body that are read, and characters of it that are shown.
+#: How many bytes of a body are read, and how many characters an error message shows.
 _MAX_BODY = 2048
 _MAX_SHOWN = 200
 
 
 @attrs.define
 class HTTPResponse:
-    """Its head; `add` the body."""
+    """The status and the headers of a response; `add` adds to its body."""
 
     status: int
     phrase: str
-    #: By their names in lower case.
+    #: The headers by their names in lower case.
     headers: dict[str, str]
     body: bytes = b""
 
     @classmethod
     def read(cls, head: bytes) -> Self | None:
-        """What a head says, without the empty line at its end; `None` if it is none of HTTP."""
+        """Parse the head of a response, without its last empty line. Returns `None` if it is not HTTP."""
         first, *lines = head.decode("latin-1").split("\r\n")
         version, _, rest = first.partition(" ")
         status, _, phrase = rest.partition(" ")
@@ -38,7 +38,7 @@ class HTTPResponse:
         return cls(int(status[:9]), phrase.strip(), headers)
 
     def add(self, data: bytes) -> bool:
-        """More of the body has come; whether there is more to wait for."""
+        """Add a part of the body. Returns whether more of it is expected."""
         self.body = (self.body + data)[:_MAX_BODY]
         length = self.headers.get("content-length", "")
         most = int(length) if length.isascii() and length.isdigit() and len(length) < 9 else _MAX_BODY
@@ -46,25 +46,25 @@ class HTTPResponse:
 
     @property
     def closeCode(self) -> int:
-        """The close code that means the same to a client."""
+        """The WebSocket close code with the same meaning."""
         return closeCodeOfAnswer(self.status)
 
     @property
     def retryAfter(self) -> float:
-        """The seconds that the server asks to stay away; 0: it doesn't."""
+        """How many seconds the server asks the client to wait; 0 if it does not."""
         after = self.headers.get("retry-after", "")
         return float(after) if after.isascii() and after.isdigit() and len(after) < 9 else 0.0
 
     @property
     def why(self) -> str:
-        """What it says, in one line."""
+        """The status and the text of the body, in one line."""
         said = f"HTTP {self.status} {self.phrase}".strip()[:_MAX_SHOWN]
         text = self._text
         return said if text in ("", self.phrase) else f"{said}: {text}"
 
     @property
     def _text(self) -> str:
-        """The body, if it is text that a person may read, in one line."""
+        """The body in one line, if it is readable text; otherwise ""."""
         kind = self.headers.get("content-type", "text/plain").lower()
         if not kind.startswith(("text/plain", "application/problem+json", "application/json")):
             return ""

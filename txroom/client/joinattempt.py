@@ -1,5 +1,5 @@
 """
-Requests to join a room, with what the client's `auth` gives.
+Requests to join a room, with the credentials that the option `auth` gives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .requests import Done
 
 Method = Literal["joinOrCreate", "join", "create", "joinById"]
 
-#: The first element of the frame by which each method joins.
+#: The first element of the frame with which each method joins.
 _KINDS: dict[Method, str] = {
     "joinOrCreate": "join",
     "join": "joinOnly",
@@ -35,14 +35,14 @@ _KINDS: dict[Method, str] = {
 
 @attrs.frozen
 class JoinRequest:
-    """What a user has asked for: the client's method, the name or id of the room, and the options."""
+    """What the user asked for: the method, the name or id of the room, and the options."""
 
     method: Method
     target: str
     options: Mapping[str, Any]
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether it may be answered with the room of that name and id."""
+        """Whether the server could answer this request with the room of that name and id."""
         if self.method == "joinById":
             return self.target == id
         return self.method != "create" and self.target == name
@@ -51,7 +51,7 @@ class JoinRequest:
 def joinRequestOf(
     method: Method, target: str, options: Mapping[str, Any] | None
 ) -> tuple[JoinRequest, bytes]:
-    """A request, and its options in JSON. Raises `RoomError` for what can't be sent."""
+    """Return a request, and its options in JSON. Raises `RoomError` for what the client cannot send."""
     checkName("id" if method == "joinById" else "name", target)
     checkMapping("options", options)
     request = JoinRequest(method, target, dict(options or {}))
@@ -59,7 +59,7 @@ def joinRequestOf(
 
 
 class AuthFailed(RoomError):
-    """The client's own `auth` has failed, again and again; nobody was refused."""
+    """The option `auth` has failed repeatedly; the server has not refused anything."""
 
 
 def requestJoin(
@@ -71,22 +71,27 @@ def requestJoin(
     isFirst: bool = False,
 ) -> None:
     """
-    Ask the server to join, if that is still wanted when `auth` is known; within `with queue:`.
+    Get the credentials, then ask the server to join. Called within `with queue:`.
 
-    `isFirst`: the user asks, and not a membership that comes back to its room.
+    Args:
+        context: The parts of the client.
+        request: What to ask for.
+        done: Called once with an error, or with the server's answer.
+        isWanted: Asked when the credentials are known; if it returns False, the server is not asked.
+        isFirst: Whether the user asks to join, in contrast to a membership that joins again.
     """
     JoinAttempt(context, request, done, isWanted, isFirst).begin()
 
 
 class JoinAttempt:
     """
-    A request to join, from asking for `auth` on.
+    A request to join, which gets the credentials first.
 
-    An `auth` that fails is called again after a delay, as long as `requestTimeout` lasts; a `RoomError` that
-    it raises is what the join fails with. ::
+    If `auth` fails, it is called again after a delay until `requestTimeout` has passed. If it raises a
+    `RoomError`, the join fails with that error at once. ::
 
         authenticating --auth known--> asked: one of `PendingRequests`, which ends it
-        authenticating --auth failed--> paused --a delay--> authenticating
+        authenticating --auth failed--> paused --delay over--> authenticating
         authenticating, paused --RoomError of auth, requestTimeout, fail()--> failed
     """
 
@@ -108,12 +113,12 @@ class JoinAttempt:
         self._isOver = False
         self._trouble: BaseException | None = None
         self._authenticating: Deferred[Any] | None = None
-        #: Of the whole, and of the pause before `auth` is asked again.
+        #: The time limit of the attempt, and the timer until `auth` is called again.
         self._deadline: IDelayedCall | None = None
         self._pause: IDelayedCall | None = None
 
     def begin(self) -> None:
-        """Ask for `auth`, if there is one, then the server."""
+        """Get the credentials, if there is the option `auth`, then ask the server."""
         context = self._context
         context.requests.prepare(self)
         self._until = context.queue.clock.seconds() + context.options.requestTimeout
@@ -124,7 +129,7 @@ class JoinAttempt:
             self._authenticate()
 
     def fail(self, error: RoomError) -> None:
-        """It has failed: nothing can come of it any more."""
+        """Fail the join, unless it has ended."""
         if not self._isOver:
             self._end()
             self._done(error, None)
@@ -134,7 +139,7 @@ class JoinAttempt:
         stop(self._deadline)
         stop(self._pause)
         self._context.requests.prepared(self)
-        self._trouble = None  # its traceback holds this
+        self._trouble = None  # its traceback refers to this object
         authenticating, self._authenticating = self._authenticating, None
         if authenticating is not None:
             authenticating.cancel()
@@ -142,13 +147,13 @@ class JoinAttempt:
     def _late(self) -> None:
         seconds = self._context.options.requestTimeout
         if self._trouble is None:
-            self.fail(AuthFailed(ErrorCode.TIMEOUT, f"auth has given nothing within {seconds:g} s"))
+            self.fail(AuthFailed(ErrorCode.TIMEOUT, f"the option auth returned nothing within {seconds:g} s"))
         else:
-            error = AuthFailed(ErrorCode.UNAUTHORIZED, f"auth failed: {shownError(self._trouble)}")
+            error = AuthFailed(ErrorCode.UNAUTHORIZED, f"the option auth failed: {shownError(self._trouble)}")
             error.__cause__ = self._trouble
             self.fail(error)
 
-    # -- asking for `auth`
+    # -- getting the credentials
 
     def _authenticate(self) -> None:
         if not self._isWanted():

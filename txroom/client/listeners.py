@@ -1,5 +1,5 @@
 """
-What comes from a room: its messages and events go to listeners, its calls to handlers.
+Delivers what the server sends for a room: messages and events to listeners, calls to handlers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Handler = Callable[[Any], Any]
 
 
 class Answerer(Protocol):
-    """Answers calls of the server."""
+    """Sends the answers to calls of the server."""
 
     def reply(self, ref: int, data: Any) -> None:
-        """Answer with data. Raises `RoomError` if that can't be sent, and then nothing was."""
+        """Answer with data. Raises `RoomError`, and sends nothing, if the data cannot be sent."""
 
     def error(self, ref: int, error: RoomError) -> None:
         """Answer with an error."""
@@ -32,9 +32,9 @@ class Answerer(Protocol):
 
 class RoomListeners:
     """
-    Gives one user of a room what comes from it, in order; holds it back until `begin`.
+    The listeners and handlers of one `Room`, called in order; until `begin`, everything is queued.
 
-    `noListener` is told the type of a message that has no listener here.
+    `noListener` is called with the type of a message that has no listener here.
     """
 
     def __init__(self, context: ClientContext, noListener: Callable[[str], None]) -> None:
@@ -42,23 +42,23 @@ class RoomListeners:
         self._noListener = noListener
         self._held: deque[tuple[Any, ...]] | None = deque()
         self._handlers: dict[str, Handler] = {}
-        #: The room's own events, and its messages by type.
+        #: The events of the room, and its messages by type.
         self.events = Events(self._deliver, context.report)
         self.messages = Messages(self.events)
 
     def begin(self) -> None:
-        """Deliver from now on: whoever awaited the room has had the time to add listeners."""
+        """Deliver from now on. The code that awaited the join has had time to add listeners."""
         held, self._held = self._held or deque(), None
         for function, *args in held:
             self._context.queue.post(function, *args)
 
     @property
     def hasBegun(self) -> bool:
-        """Whether the turn of the reactor in which the room was joined is over."""
+        """Whether `begin` was called: the reactor turn in which the room was joined is over."""
         return self._held is None
 
     def end(self) -> None:
-        """Nothing more comes; the listeners are let go when they were told what came before."""
+        """Remove all listeners after everything queued was delivered."""
         self._deliver(self._context.queue.post, self._clear)
 
     def _clear(self) -> None:
@@ -68,7 +68,7 @@ class RoomListeners:
         self._noListener = lambda type: None
 
     def hasHandler(self, type: str) -> bool:
-        """Whether there is a handler of calls of that type."""
+        """Whether there is a handler for calls of that type."""
         return type in self._handlers
 
     def hasListener(self, type: str) -> bool:
@@ -76,9 +76,9 @@ class RoomListeners:
         return self.messages.has(type) or self.messages.has("*")
 
     def handle(self, type: str, handler: Handler) -> Callable[[], None]:
-        """Answer calls of that type; returns a function that ends it."""
+        """Answer calls of that type with `handler`. Returns a function that removes the handler."""
         if not callable(handler):
-            raise TypeError(f"handler={handler!r} of {type!r}: must be a function")
+            raise TypeError(f"handler={handler!r} for {type!r}: must be a function")
         self._handlers[type] = handler
 
         def end() -> None:
@@ -88,11 +88,11 @@ class RoomListeners:
         return end
 
     def message(self, message: frames.Message) -> None:
-        """A message has come."""
+        """A message has arrived."""
         self._deliver(self._tellListeners, message)
 
     def call(self, call: frames.Call, answer: Answerer) -> None:
-        """A call has come."""
+        """A call has arrived."""
         self._deliver(self._callHandler, call, answer)
 
     def _deliver(self, function: Callable[..., Any], *args: Any) -> None:
@@ -110,7 +110,7 @@ class RoomListeners:
         def replied(data: Any) -> None:
             try:
                 answer.reply(call.ref, data)
-            except RoomError as error:  # of what the handler has returned
+            except RoomError as error:  # the client cannot send what the handler returned
                 self.events.report(Failure(error))
                 answer.error(call.ref, error)
 
@@ -124,7 +124,9 @@ class RoomListeners:
         handler = self._handlers.get(call.type)
         try:
             if handler is None:
-                raise RoomError(ErrorCode.UNKNOWN_TYPE, f"no handler of {call.type}")
+                raise RoomError(
+                    ErrorCode.UNKNOWN_TYPE, f"the client has no handler for calls of type {call.type!r}"
+                )
             result = handler(call.data)
         except Exception:
             failed(Failure())

@@ -1,7 +1,7 @@
 """
-A membership in a room, across connections; its states are those of `RoomState`.
+A membership in a room, which survives lost connections; its states are those of `RoomState`.
 
-There is no network in here, and no time but the clock's.
+This module does no network input or output, and takes the time only from the clock.
 """
 
 from __future__ import annotations
@@ -33,39 +33,41 @@ from .sendqueue import Pending
 from .servercalls import ServerCalls
 from .token import ReconnectionToken
 
-#: Most types of messages of which it is logged that nobody listens.
+#: For how many types of messages the client logs that there is no listener.
 _MAX_WARNINGS = 32
 
 
 @attrs.define(eq=False)
 class Handle:
-    """What one join has of a membership: listeners and an end of its own."""
+    """What one join has of its own in a shared membership: its listeners, and whether it was left."""
 
     listeners: RoomListeners
-    #: For this see `Room`.
+    #: See `Room.snapshot`.
     snapshot: Any
-    #: The `Room` that its user has, until it is left; here only for the list `Client.joined`.
+    #: The `Room` of the user until it is left; kept for `Client.joined`.
     room: Any = None
-    #: Whether its user wants to leave, and has.
+    #: Whether the user has called `leave()`, and whether the room was left.
     isLeaving: bool = False
     isLeft: bool = False
 
 
 @attrs.define(eq=False)
 class _Leaving:
-    """The last user wants to leave."""
+    """The last user has called `leave()`."""
 
     timer: IDelayedCall
     waiters: list[Deferred[None]]
-    #: Whether the server was asked.
+    #: Whether the server was asked to end the membership.
     isSent: bool = False
 
 
 class Membership:
     """
-    A membership that outlives its connections; `memberships` are all of this client, by their rooms' ids.
+    A membership that survives lost connections; `memberships` are all of this client, by the ids of their
+    rooms.
 
-    All joins that lead to the room share it. But for `leave` it is called within `with queue:`.
+    All joins that lead to the same room share it. Its methods, except `leave`, are called within `with
+    queue:`.
     """
 
     _log = Logger()
@@ -80,17 +82,17 @@ class Membership:
         self._calls = ServerCalls(context)
         self._recovery = Recovery(context, request)
         self._handles: list[Handle] = []
-        #: Types of messages that nobody listens to, of which was told.
+        #: The types of messages for which was logged that there is no listener.
         self._loggedTypes: set[str] = set()
         self.presence = Presence()
-        #: For these see `Room`.
+        #: See the properties of `Room`.
         self.state = RoomState.AWAY
         self.id = ""
         self.name = ""
         self.member = ""
         self.offset = 0
         self.epoch = ""
-        #: The token to resume with.
+        #: The resume token.
         self.token = ""
         self._leaving: _Leaving | None = None
         self._endCallbacks: list[Callable[[], None]] = []
@@ -112,11 +114,11 @@ class Membership:
     # -- entering
 
     def enter(self, joined: Joined) -> None:
-        """The first `joined`."""
+        """The server has answered the first join."""
         self._apply(joined.room, joined.membership, isResumed=False)
 
     def enterAgain(self, joined: Joined) -> None:
-        """`joined` to somebody who is here already."""
+        """The server has answered another join with the room that the client is in already."""
         info = joined.membership
         isSame = self.state is RoomState.JOINED and info.member == self.member
         if not isSame or not self.sender.acknowledge(info.handled):
@@ -126,12 +128,12 @@ class Membership:
         self.sender.pump()
 
     def addHandle(self, snapshot: Any) -> Handle:
-        """One more join has led here."""
+        """Add the handle of one more join that led to this room."""
         if self._leaving is not None and not self._leaving.isSent:
             self._cancelLeaving()
         handle = Handle(RoomListeners(self._context, self._noListener), snapshot)
         self._handles.append(handle)
-        # Whoever awaits the join gets to add listeners before the first event.
+        # The code that awaits the join can add listeners before the first event.
         self._context.queue.later(0, handle.listeners.begin)
         members = self.presence.members
         if members:
@@ -139,9 +141,11 @@ class Membership:
         return handle
 
     def _readmit(self, id: str, info: MembershipInfo, *, isResumed: bool) -> None:
-        """Be in the room again, and tell whether anything was missed."""
+        """The client is in the room again: tell the users whether messages were lost."""
         unconfirmed = self._apply(id, info, isResumed=isResumed)
-        gone = RoomError(ErrorCode.REPLY_LOST, "it may or may not have been handled")
+        gone = RoomError(
+            ErrorCode.REPLY_LOST, "the connection was lost, and the server may or may not have handled this"
+        )
         for pending in unconfirmed:
             pending.failed(gone)
         if isResumed and info.recovered is True and not unconfirmed:
@@ -155,9 +159,11 @@ class Membership:
 
     def _apply(self, id: str, info: MembershipInfo, *, isResumed: bool) -> list[Pending]:
         """
-        Be in the room: send again what is still held, with its old numbers, then what waited.
+        Enter the room with what `joined` says: send the held frames again, with their numbers, then those
+        queued.
 
-        Returns what was sent to a membership which is no more, and of which nothing is known.
+        Returns:
+            The frames that were sent to a former membership and may or may not have been handled.
         """
         isSame = isResumed and info.member == self.member
         handled, accepted = info.handled, max(info.handled, info.accepted)
@@ -184,9 +190,9 @@ class Membership:
     # -- what the server sends
 
     def message(self, message: frames.Message) -> None:
-        """A message of this room; hot."""
+        """A message of this room has arrived. This is called for each message, so it must be fast."""
         if self.state is not RoomState.JOINED:
-            return  # of the former connection, as in `receive`
+            return  # it was sent before the room was resumed, as in `receive`
         offset = message.offset
         if offset is not None:
             if offset <= self.offset:
@@ -196,14 +202,14 @@ class Membership:
             handle.listeners.message(message)
 
     def receive(self, frame: frames.RoomFrame) -> None:
-        """A frame for this room that is no message."""
+        """Another frame for this room has arrived."""
         if isinstance(frame, frames.Left):
             self._left(frame.code, frame.reason or "")
         elif self.state is not RoomState.JOINED:
-            pass  # of the former connection: it comes again, or is in `joined`
+            pass  # it was sent before the room was resumed: it comes again, or `joined` contains it
         elif isinstance(frame, frames.Ack):
             if not self.sender.acknowledge(frame.n):
-                raise NotAFrame("an acknowledgement of what was not sent")
+                raise NotAFrame("an acknowledgement of frames that were not sent")
             self.sender.pump()
         elif isinstance(frame, frames.Presence):
             self.presence.change(frame.joined, frame.left)
@@ -212,7 +218,7 @@ class Membership:
             self._calls.called(frame, [handle.listeners for handle in self._handles])
 
     def _left(self, code: int, reason: str) -> None:
-        # While resuming on the same connection it is the former membership of it that ends.
+        # While the client resumes on the same connection, this frame ends the former membership there.
         if self.state is RoomState.RESUMING and (mayResume(code) or code == CloseCode.REPLACED):
             return
         if mayResume(code) and self._leaving is None:
@@ -220,35 +226,37 @@ class Membership:
         else:
             self.end(code, reason)
 
-    # -- going away and coming back
+    # -- interruption and recovery
 
     @property
     def isAway(self) -> bool:
-        """Whether it is `RoomState.AWAY`."""
+        """Whether the state is `RoomState.AWAY`."""
         return self.state is RoomState.AWAY
 
     @property
     def mayRejoin(self) -> bool:
-        """Whether it may join anew, as another member."""
+        """Whether the client may join again as another member."""
         return self._context.options.rejoin and self._leaving is None
 
     def connected(self) -> None:
-        """There is a connection."""
+        """The connection is open."""
         if self.state is RoomState.AWAY:
             self.state = RoomState.RESUMING
             self._recovery.begin(self)
 
     def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
-        """The server has let it in again: into its room, or another of the same name."""
+        """The server has let the client in again: into the same room, or another one of the same name."""
         present = self._memberships.get(joined.room)
         if not isResumed and present is not None and present is not self:
             present.enterAgain(joined)
-            self.end(CloseCode.ROOM_CLOSED, "instead there is a room that was joined already")
+            self.end(
+                CloseCode.ROOM_CLOSED, "the client has joined another room instead, which it was in already"
+            )
         else:
             self._readmit(joined.room, joined.membership, isResumed=isResumed)
 
     def away(self, code: int, reason: str) -> None:
-        """There is no connection, or the room is not reachable through it."""
+        """The connection is lost, or the room cannot be reached through it."""
         if self.state is RoomState.LEFT:
             return
         wasJoined = self.state is RoomState.JOINED
@@ -259,7 +267,7 @@ class Membership:
             self._tell("reconnecting", code, reason)
 
     def end(self, code: int, reason: str) -> None:
-        """The room is over for all users."""
+        """The client is no longer in the room: tell all users."""
         if self.state is RoomState.LEFT:
             return
         self._interrupt(RoomState.LEFT)
@@ -275,11 +283,11 @@ class Membership:
             self._context.queue.post(function)
 
     def whenEnded(self, function: Callable[[], None]) -> None:
-        """Call it within `with queue:` when the room is over for all users."""
+        """Call `function` within `with queue:` when the client is no longer in the room."""
         self._endCallbacks.append(function)
 
     def _interrupt(self, state: RoomState) -> None:
-        """The client is no member over this connection any more."""
+        """The client is no longer a member over this connection."""
         self.state = state
         self._recovery.interrupted()
         self._calls.restart()
@@ -289,11 +297,11 @@ class Membership:
         if self._memberships.get(self.id) is self:
             del self._memberships[self.id]
 
-    # -- leaving: the last user asks; what was sent before goes first; then the server is asked
+    # -- leaving: after the last user calls leave(), the queued frames are sent, then the server is asked
 
     @property
     def isLeaving(self) -> bool:
-        """Whether the last user wants to leave."""
+        """Whether the last user has called `leave()`."""
         return self._leaving is not None
 
     def leave(self, handle: Handle) -> Deferred[None]:
@@ -316,7 +324,7 @@ class Membership:
         return waiter
 
     def leaveIfSent(self) -> None:
-        """Ask the server to leave if all messages were sent, and no pending join may lead here."""
+        """Ask the server to end the membership if no frame is queued and no pending join could lead here."""
         leaving = self._leaving
         if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.sender.waiting:
             return
@@ -325,7 +333,7 @@ class Membership:
             self._context.requests.leave(self.id, lambda error, answer: self._hasLeft())
 
     def _leaveTimedOut(self) -> None:
-        """Nobody waits any longer; what still waits to be sent is not sent."""
+        """`leaveTimeout` is over: leave without sending the frames that are still queued."""
         leaving = self._leaving
         if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
             if self._context.mayBeJoined(self.name, self.id):
@@ -335,7 +343,7 @@ class Membership:
         self._hasLeft()
 
     def _cancelLeaving(self) -> None:
-        """Another join has led here before the server was asked: only who wanted to leave is gone."""
+        """Another join has led here before the server was asked: end only the handles of those who left."""
         self._endHandles()
         self._leaving = None
         self.sender.reopen()
@@ -349,7 +357,7 @@ class Membership:
         self._releaseWaiters()
 
     def _endHandle(self, handle: Handle, code: int, reason: str) -> None:
-        """The room is over for one of the users."""
+        """Tell one of the users that the room was left."""
         self._handles.remove(handle)
         handle.isLeft = True
         handle.room = None
@@ -363,10 +371,10 @@ class Membership:
             for waiter in waiters:
                 self._context.queue.post(waiter.callback, None)
 
-    # -- telling the users
+    # -- events
 
     def report(self, failure: Failure) -> None:
-        """Something is wrong with what was sent: tell whoever listens to errors."""
+        """The server has refused a message: tell the listeners of "error"."""
         listening = [
             handle.listeners.events for handle in self._handles if handle.listeners.events.has("error")
         ]
@@ -380,7 +388,7 @@ class Membership:
             handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
-        """A message had no listener with one of the users; log it once if it had none with any."""
+        """A message had no listener of one user; log it, once for each type, if no user has one."""
         told = self._loggedTypes
         if type in told or len(told) >= _MAX_WARNINGS:
             return
@@ -388,5 +396,8 @@ class Membership:
             return
         told.add(type)
         self._log.warn(
-            "nobody listens to messages of type {type!r} of room {name!r}", type=type, name=self.name
+            "Room {name!r} sent a message of type {type!r}, for which there is no listener: add one with"
+            " room.on({type!r}, ...)",
+            type=type,
+            name=self.name,
         )

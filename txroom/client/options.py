@@ -1,5 +1,5 @@
 """
-Every option of a client, with its default, unit and range.
+The options of a client, with their defaults, units and ranges.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _count(default: int, least: int = 0, most: int | None = None) -> Any:
 
 
 def checkSeconds(name: str, value: Any) -> float:
-    """`value`, an argument, if it is a time; raises `OptionError`."""
+    """Return the argument `value` if it is a time in seconds. Raises `OptionError` otherwise."""
     if not isAmount(value):
         raise OptionError(f"{name}={value!r}: must be a finite number of seconds, 0 or more")
     return float(value)
@@ -62,76 +62,82 @@ def _isCallable(value: object) -> bool:
 @attrs.frozen(kw_only=True)
 class ClientOptions:
     """
-    What a `Client` takes as keywords. Times are seconds, sizes are bytes.
+    The options of a `Client`, which it takes as keyword arguments. Times are in seconds, sizes in bytes.
     """
 
-    #: Sent as `auth` with the options of each join: a value, or a function that returns one, a Deferred
-    #: or a coroutine.
+    #: The credentials, sent as `auth` with the options of each join: a value, or a function that returns a
+    #: value, a Deferred or a coroutine. A function that fails is called again until `requestTimeout` is over.
     auth: Any = None
-    #: The sub-protocol: JSON_PROTOCOL or MSGPACK_PROTOCOL, with which messages may have bytes in them.
+    #: The sub-protocol: `JSON_PROTOCOL` or `MSGPACK_PROTOCOL`. With MessagePack, messages may contain bytes.
     protocol: str = _option(
         JSON_PROTOCOL,
         " or ".join(map(repr, PROTOCOLS)),
         lambda value: isinstance(value, str) and value in PROTOCOLS,
     )
-    #: Further headers of the upgrade, by name.
+    #: Additional headers of the upgrade request, by name.
     headers: Mapping[str, str] = _option(
         attrs.Factory(dict), "a mapping of names to texts of one line", _areHeaders
     )
-    #: How long a connection may take to open.
+    #: How long a connection may take to open, in seconds.
     connectTimeout: float = _seconds(10.0, isZeroAllowed=False)
-    #: How long the server may take to answer when we close.
+    #: How long the server may take to answer a Close frame, in seconds.
     closeTimeout: float = _seconds(3.0)
-    #: How long joining, resuming, listing and pinging may take, waiting for a connection included.
+    #: How long joining, resuming, listing and pinging may take, in seconds, including the time until the
+    #: connection is open.
     requestTimeout: float = _seconds(15.0)
-    #: How long a call may take, time away included; `call(..., timeout=)` overrides it.
+    #: How long a call may take, in seconds, including the time without a connection; `call(..., timeout=)`
+    #: overrides it.
     callTimeout: float = _seconds(15.0)
-    #: How long `room.leave()` waits for the server.
+    #: How long `room.leave()` waits for the server, in seconds.
     leaveTimeout: float = _seconds(3.0)
-    #: Time between two heartbeats; 0: none.
+    #: The time between two heartbeats, in seconds; 0 turns them off.
     pingInterval: float = _seconds(25.0)
-    #: How long the server may be silent after a heartbeat before the connection counts as lost.
+    #: How long the server may be silent after a heartbeat before the connection counts as lost, in seconds.
     pingTimeout: float = _seconds(10.0)
-    #: The first delay before reconnecting; it doubles with every attempt, half of it is random.
+    #: The first delay before reconnecting, in seconds. It doubles with every attempt; half of it is random.
     minDelay: float = _seconds(0.25)
-    #: The longest delay, unless the server asks for a longer one.
+    #: The longest delay in seconds, unless the server asks for a longer one.
     maxDelay: float = _seconds(10.0)
-    #: In place of these two: the delay before attempt 0, 1, ... as for Twisted's `ClientService`, for
-    #: instance `twisted.application.internet.backoffPolicy()`.
+    #: Replaces `minDelay` and `maxDelay`: a function of the number of the attempt, from 0, that returns the
+    #: delay in seconds. The policies of Twisted's `ClientService` can be used, such as
+    #: `twisted.application.internet.backoffPolicy()`.
     retryPolicy: Callable[[int], float] | None = _option(None, "a function of a number, or None", _isCallable)
-    #: After this long a connection counts as good, and the delay begins anew.
+    #: How many seconds a connection must last before the delay starts again from `minDelay`.
     stableAfter: float = _seconds(5.0)
-    #: Attempts to reconnect in a row before the client gives up; `None`: any number.
+    #: How many attempts in a row to reconnect the client makes before it gives up; `None`: no limit.
     maxAttempts: int | None = _option(
         None,
         "a whole number, 0 or more, or None",
         lambda value: value is None or isCount(value),
     )
-    #: Frames of a room that may be unacknowledged; the server's limit is 64.
+    #: How many frames of a room may be unacknowledged; the server's limit is 64.
     window: int = _count(WINDOW, least=1, most=WINDOW)
-    #: Frames of a room that may wait, while it is away or its window is full; beyond it `send` raises.
+    #: How many frames of a room may be queued while the room is away or its window is full; with more, `send`
+    #: raises "unavailable" or "rateLimited".
     maxBuffered: int = _count(256)
-    #: The largest frame that may be sent: the server's `maxPayload`.
+    #: The largest frame that may be sent, in bytes; set it to the server's `maxPayload`.
     maxPayload: int = _count(1024 * 1024, least=1)
-    #: The largest message that is taken from the server; a larger one costs the connection.
+    #: The largest message that the server may send, in bytes; a larger one closes the connection.
     maxReceived: int = _count(64 * 1024 * 1024, least=1024)
-    #: Whether to join anew, as another member, when the server has forgotten us.
+    #: Whether to join the room again as another member if the server has forgotten this one.
     rejoin: bool = _option(True, "True or False", lambda value: isinstance(value, bool))
-    #: A number from 0 to 1, for the jitter.
+    #: A function that returns a number from 0 to 1, for the random part of delays.
     random: Callable[[], float] = _option(random.random, "a function", callable)
 
     def delay(self, attempt: int) -> float:
-        """The seconds before an attempt to reconnect: 0, 1, ..."""
+        """The seconds before an attempt to reconnect; `attempt` counts from 0."""
         if self.retryPolicy is not None:
             try:
                 policy = self.retryPolicy(attempt)
             except Exception:
-                _log.failure("retryPolicy failed; the usual delay is taken")
+                _log.failure("The option retryPolicy raised an exception; the client uses its usual delay")
             else:
                 if isAmount(policy):
                     return policy
                 _log.error(
-                    "retryPolicy gave {policy!r}, which is no delay; the usual one is taken", policy=policy
+                    "The option retryPolicy returned {policy!r}; it must return a finite number of"
+                    " seconds, 0 or more. The client uses its usual delay",
+                    policy=policy,
                 )
         delay: float = min(self.maxDelay, self.minDelay * 2 ** min(attempt, 32))
         return delay * (1 + self.random()) / 2

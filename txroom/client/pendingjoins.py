@@ -11,27 +11,27 @@ from twisted.internet.defer import Deferred
 
 from .joinattempt import JoinRequest
 
-#: What two joins must have in common to be one request: the method, the target and the options.
+#: The method, the target and the options of a join; joins with equal keys share one request.
 Key = tuple[str, str, bytes]
 RoomT = TypeVar("RoomT")
 
 
 @attrs.define(eq=False)
 class PendingJoin(Generic[RoomT]):
-    """A request to join, and who waits for the room."""
+    """A request to join, and the Deferreds of the users who wait for the room."""
 
     request: JoinRequest
-    #: `None`: no other request is the same.
+    #: `None`: the request is not shared with other joins.
     key: Key | None
     waiting: list[Deferred[RoomT]] = attrs.field(factory=list)
 
     @property
     def isWanted(self) -> bool:
-        """Whether anybody waits still."""
+        """Whether a Deferred is still waiting."""
         return bool(self.waiting)
 
     def wait(self) -> Deferred[RoomT]:
-        """One more waits."""
+        """Return another Deferred that waits for the room."""
         waiter: Deferred[RoomT] = Deferred(self._forget)
         self.waiting.append(waiter)
         return waiter
@@ -42,27 +42,27 @@ class PendingJoin(Generic[RoomT]):
 
 
 class PendingJoins(Generic[RoomT]):
-    """Those of one client."""
+    """The pending joins of one client."""
 
     def __init__(self) -> None:
         self._pending: list[PendingJoin[RoomT]] = []
 
     def same(self, key: Key) -> PendingJoin[RoomT] | None:
-        """The one that asks the same, if somebody waits for it still."""
+        """Return the pending join with that key, if a Deferred is still waiting for it."""
         for join in self._pending:
             if join.key == key and join.isWanted:
                 return join
         return None
 
     def add(self, join: PendingJoin[RoomT]) -> None:
-        """One more is pending."""
+        """Add a join."""
         self._pending.append(join)
 
     def remove(self, join: PendingJoin[RoomT]) -> None:
-        """It was answered, and nobody waits any more."""
+        """Remove a join that was answered."""
         join.waiting.clear()
         self._pending.remove(join)
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether one of them may be answered with the room of that name and id."""
+        """Whether the server could answer one of the joins with the room of that name and id."""
         return any(join.isWanted and join.request.mayLeadTo(name, id) for join in self._pending)

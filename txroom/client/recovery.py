@@ -1,14 +1,15 @@
 """
-How a membership comes back over a new connection: it resumes, or joins anew where it was forgotten.
+How a membership is recovered after the connection was lost: the client resumes it, or joins the room again.
 
 ::
 
-    away --begin--> resume --joined--> back
-    resume --forgotten, and the client may join anew--> joinById --refused--> as it was joined at first
-    resume, joinById, ... --refused for now--> away, and again a little later
-    resume, joinById, ... --refused for good--> left
+    away --begin--> resume --joined--> recovered
+    resume --the server has forgotten the member, and `rejoin` is set--> joinById
+    joinById --refused--> joined as at first
+    resume, joinById, ... --temporary error--> away, and again after a delay
+    resume, joinById, ... --any other error--> left
 
-When the client connects again is decided in `connection`.
+`connection` decides when the client connects again.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from .context import ClientContext
 from .joinattempt import AuthFailed, JoinRequest, requestJoin
 from .requests import Answer, NoAnswer
 
-#: After so many "internal" errors in a row the client gives up: the server's mistake doesn't pass.
+#: After this many "internal" errors in a row the client gives up: the mistake of the server is permanent.
 _MAX_INTERNAL = 5
 
 
 class Recoverable(Protocol):
-    """The membership that comes back."""
+    """A membership that `Recovery` recovers."""
 
     @property
     def id(self) -> str:
@@ -49,7 +50,7 @@ class Recoverable(Protocol):
 
     @property
     def epoch(self) -> str:
-        """Which log the offset is of."""
+        """The epoch of the log that the offset belongs to."""
         ...
 
     @property
@@ -59,57 +60,59 @@ class Recoverable(Protocol):
 
     @property
     def mayRejoin(self) -> bool:
-        """Whether it may join anew, as another member."""
+        """Whether the client may join again as another member."""
         ...
 
     @property
     def isAway(self) -> bool:
-        """Whether it isn't in the room, and has not left either."""
+        """Whether the client is not in the room, and has not left it either."""
         ...
 
     def connected(self) -> None:
-        """There is a connection: come back if it is away."""
+        """The connection is open: recover the membership if it is away."""
 
     def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
-        """The server has let it in."""
+        """The server has let the client into the room again."""
 
     def away(self, code: int, reason: str) -> None:
-        """It isn't in the room for a while."""
+        """The client is not in the room for a while."""
 
     def end(self, code: int, reason: str) -> None:
-        """It has left the room."""
+        """The client has left the room."""
 
     def report(self, failure: Failure) -> None:
-        """Tell the users of an error."""
+        """Report an error to the user."""
 
 
 class Recovery:
     """
-    Brings one membership back, as often as it is away; `request` is how it was joined at first.
+    Recovers one membership each time it is away; `request` is how the room was joined at first.
 
-    It is given the membership with each call: if it held it, the two would form a reference cycle.
+    Each method takes the membership as an argument. If this object kept it, the two would form a reference
+    cycle.
     """
 
     def __init__(self, context: ClientContext, request: JoinRequest) -> None:
         self._context = context
         self._request = request
-        #: Goes up when the membership comes or goes, so that answers to earlier requests are ignored.
+        #: Counts how often the membership was joined or interrupted. An answer to a request of an earlier
+        #: round is ignored.
         self._round = 0
-        #: How often in a row it was refused for now, and how often of these for a mistake of the server's.
+        #: How many temporary errors there were in a row, and how many "internal" errors.
         self._attempts = 0
         self._internal = 0
-        #: When it came into the room; `None`: it isn't there.
+        #: When the client entered the room; `None`: it is not in the room.
         self._since: float | None = None
         self._timer: IDelayedCall | None = None
 
     def entered(self) -> None:
-        """The membership is in the room."""
+        """The client is in the room."""
         self._restart()
         self._internal = 0
         self._since = self._context.queue.clock.seconds()
 
     def interrupted(self) -> None:
-        """The membership isn't in the room any more."""
+        """The client is not in the room any more."""
         self._restart()
         if self._since is not None:
             if self._context.queue.clock.seconds() - self._since >= self._context.options.stableAfter:
@@ -117,7 +120,7 @@ class Recovery:
             self._since = None
 
     def begin(self, membership: Recoverable) -> None:
-        """Resume over the connection there is."""
+        """Resume over the connection that is open."""
         self._restart()
         round = self._round
 
@@ -139,7 +142,9 @@ class Recovery:
         )  # fmt: skip
 
     def later(self, membership: Recoverable, code: int, reason: str) -> None:
-        """The membership is away because of that; begin a little later, over the connection there is."""
+        """
+        The membership is away, with that code and reason; resume after a delay, over the same connection.
+        """
         membership.away(code, reason)
         if membership.isAway:
             delay = self._context.options.delay(self._attempts)
@@ -161,10 +166,10 @@ class Recovery:
             self._context.decline(joined)
 
     def _rejoin(self, membership: Recoverable) -> None:
-        """Join anew: the same room if it is still there, else as at first."""
+        """Join again: the same room if it still exists, otherwise as at first."""
         round = self._round
         first = self._request
-        options = without(first.options, SEAT)  # which is for once
+        options = without(first.options, SEAT)  # a reserved seat is used once
         ways = deque([JoinRequest("joinById", membership.id, options)])
         if first.method in ("joinOrCreate", "join"):
             ways.append(JoinRequest(first.method, first.target, options))
@@ -197,5 +202,5 @@ class Recovery:
 
 
 def _isTemporary(error: RoomError) -> bool:
-    """Whether it is worth to try again."""
+    """Whether to try again after this error."""
     return isinstance(error, AuthFailed) or fallbackAfter(error.code) is ResumeFallback.RETRY

@@ -1,5 +1,5 @@
 """
-What a client has asked the server, and who waits for the answer.
+The requests of a client to the server, until they are answered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Answer = Joined | Reply
 Done = Callable[[RoomError | None, Answer | None], object]
 
 
-#: How far apart the numbers of two clients are, of which one goes on for the other.
+#: A client that resumes for another one takes its refs from the next multiple of this number.
 _REFS = 1_000_000
 
 
@@ -31,25 +31,25 @@ class NoAnswer(RoomError):
 
 
 def _ignore(error: RoomError | None, found: Answer | None) -> None:
-    """In the place of `done`, when a request is done."""
+    """Replaces `done` after a request has ended."""
 
 
 class Preparing(Protocol):
-    """Something that will be a request."""
+    """A request that cannot be sent yet, for instance because its credentials are not known."""
 
     def fail(self, error: RoomError) -> None:
-        """It has failed: nothing can come of it any more."""
+        """Fail the request."""
 
 
 class Request:
     """
-    A question to the server.
+    A request to the server.
 
     ::
 
-        waiting --connected--> sent --answered, refused, too late--> done
-        sent --connection lost--> waiting, if it may be sent again; else done
-        waiting --too late, nothing to come any more--> done
+        waiting --connected--> sent --answered, refused, timed out--> done
+        sent --connection lost--> waiting, if it may be sent again; otherwise done
+        waiting --timed out, client does not reconnect--> done
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Request:
         isResent: bool = False,
         isResentIfUnhandled: bool = False,
     ) -> None:
-        #: `None`: it was asked otherwise, and only its answer is awaited.
+        #: `None`: another object sends the frame, and only the answer is handled here.
         self.frame = frame
         self.answer = answer
         self.done = done
-        #: Whether it outlives its connection.
+        #: Whether it is sent again over the next connection.
         self.isResent = isResent
-        #: Whether it does if the server surely has not acted on it.
+        #: Whether it is sent again if the server has certainly not acted on it.
         self.isResentIfUnhandled = isResentIfUnhandled
         self.isSent = False
         self.askedAt = 0.0
@@ -75,7 +75,7 @@ class Request:
 
 
 class PendingRequests:
-    """The questions of one client, by the number that their answers bear."""
+    """The requests of one client by their refs, the numbers that the answers carry."""
 
     def __init__(
         self, connection: Connection, codec: Codec, queue: CallQueue, options: ClientOptions
@@ -86,9 +86,9 @@ class PendingRequests:
         self._options = options
         self._open: dict[int, Request] = {}
         self._lastRef = 0
-        #: Requests that can't be asked yet.
+        #: Requests that cannot be sent yet.
         self._preparing: set[Preparing] = set()
-        #: Requests to join that were asked over this connection and given up: the server may answer yet.
+        #: The refs of joins sent over this connection that timed out: the server may still answer them.
         self._givenUp: set[int] = set()
 
     def __len__(self) -> int:
@@ -96,14 +96,14 @@ class PendingRequests:
 
     @property
     def lastRef(self) -> int:
-        """The number of the last question."""
+        """The ref of the last request."""
         return self._lastRef
 
     def skipRefsUpTo(self, ref: int) -> None:
-        """Take no number that an earlier client has taken, which had come to `ref` or a little further."""
+        """Use only refs that an earlier client, whose last ref was about `ref`, has not used."""
         self._lastRef = max(self._lastRef, (ref // _REFS + 1) * _REFS)
 
-    # -- asking; all of it within `with queue:`, but for `fetch`
+    # -- asking; called within `with queue:`, except `fetch`
 
     def ask(
         self,
@@ -116,9 +116,21 @@ class PendingRequests:
         isResentIfUnhandled: bool = False,
     ) -> Request | None:
         """
-        Ask the server as soon as there is a connection, and take a frame of kind `answer` for an answer.
+        Send a request, at once or when the connection is open.
 
-        `done` is called once, and at once when that comes: what follows it is read after.
+        `done` is called once, as soon as the answer arrives and before the frames behind it are read.
+
+        Args:
+            build: Returns the frame for a ref.
+            done: Called with an error, or with the answer.
+            answer: The kind of frame that answers this request.
+            timeout: The time limit in seconds, including the time until the connection is open. Default:
+                `requestTimeout`.
+            isResent: Whether to send it again over the next connection if this one is lost.
+            isResentIfUnhandled: Whether to do so only if the server has certainly not acted on it.
+
+        Returns:
+            The request, or `None` if it has failed already.
         """
         seconds = self._options.requestTimeout if timeout is None else timeout
         now = self._queue.clock.seconds()
@@ -151,7 +163,7 @@ class PendingRequests:
         return request
 
     def _late(self, ref: int, request: Request, seconds: float) -> None:
-        """Its time is up, unless an answer may be coming in, slowly."""
+        """Fail a request whose time is up, unless a large message that is arriving may delay its answer."""
         if request.isSent:
             until = request.askedAt + seconds + self._connection.patience
             rest = until - self._queue.clock.seconds()
@@ -160,7 +172,9 @@ class PendingRequests:
                 return
             if request.answer is Joined:
                 self._givenUp.add(ref)
-            request.done(NoAnswer(ErrorCode.TIMEOUT, f"no answer within {seconds:.3g} s"), None)
+            request.done(
+                NoAnswer(ErrorCode.TIMEOUT, f"the server did not answer within {seconds:.3g} s"), None
+            )
         else:
             why = f": {self._connection.trouble}" if self._connection.trouble else ""
             error = NoAnswer(ErrorCode.UNAVAILABLE, f"no connection within {seconds:.3g} s{why}")
@@ -169,7 +183,10 @@ class PendingRequests:
     def fetch(
         self, build: Callable[[int], tuple[Any, ...]], read: Callable[[Request, Any], Any]
     ) -> Deferred[Any]:
-        """Ask for the user, across connections: the Deferred has what `read` makes of the answer."""
+        """
+        Send a request, also over the next connections, and return a Deferred of what `read` makes of the
+        answer.
+        """
         waiting = [True]
         result: Deferred[Any] = Deferred(lambda _: waiting.clear())
 
@@ -187,46 +204,51 @@ class PendingRequests:
         return result
 
     def prepare(self, preparing: Preparing) -> None:
-        """A request is being prepared: it is told if nothing can come of it."""
+        """Register a request that cannot be sent yet, so that `failAll` fails it too."""
         self._preparing.add(preparing)
 
     def prepared(self, preparing: Preparing) -> None:
-        """It is asked now, or was given up."""
+        """The request is sent now, or has ended."""
         self._preparing.discard(preparing)
 
     def leave(self, room: str, done: Done = lambda error, answer: None) -> None:
-        """Ask to leave."""
+        """Ask the server to leave a room."""
         self.ask(lambda ref: ("leave", ref, room), done, timeout=self._options.leaveTimeout)
 
     def expect(self, done: Done) -> int:
-        """A number for an answer that `done` waits for, across connections."""
+        """Return a ref, and call `done` when an answer with it arrives over this or a later connection."""
         self._lastRef += 1
         self._open[self._lastRef] = Request(None, Reply, done, isResent=True)
         return self._lastRef
 
     def forget(self, ref: int) -> None:
-        """Nobody waits for that answer any more."""
+        """Ignore an answer with that ref."""
         self._open.pop(ref, None)
 
-    # -- what becomes of them
+    # -- answers and lost connections
 
     def opened(self) -> None:
-        """There is a connection: ask what could not be asked so far."""
+        """The connection is open: send the requests that are waiting."""
         self._givenUp.clear()
         for request in list(self._open.values()):
             if request.frame is not None and not request.isSent:
                 self._transmit(request)
 
     def answered(self, frame: Answer) -> bool:
-        """An answer has come; whether it was waited for. Raises `NotAFrame` if it is of the wrong kind."""
+        """
+        An answer has arrived. Returns whether a request was waiting for it.
+
+        Raises:
+            NotAFrame: The answer is of the wrong kind.
+        """
         request = None if frame.ref is None else self._open.get(frame.ref)
         if request is None:
             if isinstance(frame, Joined) and frame.ref not in self._givenUp:
-                raise NotAFrame("joined where nothing was asked")
+                raise NotAFrame('a frame "joined" that answers no request')
             self._givenUp.discard(frame.ref or 0)
             return False
         if not isinstance(frame, request.answer):
-            raise NotAFrame(f"{type(frame).__name__} where {request.answer.__name__} is due")
+            raise NotAFrame(f"{type(frame).__name__} answers a request for {request.answer.__name__}")
         request.done(None, frame)
         return True
 
@@ -238,10 +260,11 @@ class PendingRequests:
 
     def lost(self, code: int, *, isRefused: bool = False, since: int | None = None) -> None:
         """
-        Fail the requests that are not sent again after the connection is lost.
+        The connection is lost: fail the requests that are not sent again.
 
-        Sent again are those with `isResent`, and those with `isResentIfUnhandled` that the server has surely
-        not acted on: it refused the connection (`isRefused`), or they were asked after the number `since`.
+        A request with `isResent` is sent again. One with `isResentIfUnhandled` is sent again if the server
+        has certainly not acted on it: the server refused the connection (`isRefused`), or the request was
+        sent after the one with the ref `since`.
         """
         self._givenUp.clear()
         for ref, request in list(self._open.items()):
@@ -255,14 +278,14 @@ class PendingRequests:
                 request.done(error, None)
 
     def failExpiringBy(self, when: float, error: RoomError) -> None:
-        """There is no connection before `when`: nothing can come of what has no time left then."""
+        """Fail the requests whose time ends before `when`, since there is no connection before that."""
         for request in list(self._open.values()):
             timer = request.timer
             if not request.isSent and timer is not None and timer.active() and timer.getTime() <= when:
                 request.done(error, None)
 
     def failAll(self, error: RoomError) -> None:
-        """Nothing more comes; those that `expect` are told by their rooms."""
+        """Fail all requests, except those of `expect`, which their rooms fail."""
         self._givenUp.clear()
         for request in [request for request in self._open.values() if request.frame is not None]:
             request.done(error, None)

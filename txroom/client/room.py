@@ -1,5 +1,5 @@
 """
-A room as the user of its client sees it.
+`Room`: a room as the user of its client sees it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ EndListener = Callable[[int, str], object]
 MessageListener = Callable[[Any, int | None], object]
 AnyMessageListener = Callable[[str, Any, int | None], object]
 
-#: What `room.on` takes besides the types of messages. A message of such a type: `room.onMessage`.
+#: The events of a room. `room.on` takes these names and types of messages; use `room.onMessage` for a type of
+#: message that has the name of an event.
 _EVENTS = frozenset({"presence", "reconnecting", "recovered", "lost", "left", "error"})
 
 
 class Room:
     """
-    A room that the client has joined; made by `client.join` and its like.
+    A room that the client has joined; made by `Client.join` and similar methods.
 
-    Each join has one of its own, with listeners of its own, which ends with its own `leave()`. Two that lead
-    to the same room share one membership there; that ends when the last of them is left.
+    Each join has a `Room` of its own, with its own listeners, which ends with its own `leave()`. Two joins
+    that lead to the same room share one membership. It ends when the last of them is left.
     """
 
     def __init__(self, client: BaseClient[Room], membership: Membership, handle: Handle) -> None:
@@ -47,22 +48,22 @@ class Room:
 
     @property
     def client(self) -> BaseClient[Room]:
-        """The `Client` it was joined with."""
+        """The `Client` with which the room was joined."""
         return self._client
 
     @property
     def state(self) -> RoomState:
-        """Where the membership is in its life."""
+        """The state of the membership."""
         return RoomState.LEFT if self._handle.isLeft else self._membership.state
 
     @property
     def id(self) -> str:
-        """The id of the room; it changes if the client has to join another one after a loss."""
+        """The id of the room. It changes if the client has to join another room after a loss."""
         return self._membership.id
 
     @property
     def name(self) -> str:
-        """The name it was registered with."""
+        """The name under which the room is registered."""
         return self._membership.name
 
     @property
@@ -77,7 +78,7 @@ class Room:
 
     @property
     def snapshot(self) -> Any:
-        """What `Room.snapshot` of the server gave at the last join or loss."""
+        """What the server's `Room.snapshot` returned at the last join or loss."""
         return self._handle.snapshot
 
     @property
@@ -87,22 +88,23 @@ class Room:
 
     @property
     def epoch(self) -> str:
-        """Which log `offset` is of; a room that begins anew has another."""
+        """The log that `offset` belongs to. A room that is created again has another one."""
         return self._membership.epoch
 
     @property
     def reconnectionToken(self) -> str | None:
         """
-        What `Client.resume` takes, also in another process; `None` when the room was left.
+        The token with which `Client.resume` continues this membership, also in another process.
 
-        Look at it when you need it: with every connection it is another. Whoever has it can take the
-        membership over, so keep it secret. The options of the join are in it, but for `auth`.
+        It is `None` after the room was left. Read it when you need it, since it changes with every
+        connection. Keep it secret: whoever has it can take the membership over. It contains the options of
+        the join, except `auth`.
         """
         return None if self._handle.isLeft else self._membership.reconnectionToken
 
     @property
     def buffered(self) -> int:
-        """How many frames wait to be sent."""
+        """How many frames are queued because the room is away or its window is full."""
         return self._sender.waiting
 
     # -- listening
@@ -119,22 +121,25 @@ class Room:
     def on(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
     @overload
     def on(self, name: str, listener: MessageListener) -> Callable[[], None]: ...
-    # For lambdas with one more argument that has a default, which mypy can't infer otherwise.
+    # mypy needs this for lambdas with one more argument that has a default.
     @overload
     def on(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def on(self, name: str, listener: Listener) -> Callable[[], None]:
         """
-        Call `listener(data, offset)` at messages of that type (offset `None`: volatile), or at one of the
-        room's own events:
+        Call `listener(data, offset)` for messages of that type, or call `listener` at one of the events of
+        the room:
 
-        - "presence" (members, joined, left)
-        - "reconnecting" (code, reason): away; what is sent now waits
-        - "recovered" (): back, nothing was missed
-        - "lost" (`Loss`): back, but messages were missed
-        - "left" (code, reason): for good
-        - "error" (error): the server refused a message, or a listener raised
+        - "presence" (members, joined, left): somebody came or went
+        - "reconnecting" (code, reason): the room is away; messages sent now are queued
+        - "recovered" (): the client is in the room again and has missed nothing
+        - "lost" (`Loss`): the client is in the room again, but has missed messages
+        - "left" (code, reason): the client is no longer in the room
+        - "error" (error): the server refused a message, or a listener raised an exception
 
-        A listener may return a Deferred or a coroutine. Returns a function that ends it.
+        The offset of a volatile message is `None`. A listener may return a Deferred or a coroutine.
+
+        Returns:
+            A function that removes the listener.
         """
         return self._emitterOf(name).on(name, listener)
 
@@ -150,15 +155,17 @@ class Room:
     def once(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
     @overload
     def once(self, name: str, listener: MessageListener) -> Callable[[], None]: ...
-    # For lambdas with one more argument that has a default, which mypy can't infer otherwise.
+    # mypy needs this for lambdas with one more argument that has a default.
     @overload
     def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
-        """The same for the next one only."""
+        """Like `on`, but only for the next message or event."""
         return self._emitterOf(name).once(name, listener)
 
     def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
-        """End what `on` began; without a listener, for all of that name."""
+        """
+        Remove a listener that `on` or `once` added; without `listener`, remove all listeners of that name.
+        """
         self._emitterOf(name).off(name, listener)
 
     @overload
@@ -169,48 +176,69 @@ class Room:
     def onMessage(self, type: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def onMessage(self, type: str, listener: Listener) -> Callable[[], None]:
         """
-        Call `listener(data, offset)` at messages of that type, whatever it is named. `"*"` is for the types
-        that have no listener of their own: `listener(type, data, offset)`.
+        Call `listener(data, offset)` for messages of that type, even if it is the name of an event.
+
+        With `"*"`, call `listener(type, data, offset)` for messages of all types without a listener of
+        their own.
+
+        Returns:
+            A function that removes the listener.
         """
         return self._listeners.messages.on(type, listener)
 
     def onPresence(self, listener: PresenceListener) -> Callable[[], None]:
-        """Call `listener(members, joined, left)` when somebody comes or goes."""
+        """
+        Call `listener(members, joined, left)` when a member joins or leaves. Returns a function that
+        removes it.
+        """
         return self.on("presence", listener)
 
     def handle(self, type: str, handler: Callable[[Any], Any]) -> Callable[[], None]:
         """
-        Answer the server's calls of that type with what `handler(data)` returns, later if it is async.
+        Answer the server's calls of that type with what `handler(data)` returns.
 
-        A `RoomError` that it raises is the answer too; of any other error the server is told "internal", and
-        it goes to the listeners of "error". Returns a function that ends it.
+        The handler may return a Deferred or a coroutine. If it raises a `RoomError`, the server receives
+        that error. For any other exception the server receives "internal", and the exception goes to the
+        listeners of "error".
+
+        Returns:
+            A function that removes the handler.
         """
         return self._listeners.handle(type, handler)
 
     def _emitterOf(self, name: str) -> Emitter:
         return self._listeners.events if name in _EVENTS else self._listeners.messages
 
-    # -- speaking
+    # -- sending
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Sent:
         """
-        Send a message, now or when the room is back; the server handles it exactly once.
+        Send a message, now or when the client is in the room again. The server handles it exactly once.
 
-        Raises `RoomError` if it can't be accepted: "roomGone" after the room was left, "unavailable" or
-        "rateLimited" when `maxBuffered` frames wait, "invalidData" if it can't be encoded or is too large.
+        Args:
+            type: The type of the message, a text of 1 to 128 characters.
+            data: Plain data, or other types that msgspec can encode.
+            volatile: Send the message only if the client is in the room now. It may be lost.
 
-        A `volatile` message is sent only if it can be now, and may get lost.
+        Returns:
+            A `Sent`, which tells when the server has handled the message. You can ignore it.
+
+        Raises:
+            RoomError: "roomGone" after the room was left, "unavailable" or "rateLimited" if `maxBuffered`
+                frames are queued, "invalidData" if the data cannot be encoded or is too large.
         """
         self._refuseIfLeaving()
         return self._sender.send(type, data, volatile)
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
         """
-        Ask the room; the Deferred has the answer. It is handled at most once, also across a lost connection.
+        Send a call; the Deferred fires with the answer. The server handles it at most once, even if the
+        connection is lost.
 
-        Fails with the server's error, with "timeout" after `timeout` seconds (default: `callTimeout`), with
-        "replyLost" if it was or may have been handled but the answer is lost, with "roomGone" when the room
-        is left. Cancelling the Deferred gives the answer up; what was sent is handled all the same.
+        The Deferred fails with the server's error; with "timeout" after `timeout` seconds (default:
+        `callTimeout`); with "replyLost" if the call was or may have been handled but its answer is lost;
+        with "roomGone" when the room is left. If you cancel the Deferred, the client ignores the answer;
+        the server still handles a call that was sent.
         """
         try:
             self._refuseIfLeaving()
@@ -219,16 +247,19 @@ class Room:
         return self._sender.call(type, data, timeout)
 
     def ping(self) -> Deferred[float]:
-        """The time to the server and back, in seconds; see `Client.ping`."""
+        """Measure the round-trip time to the server, in seconds; see `Client.ping`."""
         return self._client.ping()
 
     def leave(self) -> Deferred[None]:
         """
-        Leave, after what was sent before. Fires when the server has said so, or after `leaveTimeout`; at once
-        if another join has led to the same room and is not left.
+        Leave the room, after the queued messages were sent.
 
-        By then the server is asked to let go in any case, and what still waited is not sent. Only if there is
-        no connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
+        The Deferred fires when the server has confirmed, at the latest after `leaveTimeout` seconds. If
+        another join led to the same room and is not left, it fires at once.
+
+        After `leaveTimeout` the server is told that the client leaves, and messages that are still queued
+        are discarded. If there is no connection, the server cannot be told; it ends the membership when
+        `resumeSeconds` are over.
         """
         return self._membership.leave(self._handle)
 

@@ -1,5 +1,5 @@
 """
-What a client tells of its membership in a room: the state, and what comes with a loss.
+What a client tells about its membership in a room: its state, and what was lost.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from ..protocol.serverframes import Member
 
 class RoomState(StrEnum):
     """
-    Where a membership is in its life; while it is away or resuming, what is sent waits.
+    The state of a membership. While it is "away" or "resuming", messages are queued.
 
     ::
 
-        joined --connection lost, left 41xx--> away --connected, a little later--> resuming
-        resuming --joined--> joined    --error for now--> away    --error for good--> left
-        resuming --forgotten: joins anew--> resuming
+        joined --connection lost, left 41xx--> away --connected, delay over--> resuming
+        resuming --joined--> joined    --temporary error--> away    --other error--> left
+        resuming --server has forgotten the member: join again--> resuming
         any --left, leave(), a final close code, close()--> left
     """
 
-    #: There is a connection, and we are a member.
+    #: The connection is open, and the client is a member of the room.
     JOINED = "joined"
-    #: The connection is lost, or the room is not available just now.
+    #: The connection is lost, or the room is temporarily unavailable.
     AWAY = "away"
-    #: The server was asked; nothing is sent for the room until it has answered.
+    #: The client has asked the server to resume, and sends nothing to the room until it answers.
     RESUMING = "resuming"
-    #: For good, see the event "left".
+    #: The client is no longer in the room; the event "left" tells why.
     LEFT = "left"
 
 
 @attrs.frozen
 class Unconfirmed:
-    """A message that was sent, and may or may not have been handled."""
+    """A message that was sent, and that the server may or may not have handled."""
 
     type: str
-    #: Plain data.
+    #: The data of the message, as plain data.
     data: Any
 
 
 @attrs.frozen
 class Loss:
-    """What comes with the event "lost"."""
+    """The argument of the event "lost"."""
 
-    #: What `Room.snapshot` of the server gave.
+    #: What the server's `Room.snapshot` returned.
     snapshot: Any
-    #: Who is here now, if the room has presence.
+    #: The members now, if the room has presence.
     members: list[Member]
-    #: The messages that follow have greater offsets.
+    #: Further messages have greater offsets.
     offset: int
-    #: What we had sent, and may or may not have been handled.
+    #: The messages that the client sent, and that the server may or may not have handled.
     unconfirmed: list[Unconfirmed]

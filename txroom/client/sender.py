@@ -1,5 +1,5 @@
 """
-Sends the messages and calls of a room, in order, and again those that the server may not have.
+Sends the messages and calls of a room in order, and sends again those that may have been lost.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from .options import checkSeconds
 from .requests import Answer
 from .sendqueue import Pending, PendingCall, PendingSend, SendQueue, Sent
 
-#: Bytes by which a frame may still grow: its number.
+#: How many bytes the number of a frame may add to its size.
 _MARGIN = 16
 
 
 class RoomSender:
     """
-    Sends while the client is in the room, as much as the window allows; what is over waits in the outbox.
+    Sends messages and calls while the client is in the room and the window allows it; the others are
+    queued.
 
-    `onEmpty` is called when nothing waits any more.
+    `onEmpty` is called when no frame is queued any more.
     """
 
     def __init__(self, context: ClientContext, onEmpty: Callable[[], None]) -> None:
@@ -39,7 +40,7 @@ class RoomSender:
 
     @property
     def waiting(self) -> int:
-        """How many frames wait to be sent."""
+        """How many frames are queued."""
         return self._sendQueue.waiting
 
     # -- for the user
@@ -79,7 +80,11 @@ class RoomSender:
             self.pump()
 
         def late() -> None:
-            pending.settle(RoomError(ErrorCode.TIMEOUT, f"no answer to {type} within {seconds:g} s"))
+            pending.settle(
+                RoomError(
+                    ErrorCode.TIMEOUT, f"the server did not answer the call {type!r} within {seconds:g} s"
+                )
+            )
             self._abandon(pending)
 
         with context.queue:
@@ -91,10 +96,10 @@ class RoomSender:
                 pending.settle(error)
         return pending.answer
 
-    # -- for the membership; all of it within `with queue:`
+    # -- for the membership; called within `with queue:`
 
     def open(self, room: str, again: list[Pending]) -> None:
-        """The client is in the room of that id: send `again` what it may not have, then what waits."""
+        """The client is in the room with that id: send `again` once more, then the frames that are queued."""
         self._room = room
         self._isOpen = True
         for pending in again:
@@ -102,41 +107,44 @@ class RoomSender:
         self.pump()
 
     def shut(self) -> None:
-        """The client is not in the room just now: everything waits."""
+        """The client is not in the room for a while: queue everything."""
         self._isOpen = False
 
     def end(self) -> None:
-        """Take nothing more."""
+        """Accept no more messages and calls."""
         self._isEnding = True
 
     def reopen(self) -> None:
-        """Take more again, after `end`."""
+        """Accept messages and calls again, after `end`."""
         self._isEnding = False
 
     def close(self) -> None:
-        """Take nothing more, for good."""
+        """Accept no more messages and calls, for good."""
         self._isEnding = True
         self._onEmpty = lambda: None
 
     def acknowledge(self, n: int) -> bool:
-        """The server has handled all up to `n`; returns whether so many were ever sent."""
+        """The server has handled all frames up to number `n`. Returns whether that many were sent."""
         return self._sendQueue.acknowledge(n)
 
     def resume(self, handled: int, accepted: int) -> list[Pending] | None:
-        """The same membership goes on; what to send again, `None` if those counts can't be ours."""
+        """
+        The membership was resumed. Returns the frames to send again, or `None` if the counts are not of
+        this client.
+        """
         return self._sendQueue.resume(handled, accepted)
 
     def restart(self, handled: int, accepted: int) -> list[Pending]:
-        """Another membership begins; what was sent and of which nothing is known."""
+        """A new membership begins. Returns the sent frames that may or may not have been handled."""
         return self._sendQueue.restart(handled, accepted)
 
     def failAll(self, error: RoomError) -> None:
-        """Nothing more comes of what is in here."""
+        """Fail all messages and calls."""
         for pending in self._sendQueue.clear():
             pending.failed(error)
 
     def pump(self) -> None:
-        """Send what may be sent."""
+        """Send as many queued frames as the window allows."""
         if not self._isOpen:
             return
         while (pending := self._sendQueue.next()) is not None:
@@ -157,7 +165,7 @@ class RoomSender:
         limit = self._context.options.maxBuffered
         if self._sendQueue.waiting >= limit:
             code = ErrorCode.RATE_LIMITED if self._isOpen else ErrorCode.UNAVAILABLE
-            raise RoomError(code, f"{limit} messages wait already")
+            raise RoomError(code, f"the queue is full: {limit} messages (maxBuffered) are waiting to be sent")
         self._sendQueue.add(pending)
         self.pump()
 
@@ -165,7 +173,8 @@ class RoomSender:
         limit = self._context.options.maxPayload
         if len(self._frame(pending)) > limit - _MARGIN:
             raise RoomError(
-                ErrorCode.INVALID_DATA, f"the message of type {pending.type!r}: more than {limit} bytes"
+                ErrorCode.INVALID_DATA,
+                f"the message of type {pending.type!r} is larger than {limit} bytes (maxPayload)",
             )
 
     def _cancelled(self, pending: PendingCall) -> None:

@@ -1,10 +1,10 @@
 """
-The messages and calls that a client has made to a room, until the server has handled them.
+The messages and calls that a client sends to a room, until the server has handled them.
 
 ::
 
-    waiting --next: has its number--> held --acknowledged, and of a call answered--> forgotten
-    held --another membership begins--> unconfirmed: nobody knows whether it was handled
+    waiting --next: gets its number--> held --acknowledged, and a call also answered--> forgotten
+    held --a new membership begins--> unconfirmed: it may or may not have been handled
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ from .requests import PendingRequests
 
 class Sent:
     """
-    What becomes of a message. It need not be looked at: `await` it, or ask for `whenHandled()`.
+    The result of sending a message. `await` it or call `whenHandled()` to learn when the message was
+    handled; or ignore it.
     """
 
     def __init__(self) -> None:
         #: Whether the server has handled it.
         self.isHandled = False
-        #: Why that will never be known.
+        #: Why it will never be known whether the server has handled it; otherwise `None`.
         self.error: RoomError | None = None
         self._waiters: list[Deferred[None]] = []
 
     def whenHandled(self) -> Deferred[None]:
         """
-        Fires when the server has handled the message. Fails with `RoomError`: "roomGone" when the room is
-        left before, "replyLost" when that can't be known any more.
+        Return a Deferred that fires when the server has handled the message.
+
+        Raises:
+            RoomError: The Deferred fails with "roomGone" if the room is left before, and with "replyLost"
+                if the connection was lost and it can't be known whether the message was handled.
         """
         if self.error is not None:
             return fail(self.error)
@@ -59,16 +63,16 @@ class Sent:
 
 @attrs.define(eq=False)
 class Pending:
-    """A message or a call that the server is to handle."""
+    """A message or a call that the server has to handle."""
 
     type: str
-    #: In the dialect of the client.
+    #: The data, encoded for the sub-protocol.
     data: bytes
-    #: Of a call: by what its answer is known.
+    #: The ref of a call, which its answer carries.
     ref: int | None = None
-    #: Its number, once it was sent.
+    #: The number of the frame, assigned when it is sent.
     n: int | None = None
-    #: Whether somebody waits for the answer; it is kept as long.
+    #: Whether the answer is still awaited; the frame is kept until then.
     isAwaited: bool = False
     isAnswered: bool = False
 
@@ -76,12 +80,12 @@ class Pending:
         """The server has handled it."""
 
     def failed(self, error: RoomError) -> None:
-        """Nobody will know whether it was."""
+        """It will not be known whether the server has handled it."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class PendingSend(Pending):
-    """A message; who made it has `sent`."""
+    """A message; its sender has `sent`."""
 
     queue: CallQueue
     sent: Sent = attrs.field(factory=Sent)
@@ -97,11 +101,11 @@ class PendingSend(Pending):
 
 @attrs.define(eq=False, kw_only=True)
 class PendingCall(Pending):
-    """A call; who made it has `answer`."""
+    """A call; its caller has `answer`."""
 
     queue: CallQueue
     requests: PendingRequests
-    #: Told when the maker of the call cancels it.
+    #: Called when the caller cancels `answer`.
     onCancel: Callable[[PendingCall], None]
     answer: Deferred[Any] = attrs.field(init=False)
     timer: IDelayedCall | None = None
@@ -115,7 +119,7 @@ class PendingCall(Pending):
         self.settle(error)
 
     def settle(self, error: RoomError | None, data: Any = None) -> None:
-        """The call is over: `answer` fires, unless whoever made the call has given it up."""
+        """Fire `answer` with data or an error, unless the caller has cancelled it."""
         if not self.giveUp():
             return
         if error is None:
@@ -124,7 +128,7 @@ class PendingCall(Pending):
             self.queue.post(self.answer.errback, error)
 
     def giveUp(self) -> bool:
-        """Nobody waits for the answer any more; returns whether somebody did."""
+        """Stop waiting for the answer. Returns whether it was still awaited."""
         if self.isSettled:
             return False
         self.isSettled = True
@@ -136,11 +140,11 @@ class PendingCall(Pending):
 
 class SendQueue:
     """
-    The messages and calls of one membership: those that wait, and those that were sent, numbered 1, 2, ...
+    The messages and calls of one membership: those that are waiting, and those that were sent.
 
-    Each gets its number when it is sent, and keeps it. A message is forgotten when it is acknowledged. A
-    call is forgotten when it is acknowledged and answered (or nobody waits for the answer any more), so
-    that what is held after an acknowledgement has no gap.
+    The frames are numbered 1, 2 and so on. Each gets its number when it is sent, and keeps it. A message is
+    forgotten when it is acknowledged. A call is forgotten when it is acknowledged and either answered or no
+    longer awaited. The frames that are held after an acknowledgement therefore have consecutive numbers.
     """
 
     def __init__(self, window: int) -> None:
@@ -149,29 +153,29 @@ class SendQueue:
         self._held: list[Pending] = []
         self._last = 0
         self._acknowledged = 0
-        #: The last number that is not ours, but of an earlier client of the same membership.
+        #: The last number that an earlier client of the same membership has used.
         self._base = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait to be sent."""
+        """How many frames are waiting to be sent."""
         return len(self._waiting)
 
     @property
     def held(self) -> list[Pending]:
-        """Those that were sent, and may have to be sent again."""
+        """The frames that were sent and may have to be sent again."""
         return list(self._held)
 
     def add(self, pending: Pending) -> None:
-        """One more waits."""
+        """Add a frame that is waiting."""
         self._waiting.append(pending)
 
     def next(self) -> Pending | None:
         """
-        The next one to send, numbered; `None` if none waits or the window is full.
+        Number and return the next frame to send; `None` if none is waiting or the window is full.
 
-        The window begins at the oldest frame that is held: the server keeps the answers of as many frames,
-        and one that was lost on its way must not be forgotten before it is asked for again.
+        The window begins at the oldest frame that is held. The server keeps the answers to as many frames
+        as the window has, so it still has the answer to that frame if the client must send it again.
         """
         done = self._acknowledged
         if self._held:
@@ -185,7 +189,7 @@ class SendQueue:
         return pending
 
     def acknowledge(self, n: int) -> bool:
-        """The server has handled all up to `n`; returns whether so many were ever sent."""
+        """The server has handled all frames up to number `n`. Returns whether that many were sent."""
         if n > self._last:
             return False
         self._acknowledged = max(self._acknowledged, n)
@@ -198,7 +202,7 @@ class SendQueue:
         self.abandon(pending)
 
     def abandon(self, pending: Pending) -> None:
-        """Nobody waits for the answer any more; if it was not sent, it won't be."""
+        """The answer is no longer awaited; a frame that was not sent yet will not be sent."""
         pending.isAwaited = False
         if pending.n is None:
             self._waiting = deque(other for other in self._waiting if other is not pending)
@@ -207,9 +211,10 @@ class SendQueue:
 
     def resume(self, handled: int, accepted: int) -> list[Pending] | None:
         """
-        The server resumes this membership, of which it has handled `handled` frames, and has `accepted`.
+        The server has resumed this membership: it has accepted and handled that many frames.
 
-        Returns the frames to send again, in order; `None` if those counts can't be ours.
+        Returns:
+            The frames to send again, in order, or `None` if the counts are not of this client.
         """
         if not self._acknowledged <= handled <= self._last or accepted < self._base:
             return None
@@ -218,9 +223,10 @@ class SendQueue:
 
     def restart(self, handled: int, accepted: int) -> list[Pending]:
         """
-        Another membership begins, or one of which we don't know the beginning.
+        A new membership begins, or one of which this client does not know the beginning.
 
-        Returns the frames that were sent and of which nothing is known.
+        Returns:
+            The sent frames that may or may not have been handled.
         """
         unconfirmed = [pending for pending in self._held if not pending.isAnswered]
         self._held = []
@@ -229,7 +235,7 @@ class SendQueue:
         return unconfirmed
 
     def clear(self) -> list[Pending]:
-        """Everything, taken out."""
+        """Remove and return all frames."""
         everything = [*self._held, *self._waiting]
         self._held = []
         self._waiting.clear()

@@ -1,5 +1,5 @@
 """
-The server's calls of a client: who answers them, and how.
+The server's calls of a client: which handler answers them, and how the answers are sent.
 """
 
 from __future__ import annotations
@@ -15,48 +15,55 @@ from .codec import raw
 from .context import ClientContext
 from .listeners import RoomListeners
 
-#: Most calls of the server that wait for an answer.
+#: How many calls of the server may be unanswered at once.
 _MAX_CALLS = 256
 
 
 class ServerCalls:
-    """The calls of one room. Answers go to the connection that asked, or nowhere: see `restart`."""
+    """
+    The server's calls in one room. An answer is sent only over the connection of its call: see `restart`.
+    """
 
     def __init__(self, context: ClientContext) -> None:
         self._context = context
-        #: The refs of those that are to be answered.
+        #: The refs of the calls without an answer.
         self._open: set[int] = set()
 
     def restart(self) -> None:
-        """The connection was lost, or there is another: nobody waits for answers to earlier calls."""
+        """
+        The connection was lost or resumed: the server does not wait for answers to earlier calls any more.
+        """
         self._open = set()
 
     def called(self, call: frames.Call, users: Sequence[RoomListeners]) -> None:
         """
-        A call has come, for one of the users of the room.
+        A call has arrived: deliver it to one of the users of the room.
 
-        That is one with a handler of calls of its type; else one that may still add a handler, since the turn
-        in which it got the room is not over.
+        A user with a handler for its type is preferred; then one that may still add a handler because the
+        reactor turn in which it joined is not over.
         """
         answers = _Answers(self, call.room, self._open)
         if len(self._open) >= _MAX_CALLS:
-            error = RoomError(ErrorCode.RATE_LIMITED, f"{_MAX_CALLS} calls are to be answered already")
+            error = RoomError(ErrorCode.RATE_LIMITED, f"the client is answering {_MAX_CALLS} calls already")
             answers.error(call.ref, error)
             return
         self._open.add(call.ref)
         if not users:
-            answers.error(call.ref, RoomError(ErrorCode.ROOM_GONE, "the room is being left"))
+            answers.error(call.ref, RoomError(ErrorCode.ROOM_GONE, "the client is leaving the room"))
             return
         able = [user for user in users if user.hasHandler(call.type)]
         fresh = [user for user in users if not user.hasBegun]
         (able or fresh or users)[0].call(call, answers)
 
     def reply(self, room: str, ref: int, data: Any) -> bytes:
-        """The frame of an answer. Raises `RoomError` for data that can't be sent."""
+        """The frame of an answer. Raises `RoomError` for data that cannot be sent."""
         codec, limit = self._context.codec, self._context.options.maxPayload
         frame = codec.write("reply", room, ref, raw(codec.data(data, "answer")))
         if len(frame) > limit:
-            raise RoomError(ErrorCode.INVALID_DATA, f"answer: {len(frame)} bytes, of at most {limit}")
+            raise RoomError(
+                ErrorCode.INVALID_DATA,
+                f"answer: {len(frame)} bytes; at most {limit} (maxPayload) are allowed",
+            )
         return frame
 
     def error(self, room: str, ref: int, error: RoomError) -> bytes:
@@ -64,14 +71,17 @@ class ServerCalls:
         return self._context.codec.write("error", room, ref, error.code[:MAX_CODE], error.message[:MAX_TEXT])
 
     def answer(self, ref: int, frame: bytes, asked: set[int]) -> None:
-        """Send an answer, if the connection over which it was `asked` is still there."""
+        """
+        Send an answer, unless the connection with the call was lost; `asked` is that connection's set of
+        refs.
+        """
         if asked is self._open:
             asked.discard(ref)
             self._context.connection.write(frame)
 
 
 class _Answers:
-    """Answers the calls that came over one connection."""
+    """Sends the answers to the calls that arrived over one connection."""
 
     def __init__(self, calls: ServerCalls, room: str, asked: set[int]) -> None:
         self._calls = calls
@@ -79,7 +89,7 @@ class _Answers:
         self._asked = asked
 
     def reply(self, ref: int, data: Any) -> None:
-        """Answer with data. Raises `RoomError` if that can't be sent, and then nothing was."""
+        """Answer with data. Raises `RoomError`, and sends nothing, if the data cannot be sent."""
         self._calls.answer(ref, self._calls.reply(self._room, ref, data), self._asked)
 
     def error(self, ref: int, error: RoomError) -> None:

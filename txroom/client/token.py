@@ -1,5 +1,5 @@
 """
-The token with which another client goes on as the same member: `Room.reconnectionToken`.
+The token with which another client continues a membership: `Room.reconnectionToken`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .joinattempt import JoinRequest, Method
 
 
 class ReconnectionToken(Struct, frozen=True):
-    """A membership, and how the room was joined."""
+    """A membership, and how its room was joined."""
 
     room: str
     #: The resume token.
     token: str
-    #: The ref of the last request, or a greater number.
+    #: At least the ref of the last request.
     ref: Count
     method: Method
     target: str
@@ -31,20 +31,23 @@ class ReconnectionToken(Struct, frozen=True):
 
     @classmethod
     def of(cls, room: str, token: str, ref: int, request: JoinRequest) -> ReconnectionToken:
-        """For a member of that room, which was joined by that request."""
-        options = without(request.options, AUTH, SEAT)  # the first is nobody's to keep, the second for once
+        """The token for a member of that room, who joined it by that request."""
+        # Credentials must not be stored, and a reserved seat is used once.
+        options = without(request.options, AUTH, SEAT)
         return cls(room, token, ref, request.method, request.target, options)
 
     @classmethod
     def read(cls, text: str) -> ReconnectionToken:
-        """What `write` wrote. Raises `RoomError`."""
+        """Decode what `write` returned. Raises `RoomError` for any other text."""
         try:
             return msgspec.msgpack.decode(urlsafe_b64decode(text), type=cls)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise RoomError(ErrorCode.BAD_REQUEST, "that is no reconnectionToken") from error
+            raise RoomError(
+                ErrorCode.BAD_REQUEST, "token: must be the reconnectionToken of a room"
+            ) from error
 
     def write(self) -> str:
-        """As a text that is good in a URL, a file, an environment."""
+        """Encode the token as text that can be put into a URL, a file or an environment variable."""
         return urlsafe_b64encode(msgspec.msgpack.encode(self)).decode()
 
     @property

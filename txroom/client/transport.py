@@ -1,5 +1,5 @@
 """
-The network of a client: Autobahn's WebSocket client on an endpoint.
+The network of a client: Autobahn's WebSocket client on a Twisted endpoint.
 """
 
 from __future__ import annotations
@@ -27,20 +27,24 @@ from .httpresponse import HTTPResponse
 from .options import ClientOptions
 
 _PORTS = {"ws": 80, "wss": 443}
-#: Longest reason in a Close frame, in bytes (RFC 6455 §5.5).
+#: The longest reason in a Close frame, in bytes (RFC 6455 §5.5).
 _MAX_REASON = 123
-
-
-#: Most bytes of the head of an HTTP answer.
+#: The largest head of an HTTP response, in bytes.
 _MAX_HEAD = 64 * 1024
-#: Seconds that the body of one may take to come.
+#: How long the body of an HTTP response may take to arrive, in seconds.
 _BODY_TIMEOUT = 1.0
 
 
 def absolute(url: str, path: str = "/rooms") -> str:
-    """The WebSocket URL; without a path it is that of `path`."""
+    """
+    Return the WebSocket URL for `url`; if that has no path, it gets `path`.
+
+    Raises:
+        TypeError: `url` is not a text.
+        ValueError: `url` is not the URL of a WebSocket.
+    """
     if not isinstance(url, str):
-        raise TypeError(f"url={url!r}: must be a text, ws://host:port/rooms for one")
+        raise TypeError(f"url={url!r}: must be a text such as ws://host:port/rooms")
     try:
         parts = urlsplit(url)
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
@@ -48,19 +52,21 @@ def absolute(url: str, path: str = "/rooms") -> str:
     except ValueError:
         isGood = False
     if not isGood:
-        raise ValueError(f"url={url!r}: must be one of a WebSocket, ws://host:port/rooms or wss://...")
+        raise ValueError(
+            f"url={url!r}: must be a WebSocket URL such as ws://host:port/rooms or wss://host/rooms"
+        )
     where = path if parts.path in ("", "/") else parts.path
     return urlunsplit((scheme, parts.netloc, where, parts.query, ""))
 
 
 def shownURL(url: str) -> str:
-    """A URL in an error: without its query and user, which may be secrets."""
+    """A URL for error messages: without its query and its user, which may be secrets."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def endpointOf(url: str, reactor: Any) -> IStreamClientEndpoint:
-    """Where a URL leads to; TLS checks the certificate against the platform's authorities."""
+    """The endpoint for a URL. TLS checks the certificate against the platform's authorities."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port)
@@ -72,7 +78,7 @@ def endpointOf(url: str, reactor: Any) -> IStreamClientEndpoint:
 
 
 class Connector:
-    """Makes connections to one URL."""
+    """Opens connections to one URL."""
 
     def __init__(
         self,
@@ -105,7 +111,7 @@ class Connector:
         factory = WebSocketClientFactory(self._url, protocols=[self._options.protocol], reactor=self._clock)
         make: Any = partial(_Protocol, webSocket, self._request)
         factory.protocol = make
-        # Autobahn's timers would be those of the global reactor; ours are the session's.
+        # Autobahn's timers would run on the global reactor; `Connection` has its own.
         factory.setProtocolOptions(
             openHandshakeTimeout=0,
             closeHandshakeTimeout=0,
@@ -119,7 +125,7 @@ class Connector:
 
 
 class AutobahnWebSocket:
-    """One WebSocket."""
+    """A WebSocket of Autobahn's, as the `WebSocket` that `Connection` expects."""
 
     def __init__(self, attempt: Attempt, clock: IReactorTime, closeTimeout: float, url: str) -> None:
         self._attempt: Attempt | None = attempt
@@ -136,7 +142,7 @@ class AutobahnWebSocket:
 
     @property
     def where(self) -> str:
-        """What it connects to, and how far it has come, in words."""
+        """The URL and the stage that connecting has reached, for error messages."""
         if self._protocol is None:
             return f"{self.url}: no TCP connection"
         return f"{self.url}: the server has not answered the upgrade"
@@ -147,7 +153,7 @@ class AutobahnWebSocket:
             self._protocol.sendMessage(message, isBinary)
 
     def close(self, code: int, reason: str) -> Deferred[None]:
-        """Close it, whatever it is doing; fires when it is gone."""
+        """Close the WebSocket, whatever its state. The Deferred fires when the TCP connection is closed."""
         if self._isGone:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -161,7 +167,7 @@ class AutobahnWebSocket:
         return waiter
 
     def abort(self) -> None:
-        """Drop it."""
+        """Close the TCP connection at once."""
         if self._protocol is not None:
             transport: Any = self._protocol.transport
             transport.abortConnection()
@@ -171,12 +177,12 @@ class AutobahnWebSocket:
     # -- for the network
 
     def begin(self, connecting: Deferred[Any]) -> None:
-        """A connection is being made."""
+        """The endpoint is connecting."""
         self._connecting = connecting
         connecting.addErrback(self._failed)
 
     def made(self, protocol: _Protocol) -> None:
-        """There is a TCP connection."""
+        """The TCP connection is open."""
         self._protocol = protocol
 
     def opened(self, protocol: str | None) -> None:
@@ -185,26 +191,31 @@ class AutobahnWebSocket:
             self._attempt.opened(protocol)
 
     def closing(self) -> None:
-        """A Close frame came or went: the server is to drop the TCP connection, or we do."""
+        """
+        A Close frame was sent or received: wait `closeTimeout` for the server to close the TCP connection.
+        """
         self.dropIn(self._closeTimeout)
 
     def dropIn(self, seconds: float) -> None:
-        """The server is to drop the TCP connection, or we do."""
+        """Close the TCP connection after that many seconds, unless the server does it before."""
         stop(self._deadline)
         self._deadline = self._clock.callLater(seconds, self.abort)
 
     def progress(self, size: int) -> None:
-        """So many bytes have come."""
+        """Some bytes have arrived."""
         if self._attempt is not None:
             self._attempt.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """A message has arrived."""
         if self._attempt is not None:
             self._attempt.received(message, isBinary)
 
     def gone(self, code: int, reason: str, retryAfter: float = 0.0) -> None:
-        """It has ended. The protocol and the attempt are let go, which hold this."""
+        """
+        The TCP connection is closed. Drop the references to the protocol and the attempt, which refer to
+        this object.
+        """
         self._isGone = True
         stop(self._deadline)
         self._deadline = None
@@ -218,7 +229,7 @@ class AutobahnWebSocket:
             waiter.callback(None)
 
     def notOpened(self, why: str, code: int = CloseCode.ABNORMAL, retryAfter: float = 0.0) -> None:
-        """There is no WebSocket."""
+        """The WebSocket could not be opened."""
         self.gone(code, f"{self.url}: {why}", retryAfter)
 
     def _failed(self, failure: Failure) -> None:
@@ -229,18 +240,18 @@ class AutobahnWebSocket:
 
 
 def _whyOf(failure: Failure) -> str:
-    """Why there is no connection, in words."""
+    """Why there is no connection, as text."""
     error: Any = failure.value
     if failure.check(TLSError):
         parts = [text for each in error.args[:1] for *_, text in each] if error.args else []
         return f"TLS failed: {', '.join(map(str, parts)) or error}"
     if failure.check(VerificationError, CertificateError):
-        return f"TLS failed: the certificate is not one for this host: {shownError(error)}"
+        return f"TLS failed: the certificate is not valid for this host: {shownError(error)}"
     return failure.getErrorMessage() or type(error).__name__
 
 
 class _Protocol(WebSocketClientProtocol):
-    """Autobahn's client; tells an `AutobahnWebSocket` what happens."""
+    """Autobahn's client protocol, which reports to an `AutobahnWebSocket`."""
 
     websocket_protocol_in_use: str | None = None
     http_status_line = ""
@@ -253,7 +264,7 @@ class _Protocol(WebSocketClientProtocol):
         self._close: tuple[int, str] | None = None
         self.isOpen = False
         self._wasOpen = False
-        #: An HTTP answer that is no upgrade, of whose body some is to come.
+        #: The HTTP response to a refused upgrade, whose body is being read.
         self._answer: HTTPResponse | None = None
 
     def connectionMade(self) -> None:
@@ -271,11 +282,11 @@ class _Protocol(WebSocketClientProtocol):
         super().dataReceived(data)
 
     def processHandshake(self) -> Any:
-        """Autobahn's; but of an answer that is no upgrade the body is read, to say why."""
+        """Like Autobahn's, but if the server refuses the upgrade, the body is read to learn why."""
         end = self.data.find(b"\r\n\r\n")
         if end < 0:
             if len(self.data) > _MAX_HEAD:
-                self.failHandshake("the head of the HTTP answer is too large")
+                self.failHandshake(f"the head of the HTTP response is larger than {_MAX_HEAD} bytes")
             return None
         answer = HTTPResponse.read(self.data[:end])
         if answer is None or answer.status == 101:
@@ -298,12 +309,14 @@ class _Protocol(WebSocketClientProtocol):
         self._webSocket.received(payload, isBinary)
 
     def closeWith(self, code: int, reason: bytes) -> None:
-        """Send a Close frame; Autobahn's `sendClose` doesn't know all codes."""
+        """Send a Close frame. Autobahn's `sendClose` refuses some valid codes."""
         self.isOpen = False
         self.sendCloseFrame(int(code), reason)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:
-        """Note it as it came, and answer it; Autobahn wouldn't know all codes."""
+        """
+        Keep the code and the reason, and answer the Close frame. Autobahn would refuse some valid codes.
+        """
         isSound = code is None or isSendable(code)
         reason = (reasonRaw or b"").decode(errors="replace")
         self._close = (CloseCode.NO_STATUS if code is None else code, reason)
@@ -316,7 +329,7 @@ class _Protocol(WebSocketClientProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.isOpen = False
         super().connectionLost(reason)
-        self.is_closed = None  # its result is this protocol: a cycle
+        self.is_closed = None  # its result is this protocol: a reference cycle
         if self._close is not None:
             self._webSocket.gone(*self._close)
         elif self._wasOpen:
