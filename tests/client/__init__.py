@@ -1,1 +1,1 @@
-"""Tests of txroom.client."""
+"""Tests of `txroom.client`."""

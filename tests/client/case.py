@@ -1,4 +1,4 @@
-"""What the tests of the Python client share: a session whose server is played by the test."""
+"""What the tests of the Python client share: a client whose server the test plays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DEFAULTS = ClientOptions()
 
 
 class FakeWire:
-    """A connection that tests play the server of."""
+    """A connection whose server the test plays."""
 
     url = where = "ws://server/rooms"
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.frames: list[list[Any]] = []
-        #: Code and reason; (0, "") when it was dropped.
+        #: The close code and the reason; (0, "") if the connection was dropped.
         self.closed: tuple[int, str] | None = None
         self.gone: Deferred[None] = Deferred()
 
@@ -40,31 +40,31 @@ class FakeWire:
         self.closed = (0, "")
 
     def open(self, protocol: str | None = JSON_PROTOCOL) -> None:
-        """The upgrade is through."""
+        """Complete the upgrade."""
         self.attempt.opened(protocol)
 
     def receive(self, *frame: Any) -> None:
-        """The server sends a frame."""
+        """Let the server send a frame."""
         self.attempt.received(msgspec.json.encode(frame), False)
 
     def end(self, code: int = 1006, reason: str = "", retryAfter: float = 0.0) -> None:
-        """The connection is gone."""
+        """Close the connection."""
         self.attempt.lost(code, reason, retryAfter)
 
     def take(self, *, withPings: bool = False) -> list[list[Any]]:
-        """What the client has sent since."""
+        """Return the frames that the client has sent since the last call."""
         frames, self.frames = self.frames, []
         return [frame for frame in frames if withPings or frame[0] != "ping"]
 
 
 def membership(**more: Any) -> dict[str, Any]:
-    """What `joined` says."""
+    """The membership that a frame `joined` describes."""
     usual = {"name": "chat", "member": "m1", "token": "t1", "epoch": "e1", "offset": 0, "handled": 0}
     return {**usual, "recovered": False, "members": None, "snapshot": None, **more}
 
 
 class ClientTestCase(SynchronousTestCase):
-    """A session without a network."""
+    """A client without a network."""
 
     def begin(self, **options: Any) -> None:
         self.clock = Clock()
@@ -86,7 +86,7 @@ class ClientTestCase(SynchronousTestCase):
         return self.wires[-1]
 
     def join(self, id: str = "r1", options: Any = None, **joined: Any) -> Any:
-        """A room that is joined; its events are noted in `log`."""
+        """Join a room, whose events are added to `log`."""
         joining = self.client.joinOrCreate("chat", options)
         if self.client.state == "connecting":
             self.wire.open()
@@ -101,7 +101,7 @@ class ClientTestCase(SynchronousTestCase):
         return room
 
     def nextWire(self) -> float:
-        """Let time pass until the client connects again; how much."""
+        """Let time pass until the client connects again; return the seconds."""
         count, since = len(self.wires), self.clock.seconds()
         while len(self.wires) == count:
             calls = self.clock.getDelayedCalls()
@@ -110,7 +110,7 @@ class ClientTestCase(SynchronousTestCase):
         return round(self.clock.seconds() - since, 3)
 
     def reconnect(self) -> list[list[Any]]:
-        """Lose the connection, and have another; what is sent over it first."""
+        """Lose the connection and open another one; return the first frame that the client sends."""
         self.wire.end()
         self.nextWire()
         self.wire.open()
@@ -127,5 +127,5 @@ class ClientTestCase(SynchronousTestCase):
         self.wire.receive("error", ref, None, code, text, None)
 
     def codeOf(self, deferred: Deferred[Any]) -> str:
-        """The code with which it has failed."""
+        """The code of the error with which a Deferred has failed."""
         return str(self.failureResultOf(deferred, RoomError).value.code)

@@ -1,4 +1,4 @@
-"""The Python client against a server in memory."""
+"""The Python client and a real server, connected in memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class HarnessEndpoint:
         made: list[Any] = []
 
         class Noting:
-            """Notes the protocol that is made."""
+            """Keeps the protocol that it makes."""
 
             def buildProtocol(self, address: Any) -> Any:
                 made.append(factory.buildProtocol(address))
@@ -72,7 +72,7 @@ class Chat(Room):
 
 
 class ServerTests(HarnessTestCase):
-    """The whole client, without sockets and without time."""
+    """The whole client, without sockets and without waiting."""
 
     def begin(self, **options: Any) -> None:
         self.app = RoomApplication()
@@ -86,20 +86,20 @@ class ServerTests(HarnessTestCase):
         return client, endpoint
 
     def finish(self, client: Client, harness: RoomHarness) -> None:
-        """Close a client; nothing of it stays."""
+        """Close a client, and check that nothing of it remains."""
         closing = client.close()
         harness.advance(0.1)
         self.successResultOf(closing)
 
     def result(self, deferred: Deferred[Any]) -> Any:
-        """What a Deferred fires with when everything is at rest."""
+        """What a Deferred fires with when nothing is left to do."""
         results = fired(deferred)
         self.harness.flush()
         self.assertTrue(results, "still pending")
         return results[0]
 
     def test_both(self) -> None:
-        """A conversation in either sub-protocol."""
+        """The client exchanges messages and calls in either sub-protocol."""
         self.begin()
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
             client, endpoint = self.makeClient(protocol=protocol)
@@ -118,7 +118,7 @@ class ServerTests(HarnessTestCase):
             self.assertIsNone(self.result(room.leave()))
 
     def test_resume(self) -> None:
-        """Another client goes on as the same member, while the frames of the former are being handled."""
+        """Another client continues the membership while the server still handles frames of the former one."""
         gates: list[Deferred[Any]] = []
 
         class Slow(Chat):
@@ -136,7 +136,7 @@ class ServerTests(HarnessTestCase):
             room.send("say", "from the former")
             self.harness.flush()
             token = room.reconnectionToken
-            former.reconnect(1000)  # it doesn't come back
+            former.reconnect(1000)  # it does not reconnect
             client, _ = self.makeClient(protocol=protocol)
             again = self.result(client.resume(token))
             self.assertEqual((again.id, again.member, again.snapshot), (room.id, room.member, 0))
@@ -157,7 +157,7 @@ class ServerTests(HarnessTestCase):
             waiting.addErrback(lambda failure: failure.trap(RoomError))
 
     def test_kickedWhileAway(self) -> None:
-        """A kick that its client learns of later is no reason to join anew."""
+        """A member that was kicked while it was away does not join again."""
         self.begin()
         self.result(self.makeClient()[0].joinOrCreate("chat"))
         client, endpoint = self.makeClient()
@@ -174,7 +174,7 @@ class ServerTests(HarnessTestCase):
         self.assertEqual((room.state, len(chat.clients)), ("left", 1))
 
     def test_closed(self) -> None:
-        """A client that closes has left its rooms, and its connection is gone."""
+        """A client that closes leaves its rooms, and its connection ends."""
         self.begin()
         client, _ = self.makeClient()
         self.result(client.joinOrCreate("chat"))
@@ -184,7 +184,7 @@ class ServerTests(HarnessTestCase):
         self.assertEqual(list(self.app.rooms), [])
 
     def test_serverAway(self) -> None:
-        """The server stops and starts again: the client stays away as asked, and joins anew."""
+        """When the server restarts, the client waits as long as it was asked to, and joins again."""
         self.begin()
         client, _ = self.makeClient()
         room = self.result(client.joinOrCreate("chat"))
@@ -200,7 +200,7 @@ class ServerTests(HarnessTestCase):
         self.assertNotEqual(room.member, member)
 
     def test_refusals(self) -> None:
-        """What the server says to the upgrade: for good, or for now."""
+        """A refused upgrade is final or temporary, depending on the status."""
         self.begin(refusals="http")
         answer: list[Any] = [Deny(403)]
         self.app.verifyClient = lambda handshake: answer[0]
@@ -221,7 +221,7 @@ class ServerTests(HarnessTestCase):
         self.assertEqual(self.result(elsewhere.join("chat")).value.code, "noSuchRoom")
 
     def test_serverDead(self) -> None:
-        """A server that says nothing any more is given up, also when we close."""
+        """A server that does not answer any more is given up, also when the client closes."""
         self.begin()
         client, endpoint = self.makeClient()
         room = self.result(client.joinOrCreate("chat"))
@@ -238,7 +238,7 @@ class ServerTests(HarnessTestCase):
         self.successResultOf(closing)
 
     def test_closeCodes(self) -> None:
-        """Every code that a server may close with is told as it came."""
+        """The client reports every close code of the server unchanged."""
         for code in (1000, 1001, 1011, 1012, 1013, 1014, 3000, 4003, 4106):
             self.begin()
             client, _ = self.makeClient()
@@ -252,7 +252,7 @@ class ServerTests(HarnessTestCase):
             self.assertEqual(told, [(code, "why")])
 
     def test_cuts(self) -> None:
-        """Connections are cut at any byte: nothing is lost, nothing comes twice, in either direction."""
+        """If connections are cut at any byte, no message is lost or doubled in either direction."""
         for seed in range(40):
             self.runCuts(Random(seed))
 
@@ -283,7 +283,7 @@ class ServerTests(HarnessTestCase):
                 else:
                     room.send("say", [number, sent[number]])
             elif action < 0.75 and client.state == "open":
-                # Only some of what is under way arrives.
+                # Only a part of the bytes on their way arrives.
                 for _ in range(random.randrange(4)):
                     self.harness.clock.turn()
                 if endpoint.protocol.transport is not None:

@@ -1,4 +1,7 @@
-"""Data that can't be sent is refused before it has a number, and the error says where it is."""
+"""
+Data that cannot be sent is refused before its frame has a number, and the error names the place in the
+data.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _SAID = "half of a surrogate pair (U+D83D at index 6), which is no character"
 
 
 def nested(depth: int) -> Any:
-    """A list in a list in a list, ..."""
+    """A list in a list in a list, and so on."""
     data: Any = []
     for _ in range(depth - 1):
         data = [data]
@@ -44,8 +47,8 @@ _NO_TEXT = "a key: the key None is no text"
 _ITSELF: list[Any] = []
 _ITSELF.append(_ITSELF)
 
-#: What can't be sent in JSON: the place, what is said of it, and whether MessagePack can't send it either, or
-#: what is said of that.
+#: Data that cannot be sent in JSON: the place and the text of the error; then whether MessagePack cannot send
+#: it either, or the text of its error.
 WRONG: list[tuple[Any, str, str, bool | str]] = [
     (HALF, "data", _SAID, True),
     ({"list": [1, {"text": HALF}]}, "data.list[1].text", _SAID, True),
@@ -71,10 +74,10 @@ WRONG: list[tuple[Any, str, str, bool | str]] = [
 
 
 class EncodingTests(SynchronousTestCase):
-    """What data may be."""
+    """Which data can be encoded."""
 
     def test_wrong(self) -> None:
-        """Each is named by its place, in `details` too; MessagePack takes what it can say."""
+        """The error and its `details` name the place; MessagePack encodes what it has a type for."""
         for data, place, why, isWrongAnyway in WRONG:
             error = self.assertRaises(RoomError, Encoding(isJSON=True).encode, data)
             self.assertEqual((error.code, error.message), ("invalidData", f"{place}: {why}"))
@@ -88,12 +91,12 @@ class EncodingTests(SynchronousTestCase):
                 packed.encode(data)
 
     def test_forgottenAwait(self) -> None:
-        """What is still to come is no data, and the place says where `await` was forgotten."""
+        """A coroutine or a Deferred is refused, and the error says where `await` is missing."""
         error = self.assertRaises(RoomError, Encoding(isJSON=True).encode, {"user": Deferred()})
         self.assertTrue(error.message.startswith("data.user: "), error.message)
 
     def test_right(self) -> None:
-        """What both can say goes through as it is."""
+        """Data that both sub-protocols can encode is decoded unchanged."""
         data: Any
         for data in (
             None, True, 0, 2**64 - 1, -(2**63), 1.5, "", "😀", [], {}, nested(64), {"a": nested(63)},
@@ -103,7 +106,9 @@ class EncodingTests(SynchronousTestCase):
                 self.assertEqual(read(Encoding(isJSON).encode(data)), data)
 
     def test_likeData(self) -> None:
-        """Structs, dataclasses, tuples, sets and dates are data; keys that are numbers become texts."""
+        """
+        Structs, dataclasses, tuples, sets and dates are encoded as plain data; number keys become texts.
+        """
         when = datetime(2026, 11, 29, tzinfo=UTC)
         for data, expected in (
             (Point(Pair(1, (2,))), {"x": {"left": 1, "right": [2]}}),
@@ -126,7 +131,7 @@ class EncodingTests(SynchronousTestCase):
         )
     )  # fmt: skip
     def test_anything(self, data: Any) -> None:
-        """Whatever it is: it comes out as it went in, or it is refused; nothing else is raised."""
+        """Any data is either decoded as it was encoded, or refused with a `RoomError`."""
         try:
             encoded = Encoding(isJSON=True).encode(data)
         except RoomError as error:
@@ -136,17 +141,17 @@ class EncodingTests(SynchronousTestCase):
 
 
 def textKeys(data: Any) -> Any:
-    """As JSON has it."""
+    """The data with keys as JSON has them."""
     if isinstance(data, dict):
         return {str(key): textKeys(value) for key, value in data.items()}
     return [textKeys(value) for value in data] if isinstance(data, list) else data
 
 
 class RefusalTests(ClientTestCase):
-    """All that a client sends is looked at: nothing gets lost, and no number."""
+    """Everything that a client sends is checked, and a refused message uses no number."""
 
     def test_messages(self) -> None:
-        """A message that can't be sent leaves no gap, however it is sent."""
+        """A message that cannot be sent leaves no gap in the numbers, with any method."""
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
             self.begin(protocol=protocol)
             room = self.joinIn(protocol)
@@ -170,7 +175,10 @@ class RefusalTests(ClientTestCase):
         return self.successResultOf(joining)
 
     def test_options(self) -> None:
-        """Options and filters too, at once, before anybody connects; and in MessagePack as in JSON."""
+        """
+        Wrong options and filters are refused before the client connects, the same in MessagePack as in
+        JSON.
+        """
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
             for options, message in (
                 ({"name": HALF}, f"options.name: {_SAID}"),
@@ -188,7 +196,7 @@ class RefusalTests(ClientTestCase):
                 self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
 
     def test_names(self) -> None:
-        """Names are texts of 1 to 128 characters, and options mappings of names."""
+        """Names must be texts of 1 to 128 characters, and options must be mappings with text keys."""
         for name in ("", "x" * 129, HALF, 5, None, object):
             for method in (self.client.joinOrCreate, self.client.join, self.client.create):
                 error = self.failureResultOf(method(name), RoomError).value  # type: ignore[arg-type]
@@ -204,7 +212,7 @@ class RefusalTests(ClientTestCase):
             self.assertEqual((error.code, error.message), ("badRequest", message))
 
     def test_answers(self) -> None:
-        """The server is told at once that there is no answer, and whoever wrote the handler why."""
+        """If an answer cannot be sent, the server receives an error at once, and the user is told why."""
         self.begin(maxPayload=1000)
         room = self.join()
         room.handle("half", lambda data: {"text": HALF})
@@ -222,7 +230,10 @@ class RefusalTests(ClientTestCase):
             self.assertEqual(self.errors.pop().message, message)
 
     def test_largeVolatile(self) -> None:
-        """A volatile message has the same limit of size: the server would end everything with 1009."""
+        """
+        Volatile messages have the same size limit: otherwise the server would close the connection with
+        1009.
+        """
         self.begin(maxPayload=1000)
         room = self.join()
         error = self.assertRaises(RoomError, room.send, "blob", "x" * 1000, volatile=True)
@@ -230,7 +241,7 @@ class RefusalTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
 
     def test_errorTexts(self) -> None:
-        """What a handler says in its error is cut between characters."""
+        """The text of a handler's error is cut between characters."""
         room = self.join()
 
         def refuse(data: Any) -> None:

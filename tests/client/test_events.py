@@ -1,4 +1,4 @@
-"""Listeners and options: what is asked for is what happens, and mistakes are said where they are made."""
+"""Listeners and options: mistakes raise an error where they are made."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from txroom.client.connection import Attempt
 
 
 class ListenerTests(ClientTestCase):
-    """`on`, `once`, `off`."""
+    """The methods `on`, `once` and `off`."""
 
     def test_offOnce(self) -> None:
-        """`off` ends what `once` began, by the listener that was given."""
+        """`off` removes a listener that `once` added."""
         room = self.join()
         heard: list[Any] = []
         room.once("said", heard.append)
@@ -27,7 +27,9 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(heard, [])
 
     def test_own(self) -> None:
-        """What `on` returns ends that one, not others with the same listener."""
+        """
+        The function that `on` returns removes only the listener of that call, even if it was added twice.
+        """
         room = self.join()
         heard: list[Any] = []
 
@@ -43,21 +45,24 @@ class ListenerTests(ClientTestCase):
         self.assertEqual(heard, [1])
 
     def test_unknownEvent(self) -> None:
-        """A client has events, not messages: those are its rooms'."""
+        """A client refuses names that are not its events, such as types of messages."""
         for listen in (self.client.on, self.client.once):
             error = self.assertRaises(ValueError, listen, "left", print)
             self.assertIn("name='left': must be an event of a client: ", str(error))
             self.assertIn("bye, connected, ", str(error))
 
     def test_noFunction(self) -> None:
-        """What can't be called is refused where it is given."""
+        """A listener or handler that cannot be called is refused when it is added."""
         room = self.join()
         for method in (room.on, room.once, room.onMessage, room.handle):
             error = self.assertRaises(TypeError, method, "said", 5)
             self.assertRegex(str(error), "=5 for 'said': must be a function")
 
     def test_reconnectFromListener(self) -> None:
-        """`reconnect` in a listener of "reconnecting", the room's or the client's, is what counts."""
+        """
+        `reconnect` in a listener of "reconnecting" decides the delay, for the client's and the room's
+        event.
+        """
         for isRooms in (True, False):
             self.begin(minDelay=4.0)
             room = self.join()
@@ -71,10 +76,10 @@ class ListenerTests(ClientTestCase):
 
 
 class OptionTests(ClientTestCase):
-    """Values that make no sense."""
+    """Options with wrong values."""
 
     def test_values(self) -> None:
-        """They name the option, the value and what is allowed."""
+        """The error names the option, the value and what is allowed."""
         for name, values in (
             ("callTimeout", (float("inf"), float("nan"), "15s", None, -1, True)),
             ("pingInterval", ("25", float("inf"))),
@@ -95,7 +100,7 @@ class OptionTests(ClientTestCase):
                 self.assertIn(f"{name}={value!r}: must be ", str(error))
 
     def test_arguments(self) -> None:
-        """So do times that are given in a call."""
+        """Times that are passed to methods are checked too."""
         room = self.join()
         for value in (float("inf"), float("nan"), -1, "5"):
             text = f"={value!r}: must be a finite number of seconds, 0 or more"
@@ -106,7 +111,9 @@ class OptionTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
 
     def test_policy(self) -> None:
-        """A policy that fails, or gives no delay, is mentioned, and the client comes back all the same."""
+        """
+        A `retryPolicy` that raises or returns no delay is logged, and the client reconnects nevertheless.
+        """
         policies: tuple[Callable[[int], Any], ...] = (
             lambda attempt: 1 / 0, lambda attempt: float("nan"), lambda attempt: "soon",
         )  # fmt: skip
@@ -119,10 +126,10 @@ class OptionTests(ClientTestCase):
 
 
 class QueryTests(ClientTestCase):
-    """`query`."""
+    """The method `query`."""
 
     def test_alike(self) -> None:
-        """Of a name or of any; `rooms` is the same."""
+        """It lists the rooms of one name or of all; `rooms` does the same."""
         for ask in (self.client.query, self.client.rooms):
             for arguments in ((), ("chat",), (None, {"mode": 1})):
                 ask(*arguments).addErrback(lambda failure: failure.trap(RoomError))
@@ -134,7 +141,7 @@ class QueryTests(ClientTestCase):
         self.client.close()
 
     def test_attempt(self) -> None:
-        """An attempt that failed before there was a wire leaves none behind."""
+        """An attempt that fails at once leaves no WebSocket behind."""
         failing: list[Attempt] = []
 
         def connect(attempt: Attempt) -> Any:

@@ -1,4 +1,4 @@
-"""Clients that have ended, and rooms that were left, are gone without a garbage collector."""
+"""Clients that have ended and rooms that were left are freed without the garbage collector."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Chat(Room):
 
 
 def ours() -> Counter[str]:
-    """The objects of ``txroom.client`` that there are, by their classes."""
+    """The objects of ``txroom.client`` that exist, by their classes."""
     kinds = (type(each) for each in gc.get_objects())
     return Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).startswith("txroom.client."))
 
 
 class CycleTests(HarnessTestCase):
-    """Nothing of ours holds itself."""
+    """No objects of the client form reference cycles."""
 
     def setUp(self) -> None:
         self.harness = self.serve({"chat": Chat})
@@ -50,7 +50,7 @@ class CycleTests(HarnessTestCase):
         return Client("ws://localhost:8080", endpoint=endpoint, reactor=self.harness.clock, **options)
 
     def joined(self, client: Client) -> JoinedRoom:
-        """A room that has done all that a room can do, with listeners that hold it."""
+        """A room in which everything was used once, with listeners that refer to it."""
         joining = client.joinOrCreate("chat", {"name": "ada"})
         self.harness.flush()
         room: JoinedRoom = self.successResultOf(joining)
@@ -68,7 +68,7 @@ class CycleTests(HarnessTestCase):
         return room
 
     def left(self, act: Callable[[], object]) -> Counter[str]:
-        """What is left of what an act makes; the same act has been done before, so that nothing is new."""
+        """The objects that remain after an act; the act was done before, so that caches are filled."""
         act()
         gc.collect()
         before = ours()
@@ -76,7 +76,7 @@ class CycleTests(HarnessTestCase):
         return ours() - before
 
     def test_closed(self) -> None:
-        """A client that was closed with a room it is in."""
+        """A client that was closed while in a room is freed."""
 
         def act() -> None:
             client = self.client()
@@ -88,7 +88,7 @@ class CycleTests(HarnessTestCase):
         self.assertEqual(self.left(act), Counter())
 
     def test_dropped(self) -> None:
-        """One whose connection was lost, and made again."""
+        """A client whose connection was lost and opened again is freed."""
 
         def act() -> None:
             client = self.client()
@@ -103,7 +103,7 @@ class CycleTests(HarnessTestCase):
         self.assertEqual(self.left(act), Counter())
 
     def test_rooms(self) -> None:
-        """Rooms that were left by a client that goes on, or that ended."""
+        """Rooms are freed that ended, or that were left by a client that remains."""
         client = self.client()
         self.joined(client)
 
@@ -126,7 +126,7 @@ class CycleTests(HarnessTestCase):
         self.harness.advance(5.0)
 
     def test_refused(self) -> None:
-        """Joins that were refused, with an `auth` that has failed before, or have had no connection."""
+        """Joins are freed that were refused after `auth` had failed, or that had no connection."""
         attempts: list[int] = []
 
         def auth() -> Deferred[str]:

@@ -1,4 +1,4 @@
-"""The Python client joins: what it asks, who waits for the answer, and what `auth` gives."""
+"""The Python client joins rooms and gets the credentials for that."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom import RoomError
 
-#: An error whose text is no Unicode, as another error shows it.
+#: The text of an exception with half a surrogate pair, as it is shown in another error.
 _HALF = "ZeroDivisionError: half \\ud83d"
 
 
 class JoinTests(ClientTestCase):
-    """Getting in."""
+    """Joining a room."""
 
     def test_lazy(self) -> None:
-        """It connects at the first join, and sends that when the connection is open."""
+        """The client connects at the first join, and sends it when the connection is open."""
         self.assertEqual((self.client.state, self.wires), ("idle", []))
         joining = self.client.joinOrCreate("chat", {"name": "ada"})
         self.assertEqual(self.client.state, "connecting")
@@ -33,7 +33,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.client.joined, [room])
 
     def test_ways(self) -> None:
-        """Each way in has its frame."""
+        """Each method sends its own kind of frame."""
         for method, kind in (("join", "joinOnly"), ("create", "create"), ("joinById", "joinById")):
             self.begin()
             getattr(self.client, method)("x")
@@ -41,7 +41,7 @@ class JoinTests(ClientTestCase):
             self.assertEqual(self.wire.take(), [[kind, 1, "x", {}]])
 
     def test_refused(self) -> None:
-        """The server's error is the join's."""
+        """A join fails with the server's error."""
         joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("error", 1, None, "full", "come later", {"seats": 2})
@@ -49,7 +49,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual((error.code, error.message, error.details), ("full", "come later", {"seats": 2}))
 
     def test_auth(self) -> None:
-        """`auth` goes with the options of each join: a value, a function, a Deferred."""
+        """`auth` is sent with the options of each join, whether it is a value, a function or a Deferred."""
         slow: Deferred[Any] = Deferred()
         for auth in ("secret", lambda: "secret", lambda: succeed("secret"), lambda: slow):
             self.begin(auth=auth)
@@ -64,7 +64,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.wire.take()[0][3], {"auth": "mine"})
 
     def test_authFails(self) -> None:
-        """An `auth` that fails is asked again, slower and slower, until `requestTimeout`."""
+        """An `auth` that fails is called again, with growing delays, until `requestTimeout`."""
         asked: list[float] = []
 
         def fails() -> Any:
@@ -86,7 +86,7 @@ class JoinTests(ClientTestCase):
             self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
 
     def test_authFailsOnce(self) -> None:
-        """The next attempt counts."""
+        """If `auth` fails once and then succeeds, the join succeeds."""
         answers = iter([fail(ZeroDivisionError()), succeed("secret")])
         self.begin(auth=lambda: next(answers))
         joining = self.client.join("chat")
@@ -98,13 +98,16 @@ class JoinTests(ClientTestCase):
         self.successResultOf(joining)
 
     def test_authMeansIt(self) -> None:
-        """A `RoomError` of `auth` is final at once."""
+        """A `RoomError` of `auth` fails the join at once."""
         self.begin(auth=lambda: fail(RoomError("expired", "log in again")))
         self.assertEqual(self.codeOf(self.client.join("chat")), "expired")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_authNeverComes(self) -> None:
-        """`requestTimeout` covers it, `close` ends it, and who gives up lets it go; it is cancelled then."""
+        """
+        An `auth` that never fires is cancelled after `requestTimeout`, by `close`, and when the join is
+        cancelled.
+        """
         for end in ("timeout", "close", "cancel"):
             cancelled: list[object] = []
             self.begin(auth=lambda cancelled=cancelled: Deferred(cancelled.append))
@@ -122,13 +125,13 @@ class JoinTests(ClientTestCase):
             self.assertEqual((len(cancelled), self.clock.getDelayedCalls()), (1, []), end)
 
     def test_authUnsendable(self) -> None:
-        """What can't be sent of it is said at once."""
+        """An `auth` that cannot be sent fails the join at once."""
         self.begin(auth=lambda: {"key": b"bytes"})
         error = self.failureResultOf(self.client.join("chat"), RoomError).value
         self.assertEqual(error.message, "options.auth.key: bytes can't be said in JSON")
 
     def test_noConnection(self) -> None:
-        """It tries until `requestTimeout`."""
+        """The client tries to connect until `requestTimeout`."""
         joining = self.client.join("chat")
         for _ in range(4):
             self.wire.end()
@@ -137,7 +140,9 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.codeOf(joining), "unavailable")
 
     def test_noAnswer(self) -> None:
-        """An answer that doesn't come is a timeout; one that comes too late is left again."""
+        """
+        A join without an answer times out; if the answer arrives later, the client leaves the room again.
+        """
         self.begin(pingInterval=0)
         joining = self.client.join("chat")
         self.wire.open()
@@ -149,7 +154,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.client.joined, [])
 
     def test_lostMeanwhile(self) -> None:
-        """A join is not tried again by itself."""
+        """A join is not sent again after the connection was lost."""
         joining = self.client.join("chat")
         self.wire.open()
         self.wire.end()
@@ -157,7 +162,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.client.state, "idle")
 
     def test_cancelled(self) -> None:
-        """Who was let in after all is let go."""
+        """If a cancelled join succeeds, the client leaves the room again."""
         joining = self.client.join("chat")
         self.wire.open()
         joining.cancel()
@@ -167,7 +172,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
 
     def test_listenersInTime(self) -> None:
-        """What comes with `joined` waits until listeners could be added."""
+        """Messages that follow `joined` at once are delivered after the user could add listeners."""
         heard: list[Any] = []
 
         def enter(room: Any) -> None:
@@ -183,7 +188,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(heard, ["hi"])
 
     def test_requests(self) -> None:
-        """Rooms are listed, and the way is measured; both outlive a connection."""
+        """`query` and `ping` are sent again after the connection was lost."""
         listing, ping = self.client.rooms("chat", {"mode": "x"}), self.client.ping()
         self.wire.open()
         self.assertEqual(

@@ -7,10 +7,10 @@ from txroom import RoomError
 
 
 class LeaveTests(ClientTestCase):
-    """Getting out."""
+    """Leaving a room and closing a client."""
 
     def test_leave(self) -> None:
-        """After what was sent before."""
+        """The client leaves after the messages that were sent before."""
         self.begin(window=1)
         room = self.join()
         room.send("say", 1)
@@ -30,7 +30,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual((room.state, self.client.joined), ("left", []))
 
     def test_leaveTimeout(self) -> None:
-        """It doesn't wait for ever."""
+        """`leave` fires after `leaveTimeout` even if the server does not answer."""
         room = self.join()
         leaving = room.leave()
         self.clock.advance(DEFAULTS.leaveTimeout)
@@ -38,7 +38,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
 
     def test_leaveBlocked(self) -> None:
-        """Who can't send what waits leaves without it."""
+        """If queued messages cannot be sent until `leaveTimeout`, the client leaves without them."""
         self.begin(window=1)
         room = self.join()
         for i in range(3):
@@ -50,7 +50,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
 
     def test_leaveWhileResuming(self) -> None:
-        """A resume that is answered after that is taken back."""
+        """If a resume is answered after the room was left, the client leaves again."""
         room = self.join()
         [resume] = self.reconnect()
         leaving = room.leave()
@@ -62,7 +62,10 @@ class LeaveTests(ClientTestCase):
         self.assertEqual(room.state, "left")
 
     def test_leaveWhileLost(self) -> None:
-        """A leave that was on its way is as good as done; else the seat is given up by itself."""
+        """
+        If the connection is lost after the leave was sent, the room is left; if before, the server ends the
+        membership itself.
+        """
         room = self.join()
         leaving = room.leave()
         self.wire.end()
@@ -70,7 +73,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual(self.client.state, "idle")
 
     def test_close(self) -> None:
-        """Leaves all rooms, fails what is pending, and fires when the connection is gone."""
+        """`close` leaves all rooms, fails pending requests, and fires when the connection is closed."""
         room = self.join()
         call, ping = room.call("roll"), self.client.ping()
         self.wire.take(withPings=True)
@@ -89,11 +92,11 @@ class LeaveTests(ClientTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closeIdle(self) -> None:
-        """There may be nothing to close."""
+        """`close` works without a connection."""
         self.successResultOf(self.client.close())
 
     def test_closeWhenTold(self) -> None:
-        """Whoever is told of anything may close the client."""
+        """Any listener may close the client."""
         for event in ("reconnecting", "left", "recovered"):
             self.begin()
             room = self.join()

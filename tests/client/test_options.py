@@ -11,10 +11,10 @@ from txroom.testing import MemoryReactor
 
 
 class OptionTests(SynchronousTestCase):
-    """How clients are made."""
+    """Making clients."""
 
     def test_refused(self) -> None:
-        """An error names the option, the value and what it may be."""
+        """An error names the option, the value and what is allowed."""
         for name, value in (
             ("connectTimeout", 0), ("requestTimeout", -1), ("callTimeout", "x"), ("pingInterval", 1e999),
             ("window", 65), ("window", 0), ("maxBuffered", 1.5), ("maxPayload", 0), ("rejoin", 1),
@@ -25,7 +25,7 @@ class OptionTests(SynchronousTestCase):
         self.assertRaises(TypeError, Client, "ws://localhost", reactor=MemoryReactor(), windows=3)
 
     def test_urls(self) -> None:
-        """As in a browser; without a path it is that of the rooms."""
+        """URLs are read like in a browser; without a path, the path is "/rooms"."""
         for url, expected in (
             ("ws://localhost", "ws://localhost/rooms"),
             ("http://localhost:8080/", "ws://localhost:8080/rooms"),

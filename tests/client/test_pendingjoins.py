@@ -1,4 +1,4 @@
-"""Joins that meet: two of one room, one while the other is left, one from a listener of "left"."""
+"""Simultaneous joins: two of one room, one while the room is being left, one from a listener of "left"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from txroom.client.membership import Membership
 
 
 class FakeLog:
-    """Notes what is warned of."""
+    """Keeps the warnings."""
 
     def __init__(self, types: list[str]) -> None:
         self._types = types
@@ -25,10 +25,10 @@ class FakeLog:
 
 
 class HandleTests(ClientTestCase):
-    """Each join is a handle of its own, on one membership."""
+    """Each join has its own handle of a shared membership."""
 
     def both(self, **options: Any) -> tuple[Any, Any]:
-        """Two that lead to the same room."""
+        """Two joins that lead to the same room."""
         self.begin(**options)
         one = self.join("r1")
         joining = self.client.joinById("r1")
@@ -41,7 +41,7 @@ class HandleTests(ClientTestCase):
         return one, two
 
     def test_two(self) -> None:
-        """Both hear the room, each with listeners of its own; the token is the newest."""
+        """Both receive the room's messages, each with its own listeners; the newest token is used."""
         one, two = self.both()
         self.assertIsNot(one, two)
         self.assertEqual((one.id, one.member), (two.id, two.member))
@@ -54,7 +54,7 @@ class HandleTests(ClientTestCase):
         self.assertEqual(self.reconnect()[0][3], "t5")
 
     def test_leaveOne(self) -> None:
-        """It is over for that one only; the membership ends with the last."""
+        """Leaving one ends that one only; the membership ends with the last."""
         for first, second in ((0, 1), (1, 0)):
             rooms = self.both()
             going, staying = rooms[first], rooms[second]
@@ -82,7 +82,7 @@ class HandleTests(ClientTestCase):
             self.assertEqual(staying.state, "left")
 
     def test_handlers(self) -> None:
-        """A call of the room is answered once, by whichever has a handler."""
+        """A call of the room is answered once, by the one that has a handler."""
         one, two = self.both()
         two.handle("double", lambda data: data * 2)
         self.wire.receive("call", 1, "r1", "double", 4)
@@ -95,7 +95,7 @@ class HandleTests(ClientTestCase):
         )
 
     def test_ended(self) -> None:
-        """A room that ends is over for both; a loss is told to both."""
+        """Both are told when the room ends, and when messages were lost."""
         one, two = self.both()
         losses: list[Any] = []
         two.on("lost", losses.append)
@@ -106,7 +106,7 @@ class HandleTests(ClientTestCase):
         self.assertEqual(self.client.joined, [])
 
     def test_errors(self) -> None:
-        """A refusal is told to all who listen for errors, and to the client if nobody does."""
+        """A refused message is reported to all that listen to errors, or to the client if none does."""
         one, two = self.both()
         told: list[Any] = []
         self.wire.receive("error", None, "r1", "unknownType", "", None)
@@ -117,7 +117,7 @@ class HandleTests(ClientTestCase):
         self.assertEqual((len(told), len(self.errors)), (2, 1))
 
     def test_unheard(self) -> None:
-        """Messages that nobody at all listens to are mentioned once for each type."""
+        """A message without any listener is logged once for each type."""
         warnings: list[str] = []
         self.patch(Membership, "_log", FakeLog(warnings))
         one, two = self.both()
@@ -133,7 +133,7 @@ class HandleTests(ClientTestCase):
 
 
 class StrictModeTests(ClientTestCase):
-    """What React's StrictMode does: join, leave, join, in any order of answers."""
+    """Join, leave and join again, as React's StrictMode does, with the answers in any order."""
 
     def joining(self, id: str = "r1") -> Deferred[Any]:
         """A join, and its connection."""
@@ -143,7 +143,7 @@ class StrictModeTests(ClientTestCase):
         return joining
 
     def test_sameTurn(self) -> None:
-        """The same twice is one request, and two rooms: one that is left, one that lives."""
+        """Two equal joins are one request and two rooms; leaving one does not end the other."""
         left: list[Any] = []
         one = self.joining().addCallback(lambda room: room.leave().addCallback(lambda _: left.append(room)))
         two = self.joining()
@@ -156,7 +156,7 @@ class StrictModeTests(ClientTestCase):
         self.assertEqual([frame[0] for frame in self.wire.take()], ["send"])
 
     def test_otherOptions(self) -> None:
-        """Whoever leaves while a join that may lead to the same room is under way doesn't end it for that."""
+        """A room is not left while a pending join could lead to it."""
         one = self.join("r1")
         joining = self.client.joinById("r1")
         ref = self.wire.take()[0][1]
@@ -170,7 +170,7 @@ class StrictModeTests(ClientTestCase):
         self.assertEqual(len(self.wire.take()), 1)
 
     def test_otherRoom(self) -> None:
-        """If it leads elsewhere, the room is left then."""
+        """If that join leads to another room, the first room is left then."""
         one = self.join("r1")
         joining = self.client.join("chat")
         ref = self.wire.take()[0][1]
@@ -183,7 +183,7 @@ class StrictModeTests(ClientTestCase):
         self.assertEqual(self.client.joined, [self.successResultOf(joining)])
 
     def test_slowJoin(self) -> None:
-        """Nobody waits longer than `leaveTimeout` for that, and the membership goes over all the same."""
+        """`leave` fires after `leaveTimeout` even so, and the membership goes to the other join."""
         for isSame in (True, False):
             self.begin(pingInterval=0)
             one = self.join("r1")
@@ -200,7 +200,7 @@ class StrictModeTests(ClientTestCase):
             self.assertEqual([frame[0] for frame in self.wire.take()], [] if isSame else ["leave"])
 
     def test_joinWhileLeaving(self) -> None:
-        """It waits until the room is left, and is a new member."""
+        """A join waits until the room is left, and is a new member."""
         one = self.join("r1")
         leaving = one.leave()
         [[_, ref, _]] = self.wire.take()
@@ -215,21 +215,21 @@ class StrictModeTests(ClientTestCase):
         self.assertEqual(self.successResultOf(again).member, "m2")
 
     def test_creates(self) -> None:
-        """Each `create` makes a room."""
+        """Each `create` makes a room of its own."""
         for _ in range(2):
             self.client.create("chat")
         self.wire.open()
         self.assertEqual([frame[0] for frame in self.wire.take()], ["create", "create"])
 
     def test_alike(self) -> None:
-        """Options that are only equal to Python are others to the server."""
+        """Options that are equal in Python but not in JSON are different joins."""
         for value in (1, True, 1.0, "1"):
             self.client.join("chat", {"level": value})
         self.wire.open()
         self.assertEqual(len(self.wire.take()), 4)
 
     def test_cancelled(self) -> None:
-        """Who gives up doesn't take along who waits for the same."""
+        """Cancelling one of two equal joins does not cancel the other."""
         one, two = self.joining(), self.joining()
         one.cancel()
         self.failureResultOf(one, CancelledError)
@@ -245,17 +245,17 @@ class StrictModeTests(ClientTestCase):
         self.assertEqual(self.successResultOf(four).state, "joined")
 
     def test_refused(self) -> None:
-        """All who wait for the same are told."""
+        """If the request is refused, all equal joins fail."""
         one, two = self.joining(), self.joining()
         self.refuse(self.wire.take()[0][1], "full")
         self.assertEqual((self.codeOf(one), self.codeOf(two)), ("full", "full"))
 
 
 class LeftThenJoinTests(ClientTestCase):
-    """ "Room over, back to the lobby"."""
+    """A user that joins the lobby when a room ends."""
 
     def test_sameSocket(self) -> None:
-        """A join from a listener of "left" goes over the same connection."""
+        """A join from a listener of "left" uses the same connection."""
         room = self.join("r1")
         joining: list[Deferred[Any]] = []
         room.on("left", lambda *args: joining.append(self.client.joinOrCreate("lobby")))
@@ -267,7 +267,7 @@ class LeftThenJoinTests(ClientTestCase):
         self.assertEqual(len(self.wires), 1)
 
     def test_socketGoesToo(self) -> None:
-        """A server that closes the socket with the code of that room doesn't mean anybody else."""
+        """If the server then closes the connection with the code of that room, the other rooms reconnect."""
         for code in (4001, 4003, 4004, 4008, 4010):
             self.begin()
             room, other = self.join("r1"), self.join("r2", member="m2")
@@ -287,7 +287,7 @@ class LeftThenJoinTests(ClientTestCase):
             self.successResultOf(joining[0])
 
     def test_underWay(self) -> None:
-        """What was on its way to a room that has ended is nobody's error."""
+        """Errors for messages that were on their way to a room that has ended are ignored."""
         room = self.join("r1")
         room.send("say", 1)
         self.wire.receive("left", "r1", 4008, "over")
@@ -309,10 +309,10 @@ class Game(Room):
 
 
 class ServerTests(HarnessTestCase):
-    """The same against the server."""
+    """The same with a real server."""
 
     def test_backToTheLobby(self) -> None:
-        """However the room ended, who joins the next from "left" is let in."""
+        """However a room ended, a join from a listener of "left" succeeds."""
         for kind in ("end", "kick"):
             harness = self.serve({"game": Game, "lobby": Room})
             client = harness.client()
@@ -327,7 +327,9 @@ class ServerTests(HarnessTestCase):
             self.assertEqual(self.successResultOf(joining[0]).name, "lobby")
 
     def test_strictMode(self) -> None:
-        """Join, leave, join, in one turn: the last is a member that the room hears."""
+        """
+        After join, leave and join in one turn, the last join is a member whose messages the room receives.
+        """
         heard: list[Any] = []
 
         class Chat(Room):

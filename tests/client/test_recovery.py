@@ -1,4 +1,4 @@
-"""The Python client comes back: it connects again, resumes, joins anew, or gives up."""
+"""The Python client after a lost connection: it reconnects, resumes, joins again, or gives up."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from txroom.client.room import Room as ClientRoom
 
 
 class RecoveryTests(ClientTestCase):
-    """Connections that are lost."""
+    """Lost connections."""
 
     def test_resume(self) -> None:
-        """With token, epoch and last offset; nothing else goes before `joined`."""
+        """`resume` has the token, the epoch and the last offset; nothing else is sent before `joined`."""
         room = self.join(offset=3)
         self.wire.receive("msg", "r1", 5, "n", 5)
         self.wire.receive("msg", "r1", None, "volatile", 0)
@@ -38,7 +38,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(room.log[2:], [("reconnecting", 1006, ""), ("recovered",)])
 
     def test_again(self) -> None:
-        """What is not acknowledged is sent again, in order, with its old number."""
+        """Messages that are not acknowledged are sent again, in order and with their old numbers."""
         room = self.join()
         for i in (1, 2, 3):
             room.send("say", i)
@@ -61,7 +61,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
 
     def test_answerAgain(self) -> None:
-        """A call that was handled but not answered is sent again for its answer."""
+        """A call that was handled but not answered is sent again to get its answer."""
         room = self.join()
         call = room.call("roll")
         ref = self.wire.take()[0][1]
@@ -71,7 +71,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.codeOf(call), "replyLost")
 
     def test_tokens(self) -> None:
-        """Each `joined` brings another; when it gets lost the former one is used."""
+        """Each `joined` has a new token; if a `joined` is lost, the former token is used."""
         self.join()
         self.assertEqual(self.reconnect()[0][3], "t1")
         [resume] = self.reconnect()
@@ -80,7 +80,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.reconnect()[0][3], "t3")
 
     def test_lost(self) -> None:
-        """The snapshot and the members, and the same numbers while the membership is the same."""
+        """ "lost" has the snapshot and the members; the numbers continue while the membership is the same."""
         room = self.join(offset=50)
         room.send("say", 1)
         room.send("say", 2)
@@ -95,7 +95,10 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.reconnect()[0][3:], ["t2", "e2", 7])
 
     def test_forgotten(self) -> None:
-        """Joins the same room anew, and says what is in doubt."""
+        """
+        If the server has forgotten the member, the client joins the same room again and lists the
+        unconfirmed messages.
+        """
         tokens = iter(range(1, 9))
         self.begin(auth=lambda: next(tokens))
         room = self.join("r1", {"name": "ada", "seat": "once"})
@@ -115,7 +118,9 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(room.log[-1], ("lost", Loss("s", [], 9, unconfirmed)))
 
     def test_roomGone(self) -> None:
-        """Another one by its name, if that is how it was joined."""
+        """
+        If the room does not exist any more, the client joins another one by the name it joined at first.
+        """
         room = self.join("r1")
         self.refuse(self.reconnect()[0][1], "noSuchRoom")
         self.refuse(self.wire.take()[0][1], "noSuchRoom")
@@ -128,7 +133,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(room.log[-1], ("n", 1, 1))
 
     def test_roomGoneForGood(self) -> None:
-        """The end for who had created it or joined it by its id, or with rejoin off."""
+        """The room ends if it was created or joined by its id, or if `rejoin` is off."""
         for method, rejoin in (("create", True), ("joinById", True), ("joinOrCreate", False)):
             self.begin(rejoin=rejoin)
             joining = getattr(self.client, method)("r1")
@@ -144,7 +149,7 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual(ends, [(4004, "gone")], method)
 
     def test_rejoinMeets(self) -> None:
-        """A rejoin that ends in a room that one is in already: one of them is left over."""
+        """If the client joins a room again that it is in already, one of the two memberships ends."""
         one, two = self.join("r1"), self.join("r2", member="m2")
         self.wire.receive("left", "r1", 4104, "")
         self.clock.advance(0.2)
@@ -156,7 +161,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((two.log, self.client.joined), ([], [two]))
 
     def test_rejoinOvertaken(self) -> None:
-        """A rejoin whose room was left meanwhile is left again."""
+        """If a room was left while the client was joining it again, it is left again after the answer."""
         room = self.join()
         self.refuse(self.reconnect()[0][1], "roomGone")
         ref = self.wire.take()[0][1]
@@ -167,13 +172,16 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
 
     def test_refusedForGood(self) -> None:
-        """A resume that is refused for good ends the room."""
+        """A resume that is refused with a permanent error ends the room."""
         room = self.join()
         self.refuse(self.reconnect()[0][1], "forbidden", "banned")
         self.assertEqual(room.log[-1], ("left", 4003, "banned"))
 
     def test_refusedForNow(self) -> None:
-        """It is tried again on the same connection, slower and slower."""
+        """
+        A resume that is refused with a temporary error is tried again on the same connection, with growing
+        delays.
+        """
         room = self.join()
         [resume] = self.reconnect()
         for delay in (0.125, 0.25, 0.5):
@@ -187,7 +195,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((room.state, len(self.wires)), ("joined", 2))
 
     def test_mistakeOfServer(self) -> None:
-        """Who is answered "internal" five times in a row on the way back gives up, and is told why."""
+        """After five errors "internal" in a row the client gives up and reports the error."""
         room = self.join()
         errors: list[Any] = []
         room.on("error", errors.append)
@@ -203,12 +211,12 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((room.log[-1], self.client.joined), (("left", 4008, "internal"), []))
 
     def rejoinRefused(self, code: str) -> None:
-        """The server has forgotten us, and doesn't let us in anew."""
+        """The server has forgotten the member, and refuses to let it join again."""
         self.refuse(self.wire.take()[0][1], "roomGone")
         self.refuse(self.wire.take()[0][1], code)
 
     def test_notAnswered(self) -> None:
-        """A resume that is not answered costs the connection."""
+        """If a resume is not answered, the client drops the connection."""
         self.begin(pingInterval=0)
         self.join()
         self.reconnect()
@@ -216,7 +224,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((self.client.state, self.wire.closed), ("waiting", (0, "")))
 
     def test_leftAndBack(self) -> None:
-        """`left` 4100-4199: the room resumes over the connection there is."""
+        """After `left` with a code from 4100 to 4199 the room resumes over the same connection."""
         for code in (4100, 4101, 4103, 4104, 4199):
             self.begin()
             room, other = self.join(), self.join("r2", member="m2")
@@ -226,7 +234,7 @@ class RecoveryTests(ClientTestCase):
             room.send("say", 2)
             self.clock.advance(0.125)
             [resume] = self.wire.take()
-            # The end of the former link is no news.
+            # The end of the former connection has no effect.
             self.wire.receive("left", "r1", 4005, "replaced")
             self.wire.receive("msg", "r1", 9, "n", "of the former link")
             self.resumed(resume, handled=1)
@@ -235,7 +243,7 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual((other.state, len(self.wires)), ("joined", 1))
 
     def test_left(self) -> None:
-        """Any other code of `left` is the end of the room, not of the connection."""
+        """After `left` with any other code the room ends, and the connection stays open."""
         for code in (1000, 4001, 4003, 4004, 4005, 4008, 4010, 4029, 4099):
             self.begin()
             room = self.join()
@@ -248,7 +256,7 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual(self.client.state, "idle")
 
     def test_codes(self) -> None:
-        """Who comes back after which close code."""
+        """The close code decides whether the client reconnects."""
         back = (1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 3000, 4100, 4102, 4106, 4199, 4500)
         final = (1002, 1003, 1007, 1008, 1009, 1010, 4000, 4001, 4003, 4005, 4010, 4029, 4099)
         for code in (*back, *final):
@@ -266,7 +274,7 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_backoff(self) -> None:
-        """Doubling, bounded, half of it random, and told."""
+        """The delay doubles up to its limit, half of it is random, and the event has it."""
         for random, expected in (
             (0.0, [0.125, 0.25, 0.5, 1, 2, 4, 5, 5]),
             (1.0, [0.25, 0.5, 1, 2, 4, 8, 10, 10]),
@@ -283,7 +291,7 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual(told, [(index + 1, delay) for index, delay in enumerate(expected)])
 
     def test_policy(self) -> None:
-        """Twisted's own policies serve as well."""
+        """Twisted's own retry policies can be used."""
         self.begin(retryPolicy=backoffPolicy(1, 60, 1.5, lambda: 0.5))
         self.join()
         delays = []
@@ -293,7 +301,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(delays, [1.5, 2.0, 2.75])
 
     def test_stable(self) -> None:
-        """The delay begins anew after a connection that was good, not after one that was short."""
+        """The delay starts again from its minimum after a long connection, not after a short one."""
         self.join()
         delays = []
         for uptime in (0, 0, DEFAULTS.stableAfter - 0.1, DEFAULTS.stableAfter):
@@ -305,7 +313,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(delays, [0.125, 0.25, 0.5, 0.125])
 
     def test_maxAttempts(self) -> None:
-        """It gives up."""
+        """The client gives up after `maxAttempts`."""
         self.begin(maxAttempts=2)
         room = self.join()
         for _ in range(2):
@@ -315,7 +323,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((self.client.state, room.log[-1]), ("idle", ("left", 1006, "refused")))
 
     def test_bye(self) -> None:
-        """Stays away as long as it is asked to, once, and a little longer than the others."""
+        """The client waits once as long as the server asks, with a random addition."""
         for random, expected in ((0.0, 7.125), (1.0, 7 * 1.2 + 0.25)):
             self.begin(random=lambda random=random: random)
             self.join()
@@ -331,14 +339,14 @@ class RecoveryTests(ClientTestCase):
             self.assertEqual(byes, [(4100, 7)])
 
     def test_byeForGood(self) -> None:
-        """It tells the code also if the close does not."""
+        """The code of `bye` counts if the close code is 1006."""
         room = self.join()
         self.wire.receive("bye", 4001, 0)
         self.wire.end(1006)
         self.assertEqual((room.state, self.client.state), ("left", "idle"))
 
     def test_heartbeat(self) -> None:
-        """A server that is silent after a heartbeat is gone; any frame is life."""
+        """A server that is silent after a heartbeat counts as lost; any frame shows that it is there."""
         room = self.join()
         for i in range(1, 20):
             self.clock.advance(DEFAULTS.pingTimeout - 0.1)
@@ -352,7 +360,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual((room.offset, room.state), (19, "away"))
 
     def test_notOpen(self) -> None:
-        """A connection that does not open in time, or with another sub-protocol, is given up."""
+        """A connection that does not open in time, or opens with another sub-protocol, is given up."""
         joining = self.client.join("chat")
         self.clock.advance(DEFAULTS.connectTimeout)
         self.assertEqual(self.wires[0].closed, (0, ""))
@@ -365,7 +373,7 @@ class RecoveryTests(ClientTestCase):
         self.successResultOf(joining)
 
     def test_reconnect(self) -> None:
-        """A cut on purpose, for as long as one likes."""
+        """`reconnect` closes the connection and opens another one after any delay."""
         room = self.join()
         self.client.reconnect(3)
         self.assertEqual(room.state, "away")
@@ -382,7 +390,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(self.join("r2").state, "joined")
 
     def test_atOnce(self) -> None:
-        """A connection may fail before it has begun."""
+        """A connection may fail before the transport returns."""
         attempts: list[Attempt] = []
 
         def refuse(attempt: Attempt) -> FakeWire:

@@ -1,4 +1,4 @@
-"""Servers that refuse, and servers that aren't there: what a client's user is told."""
+"""Servers that refuse connections or cannot be reached: which errors the user of the client gets."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ from txroom.testing import MemoryReactor
 
 
 class ProtocolTests(ClientTestCase):
-    """Refusals in the protocol: an error of nothing right after the upgrade, then a close code."""
+    """
+    Refusals in the protocol: an error without a ref and a room right after the upgrade, then a close code.
+    """
 
     def refused(self, error: str, code: int, details: Any = None) -> None:
-        """The server takes the connection only to say no."""
+        """The server opens the connection and refuses it."""
         self.wire.open()
         self.wire.receive("error", None, None, error, "because", details)
         self.wire.end(code, "")
 
     def test_final(self) -> None:
-        """4001 and 4004 end everything at once, with the server's code and words."""
+        """After 4001 and 4004 everything fails at once, with the server's error."""
         for code, error in ((4001, "unauthorized"), (4001, "forbidden"), (4004, "noSuchRoom")):
             self.begin()
             joining, listing = self.client.join("chat"), self.client.query()
@@ -50,7 +52,7 @@ class ProtocolTests(ClientTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_roomsGo(self) -> None:
-        """So do rooms that were to be resumed."""
+        """Rooms that were to be resumed end too."""
         room = self.join()
         self.wire.end()
         self.nextWire()
@@ -58,7 +60,7 @@ class ProtocolTests(ClientTestCase):
         self.assertEqual(room.log[-1], ("left", 4001, "unauthorized: because"))
 
     def test_later(self) -> None:
-        """After 1013 it stays away as long as it is asked to; what was asked meanwhile is asked again."""
+        """After 1013 the client waits as long as the server asks; pending requests are sent again."""
         self.begin(random=lambda: 1.0)
         joining = self.client.join("chat")
         told: list[Any] = []
@@ -75,14 +77,14 @@ class ProtocolTests(ClientTestCase):
         self.assertEqual(self.errors, [])
 
     def test_hookRaised(self) -> None:
-        """1011 is tried again with back-off."""
+        """After 1011 the client tries again with growing delays."""
         joining = self.client.join("chat")
         self.refused("internal", 1011)
         self.assertEqual(self.nextWire(), 0.125)
         self.assertNoResult(joining)
 
     def test_roomsStay(self) -> None:
-        """A room that is away stays so, and resumes once, whatever was sent before."""
+        """A room that is away stays so and resumes once, whatever was sent before."""
         room = self.join()
         self.wire.end()
         self.nextWire()
@@ -95,7 +97,10 @@ class ProtocolTests(ClientTestCase):
         self.assertEqual(room.state, "joined")
 
     def test_tooLong(self) -> None:
-        """Nobody waits for a time that is longer than there is: it is refused at once, as the server said."""
+        """
+        If the server asks to wait longer than a request has time, the request fails at once with the
+        server's error.
+        """
         joining = self.client.join("chat")
         self.refused("rateLimited", 1013, {"retryAfter": DEFAULTS.requestTimeout})
         error = self.failureResultOf(joining, RoomError).value
@@ -109,7 +114,7 @@ class ProtocolTests(ClientTestCase):
         self.assertEqual(str(error), "unavailable: ws://server/rooms: HTTP 503 Service Unavailable")
 
     def test_oddDetails(self) -> None:
-        """Whatever the details are, the delay is one."""
+        """Details of any type give a valid delay."""
         details: Any
         for details in (None, 5, [], {"retryAfter": None}, {"retryAfter": "9"}, {"retryAfter": -9},
                         {"retryAfter": True}):  # fmt: skip
@@ -119,7 +124,7 @@ class ProtocolTests(ClientTestCase):
             self.assertEqual(self.nextWire(), 0.125)
 
     def test_laterError(self) -> None:
-        """An error of nothing that comes later is no refusal."""
+        """The same error after other frames is not a refusal."""
         joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("bye", 4100, 0)
@@ -130,10 +135,10 @@ class ProtocolTests(ClientTestCase):
 
 
 class TroubleTests(ClientTestCase):
-    """No connection at all."""
+    """There is no connection at all."""
 
     def test_neverThere(self) -> None:
-        """Five attempts in a row, and whoever waits is told why there is no connection."""
+        """A client that was never connected makes five attempts, and the error says why they failed."""
         joining, listing = self.client.join("chat"), self.client.query()
         for _ in range(4):
             self.wire.end(1006, "ws://server/rooms: refused")
@@ -148,7 +153,7 @@ class TroubleTests(ClientTestCase):
         self.assertEqual(len(self.wires), 6)
 
     def test_notOpen(self) -> None:
-        """A server that doesn't answer the upgrade is named too."""
+        """The error names a server that does not answer the upgrade."""
         joining = self.client.join("chat")
         self.clock.advance(DEFAULTS.connectTimeout)
         self.clock.advance(5)
@@ -157,7 +162,7 @@ class TroubleTests(ClientTestCase):
         self.assertEqual(error.message, f"no connection within 15 s: {where}")
 
     def test_wasThere(self) -> None:
-        """Who had a connection goes on for as long as it takes."""
+        """A client that was connected before tries without a limit."""
         room = self.join()
         for _ in range(20):
             self.wire.end(1006, "refused")
@@ -165,7 +170,7 @@ class TroubleTests(ClientTestCase):
         self.assertEqual(room.state, "away")
 
     def test_maxAttempts(self) -> None:
-        """What is asked for counts."""
+        """The option `maxAttempts` overrides both."""
         self.begin(maxAttempts=7)
         joining = self.client.join("chat")
         for _ in range(7):
@@ -177,7 +182,7 @@ class TroubleTests(ClientTestCase):
 
 @implementer(IStreamClientEndpoint)
 class FailingEndpoint:
-    """Leads nowhere, or to a transport that the test plays the server of."""
+    """Fails, or connects to a transport whose server the test plays."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -195,7 +200,7 @@ class FailingEndpoint:
 
 
 class AbortableTransport(StringTransport):
-    """Notes that it was dropped."""
+    """Remembers whether it was dropped."""
 
     isAborted = False
 
@@ -203,11 +208,11 @@ class AbortableTransport(StringTransport):
         self.isAborted = True
 
     def unregisterProducer(self) -> None:
-        """As a real transport: there may be none."""
+        """Do nothing: like in a real transport, there may be no producer."""
 
 
 class WireTests(SynchronousTestCase):
-    """What the network says, in words."""
+    """What the errors of the network say."""
 
     def client(self, endpoint: Any, url: str = "ws://ada:secret@server/rooms?auth=secret") -> Client:
         self.clock = MemoryReactor()
@@ -220,7 +225,7 @@ class WireTests(SynchronousTestCase):
         return error
 
     def test_noConnection(self) -> None:
-        """A refused connection, no such host, TLS; the URL is named without what may be secret in it."""
+        """Refused connections, unknown hosts, TLS errors; the URL is shown without its secrets."""
         tls = TLSError([("SSL routines", "", "certificate verify failed")])
         for error, expected in (
             (ConnectionRefusedError(), "Connection was refused by other side."),
@@ -237,7 +242,7 @@ class WireTests(SynchronousTestCase):
             self.assertTrue(text.startswith(f"unavailable: ws://server/rooms: {expected}"), text)
 
     def answered(self, answer: bytes, *, isEnded: bool = True) -> RoomError:
-        """What a join fails with after that answer to the upgrade."""
+        """The error of a join after that HTTP response to the upgrade."""
         endpoint = FailingEndpoint()
         joining = self.client(endpoint).join("chat")
         self.clock.flush()
@@ -253,7 +258,7 @@ class WireTests(SynchronousTestCase):
         return self.errorOf(joining)
 
     def test_answers(self) -> None:
-        """An HTTP answer that is no upgrade: its status, and what it says if that is text."""
+        """The error has the status of a refused upgrade, and its body if that is text."""
         head = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n"
         for answer, expected in (
             (head + b"not\r\nyou!", "unauthorized: ws://server/rooms: HTTP 403 Forbidden: not you!"),
@@ -268,13 +273,13 @@ class WireTests(SynchronousTestCase):
             self.assertEqual(str(self.answered(answer)), expected)
 
     def test_slowBody(self) -> None:
-        """A body that doesn't come is not waited for."""
+        """The client does not wait for a body that does not arrive."""
         head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nnot"
         error = self.answered(head, isEnded=False)
         self.assertEqual(str(error), "unauthorized: ws://server/rooms: HTTP 403 Forbidden: not")
 
     def test_parts(self) -> None:
-        """Head and body may come in parts; the connection is dropped when the body is there."""
+        """Head and body may arrive in parts; the connection is dropped when the body is complete."""
         endpoint = FailingEndpoint()
         joining = self.client(endpoint).join("chat")
         self.clock.flush()
@@ -286,7 +291,7 @@ class WireTests(SynchronousTestCase):
         self.assertEqual(self.errorOf(joining).message, "ws://server/rooms: HTTP 403 Forbidden: nope")
 
     def test_noHTTP(self) -> None:
-        """What is no HTTP, or has no end, is said too, and isn't kept."""
+        """A response that is not HTTP, or has no end, is reported and not kept."""
         for answer in (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"x" * 70_000):
             endpoint = FailingEndpoint()
             joining = self.client(endpoint).join("chat")
@@ -297,7 +302,7 @@ class WireTests(SynchronousTestCase):
             self.assertTrue(self.errorOf(joining).message.startswith("ws://server/rooms: "))
 
     def test_droppedEarly(self) -> None:
-        """A server that hangs up in place of an answer."""
+        """A server closes the connection instead of answering."""
         endpoint = FailingEndpoint()
         joining = self.client(endpoint).join("chat")
         self.clock.flush()
@@ -305,7 +310,7 @@ class WireTests(SynchronousTestCase):
         self.assertEqual(self.errorOf(joining).message, "ws://server/rooms: Connection was closed cleanly.")
 
     def test_through(self) -> None:
-        """What it goes through is named as well."""
+        """The error names the endpoint too."""
         client = Client(
             "ws://server/rooms", endpoint="tcp:127.0.0.1:1", reactor=MemoryReactor(), connectTimeout=1
         )
@@ -315,7 +320,7 @@ class WireTests(SynchronousTestCase):
         self.assertIn("ws://server/rooms through tcp:127.0.0.1:1: ", message)
 
     def test_retryAfter(self) -> None:
-        """A number of seconds, and of a length that makes sense."""
+        """`Retry-After` is read if it is a reasonable number of seconds."""
         for text, expected in (("2", 2.0), ("9" * 400, 0.0), ("soon", 0.0), ("-1", 0.0), ("", 0.0)):
             answer = HTTPResponse.read(f"HTTP/1.1 503 Busy\r\nRetry-After: {text}".encode())
             assert answer is not None
@@ -325,16 +330,18 @@ class WireTests(SynchronousTestCase):
 
 
 class BadServerTests(ClientTestCase):
-    """A server that means no good, or is broken, gets nowhere."""
+    """A malicious or broken server does no harm."""
 
     def test_uninvited(self) -> None:
-        """`joined` where nothing was asked costs the connection."""
+        """The client drops a connection over which the server sends `joined` without a request."""
         room = self.join()
         self.wire.receive("joined", 77, "r3", membership())
         self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")))
 
     def test_urlOfRoom(self) -> None:
-        """The URL of one room, which joins it by itself, is refused with what to write, once and for all."""
+        """
+        The URL of one room, which the server joins by itself, is refused, and the error has the right URL.
+        """
         for before in (False, True):
             self.begin()
             room = self.join() if before else None
@@ -356,7 +363,7 @@ class BadServerTests(ClientTestCase):
             self.assertEqual((self.errors, self.clock.getDelayedCalls()), ([], []))
 
     def test_twice(self) -> None:
-        """An answer is one answer."""
+        """A request is answered once."""
         joining = self.client.join("chat")
         self.wire.open()
         for _ in range(2):
@@ -365,7 +372,7 @@ class BadServerTests(ClientTestCase):
         self.assertEqual(self.wire.closed, (4010, "not a frame"))
 
     def test_retryAfter(self) -> None:
-        """An hour is the most that a server can ask for; what is no time is none."""
+        """A server can make a client wait an hour at most; what is not a time counts as 0."""
         for retryAfter, expected in (
             (1e300, 3600.125), (2_147_483, 3600.125), (-5, 0.125), (None, 0.125), (float("nan"), 0.125),
         ):  # fmt: skip
@@ -385,7 +392,7 @@ class BadServerTests(ClientTestCase):
             self.assertEqual(self.nextWire(), 3600.25)
 
     def test_calls(self) -> None:
-        """It can't make more and more handlers run."""
+        """A server cannot start any number of handlers at once."""
         room = self.join()
         slow: list[Deferred[Any]] = []
 
@@ -403,7 +410,7 @@ class BadServerTests(ClientTestCase):
         self.assertEqual(len(slow), 257)
 
     def test_details(self) -> None:
-        """Details that are no data make an error no frame."""
+        """An error whose details are not plain data is not a frame."""
         self.begin(protocol="txroom.v1.msgpack")
         joining = self.client.join("chat")
         self.wire.open("txroom.v1.msgpack")
@@ -413,7 +420,7 @@ class BadServerTests(ClientTestCase):
         self.assertEqual(self.wire.closed, (4010, "not a frame"))
 
     def test_longTexts(self) -> None:
-        """What is told of a frame that is none is short."""
+        """The error about a malformed frame is short."""
         self.join()
         self.wire.attempt.received(msgspec.json.encode(["msg", "r1", "x" * 10_000, "t", 1]), False)
         self.assertLess(len(str(self.errors[0])), 600)

@@ -1,4 +1,4 @@
-"""The Python client sends messages and calls, and takes those of the server."""
+"""The Python client sends messages and calls, and receives those of the server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from txroom.client import Member
 
 
 class MessageTests(ClientTestCase):
-    """What is said, in both directions."""
+    """Messages and calls in both directions."""
 
     def test_send(self) -> None:
-        """Frames are numbered; the receipt knows when they were handled."""
+        """Frames are numbered; `Sent` tells when they were handled."""
         room = self.join()
         one, two = room.send("say", "a"), room.send("say")
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "a", 1], ["send", "r1", "say", None, 2]])
@@ -26,7 +26,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual((one.isHandled, two.isHandled), (True, False))
 
     def test_await(self) -> None:
-        """A receipt can be awaited, and need not be looked at."""
+        """A `Sent` can be awaited, and can be ignored."""
         room = self.join()
 
         async def say() -> str:
@@ -44,7 +44,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.codeOf(ignored.whenHandled()), "roomGone")
 
     def test_call(self) -> None:
-        """A call has an answer, or an error."""
+        """A call is answered with data or an error."""
         room = self.join()
         good, bad = room.call("roll", 6), room.call("roll")
         [[_, first, *rest], [_, second, *_]] = self.wire.take()
@@ -57,7 +57,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.errors, [])
 
     def test_callTimeout(self) -> None:
-        """The answer may take so long; one that waited is not sent any more."""
+        """A call without an answer times out; if it was still queued, it is not sent any more."""
         room = self.join()
         call = room.call("roll", timeout=2)
         self.clock.advance(1.9)
@@ -71,7 +71,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.buffered, 0)
 
     def test_callCancelled(self) -> None:
-        """Who gives up leaves nothing behind."""
+        """A cancelled call leaves nothing behind."""
         self.begin(pingInterval=0)
         room = self.join()
         call = room.call("roll")
@@ -85,7 +85,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual([one for one in self.clock.getDelayedCalls() if one.getTime() < 15], [])
 
     def test_refusedData(self) -> None:
-        """What can't be encoded, or is too large, or has no type, is refused at once."""
+        """Data that cannot be encoded or is too large, and wrong types, are refused at once."""
         self.begin(maxPayload=1000)
         room = self.join()
         for type, data, code in (
@@ -102,7 +102,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
 
     def test_window(self) -> None:
-        """So many may be unacknowledged, and so many wait; beyond that it is refused."""
+        """`window` limits the unacknowledged frames and `maxBuffered` the queued ones; more are refused."""
         self.begin(window=2, maxBuffered=3)
         room = self.join()
         for i in range(5):
@@ -117,7 +117,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.assertRaises(RoomError, room.send, "say").code, "unavailable")
 
     def test_sendFromListener(self) -> None:
-        """What is told of an acknowledgement may send at once."""
+        """A callback of an acknowledgement may send at once."""
         self.begin(window=1)
         room = self.join()
         for i in range(3):
@@ -129,7 +129,7 @@ class MessageTests(ClientTestCase):
         ])  # fmt: skip
 
     def test_volatile(self) -> None:
-        """Has no number, and is not kept."""
+        """A volatile message has no number and is not kept."""
         room = self.join()
         self.assertTrue(room.send("typing", True, volatile=True).isHandled)
         self.assertEqual(self.wire.take(), [["send", "r1", "typing", True]])
@@ -138,7 +138,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.buffered, 0)
 
     def test_receive(self) -> None:
-        """Messages come once, in the order of their offsets; volatile ones have none."""
+        """Messages are delivered once and in the order of their offsets; volatile ones have none."""
         room = self.join(offset=3)
         for offset in (3, 4, None, 4, 5):
             self.wire.receive("msg", "r1", offset, "n", offset)
@@ -146,7 +146,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.offset, 5)
 
     def test_listeners(self) -> None:
-        """They are added, removed, called once, and named like events if one insists."""
+        """Listeners are added, removed and called once; `onMessage` takes types with the names of events."""
         room = self.join()
         heard: list[Any] = []
         off = room.on("said", lambda data, offset: heard.append(("on", data)))
@@ -168,7 +168,7 @@ class MessageTests(ClientTestCase):
         self.assertRaises(TypeError, room.handle, "said", None)
 
     def test_listenerFails(self) -> None:
-        """Whatever a listener raises is told as an error, and stops nothing."""
+        """An exception of a listener is reported as "error", and the other listeners are called."""
         room = self.join()
         heard: list[Any] = []
 
@@ -193,7 +193,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_refusedSend(self) -> None:
-        """An error without a ref is the room's, or the client's."""
+        """An error without a ref is reported by its room, or by the client."""
         room = self.join()
         self.wire.receive("error", None, "r1", "unknownType", "", {"field": "type"})
         self.wire.receive("error", None, None, "badRequest", "", None)
@@ -204,7 +204,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual([error.code for error in errors], ["rateLimited"])
 
     def test_handle(self) -> None:
-        """The server's calls are answered, later too."""
+        """The server's calls are answered, by asynchronous handlers too."""
         room = self.join()
         slow: Deferred[int] = Deferred()
         room.handle("now", lambda data: data * 2)
@@ -215,7 +215,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [["reply", "r1", 2, 42], ["reply", "r1", 1, 3]])
 
     def test_handleFails(self) -> None:
-        """An error is told if it is meant; any other is not, nor is what can't be encoded."""
+        """The server receives a `RoomError` of the handler, but not the text of any other exception."""
         room = self.join()
 
         def refuse(data: Any) -> None:
@@ -246,7 +246,7 @@ class MessageTests(ClientTestCase):
         )
 
     def test_answerAfterReturn(self) -> None:
-        """An answer goes to the connection that asked, or nowhere."""
+        """An answer is sent only over the connection of its call."""
         room = self.join()
         slow: Deferred[int] = Deferred()
         room.handle("later", lambda data: slow)
@@ -256,7 +256,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
 
     def test_presence(self) -> None:
-        """Who is here, and who comes and goes; users by their id, metas by their member."""
+        """Members join and leave; users are known by their id, metas by their member."""
         ada = {"user": "ada", "metas": [{"member": "m1"}]}
         room = self.join(members=[ada])
         changes: list[Any] = []
@@ -274,7 +274,9 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.members, [])
 
     def test_presenceInPlace(self) -> None:
-        """Who changes the meta keeps the place, among the users and among the connections of one."""
+        """
+        A user who changes the meta keeps the place among the users, and the meta among those of the user.
+        """
         first, second, other = {"member": "m1"}, {"member": "m2"}, {"member": "m3"}
         bob = {"user": "bob", "metas": [other]}
         room = self.join(members=[{"user": "ada", "metas": [first, second]}, bob])
@@ -288,7 +290,10 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.members, [Member("ada", [changed2]), Member("bob", [other])])
 
     def test_malformed(self) -> None:
-        """What is no frame costs the connection; it is resumed. What is unknown is ignored."""
+        """
+        A message that is not a frame closes the connection, and the client resumes; unknown kinds are
+        ignored.
+        """
         for bad in (
             b"", b"nonsense", b"{}", b"[]", b"[1]", b'["msg"]', b'["msg","r1",-1,"n",1]', b'["msg","r1",1]',
             b'["ack","r1",1.5]', b'["ack","r1",1]', b'["presence","r1",[{"user":1}],[]]', b'["reply"]',
@@ -310,7 +315,7 @@ class MessageTests(ClientTestCase):
         self.assertEqual(room.state, "away")
 
     def test_wrongAnswer(self) -> None:
-        """A reply where `joined` is due is no answer."""
+        """A reply to a join is not an answer."""
         joining = self.client.join("chat")
         self.wire.open()
         self.wire.receive("reply", 1, None)

@@ -1,4 +1,4 @@
-"""What a client holds until the server has handled it."""
+"""The frames that a client keeps until the server has handled them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from txroom.client.sendqueue import Pending, SendQueue
 
 
 class SendQueueTests(SynchronousTestCase):
-    """What is held, and for how long."""
+    """Which frames are kept, and how long."""
 
     def make(self, count: int, window: int = 64) -> tuple[SendQueue, list[Pending]]:
         queue, parcels = SendQueue(window), [Pending("t", b"1") for _ in range(count)]
@@ -28,7 +28,7 @@ class SendQueueTests(SynchronousTestCase):
         self.assertEqual([queue.next(), queue.next(), queue.next()], [*parcels[2:], None])
 
     def test_counts(self) -> None:
-        """A count that can't be ours is noticed."""
+        """Counts that cannot be of this client are noticed."""
         queue, parcels = self.make(3)
         queue.next(), queue.next()
         self.assertFalse(queue.acknowledge(3))
@@ -41,7 +41,7 @@ class SendQueueTests(SynchronousTestCase):
         self.assertEqual((queue.clear(), queue.waiting), ([parcels[2]], 0))
 
     def test_base(self) -> None:
-        """A server that has forgotten what an earlier client sent can't go on with ours."""
+        """If the server has forgotten frames of an earlier client, the membership cannot be resumed."""
         queue, parcels = self.make(1)
         self.assertEqual(queue.restart(3, 5), [])
         self.assertIs(queue.next(), parcels[0])

@@ -1,4 +1,4 @@
-"""The server's calls of a client: how many may be open, and for whom the answers are."""
+"""The server's calls of a client: their limit, and where the answers are sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.client.case import ClientTestCase, membership
 
 
 class OpenCallTests(ClientTestCase):
-    """Calls that are still to be answered."""
+    """Calls that are not answered yet."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -23,13 +23,13 @@ class OpenCallTests(ClientTestCase):
         return self.answers[-1]
 
     def call(self, *refs: int) -> list[list[Any]]:
-        """Calls of the server; what the client sends at once."""
+        """Let the server call; return what the client sends at once."""
         for ref in refs:
             self.wire.receive("call", ref, "r1", "ask", None)
         return self.wire.take()
 
     def test_limit(self) -> None:
-        """One more than 256 is refused; each that is answered makes room for another."""
+        """More than 256 open calls are refused; each answer makes room for another call."""
         self.assertEqual(self.call(*range(256)), [])
         [[kind, room, ref, code, _]] = self.call(256)
         self.assertEqual((kind, room, ref, code), ("error", "r1", 256, "rateLimited"))
@@ -39,7 +39,7 @@ class OpenCallTests(ClientTestCase):
         self.assertEqual(self.call(258)[0][2:4], [258, "rateLimited"])
 
     def test_otherConnection(self) -> None:
-        """An answer to what was asked over a connection that is lost goes nowhere, and is counted no more."""
+        """An answer to a call of a lost connection is not sent, and the call does not count any more."""
         self.call(*range(256))
         [resume] = self.reconnect()
         self.resumed(resume)
@@ -51,7 +51,7 @@ class OpenCallTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [["reply", "r1", 0, "in time"]])
 
     def test_otherMember(self) -> None:
-        """Nor does one to what another member was asked, over the same connection."""
+        """Nor is an answer to a call of a former membership on the same connection."""
         self.call(*range(256))
         joining = self.client.joinById("r1")
         self.wire.receive("joined", self.wire.take()[0][1], "r1", membership(member="m2", token="t2"))

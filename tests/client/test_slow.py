@@ -1,4 +1,4 @@
-"""Slow links: what flows is life, and what takes long is no failure."""
+"""Slow links: a connection over which bytes arrive is not lost, and a slow answer is not an error."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom.client import mayReconnect
 from txroom.core.codes import MESSAGE_TIMEOUT
 
-#: Bytes a second.
+#: Bytes per second.
 RATE = 25_000
 
 
 class DownTests(ClientTestCase):
-    """What comes in."""
+    """Slow downloads."""
 
     def trickle(self, size: int, rate: int = RATE) -> None:
-        """So many bytes come in."""
+        """Let that many bytes arrive."""
         for _ in range(size // (rate // 5)):
             self.wire.attempt.progress(rate // 5)
             self.clock.advance(0.2)
 
     def test_largeSnapshot(self) -> None:
-        """A room of 900 kB is joined at 25 kB/s, though no frame comes for longer than all timeouts."""
+        """A room of 900 kB is joined at 25 kB/s, though no frame is complete for longer than all timeouts."""
         joining = self.client.join("chat")
         self.wire.open()
         [join, ping] = self.wire.take(withPings=True)
@@ -36,7 +36,7 @@ class DownTests(ClientTestCase):
         self.assertEqual(self.successResultOf(joining).snapshot, "large")
 
     def test_resume(self) -> None:
-        """So is one that is resumed, and whoever sends nothing any more is given up as ever."""
+        """It is resumed too; a server that then sends nothing more is given up as usual."""
         room = self.join()
         self.wire.end()
         self.nextWire()
@@ -53,7 +53,7 @@ class DownTests(ClientTestCase):
         self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
 
     def test_drops(self) -> None:
-        """A byte now and then is no answer: a join has its time, and little more."""
+        """Single bytes now and then do not extend the time of a join by much."""
         joining = self.client.join("chat")
         self.wire.open()
         for _ in range(3):
@@ -64,10 +64,10 @@ class DownTests(ClientTestCase):
 
 
 class UpTests(ClientTestCase):
-    """What goes out."""
+    """Slow uploads."""
 
     def upload(self, size: int) -> Any:
-        """A room, and a message of that size that is on its way; the next heartbeat is behind it."""
+        """A room, and a message of that size on its way; the next heartbeat is sent behind it."""
         self.begin(maxPayload=2 << 20)
         room = self.join()
         self.wire.receive("reply", 1, None)
@@ -77,7 +77,7 @@ class UpTests(ClientTestCase):
         return room
 
     def answerPing(self) -> None:
-        """The server answers the pings that have come."""
+        """Answer the pings that have arrived."""
         for frame in self.pings():
             self.wire.receive("reply", frame[1], None)
 
@@ -85,7 +85,7 @@ class UpTests(ClientTestCase):
         return [frame for frame in self.wire.take(withPings=True) if frame[0] == "ping"]
 
     def test_largeMessage(self) -> None:
-        """300 kB that go out at 25 kB/s aren't silence, nor is 1 MB at 4 kB/s."""
+        """While 300 kB are sent at 25 kB/s, or 1 MB at 4 kB/s, the connection does not count as lost."""
         for size, seconds in ((300_000, 12), (1_000_000, 240)):
             room = self.upload(size)
             self.clock.advance(seconds)
@@ -93,12 +93,12 @@ class UpTests(ClientTestCase):
             self.answerPing()
             self.clock.advance(DEFAULTS.pingInterval)
             self.assertEqual(len(self.pings()), 1)
-            # What was answered has arrived, and silence is silence again.
+            # The answer shows that the message has arrived, so the usual timeout applies again.
             self.clock.advance(DEFAULTS.pingTimeout)
             self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
 
     def test_dead(self) -> None:
-        """A peer that is gone is noticed, after a second more for each 4 KiB."""
+        """A peer that is gone is noticed, after one more second for each 4 KiB."""
         room = self.upload(40_960)
         self.clock.advance(DEFAULTS.pingTimeout + 9)
         self.assertEqual(room.state, "joined")
@@ -106,13 +106,13 @@ class UpTests(ClientTestCase):
         self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
 
     def test_small(self) -> None:
-        """Without any such the time is the usual one."""
+        """Without large messages the usual timeout applies."""
         room = self.upload(100)
         self.clock.advance(DEFAULTS.pingTimeout)
         self.assertEqual(room.state, "away")
 
     def test_messageTimeout(self) -> None:
-        """1008 since a message took too long is no misbehaviour; any other 1008 is final."""
+        """1008 because a message took too long is not final; any other 1008 is."""
         for reason in (MESSAGE_TIMEOUT, "message timeout"):
             self.assertTrue(mayReconnect(1008, reason))
             room = self.join()
@@ -131,10 +131,10 @@ class UpTests(ClientTestCase):
 
 
 class AttemptTests(ClientTestCase):
-    """Bytes of a connection that was given up count for nothing."""
+    """Bytes of a connection that was given up have no effect."""
 
     def test_former(self) -> None:
-        """They don't keep the next one alive."""
+        """They do not keep the next connection alive."""
         room = self.join()
         former = self.wire
         self.wire.end()

@@ -1,4 +1,4 @@
-"""A client goes on as the member that another was."""
+"""A client continues the membership of another client."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from txroom.client import Unconfirmed
 
 
 class TokenTests(ClientTestCase):
-    """Going on for another client."""
+    """`Client.resume`."""
 
     def leave(self, **options: Any) -> str:
-        """What a client leaves behind that has joined, and asked something."""
+        """Join a room and send something; return the reconnection token."""
         self.begin(auth="secret")
         room = self.join("r1", {"name": "ada", "seat": "once", **options}, offset=7)
         room.call("roll")
@@ -21,7 +21,7 @@ class TokenTests(ClientTestCase):
         return str(token)
 
     def resume(self, token: str, **joined: Any) -> Any:
-        """The room that another client is in then."""
+        """The room of a second client that resumes with the token."""
         resuming = self.client.resume(token)
         self.wire.open()
         [frame] = self.wire.take()
@@ -34,7 +34,7 @@ class TokenTests(ClientTestCase):
         return room
 
     def test_resume(self) -> None:
-        """The same member, with a fresh picture."""
+        """The client is the same member, and gets a new snapshot."""
         room = self.resume(self.leave(), offset=9, snapshot="s", handled=2)
         self.assertEqual((room.id, room.name, room.member, room.state), ("r1", "chat", "m1", "joined"))
         self.assertEqual((room.offset, room.snapshot, room.log), (9, "s", []))
@@ -44,7 +44,9 @@ class TokenTests(ClientTestCase):
         self.assertEqual(self.reconnect()[0][2:], ["r1", "t2", "e1", 9])
 
     def test_accepted(self) -> None:
-        """Numbers that the server has are not taken again, though their frames wait to be handled."""
+        """
+        Numbers that the server has accepted are not used again, though their frames are not handled yet.
+        """
         room = self.resume(self.leave(), handled=2, accepted=4)
         sent = room.send("say", "on")
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 5]])
@@ -54,7 +56,7 @@ class TokenTests(ClientTestCase):
         self.assertTrue(sent.isHandled)
 
     def test_acceptedAndForgotten(self) -> None:
-        """Unless the server has forgotten them: then what was sent is in doubt."""
+        """If the server has forgotten them, the sent frames are unconfirmed."""
         room = self.resume(self.leave(), handled=2, accepted=4)
         room.send("say", "on")
         self.resumed(self.reconnect()[0], handled=2)
@@ -63,7 +65,7 @@ class TokenTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "again", 3]])
 
     def test_answers(self) -> None:
-        """What the former client asked is no answer to what this one asks."""
+        """Answers to the former client's requests do not answer those of this client."""
         room = self.resume(self.leave())
         call = room.call("roll")
         ref = self.wire.take()[0][1]
@@ -74,7 +76,7 @@ class TokenTests(ClientTestCase):
         self.assertEqual(self.successResultOf(call), 6)
 
     def test_forgotten(self) -> None:
-        """It joins anew as the former would: by the same way, but for what is for once, and credentials."""
+        """The client joins again as the former one had, without its reserved seat and its credentials."""
         self.resume(self.leave(auth="mine"))
         self.refuse(self.reconnect()[0][1], "unauthorized")
         [[kind, ref, target, options]] = self.wire.take()
@@ -83,7 +85,7 @@ class TokenTests(ClientTestCase):
         self.assertEqual([frame[0:3:2] for frame in self.wire.take()], [["join", "chat"]])
 
     def test_refused(self) -> None:
-        """The error is the server's, and nothing is tried instead."""
+        """The resume fails with the server's error, and the client does not join instead."""
         for code in ("unauthorized", "forbidden", "noSuchRoom"):
             resuming = self.client.resume(self.leave())
             self.wire.open()
@@ -92,14 +94,14 @@ class TokenTests(ClientTestCase):
             self.assertEqual((self.wire.take(), self.client.joined), ([], []))
 
     def test_noToken(self) -> None:
-        """What is no token is refused without a connection."""
+        """A malformed token is refused without a connection."""
         token = self.leave()
         for wrong in ("", "x", "é", "e30=", token[4:], token[:-8], token.swapcase()):
             self.assertEqual(self.codeOf(self.client.resume(wrong)), "badRequest")
         self.assertEqual(self.wires, [])
 
     def test_left(self) -> None:
-        """Who has left has none; who is away has."""
+        """A room that was left has no token; one that is away has."""
         room = self.join()
         self.wire.end()
         self.assertIsNotNone(room.reconnectionToken)

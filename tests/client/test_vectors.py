@@ -20,10 +20,10 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "protocol-v1.json"
 
 @skipUnless(VECTORS.exists(), "there are no vectors")
 class VectorTests(ClientTestCase):
-    """The protocol's test vectors, as far as a client is concerned."""
+    """The test vectors that concern clients."""
 
     def test_server(self) -> None:
-        """Every frame of the server is read, in both dialects alike, and breaks nothing."""
+        """The client reads every frame of the server in both sub-protocols."""
         room = self.join(member="m1")
         for vector in json.loads(VECTORS.read_text())["server"]:
             frame = vector["frame"]
@@ -31,13 +31,16 @@ class VectorTests(ClientTestCase):
             self.assertIsNotNone(found)
             self.assertEqual(found, Codec(MSGPACK_PROTOCOL).read(msgspec.msgpack.encode(frame), True))
             self.assertEqual(msgspec.to_builtins(found)[0], frame[0])
-            if frame[0] not in ("ack", "joined"):  # of what was not sent, and not asked
+            if frame[0] not in (
+                "ack",
+                "joined",
+            ):  # for frames that were not sent, and requests that were not made
                 self.wire.receive(*frame)
         self.assertIsNone(self.wire.closed)
         self.assertEqual(room.state, "left" if room.log and room.log[-1][0] == "left" else room.state)
 
     def test_client(self) -> None:
-        """What the client writes is as the vectors have it."""
+        """The client writes the frames that the vectors have."""
         vectors = json.loads(VECTORS.read_text())["client"]
         kinds = {json.loads(vector["json"])[0] for vector in vectors}
         room = self.join("r1", {"name": "ada"})
