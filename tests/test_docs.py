@@ -169,8 +169,9 @@ class ExampleTests(DocsTestCase):
     """The programs in docs/examples, each of them."""
 
     def test_allTested(self) -> None:
-        """There is no example that isn't named in this file."""
-        source = Path(__file__).read_text()
+        """There is no example that isn't named in this file or in the test of programs."""
+        programs = ROOT / "tests" / "functional" / "test_documented.py"
+        source = Path(__file__).read_text() + programs.read_text()
         for path in EXAMPLES.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 name = path.stem if path.suffix == ".py" else path.name
@@ -212,6 +213,12 @@ class ExampleTests(DocsTestCase):
         client.send('["send",null,"dance",null]')
         errors = [msgspec.json.decode(frame)[3] for frame in client.received[-2:]]
         self.assertEqual(errors, ["invalidData", "unknownType"])
+
+    def test_backend(self) -> None:
+        """The service of the page about the Python client passes its tests."""
+        desk, agent = self.load("desk", "backend"), self.load("agent", "backend")
+        with mock.patch.dict(sys.modules, desk=desk, agent=agent):
+            self.passes(self.load("test_agent", "backend").AgentTests)
 
     def test_pytest(self) -> None:
         """The tests for pytest; the fixture is stood in for."""
