@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 from tests.functional.launched import BIN, PATIENCE, Launched, freePort, launched, until
 from tests.functional.support import ROOT, environment
+from tests.requires import requires, requiresModule
 
 EXAMPLES = ROOT / "docs" / "examples"
 TWISTD = ("twistd", "-n")
@@ -86,3 +93,98 @@ def test_backend(tmp_path: Path) -> None:
             until(answered, "the agent did not answer")
             assert python("announce.py", url, "We close at five.", cwd=folder) == ""
             assert "given up" not in service.output, service.output
+
+
+def asked(method: str, port: int, path: str, body: Any = None) -> tuple[int, Any]:
+    """The status and the JSON of the answer to a request, once somebody listens."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(
+        f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"}, method=method
+    )
+
+    def answer() -> tuple[int, Any] | None:
+        try:
+            with urlopen(request, timeout=PATIENCE) as response:
+                return response.status, json.loads(response.read())
+        except HTTPError as error:
+            return error.code, json.loads(error.read())
+        except URLError:
+            return None
+
+    answered: tuple[int, Any] = until(answer, f"nobody listens on {port}")
+    return answered
+
+
+def test_fastapi(tmp_path: Path) -> None:
+    """
+    FastAPI in the process of the rooms, "market" with "uvicorn_service", and in one of its own, "gateway.tac"
+    with "gateway"; both stop when they are told to.
+    """
+    for module in ("fastapi", "uvicorn"):
+        requiresModule(module)
+    folder = copied("fastapi_app", tmp_path)
+    api, beside = freePort(), freePort()
+    launcher = (requires("env"), f"API_PORT={api}", str(BIN / "twistd"), "--reactor=asyncio", "-n", "--pidfile=")
+    with launched(launcher, "--app", "market:makeServer", cwd=folder) as server:
+        server.ready()
+        assert asked("PUT", api, "/prices", {"good": "tea", "price": 4.0}) == (200, {"rooms": 0})
+        status, opened = asked("POST", api, "/markets?visitor=ann")
+        assert (status, set(opened)) == (201, {"room", "seat"})
+        with server.connect("/rooms/market") as client:
+            room = json.loads(client.recv())[2]
+            client.send(json.dumps(["call", 1, room, "price", "tea"]))
+            assert json.loads(client.recv()) == ["reply", 1, 4.0]
+            assert asked("PUT", api, "/prices", {"good": "tea", "price": 5.0}) == (200, {"rooms": 1})
+            assert json.loads(client.recv())[3:] == ["price", {"good": "tea", "price": 5.0}]
+
+            rooms = f"ws://127.0.0.1:{server.port}/rooms"
+            twistd = (str(BIN / "twistd"), "--reactor=asyncio", "-n", "--pidfile=", "-y", "gateway.tac")
+            variables = {"ROOMS": rooms, "GATEWAY_PORT": str(beside), "PYTHONPATH": "."}
+            with running(*twistd, cwd=folder, out=tmp_path / "gateway", **variables) as gateway:
+                assert asked("POST", beside, "/purchases?good=tea") == (201, {"good": "tea", "price": 5.0})
+                assert json.loads(client.recv())[3:] == ["sold", {"good": "tea", "price": 5.0}]
+                assert asked("POST", beside, "/purchases?good=gold") == (404, {"detail": "unknown"})
+                gateway.signal(signal.SIGTERM)
+                gateway.wait()
+                assert "Application shutdown complete." in gateway.output
+                assert "Traceback" not in gateway.output
+        server.signal(signal.SIGTERM)
+        server.wait()
+        assert "Application shutdown complete." in server.errors
+        assert "Traceback" not in server.output + server.errors
+
+
+def test_django(tmp_path: Path) -> None:
+    """
+    A Django site beside rooms, "server" with "site_settings", "site_urls" and "newsroom"; its views tell and
+    ask the rooms, and a room asks the site's database.
+    """
+    requiresModule("django")
+    with launched(TWISTD, "--app", "server:makeServer", cwd=copied("django_site", tmp_path)) as server:
+        server.ready()
+        with server.connect("/rooms/news") as client:
+            room = json.loads(client.recv())[2]
+            assert form(server.port, "/publish", title="Rain") == (200, {"published": True})
+            assert json.loads(client.recv())[3:] == ["published", "Rain"]
+            assert asked("GET", server.port, "/readers") == (200, {"readers": 1})
+            client.send(json.dumps(["call", 1, room, "archive", "rain"]))
+            assert json.loads(client.recv()) == ["reply", 1, ["all about rain"]]
+            request = Request(f"http://127.0.0.1:{server.port}/login", b"user=ann")
+            with urlopen(request, timeout=PATIENCE) as response:
+                cookie = response.headers["Set-Cookie"].partition(";")[0]
+            with server.connect("/rooms/news", additional_headers={"Cookie": cookie}) as ann:
+                room = json.loads(ann.recv())[2]
+                ann.send(json.dumps(["call", 1, room, "whoami", None]))
+                assert json.loads(ann.recv()) == ["reply", 1, "ann"]
+            status, invitation = form(server.port, "/invite", reader="ann")
+            assert (status, set(invitation)) == (201, {"room", "seat"})
+        server.signal(signal.SIGTERM)
+        server.wait()
+        assert "Traceback" not in server.output + server.errors
+
+
+def form(port: int, path: str, **fields: str) -> tuple[int, Any]:
+    """The status and the JSON of the answer to a form."""
+    request = Request(f"http://127.0.0.1:{port}{path}", urlencode(fields).encode(), method="POST")
+    with urlopen(request, timeout=PATIENCE) as response:
+        return response.status, json.loads(response.read())

@@ -1,10 +1,9 @@
+from agent import Agent
+from desk import AGENT_TOKEN, Desk
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
 from txroom.testing import RoomHarness
-
-from agent import Agent
-from desk import AGENT_TOKEN, Desk
 
 
 class AgentTests(SynchronousTestCase):

@@ -1,0 +1,64 @@
+"""The rooms, and what the views call. All of it runs in the reactor's thread."""
+
+from importlib import import_module
+
+from twisted.internet.threads import deferToThread
+
+from txroom import Accept, Room, RoomApplication, RoomError, message
+
+#: Set when the server is made.
+rooms = None
+
+
+def publish(title):
+    rooms.broadcastToRooms("news", "published", title)
+
+
+def countReaders():
+    return sum(len(room.clients) for room in rooms.rooms.named("news"))
+
+
+async def invite(reader):
+    room = await rooms.createRoom("news")
+    return room, await rooms.reserveSeat(room, reader, seconds=60)
+
+
+class Newsroom(RoomApplication):
+    async def verifyClient(self, handshake):
+        """Visitors who have logged in at the site are users of the rooms, the others have no user."""
+        user = await deferToThread(userOf, handshake.cookies.get("sessionid"))
+        return Accept(user=user) if user else True
+
+
+class News(Room):
+    @message("whoami")
+    def whoami(self, client):
+        return client.user
+
+    @message("archive")
+    async def archive(self, client, word: str):
+        """A query with Django's ORM blocks, so it runs in a thread."""
+        found = await deferToThread(search, word)
+        if not found:
+            raise RoomError("nothing", f"no news about {word}")
+        return found
+
+
+def userOf(key):
+    """The user of a session of Django. Runs in a thread, since the session may be in a database."""
+    from django.conf import settings
+
+    session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    return session.get("user")
+
+
+def search(word):
+    """Runs in a thread, and may block: no rooms, clients or timers in here."""
+    from django.db import connection
+
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 'all about ' || %s", [word])
+            return [title for (title,) in cursor.fetchall()]
+    finally:
+        connection.close()

@@ -1,0 +1,31 @@
+"""uvicorn as a service of Twisted."""
+
+import asyncio
+import contextlib
+
+import uvicorn
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+
+
+class Uvicorn(Service):
+    """An ASGI application that uvicorn serves on the event loop of the reactor."""
+
+    serving = None
+
+    def __init__(self, reactor, app, **config):
+        self.reactor = reactor
+        self.uvicorn = uvicorn.Server(uvicorn.Config(app, **config))
+        self.uvicorn.capture_signals = contextlib.nullcontext  # twistd handles the signals
+
+    def startService(self):
+        super().startService()
+        self.reactor.callWhenRunning(self.serve)
+
+    def serve(self):
+        self.serving = asyncio.ensure_future(self.uvicorn.serve())
+
+    def stopService(self):
+        super().stopService()
+        self.uvicorn.should_exit = True
+        return Deferred.fromFuture(self.serving) if self.serving else None
