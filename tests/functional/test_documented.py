@@ -79,7 +79,7 @@ desk.close()
 
 
 def test_backend(tmp_path: Path) -> None:
-    """A service, "agent.tac", answers what a program that blocks asks with "blocking"; "announce" announces."""
+    """A service, "agent.tac", answers a program that blocks, "blocking"; a script, "announce", announces."""
     folder = copied("backend", tmp_path)
     with launched(TWISTD, "--app", "desk:makeServer", cwd=folder) as server:
         server.ready()
@@ -124,7 +124,8 @@ def test_fastapi(tmp_path: Path) -> None:
         requiresModule(module)
     folder = copied("fastapi_app", tmp_path)
     api, beside = freePort(), freePort()
-    launcher = (requires("env"), f"API_PORT={api}", str(BIN / "twistd"), "--reactor=asyncio", "-n", "--pidfile=")
+    asyncio = (str(BIN / "twistd"), "--reactor=asyncio", "-n", "--pidfile=")
+    launcher = (requires("env"), f"API_PORT={api}", *asyncio)
     with launched(launcher, "--app", "market:makeServer", cwd=folder) as server:
         server.ready()
         assert asked("PUT", api, "/prices", {"good": "tea", "price": 4.0}) == (200, {"rooms": 0})
@@ -138,9 +139,9 @@ def test_fastapi(tmp_path: Path) -> None:
             assert json.loads(client.recv())[3:] == ["price", {"good": "tea", "price": 5.0}]
 
             rooms = f"ws://127.0.0.1:{server.port}/rooms"
-            twistd = (str(BIN / "twistd"), "--reactor=asyncio", "-n", "--pidfile=", "-y", "gateway.tac")
+            log = tmp_path / "gateway"
             variables = {"ROOMS": rooms, "GATEWAY_PORT": str(beside), "PYTHONPATH": "."}
-            with running(*twistd, cwd=folder, out=tmp_path / "gateway", **variables) as gateway:
+            with running(*asyncio, "-y", "gateway.tac", cwd=folder, out=log, **variables) as gateway:
                 assert asked("POST", beside, "/purchases?good=tea") == (201, {"good": "tea", "price": 5.0})
                 assert json.loads(client.recv())[3:] == ["sold", {"good": "tea", "price": 5.0}]
                 assert asked("POST", beside, "/purchases?good=gold") == (404, {"detail": "unknown"})
