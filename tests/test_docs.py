@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 import unittest
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from random import Random
@@ -259,6 +260,37 @@ class ExampleTests(DocsTestCase):
         site = Site(module.makeRoot(harness.server), reactor=harness.clock)
         self.assertEchoes(harness, "/chat", site)
         self.assertIn(b"<h1>Welcome</h1>", get(harness, "/", site))
+
+    def test_kleinRooms(self) -> None:
+        """Views of Klein make rooms, list them and ask them, in "klein_rooms"."""
+        requiresModule("klein")
+        harness = self.harness(self.load("klein_rooms").makeServer)
+
+        def ask(method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+            head = f"{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            form = b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+            client = harness.raw(head.encode() + form + body)
+            harness.flush()
+            answer = client.output.partition(b"\r\n\r\n")[2]
+            return int(client.output.split()[1]), msgspec.json.decode(answer)
+
+        self.assertIn(b"<h1>Polls</h1>", get(harness, "/"))
+        status, made = ask("POST", "/polls", b"question=Tea%3F")
+        poll = f"/polls/{made['id']}"
+        self.assertEqual(status, 201)
+        chair, bob = (harness.client().joinById(made["id"]) for _ in range(2))
+        listed = [{"id": made["id"], "members": 2, "question": "Tea?"}]
+        self.assertEqual(ask("GET", "/polls"), (200, listed))
+        chair.call("vote", "yes")
+        self.assertEqual(self.assertRaises(RoomError, chair.call, "vote", "no").code, "voted")
+        self.assertEqual(ask("GET", poll), (200, {"yes": 1}))
+        self.assertEqual(ask("GET", "/polls/elsewhere")[0], 404)
+
+        for answers, status in ((False, 409), (True, 200)):
+            chair.handle("close?", partial(lambda answer, _: answer, answers))
+            self.assertEqual(ask("POST", f"{poll}/close")[0], status)
+        self.assertEqual(bob.closeCode, CloseCode.ROOM_CLOSED)
+        self.assertEqual(ask("GET", "/polls"), (200, []))
 
     def test_wsgi(self) -> None:
         """Beside a WSGI application; its thread is this one."""
