@@ -1,5 +1,5 @@
 """
-What txroom adds to pytest: the fixture `txroomHarness`.
+txroom's pytest plugin: the fixture `txroomHarness`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import pytest
 @pytest.fixture
 def txroomHarness() -> Iterator[Callable[..., Any]]:
     """
-    Makes a `txroom.testing.RoomHarness` of what it is called with; all are stopped and checked at the end.
+    A function that makes a `txroom.testing.RoomHarness` from its arguments.
+
+    At the end of the test each harness is stopped and checked.
     """
-    # Not at the top: pytest loads this module in every run, of whatever project.
+    # Imported here because pytest loads this module in every run of every project.
     from .testing import RoomHarness
 
     made: list[RoomHarness] = []

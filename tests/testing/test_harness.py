@@ -377,7 +377,7 @@ class LeakTests(SynchronousTestCase):
         harness = RoomHarness(Recorder(), shutdownTimeout=1)
         stopping: Deferred[None] = Deferred()
         self.patch(harness.server, "stopService", lambda: stopping)
-        self.assertIn("doesn't stop", self.leftOf(harness))
+        self.assertIn("has not stopped within", self.leftOf(harness))
 
     def test_fails(self) -> None:
         """A server whose stop fails tells why."""
@@ -602,8 +602,8 @@ class DocumentedTests(SynchronousTestCase):
         assert txroom.testing.__doc__ is not None
         text = txroom.testing.__doc__
         for begin, case, count in (
-            ("alike::\n", "ChatTests", 3),
-            ("can be chosen::\n", "CounterTests", 1),
+            ("`txroomHarness`::\n", "ChatTests", 3),
+            ("to single frames::\n", "CounterTests", 1),
         ):
             block = re.match(r"(?:    .*\n|\n)+", text.partition(begin)[2])
             assert block is not None

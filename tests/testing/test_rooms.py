@@ -120,14 +120,14 @@ class RoomTests(RoomsTestCase):
         """Who expects in vain is told what came."""
         room = self.join()
         self.assertEqual(
-            self.refusal(room.expect, "said"), "no 'said' has come; there is: nothing; the room is joined"
+            self.refusal(room.expect, "said"), "no message 'said' has arrived; there is: nothing; the room is joined"
         )
         room.send("say", "a")
         room.send("say", 5)
         told = self.refusal(room.expect, "news")
         self.assertEqual(
             told,
-            "no 'news' has come; there is: 'said' 'a'; error: invalidData: Expected `str`, got `int`; "
+            "no message 'news' has arrived; there is: 'said' 'a'; error: invalidData: Expected `str`, got `int`; "
             "the room is joined",
         )
         self.chat().disconnect("over")
@@ -140,8 +140,8 @@ class RoomTests(RoomsTestCase):
         room.expectNone()
         room.send("say", "a")
         room.expectNone("news")
-        self.assertIn("no 'said' should come", self.refusal(room.expectNone, "said"))
-        self.assertIn("nothing should come; there is: 'said' 'a'", self.refusal(room.expectNone))
+        self.assertIn("no message 'said' must have arrived", self.refusal(room.expectNone, "said"))
+        self.assertIn("no message must have arrived; there is: 'said' 'a'", self.refusal(room.expectNone))
 
     def test_call(self) -> None:
         """The answer, or the error."""
@@ -263,7 +263,7 @@ class ClientTests(RoomsTestCase):
         """A join that isn't through is a failed test, unless one can wait."""
         client = self.harness.client()
         told = self.refusal(lambda: client.join("chat", wait=True))
-        self.assertEqual(told, "join('chat') of <RoomClient open>: nothing came of it yet")
+        self.assertEqual(told, "join('chat') of <RoomClient open>: there is no result yet; let time pass with harness.advance()")
         joining = self.harness.client().joining("chat", wait=True)
         self.assertNoResult(joining)
         for gate in self.chat().gates:
@@ -597,7 +597,7 @@ class FaultTests(RoomsTestCase):
         """A kind that doesn't go that way, and a count that is none."""
         client = self.harness.client()
         error = self.assertRaises(ValueError, client.incoming.lose, "send")
-        self.assertIn("kind='send': frames in this direction are ack, bye, call, ", str(error))
+        self.assertIn("kind='send': must be a kind of frame in this direction: ack, bye, call, ", str(error))
         self.assertRaises(ValueError, client.outgoing.lose, "ack")
         self.assertRaises(ValueError, client.outgoing.lose, "send", 0)
 
@@ -679,7 +679,7 @@ class TraceTests(RoomsTestCase):
     def test_unknown(self) -> None:
         """A name that isn't registered."""
         error = self.assertRaises(LookupError, self.harness.trace, "chatt")
-        self.assertEqual(str(error), "no rooms are registered as 'chatt', but as ['chat']")
+        self.assertEqual(str(error), "no rooms are registered as 'chatt'; the registered names are ['chat']")
 
 
 class HarnessTests(HarnessTestCase):
@@ -780,7 +780,7 @@ class HarnessTests(HarnessTestCase):
         client.incoming.lose("ack", 3)
         client.outgoing.delay("send", 1)
         told = str(self.assertRaises(AssertionError, harness.stop))
-        self.assertEqual(told, "left over: fault delay 'send', 1 to come; fault lose 'ack', 3 to come")
+        self.assertEqual(told, "left over: fault delay 'send' (1 left); fault lose 'ack' (3 left)")
 
     def test_faultOfLeaving(self) -> None:
         """What the clients send and hear as they leave at the end doesn't use faults up."""
@@ -792,7 +792,7 @@ class HarnessTests(HarnessTestCase):
         client.incoming.lose("left")
         told = str(self.assertRaises(AssertionError, harness.stop))
         faults = ("lose 'leave'", "lose 'reply'", "lose 'left'")
-        self.assertEqual(told, "left over: " + "; ".join(f"fault {fault}, 1 to come" for fault in faults))
+        self.assertEqual(told, "left over: " + "; ".join(f"fault {fault} (1 left)" for fault in faults))
         harness.check()
 
     def test_delayed(self) -> None:

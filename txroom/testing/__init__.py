@@ -1,11 +1,11 @@
 """
-A kit for the tests of applications: the real server and real clients, without sockets and without time.
+A kit for testing applications with the real server and real clients, without sockets and without waiting.
 
-`RoomHarness` runs a `Server` on a clock and a network that exist in memory only. Its clients are
-Autobahn's; between the two lie Twisted's own TCP transports, on sockets that are two byte buffers, so
-that back-pressure, half-closed connections and resets are those of Twisted. Time stands still but
-for `advance`. The global reactor is never imported, so the kit serves in trial's `SynchronousTestCase`
-and `TestCase` and in pytest (there is a fixture, `txroomHarness`) alike::
+`RoomHarness` runs a `Server` on a clock and a network in memory. Its WebSocket clients are Autobahn's. Client
+and server are connected by Twisted's own TCP transports, whose sockets are byte buffers, so backpressure,
+half-closed connections and resets work as on a network. Time passes only when a test calls `advance`. The
+kit never imports the global reactor, so you can use it in trial's `SynchronousTestCase` and `TestCase`, and
+in pytest, which has the fixture `txroomHarness`::
 
     from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,14 +24,14 @@ and `TestCase` and in pytest (there is a fixture, `txroomHarness`) alike::
             self.addCleanup(self.harness.stop)
 
         def test_others(self):
-            "A message comes to all others."
+            "A message is sent to all other clients."
             alice, bob = self.harness.connect("/"), self.harness.connect("/")
             alice.send("hello")
             self.assertEqual(bob.received, ["hello"])
             self.assertEqual(alice.received, [])
 
         def test_slowReader(self):
-            "Whoever reads again gets what waited."
+            "A client that stops reading and reads again receives the queued messages."
             alice, bob = self.harness.connect("/"), self.harness.connect("/")
             bob.stall()
             alice.send("x" * 1000)
@@ -40,15 +40,15 @@ and `TestCase` and in pytest (there is a fixture, `txroomHarness`) alike::
             self.assertEqual(bob.received, ["x" * 1000])
 
         def test_deadPeer(self):
-            "A client that answers no pings is dropped in time."
+            "A client that answers no pings is dropped."
             client = self.harness.connect("/")
             client.freeze()
             self.harness.advance(30)
             self.assertTrue(client.isClosed)
             self.assertEqual(self.harness.server.connections, [])
 
-Rooms have clients of their own, which are those of ``txroom.client``: they come back by themselves when
-the connection is lost. What the network does to single frames can be chosen::
+The clients for rooms are those of ``txroom.client``: they reconnect by themselves when the connection is
+lost. A test can choose what the network does to single frames::
 
     from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,7 +69,7 @@ the connection is lost. What the network does to single frames can be chosen::
 
     class CounterTests(SynchronousTestCase):
         def test_lostAnswer(self):
-            "A call whose answer is lost on its way is answered all the same, and handled once."
+            "A call whose answer is lost is handled once, and answered after all."
             harness = RoomHarness({"counter": Counter})
             self.addCleanup(harness.stop)
             alice, bob = harness.client().join("counter"), harness.client().join("counter")
@@ -89,8 +89,8 @@ In pytest::
         client.send(b"hello")
         assert client.received == [b"hello"]
 
-What a client does (`send`, `close`, ...) has had all its effects when the call returns. After something
-that was begun on the server's side, say `server.broadcast`, call `harness.flush()`.
+When a method of a client (`send`, `close` and others) returns, all its effects have happened. After an action
+on the server's side, such as `server.broadcast`, call `harness.flush()`.
 """
 
 from .clients import Client, CloseInfo, MemoryEndpoint, RawClient, Response, clientFrame, upgradeRequest

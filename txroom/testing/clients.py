@@ -33,17 +33,17 @@ from .network import PORT, MemoryReactor, MemorySocket
 
 @attrs.frozen
 class Response:
-    """The HTTP answer to an upgrade."""
+    """The HTTP response to an upgrade request."""
 
     status: int
     reason: str
     headers: Headers
-    #: What came with a refusal.
+    #: The body of a refusal.
     body: bytes = b""
 
     @classmethod
     def parse(cls, data: bytes) -> Response | None:
-        """The answer at the start of `data`; `None` if its head isn't complete."""
+        """Parse the response at the start of `data`. Returns `None` if its head is not complete."""
         head, end, body = data.partition(b"\r\n\r\n")
         if not end:
             return None
@@ -56,14 +56,17 @@ class Response:
 
 @attrs.frozen
 class CloseInfo:
-    """How a WebSocket ended for its client: 1006 without a Close frame, 1005 for one without a code."""
+    """
+    How a WebSocket ended for its client; the code is 1006 without a Close frame, 1005 for one without a
+    code.
+    """
 
     code: int
     reason: str = ""
 
 
 class TCPClient:
-    """What a client can do with its TCP connection, whatever it speaks over that."""
+    """What a client can do with its TCP connection, whatever it sends over it."""
 
     _reactor: MemoryReactor
     _socket: MemorySocket
@@ -71,11 +74,11 @@ class TCPClient:
     protocol: Any
 
     def __init__(self) -> None:
-        #: Whether the TCP connection is gone.
+        #: Whether the TCP connection is closed.
         self.isClosed = False
 
     def drop(self) -> None:
-        """Lose the TCP connection: the server sees a reset."""
+        """Abort the TCP connection: the server sees a reset."""
         if not self.isClosed:
             self.protocol.transport.abortConnection()
         self._reactor.flush()
@@ -90,11 +93,11 @@ class TCPClient:
         self._reactor.flush()
 
     def stall(self) -> None:
-        """Read no more: what the server sends stays in the buffer of its transport."""
+        """Stop reading: what the server sends stays in the buffer of its transport."""
         self._socket.credit = 0
 
     def unstall(self, size: int | None = None) -> None:
-        """Read again; with `size` only so many bytes, then it stalls as before."""
+        """Read again; with `size`, read only that many bytes and then stop again."""
         self._socket.credit = size
         self._reactor.flush()
 
@@ -102,9 +105,9 @@ class TCPClient:
 @implementer(IStreamClientEndpoint)
 class MemoryEndpoint:
     """
-    Leads to the server of a harness, for clients that connect by themselves, as often as they like.
+    An endpoint that leads to the server of a harness, for clients that connect by themselves.
 
-    What it does to the network it does to the last connection that was made.
+    A client can connect any number of times. `drop`, `stall` and `unstall` apply to its last connection.
     """
 
     def __init__(self, reactor: MemoryReactor, reach: Callable[[IProtocolFactory], MemorySocket]) -> None:
@@ -112,11 +115,14 @@ class MemoryEndpoint:
         self._reach = reach
         self._socket: MemorySocket | None = None
         self._protocol: Any = None
-        #: Whether there is a way to the server for new connections.
+        #: Whether new connections reach the server.
         self.isOnline = True
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect to the server; fails with `ConnectError` if it doesn't listen, or isn't reached."""
+        """
+        Connect to the server. The Deferred fails with `ConnectError` if the server does not listen or
+        `isOnline` is False.
+        """
         noting = _NotingFactory(protocolFactory)
         try:
             if not self.isOnline:
@@ -128,25 +134,25 @@ class MemoryEndpoint:
         return succeed(self._protocol)
 
     def drop(self) -> None:
-        """Lose the TCP connection: the server sees a reset."""
+        """Abort the TCP connection: the server sees a reset."""
         if self._socket is not None and not self._socket.isClosed:
             self._protocol.transport.abortConnection()
         self._reactor.flush()
 
     def stall(self) -> None:
-        """Read no more: what the server sends stays in the buffer of its transport."""
+        """Stop reading: what the server sends stays in the buffer of its transport."""
         if self._socket is not None:
             self._socket.credit = 0
 
     def unstall(self, size: int | None = None) -> None:
-        """Read again; with `size` only so many bytes, then it stalls as before."""
+        """Read again; with `size`, read only that many bytes and then stop again."""
         if self._socket is not None:
             self._socket.credit = size
         self._reactor.flush()
 
 
 class _NotingFactory(Factory):
-    """Knows the protocol that another factory has made."""
+    """Keeps the protocol that another factory has made."""
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
@@ -159,29 +165,29 @@ class _NotingFactory(Factory):
 
 class RawClient(TCPClient):
     """
-    A client that sends any bytes, and takes what comes as bytes.
+    A client that sends any bytes, and keeps the bytes that it receives.
     """
 
     def __init__(self, reactor: MemoryReactor) -> None:
         super().__init__()
         self._reactor = reactor
-        #: All that the server has sent.
+        #: All bytes that the server has sent.
         self.output = b""
 
     def send(self, data: bytes) -> None:
-        """Send, as one segment."""
+        """Send bytes as one segment."""
         if not self.isClosed:
             self.protocol.transport.write(data)
         self._reactor.flush()
 
     def take(self) -> bytes:
-        """What the server has sent since the last call."""
+        """Return the bytes that the server has sent since the last call."""
         output, self.output = self.output, b""
         return output
 
     @property
     def response(self) -> Response | None:
-        """The HTTP answer at the start of `output`, once its head is complete."""
+        """The HTTP response at the start of `output`, once its head is complete."""
         return Response.parse(self.output)
 
 
@@ -199,24 +205,25 @@ class RawProtocol(Protocol):
 
 class Client(TCPClient):
     """
-    A WebSocket client: Autobahn's, with nothing left to time.
+    A WebSocket client: Autobahn's, without timers.
 
-    `protocol` is Autobahn's `WebSocketClientProtocol`, for what isn't offered here (fragments, ...).
+    `protocol` is Autobahn's `WebSocketClientProtocol`. Use it for what this class does not offer, such as
+    fragments.
     """
 
     def __init__(self, reactor: MemoryReactor) -> None:
         super().__init__()
         self._reactor = reactor
-        #: The messages that came: `str` for text, `bytes` for binary.
+        #: The received messages: `str` for text, `bytes` for binary.
         self.received: list[str | bytes] = []
-        #: The payloads of the pings and pongs that came; the server's heartbeat is among the pings.
+        #: The payloads of the received pings and pongs; the pings include the server's heartbeat.
         self.pings: list[bytes] = []
         self.pongs: list[bytes] = []
-        #: The server's answer to the upgrade; `None` while there is none.
+        #: The server's response to the upgrade; `None` while there is none.
         self.response: Response | None = None
-        #: How the WebSocket ended; `None` while it is open or was never open.
+        #: How the WebSocket ended; `None` while it is open, and if it was never open.
         self.closeInfo: CloseInfo | None = None
-        #: Whether the WebSocket is open: upgraded, and no Close frame came or went.
+        #: Whether the WebSocket is open: upgraded, and no Close frame was sent or received.
         self.isOpen = False
         self.isFrozen = False
 
@@ -227,7 +234,7 @@ class Client(TCPClient):
 
     @property
     def protocolInUse(self) -> str | None:
-        """The sub-protocol the server chose."""
+        """The sub-protocol that the server chose."""
         chosen: str | None = self.protocol.websocket_protocol_in_use
         return chosen
 
@@ -243,22 +250,22 @@ class Client(TCPClient):
         self._reactor.flush()
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Send a Close frame; any code goes, sound or not."""
+        """Send a Close frame; `code` may be any number, also one that RFC 6455 forbids."""
         self.isOpen = False
         self.protocol.sendCloseFrame(code, reason.encode() or None)
         self._reactor.flush()
 
     def freeze(self) -> None:
-        """Answer no pings and no Close frames any more, as a peer that is gone without a word."""
+        """Stop answering pings and Close frames, like a peer that has crashed."""
         self.isFrozen = True
 
     def unfreeze(self) -> None:
-        """Answer again."""
+        """Answer pings and Close frames again."""
         self.isFrozen = False
 
 
 class ClientProtocol(WebSocketClientProtocol):
-    """Autobahn's client; tells a `Client`."""
+    """Autobahn's client protocol, which reports to a `Client`."""
 
     websocket_protocol_in_use: str | None = None
 
@@ -273,7 +280,10 @@ class ClientProtocol(WebSocketClientProtocol):
         return self._request
 
     def dataReceived(self, data: bytes) -> None:
-        """Autobahn is shown the answer if it is a 101, and else hangs up before the body has come."""
+        """
+        Show the response to Autobahn only if it is a 101: otherwise Autobahn would disconnect before the
+        body has arrived.
+        """
         client = self._client
         if client.response is None or client.response.status != 101:
             self._answer += data
@@ -298,7 +308,7 @@ class ClientProtocol(WebSocketClientProtocol):
         self._client.pongs.append(payload)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> None:
-        """Answer it as it came; Autobahn wouldn't know all codes."""
+        """Answer the Close frame with the same code. Autobahn would refuse some valid codes."""
         client = self._client
         client.isOpen = False
         client.closeInfo = CloseInfo(
@@ -322,7 +332,7 @@ def clientFactory(
 ) -> WebSocketClientFactory:
     factory = WebSocketClientFactory("ws://localhost", protocols=request.protocols, reactor=reactor)
     factory.protocol = make
-    # Autobahn's timers would be those of the global reactor.
+    # Autobahn's timers would run on the global reactor.
     factory.setProtocolOptions(
         openHandshakeTimeout=0,
         closeHandshakeTimeout=0,
@@ -343,9 +353,14 @@ def upgradeRequest(
     path: str = "/", headers: HeaderPairs = (), *, host: str = f"localhost:{PORT}", method: str = "GET"
 ) -> bytes:
     """
-    The bytes of a sound upgrade request, for `RawClient.send`.
+    Return the bytes of a valid upgrade request, for `RawClient.send`.
 
-    A header that is given takes the place of the usual one of that name; the value `""` leaves it out.
+    Args:
+        path: The path of the request.
+        headers: Additional headers. One of these replaces the usual header of that name; the value `""`
+            omits it.
+        host: The value of the Host header.
+        method: The HTTP method.
     """
     given = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     usual = [
@@ -364,7 +379,11 @@ def upgradeRequest(
 def clientFrame(
     opcode: int, payload: bytes | str = b"", *, fin: bool = True, rsv: int = 0, mask: bytes | None = b"mask"
 ) -> bytes:
-    """One frame as a client sends it (RFC 6455 §5.2), for `RawClient.send`; `mask=None` breaks the rules."""
+    """
+    Return one frame as a client sends it (RFC 6455 §5.2), for `RawClient.send`.
+
+    `mask=None` sends an unmasked frame, which the RFC forbids to clients.
+    """
     if isinstance(payload, str):
         payload = payload.encode()
     first = (0x80 if fin else 0) | rsv << 4 | opcode

@@ -1,5 +1,5 @@
 """
-Faults: what a network in trouble, or a peer with a bug, does to single frames of the room protocol.
+Faults: what a bad network, or a peer with a bug, does to single frames of the room protocol.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..client.connection import Attempt, WebSocket
 
 
 class Action(StrEnum):
-    """What becomes of a frame."""
+    """What happens to a frame."""
 
     LOSE = "lose"
     DELAY = "delay"
@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 @attrs.define(eq=False)
 class Fault:
-    """What becomes of the next `count` frames of a kind."""
+    """What happens to the next `count` frames of a kind."""
 
     action: Action
     kind: str
@@ -36,55 +36,62 @@ class Fault:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.action} {self.kind!r}, {self.count} to come"
+        return f"{self.action} {self.kind!r} ({self.count} left)"
 
 
 class Faults:
     """
-    What becomes of the next frames that a `RoomClient` sends, or that are sent to it.
+    The faults of the next frames that a `RoomClient` sends, or that it receives.
 
-    `kind` is the first element of a frame, as in the protocol: "send", "ack", "joined", ... Several faults
-    of one kind come one after another, in the order of the calls. They outlive a connection; what is held
-    or delayed when it breaks is lost with it. A fault that is still to come when the harness stops is
-    reported: the test has not tested what it says. Raises `ValueError` for a kind that doesn't go this way.
+    `kind` is the first element of a frame, as in the protocol: "send", "ack", "joined" and so on. Several
+    faults of one kind apply to one frame after another, in the order of the calls. They remain when a
+    connection ends; frames that are held back or delayed at that moment are lost. When the harness stops,
+    it reports faults that have not happened, since then the test did not test what it meant to. All methods
+    raise `ValueError` for a kind that is not sent in this direction.
     """
 
     def __init__(self, kinds: frozenset[str]) -> None:
         self._kinds = kinds
-        #: Those that are still to come.
+        #: The faults that have not happened yet.
         self.pending: list[Fault] = []
 
     def lose(self, kind: str, count: int = 1) -> None:
         """
-        The next frames of that kind don't arrive.
+        Lose the next frames of that kind.
 
-        TCP loses nothing as long as the connection lives: followed by `RoomClient.drop` it is a frame that
-        was under way when the network broke. Without that it is a peer that breaks the protocol.
+        TCP loses nothing while a connection lasts. Call `RoomClient.drop` afterwards for a frame that was
+        on its way when the network failed. Without `drop`, it is a peer that violates the protocol.
         """
         self._add(Fault(Action.LOSE, kind, count))
 
     def delay(self, kind: str, seconds: float, count: int = 1) -> None:
-        """The next frames of that kind take so long, and so do those behind them: a slow network."""
+        """
+        Delay the next frames of that kind, and all frames behind them, by that many seconds, like a slow
+        network.
+        """
         self._add(Fault(Action.DELAY, kind, count, seconds))
 
     def duplicate(self, kind: str, count: int = 1) -> None:
-        """The next frames of that kind arrive twice: a peer that sends again what was handled already."""
+        """
+        Deliver the next frames of that kind twice, like a peer that sends again what was handled already.
+        """
         self._add(Fault(Action.DUPLICATE, kind, count))
 
     def reorder(self, kind: str, count: int = 1) -> None:
         """
-        The next frame of that kind arrives after the one of that kind that follows it; `count` such pairs.
+        Deliver the next frame of that kind after the next one of the same kind; do so for `count` such
+        pairs.
 
-        TCP keeps the order: it is a peer, or a proxy, with a bug.
+        TCP keeps the order, so this is a peer or a proxy with a bug.
         """
         self._add(Fault(Action.REORDER, kind, count))
 
     def clear(self) -> None:
-        """Forget those that are still to come."""
+        """Remove the faults that have not happened yet."""
         self.pending.clear()
 
     def next(self, kind: str) -> Fault | None:
-        """The fault of a frame of that kind, now that one comes."""
+        """The fault of the frame of that kind that is sent now, or `None`."""
         fault = next((fault for fault in self.pending if fault.kind == kind), None)
         if fault is not None:
             fault.count -= 1
@@ -95,27 +102,27 @@ class Faults:
     def _add(self, fault: Fault) -> None:
         if fault.kind not in self._kinds:
             kinds = ", ".join(sorted(self._kinds))
-            raise ValueError(f"kind={fault.kind!r}: frames in this direction are {kinds}")
+            raise ValueError(f"kind={fault.kind!r}: must be a kind of frame in this direction: {kinds}")
         if fault.count < 1:
             raise ValueError(f"count={fault.count!r}: must be 1 or more")
         self.pending.append(fault)
 
 
 class Direction:
-    """One direction of a connection: delivers the frames that it takes, but for the faults."""
+    """One direction of a connection: delivers frames, and applies the faults to them."""
 
     def __init__(self, faults: Faults, clock: IReactorTime, deliver: Callable[[bytes, bool], None]) -> None:
         self._faults = faults
         self._clock = clock
         self._deliver = deliver
-        #: What is under way, each with the earliest time at which it arrives.
+        #: The frames on their way, each with the earliest time at which it arrives.
         self._waiting: deque[tuple[float, bytes, bool]] = deque()
-        #: What arrives after the next of its kind.
+        #: The frames that arrive after the next one of their kind.
         self._held: dict[str, bytes] = {}
         self._timer: IDelayedCall | None = None
 
     def take(self, message: bytes, isBinary: bool) -> None:
-        """A frame begins its way."""
+        """A frame is sent."""
         kind = (msgspec.msgpack if isBinary else msgspec.json).decode(message)[0]
         held = self._held.pop(kind, None)
         fault = None if held is not None else self._faults.next(kind)
@@ -134,7 +141,7 @@ class Direction:
             self._arrive()
 
     def end(self) -> None:
-        """The connection is gone, and all that is under way."""
+        """The connection has ended: lose all frames on their way."""
         self._waiting.clear()
         self._held.clear()
         if self._timer is not None:
@@ -153,9 +160,9 @@ class Direction:
 
 class FaultyWebSocket:
     """
-    A WebSocket with faults, between a session of ``txroom.client`` and its network.
+    A WebSocket with faults, between a client of ``txroom.client`` and its network.
 
-    To the network it is an `Attempt`, to the session its `WebSocket`.
+    It is an `Attempt` for the network, and a `WebSocket` for the client.
     """
 
     def __init__(
@@ -174,33 +181,33 @@ class FaultyWebSocket:
     # -- for the network
 
     def opened(self, protocol: str | None) -> None:
-        """The connection is open."""
+        """The WebSocket is open."""
         self._attempt.opened(protocol)
 
     def progress(self, size: int) -> None:
-        """Bytes have come."""
+        """Bytes have arrived."""
         self._attempt.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has come."""
+        """A message has arrived."""
         self._incoming.take(message, isBinary)
 
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
-        """The connection has ended."""
+        """The WebSocket has ended."""
         self._outgoing.end()
         self._incoming.end()
         self._attempt.lost(code, reason, retryAfter)
 
-    # -- for the session
+    # -- for the client
 
     @property
     def url(self) -> str:
-        """What it connects to."""
+        """The URL of the server."""
         return self._webSocket.url
 
     @property
     def where(self) -> str:
-        """What it connects to, and how far it has come."""
+        """The URL and the stage that connecting has reached."""
         return self._webSocket.where
 
     def send(self, message: bytes, isBinary: bool) -> None:
@@ -208,11 +215,11 @@ class FaultyWebSocket:
         self._outgoing.take(message, isBinary)
 
     def close(self, code: int, reason: str) -> Deferred[None]:
-        """Close the connection."""
+        """Close the WebSocket."""
         return self._webSocket.close(code, reason)
 
     def abort(self) -> None:
-        """Drop the connection."""
+        """Close the TCP connection at once."""
         self._webSocket.abort()
 
     def _transmit(self, message: bytes, isBinary: bool) -> None:

@@ -1,5 +1,5 @@
 """
-The real server in memory, and what is checked when it stops.
+`RoomHarness`: the real server in memory, and what is checked when it stops.
 """
 
 from __future__ import annotations
@@ -35,13 +35,20 @@ RoomClass = TypeVar("RoomClass", bound=Room)
 
 class RoomHarness:
     """
-    A server that runs in memory.
+    A server that runs in memory. A new harness has started its server.
 
-    `serves` is an `Application` or a factory of Autobahn's, or a mapping of such by their paths and of room
-    classes by their names, or a function that is given a clock, its only argument, and makes a `Server` with
-    it. The options of the server are given as keywords, unless the function made it. If it doesn't listen
-    anywhere by itself, it does at port 8080. `clock` is the `MemoryReactor` to run on: pass that of another
-    harness to have both in one process. Raises `TypeError` for anything else.
+    If the server listens nowhere by itself, it listens at port 8080.
+
+    Args:
+        serves: What to serve: an `Application`, or a factory of Autobahn's; or a mapping of those by their
+            paths and of room classes by their names; or a function that makes a `Server` with the clock
+            that it is called with.
+        clock: The `MemoryReactor` to run on. Pass the clock of another harness to have both in one process.
+            Default: a new one.
+        **options: The options of the server, unless a function makes it.
+
+    Raises:
+        TypeError: `serves` is anything else.
     """
 
     def __init__(
@@ -71,7 +78,10 @@ class RoomHarness:
         _refuseMistakes(serves)
         if callable(serves):
             if options:
-                raise TypeError("options can't be given to a server that is made already")
+                raise TypeError(
+                    f"options ({', '.join(options)}) can't be combined with a function that makes the server:"
+                    " pass them to the Server there"
+                )
             return self._madeBy(serves)
         server = Server(ServerOptions(**options), clock=self.clock)
         if isinstance(serves, Mapping):
@@ -98,25 +108,28 @@ class RoomHarness:
     # -- the server
 
     def start(self) -> None:
-        """Start the server; again, after it was stopped. A harness that is made is started."""
+        """Start the server again after it was stopped. A new harness has started its server already."""
         self.server.privilegedStartService()
         self.server.startService()
         self.flush()
 
     def stop(self) -> None:
         """
-        Stop the server, let as much time pass as that takes, hang up what is left of the clients, `check`.
+        Stop the server, let as much time pass as that takes, disconnect the remaining clients, and `check`.
 
-        Room clients are closed before: they leave their rooms, and come back no more. Meant for
-        `addCleanup`; a harness is also a context manager that ends with this.
+        Clients of rooms are closed first: they leave their rooms and do not reconnect. Use this method with
+        `addCleanup`, or use the harness as a context manager, which calls it at the end.
+
+        Raises:
+            AssertionError: Something was left, or the server does not stop in time.
         """
         faults = self._faults()
         if self._lostMembers():
-            self.advance(1.0)  # an engine may take its time
+            self.advance(1.0)  # an engine may need time
         left = [*self._lostMembers(), *faults]
         for client in self._roomClients:
             for way in (client.outgoing, client.incoming):
-                way.clear()  # else the frames of leaving would use them up
+                way.clear()  # the frames of leaving would use them up
             client.close()
         if self.server.running:
             stopped: list[object] = []
@@ -126,26 +139,32 @@ class RoomHarness:
             while not stopped and self.clock.seconds() < limit:
                 self.advance(0.05)
             if not stopped:
-                raise AssertionError("the server doesn't stop")
+                raise AssertionError(
+                    f"the server has not stopped within {self.server.options.shutdownTimeout + 2.0:g} s"
+                )
             if isinstance(stopped[0], Failure):
                 stopped[0].raiseException()
         for each in self._clients:
             each.drop()
         for client in self._roomClients:
             client.drop()
-        # What is refused or cancelled now may take the time of one more deadline.
+        # A request that is refused or cancelled now may last until one more deadline.
         self.advance(3.0)
         self._check(left)
 
     def check(self) -> None:
         """
-        Raise `AssertionError` if a room, a connection, a port or a `DelayedCall` is left, or a fault that
-        didn't come about; after `stop`, which has looked for members without a connection before.
+        Check that nothing is left; to be called after `stop`, which has also looked for members without a
+        connection.
+
+        Raises:
+            AssertionError: A room, a connection, a port or a `DelayedCall` is left, or a fault has not
+                happened.
         """
         self._check([*self._lostMembers(), *self._faults()])
 
     def _lostMembers(self) -> list[str]:
-        """Members that count as connected, but have no connection: they would stay for ever."""
+        """Members that count as connected but have no connection: they would stay in their rooms for ever."""
         lost = []
         for application in self._roomApplications:
             for room in application.rooms.values():
@@ -158,7 +177,7 @@ class RoomHarness:
         return lost
 
     def _faults(self) -> list[str]:
-        """The faults that are still to come."""
+        """The faults that have not happened."""
         return [
             f"fault {fault}"
             for client in self._roomClients
@@ -191,7 +210,7 @@ class RoomHarness:
         self.clock.flush()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; every delayed call runs at its own time."""
+        """Let that many seconds pass; every delayed call runs at its own time."""
         self.clock.advance(seconds)
 
     # -- clients
@@ -210,11 +229,18 @@ class RoomHarness:
         to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> Client:
         """
-        A WebSocket client that has asked for `path`, and had its answer if no hook keeps it waiting.
+        Connect a WebSocket client. When this returns, the server has answered, unless a hook makes it wait.
 
-        `peer` is its address ("" comes over a UNIX socket), `host` the name in its Host header,
-        `compression` offers permessage-deflate (other offers go into `headers`), `tls` speaks TLS. `to`
-        is what it connects to in place of the server's first port, say a `Site`.
+        Args:
+            path: The path of the upgrade request.
+            headers: Additional headers.
+            protocols: The sub-protocols that the client offers.
+            peer: The IP address of the client; "" connects over a UNIX socket.
+            host: The name in the Host header, with or without a port.
+            origin: The Origin header.
+            tls: Whether to connect with TLS.
+            compression: Whether to offer permessage-deflate. Put other offers into `headers`.
+            to: What to connect to instead of the server's first port, such as a `Site`.
         """
         client = Client(self.clock)
         name, _, port = host.partition(":")
@@ -243,10 +269,10 @@ class RoomHarness:
         **options: Any,
     ) -> RoomClient:
         """
-        A client of rooms, which connects when it joins one.
+        Make a client for rooms, which connects when it joins one.
 
-        `path` is where the rooms are; the others are as for `connect`, and `options` those of
-        ``txroom.client.ClientOptions``.
+        `path` is the path of the rooms, `options` are those of ``txroom.client.ClientOptions``. For the
+        other arguments see `connect`.
         """
         checked = ClientOptions(**{"headers": headers or {}, "random": _longest, **options})
         endpoint = self.endpoint(peer=peer, tls=tls, to=to)
@@ -262,7 +288,7 @@ class RoomHarness:
         tls: bool = False,
         to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> MemoryEndpoint:
-        """A way to the server for clients of your own, as an `IStreamClientEndpoint`."""
+        """An endpoint that leads to the server, for clients of your own. For the arguments see `connect`."""
         return MemoryEndpoint(self.clock, partial(self._connect, peer=peer, tls=tls, to=to))
 
     def raw(
@@ -273,7 +299,10 @@ class RoomHarness:
         tls: bool = False,
         to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> RawClient:
-        """A client without a protocol of its own, that has sent `data`; the rest as for `connect`."""
+        """
+        Connect a client that sends any bytes, and let it send `data`. For the other arguments see
+        `connect`.
+        """
         client = RawClient(self.clock)
         self._begin(client, Factory.forProtocol(lambda: RawProtocol(client)), peer, tls, to)
         if data:
@@ -281,7 +310,12 @@ class RoomHarness:
         return client
 
     def connectionOf(self, client: Client) -> Connection:
-        """The server's side of a client that is open."""
+        """
+        The server's `Connection` of a client.
+
+        Raises:
+            LookupError: The client has no open connection.
+        """
         key = client.protocol.websocket_key.decode()
         for connection in self.server.connections:
             if connection.handshake.headers.get("sec-websocket-key") == key:
@@ -297,7 +331,7 @@ class RoomHarness:
         host: IAddress = IPv4Address("TCP", "192.0.2.1", PORT)
         if to is None:
             if not self.clock.ports:
-                raise ConnectionRefusedError("nobody listens")
+                raise ConnectionRefusedError("the server does not listen")
             to, host = self.clock.ports[0].factory, self.clock.ports[0].getHost()
         if tls:
             to = TLSMemoryBIOFactory(serverContext(), False, to, self.clock)
@@ -308,7 +342,7 @@ class RoomHarness:
 
     @property
     def rooms(self) -> list[Room]:
-        """The rooms that are alive, on the server's side."""
+        """The server's rooms that exist."""
         return [room for application in self._roomApplications for room in application.rooms.values()]
 
     @overload
@@ -317,31 +351,44 @@ class RoomHarness:
     def roomOf(self, joined: JoinedRoom, kind: type[RoomClass]) -> RoomClass: ...
     def roomOf(self, joined: JoinedRoom, kind: type[Room] = Room) -> Room:
         """
-        The server's side of a room; its `client(joined.member)` is that of the client.
+        The server's `Room` of a joined room; `client(joined.member)` of it is the server's `Client`.
 
-        `kind` is its class, for type checkers: ``harness.roomOf(alice, Chat).topic``. Raises `TypeError` if
-        it is another, `LookupError` if the room is gone.
+        Args:
+            joined: The room as its client sees it.
+            kind: The class of the room, for type checkers: ``harness.roomOf(alice, Chat).topic``.
+
+        Raises:
+            TypeError: The room has another class.
+            LookupError: The room does not exist any more.
         """
         for room in self.rooms:
             if room.id == joined.id:
                 if not isinstance(room, kind):
                     raise TypeError(f"{joined!r} is a {type(room).__name__}, not a {kind.__name__}")
                 return room
-        raise LookupError(f"there is no {joined!r} any more")
+        raise LookupError(f"the room of {joined!r} does not exist any more")
 
     def trace(self, name: str) -> Trace:
-        """Note the hooks and handlers of the rooms of that name, of those that are made from now on."""
+        """
+        Record the hooks and handlers of the rooms of that name that are created from now on.
+
+        Raises:
+            LookupError: No rooms of that name are registered.
+        """
         for application in self._roomApplications:
             if name in application.registrations:
                 return Trace(application.registrations[name])
         names = [name for application in self._roomApplications for name in application.registrations]
-        raise LookupError(f"no rooms are registered as {name!r}, but as {names}")
+        raise LookupError(f"no rooms are registered as {name!r}; the registered names are {names}")
 
     def resultOf(self, deferred: Deferred[Any]) -> Any:
         """
-        The result of a Deferred of the server's side that needs no more time.
+        The result of a Deferred of the server's side, which must fire without time passing.
 
-        Raises what it fails with, or `AssertionError` if it hasn't fired.
+        Raises the error that the Deferred fails with.
+
+        Raises:
+            AssertionError: The Deferred has not fired.
         """
         return resultOf(self.clock, deferred, repr(deferred))
 
@@ -351,10 +398,10 @@ class RoomHarness:
 
 
 def _calledWithClock(makeServer: Callable[..., Any], name: str, clock: Any) -> Any:
-    """What it returns: the clock is its only argument, by position or by name."""
+    """Call `makeServer` with the clock as its only argument, by position or by name."""
     try:
         signature = inspect.signature(makeServer)
-    except (TypeError, ValueError):  # of something that doesn't say
+    except (TypeError, ValueError):  # a callable without a signature
         return makeServer(clock)
     for args, keywords in (((clock,), {}), ((), {"clock": clock})):
         try:
@@ -369,7 +416,7 @@ def _calledWithClock(makeServer: Callable[..., Any], name: str, clock: Any) -> A
 
 
 def _serve(server: Server, served: Any, path: str | None) -> None:
-    """Serve an application, or what a factory makes."""
+    """Serve an application, or what a factory makes, at a path."""
     if IProtocolFactory.providedBy(served):
         server.addFactory(path, served)
     else:
@@ -377,19 +424,21 @@ def _serve(server: Server, served: Any, path: str | None) -> None:
 
 
 def _longest() -> float:
-    """The jitter of a room client's waits, which are the longest that there can be."""
+    """Replaces the random number in a client's delays: they are always the longest possible."""
     return 1.0
 
 
 def _refuseMistakes(served: Any) -> None:
-    """Say it clearly where something similar was meant."""
+    """Raise an error that explains what to pass instead, for values that are nearly right."""
     kind = served if isinstance(served, type) else type(served)
     if issubclass(kind, Room):
-        raise TypeError(f"rooms are given as a class with a name: RoomHarness({{'chat': {kind.__name__}}})")
+        raise TypeError(f"pass a room class with a name: RoomHarness({{'chat': {kind.__name__}}})")
     if issubclass(kind, Application) and kind is served:
-        raise TypeError(f"an application is given, not its class: RoomHarness({kind.__name__}())")
+        raise TypeError(f"pass an application, not its class: RoomHarness({kind.__name__}())")
     if issubclass(kind, Server) and (kind is not served or kind is Server):
-        raise TypeError("a server has the harness's clock: RoomHarness(lambda clock: Server(clock=clock))")
+        raise TypeError(
+            "pass a function that makes the server: RoomHarness(lambda clock: Server(clock=clock))"
+        )
 
 
 def _address(peer: str, port: int) -> IAddress:

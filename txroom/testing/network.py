@@ -1,5 +1,5 @@
 """
-A network and a clock in memory, under Twisted's own transports.
+A network and a clock in memory, below Twisted's own transports.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Turns of a network that is busy with itself; after so many it isn't going to be idle.
+#: After this many turns without rest the network is taken to be in an endless loop.
 MAX_TURNS = 100_000
-#: Where time begins; not at 0, which tests might take for "never".
+#: The first time, in seconds. It is not 0, which code may use for "never".
 EPOCH = 1000.0
 PORT = 8080
 
 
 class MemorySocket:
     """
-    One end of a TCP connection that isn't there: what Twisted's transports ask of a socket.
+    One end of a TCP connection in memory, with the methods that Twisted's transports use.
 
-    What has arrived can still be read after a reset, as on Linux.
+    Data that has arrived can still be read after a reset, as on Linux.
     """
 
     peer: MemorySocket
@@ -44,7 +44,7 @@ class MemorySocket:
         self._isReset = False
         self._isClosed = False
         self._lingers = True
-        #: How many more bytes this end takes from its peer, and reads; `None`: any number.
+        #: How many more bytes this end accepts from its peer and reads; `None`: no limit.
         self.credit: int | None = None
 
     @staticmethod
@@ -61,12 +61,12 @@ class MemorySocket:
 
     @property
     def isWritable(self) -> bool:
-        """Whether `send` wouldn't block."""
+        """Whether `send` would not block."""
         return self._isReset or self.peer.credit != 0
 
     @property
     def isReadable(self) -> bool:
-        """Whether `recv` wouldn't block."""
+        """Whether `recv` would not block."""
         if self._isClosed:
             return False
         return bool(self._incoming) or self._isReset or (self._isEnded and self.credit != 0)
@@ -78,7 +78,7 @@ class MemorySocket:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
         peer = self.peer
         if peer._isClosed:
-            self._isReset = True  # the answer to what is written now
+            self._isReset = True  # the peer answers this write with a reset
             return len(data)
         if peer.credit is not None:
             if not peer.credit:
@@ -106,21 +106,21 @@ class MemorySocket:
         self.peer._isEnded = True
 
     def close(self) -> None:
-        """Unread bytes, or SO_LINGER at 0, make it a reset."""
+        """Close this end; the peer sees a reset if there are unread bytes, or if SO_LINGER is 0."""
         self._isClosed = True
         if self._incoming or not self._lingers:
             self.peer._isReset = True
         self.peer._isEnded = True
 
     def setsockopt(self, level: int, option: int, value: object) -> None:
-        if isinstance(value, bytes):  # SO_LINGER, which Twisted sets to 0 when it aborts
+        if isinstance(value, bytes):  # SO_LINGER, which Twisted sets to 0 to abort
             self._lingers = False
 
     def getsockopt(self, level: int, option: int) -> int:
         return 1
 
     def setblocking(self, isBlocking: bool) -> None:
-        """It never blocks."""
+        """Do nothing: the socket never blocks."""
 
     def fileno(self) -> int:
         return -1
@@ -171,9 +171,10 @@ class MemoryPort:
 
 class MemoryReactor(MemoryReactorClock):
     """
-    The clock and the network of a harness; also the `clock` that the server under test is given.
+    The clock and the network of a harness, which is also the `clock` of its server.
 
-    Listening, connections and time work; everything else is as in Twisted's `MemoryReactorClock`.
+    Listening, connections and time work as with a real reactor; everything else is Twisted's
+    `MemoryReactorClock`.
     """
 
     _log = Logger()
@@ -182,7 +183,7 @@ class MemoryReactor(MemoryReactorClock):
         super().__init__()
         self.rightNow = EPOCH
         self.ports: list[MemoryPort] = []
-        # In the order in which they came, so that every run is the same.
+        # Dictionaries keep the order of insertion, so every run is the same.
         self.readers: dict[Any, None] = {}  # type: ignore[assignment]
         self.writers: dict[Any, None] = {}  # type: ignore[assignment]
         self._isFlushing = False
@@ -219,7 +220,7 @@ class MemoryReactor(MemoryReactorClock):
     def connect(
         self, server: IProtocolFactory, client: IProtocolFactory, host: IAddress, peer: IAddress
     ) -> MemorySocket:
-        """Connect a client to a server, whether it listens or not; the client's end."""
+        """Connect a client to a server, whether it listens or not. Returns the client's end."""
         near, far = MemorySocket.pair()
         for factory, end, here, there in ((client, near, peer, host), (server, far, host, peer)):
             protocol = factory.buildProtocol(there)
@@ -242,7 +243,10 @@ class MemoryReactor(MemoryReactorClock):
         self.writers.pop(writer, None)
 
     def turn(self) -> bool:
-        """One turn: run what is due, write and read what is ready; whether there was anything."""
+        """
+        Run one turn: run the delayed calls that are due, then write and read. Returns whether there was
+        anything to do.
+        """
         due = [call for call in self.calls if call.getTime() <= self.rightNow]
         isBusy = bool(due)
         for call in due:
@@ -260,9 +264,9 @@ class MemoryReactor(MemoryReactorClock):
 
     def flush(self) -> None:
         """
-        Turn until nothing moves any more; time stands still.
+        Run turns until nothing happens any more; no time passes.
 
-        Called by what happens meanwhile, it leaves the rest to the call that is under way.
+        If it is called by code that runs in a turn, it returns at once, and the outer call does the rest.
         """
         if self._isFlushing:
             return
@@ -273,10 +277,12 @@ class MemoryReactor(MemoryReactorClock):
                     return
         finally:
             self._isFlushing = False
-        raise AssertionError("the network doesn't come to rest")
+        raise AssertionError(
+            f"the network is still busy after {MAX_TURNS} turns: some code probably runs in an endless loop"
+        )
 
     def advance(self, amount: float) -> None:
-        """Let time pass, from one delayed call to the next, the network at rest at each."""
+        """Let time pass from one delayed call to the next, and `flush` at each."""
         end = self.rightNow + amount
         while True:
             self.flush()
@@ -293,21 +299,24 @@ class MemoryReactor(MemoryReactorClock):
         try:
             call.func(*call.args, **call.kw)
         except Exception:
-            self._log.failure("a delayed call raised")
+            self._log.failure("A delayed call raised an exception")
 
     def _act(self, transport: Any, method: str) -> None:
         try:
             why = getattr(transport, method)()
         except Exception as error:
-            self._log.failure("a protocol raised")
+            self._log.failure("A protocol raised an exception")
             why = error
         if why:
             self._disconnect(transport, why, method == "doRead")
 
     def _disconnect(self, transport: Any, why: Exception, isRead: bool) -> None:
-        """A transport is done, as it says or because it raised; one that can be read no more may write on."""
+        """
+        Disconnect a transport, as it asked or because it raised. One that can only not be read any more may
+        still write.
+        """
         self.removeReader(transport)
-        # The two that Twisted's transports return; its reactors pass them on without their text.
+        # Twisted's reactors pass these two exceptions on without their text.
         reason = Failure(type(why)() if type(why) in (ConnectionDone, ConnectionLost) else why)
         isEnd = isRead and type(why) is ConnectionDone
         if isEnd and IHalfCloseableDescriptor.providedBy(transport):

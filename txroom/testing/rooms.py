@@ -1,5 +1,5 @@
 """
-The kit's client of rooms: ``txroom.client``'s own, on a network in memory that the test can spoil.
+The kit's client of rooms: that of ``txroom.client``, on a network in memory that the test controls.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Result = TypeVar("Result")
 
 
 def resultOf(clock: MemoryReactor, deferred: Deferred[Result], what: str) -> Result:
-    """The result of a Deferred that needs no more time; raises what it fails with."""
+    """The result of a Deferred that must fire without time passing. Raises the error that it fails with."""
     results: list[Result | Failure] = []
     deferred.addBoth(results.append)
     clock.flush()
     if not results:
-        raise AssertionError(f"{what}: nothing came of it yet")
+        raise AssertionError(f"{what}: there is no result yet; let time pass with harness.advance()")
     (result,) = results
     if isinstance(result, Failure):
         result.raiseException()
@@ -41,9 +41,10 @@ class RoomClient:
     """
     A client of rooms; made by `RoomHarness.client`.
 
-    It is that of ``txroom.client``: it connects at its first join, and when it loses the connection it comes
-    back by itself as time passes, resumes its rooms and sends again what was not acknowledged. Its waits
-    have no chance in them: 0.25 s, 0.5 s, 1 s, ... What it does has had all its effects when a call returns.
+    It is the client of ``txroom.client``: it connects at its first join. When it loses the connection and
+    time passes, it reconnects, resumes its rooms and sends again what was not acknowledged. Its delays are
+    not random: 0.25 s, 0.5 s, 1 s and so on. When one of its methods returns, all effects of it have
+    happened.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class RoomClient:
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        #: What becomes of the frames that it sends.
+        #: The faults of the frames that it sends.
         self.outgoing = Faults(CLIENT_KINDS)
-        #: What becomes of the frames that come.
+        #: The faults of the frames that it receives.
         self.incoming = Faults(SERVER_KINDS)
         self._connector = Connector(url, endpoint, clock, options)
-        #: The client of ``txroom.client``, for what isn't offered here.
+        #: The client of ``txroom.client``, for what this class does not offer.
         self.client = BaseClient(self._connect, clock, Room, options)
 
     def _connect(self, attempt: Attempt) -> WebSocket:
@@ -67,39 +68,41 @@ class RoomClient:
 
     @property
     def state(self) -> ClientState:
-        """What it is about: "idle", "connecting", "open", "waiting" to connect again, "closed"."""
+        """The state of the connection: "idle", "connecting", "open", "waiting" to connect again, "closed"."""
         return self.client.state
 
     # -- joining
 
     def join(self, name: str, /, **options: Any) -> JoinedRoom:
         """
-        Join a room of that name, a new one if there is none with a seat; as the frame "join" does.
+        Join a room of that name; if none has a free seat, create one. It sends the frame "join".
 
-        Raises the server's `RoomError`, and `AssertionError` if there is no answer yet: where a hook takes
-        its time use `joining`.
+        Raises:
+            RoomError: The server refuses.
+            AssertionError: There is no answer yet. Use `joining` if a hook takes time.
         """
         return self._result(self.joining(name, **options), f"join({name!r})")
 
     def joining(self, name: str, /, **options: Any) -> Deferred[JoinedRoom]:
-        """The same, but doesn't insist on an answer: let time pass, then look."""
+        """Like `join`, but returns a Deferred: use it if time must pass before the answer."""
         return self._begin(self.client.joinOrCreate(name, options))
 
     def joinOnly(self, name: str, /, **options: Any) -> JoinedRoom:
-        """Join a room of that name that exists."""
+        """Join an existing room of that name."""
         return self._result(self._begin(self.client.join(name, options)), f"joinOnly({name!r})")
 
     def create(self, name: str, /, **options: Any) -> JoinedRoom:
-        """Make a new room of that name and join it."""
+        """Create a room of that name and join it."""
         return self._result(self._begin(self.client.create(name, options)), f"create({name!r})")
 
     def joinById(self, id: str, /, **options: Any) -> JoinedRoom:
-        """Join the room of that id."""
+        """Join the room with that id."""
         return self._result(self._begin(self.client.joinById(id, options)), f"joinById({id!r})")
 
     def query(self, name: str | None = None, /, **filter: Any) -> list[dict[str, Any]]:
         """
-        The rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked, metadata}`.
+        List the rooms of that name, or of any, that match: `{room, name, clients, maxClients, locked,
+        metadata}`.
         """
         return self._result(self.client.query(name, filter), f"query({name!r})")
 
@@ -121,61 +124,62 @@ class RoomClient:
     # -- the network
 
     def drop(self) -> None:
-        """Lose the TCP connection: the server sees a reset. The client comes back in 0.25 s."""
+        """Abort the TCP connection: the server sees a reset. The client reconnects after 0.25 s."""
         self._endpoint.drop()
 
     def offline(self) -> None:
-        """Lose the TCP connection, and reach nobody until `online`."""
+        """Abort the TCP connection; new connections fail until `online`."""
         self._endpoint.isOnline = False
         self.drop()
 
     def online(self) -> None:
-        """Reach the server again, and connect at once if there is anything to do."""
+        """Let connections reach the server again, and connect at once if there is anything to do."""
         self._endpoint.isOnline = True
         self.client.reconnect()
         self._clock.flush()
 
     def stall(self) -> None:
         """
-        Read no more from this connection: what the server sends waits in its transport. After its
-        heartbeat the client gives the connection up, since it hears nothing.
+        Stop reading from this connection: what the server sends stays in the buffer of its transport.
+
+        Since the client receives nothing, it gives the connection up after its heartbeat.
         """
         self._endpoint.stall()
 
     def unstall(self, size: int | None = None) -> None:
-        """Read again; with `size` only so many bytes, then it stalls as before."""
+        """Read again; with `size`, read only that many bytes and then stop again."""
         self._endpoint.unstall(size)
 
     def close(self) -> None:
-        """Leave all rooms and close the connection, for good."""
+        """Leave all rooms and close the connection for good."""
         self.client.close()
         self._clock.flush()
 
 
 class JoinedRoom:
     """
-    A room that a `RoomClient` is in.
+    A room that a `RoomClient` has joined. It keeps what it receives until the test asks for it.
 
-    What comes is kept until the test asks for it. `room` is the room of ``txroom.client``, for what isn't
-    offered here.
+    `room` is the room of ``txroom.client``, for what this class does not offer.
     """
 
     def __init__(self, client: RoomClient, room: Room, clock: MemoryReactor) -> None:
         self._clock = clock
         self.client = client
         self.room = room
-        #: The messages that came and were not taken by `expect`: type and data, in order.
+        #: The received messages that `expect` has not taken: type and data, in order.
         self.messages: list[tuple[str, Any]] = []
-        #: What has happened to the membership: "reconnecting", "recovered", "lost", "left", in order.
+        #: The events of the membership in order: "reconnecting", "recovered", "lost", "left".
         self.events: list[str] = []
-        #: What came with each "lost".
+        #: The argument of each event "lost".
         self.losses: list[Loss] = []
-        #: Who came and who left, at each change of presence; the first is who was here at the join.
+        #: The members that joined and left, for each change of presence; the first entry has those who were
+        #: there at the join.
         self.presence: list[tuple[list[Member], list[Member]]] = []
-        #: The refusals of what was sent with `send`, and what handlers of the room's calls raised. Nobody
-        #: looks there but the test, and what `expect` says when it fails.
+        #: The errors with which the server refused messages of `send`, and the exceptions of the handlers of
+        #: the room's calls. When `expect` fails, its message has them.
         self.errors: list[Exception] = []
-        #: How the membership ended; `None` while it lasts.
+        #: How the membership ended; `None` if it has not ended.
         self.closeInfo: CloseInfo | None = None
         room.onMessage("*", lambda type, data, offset: self.messages.append((type, data)))
         for name in ("reconnecting", "recovered", "lost", "left"):
@@ -193,7 +197,7 @@ class JoinedRoom:
     def __repr__(self) -> str:
         return f"<JoinedRoom {self.name!r} {self.id} {self.state.value}>"
 
-    # -- what it is
+    # -- properties
 
     @property
     def id(self) -> str:
@@ -202,75 +206,84 @@ class JoinedRoom:
 
     @property
     def name(self) -> str:
-        """The name it was registered with."""
+        """The name under which the room is registered."""
         return self.room.name
 
     @property
     def member(self) -> str:
-        """The id of this membership: on the server, of the client."""
+        """The id of this membership, which is the id of the server's `Client`."""
         return self.room.member
 
     @property
     def state(self) -> RoomState:
-        """Where the membership is in its life: "joined", "away", "resuming", "left"."""
+        """The state of the membership: "joined", "away", "resuming", "left"."""
         return self.room.state
 
     @property
     def members(self) -> list[Member]:
-        """Who is here, if the room has presence: `user` and `metas` of each."""
+        """The members, if the room has presence; each has `user` and `metas`."""
         return self.room.members
 
     @property
     def snapshot(self) -> Any:
-        """What `Room.snapshot` of the server gave at the last join or loss."""
+        """What the server's `Room.snapshot` returned at the last join or loss."""
         return self.room.snapshot
 
     @property
     def offset(self) -> int:
-        """The offset of the last message."""
+        """The offset of the last message received."""
         return self.room.offset
 
     @property
     def closeCode(self) -> int | None:
-        """The code with which the membership ended; `None` while it lasts."""
+        """The code with which the membership ended; `None` if it has not ended."""
         return None if self.closeInfo is None else self.closeInfo.code
 
-    # -- what comes
+    # -- receiving
 
     def expect(self, type: str) -> Any:
         """
-        The data of the next message of that type, which is taken by that.
+        Take the next message of that type and return its data. Messages of other types stay.
 
-        Those of other types stay. Raises `AssertionError` if there is none, and tells what came instead.
+        Raises:
+            AssertionError: There is no such message. The text lists what has arrived instead.
         """
         for index, (each, data) in enumerate(self.messages):
             if each == type:
                 del self.messages[index]
                 return data
-        raise AssertionError(f"no {type!r} has come; {self._news()}")
+        raise AssertionError(f"no message {type!r} has arrived; {self._news()}")
 
     def expectNone(self, type: str | None = None) -> None:
-        """Raise `AssertionError` if a message has come, of that type or of any, that was not taken."""
+        """
+        Check that no message is left, of that type or of any type.
+
+        Raises:
+            AssertionError: There is one. The text lists what has arrived.
+        """
         if any(type in (None, each) for each, _ in self.messages):
-            raise AssertionError(
-                f"{'nothing' if type is None else f'no {type!r}'} should come; {self._news()}"
-            )
+            expected = "no message" if type is None else f"no message {type!r}"
+            raise AssertionError(f"{expected} must have arrived; {self._news()}")
 
     def _news(self) -> str:
-        """All that may explain why a test has failed."""
+        """What may explain why a test has failed."""
         came = ", ".join(f"{type!r} {data!r}" for type, data in self.messages) or "nothing"
         errors = "".join(f"; error: {error}" for error in self.errors)
         how = "" if self.closeInfo is None else f" ({self.closeInfo.code} {self.closeInfo.reason})".rstrip()
         return f"there is: {came}{errors}; the room is {self.state.value}{how}"
 
-    # -- what it does
+    # -- sending
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Sent:
         """
-        Send a message; while away it waits. Raises `RoomError` if it can't be accepted.
+        Send a message; while the room is away, it is queued.
 
-        If the server refuses it, that comes to `errors`. What is returned knows when it was acknowledged;
-        the server does that within 0.05 s.
+        Returns:
+            A `Sent`, which tells when the server has acknowledged the message. The server does so within
+                0.05 s. If the server refuses the message, the error is added to `errors`.
+
+        Raises:
+            RoomError: The client cannot send the message.
         """
         sent = self.room.send(type, data, volatile=volatile)
         self._clock.flush()
@@ -278,22 +291,29 @@ class JoinedRoom:
 
     def call(self, type: str, data: Any = None) -> Any:
         """
-        Ask the room; the answer. Raises the server's `RoomError`, and `AssertionError` if there is no
-        answer yet: where the handler takes its time, or the room is away, use `calling`.
+        Send a call and return its answer.
+
+        Raises:
+            RoomError: The server answers with an error.
+            AssertionError: There is no answer yet. Use `calling` if the handler takes time, or if the room
+                is away.
         """
         return resultOf(self._clock, self.room.call(type, data), f"call({type!r}) of {self!r}")
 
     def calling(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
-        """The same, but doesn't insist on an answer: let time pass, then look."""
+        """Like `call`, but returns a Deferred: use it if time must pass before the answer."""
         answer = self.room.call(type, data, timeout=timeout)
         self._clock.flush()
         return answer
 
     def handle(self, type: str, handler: Callable[[Any], Any]) -> None:
-        """Answer the room's calls of that type with what `handler(data)` returns, later if it is async."""
+        """
+        Answer the room's calls of that type with what `handler(data)` returns, which may be a Deferred or a
+        coroutine.
+        """
         self.room.handle(type, handler)
 
     def leave(self) -> None:
-        """Leave, after what was sent before."""
+        """Leave the room, after the queued messages were sent."""
         self.room.leave()
         self._clock.flush()

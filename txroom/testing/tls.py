@@ -1,5 +1,5 @@
 """
-TLS in memory: a certificate for the server, and clients that take any.
+TLS in memory: a certificate for the server, and clients that accept any certificate.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from warnings import catch_warnings, simplefilter
 
 @cache
 def serverContext() -> Any:
-    """A certificate for "localhost" that nobody vouches for, made once."""
+    """A self-signed certificate for "localhost", made once in each process."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509
@@ -35,7 +35,7 @@ def serverContext() -> Any:
     )
     options = CertificateOptions(PKey.from_cryptography_key(key), X509.from_cryptography(certificate))
     with catch_warnings():
-        # Twisted takes them in this form, pyOpenSSL would rather have the other.
+        # Twisted expects pyOpenSSL's types, which pyOpenSSL has deprecated.
         simplefilter("ignore", DeprecationWarning)
         options.getContext()
     return options
@@ -43,7 +43,7 @@ def serverContext() -> Any:
 
 @cache
 def clientContext() -> Any:
-    """What a client connects with: it takes any certificate."""
+    """The TLS options of a client, which accepts any certificate."""
     from twisted.internet.ssl import CertificateOptions
 
     return CertificateOptions()

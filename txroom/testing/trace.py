@@ -1,5 +1,5 @@
 """
-Trace: which hooks and handlers of rooms were called, in order.
+Trace: records which hooks and handlers of rooms were called, in order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import attrs
 from .. import Client, Room
 from ..rooms.registration import Registration
 
-#: What is noted: each thing that happens to a room or a client. Not the questions that a room is asked
-#: (`canJoin`, `snapshot`, `userId`), and not `onTick`.
+#: The hooks that are recorded: those that tell a room what happens. Hooks that ask a room something
+#: (`canJoin`, `snapshot`, `userId`) and `onTick` are not recorded.
 HOOKS = (
     "onCreate",
     "onAuth",
@@ -36,22 +36,22 @@ class Step:
     #: The name of the hook, or the type of the message.
     name: str
     room: Room
-    #: Whom it was about; `None`: nobody.
+    #: The client that the call was about; `None` if there is none.
     client: Client | None
-    #: The other arguments: options, data, a reason, ...
+    #: The other arguments, such as options, data or a reason.
     args: tuple[Any, ...]
 
 
 class Trace:
     """
-    The hooks and handlers of the rooms of one name that were called, in order.
+    Records the hooks and handlers of the rooms of one name that were called, in order.
 
-    Noted are `onCreate`, `onAuth`, `onJoin`, `onMessage`, `onDrop`, `onResume`, `onLeave`, `onDispose`,
-    `onRoomError`, whether the room defines them or not, and handlers by the type of their message.
+    It records `onCreate`, `onAuth`, `onJoin`, `onMessage`, `onDrop`, `onResume`, `onLeave`, `onDispose` and
+    `onRoomError`, whether the room class defines them or not, and handlers by the type of their message.
     """
 
     def __init__(self, registration: Registration) -> None:
-        #: The calls.
+        #: The recorded calls.
         self.steps: list[Step] = []
         registration.roomClass = self._traced(registration.roomClass)
         handlers = {type: copy(handler) for type, handler in registration.handlers.items()}
@@ -61,19 +61,19 @@ class Trace:
 
     @property
     def names(self) -> list[str]:
-        """The names of the hooks, and the types of the messages."""
+        """The names of the hooks and the types of the messages, in order."""
         return [step.name for step in self.steps]
 
     def of(self, member: str) -> list[str]:
-        """The same, of those that were about one member, by its id."""
+        """Like `names`, but only of the calls about one member, given by its id."""
         return [step.name for step in self.steps if step.client is not None and step.client.id == member]
 
     def clear(self) -> None:
-        """Forget what was noted."""
+        """Forget the recorded calls."""
         self.steps.clear()
 
     def _traced(self, roomClass: type[Room]) -> type[Room]:
-        """A subclass that notes its hooks, and is the same else."""
+        """A subclass of the room class that records its hooks."""
         names = [name for name in HOOKS if name != "onMessage" or roomClass.onMessage is not Room.onMessage]
         hooks = {name: self._noting(name, getattr(roomClass, name)) for name in names}
         same = {"__module__": roomClass.__module__, "__qualname__": roomClass.__qualname__}
