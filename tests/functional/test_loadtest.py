@@ -1,4 +1,4 @@
-"""`python -m txroom.loadtest` against a server of its own."""
+"""`python -m txroom.loadtest` against a server in another process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Running:
         return self._progress.read_text("utf-8")
 
     def finish(self) -> tuple[int, str]:
-        """Wait for its end; its status and its standard output."""
+        """Wait for its end; return its status and its standard output."""
         output, _ = self.process.communicate(timeout=4 * PATIENCE)
         return self.process.returncode, output
 
@@ -62,14 +62,14 @@ def loadtest(*options: str, cwd: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Launched]:
-    """The demo."""
+    """Run the demo."""
     with launched(TWISTD, cwd=tmp_path) as process:
         process.ready()
         yield process
 
 
 def run(*options: str, cwd: Path) -> tuple[int, dict[str, Any], str]:
-    """Run it to its end: its status, its figures, its standard error."""
+    """Run the command to its end; return its status, its figures and its standard error."""
     with loadtest(*options, "--json", "-", cwd=cwd) as running:
         status, output = running.finish()
         return status, json.loads(output), running.progress
@@ -79,7 +79,7 @@ CHAT = ("--room", "chat", "--type", "say", "--options", '{"name": "ada {n}"}')
 
 
 def test_chat(server: Launched, tmp_path: Path) -> None:
-    """Fifty clients talk in one room, and nothing goes wrong."""
+    """Fifty clients chat in one room without an error."""
     url = f"ws://127.0.0.1:{server.port}/rooms"
     load = ("--clients", "50", "--ramp", "1", "--duration", "2", "--data", '"hello {id}"')
     status, figures, progress = run(url, *CHAT, *load, cwd=tmp_path)
@@ -95,7 +95,9 @@ def test_chat(server: Launched, tmp_path: Path) -> None:
 
 
 def test_file(server: Launched, tmp_path: Path) -> None:
-    """The summary is for people, the file for programs; an echo is loaded as well as a room."""
+    """
+    The figures are written to a file as JSON and printed as text; an echo can be loaded as well as a room.
+    """
     url = f"ws://127.0.0.1:{server.port}/echo"
     options = ("--plain", "--data", "hello", "--duration", "1", "--quiet", "--json", "figures.json")
     with loadtest(url, *options, cwd=tmp_path) as running:
@@ -108,7 +110,7 @@ def test_file(server: Launched, tmp_path: Path) -> None:
 
 
 def test_killed(server: Launched, tmp_path: Path) -> None:
-    """A server that dies half-way is told in figures and by the status, not by a traceback."""
+    """If the server dies, the figures and the status tell so, without a traceback."""
     url = f"ws://127.0.0.1:{server.port}/rooms"
     load = ("--clients", "20", "--ramp", "0", "--duration", "3")
     with loadtest(url, *CHAT, "--data", '"hello"', *load, cwd=tmp_path) as running:
@@ -123,7 +125,7 @@ def test_killed(server: Launched, tmp_path: Path) -> None:
 
 
 def test_nobody(tmp_path: Path) -> None:
-    """Where nobody listens it ends at once, with status 1."""
+    """If no server listens, the load test ends at once with status 1."""
     status, figures, progress = run("ws://127.0.0.1:1/", "--room", "chat", cwd=tmp_path)
     assert (status, figures["clients"]["connected"]) == (1, 0)
     assert sum(figures["errors"].values()) == 10
@@ -131,7 +133,7 @@ def test_nobody(tmp_path: Path) -> None:
 
 
 def test_interrupted(server: Launched, tmp_path: Path) -> None:
-    """Ctrl-C ends it, with the figures so far."""
+    """Ctrl-C ends the load test, which prints the figures so far."""
     url = f"ws://127.0.0.1:{server.port}/rooms"
     with loadtest(url, *CHAT, "--data", '"hello"', "--duration", "1000", cwd=tmp_path) as running:
         until(lambda: "joined 10" in running.progress, "nobody joins")
@@ -143,7 +145,7 @@ def test_interrupted(server: Launched, tmp_path: Path) -> None:
 
 
 def test_scenario(server: Launched, tmp_path: Path) -> None:
-    """A script from the working directory."""
+    """A scenario is imported from the working directory."""
     script = """
     async def play(client, room, clock):
         for number in range(3):

@@ -1,1 +1,1 @@
-"""Tests of txroom.loadtest."""
+"""Tests of `txroom.loadtest`."""

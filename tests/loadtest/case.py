@@ -18,7 +18,7 @@ from txroom.testing import RoomHarness
 
 @implementer(IStreamClientEndpoint)
 class Door:
-    """Leads to the server of a harness, or to a port where nobody listens."""
+    """Leads to the server of a harness, or to a port where no server listens."""
 
     def __init__(self, harness: RoomHarness) -> None:
         self._endpoint = harness.endpoint()
@@ -67,20 +67,20 @@ class Hall(Room):
 
 
 class Echo(Application):
-    """Sends back."""
+    """Sends each message back."""
 
     def onMessage(self, connection: Any, message: str | bytes) -> None:
         connection.send(message)
 
 
 class Broadcast(Application):
-    """Sends to all."""
+    """Sends each message to all connections."""
 
     def onMessage(self, connection: Any, message: str | bytes) -> None:
         self.broadcast(message)
 
 
-class CrowdTestCase(HarnessTestCase):
+class LoadTestCase(HarnessTestCase):
     """Runs plans against a server with the room "hall", an echo and a broadcast."""
 
     def setUp(self) -> None:
@@ -93,7 +93,7 @@ class CrowdTestCase(HarnessTestCase):
     def loadTest(
         self, *, path: str = "/rooms", room: str | None = "hall", token: str = "t", **plan: Any
     ) -> LoadTest:
-        """A load test that has begun."""
+        """Begin a load test."""
         usual = {"clients": 3, "ramp": 0.0, "duration": 2.0, "endpoint": self.endpoint}
         url = f"ws://localhost:8080{path}"
         loadTest = LoadTest(Plan(url=url, room=room, **{**usual, **plan}), self.harness.clock, token)
@@ -102,11 +102,11 @@ class CrowdTestCase(HarnessTestCase):
         return loadTest
 
     def plain(self, path: str = "/echo", **plan: Any) -> LoadTest:
-        """The same without rooms."""
+        """Begin a load test without rooms."""
         return self.loadTest(path=path, room=None, **plan)
 
     def finish(self, loadTest: LoadTest, seconds: float = 20.0) -> dict[str, Any]:
-        """Let time pass until it is done; its figures."""
+        """Let time pass until the load test is done; return its figures."""
         left = seconds
         while not self.done and left > 0:
             self.harness.advance(0.1)
@@ -124,5 +124,5 @@ class CrowdTestCase(HarnessTestCase):
         self.harness.flush()
 
     def assertAbout(self, value: float, expected: float, part: float = 0.02) -> None:
-        """A measured value is what it must be, but for the width of a bucket."""
+        """A measured value is as expected, up to the width of a bucket."""
         self.assertTrue(abs(value - expected) <= part * expected, f"{value} isn't about {expected}")

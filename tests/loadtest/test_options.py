@@ -25,10 +25,10 @@ def planOf(*words: str) -> Plan:
 
 
 class PlanTests(SynchronousTestCase):
-    """What is asked for is done."""
+    """The options become a plan."""
 
     def test_all(self) -> None:
-        """Every option is in the plan; the URL may stand first or last."""
+        """Every option is in the plan; the URL may be first or last."""
         words = {
             "--room": "chat",
             "--clients": "200",
@@ -63,7 +63,7 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(planOf("--call", "--quiet", *flat, "--", URL), expected)
 
     def test_urls(self) -> None:
-        """As those of ``txroom.client``; plain clients have the path that is given."""
+        """URLs are read as by `txroom.client`; plain clients use the given path."""
         for url, expected in (
             ("http://localhost:8080", "ws://localhost:8080/rooms"),
             ("https://example.org/chat/rooms?a=b", "wss://example.org/chat/rooms?a=b"),
@@ -74,31 +74,31 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(planOf("https://localhost/echo", "--plain").url, "wss://localhost/echo")
 
     def test_plain(self) -> None:
-        """Without rooms the data is the text itself."""
+        """Without rooms, the data is the text itself."""
         plan = planOf("wss://example.org/echo", "--plain", "--data", "hello")
         self.assertEqual((plan.room, plan.data, plan.isSending), (None, "hello", True))
         self.assertFalse(planOf("wss://example.org/echo", "--plain").isSending)
 
     def test_scenario(self) -> None:
-        """A function by its name."""
+        """A scenario is a function, given by its name."""
         plan = planOf(URL, "--room", "chat", "--scenario", f"{__name__}:planOf")
         self.assertEqual((plan.scenario, plan.isSending), (planOf, False))
 
     def test_marks(self) -> None:
-        """Marks are looked for if there are any."""
+        """Messages are marked if the data has a place for the mark."""
         self.assertTrue(planOf(URL, "--room", "a", "--type", "b", "--data", '"{id}"').isMarked)
         self.assertFalse(planOf(URL, "--room", "a", "--type", "b").isMarked)
 
 
 class MistakeTests(SynchronousTestCase):
-    """Each mistake has one line that says which."""
+    """Each mistake has a one-line error that names it."""
 
     def assertRefused(self, expected: str, *words: str) -> None:
         error = self.assertRaises(UsageError, planOf, *words)
         self.assertEqual(str(error), expected)
 
     def test_url(self) -> None:
-        """The URL."""
+        """Wrong URLs."""
         self.assertRefused("there must be one URL", "--room", "chat")
         self.assertRefused(f"there must be one URL, not 2: {URL} chat", URL, "--room", "chat", "chat")
         must = "must be a URL, ws://host:port/path, or wss, http, https"
@@ -113,7 +113,7 @@ class MistakeTests(SynchronousTestCase):
             self.assertRefused(f"{url}: {must}", url, "--plain")
 
     def test_values(self) -> None:
-        """The values."""
+        """Wrong values."""
         number = "must be a number, 0 or more"
         json = "must be JSON; a text is '\"hello\"'"
         room = (URL, "--room", "chat")
@@ -140,7 +140,7 @@ class MistakeTests(SynchronousTestCase):
         self.assertTrue(str(error).startswith("--endpoint nosuch:1: "), error)
 
     def test_combinations(self) -> None:
-        """What doesn't go together."""
+        """Options that cannot be combined."""
         either = "there must be either --room or --plain"
         self.assertRefused(either, URL)
         self.assertRefused(either, URL, "--plain", "--room", "chat")
@@ -155,10 +155,10 @@ class MistakeTests(SynchronousTestCase):
 
 
 class MainTests(SynchronousTestCase):
-    """Mistakes end the process."""
+    """The command."""
 
     def test_mistakes(self) -> None:
-        """One line, and status 2."""
+        """A mistake prints one line, and the status is 2."""
         for words, expected in (
             (["--nonsense"], "option --nonsense not recognized"),
             (
@@ -173,7 +173,7 @@ class MainTests(SynchronousTestCase):
             self.assertEqual(errors.getvalue(), f"txroom.loadtest: {expected}\n")
 
     def test_files(self) -> None:
-        """The limit of open files is raised if that may be done, and else named."""
+        """The limit of open files is raised if possible, otherwise the error names it."""
         limits: list[Any] = []
         self.patch(resource, "getrlimit", lambda which: (256, 1000))
         self.patch(resource, "setrlimit", lambda which, limit: limits.append(limit))
@@ -185,7 +185,7 @@ class MainTests(SynchronousTestCase):
         self.assertEqual(str(error), "--clients: this process may open only 1000 files (ulimit -n)")
 
     def test_version(self) -> None:
-        """The version is txroom's."""
+        """`--version` prints txroom's version."""
         output = io.StringIO()
         self.patch(sys, "stdout", output)
         self.assertRaises(SystemExit, main, ["--version"])

@@ -18,18 +18,18 @@ class HistogramTests(SynchronousTestCase):
     """Percentiles."""
 
     def test_nothing(self) -> None:
-        """Without durations all is 0."""
+        """Without durations everything is 0."""
         histogram = Histogram()
         self.assertEqual((histogram.percentile(50), histogram.mean, histogram.most), (0.0, 0.0, 0.0))
 
     def test_one(self) -> None:
-        """Of one duration every percentile is exact."""
+        """With one duration every percentile is exact."""
         histogram = Histogram()
         histogram.add(0.0123)
         self.assertEqual([histogram.percentile(p) for p in (0, 50, 100)], [0.0123] * 3)
 
     def test_exact(self) -> None:
-        """Percentiles are within 1 % of those of the sorted list, whatever the distribution."""
+        """Percentiles are within 1 % of those of the sorted list, for any distribution."""
         random = Random(1)
         for draw in (lambda: random.expovariate(100), lambda: random.lognormvariate(-5, 3), random.random):
             histogram, values = Histogram(), sorted(max(2e-6, min(3000.0, draw())) for _ in range(5000))
@@ -41,7 +41,7 @@ class HistogramTests(SynchronousTestCase):
             self.assertAlmostEqual(histogram.mean, sum(values) / 5000, 9)
 
     def test_bounded(self) -> None:
-        """The memory doesn't grow with what is added, and extremes don't hurt."""
+        """The memory does not grow with the number of durations; extreme values do no harm."""
         histogram = Histogram()
         random = Random(2)
         for _ in range(50_000):
@@ -52,11 +52,11 @@ class HistogramTests(SynchronousTestCase):
         self.assertEqual((histogram.count, histogram.least), (50_001, 0.0))
 
 
-class ReturnsTests(SynchronousTestCase):
-    """Marks."""
+class RoundTripsTests(SynchronousTestCase):
+    """The marks of messages."""
 
     def test_own(self) -> None:
-        """A client finds its own, in any order, once each, and nobody else's."""
+        """A client finds its own marks, in any order and once each, and no other client's."""
         mine, other = RoundTrips("a1"), RoundTrips("a11")
         marks = []
         for now in (1.0, 2.0, 3.0):
@@ -70,13 +70,13 @@ class ReturnsTests(SynchronousTestCase):
         self.assertEqual((mine.find(marks[2]), mine.find(marks[0]), len(mine)), (3.0, 1.0, 0))
 
     def test_foreign(self) -> None:
-        """What only looks like a mark is none."""
+        """Text that only resembles a mark is ignored."""
         returns = RoundTrips("a1")
         for text in ("", "~a1.", "~a1.zz~", "~a1.5~", "~a1"):
             self.assertIs(returns.find(text), None)
 
     def test_order(self) -> None:
-        """Without marks they come back in order; too old ones are forgotten."""
+        """Without marks, messages return in order; messages that are too old are forgotten."""
         returns = RoundTrips("a")
         self.assertIs(returns.first(), None)
         for now in (1.0, 2.0, 3.0, 4.0):
@@ -85,11 +85,11 @@ class ReturnsTests(SynchronousTestCase):
         self.assertEqual((len(returns), returns.clear(), returns.clear()), (2, 2, 0))
 
 
-class TallyTests(SynchronousTestCase):
-    """What is counted."""
+class MetricsTests(SynchronousTestCase):
+    """The counters."""
 
     def test_kinds(self) -> None:
-        """The kinds of errors are bounded: what a server writes into a reason mustn't fill our memory."""
+        """The number of kinds of errors is bounded, so that a server's reasons cannot fill the memory."""
         metrics = Metrics()
         for number in range(1000):
             metrics.failed(f"left: {number}")
@@ -98,7 +98,7 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual((metrics.errors["others"], metrics.errors["left: 0"]), (1000 - MAX_KINDS, 2))
 
     def test_recent(self) -> None:
-        """What is recent is so once, and counts for the whole all the same."""
+        """A recent latency is returned once, and stays in the total."""
         metrics = Metrics()
         metrics.took("reply", 0.5)
         self.assertEqual(list(metrics.takeRecent()), ["reply"])
@@ -107,10 +107,10 @@ class TallyTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
-    """What is shown."""
+    """The texts."""
 
     def test_progress(self) -> None:
-        """Rates and latencies of the time since the last line; the rest as it stands."""
+        """A line has the rates and latencies since the last line, and the current counts."""
         clock, metrics = Clock(), Metrics()
         progress = Progress(metrics, clock)
         metrics.connected, metrics.joined, metrics.sent, metrics.received = 7, 6, 100, 300
@@ -128,11 +128,11 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(progress.line(), "     3 s  connected 7  joined 6  sent 3/s  received 0/s  errors 2")
 
     def test_progressPlain(self) -> None:
-        """Without rooms nobody joins."""
+        """Without rooms, the line has no "joined"."""
         self.assertNotIn("joined", Progress(Metrics(), Clock(), hasRooms=False).line())
 
     def test_summary(self) -> None:
-        """The figures in words."""
+        """The figures as text."""
         none = {"count": 0, "mean": 0.0, "p50": 0.0, "p90": 0.0, "p99": 0.0, "max": 0.0}
         some = {"count": 9, "mean": 0.002, "p50": 0.001, "p90": 0.002, "p99": 0.0123, "max": 1.5}
         figures = {

@@ -1,4 +1,4 @@
-"""Crowds without rooms."""
+"""Load tests without rooms."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
-from tests.loadtest.case import CrowdTestCase, Echo
+from tests.loadtest.case import LoadTestCase, Echo
 from txroom import Application
 from txroom.loadtest.plain import CLOSE_TIMEOUT, CONNECT_TIMEOUT
 
 
-class PlainTests(CrowdTestCase):
-    """Plain WebSockets that are answered."""
+class PlainTests(LoadTestCase):
+    """Plain WebSockets whose messages are answered."""
 
     def test_echo(self) -> None:
-        """Each message comes back, in turn."""
+        """Each message is answered, in order."""
         figures = self.finish(self.plain(data="I am {n}", rate=5.0, duration=4.0))
         self.assertEqual((figures["errors"], figures["room"], figures["isOk"]), ({}, None, True))
         messages = figures["messages"]
@@ -26,7 +26,7 @@ class PlainTests(CrowdTestCase):
         self.assertEqual(figures["clients"]["connected"], 3)
 
     def test_slowEcho(self) -> None:
-        """The time is that of each message."""
+        """The latency is measured for each message."""
 
         class Slow(Echo):
             def onMessage(slow, connection: Any, message: str | bytes) -> None:
@@ -38,7 +38,7 @@ class PlainTests(CrowdTestCase):
         self.assertAbout(times["max"], 0.25)
 
     def test_broadcast(self) -> None:
-        """Of what is sent to all, each client times its own, also beside another process."""
+        """If all clients receive all messages, each measures its own, also beside another load test."""
         first = self.plain("/broadcast", data="x {id} y", token="a", rate=5.0)
         isFirstDone = self.done
         figures = self.finish(self.plain("/broadcast", data="x {id} y", token="b", rate=5.0))
@@ -48,7 +48,7 @@ class PlainTests(CrowdTestCase):
         self.assertEqual(messages["received"], 3 * (messages["sent"] + first.metrics.sent))
 
     def test_listenOnly(self) -> None:
-        """Without data nothing is sent; what comes is counted."""
+        """Without data nothing is sent; received messages are counted."""
         loadTest = self.plain("/broadcast")
         self.harness.connect("/broadcast").send("hello")
         figures = self.finish(loadTest)
@@ -67,7 +67,7 @@ class PlainTests(CrowdTestCase):
         self.harness.advance(10.0)
 
     def test_headers(self) -> None:
-        """The headers of the plan are in the upgrade."""
+        """The headers of the plan are sent with the upgrade."""
         seen = []
 
         class Looking(Application):
@@ -80,23 +80,23 @@ class PlainTests(CrowdTestCase):
         self.assertEqual(seen, ["secret"])
 
 
-class FailingTests(CrowdTestCase):
-    """Plain WebSockets that go wrong."""
+class FailingTests(LoadTestCase):
+    """Plain WebSockets that fail."""
 
     def test_noServer(self) -> None:
-        """Nobody listens."""
+        """No server listens."""
         self.endpoint.isOpen = False
         figures = self.finish(self.plain(duration=1000.0))
         expected = "connect: Connection was refused by other side: nobody listens."
         self.assertEqual(figures["errors"], {expected: 3})
 
     def test_refused(self) -> None:
-        """The server says no."""
+        """The server refuses the upgrade."""
         figures = self.finish(self.plain("/nosuch", duration=1000.0))
         self.assertEqual(figures["errors"], {"connect: 404 Not Found": 3})
 
     def test_hungUp(self) -> None:
-        """The server hangs up before it has answered."""
+        """The server closes the connection before it has answered."""
 
         class Busy(Factory):
             noisy = False
@@ -110,7 +110,7 @@ class FailingTests(CrowdTestCase):
         self.assertEqual(figures["errors"], {expected: 3})
 
     def test_noAnswer(self) -> None:
-        """The server says nothing."""
+        """The server does not answer."""
 
         class Nowhere:
             def connect(self, factory: Any) -> Deferred[Any]:
@@ -121,7 +121,7 @@ class FailingTests(CrowdTestCase):
         self.assertEqual(figures["errors"], {"connect: timeout": 3})
 
     def test_cut(self) -> None:
-        """A connection that is lost isn't made again."""
+        """A lost connection is not opened again."""
         loadTest = self.plain(data="x", duration=1000.0)
         self.harness.advance(1.0)
         self.cut()
@@ -130,7 +130,7 @@ class FailingTests(CrowdTestCase):
         self.assertEqual((figures["errors"], figures["disconnects"]), ({"closed: 1006": 3}, {"1006": 3}))
 
     def test_closed(self) -> None:
-        """The server's code and reason are told."""
+        """The errors have the server's code and reason."""
 
         class Closing(Application):
             def onMessage(self, connection: Any, message: str | bytes) -> None:
@@ -141,13 +141,13 @@ class FailingTests(CrowdTestCase):
         self.assertEqual(figures["errors"], {"closed: 4321 enough": 3})
 
     def test_unanswered(self) -> None:
-        """What doesn't come back isn't forgotten."""
+        """Messages without an answer are counted as errors."""
         self.harness.server.addApplication(Application(onMessage=lambda *args: None), path="/deaf")
         figures = self.finish(self.plain("/deaf", data="x"))
         self.assertEqual(figures["errors"], {"returned: missing": figures["messages"]["sent"]})
 
     def test_stop(self) -> None:
-        """Stopped while some are still on their way in."""
+        """The load test is stopped while clients are still connecting."""
 
         class Silent(Application):
             def verifyClient(self, handshake: Any) -> Any:
@@ -159,7 +159,7 @@ class FailingTests(CrowdTestCase):
         self.assertEqual(self.finish(loadTest, 0.2)["errors"], {})
 
     def test_stopDraining(self) -> None:
-        """Stopped while answers are waited for."""
+        """The load test is stopped while it waits for the last answers."""
         self.harness.server.addApplication(Application(onMessage=lambda *args: None), path="/deaf")
         loadTest = self.plain("/deaf", data="x", duration=1.5)
         self.harness.advance(3.0)
@@ -171,7 +171,7 @@ class FailingTests(CrowdTestCase):
         self.assertAbout(figures["seconds"], 1.5)
 
     def test_noGoodbye(self) -> None:
-        """A server that doesn't answer our Close frame isn't waited for long."""
+        """The load test does not wait long for a server that does not answer the Close frame."""
         loadTest = self.plain(duration=1.0)
         for transport in list(self.harness.clock.readers):
             if transport.getHost() == self.harness.clock.ports[0].getHost():

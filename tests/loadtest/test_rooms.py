@@ -1,4 +1,4 @@
-"""Crowds in rooms: what they do, and what they say of it."""
+"""Load tests of rooms."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from tests.loadtest.case import CrowdTestCase
+from tests.loadtest.case import LoadTestCase
 from txroom import Room, RoomError
 from txroom.loadtest import LoadTest
 
 REFUSED = "Connection was refused by other side: nobody listens."
 
 
-class ComingTests(CrowdTestCase):
-    """How clients come in, and go."""
+class ComingTests(LoadTestCase):
+    """How clients join and leave."""
 
     def test_ramp(self) -> None:
-        """They come in evenly, and stay for the duration after."""
+        """Clients start evenly over the ramp, and stay for the duration afterwards."""
         loadTest = self.loadTest(clients=4, ramp=2.0, duration=1.0)
         counts = []
         for _ in range(5):
@@ -49,26 +49,26 @@ class ComingTests(CrowdTestCase):
         self.assertEqual((names, figures["errors"]), (["ada 0"], {}))
 
     def test_noRoom(self) -> None:
-        """A join that is refused is an error, and the test ends when nobody is left."""
+        """A refused join is an error, and the load test ends when no client is left."""
         figures = self.finish(self.loadTest(room="nosuch", duration=1000.0))
         self.assertEqual(figures["errors"], {"join: noSuchRoom": 3})
         self.assertFalse(figures["isOk"])
         self.assertEqual(figures["clients"]["connected"], 3)
 
     def test_noServer(self) -> None:
-        """A server that was never there isn't waited for."""
+        """The load test does not wait for a server that was never reached."""
         self.endpoint.isOpen = False
         figures = self.finish(self.loadTest(duration=1000.0))
         self.assertEqual(figures["errors"], {f"connect: {REFUSED}": 3})
         self.assertEqual(figures["clients"]["connected"], 0)
 
     def test_refusedUpgrade(self) -> None:
-        """An HTTP answer that is no upgrade is the error."""
+        """The HTTP response to a refused upgrade is the error."""
         figures = self.finish(self.loadTest(path="/nosuch"))
         self.assertEqual(figures["errors"], {"connect: HTTP 404 Not Found": 3})
 
     def test_stop(self) -> None:
-        """Who stops it has the figures so far; what is under way comes to its end."""
+        """When it is stopped early, it has the figures so far, and waits for the last answers."""
         loadTest = self.loadTest(clients=10, ramp=10.0, duration=1000.0, type="slow", data='"{id}"')
         self.harness.advance(3.05)
         self.assertGreater(loadTest.metrics.pending["returned"], 0)
@@ -81,11 +81,11 @@ class ComingTests(CrowdTestCase):
         loadTest.stop()
 
 
-class SpeakingTests(CrowdTestCase):
-    """Messages: how many, how long they took."""
+class SpeakingTests(LoadTestCase):
+    """Messages: how many are sent, and how long they take."""
 
     def measured(self, loadTest: LoadTest, what: str, least: float, most: float) -> None:
-        """All messages were measured, and took so long."""
+        """Check that all messages were measured, with latencies in that range."""
         figures = self.finish(loadTest)
         self.assertEqual(figures["errors"], {})
         times = figures["latency"][what]
@@ -93,7 +93,7 @@ class SpeakingTests(CrowdTestCase):
         self.assertTrue(least <= times["p50"] <= times["max"] <= most, times)
 
     def test_rate(self) -> None:
-        """So many a second of each, evenly, and everybody hears them."""
+        """Each client sends evenly at the rate, and all clients receive the messages."""
         loadTest = self.loadTest(type="say", data='"hello"', rate=2.0, duration=10.0)
         self.harness.advance(1.0)
         self.assertIn(loadTest.metrics.sent, (5, 6))
@@ -105,18 +105,18 @@ class SpeakingTests(CrowdTestCase):
         self.assertAbout(messages["receivedRate"], 18.0)
 
     def test_rampIsLeftOut(self) -> None:
-        """Rates are those of when all were there."""
+        """Rates are measured only while all clients are there."""
         loadTest = self.loadTest(type="say", rate=4.0, clients=2, ramp=4.0, duration=4.0)
         messages = self.finish(loadTest)["messages"]
         self.assertAbout(messages["sentRate"], 8.0, 0.04)
         self.assertGreater(messages["sent"], 4 * 8)
 
     def test_reply(self) -> None:
-        """A call takes until the reply."""
+        """The latency of a call is the time until its reply."""
         self.measured(self.loadTest(type="slow", isCall=True), "reply", 0.245, 0.255)
 
     def test_returned(self) -> None:
-        """A marked message takes until the client's own has come back."""
+        """The latency of a marked message is the time until the client receives it itself."""
         loadTest = self.loadTest(type="slow", data='{"text": "I am {n}: {id}"}')
         self.measured(loadTest, "returned", 0.245, 0.255)
 
@@ -127,18 +127,23 @@ class SpeakingTests(CrowdTestCase):
         self.assertEqual(set(loadTest.metrics.latencies), {"returned", "reply"})
 
     def test_handled(self) -> None:
-        """Any other message takes until the server says that it is handled, at most 50 ms late."""
+        """
+        The latency of other messages is the time until the server acknowledges them, which it does up to 50
+        ms late.
+        """
         self.measured(self.loadTest(type="slow"), "handled", 0.245, 0.305)
 
     def test_neverReturned(self) -> None:
-        """A marked message that the room keeps for itself is an error, in the end."""
+        """A marked message that does not return is an error in the end."""
         loadTest = self.loadTest(clients=1, type="mute", data='"{id}"', duration=17.0)
         figures = self.finish(loadTest, 30.0)
         self.assertEqual(set(figures["errors"]), {"returned: timeout", "returned: missing"})
         self.assertEqual(sum(figures["errors"].values()), 17)
 
     def test_stopMissing(self) -> None:
-        """Who stops it learns what has not come back; stopped once more, without waiting for it."""
+        """
+        When it is stopped early, missing answers are errors; stopped once more, it does not wait for them.
+        """
         for isPatient in (True, False):
             loadTest = self.loadTest(type="mute", data='"{id}"', duration=1000.0)
             self.harness.advance(3.0)
@@ -149,7 +154,7 @@ class SpeakingTests(CrowdTestCase):
             self.assertEqual(figures["errors"]["returned: missing"], figures["messages"]["sent"])
 
     def test_abandon(self) -> None:
-        """Without any end it is the same, and counts once."""
+        """`abandon` counts missing answers too, and once only."""
         loadTest = self.loadTest(type="mute", data='"{id}"', duration=1000.0)
         self.harness.advance(3.0)
         loadTest.abandon()
@@ -160,25 +165,25 @@ class SpeakingTests(CrowdTestCase):
         self.assertEqual(loadTest.metrics.errors["returned: missing"], loadTest.metrics.sent)
 
     def test_refused(self) -> None:
-        """What the room refuses is an error of its kind."""
+        """A message that the room refuses is an error of its kind."""
         figures = self.finish(self.loadTest(clients=1, type="refuse", data='"x"'))
         self.assertEqual(figures["errors"], {"room: invalidData": 2})
         figures = self.finish(self.loadTest(clients=1, type="refuse", data='"x"', isCall=True))
         self.assertEqual(figures["errors"], {"call: invalidData": 2})
 
     def test_tooMany(self) -> None:
-        """What can't be sent any more is an error, and isn't waited for."""
+        """A message that the client cannot queue any more is an error, and no answer is awaited."""
         loadTest = self.loadTest(clients=1, type="say", data='"{id}"', rate=1000.0, duration=0.5)
         self.endpoint.isOpen = False
         self.cut()
         figures = self.finish(loadTest)
         self.assertGreater(figures["errors"]["send: unavailable"], 100)
-        # The window and what may wait: each of them was to be handled, and to come back.
+        # The window and the queue: each of these messages should have been handled and returned.
         for what in ("handled", "returned"):
             self.assertEqual(figures["errors"][f"{what}: missing"], figures["messages"]["sent"])
 
     def test_late(self) -> None:
-        """Messages that were due while we weren't there are not sent all at once."""
+        """Messages that were due while the process was busy are not all sent at once."""
         loadTest = self.loadTest(type="say", rate=100.0, duration=10.0)
         before = loadTest.metrics.sent
         self.harness.clock.rightNow += 5.0
@@ -187,11 +192,11 @@ class SpeakingTests(CrowdTestCase):
         self.assertAbout(self.finish(loadTest)["lateness"]["max"], 5.0)
 
 
-class LosingTests(CrowdTestCase):
+class LosingTests(LoadTestCase):
     """Clients that lose their connection."""
 
     def test_recovered(self) -> None:
-        """Who comes back in time has lost nothing: that is no error."""
+        """A client that resumes in time has lost nothing, so there is no error."""
         loadTest = self.loadTest(type="say", data='"{id}"', duration=5.0)
         self.harness.advance(1.0)
         self.cut()
@@ -204,7 +209,7 @@ class LosingTests(CrowdTestCase):
         self.assertEqual(figures["latency"]["returned"]["count"], figures["messages"]["sent"])
 
     def test_lost(self) -> None:
-        """Who comes back too late has missed something."""
+        """A client that resumes too late has missed messages, which is an error."""
         loadTest = self.loadTest(clients=1, duration=40.0)
         self.endpoint.isOpen = False
         self.cut()
@@ -215,7 +220,7 @@ class LosingTests(CrowdTestCase):
         self.assertEqual(set(figures["errors"]), {f"reconnect: {REFUSED}", "lost"})
 
     def test_away(self) -> None:
-        """Who isn't back at the end is missed."""
+        """A client that is not back at the end is an error."""
         loadTest = self.loadTest(type="say", duration=1.0)
         self.endpoint.isOpen = False
         self.cut()
@@ -223,12 +228,12 @@ class LosingTests(CrowdTestCase):
         self.assertEqual(figures["errors"]["away at the end"], 3)
 
     def test_kicked(self) -> None:
-        """Who is thrown out doesn't come back."""
+        """A client that is kicked does not come back."""
         figures = self.finish(self.loadTest(type="out", duration=1000.0))
         self.assertEqual(figures["errors"]["left: 4003 enough"], 3)
 
     def test_closed(self) -> None:
-        """A connection that is closed for good ends the membership, and that client's part."""
+        """A client whose connection is closed for good ends."""
         loadTest = self.loadTest(duration=1000.0)
         for connection in list(self.harness.server.connections):
             connection.close(1008, "enough")
@@ -238,7 +243,7 @@ class LosingTests(CrowdTestCase):
         self.assertLess(figures["seconds"], 1.0)
 
     def test_lateWelcome(self) -> None:
-        """Who is let in when the test is over already is not counted."""
+        """A client that joins after the end is not counted."""
         thinking: Deferred[None] = Deferred()
 
         class Slowly(Room):
@@ -255,11 +260,14 @@ class LosingTests(CrowdTestCase):
         self.assertEqual((figures["clients"]["joined"], figures["errors"]), (0, {}))
 
 
-class ScenarioTests(CrowdTestCase):
-    """Clients that follow a script."""
+class ScenarioTests(LoadTestCase):
+    """Clients that run a scenario."""
 
     def test_measured(self) -> None:
-        """What they send and hear is counted and timed; when all have finished the test is over."""
+        """
+        What the scenario sends and receives is counted and timed; the load test ends when all have
+        finished.
+        """
         heard = []
 
         async def play(client, room, clock):
@@ -277,7 +285,7 @@ class ScenarioTests(CrowdTestCase):
         self.assertLess(figures["seconds"], 2.0)
 
     def test_countedOnce(self) -> None:
-        """However many listen, and whichever way, a message is one message."""
+        """A message is counted once, however many listeners there are."""
 
         async def play(client, room, clock):
             room.onMessage("said", lambda data, offset: None)
@@ -295,7 +303,7 @@ class ScenarioTests(CrowdTestCase):
         self.assertEqual((messages["sent"], messages["received"]), (4, 4))
 
     def test_endless(self) -> None:
-        """At the end of the duration a script is cancelled, which is no error."""
+        """At the end of the duration the scenario is cancelled, which is not an error."""
         ended = []
 
         async def play(client, room, clock):
@@ -308,7 +316,7 @@ class ScenarioTests(CrowdTestCase):
         self.assertEqual((ended, figures["errors"]), ([True] * 3, {}))
 
     def test_elsewhere(self) -> None:
-        """A script may leave the room and join another, which isn't measured."""
+        """A scenario may leave the room and join another one, which is not measured."""
 
         async def play(client, room, clock):
             await room.leave()
@@ -323,7 +331,7 @@ class ScenarioTests(CrowdTestCase):
         self.assertAbout(figures["seconds"], 1.0)
 
     def test_failures(self) -> None:
-        """A script that raises: where, or with which code."""
+        """If a scenario raises, the error has the place or the code."""
 
         async def wrong(client, room, clock):
             return 1 / 0

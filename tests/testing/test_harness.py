@@ -1,4 +1,4 @@
-"""The kit for users' own tests."""
+"""The test kit for applications."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClientTests(HarnessTestCase):
         self.harness = self.serve(self.app)
 
     def test_echo(self) -> None:
-        """Text stays text, binary binary, at any size."""
+        """Text and binary messages of any size are echoed unchanged."""
         client = self.harness.connect()
         messages: list[str | bytes] = ["é", b"\x00\xff", "x" * 200_000, "", b""]
         for message in messages:
@@ -37,7 +37,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(client.received, messages)
 
     def test_request(self) -> None:
-        """What is asked is what the server sees."""
+        """The server sees the request that the client was asked to send."""
         client = self.harness.connect(
             "/a%20b?c=1",
             {"X-A": "1"},
@@ -55,7 +55,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(client.protocolInUse, "p")
 
     def test_peers(self) -> None:
-        """IPv4, IPv6, UNIX sockets; ports differ."""
+        """Clients connect over IPv4, IPv6 and UNIX sockets, from different ports."""
         handshakes = [
             self.harness.connectionOf(self.harness.connect(peer=peer)).handshake
             for peer in ("192.0.2.1", "2001:db8::1", "")
@@ -65,7 +65,7 @@ class ClientTests(HarnessTestCase):
         self.assertIsNone(handshakes[2].peerPort)
 
     def test_factory(self) -> None:
-        """A factory of Autobahn's, alone or by a path."""
+        """A factory of Autobahn's can be served alone or at a path."""
 
         class Echo(WebSocketServerProtocol):
             def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -79,7 +79,7 @@ class ClientTests(HarnessTestCase):
             self.assertEqual(client.received, ["hello"])
 
     def test_tls(self) -> None:
-        """Real TLS, in memory."""
+        """TLS works in memory."""
         client = self.harness.connect(tls=True)
         client.send("x" * 100_000)
         self.assertTrue(self.harness.connectionOf(client).handshake.secure)
@@ -88,7 +88,7 @@ class ClientTests(HarnessTestCase):
         self.assertClosed(client, 4000)
 
     def test_compression(self) -> None:
-        """Offered if asked for."""
+        """Compression is offered if asked for."""
         harness = self.serve(Application(onMessage=echo), compression="dedicated", threshold=1)
         client = harness.connect(compression=True)
         self.assertTrue(harness.connectionOf(client).extensions.startswith("permessage-deflate"))
@@ -97,7 +97,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(harness.connectionOf(harness.connect()).extensions, "")
 
     def test_refused(self) -> None:
-        """The whole answer, body included."""
+        """The response to a refused upgrade is kept with its body."""
         client = self.harness.connect(headers={"Sec-WebSocket-Version": "12"})
         response = client.response
         assert response is not None
@@ -106,7 +106,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual((client.isOpen, client.isClosed, client.closeInfo), (False, True, None))
 
     def test_waits(self) -> None:
-        """No answer while a hook pends."""
+        """There is no response while a hook is pending."""
         waiting: Deferred[bool] = Deferred()
         harness = self.serve(Application(verifyClient=lambda handshake: waiting))
         client = harness.connect()
@@ -124,13 +124,13 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(self.app.events[-1], ("disconnect", 1014, "why"))
 
     def test_closeByClient(self) -> None:
-        """Also with codes that nobody may send."""
+        """A client can close with codes that RFC 6455 forbids."""
         client = self.harness.connect()
         client.close(1005)
         self.assertClosed(client, 1002)
 
     def test_drop(self) -> None:
-        """Seen on both sides as 1006; a second time nothing happens."""
+        """Both sides see 1006; a second `drop` does nothing."""
         client = self.harness.connect()
         client.drop()
         client.drop()
@@ -138,7 +138,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(self.app.events[-1], ("disconnect", 1006, ""))
 
     def test_stall(self) -> None:
-        """What a slow reader doesn't read waits in the server's transport."""
+        """While a client does not read, what the server sends stays in the server's transport."""
         client = self.harness.connect()
         client.stall()
         self.app.connection.send(b"x" * 300_000)
@@ -151,7 +151,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual((self.app.connection.bufferedAmount, client.received), (0, [b"x" * 300_000]))
 
     def test_stallTLS(self) -> None:
-        """Over TLS too."""
+        """The same with TLS."""
         client = self.harness.connect(tls=True)
         client.stall()
         self.app.connection.send(b"x" * 300_000)
@@ -161,7 +161,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual((self.app.connection.bufferedAmount, client.received), (0, [b"x" * 300_000]))
 
     def test_freeze(self) -> None:
-        """No pongs, until it thaws; what comes is seen all the same."""
+        """A frozen client sends no pongs until `unfreeze`, but still receives."""
         client = self.harness.connect()
         client.freeze()
         self.app.connection.ping(b"a")
@@ -174,7 +174,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(self.app.named("pong"), [b"c"])
 
     def test_freezeClose(self) -> None:
-        """A frozen client doesn't answer a Close frame."""
+        """A frozen client does not answer a Close frame."""
         client = self.harness.connect()
         client.freeze()
         self.app.connection.close(4000)
@@ -182,13 +182,13 @@ class ClientTests(HarnessTestCase):
         self.assertEqual((client.closeCode, client.isClosed), (4000, False))
 
     def test_finish(self) -> None:
-        """The end of the sending side is an end for the server."""
+        """The server sees the end of the client's sending side."""
         client = self.harness.connect()
         client.finish()
         self.assertClosed(client, 1006)
 
     def test_finishTLS(self) -> None:
-        """Under TLS it is the end of the TCP connection below, without a word of TLS."""
+        """With TLS, only the TCP connection below ends; no TLS close is sent."""
         client = self.harness.connect(tls=True)
         client.finish()
         self.assertClosed(client, 1006)
@@ -200,7 +200,7 @@ class ClientTests(HarnessTestCase):
         self.assertEqual(client.pongs, [b"x"])
 
     def test_noConnection(self) -> None:
-        """A client that isn't open has no connection."""
+        """`connectionOf` refuses a client that is not open."""
         client = self.harness.connect()
         client.close()
         self.assertRaises(LookupError, self.harness.connectionOf, client)
@@ -213,7 +213,7 @@ class RawTests(HarnessTestCase):
         self.harness = self.serve(Recorder(onMessage=echo))
 
     def test_upgrade(self) -> None:
-        """A request and a frame in one segment."""
+        """A request and a frame can be sent in one segment."""
         client = self.harness.raw(upgradeRequest("/x?y") + clientFrame(TEXT, "hi"))
         assert client.response is not None
         self.assertEqual(client.response.status, 101)
@@ -223,18 +223,18 @@ class RawTests(HarnessTestCase):
         self.assertEqual(client.take(), b"\x81\x7f" + (70_000).to_bytes(8, "big") + b"x" * 70_000)
 
     def test_nothingYet(self) -> None:
-        """No answer to half a request."""
+        """Half a request gets no response."""
         self.assertIsNone(self.harness.raw(b"GET / HTTP/1.1\r\n").response)
 
     def test_closed(self) -> None:
-        """What is sent after the end goes nowhere."""
+        """Sending after the end does nothing."""
         client = self.harness.raw(b"nonsense\r\n\r\n")
         self.assertTrue(client.isClosed)
         client.send(b"more")
         self.assertEqual(client.take().count(b"HTTP/1.1"), 1)
 
     def test_request(self) -> None:
-        """Headers take the place of the usual ones, or leave them out."""
+        """Given headers replace the usual ones, or omit them."""
         request = upgradeRequest("/p", [("host", ""), ("X-A", "1"), ("X-A", "2")], method="PUT")
         self.assertTrue(request.startswith(b"PUT /p HTTP/1.1\r\nUpgrade: websocket\r\n"))
         self.assertNotIn(b"ost:", request)
@@ -242,7 +242,7 @@ class RawTests(HarnessTestCase):
         self.assertIn(b"Host: a.example\r\n", upgradeRequest(host="a.example"))
 
     def test_frame(self) -> None:
-        """The examples of RFC 6455 §5.7."""
+        """`clientFrame` writes the examples of RFC 6455 §5.7."""
         mask = bytes.fromhex("37fa213d")
         self.assertEqual(clientFrame(TEXT, "Hello", mask=mask).hex(), "818537fa213d7f9f4d5158")
         self.assertEqual(clientFrame(TEXT, "Hel", fin=False, mask=None).hex(), "010348656c")
@@ -251,7 +251,7 @@ class RawTests(HarnessTestCase):
         self.assertEqual(clientFrame(2, rsv=4, mask=None).hex(), "c200")
 
     def test_response(self) -> None:
-        """An answer is taken apart once its head is complete."""
+        """A response is parsed once its head is complete."""
         self.assertIsNone(Response.parse(b"HTTP/1.1 200 OK\r\nA: b\r\n"))
         response = Response.parse(b"HTTP/1.1 404 Not Found\r\nA: b:c\r\n\r\nbody")
         assert response is not None
@@ -259,7 +259,7 @@ class RawTests(HarnessTestCase):
         self.assertEqual(response.headers["a"], "b:c")
 
     def test_dropUpgraded(self) -> None:
-        """A reset ends it."""
+        """A reset ends an upgraded connection."""
         client = self.upgraded(self.harness)
         client.drop()
         self.assertTrue(client.isClosed)
@@ -267,10 +267,10 @@ class RawTests(HarnessTestCase):
 
 
 class TimeTests(HarnessTestCase):
-    """Time passes when it is told to."""
+    """Time passes only when a test says so."""
 
     def test_exact(self) -> None:
-        """Every call sees its own time, in order, those made meanwhile too."""
+        """Every delayed call runs at its own time, in order, including those made in the meantime."""
         harness = self.serve()
         clock = harness.clock
         began = clock.seconds()
@@ -289,7 +289,7 @@ class TimeTests(HarnessTestCase):
         self.assertEqual(seen, [0.5, 0.75, 2.0])
 
     def test_stands(self) -> None:
-        """Nothing else moves it."""
+        """Nothing but `advance` changes the time."""
         harness = self.serve(Application(onMessage=echo))
         before = harness.clock.seconds()
         harness.connect().send("x")
@@ -297,7 +297,7 @@ class TimeTests(HarnessTestCase):
         self.assertEqual(harness.clock.seconds(), before)
 
     def test_networkBetween(self) -> None:
-        """The network comes to rest between two calls: an answer arrives before the next."""
+        """Between two delayed calls the network comes to rest: an answer arrives before the second call."""
         app = Recorder(onMessage=echo)
         harness = self.serve(app)
         client = harness.connect()
@@ -308,7 +308,7 @@ class TimeTests(HarnessTestCase):
         self.assertEqual(counts, [1])
 
     def test_restless(self) -> None:
-        """Something that is never done is an error, not a test that hangs."""
+        """An endless loop is an error, not a test that hangs."""
         clock = MemoryReactor()
 
         def again() -> None:
@@ -320,7 +320,7 @@ class TimeTests(HarnessTestCase):
 
 
 class LeakTests(SynchronousTestCase):
-    """The final check notices what is left."""
+    """The final check finds what is left."""
 
     def leftOf(self, harness: RoomHarness) -> str:
         with self.assertRaises(AssertionError) as caught:
@@ -340,7 +340,7 @@ class LeakTests(SynchronousTestCase):
         harness.stop()
 
     def test_delayedCall(self) -> None:
-        """A call that the application has forgotten to cancel."""
+        """A delayed call that the application has not cancelled is reported."""
         harness = RoomHarness(Recorder())
         call = harness.clock.callLater(3600, self.fail, "never")
         self.assertIn("delayed call", self.leftOf(harness))
@@ -348,7 +348,7 @@ class LeakTests(SynchronousTestCase):
         harness.check()
 
     def test_connection(self) -> None:
-        """A connection that the server doesn't let go of, and its transport."""
+        """A connection that the server does not end is reported, with its transport."""
         harness = RoomHarness(Recorder())
         client = harness.connect()
         with self.assertRaises(AssertionError) as caught:
@@ -359,7 +359,7 @@ class LeakTests(SynchronousTestCase):
         harness.stop()
 
     def test_port(self) -> None:
-        """A port that somebody else has opened."""
+        """A port that was opened beside the server is reported."""
         harness = RoomHarness(Recorder())
         port = harness.clock.listenTCP(99, Factory())
         self.assertIn("port", self.leftOf(harness))
@@ -367,20 +367,20 @@ class LeakTests(SynchronousTestCase):
         harness.check()
 
     def test_transport(self) -> None:
-        """A transport beside the server."""
+        """A transport beside the server is reported."""
         harness = RoomHarness(Recorder())
         harness.raw(to=Factory.forProtocol(Protocol), peer="192.0.2.9")
         harness.stop()
 
     def test_hangs(self) -> None:
-        """A server that doesn't stop."""
+        """A server that does not stop is reported."""
         harness = RoomHarness(Recorder(), shutdownTimeout=1)
         stopping: Deferred[None] = Deferred()
         self.patch(harness.server, "stopService", lambda: stopping)
         self.assertIn("has not stopped within", self.leftOf(harness))
 
     def test_fails(self) -> None:
-        """A server whose stop fails tells why."""
+        """If stopping the server fails, that error is raised."""
         harness = RoomHarness(Recorder())
 
         def fail() -> Deferred[None]:
@@ -392,7 +392,7 @@ class LeakTests(SynchronousTestCase):
         self.assertRaises(ZeroDivisionError, harness.stop)
 
     def test_context(self) -> None:
-        """A harness is a context manager; what went wrong inside isn't hidden by what is left."""
+        """As a context manager the harness does not hide an error of the block by what is left."""
         with RoomHarness(Recorder()) as harness:
             client = harness.connect()
         self.assertEqual((client.closeCode, harness.server.running), (1001, 0))
@@ -405,7 +405,7 @@ class ServingTests(HarnessTestCase):
     """What a harness can serve."""
 
     def test_byPath(self) -> None:
-        """Several applications."""
+        """Several applications by their paths."""
         harness = self.serve({"/a": Application(onMessage=echo), "/b/*": Application()})
         self.assertTrue(harness.connect("/a").isOpen)
         self.assertTrue(harness.connect("/b/c").isOpen)
@@ -425,11 +425,11 @@ class ServingTests(HarnessTestCase):
         self.assertTrue(harness.connect().isOpen)
 
     def test_factoryOptions(self) -> None:
-        """Options of a server that is made already come too late."""
+        """Options cannot be given together with a function that makes the server."""
         self.assertRaises(TypeError, RoomHarness, lambda clock: Server(clock=clock), maxPayload=1)
 
     def test_listensInMemory(self) -> None:
-        """All the ways of listening: by number, TCP of both families, UNIX, any free port."""
+        """All ways of listening work: a number, TCP of both families, UNIX, any free port."""
 
         def make(clock: MemoryReactor) -> Server:
             server = Server(clock=clock)
@@ -444,18 +444,18 @@ class ServingTests(HarnessTestCase):
         self.assertEqual(ports[4].getHost(), UNIXAddress(b"/nowhere/socket"))
 
     def test_busy(self) -> None:
-        """Two servers can't have one port."""
+        """Two servers cannot listen at the same port."""
         harness = self.serve()
         self.assertRaises(CannotListenError, harness.clock.listenTCP, 8080, Factory())
 
     def test_nobody(self) -> None:
-        """Where nobody listens nobody answers."""
+        """Connecting fails if the server does not listen."""
         harness = self.serve()
         harness.stop()
         self.assertRaises(ConnectionRefusedError, harness.connect)
 
     def test_refusesConnection(self) -> None:
-        """A factory may decline."""
+        """A factory may refuse to build a protocol."""
 
         class Declines(Factory):
             def buildProtocol(self, addr: object) -> None:
@@ -474,7 +474,7 @@ class ServingTests(HarnessTestCase):
         self.assertEqual(client.received, ["x"])
 
     def test_sharedClock(self) -> None:
-        """Two servers in one process have one clock."""
+        """Two servers in one process share a clock."""
         one = self.serve(Application())
         two = RoomHarness(lambda clock: _listening(Server(clock=clock), 8081), clock=one.clock)
         began = one.clock.seconds()
@@ -484,7 +484,7 @@ class ServingTests(HarnessTestCase):
         self.successResultOf(two.server.stopService())
 
     def test_callRaises(self) -> None:
-        """A delayed call that raises is logged, as under a real reactor, and the others run."""
+        """A delayed call that raises is logged, as with a real reactor, and the others run."""
         harness = self.serve()
         seen: list[int] = []
         harness.clock.callLater(0, lambda: 1 / 0)
@@ -494,7 +494,7 @@ class ServingTests(HarnessTestCase):
         self.assertRaised(ZeroDivisionError)
 
     def test_flushWithin(self) -> None:
-        """What happens in a flush may flush itself; the rest happens when it is over."""
+        """Code that runs in a `flush` may call `flush`; the rest happens when the outer call goes on."""
         harness = self.serve()
         seen: list[str] = []
 
@@ -508,7 +508,7 @@ class ServingTests(HarnessTestCase):
         self.assertEqual(seen, ["first", "later"])
 
     def test_protocolRaises(self) -> None:
-        """A protocol that raises loses its connection, as under a real reactor."""
+        """A protocol that raises loses its connection, as with a real reactor."""
 
         class Bad(Protocol):
             def dataReceived(self, data: bytes) -> None:
@@ -531,10 +531,10 @@ def _listening(server: Server, port: int) -> Server:
 
 
 class MemoryTransportTests(HarnessTestCase):
-    """The transports are Twisted's, with all they promise."""
+    """The transports are Twisted's, with all their interfaces."""
 
     def test_resetAfterUnread(self) -> None:
-        """Closing with unread bytes is a reset, as the kernel does it."""
+        """Closing with unread bytes is a reset, as with the kernel."""
 
         class Deaf(Protocol):
             def connectionMade(self) -> None:
@@ -549,30 +549,30 @@ class MemoryTransportTests(HarnessTestCase):
         self.assertTrue(client.isClosed)
 
     def test_options(self) -> None:
-        """Socket options can be set and asked for."""
+        """Socket options can be set and read."""
         harness = self.serve(Recorder(), noDelay=True)
         client = harness.connect()
         self.assertTrue(client.protocol.transport.getTcpNoDelay())
 
     def test_interfaces(self) -> None:
-        """Not a mock: what it provides is what Twisted's TCP transports provide."""
+        """The transports provide the interfaces that Twisted's TCP transports provide."""
         client = self.serve(Recorder()).connect()
         self.assertFalse(isinstance(client.protocol.transport, StringTransport))
         self.assertEqual(client.protocol.transport.getHost().host, "203.0.113.9")
 
 
 class PlaceTests(TestCase):
-    """The kit needs no reactor, and doesn't mind one."""
+    """The kit needs no reactor, and works where there is one."""
 
     def test_inTestCase(self) -> None:
-        """It works in trial's asynchronous test case as well."""
+        """It works in trial's asynchronous `TestCase` too."""
         with RoomHarness(Application(onMessage=echo)) as harness:
             client = harness.connect()
             client.send("x")
             self.assertEqual(client.received, ["x"])
 
     def test_noReactor(self) -> None:
-        """A whole conversation, TLS included, doesn't so much as import the global reactor."""
+        """A whole conversation with TLS does not import the global reactor."""
         script = (
             "import sys\n"
             "from txroom import Application, Room\n"
@@ -591,10 +591,10 @@ class PlaceTests(TestCase):
 
 
 class DocumentedTests(SynchronousTestCase):
-    """The example in the module's documentation is executed."""
+    """The examples in the module's docstring work."""
 
     def test_examples(self) -> None:
-        """All its tests pass."""
+        """Their tests pass."""
         import unittest
 
         import txroom.testing
@@ -614,7 +614,7 @@ class DocumentedTests(SynchronousTestCase):
             self.assertEqual((result.testsRun, result.errors, result.failures), (count, [], []))
 
     def test_connectionIsServers(self) -> None:
-        """`connectionOf` gives the very object the application has."""
+        """`connectionOf` returns the object that the application has."""
         app = Recorder()
         with RoomHarness(app) as harness:
             client = harness.connect()

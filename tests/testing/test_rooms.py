@@ -1,4 +1,4 @@
-"""The kit for users' own tests of rooms."""
+"""The test kit for rooms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Chat(Room):
 
     def onCreate(self, options: Any) -> None:
         self.heard: list[Any] = []
-        #: What async handlers and hooks wait for.
+        #: The Deferreds that asynchronous handlers and hooks wait for.
         self.gates: list[Deferred[Any]] = []
 
     def gate(self) -> Deferred[Any]:
@@ -75,7 +75,7 @@ class RoomsTestCase(HarnessTestCase):
         self.harness = self.serve({"chat": Chat})
 
     def join(self, name: str | None = None, **options: Any) -> JoinedRoom:
-        """A client that has joined the chat."""
+        """Join the chat with a new client."""
         return self.harness.client(**options).join("chat", name=name)
 
     def chat(self) -> Any:
@@ -84,20 +84,20 @@ class RoomsTestCase(HarnessTestCase):
         return room
 
     def pair(self) -> tuple[RoomClient, JoinedRoom]:
-        """A client, and its room."""
+        """A client, and the room it has joined."""
         room = self.join()
         return room.client, room
 
     def refusal(self, function: Any, *args: Any) -> str:
-        """What an `AssertionError` says."""
+        """The text of the `AssertionError` that a call raises."""
         return str(self.assertRaises(AssertionError, function, *args))
 
 
 class RoomTests(RoomsTestCase):
-    """What a client that has joined can do and see."""
+    """What a joined room can do."""
 
     def test_conversation(self) -> None:
-        """A message comes to all, when the call returns."""
+        """A message has reached all members when the call returns."""
         alice, bob = self.join("alice"), self.join("bob")
         alice.send("say", "hello")
         self.assertEqual([alice.messages, bob.messages], [[("said", "hello")]] * 2)
@@ -106,7 +106,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(repr(bob.client), "<RoomClient open>")
 
     def test_expect(self) -> None:
-        """The next of a type is taken, the others stay."""
+        """`expect` takes the next message of a type; the others stay."""
         room = self.join()
         for text in "ab":
             room.send("say", text)
@@ -117,25 +117,26 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(room.messages, [])
 
     def test_expectFails(self) -> None:
-        """Who expects in vain is told what came."""
+        """If there is no such message, the error lists what has arrived."""
         room = self.join()
         self.assertEqual(
-            self.refusal(room.expect, "said"), "no message 'said' has arrived; there is: nothing; the room is joined"
+            self.refusal(room.expect, "said"),
+            "no message 'said' has arrived; there is: nothing; the room is joined",
         )
         room.send("say", "a")
         room.send("say", 5)
         told = self.refusal(room.expect, "news")
         self.assertEqual(
             told,
-            "no message 'news' has arrived; there is: 'said' 'a'; error: invalidData: Expected `str`, got `int`; "
-            "the room is joined",
+            "no message 'news' has arrived; there is: 'said' 'a'; "
+            "error: invalidData: Expected `str`, got `int`; the room is joined",
         )
         self.chat().disconnect("over")
         self.harness.flush()
         self.assertTrue(self.refusal(room.expect, "news").endswith("; the room is left (4008 over)"))
 
     def test_expectNone(self) -> None:
-        """Of one type, or of any."""
+        """`expectNone` checks one type or all."""
         room = self.join()
         room.expectNone()
         room.send("say", "a")
@@ -144,14 +145,14 @@ class RoomTests(RoomsTestCase):
         self.assertIn("no message must have arrived; there is: 'said' 'a'", self.refusal(room.expectNone))
 
     def test_call(self) -> None:
-        """The answer, or the error."""
+        """`call` returns the answer, or raises the error."""
         room = self.join()
         self.assertEqual(room.call("say", "a"), 1)
         error = self.assertRaises(RoomError, room.call, "say", 5)
         self.assertEqual((error.code, room.errors), ("invalidData", []))
 
     def test_callTakesTime(self) -> None:
-        """An answer that isn't there yet is a failed test, unless one can wait."""
+        """`call` fails if there is no answer yet; `calling` returns a Deferred."""
         room = self.join()
         self.assertIn("call('wait') of <JoinedRoom 'chat'", self.refusal(room.call, "wait"))
         answer = room.calling("wait")
@@ -163,7 +164,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(self.successResultOf(answer), "now")
 
     def test_callOfRoom(self) -> None:
-        """The room's calls are answered by a handler, which may speak itself."""
+        """A handler answers the room's calls, and may send messages itself."""
         room = self.join()
 
         def think(question: str) -> str:
@@ -175,7 +176,7 @@ class RoomTests(RoomsTestCase):
         room.expect("said")
 
     def test_handlerRaises(self) -> None:
-        """A handler of the test that fails is seen."""
+        """An exception of the test's handler is added to `errors`."""
         room = self.join()
         room.handle("question", lambda question: 1 / 0)
         self.assertEqual(self.assertRaises(RoomError, room.call, "ask", "why").code, "internal")
@@ -183,7 +184,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(len(self.flushLoggedErrors(CallError)), 1)
 
     def test_presence(self) -> None:
-        """Who is here, who came, who left."""
+        """The members, and those that join and leave."""
         alice, bob = self.join("alice"), self.join("bob")
         self.assertEqual([member.metas[0]["name"] for member in bob.members], ["alice", "bob"])
         bob.leave()
@@ -195,7 +196,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(changes, [(["alice"], []), (["bob"], []), ([], ["bob"])])
 
     def test_leave(self) -> None:
-        """Who leaves has left, after what was said before."""
+        """`leave` ends the membership after the messages that were sent before."""
         room = self.join()
         room.send("say", "bye")
         room.leave()
@@ -204,7 +205,7 @@ class RoomTests(RoomsTestCase):
         self.assertRaises(RoomError, room.send, "say", "more")
 
     def test_kicked(self) -> None:
-        """How it ended is known."""
+        """The code and the reason of a kick are kept."""
         room = self.join()
         self.assertIsNone(room.closeCode)
         chat = self.harness.roomOf(room)
@@ -216,7 +217,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual((room.closeInfo.code, room.closeInfo.reason), (4003, "spam"))
 
     def test_volatile(self) -> None:
-        """What is volatile isn't kept while away."""
+        """Volatile messages are not kept while the member is away."""
         client, room = self.pair()
         client.drop()
         room.send("say", "lost", volatile=True)
@@ -225,7 +226,7 @@ class RoomTests(RoomsTestCase):
         self.assertEqual(self.chat().heard, ["kept"])
 
     def test_roomOf(self) -> None:
-        """The server's side, as long as it is alive."""
+        """`roomOf` returns the server's room as long as it exists."""
         room = self.join()
         self.assertIs(self.harness.roomOf(room), self.chat())
         room.leave()
@@ -234,10 +235,10 @@ class RoomTests(RoomsTestCase):
 
 
 class ClientTests(RoomsTestCase):
-    """How clients come in, go, and come back."""
+    """How clients join, leave and reconnect."""
 
     def test_ways(self) -> None:
-        """All the ways in, and the list of rooms."""
+        """All methods that join, and the list of rooms."""
         client = self.harness.client()
         self.assertEqual(self.assertRaises(RoomError, client.joinOnly, "chat").code, "noSuchRoom")
         one, two = client.create("chat"), client.create("chat")
@@ -251,7 +252,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(first.member, again.member)
 
     def test_refused(self) -> None:
-        """The error is raised."""
+        """A refused join raises the server's error."""
         error = self.assertRaises(RoomError, self.harness.client().join, "chat", user=False)
         self.assertEqual(error.code, "unauthorized")
         self.assertEqual(self.assertRaises(RoomError, self.harness.client().join, "x").code, "noSuchRoom")
@@ -260,10 +261,10 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(str(error), "noSuchRoom: no rooms are served at this path")
 
     def test_joinTakesTime(self) -> None:
-        """A join that isn't through is a failed test, unless one can wait."""
+        """`join` fails if there is no answer yet; `joining` returns a Deferred."""
         client = self.harness.client()
         told = self.refusal(lambda: client.join("chat", wait=True))
-        self.assertEqual(told, "join('chat') of <RoomClient open>: there is no result yet; let time pass with harness.advance()")
+        self.assertIn("join('chat') of <RoomClient open>: there is no result yet; let time pass", told)
         joining = self.harness.client().joining("chat", wait=True)
         self.assertNoResult(joining)
         for gate in self.chat().gates:
@@ -272,7 +273,10 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(self.successResultOf(joining).state, "joined")
 
     def test_request(self) -> None:
-        """Path, query, headers, address, host and TLS are what the server sees; options are the client's."""
+        """
+        The server sees the path, the query, the headers, the address, the host and TLS; the client gets its
+        options.
+        """
         seen: list[Any] = []
 
         def verifyClient(handshake: Any) -> Any:
@@ -306,7 +310,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_drop(self) -> None:
-        """It comes back by itself, in a quarter of a second, and nothing was missed."""
+        """The client reconnects after a quarter of a second and misses nothing."""
         alice = self.join("alice")
         client, bob = self.pair()
         client.drop()
@@ -322,7 +326,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(len(alice.presence), 2)
 
     def test_dropIdle(self) -> None:
-        """Before there is a connection nothing can be lost."""
+        """`drop` does nothing before there is a connection."""
         client = self.harness.client()
         client.drop()
         client.stall()
@@ -331,7 +335,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(client.state, "idle")
 
     def test_offline(self) -> None:
-        """It stays away as long as the test says, and then it is back at once."""
+        """The client stays offline as long as the test says, and then reconnects at once."""
         client, room = self.pair()
         client.offline()
         self.harness.advance(29)
@@ -340,7 +344,7 @@ class ClientTests(RoomsTestCase):
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_tooLate(self) -> None:
-        """Who was away for too long is somebody else, with a new picture."""
+        """A client that was away for too long joins as another member, with a new snapshot."""
         client, room = self.pair()
         member = room.member
         self.join().send("say", "a")
@@ -352,7 +356,7 @@ class ClientTests(RoomsTestCase):
         self.assertNotEqual(room.member, member)
 
     def test_stall(self) -> None:
-        """Who doesn't read is too slow in the end, comes back and gets it all."""
+        """A client that stops reading is closed as too slow, reconnects and receives every message."""
         harness = self.serve({"chat": Chat}, maxBackpressure=10_000, highWaterMark=1000)
         slow, quick = harness.client().join("chat"), harness.client().join("chat")
         slow.client.stall()
@@ -366,27 +370,27 @@ class ClientTests(RoomsTestCase):
         self.assertEqual([data for _, data in slow.messages], texts)
 
     def test_silence(self) -> None:
-        """Who hears nothing gives the connection up after its heartbeat."""
+        """A client that receives nothing gives the connection up after its heartbeat."""
         client, room = self.pair()
         client.stall()
         self.harness.advance(36)
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_close(self) -> None:
-        """Who closes has left."""
+        """A client that closes leaves its rooms."""
         client, room = self.pair()
         client.close()
         self.assertEqual((room.events, self.chat().clients), (["left"], []))
         self.assertEqual(self.assertRaises(RoomError, client.join, "chat").code, "unavailable")
 
     def test_raw(self) -> None:
-        """Frames can be written by hand still."""
+        """A test can write frames by hand."""
         client = self.harness.connect("/rooms/chat")
         client.send('["send",null,"say","hello"]')
         self.assertEqual(json.loads(str(client.received[-1]))[2:], [1, "said", "hello"])
 
     def test_serverRestarts(self) -> None:
-        """Clients of a server that starts again come back."""
+        """Clients reconnect to a server that starts again."""
         client, room = self.pair()
         stopping = self.harness.server.stopService()
         self.harness.advance(2)
@@ -398,10 +402,10 @@ class ClientTests(RoomsTestCase):
 
 
 class FaultTests(RoomsTestCase):
-    """What the network does to frames, and that nothing comes of it."""
+    """What the network does to frames does no harm."""
 
     def test_loseSend(self) -> None:
-        """A message that was under way when the network broke is sent again."""
+        """A message that was on its way when the connection was lost is sent again."""
         client, room = self.pair()
         client.outgoing.lose("send")
         sent = room.send("say", "a")
@@ -422,7 +426,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual((self.chat().heard, sent.isHandled), (["a"], True))
 
     def test_loseReply(self) -> None:
-        """A call whose answer was lost is answered, and handled once."""
+        """A call whose answer was lost is handled once, and answered."""
         client, room = self.pair()
         client.incoming.lose("reply")
         answer = room.calling("say", "a")
@@ -432,7 +436,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual((self.successResultOf(answer), self.chat().heard), (1, ["a"]))
 
     def test_loseMessage(self) -> None:
-        """A message of the room that was lost comes again."""
+        """A message of the room that was lost is sent again."""
         client, room = self.pair()
         client.incoming.lose("msg", 2)
         for text in "ab":
@@ -444,7 +448,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "a"), ("said", "b")])
 
     def test_loseJoined(self) -> None:
-        """Who resumes and hears nothing of it tries again, with the token it has, and isn't stranded."""
+        """If the answer to a resume is lost, the client resumes again with the token that it has."""
         client, room = self.pair()
         client.incoming.lose("joined", 2)
         client.drop()
@@ -456,7 +460,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "a")])
 
     def test_loseResume(self) -> None:
-        """The same if the server has heard nothing of it."""
+        """The same if the resume itself is lost."""
         client, room = self.pair()
         client.outgoing.lose("resume")
         client.drop()
@@ -464,7 +468,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_loseFirstJoined(self) -> None:
-        """A first join that is never answered fails in time, and its seat is free again."""
+        """If the answer to the first join is lost, the join times out and the seat becomes free."""
         client = self.harness.client()
         client.incoming.lose("joined")
         joining = client.joining("chat")
@@ -473,7 +477,10 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(client.state, "open")
 
     def test_loseSecondJoined(self) -> None:
-        """Who is here already, asks again and hears nothing of it resumes with the token it has."""
+        """
+        If the answer to a second join of the same room is lost, the client resumes with the token that it
+        has.
+        """
         client, room = self.pair()
         client.incoming.lose("joined")
         again = client.joining("chat")
@@ -483,7 +490,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_loseWithoutDrop(self) -> None:
-        """Without a broken connection it is a gap, which the server doesn't take."""
+        """A message that is lost while the connection lasts leaves a gap, which the server refuses."""
         client, room = self.pair()
         client.outgoing.lose("send")
         for text in "ab":
@@ -491,7 +498,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual((room.closeCode, self.chat().heard), (4010, []))
 
     def test_duplicate(self) -> None:
-        """What comes twice counts once, in either direction."""
+        """A frame that arrives twice counts once, in either direction."""
         client, room = self.pair()
         client.outgoing.duplicate("send")
         client.outgoing.duplicate("call")
@@ -506,7 +513,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.state, "joined")
 
     def test_duplicateJoin(self) -> None:
-        """A join that comes twice is one, and doesn't cost the token."""
+        """A join that arrives twice is one join, and its token remains valid."""
         client = self.harness.client()
         client.outgoing.duplicate("join")
         room = client.join("chat")
@@ -516,7 +523,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
     def test_delay(self) -> None:
-        """A late frame holds up those behind it; each is as late as it was made."""
+        """A delayed frame delays those behind it, by the time that was given."""
         client, room = self.pair()
         client.outgoing.delay("send", 2.0)
         room.send("say", "a")
@@ -537,7 +544,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "c"), ("said", "d")])
 
     def test_delayedAndBroken(self) -> None:
-        """What is late when the connection breaks is lost, and comes again."""
+        """Frames that are delayed when the connection ends are lost, and sent again."""
         client, room = self.pair()
         client.outgoing.delay("send", 60.0)
         sent = room.send("say", "a")
@@ -546,7 +553,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual((self.chat().heard, sent.isHandled), (["a"], True))
 
     def test_reorderSends(self) -> None:
-        """Messages out of order are refused: it is no client of ours that sends them."""
+        """The server refuses messages out of order, which txroom's clients never send."""
         client, room = self.pair()
         client.outgoing.reorder("send")
         room.send("say", "a")
@@ -555,7 +562,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual((room.closeCode, self.chat().heard), (4010, []))
 
     def test_reorderMessages(self) -> None:
-        """An older message after a newer one counts as heard; the next resume doesn't bring it either."""
+        """An older message after a newer one is ignored, and the next resume does not bring it either."""
         client, room = self.pair()
         client.incoming.reorder("msg")
         for text in "abc":
@@ -564,7 +571,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "b"), ("said", "c")])
 
     def test_reorderAcks(self) -> None:
-        """An acknowledgement that comes late says nothing new."""
+        """An acknowledgement that arrives late has no effect."""
         client, room = self.pair()
         client.incoming.reorder("ack")
         sents = []
@@ -575,7 +582,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.call("say", "c"), 3)
 
     def test_sequence(self) -> None:
-        """Faults of one kind come one after another, others aren't touched."""
+        """Faults of one kind apply to one frame after another; frames of other kinds are not affected."""
         client, room = self.pair()
         client.incoming.duplicate("msg")
         client.incoming.lose("msg")
@@ -585,7 +592,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "a"), ("said", "c")])
 
     def test_binary(self) -> None:
-        """Kinds are known in MessagePack too."""
+        """Faults work with MessagePack too."""
         room = self.join(protocol=MSGPACK_PROTOCOL)
         room.client.outgoing.lose("send")
         room.send("say", "a")
@@ -594,7 +601,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(self.chat().heard, ["a"])
 
     def test_wrong(self) -> None:
-        """A kind that doesn't go that way, and a count that is none."""
+        """Kinds that are not sent in that direction, and wrong counts, are refused."""
         client = self.harness.client()
         error = self.assertRaises(ValueError, client.incoming.lose, "send")
         self.assertIn("kind='send': must be a kind of frame in this direction: ack, bye, call, ", str(error))
@@ -602,7 +609,7 @@ class FaultTests(RoomsTestCase):
         self.assertRaises(ValueError, client.outgoing.lose, "send", 0)
 
     def test_clear(self) -> None:
-        """Faults can be taken back."""
+        """`clear` removes the faults."""
         client, room = self.pair()
         client.outgoing.lose("send")
         client.outgoing.clear()
@@ -611,10 +618,10 @@ class FaultTests(RoomsTestCase):
 
 
 class TraceTests(RoomsTestCase):
-    """What was called."""
+    """The recorded hooks and handlers."""
 
     def test_lifecycle(self) -> None:
-        """From the first to the last hook, with whom they were about."""
+        """All hooks from the first to the last are recorded with their client."""
         trace = self.harness.trace("chat")
         client, room = self.pair()
         chat = self.chat()
@@ -635,7 +642,7 @@ class TraceTests(RoomsTestCase):
         self.assertEqual(trace.names, [])
 
     def test_members(self) -> None:
-        """Whose each call was."""
+        """`of` selects the calls about one member."""
         trace = self.harness.trace("chat")
         alice, bob = self.join(), self.join()
         bob.send("say", "hello")
@@ -643,7 +650,7 @@ class TraceTests(RoomsTestCase):
         self.assertEqual(trace.of(alice.member), ["onAuth", "onJoin"])
 
     def test_refused(self) -> None:
-        """Who is refused by `onAuth` comes no further; data that isn't right comes to no handler."""
+        """If `onAuth` refuses, no other hook is called; wrong data is not passed to a handler."""
         trace = self.harness.trace("chat")
         self.assertRaises(RoomError, self.harness.client().join, "chat", user=False)
         self.assertEqual(trace.names, ["onCreate", "onAuth", "onDispose"])
@@ -653,7 +660,7 @@ class TraceTests(RoomsTestCase):
         self.assertEqual(trace.names, [])
 
     def test_transparent(self) -> None:
-        """A room that is traced is what it was: its handlers, its fallback, its errors, its name."""
+        """A traced room has the same handlers, fallback, errors and name as before."""
 
         class Any_(Chat):
             def onMessage(self, client: Client, type: str, data: Any) -> Any:
@@ -677,16 +684,16 @@ class TraceTests(RoomsTestCase):
         self.assertEqual(repr(room), f"<Any_ any {room.id}>")
 
     def test_unknown(self) -> None:
-        """A name that isn't registered."""
+        """A name that is not registered is refused."""
         error = self.assertRaises(LookupError, self.harness.trace, "chatt")
         self.assertEqual(str(error), "no rooms are registered as 'chatt'; the registered names are ['chat']")
 
 
 class HarnessTests(HarnessTestCase):
-    """What a harness takes, and what it looks through at the end."""
+    """What a harness can serve, and what it checks at the end."""
 
     def test_mapping(self) -> None:
-        """Rooms by names beside applications by paths."""
+        """Rooms by their names and applications by their paths can be mixed."""
         harness = self.serve({"/echo": Application(onMessage=echo), "chat": Chat, "other": Chat})
         harness.client().join("other").call("say", "a")
         client = harness.connect("/echo")
@@ -695,7 +702,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual([room.name for room in harness.rooms], ["other"])
 
     def test_mistakes(self) -> None:
-        """What beginners give has a clear answer."""
+        """Usual mistakes raise errors that say what to pass instead."""
 
         class App(Application):
             pass
@@ -719,7 +726,7 @@ class HarnessTests(HarnessTestCase):
             self.assertIn(told, str(self.assertRaises(TypeError, RoomHarness, wrong)))
 
     def test_serverClass(self) -> None:
-        """A class of one's own that is given a clock is a function like others."""
+        """A subclass of `Server` that takes a clock serves as a function that makes the server."""
 
         class Game(Server):
             def __init__(self, clock: Any) -> None:
@@ -729,7 +736,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual(self.serve(Game).client().join("chat").call("say", "a"), 1)
 
     def test_stop(self) -> None:
-        """Clients leave, wherever they are, before the server stops."""
+        """All clients leave before the server stops, whatever they are doing."""
         harness = RoomHarness({"chat": Chat})
         trace = harness.trace("chat")
         rooms = [harness.client().join("chat") for _ in range(3)]
@@ -743,7 +750,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual(harness.rooms, [])
 
     def test_roomLeft(self) -> None:
-        """A room that doesn't end is reported; when it ends after all nothing is left."""
+        """A room that does not end is reported; when it has ended, nothing is left."""
         gate: Deferred[None] = Deferred()
 
         class Stays(Room):
@@ -762,7 +769,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_strayMember(self) -> None:
-        """A member whose connection is gone, though nobody has told the room, is reported."""
+        """A member whose connection is gone without the room being told is reported."""
         harness = RoomHarness({"chat": Chat})
         room = harness.client().join("chat")
         application = harness.server.applications[0]
@@ -773,7 +780,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual(told, f"left over: {stray}")
 
     def test_faultLeft(self) -> None:
-        """A fault that didn't come about is reported: the test was of something else."""
+        """A fault that has not happened is reported, since the test did not test it."""
         harness = RoomHarness({"chat": Chat})
         client = harness.client()
         client.join("chat")
@@ -783,7 +790,7 @@ class HarnessTests(HarnessTestCase):
         self.assertEqual(told, "left over: fault delay 'send' (1 left); fault lose 'ack' (3 left)")
 
     def test_faultOfLeaving(self) -> None:
-        """What the clients send and hear as they leave at the end doesn't use faults up."""
+        """Frames that the clients send and receive when they leave at the end do not use up faults."""
         harness = RoomHarness({"chat": Chat})
         client = harness.client()
         client.join("chat")
@@ -796,7 +803,7 @@ class HarnessTests(HarnessTestCase):
         harness.check()
 
     def test_delayed(self) -> None:
-        """What is late at the end leaves nothing."""
+        """Frames that are delayed at the end leave nothing."""
         with RoomHarness({"chat": Chat}) as harness:
             client = harness.client()
             room = client.join("chat")
@@ -807,7 +814,7 @@ class HarnessTests(HarnessTestCase):
             harness.flush()
 
     def test_resultOf(self) -> None:
-        """What a Deferred of the server's side has come to."""
+        """`resultOf` returns the result of a Deferred of the server's side."""
         app = RoomApplication()
         app.register("chat", Chat)
         harness = self.serve({"/rooms": app})
@@ -818,10 +825,10 @@ class HarnessTests(HarnessTestCase):
 
 
 class FixtureTests(SynchronousTestCase):
-    """In pytest."""
+    """The pytest fixture."""
 
     def test_rooms(self) -> None:
-        """The fixture takes rooms as well, and looks through them at the end."""
+        """The fixture serves rooms too, and checks them at the end."""
         try:
             from txroom import pytestplugin
         except ModuleNotFoundError as error:
@@ -849,7 +856,7 @@ class MakerTests(SynchronousTestCase):
             RoomHarness(makeServer).stop()
 
     def test_noClock(self) -> None:
-        """One that has no place for it, or asks for more, is told so."""
+        """A function without a parameter for the clock, or with more parameters, is refused."""
 
         def makeServer() -> Server:
             return Server()
@@ -867,7 +874,7 @@ class MakerTests(SynchronousTestCase):
             self.assertEqual(str(error), text)
 
     def test_roomOf(self) -> None:
-        """The class that is given is the one of the room."""
+        """`roomOf` checks the class."""
 
         class Chat(Room):
             topic = "x"
