@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
-from tests.loadtest.case import LoadTestCase, Echo
+from tests.loadtest.case import Echo, LoadTestCase
 from txroom import Application
 from txroom.loadtest.plain import CLOSE_TIMEOUT, CONNECT_TIMEOUT
 
