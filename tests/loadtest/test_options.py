@@ -99,9 +99,9 @@ class MistakeTests(SynchronousTestCase):
 
     def test_url(self) -> None:
         """Wrong URLs."""
-        self.assertRefused("there must be one URL", "--room", "chat")
-        self.assertRefused(f"there must be one URL, not 2: {URL} chat", URL, "--room", "chat", "chat")
-        must = "must be a URL, ws://host:port/path, or wss, http, https"
+        self.assertRefused("give one URL", "--room", "chat")
+        self.assertRefused(f"give one URL, but there are 2: {URL} chat", URL, "--room", "chat", "chat")
+        must = "must be a URL such as ws://host:port/path, with the scheme ws, wss, http or https"
         for url in (
             "localhost:8080",
             "ftp://localhost",
@@ -115,7 +115,7 @@ class MistakeTests(SynchronousTestCase):
     def test_values(self) -> None:
         """Wrong values."""
         number = "must be a number, 0 or more"
-        json = "must be JSON; a text is '\"hello\"'"
+        json = "must be JSON; for a text write '\"hello\"'"
         room = (URL, "--room", "chat")
         for option, value, expected in (
             ("--clients", "0", "must be a whole number, 1 or more"),
@@ -124,15 +124,15 @@ class MistakeTests(SynchronousTestCase):
             ("--duration", "1e3", number),
             ("--rate", "0", "must be a number, more than 0"),
             ("--rate", "nan", "must be a number, more than 0"),
-            ("--options", "[1]", "must be a JSON object"),
-            ("--options", "{", "must be a JSON object"),
-            ("--header", "Cookie", "must be Name: value"),
-            ("--header", "A b: c", "must be Name: value"),
-            ("--header", "A: b\r\nc: d", "must be Name: value"),
+            ("--options", "[1]", 'must be a JSON object, such as \'{"name": "ada"}\''),
+            ("--options", "{", 'must be a JSON object, such as \'{"name": "ada"}\''),
+            ("--header", "Cookie", 'must be a header of the form "Name: value"'),
+            ("--header", "A b: c", 'must be a header of the form "Name: value"'),
+            ("--header", "A: b\r\nc: d", 'must be a header of the form "Name: value"'),
             ("--type", "", "must be a text of 1 to 128 characters"),
             ("--scenario", "chat", "must be module:attribute"),
             ("--scenario", "nosuch:play", "there is no module 'nosuch'"),
-            ("--scenario", f"{__name__}:URL", "must be a function"),
+            ("--scenario", f"{__name__}:URL", "must be the name of a function, module:function"),
         ):
             self.assertRefused(f"{option} {value}: {expected}", *room, option, value)
         self.assertRefused(f"--data hello: {json}", *room, "--type", "say", "--data", "hello")
@@ -141,14 +141,14 @@ class MistakeTests(SynchronousTestCase):
 
     def test_combinations(self) -> None:
         """Options that cannot be combined."""
-        either = "there must be either --room or --plain"
+        either = "give either --room or --plain"
         self.assertRefused(either, URL)
         self.assertRefused(either, URL, "--plain", "--room", "chat")
-        self.assertRefused("--plain doesn't go with --call", URL, "--plain", "--call")
-        self.assertRefused("--plain doesn't go with --type", URL, "--plain", "--type", "say")
+        self.assertRefused("--plain and --call can't be combined", URL, "--plain", "--call")
+        self.assertRefused("--plain and --type can't be combined", URL, "--plain", "--type", "say")
         scenario = ("--scenario", f"{__name__}:planOf")
         self.assertRefused(
-            "--scenario doesn't go with --rate", URL, "--room", "chat", *scenario, "--rate", "1"
+            "--scenario and --rate can't be combined", URL, "--room", "chat", *scenario, "--rate", "1"
         )
         self.assertRefused("--data needs --type", URL, "--room", "chat", "--data", "1")
         self.assertRefused("--call needs --type", URL, "--room", "chat", "--call")
@@ -182,7 +182,8 @@ class MainTests(SynchronousTestCase):
         allowFiles(1000)
         self.assertEqual(limits, [(1000, 1000)])
         error = self.assertRaises(UsageError, allowFiles, 1001)
-        self.assertEqual(str(error), "--clients: this process may open only 1000 files (ulimit -n)")
+        limit = "this needs 1001 open files, but the limit of this process is 1000 (ulimit -n)"
+        self.assertEqual(str(error), f"--clients: {limit}")
 
     def test_version(self) -> None:
         """`--version` prints txroom's version."""

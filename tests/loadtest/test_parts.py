@@ -170,8 +170,8 @@ class ReportTests(SynchronousTestCase):
                 "        reply  p50 1.00 ms  p90 2.00 ms  p99 12 ms  max 1500 ms",
                 "        error  1 times join: full",
                 "  disconnects  2 times 1006",
-                "    came back  1 without a loss, 1 with one",
+                "    recovered  1 without a loss, 1 with one",
                 " this process  95% of a processor, late p99 12 ms  max 1500 ms",
-                "               too much to measure well: start several processes with fewer clients each",
+                "               too busy to measure well: start several processes with fewer clients each",
             ],
         )

@@ -1,8 +1,8 @@
 """
-Load tests: many clients of a server, and what they see of it.
+Load tests: many clients connect to a server, send messages and measure the latencies.
 
-`python -m txroom.loadtest URL` is the command. The parts, for programs of one's own: a `Plan` says what is to
-be done, a `LoadTest` does it on a reactor, `figuresOf` has what was measured.
+`python -m txroom.loadtest URL` is the command. The parts can be used in other programs: a `Plan` says what
+to do, a `LoadTest` does it on a reactor, and `figuresOf` returns the measured figures.
 """
 
 from .plan import Plan

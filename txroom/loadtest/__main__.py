@@ -21,12 +21,12 @@ from .options import Options
 from .report import Progress, figuresOf, textOf
 from .runner import LoadTest
 
-#: Files that a process has open besides its connections.
+#: How many files the process has open besides its connections.
 SPARE_FILES = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a load test; the exit status."""
+    """Run a load test, and return the exit status."""
     options = Options()
     with ExitStack() as stack:
         try:
@@ -45,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def allowFiles(count: int) -> None:
-    """Let this process have so many files open; raises `UsageError`."""
+    """Raise this process's limit of open files to `count`. Raises `UsageError` if that is not possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
-        raise UsageError(f"--clients: this process may open only {hard} files (ulimit -n)")
+        raise UsageError(
+            f"--clients: this needs {count} open files, but the limit of this process is {hard} (ulimit -n)"
+        )
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
@@ -63,22 +65,22 @@ def _opened(name: str | None, stack: ExitStack) -> TextIO | None:
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Run the reactor until it is done; the figures."""
+    """Run the reactor until the load test is done, and return the figures."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    # Nobody shall set the clock by which we measure.
+    # Changes of the system time must not change the measured times.
     reactor.seconds = time.monotonic
     loadTest = LoadTest(options.plan, reactor, secrets.token_hex(3))
     progress = Progress(loadTest.metrics, reactor, loadTest.plan.room is not None)
-    teller = LoopingCall(lambda: print(progress.line(), file=sys.stderr, flush=True))
-    teller.clock = reactor
+    printer = LoopingCall(lambda: print(progress.line(), file=sys.stderr, flush=True))
+    printer.clock = reactor
 
     def begin() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, interrupt)
         if not options["quiet"]:
-            teller.start(1.0, now=False)
+            printer.start(1.0, now=False)
         loadTest.run().addCallback(lambda _: end())
 
     def end() -> None:
@@ -89,7 +91,7 @@ def run(options: Options) -> dict[str, Any]:
         loadTest.abandon()
         end()
 
-    # The second time nobody is waited for.
+    # The first signal waits for the last answers, the second does not.
     ends = iter((loadTest.stop,))
 
     def interrupt(number: int, frame: object) -> None:

@@ -1,23 +1,23 @@
 """
-How long things took: percentiles in bounded memory.
+A histogram of durations: percentiles in bounded memory.
 """
 
 from __future__ import annotations
 
 from math import ceil, frexp, inf, ldexp
 
-#: Buckets from one power of two to the next.
+#: How many buckets there are from one power of two to the next.
 _STEPS = 64
-#: Seconds; what is shorter or longer counts as this in percentiles.
+#: The range of the buckets in seconds; percentiles are within it.
 _SHORTEST = 1e-6
 _LONGEST = 3600.0
 
 
 class Histogram:
     """
-    Durations in seconds, in buckets as wide as they are long: a percentile is within 1 % of the truth.
+    Durations in seconds, in buckets whose width grows with the duration: percentiles are exact to 1 %.
 
-    There are at most some 2,000 buckets, however many durations are added.
+    There are at most about 2,000 buckets, however many durations are added.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Histogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
-        """One took so long."""
+        """Add a duration."""
         self.count += 1
         self.total += seconds
         self.least = min(self.least, seconds)
@@ -39,11 +39,11 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Their mean; 0.0 if there are none."""
+        """The mean of the durations; 0.0 if there are none."""
         return self.total / self.count if self.count else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The duration that so many per cent didn't exceed; 0.0 if there are none."""
+        """The duration that `percent` per cent of the durations do not exceed; 0.0 if there are none."""
         left = ceil(self.count * percent / 100)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]

@@ -1,5 +1,5 @@
 """
-One client of a load test, of whatever kind.
+`LoadClient`: one client of a load test; its subclasses speak the protocols.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from .metrics import Metrics
 from .plan import MARK, Plan
 from .roundtrips import RoundTrips
 
-#: Seconds after which a message that hasn't come back counts as lost.
+#: After this many seconds a message that has not returned counts as lost.
 RETURN_TIMEOUT = 15.0
 
 
 @attrs.frozen
 class LoadTestContext:
-    """What all clients of a load test have in common."""
+    """What all clients of a load test share."""
 
     plan: Plan
     reactor: Any
     metrics: Metrics
-    #: Part of every mark: unlike that of any other load test of the same server.
+    #: A part of every mark, different from that of any other load test on the same server.
     token: str
-    #: Called when a client can be asked to sendNext, and when it is gone for good.
+    #: Called when a client is ready to send, and when it has ended.
     entered: Callable[[LoadClient], None]
     left: Callable[[LoadClient], None]
 
 
 class LoadClient(ABC):
     """
-    A client: it comes in, speaks when it is asked to, and goes; its figures are in the metrics.
+    A client that connects, sends when it is asked to, and disconnects; its figures are added to the
+    metrics.
     """
 
     def __init__(self, context: LoadTestContext, number: int) -> None:
@@ -45,9 +46,9 @@ class LoadClient(ABC):
         self.metrics = context.metrics
         self.reactor = context.reactor
         self.number = number
-        #: Whether it is gone, or going: what happens then is of no account.
+        #: Whether the client has ended or is ending; later events are not counted.
         self.isOver = False
-        #: Whether it is where it wants to be, and has ever been.
+        #: Whether the client is ready to send (a client of rooms: in its room), and whether it ever was.
         self.isReady = False
         self.wasReady = False
         self.wasConnected = False
@@ -56,17 +57,17 @@ class LoadClient(ABC):
         self._data = self.plan.dataOf(number)
         self._roundTrips = RoundTrips(f"{context.token}{number:x}")
 
-    # -- for the loadTest
+    # -- for the load test
 
     def enter(self) -> None:
-        """Come in."""
+        """Start the client."""
         self.metrics.started += 1
         self._since = self.now()
         self.connect()
 
     @abstractmethod
     def connect(self) -> None:
-        """Make a connection."""
+        """Open a connection."""
 
     @abstractmethod
     def sendNext(self) -> None:
@@ -74,10 +75,10 @@ class LoadClient(ABC):
 
     @abstractmethod
     def disconnect(self) -> Deferred[None]:
-        """End the connection, whatever it is doing; fires when it is gone."""
+        """Close the connection, whatever its state. The Deferred fires when it is closed."""
 
     def leave(self) -> Deferred[None]:
-        """Go, for good; fires when it is gone."""
+        """End the client. The Deferred fires when its connection is closed."""
         if not self.isOver:
             self.isOver = True
             self.setReady(False)
@@ -86,20 +87,20 @@ class LoadClient(ABC):
             self.context.left(self)
         return self.disconnect()
 
-    # -- for the kinds of clients
+    # -- for subclasses
 
     def now(self) -> float:
-        """The time."""
+        """The time of the reactor, in seconds."""
         seconds: float = self.reactor.seconds()
         return seconds
 
     def failed(self, kind: str) -> None:
-        """Something went wrong."""
+        """Count an error of that kind."""
         if not self.isOver:
             self.metrics.failed(kind)
 
     def setConnected(self, isConnected: bool) -> None:
-        """It is connected, or isn't any more."""
+        """The client is connected, or not any more."""
         if isConnected and not self.wasConnected:
             self.wasConnected = True
             self.metrics.everConnected += 1
@@ -109,26 +110,26 @@ class LoadClient(ABC):
         self._isConnected = isConnected
 
     def setReady(self, isReady: bool) -> None:
-        """It is where it wants to be, or isn't any more."""
+        """The client is ready to send, or not any more."""
         self.metrics.joined += isReady - self.isReady
         self.isReady = isReady
         self.wasReady = self.wasReady or isReady
 
     @property
     def progress(self) -> str:
-        """How far one has come that isn't where it wants to be."""
+        """How far a client that is not ready has come, as a kind of error."""
         if self.wasReady:
             return "away at the end"
         return f"not {'joined' if self.wasConnected else 'connected'} at the end"
 
     def joined(self) -> None:
-        """It is in its room for the first time."""
+        """The client has joined its room for the first time."""
         self.metrics.everJoined += 1
         self.metrics.joinTimes.add(self.now() - self._since)
         self.setReady(True)
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection was lost, or could not be made."""
+        """The connection was lost, or could not be opened."""
         if self._isConnected:
             self.metrics.disconnects[code] += 1
             self.setConnected(False)
@@ -137,17 +138,17 @@ class LoadClient(ABC):
             self.failed(f"{what}: {self.withoutURL(reason) or code}")
 
     def withoutURL(self, reason: str) -> str:
-        """Why there is no connection: of all clients, to the same server, the same."""
+        """The reason without the URL, so that the errors of all clients are of the same kind."""
         return reason.partition(": ")[2] if reason.startswith(shownURL(self.plan.url)) else reason
 
-    # -- messages that come back
+    # -- messages that return to their sender
 
     def marked(self) -> str:
         """The data of the next message."""
         return self._data.replace(MARK, self._roundTrips.next)
 
     def expectReturn(self) -> None:
-        """That message is sent, and is to come back."""
+        """A message was sent that the server sends back."""
         now = self.now()
         late = self._roundTrips.expire(now - RETURN_TIMEOUT)
         for _ in range(late):
@@ -156,7 +157,7 @@ class LoadClient(ABC):
         self.metrics.pending["returned"] += 1 - late
 
     def returned(self, sentAt: float | None) -> None:
-        """A message that was sent then has come back."""
+        """A message that was sent at that time has returned; `None`: the message is not of this client."""
         if sentAt is not None:
             self.metrics.pending["returned"] -= 1
             self.metrics.took("returned", self.now() - sentAt)

@@ -1,5 +1,5 @@
 """
-What is counted and measured in a load test.
+The counters and latencies of a load test.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from .histogram import Histogram
 
-#: Kinds of errors that are told apart; all others are one more.
+#: How many kinds of errors are counted separately; all others are counted as "others".
 MAX_KINDS = 50
 
-#: What is measured of messages, the most telling first. "returned": until the client's own message came back;
-#: "reply": until a call was answered; "handled": until the server said so, which it does with a delay.
+#: The latencies of messages, the most useful first. "returned": until the client's own message returned;
+#: "reply": until a call was answered; "handled": until the server acknowledged the message, which it delays.
 LATENCIES = ("returned", "reply", "handled")
 
 
@@ -23,21 +23,21 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        #: How many clients are connected and have joined, now, and have been, ever.
+        #: How many clients are connected and joined now, how many ever were, and how many have started.
         self.connected = 0
         self.joined = 0
         self.everConnected = 0
         self.everJoined = 0
         self.started = 0
-        #: Messages.
+        #: How many messages were sent and received.
         self.sent = 0
         self.received = 0
-        #: How many answers of each kind (`LATENCIES`) are still to come.
+        #: How many answers of each kind in `LATENCIES` have not arrived yet.
         self.pending: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        #: How many connections were lost, by close code.
+        #: How many connections were lost, by their close codes.
         self.disconnects: Counter[int] = Counter()
-        #: How many came back without having missed anything, and how many missed something.
+        #: How many times a client resumed without a loss, and with a loss of messages.
         self.recoveries = 0
         self.losses = 0
         self.connectTimes = Histogram()
@@ -46,28 +46,28 @@ class Metrics:
         self._recent = _histograms()
 
     def failed(self, kind: str, count: int = 1) -> None:
-        """Something went wrong, so many times."""
+        """Count `count` errors of a kind."""
         isNew = kind not in self.errors
         self.errors["others" if isNew and len(self.errors) >= MAX_KINDS else kind] += count
 
     def miss(self) -> None:
-        """Nobody waits any longer for what is still to come."""
+        """Count the answers that have not arrived as errors."""
         for what, count in self.pending.items():
             if count > 0:
                 self.failed(f"{what}: missing", count)
 
     def took(self, what: str, seconds: float) -> None:
-        """One of `LATENCIES` was so long."""
+        """Add a latency of a kind in `LATENCIES`."""
         self._latencies[what].add(seconds)
         self._recent[what].add(seconds)
 
     @property
     def latencies(self) -> Mapping[str, Histogram]:
-        """The latencies there are."""
+        """The latencies that have values."""
         return _taken(self._latencies)
 
     def takeRecent(self) -> Mapping[str, Histogram]:
-        """Those since the last call."""
+        """The latencies since the last call that have values."""
         recent, self._recent = self._recent, _histograms()
         return _taken(recent)
 

@@ -22,68 +22,68 @@ from .plan import MARK, NUMBER, Plan
 
 class Options(usage.Options):
     """
-    The options of `python -m txroom.loadtest`; a wrong one raises `UsageError` with one line.
+    The options of `python -m txroom.loadtest`. A wrong one raises `UsageError` with a text of one line.
     """
 
     synopsis = "Usage: python -m txroom.loadtest URL --room NAME [options]\n       ... URL --plain [options]"
     longdesc = (
-        "Loads a server with clients that join a room, or with plain WebSockets, and says how it bears it. "
-        "URL is where the rooms are: ws://localhost:8080/rooms, or with wss, http, https. "
-        f"In --options and --data {NUMBER} is replaced by the number of the client, from 0. In --data {MARK} "
-        "is replaced by a mark by which a client knows its own message when the server sends it to all; then "
-        "the time until it came back is measured. "
-        "The exit status is 0, 1 if anything went wrong, or 2 for a wrong option."
+        "Connects many clients to a server, which join a room or use plain WebSockets, and measures the "
+        "latencies of their messages. URL is the URL of the rooms, such as ws://localhost:8080/rooms; its "
+        f"scheme may also be wss, http or https. In --options and --data, {NUMBER} is replaced by the number "
+        f"of the client, from 0. In --data, {MARK} is replaced by a mark. When the server sends a message back, "
+        "its client recognizes it by the mark, and the time until then is measured. The exit status is 0, "
+        "or 1 if there was any error, or 2 for a wrong option."
     )
 
     def __init__(self) -> None:
         super().__init__()
-        #: What was given, by the names in `Plan`.
+        #: The given options by their names in `Plan`.
         self._given: dict[str, Any] = {}
         self["plain"] = False
         self["json"] = None
         self["quiet"] = False
 
-    # -- who
+    # -- the clients
 
     def opt_clients(self, value: str) -> None:
-        """How many clients. [default: 10]"""
+        """The number of clients. [default: 10]"""
         if not re.fullmatch("[0-9]{1,6}", value) or not int(value):
             raise UsageError(f"--clients {value}: must be a whole number, 1 or more")
         self._given["clients"] = int(value)
 
     def opt_ramp(self, value: str) -> None:
-        """The time over which they come in. [seconds, default: 1]"""
+        """The time over which the clients start. [seconds, default: 1]"""
         self._given["ramp"] = _number("ramp", value)
 
     def opt_duration(self, value: str) -> None:
-        """The time they stay when all have come. [seconds, default: 30]"""
+        """The time from the end of the ramp to the end of the load test. [seconds, default: 30]"""
         self._given["duration"] = _number("duration", value)
 
-    # -- where
+    # -- the connections
 
     def opt_room(self, value: str) -> None:
-        """The name of the rooms they join, or create if there is none with a seat."""
+        """The name of the rooms that the clients join; a new one is created if none has a free seat."""
         self._given["room"] = value
 
     def opt_options(self, value: str) -> None:
-        """The options with which they join, as JSON: '{"name": "ada {n}"}'"""
+        """The options with which the clients join, as JSON: '{"name": "ada {n}"}'"""
         if not isinstance(_decoded(value), dict):
-            raise UsageError(f"--options {value}: must be a JSON object")
+            raise UsageError(f'--options {value}: must be a JSON object, such as \'{{"name": "ada"}}\'')
         self._given["options"] = value
 
     def opt_plain(self) -> None:
-        """No rooms: a plain WebSocket, whose messages are sent back by the server."""
+        """Use plain WebSockets without rooms, to a server that sends the messages back."""
         self["plain"] = True
 
     def opt_header(self, value: str) -> None:
-        """A header of the upgrade, "Name: value". May be given several times."""
+        """An additional header of the upgrade request, "Name: value". May be given several times."""
         name, colon, text = value.partition(":")
         if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not text.isprintable():
-            raise UsageError(f"--header {value}: must be Name: value")
+            raise UsageError(f'--header {value}: must be a header of the form "Name: value"')
         self._given.setdefault("headers", {})[name] = text.strip()
 
     def opt_endpoint(self, value: str) -> None:
-        """Connect to this endpoint of Twisted, say unix:/run/chat.sock, and not to what the URL says."""
+        """Connect to this Twisted endpoint instead of what the URL says: unix:/run/chat.sock, for example."""
         from twisted.internet import reactor
         from twisted.internet.endpoints import clientFromString
 
@@ -93,41 +93,44 @@ class Options(usage.Options):
             raise UsageError(f"--endpoint {value}: {error}") from None
         self._given["endpoint"] = value
 
-    # -- what
+    # -- the messages
 
     def opt_type(self, value: str) -> None:
-        """The type of the messages they send to the room; without it they listen only."""
+        """The type of the messages that the clients send to the room; without it they send nothing."""
         if not 0 < len(value) <= MAX_NAME:
             raise UsageError(f"--type {value}: must be a text of 1 to {MAX_NAME} characters")
         self._given["type"] = value
 
     def opt_data(self, value: str) -> None:
-        """The data of the messages: JSON, '"hello"' for one; with --plain the text itself."""
+        """The data of the messages as JSON, such as '"hello"'; with --plain the text itself."""
         self._given["data"] = value
 
     def opt_call(self) -> None:
-        """The messages are calls, and the time until the reply is measured."""
+        """Send the messages as calls, and measure the time until the reply."""
         self._given["isCall"] = True
 
     def opt_rate(self, value: str) -> None:
-        """The messages of each client. [per second, default: 1]"""
+        """How many messages each client sends. [per second, default: 1]"""
         self._given["rate"] = _number("rate", value, isZeroAllowed=False)
 
     def opt_scenario(self, value: str) -> None:
-        """What they do in place of that: module:function, an async function of client, room and clock."""
+        """
+        What each client does instead: module:function, an async function that is called with client, room
+        and clock.
+        """
         scenario = loadAttribute("--scenario", value)
         if not callable(scenario):
-            raise UsageError(f"--scenario {value}: must be a function")
+            raise UsageError(f"--scenario {value}: must be the name of a function, module:function")
         self._given["scenario"] = scenario
 
     # -- output
 
     def opt_json(self, value: str) -> None:
-        """Write the figures to this file as JSON; "-" is the standard output, in place of the summary."""
+        """Write the figures to this file as JSON; "-" prints them instead of the text."""
         self["json"] = value
 
     def opt_quiet(self) -> None:
-        """No line every second."""
+        """Do not print a line every second."""
         self["quiet"] = True
 
     def opt_version(self) -> None:
@@ -135,7 +138,7 @@ class Options(usage.Options):
         print(f"txroom {version('txroom')}")
         raise SystemExit(0)
 
-    # -- all together
+    # -- parsing
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         words = list(sys.argv[1:] if options is None else options)
@@ -144,7 +147,7 @@ class Options(usage.Options):
         super().parseOptions(words)
 
     def _optionsFirst(self, words: list[str]) -> list[str]:
-        """The URL may stand anywhere, which getopt would take for the end of the options."""
+        """Put the URL last, since it may be anywhere, and getopt would take it for the end of the options."""
         takers = {f"--{name.removesuffix('=')}" for name in self.longOpt if name.endswith("=")}
         first: list[str] = []
         rest: list[str] = []
@@ -162,17 +165,19 @@ class Options(usage.Options):
 
     def parseArgs(self, *urls: str) -> None:
         if len(urls) != 1:
-            given = f", not {len(urls)}: {' '.join(urls)}" if urls else ""
-            raise UsageError(f"there must be one URL{given}")
+            given = f", but there are {len(urls)}: {' '.join(urls)}" if urls else ""
+            raise UsageError(f"give one URL{given}")
         try:
             self._given["url"] = absolute(urls[0], path="/")
         except ValueError:
-            raise UsageError(f"{urls[0]}: must be a URL, ws://host:port/path, or wss, http, https") from None
+            raise UsageError(
+                f"{urls[0]}: must be a URL such as ws://host:port/path, with the scheme ws, wss, http or https"
+            ) from None
 
     def postOptions(self) -> None:
         given = self._given
         if self["plain"] == ("room" in given):
-            raise UsageError("there must be either --room or --plain")
+            raise UsageError("give either --room or --plain")
         if not self["plain"]:
             given["url"] = absolute(given["url"])
         if self["plain"]:
@@ -185,20 +190,20 @@ class Options(usage.Options):
                 if self._has(needy):
                     raise UsageError(f"--{needy} needs --type")
         elif "data" in given and _decoded(given["data"]) is _NO_JSON:
-            raise UsageError(f"--data {given['data']}: must be JSON; a text is '\"hello\"'")
+            raise UsageError(f"--data {given['data']}: must be JSON; for a text write '\"hello\"'")
 
     def _refuse(self, option: str, others: tuple[str, ...]) -> None:
         for other in others:
             if self._has(other):
-                raise UsageError(f"{option} doesn't go with --{other}")
+                raise UsageError(f"{option} and --{other} can't be combined")
 
     def _has(self, option: str) -> bool:
-        """Whether it was given; `Plan` has one under another name."""
+        """Whether an option was given."""
         return {"call": "isCall"}.get(option, option) in self._given
 
     @property
     def plan(self) -> Plan:
-        """What is to be done."""
+        """What to do, from the given options."""
         return Plan(**self._given)
 
 
@@ -206,7 +211,7 @@ _NO_JSON = object()
 
 
 def _decoded(text: str) -> Any:
-    """A JSON value as it is with its placeholders replaced, or `_NO_JSON`."""
+    """The JSON value of a text whose placeholders are replaced, or `_NO_JSON`."""
     try:
         return msgspec.json.decode(text.replace(NUMBER, "0").replace(MARK, "0"))
     except msgspec.DecodeError:

@@ -18,17 +18,17 @@ from ..client.transport import endpointOf
 from ..core.codes import CloseCode
 from .loadclient import LoadClient, LoadTestContext
 
-#: Seconds in which a connection has to open.
+#: How many seconds a connection may take to open.
 CONNECT_TIMEOUT = 10.0
-#: Seconds the server may take to answer when we close.
+#: How many seconds the server may take to answer a Close frame.
 CLOSE_TIMEOUT = 3.0
 
 
 class PlainLoadClient(LoadClient):
     """
-    A client whose messages come back: its own if they are marked, else each in turn.
+    A client without rooms whose messages the server sends back. It does not reconnect.
 
-    It doesn't come back when it loses its connection.
+    Messages with marks may return in any order, others must return in the order in which they were sent.
     """
 
     def __init__(self, context: LoadTestContext, number: int) -> None:
@@ -44,7 +44,7 @@ class PlainLoadClient(LoadClient):
         factory = WebSocketClientFactory(plan.url, headers=dict(plan.headers), reactor=self.reactor)
         make: Any = partial(_Protocol, self)
         factory.protocol = make
-        # Autobahn's timers would be those of the global reactor.
+        # Autobahn's timers would run on the global reactor.
         factory.setProtocolOptions(
             openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0, tcpNoDelay=True
         )
@@ -98,7 +98,7 @@ class PlainLoadClient(LoadClient):
     # -- for the network
 
     def made(self, protocol: _Protocol) -> None:
-        """There is a TCP connection."""
+        """The TCP connection is open."""
         self._protocol = protocol
 
     def opened(self) -> None:
@@ -110,7 +110,7 @@ class PlainLoadClient(LoadClient):
             self.context.entered(self)
 
     def received(self, payload: bytes) -> None:
-        """A message has come."""
+        """A message has arrived."""
         self.metrics.received += 1
         if self.plan.isMarked:
             self.returned(self._roundTrips.find(payload.decode(errors="replace")))
@@ -132,7 +132,7 @@ class PlainLoadClient(LoadClient):
 
 
 class _Protocol(WebSocketClientProtocol):
-    """Autobahn's client; tells a client."""
+    """Autobahn's client protocol, which reports to a `PlainLoadClient`."""
 
     http_status_line = ""
 
@@ -154,7 +154,7 @@ class _Protocol(WebSocketClientProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._why = reason.getErrorMessage()
         super().connectionLost(reason)
-        self.is_closed = None  # its result is this protocol: a cycle
+        self.is_closed = None  # its result is this protocol: a reference cycle
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if wasClean:

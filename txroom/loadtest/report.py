@@ -1,5 +1,5 @@
 """
-What a load test says: a line a second, and at the end its figures.
+What a load test reports: a line each second, and its figures at the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .histogram import Histogram
 from .metrics import Metrics
 from .runner import LoadTest
 
-#: The share of a processor above which it is we who are slow.
+#: Above this share of a processor the load test itself is too slow to measure well.
 BUSY = 0.9
 
 _PERCENTILES = (50, 90, 99)
@@ -20,7 +20,7 @@ _PERCENTILES = (50, 90, 99)
 
 class Progress:
     """
-    What has happened since it was last asked.
+    Reports what has happened since the last report.
     """
 
     def __init__(self, metrics: Metrics, clock: IReactorTime, hasRooms: bool = True) -> None:
@@ -31,7 +31,7 @@ class Progress:
         self._sent = self._received = 0
 
     def line(self) -> str:
-        """It in one line."""
+        """The report as one line of text."""
         metrics, now = self._metrics, self._clock.seconds()
         seconds = (now - self._last) or 1.0
         words = [
@@ -52,9 +52,9 @@ class Progress:
 
 def figuresOf(loadTest: LoadTest, cpu: float) -> dict[str, Any]:
     """
-    All figures, as JSON takes them. Times are seconds, rates are per second.
+    Return all figures of a load test, as plain data. Times are in seconds, rates per second.
 
-    `cpu` is the share of a processor that this process took.
+    `cpu` is the share of a processor that this process used, from 0 to 1.
     """
     plan, metrics = loadTest.plan, loadTest.metrics
     since, until = loadTest.since, loadTest.until
@@ -96,7 +96,7 @@ def _timesOf(times: Histogram) -> dict[str, float]:
 
 
 def textOf(figures: dict[str, Any]) -> str:
-    """The same for people."""
+    """Return the figures as text."""
     clients, messages = figures["clients"], figures["messages"]
     inRooms = f", {clients['joined']} joined" if figures["room"] is not None else ""
     wanted = messages["wantedRate"]
@@ -111,12 +111,12 @@ def textOf(figures: dict[str, Any]) -> str:
     rows += [("error", f"{count} times {kind}") for kind, count in figures["errors"].items()]
     rows += [("disconnects", f"{count} times {code}") for code, count in figures["disconnects"].items()]
     if figures["disconnects"] and inRooms:
-        rows.append(("came back", f"{figures['recoveries']} without a loss, {figures['losses']} with one"))
+        rows.append(("recovered", f"{figures['recoveries']} without a loss, {figures['losses']} with one"))
     late = figures["lateness"]
     lateness = f"late p99 {_inMilliseconds(late['p99'])}  max {_inMilliseconds(late['max'])}"
     rows.append(("this process", f"{figures['cpu']:.0%} of a processor, {lateness}"))
     if figures["cpu"] > BUSY:
-        rows.append(("", "too much to measure well: start several processes with fewer clients each"))
+        rows.append(("", "too busy to measure well: start several processes with fewer clients each"))
     head = f"{figures['url']}, {figures['seconds']:.1f} s{', stopped' if figures['isStopped'] else ''}"
     return "\n".join([head, *(f"{name:>13}  {value}" for name, value in rows)])
 

@@ -1,5 +1,5 @@
 """
-Clients of rooms, which come back when they lose their connection.
+Clients of rooms. They reconnect when they lose their connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .plan import NUMBER
 
 class MeasuredRoom:
     """
-    A room as its client sees it, `txroom.client.Room`, whose messages are counted and timed.
+    A `txroom.client.Room` that counts and times its messages.
     """
 
     def __init__(self, room: Room, client: LoadClient) -> None:
@@ -33,7 +33,7 @@ class MeasuredRoom:
         return getattr(self._room, name)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> Sent:
-        """As `Room.send`; "handled" is the time until the server says that it is."""
+        """Like `Room.send`; the latency "handled" is the time until the server acknowledges the message."""
         now = self._loadClient.now()
         sent = self._room.send(type, data, volatile=volatile)
         self._metrics.sent += 1
@@ -43,7 +43,7 @@ class MeasuredRoom:
         return sent
 
     def call(self, type: str, data: Any = None, *, timeout: float | None = None) -> Deferred[Any]:
-        """As `Room.call`; "reply" is the time until the answer."""
+        """Like `Room.call`; the latency "reply" is the time until the answer."""
         now = self._loadClient.now()
         answer = self._room.call(type, data, timeout=timeout)
         self._metrics.sent += 1
@@ -51,28 +51,28 @@ class MeasuredRoom:
         return answer.addCallbacks(self._answered, self._unanswered, ("reply", now))
 
     def on(self, name: str, listener: Any) -> Any:
-        """As `Room.on`."""
+        """Like `Room.on`."""
         self._count(name)
         return self._room.on(name, listener)
 
     def once(self, name: str, listener: Any) -> Any:
-        """As `Room.once`."""
+        """Like `Room.once`."""
         self._count(name)
         return self._room.once(name, listener)
 
     def onMessage(self, type: str, listener: Any) -> Any:
-        """As `Room.onMessage`."""
+        """Like `Room.onMessage`."""
         self._count(type)
         return self._room.onMessage(type, listener)
 
     def off(self, name: str, listener: Any = None) -> None:
-        """As `Room.off`."""
+        """Like `Room.off`."""
         self._room.off(name, listener)
         if listener is None:
             self._counted.discard(name)
 
     def _count(self, type: str) -> None:
-        """Messages that have a listener of their own don't come to that of "*", by which we count."""
+        """Count messages with a listener of their own here: the listener of "*" does not receive them."""
         if type != "*" and type not in self._counted:
             self._counted.add(type)
             self._room.onMessage(type, self._heard)
@@ -96,7 +96,7 @@ class MeasuredRoom:
 
 class RoomLoadClient(LoadClient):
     """
-    A client of a room.
+    A client that joins a room, and sends messages or runs a scenario there.
     """
 
     def __init__(self, context: LoadTestContext, number: int) -> None:
@@ -141,7 +141,7 @@ class RoomLoadClient(LoadClient):
         if self.isOver:
             return
         self.lost(code, reason)
-        if not self.wasConnected:  # a server that was never there isn't waited for
+        if not self.wasConnected:  # do not wait for a server that was never reached
             self.leave()
 
     def _erred(self, error: Any) -> None:
@@ -187,7 +187,7 @@ class RoomLoadClient(LoadClient):
         self.setReady(True)
 
     def _left(self, code: int, reason: str) -> None:
-        # A script may leave and go elsewhere.
+        # A scenario may leave the room and join another one.
         isOwnWish = self.plan.scenario is not None and code == CloseCode.NORMAL
         if not self.isOver and not isOwnWish:
             self.failed(f"left: {code} {reason}".strip())
@@ -219,6 +219,6 @@ class RoomLoadClient(LoadClient):
 
 
 def _codeOf(failure: Failure) -> str:
-    """The kind of a failure."""
+    """The kind of a failure, for the report."""
     error: Any = failure.value
     return str(error.code) if isinstance(error, RoomError) else errorWithPlace(error)

@@ -1,5 +1,5 @@
 """
-How a client knows its own messages when they come back.
+How a client recognizes its own messages when the server sends them back.
 """
 
 from __future__ import annotations
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 class RoundTrips:
     """
-    The messages of one client that are to come back: when each was sent.
+    The messages of one client that have not returned yet, and when each was sent.
 
-    `name` is the client's, unlike that of any other client of the same server.
+    `name` differs from that of any other client of the same server.
     """
 
     def __init__(self, name: str) -> None:
@@ -22,16 +22,19 @@ class RoundTrips:
 
     @property
     def next(self) -> str:
-        """The mark for the next message, which is the same in JSON and in Python's `repr`."""
+        """The mark for the next message. It is the same text in JSON and in Python's `repr`."""
         return f"{self._head}{self._last + 1:x}~"
 
     def add(self, now: float) -> None:
-        """The next message is sent."""
+        """The next message was sent at the time `now`."""
         self._last += 1
         self._sent[self._last] = now
 
     def find(self, text: str) -> float | None:
-        """When the message was sent whose mark is in `text`; once for each."""
+        """
+        The time when the message was sent whose mark is in `text`; `None` if there is none, or it was found
+        before.
+        """
         start = text.find(self._head)
         if start < 0:
             return None
@@ -42,11 +45,11 @@ class RoundTrips:
             return None
 
     def first(self) -> float | None:
-        """When the oldest was sent; once for each."""
+        """Remove the oldest message, and return when it was sent; `None` if there is none."""
         return self._sent.pop(next(iter(self._sent))) if self._sent else None
 
     def expire(self, before: float) -> int:
-        """Forget those that were sent before then; how many."""
+        """Forget the messages that were sent before that time; return how many."""
         count = 0
         while self._sent and self._sent[next(iter(self._sent))] < before:
             self.first()
@@ -54,7 +57,7 @@ class RoundTrips:
         return count
 
     def clear(self) -> int:
-        """Forget all; how many."""
+        """Forget all messages; return how many."""
         count = len(self._sent)
         self._sent.clear()
         return count

@@ -1,5 +1,5 @@
 """
-All the clients of a load test: how they come in, sendNext in turn, and go.
+`LoadTest`: starts the clients, lets them send in turn, and ends them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .plain import PlainLoadClient
 from .plan import Plan
 from .rooms import RoomLoadClient
 
-#: Seconds between two looks at what is due.
+#: The time between two checks of what is due, in seconds.
 TICK = 0.005
-#: Seconds of messages that are made up for if we are late; what was due before that is never sent.
+#: If a check is late, the messages of at most this many seconds are sent; those due before are never sent.
 MAX_LATE = 0.1
-#: Seconds that answers may take at the end.
+#: How many seconds the last answers may take at the end.
 DRAIN = 5.0
 
 
 @attrs.frozen
 class Moment:
-    """A time, and the messages until then."""
+    """A time, and how many messages were sent and received until then."""
 
     time: float
     sent: int
@@ -39,13 +39,17 @@ class Moment:
 
 class LoadTest:
     """
-    The clients of a plan.
+    Runs a plan.
 
-    They come in evenly over the ramp, and sendNext as soon as they are in. Messages are due by the clock,
-    whether the former ones were answered or not, and evenly: the clients sendNext in turn. At the end they
-    wait for what is still to be answered, and go.
+    The clients start evenly over the ramp, and send as soon as they are ready. Messages are sent at their
+    time, whether or not earlier ones were answered, and the clients take turns. At the end the clients wait
+    for the last answers and disconnect.
 
-    `token` is part of the marks: unlike that of any other loadTest at the same server.
+    Args:
+        plan: What to do.
+        reactor: The network and the clock.
+        token: A text that makes the marks of this load test different from those of others on the same
+            server.
     """
 
     def __init__(self, plan: Plan, reactor: Any, token: str) -> None:
@@ -62,21 +66,22 @@ class LoadTest:
         self._draining: IDelayedCall | None = None
         self._done: Deferred[None] = Deferred()
         self._isOver = False
-        #: Whether it was stopped before its time.
+        #: Whether `stop` has ended it early.
         self.isStopped = False
-        #: How much too late we were to look at what is due.
+        #: How late the checks of what is due were; large values mean that this process is too busy.
         self.lateness = Histogram()
-        #: From when to when rates are measured: from the end of the ramp, if that has come.
+        #: The start of the load test, and the time over which rates are measured: from the end of the ramp,
+        #: or from the start if the ramp has not ended.
         self.start = self.since = self.until = self._moment()
 
     def run(self) -> Deferred[None]:
-        """Do it; fires when all are gone."""
+        """Run the load test. The Deferred fires when all clients have disconnected."""
         self.start = self.since = self.until = self._moment()
         self._loop.start(TICK)
         return self._done
 
     def stop(self) -> None:
-        """End it before its time; if it has come to the answers, without those."""
+        """End the load test early. If it is waiting for the last answers already, do not wait for them."""
         if self._loop.running:
             self.isStopped = True
             self.until = self._moment()
@@ -88,7 +93,10 @@ class LoadTest:
             self._finish()
 
     def abandon(self) -> None:
-        """It ends at once: what is still to come is missing."""
+        """
+        End the load test at once, without disconnecting; answers that have not arrived are counted as
+        missing.
+        """
         if not self._isOver:
             self._isOver = True
             self.metrics.miss()
@@ -151,7 +159,7 @@ class LoadTest:
     def _finish(self) -> None:
         self.abandon()
         for client in self._clients:
-            # Who was still on its way when we were stopped could not know.
+            # If the load test was stopped, clients that were still connecting have not failed.
             if not client.isReady and (client.wasReady or not self.isStopped):
                 client.failed(client.progress)
         leaving = gatherResults([client.leave() for client in self._clients])
