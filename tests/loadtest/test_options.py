@@ -101,7 +101,7 @@ class MistakeTests(SynchronousTestCase):
         """Wrong URLs."""
         self.assertRefused("give one URL", "--room", "chat")
         self.assertRefused(f"give one URL, but there are 2: {URL} chat", URL, "--room", "chat", "chat")
-        must = "must be a URL such as ws://host:port/path, with the scheme ws, wss, http or https"
+        must = "must be a URL such as ws://host:port/path, with ws, wss, http or https"
         for url in (
             "localhost:8080",
             "ftp://localhost",

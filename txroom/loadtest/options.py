@@ -30,9 +30,9 @@ class Options(usage.Options):
         "Connects many clients to a server, which join a room or use plain WebSockets, and measures the "
         "latencies of their messages. URL is the URL of the rooms, such as ws://localhost:8080/rooms; its "
         f"scheme may also be wss, http or https. In --options and --data, {NUMBER} is replaced by the number "
-        f"of the client, from 0. In --data, {MARK} is replaced by a mark. When the server sends a message back, "
-        "its client recognizes it by the mark, and the time until then is measured. The exit status is 0, "
-        "or 1 if there was any error, or 2 for a wrong option."
+        f"of the client, from 0. In --data, {MARK} is replaced by a mark. When the server sends a message "
+        "back, its client recognizes it by the mark, and the time until then is measured. The exit status is "
+        "0, or 1 if there was any error, or 2 for a wrong option."
     )
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ class Options(usage.Options):
             self._given["url"] = absolute(urls[0], path="/")
         except ValueError:
             raise UsageError(
-                f"{urls[0]}: must be a URL such as ws://host:port/path, with the scheme ws, wss, http or https"
+                f"{urls[0]}: must be a URL such as ws://host:port/path, with ws, wss, http or https"
             ) from None
 
     def postOptions(self) -> None:
