@@ -68,6 +68,13 @@ class ChatRoom(Room):
         return {**client.meta, "text": data.text}
 
 
+class HallRoom(ChatRoom):
+    """A room for as many members as the client that creates it says."""
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.maxClients = int(options["size"])
+
+
 def makeServer(role: str) -> Server:
     """A server in that role."""
     server = Server(ServerOptions(compression="shared" if role == "deflate" else "disabled"))
@@ -75,6 +82,7 @@ def makeServer(role: str) -> Server:
         rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
         for name in ("chat", "other"):
             rooms.register(name, ChatRoom)
+        rooms.register("hall", HallRoom)
         server.addApplication(rooms)
     else:
         server.addApplication(Echo() if role in ("echo", "tls") else Broadcast())

@@ -150,3 +150,21 @@ time.sleep({LIMIT})
         assert server.cpu() > 0.5
     finally:
         server.kill()
+
+
+def test_scale() -> None:
+    """Connections, members of rooms and a storm of resumes are measured, here with few of each."""
+    requires("cc")
+    arguments = ("--connections", "120", "--rooms", "4", "--storm", "60")
+    measured = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+    assert measured.returncode == 0, measured.stderr
+    assert "120 members of 4 rooms" in measured.stdout
+    assert "60 members resume" in measured.stdout
