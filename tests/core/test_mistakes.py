@@ -73,9 +73,11 @@ class NameTests(MistakeTestCase):
         server: Any = Server
         self.assertEqual(
             self.says(TypeError, server, maxPayload=3),
-            "maxPayload is given in the options: Server(ServerOptions(maxPayload=...))",
+            "maxPayload is an option: use Server(ServerOptions(maxPayload=...))",
         )
-        self.assertIn("must be ServerOptions(", self.says(TypeError, server, {"maxPayload": 3}))
+        self.assertIn(
+            "must be a ServerOptions, such as ServerOptions(", self.says(TypeError, server, {"maxPayload": 3})
+        )
         self.assertIn("unexpected keyword argument 'zebra'", self.says(TypeError, server, zebra=3))
 
     def test_applications(self) -> None:
@@ -574,7 +576,7 @@ class AssignedTests(MistakeTestCase):
         self.assertIn("onClose=5: must be callable", self.says(TypeError, setattr, server, "onClose", 5))
         self.assertEqual(
             self.says(TypeError, setattr, server, "onMessage", print),
-            "Server.onMessage is never called: it is a hook of applications, Application(onMessage=...)",
+            "Server.onMessage is never called: it is a hook of applications; use Application(onMessage=...)",
         )
         server.onConection = print
         self.assertEqual(self.warnings(), ["Server.onConection is never called: the hook is onConnection"])
@@ -776,11 +778,13 @@ class KindTests(MistakeTestCase):
         add = self.server.addApplication
         self.assertEqual(
             self.says(TypeError, add, Application),
-            "Application is a class: an instance is served, Application()",
+            "Application is a class: give an instance, Application()",
         )
         for room in (Chat, Chat()):
-            self.assertEqual(self.says(TypeError, add, room), "Chat is a Room: server.register('name', Chat)")
-        self.assertEqual(self.says(TypeError, add, 5), "an Application is served, not 5")
+            self.assertEqual(
+                self.says(TypeError, add, room), "Chat is a Room: use server.register('name', Chat)"
+            )
+        self.assertEqual(self.says(TypeError, add, 5), "application=5: must be an Application")
 
     def test_connectionClass(self) -> None:
         """A class of connections, and nothing else."""
@@ -792,11 +796,11 @@ class KindTests(MistakeTestCase):
     def test_paths(self) -> None:
         """Where an application or a page can't be."""
         add: Any = self.server.addApplication
-        self.assertIn("the path is path=...", self.says(ValueError, add, Application(), "/chat"))
-        self.assertIn("host=5: must be a text", self.says(TypeError, add, Application(), 5))
-        self.assertIn("path=5: must be a text", self.says(TypeError, add, Application(), None, 5))
+        self.assertIn("give the path by path=...", self.says(ValueError, add, Application(), "/chat"))
+        self.assertIn("host=5: must be a string", self.says(TypeError, add, Application(), 5))
+        self.assertIn("path=5: must be a string", self.says(TypeError, add, Application(), None, 5))
         self.assertIn(
-            "'*' can only stand at its end", self.says(ValueError, add, Application(), path="/x/*/y")
+            "must have '*' only at its end", self.says(ValueError, add, Application(), path="/x/*/y")
         )
         self.assertEqual(self.server.applications, [])
 
@@ -805,9 +809,9 @@ class KindTests(MistakeTestCase):
         add: Any = self.server.addPage
         self.assertIn("twisted.web.static.Data(", self.says(TypeError, add, "/", "<h1>Welcome</h1>"))
         self.assertIn("twisted.web.static.Data(", self.says(TypeError, add, "/", b"<h1>Welcome</h1>"))
-        self.assertIn("Resource: is a class", self.says(TypeError, add, "/", Resource))
+        self.assertIn("page=Resource is a class: give an instance", self.says(TypeError, add, "/", Resource))
         self.assertIn("must be a resource of twisted.web", self.says(TypeError, add, "/", 5))
-        self.assertIn("without '*'", self.says(ValueError, add, "/*", Resource()))
+        self.assertIn("must not have a '*'", self.says(ValueError, add, "/*", Resource()))
         self.assertIn("must begin with '/'", self.says(ValueError, add, "index.html", Resource()))
 
     def test_ids(self) -> None:
@@ -820,7 +824,7 @@ class KindTests(MistakeTestCase):
             more = ["x"] if function == server.send else []
             self.assertIn("must be a text", self.says(TypeError, function, app.connection, *more))
         self.assertIn("isOn=1: must be True or False", self.says(TypeError, server.setDebug, 1))
-        self.assertIn("callback=None: must be a function", self.says(TypeError, server.onShutdown, None))
+        self.assertIn("callback=None: must be callable", self.says(TypeError, server.onShutdown, None))
 
     def test_room(self) -> None:
         """A room is registered by its class, after its name."""
@@ -846,7 +850,7 @@ class KindTests(MistakeTestCase):
         for where, why in {
             "tcp:foo": "'foo' is not a number",
             "tcp": "port is missing",
-            "tcp:80:intrface=x": "there is no argument intrface",
+            "tcp:80:intrface=x": "unknown argument intrface",
             "tcp:80:port=81": "argument port is given twice",
             "systemd:domain:INET:index:0": "too many arguments",
             "nosuch:1": "Unknown endpoint type: 'nosuch'",

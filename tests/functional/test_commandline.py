@@ -489,7 +489,7 @@ def test_stall(launcher: tuple[str, ...], app: Path) -> None:
             client.send("good night")
             process.wrote("in sleepInHere", 3.5)
             assert "has not turned for 2." in process.output
-            assert "the reactor stalled" not in process.output
+            assert "the reactor was blocked" not in process.output
             assert client.recv(timeout=PATIENCE) == "awake"
         status, body = process.get("/healthz")
         assert status == 200
@@ -497,4 +497,4 @@ def test_stall(launcher: tuple[str, ...], app: Path) -> None:
         assert report["status"] == "degraded"
         assert 2 <= report["stalledSeconds"] <= 6
         assert process.output.count("in sleepInHere") == 1
-        process.wrote("the reactor stalled for ")
+        process.wrote("the reactor was blocked for ")

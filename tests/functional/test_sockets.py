@@ -95,7 +95,7 @@ def test_notActivated(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"txroom: --listen systemd:domain=INET:index=0: no socket was handed.*\n", done.stderr
+        r"txroom: --listen systemd:domain=INET:index=0: no socket was inherited.*\n", done.stderr
     )
 
 
@@ -184,7 +184,7 @@ def test_full(tmp_path: Path) -> None:
         for _ in range(10):
             for each in [socket.create_connection(address, PATIENCE) for _ in range(100)]:
                 each.close()
-        process.wrote("no file descriptors are left")
+        process.wrote("no file descriptor was left")
         lines = process.output.splitlines()
         assert len([line for line in lines if "descriptor" in line.lower()]) == 1, process.output
         for client in clients:

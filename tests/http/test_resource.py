@@ -60,6 +60,21 @@ class UpgradeTests(SiteCase):
         client.close(4000, "bye")
         self.assertClosed(client, 4000)
 
+    def test_content(self) -> None:
+        """The body of the request, which may be a file, is closed although the request is never finished."""
+        self.start()
+        contents: list[Any] = []
+
+        class NotingRequest(Request):
+            def gotLength(self, length: int | None) -> None:
+                super().gotLength(length)
+                contents.append(self.content)
+
+        self.site.requestFactory = NotingRequest
+        client = self.harness.connect(to=self.site)
+        self.assertTrue(client.isOpen)
+        self.assertEqual([content.closed for content in contents], [True])
+
     def test_mounted(self) -> None:
         """Below another resource: the path is that of the whole request."""
         app = Application(onMessage=echo)

@@ -190,7 +190,7 @@ class OptionTests(TapTestCase):
             "8080": "Unknown endpoint type: '8080'",
             "tcp:http": "'http' is not a number",
             "tcp": "port is missing",
-            "tcp:80:nosuch=1": "there is no argument nosuch",
+            "tcp:80:nosuch=1": "unknown argument nosuch",
             "haproxy:nosuch:1": "Unknown endpoint type: 'nosuch'",
         }.items():
             self.assertRefused(f"--listen {wrong}: {reason}", parse, "--listen", wrong)

@@ -83,7 +83,7 @@ class DescriptionTests(SynchronousTestCase):
         for description, why in {
             "haproxy:": "haproxy:: Unknown endpoint type: ''",
             "haproxy:tcp:x": "haproxy:tcp:x: 'x' is not a number",
-            "haproxy:systemd:domain=INET": "haproxy:systemd:domain=INET: either index or name",
+            "haproxy:systemd:domain=INET": "haproxy:systemd:domain=INET: must have either index=... ",
             "tls:": "tls:: the directory of the certificates is missing",
             "tls:/nowhere:443:backlog=x": "'x' is not a number",
             "tls:/nowhere:443:0:::1": "too many arguments",

@@ -59,8 +59,16 @@ class StallWatchTests(SynchronousTestCase):
         self.clock.stall(INTERVAL + STALL - 0.01)
         self.assertIsNone(self.stallDetector.lastStall)
 
+    def test_startedTwice(self) -> None:
+        """A detector that is started twice checks once in each interval, and can be stopped."""
+        self.stallDetector.start()
+        self.clock.pump([INTERVAL] * 3)
+        self.assertEqual(self.turns, 3)
+        self.stallDetector.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_stop(self) -> None:
-        """A watch that is stopped leaves nothing behind."""
+        """A detector that is stopped leaves no timer behind."""
         self.stallDetector.stop()
         self.stallDetector.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -93,7 +93,9 @@ class ServerTests(HarnessTestCase):
         """What was asked for counts; that there aren't enough descriptors for it is said once."""
         few = Server(ServerOptions(maxConnections=1000), clock=MemoryReactor())
         (line,) = self.listen(few, 1024)
-        expected = "maxConnections=1000, but the limit on open files (1024) allows 922: raise it"
+        expected = (
+            "maxConnections=1000, but the limit on open files (1024) allows only 922 connections: raise "
+        )
         self.assertTrue(line.startswith(expected), line)
         enough = Server(ServerOptions(maxConnections=900), clock=MemoryReactor())
         self.assertEqual(self.listen(enough, 1024), [])
@@ -176,7 +178,7 @@ class AcceptingTests(SynchronousTestCase):
         client = (Taken(), ("192.0.2.1", 9))
         said = self.read(errno.EMFILE, client, client)
         self.assertEqual(len(said), 1)
-        self.assertIn("no file descriptors are left for new connections (EMFILE), 1 were closed", said[0])
+        self.assertIn("no file descriptor was left for new connections (EMFILE); 1 were closed", said[0])
         for _ in range(100):
             self.assertEqual(self.read(errno.EMFILE, client, client), [])
         self.reactor.rightNow += LOG_INTERVAL

@@ -132,6 +132,28 @@ class ApplicationPagesTests(HarnessTestCase):
         self.assertIn("'/x/a'", str(error))
         self.assertEqual((server.pages, server.applications), (["/x/a"], []))
 
+    def test_failed(self) -> None:
+        """An application that can't be added leaves no page behind, and is not stopped with the server."""
+
+        class Failing(Application):
+            isStopped = False
+
+            def setDebug(self, isOn: bool) -> None:
+                raise RuntimeError("no")
+
+            def stop(self) -> Any:
+                self.isStopped = True
+                return super().stop()
+
+        server = Server(clock=MemoryReactor())
+        application = Failing()
+        application.pages = {"/a": page(b"a")}
+        self.assertRaises(RuntimeError, server.addApplication, application)
+        self.assertEqual((server.pages, server.applications), ([], []))
+        server.startService()
+        self.successResultOf(server.stopService())
+        self.assertFalse(application.isStopped)
+
     def test_wrong(self) -> None:
         """What is no page, or no path of one, is said when the application is added."""
         for pages, kind in (

@@ -828,7 +828,7 @@ class ShutdownTests(HarnessTestCase):
             self.assertEqual(self.notices(events), [])
             self.advance(0.1)
             name = "onShutdown callback ShutdownTests.slow"
-            said = f"stopping: waiting for the {name}, 9 s at most; Server.stopNow() ends it"
+            said = f"stopping: waiting for the {name}, 9 s at most; Server.stopNow() skips the wait"
             self.assertEqual(self.notices(events), [said])
             self.advance(20)
             self.assertEqual(self.notices(events), [said])
@@ -850,7 +850,7 @@ class ShutdownTests(HarnessTestCase):
         with capturedLogs() as events:
             self.stop()
             self.advance(NOTICE)
-        what = "connections (0 open, 1 with a hook that runs)"
+        what = "connections (0 open, 1 with a running hook)"
         said = f"stopping: waiting for {what}, 9 s at most; a second signal ends it"
         self.assertEqual(self.notices(events), [said])
         self.advance(20)

@@ -78,17 +78,17 @@ class InheritedTests(SynchronousTestCase):
         two = ListenFDs([self.socket.fileno()] * 2, ("chat", "admin"))
         nameless = ListenFDs([self.socket.fileno()])
         cases: list[tuple[ListenFDs, dict[str, str], str]] = [
-            (ListenFDs([]), {"index": "0"}, "no socket was handed down"),
-            (self.sockets, {"index": "1"}, "index=1: 1 socket was handed down, counted from 0"),
-            (two, {"index": "2"}, "index=2: 2 sockets were handed down, counted from 0"),
+            (ListenFDs([]), {"index": "0"}, "no socket was inherited"),
+            (self.sockets, {"index": "1"}, "index=1: 1 socket was inherited, counted from 0"),
+            (two, {"index": "2"}, "index=2: 2 sockets were inherited, counted from 0"),
             (two, {"index": "-1"}, "index=-1: must be a whole number, 0 or more"),
             (two, {"index": "x"}, "index=x: must be a whole number, 0 or more"),
             (two, {"name": "web"}, "name=web: .*; the names are chat, admin"),
-            (nameless, {"name": "web"}, "name=web: .*; LISTEN_FDNAMES gives no names; use index"),
-            (two, {}, "either index or name"),
-            (two, {"index": "0", "name": "chat"}, "either index or name"),
+            (nameless, {"name": "web"}, "name=web: .*; LISTEN_FDNAMES has no names; use index"),
+            (two, {}, "must have either index=... or name=..."),
+            (two, {"index": "0", "name": "chat"}, "must have either index=... or name=..."),
             (two, {"domain": "TCP", "index": "0"}, "domain=TCP: must be INET, INET6, UNIX"),
-            (two, {"domain": "INET6", "index": "0"}, "domain=INET6: .* is of domain INET$"),
+            (two, {"domain": "INET6", "index": "0"}, "domain=INET6: .* has the domain INET$"),
         ]
         for sockets, given, why in cases:
             with self.assertRaisesRegex(ValueError, why):

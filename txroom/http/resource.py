@@ -119,6 +119,8 @@ def upgrade(
     transport = request.channel.transport
     handshake = handshakeOf(request, gateway.options)
     early = _release(request.channel, transport)
+    if request.content is not None:
+        request.content.close()  # twisted.web does this when a request is answered, and this one never is
     upgrading = Upgrade(gateway, handshake, gateway.seconds(), early, application, isForeign=True)
     upgrading.outcome = outcome
     upgrading.begin(transport)

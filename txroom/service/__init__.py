@@ -1,1 +1,3 @@
-"""The Twisted service: a server, where it listens and what it routes."""
+"""
+The Twisted service: the server, its listeners and what it serves.
+"""

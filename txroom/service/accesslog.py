@@ -1,5 +1,5 @@
 """
-The access log: who asked for what, in the combined format of Apache and nginx, at level info.
+The access log: one line for each request, in the combined format of Apache and nginx, at level info.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ _log = Logger(namespace="txroom.access")
 
 
 class AccessLog:
-    """Logs each request for a page, and each upgrade, while it `isOn`."""
+    """Logs each page request and each upgrade while `isOn` is true."""
 
     def __init__(self) -> None:
         self.isOn = False
 
     def upgrade(self, handshake: Handshake, status: int) -> None:
-        """A request for a WebSocket was answered with that status."""
+        """Log a WebSocket request that was answered with `status`."""
         if self.isOn:
             self._write(handshake, "HTTP/1.1", status, "-")
 
     def page(self, request: Request, options: ServerOptions) -> None:
-        """A request of twisted.web was answered."""
+        """Log a request that twisted.web has answered."""
         if self.isOn:
             handshake, length = handshakeOf(request, options), str(request.sentLength or "-")
             self._write(handshake, request.clientproto.decode("latin-1"), request.code, length)
 
     def _write(self, handshake: Handshake, version: str, status: int, length: str) -> None:
-        # The time of day, which the clock of the reactor may not be.
+        # `datetimeToLogString` shows the time of day, which the reactor's clock may not be.
         request = f"{handshake.method} {handshake.target} {version}"
         referrer, agent = (handshake.headers.get(name) or "-" for name in ("referer", "user-agent"))
         _log.info(
@@ -49,6 +49,6 @@ class AccessLog:
 
 
 def _escaped(text: str) -> str:
-    """Quotes, controls and what isn't ASCII are escaped, as in the logs of twisted.web."""
+    """Escape quotes, control characters and non-ASCII characters, as the access logs of twisted.web do."""
     letters = text.encode("latin-1", "replace").decode("latin-1")
     return letters.encode("unicode_escape").decode("ascii").replace('"', r"\"")

@@ -1,5 +1,5 @@
 """
-The applications of a server: where each is served, and what it is given of the server.
+The applications of a server: which are served where, and what they get from the server.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from .pages import Pages
 from .routing import Routes, checkRoute
 from .shutdown import ShutdownStep
 
-#: Seconds that an application is given to stop, even when the deadline of the stop has passed.
+#: The seconds that an application gets for its `stop` even when the deadline of the shutdown has passed.
 LAST_HOOKS_TIMEOUT = 1.0
 
 
 class Applications:
-    """What a server serves at its `routes`, and what is upgraded by hand; all of it stops with the server."""
+    """
+    The applications that a server serves, by its `routes` or by `handleUpgrade`. They stop with the server.
+    """
 
     def __init__(self, options: ServerOptions, clock: IReactorTime, pages: Pages) -> None:
-        #: Of the server.
+        #: The server's options.
         self.options = options
         self._pages = pages
         self.routes = Routes()
@@ -38,14 +40,16 @@ class Applications:
         self._isDebugging = False
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
-        """Serve one more; see `Server.addApplication`."""
+        """Serve an application; see `Server.addApplication`."""
         checkApplication(application)
         checkRoute(host, path)
         self.options.override(application.overrides)
         paths = application.routesFor(path)
-        self._pages.addAll(paths[0], application.pages)
+        pages = self._pages.placed(paths[0], application.pages)
         self.adopt(application)
         application.warnOfHooks()
+        for pagePath, page in pages.items():
+            self._pages.add(pagePath, page, None)
         for each in paths:
             self.routes.add(application, host, each)
 
@@ -57,7 +61,7 @@ class Applications:
         host: str | None,
         hooksAndOptions: Mapping[str, Any],
     ) -> Application:
-        """Serve a factory, and start it with the server; see `Server.addFactory`."""
+        """Serve a protocol factory, and start it with the server; see `Server.addFactory`."""
         application = self._made(factory, hooksAndOptions)
         self.add(application, host, path)
         FactoryStarter(application.start).setServiceParent(server)
@@ -65,7 +69,9 @@ class Applications:
 
     @staticmethod
     def _made(factory: Any, hooksAndOptions: Mapping[str, Any]) -> FactoryApplication:
-        """The application of a factory; Autobahn is imported only for one of its own."""
+        """
+        Make the application of a factory. Autobahn is imported only if the factory is one of Autobahn's.
+        """
         if any(each.__module__.startswith("autobahn.") for each in type(factory).__mro__):
             from ..http.autobahn import AutobahnApplication
 
@@ -73,17 +79,17 @@ class Applications:
         return ProtocolApplication(factory, **hooksAndOptions)
 
     def adopt(self, application: Application) -> None:
-        """Give an application what it needs of the server; it is stopped with it."""
-        if application not in self._adopted:
-            self._adopted.append(application)
+        """Give an application what it needs from the server, and stop it with the server."""
         application.setDebug(self._isDebugging)
         if isinstance(application, RoomApplication):
             options = self.options.override(application.overrides)
             application.begin(MemoryEngine(application), self._clock, options.highWaterMark)
+        if application not in self._adopted:
+            self._adopted.append(application)
 
     @property
     def rooms(self) -> RoomApplication:
-        """The first `RoomApplication`; if there is none yet, one is made and served."""
+        """The first `RoomApplication`. If there is none, one is made and served."""
         for served in self.routes.applications:
             if isinstance(served, RoomApplication):
                 return served
@@ -98,20 +104,20 @@ class Applications:
             application.setDebug(isOn)
 
     def overrideOptions(self, options: ServerOptions, changes: Mapping[str, Any]) -> None:
-        """The server has new `options`: what was changed, no application served so far overrides any more."""
+        """Take the server's new `options`. Applications that override one of the `changes` no longer do."""
         self.options = options
         for application in self.routes.applications:
             overrides = application.overrides.items()
             application.overrides = {name: value for name, value in overrides if name not in changes}
 
     def shutdownSteps(self) -> Iterator[ShutdownStep]:
-        """Let them end, when their connections are gone."""
+        """Stop the applications. At that time their connections are closed."""
         for application in self._adopted:
             yield ShutdownStep(application.stop, lambda: "rooms to end", LAST_HOOKS_TIMEOUT)
 
 
 class FactoryStarter(Service):
-    """Starts something with the service that it is in."""
+    """Calls a function when the service that contains it starts."""
 
     def __init__(self, start: Callable[[], None]) -> None:
         self._start = start
@@ -122,14 +128,14 @@ class FactoryStarter(Service):
 
 
 def checkApplication(application: object) -> None:
-    """Raise `TypeError` for what can't be served, with what was meant."""
+    """Raise `TypeError` for an object that is not an application, and suggest what was probably meant."""
     if isinstance(application, Application):
         if not hasattr(application, "overrides"):
-            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__()")
+            raise TypeError(f"{type(application).__name__}.__init__ must call super().__init__(...)")
         return
     kind = application if isinstance(application, type) else type(application)
     if issubclass(kind, Room):
-        raise TypeError(f"{kind.__name__} is a Room: server.register('name', {kind.__name__})")
+        raise TypeError(f"{kind.__name__} is a Room: use server.register('name', {kind.__name__})")
     if issubclass(kind, Application):
-        raise TypeError(f"{kind.__name__} is a class: an instance is served, {kind.__name__}()")
-    raise TypeError(f"an Application is served, not {application!r}")
+        raise TypeError(f"{kind.__name__} is a class: give an instance, {kind.__name__}()")
+    raise TypeError(f"application={application!r}: must be an Application")

@@ -1,5 +1,5 @@
 """
-The pages of a server beside its sockets: files that come with txroom.
+Files of `txroom/web` as pages: the browser client and the demonstration.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 class Asset(Resource):
     """
-    A file of `txroom/web`, read once, with further `headers`.
+    A file of `txroom/web`. It is read once.
 
-    Browsers may keep it, but ask each time whether it has changed: an update of txroom is seen at once.
+    Browsers may cache it, but ask each time whether it has changed (ETag), so that they get an update of
+    txroom at once.
+
+    Args:
+        name: The name of the file.
+        headers: More response headers.
     """
 
     isLeaf = True

@@ -1,5 +1,5 @@
 """
-The connections of a server: who is there, what was counted and logged of them, and how they end with it.
+The connections of a server: the open ones, the counters, the log of refusals, and how they close.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from ..wire.context import WireContext
 from .accesslog import AccessLog
 from .shutdown import ShutdownStep, inBatches
 
-#: Connections told to go in one turn when the server stops, and seconds between two turns.
+#: How many connections are closed in one turn of the reactor when the server stops, and the seconds between
+#: turns.
 CLOSE_BATCH = 500
 CLOSE_PAUSE = 0.05
-#: Seconds for the last `onDisconnect` hooks, after the connections were dropped.
+#: The seconds for the last `onDisconnect` hooks after the connections were dropped.
 LAST_HOOKS_TIMEOUT = 1.0
 
 
 @attrs.frozen
 class Stats:
-    """What a server has done since it was made (like verb's connection pool)."""
+    """What a server has done since it was made (like the statistics of verb's connection pool)."""
 
-    #: Connections opened, and those open now.
+    #: The number of connections that were opened, and of those that are open.
     total: int
     active: int
-    #: Upgrades that failed, by reason.
+    #: The number of upgrades that failed, by the reason of the `UpgradeError`.
     rejected: dict[str, int]
-    #: Messages, and the bytes of their payloads, uncompressed.
+    #: The number of messages, and of their payload bytes before compression.
     messagesReceived: int
     bytesReceived: int
     messagesSent: int
@@ -48,7 +49,7 @@ class Stats:
 
 
 class Connections:
-    """The open connections by id, in the order in which they came, and the upgrades that failed."""
+    """The open connections by id, in the order in which they were opened, and the failed upgrades."""
 
     _log = Logger()
 
@@ -67,16 +68,16 @@ class Connections:
 
     @property
     def all(self) -> list[Connection]:
-        """Those that are open."""
+        """The open connections."""
         return list(self._connections.values())
 
     def get(self, id: str) -> Connection | None:
-        """The open connection with that id; raises `TypeError` for what is no id."""
+        """Return the open connection with that id, or `None`. Raises `TypeError` if `id` is not a string."""
         checkText("id", id)
         return self._connections.get(id)
 
     def send(self, id: str, data: Data) -> SendStatus:
-        """Send to the connection with that id; `CLOSED` if there is none."""
+        """Send to the connection with that id. Returns `CLOSED` if there is none."""
         connection = self.get(id)
         return SendStatus.CLOSED if connection is None else connection.send(data)
 
@@ -91,7 +92,7 @@ class Connections:
         broadcast([each for each in self.all if each.application.isPlain], data, exclude)
 
     def stats(self) -> Stats:
-        """The counters."""
+        """Return the counters."""
         context = self._context
         return Stats(
             self._total,
@@ -103,10 +104,10 @@ class Connections:
             context.bytesSent,
         )
 
-    # -- who comes and goes
+    # -- connections that open and close
 
     def opened(self, connection: Connection, isTracking: bool) -> None:
-        """One more, which its application tracks too if `isTracking`."""
+        """Add a connection. Its application tracks it too if `isTracking` is true."""
         self._total += 1
         self._connections[connection.id] = connection
         self._admission.open = len(self._connections)
@@ -121,19 +122,21 @@ class Connections:
             )
 
     def closed(self, connection: Connection) -> None:
-        """One less; its last hook may still run."""
+        """Remove a connection. Its last hook may still be running."""
         self._connections.pop(connection.id, None)
         self._admission.open = len(self._connections)
         connection.application._closed(connection)
 
     def finished(self) -> None:
-        """The last hook of a connection is over, or a connection that was no WebSocket is gone."""
+        """
+        Check whether everything has ended, because a last hook has, or a connection that was not a WebSocket.
+        """
         if self._emptied is not None and self._isEmpty:
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
-        """An upgrade failed; the handshake is `None` if the request could not be read."""
+        """Count and log a failed upgrade. `handshake` is `None` if the request could not be read."""
         self._rejected[error.reason] += 1
         if error.status:
             asked = "a request that can't be read" if handshake is None else shown(handshake.path)
@@ -145,20 +148,22 @@ class Connections:
             self._log.debug("upgrade refused: {error}", error=error)
 
     def sumUpRefusals(self) -> None:
-        """Log how many upgrades failed beside those that were logged one by one."""
+        """Log how many upgrades failed besides those that were logged one by one."""
         self._refusals.sumUp()
 
     # -- when the server stops
 
     def shutdownSteps(self) -> Iterator[ShutdownStep]:
-        """Close them; drop those that stay until the deadline; and give their last hooks a little time."""
+        """
+        Close all connections, drop those that remain at the deadline, and wait briefly for the last hooks.
+        """
         yield ShutdownStep(self._admission.drain, lambda: "handshakes")
         yield ShutdownStep(self.closeAll, self.describe)
         yield ShutdownStep(self.dropAll, lambda: "connections")
         yield ShutdownStep(self.whenEmpty, self.describe, LAST_HOOKS_TIMEOUT)
 
     async def closeAll(self) -> None:
-        """Tell all connections to go; over when they are gone."""
+        """Close all connections, and wait until they are gone."""
 
         def close(connection: Connection) -> None:
             if connection.readyState is ReadyState.OPEN:
@@ -172,7 +177,7 @@ class Connections:
         await self.whenEmpty()
 
     def dropAll(self) -> None:
-        """Drop every connection, of pages too, and cancel every hook that still runs."""
+        """Abort every connection, those of page requests too, and cancel every running hook."""
         for connection in self.all:
             connection.terminate()
             connection.cancelHook()
@@ -181,16 +186,19 @@ class Connections:
         self._admission.dropAll()
 
     def whenEmpty(self) -> Deferred[None]:
-        """Fires when all connections are gone, also of pages and refused clients, and the last hooks over."""
+        """
+        Fire when all connections are closed, those of pages and refused clients too, and the last hooks have
+        ended.
+        """
         if self._isEmpty:
             return succeed(None)
         self._emptied = Deferred()
         return self._emptied
 
     def describe(self) -> str:
-        """Who is still here, in words."""
+        """Return a text for the log that says which connections and hooks remain."""
         finishing = len(self._context.finishing)
-        return f"connections ({len(self._connections)} open, {finishing} with a hook that runs)"
+        return f"connections ({len(self._connections)} open, {finishing} with a running hook)"
 
     @property
     def _isEmpty(self) -> bool:

@@ -1,8 +1,9 @@
 """
-Endpoints are made of what `Server.listen` is given: a port, a description, or an endpoint of the user's own.
+The endpoints behind `Server.listen`: made from a port, a description or an endpoint of the user's.
 
-What Twisted makes of a description is taken to pieces and put together again: the PROXY header of a balancer
-comes before TLS, certificates can be read again, a port falls back to IPv4, sockets can be listened on twice.
+An endpoint that Twisted makes from a description is taken apart and put together again, so that a PROXY
+header comes before TLS, certificates can be reloaded, a port falls back to IPv4 if there is no IPv6, and a
+socket can be listened on again after a stop.
 """
 
 from __future__ import annotations
@@ -35,23 +36,31 @@ from .unixsocket import UNIXSocketEndpoint
 
 _PROXIED = "haproxy:"
 
-#: What Twisted says of a description, and how it is put to somebody who has not read Twisted.
+#: Twisted's messages about a wrong description, and clearer ones.
 _READABLE = (
     (re.compile(r"invalid literal for int\(\) with base 10: (.*)"), r"\1 is not a number"),
     (re.compile(r".*missing \d+ required positional arguments?: '(.*)'"), r"\1 is missing"),
-    (re.compile(r".*unexpected keyword argument '([^']*)'.*"), r"there is no argument \1"),
+    (re.compile(r".*unexpected keyword argument '([^']*)'.*"), r"unknown argument \1"),
     (re.compile(r".*multiple values for argument '(.*)'"), r"argument \1 is given twice"),
     (re.compile(r".*takes .* positional arguments? but .*"), "too many arguments"),
 )
 
-#: How a kernel says that it has no IPv6.
+#: The errors of a kernel that has no IPv6.
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL})
 ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
 
 
 @implementer(IStreamServerEndpoint)
 class LayeredEndpoint:
-    """A socket, what TLS takes its connections from, and whether a PROXY header comes before all."""
+    """
+    A listening socket with optional layers above it: a PROXY header, then TLS.
+
+    Args:
+        reactor: The reactor.
+        bottom: The endpoint of the socket.
+        creator: The `IOpenSSLServerConnectionCreator` for TLS, if any.
+        isProxied: Whether connections begin with a PROXY header.
+    """
 
     def __init__(self, reactor: Any, bottom: Any, creator: Any = None, isProxied: bool = False) -> None:
         self._reactor = reactor
@@ -61,11 +70,11 @@ class LayeredEndpoint:
 
     @property
     def reload(self) -> Callable[[], None] | None:
-        """Reads the certificates again; `None` if there are none that can be."""
+        """A function that reloads the certificates, or `None` if there are none that can be reloaded."""
         return self._creator.reload if isinstance(self._creator, Certificates) else None
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
-        """Listen, with these layers below the protocols of a factory."""
+        """Listen, and put these layers below the protocols of the factory."""
         if self._creator is not None:
             protocolFactory = TLSMemoryBIOFactory(self._creator, False, protocolFactory, self._reactor)
         if self._isProxied:
@@ -76,16 +85,16 @@ class LayeredEndpoint:
 
 @implementer(IStreamServerEndpoint)
 class PortEndpoint:
-    """A TCP port on IPv4 and IPv6; on IPv4 alone where the kernel has no IPv6."""
+    """A TCP port on IPv4 and IPv6, or on IPv4 alone if the kernel has no IPv6."""
 
     def __init__(self, reactor: Any, port: int, backlog: Callable[[], int]) -> None:
         self._reactor = reactor
         self._port = port
-        #: Asked when it is opened.
+        #: Called each time that the port is opened.
         self._backlog = backlog
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen; fails as Twisted's endpoints do."""
+        """Listen. Fails as Twisted's endpoints do."""
         listening: Deferred[IListeningPort] = TCP6ServerEndpoint(
             self._reactor, self._port, self._backlog(), ANY_IPV6
         ).listen(protocolFactory)
@@ -104,7 +113,17 @@ def _saysNoIPv6(error: BaseException | None) -> bool:
 
 
 def endpointFrom(reactor: Any, description: str, more: str = "") -> LayeredEndpoint:
-    """The endpoint of a description and `more`; what is wrong with that is a `ValueError` that names it."""
+    """
+    Return the endpoint of a description.
+
+    Args:
+        reactor: The reactor.
+        description: A description, as for Twisted's `serverFromString`.
+        more: Arguments to add to the description.
+
+    Raises:
+        ValueError: The description is wrong. The text names it and says why.
+    """
     inner = description
     while inner.startswith(_PROXIED):
         inner = inner.removeprefix(_PROXIED)
@@ -131,7 +150,10 @@ def _layered(reactor: Any, description: str, isProxied: bool) -> LayeredEndpoint
 def _tls(
     reactor: Any, path: str, port: str = "443", backlog: str = "50", interface: str = ANY_IPV6
 ) -> tuple[Any, Certificates]:
-    """What Twisted's "tls:" takes; the certificates are found by ourselves."""
+    """
+    Make the endpoint of a "tls:" description. The arguments are Twisted's; the certificates are found by
+    txroom.
+    """
     if not path:
         raise ValueError("the directory of the certificates is missing")
     bottom = TCP6ServerEndpoint(reactor, int(port), int(backlog), interface)
@@ -141,16 +163,17 @@ def _tls(
 def _systemd(
     reactor: Any, domain: str, index: str | None = None, name: str | None = None
 ) -> tuple[Any, None]:
-    """What Twisted's "systemd:" takes."""
+    """Make the endpoint of a "systemd:" description. The arguments are Twisted's."""
     return inheritedSocket(reactor, socketsOfProcess(), domain, index, name), None
 
 
-#: Descriptions that aren't left to Twisted; each gives what it binds, and what TLS takes connections from.
+#: The kinds of descriptions that txroom handles itself. Each function returns the endpoint of the socket and
+#: the `IOpenSSLServerConnectionCreator` for TLS, or `None`.
 _OWN: dict[str, Callable[..., tuple[Any, Any]]] = {"tls": _tls, "systemd": _systemd}
 
 
 def layeredFrom(reactor: Any, endpoint: Any) -> LayeredEndpoint:
-    """An endpoint that somebody made, its layers in the order of ours; its certificates stay as they are."""
+    """Put the layers of a user's endpoint in the usual order. Its certificates cannot be reloaded."""
     inner = belowProxy(endpoint)
     if inner is not None:
         return LayeredEndpoint(reactor, *_splitTLS(reactor, inner), isProxied=True)
@@ -158,13 +181,15 @@ def layeredFrom(reactor: Any, endpoint: Any) -> LayeredEndpoint:
 
 
 def _splitTLS(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
-    """What an endpoint of Twisted's binds, and what it takes TLS connections from, if it does."""
+    """
+    Split an endpoint of Twisted's into the endpoint of its socket and what it takes TLS connections from.
+    """
     bottom, creator = belowTLS(reactor, endpoint)
     return _improved(reactor, bottom), creator
 
 
 def _improved(reactor: Any, endpoint: Any) -> Any:
-    """Our own endpoint in place of one of Twisted's that does less."""
+    """Return txroom's own endpoint in place of an endpoint of Twisted's that does less."""
     if type(endpoint) is AdoptedStreamServerEndpoint and not isUsed(endpoint):
         return InheritedEndpoint.of(endpoint)
     if type(endpoint) is UNIXServerEndpoint:

@@ -1,5 +1,5 @@
 """
-Whether the server is well: the page that tells it, and the watch that notices a stalled reactor.
+The health page, and the detector of a stalled reactor.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-#: Seconds between two looks at the reactor, and how late one must be to be called a stall.
+#: The seconds between two checks of the reactor, and how late a check must be to count as a stall.
 INTERVAL = 1.0
 STALL = 1.0
-#: Seconds for which a stall shows on the page.
+#: How long a stall is shown on the health page, in seconds.
 REMEMBERED = 60.0
 
 
 class StallDetector:
     """
-    Notices that the reactor did not turn, because a hook kept the processor to itself.
+    Detects that the reactor was blocked, because a hook took too long.
 
-    It looks every `INTERVAL` seconds; `lastStall` is what the page shows.
+    It checks every `INTERVAL` seconds. `lastStall` is what the health page shows.
     """
 
     _log = Logger()
@@ -34,44 +34,51 @@ class StallDetector:
         self._call: IDelayedCall | None = None
         self._expected = 0.0
         self._stall: tuple[float, float] | None = None
-        #: Called at each look; a thread that watches from outside (`txroom.process.watchdog`) sets it.
+        #: Called at each check; set by the thread that watches the reactor (`txroom.process.watchdog`).
         self.onCheck: Callable[[], None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start checking. Does nothing if it has started already."""
+        if self._call is None:
+            self._schedule()
+
+    def _schedule(self) -> None:
         self._expected = self._clock.seconds() + INTERVAL
-        self._call = self._clock.callLater(INTERVAL, self._look)
+        self._call = self._clock.callLater(INTERVAL, self._check)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop checking."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
 
     @property
     def lastStall(self) -> float | None:
-        """Seconds that the last stall took, if it was in the last minute."""
+        """The length of the last stall in seconds, if it was in the last minute; otherwise `None`."""
         if self._stall is None or self._clock.seconds() - self._stall[0] > REMEMBERED:
             return None
         return self._stall[1]
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self._clock.seconds()
         late = now - self._expected
         if late >= STALL:
             self._stall = (now, late)
             self._log.warn(
-                "the reactor stalled for {late:.1f} s: a hook blocked it; nothing was served meanwhile",
+                "the reactor was blocked for {late:.1f} s, by a hook or other code; nothing was served",
                 late=late,
             )
         if self.onCheck is not None:
             self.onCheck()
-        self.start()
+        self._schedule()
 
 
 class HealthPage(Resource):
     """
-    200 `{"status": "ok"}`; 503 with "draining" while the server stops; "degraded" after a stall.
+    A page for load balancers and monitoring.
+
+    It answers 200 with ``{"status": "ok"}``, and 503 with "draining" while the server is stopping. For a
+    minute after the reactor was blocked, the status is "degraded", with 200 and `stalledSeconds`.
     """
 
     isLeaf = True

@@ -1,5 +1,5 @@
 """
-What may be given to a `Server`, and its own hooks: which there are, and how they are called.
+The arguments and hooks of a `Server`: how they are checked, and how hooks are called.
 """
 
 from __future__ import annotations
@@ -18,29 +18,36 @@ from ..core.validation import checkAssigned, definedBelow, misspeltHooks, neares
 
 #: The hooks of a server.
 HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders"})
-#: Those that only applications have.
+#: The hooks that only applications have.
 _NOT_OURS = APPLICATION_HOOKS - HOOKS
 
 
 def checkHook(server: Any, name: str, value: Any) -> None:
-    """Raise `TypeError` for what can't be assigned to an attribute of a server as a hook, or warn of it."""
+    """
+    Check a value that is assigned to an attribute of a server.
+
+    Raises:
+        TypeError: It cannot be called although the attribute is a hook, or the hook is one of applications.
+    """
     checkAssigned(server, name, value, HOOKS, lambda hook: getattr(server, hook) is not None)
     if name in _NOT_OURS and callable(value):
         raise TypeError(
-            f"Server.{name} is never called: it is a hook of applications, Application({name}=...)"
+            f"Server.{name} is never called: it is a hook of applications; use Application({name}=...)"
         )
 
 
 def refuseKeywords(names: Iterable[str]) -> None:
-    """Raise `TypeError` for keywords that `Server` doesn't have, and say where options are given."""
+    """
+    Raise `TypeError` for keyword arguments that `Server` does not have. For options, say where to give them.
+    """
     for name in names:
         if nearestName(name, OPTIONS):
-            raise TypeError(f"{name} is given in the options: Server(ServerOptions({name}=...))")
+            raise TypeError(f"{name} is an option: use Server(ServerOptions({name}=...))")
         raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
 
 
 def warnOfHooks(subclass: type, base: type) -> None:
-    """Warn of methods that a subclass of the server defines like hooks, of the server or of applications."""
+    """Warn of methods in a subclass of the server that look like hooks but will never be called."""
     mistakes = misspeltHooks(subclass, base, HOOKS, lambda name: getattr(subclass, name) is not None)
     for owner, name, value in definedBelow(subclass, base):
         if name in _NOT_OURS and callable(value):
@@ -49,7 +56,7 @@ def warnOfHooks(subclass: type, base: type) -> None:
 
 
 def callHook(log: Logger, hook: Callable[..., Any] | None, *args: Any) -> None:
-    """Call a hook, if it is set, that nobody waits for; what it raises is logged."""
+    """Call a hook if it is set, without waiting for its result. Exceptions are logged."""
     if hook is not None:
         maybeDeferred(resultOf, partial(hook, *args)).addErrback(
             lambda failure: log.failure("a hook of the server raised", failure)
@@ -57,6 +64,6 @@ def callHook(log: Logger, hook: Callable[..., Any] | None, *args: Any) -> None:
 
 
 def resultOf(function: Callable[[], Any]) -> Any:
-    """What a user's function returns; a Deferred if that is asynchronous."""
+    """Call a user's function, and return its result, as a Deferred if it is asynchronous."""
     result = function()
     return toDeferred(result) if isAsync(result) else result

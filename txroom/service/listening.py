@@ -1,5 +1,5 @@
 """
-Where a server listens: its endpoints, and their ports.
+The listeners of a server: its endpoints and their ports.
 """
 
 from __future__ import annotations
@@ -20,27 +20,33 @@ from ..core.origin import isLoopback
 from ..core.twistedinternet import HAProxyWrappingFactory
 from .endpoints import LayeredEndpoint, PortEndpoint, endpointFrom, layeredFrom
 
-#: Endpoint descriptions that may say how many connections the kernel queues; Twisted's own default is 50.
+#: Descriptions of endpoints that take a backlog. Twisted's own default is 50.
 _TAKES_BACKLOG = re.compile(r"(haproxy:)*(tcp|tcp6|ssl|tls|unix):")
 
 ListenTarget = str | int | IStreamServerEndpoint | ServerEndpoint
 
 
 class Listener:
-    """One endpoint, and who waits for it to listen."""
+    """
+    One endpoint, and the Deferred of its port.
+
+    Args:
+        endpoint: The endpoint.
+        reload: Reloads the certificates; `None` for an endpoint without TLS of its own.
+    """
 
     _log = Logger()
 
     def __init__(self, endpoint: IStreamServerEndpoint, reload: Callable[[], None] | None) -> None:
         self.endpoint = endpoint
-        #: Reads the certificates again; `None` for an endpoint without TLS of its own.
+        #: Reloads the certificates; `None` for an endpoint without TLS of its own.
         self.reload = reload
         self._waiting: Deferred[IListeningPort] | None = Deferred()
         #: Fires with the port at the first start.
         self.started: Deferred[IListeningPort] = self._waiting
 
     def listen(self, factory: IProtocolFactory, onPort: Callable[[IListeningPort], None]) -> None:
-        """Listen. Raises what the endpoint fails with at once; a later failure is logged."""
+        """Listen. An immediate failure of the endpoint is raised; a later one is logged."""
         problems: list[Failure] = []
         isStarting = True
 
@@ -54,10 +60,10 @@ class Listener:
             if isStarting:
                 problems.append(failure)
             else:
-                self._log.failure("can't listen on {endpoint}", failure, endpoint=self.endpoint)
+                self._log.failure("could not listen on {endpoint}", failure, endpoint=self.endpoint)
             waiting, self._waiting = self._waiting, None
             if waiting is not None:
-                waiting.addErrback(lambda _: None)  # it is raised, or logged, here
+                waiting.addErrback(lambda _: None)  # it is raised or logged in any case
                 waiting.errback(failure)
 
         maybeDeferred(self.endpoint.listen, factory).addCallbacks(listening, failed)
@@ -67,31 +73,43 @@ class Listener:
 
 
 class Listeners:
-    """All endpoints of a server."""
+    """
+    All listeners of a server.
+
+    Args:
+        reactor: The reactor.
+        factory: The factory for the protocols of all connections.
+        backlog: The option `backlog`.
+    """
 
     _log = Logger()
 
     def __init__(self, reactor: Any, factory: IProtocolFactory, backlog: int) -> None:
         self._reactor = reactor
         self._factory = factory
-        #: Of the listeners that are given by number.
+        #: The backlog of ports that are given by number, and of descriptions that do not give one.
         self.backlog = backlog
         self._listeners: list[Listener] = []
-        #: Whether it listens, or has begun to.
+        #: Whether the listeners listen, or have begun to.
         self.isOpen = False
         #: The ports that listen.
         self.ports: list[IListeningPort] = []
-        #: Whether some port listens, and all of them only for this machine's own clients: on loopback
-        #: addresses, without a proxy that speaks the PROXY protocol. UNIX sockets don't count.
+        #: Whether at least one port listens, and all of them only for clients on the same machine: on
+        #: loopback addresses, without the PROXY protocol. UNIX sockets are not considered.
         self.isLocal = False
-        #: Told of each port.
+        #: Called with each port that begins to listen.
         self.onPort: Callable[[IListeningPort], None] = lambda port: None
 
     def __len__(self) -> int:
         return len(self._listeners)
 
     def add(self, where: ListenTarget) -> Deferred[IListeningPort]:
-        """One more endpoint; it listens at once if the others do."""
+        """
+        Add an endpoint. It listens at once if the others do.
+
+        Returns:
+            A Deferred that fires with the port.
+        """
         listener = self._listener(where)
         if self.isOpen:
             try:
@@ -102,7 +120,7 @@ class Listeners:
         return listener.started
 
     def open(self) -> None:
-        """Listen on all, or raise and listen on none."""
+        """Listen on all endpoints. If one fails, raise its exception and listen on none."""
         if self.isOpen:
             return
         self.isOpen = True
@@ -114,14 +132,17 @@ class Listeners:
             raise
 
     def close(self) -> Deferred[Any]:
-        """Listen no more."""
+        """Stop listening."""
         self.isOpen = False
         self.isLocal = False
         ports, self.ports = self.ports, []
         return DeferredList([maybeDeferred(port.stopListening).addErrback(self._notClosed) for port in ports])
 
     def _notClosed(self, failure: Failure) -> None:
-        """A port isn't closed as it should be; that somebody else's socket can't be removed is no mistake."""
+        """
+        Log that a port could not be closed. No permission to remove the file of a socket is not a bug, so
+        only a warning.
+        """
         if failure.check(OSError):
             self._log.warn("a listener could not be closed: {why}", why=str(failure.value))
         else:
@@ -129,9 +150,12 @@ class Listeners:
 
     def reload(self) -> bool:
         """
-        Read the certificates again, for new connections; whether there are any.
+        Reload the certificates, for new connections.
 
-        Those that can't be read stay as they are; the first error is raised when all have been tried.
+        Certificates that cannot be read stay in force. The first error is raised after all were tried.
+
+        Returns:
+            Whether there are any certificates to reload.
         """
         problems: list[Exception] = []
         isReloaded = False
@@ -147,7 +171,7 @@ class Listeners:
         return isReloaded
 
     def _opened(self, port: IListeningPort) -> None:
-        if not self.isOpen:  # an endpoint that took its time
+        if not self.isOpen:  # the endpoint was slow, and the server has stopped meanwhile
             maybeDeferred(port.stopListening)
             return
         self.ports.append(port)

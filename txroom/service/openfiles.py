@@ -1,9 +1,9 @@
 """
-The limit on open files: how many connections it allows, and what is done when no descriptor is left.
+The limit on open files: how many connections it allows, and what happens when no descriptor is left.
 
-Without a descriptor for one more connection Twisted closes it at once, with three lines in the log, and if
-it can't even do that, it tries again in every turn of the reactor. Here one line a minute says it, and a port
-that can't accept at all pauses for a while.
+Without a descriptor for a new connection, Twisted closes the connection at once and logs three lines. If it
+cannot even do that, it tries again in every turn of the reactor. This module logs one line a minute instead,
+and pauses a port that cannot accept at all.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from zope.interface import implementer
 from ..core.twistedinternet import observeAccepting, reserveDescriptor
 from ..http.admission import Admission
 
-#: Descriptors that are kept for the rest of the process: listeners, log, threads, what applications open.
+#: The descriptors that are reserved for listeners, log files, threads and what applications open.
 MIN_SPARE, MAX_SPARE = 24, 500
-#: Seconds between two lines about one port.
+#: The seconds between two log lines about one port.
 LOG_INTERVAL = 60.0
-#: Seconds for which a port that can't accept at all doesn't try to.
+#: How long a port that cannot accept is paused, in seconds.
 PAUSE = 1.0
 
 
 def openFiles() -> int | None:
-    """The limit on open files (``ulimit -n``, ``LimitNOFILE``); `None` if there is none."""
+    """Return the limit on open files (``ulimit -n``, ``LimitNOFILE``), or `None` if there is none."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 def socketsOf(limit: int) -> int:
-    """The most sockets of clients, whatever they are for: a twentieth of the limit stays for the rest."""
+    """Return the most client sockets of any kind. A twentieth of the limit is reserved for other files."""
     return max(1, limit - _clamped(limit))
 
 
 def connectionsOf(limit: int) -> int:
-    """The most WebSockets: another twentieth stays for handshakes, pages and refusals."""
+    """
+    Return the most WebSockets. Another twentieth of the limit is reserved for handshakes, pages and refusals.
+    """
     return max(1, limit - 2 * _clamped(limit))
 
 
@@ -49,17 +51,21 @@ def _clamped(limit: int) -> int:
 
 def limitConnections(admission: Admission, wanted: int, limit: int | None, log: Logger) -> None:
     """
-    Accept no more connections than a `limit` on open files allows; `None` is no limit.
+    Accept no more connections than the limit on open files allows.
 
-    `log` tells, once, that there can't be as many WebSockets as are `wanted` by the option `maxConnections`.
+    Args:
+        admission: Gets the limits.
+        wanted: The option `maxConnections`. If the limit does not allow so many, a warning is logged once.
+        limit: The limit on open files; `None` is no limit.
+        log: The log for the warning.
     """
     if limit is None:
         return
     most = connectionsOf(limit)
     if wanted > most != admission.mostConnections:
         log.warn(
-            "maxConnections={wanted}, but the limit on open files ({limit}) allows {most}: raise it "
-            "(ulimit -n, LimitNOFILE)",
+            "maxConnections={wanted}, but the limit on open files ({limit}) allows only {most} connections: "
+            "raise the limit (ulimit -n, LimitNOFILE)",
             wanted=wanted,
             limit=limit,
             most=most,
@@ -68,14 +74,17 @@ def limitConnections(admission: Admission, wanted: int, limit: int | None, log: 
 
 
 def watchAccepting(port: Any, clock: IReactorTime) -> None:
-    """Let `AcceptErrors` observe what a TCP port of Twisted's logs; other ports have no such errors."""
+    """
+    Handle the errors of a TCP port in accepting connections by `AcceptErrors`. Other ports have no such
+    errors.
+    """
     if isinstance(port, tcp.Port):
         observeAccepting(port, AcceptErrors(port, clock))
 
 
 @implementer(ILogObserver)
 class AcceptErrors:
-    """Observes the log of one port: an event for each attempt to accept that fails."""
+    """A log observer for one port, which gets an event for each failed attempt to accept a connection."""
 
     _log = Logger()
 
@@ -92,21 +101,23 @@ class AcceptErrors:
         if error in ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"):
             self._pause()
         elif "address" not in event:
-            return  # before and after the connections that were closed; or a client that left at once
+            return  # a line before or after those about closed connections, or a client that left at once
         now = self._clock.seconds()
         if now < self._nextLine:
             return
         self._nextLine = now + LOG_INTERVAL
         self._log.warn(
-            "no file descriptors are left for new connections ({error}), {closed} were closed at once: "
-            "raise the limit (ulimit -n, LimitNOFILE), or lower maxConnections",
+            "no file descriptor was left for new connections ({error}); {closed} were closed at once: raise "
+            "the limit (ulimit -n, LimitNOFILE), or lower maxConnections",
             error=error or "EMFILE",
             closed=self._closed,
         )
         self._closed = 0
 
     def _pause(self) -> None:
-        """Accept nobody for a while; then with the spare descriptor that Twisted keeps for this moment."""
+        """
+        Stop accepting for a while, and then restore the spare descriptor that Twisted keeps for this case.
+        """
         if self._port.connected and not self._port.disconnecting:
             self._port.stopReading()
             self._clock.callLater(PAUSE, self._resume)

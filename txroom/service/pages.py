@@ -1,5 +1,5 @@
 """
-The pages of a server beside its sockets: resources of twisted.web by their paths.
+The pages of a server beside its sockets: twisted.web resources by path.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..http.gateway import Gateway
 from .accesslog import AccessLog
 from .routing import checkPath
 
-#: Longest body of a request for a page that looks at none; twisted.web takes forms apart in any case.
+#: The maximum body size, in bytes, for pages that read no body. twisted.web parses forms in any case.
 NO_FORM = 1024
 
 
 class Pages:
-    """What is served at which path; changes hold for the next request."""
+    """Adds and removes the pages of a server. Changes apply from the next request on."""
 
     def __init__(
         self, gateway: Gateway, reactor: Any, accesses: AccessLog, root: Callable[[], IResource]
@@ -28,12 +28,12 @@ class Pages:
         self._gateway = gateway
         self._reactor = reactor
         self._accesses = accesses
-        #: Makes the resource that finds the pages, for a `Site`.
+        #: Returns the root resource for a `Site`.
         self._root = root
 
     @property
     def paths(self) -> list[str]:
-        """Where there are pages."""
+        """The paths of the pages."""
         return list(self._gateway.pages)
 
     def add(self, path: str, page: Any, maxBody: int | None) -> None:
@@ -46,32 +46,31 @@ class Pages:
         if pages.site is None:
             pages.site = PageSite(self._root(), self._reactor, self._gateway, self._accesses)
 
-    def addAll(self, base: str | None, pages: Mapping[str, Any]) -> None:
+    def placed(self, base: str | None, pages: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Serve the pages that come with an application, below `base`, or none of them.
+        Check all pages that come with an application, and return them by their paths below `base`.
 
         Raises:
-            TypeError: One is no resource.
-            ValueError: One has no right path, or there is another page.
+            TypeError: A page is not a resource.
+            ValueError: A path is wrong, or another page is served there.
         """
         if not isinstance(pages, Mapping):
             raise TypeError(f"pages={pages!r}: must be a mapping of paths to resources")
         below = (base or "").removesuffix("/*").rstrip("/")
-        added = {(below + path) or "/": page for path, page in pages.items()}
-        for path, page in added.items():
+        placed = {(below + path) or "/": page for path, page in pages.items()}
+        for path, page in placed.items():
             checkPage(path, page)
             if self._gateway.pages.get(path, page) is not page:
-                raise ValueError(f"path={path!r}: another page is there already")
-        for path, page in added.items():
-            self.add(path, page, None)
+                raise ValueError(f"path={path!r}: another page is already served there")
+        return placed
 
     def clear(self) -> None:
-        """Serve none."""
+        """Remove all pages."""
         self._gateway.pages.removeAll()
 
 
 class PageSite(Site):
-    """Serves the pages of our own listeners; it is never started, and writes our own access log."""
+    """Serves pages on the server's own listeners. It is never started, and writes txroom's access log."""
 
     def __init__(self, root: IResource, reactor: object, gateway: Gateway, accesses: AccessLog) -> None:
         super().__init__(root, reactor=reactor)
@@ -83,16 +82,24 @@ class PageSite(Site):
 
 
 def checkPage(path: object, page: object) -> None:
-    """Raise `TypeError` or `ValueError` for what is no page, or no path of one."""
+    """
+    Check the arguments of `Server.addPage`.
+
+    Raises:
+        TypeError: The path is not a string, or the page is not a resource.
+        ValueError: The path is wrong.
+    """
     checkPath(path)
     if "*" in str(path):
-        raise ValueError(f"path={path!r}: without '*'; a resource that is no leaf has its children below it")
+        raise ValueError(
+            f"path={path!r}: must not have a '*'; a resource that is not a leaf serves all paths below it"
+        )
     if isinstance(page, str | bytes):
         raise TypeError(
-            f"page={page!r}: must be a resource of twisted.web: "
+            f"page={page!r}: must be a resource of twisted.web, such as "
             "twisted.web.static.Data(b'<h1>Welcome</h1>', 'text/html')"
         )
     if isinstance(page, type) and IResource.implementedBy(page):
-        raise TypeError(f"page={page.__name__}: is a class; a resource is served, {page.__name__}(...)")
+        raise TypeError(f"page={page.__name__} is a class: give an instance, {page.__name__}(...)")
     if not IResource.providedBy(page):
         raise TypeError(f"page={page!r}: must be a resource of twisted.web")

@@ -1,5 +1,5 @@
 """
-Which application serves which host and path.
+Routing: which application serves which host and path.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..rooms.edge.dialect import isForRooms
 
 @attrs.frozen
 class Route:
-    """Where an application is registered; `None` is any host, any path."""
+    """A host and path at which an application is registered; `None` means any host, or any path."""
 
     host: tuple[str, int | None] | None
     path: str | None
     application: Application
 
     def matches(self, handshake: Handshake) -> bool:
-        """Whether a request is for this application."""
+        """Return whether a request is for this application."""
         if not self.isOfHost(handshake):
             return False
         if self.path is None:
@@ -32,7 +32,7 @@ class Route:
         return path == self.path
 
     def isOfHost(self, handshake: Handshake) -> bool:
-        """Whether a request is for the host of this application, whatever its path."""
+        """Return whether the host of a request is that of this route, whatever its path."""
         if self.host is None:
             return True
         name, port = splitHost(handshake.host)
@@ -44,21 +44,22 @@ class Route:
 class Routes(list[Route]):
     """The routes of a server, in the order in which they are tried."""
 
-    #: Whether any application isn't plain; most servers without rooms need not look for them.
+    #: Whether any application is not plain. Servers without rooms skip the search for them.
     hasRooms = False
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
-        """One more, to be tried last."""
+        """Add a route, to be tried last."""
         self.append(Route(None if host is None else splitHost(host), path, application))
         if not application.isPlain:
             self.hasRooms = True
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
         """
-        The application that is registered for the host and path of a request.
+        Return the application that is registered for the host and path of a request, or `None`.
 
-        A client that offers nothing but the room protocol is not given to a plain application without a
-        `chooseProtocol` of its own if there are rooms at another path: it has asked for a wrong path.
+        A client that offers only room protocols has chosen a wrong path if its path belongs to a plain
+        application without a `chooseProtocol` hook, and there are rooms at another path. Such a client gets
+        no application.
         """
         for route in self:
             if route.matches(handshake):
@@ -72,34 +73,50 @@ class Routes(list[Route]):
         return None if isLost else found
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
-        """The rooms of the host of a request, which tell its client that there is nothing at its path."""
+        """
+        Return the room application of the request's host, which can tell a client that its path is wrong.
+        """
         ofHost = (route.application for route in self if route.isOfHost(handshake))
         return next((each for each in ofHost if not each.isPlain), None)
 
     @property
     def applications(self) -> list[Application]:
-        """All of them, each once."""
+        """All applications, each once."""
         return list({id(route.application): route.application for route in self}.values())
 
 
 def checkPath(path: object) -> None:
-    """Raise `TypeError` or `ValueError` for what is no path of a URL."""
+    """
+    Check the path of a URL.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It does not begin with "/", or contains a query or fragment.
+    """
     if not isinstance(path, str):
-        raise TypeError(f"path={path!r}: must be a text")
+        raise TypeError(f"path={path!r}: must be a string, such as '/chat'")
     if not path.startswith("/"):
         raise ValueError(f"path={path!r}: must begin with '/'")
     if "?" in path or "#" in path:
-        raise ValueError(f"path={path!r}: a query or a fragment is no part of a path")
+        raise ValueError(f"path={path!r}: must not have a query or a fragment")
 
 
 def checkRoute(host: object, path: object) -> None:
-    """Raise `TypeError` or `ValueError` for what no application can be registered at."""
+    """
+    Check the host and path of `Server.addApplication`.
+
+    Raises:
+        TypeError: One of them is neither a string nor `None`.
+        ValueError: One of them is wrong.
+    """
     if host is not None:
         if not isinstance(host, str):
-            raise TypeError(f"host={host!r}: must be a text, such as 'example.org'")
+            raise TypeError(f"host={host!r}: must be a string, such as 'example.org'")
         if not host or "/" in host:
-            raise ValueError(f"host={host!r}: must be a host, such as 'example.org'; the path is path=...")
+            raise ValueError(
+                f"host={host!r}: must be a host, such as 'example.org'; give the path by path=..."
+            )
     if path is not None:
         checkPath(path)
         if "*" in str(path).removesuffix("/*"):
-            raise ValueError(f"path={path!r}: '*' can only stand at its end, after a '/'")
+            raise ValueError(f"path={path!r}: must have '*' only at its end, after a '/'")

@@ -1,18 +1,14 @@
 """
-The server: a Twisted service with a registry of applications and connections.
+`Server`: the Twisted service that everything else belongs to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any, Never
 
-from twisted.application.service import MultiService
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.web.resource import IResource
@@ -35,38 +31,43 @@ from .accesslog import AccessLog
 from .applications import Applications
 from .assets import Asset
 from .connections import Connections, Stats
-from .health import HealthPage, StallDetector
+from .health import HealthPage
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
-from .listening import Listeners, ListenTarget
-from .openfiles import limitConnections, openFiles, watchAccepting
+from .listeningservice import ListeningService
+from .openfiles import limitConnections, openFiles
 from .pages import NO_FORM, Pages
 from .routing import Route
-from .shutdown import ShutdownSequence, ShutdownStep, callbackStep
-
-#: Seconds for the services in a server, when all else has stopped.
-LAST_SERVICES_TIMEOUT = 1.0
+from .shutdown import ShutdownStep
 
 
-class Server(MultiService):
+class Server(ListeningService):
     """
-    A WebSocket server to compose into Twisted services.
+    A WebSocket server, as a Twisted service that can be composed with others.
 
-    Hooks may be assigned to it or defined in a subclass: `onConnection(connection)`, `onListening(port)`,
-    `onClose()`, `onClientError(error, handshake)` for every upgrade that failed (the handshake is `None` if
-    the request was not sound), `responseHeaders(handshake)` for headers on every 101 answer.
+    Hooks may be assigned to it, or defined in a subclass:
+
+    - `onConnection(connection)`: a WebSocket was opened.
+    - `onListening(port)`: a listener was opened.
+    - `onClose()`: the server has stopped.
+    - `onClientError(error, handshake)`: an upgrade failed. `error` is an `UpgradeError`; `handshake` is
+      `None` if the request could not be read.
+    - `responseHeaders(handshake)`: returns headers for every 101 answer.
+
+    It is like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
 
     Args:
-        options: They hold for all applications that don't override them; all of them are given in here.
-        clock: The reactor; by default the global one.
+        options: The options of all applications that do not override them. By default all options have their
+            defaults.
+        clock: The reactor; by default the global reactor.
 
-    Like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
+    Raises:
+        TypeError: `options` is not a `ServerOptions`, or another keyword is given.
+        OptionError: Two options contradict each other.
     """
 
     _log = Logger()
 
     onConnection: Callable[[Connection], Any] | None = None
-    onListening: Callable[[IListeningPort], Any] | None = None
-    onClose: Callable[[], Any] | None = None
     onClientError: Callable[[UpgradeError, Handshake | None], Any] | None = None
     responseHeaders: Callable[[Handshake], Any] | None = None
 
@@ -76,42 +77,47 @@ class Server(MultiService):
 
     def __init__(self, options: ServerOptions | None = None, clock: Any = None, **misplaced: Never) -> None:
         refuseKeywords(misplaced)
-        super().__init__()
-        warnOfHooks(type(self), Server)
         if not isinstance(options, ServerOptions | None):
-            raise TypeError(f"options={options!r}: must be ServerOptions(maxPayload=..., ...)")
-        self.options = options or ServerOptions()
-        self.options.checkTogether()
-        self._reactor = clock if clock is not None else _globalReactor()
-        self.clock: IReactorTime = self._reactor
-        self._gateway = gateway = Gateway(self, self.options, self.clock)
+            raise TypeError(
+                f"options={options!r}: must be a ServerOptions, such as ServerOptions(maxPayload=4096)"
+            )
+        options = options or ServerOptions()
+        options.checkTogether()
+        reactor = clock if clock is not None else _globalReactor()
+        self._gateway = gateway = Gateway(self, options, reactor)
         self._factory = ChannelFactory(gateway)
-        self._listeners = Listeners(self._reactor, self._factory, self.options.backlog)
-        self._listeners.onPort = self._listening
+        super().__init__(options, reactor, self._factory)
+        warnOfHooks(type(self), Server)
         self._accesses = AccessLog()
         self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
-        self._pages = Pages(gateway, self._reactor, self._accesses, self.resource)
-        self._applications = Applications(self.options, self.clock, self._pages)
+        self._pages = Pages(gateway, reactor, self._accesses, self.resource)
+        self._applications = Applications(options, self.clock, self._pages)
         self._routes = self._applications.routes
-        self._shutdowns: list[Callable[[], Any]] = []
-        self._stop = ShutdownSequence(self.clock, self._stopSteps, self._stopped, "Server.stopNow() ends it")
-        self._isStopped = False
-        self.stallDetector = StallDetector(self.clock)
 
-    # -- what it serves
+    # -- applications, rooms and pages
 
     def addApplication(
         self, application: Application, host: str | None = None, path: str | None = None
     ) -> Application:
         """
-        Serve `application` at a host and path; it is returned.
+        Serve an application at a host and path.
 
-        The first registration that matches a request wins. `None` is any; a host is compared without
-        regard to case and, if it has no port, matches any; a path is exact, or with `"/*"` at its end
-        everything below. A `RoomApplication` is served at a path and below at once, by default at "/rooms".
-        With it come its pages (`Application.pages`).
-        Raises `TypeError` for what is no application, host or path, `ValueError` for a path that doesn't
-        begin with "/", or has a "*" elsewhere.
+        The first registration that matches a request is used. A `RoomApplication` is served at its path and
+        everything below it, by default at "/rooms". The application's `Application.pages` are served too.
+
+        Args:
+            application: The application.
+            host: The host, compared without regard to case. Without a port it matches any port; `None`
+                matches any host.
+            path: An exact path, or a prefix that ends with ``"/*"`` and matches everything below it; `None`
+                matches any path.
+
+        Returns:
+            The application.
+
+        Raises:
+            TypeError: `application` is not an `Application`, or a host or path is not a string.
+            ValueError: The path does not begin with "/", or has a "*" elsewhere than at its end.
         """
         self._applications.add(application, host, path)
         return application
@@ -124,68 +130,99 @@ class Server(MultiService):
         **hooksAndOptions: Any,
     ) -> Application:
         """
-        Serve the protocols of an Autobahn `WebSocketServerFactory`, as they are, at a path and host.
+        Serve the protocols of an Autobahn `WebSocketServerFactory` unchanged.
 
-        Our checks, limits and deadlines come first, and hold; then Autobahn's handshake decides. The hooks
-        and options are those of `AutobahnApplication`, which is returned; path and host are as for
-        `addApplication`. Factories of other protocols that speak upgrades themselves get a
-        `ProtocolApplication`. The factory is started and stopped with the server. Raises `TypeError` for no
-        factory, and for what the factory decides, such as `maxPayload` and `chooseProtocol`.
+        The server's checks, limits and deadlines apply first; then Autobahn's handshake decides. A factory of
+        other protocols, which must answer upgrades themselves, is served by a `ProtocolApplication`. The
+        factory is started and stopped with the server.
+
+        Args:
+            path: The path, as for `addApplication`.
+            factory: The factory.
+            host: The host, as for `addApplication`.
+            hooksAndOptions: Hooks and options, as for `AutobahnApplication`.
+
+        Returns:
+            The application that serves the factory.
+
+        Raises:
+            TypeError: `factory` is not a factory, or a hook or option is given that the factory decides, such
+                as `maxPayload` or `chooseProtocol`.
         """
         return self._applications.addFactory(self, path, factory, host, hooksAndOptions)
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
-        """Serve rooms of `roomClass` under a name, as one of `rooms`; see `RoomApplication.register`."""
+        """Serve rooms of a class under a name, as one of `rooms`; see `RoomApplication.register`."""
         return self.rooms.register(name, roomClass, **options)
 
     @property
     def rooms(self) -> RoomApplication:
         """
-        The `RoomApplication` that `register` uses: to query and make rooms, to reserve seats.
+        The `RoomApplication` that `register` uses. It queries and creates rooms, and reserves seats.
 
-        It is the first that was added; if there is none yet, one is made and added at "/rooms" and below.
+        It is the first one that was added. If there is none, one is made and added at "/rooms".
         """
         return self._applications.rooms
 
     def addPage(self, path: str, page: IResource | WebResource, maxBody: int | None = None) -> None:
         """
-        Serve a twisted.web resource beside the sockets, also at a path that upgrades.
+        Serve a twisted.web resource beside the sockets. It may have the same path as a WebSocket.
 
-        A leaf is found at exactly `path`; any other resource with its children below it. On our own listeners
-        a request has at most `maxBody` bytes of body (0: any number; default: the option `maxPageBody`), else
-        it gets 413; twisted.web keeps up to 100 kB of it in memory, and more in a file.
+        Args:
+            path: The path. A leaf is served at exactly this path; any other resource serves everything below
+                it too.
+            page: The resource.
+            maxBody: The maximum size of a request body on the server's own listeners, in bytes; 0 means no
+                limit. A longer body gets 413. By default the option `maxPageBody`. twisted.web keeps up to
+                100 kB of a body in memory, and more in a file.
 
-        Raises `TypeError` for what is no resource, `ValueError` for what is no path or a wrong `maxBody`.
+        Raises:
+            TypeError: `page` is not a resource, or `path` is not a string.
+            ValueError: `path` or `maxBody` is wrong.
         """
         self._pages.add(path, page, maxBody)
 
     def removePages(self) -> None:
-        """Serve no pages, only sockets."""
+        """Remove all pages, and serve only sockets."""
         self._pages.clear()
 
     def addClientScript(self, path: str = "/txroom.js") -> None:
         """
-        Serve the client for browsers: the JavaScript module ``txroom.js`` that comes with the package.
+        Serve the browser client, the JavaScript module ``txroom.js`` that comes with the package.
 
-        A page of the same server loads it by ``import { Client } from "/txroom.js"``, and any other by its
-        whole URL: it is the same for everybody. Browsers keep it, and ask each time whether it has changed
-        (ETag). Raises `ValueError` for a path that does not begin with "/".
+        A page of the same server loads it by ``import { Client } from "/txroom.js"``, and any other page by
+        its full URL, because CORS is allowed for every origin. Browsers cache it, and ask each time whether
+        it has changed (ETag).
+
+        Args:
+            path: The path.
+
+        Raises:
+            ValueError: The path does not begin with "/".
         """
         self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}), maxBody=NO_FORM)
 
     def addHealthPage(self, path: str = "/healthz") -> None:
-        """Serve `HealthPage` of this server."""
+        """Serve a `HealthPage` of this server."""
         self.addPage(path, HealthPage(lambda: self.isDraining, self.stallDetector), maxBody=NO_FORM)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """
-        Lay `changes` over the options, and over what the applications added so far override themselves.
+        Replace options of the server, and also of applications that were added before and override the same
+        options.
 
-        For whoever launches a server that others made, before it starts. Raises `OptionError` for a wrong
-        option, `RuntimeError` if the server runs.
+        For programs that launch a server which somebody else has made, such as `twistd txroom`. Call it
+        before the server starts.
+
+        Args:
+            changes: The new values by the names of the options.
+
+        Raises:
+            OptionError: An option is unknown or has a wrong value.
+            RuntimeError: The server is running.
         """
         if self.running:
-            raise RuntimeError("the server runs: its options can't change any more")
+            raise RuntimeError("the server is running: its options can only be changed before it starts")
         options = self.options.override(changes)
         options.checkTogether()
         self.options = options
@@ -194,41 +231,63 @@ class Server(MultiService):
         self._applications.overrideOptions(options, changes)
 
     def resource(self) -> IResource:
-        """This server's sockets and pages as a resource: for a `Site`, a Klein route, a WSGI root."""
+        """
+        Return the server's sockets and pages as a twisted.web resource, for a `Site`, a Klein route or a WSGI
+        root.
+        """
         resource: IResource = ServerResource(self._gateway)
         return resource
 
     def factory(self) -> IProtocolFactory:
-        """This server as the factory of an endpoint that somebody else listens on; see `resource`."""
+        """
+        Return the server as a protocol factory, for an endpoint that the user listens on; see `resource`.
+        """
         return self._factory
 
     def shouldHandle(self, request: Request) -> bool:
-        """Whether a request of twisted.web is for a WebSocket of one of our applications (like ws's)."""
+        """
+        Return whether a twisted.web request is for a WebSocket of one of the applications (like ws's
+        `shouldHandle`).
+        """
         handshake = handshakeIfUpgrade(request)
         return handshake is not None and self.applicationFor(handshake) is not None
 
     def handleUpgrade(self, request: Request, application: Application | None = None) -> Deferred[Connection]:
         """
-        Upgrade a request of twisted.web, like ws's `handleUpgrade`; return `NOT_DONE_YET` from its `render`.
+        Upgrade a twisted.web request by hand, like ws's `handleUpgrade`.
 
-        Without `application` it is looked up by host and path. Fires with the Connection just before its
-        `onConnect`, or fails with `UpgradeError`, after the client has been answered.
+        Call it in a resource's `render`, and return `NOT_DONE_YET` from there.
+
+        Args:
+            request: The request.
+            application: The application that serves the connection. By default the one that is registered for
+                its host and path.
+
+        Returns:
+            A Deferred that fires with the `Connection` just before its `onConnect` is called. If the upgrade
+            fails, the client is answered, and the Deferred fails with `UpgradeError`.
+
+        Raises:
+            TypeError: The application is a `ProtocolApplication`, whose protocols answer the upgrade
+                themselves.
         """
         if application is not None:
             self._applications.adopt(application)
         return upgradeRequest(self._gateway, request, application)
 
     def applicationFor(self, handshake: Handshake) -> Application | None:
-        """The application registered for the host and path of a request."""
+        """Return the application that is registered for the host and path of a request, or `None`."""
         return self._routes.applicationFor(handshake)
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
-        """The rooms of a host, which tell a client that it has asked for a wrong path."""
+        """
+        Return the room application of the request's host, which can tell a client that its path is wrong.
+        """
         return self._routes.refuserFor(handshake)
 
     @property
     def routes(self) -> list[Route]:
-        """Which application serves which host and path, in the order in which they are tried."""
+        """The hosts and paths at which applications are served, in the order in which they are tried."""
         return list(self._routes)
 
     @property
@@ -238,42 +297,75 @@ class Server(MultiService):
 
     @property
     def applications(self) -> list[Application]:
-        """What was added, each once."""
+        """All applications that were added, each once."""
         return self._routes.applications
 
-    # -- its connections
+    # -- connections
 
     @property
     def connections(self) -> list[Connection]:
-        """The open connections; empty with `clientTracking` off."""
+        """The open connections. Empty if the option `clientTracking` is off."""
         return self._connections.all if self.options.clientTracking else []
 
     def connection(self, id: str) -> Connection | None:
-        """The open connection with that id; `None` if there is none."""
+        """Return the open connection with that id, or `None`. Raises `TypeError` if `id` is not a string."""
         return self._connections.get(id)
 
     def send(self, id: str, data: Data) -> SendStatus:
-        """Send to a connection by id, like TeaJS; `CLOSED` if there is none. `TypeError` if it is no id."""
+        """
+        Send a message to a connection by its id, like TeaJS's `send`.
+
+        Args:
+            id: The `Connection.id`.
+            data: The message, as for `Connection.send`.
+
+        Returns:
+            `SendStatus.CLOSED` if there is no such connection, otherwise the result of `Connection.send`.
+
+        Raises:
+            TypeError: `id` is not a string.
+        """
         return self._connections.send(id, data)
 
     def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close a connection by id, like TeaJS; an unknown one is ignored. `TypeError` if it is no id."""
+        """
+        Close a connection by its id, like TeaJS's `disconnect`. Does nothing if there is no such connection.
+
+        Args:
+            id: The `Connection.id`.
+            code: The close code, as for `Connection.close`.
+            reason: The reason, as for `Connection.close`.
+
+        Raises:
+            TypeError: `id` is not a string.
+        """
         self._connections.disconnect(id, code, reason)
 
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
-        """Send one message to all connections of plain applications, framed once, except `exclude`."""
+        """
+        Send a message to the connections of all plain applications; rooms have their own protocol.
+
+        The message is framed once for all of them.
+
+        Args:
+            data: The message.
+            exclude: One connection or several that do not get it.
+        """
         self._connections.broadcast(data, exclude)
 
     def stats(self) -> Stats:
-        """The counters."""
+        """Return the counters."""
         return self._connections.stats()
 
     def setDebug(self, isOn: bool) -> None:
         """
-        Log every event of every connection, at level debug (like TeaJS's); what `--log-level debug` does.
+        Switch debugging on or off (like TeaJS's `setDebug`); ``--log-level debug`` switches it on.
 
-        For a developer's own server: clients that ask for a room of an unknown name are told the names that
-        are registered. Raises `TypeError` unless it is `True` or `False`.
+        It logs every event of every connection at level debug. It is meant for a developer's own machine:
+        clients that ask for an unknown room are told the names of all registered rooms.
+
+        Raises:
+            TypeError: `isOn` is neither `True` nor `False`.
         """
         if not isinstance(isOn, bool):
             raise TypeError(f"isOn={isOn!r}: must be True or False")
@@ -281,167 +373,58 @@ class Server(MultiService):
         self._applications.setDebug(isOn)
 
     def setAccessLog(self, isOn: bool) -> None:
-        """Log each request for a page, and each upgrade, at level info."""
+        """
+        Switch the access log on or off. It has a line at level info for each page request and each upgrade.
+        """
         self._accesses.isOn = isOn
 
-    # -- what http asks of it, and tells it (`GatewayServer`)
+    # -- `GatewayServer`
 
     @property
     def isLocal(self) -> bool:
-        """Whether it listens, and only on loopback addresses (UNIX sockets aside)."""
+        """Whether the server listens, and only on loopback addresses. UNIX sockets are not considered."""
         return self._listeners.isLocal
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
-        """The 101 answer of a connection is written."""
+        """Called by the gateway when the 101 answer of a connection is written."""
         self._connections.opened(connection, options.clientTracking)
         connection.opened(self.onConnection)
 
     def closed(self, connection: Connection) -> None:
-        """The TCP connection of an opened connection is gone."""
+        """Called by the gateway when the TCP connection of a WebSocket is closed."""
         self._connections.closed(connection)
 
     def finished(self) -> None:
-        """The last hook of a connection is over."""
+        """Called by the gateway when the last hook of a connection has ended."""
         self._connections.finished()
 
     def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
-        """An upgrade failed."""
+        """Called by the gateway when an upgrade has failed."""
         self._connections.refused(error, handshake)
         callHook(self._log, self.onClientError, error, handshake)
 
-    # -- listening
-
-    def listen(self, where: ListenTarget) -> Deferred[IListeningPort]:
-        """
-        Listen on an endpoint, a description of one ("tcp:8080", "unix:/run/chat"), or a port number.
-
-        A number listens on IPv4 and IPv6, on IPv4 alone where the kernel has no IPv6. It happens when the
-        service starts, at once if it runs, and again at each start. Fires with the port. A port that is taken
-        makes the start itself fail.
-        """
-        return self._listeners.add(where)
-
-    def reloadCertificates(self) -> bool:
-        """
-        Read the certificates of "ssl:" and "tls:" listeners again, for new connections.
-
-        Returns whether there are any. If some can't be read, those in force stay, and the first error is
-        raised when all have been tried.
-        """
-        return self._listeners.reload()
-
-    @property
-    def ports(self) -> list[IListeningPort]:
-        """The ports that listen."""
-        return list(self._listeners.ports)
-
-    @property
-    def hasListeners(self) -> bool:
-        """Whether `listen` was called."""
-        return len(self._listeners) > 0
-
-    def address(self) -> IPv4Address | IPv6Address | Any:
-        """Where the first port listens, an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None`: nowhere."""
-        ports = self._listeners.ports
-        return ports[0].getHost() if ports else None
-
-    def _listening(self, port: IListeningPort) -> None:
-        watchAccepting(port, self.clock)
-        if isinstance(port, Port):
-            limitConnections(self._gateway.admission, self.options.maxConnections, openFiles(), self._log)
-        callHook(self._log, self.onListening, port)
-
-    # -- the service
-
-    @property
-    def isDraining(self) -> bool:
-        """Whether the server is stopping, or has stopped: new upgrades are answered with 503."""
-        return self._stop.isRunning or self._isStopped
-
-    def onShutdown(self, callback: Callable[[], Any]) -> None:
-        """
-        Call `callback` first thing when the server stops; several run in order, awaited (like Colyseus's).
-
-        Raises `TypeError` for what can't be called.
-        """
-        if not callable(callback):
-            raise TypeError(f"callback={callback!r}: must be a function, without ()")
-        self._shutdowns.append(callback)
-
-    def privilegedStartService(self) -> None:
-        """Bind the listeners; twistd gives up its privileges after that."""
-        super().privilegedStartService()
-        self._listeners.open()
-
-    def startService(self) -> None:
-        """Serve; a start during a stop waits for its end."""
-        if self._stop.isRunning:
-            self._stop.startAfterwards(self.startService)
-            return
-        self._isStopped = False
-        super().startService()
-        self._listeners.open()
-        self.stallDetector.start()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop within `shutdownTimeout`; fires when every connection is gone.
-
-        New upgrades get 503, and so does who asks for the health page, for `drainDelay` and while the
-        `onShutdown` callbacks run; then the listeners close, the connections are closed with 1001, and those
-        that stay until the deadline are dropped. A server that has stopped, or has never served anybody, has
-        nothing to do: no callback runs.
-        """
-        if self._isAtRest and not self._stop.isRunning:
-            return succeed(None)
-        return self._stop.run(self.options.shutdownTimeout)
-
-    @property
-    def _isAtRest(self) -> bool:
-        isNew = not self._isStopped and self.stats().total == 0
-        return not self.running and not self._listeners.isOpen and (self._isStopped or isNew)
-
-    def close(self) -> Deferred[None]:
-        """Stop this server alone: leave the parent service, if any, and stop (like ws's `close`)."""
-        if self.parent is not None:
-            return maybeDeferred(self.disownServiceParent)
-        return self.stopService() if self.running else succeed(None)
+    # -- `ListeningService`
 
     def dropAll(self) -> None:
-        """Drop every connection, and cancel every hook that still runs."""
+        """Drop every connection, and cancel every running hook."""
         self._connections.dropAll()
 
-    def stopNow(self) -> None:
-        """
-        Make the stop that goes on, or else the next one, wait for nothing; what a second signal does.
+    @property
+    def _isUnused(self) -> bool:
+        return self.stats().total == 0
 
-        Connections are dropped, and `onShutdown` callbacks and hooks that still run are cancelled.
-        """
-        self._stop.skipWaits()
+    def _listening(self, port: IListeningPort) -> None:
+        if isinstance(port, Port):
+            limitConnections(self._gateway.admission, self.options.maxConnections, openFiles(), self._log)
+        super()._listening(port)
 
-    def setStopHint(self, stopHint: str) -> None:
-        """How people can make a stop end; the log says it when one takes long. For whoever launches it."""
-        self._stop.stopHint = stopHint
-
-    def _stopSteps(self) -> Iterator[ShutdownStep]:
-        """What a stop does, in this order."""
-        if self.options.drainDelay:
-            yield ShutdownStep(
-                lambda: deferLater(self._reactor, self.options.drainDelay),
-                lambda: "balancers to notice (drainDelay)",
-            )
-        yield from map(callbackStep, self._shutdowns)
-        yield ShutdownStep(self._listeners.close, lambda: "ports to close")
+    def _closingSteps(self) -> Iterator[ShutdownStep]:
         yield from self._connections.shutdownSteps()
         yield from self._applications.shutdownSteps()
-        self.stallDetector.stop()
-        stop = partial(MultiService.stopService, self)
-        yield ShutdownStep(stop, lambda: "services in this one", LAST_SERVICES_TIMEOUT)
 
     def _stopped(self) -> None:
         self._connections.sumUpRefusals()
-        self._isStopped = True
-        callHook(self._log, self.onClose)
+        super()._stopped()
 
 
 def _globalReactor() -> Any:

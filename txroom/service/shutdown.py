@@ -1,10 +1,9 @@
 """
-The stop of a server: one step after another, within a deadline that somebody may cut short.
+The shutdown of a server: steps that run one after another, within a deadline that can be cut short.
 
-A `ShutdownSequence` is idle or runs: `run` begins it, and after its last step it is idle again. While it
-runs, `run` and `whenFinished` wait for its end, `skipWaits` lets its remaining steps wait for nothing, and
-`startAfterwards` asks for a start that follows it, unless another `run` takes that back.
-`Server` says which steps there are, and in which order.
+A `ShutdownSequence` is idle or running. `run` begins it, and after its last step it is idle again. While it
+is running, `run` and `whenFinished` wait for its end, `skipWaits` cancels the waits of the remaining steps,
+and `startAfterwards` asks for a start after its end, which a later `run` cancels. `Server` defines the steps.
 """
 
 from __future__ import annotations
@@ -21,31 +20,31 @@ from twisted.python.failure import Failure
 from ..core.awaitables import cancelHook
 from .hooks import resultOf
 
-#: Seconds after which the log says what a stop waits for.
+#: How long a shutdown waits before the log says for what, in seconds.
 NOTICE = 1.0
 
 
 @attrs.frozen
 class ShutdownStep:
-    """One of the things that are done, one after another, when a server stops."""
+    """One step of a shutdown."""
 
-    #: Begins it, and returns a Deferred, a coroutine or a Future if it isn't done at once.
+    #: Begins the step. Returns a Deferred, a coroutine or a Future if the step is asynchronous.
     begin: Callable[[], Any]
-    #: What the log says that is waited for.
+    #: Returns a text for the log: what the shutdown is waiting for.
     describe: Callable[[], str]
-    #: Seconds that the step is given even when the deadline of the stop has passed.
+    #: The seconds that the step gets even when the deadline of the shutdown has passed.
     minimumSeconds: float = 0.0
 
 
 class ShutdownSequence:
     """
-    The stop of a service: it runs once at a time, and whoever asks meanwhile waits for its end.
+    The shutdown of a service. It runs once at a time; later callers wait for its end.
 
     Args:
-        clock: What the deadline is measured with.
-        steps: Gives the steps, one by one as they are reached.
-        onFinished: Is called when they are done, before anybody is told.
-        stopHint: Tells the readers of the log how they could `skipWaits` it.
+        clock: The clock for the deadline.
+        steps: Returns the steps. Each is made when its turn comes.
+        onFinished: Called after the last step, before any waiting caller.
+        stopHint: The text that the log adds if a step takes long: how to call `skipWaits`.
     """
 
     _log = Logger()
@@ -68,34 +67,42 @@ class ShutdownSequence:
 
     @property
     def isRunning(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is running."""
         return self._running is not None
 
     def run(self, seconds: float) -> Deferred[None]:
-        """Stop, if that isn't going on, and wait at most so many `seconds`; fires when it is over."""
+        """
+        Shut down, unless that is already going on.
+
+        Args:
+            seconds: The most time for all steps together.
+
+        Returns:
+            A Deferred that fires after the last step.
+        """
         self._start = None
         over = self.whenFinished()
         if self._running is None:
             self._running = Deadline(self._clock, 0.0 if self._isSkippingWaits else seconds, self.stopHint)
             Deferred.fromCoroutine(self._run(self._running)).addErrback(
-                lambda failure: self._log.failure("stopping failed", failure)
+                lambda failure: self._log.failure("the shutdown failed", failure)
             ).addCallback(self._finish)
         return over
 
     def whenFinished(self) -> Deferred[None]:
-        """Fires when the stop that goes on, or else the next one, is over."""
+        """Return a Deferred that fires at the end of the current shutdown, or of the next one."""
         over: Deferred[None] = Deferred()
         self._waiting.append(over)
         return over
 
     def startAfterwards(self, start: Callable[[], None]) -> None:
-        """Call `start` when the stop that goes on is over, unless another one is asked for until then."""
+        """Call `start` at the end of the current shutdown, unless `run` is called before."""
         if self._start is None:
             self._start = start
             self.whenFinished().addCallback(self._startAgain)
 
     def skipWaits(self) -> None:
-        """Make the stop that goes on, or else the next one, wait for nothing."""
+        """Skip the waits of the current shutdown, or of the next one."""
         self._isSkippingWaits = True
         if self._running is not None:
             self._running.expire()
@@ -124,7 +131,7 @@ class ShutdownSequence:
 
 
 def callbackStep(callback: Callable[[], Any]) -> ShutdownStep:
-    """The step that calls a user's `callback`."""
+    """Return the step that calls a callback of `Server.onShutdown`."""
     return ShutdownStep(
         callback, lambda: f"the onShutdown callback {getattr(callback, '__qualname__', repr(callback))}"
     )
@@ -132,10 +139,10 @@ def callbackStep(callback: Callable[[], Any]) -> ShutdownStep:
 
 class Deadline:
     """
-    Waits for one thing after another, for all of them together at most so many `seconds`.
+    Waits for one Deferred after another, and limits the time for all of them together.
 
-    What isn't done by then is cancelled, and whether it heeds that or not, the wait is over. The first thing
-    that takes long is named in the log, with the `stopHint`.
+    A Deferred that has not fired at the deadline is cancelled, and the wait ends even if it ignores that. The
+    first long wait is logged, with the `stopHint`.
     """
 
     _log = Logger()
@@ -145,21 +152,27 @@ class Deadline:
         self._deadline = clock.seconds() + seconds
         self._wayOut = stopHint
         self._isNoticed = False
-        #: Ends the wait that goes on.
+        #: Ends the current wait.
         self._endWait: Callable[[], None] | None = None
 
     def extend(self, seconds: float) -> None:
-        """Wait for what follows at least so many seconds from now."""
+        """Move the deadline so that at least `seconds` remain from now on."""
         self._deadline = max(self._deadline, self._clock.seconds() + seconds)
 
     def expire(self) -> None:
-        """Wait no longer, neither for what is waited for now nor for what follows."""
+        """End the current wait, and do not wait for later Deferreds."""
         self._deadline = self._clock.seconds()
         if self._endWait is not None:
             self._endWait()
 
     async def waitFor(self, waited: Deferred[Any], describe: Callable[[], str]) -> None:
-        """Wait for `waited`, which the log `describe`s as this; its errors are logged."""
+        """
+        Wait for a Deferred. If it fails, log that.
+
+        Args:
+            waited: The Deferred.
+            describe: Returns a text for the log that says what it is.
+        """
         over: Deferred[None] = Deferred()
         isCancelled = False
 
@@ -168,7 +181,7 @@ class Deadline:
                 return
             self._endWait = None
             if isinstance(result, Failure):
-                self._log.failure("while stopping", result)
+                self._log.failure("a step of the shutdown failed", result)
             over.callback(None)
 
         def cancel() -> None:
@@ -205,7 +218,7 @@ class Deadline:
 async def inBatches(
     clock: IReactorTime, items: list[Any], size: int, pause: float, do: Callable[[Any], None]
 ) -> None:
-    """Call `do` with each item, `size` of them at once, with `pause` seconds between."""
+    """Call `do` with each item: `size` items at a time, with `pause` seconds between."""
     for start in range(0, len(items), size):
         if start:
             rest: Deferred[None] = Deferred()

@@ -1,9 +1,9 @@
 """
-Listening sockets that somebody else has bound and hands down: socket activation by systemd.
+Socket activation: listening sockets that systemd or another program has opened and passes on.
 
-The protocol is that of sd_listen_fds(3): sockets from descriptor 3 on, LISTEN_FDS of them, with the names of
-LISTEN_FDNAMES if there are any. Twisted knows it, but finds nothing where there are no names, and closes each
-descriptor when it has listened on it once.
+The protocol is that of sd_listen_fds(3): LISTEN_FDS sockets from descriptor 3 on, with their names in
+LISTEN_FDNAMES. Twisted implements it too, but finds no sockets if they have no names, and closes each
+descriptor after listening on it once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from ..core.twistedinternet import socketsHandedDown
 
-#: The first of the descriptors.
+#: The first descriptor.
 _START = 3
 _FAMILIES = {name: getattr(socket, f"AF_{name}") for name in ("INET", "INET6", "UNIX")}
 
@@ -31,10 +31,10 @@ _FAMILIES = {name: getattr(socket, f"AF_{name}") for name in ("INET", "INET6", "
 @implementer(IStreamServerEndpoint)
 class InheritedEndpoint:
     """
-    A listening socket by its descriptor.
+    A listening socket, given by its descriptor.
 
-    The descriptor stays open, so that the server can be stopped and started again; clients that come
-    meanwhile wait in the queue of the kernel.
+    The descriptor stays open, so that the server can stop and start again. Clients that connect meanwhile
+    wait in the kernel's queue.
     """
 
     def __init__(self, reactor: Any, descriptor: int, family: int) -> None:
@@ -44,11 +44,13 @@ class InheritedEndpoint:
 
     @classmethod
     def of(cls, endpoint: AdoptedStreamServerEndpoint) -> InheritedEndpoint:
-        """The socket of an endpoint of Twisted's, which would close it."""
+        """
+        Return the endpoint for the socket of one of Twisted's endpoints, which would close the descriptor.
+        """
         return cls(endpoint.reactor, endpoint.fileno, endpoint.addressFamily)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen, with a descriptor of its own."""
+        """Listen on a duplicate of the descriptor."""
         listening: Deferred[IListeningPort] = execute(self._adopt, protocolFactory)
         return listening
 
@@ -62,19 +64,27 @@ def inheritedSocket(
     reactor: Any, sockets: ListenFDs, domain: str, index: str | None = None, name: str | None = None
 ) -> InheritedEndpoint:
     """
-    The socket of that address family, by its `index` or its `name`, of those that were handed down.
+    Return the endpoint of one of the inherited sockets.
 
-    Raises `ValueError` that says what is missing.
+    Args:
+        reactor: The reactor.
+        sockets: The inherited sockets.
+        domain: The expected address family: INET, INET6 or UNIX.
+        index: The number of the socket, counted from 0.
+        name: The name of the socket, in place of `index`.
+
+    Raises:
+        ValueError: There is no such socket, or its address family is another one.
     """
     if (index is None) == (name is None):
-        raise ValueError("either index or name says which socket it is")
+        raise ValueError("must have either index=... or name=..., which says which socket it is")
     if domain not in _FAMILIES:
         raise ValueError(f"domain={domain}: must be {', '.join(_FAMILIES)}")
     descriptor = _descriptor(index, name, sockets)
     family = familyOf(descriptor)
     if family != _FAMILIES[domain]:
         is_ = next((each for each, number in _FAMILIES.items() if number == family), family)
-        raise ValueError(f"domain={domain}: the socket that was handed down is of domain {is_}")
+        raise ValueError(f"domain={domain}: the inherited socket has the domain {is_}")
     return InheritedEndpoint(reactor, descriptor, family)
 
 
@@ -83,32 +93,30 @@ def _descriptor(index: str | None, name: str | None, sockets: ListenFDs) -> int:
     count = len(descriptors)
     if not count:
         raise ValueError(
-            "no socket was handed down (LISTEN_PID and LISTEN_FDS say so): start it by its .socket unit"
+            "no socket was inherited (see LISTEN_PID and LISTEN_FDS): start the service by its .socket unit"
         )
     if name is not None:
         if name not in names:
-            known = (
-                f"the names are {', '.join(names)}" if names else "LISTEN_FDNAMES gives no names; use index"
-            )
-            raise ValueError(f"name={name}: no socket of that name was handed down; {known}")
+            known = f"the names are {', '.join(names)}" if names else "LISTEN_FDNAMES has no names; use index"
+            raise ValueError(f"name={name}: no socket of that name was inherited; {known}")
         return names[name]
     assert index is not None
     if not index.isdecimal():
         raise ValueError(f"index={index}: must be a whole number, 0 or more")
     if int(index) >= count:
         these = "1 socket was" if count == 1 else f"{count} sockets were"
-        raise ValueError(f"index={index}: {these} handed down, counted from 0")
+        raise ValueError(f"index={index}: {these} inherited, counted from 0")
     return descriptors[int(index)]
 
 
 def familyOf(descriptor: int) -> int:
-    """The address family of a socket."""
+    """Return the address family of a socket."""
     with socket.socket(fileno=os.dup(descriptor)) as opened:
         return int(opened.family)
 
 
 def socketsOfProcess() -> ListenFDs:
-    """The sockets that this process was given at its start."""
+    """Return the sockets that this process has inherited."""
     found = socketsHandedDown()
     if found.inheritedDescriptors():
         return found
@@ -116,7 +124,7 @@ def socketsOfProcess() -> ListenFDs:
 
 
 def unnamed(environment: Mapping[str, str], process: int) -> ListenFDs:
-    """The sockets that were handed down to a `process` without a name for each."""
+    """Return the sockets that the process with the id `process` has inherited without names."""
     count = environment.get("LISTEN_FDS", "")
     if environment.get("LISTEN_PID") != str(process) or not count.isdecimal():
         return ListenFDs([])
@@ -124,7 +132,10 @@ def unnamed(environment: Mapping[str, str], process: int) -> ListenFDs:
 
 
 def _environmentAtStart() -> dict[str, str]:
-    """What Twisted has looked at, and taken out of `os.environ`, when it was imported."""
+    """
+    Return the variables that this process was started with. Twisted removes some from `os.environ` when it is
+    imported.
+    """
     try:
         content = Path("/proc/self/environ").read_bytes()
     except OSError:

@@ -1,8 +1,9 @@
 """
-TLS on our own listeners: their certificates, which can be read again, and what is agreed with clients.
+TLS on the server's own listeners: certificates that can be reloaded, and ALPN.
 
-Twisted reads single certificates well. In a directory it would follow an authority's own certificate without
-end, log each name that a client makes up, and tell those that speak only HTTP/2 of an "internal error".
+Twisted reads single certificates well. In a directory, however, it loops forever on a certificate of an
+authority itself, logs each name that a client makes up, and gives clients that speak only HTTP/2 an "internal
+error".
 """
 
 from __future__ import annotations
@@ -26,19 +27,24 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTA
 
 
 class NoProtocolInCommon(SSL.Error):
-    """A client offers none of the protocols that are spoken here; it is told so, and that is all."""
+    """
+    A client offers only ALPN protocols that the server does not speak. It gets that TLS alert and nothing is
+    logged.
+    """
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class Certificates:
-    """Where a TLS listener takes its connections from; can be read again while it listens."""
+    """
+    The source of TLS connections for a listener. It can reload its certificates while the server listens.
+    """
 
     def __init__(self, read: Callable[[], Any]) -> None:
         self._read = read
         self._current = _prepared(read())
 
     def reload(self) -> None:
-        """Read again; if that raises, what was read before stays in force."""
+        """Reload the certificates. If reading them raises, the old ones stay in force."""
         self._current = _prepared(self._read())
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
@@ -50,7 +56,10 @@ class Certificates:
 
 
 def _prepared(creator: Any) -> Any:
-    """A source of connections, ready for the first; making the context finds a key that doesn't fit."""
+    """
+    Prepare a source of connections. Making the contexts now also finds a key that does not fit its
+    certificate.
+    """
     for context in creator.contexts if isinstance(creator, NamedCertificates) else [creator.getContext()]:
         context.set_options(SSL.OP_NO_RENEGOTIATION)
         context.set_alpn_select_callback(_chooseProtocol)
@@ -60,7 +69,7 @@ def _prepared(creator: Any) -> Any:
 def _chooseProtocol(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
     if ALPN in offered:
         return ALPN
-    if b"http/1.0" in offered:  # served too, but twisted.web doesn't know the name
+    if b"http/1.0" in offered:  # the server speaks it too, but twisted.web does not know that name
         return SSL.NO_OVERLAPPING_PROTOCOLS
     raise NoProtocolInCommon([("SSL routines", "", "no application protocol")])
 
@@ -70,7 +79,9 @@ def _chooseProtocol(connection: SSL.Connection, offered: Sequence[bytes]) -> Any
 
 @implementer(IOpenSSLServerConnectionCreator)
 class NamedCertificates:
-    """Certificates by the names that they are for; a client that asks for none of these gets the first."""
+    """
+    Certificates chosen by server name (SNI). A client that gives no known name gets the first certificate.
+    """
 
     def __init__(self, named: Iterable[tuple[Sequence[str], SSL.Context]]) -> None:
         self.contexts: list[SSL.Context] = []
@@ -80,7 +91,9 @@ class NamedCertificates:
             for name in names:
                 self._byName.setdefault(name.lower().encode(), context)
         if not self.contexts:
-            raise ValueError("no certificate with its key is there")
+            raise ValueError(
+                "no certificate with its key was found; both must be in files *.pem of the directory"
+            )
         self.contexts[0].set_tlsext_servername_callback(self._choose)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:
@@ -95,10 +108,14 @@ class NamedCertificates:
 
 
 def certificatesIn(directory: str) -> NamedCertificates:
-    """
-    The certificates in the files "*.pem" in and below a directory, each with its chain, if its key is there.
+    r"""
+    Read the certificates in the files "\\*.pem" in and below a directory.
 
-    Of two for the same name the one that was issued later counts. Raises `ValueError` for a bad file.
+    A certificate is used, with its chain, if its key is there too. Of two certificates for the same name, the
+    one that became valid later is used.
+
+    Raises:
+        ValueError: A file is damaged, or there is no certificate with its key.
     """
     keys: dict[bytes, Any] = {}
     found: dict[x509.Certificate, None] = {}
@@ -117,7 +134,7 @@ def certificatesIn(directory: str) -> NamedCertificates:
 
 
 def _pemsIn(directory: str) -> Iterator[Any]:
-    """The certificates and keys in a directory."""
+    """Yield the certificates and keys in a directory."""
     files = (each for each in FilePath(directory).walk() if each.basename().endswith(".pem"))
     for file in sorted(each.path for each in files if each.isfile()):
         with open(file, "rb") as opened:
@@ -129,11 +146,11 @@ def _pemsIn(directory: str) -> Iterator[Any]:
                 elif b"PRIVATE KEY" in block[1]:
                     yield load_pem_private_key(block[0], None)
         except (TypeError, ValueError):
-            raise ValueError(f"no good certificate or key in {file}") from None
+            raise ValueError(f"{file} has a certificate or key that can't be read") from None
 
 
 def _identity(key: Any) -> bytes:
-    """What a key and its certificate have in common."""
+    """Return the public key in a form that is equal for a key and its certificate."""
     identity: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return identity
 
@@ -154,7 +171,7 @@ def _contextOf(
     while issuer is not None and issuer.issuer != issuer.subject and issuer not in chain:
         chain.append(issuer)
         issuer = issuers.get(issuer.issuer)
-    # pyOpenSSL wants what `cryptography` has; Twisted's annotations say what it was before.
+    # pyOpenSSL takes objects of `cryptography`; Twisted's annotations are older.
     makeOptions: Any = CertificateOptions
     context: SSL.Context = makeOptions(key, certificate, extraCertChain=chain).getContext()
     return context

@@ -1,5 +1,5 @@
 """
-UNIX sockets in the file system: what a process that was killed leaves behind, and whose they are.
+UNIX sockets in the file system: stale sockets of killed processes, and ownership.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ LOCK_SUFFIX = ".lock"
 @implementer(IStreamServerEndpoint)
 class UNIXSocketEndpoint:
     """
-    Twisted's endpoint, which also notices a stale lock if another process has the number that it names.
+    Twisted's endpoint, but it also detects a stale lock if another process has the id that the lock names.
 
-    In a container a process that dies is followed by one with the same number, which Twisted finds alive.
+    In a container, the next process often gets the id of the one that died, so that Twisted takes the lock
+    for valid.
     """
 
     def __init__(self, endpoint: UNIXServerEndpoint) -> None:
         self._endpoint = endpoint
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen; fails with `CannotListenError` if somebody else does."""
+        """Listen. Fails with `CannotListenError` if another process listens."""
         path = lockedPath(self._endpoint)
         if path is not None:
             removeStaleLock(path)
@@ -43,7 +44,9 @@ class UNIXSocketEndpoint:
 
 
 def removeStaleLock(path: str) -> None:
-    """Remove a socket and its lock if nobody listens there, though the process that the lock names lives."""
+    """
+    Remove a socket and its lock if no process listens there, even if a process with the lock's id exists.
+    """
     if path.startswith("\0"):
         return
     try:
@@ -56,18 +59,18 @@ def removeStaleLock(path: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
     elif refusal == errno.ENOENT and holder == str(os.getpid()):
-        # Of another it may be one that is just being opened or closed.
+        # The lock of another process may belong to a socket that it is just opening or closing.
         _take(path, holder)
 
 
 def _take(path: str, holder: str) -> bool:
-    """Remove the lock of a socket if it still names `holder`: of several that start at once one does that."""
+    """Remove the lock of a socket if it still names `holder`. Of several processes that try, one succeeds."""
     taken = f"{path}{LOCK_SUFFIX}.{os.getpid()}"
     try:
         os.rename(path + LOCK_SUFFIX, taken)
     except FileNotFoundError:
         return False
-    if os.readlink(taken) != holder:  # another has it by now
+    if os.readlink(taken) != holder:  # another process has replaced it
         os.rename(taken, path + LOCK_SUFFIX)
         return False
     os.unlink(taken)
@@ -75,14 +78,14 @@ def _take(path: str, holder: str) -> bool:
 
 
 def connectError(path: str) -> int:
-    """The error number with which a UNIX socket refuses connections; 0 if somebody listens."""
+    """Return the error number of connecting to a UNIX socket; 0 if a process listens."""
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)
         return client.connect_ex(path)
 
 
 def chownSocket(port: Any, user: int, group: int) -> None:
-    """Make the socket of a port, and its lock, those of a user; other kinds of ports have nothing to give."""
+    """Give the socket of a port, and its lock, to a user and group. Does nothing for other kinds of ports."""
     address = port.getHost()
     if not isinstance(address, UNIXAddress) or not address.name:
         return

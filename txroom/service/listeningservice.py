@@ -1,0 +1,222 @@
+"""
+A Twisted service that listens, and that stops step by step within a deadline: the base class of `Server`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ..core.options import ServerOptions
+from .health import StallDetector
+from .hooks import callHook
+from .listening import Listeners, ListenTarget
+from .openfiles import watchAccepting
+from .shutdown import ShutdownSequence, ShutdownStep, callbackStep
+
+#: The seconds for the services inside a server to stop, after everything else has stopped.
+LAST_SERVICES_TIMEOUT = 1.0
+
+
+class ListeningService(MultiService):
+    """
+    A service that opens its listeners when it starts, and stops step by step within `shutdownTimeout`.
+
+    Args:
+        options: The options.
+        reactor: The reactor.
+        factory: The factory for the protocols of all connections.
+    """
+
+    _log = Logger()
+
+    onListening: Callable[[IListeningPort], Any] | None = None
+    onClose: Callable[[], Any] | None = None
+
+    def __init__(self, options: ServerOptions, reactor: Any, factory: IProtocolFactory) -> None:
+        super().__init__()
+        self.options = options
+        self._reactor = reactor
+        self.clock: IReactorTime = reactor
+        self.stallDetector = StallDetector(self.clock)
+        self._listeners = Listeners(reactor, factory, options.backlog)
+        self._listeners.onPort = self._listening
+        self._shutdowns: list[Callable[[], Any]] = []
+        self._stop = ShutdownSequence(
+            self.clock, self._stopSteps, self._stopped, "Server.stopNow() skips the wait"
+        )
+        self._isStopped = False
+
+    # -- for subclasses
+
+    @property
+    def _isUnused(self) -> bool:
+        """Whether no connection was ever opened."""
+        raise NotImplementedError
+
+    def _closingSteps(self) -> Iterator[ShutdownStep]:
+        """Yield the steps of a shutdown that follow the closing of the listeners."""
+        raise NotImplementedError
+
+    # -- listening
+
+    def listen(self, where: ListenTarget) -> Deferred[IListeningPort]:
+        """
+        Listen on an endpoint.
+
+        The server listens when it starts, or at once if it is running, and again at each later start. A port
+        that is taken makes the start fail.
+
+        Args:
+            where: An endpoint, a description of one such as "tcp:8080" or "unix:/run/chat", or a port number.
+                A number listens on IPv4 and IPv6, or on IPv4 alone if the kernel has no IPv6.
+
+        Returns:
+            A Deferred that fires with the port.
+
+        Raises:
+            ValueError: The description is wrong.
+        """
+        return self._listeners.add(where)
+
+    def reloadCertificates(self) -> bool:
+        """
+        Reload the certificates of "ssl:" and "tls:" listeners, for new connections.
+
+        Certificates that cannot be read stay in force. The first error is raised after all were tried.
+
+        Returns:
+            Whether there are any certificates to reload.
+        """
+        return self._listeners.reload()
+
+    @property
+    def ports(self) -> list[IListeningPort]:
+        """The ports that listen."""
+        return list(self._listeners.ports)
+
+    @property
+    def hasListeners(self) -> bool:
+        """Whether `listen` was called."""
+        return len(self._listeners) > 0
+
+    def address(self) -> IPv4Address | IPv6Address | Any:
+        """
+        Return the address of the first port: an `IPv4Address`, `IPv6Address` or `UNIXAddress`; `None` if
+        there is none.
+        """
+        ports = self._listeners.ports
+        return ports[0].getHost() if ports else None
+
+    def _listening(self, port: IListeningPort) -> None:
+        """Called with each port that begins to listen."""
+        watchAccepting(port, self.clock)
+        callHook(self._log, self.onListening, port)
+
+    # -- the service
+
+    @property
+    def isDraining(self) -> bool:
+        """Whether the server is stopping or has stopped. New upgrades are then refused with 503."""
+        return self._stop.isRunning or self._isStopped
+
+    def onShutdown(self, callback: Callable[[], Any]) -> None:
+        """
+        Call a function first when the server stops (like Colyseus's `onShutdown`).
+
+        Several callbacks run in the order in which they were added. The server waits for each one, if it is
+        asynchronous, within `shutdownTimeout`.
+
+        Raises:
+            TypeError: `callback` is not callable.
+        """
+        if not callable(callback):
+            raise TypeError(f"callback={callback!r}: must be callable; give the function itself, without ()")
+        self._shutdowns.append(callback)
+
+    def privilegedStartService(self) -> None:
+        """Open the listeners. Afterwards twistd gives up its privileges."""
+        super().privilegedStartService()
+        self._listeners.open()
+
+    def startService(self) -> None:
+        """Start serving. If the server is stopping, it starts when it has stopped."""
+        if self._stop.isRunning:
+            self._stop.startAfterwards(self.startService)
+            return
+        self._isStopped = False
+        super().startService()
+        self._listeners.open()
+        self.stallDetector.start()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop within `shutdownTimeout`.
+
+        For `drainDelay` seconds, and while the `onShutdown` callbacks run, new upgrades and requests for the
+        health page get 503. Then the listeners are closed, and all connections are closed with 1001. Those
+        that are still open at the deadline are dropped. A server that has stopped, or was never started or
+        used, has nothing to do, and calls no callback.
+
+        Returns:
+            A Deferred that fires when every connection is closed.
+        """
+        if self._isAtRest and not self._stop.isRunning:
+            return succeed(None)
+        return self._stop.run(self.options.shutdownTimeout)
+
+    @property
+    def _isAtRest(self) -> bool:
+        isNew = not self._isStopped and self._isUnused
+        return not self.running and not self._listeners.isOpen and (self._isStopped or isNew)
+
+    def close(self) -> Deferred[None]:
+        """
+        Stop this server alone: remove it from its parent service, if any, and stop it (like ws's `close`).
+        """
+        if self.parent is not None:
+            return maybeDeferred(self.disownServiceParent)
+        return self.stopService() if self.running else succeed(None)
+
+    def stopNow(self) -> None:
+        """
+        Skip the waits of the current shutdown, or of the next one. A second signal does this.
+
+        Connections are dropped; `onShutdown` callbacks and hooks that still run are cancelled.
+        """
+        self._stop.skipWaits()
+
+    def setStopHint(self, stopHint: str) -> None:
+        """
+        Set the text that the log adds when a shutdown takes long, which says how to end it.
+
+        For programs that launch a server.
+        """
+        self._stop.stopHint = stopHint
+
+    def _stopSteps(self) -> Iterator[ShutdownStep]:
+        """Yield the steps of a shutdown, in their order."""
+        if self.options.drainDelay:
+            yield ShutdownStep(
+                lambda: deferLater(self._reactor, self.options.drainDelay),
+                lambda: "load balancers to notice (drainDelay)",
+            )
+        yield from map(callbackStep, self._shutdowns)
+        yield ShutdownStep(self._listeners.close, lambda: "ports to close")
+        yield from self._closingSteps()
+        self.stallDetector.stop()
+        stop = partial(MultiService.stopService, self)
+        yield ShutdownStep(stop, lambda: "services in this one", LAST_SERVICES_TIMEOUT)
+
+    def _stopped(self) -> None:
+        """Called after the last step of a shutdown."""
+        self._isStopped = True
+        callHook(self._log, self.onClose)
