@@ -221,6 +221,11 @@ class ExampleTests(DocsTestCase):
         with mock.patch.dict(sys.modules, desk=desk, agent=agent):
             self.passes(self.load("test_agent", "backend").AgentTests)
 
+    def test_colyseus(self) -> None:
+        """The room of the page about Colyseus passes its tests."""
+        with mock.patch.dict(sys.modules, arena=self.load("arena", "colyseus")):
+            self.passes(self.load("test_arena", "colyseus").ArenaTests)
+
     def test_pytest(self) -> None:
         """The tests for pytest; the fixture is stood in for."""
         module = self.load("test_with_pytest")

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 from tests.functional.launched import BIN, PATIENCE, Launched, freePort, launched, until
 from tests.functional.support import ROOT, environment
-from tests.requires import requires, requiresModule
+from tests.requires import requires, requiresModule, requiresNode, requiresPackage
 
 EXAMPLES = ROOT / "docs" / "examples"
 TWISTD = ("twistd", "-n")
@@ -189,3 +189,64 @@ def form(port: int, path: str, **fields: str) -> tuple[int, Any]:
     request = Request(f"http://127.0.0.1:{port}{path}", urlencode(fields).encode(), method="POST")
     with urlopen(request, timeout=PATIENCE) as response:
         return response.status, json.loads(response.read())
+
+
+PLAY = """
+import WebSocket from "ws";
+import { play } from "./txroom_client.mjs";
+
+globalThis.WebSocket ??= WebSocket;
+const seen = new Set();
+const note = (one) => seen.add(JSON.stringify(one));
+const view = {
+  draw: (id, { name, x, y, connected }) => note([name, x, y, connected]),
+  erase: () => note("erased"),
+  show: note,
+};
+const silent = { draw() {}, erase() {}, show() {} };
+async function until(what) {
+  for (let tries = 0; tries < 500 && !seen.has(JSON.stringify(what)); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+const url = process.argv[2];
+const ann = await play(url, "t-1", view);
+const bob = await play(url, "t-2", silent);
+bob.send("move", { x: 300, y: 4 });
+await bob.send("say", "hello");
+await until(["bob", 100, 4, true]);
+bob.client.reconnect(0.1);
+await until(["bob", 100, 4, false]);
+await bob.call("say", "back");
+await bob.leave();
+await until("erased");
+console.log(JSON.stringify({ together: ann.id === bob.id, seen: [...seen].map((each) => JSON.parse(each)) }));
+process.exit(0);
+"""
+
+
+def test_colyseus(tmp_path: Path) -> None:
+    """
+    The room of the page about Colyseus, "arena", and its client, "txroom_client.mjs". The same for Colyseus
+    itself, "arena.mjs" and "colyseus_client.mjs", are only parsed: they were run by hand with 0.16.26.
+    """
+    node = requiresNode()
+    folder = copied("colyseus", tmp_path)
+    for name in ("arena.mjs", "colyseus_client.mjs"):
+        subprocess.run([node, "--check", name], cwd=folder, check=True, timeout=PATIENCE)
+    modules = folder / "node_modules"
+    modules.mkdir()
+    (modules / "txroom").symlink_to(ROOT / "txroom" / "web")
+    (modules / "ws").symlink_to(requiresPackage("ws"))
+    (folder / "play.mjs").write_text(PLAY)
+    with launched(TWISTD, "--app", "arena:makeServer", cwd=folder) as server:
+        server.ready()
+        url = f"ws://127.0.0.1:{server.port}/rooms"
+        done = subprocess.run(
+            [node, "play.mjs", url], cwd=folder, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
+        printed = json.loads(done.stdout)
+        assert printed["together"]
+        wanted = ["bob: hello", ["bob", 100, 4, True], ["bob", 100, 4, False], "bob: back", "erased"]
+        assert [each for each in wanted if each not in printed["seen"]] == []
