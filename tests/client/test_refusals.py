@@ -353,7 +353,7 @@ class BadServerTests(ClientTestCase):
             failure = self.failureResultOf(joining, RoomError).value
             expected = (
                 "ws://server/play/chat is the URL of one room: "
-                "give the client that of the rooms, ws://server/play"
+                "pass the URL of all rooms, ws://server/play, and join by the name of the room"
             )
             self.assertEqual((failure.code, failure.message), ("badRequest", expected))
             self.clock.advance(600)

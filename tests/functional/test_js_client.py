@@ -220,7 +220,7 @@ async def test_backToTheLobby(net: Net) -> None:
 
 async def test_nowhere(net: Net) -> None:
     """A wrong path and a wrong port are told at once: with the server's words, or the URL and the cause."""
-    hint = "Does the server run, and are host, port and path right?"
+    hint = "Is the server running, and are the host, the port and the path right?"
     refused = f"no connection to URL (connect ECONNREFUSED ADDRESS). {hint}"
     for options, said in (
         (ServerOptions(), "no rooms are served at this path"),

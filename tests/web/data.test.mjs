@@ -22,8 +22,8 @@ const REFUSED = [
   [-1e19, "", "64 bits"],
   [{ deep: [new Uint8Array(1)] }, "deep[0]", "bytes"],
   [new ArrayBuffer(1), "", "bytes"],
-  [{ then: () => {} }, "", "await it"],
-  [{ a: Promise.resolve() }, "a", "await it"],
+  [{ then: () => {} }, "", "`await` is missing"],
+  [{ a: Promise.resolve() }, "a", "`await` is missing"],
   [{ a: new Map([[1, 2]]) }, "a", "a Map or a Set"],
   [circle, "way[0].back", "contains itself"],
   [nested(65), "[0]".repeat(64), "more than 64 deep"],
@@ -141,7 +141,7 @@ test("names and types: 1 to 128 characters, however many code units", async () =
     for (const name of [undefined, "", 7, {}, "x".repeat(129)]) {
       const error = await failure(h.client[method](name));
       assert.equal(error.code, "badRequest");
-      assert.match(error.message, new RegExp(`^${method} takes the (name|id) of a room`));
+      assert.match(error.message, new RegExp(`^the (name|id) for ${method} must be a text`));
     }
     for (const options of ["ada", 7, null, []]) {
       assert.equal((await failure(h.client[method]("chat", options))).code, "badRequest");

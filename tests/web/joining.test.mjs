@@ -17,7 +17,7 @@ test("the URL: schemes of HTTP, and the path of the rooms", () => {
   assert.equal(url("ws://host:8080"), "ws://host:8080/rooms");
   assert.equal(url("http://host/"), "ws://host/rooms");
   assert.equal(url("https://host/sub/rooms?x=1#y"), "wss://host/sub/rooms?x=1");
-  assert.throws(() => url("ftp://host/"), /no URL of a WebSocket/);
+  assert.throws(() => url("ftp://host/"), /is not a WebSocket URL/);
   assert.throws(() => url("/rooms"), TypeError, "relative to which page?");
 });
 
@@ -32,9 +32,9 @@ test("a relative URL is relative to the page", () => {
 });
 
 test("options are checked and their defaults visible", () => {
-  assert.throws(() => new Client("ws://h", { WebSocket: class {}, pingIntervall: 1 }), /no option pingIntervall/);
+  assert.throws(() => new Client("ws://h", { WebSocket: class {}, pingIntervall: 1 }), /pingIntervall is not an option of Client/);
   for (const name of ["constructor", "toString", "__proto__"]) {
-    assert.throws(() => new Client("ws://h", { WebSocket: class {}, [name]: 1 }), new RegExp(`no option ${name}`));
+    assert.throws(() => new Client("ws://h", { WebSocket: class {}, [name]: 1 }), new RegExp(`${name} is not an option`));
   }
   const client = new Client("ws://h", { WebSocket: class {}, window: 3 });
   assert.equal(client.options.window, 3);

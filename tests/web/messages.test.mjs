@@ -161,7 +161,7 @@ test("an error of a handler goes to the room that has the handler", async () => 
     "one: : of one",
     "one: invalidData: the data is bytes, which JSON does not have",
     "two: : of two",
-    "two: invalidData: larger than 200 bytes",
+    "two: invalidData: the frame is larger than 200 bytes",
   ]);
   assert.deepEqual(h.errors, []);
   const codes = new Map(h.socket.take().map(([kind, , ref, code]) => [ref, [kind, code]]));

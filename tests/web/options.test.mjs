@@ -29,12 +29,12 @@ test("a wrong value is an error that names the option, the value and what is all
   for (const [name, value] of wrong) {
     assert.throws(() => make({ [name]: value }), (error) => {
       assert.ok(error instanceof TypeError);
-      assert.match(error.message, new RegExp(`^the option ${name} is .+, not .+`), error.message);
+      assert.match(error.message, new RegExp(`^the option ${name} must be .+, not .+`), error.message);
       return true;
     });
   }
-  assert.throws(() => make({ window: 100 }), /the option window is a whole number from 1 to 64, not 100/);
-  assert.throws(() => make({ minDelay: "1s" }), /minDelay is a number of milliseconds from 0 to 2147483647, not "1s"/);
+  assert.throws(() => make({ window: 100 }), /the option window must be a whole number from 1 to 64, not 100/);
+  assert.throws(() => make({ minDelay: "1s" }), /minDelay must be a number of milliseconds from 0 to 2147483647, not "1s"/);
 });
 
 test("right values are taken, and undefined is the default", () => {
@@ -50,8 +50,8 @@ test("the time of a call, and of reconnect(), is checked alike", async () => {
   const h = new Harness();
   const room = await h.join();
   for (const timeout of [Infinity, NaN, -1, "1s"]) {
-    assert.match((await failure(room.call("x", null, { timeout }))).message, /^the timeout is a number of milliseconds/);
-    assert.throws(() => h.client.reconnect(timeout), /^TypeError: the delay is a number of milliseconds/);
+    assert.match((await failure(room.call("x", null, { timeout }))).message, /^the timeout must be a number of milliseconds/);
+    assert.throws(() => h.client.reconnect(timeout), /^TypeError: the delay must be a number of milliseconds/);
   }
   assert.deepEqual(h.socket.take(), []);
 });
@@ -86,7 +86,7 @@ test("options in the place of the URL, and other things that are none, are refus
   for (const [url, said] of [[{ auth: "t-1" }, "an object"], [null, "null"], [["/rooms"], "an array"], [8080, "8080"]]) {
     assert.throws(() => new Client(url, { WebSocket: class {} }), {
       name: "TypeError",
-      message: `the URL must be a text, not ${said}; options come after it`,
+      message: `the URL must be a text, not ${said}; pass options as the second argument`,
     });
   }
   assert.equal(new Client(new URL("ws://host/play"), { WebSocket: class {} }).url, "ws://host/play");
@@ -104,7 +104,7 @@ test("a URL that is not whole says so, and what to write", () => {
   for (const url of ["/rooms", "rooms", undefined]) {
     assert.throws(
       () => new Client(url, { WebSocket: class {} }),
-      /^TypeError: "\/?rooms" is no whole URL, and there is no page that it could be relative to: write a whole one/,
+      /^TypeError: "\/?rooms" is not a complete URL, and there is no page that it could be relative to: write one such as/,
     );
   }
 });

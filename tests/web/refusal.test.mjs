@@ -100,7 +100,7 @@ test("no server at all: five attempts in a row, and the error names the URL", as
   assert.deepEqual([error.code, error.details], ["unavailable", { code: 1006 }]);
   assert.equal(
     error.message,
-    "no connection to ws://server/rooms (closed with 1006). Does the server run, and are host, port and path right?",
+    "no connection to ws://server/rooms (the connection was closed with 1006). Is the server running, and are the host, the port and the path right?",
   );
   assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
   assert.ok(h.clock.now() < 4_000);
@@ -154,7 +154,7 @@ test("the query of the URL and a password in it are in no error: they may be sec
     assert.equal(h.socket.url, "wss://ada:pass@server/rooms?token=s3cret");
     h.socket.end();
   }
-  assert.match((await joining).message, /^no connection to wss:\/\/server\/rooms \(closed with 1006\)\./);
+  assert.match((await joining).message, /^no connection to wss:\/\/server\/rooms \(the connection was closed with 1006\)\./);
 });
 
 test("closed for good before any answer: the error says with what code, and in which words", async () => {
@@ -207,7 +207,7 @@ test("what the page knows: a socket on ws: from https:, or no network", async ()
       if (former) Object.defineProperty(globalThis, name, former);
     }
   };
-  assert.match(await tell("location", new URL("https://example.org/")), /A page on https: needs a wss: URL\.$/);
+  assert.match(await tell("location", new URL("https://example.org/")), /A page with an https: URL needs a wss: URL\.$/);
   const other = await tell("location", new URL("http://localhost:5173/"));
   assert.match(other, /path right\? And does it allow the origin http:\/\/localhost:5173\?$/);
   assert.doesNotMatch(await tell("location", new URL("http://server/")), /origin/);
@@ -264,18 +264,18 @@ test("auth that fails on the way back: the room stays away, and tries again", as
   assert.equal(room.state, "joined");
 });
 
-test("the URL of one room is refused with what to write, once and for all", async () => {
+test("the URL of one room is refused for good; the error has the right URL, without its secrets", async () => {
   for (const before of [false, true]) {
-    const h = new Harness({}, "ws://server/play/chat?name=ada");
+    const h = new Harness({}, "ws://ada:secret@server/play/chat?auth=secret");
     const room = before ? await h.join() : null;
     const joining = failure(h.client.join("mole"));
     await settle();
     if (!before) h.socket.open();
     h.socket.receive("joined", null, "r2", h.membership());
-    const message = "ws://server/play/chat?name=ada is the URL of one room: give the client that of the rooms, ws://server/play";
+    const message = "ws://server/play/chat is the URL of one room: pass the URL of all rooms, ws://server/play, and join by the name of the room";
     const error = await joining;
     assert.deepEqual([error.code, error.message], ["badRequest", message]);
-    assert.deepEqual(h.sockets[0].closed, { code: 1000, reason: "the URL of a room" });
+    assert.deepEqual(h.sockets[0].closed, { code: 1000, reason: "the URL of one room" });
     await h.clock.advance(600_000);
     if (room) assert.deepEqual(room.log.at(-1), ["left", { code: 1000, reason: message }]);
     assert.deepEqual([h.sockets.length, h.client.state, h.errors, h.clock.pending], [1, "idle", [], 0]);

@@ -183,7 +183,8 @@ class Dispatcher:
         """
         url = self.connection.url
         rooms = url.partition(" ")[0].rstrip("/").rpartition("/")[0]
-        text = f"{url} is the URL of one room: give the client that of the rooms, {rooms}"
+        hint = f"pass the URL of all rooms, {rooms}, and join by the name of the room"
+        text = f"{url} is the URL of one room: {hint}"
         self._refusal = RoomError(ErrorCode.BAD_REQUEST, text)
         self.connection.end(text)
 

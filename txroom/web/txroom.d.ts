@@ -1,7 +1,7 @@
 // Made from the comments of txroom.js by `make client-types`: do not edit it here.
 
 /**
- * txroom.js: the JavaScript client of txroom's rooms, version 1 of the protocol.
+ * txroom.js: the JavaScript client for txroom's rooms, version 1 of the protocol.
  *
  *     import { Client } from "/txroom.js";
  *
@@ -12,14 +12,15 @@
  *     room.send("say", "hello");
  *     const dice = await room.call("roll", { sides: 6 });
  *
- * Any number of rooms share one socket. When it is lost the client reconnects by itself, resumes each room
- * and sends again what the server has not acknowledged: every message is handled once, in order, and every
- * message of the room arrives once, in order. Where that is impossible the room says so: "lost".
+ * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
+ * and sends again what the server has not acknowledged. The server handles every message once and in order, and
+ * the client receives every message of a room once and in order. If messages were lost after all, the room
+ * emits "lost".
  *
- * Times are milliseconds, sizes are bytes. Works in browsers, in workers, and in Node with `ws`:
- * `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node with the package
+ * `ws`: `new Client(url, { WebSocket })`.
  *
- * Its types are the comments: `txroom.d.ts` is made from them, and `make types` checks both.
+ * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
  */
 
 /** The WebSocket sub-protocol. */
@@ -28,7 +29,7 @@ export const PROTOCOL = "txroom.v1.json";
 /** One of {@link ErrorCode}. */
 export type ErrorCodeName = keyof typeof ErrorCode;
 
-/** The codes that a {@link TxroomError} has by itself; a room may use words of its own besides. */
+/** The codes of {@link TxroomError} that the server and this client use; a room may use codes of its own. */
 export const ErrorCode: Readonly<{
   badRequest: "badRequest";
   unknownType: "unknownType";
@@ -46,7 +47,7 @@ export const ErrorCode: Readonly<{
   internal: "internal";
 }>;
 
-/** The close codes of rooms: 4000-4099 are final, after 4100-4199 the client comes back and resumes. */
+/** The close codes of rooms. 4000 to 4099 are final; after 4100 to 4199 the client reconnects and resumes. */
 export const CloseCode: Readonly<{
   normal: 1000;
   unauthorized: 4001;
@@ -64,7 +65,7 @@ export const CloseCode: Readonly<{
   noHeartbeat: 4106;
 }>;
 
-/** What the client needs of a WebSocket; browsers' and `ws`'s have it. */
+/** What the client uses of a WebSocket. Those of browsers and of the package `ws` have it. */
 export interface Socket {
   readonly protocol: string;
   onopen: ((event: any) => void) | null;
@@ -75,73 +76,90 @@ export interface Socket {
   close(code?: number, reason?: string): void;
 }
 
-/** What tells the time and wakes up. */
+/** A source of time and timers. */
 export interface Clock {
-  /** Milliseconds since whenever; never goes back. */
+  /** The milliseconds since any fixed time; it never decreases. */
   now: () => number;
-  /** Calls once, after `delay` milliseconds. */
+  /** Calls `callback` once after `delay` milliseconds, and returns a timer. */
   setTimeout: (callback: () => void, delay: number) => any;
-  /** Ends what `setTimeout` has returned. */
+  /** Cancels a timer. */
   clearTimeout: (timer: any) => void;
 }
 
-/** What a {@link Client} can be told. */
+/** The options of a {@link Client}. */
 export interface Options {
   /**
-   * Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one.
+   * The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
+   * or a promise.
    *
-   * One that fails is called again, within `requestTimeout`; only a `TxroomError` that it throws is final.
+   * A function that fails is called again until `requestTimeout` is over. If it throws a `TxroomError`, the join
+   * fails at once.
    */
   auth?: unknown | (() => unknown | Promise<unknown>);
   /** The class of the socket; default: `globalThis.WebSocket`. */
   WebSocket?: new (url: any, protocols?: any) => Socket;
-  /** How long a socket may take to open; default 10 000. */
+  /** How long a socket may take to open, in milliseconds; default 10 000. */
   connectTimeout?: number;
-  /** How long joining, resuming, listing and pinging may take, waiting for a connection included; default 15 000. */
+  /**
+   * How long joining, resuming, listing and pinging may take, in milliseconds, including the time until there
+   * is a connection; default 15 000.
+   */
   requestTimeout?: number;
-  /** How long a call may take, time away included; `call(…, {timeout})` overrides it; default 15 000. */
+  /**
+   * How long a call may take, in milliseconds, including the time without a connection; `call(…, {timeout})`
+   * overrides it; default 15 000.
+   */
   callTimeout?: number;
-  /** How long `room.leave()` waits for the server; default 3 000. */
+  /** How long `room.leave()` waits for the server, in milliseconds; default 3 000. */
   leaveTimeout?: number;
-  /** Time between two heartbeats, 0: none; default 25 000. */
+  /** The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000. */
   pingInterval?: number;
-  /** How long the server may be silent after a heartbeat before the connection counts as lost; default 10 000. */
+  /**
+   * How long the server may be silent after a heartbeat before the connection counts as lost, in milliseconds;
+   * default 10 000.
+   */
   pingTimeout?: number;
-  /** The same after the browser came online, went offline, or showed the page again; default 3 000. */
+  /** The same after the browser came online, went offline or showed the page again; default 3 000. */
   probeTimeout?: number;
-  /** The first delay before reconnecting; it doubles with every attempt, half of it is random; default 250. */
+  /**
+   * The first delay before reconnecting, in milliseconds. It doubles with every attempt; half of it is random;
+   * default 250.
+   */
   minDelay?: number;
-  /** The longest delay, unless the server asks for a longer one; default 10 000. */
+  /** The longest delay in milliseconds, unless the server asks for a longer one; default 10 000. */
   maxDelay?: number;
-  /** After this long a connection counts as good, and the delay begins anew; default 5 000. */
+  /** How long a connection must last, in milliseconds, before the delay starts again from `minDelay`; default 5 000. */
   stableAfter?: number;
-  /** Attempts to reconnect in a row before the client gives up; default Infinity. */
+  /** How many attempts in a row to reconnect the client makes before it gives up; default Infinity. */
   maxAttempts?: number;
-  /** Frames of a room that may be unacknowledged; default 64, the server's limit. */
+  /** How many frames of a room may be unacknowledged; default 64, which is the server's limit. */
   window?: number;
-  /** Frames of a room that may wait, while it is away or its window is full; beyond it `send` throws; default 256. */
+  /**
+   * How many frames of a room may be queued while the room is away or its window is full. With more, `send`
+   * throws "unavailable" or "rateLimited"; default 256.
+   */
   maxBuffered?: number;
-  /** The largest frame that may be sent; default 1 048 576, the server's `maxPayload`. */
+  /** The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576. */
   maxPayload?: number;
-  /** Whether to join anew, as another member, when the server has forgotten us; default true. */
+  /** Whether to join the room again as another member if the server has forgotten this one; default true. */
   rejoin?: boolean;
-  /** Where "online", "offline" and "visibilitychange" happen; default the window, null: nowhere. */
+  /** The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none. */
   events?: Pick<EventTarget, "addEventListener" | "removeEventListener"> | null;
-  /** What tells the time and wakes up; for tests. */
+  /** The source of time and timers; for tests. */
   clock?: Clock;
-  /** A number from 0 to 1, for the jitter; for tests. */
+  /** A function that returns a number from 0 to 1, for the delays; for tests. */
   random?: () => number;
 }
 
 /**
- * Every option of a {@link Client} with its default.
+ * The default of every option of a {@link Client}.
  *
- * A plain object; `WebSocket` and `events` are looked up when a client is made, so that this module can be
- * imported anywhere.
+ * `WebSocket` and `events` are undefined here: a new client looks them up, so this module can be imported
+ * anywhere.
  */
 export const DEFAULTS: Readonly<Required<Options>>;
 
-/** Ends what returned it. */
+/** Removes the listener or the handler that was added. */
 export type Off = () => void;
 
 /** One user in a room, with one meta for each of its connections. */
@@ -157,34 +175,35 @@ export interface Ending {
   reason: string;
 }
 
-/** What was missed, and what is known. */
+/** The argument of the event "lost". */
 export interface Loss<Snapshot = any> {
-  /** What `Room.snapshot` of the server gave. */
+  /** What the server's `Room.snapshot` returned. */
   snapshot: Snapshot;
+  /** The members now, if the room has presence. */
   members: Member[];
-  /** The messages that follow have greater offsets. */
+  /** Further messages have greater offsets. */
   offset: number;
-  /** What we had sent, and may or may not have been handled. */
+  /** The messages that this join sent, and that the server may or may not have handled. */
   unconfirmed: { type: string; data: any }[];
 }
 
-/** Where a client is in its life: see {@link Client}. */
+/** The state of a client's connection: see {@link Client}. */
 export type ClientState = "idle" | "connecting" | "open" | "waiting" | "closed";
 
-/** Where a room is in its life: see {@link Room}. */
+/** The state of a membership: see {@link Room}. */
 export type RoomState = "joined" | "away" | "resuming" | "left";
 
-/** The room's own events; a message of such a type is for `room.onMessage`. */
+/** The events of a room. Use `room.onMessage` for a type of message that has the name of an event. */
 export interface RoomEvents {
-  /** Somebody came or went. */
+  /** A member joined or left. */
   presence: (members: Member[], joined: Member[], left: Member[]) => void;
-  /** Away; what is sent now waits. */
+  /** The room is away; messages sent now are queued. */
   reconnecting: (ending: Ending) => void;
-  /** Back, nothing was missed. */
+  /** The client is in the room again and has missed nothing. */
   recovered: () => void;
-  /** Back, but messages were missed: show the snapshot. */
+  /** The client is in the room again, but has missed messages: show the snapshot. */
   lost: (loss: Loss) => void;
-  /** For good. */
+  /** The client is no longer in the room. */
   left: (ending: Ending) => void;
   /** The server refused a message, or a listener or a handler threw. */
   error: (error: any) => void;
@@ -192,237 +211,265 @@ export interface RoomEvents {
 
 /** The events of a client. */
 export interface ClientEvents {
-  /** There is a connection. */
+  /** The connection is open. */
   connected: () => void;
-  /** The connection is lost; attempt number `attempt` is in `delay` ms. */
+  /** The connection is lost; attempt number `attempt` is in `delay` milliseconds. */
   reconnecting: (ending: Ending & { attempt: number; delay: number }) => void;
-  /** There is no connection, and the client does not make one until the next join or request. */
+  /** There is no connection, and the client opens none before the next join or request. */
   disconnected: (ending: Ending) => void;
-  /** The server will close the connection, and asks to stay away for `retryAfter` seconds. */
+  /** The server will close the connection, and asks the client to wait `retryAfter` seconds. */
   bye: (bye: { code: number; retryAfter: number }) => void;
-  /** A heartbeat was answered. */
+  /** A heartbeat has measured the round-trip time. */
   latency: (milliseconds: number) => void;
-  /** Nobody else was there to be told; without a listener it goes to the console. */
+  /** An error that nothing else handles; without a listener it is written to the console. */
   error: (error: any) => void;
 }
 
 /** A room as matchmaking lists it. */
 export interface Listing {
-  /** Its id. */
+  /** The id of the room. */
   room: string;
-  /** The name it was registered with. */
+  /** The name under which the room is registered. */
   name: string;
+  /** The number of members. */
   clients: number;
-  /** 0: any number. */
+  /** The largest number of members; 0: no limit. */
   maxClients: number;
-  /** Whether there is no joining it now: it is full, or locked. */
+  /** Whether the room cannot be joined now, since it is full or locked. */
   locked: boolean;
+  /** The metadata that the room has set. */
   metadata: Record<string, any>;
 }
 
-/** The data of a message of type `Type`, if the map of messages has it. */
+/** The data of a message of type `Type`, if the map of messages has that type; otherwise any data. */
 export type Data<Messages, Type extends string> = Type extends keyof Messages ? Messages[Type] : any;
 
-/** The types that the map of messages has; any text if there is no map. */
+/** The types of the map of messages, or any text if there is no map. */
 export type TypeOf<Messages> = (keyof Messages & string) | (string & {});
 
-/** What goes wrong. */
+/** An error of a room, of the server or of this client; `code` says which. */
 export class TxroomError extends Error {
-  /** One of {@link ErrorCode}, or a room's own word. */
+  /** One of {@link ErrorCode}, or a code of the room's own. */
   readonly code: ErrorCodeName | (string & {});
-  /** Whatever the server adds, e.g. the field that is wrong. */
+  /** What the server adds, such as the field that is wrong; null if it adds nothing. */
   readonly details: any;
   constructor(code: string, message?: string, options?: { details?: unknown; cause?: unknown });
 }
 
 /**
- * Whether a client comes back after a socket was closed with `code` and `reason`.
+ * Whether a client reconnects after its socket was closed with `code` and `reason`.
  *
- * Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010),
- * but for a 1008 that says "message not complete in time": a slow link is no misbehaviour.
+ * It does not after 4000 to 4099, nor after the codes of RFC 6455 for errors that would happen again (1002,
+ * 1003, 1007 to 1010). It does after 1008 with the reason "message not complete in time", which only says
+ * that the link is slow.
  */
 export function mayReconnect(code: number, reason?: string): boolean;
 
 /**
- * A room that the client has joined: what one join promised, with listeners of its own.
+ * A room that the client has joined.
  *
- * Joins that lead to the same room share one membership there. It ends when the last of them is left.
+ * Each join has a `Room` of its own, with its own listeners. Joins that lead to the same room share one
+ * membership. It ends when the last of them is left.
  *
  * `state` is one of
  *
- * - "joined";
- * - "away": the connection is lost, or the room is not available just now;
- * - "resuming": the server was asked; nothing is sent for the room until it has answered;
- * - "left": for good, see the event "left".
+ * - "joined": the connection is open, and the client is a member of the room;
+ * - "away": the connection is lost, or the room is temporarily unavailable;
+ * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
+ * - "left": the client is no longer in the room; the event "left" tells why.
  *
- * While it is away or resuming, what is sent waits.
+ * While the state is "away" or "resuming", messages are queued.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
  */
 export class Room<Messages extends object = any> {
-  /** Rooms are made by `client.join` and its like. */
+  /** Rooms are made by `client.join` and similar methods. */
   private constructor();
-  /** The id of the room; it changes if the client has to join another one after a loss. */
+  /** The id of the room. It changes if the client has to join another room after a loss. */
   readonly id: string;
-  /** The name it was registered with. */
+  /** The name under which the room is registered. */
   readonly name: string;
   /** The id of this membership. */
   readonly member: string;
-  /** What `Room.snapshot` of the server gave at the last join or loss. */
+  /** What the server's `Room.snapshot` returned at the last join or loss. */
   readonly snapshot: any;
-  /** The client it was joined with. */
+  /** The client with which the room was joined. */
   readonly client: Client;
-  /** Where it is in its life, see above. */
+  /** The state of the membership, see above. */
   readonly state: RoomState;
   /** The offset of the last message received. */
   readonly offset: number;
-  /** Which log the offset is of. */
+  /** The log that the offset belongs to. A room that is created again has another one. */
   readonly epoch: string;
-  /** Who is here, if the room has presence. */
+  /** The members, if the room has presence. */
   readonly members: Member[];
   /**
-   * What `client.resume` takes, also in the next page; null when the room was left.
+   * The token with which `client.resume` continues this membership, also in the next page.
    *
-   * Look at it when you need it, at best on "pagehide": with every connection it is another. Whoever has it can
-   * take the membership over, so keep it secret. The options of the join are in it, but for `auth`.
+   * It is null after the room was left. Read it when you need it, for instance on "pagehide", since it changes
+   * with every connection. Keep it secret: whoever has it can take the membership over. It contains the options
+   * of the join, except `auth`.
    */
   readonly reconnectionToken: string | null;
-  /** How many frames wait to be sent. */
+  /** How many frames are queued because the room is away or its window is full. */
   readonly buffered: number;
-  /** Calls `listener` at one of the room's own events, see {@link RoomEvents}; returns a function that ends it. */
+  /** Calls `listener` at one of the room's events, see {@link RoomEvents}. Returns a function that removes it. */
   on<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): Off;
-  /** Calls `listener` at messages of that type, with the data and the offset (null: volatile). */
+  /**
+   * Calls `listener` for messages of that type, with the data and the offset, which is null for volatile ones.
+   * Returns a function that removes the listener.
+   */
   on<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
-  /** Calls `listener` at the next of the room's own events of that name only. */
+  /** Calls `listener` only at the next event of that name. */
   once<Name extends keyof RoomEvents>(name: Name, listener: RoomEvents[Name]): Off;
-  /** Calls `listener` at the next message of that type only. */
+  /** Calls `listener` only for the next message of that type. */
   once<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
-  /** Ends what `on` or `once` began; without a listener, for all of that name. */
+  /** Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name. */
   off(name: string, listener?: (...args: any[]) => void): void;
-  /** Calls `listener` at messages of the types that have no listener of their own. */
+  /** Calls `listener(type, data, offset)` for messages of all types without a listener of their own. */
   onMessage(type: "*", listener: (type: string, data: any, offset: number | null) => void): Off;
-  /** Calls `listener` at messages of that type, whatever it is named. */
+  /** Calls `listener(data, offset)` for messages of that type, even if it is the name of an event. */
   onMessage<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
-  /** Calls `listener(members, joined, left)` when somebody comes or goes. */
+  /** Calls `listener(members, joined, left)` when a member joins or leaves. */
   onPresence(listener: RoomEvents["presence"]): Off;
   /**
-   * Answers the server's calls of that type with what `handler(data)`, which may be async, returns.
+   * Answers the server's calls of that type with what `handler(data)` returns, which may be a promise.
    *
-   * Throw a {@link TxroomError} to choose what the server is told; of any other error it is told "internal",
-   * and the error goes to the listeners of "error". Returns a function that ends it.
+   * If the handler throws a {@link TxroomError}, the server receives that error. For any other error the server
+   * receives "internal", and the error goes to the listeners of "error". Returns a function that removes the
+   * handler.
    */
   handle(type: string, handler: (data: any) => unknown | Promise<unknown>): Off;
   /**
-   * Sends a message, now or when the room is back; the server handles it exactly once.
+   * Sends a message, now or when the client is in the room again. The server handles it exactly once.
    *
-   * Throws a TxroomError if it can't be accepted: "roomGone" after the room was left, "unavailable" or
-   * "rateLimited" when `maxBuffered` frames wait, "invalidData" if it has no JSON or is too large. The
-   * promise, which need not be awaited, resolves when the server has handled the message.
+   * Throws a TxroomError if the message cannot be sent: "roomGone" after the room was left, "unavailable" or
+   * "rateLimited" if `maxBuffered` frames are queued, "invalidData" if the data is not JSON or is too large. The
+   * promise resolves when the server has handled the message; it need not be awaited. It rejects with "roomGone"
+   * if the room is left before, and with "replyLost" if it can't be known whether the message was handled.
    *
-   * A `volatile` message is sent only if it can be now, may get lost, and resolves at once.
+   * With `volatile`, the message is sent only if the client is in the room now, and may be lost; the promise
+   * resolves at once.
    */
   send(type: string, data?: unknown, options?: { volatile?: boolean }): Promise<void>;
   /**
-   * Asks the room; the promise has the answer. It is handled at most once, also across a lost connection.
+   * Sends a call; the promise resolves with the answer. The server handles it at most once, even if the
+   * connection is lost.
    *
-   * Rejects with the server's error, with "timeout" after `timeout` milliseconds, with "replyLost" if it was
-   * or may have been handled but the answer is lost, with "roomGone" when the room is left.
+   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost"
+   * if the call was or may have been handled but its answer is lost; with "roomGone" when the room is left.
    */
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
-  /** The time to the server and back, in milliseconds. */
+  /** Measures the round-trip time to the server, in milliseconds. */
   ping(): Promise<number>;
   /**
-   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`; at once
-   * if another join has the same membership, which goes on.
+   * Leaves the room, after the queued messages were sent.
    *
-   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
-   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
+   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If another join has
+   * the same membership, that continues, and the promise resolves at once.
+   *
+   * After `leaveTimeout` the server is told that the client leaves, and messages that are still queued are
+   * discarded. If there is no connection, the server cannot be told; it ends the membership when `resumeSeconds`
+   * are over.
    */
   leave(): Promise<void>;
 }
 
 /**
- * A connection to a txroom server that outlives its sockets.
+ * A connection to a txroom server that survives lost sockets.
  *
  * `state` is one of
  *
- * - "idle": nothing to do; it connects at the first join or request;
- * - "connecting";
- * - "open";
- * - "waiting": until it is time to connect again;
- * - "closed": for good, by `close()`.
+ * - "idle": there is nothing to do; the client connects at the next join or request;
+ * - "connecting": the client is trying to connect;
+ * - "open": the connection is open;
+ * - "waiting": the connection is lost, and the client waits before it connects again;
+ * - "closed": the user has called `close()`; the client does not connect any more.
  *
  *     idle --join, request--> connecting --opened--> open
- *     connecting, open --lost--> waiting --in time--> connecting
- *     any --final close code, nothing to do any more--> idle
+ *     connecting, open --lost--> waiting --delay over--> connecting
+ *     any --final close code, nothing left to do--> idle
  *     any --close()--> closed
  *
- * A message of the server that is no frame is answered by closing the connection with 4010; the client then
- * reconnects and resumes, so that whatever it was is not missed. Frames of a kind it does not know, and
- * frames for rooms that it has left, are ignored.
+ * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
+ * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms
+ * that it has left.
  */
 export class Client {
-  /** The options, defaults included. */
+  /** The options, including the defaults. */
   readonly options: Readonly<Required<Options>>;
-  /** Where it connects to. */
+  /** The URL that the client connects to. */
   readonly url: string;
   /**
-   * @param [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
-   *   without a path: "/rooms"
+   * @param [url] the URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`, or
+   *   relative to the page; without a path, "/rooms" is used
    * @param [options] see {@link DEFAULTS}
    */
   constructor(url?: string | URL, options?: Options);
-  /** Where it is in its life, see above. */
+  /** The state of the connection, see above. */
   readonly state: ClientState;
-  /** Milliseconds to the server and back at the last heartbeat; undefined before the first. */
+  /** The round-trip time of the last heartbeat in milliseconds; undefined before the first. */
   readonly latency: number | undefined;
-  /** Calls `listener` at one of the client's events, see {@link ClientEvents}; returns a function that ends it. */
+  /** Calls `listener` at one of the client's events, see {@link ClientEvents}. Returns a function that removes it. */
   on<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): Off;
-  /** Calls `listener` at the next event of that name only. */
+  /** Calls `listener` only at the next event of that name. */
   once<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): Off;
-  /** Ends what `on` or `once` began; without a listener, for all of that name. */
+  /** Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name. */
   off<Name extends keyof ClientEvents>(name: Name, listener?: ClientEvents[Name]): void;
-  /** The rooms that are not left. */
+  /** The rooms that were joined and not left, one for each join. */
   readonly joined: Room[];
   /**
-   * Joins a room of that name, a new one if there is none with a seat.
+   * Joins a room of that name; if none has a free seat, creates one.
    *
-   * Rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout` or
-   * it is lost meanwhile (the server may have let us in: it is not tried again by itself). Events are
-   * delivered from the next turn of the event loop on, so that listeners can be added after `await`;
-   * `prepare`, if given, is called with the room even before the promise resolves.
+   * The promise rejects with the server's error, or with "unavailable" if there is no connection within
+   * `requestTimeout` or the connection is lost before the answer. In that last case the server may have let the
+   * client in, so the client does not ask again by itself.
    *
-   * Each join is a {@link Room} of its own, though two may share a membership. A join that says the same as
-   * one that is under way waits for that, and one into a room that is being left waits until it is left.
+   * Events are delivered from the next turn of the event loop on, so that listeners can be added after `await`.
+   * `prepare`, if given, is called with the room before the promise resolves.
+   *
+   * Each join has a {@link Room} of its own, though two may share a membership. If an equal join is pending, this
+   * one waits for it; if the client is leaving the room, it waits until the room is left.
    */
   joinOrCreate<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
-  /** Joins a room of that name that exists. */
+  /** Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if there is none. */
   join<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
-  /** Makes a new room of that name and joins it. */
+  /** Creates a room of that name and joins it. Rejects like `joinOrCreate`. */
   create<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
-  /** Joins the room of that id. */
+  /** Joins the room with that id. Rejects like `joinOrCreate`, and with "noSuchRoom" if it does not exist. */
   joinById<Messages extends object = any>(id: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
   /**
-   * Goes on as the member that another page was, or is: `token` is the `room.reconnectionToken` it had.
+   * Continues the membership of another page; `token` is the `room.reconnectionToken` of that page.
    *
-   * The room is as after a join: the snapshot, the members and the history, then what is new. What the other
-   * had sent is handled if the server has got it. If the other is there still it has left: 4005. There is
-   * time for `resumeSeconds` after it lost its connection; who has closed it has left.
+   * The room is as after a join: with the snapshot, the members and the history; new messages follow. Messages
+   * that the other page sent are handled if they reached the server. If the other page is still connected, it
+   * leaves with 4005. A membership can be continued for `resumeSeconds` after its connection was lost, but not
+   * after it was closed.
    *
-   * Rejects with "unauthorized" if it is too late or the token was used, "forbidden" if the member was kicked or
-   * is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else as
-   * `joinOrCreate` does. Then it is for you to join anew.
+   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden"
+   * if the member was kicked or belongs to another user, with "noSuchRoom" if the room does not exist any more,
+   * with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
    */
   resume<Messages extends object = any>(token: string, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
-  /** The rooms of that name, or of any, that match the filter. */
+  /**
+   * Lists the rooms of that name, or of any name, that match the filter.
+   *
+   * `filter` has values of options by which the server filters, or of metadata. If the connection is lost, the
+   * client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
+   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if the filter cannot be sent.
+   */
   query(name?: string | null, filter?: object): Promise<Listing[]>;
   /** The former name of `query`. */
   rooms(name?: string | null, filter?: object): Promise<Listing[]>;
-  /** The time to the server and back, in milliseconds. */
+  /** Measures the round-trip time to the server, in milliseconds. */
   ping(): Promise<number>;
-  /** Gives up the connection, if there is one, and makes another after `delay` milliseconds. */
+  /**
+   * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
+   *
+   * Nothing happens if the client needs no connection: before the first join, and after `close`.
+   */
   reconnect(delay?: number): void;
-  /** Leaves all rooms and closes the connection, for good. */
+  /** Leaves all rooms and closes the connection for good. */
   close(): void;
 }

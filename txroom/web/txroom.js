@@ -1,7 +1,7 @@
 // @ts-check
 
 /**
- * txroom.js: the JavaScript client of txroom's rooms, version 1 of the protocol.
+ * txroom.js: the JavaScript client for txroom's rooms, version 1 of the protocol.
  *
  *     import { Client } from "/txroom.js";
  *
@@ -12,14 +12,15 @@
  *     room.send("say", "hello");
  *     const dice = await room.call("roll", { sides: 6 });
  *
- * Any number of rooms share one socket. When it is lost the client reconnects by itself, resumes each room
- * and sends again what the server has not acknowledged: every message is handled once, in order, and every
- * message of the room arrives once, in order. Where that is impossible the room says so: "lost".
+ * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
+ * and sends again what the server has not acknowledged. The server handles every message once and in order, and
+ * the client receives every message of a room once and in order. If messages were lost after all, the room
+ * emits "lost".
  *
- * Times are milliseconds, sizes are bytes. Works in browsers, in workers, and in Node with `ws`:
- * `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node with the package
+ * `ws`: `new Client(url, { WebSocket })`.
  *
- * Its types are the comments: `txroom.d.ts` is made from them, and `make types` checks both.
+ * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
  *
  * @module txroom
  */
@@ -33,7 +34,7 @@ export const PROTOCOL = "txroom.v1.json";
  * @typedef {keyof typeof ErrorCode} ErrorCodeName
  */
 
-/** The codes that a {@link TxroomError} has by itself; a room may use words of its own besides. */
+/** The codes of {@link TxroomError} that the server and this client use; a room may use codes of its own. */
 export const ErrorCode = Object.freeze({
   badRequest: "badRequest",
   unknownType: "unknownType",
@@ -51,7 +52,7 @@ export const ErrorCode = Object.freeze({
   internal: "internal",
 });
 
-/** The close codes of rooms: 4000-4099 are final, after 4100-4199 the client comes back and resumes. */
+/** The close codes of rooms. 4000 to 4099 are final; after 4100 to 4199 the client reconnects and resumes. */
 export const CloseCode = Object.freeze({
   normal: 1000,
   unauthorized: 4001,
@@ -70,7 +71,7 @@ export const CloseCode = Object.freeze({
 });
 
 /**
- * What the client needs of a WebSocket; browsers' and `ws`'s have it.
+ * What the client uses of a WebSocket. Those of browsers and of the package `ws` have it.
  *
  * @typedef {{
  *   readonly protocol: string;
@@ -84,59 +85,71 @@ export const CloseCode = Object.freeze({
  */
 
 /**
- * What tells the time and wakes up.
+ * A source of time and timers.
  *
  * @typedef {object} Clock
- * @property {() => number} now Milliseconds since whenever; never goes back.
- * @property {(callback: () => void, delay: number) => any} setTimeout Calls once, after `delay` milliseconds.
- * @property {(timer: any) => void} clearTimeout Ends what `setTimeout` has returned.
+ * @property {() => number} now The milliseconds since any fixed time; it never decreases.
+ * @property {(callback: () => void, delay: number) => any} setTimeout
+ *   Calls `callback` once after `delay` milliseconds, and returns a timer.
+ * @property {(timer: any) => void} clearTimeout Cancels a timer.
  */
 
 /**
- * What a {@link Client} can be told.
+ * The options of a {@link Client}.
  *
  * @typedef {object} Options
  * @property {unknown | (() => unknown | Promise<unknown>)} [auth]
- *   Sent as `auth` with the options of each join: a value, or a function (may be async) that returns one.
+ *   The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
+ *   or a promise.
  *
- *   One that fails is called again, within `requestTimeout`; only a `TxroomError` that it throws is final.
+ *   A function that fails is called again until `requestTimeout` is over. If it throws a `TxroomError`, the join
+ *   fails at once.
  * @property {new (url: any, protocols?: any) => Socket} [WebSocket]
  *   The class of the socket; default: `globalThis.WebSocket`.
- * @property {number} [connectTimeout] How long a socket may take to open; default 10 000.
+ * @property {number} [connectTimeout] How long a socket may take to open, in milliseconds; default 10 000.
  * @property {number} [requestTimeout]
- *   How long joining, resuming, listing and pinging may take, waiting for a connection included; default 15 000.
+ *   How long joining, resuming, listing and pinging may take, in milliseconds, including the time until there
+ *   is a connection; default 15 000.
  * @property {number} [callTimeout]
- *   How long a call may take, time away included; `call(…, {timeout})` overrides it; default 15 000.
- * @property {number} [leaveTimeout] How long `room.leave()` waits for the server; default 3 000.
- * @property {number} [pingInterval] Time between two heartbeats, 0: none; default 25 000.
+ *   How long a call may take, in milliseconds, including the time without a connection; `call(…, {timeout})`
+ *   overrides it; default 15 000.
+ * @property {number} [leaveTimeout] How long `room.leave()` waits for the server, in milliseconds; default 3 000.
+ * @property {number} [pingInterval]
+ *   The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000.
  * @property {number} [pingTimeout]
- *   How long the server may be silent after a heartbeat before the connection counts as lost; default 10 000.
+ *   How long the server may be silent after a heartbeat before the connection counts as lost, in milliseconds;
+ *   default 10 000.
  * @property {number} [probeTimeout]
- *   The same after the browser came online, went offline, or showed the page again; default 3 000.
+ *   The same after the browser came online, went offline or showed the page again; default 3 000.
  * @property {number} [minDelay]
- *   The first delay before reconnecting; it doubles with every attempt, half of it is random; default 250.
- * @property {number} [maxDelay] The longest delay, unless the server asks for a longer one; default 10 000.
+ *   The first delay before reconnecting, in milliseconds. It doubles with every attempt; half of it is random;
+ *   default 250.
+ * @property {number} [maxDelay]
+ *   The longest delay in milliseconds, unless the server asks for a longer one; default 10 000.
  * @property {number} [stableAfter]
- *   After this long a connection counts as good, and the delay begins anew; default 5 000.
- * @property {number} [maxAttempts] Attempts to reconnect in a row before the client gives up; default Infinity.
- * @property {number} [window] Frames of a room that may be unacknowledged; default 64, the server's limit.
+ *   How long a connection must last, in milliseconds, before the delay starts again from `minDelay`; default 5 000.
+ * @property {number} [maxAttempts]
+ *   How many attempts in a row to reconnect the client makes before it gives up; default Infinity.
+ * @property {number} [window]
+ *   How many frames of a room may be unacknowledged; default 64, which is the server's limit.
  * @property {number} [maxBuffered]
- *   Frames of a room that may wait, while it is away or its window is full; beyond it `send` throws; default 256.
+ *   How many frames of a room may be queued while the room is away or its window is full. With more, `send`
+ *   throws "unavailable" or "rateLimited"; default 256.
  * @property {number} [maxPayload]
- *   The largest frame that may be sent; default 1 048 576, the server's `maxPayload`.
+ *   The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576.
  * @property {boolean} [rejoin]
- *   Whether to join anew, as another member, when the server has forgotten us; default true.
+ *   Whether to join the room again as another member if the server has forgotten this one; default true.
  * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
- *   Where "online", "offline" and "visibilitychange" happen; default the window, null: nowhere.
- * @property {Clock} [clock] What tells the time and wakes up; for tests.
- * @property {() => number} [random] A number from 0 to 1, for the jitter; for tests.
+ *   The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none.
+ * @property {Clock} [clock] The source of time and timers; for tests.
+ * @property {() => number} [random] A function that returns a number from 0 to 1, for the delays; for tests.
  */
 
 /**
- * Every option of a {@link Client} with its default.
+ * The default of every option of a {@link Client}.
  *
- * A plain object; `WebSocket` and `events` are looked up when a client is made, so that this module can be
- * imported anywhere.
+ * `WebSocket` and `events` are undefined here: a new client looks them up, so this module can be imported
+ * anywhere.
  *
  * @type {Readonly<Required<Options>>}
  */
@@ -169,10 +182,10 @@ export const DEFAULTS = Object.freeze({
   random: Math.random,
 });
 
-// -- what users get
+// -- types for users
 
 /**
- * Ends what returned it.
+ * Removes the listener or the handler that was added.
  *
  * @typedef {() => void} Off
  */
@@ -195,37 +208,39 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * What was missed, and what is known.
+ * The argument of the event "lost".
  *
  * @template [Snapshot=any]
  * @typedef {object} Loss
- * @property {Snapshot} snapshot What `Room.snapshot` of the server gave.
- * @property {Member[]} members
- * @property {number} offset The messages that follow have greater offsets.
- * @property {{ type: string; data: any }[]} unconfirmed What we had sent, and may or may not have been handled.
+ * @property {Snapshot} snapshot What the server's `Room.snapshot` returned.
+ * @property {Member[]} members The members now, if the room has presence.
+ * @property {number} offset Further messages have greater offsets.
+ * @property {{ type: string; data: any }[]} unconfirmed
+ *   The messages that this join sent, and that the server may or may not have handled.
  */
 
 /**
- * Where a client is in its life: see {@link Client}.
+ * The state of a client's connection: see {@link Client}.
  *
  * @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} ClientState
  */
 
 /**
- * Where a room is in its life: see {@link Room}.
+ * The state of a membership: see {@link Room}.
  *
  * @typedef {"joined" | "away" | "resuming" | "left"} RoomState
  */
 
 /**
- * The room's own events; a message of such a type is for `room.onMessage`.
+ * The events of a room. Use `room.onMessage` for a type of message that has the name of an event.
  *
  * @typedef {object} RoomEvents
- * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence Somebody came or went.
- * @property {(ending: Ending) => void} reconnecting Away; what is sent now waits.
- * @property {() => void} recovered Back, nothing was missed.
- * @property {(loss: Loss) => void} lost Back, but messages were missed: show the snapshot.
- * @property {(ending: Ending) => void} left For good.
+ * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence A member joined or left.
+ * @property {(ending: Ending) => void} reconnecting The room is away; messages sent now are queued.
+ * @property {() => void} recovered The client is in the room again and has missed nothing.
+ * @property {(loss: Loss) => void} lost
+ *   The client is in the room again, but has missed messages: show the snapshot.
+ * @property {(ending: Ending) => void} left The client is no longer in the room.
  * @property {(error: any) => void} error The server refused a message, or a listener or a handler threw.
  */
 
@@ -233,32 +248,32 @@ export const DEFAULTS = Object.freeze({
  * The events of a client.
  *
  * @typedef {object} ClientEvents
- * @property {() => void} connected There is a connection.
+ * @property {() => void} connected The connection is open.
  * @property {(ending: Ending & { attempt: number; delay: number }) => void} reconnecting
- *   The connection is lost; attempt number `attempt` is in `delay` ms.
+ *   The connection is lost; attempt number `attempt` is in `delay` milliseconds.
  * @property {(ending: Ending) => void} disconnected
- *   There is no connection, and the client does not make one until the next join or request.
+ *   There is no connection, and the client opens none before the next join or request.
  * @property {(bye: { code: number; retryAfter: number }) => void} bye
- *   The server will close the connection, and asks to stay away for `retryAfter` seconds.
- * @property {(milliseconds: number) => void} latency A heartbeat was answered.
+ *   The server will close the connection, and asks the client to wait `retryAfter` seconds.
+ * @property {(milliseconds: number) => void} latency A heartbeat has measured the round-trip time.
  * @property {(error: any) => void} error
- *   Nobody else was there to be told; without a listener it goes to the console.
+ *   An error that nothing else handles; without a listener it is written to the console.
  */
 
 /**
  * A room as matchmaking lists it.
  *
  * @typedef {object} Listing
- * @property {string} room Its id.
- * @property {string} name The name it was registered with.
- * @property {number} clients
- * @property {number} maxClients 0: any number.
- * @property {boolean} locked Whether there is no joining it now: it is full, or locked.
- * @property {Record<string, any>} metadata
+ * @property {string} room The id of the room.
+ * @property {string} name The name under which the room is registered.
+ * @property {number} clients The number of members.
+ * @property {number} maxClients The largest number of members; 0: no limit.
+ * @property {boolean} locked Whether the room cannot be joined now, since it is full or locked.
+ * @property {Record<string, any>} metadata The metadata that the room has set.
  */
 
 /**
- * The data of a message of type `Type`, if the map of messages has it.
+ * The data of a message of type `Type`, if the map of messages has that type; otherwise any data.
  *
  * @template Messages
  * @template {string} Type
@@ -266,7 +281,7 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * The types that the map of messages has; any text if there is no map.
+ * The types of the map of messages, or any text if there is no map.
  *
  * @template Messages
  * @typedef {(keyof Messages & string) | (string & {})} TypeOf
@@ -278,7 +293,7 @@ export const DEFAULTS = Object.freeze({
 
 /** @internal @typedef {Socket & { bufferedAmount?: number, on?: Function, terminate?: () => void }} AnySocket */
 
-/** The longest time that `setTimeout` can count: beyond it fires at once. */
+/** The longest delay of `setTimeout` in milliseconds; with a longer one it fires at once. */
 const MAX_TIME = 2 ** 31 - 1;
 
 /** @internal @typedef {[is: (value: any) => boolean, allowed: string]} Rule */
@@ -297,7 +312,7 @@ const TIME = [isTime, `a number of milliseconds from 0 to ${MAX_TIME}`];
 /** @type {Rule} */
 const FUNCTION = [isFunction, "a function"];
 
-/** What each option may be, and how to say so; others may be anything. @type {Record<string, Rule>} */
+/** The check of each option, and what it allows as text; other options may be anything. @type {Record<string, Rule>} */
 const ALLOWED = {
   WebSocket: [isFunction, "a class"],
   connectTimeout: [(value) => isTime(value) && value > 0, `a number of milliseconds above 0, up to ${MAX_TIME}`],
@@ -312,7 +327,7 @@ const ALLOWED = {
   stableAfter: TIME,
   maxAttempts: [
     (value) => value === Infinity || (Number.isInteger(value) && value >= 0),
-    "a whole number from 0 on, or Infinity",
+    "a whole number, 0 or more, or Infinity",
   ],
   window: isWhole(1, 64),
   maxBuffered: isWhole(0, Number.MAX_SAFE_INTEGER),
@@ -326,14 +341,14 @@ const ALLOWED = {
   random: FUNCTION,
 };
 
-/** @type {(name: string, value: unknown, called?: string) => void} */
-function checkOption(name, value, called = `option ${name}`) {
+/** @type {(name: string, value: unknown, argument?: string) => void} */
+function checkOption(name, value, argument = `option ${name}`) {
   const [is, allowed] = ALLOWED[name];
-  if (!is(value)) throw new TypeError(`the ${called} is ${allowed}, not ${shown(value)}`);
+  if (!is(value)) throw new TypeError(`the ${argument} must be ${allowed}, not ${shown(value)}`);
 }
 
 /**
- * The options with their defaults; one that is undefined has its default too.
+ * The given options and the defaults of the others; an undefined option has its default.
  *
  * @param {Record<string, any>} given
  */
@@ -341,7 +356,7 @@ function withDefaults(given) {
   /** @type {Record<string, any>} */
   const options = { ...DEFAULTS };
   for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`txroom has no option ${name}`);
+    if (!Object.hasOwn(DEFAULTS, name)) throw new TypeError(`${name} is not an option of Client: see DEFAULTS`);
     const value = given[name];
     if (value === undefined) continue;
     if (Object.hasOwn(ALLOWED, name)) checkOption(name, value);
@@ -350,17 +365,17 @@ function withDefaults(given) {
   return /** @type {Settings} */ (Object.freeze(options));
 }
 
-/** What goes wrong. */
+/** An error of a room, of the server or of this client; `code` says which. */
 export class TxroomError extends Error {
   /**
-   * One of {@link ErrorCode}, or a room's own word.
+   * One of {@link ErrorCode}, or a code of the room's own.
    *
    * @readonly
    * @type {ErrorCodeName | (string & {})}
    */
   code;
   /**
-   * Whatever the server adds, e.g. the field that is wrong.
+   * What the server adds, such as the field that is wrong; null if it adds nothing.
    *
    * @readonly
    * @type {any}
@@ -383,27 +398,27 @@ export class TxroomError extends Error {
 
 const ABNORMAL = 1006;
 
-/** After these the client stays away, since they would happen again: protocol errors, refused frames or behaviour. */
+/** After these codes the client does not reconnect, since the same error would happen again. */
 const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
-/** The reasons of a 1008 that is not final: the network was too slow for a message. */
+/** After 1008 with one of these reasons the client reconnects: the network was too slow for a message. */
 const TOO_SLOW = new Set(["message not complete in time", "message timeout"]);
 
-/** After so many errors "internal" in a row the client takes the server's mistake for a lasting one. */
+/** After this many errors "internal" in a row the client gives up: the mistake of the server is permanent. */
 const MAX_INTERNAL = 5;
 
 /**
- * What an error means.
+ * How the client reacts to an error.
  *
  * @internal
  * @typedef {object} Meaning
  * @property {"retry" | "rejoin"} [comeback]
- *   What the client does when it is refused so as it resumes: it resumes again a little later, or joins anew as
- *   another member. With any other error it has left.
- * @property {number} [left] The code of "left" when the room is over for that; 4008 for any other.
- * @property {number} [refused] The close code of a connection that was refused so, if it got lost.
+ *   What the client does if the server refuses a resume with this error: resume again after a delay, or join
+ *   again as another member. Without this property the room is left.
+ * @property {number} [left] The code of the event "left" if the room ends with this error; default 4008.
+ * @property {number} [refused] The close code that a connection gets that was refused with this error and lost.
  */
 
-/** What errors mean; the others mean no more than that something was refused. @type {Map<string, Meaning>} */
+/** The errors to which the client reacts in a special way. @type {Map<string, Meaning>} */
 const ERRORS = new Map(
   Object.entries({
     noSuchRoom: { comeback: "rejoin", left: CloseCode.noSuchRoom, refused: CloseCode.noSuchRoom },
@@ -418,7 +433,7 @@ const ERRORS = new Map(
 );
 
 /**
- * Close codes that say the same as an error; any other says "unavailable".
+ * The errors for close codes; for any other code the error is "unavailable".
  *
  * @type {Map<number, string>}
  */
@@ -431,14 +446,15 @@ const CLOSES = new Map([
   [CloseCode.rateAbuse, "rateLimited"],
 ]);
 
-/** The error of what still waits when a connection has ended for good. @type {(code: number) => string} */
+/** The error of requests that are pending when the connection ends for good. @type {(code: number) => string} */
 const errorOf = (code) => CLOSES.get(code) ?? "unavailable";
 
 /**
- * Whether a client comes back after a socket was closed with `code` and `reason`.
+ * Whether a client reconnects after its socket was closed with `code` and `reason`.
  *
- * Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010),
- * but for a 1008 that says "message not complete in time": a slow link is no misbehaviour.
+ * It does not after 4000 to 4099, nor after the codes of RFC 6455 for errors that would happen again (1002,
+ * 1003, 1007 to 1010). It does after 1008 with the reason "message not complete in time", which only says
+ * that the link is slow.
  *
  * @param {number} code @param {string} [reason] @returns {boolean}
  */
@@ -447,7 +463,7 @@ export function mayReconnect(code, reason = "") {
 }
 
 /**
- * The close code that says the same as the answer to an upgrade that was refused for good.
+ * The close code for the HTTP status of a refused upgrade; undefined if the client may try again.
  *
  * @param {number} status
  */
@@ -462,17 +478,17 @@ const mayResume = (code) => code >= 4100 && code <= 4199;
 
 // -- frames
 
-/** Longest types and names, codes of errors, and texts of errors that the server takes, in characters. */
+/** The longest types and names, error codes, and error texts that the server accepts, in characters. */
 const MAX_TYPE = 128;
 const MAX_CODE = 64;
 const MAX_REASON = 1024;
-/** How deep data, options and filters may be nested. */
+/** How many levels deep data, options and filters may be nested. */
 const MAX_DEPTH = 64;
-/** Most members of a room; what tells of more is no server of txroom. */
+/** The largest number of members of a room; a frame with more is refused. */
 const MAX_MEMBERS = 100_000;
-/** Most calls of the server that are answered at the same time. */
+/** How many calls of the server may be unanswered at once. */
 const MAX_ANSWERING = 1_000;
-/** In seconds: if the server asks to stay away for longer, the client connects then all the same. */
+/** The longest time, in seconds, that the server can make the client wait before it reconnects. */
 const MAX_RETRY_AFTER = 3_600;
 
 /** @internal @typedef {(value: any) => boolean} Is */
@@ -493,7 +509,7 @@ const isMembers = (value) =>
 const optional = (is) => (value) => value === null || value === undefined || is(value);
 
 /**
- * What the server says of a membership, in `joined`.
+ * What the frame `joined` says about the membership.
  *
  * @internal
  * @typedef {object} MembershipInfo
@@ -520,7 +536,7 @@ const isMembership = (value) =>
   optional(isCount)(value.accepted) &&
   optional(isMembers)(value.members);
 
-/** The frames of the server: what follows the kind. @type {Map<string, Is[]>} */
+/** The frames of the server by their kinds: a check for each element after the kind. @type {Map<string, Is[]>} */
 const FRAMES = new Map([
   ["joined", [optional(isCount), isText, isMembership]],
   ["msg", [isText, optional(isCount), isText, isAnything]],
@@ -534,22 +550,22 @@ const FRAMES = new Map([
 ]);
 
 /**
- * Returns the frame, null for a kind this version does not know; throws for what is no frame at all.
+ * Returns the frame, or null if this version does not know its kind. Throws if the message is not a frame.
  *
  * @param {unknown} message @returns {any[] | null}
  */
 function parse(message) {
-  if (!isText(message)) throw new TypeError("it is not text");
+  if (!isText(message)) throw new TypeError("it is not a text message");
   const frame = JSON.parse(message);
-  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("it does not begin with its kind");
+  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("it is not an array that begins with a text");
   const shape = FRAMES.get(frame[0]);
   if (shape === undefined) return null;
-  if (!shape.every((is, index) => is(frame[index + 1]))) throw new TypeError(`${frame[0]} goes otherwise`);
+  if (!shape.every((is, index) => is(frame[index + 1]))) throw new TypeError(`an element of the frame ${shown(frame[0])} is missing or has a wrong type`);
   return frame;
 }
 
 /**
- * What is wrong with a value that JSON cannot say or the server does not take; undefined if nothing is.
+ * Why a value cannot be sent, since JSON or the server has no such value; undefined if it can be sent.
  *
  * @param {any} value @returns {string | undefined}
  */
@@ -558,41 +574,42 @@ function flawOf(value) {
   if (typeof value === "number") {
     if (!Number.isFinite(value)) return `${value}, which JSON does not have`;
     const isLarge = value >= 2 ** 64 || value < -(2 ** 63);
-    // From 1e21 on JSON has it with an exponent: to the server that is no whole number.
+    // From 1e21 on, JSON writes an exponent, and the server reads the number as a float.
     if (isLarge && Number.isInteger(value) && Math.abs(value) < 1e21) return "a whole number of more than 64 bits";
   } else if (typeof value === "object" && value !== null) {
     if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return "bytes, which JSON does not have";
-    if (isFunction(value.then)) return "a promise: await it";
+    if (isFunction(value.then)) return "a promise, so `await` is missing";
     if (value instanceof Map || value instanceof Set) return "a Map or a Set, which is empty in JSON";
     if (value instanceof Number) return flawOf(Number(value));
   }
   return undefined;
 }
 
-/** An escape in JSON; `JSON.stringify` writes half a surrogate pair as one, and nothing else of that kind. */
+/** An escape in JSON. `JSON.stringify` escapes half a surrogate pair, but never a whole one. */
 const ESCAPE = /\\(?:ud[89a-f][0-9a-f]{2}|.)/g;
 
-/** JSON with U+FFFD in place of half surrogate pairs. @type {(json: string) => string} */
+/** JSON with U+FFFD instead of half surrogate pairs. @type {(json: string) => string} */
 const whole = (json) => (json.includes("\\ud") ? json.replace(ESCAPE, (all) => (all.length > 2 ? "\ufffd" : all)) : json);
 
 /** A text in JSON. @type {(text: string) => string} */
 const quote = (text) => whole(JSON.stringify(text));
 
 /**
- * JSON of `data`; undefined is null, and half a surrogate pair U+FFFD, as in all that browsers send.
+ * Returns `data` as JSON. Undefined becomes null, and half a surrogate pair becomes U+FFFD, as in every text
+ * that a browser sends. Throws a TxroomError that names the wrong place in the data.
  *
  * @param {unknown} data
- * @param {number} [outer] how many layers are not the data's, but of the frame that it is in
+ * @param {number} [outer] how many of the outer levels belong to the frame and not to the data
  */
 function encode(data, outer = 0) {
   /** @type {{ value: object; key: string; holder: unknown }[]} */
-  const path = []; // the containers that a value is in, and where each of them is
+  const path = []; // the containers that hold the current value, and the place of each
   /** @this {unknown} @param {string} key @param {unknown} value */
   function check(key, value) {
     while (path.length && path.at(-1)?.value !== this) path.pop();
     let flaw = flawOf(value);
     if (!flaw && typeof value === "object" && value !== null) {
-      if (path.some((each) => each.value === value)) flaw = "what contains itself";
+      if (path.some((each) => each.value === value)) flaw = "an object that contains itself";
       else if (path.length >= MAX_DEPTH + outer) flaw = `nested more than ${MAX_DEPTH} deep`;
       else path.push({ value, key, holder: this });
     }
@@ -614,10 +631,10 @@ function encode(data, outer = 0) {
 /** @type {(cause: any) => string} */
 const textOf = (cause) => String(cause?.message ?? cause);
 
-/** The beginning of `text`; no character is cut in two. @type {(text: string, limit: number) => string} */
+/** The beginning of `text`, cut between characters. @type {(text: string, limit: number) => string} */
 const cut = (text, limit) => (text.length > limit ? text.slice(0, limit).replace(/[\ud800-\udbff]$/, "") : text);
 
-/** A value in an error message. @param {unknown} value @returns {string} */
+/** A value as it is shown in an error message. @param {unknown} value @returns {string} */
 function shown(value) {
   if (isText(value)) return JSON.stringify(cut(value, 60));
   if (isFunction(value)) return "a function";
@@ -626,14 +643,14 @@ function shown(value) {
 }
 
 /**
- * Whether it is a text of 1 to `MAX_TYPE` characters, as types and names are.
+ * Whether `value` is a text of 1 to `MAX_TYPE` characters, as types and names must be.
  *
  * @param {unknown} value @returns {value is string}
  */
 const isName = (value) => isText(value) && value !== "" && (value.length <= MAX_TYPE || [...value].length <= MAX_TYPE);
 
 /**
- * Whether `text` has more bytes in UTF-8 than `limit`; they are counted only if there could be.
+ * Whether `text` has more bytes in UTF-8 than `limit`. The bytes are counted only if that is possible.
  *
  * @param {string} text @param {number} limit
  */
@@ -643,32 +660,32 @@ function isLonger(text, limit) {
 
 /** @param {string} text @param {number} limit */
 function checkLength(text, limit) {
-  if (isLonger(text, limit)) throw new TxroomError("invalidData", `larger than ${limit} bytes`);
+  if (isLonger(text, limit)) throw new TxroomError("invalidData", `the frame is larger than ${limit} bytes`);
 }
 
 const ignore = () => {};
 
 /**
- * A timer, however far away.
+ * Starts a timer; a delay that is too long for `setTimeout` is shortened.
  *
  * @type {(settings: { clock: Clock }, callback: () => void, delay: number) => any}
  */
 const later = ({ clock }, callback, delay) => clock.setTimeout(callback, Math.min(delay, MAX_TIME));
 
-// -- what a page leaves to the next
+// -- resuming for another page
 
-/** A page that resumes for another numbers its requests from the next multiple of this on: they are unused. */
+/** A page that resumes for another one takes its refs from the next multiple of this number. */
 const REFS = 1_000_000;
 
-/** Reads a `room.reconnectionToken`. Throws for a text that it is not. @param {string} text */
+/** Reads a `room.reconnectionToken`. Throws a TxroomError for any other text. @param {string} text */
 function readToken(text) {
   try {
     const { room, token, ref, method, target, options } = JSON.parse(text);
     const isWhole = [room, token, target].every(isText) && isCount(ref) && isObject(options);
-    if (!isWhole || !Object.hasOwn(JOIN_FRAMES, method)) throw new TypeError("it is not whole");
+    if (!isWhole || !Object.hasOwn(JOIN_FRAMES, method)) throw new TypeError("a part is missing");
     return { room, token, ref, joinRequest: { method, target, options } };
   } catch (cause) {
-    throw new TxroomError("badRequest", "that is no reconnectionToken", { cause });
+    throw new TxroomError("badRequest", "the token must be the reconnectionToken of a room", { cause });
   }
 }
 
@@ -676,7 +693,7 @@ function readToken(text) {
 
 /** @internal @typedef {((...args: any[]) => any) & { listener?: Listener }} Listener */
 
-/** Calls listeners. What one throws goes to `report`, but for those of "error". */
+/** Keeps listeners by the names of events, and calls them. What they throw is passed to `report`. */
 class Emitter {
   #report;
   /** @type {Map<string, Listener[]>} */
@@ -688,19 +705,19 @@ class Emitter {
   }
 
   /**
-   * Calls `listener` at each event of that name; returns a function that ends it.
+   * Calls `listener` at each event of that name. Returns a function that removes the listener.
    *
    * @param {string} name @param {Listener} listener
    */
   on(name, listener) {
-    if (!isFunction(listener)) throw new TypeError(`the listener of ${String(name)} is no function`);
+    if (!isFunction(listener)) throw new TypeError(`the listener for ${String(name)} must be a function, not ${shown(listener)}`);
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener]);
     return () => this.off(name, listener);
   }
 
-  /** The same for the next event only. @param {string} name @param {Listener} listener */
+  /** Like `on`, but only for the next event. @param {string} name @param {Listener} listener */
   once(name, listener) {
-    if (!isFunction(listener)) return this.on(name, listener); // refuses it
+    if (!isFunction(listener)) return this.on(name, listener); // throws
     /** @type {Listener} */
     const first = (...args) => {
       off();
@@ -712,7 +729,7 @@ class Emitter {
   }
 
   /**
-   * Ends what `on` or `once` began; without a listener, for all of that name.
+   * Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name.
    *
    * @param {string} name @param {Listener} [listener]
    */
@@ -724,12 +741,12 @@ class Emitter {
     else this.#listeners.delete(name);
   }
 
-  /** Whether anybody listens. @param {string} name */
+  /** Whether the event has a listener. @param {string} name */
   has(name) {
     return this.#listeners.has(name);
   }
 
-  /** Tells them; whether there was anybody. @param {string} name @param {any[]} args */
+  /** Calls the listeners of an event. Returns whether there were any. @param {string} name @param {any[]} args */
   emit(name, ...args) {
     const listeners = this.#listeners.get(name) ?? [];
     for (const listener of listeners) {
@@ -750,20 +767,20 @@ class Emitter {
   }
 }
 
-// -- what a room sends
+// -- the queue of what a room sends
 
 /**
- * A message or a call on its way to the server.
+ * A message or a call that the server has to handle.
  *
  * @internal
  * @typedef {object} Pending
- * @property {Room} room The join that sends it.
+ * @property {Room} room The room object that sends it.
  * @property {"send" | "call"} kind
  * @property {string} type
- * @property {string} data In JSON.
- * @property {number} [n] Its number, once it was sent.
- * @property {number} [ref] Of a call: the number of its answer.
- * @property {boolean} [isAwaited] Of a call: whether its answer is waited for.
+ * @property {string} data The data, as JSON.
+ * @property {number} [n] The number of the frame, assigned when it is sent.
+ * @property {number} [ref] The ref of a call, which its answer carries.
+ * @property {boolean} [isAwaited] Whether the answer of a call is still awaited.
  * @property {boolean} [isAnswered]
  * @property {() => void} acknowledged
  * @property {(error: unknown) => void} fail
@@ -772,11 +789,11 @@ class Emitter {
 /** @internal @typedef {Pending & { n: number }} Numbered */
 
 /**
- * The messages and calls of one membership: those that wait, and those that are sent, numbered 1, 2, …
+ * The messages and calls of one membership: those that are waiting, and those that were sent.
  *
- * A frame gets its number when it is sent, and keeps it. A send is forgotten when it is acknowledged. A call
- * is forgotten when it is acknowledged and answered (or nobody waits for the answer any more), so that
- * what is held after an acknowledgement has no gap.
+ * The frames are numbered 1, 2 and so on. Each gets its number when it is sent, and keeps it. A message is
+ * forgotten when it is acknowledged. A call is forgotten when it is acknowledged and either answered or no
+ * longer awaited. The frames that are held after an acknowledgement therefore have consecutive numbers.
  */
 class SendQueue {
   #window;
@@ -786,7 +803,7 @@ class SendQueue {
   #held = [];
   #last = 0;
   #acknowledged = 0;
-  /** The last number that is not ours, but of an earlier page of the same membership. */
+  /** The last number that an earlier page of the same membership has used. */
   #base = 0;
 
   /** @param {number} window */
@@ -798,7 +815,7 @@ class SendQueue {
     return this.#waiting.length;
   }
 
-  /** The types of the messages that are sent and not acknowledged. */
+  /** The types of the messages that were sent and are not acknowledged. */
   get sentTypes() {
     return this.#held.filter(({ kind, n }) => kind === "send" && n > this.#acknowledged).map(({ type }) => type);
   }
@@ -809,10 +826,10 @@ class SendQueue {
   }
 
   /**
-   * The next frame to send, numbered; undefined if none waits or the window is full.
+   * Numbers and returns the next frame to send; undefined if none is waiting or the window is full.
    *
-   * The window begins at the oldest frame that is held: the server keeps the answers of as many frames, and
-   * one that was lost on its way must not be forgotten before it is asked for again.
+   * The window begins at the oldest frame that is held. The server keeps the answers to as many frames as the
+   * window has, so it still has the answer to that frame if the client must send it again.
    */
   next() {
     const done = this.#held.length ? Math.min(this.#acknowledged, this.#held[0].n - 1) : this.#acknowledged;
@@ -823,7 +840,7 @@ class SendQueue {
     return pending;
   }
 
-  /** The server has handled all up to `n`; false if so many were never sent. @param {number} n */
+  /** The server has handled all frames up to `n`. Returns whether that many were sent. @param {number} n */
   acknowledge(n) {
     if (n > this.#last) return false;
     this.#acknowledged = Math.max(this.#acknowledged, n);
@@ -838,7 +855,7 @@ class SendQueue {
     this.#forget();
   }
 
-  /** Nobody waits for the answer any more. @param {Pending} pending */
+  /** The answer is no longer awaited. @param {Pending} pending */
   abandon(pending) {
     pending.isAwaited = false;
     if (pending.n === undefined) this.#waiting = this.#waiting.filter((other) => other !== pending);
@@ -846,9 +863,9 @@ class SendQueue {
   }
 
   /**
-   * The server resumes this membership, of which it has handled `handled` frames, and has `accepted`.
+   * The server has resumed this membership: it has accepted and handled that many frames.
    *
-   * Returns the frames to send again, in order; null if those counts can't be ours.
+   * Returns the frames to send again, in order, or null if the counts are not of this page.
    *
    * @param {number} handled @param {number} accepted
    */
@@ -859,9 +876,9 @@ class SendQueue {
   }
 
   /**
-   * Another membership begins, or one of which we don't know the beginning.
+   * A new membership begins, or one of which this page does not know the beginning.
    *
-   * Returns the frames that were sent and of which nothing is known.
+   * Returns the sent frames that may or may not have been handled.
    *
    * @param {number} handled @param {number} accepted
    */
@@ -873,7 +890,7 @@ class SendQueue {
     return unconfirmed;
   }
 
-  /** Takes everything out, and returns it. */
+  /** Removes and returns all frames. */
   clear() {
     const all = [...this.#held, ...this.#waiting];
     this.#waiting = [];
@@ -893,22 +910,23 @@ class SendQueue {
 
 // -- rooms
 
-/** What `room.on` takes besides the types of messages. A message of such a type: `room.onMessage`. */
+/** The events of a room. `room.on` takes these names and types of messages. */
 const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "left", "error"]);
 
 /**
- * A room that the client has joined: what one join promised, with listeners of its own.
+ * A room that the client has joined.
  *
- * Joins that lead to the same room share one membership there. It ends when the last of them is left.
+ * Each join has a `Room` of its own, with its own listeners. Joins that lead to the same room share one
+ * membership. It ends when the last of them is left.
  *
  * `state` is one of
  *
- * - "joined";
- * - "away": the connection is lost, or the room is not available just now;
- * - "resuming": the server was asked; nothing is sent for the room until it has answered;
- * - "left": for good, see the event "left".
+ * - "joined": the connection is open, and the client is a member of the room;
+ * - "away": the connection is lost, or the room is temporarily unavailable;
+ * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
+ * - "left": the client is no longer in the room; the event "left" tells why.
  *
- * While it is away or resuming, what is sent waits.
+ * While the state is "away" or "resuming", messages are queued.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
@@ -923,7 +941,7 @@ export class Room {
   /** @type {Map<string, (data: any) => unknown>} */
   #handlers = new Map();
   /**
-   * What happens before whoever awaited the join had the time to add listeners; null afterwards.
+   * The events that occur before the code that awaits the join can add listeners; null afterwards.
    *
    * @type {(() => void)[] | null}
    */
@@ -933,7 +951,7 @@ export class Room {
   #leaving = null;
 
   /**
-   * Rooms are made by `client.join` and its like.
+   * Rooms are made by `client.join` and similar methods.
    *
    * @private
    * @param {Client} client
@@ -942,16 +960,16 @@ export class Room {
   constructor(client, membership) {
     this.#client = client;
     this.#membership = membership;
-    // Whoever awaits the join gets to add listeners before the first event.
+    // The code that awaits the join can add listeners before the first event.
     later(client.options, () => this.#release(), 0);
   }
 
-  /** The id of the room; it changes if the client has to join another one after a loss. @returns {string} */
+  /** The id of the room. It changes if the client has to join another room after a loss. @returns {string} */
   get id() {
     return this.#membership.id;
   }
 
-  /** The name it was registered with. @returns {string} */
+  /** The name under which the room is registered. @returns {string} */
   get name() {
     return this.#membership.name;
   }
@@ -961,17 +979,17 @@ export class Room {
     return this.#membership.member;
   }
 
-  /** What `Room.snapshot` of the server gave at the last join or loss. @returns {any} */
+  /** What the server's `Room.snapshot` returned at the last join or loss. @returns {any} */
   get snapshot() {
     return this.#membership.snapshot;
   }
 
-  /** The client it was joined with. @returns {Client} */
+  /** The client with which the room was joined. @returns {Client} */
   get client() {
     return this.#client;
   }
 
-  /** Where it is in its life, see above. @returns {RoomState} */
+  /** The state of the membership, see above. @returns {RoomState} */
   get state() {
     return this.#isLeft ? "left" : this.#membership.state;
   }
@@ -981,21 +999,22 @@ export class Room {
     return this.#membership.offset;
   }
 
-  /** Which log the offset is of. @returns {string} */
+  /** The log that the offset belongs to. A room that is created again has another one. @returns {string} */
   get epoch() {
     return this.#membership.epoch;
   }
 
-  /** Who is here, if the room has presence. @returns {Member[]} */
+  /** The members, if the room has presence. @returns {Member[]} */
   get members() {
     return this.#membership.members;
   }
 
   /**
-   * What `client.resume` takes, also in the next page; null when the room was left.
+   * The token with which `client.resume` continues this membership, also in the next page.
    *
-   * Look at it when you need it, at best on "pagehide": with every connection it is another. Whoever has it can
-   * take the membership over, so keep it secret. The options of the join are in it, but for `auth`.
+   * It is null after the room was left. Read it when you need it, for instance on "pagehide", since it changes
+   * with every connection. Keep it secret: whoever has it can take the membership over. It contains the options
+   * of the join, except `auth`.
    *
    * @returns {string | null}
    */
@@ -1003,13 +1022,13 @@ export class Room {
     return this.#isLeft ? null : this.#membership.reconnectionToken;
   }
 
-  /** How many frames wait to be sent. @returns {number} */
+  /** How many frames are queued because the room is away or its window is full. @returns {number} */
   get buffered() {
     return this.#membership.buffered;
   }
 
   /**
-   * Calls `listener` at one of the room's own events, see {@link RoomEvents}; returns a function that ends it.
+   * Calls `listener` at one of the room's events, see {@link RoomEvents}. Returns a function that removes it.
    *
    * @template {keyof RoomEvents} Name
    * @overload
@@ -1018,7 +1037,8 @@ export class Room {
    * @returns {Off}
    */
   /**
-   * Calls `listener` at messages of that type, with the data and the offset (null: volatile).
+   * Calls `listener` for messages of that type, with the data and the offset, which is null for volatile ones.
+   * Returns a function that removes the listener.
    *
    * @template {TypeOf<Messages>} Type
    * @overload
@@ -1032,7 +1052,7 @@ export class Room {
   }
 
   /**
-   * Calls `listener` at the next of the room's own events of that name only.
+   * Calls `listener` only at the next event of that name.
    *
    * @template {keyof RoomEvents} Name
    * @overload
@@ -1041,7 +1061,7 @@ export class Room {
    * @returns {Off}
    */
   /**
-   * Calls `listener` at the next message of that type only.
+   * Calls `listener` only for the next message of that type.
    *
    * @template {TypeOf<Messages>} Type
    * @overload
@@ -1055,7 +1075,7 @@ export class Room {
   }
 
   /**
-   * Ends what `on` or `once` began; without a listener, for all of that name.
+   * Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name.
    *
    * @param {string} name @param {(...args: any[]) => void} [listener] @returns {void}
    */
@@ -1064,7 +1084,7 @@ export class Room {
   }
 
   /**
-   * Calls `listener` at messages of the types that have no listener of their own.
+   * Calls `listener(type, data, offset)` for messages of all types without a listener of their own.
    *
    * @overload
    * @param {"*"} type
@@ -1072,7 +1092,7 @@ export class Room {
    * @returns {Off}
    */
   /**
-   * Calls `listener` at messages of that type, whatever it is named.
+   * Calls `listener(data, offset)` for messages of that type, even if it is the name of an event.
    *
    * @template {TypeOf<Messages>} Type
    * @overload
@@ -1086,7 +1106,7 @@ export class Room {
   }
 
   /**
-   * Calls `listener(members, joined, left)` when somebody comes or goes.
+   * Calls `listener(members, joined, left)` when a member joins or leaves.
    *
    * @param {RoomEvents["presence"]} listener @returns {Off}
    */
@@ -1095,15 +1115,16 @@ export class Room {
   }
 
   /**
-   * Answers the server's calls of that type with what `handler(data)`, which may be async, returns.
+   * Answers the server's calls of that type with what `handler(data)` returns, which may be a promise.
    *
-   * Throw a {@link TxroomError} to choose what the server is told; of any other error it is told "internal",
-   * and the error goes to the listeners of "error". Returns a function that ends it.
+   * If the handler throws a {@link TxroomError}, the server receives that error. For any other error the server
+   * receives "internal", and the error goes to the listeners of "error". Returns a function that removes the
+   * handler.
    *
    * @param {string} type @param {(data: any) => unknown | Promise<unknown>} handler @returns {Off}
    */
   handle(type, handler) {
-    if (!isFunction(handler)) throw new TypeError(`the handler of ${type} is no function`);
+    if (!isFunction(handler)) throw new TypeError(`the handler for ${type} must be a function, not ${shown(handler)}`);
     this.#handlers.set(type, handler);
     return () => {
       if (this.#handlers.get(type) === handler) this.#handlers.delete(type);
@@ -1111,13 +1132,15 @@ export class Room {
   }
 
   /**
-   * Sends a message, now or when the room is back; the server handles it exactly once.
+   * Sends a message, now or when the client is in the room again. The server handles it exactly once.
    *
-   * Throws a TxroomError if it can't be accepted: "roomGone" after the room was left, "unavailable" or
-   * "rateLimited" when `maxBuffered` frames wait, "invalidData" if it has no JSON or is too large. The
-   * promise, which need not be awaited, resolves when the server has handled the message.
+   * Throws a TxroomError if the message cannot be sent: "roomGone" after the room was left, "unavailable" or
+   * "rateLimited" if `maxBuffered` frames are queued, "invalidData" if the data is not JSON or is too large. The
+   * promise resolves when the server has handled the message; it need not be awaited. It rejects with "roomGone"
+   * if the room is left before, and with "replyLost" if it can't be known whether the message was handled.
    *
-   * A `volatile` message is sent only if it can be now, may get lost, and resolves at once.
+   * With `volatile`, the message is sent only if the client is in the room now, and may be lost; the promise
+   * resolves at once.
    *
    * @param {string} type @param {unknown} [data] @param {{ volatile?: boolean }} [options]
    * @returns {Promise<void>}
@@ -1129,10 +1152,11 @@ export class Room {
   }
 
   /**
-   * Asks the room; the promise has the answer. It is handled at most once, also across a lost connection.
+   * Sends a call; the promise resolves with the answer. The server handles it at most once, even if the
+   * connection is lost.
    *
-   * Rejects with the server's error, with "timeout" after `timeout` milliseconds, with "replyLost" if it was
-   * or may have been handled but the answer is lost, with "roomGone" when the room is left.
+   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost"
+   * if the call was or may have been handled but its answer is lost; with "roomGone" when the room is left.
    *
    * @template [Answer=any]
    * @param {string} type
@@ -1147,17 +1171,20 @@ export class Room {
     return this.#membership.call(this, type, data, timeout);
   }
 
-  /** The time to the server and back, in milliseconds. @returns {Promise<number>} */
+  /** Measures the round-trip time to the server, in milliseconds. @returns {Promise<number>} */
   ping() {
     return this.#client.ping();
   }
 
   /**
-   * Leaves, after what was sent before. Resolves when the server has said so, or after `leaveTimeout`; at once
-   * if another join has the same membership, which goes on.
+   * Leaves the room, after the queued messages were sent.
    *
-   * By then the server is asked to let go in any case, and what still waited is not sent. Only if there is no
-   * connection it is not told: it gives up the seat by itself, when `resumeSeconds` are over.
+   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If another join has
+   * the same membership, that continues, and the promise resolves at once.
+   *
+   * After `leaveTimeout` the server is told that the client leaves, and messages that are still queued are
+   * discarded. If there is no connection, the server cannot be told; it ends the membership when `resumeSeconds`
+   * are over.
    *
    * @returns {Promise<void>}
    */
@@ -1178,13 +1205,13 @@ export class Room {
 
   // -- for the membership
 
-  /** One of the room's own events. @internal @param {keyof RoomEvents} name @param {any[]} args */
+  /** Emits one of the room's events. @internal @param {keyof RoomEvents} name @param {any[]} args */
   _tell(name, ...args) {
     this._deliver(() => void this.#events.emit(name, ...args));
   }
 
   /**
-   * A message has come.
+   * A message has arrived.
    *
    * @internal @param {string} type @param {unknown} data @param {number | null} offset
    */
@@ -1195,12 +1222,12 @@ export class Room {
     });
   }
 
-  /** Whether anybody listens to messages of that type. @internal @param {string} type */
+  /** Whether messages of that type have a listener here. @internal @param {string} type */
   _hasListener(type) {
     return this.#messages.has(type) || this.#messages.has("*");
   }
 
-  /** Whether anybody here listens to errors. @internal */
+  /** Whether "error" has a listener here. @internal */
   get _hasErrorListener() {
     return this.#events.has("error");
   }
@@ -1210,19 +1237,19 @@ export class Room {
     return this.#handlers.get(type);
   }
 
-  /** It was left. @internal @param {number} code @param {string} reason */
+  /** The room was left. @internal @param {number} code @param {string} reason */
   _end(code, reason) {
     this.#isLeft = true;
     this._tell("left", { code, reason });
   }
 
-  /** Something went wrong that nobody waits for. @internal @param {unknown} error */
+  /** Reports an error that no promise receives. @internal @param {unknown} error */
   _report(error) {
     if (this._hasErrorListener) this._tell("error", error);
     else this.#client._report(error);
   }
 
-  /** Lets it happen when it is time to. @internal @param {() => void} event */
+  /** Delivers an event, now or when the listeners could be added. @internal @param {() => void} event */
   _deliver(event) {
     if (this.#held === null) event();
     else this.#held.push(event);
@@ -1238,23 +1265,23 @@ export class Room {
 /** @internal @typedef {"joinOrCreate" | "join" | "create" | "joinById"} Method */
 
 /**
- * How a room was joined, and is joined again if need be.
+ * How a room was joined, and is joined again if necessary.
  *
  * @internal
  * @typedef {object} JoinRequest
  * @property {Method} method
- * @property {string} target The name or the id.
+ * @property {string} target The name or the id of the room.
  * @property {Record<string, any>} options
  */
 
 /** @internal @typedef {(error: any, id?: any, info?: any) => void} JoinDone */
 
 /**
- * What the server knows as one member of a room, and the joins here that share it (`rooms`).
+ * A membership in a room, which survives lost connections. `rooms` are the joins that share it.
  *
- *     joined --connection lost, left 41xx--> away --connected, a little later--> resuming
- *     resuming --joined--> joined    --error for now--> away    --error for good--> left
- *     resuming --forgotten: joins anew--> resuming
+ *     joined --connection lost, left 41xx--> away --connected, delay over--> resuming
+ *     resuming --joined--> joined    --temporary error--> away    --other error--> left
+ *     resuming --server has forgotten the member: join again--> resuming
  *     any --left, the last leave(), a final close code, close()--> left
  */
 class Membership {
@@ -1270,7 +1297,7 @@ class Membership {
   epoch = "";
   offset = 0;
   /**
-   * Asked to end.
+   * The last room was left: its promise and timer, and whether the server was asked; otherwise null.
    *
    * @type {{ promise: Promise<void>, done: () => void, timer: unknown, isSent: boolean } | null}
    */
@@ -1283,16 +1310,16 @@ class Membership {
   #members = new Map();
   #token = "";
   #attempts = 0;
-  /** How often in a row resuming has failed with "internal". */
+  /** How many times in a row resuming has failed with "internal". */
   #internal = 0;
   #since = 0;
-  /** Counts up when a membership or a connection begins or ends; what was begun under another number is ignored. */
+  /** Counts the times that a membership or connection began or ended; answers to earlier rounds are ignored. */
   #round = 0;
   /** @type {unknown} */
   #timer;
-  /** How many calls of the server are being answered. */
+  /** How many calls of the server are not answered yet. */
   #answering = 0;
-  /** The types that nobody listens to, and of which that was said. @type {Set<string>} */
+  /** The types of messages for which a missing listener was reported. @type {Set<string>} */
   #warnedTypes = new Set();
   /** The type of the last volatile message, if there was one. @type {string[]} */
   #volatile = [];
@@ -1310,7 +1337,7 @@ class Membership {
   }
 
   get reconnectionToken() {
-    const { seat, auth, ...options } = this.#joinRequest.options; // a seat is used once, and credentials are not kept
+    const { seat, auth, ...options } = this.#joinRequest.options; // a seat is used once, credentials must not be stored
     const { method, target } = this.#joinRequest;
     const ref = this.#client._lastRef;
     return JSON.stringify({ room: this.id, token: this.#token, ref, method, target, options });
@@ -1322,7 +1349,7 @@ class Membership {
 
   // -- for rooms
 
-  /** Makes a room for one more join that shares this membership. */
+  /** Makes the room object of one more join that shares this membership. */
   share() {
     /** @type {Room} */
     const room = new /** @type {any} */ (Room)(this.#client, this);
@@ -1374,7 +1401,7 @@ class Membership {
         this.#pump();
       });
       const tooLate = () => {
-        settle(new TxroomError("timeout", `no answer to ${type} within ${timeout} ms`));
+        settle(new TxroomError("timeout", `the server did not answer the call ${shown(type)} within ${timeout} ms`));
         this.#sendQueue.abandon(pending);
         this.#pump();
       };
@@ -1387,7 +1414,7 @@ class Membership {
     });
   }
 
-  /** A room is left, and with the last one the membership. @param {Room} room @returns {Promise<void>} */
+  /** Leaves a room; with the last one, the membership ends. @param {Room} room @returns {Promise<void>} */
   leave(room) {
     if (this.rooms.size > 1) {
       this.rooms.delete(room);
@@ -1403,13 +1430,13 @@ class Membership {
     return promise;
   }
 
-  /** Warns, once for each type, that a message of that type has reached nobody. @param {string} type */
+  /** Warns, once for each type, that a message of that type has no listener. @param {string} type */
   warnUnheard(type) {
     const isHeard = [...this.rooms].some((room) => room._hasListener(type));
     if (isHeard || this.#warnedTypes.has(type) || this.#warnedTypes.size >= 100) return;
     this.#warnedTypes.add(type);
     const [what, where] = [shown(type), shown(this.name)];
-    console.warn(`txroom: nobody listens to the messages ${what} of the room ${where}: room.on(${what}, …) does`);
+    console.warn(`txroom: the room ${where} sent a message ${what}, which has no listener: add one with room.on(${what}, …)`);
   }
 
   // -- towards the client
@@ -1420,7 +1447,7 @@ class Membership {
   }
 
   /**
-   * The server has answered another join with the room that we are in already.
+   * The server has answered another join with the room that the client is in already.
    *
    * @param {string} id @param {MembershipInfo} info
    */
@@ -1431,12 +1458,12 @@ class Membership {
     this.#pump();
   }
 
-  /** There is a connection. */
+  /** The connection is open. */
   connected() {
     if (this.state === "away") this.#resume();
   }
 
-  /** There is none, or the room is not reachable through it. @param {number} code @param {string} reason */
+  /** The connection is lost, or the room cannot be reached through it. @param {number} code @param {string} reason */
   away(code, reason) {
     if (this.state === "left") return;
     const wasJoined = this.state === "joined";
@@ -1450,10 +1477,10 @@ class Membership {
     }
   }
 
-  /** A frame for this room. @param {any[]} frame */
+  /** A frame for this room has arrived. @param {any[]} frame */
   receive(frame) {
     if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
-    if (this.state !== "joined") return; // of the former connection: it comes again, or is in `joined`
+    if (this.state !== "joined") return; // sent before the room was resumed: it comes again, or `joined` contains it
     switch (frame[0]) {
       case "msg":
         this.#message(frame[2] ?? null, frame[3], frame[4]);
@@ -1466,13 +1493,13 @@ class Membership {
         this.#called(frame[1], frame[3], frame[4]);
         break;
       case "ack":
-        if (!this.#sendQueue.acknowledge(frame[2])) throw new TypeError("an acknowledgement of what was not sent");
+        if (!this.#sendQueue.acknowledge(frame[2])) throw new TypeError("an acknowledgement of frames that were not sent");
         this.#pump();
         break;
     }
   }
 
-  /** We have left the room for good. @param {number} code @param {string} reason */
+  /** The client is no longer in the room. @param {number} code @param {string} reason */
   end(code, reason) {
     if (this.state === "left") return;
     const { clock } = this.#options;
@@ -1490,10 +1517,10 @@ class Membership {
   }
 
   /**
-   * Something went wrong that nobody waits for: told to the joins that listen to errors, else to the client.
+   * Reports an error that no promise receives to the rooms that listen to "error", or else to the client.
    *
    * @param {unknown} error
-   * @param {string} [what] said with it in the console
+   * @param {string} [what] written before the error in the console
    */
   report(error, what = "") {
     const rooms = [...this.rooms].filter((room) => room._hasErrorListener);
@@ -1502,7 +1529,7 @@ class Membership {
   }
 
   /**
-   * The server has refused a message. Its error does not say which: one that is not acknowledged yet, or volatile.
+   * The server has refused a message. The error does not say which: one that is not acknowledged, or volatile.
    *
    * @param {TxroomError} error
    */
@@ -1529,7 +1556,7 @@ class Membership {
     this.#client._ask(frame, done, { answer: "joined", timeout: this.#client._patience(this.#options.requestTimeout) });
   }
 
-  /** Joins anew: the same room if it is still there, else by the same request as at first. */
+  /** Joins again: the same room if it still exists, otherwise with the same request as at first. */
   #rejoin() {
     const round = this.#round;
     const { method, target, options: first } = this.#joinRequest;
@@ -1546,7 +1573,7 @@ class Membership {
         if (!isWanted()) this.#client._decline(id);
         else if (present && present !== this) {
           present.enterAgain(id, info);
-          this.end(CloseCode.roomClosed, "instead there is a room that was joined already");
+          this.end(CloseCode.roomClosed, "the client has joined another room instead, which it was in already");
         } else if (!error) this.#readmit(id, info, false);
         else if (attempts.length && !isTemporary(error)) next();
         else this.#refused(error);
@@ -1567,7 +1594,7 @@ class Membership {
     else this.end(ERRORS.get(error.code)?.left ?? CloseCode.roomClosed, error.message);
   }
 
-  /** Resumes a little later, over the connection there is. @param {number} code @param {string} reason */
+  /** Resumes after a delay, over the same connection. @param {number} code @param {string} reason */
   #retry(code, reason) {
     this.away(code, reason);
     if (this.state !== "away") return;
@@ -1580,7 +1607,7 @@ class Membership {
   /** @param {string} id @param {MembershipInfo} info @param {boolean} isResumed */
   #readmit(id, info, isResumed) {
     const unconfirmed = this.#apply(id, info, isResumed);
-    const gone = new TxroomError("replyLost", "it may or may not have been handled");
+    const gone = new TxroomError("replyLost", "the connection was lost, and the server may or may not have handled this");
     for (const pending of unconfirmed) pending.fail(gone);
     if (isResumed && info.recovered === true && !unconfirmed.length) this.#tell("recovered");
     else {
@@ -1598,9 +1625,9 @@ class Membership {
   }
 
   /**
-   * A member, again: sends what is still held, with its old numbers, then what waited.
+   * Enters the room: sends the held frames again, with their numbers, then those that are queued.
    *
-   * Returns the frames that were sent to a membership which is no more, and of which nothing is known.
+   * Returns the frames that were sent to a former membership and may or may not have been handled.
    *
    * @param {string} id @param {MembershipInfo} info @param {boolean} isResumed
    */
@@ -1635,19 +1662,19 @@ class Membership {
 
   /** @param {number} code @param {string} reason */
   #left(code, reason) {
-    // While resuming over the same connection it is the former membership there that ends.
+    // While the client resumes on the same connection, this frame ends the former membership there.
     if (this.state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
     if (mayResume(code) && !this.leaving) this.#retry(code, reason);
     else this.end(code, reason);
   }
 
-  /** Nobody waits any longer for the room to be left; what still waits to be sent is not sent. */
+  /** `leaveTimeout` is over: leaves without sending the frames that are still queued. */
   #tooLate() {
     if (this.state === "joined" && !this.leaving?.isSent) this.#client._leave(this.id);
     this.end(1000, "left");
   }
 
-  // -- in
+  // -- receiving
 
   /** @param {number | null} offset @param {string} type @param {unknown} data */
   #message(offset, type, data) {
@@ -1659,8 +1686,8 @@ class Membership {
   }
 
   /**
-   * Users by their id; a meta is known by its member, and one that comes again replaces the former. Who stays
-   * keeps the place, as in the server's list: a meta in both lists has changed.
+   * Changes the members. Users are identified by their id, and metas by their member. A meta in both lists has
+   * changed. A user who stays keeps the place in the list, as on the server.
    *
    * @param {Member[]} joined @param {Member[]} left
    */
@@ -1682,7 +1709,7 @@ class Membership {
   }
 
   /**
-   * The newest join that has a handler answers. The answer goes to the connection that asked, or nowhere.
+   * Lets the newest join that has a handler answer a call. The answer is sent only over the connection of the call.
    *
    * @param {number} ref @param {string} type @param {unknown} data
    */
@@ -1707,7 +1734,7 @@ class Membership {
           checkLength(frame, this.#options.maxPayload);
           write(frame);
         } catch (error) {
-          room._report(error); // of what the handler has returned
+          room._report(error); // the answer of the handler cannot be sent
           refuse(/** @type {TxroomError} */ (error));
         }
       } catch (error) {
@@ -1722,8 +1749,8 @@ class Membership {
 
   /** @param {((data: any) => unknown) | undefined} handler @param {string} type @param {unknown} data */
   async #answer(handler, type, data) {
-    if (handler === undefined) throw new TxroomError("unknownType", `no handler of ${type}`);
-    if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", "too many calls at the same time");
+    if (handler === undefined) throw new TxroomError("unknownType", `the client has no handler for calls of type ${shown(type)}`);
+    if (this.#answering > MAX_ANSWERING) throw new TxroomError("rateLimited", `the client is answering ${MAX_ANSWERING} calls already`);
     return handler(data);
   }
 
@@ -1732,16 +1759,16 @@ class Membership {
     for (const room of [...this.rooms]) room._tell(name, ...args);
   }
 
-  // -- out
+  // -- sending
 
   /** @param {Room} room @param {Pending["kind"]} kind @param {string} type @param {unknown} data */
   #newPending(room, kind, type, data) {
     if (!isName(type)) {
-      throw new TxroomError("badRequest", `the type of a message is a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
+      throw new TxroomError("badRequest", `the type of a message must be a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
     }
     /** @type {Pending} */
     const pending = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
-    // Its number and its ref have place, too.
+    // Leave room for the number and the ref.
     checkLength(this.#text(pending), this.#options.maxPayload - (kind === "call" ? 32 : 16));
     return pending;
   }
@@ -1752,7 +1779,7 @@ class Membership {
     if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
     if (this.#sendQueue.waiting >= maxBuffered) {
       const isHere = this.state === "joined";
-      throw new TxroomError(isHere ? "rateLimited" : "unavailable", `${maxBuffered} messages wait already`);
+      throw new TxroomError(isHere ? "rateLimited" : "unavailable", `the queue is full: ${maxBuffered} messages (maxBuffered) are waiting to be sent`);
     }
     this.#sendQueue.add(pending);
     this.#pump();
@@ -1786,7 +1813,7 @@ const keyOf = (value) => JSON.stringify(value);
 const keyOfMeta = (meta) => meta?.member ?? keyOf(meta);
 
 /**
- * The delay before attempt `attempt` (0, 1, …): doubling, bounded, half of it random.
+ * The delay before an attempt, which counts from 0: it doubles up to `maxDelay`, and half of it is random.
  *
  * @param {Settings} settings @param {number} attempt
  */
@@ -1798,16 +1825,16 @@ function backoff({ minDelay, maxDelay, random }, attempt) {
 /** The error of a request that the server has not answered. */
 class NoAnswer extends TxroomError {}
 
-/** The error of a request that could not be made, since `auth` failed or took too long. */
+/** The error of a join that was not sent because `auth` failed or took too long. */
 class AuthFailed extends TxroomError {}
 
-/** Whether it is worth while to try again a little later. @type {(error: TxroomError) => boolean} */
+/** Whether to try again after this error. @type {(error: TxroomError) => boolean} */
 const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.code)?.comeback === "retry";
 
 // -- the client
 
 /**
- * The frame of a request with that number.
+ * Returns the frame of a request for its ref.
  *
  * @internal
  * @typedef {(ref: number) => unknown[]} Build
@@ -1821,22 +1848,22 @@ const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.c
  * @internal
  * @typedef {object} Request
  * @property {number} ref
- * @property {string | null} text The frame; null if it is not known yet.
+ * @property {string | null} text The frame; null until the credentials are known.
  * @property {"reply" | "joined"} answer The kind of frame that answers it.
- * @property {boolean} repeat Whether it is asked again over the next connection.
- * @property {boolean} isCall Whether it is the call of a membership, which asks it itself.
- * @property {boolean} isOpen
+ * @property {boolean} repeat Whether it is sent again over the next connection.
+ * @property {boolean} isCall Whether it is the call of a membership, which sends it itself.
+ * @property {boolean} isOpen Whether it has not ended.
  * @property {boolean} isSent
  * @property {number} sentAt
- * @property {number} written The characters that were sent over the connection, this included.
+ * @property {number} written How many characters were sent over the connection, including this frame.
  * @property {number} deadline
- * @property {unknown} [cause] Why the last attempt to get `auth` failed.
- * @property {unknown} [pause] The timer of the next attempt.
+ * @property {unknown} [cause] The error of the last attempt to get the credentials.
+ * @property {unknown} [pause] The timer until the next attempt to get the credentials.
  * @property {() => void} forget
  * @property {Done} done
  */
 
-/** What waits for the answer to the call of a membership, which sends it itself. @type {Request} */
+/** The request that stands for the call of a membership, which sends the frame itself. @type {Request} */
 const CALL = Object.freeze({
   ref: 0,
   text: null,
@@ -1853,51 +1880,51 @@ const CALL = Object.freeze({
 });
 
 /**
- * The first element of the frame by which each method joins.
+ * The first element of the frame with which each method joins.
  *
  * @type {Record<Method, string>}
  */
 const JOIN_FRAMES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
-/** A client that was never connected gives up after so many attempts. */
+/** After this many attempts a client that was never connected gives up. */
 const FIRST_ATTEMPTS = 5;
-/** How long "close" may take after an error. */
+/** How many milliseconds after "error" the event "close" may be late. */
 const CLOSE_TIMEOUT = 100;
-/** For so many bytes that may be on their way still, the server has a second more to answer. */
+/** The server has one more second to answer for each of this many bytes that may still be on their way. */
 const BYTES_A_SECOND = 4096;
-/** How many times longer than usual the client waits at most, after it has given up slow connections. */
+/** After slow connections the client waits longer; this is the largest factor. */
 const MAX_PATIENCE = 8;
 
 /**
- * A connection to a txroom server that outlives its sockets.
+ * A connection to a txroom server that survives lost sockets.
  *
  * `state` is one of
  *
- * - "idle": nothing to do; it connects at the first join or request;
- * - "connecting";
- * - "open";
- * - "waiting": until it is time to connect again;
- * - "closed": for good, by `close()`.
+ * - "idle": there is nothing to do; the client connects at the next join or request;
+ * - "connecting": the client is trying to connect;
+ * - "open": the connection is open;
+ * - "waiting": the connection is lost, and the client waits before it connects again;
+ * - "closed": the user has called `close()`; the client does not connect any more.
  *
  *     idle --join, request--> connecting --opened--> open
- *     connecting, open --lost--> waiting --in time--> connecting
- *     any --final close code, nothing to do any more--> idle
+ *     connecting, open --lost--> waiting --delay over--> connecting
+ *     any --final close code, nothing left to do--> idle
  *     any --close()--> closed
  *
- * A message of the server that is no frame is answered by closing the connection with 4010; the client then
- * reconnects and resumes, so that whatever it was is not missed. Frames of a kind it does not know, and
- * frames for rooms that it has left, are ignored.
+ * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
+ * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms
+ * that it has left.
  */
 export class Client {
   /**
-   * The options, defaults included.
+   * The options, including the defaults.
    *
    * @readonly
    * @type {Readonly<Required<Options>>}
    */
   options;
   /**
-   * Where it connects to.
+   * The URL that the client connects to.
    *
    * @readonly
    * @type {string}
@@ -1907,20 +1934,20 @@ export class Client {
   #WebSocket;
   /** @type {ClientState} */
   #state = "idle";
-  /** By the ids of the rooms. @type {Map<string, Membership>} */
+  /** The memberships by the ids of their rooms. @type {Map<string, Membership>} */
   #memberships = new Map();
-  /** By their numbers. @type {Map<number, Request>} */
+  /** The requests by their refs. @type {Map<number, Request>} */
   #requests = new Map();
-  /** Joins under way, by their method, target and options. @type {Map<string, Promise<Room>>} */
+  /** The pending joins by their method, target and options. @type {Map<string, Promise<Room>>} */
   #pendingJoins = new Map();
   #lastRef = 0;
   #attempts = 0;
   #isAskedToWait = false;
-  /** Whether a server of rooms was ever there. */
+  /** Whether a txroom server has ever answered. */
   #isKnown = false;
-  /** Why there is no connection, as far as it is known. */
+  /** Why there is no connection, as text. */
   #trouble = "";
-  /** How many times longer than usual it waits for the server: see `_giveUp`. */
+  /** The factor by which the client waits longer for the server than usual: see `_giveUp`. */
   #patience = 1;
   /** @type {number | undefined} */
   #latency;
@@ -1931,30 +1958,30 @@ export class Client {
   #ignoreEvents = ignore;
   /** @type {AnySocket | null} */
   #socket = null;
-  /** What is known of the connection that `#socket` is, or was. */
+  /** The data of the current connection, or of the last one. */
   #connection = newConnection(0);
 
   /**
-   * @param {string | URL} [url] where the rooms are, `ws:`, `wss:`, `http:`, `https:` or relative to the page;
-   *   without a path: "/rooms"
+   * @param {string | URL} [url] the URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`, or
+   *   relative to the page; without a path, "/rooms" is used
    * @param {Options} [options] see {@link DEFAULTS}
    */
   constructor(url = "/rooms", options = {}) {
     this.options = withDefaults(options);
     /** @type {Settings["WebSocket"]} */
     this.#WebSocket = this.options.WebSocket ?? globalThis.WebSocket;
-    if (typeof this.#WebSocket !== "function") throw new TypeError("no WebSocket here: pass one as an option");
+    if (typeof this.#WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass the class as the option WebSocket");
     this.url = absolute(url);
     this.#listen(this.options.events === undefined ? globalThis : this.options.events);
   }
 
-  /** Where it is in its life, see above. @returns {ClientState} */
+  /** The state of the connection, see above. @returns {ClientState} */
   get state() {
     return this.#state;
   }
 
   /**
-   * Milliseconds to the server and back at the last heartbeat; undefined before the first.
+   * The round-trip time of the last heartbeat in milliseconds; undefined before the first.
    *
    * @returns {number | undefined}
    */
@@ -1963,7 +1990,7 @@ export class Client {
   }
 
   /**
-   * Calls `listener` at one of the client's events, see {@link ClientEvents}; returns a function that ends it.
+   * Calls `listener` at one of the client's events, see {@link ClientEvents}. Returns a function that removes it.
    *
    * @template {keyof ClientEvents} Name
    * @param {Name} name
@@ -1975,7 +2002,7 @@ export class Client {
   }
 
   /**
-   * Calls `listener` at the next event of that name only.
+   * Calls `listener` only at the next event of that name.
    *
    * @template {keyof ClientEvents} Name
    * @param {Name} name
@@ -1987,7 +2014,7 @@ export class Client {
   }
 
   /**
-   * Ends what `on` or `once` began; without a listener, for all of that name.
+   * Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name.
    *
    * @template {keyof ClientEvents} Name
    * @param {Name} name
@@ -1998,21 +2025,23 @@ export class Client {
     this.#events.off(name, listener);
   }
 
-  /** The rooms that are not left. @returns {Room[]} */
+  /** The rooms that were joined and not left, one for each join. @returns {Room[]} */
   get joined() {
     return [...this.#memberships.values()].flatMap(({ rooms }) => [...rooms]);
   }
 
   /**
-   * Joins a room of that name, a new one if there is none with a seat.
+   * Joins a room of that name; if none has a free seat, creates one.
    *
-   * Rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout` or
-   * it is lost meanwhile (the server may have let us in: it is not tried again by itself). Events are
-   * delivered from the next turn of the event loop on, so that listeners can be added after `await`;
-   * `prepare`, if given, is called with the room even before the promise resolves.
+   * The promise rejects with the server's error, or with "unavailable" if there is no connection within
+   * `requestTimeout` or the connection is lost before the answer. In that last case the server may have let the
+   * client in, so the client does not ask again by itself.
    *
-   * Each join is a {@link Room} of its own, though two may share a membership. A join that says the same as
-   * one that is under way waits for that, and one into a room that is being left waits until it is left.
+   * Events are delivered from the next turn of the event loop on, so that listeners can be added after `await`.
+   * `prepare`, if given, is called with the room before the promise resolves.
+   *
+   * Each join has a {@link Room} of its own, though two may share a membership. If an equal join is pending, this
+   * one waits for it; if the client is leaving the room, it waits until the room is left.
    *
    * @template {object} [Messages=any]
    * @param {string} name
@@ -2025,7 +2054,7 @@ export class Client {
   }
 
   /**
-   * Joins a room of that name that exists.
+   * Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if there is none.
    *
    * @template {object} [Messages=any]
    * @param {string} name
@@ -2038,7 +2067,7 @@ export class Client {
   }
 
   /**
-   * Makes a new room of that name and joins it.
+   * Creates a room of that name and joins it. Rejects like `joinOrCreate`.
    *
    * @template {object} [Messages=any]
    * @param {string} name
@@ -2051,7 +2080,7 @@ export class Client {
   }
 
   /**
-   * Joins the room of that id.
+   * Joins the room with that id. Rejects like `joinOrCreate`, and with "noSuchRoom" if it does not exist.
    *
    * @template {object} [Messages=any]
    * @param {string} id
@@ -2064,15 +2093,16 @@ export class Client {
   }
 
   /**
-   * Goes on as the member that another page was, or is: `token` is the `room.reconnectionToken` it had.
+   * Continues the membership of another page; `token` is the `room.reconnectionToken` of that page.
    *
-   * The room is as after a join: the snapshot, the members and the history, then what is new. What the other
-   * had sent is handled if the server has got it. If the other is there still it has left: 4005. There is
-   * time for `resumeSeconds` after it lost its connection; who has closed it has left.
+   * The room is as after a join: with the snapshot, the members and the history; new messages follow. Messages
+   * that the other page sent are handled if they reached the server. If the other page is still connected, it
+   * leaves with 4005. A membership can be continued for `resumeSeconds` after its connection was lost, but not
+   * after it was closed.
    *
-   * Rejects with "unauthorized" if it is too late or the token was used, "forbidden" if the member was kicked or
-   * is another user, "noSuchRoom" if the room is gone, "badRequest" for what is no token, else as
-   * `joinOrCreate` does. Then it is for you to join anew.
+   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden"
+   * if the member was kicked or belongs to another user, with "noSuchRoom" if the room does not exist any more,
+   * with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
    *
    * @template {object} [Messages=any]
    * @param {string} token
@@ -2082,14 +2112,18 @@ export class Client {
   async resume(token, prepare = undefined) {
     const { room, token: secret, ref, joinRequest } = readToken(token);
     this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
-    // An epoch that is none: we have seen nothing of what it has.
+    // The epoch "" exists nowhere: this page has received none of the room's messages.
     /** @type {Build} */
     const frame = (ref) => ["resume", ref, room, secret, "", 0];
     return this.#admit(joinRequest, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
   }
 
   /**
-   * The rooms of that name, or of any, that match the filter.
+   * Lists the rooms of that name, or of any name, that match the filter.
+   *
+   * `filter` has values of options by which the server filters, or of metadata. If the connection is lost, the
+   * client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
+   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if the filter cannot be sent.
    *
    * @param {string | null} [name] @param {object} [filter] @returns {Promise<Listing[]>}
    */
@@ -2108,13 +2142,15 @@ export class Client {
     return this.query(name, filter);
   }
 
-  /** The time to the server and back, in milliseconds. @returns {Promise<number>} */
+  /** Measures the round-trip time to the server, in milliseconds. @returns {Promise<number>} */
   ping() {
     return this.#request((ref) => ["ping", ref]).then(([, request]) => this.#measured(request));
   }
 
   /**
-   * Gives up the connection, if there is one, and makes another after `delay` milliseconds.
+   * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
+   *
+   * Nothing happens if the client needs no connection: before the first join, and after `close`.
    *
    * @param {number} [delay] @returns {void}
    */
@@ -2124,7 +2160,7 @@ export class Client {
     else if (this.#state === "waiting") this.#wait(delay);
   }
 
-  /** Leaves all rooms and closes the connection, for good. @returns {void} */
+  /** Leaves all rooms and closes the connection for good. @returns {void} */
   close() {
     if (this.#state === "closed") return;
     for (const { state, id } of this.#memberships.values()) if (state === "joined") this._leave(id);
@@ -2137,13 +2173,13 @@ export class Client {
 
   // -- for memberships
 
-  /** The number of the last request. @internal */
+  /** The ref of the last request. @internal */
   get _lastRef() {
     return this.#lastRef;
   }
 
   /**
-   * A number for an answer that `done(error, data)` waits for, across connections.
+   * Returns a ref, and calls `done(error, data)` when an answer with it arrives, over this or a later connection.
    *
    * @internal @param {Done} done
    */
@@ -2153,15 +2189,16 @@ export class Client {
     return ref;
   }
 
-  /** Nobody waits for that answer any more. @internal @param {number} ref */
+  /** Ignores an answer with that ref. @internal @param {number} ref */
   _forget(ref) {
     this.#requests.delete(ref);
   }
 
   /**
-   * Asks the server as soon as there is a connection, and takes a frame of kind `answer` for an answer.
-   * `done(error, …)` is called once, and at once when that comes: what follows it is read after. With
-   * `repeat` the question outlives its connection.
+   * Sends a request, at once or when the connection is open; a frame of the kind `answer` answers it.
+   *
+   * `done(error, …)` is called once, as soon as the answer arrives and before the frames behind it are read. With
+   * `repeat` the request is sent again over the next connection if this one is lost.
    *
    * @internal @param {Build} build @param {Done} done
    * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} [options]
@@ -2173,7 +2210,7 @@ export class Client {
   }
 
   /**
-   * Asks to join, if that is still wanted when `auth` is known.
+   * Gets the credentials, then asks the server to join, unless `isWanted` returns false then.
    *
    * @internal @param {Method} method @param {string} target @param {Record<string, any>} options
    * @param {JoinDone} done @param {() => boolean} [isWanted]
@@ -2190,33 +2227,33 @@ export class Client {
     );
   }
 
-  /** Our membership in that room, if there is one. @internal @param {string} id */
+  /** The membership in the room with that id, if there is one. @internal @param {string} id */
   _membership(id) {
     return this.#memberships.get(id);
   }
 
-  /** Leaves a room that nobody here waits for any more. @internal @param {string} [id] */
+  /** Leaves a room that no join waits for any more, unless the client is a member. @internal @param {string} [id] */
   _decline(id) {
     if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
 
-  /** Asks the server to end our membership in a room. @internal @param {string} id @param {() => void} [done] */
+  /** Asks the server to end the membership in a room. @internal @param {string} id @param {() => void} [done] */
   _leave(id, done = ignore) {
     this._ask((ref) => ["leave", ref, id], done, { timeout: this.options.leaveTimeout });
   }
 
-  /** Sends a frame, if there is a connection. @internal @param {string} text */
+  /** Sends a frame if the connection is open; otherwise discards it. @internal @param {string} text */
   _write(text) {
     this.#connection.written += text.length;
     try {
       this.#socket?.send(text);
     } catch {
-      // It is closing: `onclose` follows, and what must not get lost is sent again.
+      // The socket is closing: `onclose` follows, and frames that matter are sent again.
     }
   }
 
   /**
-   * We are a member of that room; formerly of the room `former`, if there was one.
+   * The client is a member of that room now; before, the membership was in the room `former`.
    *
    * @internal @param {Membership} membership @param {string} former
    */
@@ -2226,20 +2263,20 @@ export class Client {
     this.#connection.endedRooms.delete(membership.id);
   }
 
-  /** We are no member of that room any more. @internal @param {Membership} membership */
+  /** The client is no longer a member of that room. @internal @param {Membership} membership */
   _remove(membership) {
     if (this.#memberships.get(membership.id) !== membership) return;
     this.#memberships.delete(membership.id);
     if (this.#connection.endedRooms.size < 1000) this.#connection.endedRooms.add(membership.id);
   }
 
-  /** How long to wait for what should take `timeout`. @internal @param {number} timeout */
+  /** How long to wait for an answer that usually takes at most `timeout`. @internal @param {number} timeout */
   _patience(timeout) {
     return timeout * this.#patience;
   }
 
   /**
-   * Gives up a connection on which the server is silent, and waits longer for the next: it may only be slow.
+   * Drops a connection on which the server is silent, and waits longer on the next: it may only be slow.
    *
    * @internal @param {string} reason
    */
@@ -2249,18 +2286,18 @@ export class Client {
   }
 
   /**
-   * Ends the connection, and makes another one later.
+   * Closes the connection, and opens another one later.
    *
    * @internal @param {string} reason @param {{ delay?: number, code?: number }} [options]
    */
   _drop(reason, { delay = undefined, code = CloseCode.noHeartbeat } = {}) {
-    if (this.#state !== "open" && this.#state !== "connecting") return; // who was told of the reason has done it
+    if (this.#state !== "open" && this.#state !== "connecting") return; // a listener that was called before has done it
     closeSocket(this.#detach(), code, reason);
     this.#lost(ABNORMAL, reason, delay);
   }
 
   /**
-   * Something went wrong that nobody waits for; `what` is said with it in the console.
+   * Reports an error that no promise receives; `what` is written before it in the console.
    *
    * @internal @param {unknown} error @param {string} [what]
    */
@@ -2287,7 +2324,7 @@ export class Client {
         else this._join(method, target, options, done);
       };
       const admit = () => this.#admit({ method, target, options }, prepare, ask);
-      // Each `create` makes another room. All else may lead to where somebody is entering, or leaving.
+      // Each `create` makes another room. Other joins may lead to a room that is being joined or left.
       return method === "create" ? admit() : this.#inTurn(target, encode([method, target, options], 1), admit);
     } catch (error) {
       return Promise.reject(error);
@@ -2313,22 +2350,22 @@ export class Client {
   async #afterOthers(target, former) {
     if (former !== undefined) {
       await former.catch((error) => {
-        if (error instanceof TxroomError) throw error; // the server would answer the same
+        if (error instanceof TxroomError) throw error; // the server would give the same answer
       });
-      // Others who waited for it may have decided to leave.
+      // Others that waited for it may leave the room now.
       await new Promise((resolve) => later(this.options, () => resolve(undefined), 0));
     }
     for (let leaving = this.#leaving(target); leaving; leaving = this.#leaving(target)) await leaving.promise;
   }
 
-  /** The leaving, if there is one, of a room that `target` may lead to. @param {string} target */
+  /** The `leaving` of a membership that a join of `target` may lead to. @param {string} target */
   #leaving(target) {
     const memberships = [...this.#memberships.values()];
     return memberships.find(({ id, name, leaving }) => leaving && (id === target || name === target))?.leaving;
   }
 
   /**
-   * Asks, and makes the room that the server's answer is about.
+   * Asks the server, and makes the room for its answer.
    *
    * @param {JoinRequest} joinRequest @param {((room: Room) => void) | undefined} prepare
    * @param {(done: JoinDone) => void} ask @returns {Promise<Room>}
@@ -2362,9 +2399,9 @@ export class Client {
   }
 
   /**
-   * The options with `auth`; undefined if nobody waits for them any more.
+   * Returns the options with the credentials, or undefined if the request has ended.
    *
-   * An `auth` that fails, often because it needs the same network, is asked again. Only a TxroomError is meant.
+   * If `auth` fails, often because it needs the same network, it is called again. A TxroomError is final.
    *
    * @param {Request} request @param {Record<string, any>} options
    */
@@ -2398,7 +2435,7 @@ export class Client {
   }
 
   /**
-   * A request that has its number and its deadline, and is not sent yet.
+   * Makes a request with a ref and a deadline, which is not sent yet.
    *
    * @param {Done} done @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} options
    */
@@ -2462,10 +2499,10 @@ export class Client {
     let error;
     if (isSent) {
       if (request.answer === "joined") this.#connection.givenUp.add(request.ref);
-      error = new NoAnswer("timeout", `no answer within ${timeout} ms`);
+      error = new NoAnswer("timeout", `the server did not answer within ${timeout} ms`);
     } else if (text !== null) error = this.#unavailable(ABNORMAL, ` within ${timeout} ms`);
-    else if (cause === undefined) error = new AuthFailed("timeout", `auth has not answered within ${timeout} ms`);
-    else error = new AuthFailed("unauthorized", `auth failed: ${textOf(cause)}`, { cause });
+    else if (cause === undefined) error = new AuthFailed("timeout", `the option auth returned nothing within ${timeout} ms`);
+    else error = new AuthFailed("unauthorized", `the option auth failed: ${textOf(cause)}`, { cause });
     request.done(error);
   }
 
@@ -2475,7 +2512,7 @@ export class Client {
     const { clock, connectTimeout } = this.options;
     this.#state = "connecting";
     clock.clearTimeout(this.#timer);
-    this.#deadline = later(this.options, () => this._drop("not open in time"), connectTimeout);
+    this.#deadline = later(this.options, () => this._drop(`the connection did not open within ${connectTimeout} ms`), connectTimeout);
     /** @type {AnySocket} */
     let socket;
     try {
@@ -2496,7 +2533,7 @@ export class Client {
     };
     socket.onopen = guard(() => this.#opened(socket));
     socket.onmessage = guard((event) => this.#receive(event.data));
-    // Without a listener `ws` would end the process; it tells what has happened.
+    // Without this listener, `ws` would end the process. Its event has the text of the error.
     socket.onerror = guard((event) => this.#socketFailed(event?.message || ""));
     socket.onclose = guard(({ code, reason }) => {
       const { errorText } = this.#connection;
@@ -2504,7 +2541,7 @@ export class Client {
       this.#detach();
       this.#lost(closeOfStatus(status) ?? code, reason || errorText);
     });
-    // In Node the bytes that come can be seen before their message is whole.
+    // In Node the number of received bytes is known before their message is complete.
     socket.on?.("upgrade", (/** @type {any} */ response) => (this.#connection.stream = response?.socket));
   }
 
@@ -2512,7 +2549,7 @@ export class Client {
   #opened(socket) {
     const { clock } = this.options;
     if (socket.protocol && socket.protocol !== PROTOCOL) {
-      this._drop(`sub-protocol ${socket.protocol}`, { code: CloseCode.misuse });
+      this._drop(`the server chose the sub-protocol ${socket.protocol}`, { code: CloseCode.misuse });
       return;
     }
     clock.clearTimeout(this.#deadline);
@@ -2528,15 +2565,15 @@ export class Client {
     this.#events.emit("connected");
   }
 
-  /** "close" follows at once, but for a socket of Node 20's own that never opened. @param {string} said */
+  /** "close" follows at once, except for a WebSocket of Node 20 that never opened. @param {string} said */
   #socketFailed(said) {
     this.#connection.errorText = said;
     if (this.#state !== "connecting") return;
     this.options.clock.clearTimeout(this.#deadline);
-    this.#deadline = later(this.options, () => this._drop(said || "it failed"), CLOSE_TIMEOUT);
+    this.#deadline = later(this.options, () => this._drop(said || "the connection failed"), CLOSE_TIMEOUT);
   }
 
-  /** Takes the socket away; nothing it does is heard any more. */
+  /** Forgets the socket, and ignores its further events; returns it. */
   #detach() {
     const socket = this.#socket;
     this.#socket = null;
@@ -2553,12 +2590,12 @@ export class Client {
     const isRefused = refusal !== null;
     let code = (closeCode < 4000 && bye?.code) || closeCode;
     if (isRefused && code === ABNORMAL) code = ERRORS.get(refusal.code)?.refused ?? code;
-    // The socket of a room that has ended, and nothing to do with the others.
+    // The code is about a room that has ended, and does not concern the other rooms.
     const isOfRoom = ending?.code === code;
     const wasOpen = this.#state === "open";
     if (wasOpen && clock.now() - openedAt >= stableAfter) this.#attempts = 0;
     this.#state = "waiting";
-    this.#trouble = refusal?.message || reason || `closed with ${code}`;
+    this.#trouble = refusal?.message || reason || `the connection was closed with ${code}`;
     const limit = this.#isKnown ? maxAttempts : Math.min(maxAttempts, FIRST_ATTEMPTS - 1);
     const isFinal = !isOfRoom && !mayReconnect(code, reason);
     if (isFinal || this.#attempts >= limit) {
@@ -2571,19 +2608,19 @@ export class Client {
     const retryAfter = Math.min(MAX_RETRY_AFTER, Math.max(0, bye?.retryAfter ?? refusal?.details?.retryAfter ?? 0)) || 0;
     this.#isAskedToWait = retryAfter > 0;
     delay ??= retryAfter * 1000 * (1 + this.options.random() / 5) + backoff(this.options, attempt);
-    this.#wait(delay); // before anybody is told, who may reconnect() at once
+    this.#wait(delay); // before the listeners are called, which may call reconnect()
     for (const membership of [...this.#memberships.values()]) membership.away(code, reason);
     for (const request of [...this.#requests.values()]) {
       if (request.isCall) continue;
       const isAgain = request.repeat || (isOfRoom && request.ref > ending.ref);
       if (isAgain) request.isSent = false;
       if (isRefused && request.text !== null && request.deadline <= clock.now() + delay) request.done(refusal);
-      else if (isRefused) request.isSent = false; // nothing of it was read
+      else if (isRefused) request.isSent = false; // the server has not read it
       else if (request.isSent) {
         request.done(new TxroomError("unavailable", "the connection was lost", { details: { code } }));
       }
     }
-    if (this.#state !== "waiting") return; // somebody who was told has closed or reconnected
+    if (this.#state !== "waiting") return; // a listener has closed the client or reconnected
     if (!this.#isIdle(code, reason)) this.#events.emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
   }
 
@@ -2599,7 +2636,7 @@ export class Client {
     );
   }
 
-  /** Whether nobody needs a connection any more. @param {number} code @param {string} reason */
+  /** If nothing needs a connection, goes to the state "idle"; returns whether that is so. @param {number} code @param {string} reason */
   #isIdle(code, reason) {
     if (this.#memberships.size || this.#requests.size) return false;
     this.options.clock.clearTimeout(this.#timer);
@@ -2610,7 +2647,7 @@ export class Client {
   }
 
   /**
-   * Ends all memberships and requests: there will be no connection for them.
+   * Ends all memberships and requests, since the client does not reconnect.
    *
    * @param {number} code @param {string} reason @param {TxroomError} error
    */
@@ -2624,22 +2661,22 @@ export class Client {
   }
 
   /**
-   * The error of what needs a connection, which there is not: it says where to and why.
+   * The error of requests for which there is no connection; it has the URL and the cause.
    *
    * @param {number} code @param {string} [within]
    */
   #unavailable(code, within = "") {
     const { location, navigator } = globalThis;
     let hint = "";
-    if (this.url.startsWith("ws:") && location?.protocol === "https:") hint = " A page on https: needs a wss: URL.";
+    if (this.url.startsWith("ws:") && location?.protocol === "https:") hint = " A page with an https: URL needs a wss: URL.";
     else if (navigator?.onLine === false) hint = " The browser is offline.";
-    else if (!this.#isKnown) hint = ` Does the server run, and are host, port and path right?${otherOrigin(this.url)}`;
-    const message = `no connection to ${publicURL(this.url)}${within} (${this.#trouble || "it does not open"}).${hint}`;
+    else if (!this.#isKnown) hint = ` Is the server running, and are the host, the port and the path right?${otherOrigin(this.url)}`;
+    const message = `no connection to ${publicURL(this.url)}${within} (${this.#trouble || "the connection did not open"}).${hint}`;
     return new TxroomError(errorOf(code), message, { details: { code } });
   }
 
   /**
-   * The error of what needed a connection that the server has closed for good.
+   * The error of requests after the server has closed the connection with a final code.
    *
    * @param {number} code @param {string} reason
    */
@@ -2649,7 +2686,7 @@ export class Client {
     return new TxroomError(errorOf(code), message, { details: { code } });
   }
 
-  // -- in
+  // -- receiving
 
   /** @param {unknown} message */
   #receive(message) {
@@ -2661,7 +2698,7 @@ export class Client {
       connection.refusal = null;
       if (frame !== null) this.#dispatch(frame);
     } catch (cause) {
-      this._report(new TxroomError("badRequest", `the server sent what is no frame: ${textOf(cause)}`, { cause }));
+      this._report(new TxroomError("badRequest", `the server sent a message that is not a frame: ${textOf(cause)}`, { cause }));
       this._drop("not a frame", { code: CloseCode.misuse });
     }
   }
@@ -2677,11 +2714,11 @@ export class Client {
       case "reply": {
         const [, ref, ...answer] = frame;
         const request = this.#requests.get(ref);
-        if (request && request.answer !== kind) throw new TypeError(`${kind} where ${request.answer} is due`);
+        if (request && request.answer !== kind) throw new TypeError(`"${kind}" answers a request for "${request.answer}"`);
         if (request) this.#answered(request, null, ...answer);
         else if (kind === "joined") {
           if ((ref ?? null) === null) return this.#joinedByPath();
-          if (!this.#connection.givenUp.delete(ref)) throw new TypeError("joined, which nobody has asked for");
+          if (!this.#connection.givenUp.delete(ref)) throw new TypeError('a frame "joined" that answers no request');
           this._decline(answer[0]);
         }
         break;
@@ -2698,19 +2735,20 @@ export class Client {
     }
   }
 
-  /** The server has joined us to a room by the path of the URL, and would with each connection. */
+  /** Ends the connection: the path of its URL joins a room, and would do so again at each reconnection. */
   #joinedByPath() {
-    const [, rooms] = /^([^?]*?)\/[^/?]+\/?(?:\?|$)/.exec(this.url) ?? [];
-    const hint = rooms ? `that of the rooms, ${rooms}` : "that of the rooms";
-    const error = new TxroomError("badRequest", `${this.url} is the URL of one room: give the client ${hint}`);
-    closeSocket(this.#detach(), 1000, "the URL of a room");
+    const url = publicURL(this.url);
+    const [, rooms] = /^(.*)\/[^/]+\/?$/.exec(url) ?? [];
+    const hint = rooms ? `the URL of all rooms, ${rooms}` : "the URL of all rooms";
+    const error = new TxroomError("badRequest", `${url} is the URL of one room: pass ${hint}, and join by the name of the room`);
+    closeSocket(this.#detach(), 1000, "the URL of one room");
     this.#state = "idle";
     this.#finish(1000, error.message, error);
   }
 
   /** @param {Request} request @param {[error: any, ...answer: any[]]} answer */
   #answered(request, ...answer) {
-    // What was sent before the question has arrived.
+    // What was sent before the request has arrived, too.
     this.#connection.confirmed = Math.max(this.#connection.confirmed, request.written ?? 0);
     request.done(...answer);
   }
@@ -2727,7 +2765,7 @@ export class Client {
       return;
     }
     if (isFirst && (room ?? null) === null) {
-      this.#connection.refusal = error; // if the server closes the socket now, that is why
+      this.#connection.refusal = error; // the reason, if the server closes the socket now
       return;
     }
     const membership = this.#memberships.get(room);
@@ -2744,7 +2782,7 @@ export class Client {
     this.#timer = later(this.options, () => this.#heartbeat(), pingInterval);
   }
 
-  /** Asks the server for a sign of life, and gives it `timeout` for that. @param {number} timeout */
+  /** Pings the server, and drops the connection if nothing arrives within `timeout`. @param {number} timeout */
   #probe(timeout) {
     this.#connection.probed = this.#connection.heard;
     this.#watch(timeout);
@@ -2752,7 +2790,7 @@ export class Client {
   }
 
   /**
-   * Ends a connection on which nothing moves for `timeout`, though the server was asked.
+   * Drops the connection if no data moves for `timeout` after a ping.
    *
    * @param {number} timeout
    */
@@ -2760,7 +2798,7 @@ export class Client {
     const { clock, requestTimeout } = this.options;
     const connection = this.#connection;
     const slow = Math.floor((connection.written - connection.confirmed) / BYTES_A_SECOND) * 1000;
-    // What comes first may be large, and says nothing before it is whole.
+    // The first frame may be large, and is not seen before it is complete.
     const least = connection.isAnswered ? 0 : requestTimeout;
     const before = this.#traffic();
     clock.clearTimeout(this.#deadline);
@@ -2768,14 +2806,14 @@ export class Client {
       this.#deadline = undefined;
       if (connection.heard > connection.probed) return;
       const { read, gone } = this.#traffic();
-      // What leaves an empty buffer says nothing of the network: the system takes it in any case.
+      // Data sent with an empty buffer proves nothing: the operating system accepts it in any case.
       if (read > before.read || (before.waiting > 0 && gone > before.gone)) this.#watch(timeout);
       else this._giveUp("no heartbeat");
     };
     this.#deadline = later(this.options, look, this._patience(Math.max(timeout, least)) + slow);
   }
 
-  /** Bytes that have come, that wait here to go, and that have gone, as far as the platform tells. */
+  /** How many bytes were received, are in the socket's buffer, and were sent, as far as the platform tells. */
   #traffic() {
     const waiting = this.#socket?.bufferedAmount ?? 0;
     return { read: this.#connection.stream?.bytesRead ?? 0, waiting, gone: this.#connection.written - waiting };
@@ -2799,7 +2837,7 @@ export class Client {
   }
 
   /**
-   * Looks at the connection when the network or the page comes back, and does not wait for a timer.
+   * Checks the connection at once when the network or the page comes back, without waiting for a timer.
    *
    * @param {Settings["events"]} target
    */
@@ -2810,7 +2848,7 @@ export class Client {
       if (event.type === "visibilitychange" && event.target?.visibilityState === "hidden") return;
       if (this.#state === "open") this.#probe(this.options.probeTimeout);
       else if (this.#state === "waiting" && event.type !== "offline" && !this.#isAskedToWait) this.#connect();
-      // The attempt began over a network that is no more.
+      // The attempt began over a network that is gone.
       else if (this.#state === "connecting" && event.type === "online") this._drop("online", { delay: 0 });
     };
     const names = ["online", "offline", "visibilitychange"];
@@ -2822,25 +2860,25 @@ export class Client {
 const closedError = () => new TxroomError("unavailable", "the client was closed");
 
 /**
- * What is known of one connection.
+ * The data of one connection.
  *
  * @internal
  * @typedef {object} Connection
  * @property {number} openedAt
- * @property {string} errorText What an error event said; browsers say nothing.
- * @property {any} stream In Node: the TCP stream.
- * @property {number} heard How many frames have come.
- * @property {number} probed How many had when the server was last asked whether it is there.
- * @property {boolean} isAnswered
- * @property {number} written Characters that were sent.
- * @property {number} confirmed Characters that have arrived for sure.
- * @property {{ code: number, retryAfter: number } | null} bye With what the server has said that it will close it.
+ * @property {string} errorText The text of an error event, which browsers leave empty.
+ * @property {any} stream The TCP stream, in Node only.
+ * @property {number} heard How many frames were received.
+ * @property {number} probed How many frames had been received when the server was last pinged.
+ * @property {boolean} isAnswered Whether a frame was received.
+ * @property {number} written How many characters were sent.
+ * @property {number} confirmed How many of them have certainly arrived.
+ * @property {{ code: number, retryAfter: number } | null} bye The frame that announces the end of the connection.
  * @property {TxroomError | null} refusal
- *   An error of nothing in particular that came first: why it is closed, if it is.
+ *   An error without a ref and a room in the first frame: the reason, if the server then closes the connection.
  * @property {{ code: number, ref: number } | null} ending
- *   The last `left`, and the number of the last request before it.
- * @property {Set<string>} endedRooms The rooms that were joined over it and are no more.
- * @property {Set<number>} givenUp Joins that were asked and are not waited for any more.
+ *   The code of the last frame `left`, and the ref of the last request before it.
+ * @property {Set<string>} endedRooms The ids of rooms that were joined over it and have ended.
+ * @property {Set<number>} givenUp The refs of joins that have timed out.
  */
 
 /** @type {(openedAt: number) => Connection} */
@@ -2864,7 +2902,7 @@ const newConnection = (openedAt) => ({
 function checkName(method, name) {
   if (isName(name)) return;
   const what = method === "joinById" ? "id" : "name";
-  throw new TxroomError("badRequest", `${method} takes the ${what} of a room, a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
+  throw new TxroomError("badRequest", `the ${what} for ${method} must be a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
 }
 
 /** @param {string} what @param {unknown} value */
@@ -2876,24 +2914,23 @@ function checkObject(what, value) {
 /** The WebSocket URL; relative ones are relative to the page. @param {string | URL} url */
 function absolute(url) {
   const page = globalThis.location?.href;
-  if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a text, not ${shown(url)}; options come after it`);
+  if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a text, not ${shown(url)}; pass options as the second argument`);
   let parsed;
   try {
     parsed = new URL(url, page);
   } catch (cause) {
-    const whole = "write a whole one, such as ws://localhost:8080/rooms";
     const why = page ? "" : ", and there is no page that it could be relative to";
-    throw new TypeError(`${shown(String(url))} is no whole URL${why}: ${whole}`, { cause });
+    throw new TypeError(`${shown(String(url))} is not a complete URL${why}: write one such as ws://localhost:8080/rooms`, { cause });
   }
   parsed.protocol = parsed.protocol.replace(/^http/, "ws");
   parsed.hash = "";
   if (parsed.pathname === "/") parsed.pathname = "/rooms";
-  if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${url} is no URL of a WebSocket, such as ws://localhost:8080/rooms`);
+  if (!/^wss?:$/.test(parsed.protocol)) throw new TypeError(`${shown(String(url))} is not a WebSocket URL such as ws://localhost:8080/rooms`);
   return parsed.href;
 }
 
 /**
- * The URL without what may be secret in it: the query, and a user's name and password.
+ * The URL without the parts that may be secret: the query, and the name and password of a user.
  *
  * @param {string} url
  */
@@ -2902,23 +2939,23 @@ function publicURL(url) {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** What a page of another server than that of the URL has to know. @param {string} url */
+/** A hint for pages that come from another server than that of the URL. @param {string} url */
 function otherOrigin(url) {
   const { host, origin } = globalThis.location ?? {};
   return !host || host === new URL(url).host ? "" : ` And does it allow the origin ${origin}?`;
 }
 
 /**
- * Closes a socket, whatever it is doing.
+ * Closes a socket, whatever its state.
  *
  * @param {AnySocket | null} socket @param {number} code @param {string} reason
  */
 function closeSocket(socket, code, reason) {
   try {
-    // A peer that is gone never answers; `ws` would wait, and keep the process, for half a minute.
+    // A peer that is gone does not answer. `ws` would wait for it for half a minute and keep the process alive.
     if (code === CloseCode.noHeartbeat && isFunction(socket?.terminate)) socket.terminate();
-    else socket?.close(code, cut(reason, 40)); // 123 bytes are allowed
+    else socket?.close(code, cut(reason, 40)); // RFC 6455 allows 123 bytes; 40 characters have at most 120
   } catch {
-    // It was closed already.
+    // The socket was closed already.
   }
 }
