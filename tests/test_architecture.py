@@ -287,7 +287,7 @@ class LayerTests(SynchronousTestCase):
     def test_drawn(self) -> None:
         """CONTRIBUTING.md has the same rows, in the same order."""
         text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-        section = text.partition("## Where things are\n")[2].partition("\n## ")[0]
+        section = text.partition("## Structure of the code\n")[2].partition("\n## ")[0]
         drawn = [
             {
                 f"txroom.{name.strip('/').replace('/', '.')}"
