@@ -28,7 +28,7 @@ from .service.connections import Stats
 from .service.health import HealthPage
 from .service.server import Server
 
-#: Of the package that is installed.
+#: The version of the installed package.
 __version__: str
 
 _keepMovedModules()
@@ -74,7 +74,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> str:
-    """Look up `__version__` when somebody asks for it: it takes a tenth of the time of the whole import."""
+    """Look up `__version__` on demand, because that takes a tenth of the time of the whole import."""
     if name == "__version__":
         from importlib.metadata import version
 

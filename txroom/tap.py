@@ -1,5 +1,5 @@
 """
-The ``txroom`` command of twistd and twist, at the place where Twisted's own plugins have theirs.
+The ``txroom`` command of twistd and twist, in the place where Twisted's own plugins are.
 """
 
 from .process.tap import Options as Options

@@ -46,7 +46,7 @@ class ConstructionTests(SynchronousTestCase):
         """A hook that can't be called is noticed at once, by name."""
         with self.assertRaises(TypeError) as caught:
             Application(onMessage="echo")
-        self.assertEqual(str(caught.exception), "onMessage must be callable, not 'echo'")
+        self.assertEqual(str(caught.exception), "onMessage='echo': must be callable")
 
     def test_options(self) -> None:
         """Other keywords are options, checked at once."""
@@ -198,7 +198,7 @@ class BroadcastTests(HarnessTestCase):
         for broadcast in (self.app.broadcast, self.harness.server.broadcast):
             for wrong in (one.id, [one.id], 5):
                 error = self.assertRaises(TypeError, broadcast, "a", exclude=wrong)
-                self.assertIn("is no connection; the one of an id is server.connection(id)", str(error))
+                self.assertIn("is not a Connection; for an id use server.connection(id)", str(error))
 
     def test_prepared(self) -> None:
         """What is prepared goes to several applications, framed once."""

@@ -822,7 +822,7 @@ class KindTests(MistakeTestCase):
         server: Any = harness.server
         for function in (server.send, server.disconnect, server.connection):
             more = ["x"] if function == server.send else []
-            self.assertIn("must be a text", self.says(TypeError, function, app.connection, *more))
+            self.assertIn("must be a string", self.says(TypeError, function, app.connection, *more))
         self.assertIn("isOn=1: must be True or False", self.says(TypeError, server.setDebug, 1))
         self.assertIn("callback=None: must be callable", self.says(TypeError, server.onShutdown, None))
 

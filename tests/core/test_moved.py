@@ -27,7 +27,7 @@ class MovedTests(SynchronousTestCase):
                 self.assertIs(found, getattr(importlib.import_module(home), name))
                 (warning,) = self.flushWarnings([self.test_all])
                 self.assertIs(warning["category"], DeprecationWarning)
-                self.assertEqual(warning["message"], f"txroom.{module} is no more: from {home} import {name}")
+                self.assertEqual(warning["message"], f"txroom.{module} has moved: from {home} import {name}")
 
     def test_garbage(self) -> None:
         from txroom.garbage import relaxCollector as found  # type: ignore[import-not-found]
@@ -80,7 +80,7 @@ class MovedTests(SynchronousTestCase):
         """Python shows the warning where the import stands."""
         program = "from txroom.garbage import relaxCollector"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        text = "<string>:1: DeprecationWarning: txroom.garbage is no more: from txroom.process import"
+        text = "<string>:1: DeprecationWarning: txroom.garbage has moved: from txroom.process import"
         # From Python 3.13 on the line of the program follows.
         self.assertEqual((done.returncode, done.stderr.splitlines()[0]), (0, f"{text} relaxCollector"))
 

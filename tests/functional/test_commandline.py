@@ -336,7 +336,7 @@ def test_reload(secured: tuple[Launched, Path], tmp_path: Path) -> None:
 
         swap(b"junk", file)
         process.signal(signal.SIGHUP)
-        process.wrote("the certificates were not reloaded, those in force stay")
+        process.wrote("the certificates could not be reloaded, the old ones stay in force")
         assert certificateOf(process.port, "a.example") == second
         file.unlink()
         process.signal(signal.SIGHUP)

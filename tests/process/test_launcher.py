@@ -109,7 +109,8 @@ class LaunchedServerTests(SynchronousTestCase):
             self.reactor.advance(1)
         said = [formatEvent(event) for event in events]
         self.assertIn(
-            "stopping: waiting for the onShutdown callback Deferred, 9 s at most; a second signal ends it",
+            "stopping: waiting for the onShutdown callback Deferred, 9 s at most; "
+            "a second signal skips the wait",
             said,
         )
         self.server.stopNow()
@@ -156,7 +157,7 @@ class LaunchedServerTests(SynchronousTestCase):
             said,
             [
                 "SIGHUP: there are no certificates to reload",
-                "the log could not be opened again: /var/log/chat.log: Permission denied",
+                "a log file could not be reopened, the old one is kept: /var/log/chat.log: Permission denied",
                 "SIGHUP: the certificates were reloaded",
             ],
         )

@@ -174,7 +174,7 @@ class OptionTests(TapTestCase):
         """A number from 1 to 65535; endpoints are not taken for one."""
         self.assertEqual(parse("--port", "1", "-p", "65535")["listen"], [1, 65535])
         for wrong in ("0", "65536", "", "tcp:80", "80a", "-1", "٣", "9" * 5000, "80 "):
-            expected = f"--port {wrong}: must be a number from 1 to 65535; endpoints go to --listen"
+            expected = f"--port {wrong}: must be a number from 1 to 65535; for endpoints use --listen"
             self.assertRefused(expected, parse, f"--port={wrong}")
 
     def test_listen(self) -> None:
@@ -202,7 +202,7 @@ class OptionTests(TapTestCase):
         path = self.mktemp()
         Path(path).write_text("junk")
         error = self.assertRaises(UsageError, parse, "--listen", f"ssl:443:privateKey={path}")
-        self.assertIn(": no good certificate or key: ", str(error))
+        self.assertIn(": a certificate or key can't be used: ", str(error))
 
     def test_app(self) -> None:
         """A module and an attribute."""
@@ -274,7 +274,9 @@ class OptionTests(TapTestCase):
 
     def test_rest(self) -> None:
         """Anything else is refused."""
-        self.assertRefused("chat: there are only options", parse, "chat")
+        self.assertRefused(
+            "chat: unexpected argument; there are only options, which begin with --", parse, "chat"
+        )
         self.assertRefused("option --nosuch not recognized", parse, "--nosuch")
 
     def test_abbreviated(self) -> None:
@@ -385,22 +387,21 @@ class LoadTests(TapTestCase):
 
     def test_wrongKind(self) -> None:
         """Anything else is told by its type."""
-        expected = "--app os:sep: must be a Server, an Application, or make one; it is of type str"
-        self.assertRefused(expected, loadApp, "os:sep")
-        expected = "--app os:getcwd: must be a Server, an Application, or make one; it is of type str"
-        self.assertRefused(expected, loadApp, "os:getcwd")
+        wanted = "a Server, an Application, a protocol factory, or a function that returns one"
+        for name in ("os:sep", "os:getcwd"):
+            self.assertRefused(f"--app {name}: must be {wanted}; it is of type str", loadApp, name)
 
     def test_room(self) -> None:
         """A room is served by a server; how, is said."""
         error = self.assertRaises(UsageError, self.load, "from txroom import Room\nclass app(Room): pass")
         self.assertEqual(
-            str(error), "--app chat:app: app is a Room; server.register('name', app) on a Server"
+            str(error), "--app chat:app: app is a Room: use server.register('name', app) of a Server"
         )
 
     def test_async(self) -> None:
         """A function that is async makes nothing yet; its coroutine is not left to complain."""
         error = self.assertRaises(UsageError, self.load, "async def app(): pass")
-        self.assertIn("--app chat:app: can't be async: ", str(error))
+        self.assertIn("--app chat:app: can't be async, because ", str(error))
         self.assertEqual(warningsOf(self), [])
 
     def test_brokenCallable(self) -> None:

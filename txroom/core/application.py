@@ -1,5 +1,5 @@
 """
-An application: the hooks that serve the connections of one host and path.
+`Application`: the hooks and options for the connections of one host and path.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .validation import OptionError, checkAssigned, misspeltHooks, unknownNames,
 @attrs.frozen
 class Refusal:
     """
-    What `Application.tellRefusal` gives: how a client learns in its own protocol that it isn't let in.
+    What `Application.tellRefusal` returns: how to tell a client in its own sub-protocol that it is refused.
 
-    It is upgraded with the sub-protocol `protocol`, sent `message`, and closed with `code` and `reason`
-    (123 bytes at most).
+    The client is upgraded with the sub-protocol `protocol`, gets `message`, and is closed with `code` and
+    `reason` (at most 123 bytes).
     """
 
     protocol: str
@@ -36,40 +36,48 @@ class Refusal:
 
 class Application:
     """
-    What serves the connections of one host and path (like TeaJS's `addApplication`).
+    Serves the connections of one host and path (like TeaJS's `addApplication`).
 
-    Subclass it and define hooks as methods, or give functions, as
-    `Application(onMessage=lambda connection, message: connection.send(message))`.
-    Every hook is optional and may return a value, a `Deferred` or a coroutine:
+    Subclass it and define hooks as methods, or pass functions, as in `Application(onMessage=lambda
+    connection, message: connection.send(message))`. Every hook is optional and may return a value, a
+    `Deferred` or a coroutine:
 
-    - `acceptsOrigin(origin)`: whether a page from there may connect; replaces the default check. `origin` is
-      `None` for clients that send none, which no browser is.
-    - `verifyClient(handshake)`: `True`, `False`, `Accept(...)` or `Deny(...)`.
-    - `chooseProtocol(offered, handshake)`: one of the offered sub-protocols, `None` to go on without one,
-      `False` to refuse.
-    - `responseHeaders(handshake)`: more headers for the 101 answer.
-    - `onConnect(connection)`; messages wait until it is done.
-    - `onText(connection, text)`, `onBinary(connection, data)`, `onMessage(connection, message)`: one
-      message after another, reading paused while an asynchronous one runs.
-    - `onPing(connection, payload)`, `onPong(connection, payload)`, `onDrain(connection)`.
-    - `onDisconnect(connection, code, reason)`: exactly once for each `onConnect`, when the TCP connection
-      is gone.
+    - `acceptsOrigin(origin)`: returns whether a page from that origin may connect. It replaces the default
+      check. `origin` is `None` for a client that sends no Origin; browsers always send one.
+    - `verifyClient(handshake)`: returns `True`, `False`, `Accept(...)` or `Deny(...)`.
+    - `chooseProtocol(offered, handshake)`: returns one of the offered sub-protocols, `None` to go on without
+      one, or `False` to refuse the client.
+    - `responseHeaders(handshake)`: returns more headers for the 101 answer.
+    - `onConnect(connection)`: the connection is open. Messages wait until this hook is done.
+    - `onText(connection, text)`, `onBinary(connection, data)`, `onMessage(connection, message)`: a message
+      was received. They are called for one message after another; reading pauses while an asynchronous one
+      runs.
+    - `onPing(connection, payload)`, `onPong(connection, payload)`: a ping or pong was received.
+    - `onDrain(connection)`: the send buffer has emptied after backpressure.
+    - `onDisconnect(connection, code, reason)`: the TCP connection is closed. Called exactly once for each
+      `onConnect`.
     - `onError(connection, failure)`: a hook of this connection raised.
 
-    `connectionClass` is the class of the connections; other keywords that are no hooks are options
-    of the server that are overridden for this application, as `Application(maxPayload=4096)`.
-    Raises `TypeError` for a hook that isn't callable, `OptionError` for a wrong option.
+    Args:
+        connectionClass: The class of the connections, a subclass of `Connection`.
+        hooksAndOptions: Hooks, and options of the server that are overridden for this application, such as
+            `maxPayload=4096`.
+
+    Raises:
+        TypeError: A hook is not callable, or `connectionClass` is not a subclass of `Connection`.
+        OptionError: An option is unknown, has a wrong value, or can only be set for the whole server.
     """
 
     connectionClass: type[Connection] = Connection
-    #: Whether `Server.broadcast` reaches its connections; those of rooms speak a protocol of their own.
+    #: Whether `Server.broadcast` reaches the connections. Those of rooms speak a protocol of their own.
     isPlain: bool = True
-    #: What is here, for a person who comes to its path by browser and not by WebSocket.
+    #: The text for a person who opens the path in a browser, without a WebSocket.
     served: str = "A WebSocket is served at this path"
-    #: Pages that come with it, by their paths below its own ("": its own): resources of twisted.web, for what
-    #: its clients do by plain HTTP. The server serves them where it serves the application, at any host.
+    #: Pages that the server serves with the application: twisted.web resources by their paths below the
+    #: application's path ("" is that path itself), at any host. They are for what clients do by plain HTTP.
     pages: Mapping[str, Any] = {}
-    #: What the server itself closes with: at its shutdown, without a heartbeat, over the rate limit.
+    #: The codes with which the server closes connections: when it shuts down, when a heartbeat is not
+    #: answered, and when a client exceeds the rate limit.
     shutdownCode: int = CloseCode.GOING_AWAY
     heartbeatCode: int = CloseCode.INTERNAL_ERROR
     abuseCode: int = CloseCode.POLICY_VIOLATION
@@ -91,18 +99,18 @@ class Application:
             elif callable(value):
                 setattr(self, name, value)
             else:
-                raise TypeError(f"{name} must be callable, not {value!r}")
+                raise TypeError(f"{name}={value!r}: must be callable")
         ServerOptions().override(changes)
         wrong = sorted(SERVER_ONLY & set(changes))
         if wrong:
             raise OptionError(f"{', '.join(wrong)}: can only be set for the whole server")
-        #: The options that differ from the server's.
+        #: The options that this application overrides.
         self.overrides: Mapping[str, Any] = changes
         self._connections: dict[str, Connection] = {}
         self._isTracking = True
 
     def warnOfHooks(self) -> None:
-        """Warn of methods that look like hooks, here and in `connectionClass`; the server asks for it."""
+        """Warn of methods that look like hooks but will never be called, here and in `connectionClass`."""
         own, made = type(self), self.connectionClass
         warnOfClass(own, misspeltHooks(own, Application, HOOKS, lambda name: self.hook(name) is not None))
         warnOfClass(made, misspeltHooks(made, Connection, CONNECTION_HOOKS, lambda name: hasattr(made, name)))
@@ -115,30 +123,40 @@ class Application:
 
     @property
     def connections(self) -> list[Connection]:
-        """The open connections of this application; empty with `clientTracking` off."""
+        """The open connections of this application. Empty if the option `clientTracking` is off."""
         return list(self._connections.values()) if self._isTracking else []
 
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
         """
-        Send one message to all open connections of this application, framed once, except `exclude`.
+        Send a message to all open connections of this application. It is framed once for all of them.
 
-        That is one connection or several; raises `TypeError` for anything else.
+        Args:
+            data: The message.
+            exclude: One connection or several that do not get it.
+
+        Raises:
+            TypeError: `exclude` contains something other than connections.
         """
         broadcast(self._connections.values(), data, exclude)
 
     def setDebug(self, isOn: bool) -> None:
-        """See `Server.setDebug`, which calls this."""
+        """Switch debugging on or off; called by `Server.setDebug`."""
 
     def routesFor(self, path: str | None) -> tuple[str | None, ...]:
-        """The paths at which the server serves it when it is added at `path`; it asks once for each."""
+        """
+        Return the paths at which to serve the application when it is added at `path`. Called once for each
+        addition.
+        """
         return (path,)
 
     def hook(self, name: str) -> Hook | None:
-        """The hook of that name; `None` if it is not set."""
+        """Return the hook of that name, or `None` if it is not set."""
         return getattr(self, name, None)
 
     def hooksOf(self, connectionClass: type[Connection]) -> Hooks:
-        """The hooks for connections of that class: its own methods, else this application's."""
+        """
+        Return the hooks for connections of a class: its own methods, and otherwise this application's hooks.
+        """
         hooks = self._hooks.get(connectionClass)
         if hooks is None:
             hooks = self._hooks[connectionClass] = Hooks(
@@ -148,28 +166,32 @@ class Application:
 
     def tellRefusal(self, handshake: Handshake, error: UpgradeError) -> Refusal | None:
         """
-        How to tell a client that its upgrade is refused, in place of the HTTP answer; `None`: by HTTP.
+        Return how to tell a client in its sub-protocol that its upgrade is refused; `None` for the HTTP
+        answer.
 
-        Browsers show pages nothing of an HTTP answer. `RoomApplication` says it in the room protocol.
-        Called for a client whose origin may connect; not with the option `refusals="http"`.
+        Browsers do not show pages the HTTP answer. `RoomApplication` reports refusals in the room protocol.
+        This is called only for clients whose origin is allowed, and not if the option `refusals` is "http".
         """
         return None
 
     def shutDown(self, connection: Connection) -> None:
-        """The server stops: begin to close a connection that is open."""
+        """Start to close an open connection, because the server is stopping."""
         connection.close(self.shutdownCode, "server shutdown")
 
     def stop(self) -> Deferred[Any]:
-        """The server has stopped, and its connections are gone; it waits for this, within its deadline."""
+        """
+        Called when the server has stopped and the connections are closed. The server waits for the Deferred,
+        within its deadline.
+        """
         return succeed(None)
 
     def _opened(self, connection: Connection, isTracking: bool) -> None:
-        """The server opened a connection of this application."""
+        """Add a connection that the server has opened."""
         self._isTracking = isTracking
         self._connections[connection.id] = connection
 
     def _closed(self, connection: Connection) -> None:
-        """A connection of this application is gone."""
+        """Remove a connection that is closed."""
         self._connections.pop(connection.id, None)
 
 
@@ -178,7 +200,7 @@ def broadcast(
     data: Data | Prepared,
     exclude: Connection | Iterable[Connection] = (),
 ) -> None:
-    """Send one message to `connections`, framed once, except `exclude`."""
+    """Send a message to `connections`, except `exclude`. It is framed once for all of them."""
     prepared = data if isinstance(data, Prepared) else Prepared(data)
     excluded = {connection.id for connection in _several(exclude)} if exclude else ()
     for connection in [each for each in connections if not excluded or each.id not in excluded]:
@@ -186,10 +208,10 @@ def broadcast(
 
 
 def _several(exclude: Any) -> Iterable[Connection]:
-    """The connections that are given as one or several; `TypeError` for anything else."""
+    """Return the given connection or connections. Raises `TypeError` for anything else."""
     isOne = isinstance(exclude, str | bytes) or not isinstance(exclude, Iterable)
     connections = (exclude,) if isOne else tuple(exclude)
     for each in connections:
         if not isinstance(each, Connection):
-            raise TypeError(f"exclude: {each!r} is no connection; the one of an id is server.connection(id)")
+            raise TypeError(f"exclude: {each!r} is not a Connection; for an id use server.connection(id)")
     return connections

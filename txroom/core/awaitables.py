@@ -1,5 +1,5 @@
 """
-Results of hooks that come later: Deferreds, coroutines and Futures, their cancellation and their errors.
+Asynchronous results of hooks: Deferreds, coroutines and Futures, their cancellation and their errors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _log = Logger()
 
 def cancelHook(waited: Deferred[Any]) -> None:
     """
-    Cancel what a hook waits for: a Deferred that a user has made, whose canceller may raise.
+    Cancel a Deferred that a hook waits for. A user has made it, so its canceller may raise.
 
-    An error of the canceller is logged, and the Deferred fails with `CancelledError` all the same, so that
-    whoever waits for it goes on. A result that it is given later is dropped.
+    An exception from the canceller is logged, and the Deferred still fails with `CancelledError`, so that
+    callers that wait for it continue. A result that it gets later is dropped.
     """
     while waited.called and isinstance(waited.result, Deferred):
-        waited = waited.result  # which it waits for
+        waited = waited.result  # the Deferred that it waits for
     try:
         waited.cancel()
     except Exception:
@@ -39,11 +39,11 @@ def cancelHook(waited: Deferred[Any]) -> None:
 
 def clearTraceback(error: BaseException | None) -> None:
     """
-    Drop the tracebacks of an error that has been dealt with, and of its causes.
+    Drop the tracebacks of an exception that was handled, and those of its causes.
 
-    The traceback of an error that has left a coroutine refers to a frame of Twisted's that refers to the
-    error again, and to frames that refer to rooms or connections: without this, only the garbage collector
-    would free them. A `Failure` keeps a traceback of its own.
+    The traceback of an exception that has left a coroutine refers to a frame of Twisted's that refers to the
+    exception again, and to frames that refer to rooms or connections. Without this, only the garbage
+    collector would free them. A `Failure` keeps a traceback of its own.
     """
     seen: set[int] = set()
     errors = [error]
@@ -57,9 +57,9 @@ def clearTraceback(error: BaseException | None) -> None:
 
 def clearFailure(failure: Failure) -> None:
     """
-    Drop the tracebacks of a failure that nobody is told of, and the failure's own.
+    Drop the tracebacks of a failure that is not reported, and the failure's own.
 
-    A coroutine that is cancelled fails while frames of Twisted's that still run refer to its failure.
+    When a coroutine is cancelled, it fails while running frames of Twisted's refer to its failure.
     """
     clearTraceback(failure.value)
     failure.cleanFailure()
@@ -69,12 +69,14 @@ _ASYNC = (Deferred, CoroutineType, Future)
 
 
 def isAsync(result: object) -> bool:
-    """Whether a hook's result is still to come: a `Deferred`, a coroutine, or a Future or Task of asyncio."""
+    """Return whether a result is asynchronous: a `Deferred`, a coroutine, or an asyncio Future or Task."""
     return isinstance(result, _ASYNC)
 
 
 def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any] | Future[Any]) -> Deferred[Any]:
-    """The Deferred of what `isAsync` told to be one; what is cancelled fails with Twisted's error."""
+    """
+    Return the Deferred of an asynchronous result. Cancellation by asyncio becomes Twisted's `CancelledError`.
+    """
     if isinstance(result, Deferred):
         return result
     if isinstance(result, Future):
@@ -83,5 +85,5 @@ def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any] | Future[Any]) -
 
 
 def _cancelled(failure: Failure) -> Failure:
-    """That asyncio has cancelled something, in Twisted's words."""
+    """Replace asyncio's `CancelledError` by Twisted's."""
     return Failure(CancelledError()) if failure.check(FutureCancelled) else failure

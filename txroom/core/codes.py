@@ -1,8 +1,8 @@
 """
-The numbers of the protocol: close codes, ready states, send results.
+Close codes, ready states, send results and error codes.
 
-Everything here is an `IntEnum`, a `StrEnum` or a plain function on integers, so that applications can
-write `connection.close(CloseCode.GOING_AWAY)` or `connection.close(1001)` alike.
+All of them are an `IntEnum` or a `StrEnum`, so that `connection.close(CloseCode.GOING_AWAY)` and
+`connection.close(1001)` are the same.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ class CloseCode(IntEnum):
     """
     Why a WebSocket was closed.
 
-    1000-1015 are RFC 6455 §7.4.1 and the IANA registry; 4000-4199 are txroom's own.
-    4000-4099 tell a client not to reconnect, 4100-4199 tell it to reconnect and resume.
+    Codes from 1000 to 1015 are those of RFC 6455 §7.4.1 and the IANA registry; 4000 to 4199 are txroom's own.
+    After 4000 to 4099 a client must not reconnect; after 4100 to 4199 it should reconnect and resume.
     """
 
     NORMAL = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
-    #: Never sent: the peer's Close frame carried no code.
+    #: Never sent. The peer's Close frame had no code.
     NO_STATUS = 1005
-    #: Never sent: the TCP connection ended without a Close frame.
+    #: Never sent. The TCP connection ended without a Close frame.
     ABNORMAL = 1006
     INVALID_PAYLOAD = 1007
     POLICY_VIOLATION = 1008
@@ -51,13 +51,13 @@ class CloseCode(IntEnum):
     NO_HEARTBEAT = 4106
 
 
-#: The reason of a close with 1008 that is the link's fault: a message was not complete within
-#: `messageTimeout`. Clients may come back after it, which other closes with 1008 don't allow.
+#: The reason of a close with 1008 because a message was not complete within `messageTimeout`. That is the
+#: network's fault, so clients may reconnect, unlike after other closes with 1008.
 MESSAGE_TIMEOUT = "message not complete in time"
 
 
 class ReadyState(IntEnum):
-    """The state of a connection, numbered as in the W3C WebSocket API."""
+    """The state of a connection, numbered as `WebSocket.readyState` in browsers."""
 
     CONNECTING = 0
     OPEN = 1
@@ -66,52 +66,52 @@ class ReadyState(IntEnum):
 
 
 class SendStatus(IntEnum):
-    """What became of a message handed to `Connection.send` (like verb's, after Bun and uWebSockets)."""
+    """The result of `Connection.send` (like verb's, after Bun and uWebSockets)."""
 
-    #: Handed to the transport; fewer than `highWaterMark` bytes wait there.
+    #: Passed to the transport, which buffers fewer than `highWaterMark` bytes.
     SENT = 0
-    #: Queued, and more than `highWaterMark` bytes wait now: stop until `onDrain`.
+    #: Queued, and more than `highWaterMark` bytes are buffered now: stop sending until `onDrain`.
     BACKPRESSURE = 1
-    #: Not sent: the queue was not empty and would have grown past `maxBackpressure`.
+    #: Not sent, because bytes were buffered and would have become more than `maxBackpressure`.
     DROPPED = 2
-    #: Not sent: the connection is closing or closed.
+    #: Not sent, because the connection is closing or closed.
     CLOSED = 3
 
 
 class ErrorCode(StrEnum):
     """
-    Why something was refused: the `code` of a `RoomError`, and of the `error` frames of the room protocol.
+    Why something was refused: the `code` of a `RoomError` and of the room protocol's `error` frames.
 
-    Each is a `str`. A room may use words of its own besides.
+    Each is a `str`. A room may use codes of its own, too.
     """
 
-    #: What was asked for makes no sense: wrong options, a wrong frame, bytes where there must be none.
+    #: The request is wrong: wrong options, a wrong frame, or bytes where none are allowed.
     BAD_REQUEST = "badRequest"
     #: The room has no handler for messages of that type.
     UNKNOWN_TYPE = "unknownType"
-    #: The data is not what the handler takes; `details` names the field.
+    #: The data is not what the handler accepts; `details` names the field.
     INVALID_DATA = "invalidData"
-    #: There is no room of that name or id, or no name registered.
+    #: There is no room with that id or name, or no room class is registered under that name.
     NO_SUCH_ROOM = "noSuchRoom"
-    #: The room, or the client's membership, ended while a call was pending.
+    #: The room or the client's membership ended while a call was pending.
     ROOM_GONE = "roomGone"
-    #: All seats are taken, or there are as many rooms of that name as may be.
+    #: All seats of the room are taken, or the maximum number of rooms with that name exists.
     FULL = "full"
-    #: The room takes nobody in just now.
+    #: The room is locked.
     LOCKED = "locked"
-    #: `onAuth` has refused, or a token or a reserved seat is not valid any more.
+    #: `onAuth` refused the client, or a token or a reserved seat is no longer valid.
     UNAUTHORIZED = "unauthorized"
-    #: This client may not do that.
+    #: The client is not allowed to do that.
     FORBIDDEN = "forbidden"
     #: A hook, a handler or the other side took too long.
     TIMEOUT = "timeout"
-    #: Too many messages in too short a time, or too many that wait.
+    #: Too many messages in a short time, or too many waiting messages.
     RATE_LIMITED = "rateLimited"
-    #: The call was handled, but its reply is not known any more.
+    #: The call was handled, but its reply is no longer stored.
     REPLY_LOST = "replyLost"
-    #: Not possible just now; it may be a little later.
+    #: Temporarily not possible.
     UNAVAILABLE = "unavailable"
-    #: A hook or a handler raised; what, is in the log of the server.
+    #: A hook or a handler raised. The server's log has the exception.
     INTERNAL = "internal"
 
 
@@ -119,5 +119,5 @@ _RESERVED = frozenset({1004, 1005, 1006})
 
 
 def isSendable(code: int) -> bool:
-    """Whether an endpoint may put `code` into a Close frame (RFC 6455 §7.4, IANA registry)."""
+    """Return whether an endpoint may send `code` in a Close frame (RFC 6455 §7.4 and the IANA registry)."""
     return (1000 <= code <= 1014 and code not in _RESERVED) or 3000 <= code <= 4999

@@ -1,7 +1,7 @@
 """
-The opening handshake as an application sees it: what the client asked, what we answer.
+The opening handshake as applications see it: the client's request and the answers of hooks.
 
-Plain data only: `txroom.http` reads the request and writes the answer.
+These classes only hold data. `txroom.http` reads the request and writes the answer.
 """
 
 from __future__ import annotations
@@ -19,60 +19,64 @@ from .headers import TOKEN, Headers, MultiDict, checkedHeaders
 @attrs.define(kw_only=True)
 class Handshake:
     """
-    What a client asked when it opened its connection.
+    The request with which a client opened its connection.
 
-    Like the `request` that ws gives to 'connection' and `verifyClient`, and the `headers` of TeaJS's
+    Like the `request` that ws passes to 'connection' and `verifyClient`, and the `headers` of TeaJS's
     `onconnect`.
     """
 
-    #: The request method; "GET" for everything that reaches a hook.
+    #: The request method. It is "GET" in every request that reaches a hook.
     method: str = "GET"
-    #: The request target as sent, with its query.
+    #: The request target as the client sent it, with its query.
     target: str = "/"
-    #: The request's headers.
+    #: The headers.
     headers: Headers = attrs.field(factory=Headers)
-    #: The client's address as text: the peer of the socket, or behind a trusted proxy the address
-    #: that the proxy tells; "" for a UNIX socket.
+    #: The client's address: the peer of the socket, or the address that a trusted proxy reports; "" for a
+    #: UNIX socket.
     peer: str = ""
     #: The client's port, if it is known.
     peerPort: int | None = None
-    #: Whether the client came over TLS, to us or to a trusted proxy.
+    #: Whether the client connected over TLS, to the server or to a trusted proxy.
     secure: bool = False
-    #: The client's TLS certificate (DER), if it showed one to us.
+    #: The client's TLS certificate in DER, if it sent one to the server.
     certificate: bytes | None = None
-    #: What the server's limits by address count the client under, known once the connection is open: its
-    #: address, or of IPv6 the /64 that it is in. "" for nobody in particular: behind a trusted proxy that
-    #: tells no address, or at a UNIX socket.
+    #: The address under which the limits per address count the client, set when the connection is open: its
+    #: IPv4 address or its IPv6 /64 network. "" if it is unknown: behind a trusted proxy that reports none, or
+    #: at a UNIX socket.
     peerNetwork: str = ""
-    #: Free for hooks; never read by txroom.
+    #: For hooks to store data. txroom does not use it.
     data: dict[str, Any] = attrs.field(factory=dict)
 
     @property
     def path(self) -> str:
-        """The target up to its "?", not decoded; what applications are matched by."""
+        """The target up to its "?", without decoding. Applications are found by this."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> MultiDict:
-        """The decoded pairs behind the "?"; a key may come several times."""
+        """The decoded parameters behind the "?". A name may have several values."""
         return MultiDict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @property
     def host(self) -> str:
-        """The Host header."""
+        """The Host header; "" if there is none."""
         return self.headers.get("host", "")
 
     @property
     def origin(self) -> str | None:
-        """The Origin header: what page opened the connection, if a browser did (RFC 6455 §10.2)."""
+        """
+        The Origin header, the origin of the page that opened the connection in a browser (RFC 6455 §10.2), or
+        `None`.
+        """
         return self.headers.get("origin")
 
     @property
     def cookies(self) -> dict[str, str]:
         """
-        The cookies by name, as they are in the header but for quotes around a value (RFC 6265 §5.4).
+        The cookies by name, with their values as sent but without enclosing quotes (RFC 6265 §5.4).
 
-        Of two with one name it is the first, whose path is the longer.
+        Of two cookies with the same name, the first is used; browsers send the one with the longer path
+        first.
         """
         found: dict[str, str] = {}
         for header in self.headers.getAll("cookie"):
@@ -86,21 +90,26 @@ class Handshake:
 
     @property
     def protocols(self) -> list[str]:
-        """The sub-protocols the client offers, in its order of preference (RFC 6455 §1.9)."""
+        """The sub-protocols that the client offers, in its order of preference (RFC 6455 §1.9)."""
         return self.headers.listed("sec-websocket-protocol")
 
     @property
     def extensions(self) -> list[str]:
-        """The extensions the client offers, each with its parameters (RFC 6455 §9.1)."""
+        """The extensions that the client offers, each with its parameters (RFC 6455 §9.1)."""
         return self.headers.listed("sec-websocket-extensions")
 
 
 @attrs.frozen
 class Accept:
     """
-    An answer of `verifyClient`: let the client in.
+    A result of `verifyClient` that accepts the client.
 
-    `user` becomes `Connection.user`; `headers` are added to the 101 answer.
+    Args:
+        user: The value for `Connection.user`.
+        headers: More headers for the 101 answer.
+
+    Raises:
+        ValueError: A header may not be sent.
     """
 
     user: Any = None
@@ -114,9 +123,9 @@ def _isRefusal(instance: object, attribute: object, value: int) -> None:
 
 def _isText(instance: object, attribute: object, value: str | None) -> None:
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"body={value!r}: must be text")
+        raise TypeError(f"body={value!r}: must be a string")
     if value is not None and not _isUnicode(value):
-        raise ValueError(f"body={value!r}: must be text that can be sent as UTF-8, without lone surrogates")
+        raise ValueError(f"body={value!r}: must be encodable as UTF-8, so without lone surrogates")
 
 
 def _isUnicode(text: str) -> bool:
@@ -130,13 +139,18 @@ def _isUnicode(text: str) -> bool:
 @attrs.frozen
 class Deny:
     """
-    An answer of `verifyClient`: refuse the client with an HTTP answer.
+    A result of `verifyClient` that refuses the client with an HTTP answer.
 
     Like ws's `cb(false, code, name, headers)`.
 
-    `status` is from 300 to 511 (default 401), `body` is plain text (default: the status' phrase), `headers`
-    are added. Raises `ValueError` for other statuses, for headers that may not be sent and for text with lone
-    surrogates, `TypeError` for a body that is no text.
+    Args:
+        status: An HTTP status from 300 to 511.
+        body: The body, plain text; by default the phrase of the status.
+        headers: More headers for the answer.
+
+    Raises:
+        TypeError: The body is not a string.
+        ValueError: The status is not allowed, a header may not be sent, or the body has lone surrogates.
     """
 
     status: int = attrs.field(default=401, validator=_isRefusal)
@@ -146,10 +160,13 @@ class Deny:
 
 class UpgradeError(Exception):
     """
-    Why an upgrade failed; `onClientError` gets it.
+    Why an upgrade failed; the argument of `onClientError`.
 
-    `status` is the HTTP status of the answer (0: the client left before one could be given), `reason` is
-    the one word under which `Server.stats` counts it.
+    Args:
+        status: The HTTP status of the answer; 0 if the client left before it was answered, or was dropped.
+        reason: One word, by which `Server.stats` counts it.
+        body: The body of the answer; by default the phrase of the status.
+        headers: More headers for the answer.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """
-HTTP headers and queries: several values for a name, and case that does not matter.
+HTTP headers and query parameters: mappings with several values for a name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-#: What the answer itself decides; a hook that sets one of these is mistaken.
+#: Headers that the handshake sets itself. A hook that returns one of these has a bug.
 _OURS = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
 
 
-#: One string for each common name, whoever sends it. Not `sys.intern`: the client chooses the names.
+#: One shared string for each common name. `sys.intern` would keep any name that a client makes up.
 _COMMON_NAMES = """
     accept accept-encoding accept-language authorization cache-control connection cookie dnt host origin
     pragma sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions sec-websocket-key
@@ -36,21 +36,24 @@ _COMMON_NAMES = """
 _COMMON = {name: name for name in _COMMON_NAMES.split()}
 
 
-#: So many pairs are looked through as fast as an index is built, and take less memory.
+#: Up to this many pairs a linear search is as fast as building an index, and takes less memory.
 FEW = 32
 
 
 class MultiDict(Mapping[str, str]):
     """
-    An immutable mapping in which a name may have several values, in the order they came.
+    An immutable mapping in which a name may have several values, in the order in which they were given.
 
-    `mapping[name]` and `get` give the first value, `getAll` gives all, `items` of the mapping lists
-    each name once; `pairs` is everything.
+    `mapping[name]` and `get` return the first value, and `getAll` returns all values. Iteration yields each
+    name once. `pairs` has all names and values.
+
+    Args:
+        pairs: The names and values.
     """
 
     __slots__ = ("_byName", "pairs")
 
-    #: How names are compared.
+    #: Normalizes a name for comparison.
     _fold: Callable[[str], str] = staticmethod(str)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
@@ -58,14 +61,16 @@ class MultiDict(Mapping[str, str]):
         self._byName: dict[str, list[str]] | None = None
 
     def getAll(self, name: str) -> list[str]:
-        """Every value of `name`; an empty list if there is none."""
+        """Return all values of a name; an empty list if there are none."""
         name = self._fold(name)
         if len(self.pairs) > FEW:
             return list(self._index().get(name, ()))
         return [value for other, value in self.pairs if other == name]
 
     def _index(self) -> dict[str, list[str]]:
-        """The values by name: who looks for each of many names doesn't look at all pairs each time."""
+        """
+        Return the values by name. With many pairs, a caller that looks up many names would otherwise be slow.
+        """
         if self._byName is None:
             self._byName = {}
             for name, value in self.pairs:
@@ -77,7 +82,7 @@ class MultiDict(Mapping[str, str]):
     @overload
     def get(self, name: str, /, default: str | Default) -> str | Default: ...
     def get(self, name: str, /, default: Any = None) -> Any:
-        """The first value of `name`, or `default`."""
+        """Return the first value of a name, or `default` if it has none."""
         name = self._fold(name)
         if len(self.pairs) > FEW:
             return self._index().get(name, (default,))[0]
@@ -109,7 +114,7 @@ class Headers(MultiDict):
     """
     Header fields: a `MultiDict` whose names are compared without regard to case (RFC 9110 §5.1).
 
-    They are kept in lower case.
+    The names are stored in lower case.
     """
 
     __slots__ = ()
@@ -120,7 +125,7 @@ class Headers(MultiDict):
         super().__init__([(_COMMON.get(low := name.lower(), low), value) for name, value in pairs])
 
     def listed(self, name: str) -> list[str]:
-        """The members of a comma-separated list, over all fields of that name, empty ones left out."""
+        """Return the members of a comma-separated list, from all fields of that name, without empty ones."""
         values = self.getAll(name)
         if not values:
             return values
@@ -129,18 +134,25 @@ class Headers(MultiDict):
 
 def checkedHeaders(headers: HeaderPairs) -> tuple[tuple[str, str], ...]:
     """
-    The pairs of `headers`, if each may stand in an answer.
+    Check headers for an answer.
 
-    Raises `ValueError` for a name that is no token, a value with control characters or outside
-    latin-1, and for what only the handshake itself may say (Connection, Sec-WebSocket-*, ...).
+    Args:
+        headers: The headers, as a mapping or as pairs.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ValueError: A name is not a token, a value has control characters or characters outside latin-1, or a
+            header is one that the handshake sets (Connection, Sec-WebSocket-* and others).
     """
     pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
     for name, value in pairs:
         if not TOKEN.fullmatch(name):
-            raise ValueError(f"not a header name: {name!r}")
+            raise ValueError(f"header {name!r}: the name must be a token (RFC 9110 §5.6.2)")
         if _CONTROL.search(value):
-            raise ValueError(f"control character in the value of {name}: {value!r}")
+            raise ValueError(f"header {name}: {value!r} has a control character")
         if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
-            raise ValueError(f"{name} is set by the handshake")
+            raise ValueError(f"header {name}: can't be given, because the handshake sets it")
         value.encode("latin-1")
     return pairs

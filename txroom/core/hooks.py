@@ -1,5 +1,5 @@
 """
-The hooks that an Application has, and how they are found and combined.
+The hooks of an application, and how they are combined.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .codes import ReadyState
 Hook = Callable[..., Any]
 
 
-#: The hooks of an `Application` that may be replaced on one connection.
+#: The hooks of an `Application` that can be replaced on a single connection.
 CONNECTION_HOOKS = frozenset(
     {
         "onConnect",
@@ -32,16 +32,18 @@ CONNECTION_HOOKS = frozenset(
 
 
 class Closable(Protocol):
-    """What `chainHooks` asks of a connection."""
+    """A connection, as `chainHooks` needs it."""
 
     @property
     def readyState(self) -> ReadyState:
-        """Whether it is open still."""
+        """The state of the connection."""
         ...
 
 
 def chainHooks(first: Hook | None, second: Hook | None) -> Hook | None:
-    """One hook of two: the second follows the first, unless the connection was closed meanwhile."""
+    """
+    Return one hook that calls two: the second after the first, unless the connection was closed meanwhile.
+    """
     if first is None or second is None:
         return first or second
 
@@ -61,7 +63,7 @@ def chainHooks(first: Hook | None, second: Hook | None) -> Hook | None:
     return both
 
 
-#: The hooks of the upgrade, which run before there is a connection.
+#: The hooks of the upgrade, which run before the connection exists.
 UPGRADE_HOOKS = frozenset({"acceptsOrigin", "verifyClient", "chooseProtocol", "responseHeaders"})
 
 
@@ -71,7 +73,7 @@ HOOKS = CONNECTION_HOOKS | UPGRADE_HOOKS
 
 @attrs.frozen
 class Hooks:
-    """The connection hooks that are in force for one connection, resolved once; `None`: not set."""
+    """The hooks for one connection, looked up once; `None` for a hook that is not set."""
 
     onConnect: Hook | None = None
     onText: Hook | None = None
@@ -82,7 +84,7 @@ class Hooks:
     onDrain: Hook | None = None
     onDisconnect: Hook | None = None
     onError: Hook | None = None
-    #: What is called for a message: the one for its kind first, then `onMessage` (like Cocos Creator).
+    #: The hooks for a message: `onText` or `onBinary` first, then `onMessage` (like Cocos Creator).
     forText: Hook | None = attrs.field(init=False)
     forBinary: Hook | None = attrs.field(init=False)
 
@@ -95,5 +97,5 @@ class Hooks:
         return chainHooks(self.onBinary, self.onMessage)
 
     def replaced(self, name: str, hook: Hook | None) -> Hooks:
-        """These hooks with one replaced."""
+        """Return a copy with one hook replaced."""
         return attrs.evolve(self, **{name: hook})

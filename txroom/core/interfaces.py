@@ -1,8 +1,8 @@
 """
 Twisted's interfaces as Protocols, for the annotations of public methods.
 
-A type checker without a plugin for zope.interface (pyright, and mypy by default) would refuse an ordinary
-endpoint, resource or factory where an annotation names Twisted's interface alone.
+A type checker without a plugin for zope.interface (pyright, and mypy by default) rejects an ordinary
+endpoint, resource or factory if an annotation only names Twisted's interface.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import Any, Protocol
 
 
 class ClientEndpoint(Protocol):
-    """As Twisted's `IStreamClientEndpoint`."""
+    """Like Twisted's `IStreamClientEndpoint`."""
 
     def connect(self, protocolFactory: Any, /) -> Any:
         """Connect."""
 
 
 class ServerEndpoint(Protocol):
-    """As Twisted's `IStreamServerEndpoint`."""
+    """Like Twisted's `IStreamServerEndpoint`."""
 
     def listen(self, protocolFactory: Any, /) -> Any:
         """Listen."""
 
 
 class WebResource(Protocol):
-    """As twisted.web's `IResource`."""
+    """Like twisted.web's `IResource`."""
 
     def render(self, request: Any, /) -> Any:
         """Render."""
 
 
 class ProtocolFactory(Protocol):
-    """As Twisted's `IProtocolFactory`."""
+    """Like Twisted's `IProtocolFactory`."""
 
     def buildProtocol(self, addr: Any, /) -> Any:
         """Make a protocol."""

@@ -1,16 +1,16 @@
 """
-How many mistakes a client may make: one or two are human, more in a short time are misuse.
+The limit on a client's mistakes: a few are tolerated, more in a short time count as misuse.
 """
 
 from __future__ import annotations
 
-#: A client misuses the server with this many mistakes in so many seconds.
+#: So many mistakes within so many seconds are misuse.
 MAX_MISTAKES = 3
 MISTAKE_SECONDS = 10.0
 
 
 class MisuseCounter:
-    """Remembers when one client made its last mistakes, in seconds of the server's clock."""
+    """Counts the recent mistakes of one client. Times are those of the server's clock, in seconds."""
 
     __slots__ = ("_times",)
 
@@ -19,10 +19,13 @@ class MisuseCounter:
 
     def add(self, now: float) -> bool:
         """
-        Count a mistake that the client has made now.
+        Count a mistake.
+
+        Args:
+            now: The current time.
 
         Returns:
-            Whether that was one too many, so that the client is to be disconnected.
+            Whether the client must be disconnected for misuse.
         """
         self._times = (*self._times[1 - MAX_MISTAKES :], now)
         return len(self._times) == MAX_MISTAKES and now - self._times[0] <= MISTAKE_SECONDS

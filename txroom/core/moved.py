@@ -1,5 +1,5 @@
 """
-Public names at the places where earlier versions had them: they work, with a `DeprecationWarning`.
+Public names in the modules where earlier versions had them. They work, with a `DeprecationWarning`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
 
-#: The modules that are gone, and from where each of their documented names is imported now.
+#: The removed modules, and the module from which each of their documented names is imported now.
 MOVED: dict[str, dict[str, str]] = {
     "codes": dict.fromkeys(["CloseCode", "ErrorCode", "ReadyState", "SendStatus", "isSendable"], PACKAGE),
     "connection": {"CONNECTION_HOOKS": PACKAGE},
@@ -33,30 +33,30 @@ MOVED: dict[str, dict[str, str]] = {
 
 class MovedModule(ModuleType):
     """
-    Stands for a module that is gone.
+    A placeholder for a removed module.
 
     Args:
-        name: The full name that the module had.
-        homes: From where each of its names is imported now.
+        name: The full name of the removed module.
+        homes: The module from which each of its names is imported now.
     """
 
     def __init__(self, name: str, homes: Mapping[str, str]) -> None:
         super().__init__(name, f"Moved: {', '.join(f'{home}.{each}' for each, home in homes.items())}.")
         self.__spec__ = ModuleSpec(name, None)
-        self.__all__ = list(homes)  # or `from ... import *` would find nothing
+        self.__all__ = list(homes)  # needed for `from ... import *`
         self._homes = homes
 
     def __getattr__(self, name: str) -> Any:
         home = self._homes.get(name)
         if home is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        text = f"{self.__name__} is no more: from {home} import {name}"
+        text = f"{self.__name__} has moved: from {home} import {name}"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
         return getattr(import_module(home), name)
 
 
 def keepMovedModules() -> None:
-    """Let the modules that are gone be imported, as soon as the package itself is."""
+    """Make the removed modules importable, once the package is imported."""
     for name, homes in MOVED.items():
         full = f"{PACKAGE}.{name}"
         parent, _, child = full.rpartition(".")

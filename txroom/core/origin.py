@@ -1,5 +1,5 @@
 """
-Hosts and origins of requests, and which of them are allowed.
+Hosts and origins of requests, and checks whether they are allowed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins of which what is behind the scheme is the Host header of their own pages, letter by letter.
+#: Origins that equal their scheme followed by the Host header of their own pages, so that no parsing is
+#: needed.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
@@ -18,9 +19,9 @@ _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 def splitOrigin(origin: str) -> tuple[str, str, int | None] | None:
     """
-    Scheme, host and port of an origin; `None` if it is not one (RFC 6454 §7).
+    Return the scheme, host and port of an origin, or `None` if it is not valid (RFC 6454 §7).
 
-    `null`, user information, paths and bad ports make it not one.
+    `null` is not valid here, and neither is an origin with user information, a path or a wrong port.
     """
     try:
         parts = urlsplit(origin)
@@ -37,9 +38,10 @@ def splitOrigin(origin: str) -> tuple[str, str, int | None] | None:
 
 def splitHost(host: str) -> tuple[str, int | None]:
     """
-    The name, in lower case, and the port of a Host header; no port: `None`.
+    Return the name, in lower case, and the port of a Host header; `None` if there is no port.
 
-    Never raises: what is no port (longer than five digits, say) stays part of a name that nobody has.
+    Never raises. A wrong port, for example one of more than five digits, stays part of the name, and no host
+    has such a name.
     """
     name, colon, port = host.rpartition(":")
     if colon and _PORT.fullmatch(port) and not name.endswith(":"):
@@ -49,9 +51,10 @@ def splitHost(host: str) -> tuple[str, int | None]:
 
 def isAllowedHost(host: str, allowed: tuple[str, ...]) -> bool:
     """
-    Whether a Host header is one of `allowed`: "*", "example.org", "example.org:8080", "*.example.org".
+    Return whether a Host header matches one of the `allowed` patterns.
 
-    Without a port any is allowed.
+    The patterns are "*", "example.org", "example.org:8080" and "*.example.org". Without a port, a pattern
+    matches any port.
     """
     name, port = splitHost(host)
     for other in allowed:
@@ -68,7 +71,7 @@ def _isMatch(name: str, pattern: str) -> bool:
 
 
 def isLocalHost(host: str) -> bool:
-    """Whether a Host header names this machine to itself: localhost, *.localhost, a loopback address."""
+    """Return whether a Host header names the local machine: localhost, *.localhost or a loopback address."""
     name = splitHost(host)[0].removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -76,7 +79,7 @@ def isLocalHost(host: str) -> bool:
 
 
 def isLoopback(address: str) -> bool:
-    """Whether it is an address of the machine's own that nobody else can reach."""
+    """Return whether an address is a loopback address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -87,12 +90,12 @@ def isLoopback(address: str) -> bool:
 
 def isSameOrigin(origin: str, host: str) -> bool:
     """
-    Whether a page from `origin` speaks to the `host` that served it.
+    Return whether a page from `origin` connects to the `host` that served it.
 
-    The scheme isn't compared, since TLS may have ended before us; a Host without a port has the
+    The scheme is not compared, because a proxy may have handled TLS. A Host header without a port has the
     default port of the origin's scheme.
     """
-    if origin.partition("://")[2] == host and _SIMPLE_ORIGIN.fullmatch(origin):  # as nearly all are
+    if origin.partition("://")[2] == host and _SIMPLE_ORIGIN.fullmatch(origin):  # true for nearly all pages
         return True
     parts = splitOrigin(origin)
     if parts is None:
@@ -105,7 +108,10 @@ def isSameOrigin(origin: str, host: str) -> bool:
 
 
 def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
-    """The default of `acceptsOrigin`: the same host and port, or one of `allowed` ("*" for any)."""
+    """
+    Return whether a page may connect, by default: from the same host and port, or one of `allowed` ("*" is
+    any).
+    """
     if "*" in allowed or isSameOrigin(origin, host):
         return True
     parts = splitOrigin(origin)

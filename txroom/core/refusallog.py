@@ -1,7 +1,7 @@
 """
-Refusals in the log: the first of each kind as it comes, the others counted.
+The log of refusals: the first of each kind is logged at once, the others are counted.
 
-Whoever runs a server reads why clients aren't let in, and nobody who is refused can fill the log.
+So an operator can see why clients are refused, and refused clients can't fill the log.
 """
 
 from __future__ import annotations
@@ -12,24 +12,31 @@ from collections.abc import Hashable
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-#: Seconds after which what was counted is told, at the next refusal; and kinds begin anew.
+#: The seconds after which the next refusal logs a summary, and all kinds are new again.
 INTERVAL = 600.0
-#: Kinds that are told apart in that time; what is of another is counted.
+#: The most kinds that are logged in that time. Refusals of further kinds are only counted.
 MAX_KINDS = 20
-#: Kinds that a summary names.
+#: The most causes that a summary names.
 _NAMED = 5
-#: Characters of what a client has chosen, such as a path.
+#: The most characters of a text from a client, such as a path.
 _SHOWN = 80
 
 
 def shown(text: str) -> str:
-    """What a client has chosen, fit for a line of a log."""
-    plain = str(text)  # an enumeration's member shows itself otherwise
+    """Return a text that a client has chosen, shortened and escaped for the log."""
+    plain = str(text)  # repr() of an enum member would show its name
     return ascii(plain if len(plain) <= _SHOWN else plain[:_SHOWN] + "...")[1:-1]
 
 
 class RefusalLog:
-    """The refusals of one kind of request, called `what` in the log."""
+    """
+    The log of refused requests of one sort.
+
+    Args:
+        what: What is refused, for the log, such as "upgrade".
+        log: The log.
+        clock: The clock.
+    """
 
     def __init__(self, what: str, log: Logger, clock: IReactorTime) -> None:
         self._what = what
@@ -37,11 +44,18 @@ class RefusalLog:
         self._clock = clock
         self._since = 0.0
         self._firsts: set[Hashable] = set()
-        #: Those that weren't told, by cause.
+        #: The refusals that were not logged, by cause.
         self._counted: Counter[str] = Counter()
 
     def note(self, cause: str, asked: str, by: str = "") -> None:
-        """One was refused because of `cause`; `asked` is what for, `by` who, both as `shown`."""
+        """
+        Log or count a refusal.
+
+        Args:
+            cause: Why it was refused.
+            asked: What the client asked for, in a form that `shown` returns.
+            by: The client's address, in the same form, or "".
+        """
         now = self._clock.seconds()
         if self._firsts and now >= self._since + INTERVAL:
             self.sumUp()
@@ -49,7 +63,7 @@ class RefusalLog:
             self._since = now
         kind = (cause, asked)
         if kind in self._firsts or len(self._firsts) >= MAX_KINDS:
-            # Causes are words of ours and codes of rooms, which may be many.
+            # Causes also come from rooms, so their number is limited too.
             isNamed = cause in self._counted or len(self._counted) < MAX_KINDS
             self._counted[cause if isNamed else "others"] += 1
             return
@@ -63,7 +77,7 @@ class RefusalLog:
         )
 
     def sumUp(self) -> None:
-        """Tell what was counted, and begin anew."""
+        """Log a summary of the counted refusals, and start again."""
         if self._counted:
             self._log.info(
                 "{what} refused {count} more times in the last {seconds:.0f} s: {causes}",

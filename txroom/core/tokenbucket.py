@@ -1,12 +1,19 @@
 """
-A token bucket: how much may be done in a time.
+A token bucket, for rate limits.
 """
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """`rate` tokens a second flow in, at most `burst` stay."""
+    """
+    A token bucket: `rate` tokens are added per second, up to `burst`.
+
+    Args:
+        rate: Tokens per second.
+        burst: The most tokens it holds; it starts full.
+        now: The current time in seconds.
+    """
 
     __slots__ = ("_at", "_most", "_tokens", "burst", "rate")
 
@@ -17,16 +24,24 @@ class TokenBucket:
         self._at = now
 
     def spend(self, amount: float, now: float) -> float:
-        """Take `amount`, on credit if need be; the seconds until the debt is paid (0: none)."""
+        """
+        Take `amount` tokens, even more than there are.
+
+        Returns:
+            The seconds until the debt is paid; 0 if there is none.
+        """
         self._fill(now)
         self._tokens -= amount
         return -self._tokens / self.rate if self._tokens < 0 else 0.0
 
     def credit(self, seconds: float, now: float) -> float:
         """
-        Let what would have flowed in during those `seconds` be spent beyond the burst, until `settle`.
+        Allow the tokens of `seconds` to exceed the burst, until `settle` is called.
 
-        For what could not be looked at as it came. The seconds until the debt is paid (0: none).
+        This is for messages that could not be handled when they arrived.
+
+        Returns:
+            The seconds until the debt is paid; 0 if there is none.
         """
         self._fill(now)
         self._tokens += seconds * self.rate
@@ -34,11 +49,16 @@ class TokenBucket:
         return -self._tokens / self.rate if self._tokens < 0 else 0.0
 
     def settle(self) -> None:
-        """Forget what is left of a `credit`."""
+        """Drop the rest of a `credit`."""
         self._most = self.burst
 
     def take(self, now: float) -> bool:
-        """Take one token, if there is one; hot."""
+        """
+        Take one token if there is one. Called for every message, so it is fast.
+
+        Returns:
+            Whether there was one.
+        """
         tokens = self._tokens
         if now > self._at:
             tokens += (now - self._at) * self.rate
@@ -50,22 +70,22 @@ class TokenBucket:
         return isTaken
 
     def unspent(self, now: float) -> float:
-        """How many tokens there would be now if any number of them stayed since the last call."""
+        """Return how many tokens there would be now if the burst were unlimited since the last call."""
         return self._tokens + max(0.0, now - self._at) * self.rate
 
     def change(self, rate: float, burst: float, now: float) -> None:
-        """Let another rate and burst count from now on; what is there stays, up to the new burst."""
+        """Change the rate and the burst. The present tokens are kept, up to the new burst."""
         self._fill(now)
         self.rate = rate
         self.burst = self._most = burst
         self._tokens = min(burst, self._tokens)
 
     def wait(self, amount: float) -> float:
-        """Seconds until so much is there, as of the last call."""
+        """Return the seconds until there are `amount` tokens, counted from the last call."""
         return max(0.0, (amount - self._tokens) / self.rate)
 
     def isFull(self, now: float) -> bool:
-        """Whether all of the burst is there."""
+        """Return whether the bucket is full."""
         self._fill(now)
         return self._tokens >= self.burst
 
@@ -75,5 +95,5 @@ class TokenBucket:
 
     @property
     def isHalfFull(self) -> bool:
-        """Whether at least half of the burst is there."""
+        """Whether the bucket is at least half full."""
         return self._tokens * 2 >= self.burst

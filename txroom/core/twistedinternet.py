@@ -1,13 +1,13 @@
 """
-What twisted.internet and twisted.protocols keep to themselves, though txroom needs it.
+Private names of twisted.internet and twisted.protocols that txroom needs.
 
-Each function says what is asked of Twisted. Names that begin with an underscore, and modules whose names do,
-are used here and nowhere else, so that one place is to be looked at when a release of Twisted changes them.
-The modules `http.twistedweb` and `process.twistedlogger` do the same for twisted.web and twisted.logger.
+Names that begin with an underscore, and modules whose names do, are used only here, so that this is the one
+place to check when a release of Twisted changes them. The modules `http.twistedweb` and
+`process.twistedlogger` do the same for twisted.web and twisted.logger.
 
-Two modules are exceptions. `wire.sendbuffer` asks a transport's buffer with every message, and
-`process.leanepoll` is a reactor's loop, which runs with every read: a function here would cost both of them
-one more call each time. tests/test_twisted.py names all five modules, and the names that they use.
+Two modules are exceptions, because a function here would cost one more call each time: `wire.sendbuffer`
+looks at a transport's buffer for every message, and `process.leanepoll` is the loop of a reactor, which runs
+for every read. tests/test_twisted.py lists all five modules and the names that they use.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = [
 
 
 def dropCanceller(waited: Deferred[Any]) -> None:
-    """Let the next `cancel` of a Deferred fail it without its canceller, and let it drop a later result."""
+    """Remove the canceller of a Deferred, so that `cancel` makes it fail, and it drops a later result."""
     waited._canceller = None
 
 
@@ -69,12 +69,14 @@ def dropCanceller(waited: Deferred[Any]) -> None:
 
 
 def observeAccepting(port: tcp.Port, observer: ILogObserver) -> None:
-    """Tell `observer`, in place of the log, what a TCP port has to say when it can't accept."""
+    """Send the log events of a TCP port to `observer` instead of the log."""
     port._logger = Logger(namespace=port._logger.namespace, observer=observer)
 
 
 def reserveDescriptor() -> None:
-    """Open the spare descriptor that Twisted gives up to close whoever comes when no other is left."""
+    """
+    Restore the spare descriptor, which Twisted uses to accept and close a connection when no other is left.
+    """
     if not tcp._reservedFD.available():
         tcp._reservedFD.reserve()
 
@@ -83,7 +85,7 @@ def reserveDescriptor() -> None:
 
 
 class Binding(NamedTuple):
-    """What a TCP endpoint binds."""
+    """What a TCP endpoint binds to."""
 
     port: int
     backlog: int
@@ -91,13 +93,13 @@ class Binding(NamedTuple):
 
 
 def argumentsOf(description: str) -> tuple[list[str], dict[str, str]]:
-    """The fields of an endpoint's description: those by position, the kind first, and those by name."""
+    """Return the positional fields of an endpoint's description, the kind first, and the named ones."""
     given, named = _parse(description)
     return given, named
 
 
 def belowProxy(endpoint: object) -> Any:
-    """The inner endpoint of a "haproxy:" endpoint; `None` if it is another kind."""
+    """Return the inner endpoint of a "haproxy:" endpoint; `None` for another endpoint."""
     if isinstance(endpoint, _WrapperServerEndpoint) and endpoint._wrapperFactory is HAProxyWrappingFactory:
         return endpoint._wrappedEndpoint
     return None
@@ -105,9 +107,9 @@ def belowProxy(endpoint: object) -> Any:
 
 def belowTLS(reactor: Any, endpoint: object) -> tuple[Any, Any]:
     """
-    The inner endpoint of a "tls:" or an "ssl:" endpoint, and what it takes TLS connections from.
+    Return the inner endpoint of a "tls:" or "ssl:" endpoint, and the source of its TLS connections.
 
-    Of an endpoint without TLS it is the endpoint itself, and `None`.
+    For an endpoint without TLS, return the endpoint itself and `None`.
     """
     if type(endpoint) is SSL4ServerEndpoint:
         return TCP4ServerEndpoint(reactor, *bindingOf(endpoint)), endpoint._sslContextFactory
@@ -117,40 +119,40 @@ def belowTLS(reactor: Any, endpoint: object) -> tuple[Any, Any]:
 
 
 def bindingOf(endpoint: TCP6ServerEndpoint | SSL4ServerEndpoint) -> Binding:
-    """The port, the backlog and the interface of an endpoint."""
+    """Return the port, backlog and interface of an endpoint."""
     return Binding(endpoint._port, endpoint._backlog, endpoint._interface)
 
 
 def isUsed(endpoint: AdoptedStreamServerEndpoint) -> bool:
-    """Whether an endpoint of a socket that was handed down has listened, and closed it thereby."""
+    """Return whether the endpoint of an inherited socket has listened, and has thereby closed the socket."""
     return bool(endpoint._used)
 
 
 def lockedPath(endpoint: UNIXServerEndpoint) -> str | None:
-    """The path of a UNIX socket that Twisted keeps a lock beside; `None` if it shall keep none."""
+    """Return the path of a UNIX socket for which Twisted keeps a lock file; `None` if it keeps none."""
     return os.fspath(endpoint._address) if endpoint._wantPID else None
 
 
 def socketsHandedDown() -> ListenFDs:
     """
-    The sockets that Twisted found in the environment of this process, as systemd hands them down.
+    Return the inherited sockets that Twisted found in the environment, where systemd describes them.
 
-    It looked when its endpoints were imported, and removed the variables.
+    Twisted looks there when its endpoints are imported, and removes the variables.
     """
     return _SystemdParser._sddaemon
 
 
 # -- the PROXY protocol
 
-#: How a line of version 1 begins and ends, and how a header of version 2 begins.
+#: How a header of version 1 begins and ends, and how one of version 2 begins.
 PROXY_V1_START, PROXY_V1_END, PROXY_V2_START = V1Parser.PROXYSTR, V1Parser.NEWLINE, V2Parser.PREFIX
 
 
 def acceptProxyHeader(connection: HAProxyProtocolWrapper, header: bytes) -> None:
-    """Take a header without addresses for the connection's: what comes next is for the protocol above."""
+    """Accept a PROXY header without addresses. What follows it goes to the protocol above."""
     connection._proxyInfo = ProxyInfo(header, None, None)
 
 
 def hasProxyInfo(connection: HAProxyProtocolWrapper) -> bool:
-    """Whether the header of a connection has come."""
+    """Return whether a connection's PROXY header has been received."""
     return connection._proxyInfo is not None

@@ -1,5 +1,5 @@
 """
-How options and hooks are checked, and what is said of a wrong one.
+Checks of options, hooks and arguments, and the texts of their errors.
 """
 
 from __future__ import annotations
@@ -20,14 +20,22 @@ Class = TypeVar("Class", bound=type)
 
 
 class OptionError(ValueError):
-    """An option has a value that it can't take; the text names the option, the value and the range."""
+    """
+    An option is unknown or has a wrong value. The text names the option, the value, and what is allowed.
+    """
 
 
 # -- values
 
 
 def checked(check: Callable[[Any], bool], allowed: str) -> Callable[[Any, Any, Any], None]:
-    """A validator of a field that raises `OptionError` unless `check` holds for the value."""
+    """
+    Return an attrs validator that raises `OptionError` if the value is not allowed.
+
+    Args:
+        check: Returns whether a value is allowed.
+        allowed: What is allowed, for the text of the error.
+    """
 
     def validate(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not check(value):
@@ -37,17 +45,17 @@ def checked(check: Callable[[Any], bool], allowed: str) -> Callable[[Any, Any, A
 
 
 def isInteger(value: object) -> bool:
-    """Whether it is a whole number; `True` and `False` are none."""
+    """Return whether a value is a whole number; `True` and `False` are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def isCount(value: Any) -> bool:
-    """Whether it is a whole number, 0 or more."""
+    """Return whether a value is a whole number, 0 or more."""
     return isInteger(value) and bool(value >= 0)
 
 
 def isAmount(value: Any) -> bool:
-    """Whether it is a finite number, 0 or more."""
+    """Return whether a value is a finite number, 0 or more."""
     isNumber = isInteger(value) or isinstance(value, float)
     return isNumber and bool(0 <= value < float("inf"))
 
@@ -56,7 +64,10 @@ def isAmount(value: Any) -> bool:
 
 
 def unknownNames(names: Iterable[str], known: Iterable[str]) -> str:
-    """Those of `names` that are not `known`, in words, each with the one that may have been meant."""
+    """
+    Return those of `names` that are not `known`, as a text, each with the known name that may have been
+    meant.
+    """
     plain = {_plain(name): name for name in known}
     unknown = sorted(set(names) - set(plain.values()))
     return ", ".join(_withNearest(name, plain) for name in unknown)
@@ -72,7 +83,7 @@ def _plain(name: str) -> str:
 
 
 def suggestingNames(options: Class) -> Class:
-    """Make the constructor of an attrs class say which option an unknown keyword may have meant."""
+    """Decorate an attrs class: its constructor suggests the right name for an unknown keyword."""
     make: Any = options.__init__  # type: ignore[misc]
     known = [field.name for field in attrs.fields(options)]
 
@@ -87,14 +98,14 @@ def suggestingNames(options: Class) -> Class:
     return options
 
 
-# -- what is defined or given, but never used
+# -- hooks with wrong names
 
-#: How alike two names are that are taken for one another.
+#: The similarity from which a name is taken for a misspelling of another, from 0 to 1.
 _ALIKE = 0.85
 
 
 def nearestName(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that a name is but for case, underscores, the order, or a letter or two."""
+    """Return the known name that `name` differs from only in case, underscores, order, or a letter or two."""
     plain = {_plain(each): each for each in known}
     alike = get_close_matches(_plain(name), plain, 1, _ALIKE)
     alike += [each for each in plain if sorted(each) == sorted(_plain(name))]
@@ -102,7 +113,10 @@ def nearestName(name: str, known: Iterable[str]) -> str | None:
 
 
 def definedBelow(subclass: type, base: type) -> list[tuple[str, str, Any]]:
-    """What a class and its bases define below `base`: the class's name, and the attribute's, and it."""
+    """
+    Return the attributes that a class and its bases define below `base`: class name, attribute name and
+    value.
+    """
     classes = takewhile(lambda each: each is not base, subclass.__mro__)
     return [(each.__name__, name, value) for each in classes for name, value in vars(each).items()]
 
@@ -115,9 +129,14 @@ def misspeltHooks(
     used: Collection[object] = (),
 ) -> list[str]:
     """
-    What there is to say of methods that are named almost like a hook: nobody will call them.
+    Return warnings about methods with names similar to a hook's, which will never be called.
 
-    Not of those that are `used`, nor if the hook itself `isSet`: then they are meant for something else.
+    Args:
+        subclass: The user's class.
+        base: The base class. What it defines itself is not checked.
+        hooks: The names of the hooks.
+        isSet: Returns whether a hook is set. If it is, similar names are not reported.
+        used: Functions that are used in another way and are not reported.
     """
     unset = [name for name in hooks if not isSet(name)]
     said = []
@@ -133,10 +152,12 @@ def checkAssigned(
     owner: object, name: str, value: object, hooks: Collection[str], isSet: Callable[[str], object]
 ) -> None:
     """
-    Look at an attribute that somebody assigns to what has `hooks`.
+    Check an attribute that is assigned to an object with hooks.
 
-    Raises `TypeError` for a hook that can't be called; warns of a function that is named almost like a hook,
-    which nobody will call.
+    Warn of a function whose name is similar to a hook's, because it will never be called.
+
+    Raises:
+        TypeError: The attribute is a hook, and the value is not callable.
     """
     if name in hooks:
         if value is not None and not callable(value):
@@ -148,13 +169,13 @@ def checkAssigned(
 
 
 def checkText(name: str, value: object) -> None:
-    """Raise `TypeError` for what is no text."""
+    """Raise `TypeError` if a value is not a string."""
     if not isinstance(value, str):
-        raise TypeError(f"{name}={value!r}: must be a text")
+        raise TypeError(f"{name}={value!r}: must be a string")
 
 
 def warnOfClass(subclass: type, mistakes: Iterable[str]) -> None:
-    """One warning of all `mistakes` in a class, shown where the class is."""
+    """Issue one warning about all mistakes in a class, located at the class."""
     text = "; ".join(mistakes)
     if not text:
         return
@@ -166,7 +187,7 @@ def warnOfClass(subclass: type, mistakes: Iterable[str]) -> None:
 
 
 def warnOfCall(text: str) -> None:
-    """A warning, shown where this package was called."""
+    """Issue a warning, located where txroom was called."""
     package = __name__.partition(".")[0]
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:

@@ -1,5 +1,8 @@
 """
-What a program does beside its service: `twistd txroom`, and those that start a `Server` themselves.
+What belongs to a process that runs a `Server`: the command line, signals, log files and the garbage
+collector.
+
+`relaxCollector` and `useMonotonicClock` are for programs that start a `Server` themselves.
 """
 
 from .gctuning import relaxCollector

@@ -1,5 +1,5 @@
 """
-What a process that serves tells whoever started it: where it is reached, and what is there.
+The log lines about what a started server serves, and at which URLs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..rooms.application import RoomApplication
 from ..service.routing import Route
 from ..service.server import Server
 
-#: The most that is named of one kind.
+#: The most names in one line.
 NAMED = 20
 
 
 def describePort(port: IListeningPort) -> str:
-    """Where a port is reached, as URLs."""
+    """Return the URLs of a port, or the path of its UNIX socket."""
     address: Any = port.getHost()
     if isinstance(address, UNIXAddress):
         return f"unix:{os.fsdecode(address.name or b'')}"
@@ -38,7 +38,7 @@ def _authorityOf(address: Any) -> str:
 
 
 def isSecure(port: Any) -> bool:
-    """Whether TLS is spoken at a port."""
+    """Return whether a port speaks TLS."""
     factory = getattr(port, "factory", None)
     while isinstance(factory, ProxiedFactory):
         factory = factory.wrappedFactory
@@ -46,7 +46,11 @@ def isSecure(port: Any) -> bool:
 
 
 def describeServed(server: Server) -> Iterator[str]:
-    """What there is, a line for each kind: rooms, sockets without rooms, pages; URLs if there is a port."""
+    """
+    Yield a line each for the rooms, the plain sockets and the pages of a server, if it has any.
+
+    The names are URLs if the server has a TCP port, and paths otherwise.
+    """
     port = next((port for port in server.ports if not isinstance(port.getHost(), UNIXAddress)), None)
     s = "s" if port is not None and isSecure(port) else ""
     authority = None if port is None else _authorityOf(port.getHost())
@@ -79,7 +83,7 @@ def describeServed(server: Server) -> Iterator[str]:
 
 
 def _below(route: Route) -> str | None:
-    """The path below which a route has rooms by their names."""
+    """Return the path below which a route serves rooms by their names, or `None`."""
     if route.path is None:
         return "/"
     return route.path.removesuffix("*") if route.path.endswith("/*") else None

@@ -1,11 +1,12 @@
 """
-Python's garbage collector, in a process that serves many connections.
+Tuning of Python's garbage collector for a process that serves many connections.
 
-CPython looks for cycles whenever 700 objects more were made than freed, and now and then at all objects there
-are. A thousand clients that connect make a hundred times as many objects, none of them garbage, and what was
-imported at the start never is. So: look less often, and not at what was there at the start. Objects without
-cycles, and txroom cuts its own, are freed at once anyway. Twisted's for TLS aren't: each connection that has
-ended leaves about 47 objects, 60 KiB, until the collector comes.
+By default, CPython looks for reference cycles after every 700 new objects, and now and then in all objects. A
+thousand clients that connect create a hundred times as many objects, none of them garbage, and the modules
+imported at the start never become garbage. So the collector should run less often, and skip the objects from
+the start. Objects without cycles are freed immediately in any case, and txroom breaks its own cycles. Twisted
+does not break those of TLS connections: each closed one leaves about 47 objects, 60 KiB, until the collector
+runs.
 """
 
 from __future__ import annotations
@@ -13,18 +14,24 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-#: Young objects that make the collector look at them; Python's own default is 700.
+#: The number of new objects after which the collector runs; Python's own default is 700.
 THRESHOLD = 10_000
-#: Looks at the young for one at those that have survived it, and of these for one at the oldest.
+#: The young generation is collected this many times for each collection of the middle one, and the middle one
+#: this many times for each collection of the oldest.
 _GENERATIONS = (20, 50)
 
 
 def relaxCollector(threshold: int = THRESHOLD) -> Callable[[], None]:
     """
-    Collect once, leave out what has survived, and from now on look only after `threshold` new objects.
+    Collect garbage once, exclude the surviving objects, and make the collector run less often.
 
-    For a process that has started and is about to serve; it holds for the whole process. Returns a function
-    that undoes it.
+    Call it when the process has started and is about to serve. It affects the whole process.
+
+    Args:
+        threshold: The number of new objects after which the collector runs.
+
+    Returns:
+        A function that restores the previous settings.
     """
     before = gc.get_threshold()
     gc.collect()

@@ -1,5 +1,5 @@
 """
-A server in a process of its own: how it starts, what signals do, and what the log says of it.
+A server that runs as a process of its own: start, signals and log lines.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from .watchdog import Watchdog
 
 class StartError(SystemExit, Exception):
     """
-    Why the service can't start, in one line.
+    The reason why the service can't start, in one line.
 
-    As an `Exception` it makes twistd remove its pid file, and tell the parent of a daemon; as a `SystemExit`
-    it then ends the process with status 1, and the interpreter prints no traceback.
+    Because it is an `Exception`, twistd removes its pid file and informs the parent process of a daemon.
+    Because it is a `SystemExit`, it then ends the process with status 1, and the interpreter prints no
+    traceback.
     """
 
-    # Of what twistd tells the parent of a daemon, this name comes first, and 100 characters are left of it.
+    # twistd sends the parent process of a daemon this name and the message, cut to 100 characters.
     __module__ = "txroom"
 
     def __init__(self, why: str) -> None:
@@ -43,17 +44,17 @@ class StartError(SystemExit, Exception):
 
 class LaunchedServer(MultiService):
     """
-    A server that has a process to itself, with what such a process does at signals, for its log and memory.
+    A server with the signals, log files and memory settings of a process of its own.
 
-    The first SIGTERM or SIGINT stops it within its deadline, the second one at once; SIGHUP reads
-    certificates again, and opens the files of the log again.
+    The first SIGTERM or SIGINT stops the server within `shutdownTimeout`, and the second stops it at once.
+    SIGHUP reloads certificates and reopens log files.
 
     Args:
-        server: What is launched.
+        server: The server.
         reactor: The reactor that runs it.
-        level: Filters the log for a launcher that can't do that itself.
-        gcThreshold: For `relaxCollector`; 0 leaves the garbage collector alone.
-        user: The ids of the user and the group that get the UNIX sockets.
+        level: The lowest level to log, if the launcher can't filter the log itself; otherwise `None`.
+        gcThreshold: The argument of `relaxCollector`; 0 leaves the garbage collector unchanged.
+        user: The ids of the user and group that become the owners of UNIX sockets.
     """
 
     _log = Logger()
@@ -76,11 +77,11 @@ class LaunchedServer(MultiService):
         self._watchdog: Watchdog | None = None
         self._isStopping = False
         self._isReloading = False
-        server.setStopHint("a second signal ends it")
+        server.setStopHint("a second signal skips the wait")
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Bind the listeners, while twistd still may."""
+        """Open the listeners, while twistd has its privileges."""
         if self._level is not None:
             filterLog(self._level)
             self._level = None
@@ -90,7 +91,7 @@ class LaunchedServer(MultiService):
                 chownSocket(port, *self._user)
 
     def startService(self) -> None:
-        """Serve."""
+        """Start serving."""
         self._begin(super().startService)
         self._watchdog = Watchdog(INTERVAL + STALL)
         self._watchdog.start()
@@ -101,7 +102,10 @@ class LaunchedServer(MultiService):
         self._reactor.callWhenRunning(self._announce)
 
     def _begin(self, start: Callable[[], None]) -> None:
-        """Start; a port that can't be had ends the process with one line, on the terminal and in the log."""
+        """
+        Call `start`. If a port can't be opened, end the process with one line, on the terminal and in the
+        log.
+        """
         try:
             start()
         except (CannotListenError, OSError, OverflowError) as error:
@@ -111,7 +115,7 @@ class LaunchedServer(MultiService):
             raise StartError(why) from None
 
     def stopService(self) -> Deferred[Any]:
-        """Drain and stop, see `Server.stopService`."""
+        """Stop the server; see `Server.stopService`."""
         stopping: Deferred[Any] = super().stopService()
         return stopping.addBoth(self._stopped)
 
@@ -124,7 +128,10 @@ class LaunchedServer(MultiService):
         return result
 
     def _announce(self) -> None:
-        """Say what is served where; whoever reads that may send a signal at once."""
+        """
+        Log what is served where. The signal handlers come first, because readers of the log may send signals
+        at once.
+        """
         self._handleSignals()
         for port in self.server.ports:
             self._log.info("listening: {where}", where=describePort(port))
@@ -132,7 +139,7 @@ class LaunchedServer(MultiService):
             self._log.info("{line}", line=line)
 
     def _handleSignals(self) -> None:
-        """Put our handlers in front of Twisted's, which are there now that the reactor runs."""
+        """Put the signal handlers in front of Twisted's, which exist now that the reactor is running."""
         for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             if callable(previous):
@@ -158,12 +165,15 @@ class LaunchedServer(MultiService):
     def _reload(self) -> None:
         self._isReloading = False
         for problem in LogFiles().reopen():
-            self._log.error("the log could not be opened again: {problem}", problem=problem)
+            self._log.error(
+                "a log file could not be reopened, the old one is kept: {problem}", problem=problem
+            )
         try:
             isReloaded = self.server.reloadCertificates()
         except Exception as error:
             self._log.error(
-                "the certificates were not reloaded, those in force stay: {why}", why=inOneLine(error)
+                "the certificates could not be reloaded, the old ones stay in force: {why}",
+                why=inOneLine(error),
             )
         else:
             what = "the certificates were reloaded" if isReloaded else "there are no certificates to reload"

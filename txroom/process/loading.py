@@ -1,5 +1,5 @@
 """
-What "module:attribute" on a command line names, and what an error says in one line.
+Loading of "module:attribute" names from a command line, and one-line texts of errors.
 """
 
 from __future__ import annotations
@@ -15,15 +15,24 @@ from OpenSSL import SSL, crypto
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-#: What complains of someone else's code isn't where the mistake is.
+#: This package. The place of a mistake in a user's code is looked for outside it.
 _PACKAGE = Path(__file__).parents[1]
 
 
 def loadAttribute(option: str, name: str) -> Any:
     """
-    What "module:attribute" names, given with a command line's `option`, say "--app".
+    Import the object that "module:attribute" names.
 
-    Raises `UsageError` with one line that names both.
+    Args:
+        option: The option of the command line, such as "--app", for error messages.
+        name: The value of the option.
+
+    Returns:
+        The object.
+
+    Raises:
+        UsageError: The name is wrong, or the module can't be imported. The text is one line, with the option
+            and the name.
     """
     moduleName, _, attribute = name.partition(":")
     if not (moduleName and attribute):
@@ -44,16 +53,21 @@ def loadAttribute(option: str, name: str) -> Any:
 
 def refuseAbbreviations(options: usage.Options, words: Sequence[str]) -> None:
     """
-    Raise `UsageError` for an option that is but the beginning of one of `options`, which getopt would take.
+    Refuse abbreviated options, which getopt would accept. For options without short forms.
 
-    For options without short forms.
+    Args:
+        options: The known options.
+        words: The command line.
+
+    Raises:
+        UsageError: An option is an abbreviation.
     """
     takesValue = {name.rstrip("="): name.endswith("=") for name in options.longOpt}
     rest = iter(words)
     for word in rest:
         name, equals, _ = word.removeprefix("--").partition("=")
         if not name or not word.startswith("--"):
-            return  # the end of the options
+            return  # the options end here
         if takesValue.get(name) and not equals:
             next(rest, None)
         meant = [f"--{each}" for each in sorted(takesValue) if each.startswith(name)]
@@ -62,14 +76,14 @@ def refuseAbbreviations(options: usage.Options, words: Sequence[str]) -> None:
 
 
 def inOneLine(error: BaseException) -> str:
-    """What an error says."""
+    """Return the text of an error in one line."""
     if isinstance(error, SSL.Error | crypto.Error) and error.args and error.args[0]:
-        return f"no good certificate or key: {error.args[0][0][-1]}"
+        return f"a certificate or key can't be used: {error.args[0][0][-1]}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def errorWithPlace(error: BaseException) -> str:
-    """What an error in someone else's code says, and where that code was when it came up."""
+    """Return the text of an error in a user's code, with its type, and the file and line in that code."""
     why = f"{type(error).__name__}: {inOneLine(error)}"
     places = extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) or not places:

@@ -1,5 +1,5 @@
 """
-The log of a process of our own: what is left out of it, and files that other programs move away.
+The log of a process: filtering, and log files that other programs rotate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _NO_CACHE = "Unable to write to plugin cache"
 
 
 def filterLog(level: Any) -> None:
-    """Keep what is below `level`, or no news, from all who observe the log by now."""
+    """
+    Filter the current log observers: drop events below `level`, and Twisted's events that say nothing new.
+    """
     wanted = LogLevelFilterPredicate(defaultLogLevel=level)
     for observer in observersOf(globalLogPublisher):
         globalLogPublisher.removeObserver(observer)
@@ -38,18 +40,24 @@ def filterLog(level: Any) -> None:
 
 @provider(ILogFilterPredicate)
 def _unlessNoNews(event: LogEvent) -> Any:
-    """Twisted's line for each port that is opened says less than our own."""
+    """
+    Drop Twisted's line for each opened port, which says less than txroom's own, and the one about the plugin
+    cache.
+    """
     isTwice = _STARTING.match("".join(map(str, event.get("message") or ())))
     return PredicateResult.no if isTwice or _isOfNoCache(event) else PredicateResult.maybe
 
 
 def _isOfNoCache(event: LogEvent) -> bool:
-    """Whether it says that Twisted can't save what plugins there are, which costs milliseconds at a start."""
+    """
+    Return whether an event says that Twisted can't write its plugin cache, which only costs milliseconds at a
+    start.
+    """
     return str(event.get("format", "")).startswith(_NO_CACHE)
 
 
 def dropPluginCacheWarning() -> None:
-    """Forget what was said of the cache of plugins before the log began."""
+    """Remove the event about the plugin cache from those that were logged before the log was started."""
     dropBufferedEvents(_isOfNoCache)
 
 
@@ -57,16 +65,19 @@ class LogFiles:
     """The files that the log is written to."""
 
     def __init__(self) -> None:
-        """Those of all who observe the log by now, and write to a file."""
+        """Find the files of the current log observers."""
         observers = map(unfiltered, observersOf(globalLogPublisher))
         self._observers = [observer for observer in observers if _isFile(observer)]
 
     def reopen(self) -> list[str]:
         """
-        Open the files again by their names: another program has moved them away.
+        Reopen the files by name, because another program has moved them away.
 
-        Twisted, which would move a large file itself, then leaves that to the other. A file that can't be
-        opened stays as it is; what is returned says why.
+        A file that was moved is no longer rotated by Twisted either, because the other program does that. A
+        file that can't be reopened is kept.
+
+        Returns:
+            A text for each file that could not be reopened, which says why.
         """
         problems = []
         for observer in self._observers:
@@ -92,14 +103,14 @@ def _reopen(observer: Any) -> None:
         file.close()
         return
     isMoved = not _isSame(file)
-    open(file.path, "a").close()  # before the old one is closed
+    open(file.path, "a").close()  # fails before the old one is closed
     file.reopen()
     if isMoved:
         file.rotateLength = None
 
 
 def _isSame(file: LogFile) -> bool:
-    """Whether the file of that name is still the one that is written to."""
+    """Return whether the file's name still refers to the open file."""
     try:
         return os.path.samestat(os.stat(file.path), os.fstat(descriptorOf(file)))
     except FileNotFoundError:

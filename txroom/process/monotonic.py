@@ -1,5 +1,5 @@
 """
-A clock for the reactor that runs on when somebody sets the system's clock.
+A monotonic clock for the reactor, which is not affected when the system's time is set.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from ..http.twistedweb import logTimeOfDay
 
 def useMonotonicClock(reactor: Any) -> None:
     """
-    Make the timers of this process run on time when somebody sets the system's clock.
+    Make the timers of this process independent of changes to the system's time.
 
-    Twisted's reactors measure with `time.time`; all of them ask their own `seconds` for it. Call this before
-    anything is scheduled. twisted.web, which would take that clock for the time of day in its access logs, is
-    given the time of day.
+    Twisted's reactors use `time.time`, through their method `seconds`; this replaces it by `time.monotonic`.
+    Call it before anything is scheduled. The access logs of twisted.web, which would show the reactor's time,
+    show the time of day.
+
+    Args:
+        reactor: The reactor.
     """
     reactor.seconds = time.monotonic
     logTimeOfDay()

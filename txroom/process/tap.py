@@ -1,5 +1,5 @@
 """
-The command line: `twistd txroom` and `twist txroom`, from its options to a running service.
+The command line of `twistd txroom` and `twist txroom`: from its options to a service.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Options(usage.Options):
     """
     The options of `twistd txroom`.
 
-    One option for each field of `ServerOptions` is added to these below. A wrong one raises
+    In addition to those below there is one option for each field of `ServerOptions`. A wrong option raises
     `UsageError`; under twistd and twist it ends the process with that line and status 1.
     """
 
     synopsis = "[options]"
     longdesc = (
-        "Serves WebSockets; a demonstration if no --app is given. Listens on port 8080 if neither --port nor "
-        "--listen is given and the app doesn't listen by itself."
+        "Serves WebSockets, or a demonstration if --app is not given. It listens on port 8080 if neither "
+        "--port nor --listen is given and the app does not listen by itself."
     )
 
     def __init__(self) -> None:
@@ -59,19 +59,19 @@ class Options(usage.Options):
         self["log-level"] = None
         self["access-log"] = False
         self["gc-threshold"] = THRESHOLD
-        #: The options of the server that were given, by their names in `ServerOptions`.
+        #: The given options of the server, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
 
     def opt_port(self, value: str) -> None:
         """Listen on this TCP port, on IPv4 and IPv6."""
         if not re.fullmatch("[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
-            raise UsageError(f"--port {value}: must be a number from 1 to 65535; endpoints go to --listen")
+            raise UsageError(f"--port {value}: must be a number from 1 to 65535; for endpoints use --listen")
         self["listen"].append(int(value))
 
     opt_p = opt_port
 
     def opt_listen(self, value: str) -> None:
-        """Listen on this endpoint: tcp, ssl, tls, unix, systemd, haproxy. May be given several times."""
+        """Listen on this endpoint: tcp, ssl, tls, unix, systemd or haproxy. May be given several times."""
         from twisted.internet import reactor
 
         try:
@@ -83,19 +83,25 @@ class Options(usage.Options):
         self["listen"].append(value)
 
     def opt_app(self, value: str) -> None:
-        """Serve this: module:attribute, a Server, an Application, a factory, or what makes one."""
+        """
+        Serve this module:attribute, which is a Server, an Application, a protocol factory, or a function that
+        makes one.
+        """
         if not all(value.partition(":")):
             raise UsageError(f"--app {value}: must be module:attribute")
         self["app"] = value
 
     def opt_app_dir(self, value: str) -> None:
-        """Where to look for the module of --app first. [default: the working directory]"""
+        """The directory in which the module of --app is looked for first. [default: the working directory]"""
         if not os.path.isdir(value):
             raise UsageError(f"--app-dir {value}: no such directory")
         self["app-dir"] = os.path.abspath(value)
 
     def opt_log_level(self, value: str) -> None:
-        """Log nothing below debug, info, warn, error or critical; debug logs each connection's events."""
+        """
+        Log only this level and above: debug, info, warn, error or critical; debug logs each connection's
+        events.
+        """
         try:
             self["log-level"] = LogLevel.levelWithName(value)
         except InvalidLogLevelError:
@@ -111,7 +117,7 @@ class Options(usage.Options):
         self["http"] = False
 
     def opt_access_log(self) -> None:
-        """Log each request for a page, and each upgrade, at level info."""
+        """Log each page request and each upgrade, at level info."""
         self["access-log"] = True
 
     def opt_version(self) -> NoReturn:
@@ -123,14 +129,15 @@ class Options(usage.Options):
 
     def opt_gc_threshold(self, value: str) -> None:
         """
-        New objects after which Python looks for cycles among them; 0 leaves its collector alone.
+        The number of new objects after which Python's garbage collector runs; 0 leaves the collector
+        unchanged.
         """
         if not re.fullmatch("[0-9]{1,9}", value):
             raise UsageError(f"--gc-threshold {value}: must be a whole number, 0 or more")
         self["gc-threshold"] = int(value)
 
     def change(self, field: attrs.Attribute[Any], text: str) -> None:
-        """One option of the server was given as `text`."""
+        """Set an option of the server from the `text` on the command line."""
         name, flag = field.name, flagOf(field)
         allowed = "yes or no" if isinstance(field.default, bool) else field.metadata["allowed"]
         try:
@@ -147,13 +154,13 @@ class Options(usage.Options):
 
     def parseArgs(self, *rest: str) -> None:
         if rest:
-            raise UsageError(f"{rest[0]}: there are only options")
+            raise UsageError(f"{rest[0]}: unexpected argument; there are only options, which begin with --")
 
     def postOptions(self) -> None:
         if self["app"]:
             sys.path.insert(0, self["app-dir"])
         parent = self.parent
-        if parent is not None and "logLevel" in parent:  # twist has such an option of its own
+        if parent is not None and "logLevel" in parent:  # twist has such an option itself
             if self["log-level"] is None:
                 self["log-level"] = parent["logLevel"]
             parent["logLevel"] = self["log-level"]
@@ -165,17 +172,19 @@ class Options(usage.Options):
         except UsageError as error:
             if self.parent is None:
                 raise
-            # The launchers would print all of the help, and twist ends with another status.
+            # twistd would print all of the help, and twist would end with another status.
             raise SystemExit(f"txroom: {error}") from None
 
     @property
     def isTwistd(self) -> bool:
-        """Whether twistd parses these, which has no log levels."""
+        """Whether twistd, which has no log levels, parses the options."""
         return self.parent is not None and "nodaemon" in self.parent
 
     @property
     def user(self) -> tuple[int, int] | None:
-        """The user and the group that twistd will be; `None` if it stays who it is, -1 for one that stays."""
+        """
+        The ids of the user and group that twistd changes to, -1 for one that stays; `None` if both stay.
+        """
         uid, gid = (None if self.parent is None else self.parent.get(name) for name in ("uid", "gid"))
         if uid is not None and gid is None:
             gid = pwd.getpwuid(uid).pw_gid
@@ -183,15 +192,15 @@ class Options(usage.Options):
 
 
 def flagOf(field: attrs.Attribute[Any]) -> str:
-    """The name of a server option on the command line: `maxPayload` is "max-payload"."""
+    """Return the name of a server option on the command line: `maxPayload` is "max-payload"."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", field.name).lower()
-    if isinstance(field.default, tuple):  # given one at a time
+    if isinstance(field.default, tuple):  # given one value at a time
         name = re.sub("ies$", "y", name).removesuffix("s")
     return name
 
 
 def _addOption(field: attrs.Attribute[Any]) -> None:
-    """Give `Options` the option of one field of `ServerOptions`."""
+    """Add the command line option for one field of `ServerOptions` to `Options`."""
 
     def opt(self: Options, value: str) -> None:
         self.change(field, value)
@@ -208,7 +217,7 @@ def _addOption(field: attrs.Attribute[Any]) -> None:
 
 
 def _asFlags(doc: str) -> str:
-    """A text about the fields of `ServerOptions`, for those who type them."""
+    """Replace the names of options in a text by those on the command line."""
     for field in attrs.fields(ServerOptions):
         doc = doc.replace(f"`{field.name}`", "--" + flagOf(field))
     return doc.replace("False: ", "no: ").replace("`", "")
@@ -219,7 +228,7 @@ for _field in attrs.fields(ServerOptions):
 
 
 def _parsed(default: Any, text: str) -> Any:
-    """The value of an option with that default; raises `ValueError` or `KeyError`."""
+    """Convert the text of an option to the type of its default. Raises `ValueError` or `KeyError`."""
     if isinstance(default, bool):
         return _YES_NO[text.lower()]
     if isinstance(default, int | float):
@@ -227,11 +236,11 @@ def _parsed(default: Any, text: str) -> Any:
     return text
 
 
-# -- what is served
+# -- the service
 
 
 def makeService(config: Options) -> LaunchedServer:
-    """The service that twistd and twist run; what can't be served ends the process with one line."""
+    """Make the service that twistd and twist run. If that fails, the process ends with one line."""
     from twisted.internet import reactor
 
     useMonotonicClock(reactor)
@@ -248,7 +257,7 @@ def makeService(config: Options) -> LaunchedServer:
 
 
 def makeServer(config: Options, reactor: Any) -> Server:
-    """The server that was asked for; raises `UsageError`."""
+    """Make the server for the given options. Raises `UsageError`."""
     app = loadApp(config["app"]) if config["app"] else makeDemo(clock=reactor)
     if isinstance(app, Server):
         server = app
@@ -276,7 +285,7 @@ def makeServer(config: Options, reactor: Any) -> Server:
 
 
 def loadApp(name: str) -> Any:
-    """What "module:attribute" names, or makes if it is callable; raises `UsageError`."""
+    """Return what "module:attribute" names, or what it returns if it is callable. Raises `UsageError`."""
     app = loadAttribute("--app", name)
     if callable(app):
         try:
@@ -287,8 +296,11 @@ def loadApp(name: str) -> Any:
         return app
     what = type(app).__name__
     if isinstance(app, Room):
-        raise UsageError(f"--app {name}: {what} is a Room; server.register('name', {what}) on a Server")
+        raise UsageError(f"--app {name}: {what} is a Room: use server.register('name', {what}) of a Server")
     if iscoroutine(app):
         app.close()
-        raise UsageError(f"--app {name}: can't be async: it is called before there is anything to wait for")
-    raise UsageError(f"--app {name}: must be a Server, an Application, or make one; it is of type {what}")
+        raise UsageError(f"--app {name}: can't be async, because it is called before the reactor runs")
+    raise UsageError(
+        f"--app {name}: must be a Server, an Application, a protocol factory, or a function that returns "
+        f"one; it is of type {what}"
+    )

@@ -1,7 +1,5 @@
 """
-What twisted.logger and Twisted's log files keep to themselves, though txroom needs it.
-
-See `core.twistedinternet`.
+Private names of twisted.logger and Twisted's log files that txroom needs; see `core.twistedinternet`.
 """
 
 from __future__ import annotations
@@ -14,19 +12,24 @@ from twisted.python.logfile import LogFile
 
 
 def observersOf(publisher: LogPublisher) -> list[Any]:
-    """Who observes what is published, by now."""
+    """Return the current observers of a log publisher."""
     return list(publisher._observers)
 
 
 def unfiltered(observer: Any) -> Any:
-    """The observer behind filters."""
+    """Return the observer behind any filters."""
     while isinstance(observer, FilteringLogObserver):
         observer = observer._observer
     return observer
 
 
 def dropBufferedEvents(isUnwanted: Callable[[LogEvent], bool]) -> None:
-    """Forget the events that are unwanted of those that are kept until the log begins."""
+    """
+    Remove events from those that Twisted keeps until the log is started.
+
+    Args:
+        isUnwanted: Returns whether to remove an event.
+    """
     buffer = globalLogBeginner._initialBuffer._buffer
     kept = [event for event in buffer if not isUnwanted(event)]
     buffer.clear()
@@ -34,15 +37,15 @@ def dropBufferedEvents(isUnwanted: Callable[[LogEvent], bool]) -> None:
 
 
 def fileOf(observer: Any) -> Any:
-    """The file that an observer writes to; `None` if it writes to none."""
+    """Return the file that an observer writes to, or `None`."""
     return getattr(observer, "_outFile", None)
 
 
 def setFile(observer: Any, file: Any) -> None:
-    """Make an observer that writes to a file write to another one."""
+    """Make a file log observer write to another file."""
     observer._outFile = file
 
 
 def descriptorOf(file: LogFile) -> int:
-    """The descriptor of the file that is written to."""
+    """Return the descriptor of an open log file."""
     return file._file.fileno()

@@ -1,5 +1,5 @@
 """
-A thread that looks on while the reactor stalls, and logs what the main thread is busy with.
+A thread that watches the reactor's thread, and logs what it is doing if it is blocked.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import traceback
 
 from twisted.logger import Logger
 
-#: Seconds between two looks.
+#: The seconds between two checks.
 LOOK = 0.25
 
 
 class Watchdog(threading.Thread):
     """
-    Logs the stack of the thread that made it, once for each time that no `beat` came for `limit` seconds.
+    Logs the stack of the thread that created it if `beat` is not called for `limit` seconds, once for each
+    time.
 
-    Nothing in the reactor's own thread can do this: there a stall shows only when it is over.
+    The reactor's own thread can't do this: it notices only afterwards that it was blocked.
     """
 
     _log = Logger()
@@ -33,12 +34,12 @@ class Watchdog(threading.Thread):
         self._isStalled = False
 
     def beat(self) -> None:
-        """The reactor turns."""
+        """Tell the watchdog that the reactor is running."""
         self._last = time.monotonic()
         self._isStalled = False
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._stopped.set()
         if self.is_alive():
             self.join()
@@ -54,7 +55,7 @@ class Watchdog(threading.Thread):
     def _report(self, silence: float) -> None:
         frame = sys._current_frames().get(self._watched)
         self._log.warn(
-            "the reactor has not turned for {silence:.1f} s; its thread is here:\n{stack}",
+            "the reactor has been blocked for {silence:.1f} s; its thread is at:\n{stack}",
             silence=silence,
             stack="".join(traceback.format_stack(frame)).rstrip() if frame else "(gone)",
         )
