@@ -1,14 +1,49 @@
+"""The parts of the package's description that pyproject.toml cannot express."""
+
+import re
+import tomllib
+from pathlib import Path
+
 from setuptools import find_namespace_packages, setup
 
-setup(
-    # The editable install of a root that is spelled out puts this directory itself on sys.path,
-    # which is where Twisted looks for twisted/plugins; any other mapping hides the plugin.
-    package_dir={"": "."},
-    # Neither txroom/web nor twisted/plugins has an __init__.py; the second must never get one.
-    packages=[
-        *find_namespace_packages(include=["txroom", "txroom.*"], exclude=["*.__pycache__"]),
-        "twisted.plugins",
-    ],
-    package_data={"txroom": ["py.typed"], "txroom.web": ["*"]},
-    zip_safe=False,
-)
+ROOT = Path(__file__).resolve().parent
+
+
+def longDescription(readme: str, source: str | None) -> str:
+    """
+    Adapt the README to the package index, where relative links lead nowhere.
+
+    Args:
+        readme: The README in Markdown.
+        source: The address of the repository, `Source` of `project.urls` in pyproject.toml. Without it links
+            become plain text, and pictures are left out.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        isPicture, text, path = link.groups()
+        if source is None:
+            return "" if isPicture else text
+        kind = "raw" if isPicture else "blob"
+        return f"{isPicture}[{text}]({source.rstrip('/')}/{kind}/main/{path})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![\w+.-]+:|#)([^)]+)\)", replace, readme)
+
+
+if __name__ == "__main__":
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    setup(
+        long_description=longDescription(
+            (ROOT / "README.md").read_text(), project.get("urls", {}).get("Source")
+        ),
+        long_description_content_type="text/markdown",
+        # The editable install of a root that is spelled out puts this directory itself on sys.path,
+        # which is where Twisted looks for twisted/plugins; any other mapping hides the plugin.
+        package_dir={"": "."},
+        # Neither txroom/web nor twisted/plugins has an __init__.py; the second must never get one.
+        packages=[
+            *find_namespace_packages(include=["txroom", "txroom.*"], exclude=["*.__pycache__"]),
+            "twisted.plugins",
+        ],
+        package_data={"txroom": ["py.typed"], "txroom.web": ["*"]},
+        zip_safe=False,
+    )

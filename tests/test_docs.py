@@ -7,7 +7,7 @@ lists that have to be complete.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -131,6 +131,22 @@ class ReadmeTests(DocsTestCase):
         """Its links lead somewhere."""
         for target in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
             self.assertTrue((ROOT / target.partition("#")[0]).exists(), target)
+
+    def test_packageIndex(self) -> None:
+        """In the package index its links are absolute, or plain text if there is no repository."""
+        spec = importlib.util.spec_from_file_location("setup", ROOT / "setup.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        given = "![Demo](docs/demo.png) [Docs](docs/a.rst#b) [RFC](https://rfc.example/)"
+        expected = (
+            "![Demo](https://git.example/x/raw/main/docs/demo.png) "
+            "[Docs](https://git.example/x/blob/main/docs/a.rst#b) [RFC](https://rfc.example/)"
+        )
+        self.assertEqual(module.longDescription(given, "https://git.example/x/"), expected)
+        self.assertEqual(module.longDescription(given, None), " Docs [RFC](https://rfc.example/)")
+        readme = module.longDescription((ROOT / "README.md").read_text(), None)
+        self.assertNotIn("](docs/", readme)
 
 
 class PageTests(DocsTestCase):
