@@ -36,6 +36,8 @@ OURS = frozenset({"scripts/prose.py", "tests/test_prose.py"})
 _HEADING = re.compile(r"^(\S.*)\n([-=~^\"'+*#])\2{2,}$", re.MULTILINE)
 _ROLE = re.compile(r":doc:`(?:[^`<]*<)?(/?[\w./-]+)>?`")
 _DIRECTIVE = re.compile(r"^ *\.\. (?:literalinclude|image|figure|include):: (\S+)$", re.MULTILINE)
+#: A link by a path, as Git hosts follow it.
+_PATH_LINK = re.compile(r"<(?!\w+:)([\w./-]+)(?:#[\w-]+)?>`__?")
 _MARKDOWN_LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)")
 _MARKDOWN_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _MARKDOWN_CODE = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
@@ -100,6 +102,9 @@ def pageLinks(page: Path, docs: Path, text: str) -> Iterator[tuple[int, str]]:
         base = docs if target.startswith("/") else page.parent
         if not (base / f"{target.lstrip('/')}.rst").is_file():
             yield lineAt(text, found.start()), f"there is no page {target}"
+    for found in _PATH_LINK.finditer(text):
+        if not (page.parent / found[1]).is_file():
+            yield lineAt(text, found.start()), f"there is no file {found[1]}"
     for found in _DIRECTIVE.finditer(text):
         target = found[1]
         base = docs if target.startswith("/") else page.parent

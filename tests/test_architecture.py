@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -297,6 +299,18 @@ class LayerTests(SynchronousTestCase):
         ]
         names = [{name.replace("txroom.txroom", "txroom") for name in row} for row in drawn]
         self.assertEqual(names, [set(row) for row in LAYERS])
+
+    def test_picture(self) -> None:
+        """The picture in docs/architecture.rst is that of the imports: else run scripts/architecture.py."""
+        script = ROOT / "scripts" / "architecture.py"
+        if not script.is_file():
+            raise SkipTest("the scripts aren't here")
+        spec = importlib.util.spec_from_file_location("architecture", script)
+        assert spec is not None and spec.loader is not None
+        architecture = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(architecture)
+        picture = architecture.drawn(*architecture.imported())
+        self.assertTrue(picture == architecture.PICTURE.read_text("utf-8"), "run scripts/architecture.py")
 
     def test_barred(self) -> None:
         """

@@ -27,6 +27,13 @@ def load() -> Any:
 
 prose = load()
 
+INDEX = """
+Index
+=====
+
+:doc:`presence`, :doc:`/presence`, :doc:`a page <presence>`,
+`a page <presence.rst>`__, `a heading <presence.rst#x>`__
+"""
 PAGE = "Presence\n========\n\nMembers see one another.\n"
 
 
@@ -110,7 +117,7 @@ class LinkTests(ProseTestCase):
     def test_right(self) -> None:
         """What is there can be linked to, with or without a heading, and the web isn't asked."""
         found = self.complaints(
-            docs__index_rst="Index\n=====\n\n:doc:`presence`, :doc:`/presence`, :doc:`the page <presence>`\n",
+            docs__index_rst=INDEX,
             docs__presence_rst=PAGE,
             README_md=(
                 "[docs](docs/presence.rst) [run](CONTRIBUTING.md#set-up) [below](#below)\n"
@@ -123,7 +130,7 @@ class LinkTests(ProseTestCase):
     def test_missing(self) -> None:
         """What isn't there is named."""
         found = self.complaints(
-            docs__presence_rst=f"{PAGE}\n:doc:`nowhere`\n\n.. literalinclude:: nothing.py\n",
+            docs__presence_rst=f"{PAGE}\n:doc:`nowhere`, `x <no.rst>`__\n\n.. literalinclude:: nothing.py\n",
             README_md="[docs](docs/nothing.rst)\n[here](#nothing)\n`scripts/nothing.py`\n",
         )
         self.assertEqual(
@@ -132,6 +139,7 @@ class LinkTests(ProseTestCase):
                 "README.md:1: there is no file docs/nothing.rst",
                 "README.md:2: README.md has no heading #nothing",
                 "README.md:3: there is no file scripts/nothing.py",
+                "docs/presence.rst:6: there is no file no.rst",
                 "docs/presence.rst:6: there is no page nowhere",
                 "docs/presence.rst:8: there is no file nothing.py",
             ],

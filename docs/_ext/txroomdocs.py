@@ -12,7 +12,8 @@ What the pages of txroom need beyond Sphinx: descriptions of all options, made f
 Pages are read on Git hosts too, which know neither `testcode` nor `:doc:`. So the doctests of a page run each
 `.. code-block:: python` of it, except listings of files (scripts/listings.py) and what has `:class: fragment`;
 and a link such as `Deployment <howto/deployment.rst>`__ or `nginx <howto/tls.rst#nginx>`__ leads to the page,
-or to the label on it.
+or to the label on it. A link to a module, such as `the session <../txroom/rooms/edge/session.py>`__, leads to a
+copy of the file.
 
 Doctests compare what exceptions say, but not the names of the modules of the exceptions.
 """
@@ -67,6 +68,7 @@ ROOM_UNITS = {
 _PUBLIC = {"txroom.client.pendingjoins.RoomT": "txroom.client.Room"}
 
 _PAGE_LINK = re.compile(r"(?!\w+:)([\w./-]+)\.rst(?:#([\w-]+))?")
+_FILE_LINK = re.compile(r"(?:\.\./)+[\w./-]+\.(?:js|md|py)")
 
 
 def flag(name: str) -> str:
@@ -341,6 +343,19 @@ def _pageLinks(app: Sphinx, doctree: nodes.document) -> None:
         reference.replace_self(link)
 
 
+def _fileLinks(app: Sphinx, doctree: nodes.document) -> None:
+    """Links to other files of the repository, as Git hosts follow them, lead to copies of the files."""
+    env = app.env
+    docname = env.current_document.docname
+    for reference in list(doctree.findall(nodes.reference)):
+        if _FILE_LINK.fullmatch(reference.get("refuri", "")):
+            name, _ = env.relfn2path(reference["refuri"], docname)
+            env.note_dependency(name)
+            link = addnodes.download_reference("", "", *reference.children, reftarget=name)
+            link["filename"] = env.dlfiles.add_file(docname, name).as_posix()
+            reference.replace_self(link)
+
+
 class _Checker(doctest.OutputChecker):
     """Takes `RoomError: full` for `txroom.protocol.errors.RoomError: full`."""
 
@@ -368,6 +383,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", _interfaces)
     app.connect("doctree-read", _runCode)
     app.connect("doctree-read", _pageLinks)
+    app.connect("doctree-read", _fileLinks)
     app.connect("doctree-read", _typeVariables)
     app.connect("missing-reference", _publicName)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
