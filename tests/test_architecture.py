@@ -286,20 +286,6 @@ class LayerTests(SynchronousTestCase):
         packages = tuple(each for each in importers if each != "txroom")
         return importer in importers or within(importer, packages)
 
-    def test_drawn(self) -> None:
-        """CONTRIBUTING.md has the same rows, in the same order."""
-        text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-        section = text.partition("## Structure of the code\n")[2].partition("\n## ")[0]
-        drawn = [
-            {
-                f"txroom.{name.strip('/').replace('/', '.')}"
-                for name in re.findall(r"`([^`]+)`", row.partition(":")[0])
-            }
-            for row in section.split("\n- ")[1:]
-        ]
-        names = [{name.replace("txroom.txroom", "txroom") for name in row} for row in drawn]
-        self.assertEqual(names, [set(row) for row in LAYERS])
-
     def test_picture(self) -> None:
         """The picture in docs/architecture.rst is that of the imports: else run scripts/architecture.py."""
         script = ROOT / "scripts" / "architecture.py"
