@@ -255,12 +255,20 @@ def compact(data: object) -> bytes:
 
 
 class TxroomRoom(Dialect):
-    """Members of a room of txroom, numbering what they send as its clients do."""
+    """
+    Members of a room of txroom, numbering what they send as its clients do.
+
+    They ask by a call, or by a message of some type that is answered by a message.
+    """
 
     path = "/rooms/chat?name=ada"
     heard = b'["msg"'
-    answered = b'["reply"'
     isNumbered = True
+
+    def __init__(self, asks: str = "ask", isCall: bool | None = None) -> None:
+        self._asks = asks
+        self._isCall = asks == "ask" if isCall is None else isCall
+        self.answered = b'["reply"' if self._isCall else self.heard
 
     def entered(self, client: Client) -> None:
         client.answer('["joined"')
@@ -269,7 +277,9 @@ class TxroomRoom(Dialect):
         return frameOf(compact(["send", None, "say", {"text": text}, number]))
 
     def asked(self, text: str, number: int) -> bytes:
-        return frameOf(compact(["call", number, None, "ask", {"text": text}, number]))
+        if self._isCall:
+            return frameOf(compact(["call", number, None, self._asks, {"text": text}, number]))
+        return frameOf(compact(["send", None, self._asks, {"text": text}, number]))
 
 
 class TxroomLobby(Dialect):

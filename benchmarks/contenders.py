@@ -52,6 +52,8 @@ class Contender:
     needs: tuple[str | Path, ...] = ()
     #: Workloads that it has the role for, and can't do.
     cannot: frozenset[str] = frozenset()
+    #: The workloads that it is for; empty: all that it has the roles for.
+    only: frozenset[str] = frozenset()
 
     def missing(self) -> list[str]:
         """What it needs and isn't there."""
@@ -87,7 +89,12 @@ WORKLOADS = {
     "pipelined": Workload(
         "Echo, 50 clients, 16 messages of 64 B in flight each", "pipelined", "echo", 50, depth=16
     ),
-    "call": Workload("Calls of 50 members of a room, 64 characters in JSON", "call", "rooms", clients=50),
+    "answer": Workload(
+        "A message to a room, answered to its sender: 50 members, 64 characters in JSON",
+        "answer",
+        "rooms",
+        50,
+    ),
     "deflate": Workload("Broadcast to 300 clients, 1 KiB of JSON, deflated", "states", "deflate", 300, 1024),
     "tls": Workload("Echo with TLS, 50 clients, 64 B", "tls", "tls", clients=50),
     "large": Workload("Echo, 4 clients, 1 MiB", "echo", "echo", clients=4, size=1 << 20),
@@ -134,11 +141,21 @@ def txroom(options: str, *arguments: str) -> Contender:
     return Contender(python("txroom_server.py", *arguments), {**DEFLATING, "rooms": TxroomRoom()}, options)
 
 
+def answering(type: str, options: str) -> Contender:
+    """txroom, whose handler of messages of that type answers by a message to their sender."""
+    return Contender(
+        python("txroom_server.py"), {"rooms": TxroomRoom(type)}, options, only=frozenset({"answer"})
+    )
+
+
 def takesPart(name: str, workload: str) -> bool:
     """Whether a contender is measured in a workload."""
     isMeant = not WORKLOADS[workload].points or name.startswith(REFERENCE)
     contender = CONTENDERS[name]
-    return isMeant and WORKLOADS[workload].role in contender.roles and workload not in contender.cannot
+    isMeant = (
+        isMeant and workload not in contender.cannot and (not contender.only or workload in contender.only)
+    )
+    return isMeant and WORKLOADS[workload].role in contender.roles
 
 
 #: Those who wait for each client, so that one that doesn't read holds up all.
@@ -163,6 +180,14 @@ CONTENDERS = {
         "defaults, default reactor; rooms: messageRate, createRate, joinRate=0; deflate: compression='shared'"
     ),
     "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),
+    "txroom-send": answering("askSend", "answers by client.send(...), logged, in place of a call's reply"),
+    "txroom-volatile": answering("askVolatile", "answers by client.send(..., volatile=True)"),
+    "txroom-coroutine": Contender(
+        python("txroom_server.py"),
+        {"rooms": TxroomRoom("askAsync", isCall=True)},
+        "a call's handler is a coroutine",
+        only=frozenset({"answer"}),
+    ),
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"
     ),
@@ -280,6 +305,9 @@ GOALS = (
     Goal("broadcast-500", "cpu", "aiohttp", 0.9),
     Goal("broadcast-500", "cpu", "websockets", 0.75),
     Goal("broadcast-500", "cpu", "autobahn", 0.35),
+    Goal("answer", "cpu", "colyseus", 1.15),
+    Goal("answer", "cpu", "colyseus", 1.25, who="txroom-volatile"),
+    Goal("answer", "cpu", "colyseus", 1.6, who="txroom-send"),
     Goal("room", "cpu", "colyseus", 0.85),
     Goal("room", "cpu", "socket.io", 0.75),
     Goal("room", "cpu", "python-socketio", 0.2),

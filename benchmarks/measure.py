@@ -164,8 +164,8 @@ def tls(server: Server, dialect: Dialect, workload: Workload, effort: Effort) ->
     return loaded(server, Load("echo", secure, frames, effort))
 
 
-def call(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Every member of a room awaits the answer to its call and calls again."""
+def answer(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Every member of a room awaits the answer to what it asks and asks again."""
     return answers(server, dialect, workload, effort, dialect.asked, dialect.answered)
 
 
@@ -288,7 +288,7 @@ def amongIdle(server: Server, dialect: Dialect, workload: Workload, effort: Effo
 def amongRooms(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """Calls in one of so many rooms."""
     with TxroomLobby().crowd(server.port, workload.point // TxroomLobby.ROOMS):
-        return call(server, dialect, workload, effort)
+        return answer(server, dialect, workload, effort)
 
 
 def withHistory(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -351,7 +351,7 @@ KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
         echo,
         pipelined,
         tls,
-        call,
+        answer,
         broadcast,
         states,
         slow,

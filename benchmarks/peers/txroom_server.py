@@ -67,6 +67,18 @@ class ChatRoom(Room):
     def ask(self, client: Client, data: Say) -> dict[str, str]:
         return {**client.meta, "text": data.text}
 
+    @message("askAsync")
+    async def askAsync(self, client: Client, data: Say) -> dict[str, str]:
+        return {**client.meta, "text": data.text}
+
+    @message("askSend")
+    def askSend(self, client: Client, data: Say) -> None:
+        client.send("answered", {**client.meta, "text": data.text})
+
+    @message("askVolatile")
+    def askVolatile(self, client: Client, data: Say) -> None:
+        client.send("answered", {**client.meta, "text": data.text}, volatile=True)
+
 
 class HallRoom(ChatRoom):
     """A room for as many members as the client that creates it says."""

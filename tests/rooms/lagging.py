@@ -133,6 +133,8 @@ class Stored:
 class LaggingJournal:
     """Commits what was written in one turn together, some time later."""
 
+    isKept = True
+
     def __init__(self, engine: LaggingEngine, room: str, host: Host) -> None:
         self._engine = engine
         self._room = room

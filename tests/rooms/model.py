@@ -10,19 +10,20 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from tests.rooms.lagging import LaggingEngine
 from txroom import Handshake, Room, RoomApplication
 from txroom.core.codes import ReadyState, SendStatus
 from txroom.core.message import Prepared
-from txroom.engine.memory import MemoryEngine, MemoryJournal
+from txroom.engine.memory import MemoryEngine
 from txroom.rooms.contract.ports import Journal, Owner
-from txroom.rooms.contract.records import Entry, Record
+from txroom.rooms.contract.records import Entry
 from txroom.rooms.edge.dialect import DIALECTS
 from txroom.rooms.edge.framesession import FrameSession
 from txroom.rooms.owner.host import Host
+from txroom.rooms.owner.messagelog import KeptEntry, MessageLog
 
 #: Schedules that each test of a model runs; `make models` runs many.
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "50"))
@@ -67,15 +68,19 @@ def schedules(kinds: str, least: int, most: int) -> Callable[[Callable[..., None
     return decorate
 
 
-class NotedJournal(MemoryJournal):
-    """Notes the messages that are logged."""
+class NotedLog:
+    """The log of a room, and all that was ever added to the logs of rooms."""
 
-    engine: NotingEngine
+    def __init__(self, log: MessageLog, entries: list[Entry]) -> None:
+        self._log = log
+        self._entries = entries
 
-    def write(self, record: Record) -> None:
-        if isinstance(record, Entry):
-            self.engine.entries.append(record)
-        super().write(record)
+    def add(self, entry: Entry, now: float) -> KeptEntry:
+        self._entries.append(entry)
+        return self._log.add(entry, now)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
 
 
 class NotingEngine(MemoryEngine):
@@ -86,9 +91,9 @@ class NotingEngine(MemoryEngine):
         self.entries: list[Entry] = []
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
-        journal = NotedJournal(self, room, owner)
-        journal.engine = self
-        return succeed(journal)
+        host = cast(Host, owner)
+        host.broadcaster._log = cast(MessageLog, NotedLog(host.log, self.entries))
+        return super().claim(room, owner)
 
 
 class Socket:

@@ -66,11 +66,13 @@ def clearFailure(failure: Failure) -> None:
 
 
 _ASYNC = (Deferred, CoroutineType, Future)
+#: The types of most results that are not: `isinstance` takes long for `Deferred`, which is an abstract class.
+_PLAIN = frozenset({type(None), bool, int, float, str, dict, list})
 
 
 def isAsync(result: object) -> bool:
     """Return whether a result is asynchronous: a `Deferred`, a coroutine, or an asyncio Future or Task."""
-    return isinstance(result, _ASYNC)
+    return type(result) not in _PLAIN and isinstance(result, _ASYNC)
 
 
 def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any] | Future[Any]) -> Deferred[Any]:

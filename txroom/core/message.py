@@ -13,12 +13,19 @@ class Prepared:
 
     `Prepared("text")` or `Prepared(b"binary")`; give it to `Connection.sendFrame`. The built frames are
     kept in it by the wire wing.
+
+    Args:
+        data: The message.
+        isText: Whether `data` are the bytes of a text, in UTF-8.
     """
 
     __slots__ = ("deflated", "frame", "isBinary", "payload")
 
-    def __init__(self, data: Data) -> None:
-        self.payload, self.isBinary = encoded(data)
+    def __init__(self, data: Data, isText: bool = False) -> None:
+        if isText and type(data) is bytes:
+            self.payload, self.isBinary = data, False
+        else:
+            self.payload, self.isBinary = encoded(data)
         self.frame: bytes | None = None
         self.deflated: dict[object, bytes] | None = None
 

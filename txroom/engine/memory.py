@@ -35,9 +35,11 @@ class HostFactory(Protocol):
 
 
 class MemoryJournal:
-    """A journal that remembers nothing: what is written is committed in the same call."""
+    """A journal that keeps nothing, since the room ends with its process."""
 
     __slots__ = ("_count", "_engine", "_owner", "_room", "epoch", "loaded")
+
+    isKept = False
 
     def __init__(self, engine: MemoryEngine, room: str, owner: Owner) -> None:
         self._engine = engine

@@ -2,7 +2,7 @@
 Payloads: the data of messages that a room sends, encoded.
 
 Data is encoded once, as MessagePack, when it is sent, and refused there if it is no plain data. For clients
-that speak JSON it is translated from there, once for all of them.
+that speak JSON it is translated from there when the frame is built, once for all of them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ NIL = b"\xc0"
 
 encodeMessagePack = msgspec.msgpack.Encoder().encode
 decodeMessagePack = msgspec.msgpack.Decoder().decode
-encodeJSON = msgspec.json.Encoder().encode
 
+#: What msgspec encodes to so many bytes or fewer takes no more memory than it needs.
+EXACT_SIZE = 512
 #: The bytes that may begin a map, a float, bytes or an extension.
 _REMARKABLE = bytes([*range(0x80, 0x90), 0xDE, 0xDF, *range(0xC4, 0xCC), *range(0xD4, 0xD9)])
 
@@ -37,9 +38,11 @@ def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
     if data is None:
         return NIL
     try:
-        payload = exact(encodeMessagePack(data))
+        payload = encodeMessagePack(data)
     except TypeError as error:
         raise explained(error, data, name) from None
+    if len(payload) > EXACT_SIZE:
+        payload = exact(payload)
     if type(data) is dict and _isSimple(data):
         return payload
     if len(payload) != len(payload.translate(None, _REMARKABLE)) or len(payload) > MAX_DEPTH:
@@ -49,18 +52,19 @@ def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
 
 #: The types of what needs no closer look; one that can't be encoded has been refused.
 _SIMPLE = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
 
 
 def _isSimple(data: dict[Any, Any]) -> bool:
     """Whether all that is in a mapping can be seen at a glance, as in most messages."""
-    if len(data) > 8:
+    if len(data) > 8 or not _TEXT.issuperset(map(type, data)):
         return False
-    for key, value in data.items():
-        if type(key) is not str:
-            return False
-        if type(value) not in _SIMPLE and (type(value) is not float or value - value != 0.0):  # NaN, infinity
-            return False
-    return True
+    if _SIMPLE.issuperset(map(type, data.values())):
+        return True
+    return all(
+        type(value) in _SIMPLE or (type(value) is float and value - value == 0.0)  # neither NaN nor infinity
+        for value in data.values()
+    )
 
 
 def _check(payload: bytes, mayHaveBytes: bool) -> None:
@@ -88,7 +92,7 @@ def _faultOf(payload: bytes, mayHaveBytes: bool) -> str:
 
 def exact(encoded: bytes) -> bytes:
     """The same bytes in as much memory as they need: msgspec leaves up to half as much again behind them."""
-    return bytes(memoryview(encoded)) if len(encoded) > 512 else encoded
+    return bytes(memoryview(encoded)) if len(encoded) > EXACT_SIZE else encoded
 
 
 def decode(payload: bytes) -> Any:
@@ -99,11 +103,6 @@ def decode(payload: bytes) -> Any:
 def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
     """A copy of `data` as clients get it, which nobody else can change. Raises as `encode`."""
     return decodeMessagePack(encode(data, mayHaveBytes, name))
-
-
-def toJSON(payload: bytes) -> bytes:
-    """A payload in JSON; bytes, which nobody who speaks JSON should get, in base64."""
-    return b"null" if payload == NIL else encodeJSON(decodeMessagePack(payload))
 
 
 def checkText(name: str, value: str) -> str:

@@ -7,7 +7,6 @@ by its bytes, before anything is made of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,7 +21,8 @@ decodeJSON = msgspec.json.Decoder().decode
 
 #: The bytes that may begin bytes or an extension.
 _STRANGE = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
-_UNREADABLE = "the data can't be read"
+#: What decoders of msgspec raise for data that can't be read; a DecodeError is a ValueError.
+UNREADABLE = (ValueError, OverflowError, RecursionError)
 
 
 def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
@@ -46,8 +46,8 @@ def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
             raise NotPlain(fault)
     except NotPlain as error:
         raise InvalidData(str(error)) from None
-    except (ValueError, OverflowError, RecursionError):
-        raise InvalidData(_UNREADABLE) from None
+    except UNREADABLE as error:
+        raise invalid(error) from None
 
 
 def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
@@ -61,20 +61,8 @@ def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
         return decodeJSON(data)
     except NotPlain as error:
         raise InvalidData(str(error)) from None
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    except (ValueError, OverflowError, RecursionError):
-        raise InvalidData(_UNREADABLE) from None
-
-
-def readAs(decoder: Callable[[bytes], Any], data: bytes) -> Any:
-    """What `decoder` makes of a client's data. Raises `InvalidData`, naming the field."""
-    try:
-        return decoder(data)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    except (ValueError, OverflowError, RecursionError):  # a DecodeError is a ValueError
-        raise InvalidData(_UNREADABLE) from None
+    except UNREADABLE as error:
+        raise invalid(error) from None
 
 
 def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
@@ -87,8 +75,10 @@ def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
     return options
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidData:
-    """What msgspec says of data, with the field's name by itself."""
+def invalid(error: Exception) -> InvalidData:
+    """The error for data that a decoder of msgspec refused; it names the field, if that is known."""
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidData("the data can't be read")
     message, _, path = str(error).partition(" - at `$")
     return InvalidData(message, path.rstrip("`").lstrip("."))
 

@@ -5,8 +5,8 @@ How hooks are called: with a time limit, and so that nothing that users wrote re
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType, GeneratorType
 from typing import Any
 
@@ -82,11 +82,49 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
     """
     try:
         result = hook(*args)
+        if type(result) is CoroutineType:
+            result = begin(result)
     except BaseException:
         return fail(asException(Failure()))
     if not isAsync(result):
         return succeed(result)
     return withTimeout(clock, seconds, toDeferred(result))
+
+
+def begin(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """
+    Run the coroutine of a hook until it waits for something.
+
+    Most have nothing to wait for, and cost no Deferred.
+
+    Returns:
+        What the coroutine returned, if it is over; else a Deferred, as that of `Deferred.fromCoroutine`.
+    """
+    context = copy_context()  # its own: what it sets there nobody else sees
+    try:
+        awaited = context.run(coroutine.send, None)
+    except StopIteration as over:
+        return over.value
+    return Deferred.fromCoroutine(_continued(coroutine, awaited, context))
+
+
+def _continued(
+    coroutine: CoroutineType[Any, Any, Any], awaited: Any, context: Context
+) -> Generator[Any, Any, Any]:
+    """The rest of a coroutine that waits for `awaited`; as `yield from`, but in the context it began in."""
+    while True:
+        step: Callable[[Any], Any]
+        try:
+            result = yield awaited
+            step = coroutine.send
+        except BaseException as error:
+            result, step = error, coroutine.throw
+        try:
+            awaited = context.run(step, result)
+        except StopIteration as over:
+            return over.value
+        finally:
+            del step, result  # an error refers to this frame
 
 
 def withTimeout(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:

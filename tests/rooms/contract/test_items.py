@@ -10,7 +10,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Prepared
-from txroom.rooms.contract.items import Ack, Item, Message, Reply
+from txroom.rooms.contract.items import Ack, Item, Message, PresenceChange, Reply
 from txroom.rooms.contract.records import Entry
 
 
@@ -22,7 +22,7 @@ class Plain:
 
     def frame(self, item: Item) -> Prepared | None:
         self.asked += 1
-        return None if type(item) is Ack else Prepared(repr(item))
+        return None if type(item) in (Ack, PresenceChange) else Prepared(repr(item))
 
 
 class FrameTests(SynchronousTestCase):
@@ -40,8 +40,15 @@ class FrameTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """That there is none is known as well."""
-        dialect, item = Plain(), Ack("room", 1)
+        dialect, item = Plain(), PresenceChange("room", b"\x90", b"\x90")
         self.assertEqual([item.prepared(dialect), item.prepared(dialect), dialect.asked], [None, None, 1])
+
+    def test_toOne(self) -> None:
+        """An item for one client is framed each time that it is sent, and keeps no frames."""
+        dialect, item = Plain(), Reply(1, b"\xc0")
+        self.assertIsNot(item.prepared(dialect), item.prepared(dialect))
+        self.assertIs(Ack("room", 1).prepared(dialect), None)
+        self.assertFalse(hasattr(item, "frames"))
 
     def test_noField(self) -> None:
         """Frames are neither compared nor encoded, nor taken over by a copy."""

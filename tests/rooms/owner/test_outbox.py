@@ -18,6 +18,7 @@ class Slow:
     """A journal that commits when the test says so, and an edge that takes notes."""
 
     epoch = "e"
+    isKept = True
     loaded = Loaded()
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from ...core.validation import warnOfClass
 from ...protocol import received
+from ...protocol.plaindata import mayBeWrong
 from .datatypes import checkDecodable, isOpen
 from .signatures import checkClient, hintOf, nameOf, parametersOf
 
@@ -72,11 +73,15 @@ class Handler:
             self._fromMessagePack = msgspec.msgpack.Decoder(type).decode
 
     def _readTyped(self, data: bytes, isJSON: bool, mayHaveBytes: bool) -> Any:
-        if self._isOpen and not isJSON:
+        """Hot."""
+        if not isJSON and self._isOpen:
             received.read(data, isJSON, mayHaveBytes)  # raises
-        else:
+        elif not isJSON or mayBeWrong(data):
             received.check(data, isJSON, mayHaveBytes)
-        return received.readAs(self._fromJSON if isJSON else self._fromMessagePack, data)
+        try:
+            return self._fromJSON(data) if isJSON else self._fromMessagePack(data)
+        except received.UNREADABLE as error:
+            raise received.invalid(error) from None
 
 
 def handlersOf(roomClass: type) -> Mapping[str, Handler]:

@@ -5,9 +5,9 @@ An owner gives an item to `Outlet.deliver`, with the links that it is for. What 
 texts and payloads, which are MessagePack; each edge writes them in the dialects of its own clients. `Bye`,
 `Left` and `RequestReply` are made by the edge itself, and cross nothing.
 
-**Frames.** An item that goes to many clients is written once for each dialect that they speak:
-`Item.prepared` keeps what the dialect made of it. What is kept is no field of the item. It is not
-compared, not encoded, and does not cross to another process.
+**Frames.** An item for one client is framed when it is sent. One that may go to many, a `SharedItem`, is
+framed once for each dialect that they speak: it keeps what the dialect made of it. What it keeps is no field
+of the item. It is not compared, not encoded, and does not cross to another process.
 """
 
 from __future__ import annotations
@@ -27,6 +27,24 @@ class Dialect(Protocol):
         """What its clients are sent for `item`; `None`: nothing."""
 
 
+class Item(Struct, frozen=True):
+    """Something that is sent to clients."""
+
+    @property
+    def isVolatile(self) -> bool:
+        """Whether it may get lost, and may overtake other items."""
+        return False
+
+    def prepared(self, dialect: Dialect) -> Prepared | None:
+        """
+        What to send to a client that speaks `dialect`; hot.
+
+        Returns:
+            `None` if the dialect has nothing to say of this item.
+        """
+        return dialect.frame(self)
+
+
 class _Framed:
     """
     Room for the frames of an item, beside its fields.
@@ -44,24 +62,14 @@ class _Framed:
 _setFrames: Any = _Framed.frames.__set__  # type: ignore[misc,union-attr]  # the fields of an item are frozen
 
 
-class Item(Struct, _Framed, frozen=True):
-    """Something that is sent to clients."""
+class SharedItem(Item, _Framed, frozen=True):
+    """An item that may go to many clients."""
 
     def __post_init__(self) -> None:
         _setFrames(self, None)
 
-    @property
-    def isVolatile(self) -> bool:
-        """Whether it may get lost, and may overtake other items."""
-        return False
-
     def prepared(self, dialect: Dialect) -> Prepared | None:
-        """
-        What to send to a client that speaks `dialect`, built once for all of them; hot.
-
-        Returns:
-            `None` if the dialect has nothing to say of this item.
-        """
+        """As that of any item, built once for all clients that speak `dialect`; hot."""
         frames = self.frames
         if frames is None:
             frame = dialect.frame(self)
@@ -77,7 +85,7 @@ class Item(Struct, _Framed, frozen=True):
         return frame
 
 
-class Message(Item, frozen=True, tag_field="kind"):
+class Message(SharedItem, frozen=True, tag_field="kind"):
     """A message to members; it is logged, unless it has no offset and so is volatile."""
 
     room: str
@@ -143,7 +151,7 @@ class Joined(Item, frozen=True, tag_field="kind"):
     accepted: int = 0
 
 
-class PresenceChange(Item, frozen=True, tag_field="kind"):
+class PresenceChange(SharedItem, frozen=True, tag_field="kind"):
     """Who came and who went; lists of `{user, metas}`."""
 
     room: str

@@ -84,6 +84,8 @@ class Journal(Protocol):
     epoch: str
     #: What earlier owners have left.
     loaded: Loaded
+    #: Whether another owner finds what is written. If not, a room writes nothing.
+    isKept: bool
 
     def write(self, record: Record) -> None:
         """Commit `record`, after those before."""

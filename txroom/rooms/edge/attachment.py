@@ -91,7 +91,7 @@ class Attachment:
         self._waitingSize = 0
 
     def submit(self, frame: Frame) -> None:
-        """The client said something to the room; hot."""
+        """The client said something to the room: it waits for the link, if that isn't there yet."""
         if self.link is not None:
             self.link.submit(frame)
             return

@@ -100,8 +100,8 @@ class FrameDialect:
     _objects: bytes
 
     def __init__(self) -> None:
-        #: A payload, as a part of a frame.
-        self.part: Callable[[bytes], Raw]
+        #: A payload, as the encoder takes it for a part of a frame.
+        self.part: Callable[[bytes], Any]
         self._decoder: Callable[[Any], Any]
         self._encode: Callable[[Any], bytes]
         self._head: Callable[[Any], _Head]
@@ -211,7 +211,9 @@ class FrameDialect:
     def frame(self, item: Item) -> Prepared:
         """The message that tells `item`."""
         data = self._encode(_ARRAYS[type(item)](self, item))
-        return Prepared(data.decode() if self.isJSON else payload.exact(data))
+        if len(data) > payload.EXACT_SIZE:
+            data = payload.exact(data)
+        return Prepared(data, self.isJSON)
 
     def closeCode(self, code: int) -> int:
         """Clients of txroom's own see its codes as they are."""
@@ -285,10 +287,6 @@ _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
 }
 
 
-def _jsonPart(data: bytes) -> Raw:
-    return Raw(payload.toJSON(data))
-
-
 class JSONDialect(FrameDialect):
     """Text frames."""
 
@@ -302,7 +300,7 @@ class JSONDialect(FrameDialect):
         self._read = lambda type, data: msgspec.json.decode(data, type=type)
         self._split = scanner.splitJSON
         self._encode = msgspec.json.Encoder().encode
-        self.part = _jsonPart
+        self.part = payload.decodeMessagePack
 
 
 class MessagePackDialect(FrameDialect):

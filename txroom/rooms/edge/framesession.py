@@ -52,7 +52,13 @@ class FrameSession(RoomSession):
             return
         try:
             frame = self.dialect.decode(message)
-            _HANDLERS[type(frame)](self, frame)
+            if type(frame) is frames.SendFrame:
+                self.submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
+            elif type(frame) is frames.CallFrame:
+                command = Call(frame.ref, frame.type, bytes(frame.data), frame.n)
+                self.submit(frame.room, frame.ref, command)
+            else:
+                _HANDLERS[type(frame)](self, frame)
         except UnreadableMessage as error:
             attachment = self.attachmentOf(error.room)
             if attachment is not None:
@@ -71,12 +77,6 @@ class FrameSession(RoomSession):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
     # -- to a room
-
-    def _send(self, frame: frames.SendFrame) -> None:
-        self.submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
-
-    def _call(self, frame: frames.CallFrame) -> None:
-        self.submit(frame.room, frame.ref, Call(frame.ref, frame.type, bytes(frame.data), frame.n))
 
     def _reply(self, frame: frames.ReplyFrame) -> None:
         self.submit(frame.room, None, CallReply(frame.ref, bytes(frame.data)))
@@ -133,9 +133,8 @@ class FrameSession(RoomSession):
         return False
 
 
+#: What is done with frames other than messages.
 _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
-    frames.SendFrame: FrameSession._send,
-    frames.CallFrame: FrameSession._call,
     frames.ReplyFrame: FrameSession._reply,
     frames.ErrorFrame: FrameSession._error,
     frames.JoinFrame: FrameSession._join,

@@ -16,7 +16,8 @@ class Dialect(Protocol):
     """
     How some clients speak, in both directions.
 
-    One object serves all connections that speak so: items keep what it makes of them by which object it is.
+    One object serves all connections that speak so: items for many keep what it makes of them by which object
+    it is.
     """
 
     #: Whether what its clients send to rooms is JSON; else it is MessagePack. Clients that speak JSON can't
@@ -30,8 +31,8 @@ class Dialect(Protocol):
         """
         The message that tells a client of `item`; `None`: clients that speak so are told nothing of it.
 
-        It is called once for each item, however many clients get it, and never for a `Replay`, of which
-        each message is an item of its own.
+        It is called once for each item that may go to many clients, however many get it (`SharedItem`), and
+        never for a `Replay`, of which each message is an item of its own.
         """
 
     def closeCode(self, code: int) -> int:

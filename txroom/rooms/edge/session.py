@@ -98,7 +98,7 @@ class RoomSession:
         """
         attachment = self._byPath if room is None else self._rooms.get(room)
         if attachment is not None:
-            attachment.submit(frame)
+            (attachment.link or attachment).submit(frame)
         elif room not in self._left:
             self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
 

@@ -18,7 +18,7 @@ from ..api.room import Client, To
 from ..contract.items import Item, Message, Replay
 from ..contract.records import Entry
 from .context import RoomContext
-from .member import Member, State
+from .member import JOINED, LEAVING, Member, State
 from .outbox import Audience
 
 
@@ -69,21 +69,21 @@ class Broadcaster:
     def send(self, member: Member, type: str, data: Any, volatile: bool = False) -> int | None:
         """See `Client.send`."""
         encoded = encodedMessage(type, data, self._room.binary)
-        if member.state >= State.LEAVING:
+        if member.state >= LEAVING:
             return None
         if volatile:
-            self._overtake(Message(self._id, None, type, encoded), (member.id,), ())
+            self._overtakeTo(member, Message(self._id, None, type, encoded))
             return None
         if member.early is not None:
             member.early.append((type, encoded))
             return None
-        return self._logged(type, encoded, (member.id,), ())
+        return self._loggedFor(member, type, encoded)
 
     def admit(self, member: Member) -> None:
         """`onAuth` has accepted a client: log and send what was sent to it meanwhile."""
         early, member.early = member.early, None
         for type, encoded in early or ():
-            self._logged(type, encoded, (member.id,), ())
+            self._loggedFor(member, type, encoded)
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
         """The ids of those that `to` means, now."""
@@ -104,14 +104,29 @@ class Broadcaster:
     def _logged(
         self, type: str, encoded: bytes, to: tuple[str, ...] | None, exclude: tuple[str, ...]
     ) -> int | None:
+        """Log a message, and send it to the members that are to get it and can be reached; its offset."""
         if not self._life.isSpeaking:
             return None
         log = self._log
         entry = Entry(log.offset + 1, type, encoded, to, exclude)
-        log.add(entry, self._clock.seconds())
-        self._outbox.record(entry)
+        kept = log.add(entry, self._clock.seconds())
+        if self._outbox.isRecording:
+            self._outbox.record(entry)
         self._outbox.emit(entry.messageOf(self._id), self._among(to, exclude))
-        log.sent()
+        log.sent(kept)
+        return entry.offset
+
+    def _loggedFor(self, member: Member, type: str, encoded: bytes) -> int | None:
+        """As `_logged`, for one member: nobody else is looked at. Hot."""
+        if not self._life.isSpeaking:
+            return None
+        log = self._log
+        entry = Entry(log.offset + 1, type, encoded, (member.id,))
+        kept = log.add(entry, self._clock.seconds())
+        if self._outbox.isRecording:
+            self._outbox.record(entry)
+        self.say(member, entry.messageOf(self._id))
+        log.sent(kept)
         return entry.offset
 
     def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:
@@ -123,6 +138,12 @@ class Broadcaster:
         members = self._roster.members.values() if to is None else self._of(to)
         told = (m for m in members if m.announced <= done and m.id not in exclude)
         self._outbox.overtake(item, self._roster.reached(told))
+
+    def _overtakeTo(self, member: Member, item: Item) -> None:
+        """As `_overtake`, for one member; hot."""
+        outbox, outlet = self._outbox, member.outlet
+        if member.state is JOINED and outlet is not None and member.announced <= outbox.done:
+            outbox.overtake(item, ((outlet, (member.link,)),))
 
     def _among(self, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> Audience:
         if to is not None:
@@ -139,9 +160,10 @@ class Broadcaster:
     # -- to one client
 
     def say(self, member: Member, item: Item) -> None:
-        """Send something that isn't logged to one client, if it can be reached."""
-        if member.state is State.JOINED and member.outlet is not None:
-            self._outbox.emit(item, member.audience)
+        """Send something to one client, if it can be reached; hot."""
+        outlet = member.outlet
+        if outlet is not None and member.state is JOINED:
+            self._outbox.emitTo(item, outlet, member.link)
 
     def announced(self, member: Member) -> None:
         """Remember that the `joined` of that member is sent after all records so far are committed."""

@@ -40,10 +40,11 @@ class Budget:
         self._weights: OrderedDict[Weighed, int] = OrderedDict()
 
     def changed(self, log: Weighed) -> None:
-        """Something was said in a room."""
-        self._weigh(log)
-        if log in self._weights:
-            self._weights.move_to_end(log)
+        """Something was said in a room; hot."""
+        weight = log.weight
+        self.used += weight - self._weights.pop(log, 0)
+        if weight:
+            self._weights[log] = weight  # the last to have spoken
         if self.used > self.size:
             self._shrink(self.size, False)
             if self.used > HARD * self.size:

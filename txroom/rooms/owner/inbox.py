@@ -8,6 +8,7 @@ and acknowledges.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -31,7 +32,7 @@ from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import RoomContext
 from .leaving import Leaving
-from .member import Member, copied
+from .member import JOINED, PARTING, Member, copied
 
 #: Most frames of one member that wait.
 MAX_WAITING = 256
@@ -89,7 +90,8 @@ class Inbox:
         """A frame has come; `member` is in the room."""
         if len(member.tokens) > 1:
             member.confirmToken()
-            self._outbox.record(member.record())
+            if self._outbox.isRecording:
+                self._outbox.record(member.record())
         if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
             self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
@@ -110,20 +112,20 @@ class Inbox:
                 self._misuse(member, "n out of order")
                 return
             member.accepted = n
-            if type(frame) is Call:
-                member.returnRefs[n] = frame.ref, member.link
-        error = self._overload(member, n) or error
-        if error is None and member.mailbox.isBusy:
+        mailbox = member.mailbox
+        if mailbox.isBusy or self._room.messageRate > 0:
+            error = self._overload(member, n) or error
+        if error is None and mailbox.isBusy:
             error = self._mayWait(member, frame)
             if error is None:
-                member.mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
+                mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
                 return
         if error is None:
-            member.mailbox.post(self._handle, member, frame, member.isJSON, member.link)
+            mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
             self._refuse(member, frame, error, member.link)  # at once: refused frames would fill the mailbox
         else:
-            member.mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
+            mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
 
     def _mayWait(self, member: Member, frame: Send | Call) -> RoomError | None:
         """Count the bytes of a frame that has to wait; the error if they are too many."""
@@ -196,11 +198,13 @@ class Inbox:
 
     def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
         """The job of one frame, which came by `link`; hot."""
-        if not member.isPresent:
+        if not JOINED <= member.state <= PARTING:
             return None
         token = hooks.currentOwner.set(self._port)
         try:
             result = self._dispatch(member, frame, isJSON)
+            if type(result) is CoroutineType:
+                result = hooks.begin(result)
             if result is not None and isAsync(result):
                 waited = hooks.withTimeout(self._clock, self._room.handlerTimeout, toDeferred(result))
                 return waited.addBoth(self._finished, member, frame, link)
@@ -261,7 +265,7 @@ class Inbox:
 
     def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
         """A frame is handled: record that, then answer and acknowledge."""
-        if not member.isPresent:
+        if not JOINED <= member.state <= PARTING:
             return
         n = frame.n
         ref = None
@@ -277,7 +281,8 @@ class Inbox:
         if n is not None:
             member.handled = n
             kept = answer if ref is not None else None
-            self._outbox.record(Handled(member.id, n, kept))
+            if self._outbox.isRecording:
+                self._outbox.record(Handled(member.id, n, kept))
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..contract.commands import Frame
 from .inbox import Inbox
 from .leaving import Leaving
-from .member import Member, State
+from .member import JOINED, Member
 
 
 class HostLink:
@@ -22,9 +22,9 @@ class HostLink:
         self.id = member.link
 
     def submit(self, frame: Frame) -> None:
-        """The client said something."""
+        """The client said something; hot."""
         member = self._member
-        if member.link == self.id and member.state <= State.JOINED:
+        if member.link == self.id and member.state <= JOINED:
             self._inbox.take(member, frame)
 
     def leave(self) -> None:

@@ -24,29 +24,28 @@ class Mailbox:
     waits for.
     """
 
-    __slots__ = ("_isRunning", "_jobs")
+    __slots__ = ("_jobs", "isBusy")
 
     _log = Logger()
 
     def __init__(self) -> None:
         #: What waits; made when something does, since most never need it.
         self._jobs: deque[tuple[Job, tuple[Any, ...]]] | None = None
-        self._isRunning = False
+        #: Whether what is posted now has to wait.
+        self.isBusy = False
 
     def __len__(self) -> int:
         return len(self._jobs or ())
 
-    @property
-    def isBusy(self) -> bool:
-        """Whether what is posted now has to wait."""
-        return self._isRunning
-
     def post(self, job: Job, *args: Any) -> None:
-        """Do `job` after all that was posted before; at once if there is nothing."""
-        if not self._isRunning:
-            self._isRunning = True
+        """Do `job` after all that was posted before; at once if there is nothing. Hot."""
+        if not self.isBusy:
+            self.isBusy = True
             if self._isDone(job, args):
-                self._next()
+                if self._jobs:
+                    self._next()
+                else:
+                    self.isBusy = False
         elif self._jobs is None:
             self._jobs = deque([(job, args)])
         else:
@@ -76,4 +75,4 @@ class Mailbox:
             if not self._isDone(job, args):
                 return
         self._jobs = None
-        self._isRunning = False
+        self.isBusy = False

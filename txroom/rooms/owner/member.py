@@ -69,6 +69,10 @@ class State(IntEnum):
     GONE = 5
 
 
+# For what is hot: an enumeration's member costs a look-up of its own.
+JOINED, PARTING, LEAVING = State.JOINED, State.PARTING, State.LEAVING
+
+
 class PendingLeave(NamedTuple):
     """How a member that is joining is to leave, once `onAuth` or `onJoin` is over."""
 
@@ -179,8 +183,9 @@ class Member:
         self.replays: TokenBucket | None = None
         #: Bytes of the frames that wait in the mailbox.
         self.waitingSize = 0
-        #: For each call of the client that isn't answered yet, by its number: the ref by which the client
-        #: knows the call, and the link for which that ref is valid. Each connection has refs of its own.
+        #: For calls that came again, on another connection, before they were answered, by their numbers: the
+        #: ref by which the client knows the call now, and the link for which that ref is valid. Each
+        #: connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
         #: How many messages it may send, if its room limits them, and since when it has sent too many.
@@ -214,7 +219,7 @@ class Member:
     @property
     def isPresent(self) -> bool:
         """Whether it counts as being in the room: joined, and connected, to resume or about to leave."""
-        return State.JOINED <= self.state <= State.PARTING
+        return JOINED <= self.state <= PARTING
 
     @property
     def audience(self) -> Audience:
@@ -317,10 +322,8 @@ class Member:
 
     def keepReply(self, n: int, reply: Reply | Error) -> None:
         """Remember what the client's call `n` was answered."""
-        # A copy has no frames: what is kept is the payload.
-        kept = copied(reply, reply.ref)
-        self.replies[n] = kept
-        self.repliesSize += sizeOf(kept)
+        self.replies[n] = reply
+        self.repliesSize += sizeOf(reply)
         while len(self.replies) > WINDOW or (self.repliesSize > REPLIES_SIZE and len(self.replies) > 1):
             self.repliesSize -= sizeOf(self.replies.pop(next(iter(self.replies))))
 

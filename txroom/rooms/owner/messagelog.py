@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from msgspec import Struct
+
 from ..api.history import History
 from ..contract.records import Entry
 from .budget import HARD, Budget
@@ -19,25 +21,30 @@ FRAMES = 256
 ID = 8
 
 
-class KeptEntry:
+class KeptEntry(Struct, eq=False):
     """A log entry, as the windows keep it: an entry may be in both of them."""
 
-    __slots__ = ("at", "entry", "framed", "frames", "holds", "weight")
+    entry: Entry
+    #: When it was logged, in seconds of the server's clock.
+    at: float
+    #: Bytes of memory, about.
+    weight: int
+    #: How many `SharedItem.frames` there were when it was weighed last, and their bytes.
+    frames: int = 0
+    framed: int = 0
+    #: The windows that it is in.
+    holds: int = 0
 
-    def __init__(self, entry: Entry, at: float) -> None:
-        self.at = at
-        self.entry = entry
-        #: Bytes of memory, about; as long as it isn't framed, as if one frame were as long as the data.
-        self.weight = OVERHEAD + 2 * len(entry.data)
+    @classmethod
+    def of(cls, entry: Entry, at: float) -> KeptEntry:
+        """The entry, which isn't framed yet: it weighs as if one frame were as long as the data."""
+        weight = OVERHEAD + 2 * len(entry.data)
         if entry.to or entry.exclude:
-            self.weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        #: How many `Item.frames` there were when it was weighed last, and their bytes.
-        self.frames = self.framed = 0
-        #: The windows that it is in.
-        self.holds = 0
+            weight += ID * (len(entry.to or ()) + len(entry.exclude))
+        return cls(entry, at, weight)
 
     def reweighed(self) -> int:
-        """Weigh it again if frames of it have been built since; how much more it weighs."""
+        """Weigh it again if frames of it have been built since; how much more it weighs. Hot."""
         message = self.entry.message
         frames = None if message is None else message.frames
         if frames is None or len(frames) == self.frames:
@@ -46,9 +53,10 @@ class KeptEntry:
         for frame in frames[1::2]:
             if frame is not None:
                 framed += 2 * len(frame.payload)  # it is in the frame once more
-        before = max(self.framed, len(self.entry.data))
+        least = len(self.entry.data)
+        before = self.framed if self.framed > least else least
         self.frames, self.framed = len(frames), framed
-        more = max(framed, len(self.entry.data)) - before
+        more = (framed if framed > least else least) - before
         self.weight += more
         return more
 
@@ -81,21 +89,22 @@ class Window:
     def __iter__(self) -> Iterator[KeptEntry]:
         return iter(self._kept)
 
-    @property
-    def newest(self) -> KeptEntry | None:
-        """The last of them."""
-        return self._kept[-1] if self._kept else None
-
     def __reversed__(self) -> Iterator[KeptEntry]:
         return reversed(self._kept)
 
-    def append(self, kept: KeptEntry) -> None:
-        """One more; `trim` is left to the caller."""
-        self._kept.append(kept)
+    def append(self, kept: KeptEntry) -> bool:
+        """One more; whether something is over the bounds now, so that `trim` is needed. Hot."""
+        entries = self._kept
+        entries.append(kept)
         self._size += len(kept.entry.data)
         if not kept.holds:
             self._total.weight += kept.weight
         kept.holds += 1
+        return bool(
+            (self.limit and len(entries) > self.limit)
+            or (self.size and self._size > self.size)
+            or (self.seconds and kept.at - entries[0].at > self.seconds)
+        )
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
@@ -227,23 +236,20 @@ class MessageLog:
         self.add(entry, now)
         self._changed()
 
-    def add(self, entry: Entry, now: float) -> None:
-        """The next message, to be weighed when it is framed (`framed`)."""
+    def add(self, entry: Entry, now: float) -> KeptEntry:
+        """The next message, which is weighed when it has been framed: give the result to `sent`. Hot."""
         self.offset = entry.offset
-        kept = KeptEntry(entry, now)
-        self._recent.append(kept)
-        last = self._recent.trim(now, self._floor)
-        if last:
-            self._forgotten(last)
-        if self._history is not None and entry.to is None:
-            self._history.append(kept)
+        kept = KeptEntry.of(entry, now)
+        if self._recent.append(kept):
+            self._forgotten(self._recent.trim(now, self._floor))
+        if self._history is not None and entry.to is None and self._history.append(kept):
             self._history.trim(now)
+        return kept
 
-    def sent(self) -> None:
-        """The newest message has been sent, so that its frames are built; hot."""
-        newest = self._recent.newest
-        if newest is not None:
-            self._total.weight += newest.reweighed()
+    def sent(self, kept: KeptEntry) -> None:
+        """A message that was added has been sent, so that its frames are built; hot."""
+        if kept.holds:
+            self._total.weight += kept.reweighed()
         if self._budget is not None:
             self._budget.changed(self)
 

@@ -48,7 +48,7 @@ class Emission:
 class Outbox:
     """What one room emits and records."""
 
-    __slots__ = ("_isLeaving", "_isOver", "_journal", "_queue", "_waiters", "done", "written")
+    __slots__ = ("_isLeaving", "_isOver", "_journal", "_queue", "_waiters", "done", "isRecording", "written")
 
     def __init__(self) -> None:
         self._journal: Journal | None = None
@@ -56,17 +56,24 @@ class Outbox:
         self._waiters: deque[tuple[int, Deferred[None]]] = deque()
         self._isLeaving = False
         self._isOver = False
+        #: Whether what is recorded goes to a journal, which keeps it.
+        self.isRecording = False
         #: Records written, and those of them that are committed.
         self.written = 0
         self.done = 0
 
     def begin(self, journal: Journal) -> None:
-        """Record to `journal`."""
+        """Record to `journal`, if that keeps anything."""
         self._journal = journal
+        self.isRecording = journal.isKept
 
     def record(self, record: Record) -> None:
-        """Write a record; what is emitted from now on waits until it is committed."""
-        if self._journal is not None and not self._isOver:
+        """
+        Write a record; what is emitted from now on waits until it is committed.
+
+        Where this is hot, ask `isRecording` before making the record.
+        """
+        if self.isRecording and self._journal is not None:
             self.written += 1
             self._journal.write(record)
 
@@ -79,6 +86,15 @@ class Outbox:
                 outlet.deliver(item, links)
         else:
             self._add(Emission(self.written, audience, item))
+
+    def emitTo(self, item: Item, outlet: Outlet, link: str) -> None:
+        """Send an item to one link when its turn has come; hot."""
+        if self._isOver:
+            return
+        if self.done == self.written and not self._queue and not self._isLeaving:
+            outlet.deliver(item, (link,))
+        else:
+            self._add(Emission(self.written, ((outlet, (link,)),), item))
 
     def end(self, audience: Audience, code: int, reason: str = "") -> None:
         """End links when their turn has come; code 0 tells the client nothing."""
@@ -103,7 +119,8 @@ class Outbox:
 
     def committed(self, count: int) -> None:
         """The journal has committed so many records in all."""
-        self.done = max(self.done, count)
+        if count > self.done:
+            self.done = count
         if self._queue or self._waiters:
             self._leave()
 
@@ -114,6 +131,7 @@ class Outbox:
         Those who wait for a commit are told by `failWaiters`.
         """
         self._isOver = True
+        self.isRecording = False
         self._journal = None
         ends = [emission.audience for emission in self._queue if emission.end is not None]
         self._queue.clear()
