@@ -141,7 +141,7 @@ class UpgradeTests(SiteCase):
         connection = self.harness.connectionOf(client)
         client.send("x")
         self.assertEqual(client.received, ["x"])
-        self.assertIsInstance(connection._wire._out, BufferedOutgoing)  # type: ignore[attr-defined]
+        self.assertIsInstance(connection._wire.out, BufferedOutgoing)  # type: ignore[attr-defined]
         client.stall()
         self.assertEqual(connection.send(b"y" * 200_000), SendStatus.BACKPRESSURE)
         client.unstall()

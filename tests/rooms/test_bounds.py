@@ -250,7 +250,7 @@ class ReplayTests(MeasuredCase):
             self.room().broadcast("said", n)
         again = self.player()
         wire: Any = next(iter(self.app._sessions.values())).connection._wire
-        kind, writes = type(wire._out), []
+        kind, writes = type(wire.out), []
         written = kind.write
 
         def write(out: Any, data: bytes) -> Any:

@@ -225,7 +225,7 @@ class PingTests(HeartbeatCase):
         self.harness.advance(35)
         self.assertGreater(len(self.client.pings), 1)
         wire: Any = self.app.connection._wire
-        for part in (wire, wire.receiver, wire._heartbeat, wire._out):
+        for part in (wire, wire.receiver, wire._heartbeat, wire.out):
             self.assertFalse(hasattr(part, "__dict__"), part)
 
 

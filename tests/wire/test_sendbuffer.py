@@ -306,13 +306,13 @@ class OpaqueTests(HarnessTestCase):
         client = harness.connect()
         connection = harness.connectionOf(client)
         wire: Any = connection._wire
-        own, wire._out = wire._out, self.out
+        own, wire.out = wire.out, self.out
         self.assertEqual(connection.send(b"x" * 10_000), SendStatus.SENT)
         self.out.pauseProducing()
         statuses = [connection.send(b"x" * 10_000) for _ in range(100)]
         self.assertEqual(set(statuses[5:]), {SendStatus.DROPPED})
         self.assertLessEqual(connection.bufferedAmount, 100_000)
-        wire._out = own
+        wire.out = own
 
     def test_forget(self) -> None:
         """It isn't its producer any more; a lost transport has let go by itself."""

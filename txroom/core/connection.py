@@ -64,6 +64,8 @@ class Wire(Protocol):
     def readyState(self) -> ReadyState: ...
     @property
     def bufferedAmount(self) -> int: ...
+    @property
+    def refusedAmount(self) -> int: ...
     def send(self, data: Data) -> SendStatus: ...
     def sendPrepared(self, prepared: Prepared) -> SendStatus: ...
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus: ...
@@ -146,8 +148,17 @@ class Connection:
 
     @property
     def bufferedAmount(self) -> int:
-        """Bytes that wait to be taken by the operating system."""
+        """
+        Bytes that the operating system hasn't taken yet.
+
+        What was sent in this turn of the reactor counts, though it is written at the end of the turn.
+        """
         return self._wire.bufferedAmount
+
+    @property
+    def refusedAmount(self) -> int:
+        """Of those the bytes that the operating system refused, since the peer reads too slowly."""
+        return self._wire.refusedAmount
 
     @property
     def connectedAt(self) -> float:

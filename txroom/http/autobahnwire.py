@@ -83,8 +83,8 @@ class AutobahnWire(WireProtocol):
         self.subprotocol = self.protocol.websocket_protocol_in_use
         self._become(OPEN)
         takeOver(transport, receiver)
-        self._out = outgoing(transport)
-        self._out.write(bytes(self.answer))
+        self.out = outgoing(transport)
+        self.out.write(bytes(self.answer))
         return self
 
     def abandon(self) -> None:
@@ -161,8 +161,7 @@ class AutobahnWire(WireProtocol):
 
     def messageSent(self, size: int) -> None:
         if not self._isSending:
-            self.context.messagesSent += 1
-            self.context.bytesSent += size
+            self._count(size)
 
     def pingReceived(self, payload: bytes) -> bool:
         if not self._takesControl():
@@ -203,10 +202,10 @@ class AutobahnWire(WireProtocol):
         if self.state == CONNECTING:
             self.answer += data
             return
-        if self.state >= DISCARDING or self._out is None:
+        if self.state >= DISCARDING or self.out is None:
             return
-        before = self._out.amount() if self._out.mayWait else 0
-        waiting = self._out.write(data)
+        before = self.out.amount() if self.out.mayWait else 0
+        waiting = self.out.write(data)
         if self.protocolTransport.pauseProducerIfFull(waiting):
             self._awaitSent()
         limit = self.options.maxBackpressure
@@ -244,7 +243,7 @@ class AutobahnWire(WireProtocol):
         protocol = self.protocol
         if self.state != OPEN or protocol.state != protocol.STATE_OPEN:
             return SendStatus.CLOSED
-        out, size = self._out, len(payload)
+        out, size = self.out, len(payload)
         assert out is not None
         if out.mayWait and not self._admits(out, size + self._waitingSize):
             return SendStatus.DROPPED
@@ -253,10 +252,16 @@ class AutobahnWire(WireProtocol):
                 return SendStatus.DROPPED
             self._waiting.append((payload, isBinary))
             self._waitingSize += size
-            return self._written(out.amount(), size)
+            self._count(size)
+            return self._statusOf(out.amount())
         if not self._sendNow(payload, isBinary):
             return SendStatus.DROPPED
-        return self._written(out.amount(), size)
+        self._count(size)
+        return self._statusOf(out.amount())
+
+    def _count(self, size: int) -> None:
+        self.context.messagesSent += 1
+        self.context.bytesSent += size
 
     def _sendNow(self, payload: bytes, isBinary: bool) -> bool:
         """Let the protocol send a message. Returns `False` if it exceeds the factory's own size limit."""
@@ -288,7 +293,7 @@ class AutobahnWire(WireProtocol):
             self.protocol.sendPong(payload)
 
     def defersPong(self, payload: bytes) -> bool:
-        if self._out is None or not self._out.isBlocked():
+        if self.out is None or not self.out.isBlocked():
             return False
         self._awaitSent().pong = payload
         return True
@@ -299,7 +304,7 @@ class AutobahnWire(WireProtocol):
         """OPEN → CLOSING."""
         if self.state != OPEN:
             return
-        assert self._out is not None
+        assert self.out is not None
         timeout = self.options.closeTimeout
         self._become(CLOSING)
         self._closing = CloseHandshake(

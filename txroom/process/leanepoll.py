@@ -17,6 +17,7 @@ What is lost: lines that are logged while a message is handled have no "system".
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from select import EPOLLIN
 from typing import Any
 
@@ -30,8 +31,35 @@ class LeanEPollReactor(EPollReactor):
 
     _selectables: dict[int, Any]
 
+    def __init__(self) -> None:
+        self._afterEvents: list[Callable[[], None]] = []
+        super().__init__()
+
+    def callAfterEvents(self, function: Callable[[], None]) -> None:
+        """Call `function` when the events of this poll are delivered, or these delayed calls are run."""
+        self._afterEvents.append(function)
+
+    def runUntilCurrent(self) -> None:
+        """Run what threads have asked for, and the delayed calls that are due."""
+        super().runUntilCurrent()
+        if self._afterEvents:
+            self._callAfterEvents()
+
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, and pass them on."""
+        self._deliver(timeout)
+        if self._afterEvents:
+            self._callAfterEvents()
+
+    def _callAfterEvents(self) -> None:
+        functions, self._afterEvents = self._afterEvents, []
+        for function in functions:
+            try:
+                function()
+            except BaseException:
+                log.err()
+
+    def _deliver(self, timeout: float | None) -> None:
         selectables = self._selectables
         for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(descriptor)

@@ -91,7 +91,7 @@ class Server(ListeningService):
         self._accesses = AccessLog()
         self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
         self._pages = Pages(gateway, reactor, self._accesses, self.resource)
-        self._applications = Applications(options, self.clock, self._pages)
+        self._applications = Applications(options, gateway.context.clock, self._pages)
         self._routes = self._applications.routes
 
     # -- applications, rooms and pages

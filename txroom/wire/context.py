@@ -16,6 +16,7 @@ from ..core.connection import Connection
 from ..core.options import ServerOptions
 from .deflate import DeflateParameters, Deflater
 from .timerwheel import TimerWheel
+from .turn import Turn
 
 
 class ConnectionEvents(Protocol):
@@ -58,10 +59,11 @@ class WireContext:
     _log = Logger()
 
     def __init__(self, clock: IReactorTime, events: ConnectionEvents) -> None:
-        self.clock = clock
         self.seconds: Callable[[], float] = clock.seconds
         self.events = events
-        self.wheel = TimerWheel(clock)
+        self.turn = Turn(clock)
+        self.clock = self.turn.clock
+        self.wheel = TimerWheel(self.clock)
         #: Whether each event of each connection is logged; set by the server.
         self.isTracing = False
         #: Of all connections so far.

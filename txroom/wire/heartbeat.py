@@ -36,8 +36,8 @@ class HeartbeatPort(Protocol):
     connection: Connection
 
     @property
-    def bufferedAmount(self) -> int:
-        """Bytes that wait to be taken by the operating system."""
+    def refusedAmount(self) -> int:
+        """Bytes that the operating system hasn't taken yet."""
         ...
 
     def progress(self) -> tuple[int, int]:
@@ -129,7 +129,7 @@ class Heartbeat:
                     self._pingedAt = now  # the answer may be in the buffer of the socket
                 self._beat(wire, receiver, now)
                 return
-        if wire.bufferedAmount == 0 or self._hasTaken(wire) or self._stuckSince is None:
+        if wire.refusedAmount == 0 or self._hasTaken(wire) or self._stuckSince is None:
             self._stuckSince = now
             return
         patience = options.pingInterval + options.pingTimeout

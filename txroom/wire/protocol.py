@@ -24,7 +24,7 @@ from .frames import Violation, parseClose
 from .heartbeat import Heartbeat
 from .receiver import Receiver
 from .sendbuffer import outgoing
-from .sender import Sender
+from .sender import Sender, joinLimit
 from .states import CLOSED, CLOSING, DISCARDING, OPEN
 from .transports import closeGently, takeOver
 
@@ -70,19 +70,25 @@ class WireProtocol(Sender):
         self.receiver = Receiver(self, context, self.connection, options, now)
         self._heartbeat = Heartbeat(options, now)
         takeOver(transport, self.receiver)
-        self._out = outgoing(transport)
-        self._out.write(answer)
+        self.out = outgoing(transport)
+        self.out.write(answer)
 
     def start(self, early: bytes) -> None:
         """Run the first hooks, then take what the client sent right behind its request."""
         if self.state == CLOSED:
             return
-        receiver = self.receiver
+        receiver, turn = self.receiver, self.context.turn
         receiver.begin(early)
+        isOuter = not turn.isActive
+        turn.isActive = True
         try:
             self.context.events.opened(self.connection, self.options)
         finally:
             receiver.isParsing = False
+            if isOuter:
+                turn.isActive = False
+                if turn.pending:
+                    turn.endRead()
         receiver.parse()
         receiver.applyReading()
         self.reschedule()
@@ -185,10 +191,10 @@ class WireProtocol(Sender):
 
     def _closeBy(self, now: float) -> float:
         """When the peer must have closed."""
-        assert self._closing is not None and self._out is not None
+        assert self._closing is not None and self.out is not None
         # A peer that broke a rule earns no time by what it sends.
         received = 0 if self.state == DISCARDING else self._closing.received
-        return self._closing.deadline(self._out.progress()[1], received, now, self.context.wheel.lostSince)
+        return self._closing.deadline(self.out.progress()[1], received, now, self.context.wheel.lostSince)
 
     # -- the end
 
@@ -222,6 +228,7 @@ class WireProtocol(Sender):
     def terminate(self) -> None:
         """Drop the TCP connection without a Close frame."""
         if self.state != CLOSED:
+            self.parts = None
             self._become(DISCARDING)
             self.receiver.transport.abortConnection()
 
@@ -254,8 +261,8 @@ class WireProtocol(Sender):
         self._become(DISCARDING)
         self._awaitClose()
         self.receiver.discard()
-        assert self._out is not None
-        self._out.end()
+        assert self.out is not None
+        self.out.end()
         closeGently(self.receiver.transport)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
@@ -264,9 +271,9 @@ class WireProtocol(Sender):
         context, connection = self.context, self.connection
         self._become(CLOSED)
         context.wheel.cancel(self)
-        if self._out is not None:
-            self._out.forget()
-            self._out = None
+        if self.out is not None:
+            self.out.forget()
+            self.out = self.parts = None
         self.receiver.forget()
         self._deflater = None
         code: int = CloseCode.ABNORMAL
@@ -311,6 +318,12 @@ def protocolClass(context: WireContext, options: ServerOptions) -> type[WireProt
     made: type[WireProtocol] = type(
         "WireProtocol",
         (WireProtocol,),
-        {"__slots__": (), "options": options, "closeOnError": options.closeOnError, "shared": context},
+        {
+            "__slots__": (),
+            "options": options,
+            "closeOnError": options.closeOnError,
+            "joinLimit": joinLimit(options),
+            "shared": context,
+        },
     )
     return made

@@ -142,7 +142,13 @@ class Receiver:
     def dataReceived(self, data: bytes) -> None:
         if self.state != OPEN and (self.state == CLOSED or not self._wire.takesMore(len(data))):
             return
-        self.lastReceived = self.context.seconds()
+        context = self.context
+        self.lastReceived = now = context.seconds()
+        turn = context.turn
+        if turn.pending:
+            turn.beginRead(now)
+        else:
+            turn.since = now
         self.data = self.data + data if self.data else data
         if not self.reading:  # FLOWING
             self.parse()
@@ -156,6 +162,9 @@ class Receiver:
             return
         self.isParsing = True
         self._spent = 0
+        turn = self.context.turn
+        isOuter = not turn.isActive
+        turn.isActive = True
         try:
             while self.data and not self.reading and self.state < DISCARDING:
                 if self._spent and self._spent >= self._turnBudget:
@@ -170,6 +179,10 @@ class Receiver:
                     break
         finally:
             self.isParsing = False
+            if isOuter:
+                turn.isActive = False
+                if turn.pending:
+                    turn.endRead()
         if self.data or self.reading or self._isInside:
             self._notice()
 
@@ -234,6 +247,8 @@ class Receiver:
         messages, octets = context.messagesSent, context.bytesSent
         self._deliver(message, size)
         self._spent += 1 + context.messagesSent - messages + (size + context.bytesSent - octets) // WEIGHT
+        if context.turn.pending:
+            context.turn.check()
 
     def _takeFrame(self) -> bool:
         """Take a frame that is no short whole message, or a part of it; whether anything was taken."""

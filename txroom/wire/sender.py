@@ -36,11 +36,16 @@ from .frames import (
 )
 from .sendbuffer import Outgoing
 from .states import CLOSING, OPEN
+from .turn import Parts
 
 SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
 
 #: Payloads of so many bytes are written apart from their header, so that they aren't copied.
 LONG = 64 * 1024
+#: Parts of so many bytes aren't copied to be joined with those before.
+UNCOPIED = 16 * 1024
+#: Parts of so many bytes are written at once, whatever the options say.
+MOST_JOINED = 64 * 1024
 
 
 class Sender:
@@ -54,27 +59,34 @@ class Sender:
         "_closing",
         "_deflater",
         "_drainNotifier",
-        "_out",
         "connection",
         "context",
+        "out",
         "parameters",
+        "parts",
+        "partsSize",
         "state",
     )
 
     # One set of options, and all connections of the server.
     options: ServerOptions
     shared: WireContext
+    #: Parts of so many bytes are written at once.
+    joinLimit: int
 
     def __init__(self) -> None:
         self.context = self.shared  # an attribute of the instance is found faster
         self.connection: Connection
         self.state = OPEN
-        self._out: Outgoing | None = None
+        self.out: Outgoing | None = None
         #: Of permessage-deflate, if it was negotiated.
         self.parameters: DeflateParameters | None = None
         self._deflater: Deflater | None = None
         self._drainNotifier: DrainNotifier | None = None
         self._closing: CloseHandshake | None = None
+        #: What was sent in this turn of the reactor and isn't written yet, and how many bytes that is.
+        self.parts: Parts = None
+        self.partsSize = 0
 
     def _become(self, state: int) -> None:
         """Enter another state (see `states`)."""
@@ -84,12 +96,12 @@ class Sender:
         """Begin the closing handshake (RFC 6455 §7.1.2), unless it has begun."""
         if self.state != OPEN:
             return
-        out = self._out
+        out = self.out
         assert out is not None
         if self.context.isTracing:
             self.context.trace(self.connection, "close", code=code, reason=reason)
         self._become(CLOSING)
-        out.write(frame(CLOSE, closePayload(code, reason)))
+        self._writeLast(frame(CLOSE, closePayload(code, reason)))
         timeout = self.options.closeTimeout
         self._closing = CloseHandshake(
             timeout, self.context.clock.seconds(), out.progress()[1] if timeout else 0
@@ -97,12 +109,18 @@ class Sender:
 
     @property
     def bufferedAmount(self) -> int:
-        return self._out.amount() if self._out is not None else 0
+        if self.out is None:
+            return 0
+        return self.out.amount() + (0 if self.parts is None else self.partsSize)
+
+    @property
+    def refusedAmount(self) -> int:
+        return self.out.amount() if self.out is not None else 0
 
     def progress(self) -> tuple[int, int]:
         """Bytes that the peer has yet to take, and those that it has taken."""
-        assert self._out is not None
-        return self._out.progress()
+        assert self.out is not None
+        return self.out.progress()
 
     def send(self, data: Data) -> SendStatus:
         if type(data) is str:
@@ -114,33 +132,39 @@ class Sender:
         if self.state != OPEN:
             return SendStatus.CLOSED
         size = len(payload)
-        out = self._out
+        out = self.out
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
         if self.parameters is not None and size >= (self.options.threshold or 1):
             first |= COMPRESSED
             payload = self._ownDeflater(self.parameters).deflate(payload)
+        context = self.context
+        context.messagesSent += 1
+        context.bytesSent += size
         if size >= LONG:
-            return self._written(out.writeLong(header(first, len(payload)), payload), size)
-        return self._written(out.write(frame(first, payload)), size)
+            return self._statusOf(self._writeLast(header(first, len(payload)), payload))
+        return self._queue(frame(first, payload))
 
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
         if self.state != OPEN:
             return SendStatus.CLOSED
         size = len(prepared.payload)
-        out = self._out
+        out = self.out
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
+        context = self.context
+        context.messagesSent += 1
+        context.bytesSent += size
         parameters = self.parameters
         if parameters is None or size < (self.options.threshold or 1):
-            return self._written(out.write(prepared.frame or preparedFrame(prepared)), size)
+            return self._queue(prepared.frame or preparedFrame(prepared))
         deflater = self._ownDeflater(parameters)
         if parameters.serverTakeover:
             first = COMPRESSED | (BINARY if prepared.isBinary else TEXT)
-            return self._written(out.write(frame(first, deflater.deflate(prepared.payload))), size)
-        return self._written(out.write(preparedDeflatedFrame(prepared, deflater)), size)
+            return self._queue(frame(first, deflater.deflate(prepared.payload)))
+        return self._queue(preparedDeflatedFrame(prepared, deflater))
 
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
         if self.parameters is not None:
@@ -148,13 +172,13 @@ class Sender:
         if self.state != OPEN:
             return SendStatus.CLOSED
         size = sum([len(message.payload) for message in messages])
-        out = self._out
+        out = self.out
         assert out is not None
         if out.mayWait and not self._admits(out, size):
             return SendStatus.DROPPED
-        frames = b"".join([message.frame or preparedFrame(message) for message in messages])
-        self.context.messagesSent += len(messages) - 1
-        return self._written(out.write(frames), size)
+        self.context.messagesSent += len(messages)
+        self.context.bytesSent += size
+        return self._queue(b"".join([message.frame or preparedFrame(message) for message in messages]))
 
     def _sendEach(self, messages: Sequence[Prepared]) -> SendStatus:
         status = SENT
@@ -172,6 +196,9 @@ class Sender:
     def _admits(self, out: Outgoing, size: int) -> bool:
         """Whether a message of `size` bytes may be queued."""
         waiting = out.amount()
+        if waiting and self.parts is not None:  # the transport was blocked after they were sent
+            self.writeParts()
+            waiting = out.amount()
         limit = self.options.maxBackpressure
         if not waiting or not limit or waiting + size <= limit:
             return True
@@ -181,11 +208,62 @@ class Sender:
             self._awaitSent().isBlocked = True
         return False
 
-    def _written(self, waiting: int, size: int) -> SendStatus:
-        """A message of `size` bytes was written, and so many bytes wait now."""
-        context = self.context
-        context.messagesSent += 1
-        context.bytesSent += size
+    # -- one write for each turn (see `turn`)
+
+    def _queue(self, data: bytes) -> SendStatus:
+        """Send a frame, or several, with what else is written in this turn."""
+        parts = self.parts
+        if parts is None:
+            out = self.out
+            assert out is not None
+            size = len(data)
+            if size >= self.joinLimit or (out.mayWait and out.amount()):
+                return self._statusOf(out.write(data))
+            self.parts = data
+            self.partsSize = size
+            turn = self.context.turn
+            pending = turn.pending
+            pending.append(self)
+            if not turn.isActive and len(pending) == 1:
+                turn.begin()
+            return SENT
+        size = self.partsSize = self.partsSize + len(data)
+        if size >= self.joinLimit:
+            return self._statusOf(self._writeLast(data))
+        if isinstance(parts, bytes):
+            self.parts = [parts, data]
+        else:
+            parts.append(data)
+        turn = self.context.turn
+        turn.room -= 1
+        if not turn.room:
+            turn.check()
+        return SENT
+
+    def _writeLast(self, *last: bytes) -> int:
+        """Write the parts and one or two more; returns how many bytes wait after that."""
+        out, parts = self.out, self.parts
+        assert out is not None
+        self.parts = None
+        before = [*([parts] if isinstance(parts, bytes) else parts or ()), *last[:-1]]
+        if not before:
+            return out.write(last[-1])
+        if len(last[-1]) < UNCOPIED:
+            return out.write(b"".join([*before, last[-1]]))
+        return out.writeLong(b"".join(before), last[-1])
+
+    def writeParts(self) -> None:
+        """Write the parts now, not at the end of the turn."""
+        parts, self.parts = self.parts, None
+        if parts is not None:
+            assert self.out is not None
+            self.out.write(parts if isinstance(parts, bytes) else b"".join(parts))
+
+    def terminate(self) -> None:
+        raise NotImplementedError
+
+    def _statusOf(self, waiting: int) -> SendStatus:
+        """The status of a message after which so many bytes wait that the operating system refused."""
         if waiting:
             limit = self.options.highWaterMark
             if limit and waiting > limit:
@@ -195,29 +273,29 @@ class Sender:
 
     def ping(self, payload: bytes) -> None:
         if self.state == OPEN:
-            assert self._out is not None
-            self._out.write(frame(PING, payload))
+            self._queue(frame(PING, payload))
 
     def pong(self, payload: bytes) -> None:
         if self.state != OPEN:
             return
-        assert self._out is not None
-        if self._out.isBlocked():
+        assert self.out is not None
+        if self.out.isBlocked():
             self._awaitSent().pong = payload
         else:
-            self._out.write(frame(PONG, payload))
+            self._queue(frame(PONG, payload))
 
     def whenSent(self) -> Deferred[None]:
-        if self._out is None:
+        if self.out is None:
             return fail(ConnectionLost())
-        return self._awaitSent().whenSent() if self._out.amount() else succeed(None)
+        self.writeParts()
+        return self._awaitSent().whenSent() if self.out.amount() else succeed(None)
 
     def _awaitSent(self) -> DrainNotifier:
         """The notifier, which is told when nothing is queued any more."""
         if self._drainNotifier is None:
             self._drainNotifier = DrainNotifier()
-        assert self._out is not None
-        self._out.notifyWhenEmpty(self._sent)
+        assert self.out is not None
+        self.out.notifyWhenEmpty(self._sent)
         return self._drainNotifier
 
     def _sent(self) -> None:
@@ -233,3 +311,9 @@ class Sender:
             if self.context.isTracing:
                 self.context.trace(self.connection, "drain")
             self.connection.notified("onDrain")
+
+
+def joinLimit(options: ServerOptions) -> int:
+    """How many bytes a connection with these options has as parts, before they are written at once."""
+    limits = (MOST_JOINED, options.highWaterMark, options.maxBackpressure)
+    return min(limit for limit in limits if limit)

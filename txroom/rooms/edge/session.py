@@ -290,7 +290,7 @@ class RoomSession:
         if self.isMute:
             return
         connection = self.connection
-        if isVolatile and connection.bufferedAmount > self.services.volatileLimit:
+        if isVolatile and connection.refusedAmount > self.services.volatileLimit:
             return
         if type(item) is Replay:
             status = self._replay(item)
