@@ -180,6 +180,7 @@ class PageTests(DocsTestCase):
             shown = re.findall(r"^ *\.\. ([\w:-]+)::|(:(?:doc|ref):)", text(str(page)), re.MULTILINE)
             used = {name for names in shown for name in names if name}
             self.assertEqual(used - {"code-block", "list-table", "figure", "image", "note"}, set(), page)
+            self.assertEqual(re.findall(r"`[^`<]+ <[\w.]+>`(?!_)", text(str(page))), [], page)
 
 
 class ExampleTests(DocsTestCase):
