@@ -50,7 +50,7 @@ def test_twoTabs(tmp_path: Path) -> None:
         *(["mine waiting", "Bob", text] for text in ("four", "five")),
         ["mine private waiting", "Bob", "between us"],
     ]
-    assert seen["back"].startswith("Recovered: nothing was lost.")
+    assert seen["back"].startswith("The connection is back, and no message was lost.")
     talk += [("Ann", text, "") for text in ("one", "two", "three")]
     talk += [("Bob", text, "") for text in ("four", "five")]
     talk += [("Bob", "between us", " private"), ("Bob", "six", "")]
@@ -60,7 +60,7 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["reloaded"] == {"names": ["Bob", "Ann"], "mine": "mine", "counts": [2]}
     assert seen["phone"]["log"] > 150
     assert seen["phone"]["last"] and seen["phone"]["form"]
-    assert seen["notes"] == ["connection lost", "recovered, nothing is missing"] * 2
+    assert seen["notes"] == ["The connection is lost.", "The connection is back, and no message was lost."] * 2
 
     assert seen["score"]
     assert seen["clipped"] == []

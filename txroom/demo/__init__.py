@@ -1,5 +1,6 @@
 """
-What `twistd txroom` serves without `--app`: a page, two kinds of rooms, an echo, a broadcast, and health.
+The demo, which `twistd txroom` serves without `--app`: a page, two kinds of rooms, an echo, a broadcast,
+and health.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from .mole import MoleRoom
 from .pages import demoPages
 from .plain import Broadcast, Echo
 
-#: The most rooms of one kind: whoever is there makes them, and they cost memory. More than a hundred
-#: connections can be in, so that a few can't keep everybody else from making one.
+#: The largest number of rooms of one kind. Every visitor can create rooms, and rooms use memory. A connection
+#: can be in 16 rooms, so only more than a hundred connections together can reach this limit.
 MAX_ROOMS = 2000
 
 
 def makeDemo(options: ServerOptions | None = None, clock: Any = None) -> Server:
     """
-    A server with the rooms "chat" and "mole" at `/rooms`, and a page at `/` that is a client of both.
+    Make a server with the rooms "chat" and "mole" at `/rooms`, and a page at `/` that uses both.
 
-    Besides there are `/txroom.js`, `/echo`, `/broadcast` and `/healthz`. `options` and `clock` are those of
+    It also serves `/txroom.js`, `/echo`, `/broadcast` and `/healthz`. For `options` and `clock` see
     `Server`.
     """
     server = Server(options, clock)

@@ -1,4 +1,4 @@
-"""A chat: history, names, who is typing, private words."""
+"""A chat with history, names, private messages, and a sign that a member is typing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Whisper(Struct):
 
 
 class ChatRoom(Room):
-    """What one says all hear, the one too; newcomers see the last hundred messages."""
+    """A chat: each message is sent to all members, and new members receive the last hundred messages."""
 
     history = History(limit=100, onJoin=100)
     presence = True
@@ -32,7 +32,7 @@ class ChatRoom(Room):
     def onCreate(self, options: Mapping[str, Any]) -> None:
         topic = options.get("topic") or ""
         if not isinstance(topic, str) or len(topic) > 40:
-            raise RoomError("badRequest", "a topic is a text of at most 40 characters")
+            raise RoomError("badRequest", "topic: must be a text of at most 40 characters")
         self.setMetadata({"topic": topic})
 
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ class ChatRoom(Room):
     def whisper(self, client: Client, data: Whisper) -> None:
         receiver = self.client(data.to)
         if receiver is None:
-            raise RoomError("gone", "not here any more")
+            raise RoomError("gone", "the receiver has left the room")
         told = {
             "from": client.id,
             "name": client.meta["name"],

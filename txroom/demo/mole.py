@@ -1,4 +1,6 @@
-"""A game: once a second a mole looks out of one of nine holes, and whoever hits it first has a point."""
+"""
+A game: once a second a mole looks out of one of nine holes, and the first player who hits it gets a point.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ Hole = Annotated[int, Meta(ge=0, lt=HOLES)]
 
 
 class MoleRoom(Room):
-    """Ticks move the mole; a hit is a call, since who hits wants to know; presence is the score."""
+    """
+    A round of the game. The score is part of presence, and a hit is a call, so that the player gets an
+    answer.
+    """
 
     maxClients = 8
     presence = True

@@ -1,5 +1,5 @@
 """
-The demonstration's applications without rooms.
+The demo's applications without rooms.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class Echo(Application):
     """
     Sends every message back, text as text and binary as binary, and loses none.
 
-    It stops reading from a client that doesn't read its answers.
+    It stops reading from a client that does not read its answers.
     """
 
     def onMessage(self, connection: Connection, message: str | bytes) -> Coroutine[Any, Any, None] | None:
         status = connection.send(message)
         if status is SendStatus.BACKPRESSURE:
             connection.pause()
-        elif status is SendStatus.DROPPED:  # too long for what still waits; alone it isn't
+        elif status is SendStatus.DROPPED:  # too long to be queued behind the others, but not alone
             return self._sendLater(connection, message)
         return None
 
@@ -42,7 +42,7 @@ class Echo(Application):
 
 
 class Broadcast(Application):
-    """Sends every message to all who are connected, the sender too."""
+    """Sends every message to all connections, including the sender's."""
 
     def onMessage(self, connection: Connection, message: str | bytes) -> None:
         self.broadcast(message)

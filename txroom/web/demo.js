@@ -1,30 +1,31 @@
-// The page of the demonstration: a client of the rooms "chat" and "mole".
+// The page of the demo: a client for the rooms "chat" and "mole".
 
 import { Client } from "./txroom.js";
 
 const $ = (id) => document.getElementById(id);
 const client = new Client(new URL("rooms", location.href));
 
-const CUT = 5000; // milliseconds without a connection, when it is cut
-const LOOK = 4000; // between two looks at the list of rooms and the latency, when nothing seems to happen
-const SOON = 300; // until a look, when something has happened
-const TYPING = 3000; // for which somebody counts as typing
-const GAME = "!mole"; // in the place of a topic
+// Times are in milliseconds.
+const CUT = 5000; // how long the connection stays cut
+const LOOK = 4000; // how often the list of rooms and the latency are updated
+const SOON = 300; // how soon they are updated after an event
+const TYPING = 3000; // how long a member counts as typing
+const GAME = "!mole"; // replaces the topic for the game
 
 const animals = "Otter Heron Lynx Finch Badger Marten Plover Ibex Wren Stoat Osprey Hare Newt Vole Siskin Gecko".split(" ");
 const moods = "Calm Brave Quick Merry Bold Keen Wry Deft Gentle Bright".split(" ");
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
-let room = null; // where we are
+let room = null; // the current room
 let place = null; // its topic, or GAME
-let receiver = null; // whom we write to in private: {member, name}
-let last = null; // whose message the last one in the log was
+let receiver = null; // the receiver of private messages: {member, name}
+let last = null; // the heading of the last message in the log
 let awaySince = null;
-let visit = 0; // counts up with each room that is entered
-const mine = new Set(); // the members that we have been
-const waiting = []; // items of the log that wait for a connection
+let visit = 0; // how many rooms were entered
+const mine = new Set(); // the ids of this page's memberships
+const waiting = []; // the items of the log that are waiting for the connection
 
-// -- small things
+// -- helpers
 
 const hueOf = (text) => [...text].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 360, 7);
 const paint = (element, name) => element.style.setProperty("--hue", hueOf(name));
@@ -49,7 +50,7 @@ function entry(label, note, onclick) {
   return item;
 }
 
-/** Puts items in place of those that are there, unless they look the same. */
+/** Replaces the items of a list, unless the new ones look the same. */
 function replace(list, items) {
   const looks = items.map((item) => item.outerHTML).join("");
   if (list.dataset.looks === looks) return;
@@ -79,9 +80,9 @@ client.on("latency", (milliseconds) => {
 });
 client.on("reconnecting", ({ delay }) => {
   status("connecting", "reconnecting");
-  line("away", "No connection. What you say now waits, and what others say is kept for you.", delay);
+  line("away", "There is no connection. When it is back, all waiting messages are sent and received.", delay);
 });
-client.on("disconnected", ({ code }) => status("closed", code === 1000 ? "not connected" : `closed with ${code}`));
+client.on("disconnected", ({ code }) => status("closed", code === 1000 ? "not connected" : `closed (${code})`));
 client.on("error", (error) => note(error.message));
 
 $("cut").onclick = () => {
@@ -98,7 +99,7 @@ function label() {
 
 // -- being in a room
 
-/** Joins the room of a topic, or comes back to it as the member that `token` says. */
+/** Joins the room of a topic, or resumes the membership of `token` there. */
 async function enter(topic, token = null) {
   const isCurrent = ((mine) => () => mine === visit)(++visit);
   const former = room;
@@ -116,7 +117,7 @@ async function enter(topic, token = null) {
     listen(room, isCurrent);
     if (topic === GAME) startGame(room.snapshot);
   } catch (error) {
-    if (isCurrent()) note(`No way in: ${error.message || error.code}`);
+    if (isCurrent()) note(`You could not join the room: ${error.message || error.code}`);
   }
   if (isCurrent()) {
     label();
@@ -138,33 +139,33 @@ function listen(room, isCurrent) {
   });
   on("reconnecting", () => {
     awaySince = performance.now();
-    note("connection lost");
+    note("The connection is lost.");
     label();
     people();
   });
   on("recovered", () => {
-    back("Recovered: nothing was lost.");
-    note("recovered, nothing is missing");
+    back("The connection is back, and no message was lost.");
+    note("The connection is back, and no message was lost.");
     lookSoon();
   });
   on("lost", () => {
     mine.add(room.member);
     for (const item of $("log").querySelectorAll("li:not(.waiting)")) item.remove();
     last = null;
-    back("Back, but the room has forgotten us. This is what it still knows.");
+    back("The connection is back, but messages were lost. These are the messages that the room still has.");
     if (place === GAME) startGame(room.snapshot);
     lookSoon();
   });
   on("left", ({ code, reason }) => {
     line("", "");
-    note(`You are out: ${reason || code}`);
+    note(`You are no longer in the room: ${reason || code}`);
     label();
   });
   on("error", (error) => note(error.message || error.code));
 }
 
 function back(text) {
-  const seconds = awaySince === null ? "" : ` Back after ${((performance.now() - awaySince) / 1000).toFixed(1)} s.`;
+  const seconds = awaySince === null ? "" : ` It was away for ${((performance.now() - awaySince) / 1000).toFixed(1)} s.`;
   awaySince = null;
   line("back", text + seconds);
   setTimeout(() => $("line").dataset.state === "back" && line("", ""), 6000);
@@ -192,7 +193,7 @@ function show(topic) {
   }
 }
 
-// -- who is here
+// -- the members
 
 function people() {
   const metas = metasOf(room).sort((one, other) => (other.points ?? 0) - (one.points ?? 0));
@@ -207,7 +208,7 @@ function people() {
     item.className = isAway ? "away" : "";
     paint(item, meta.name);
     item.firstChild.disabled = isMe || place === GAME;
-    item.firstChild.title = isMe ? "You" : `Write to ${meta.name} in private`;
+    item.firstChild.title = isMe ? "You" : `Send ${meta.name} a private message`;
     return item;
   }));
   if (receiver && !metas.some(({ member }) => member === receiver.member)) address(null);
@@ -254,7 +255,7 @@ $("text").oninput = () => {
   room.send("typing", null, { volatile: true });
 };
 
-// -- what is said
+// -- messages
 
 function add(kind, name, text, remark = "") {
   $("empty").hidden = true;
@@ -281,7 +282,7 @@ function add(kind, name, text, remark = "") {
   return item;
 }
 
-// Shows the newest message, unless somebody reads older ones.
+// Shows the newest message, unless the user reads older ones.
 let follows = true;
 const follow = () => follows && $("log").scrollTo(0, $("log").scrollHeight);
 $("log").onscroll = ({ target }) => (follows = target.scrollHeight - target.scrollTop - target.clientHeight < 80);
@@ -313,7 +314,7 @@ $("form").onsubmit = (event) => {
     const done = receiver ? room.call("whisper", { to: receiver.member, text }, { timeout: 60_000 }) : room.send("say", text);
     done.catch((error) => {
       unwait(item);
-      note(`Not told: ${text} (${error.message || error.code})`);
+      note(`Your message was not sent: ${text} (${error.message || error.code})`);
     });
   } catch (error) {
     return note(error.message);
@@ -323,11 +324,11 @@ $("form").onsubmit = (event) => {
   $("text").focus();
 };
 
-// -- what waits for the connection
+// -- messages that are waiting for the connection
 
 function wait(text, to = "") {
   const kind = to ? "mine private waiting" : "mine waiting";
-  const item = add(kind, myName(), text, `${to && `only to ${to} · `}waits for the connection`);
+  const item = add(kind, myName(), text, `${to && `only to ${to} · `}waiting for the connection`);
   Object.assign(item.dataset, { text, to });
   waiting.push(item);
   return item;
@@ -338,10 +339,10 @@ function unwait(item) {
   if (place >= 0) waiting.splice(place, 1)[0].remove();
 }
 
-/** What we have said has come back from the room. */
+/** The room has sent back one of this page's messages. */
 const arrived = (text, to) => unwait(waiting.find(({ dataset }) => dataset.text === text && dataset.to === to));
 
-/** What waits stays below what has come. */
+/** Keeps the waiting messages below the received ones. */
 function waitAtEnd() {
   $("log").append(...waiting);
   if (waiting.length) follow();
@@ -383,10 +384,10 @@ function hit({ by, hole }) {
   $("result").textContent = mine.has(by) ? "Hit!" : `${nameOf(by)} was faster.`;
 }
 
-// -- the rooms there are
+// -- the list of rooms
 
 let rooms = []; // as the server listed them last
-let looking = null; // the timer of the next look
+let looking = null; // the timer of the next update
 
 function lookSoon() {
   clearTimeout(looking);
@@ -401,12 +402,12 @@ async function look() {
     [rooms] = await Promise.all([client.query(null), client.ping()]);
     listRooms();
   } catch {
-    // The connection is lost, which is told elsewhere.
+    // The connection is lost; the listener of "reconnecting" tells the user.
   }
 }
 
 function listRooms() {
-  const clients = new Map([["", 0]]); // by topic; of the room where we are, presence knows better
+  const clients = new Map([["", 0]]); // by topic; the number of the current room comes from presence
   let players = 0;
   for (const { name, metadata, clients: number } of rooms) {
     if (name === "mole") players += number;
@@ -441,7 +442,7 @@ const topicOfPage = () => {
 window.onhashchange = () => topicOfPage() !== place && enter(topicOfPage());
 
 
-// -- a page that is loaded again goes on as the same member: see "When the page is loaded again" in the docs
+// -- after a reload the page continues its membership, with room.reconnectionToken
 
 addEventListener("pagehide", () => {
   sessionStorage.setItem("name", $("name").value);
@@ -449,14 +450,14 @@ addEventListener("pagehide", () => {
   sessionStorage.setItem("token", room?.reconnectionToken ?? "");
 });
 
-/** What the former page has left, once: a duplicated tab is somebody else. */
+/** Takes what the former page has stored. It is taken once, so a duplicated tab is another member. */
 function inherited() {
   const [name, formerPlace, token] = ["name", "place", "token"].map((key) => sessionStorage.getItem(key));
   sessionStorage.clear();
   return { name, token: formerPlace === topicOfPage() ? token : null };
 }
 
-// A phone whose keyboard is open: the page is as high as what is seen of it.
+// While the keyboard of a phone is open, the page is as high as its visible part.
 window.visualViewport?.addEventListener("resize", () => {
   document.body.style.setProperty("--height", `${window.visualViewport.height}px`);
   follow();
