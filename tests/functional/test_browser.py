@@ -60,7 +60,8 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["reloaded"] == {"names": ["Bob", "Ann"], "mine": "mine", "counts": [2]}
     assert seen["phone"]["log"] > 150
     assert seen["phone"]["last"] and seen["phone"]["form"]
-    assert seen["notes"] == ["The connection is lost.", "The connection is back, and no message was lost."] * 2
+    lost, back = "The connection is lost.", "The connection is back, and no message was lost."
+    assert seen["notes"] == [lost, back] * 2
 
     assert seen["score"]
     assert seen["clipped"] == []
