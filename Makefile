@@ -17,7 +17,7 @@ FUNCTIONAL := functional-package functional-server
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
 # Makes targets side by side, and shows what each has to say when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
-SOURCES := setup.py txroom twisted tests scripts docs/conf.py benchmarks
+SOURCES := setup.py txroom twisted tests scripts docs/conf.py docs/_ext docs/examples benchmarks
 
 # The child processes of the tests find twistd, twist and python of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)

@@ -9,11 +9,11 @@ What the pages of txroom need beyond Sphinx: descriptions of all options, made f
   `Room`, with a field list of costs as above.
 - ``.. commandlinehelp::`` shows what ``twistd txroom --help`` prints.
 
-Pages are read on Git hosts too, which know neither `testcode` nor `:doc:`. So the doctests of a page run each
-`.. code-block:: python` of it, except listings of files (scripts/listings.py) and what has `:class: fragment`;
-and a link such as `Deployment <howto/deployment.rst>`__ or `nginx <howto/tls.rst#nginx>`__ leads to the page,
-or to the label on it. A link to a module, such as `the session <../txroom/rooms/edge/session.py>`__, leads to a
-copy of the file.
+Pages are read on Git hosts too, which know neither `testcode` nor `:doc:`. Therefore the doctests of a page
+run each `.. code-block:: python` of it, except listings of files (scripts/listings.py) and blocks with
+`:class: fragment`; and a link such as `Deployment <howto/deployment.rst>`__ or
+`nginx <howto/tls.rst#nginx>`__ leads to the page, or to the label on it. A link to a module, such as
+`the session <../txroom/rooms/edge/session.py>`__, leads to a copy of the file.
 
 Doctests compare what exceptions say, but not the names of the modules of the exceptions.
 """

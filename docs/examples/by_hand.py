@@ -6,7 +6,7 @@ from txroom import Application, UpgradeError
 
 
 class Watch(Resource):
-    """/watch/<name>: a WebSocket for each name, without an application for each."""
+    """Serves WebSockets at /watch/<name>, with one application for all names."""
 
     def __init__(self, server):
         super().__init__()
@@ -24,8 +24,9 @@ class Watch(Resource):
         return NOT_DONE_YET
 
     def upgraded(self, connection, name):
-        self.watchers.setdefault(name, []).append(connection)
-        connection.onDisconnect = lambda *args: self.watchers[name].remove(connection)
+        watchers = self.watchers.setdefault(name, [])
+        watchers.append(connection)
+        connection.onDisconnect = lambda *args: watchers.remove(connection)
 
     def refused(self, failure: Failure):
-        failure.trap(UpgradeError)  # the client knows already
+        failure.trap(UpgradeError)  # the client has its answer

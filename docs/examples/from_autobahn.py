@@ -1,11 +1,14 @@
-"""An Autobahn project, served by txroom at its own path, beside a room."""
+"""txroom serves an Autobahn program at a path of its own, and rooms beside it."""
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import (
+    WebSocketServerFactory,
+    WebSocketServerProtocol,
+)
 from autobahn.websocket.types import ConnectionDeny
 
 from txroom import Room, Server, message
 
-# -- the project as it was
+# The Autobahn program, without changes.
 
 
 class Broadcasting(WebSocketServerProtocol):
@@ -32,7 +35,7 @@ class BroadcastFactory(WebSocketServerFactory):
         self.clients = set()
 
 
-# -- and what was `reactor.listenTCP(9000, BroadcastFactory())`
+# These lines replace `reactor.listenTCP(9000, BroadcastFactory())`.
 
 
 class Chat(Room):

@@ -1,4 +1,4 @@
-"""An echo server inside another program, with handlers that are set on each connection."""
+"""An echo server inside another program, with handlers for each connection."""
 
 from txroom import Application, Server
 

@@ -1,4 +1,4 @@
-"""Every message goes to all who are connected, by their ids."""
+"""Sends each message to all clients, by their ids."""
 
 from txroom import Application, Server
 
@@ -17,6 +17,10 @@ def makeServer(clock=None):
     def onDisconnect(connection, code, reason):
         clients.remove(connection.id)
 
-    server.addApplication(Application(onConnect=onConnect, onMessage=onMessage, onDisconnect=onDisconnect))
+    server.addApplication(
+        Application(
+            onConnect=onConnect, onMessage=onMessage, onDisconnect=onDisconnect
+        )
+    )
     server.listen(8888)
     return server

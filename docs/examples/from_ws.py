@@ -1,4 +1,9 @@
-"""Everybody hears what the others say; only with a token, and only pages of two origins."""
+"""
+A chat room from the documentation of ws, as an application of txroom.
+
+Each message goes to all other clients. A client needs a token, and a page has to
+come from one of two origins.
+"""
 
 from txroom import Application, Deny
 

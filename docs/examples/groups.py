@@ -1,4 +1,8 @@
-"""Groups by hand: ["join", "tea"], ["leave", "tea"], ["say", "tea", "hello"]."""
+"""
+Groups of connections in a plain application.
+
+Clients send ["join", "tea"], ["leave", "tea"] and ["say", "tea", "hello"].
+"""
 
 import msgspec
 

@@ -57,7 +57,13 @@ class Web:
     @app.route("/polls")
     async def polls(self, request):
         found = await self.rooms.query("poll")
-        return answer(request, [{"id": each.room, "members": each.clients, **each.metadata} for each in found])
+        return answer(
+            request,
+            [
+                {"id": each.room, "members": each.clients, **each.metadata}
+                for each in found
+            ],
+        )
 
     @app.route("/polls/<id>")
     def results(self, request, id):
@@ -78,8 +84,12 @@ class Web:
     @app.handle_errors(RoomError)
     def refused(self, request, failure):
         error = failure.value
-        status = {"noSuchRoom": 404, "declined": 409, "timeout": 504}.get(error.code, 503)
-        return answer(request, {"error": error.code, "message": error.message}, status)
+        status = {"noSuchRoom": 404, "declined": 409, "timeout": 504}.get(
+            error.code, 503
+        )
+        return answer(
+            request, {"error": error.code, "message": error.message}, status
+        )
 
 
 def answer(request, data, status=200):

@@ -3,12 +3,17 @@ from klein import Klein
 from txroom import Application
 
 
+class Echo(Application):
+    def onMessage(self, connection, message):
+        connection.send(message)
+
+
 class Web:
     app = Klein()
 
     def __init__(self, server):
         self.server = server
-        server.addApplication(Application(onMessage=lambda c, message: c.send(message)), path="/chat")
+        server.addApplication(Echo(), path="/chat")
 
     @app.route("/")
     def home(self, request):
@@ -20,5 +25,5 @@ class Web:
 
 
 def makeRoot(server):
-    """The resource to serve; the server's service has to be started as well."""
+    """Return the resource to serve. Start the service of the server too."""
     return Web(server).app.resource()

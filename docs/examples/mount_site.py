@@ -7,14 +7,19 @@ from twisted.web.static import Data
 from txroom import Application, Server
 
 
+class Echo(Application):
+    def onMessage(self, connection, message):
+        connection.send(message)
+
+
 def makeServer(clock=None):
     server = Server(clock=clock)
-    server.addApplication(Application(onMessage=lambda c, message: c.send(message)), path="/ws/chat")
+    server.addApplication(Echo(), path="/ws/chat")
     return server
 
 
 def makeRoot(server):
-    """Your tree of resources, with one more branch."""
+    """Your resources, and one more for the WebSockets."""
     root = Resource()
     root.putChild(b"", Data(b"<h1>Welcome</h1>", "text/html"))
     root.putChild(b"ws", server.resource())

@@ -4,14 +4,19 @@ from twisted.web.wsgi import WSGIResource
 from txroom import Application, Server
 
 
+class Echo(Application):
+    def onMessage(self, connection, message):
+        connection.send(message)
+
+
 def hello(environ, start_response):
-    """Your Flask, Django, ... application."""
+    """Your WSGI application, for instance of Flask or Django."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"WSGI was asked for " + environ["PATH_INFO"].encode()]
 
 
 class Everything(Resource):
-    """Hands every path to one resource."""
+    """Passes every path to one resource."""
 
     def __init__(self, resource):
         super().__init__()
@@ -27,7 +32,7 @@ class Everything(Resource):
 
 def makeServer(reactor, threadpool=None):
     server = Server(clock=reactor)
-    server.addApplication(Application(onMessage=lambda c, message: c.send(message)), path="/chat")
+    server.addApplication(Echo(), path="/chat")
     wsgi = WSGIResource(reactor, threadpool or reactor.getThreadPool(), hello)
     server.addPage("/", Everything(wsgi))
     return server

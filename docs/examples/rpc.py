@@ -1,4 +1,7 @@
-"""{"call": "stats"} is answered with {"result": ...}, for whoever knows the password."""
+"""
+An RPC interface for the process. A client that knows the password sends
+{"call": "stats"} and gets {"result": ...}.
+"""
 
 from hmac import compare_digest
 
@@ -20,13 +23,16 @@ class Control(Application):
         super().__init__(maxPayload=4096)
         self.functions = {
             "stats": lambda: attrs.asdict(server.stats()),
-            "connections": lambda: [connection.id for connection in server.connections],
+            "connections": lambda: [
+                connection.id for connection in server.connections
+            ],
             "disconnect": server.disconnect,
         }
 
     def verifyClient(self, handshake):
         return compare_digest(
-            handshake.headers.get("authorization", "").encode(), f"Bearer {PASSWORD}".encode()
+            handshake.headers.get("authorization", "").encode(),
+            f"Bearer {PASSWORD}".encode(),
         )
 
     def onText(self, connection, text):

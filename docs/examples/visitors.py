@@ -1,7 +1,8 @@
 """
-What each client of a load test does in the room "mole" of the demo.
+A scenario for a load test of the room "mole" of the demo.
 
-    python -m txroom.loadtest ws://localhost:8080/rooms --room mole --scenario visitors:play --clients 100
+    python -m txroom.loadtest ws://localhost:8080/rooms --room mole \
+        --scenario visitors:play --clients 100
 """
 
 from random import randrange
@@ -10,7 +11,7 @@ from twisted.internet.task import deferLater
 
 
 async def play(client, room, clock):
-    """Hit where the mole is, like somebody who is not always awake."""
+    """Play one game, and hit the hole where the mole was last seen."""
     holes = room.snapshot["holes"]
     hole = randrange(holes)
 

@@ -1,4 +1,7 @@
-"""A small WAMP router beside rooms: what a backend publishes to it, the clients of the rooms are told."""
+"""
+A small WAMP router beside rooms. The clients of the rooms get the events that a
+back end publishes.
+"""
 
 from itertools import count
 
@@ -11,7 +14,7 @@ from txroom import Room, Server
 
 
 class Router:
-    """Topics and procedures by their names."""
+    """The subscribers of each topic, and the registered procedures."""
 
     def __init__(self, onPublish):
         self.onPublish = onPublish
@@ -26,7 +29,11 @@ class Router:
     def forget(self, session):
         for subscribers in self.subscribers.values():
             subscribers.pop(session, None)
-        self.procedures = {name: each for name, each in self.procedures.items() if each[0] is not session}
+        self.procedures = {
+            name: each
+            for name, each in self.procedures.items()
+            if each[0] is not session
+        }
 
 
 class RouterSession(BaseSession):
@@ -37,7 +44,7 @@ class RouterSession(BaseSession):
         self.router = router
 
     def onOpen(self, transport):
-        """Its client speaks first."""
+        """Wait for the first message of the client."""
 
     def onMessage(self, received):
         handler = getattr(self, "on" + type(received).__name__, None)
@@ -52,7 +59,9 @@ class RouterSession(BaseSession):
     def onHello(self, hello):
         roles = {"broker": RoleBrokerFeatures(), "dealer": RoleDealerFeatures()}
         self._session_id = next(self.router.ids)
-        self.transport.send(wamp.Welcome(self._session_id, roles, realm=hello.realm))
+        self.transport.send(
+            wamp.Welcome(self._session_id, roles, realm=hello.realm)
+        )
 
     def onGoodbye(self, goodbye):
         self.transport.send(wamp.Goodbye())
@@ -64,9 +73,15 @@ class RouterSession(BaseSession):
 
     def onPublish(self, published):
         publication = next(self.router.ids)
-        for session, subscription in self.router.subscribers.get(published.topic, {}).items():
+        subscribers = self.router.subscribers.get(published.topic, {})
+        for session, subscription in subscribers.items():
             if session is not self:
-                event = wamp.Event(subscription, publication, args=published.args, kwargs=published.kwargs)
+                event = wamp.Event(
+                    subscription,
+                    publication,
+                    args=published.args,
+                    kwargs=published.kwargs,
+                )
                 session.transport.send(event)
         if published.acknowledge:
             self.transport.send(wamp.Published(published.request, publication))
@@ -80,20 +95,28 @@ class RouterSession(BaseSession):
     def onCall(self, call):
         if call.procedure not in self.router.procedures:
             error = "wamp.error.no_such_procedure"
-            self.transport.send(wamp.Error(wamp.Call.MESSAGE_TYPE, call.request, error))
+            self.transport.send(
+                wamp.Error(wamp.Call.MESSAGE_TYPE, call.request, error)
+            )
             return
         session, registration = self.router.procedures[call.procedure]
         invocation = next(self.router.ids)
         self.router.calls[invocation] = (self, call.request)
-        session.transport.send(wamp.Invocation(invocation, registration, args=call.args, kwargs=call.kwargs))
+        session.transport.send(
+            wamp.Invocation(
+                invocation, registration, args=call.args, kwargs=call.kwargs
+            )
+        )
 
     def onYield(self, answer):
         session, request = self.router.calls.pop(answer.request)
-        session.transport.send(wamp.Result(request, args=answer.args, kwargs=answer.kwargs))
+        session.transport.send(
+            wamp.Result(request, args=answer.args, kwargs=answer.kwargs)
+        )
 
 
 class News(Room):
-    """Its clients are told what is published to the topic "news"."""
+    """Its clients get what is published to the topic "news"."""
 
 
 def makeServer(clock=None):

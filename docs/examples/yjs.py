@@ -1,4 +1,4 @@
-"""Yjs documents that unmodified y-websocket clients edit together: ws://host/yjs/<document>."""
+"""Yjs documents at ws://host/yjs/<document>, for unmodified y-websocket clients."""
 
 from msgspec import msgpack
 from pycrdt import (
@@ -12,14 +12,23 @@ from pycrdt import (
     read_message,
 )
 
-from txroom import CloseCode, ErrorCode, Prepared, Room, RoomApplication, RoomError, Server, message
+from txroom import (
+    CloseCode,
+    ErrorCode,
+    Prepared,
+    Room,
+    RoomApplication,
+    RoomError,
+    Server,
+    message,
+)
 from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.items import Message
 from txroom.rooms.edge.session import RoomSession
 
 
 class RawDialect:
-    """A client's binary message is one to its room, and the other way round; there is nothing else."""
+    """Passes binary messages between a client and its room, and nothing else."""
 
     isJSON = False
 
@@ -27,15 +36,17 @@ class RawDialect:
         return Send("frame", msgpack.encode(message))
 
     def frame(self, item):
-        return Prepared(msgpack.decode(item.data)) if type(item) is Message else None
+        return (
+            Prepared(msgpack.decode(item.data)) if type(item) is Message else None
+        )
 
     def closeCode(self, code):
-        # y-websocket comes back after all others but 4400-4499.
+        # y-websocket reconnects after all codes except 4400-4499.
         return code + 400 if 4000 <= code < 4100 else code
 
 
 class DocumentSession(RoomSession):
-    """A client that edits the document which its path names."""
+    """The session of a client that edits the document in its path."""
 
     dialect = RawDialect()
 
@@ -65,12 +76,14 @@ class Documents(RoomApplication):
         return "document" if super().roomNameOf(handshake) else None
 
     def sessionFor(self, connection):
-        return DocumentSession(self.services, connection, super().roomNameOf(connection.handshake))
+        return DocumentSession(
+            self.services, connection, super().roomNameOf(connection.handshake)
+        )
 
 
 class Document(Room):
     binary = True
-    resumeSeconds = 0  # who comes back asks for what it lacks, by Yjs
+    resumeSeconds = 0  # Yjs itself brings a client up to date
     recoveryLimit = 1
     linger = 60.0
 
@@ -98,14 +111,18 @@ class Document(Room):
                 if answer is not None:
                     client.send("frame", answer)
             elif data[0] == YMessageType.AWARENESS:
-                self.awareness.apply_awareness_update(read_message(data[1:]), client)
+                self.awareness.apply_awareness_update(
+                    read_message(data[1:]), client
+                )
         except (IndexError, ValueError):
             raise RoomError(ErrorCode.BAD_REQUEST, "not of the protocol") from None
         finally:
             self.editor = None
 
     def changed(self, event):
-        self.broadcast("frame", create_update_message(event.update), exclude=self.editor or ())
+        self.broadcast(
+            "frame", create_update_message(event.update), exclude=self.editor or ()
+        )
 
     def moved(self, topic, change):
         if topic == "update":
@@ -119,7 +136,9 @@ class Document(Room):
         return create_awareness_message(self.awareness.encode_awareness_update(ids))
 
     def onLeave(self, client, reason):
-        self.awareness.remove_awareness_states(list(self.cursors.pop(client)), client)
+        self.awareness.remove_awareness_states(
+            list(self.cursors.pop(client)), client
+        )
 
 
 def makeServer(clock=None):

@@ -11,7 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.static import Data
 
-from txroom import Application, Room, RoomApplication, Server
+from txroom import Application, Handshake, Room, RoomApplication, Server
 from txroom.http.proxyprotocol import ProxiedFactory
 from txroom.process.announcing import NAMED, describePort, describeServed
 from txroom.testing import MemoryReactor
@@ -88,6 +88,19 @@ class ServedTests(SynchronousTestCase):
                 "mole at ws://games.example:8080/play/mole, lobby at ws://lobby.example:90/lobby"
             ],
         )
+
+    def test_roomsOfOtherPaths(self) -> None:
+        """Where a subclass reads something else from its paths, only the path above them is told."""
+
+        class Documents(RoomApplication):
+            def roomNameOf(self, handshake: Handshake) -> str | None:
+                return "document"
+
+        documents = Documents(path="/yjs")
+        documents.register("document", Room)
+        server = self.server()
+        server.addApplication(documents)
+        self.assertEqual(self.lines(server, 80), ["rooms: document below ws://localhost:80/yjs/"])
 
     def test_others(self) -> None:
         """Plain applications by their classes, and pages."""

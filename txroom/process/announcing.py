@@ -64,8 +64,14 @@ def describeServed(server: Server) -> Iterator[str]:
         number = number or int(authority.rpartition(":")[2])
         return f"{scheme}{s}://{name}:{number}{path}"
 
+    def roomAt(route: Route, path: str, name: str) -> str:
+        # A subclass may read something else than a room's name from its paths.
+        if getattr(type(route.application), "roomNameOf", None) is not RoomApplication.roomNameOf:
+            return f"{name} below {at('ws', route.host, path)}"
+        return f"{name} at {at('ws', route.host, path + quote(name, ''))}"
+
     rooms = [
-        f"{name} at {at('ws', route.host, path + quote(name, ''))}"
+        roomAt(route, path, name)
         for route in server.routes
         if isinstance(route.application, RoomApplication) and (path := _below(route)) is not None
         for name in route.application.registrations

@@ -34,7 +34,9 @@ class Agent(Service):
         self.client = Client(self.url, reactor=self.reactor, **self.options)
         self.working = Deferred.fromCoroutine(self.work())
         self.working.addErrback(lambda failure: failure.trap(CancelledError))
-        self.working.addErrback(lambda failure: self.log.failure("the agent has given up", failure))
+        self.working.addErrback(
+            lambda failure: self.log.failure("the agent has given up", failure)
+        )
 
     def stopService(self):
         super().stopService()
@@ -48,7 +50,7 @@ class Agent(Service):
                 await self.serve(await self.client.joinOrCreate("desk"))
             except RoomError as error:
                 if error.code not in ("unavailable", "timeout"):
-                    raise  # such as "unauthorized": the next attempt would end in the same way
+                    raise  # another attempt would fail in the same way
                 self.log.warn("the desk cannot be joined: {error}", error=error)
             await deferLater(self.reactor, 5)
 
@@ -73,7 +75,8 @@ class Agent(Service):
         Tell all members something.
 
         Returns:
-            A Deferred that fires when the room has done it, or fails with a `RoomError`.
+            A Deferred that fires when the room has done it, or fails with a
+            `RoomError`.
         """
         if self.room is None:
             return fail(RoomError("unavailable", "the agent is not at the desk"))

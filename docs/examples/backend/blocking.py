@@ -1,4 +1,4 @@
-"""The desk for code that blocks, in a process that does not run Twisted's reactor by itself."""
+"""The desk, for code that blocks in a process without a running reactor."""
 
 import threading
 
@@ -17,20 +17,25 @@ def startReactor():
             isRunning = threading.Event()
             reactor.callWhenRunning(isRunning.set)
             arguments = {"installSignalHandlers": False}
-            threading.Thread(target=reactor.run, kwargs=arguments, daemon=True).start()
+            threading.Thread(
+                target=reactor.run, kwargs=arguments, daemon=True
+            ).start()
             isRunning.wait()
 
 
 class BlockingDesk:
     """
-    The room "desk". Its methods may be called in any thread but the reactor's, and block until the room has
-    answered. They raise `RoomError`.
+    The room "desk". Its methods may be called in any thread but the reactor's.
+
+    They block until the room has answered, and raise `RoomError`.
     """
 
     def __init__(self, url, **options):
         startReactor()
         self.client = blockingCallFromThread(reactor, Client, url, **options)
-        self.room = blockingCallFromThread(reactor, self.client.joinOrCreate, "desk")
+        self.room = blockingCallFromThread(
+            reactor, self.client.joinOrCreate, "desk"
+        )
 
     def ask(self, question):
         return blockingCallFromThread(reactor, self.room.call, "ask", question)

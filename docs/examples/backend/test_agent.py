@@ -16,7 +16,9 @@ class AgentTests(SynchronousTestCase):
     def start(self, token):
         """An agent that is connected to the server of the test, through memory."""
         where = self.harness.endpoint()
-        agent = Agent("ws://localhost/rooms", token, self.harness.clock, endpoint=where)
+        agent = Agent(
+            "ws://localhost/rooms", token, self.harness.clock, endpoint=where
+        )
         agent.startService()
         self.addCleanup(self.harness.flush)
         self.addCleanup(agent.stopService)
@@ -26,7 +28,9 @@ class AgentTests(SynchronousTestCase):
     def test_answers(self):
         """A customer gets the agent's answer, or the agent's error."""
         self.assertEqual(self.customer.call("ask", "When do you open?"), "at nine")
-        error = self.assertRaises(RoomError, self.customer.call, "ask", "What is love?")
+        error = self.assertRaises(
+            RoomError, self.customer.call, "ask", "What is love?"
+        )
         self.assertEqual(str(error), "noAnswer: ask something else")
 
     def test_returns(self):
@@ -34,7 +38,9 @@ class AgentTests(SynchronousTestCase):
         room = self.harness.roomOf(self.customer)
         room.kick(room.clients[0])
         self.harness.flush()
-        error = self.assertRaises(RoomError, self.customer.call, "ask", "When do you open?")
+        error = self.assertRaises(
+            RoomError, self.customer.call, "ask", "When do you open?"
+        )
         self.assertEqual(error.code, "closed")
         self.harness.advance(5)
         self.assertEqual(self.customer.call("ask", "When do you open?"), "at nine")

@@ -10,13 +10,13 @@ HERE = Path(__file__).parent
 
 
 class Say(msgspec.Struct):
-    """What a client sends: {"text": "hello"}."""
+    """A message of a client: {"text": "hello"}."""
 
     text: str
 
 
 class Chat(Application):
-    """Everybody hears what anybody says."""
+    """Sends each message to all clients."""
 
     def __init__(self):
         super().__init__(maxPayload=4096, messageRate=5)
@@ -54,7 +54,7 @@ class Chat(Application):
 
 
 def makeServer(clock=None):
-    """The chat at /chat, its page at /, and the page for health checks."""
+    """The chat at /chat, its page at /, and a page for health checks."""
     server = Server(clock=clock)
     server.addApplication(Chat(), path="/chat")
     page = (HERE / "chat.html").read_bytes()

@@ -26,7 +26,12 @@ class Arena(Room):
         return NAMES.get(options.get("auth"))
 
     def onJoin(self, client, options):
-        self.players[client.id] = {"name": client.user, "x": 50, "y": 50, "connected": True}
+        self.players[client.id] = {
+            "name": client.user,
+            "x": 50,
+            "y": 50,
+            "connected": True,
+        }
         self.tell(client)
 
     def snapshot(self, client):
@@ -44,7 +49,10 @@ class Arena(Room):
 
     def onTick(self, seconds):
         if self.moved:
-            places = {id: (self.players[id]["x"], self.players[id]["y"]) for id in self.moved}
+            places = {
+                id: (self.players[id]["x"], self.players[id]["y"])
+                for id in self.moved
+            }
             self.broadcast("moved", places, volatile=True)
             self.moved.clear()
 

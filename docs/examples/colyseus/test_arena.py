@@ -23,7 +23,9 @@ class ArenaTests(SynchronousTestCase):
         self.ann.send("say", "are you there?")
         self.harness.advance(20)
         self.bob.client.online()
-        self.assertEqual(self.bob.expect("said"), {"name": "ann", "text": "are you there?"})
+        self.assertEqual(
+            self.bob.expect("said"), {"name": "ann", "text": "are you there?"}
+        )
 
     def test_staysAway(self):
         """A player who does not come back within 30 seconds is gone."""

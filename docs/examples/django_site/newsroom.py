@@ -25,7 +25,7 @@ async def invite(reader):
 
 class Newsroom(RoomApplication):
     async def verifyClient(self, handshake):
-        """Visitors who have logged in at the site are users of the rooms, the others have no user."""
+        """Visitors who have logged in at the site are users of the rooms."""
         user = await deferToThread(userOf, handshake.cookies.get("sessionid"))
         return Accept(user=user) if user else True
 
@@ -45,7 +45,11 @@ class News(Room):
 
 
 def userOf(key):
-    """The user of a session of Django. Runs in a thread, since the session may be in a database."""
+    """
+    Return the user of a session of Django.
+
+    Runs in a thread, since the session may be in a database.
+    """
     from django.conf import settings
 
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)

@@ -23,13 +23,17 @@ def publish(request):
 
 def readers(request):
     """Ask the rooms, and wait for the answer."""
-    return JsonResponse({"readers": blockingCallFromThread(reactor, newsroom.countReaders)})
+    return JsonResponse(
+        {"readers": blockingCallFromThread(reactor, newsroom.countReaders)}
+    )
 
 
 def invite(request):
     """Wait for what takes the rooms some time; errors are raised here."""
     try:
-        room, seat = blockingCallFromThread(reactor, newsroom.invite, request.POST["reader"])
+        room, seat = blockingCallFromThread(
+            reactor, newsroom.invite, request.POST["reader"]
+        )
     except RoomError as error:
         return JsonResponse({"error": error.code}, status=503)
     return JsonResponse({"room": room, "seat": seat}, status=201)

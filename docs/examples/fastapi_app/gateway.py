@@ -1,4 +1,4 @@
-"""A FastAPI application in a process of its own, which asks rooms through the Python client."""
+"""FastAPI in its own process, which asks rooms with the Python client."""
 
 import asyncio
 import os
@@ -30,5 +30,7 @@ async def buy(good: str):
     try:
         price = await api.state.market.call("buy", good).asFuture(loop)
     except RoomError as error:
-        raise HTTPException(404 if error.code == "unknown" else 503, error.code) from error
+        raise HTTPException(
+            404 if error.code == "unknown" else 503, error.code
+        ) from error
     return {"good": good, "price": price}

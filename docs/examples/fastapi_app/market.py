@@ -1,4 +1,4 @@
-"""A room whose handlers use a library of asyncio, and a FastAPI application in the same process."""
+"""A room that uses a library of asyncio, and FastAPI in the same process."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ PRICES = {"tea": 3.5, "salt": 1.25}
 
 
 async def priceOf(good):
-    """Stands for a call of a library of asyncio, such as asyncpg, httpx or redis.asyncio."""
+    """Stands for a call of a library of asyncio, such as asyncpg or httpx."""
     await asyncio.sleep(0.01)
     return PRICES.get(good)
 
@@ -55,7 +55,9 @@ def makeApi(server):
         loop = asyncio.get_running_loop()
         try:
             room = await server.rooms.createRoom("market").asFuture(loop)
-            seat = await server.rooms.reserveSeat(room, visitor, seconds=60).asFuture(loop)
+            seat = await server.rooms.reserveSeat(
+                room, visitor, seconds=60
+            ).asFuture(loop)
         except RoomError as error:
             raise HTTPException(503, error.code) from error
         return {"room": room, "seat": seat}

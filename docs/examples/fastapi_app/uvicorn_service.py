@@ -16,7 +16,8 @@ class Uvicorn(Service):
     def __init__(self, reactor, app, **config):
         self.reactor = reactor
         self.uvicorn = uvicorn.Server(uvicorn.Config(app, **config))
-        self.uvicorn.capture_signals = contextlib.nullcontext  # twistd handles the signals
+        # twistd handles the signals.
+        self.uvicorn.capture_signals = contextlib.nullcontext
 
     def startService(self):
         super().startService()

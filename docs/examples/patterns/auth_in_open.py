@@ -1,4 +1,4 @@
-"""The token is checked when the connection is open, and the client is told the result."""
+"""Authentication after the upgrade: the client is told the result in a message."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from txroom import Application, CloseCode
 
 
 async def verifyToken(token):
-    """Ask a database, another service, ..."""
+    """Ask a database or another service."""
     return {"t-1": {"id": 1, "name": "alice"}}.get(token)
 
 
@@ -16,14 +16,20 @@ class Authenticated(Application):
         bearer = handshake.headers.get("authorization", "").removeprefix("Bearer ")
         user = await verifyToken(bearer or handshake.query.get("token", ""))
         if user is None:
-            self.tell(connection, type="auth", status="error", message="Authentication failed")
+            self.tell(
+                connection,
+                type="auth",
+                status="error",
+                message="Authentication failed",
+            )
             connection.close(CloseCode.POLICY_VIOLATION, "Authentication failed")
         else:
             connection.user = user
             self.tell(connection, type="auth", status="success", user=user)
 
     def onText(self, connection, text):
-        # Messages wait until onConnect is done, and after a close there are none: there is a user.
+        # There is a user: the server delivers no message before onConnect is done,
+        # and none after a close.
         self.tell(connection, type="echo", text=text, to=connection.user["name"])
 
     def tell(self, connection, **message):

@@ -1,4 +1,4 @@
-"""Binary messages whose first byte says what they are; text is something else."""
+"""Binary messages whose first byte is their type, beside text messages."""
 
 import secrets
 from pathlib import Path
@@ -25,13 +25,14 @@ class Media(Application):
         return handler(connection, data)
 
     async def file(self, connection, data):
-        # Never a name that the client chose. A thread writes: a hook that waits for a disk stops everybody.
+        # Never use a name that a client chose. Write in a thread: while a hook
+        # waits for the disk, the server serves no other client.
         path = self.directory / f"upload_{secrets.token_hex(8)}"
         await self.inThread(path.write_bytes, data[1:])
         connection.send(f'{{"type": "file_uploaded", "size": {len(data) - 1}}}')
 
     def relay(self, connection, data):
-        """To all others; whoever is too slow misses some, which is right for sound and pictures."""
+        """Send to all others. A slow client misses some of the sound or video."""
         self.broadcast(data, exclude=[connection])
 
     def onText(self, connection, text):

@@ -1,4 +1,7 @@
-"""Which connections are alive, and how far away: /connections; whether the server is well: /healthz."""
+"""
+Health checks: a heartbeat for each connection, a page with the round-trip times at
+/connections, and the health of the server at /healthz.
+"""
 
 import msgspec
 from twisted.web.resource import Resource
@@ -35,7 +38,7 @@ class Monitored(Application):
 
 
 def makeServer(clock=None):
-    # A peer that is silent for 30 + 10 seconds is dropped.
+    # The server drops a client that is silent for 30 + 10 seconds.
     server = Server(ServerOptions(pingInterval=30, pingTimeout=10), clock)
     server.addApplication(Monitored(), path="/chat")
     server.addPage("/connections", Connections(server))

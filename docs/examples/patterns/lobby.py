@@ -1,17 +1,19 @@
 """
-A queue: who wants to play waits in a lobby, and each two are given seats in a match of their own.
+A lobby with a queue. Clients that want to play wait in the lobby, which reserves
+seats in a match for each two of them.
 
-A client joins "lobby", sends "play", and waits for "match"; then it joins the match by its id, with the seat.
+A client joins "lobby", sends "play" and waits for the message "match". Then it
+joins the match by its id, with the seat.
 """
 
 from txroom import Room, Server, message
 
 
 class Lobby(Room):
-    """Decides who plays with whom: first come, first served."""
+    """Matches clients in the order in which they ask."""
 
     presence = True
-    resumeSeconds = 0.0  # nobody is kept waiting for who isn't there
+    resumeSeconds = 0.0  # nobody waits for a client that is away
 
     def onCreate(self, options):
         self.queue = []
@@ -33,7 +35,9 @@ class Lobby(Room):
         self.wait(client)
 
     async def startMatch(self, players):
-        match = await self.application.createRoom("match", {"mode": self.options.get("mode")})
+        match = await self.application.createRoom(
+            "match", {"mode": self.options.get("mode")}
+        )
         for player in players:
             seat = await self.application.reserveSeat(match)
             if not player.hasLeft:
@@ -41,21 +45,25 @@ class Lobby(Room):
 
 
 class Match(Room):
-    """For those who have a seat; whoever doesn't come in time has lost it."""
+    """A game for two clients that have a reserved seat."""
 
     maxClients = 2
     seatSeconds = 20.0
 
     def onCreate(self, options):
         self.players = []
-        self.lock()  # strangers are told "locked"; seats that are kept are not locked
-        self.timeout = self.clock.callLater(self.seatSeconds, self.disconnect, "nobody else has come")
+        self.lock()  # only for clients without a reserved seat
+        self.timeout = self.clock.callLater(
+            self.seatSeconds, self.disconnect, "nobody else has come"
+        )
 
     def onJoin(self, client, options):
         self.players.append(client.id)
         if len(self.players) == 2:
             self.timeout.cancel()
-            self.broadcast("begin", {"mode": self.options["mode"], "first": self.players[0]})
+            self.broadcast(
+                "begin", {"mode": self.options["mode"], "first": self.players[0]}
+            )
 
     def onLeave(self, client, reason):
         self.disconnect("the other has left")

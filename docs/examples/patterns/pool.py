@@ -1,4 +1,4 @@
-"""How many may connect, and what became of all who tried: /stats."""
+"""Limits for the number of connections, and a page that counts them: /stats."""
 
 import attrs
 import msgspec
@@ -25,7 +25,9 @@ class Echo(Application):
 
 
 def makeServer(clock=None, maxConnections=1000):
-    options = ServerOptions(maxConnections=maxConnections, maxConnectionsPerAddress=100)
+    options = ServerOptions(
+        maxConnections=maxConnections, maxConnectionsPerAddress=100
+    )
     server = Server(options, clock)
     server.addApplication(Echo(), path="/echo")
     server.addPage("/stats", Stats(server))

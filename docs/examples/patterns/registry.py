@@ -1,4 +1,4 @@
-"""Who is connected, by user: to list them, and to notify one wherever the user is."""
+"""A registry of connections by user, to list users and to notify them."""
 
 import msgspec
 
@@ -11,11 +11,13 @@ class Registry(Application):
         self.users = {}
 
     def verifyClient(self, handshake):
-        user = handshake.query.get("user")  # in earnest: a session, a ticket
+        user = handshake.query.get("user")  # a real server checks a session
         return Accept(user=user) if user else False
 
     def onConnect(self, connection):
-        connection.data["device"] = connection.handshake.query.get("device", "unknown")
+        connection.data["device"] = connection.handshake.query.get(
+            "device", "unknown"
+        )
         self.users.setdefault(connection.user, set()).add(connection)
 
     def onDisconnect(self, connection, code, reason):
@@ -25,7 +27,7 @@ class Registry(Application):
             del self.users[connection.user]
 
     def notify(self, user, notification):
-        """Tell a user, at all devices; how many that were."""
+        """Send to all connections of a user. Returns how many there are."""
         message = Prepared(msgspec.json.encode(notification).decode())
         connections = list(self.users.get(user, ()))
         for connection in connections:

@@ -1,4 +1,6 @@
-"""Messages by their type: in a room each is a method, and joining, leaving and errors are there already."""
+"""
+A handler for each type of message. Rooms handle joining, leaving and errors.
+"""
 
 from msgspec import Struct
 
@@ -11,21 +13,29 @@ class PrivateMessage(Struct):
 
 
 class Talk(Room):
-    presence = True  # user_joined, user_left
+    presence = True  # tells members who joins and leaves
 
     def onAuth(self, client, options, handshake):
-        return options.get("user")  # in earnest: a token
+        return options.get("user")  # a real server checks a token
 
     @message("chat")
     def chat(self, client, data: str):
-        self.broadcast("chat", {"user": client.userId, "message": data}, exclude=client)
+        self.broadcast(
+            "chat", {"user": client.userId, "message": data}, exclude=client
+        )
 
     @message("private_message")
     def privateMessage(self, client, data: PrivateMessage):
-        targets = [each for each in self.clients if each.userId == data.targetUserId]
+        targets = [
+            each for each in self.clients if each.userId == data.targetUserId
+        ]
         if not targets:
             raise RoomError("offline", "User not found or offline")
-        self.broadcast("private_message", {"from": client.userId, "message": data.message}, to=targets)
+        self.broadcast(
+            "private_message",
+            {"from": client.userId, "message": data.message},
+            to=targets,
+        )
 
 
 def makeServer(clock=None):

@@ -1,4 +1,4 @@
-"""Before the server stops it tells everybody, and gives them five seconds to say goodbye."""
+"""Before the server stops, it tells all clients and gives them five seconds."""
 
 from twisted.internet.task import deferLater
 

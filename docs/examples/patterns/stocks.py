@@ -1,4 +1,7 @@
-"""Prices: who subscribes to a symbol gets the last one at once, and then each new one."""
+"""
+Prices of stocks. A client that subscribes to a symbol gets its last price at once,
+and then each new one.
+"""
 
 import random
 from typing import Literal
@@ -9,7 +12,7 @@ Symbol = Literal["AAPL", "GOOGL", "MSFT", "TSLA"]
 
 
 class Stocks(Room):
-    autoDispose = False  # the market goes on when nobody looks
+    autoDispose = False  # the room goes on without members
 
     def onCreate(self, options):
         self.prices = {}
@@ -22,8 +25,10 @@ class Stocks(Room):
 
     def update(self, symbol, price):
         self.prices[symbol] = round(price, 2)
-        # Volatile: the next price is newer, so nobody needs one that was missed.
-        self.broadcast("price", [symbol, self.prices[symbol]], to=symbol, volatile=True)
+        # Volatile: a client that misses a price gets the next one.
+        self.broadcast(
+            "price", [symbol, self.prices[symbol]], to=symbol, volatile=True
+        )
 
     @message("subscribe")
     def subscribe(self, client, symbol: Symbol):

@@ -1,6 +1,6 @@
-from server import makeServer
 from twisted.trial.unittest import SynchronousTestCase
 
+from server import makeServer
 from txroom import RoomError
 from txroom.testing import RoomHarness
 
@@ -18,34 +18,38 @@ class ChatRoomTests(SynchronousTestCase):
         return self.harness.client().join("chat", name=name, **options)
 
     def test_everybodyHears(self):
-        """What one says comes to all, the one too; not to those who talk of something else."""
-        alice, bob, carol = self.join("alice"), self.join("bob"), self.join("carol", topic="tea")
+        """All members of a room hear a message, also the sender."""
+        alice, bob = self.join("alice"), self.join("bob")
+        carol = self.join("carol", topic="tea")
         alice.send("say", "hello")
         self.assertEqual(alice.expect("said")["text"], "hello")
         self.assertEqual(bob.expect("said")["text"], "hello")
         carol.expectNone("said")
 
     def test_history(self):
-        """Who comes later sees what was said before."""
+        """A new member sees the messages that were sent before."""
         self.join("alice").send("say", "hello")
         self.assertEqual(self.join("bob").expect("said")["text"], "hello")
 
     def test_presence(self):
-        """Everybody knows who is here, and is told who comes."""
+        """Each member knows the others, and is told when somebody joins."""
         alice, bob = self.join("alice"), self.join("bob")
         self.assertEqual(names(bob.members), ["alice", "bob"])
         came, left = alice.presence[-1]
         self.assertEqual((names(came), names(left)), (["bob"], []))
 
     def test_wrongMessage(self):
-        """A message of the wrong shape is answered, and nobody hears it."""
+        """For wrong data the client gets an error, and nobody hears the message."""
         alice = self.join("alice")
         error = self.assertRaises(RoomError, alice.call, "say", 5)
         self.assertEqual(error.code, "invalidData")
         alice.expectNone()
 
     def test_lostConnection(self):
-        """Who loses the connection misses nothing, and the others see that it is away."""
+        """
+        A client that loses its connection misses nothing. Meanwhile the others see
+        that it is away.
+        """
         alice, bob = self.join("alice"), self.join("bob")
         bob.client.offline()
         alice.send("say", "are you there?")
@@ -54,12 +58,18 @@ class ChatRoomTests(SynchronousTestCase):
         bob.client.online()
         self.assertEqual(bob.events, ["reconnecting", "recovered"])
         self.assertEqual(bob.expect("said")["text"], "are you there?")
-        self.assertEqual([alice.expect("said")["from"] for _ in range(2)], [alice.member, bob.member])
-        away = [came[0].metas[0].get("away", False) for came, left in alice.presence]
-        self.assertEqual(away, [False, False, True, False])  # both came; bob was away, and is back
+        self.assertEqual(
+            [alice.expect("said")["from"] for _ in range(2)],
+            [alice.member, bob.member],
+        )
+        away = [
+            came[0].metas[0].get("away", False) for came, left in alice.presence
+        ]
+        # Both joined; then bob was away, and came back.
+        self.assertEqual(away, [False, False, True, False])
 
     def test_gone(self):
-        """After half a minute a client that doesn't come back has left."""
+        """A client that does not come back within half a minute has left."""
         alice, bob = self.join("alice"), self.join("bob")
         bob.client.offline()
         self.harness.advance(31)
