@@ -1,4 +1,6 @@
-"""The hooks of one host and path."""
+"""
+Tests for `Application`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from txroom.testing import upgradeRequest
 
 
 class ConstructionTests(SynchronousTestCase):
-    """What an application is made of."""
+    """Its arguments."""
 
     def test_functions(self) -> None:
         """Every hook may be a plain function."""
@@ -25,7 +27,7 @@ class ConstructionTests(SynchronousTestCase):
             self.assertIs(application.hook(name), echo)
 
     def test_methods(self) -> None:
-        """Or a method of a subclass; what isn't defined isn't set."""
+        """A hook may be a method of a subclass; other hooks are not set."""
 
         class Mine(Application):
             def onConnect(self, connection: Connection) -> None: ...
@@ -35,7 +37,7 @@ class ConstructionTests(SynchronousTestCase):
         self.assertIsNone(application.hook("onMessage"))
 
     def test_functionOverMethod(self) -> None:
-        """What is given at construction wins over the class."""
+        """A given function replaces the method."""
 
         class Mine(Application):
             def onMessage(self, connection: Connection, message: str | bytes) -> None: ...
@@ -43,19 +45,19 @@ class ConstructionTests(SynchronousTestCase):
         self.assertIs(Mine(onMessage=echo).hook("onMessage"), echo)
 
     def test_notCallable(self) -> None:
-        """A hook that can't be called is noticed at once, by name."""
+        """The error names a hook that is not callable."""
         with self.assertRaises(TypeError) as caught:
             Application(onMessage="echo")
         self.assertEqual(str(caught.exception), "onMessage='echo': must be callable")
 
     def test_options(self) -> None:
-        """Other keywords are options, checked at once."""
+        """Other keywords are options, which are checked at once."""
         application = Application(maxPayload=10, onMessage=echo)
         self.assertEqual(dict(application.overrides), {"maxPayload": 10})
         self.assertRaises(OptionError, Application, maxPayload=-1)
 
     def test_serverOnly(self) -> None:
-        """Options that mean nothing for one application are refused, not ignored."""
+        """Options for the whole server are refused."""
         for name, value in (
             ("backlog", 5),
             ("maxPendingHandshakes", 5),
@@ -67,22 +69,22 @@ class ConstructionTests(SynchronousTestCase):
             self.assertEqual(str(caught.exception), f"{name}: can only be set for the whole server")
 
     def test_misspelt(self) -> None:
-        """A hook with a wrong name isn't silently never called."""
+        """A misspelt hook is refused."""
         with self.assertRaises(OptionError) as caught:
             Application(onMesage=echo)
         self.assertIn("onMesage", str(caught.exception))
 
     def test_hooksClass(self) -> None:
-        """The table of connection hooks has all of them, and no other."""
+        """`Hooks` has exactly the connection hooks."""
         given = {field.name for field in attrs.fields(Hooks) if field.init}
         self.assertEqual(given, CONNECTION_HOOKS)
 
 
 class HookTests(HarnessTestCase):
-    """Which hook is called for whom."""
+    """Which hook is called."""
 
     def test_replacedOnApplication(self) -> None:
-        """A hook that is assigned to an application holds for the connections that come then."""
+        """A hook that is assigned to an application applies to later connections."""
         application = Application(onMessage=echo)
         harness = self.serve(application)
         early = harness.connect()
@@ -93,7 +95,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual((early.received, late.received), (["a"], ["new"]))
 
     def test_ownState(self) -> None:
-        """Replacing a hook on one connection leaves the application's alone."""
+        """Replacing a hook on one connection does not change the application's."""
         application = Application(onMessage=echo)
         harness = self.serve(application)
         one = harness.connect()
@@ -103,7 +105,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual(other.received, ["a"])
 
     def test_override(self) -> None:
-        """An option of the application holds for its path only."""
+        """An option of the application applies to its path only."""
         harness = self.serve({"/small": Application(maxPayload=3), "/": Application(onMessage=echo)})
         small, normal = harness.connect("/small"), harness.connect("/")
         small.send("abcd")
@@ -112,7 +114,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual(normal.received, ["abcd"])
 
     def test_ownNames(self) -> None:
-        """A subclass may call its own things "opened" and "closed"."""
+        """A subclass may use the names "opened" and "closed"."""
 
         class Chat(Application):
             closed = False
@@ -133,7 +135,9 @@ class OverrideTests(HarnessTestCase):
     """Options of one application that matter before or beside its connections."""
 
     def test_handshakeTimeout(self) -> None:
-        """Counted from the beginning of the request, whatever the server's is; 0 means for ever."""
+        """
+        The application's `handshakeTimeout` counts from the beginning of the request; 0 means no deadline.
+        """
         for own, whole, expected in ((1.0, 10.0, True), (1.0, 0.0, True), (0.0, 1.0, False)):
             app = Application(verifyClient=lambda handshake: Deferred(), handshakeTimeout=own)
             harness = self.serve(app, handshakeTimeout=whole)
@@ -144,7 +148,7 @@ class OverrideTests(HarnessTestCase):
             self.assertEqual(client.output.startswith(b"HTTP/1.1 503 "), expected)
 
     def test_clientTracking(self) -> None:
-        """The application that isn't tracked has no list; others have theirs."""
+        """Only the application with `clientTracking` off has an empty list."""
         quiet, other = Application(clientTracking=False), Application()
         harness = self.serve({"/quiet": quiet, "/other": other})
         harness.connect("/quiet")
@@ -152,7 +156,7 @@ class OverrideTests(HarnessTestCase):
         self.assertEqual((len(quiet.connections), len(other.connections)), (0, 1))
 
     def test_trustedProxies(self) -> None:
-        """The peer is who the application's proxies say; limits per address count it."""
+        """The application's proxies decide the client's address, also for limits per address."""
         app = Application(trustedProxies=["203.0.113.9"], maxConnectionsPerAddress=1)
         harness = self.serve({"/own": app, "/other": Application()})
         headers = {"X-Forwarded-For": "198.51.100.7"}
@@ -179,18 +183,18 @@ class BroadcastTests(HarnessTestCase):
         return [client.received for client in (*self.clients, self.stranger)]
 
     def test_all(self) -> None:
-        """All of this application, nobody else's."""
+        """Only this application's connections get it."""
         self.app.broadcast("a")
         self.app.broadcast(b"b")
         self.assertEqual(self.received(), [["a", b"b"]] * 3 + [[]])
 
     def test_exclude(self) -> None:
-        """But for some."""
+        """Excluded connections do not get it."""
         self.app.broadcast("a", exclude=[self.harness.connectionOf(self.clients[1])])
         self.assertEqual(self.received(), [["a"], [], ["a"], []])
 
     def test_excludeOne(self) -> None:
-        """But for one, which needs no list; what is no connection is named."""
+        """A single connection need not be in a list; the error names anything else."""
         one = self.harness.connectionOf(self.clients[1])
         self.app.broadcast("a", exclude=one)
         self.harness.server.broadcast("b", exclude=one)
@@ -201,7 +205,7 @@ class BroadcastTests(HarnessTestCase):
                 self.assertIn("is not a Connection; for an id use server.connection(id)", str(error))
 
     def test_prepared(self) -> None:
-        """What is prepared goes to several applications, framed once."""
+        """A prepared message is framed once for several applications."""
         prepared = Prepared("a")
         self.app.broadcast(prepared)
         built = prepared.frame
@@ -211,13 +215,13 @@ class BroadcastTests(HarnessTestCase):
         self.assertIs(prepared.frame, built)
 
     def test_closing(self) -> None:
-        """A connection that is about to go is passed over."""
+        """Closing connections are skipped."""
         self.harness.connectionOf(self.clients[0]).close()
         self.app.broadcast("a")
         self.assertEqual(self.received(), [[], ["a"], ["a"], []])
 
     def test_leavesWhileSending(self) -> None:
-        """Members may leave while the list is gone through."""
+        """Connections may close during the broadcast."""
 
         def leave(connection: Connection, code: int, reason: str) -> None:
             self.app.broadcast("left")
@@ -228,14 +232,14 @@ class BroadcastTests(HarnessTestCase):
         self.assertEqual(self.received(), [["left"]] * 3 + [[]])
 
     def test_type(self) -> None:
-        """A message is str or bytes, also if nobody listens."""
+        """A message is str or bytes, even without connections."""
         for client in self.clients:
             client.close()
         bad: Any = {"a": 1}
         self.assertRaises(TypeError, self.app.broadcast, bad)
 
     def test_connections(self) -> None:
-        """A snapshot, which may be changed and kept."""
+        """The list is a copy."""
         connections = self.app.connections
         self.assertEqual(len(connections), 3)
         connections.clear()
@@ -244,7 +248,7 @@ class BroadcastTests(HarnessTestCase):
         self.assertEqual(len(self.other.connections), 1)
 
     def test_noTracking(self) -> None:
-        """With `clientTracking` off there is no list, but a broadcast still comes to all."""
+        """With `clientTracking` off the list is empty, but a broadcast reaches all."""
         app = Application()
         harness = self.serve(app, clientTracking=False)
         client = harness.connect()

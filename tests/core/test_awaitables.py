@@ -1,4 +1,6 @@
-"""What hooks return, given up."""
+"""
+Tests for the cancellation of hooks.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,19 @@ from txroom.core.awaitables import cancelHook
 
 
 def refuse(waiting: Deferred[Any]) -> None:
-    """A canceller that can't."""
+    """A canceller that raises."""
     raise ZeroDivisionError
 
 
 class GiveUpTests(SynchronousTestCase):
-    """Whatever a canceller does, who waits goes on."""
+    """Whatever the canceller does, callers that wait continue."""
 
     def assertGivenUp(self, results: list[Any]) -> None:
         self.assertEqual(len(results), 1)
         results[0].trap(CancelledError)
 
     def test_plain(self) -> None:
-        """One without a canceller, and one that has a good one."""
+        """Without a canceller, and with one that works."""
         cancelled: list[Any] = []
         for waiting in (Deferred[None](), Deferred[None](cancelled.append)):
             results = fired(waiting)
@@ -33,7 +35,7 @@ class GiveUpTests(SynchronousTestCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_raises(self) -> None:
-        """One whose canceller raises, which is logged; a result that comes later is dropped."""
+        """If the canceller raises, that is logged, and a later result is dropped."""
         waiting: Deferred[int] = Deferred(refuse)
         results = fired(waiting)
         cancelHook(waiting)
@@ -42,7 +44,7 @@ class GiveUpTests(SynchronousTestCase):
         waiting.callback(1)
 
     def test_nested(self) -> None:
-        """One that waits for another."""
+        """A Deferred that waits for another."""
         outer: Deferred[Any] = Deferred()
         inner: Deferred[Any] = Deferred(refuse)
         outer.addCallback(lambda _: inner)
@@ -53,7 +55,7 @@ class GiveUpTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_coroutine(self) -> None:
-        """A coroutine learns of it as of any error."""
+        """A coroutine gets `CancelledError`."""
 
         async def wait() -> None:
             await Deferred(refuse)
@@ -64,7 +66,7 @@ class GiveUpTests(SynchronousTestCase):
         self.assertEqual(len(results), 1)
 
     def test_over(self) -> None:
-        """One that has a result keeps it."""
+        """A Deferred that has a result keeps it."""
         waiting: Deferred[int] = Deferred()
         waiting.callback(1)
         cancelHook(waiting)

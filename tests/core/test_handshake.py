@@ -1,4 +1,6 @@
-"""The opening handshake as an application sees it."""
+"""
+Tests for the handshake, headers and origins.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,17 @@ from txroom.core.origin import (
     splitOrigin,
 )
 
-#: What headers are made of.
+#: The characters of random headers.
 LATIN = st.text(st.characters(max_codepoint=255))
 
 
 class MultiDictTests(SynchronousTestCase):
-    """A mapping with several values for a name."""
+    """`MultiDict` and `Headers`."""
 
     pairs = (("a", "1"), ("b", "2"), ("a", "3"))
 
     def test_mapping(self) -> None:
-        """The mapping shows each name once, with its first value."""
+        """The mapping has each name once, with its first value."""
         found = MultiDict(self.pairs)
         self.assertEqual(dict(found), {"a": "1", "b": "2"})
         self.assertEqual(len(found), 2)
@@ -37,14 +39,14 @@ class MultiDictTests(SynchronousTestCase):
         self.assertEqual(found.get("c", "-"), "-")
 
     def test_all(self) -> None:
-        """Nothing that came is lost, nor its order."""
+        """All values are kept in their order."""
         found = MultiDict(self.pairs)
         self.assertEqual(found.getAll("a"), ["1", "3"])
         self.assertEqual(found.getAll("c"), [])
         self.assertEqual(found.pairs, self.pairs)
 
     def test_case(self) -> None:
-        """Plain names differ in case, header names don't."""
+        """The names of a `MultiDict` differ in case, header names do not."""
         self.assertNotIn("A", MultiDict(self.pairs))
         headers = Headers([("Set-Cookie", "1"), ("SET-COOKIE", "2")])
         self.assertEqual(headers.getAll("set-Cookie"), ["1", "2"])
@@ -52,30 +54,30 @@ class MultiDictTests(SynchronousTestCase):
         self.assertIn("sEt-cOOkie", headers)
 
     def test_listed(self) -> None:
-        """A list may be spread over fields; empty members mean nothing (RFC 9110 §5.6.1)."""
+        """A list may be spread over fields; empty members are skipped (RFC 9110 §5.6.1)."""
         headers = Headers([("X", "a, b"), ("x", " ,c\t,, "), ("y", "")])
         self.assertEqual(headers.listed("X"), ["a", "b", "c"])
         self.assertEqual(headers.listed("y"), [])
         self.assertEqual(headers.listed("z"), [])
 
     def test_repr(self) -> None:
-        """Somebody debugging sees what there is."""
+        """The repr shows the pairs."""
         self.assertEqual(repr(MultiDict([("a", "1")])), "MultiDict([('a', '1')])")
 
 
 class HandshakeTests(SynchronousTestCase):
-    """What is derived from target and headers."""
+    """The properties of a `Handshake`."""
 
     def handshake(self, target: str = "/", *headers: tuple[str, str]) -> Handshake:
         return Handshake(target=target, headers=Headers(headers))
 
     def test_path(self) -> None:
-        """The path is what was sent, not decoded: it is what applications are matched by."""
+        """The path is not decoded."""
         self.assertEqual(self.handshake("/a%20b;c?d=1?e").path, "/a%20b;c")
         self.assertEqual(self.handshake("/").path, "/")
 
     def test_query(self) -> None:
-        """Decoded, several values for a key, empty ones too."""
+        """Parameters are decoded, with several values for a name and with empty ones."""
         query = self.handshake("/?a=1&b=%C3%A9+x&a=&c").query
         self.assertEqual(query.pairs, (("a", "1"), ("b", "é x"), ("a", ""), ("c", "")))
         self.assertEqual(len(self.handshake("/").query), 0)
@@ -96,42 +98,42 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(handshake.extensions, ["x; y=1", "z"])
 
     def test_absent(self) -> None:
-        """What wasn't sent is empty; only of the Origin does it matter that it is absent."""
+        """Missing headers are empty; only a missing Origin is None."""
         handshake = self.handshake()
         self.assertEqual((handshake.host, handshake.origin), ("", None))
         self.assertEqual((handshake.protocols, handshake.extensions, handshake.cookies), ([], [], {}))
         self.assertEqual((handshake.peer, handshake.secure, handshake.certificate), ("", False, None))
 
     def test_cookies(self) -> None:
-        """Several in a header, several headers (HTTP/2 proxies split them), quotes taken off."""
+        """Several cookies in a header, several headers (as HTTP/2 proxies split them), and quoted values."""
         handshake = self.handshake("/", ("Cookie", 'a=1; b="x y"'), ("Cookie", "c=3"))
         self.assertEqual(handshake.cookies, {"a": "1", "b": "x y", "c": "3"})
 
     def test_badCookies(self) -> None:
-        """What is no cookie is passed over, and takes no good one with it."""
+        """A malformed cookie is skipped, and no other one with it."""
         self.assertEqual(self.handshake("/", ("Cookie", "a b=1; =; []; a\x01=2")).cookies, {})
         odd = self.handshake("/", ("Cookie", 'a={"x":1}; path=2; session=abc; session=old'))
         self.assertEqual(odd.cookies, {"a": '{"x":1}', "path": "2", "session": "abc"})
 
     def test_data(self) -> None:
-        """Each handshake has its own place for hooks."""
+        """Each handshake has its own `data`."""
         one, other = self.handshake(), self.handshake()
         one.data["x"] = 1
         self.assertEqual(other.data, {})
 
 
 class CheckedHeadersTests(SynchronousTestCase):
-    """What hooks may add to an answer."""
+    """The headers that hooks return."""
 
     def test_forms(self) -> None:
-        """A mapping, or pairs if a name comes twice."""
+        """A mapping, or pairs if a name occurs twice."""
         self.assertEqual(checkedHeaders({"X-A": "1"}), (("X-A", "1"),))
         pairs = (("Set-Cookie", "a=1"), ("Set-Cookie", "b=2\t"))
         self.assertEqual(checkedHeaders(iter(pairs)), pairs)
         self.assertEqual(checkedHeaders(()), ())
 
     def test_injection(self) -> None:
-        """No value ends its line, or the head, in anybody's eyes."""
+        """No value can end its line or the head."""
         for control in "\r\n\0\x0b\x0c\x1b\x1c\x1d\x1e\x7f":
             with self.assertRaises(ValueError) as caught:
                 checkedHeaders({"X-A": f"a{control}Set-Cookie: b=1"})
@@ -143,12 +145,12 @@ class CheckedHeadersTests(SynchronousTestCase):
             self.assertRaises(ValueError, checkedHeaders, {name: "1"})
 
     def test_latin1(self) -> None:
-        """Latin-1 can be written, more can't."""
+        """Values must be encodable as latin-1."""
         self.assertEqual(checkedHeaders({"X-A": "é"}), (("X-A", "é"),))
         self.assertRaises(ValueError, checkedHeaders, {"X-A": "€"})
 
     def test_ours(self) -> None:
-        """The handshake's own headers aren't a hook's business, however written."""
+        """The handshake's own headers are refused, in any case."""
         for name in (
             "Connection",
             "UPGRADE",
@@ -162,30 +164,30 @@ class CheckedHeadersTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    """What `verifyClient` may answer."""
+    """The results of `verifyClient`."""
 
     def test_accept(self) -> None:
-        """A user, and headers that are checked when they are given."""
+        """A user, and headers that are checked at once."""
         accepted = Accept("alice", headers={"X-A": "1"})
         self.assertEqual((accepted.user, accepted.headers), ("alice", (("X-A", "1"),)))
         self.assertEqual((Accept().user, Accept().headers), (None, ()))
         self.assertRaises(ValueError, lambda: Accept(headers={"X-A": "\n"}))
 
     def test_deny(self) -> None:
-        """401 unless something else is said (ws does the same)."""
+        """The default status is 401, as in ws."""
         denied = Deny()
         self.assertEqual((denied.status, denied.body, denied.headers), (401, None, ()))
         self.assertEqual(Deny(302, headers={"Location": "/login"}).status, 302)
         self.assertRaises(ValueError, lambda: Deny(headers={"X-A": "\n"}))
 
     def test_denyStatus(self) -> None:
-        """Neither a success nor what only proxies say."""
+        """The status must be an HTTP status from 300 to 511."""
         for status in (0, 101, 200, 299, 399, 512, 520, 999, "401"):
             bad: Any = status
             self.assertRaises(ValueError, Deny, bad)
 
     def test_denyBody(self) -> None:
-        """Text that can be sent, or none."""
+        """The body must be text that can be sent, or None."""
         for body in (None, "", "no", "kein Zutritt €"):
             self.assertEqual(Deny(403, body).body, body)
         for wrong in (b"bytes", {"error": "x"}, 7):
@@ -199,33 +201,33 @@ class AnswerTests(SynchronousTestCase):
 
 
 class UpgradeErrorTests(SynchronousTestCase):
-    """Why an upgrade failed."""
+    """`UpgradeError`."""
 
     def test_body(self) -> None:
-        """The status' phrase, unless there is a body; nothing at all without an answer."""
+        """The default body is the phrase of the status; with status 0 there is none."""
         self.assertEqual(UpgradeError(404, "path").body, "Not Found")
         self.assertEqual(UpgradeError(404, "path", "gone").body, "gone")
         self.assertEqual(UpgradeError(404, "path", "").body, "")
         self.assertIsNone(UpgradeError(0, "left").body)
 
     def test_text(self) -> None:
-        """Logs show status and reason."""
+        """Its text has status and reason."""
         self.assertEqual(str(UpgradeError(404, "path")), "404: path")
         self.assertEqual(str(UpgradeError(0, "left")), "no answer: left")
 
 
 class OriginTests(SynchronousTestCase):
-    """Which pages may connect (RFC 6455 §10.2)."""
+    """Origins (RFC 6455 §10.2)."""
 
     def test_split(self) -> None:
-        """Scheme, host and port in one form."""
+        """Scheme, host and port are normalized."""
         self.assertEqual(splitOrigin("https://Example.ORG"), ("https", "example.org", 443))
         self.assertEqual(splitOrigin("HTTP://example.org:80"), ("http", "example.org", 80))
         self.assertEqual(splitOrigin("http://[::1]:8080"), ("http", "::1", 8080))
         self.assertEqual(splitOrigin("app://x"), ("app", "x", None))
 
     def test_noOrigin(self) -> None:
-        """What isn't an origin matches nothing."""
+        """Anything else matches nothing."""
         for text in (
             "null",
             "",
@@ -248,7 +250,7 @@ class OriginTests(SynchronousTestCase):
             self.assertIsNone(splitOrigin(text), text)
 
     def test_splitHost(self) -> None:
-        """The name in lower case; a port only if there is one."""
+        """The name is in lower case; the port may be missing."""
         self.assertEqual(splitHost("Example.org:8080"), ("example.org", 8080))
         self.assertEqual(splitHost("example.org"), ("example.org", None))
         self.assertEqual(splitHost("[::1]:8080"), ("[::1]", 8080))
@@ -261,7 +263,7 @@ class OriginTests(SynchronousTestCase):
     @example("http://[v1.x]:1", "a:\xb2")
     @example("//:@", ":")
     def test_anything(self, origin: str, host: str) -> None:
-        """Whatever stands in the headers, comparing them never raises; no two strange things are equal."""
+        """Comparing never raises, whatever the headers contain, and strange values match nothing."""
         self.assertIsInstance(splitHost(host)[0], str)
         self.assertFalse(isAllowedOrigin(origin, host, ()) and splitOrigin(origin) is None)
         isAllowedHost(host, ("a.example", "*.b.example:80"))
@@ -270,14 +272,14 @@ class OriginTests(SynchronousTestCase):
         )
 
     def test_longPort(self) -> None:
-        """Digits that are no port any more stay a part of a name, which matches nothing."""
+        """A number that is too long for a port stays a part of the name, which matches nothing."""
         for digits in ("123456", "9" * 5000):
             self.assertEqual(splitHost(f"a.example:{digits}"), (f"a.example:{digits}", None))
             self.assertIsNone(splitOrigin(f"http://a.example:{digits}"))
             self.assertFalse(isSameOrigin("http://a.example", f"a.example:{digits}"))
 
     def test_same(self) -> None:
-        """Host and port are compared, the scheme isn't: TLS may have ended before us."""
+        """Host and port are compared, the scheme is not, because a proxy may have handled TLS."""
         for origin, host in (
             ("http://a.example", "a.example"),
             ("https://a.example", "a.example"),
@@ -291,7 +293,7 @@ class OriginTests(SynchronousTestCase):
             self.assertTrue(isSameOrigin(origin, host), origin)
 
     def test_other(self) -> None:
-        """Nothing that only begins or ends like us."""
+        """Names that only begin or end alike are different."""
         for origin, host in (
             ("http://a.example.evil", "a.example"),
             ("http://evil-a.example", "a.example"),
@@ -307,7 +309,7 @@ class OriginTests(SynchronousTestCase):
             self.assertFalse(isSameOrigin(origin, host), origin)
 
     def test_allowed(self) -> None:
-        """The list widens; it compares all three parts."""
+        """The list allows more; scheme, host and port are compared."""
         allowed = ("https://b.example", "http://c.example:8080")
         self.assertTrue(isAllowedOrigin("https://B.example:443", "a.example", allowed))
         self.assertTrue(isAllowedOrigin("http://c.example:8080", "a.example", allowed))
@@ -317,5 +319,5 @@ class OriginTests(SynchronousTestCase):
         self.assertFalse(isAllowedOrigin("null", "a.example", allowed))
 
     def test_any(self) -> None:
-        """A star allows all, even those that are none."""
+        """ "*" allows everything, even invalid origins."""
         self.assertTrue(isAllowedOrigin("null", "a.example", ("*",)))

@@ -1,4 +1,6 @@
-"""What is easily done wrong at first, and what is said of it then."""
+"""
+Tests for mistakes that beginners make, and for the errors and warnings about them.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +38,22 @@ class Chat(Room):
 
 
 class MistakeTestCase(HarnessTestCase):
-    """Mistakes of whoever writes a server."""
+    """Collects errors and warnings."""
 
     def setUp(self) -> None:
         super().setUp()
         self.server = Server(clock=MemoryReactor())
 
     def says(self, kind: type[Exception], function: Any, *args: Any, **more: Any) -> str:
-        """The error, which must be of that kind."""
+        """Return the text of the error, which must have that type."""
         return str(self.assertRaises(kind, function, *args, **more))
 
 
 class NameTests(MistakeTestCase):
-    """Options and hooks with a wrong name."""
+    """Misspelt options and hooks."""
 
     def test_nearest(self) -> None:
-        """The name that was meant is shown, if there is one that is near."""
+        """The error suggests a similar name, if there is one."""
         known = ["maxPayload", "onMessage"]
         self.assertEqual(unknownNames(["onMessage"], known), "")
         self.assertEqual(unknownNames(["max_payload"], known), "max_payload (did you mean maxPayload?)")
@@ -60,7 +62,7 @@ class NameTests(MistakeTestCase):
         )
 
     def test_options(self) -> None:
-        """Wherever options are given."""
+        """That holds wherever options are given."""
         meant = "no such option: maxPaylod (did you mean maxPayload?)"
         wrong = {"maxPaylod": 1}
         self.assertEqual(self.says(TypeError, ServerOptions, **wrong), meant)
@@ -69,7 +71,7 @@ class NameTests(MistakeTestCase):
         self.assertEqual(self.says(OptionError, self.server.overrideOptions, wrong), meant)
 
     def test_server(self) -> None:
-        """A server takes its options together."""
+        """Options that are given to the server itself are refused with a hint."""
         server: Any = Server
         self.assertEqual(
             self.says(TypeError, server, maxPayload=3),
@@ -81,7 +83,7 @@ class NameTests(MistakeTestCase):
         self.assertIn("unexpected keyword argument 'zebra'", self.says(TypeError, server, zebra=3))
 
     def test_applications(self) -> None:
-        """A keyword of an application may be meant for either."""
+        """A keyword of an application may be a misspelt hook or option."""
         for kind in (Application, RoomApplication):
             self.assertEqual(
                 self.says(OptionError, kind, onMesage=print),
@@ -94,20 +96,20 @@ class NameTests(MistakeTestCase):
 
 
 class HookTests(MistakeTestCase):
-    """Methods that nobody calls."""
+    """Methods that are never called."""
 
     def warnings(self) -> list[str]:
         return [str(warning["message"]) for warning in warningsOf(self)]
 
     def test_garbage(self) -> None:
-        """That a file is closed which an earlier test has left open is not said of this one."""
+        """A warning that an earlier test has left a file open is not counted."""
         warn_explicit("unclosed file", ResourceWarning, __file__, 1)
         self.assertEqual(self.warnings(), [])
         [warning] = self.flushWarnings()
         self.assertEqual(warning["category"], ResourceWarning)
 
     def test_application(self) -> None:
-        """A method of an application that is a hook but for case and underscores."""
+        """A method of an application that differs from a hook in case and underscores."""
 
         class Wrong(Application):
             def on_message(self, connection: Connection, message: Any) -> None: ...
@@ -126,7 +128,7 @@ class HookTests(MistakeTestCase):
         )
 
     def test_connection(self) -> None:
-        """The same in a class of connections."""
+        """The same in a connection class."""
 
         class Wrong(Connection):
             def onmessage(self, message: Any) -> None: ...
@@ -152,7 +154,7 @@ class HookTests(MistakeTestCase):
         )
 
     def test_letters(self) -> None:
-        """Letters that have changed places."""
+        """Letters that are swapped."""
 
         class Wrong(Chat):
             def onJion(self, client: Any, options: Any) -> None: ...
@@ -169,7 +171,7 @@ class HookTests(MistakeTestCase):
         )
 
     def test_place(self) -> None:
-        """The warning is shown where the class is, and that of an option where it is given."""
+        """The warning is located at the class; the error about an option is located at the call."""
 
         class Wrong(Chat):
             def onJoined(self, client: Any, options: Any) -> None: ...
@@ -184,7 +186,7 @@ class HookTests(MistakeTestCase):
         self.assertIn("maxClient=2", getline(__file__, warning["lineno"]))
 
     def test_elsewhere(self) -> None:
-        """Names of other frameworks, and settings that are misspelt."""
+        """Names of other frameworks, and misspelt settings."""
 
         class Wrong(Chat):
             maxClient = 4
@@ -208,7 +210,7 @@ class HookTests(MistakeTestCase):
         )
 
     def test_optionsOfRooms(self) -> None:
-        """An unknown keyword of a registration is an option, but not one that is almost a setting."""
+        """An unknown keyword of a registration is a room's option, unless it is similar to a setting."""
         options = {"maxClient": 2, "resumeSecond": 3, "topic": "x", "maxPlayersPerTeam": 2}
         registration = self.server.register("chat", Chat, **options)
         self.assertEqual(registration.options, options)
@@ -231,7 +233,9 @@ class HookTests(MistakeTestCase):
         )
 
     def test_noFalseAlarm(self) -> None:
-        """What is called otherwise, is no method, or stands beside the hook, is nobody's mistake."""
+        """
+        There is no warning of methods that are called, of other attributes, or if the hook itself exists.
+        """
 
         class Right(Application):
             on_close = None
@@ -267,7 +271,7 @@ class HookTests(MistakeTestCase):
         self.assertEqual(self.warnings(), [])
 
     def test_signatures(self) -> None:
-        """A hook that can't be called as it will be is refused at once, with what is wanted."""
+        """A hook with wrong parameters is refused at once, and the error shows the right ones."""
 
         class Join(Chat):
             def onJoin(self, client: Any) -> None: ...  # type: ignore[override]
@@ -299,7 +303,7 @@ class HookTests(MistakeTestCase):
             )
 
     def test_signaturesThatFit(self) -> None:
-        """Whatever can be called so."""
+        """Anything that can be called with the arguments is accepted."""
 
         def logged(hook: Any) -> Any:
             return lambda *args: hook(*args)
@@ -324,7 +328,7 @@ class HookTests(MistakeTestCase):
         self.server.register("chat", Fine)
 
     def test_atOnce(self) -> None:
-        """A hook whose answer is needed at once can't be async: the coroutine would count as the answer."""
+        """A hook whose result is needed at once can't be async, because the coroutine would be its result."""
 
         class Snapshot(Chat):
             async def snapshot(self, client: Any) -> Any: ...
@@ -340,10 +344,10 @@ class HookTests(MistakeTestCase):
 
 
 class HandlerTests(MistakeTestCase):
-    """Methods that take messages."""
+    """Methods that handle messages."""
 
     def test_two(self) -> None:
-        """Two of one type: only one of them would ever be called."""
+        """Two handlers of one type are refused, because only one would ever be called."""
 
         class Base(Chat):
             @message("say")
@@ -360,7 +364,7 @@ class HandlerTests(MistakeTestCase):
         )
 
     def test_overridden(self) -> None:
-        """A method of the same name takes the place of the former; one with two names is one."""
+        """A method with the same name replaces the inherited one; a handler may have two types."""
 
         class Base(Chat):
             @message("say")
@@ -376,7 +380,10 @@ class HandlerTests(MistakeTestCase):
         self.assertIs(handlers["say"].function, Other.say)
 
     def test_kept(self) -> None:
-        """An override is a handler still, without being decorated again; a decoration of its own decides."""
+        """
+        An override is still a handler without a decorator of its own; its own decorator replaces the
+        inherited one.
+        """
 
         class Base(Chat):
             @message("say")
@@ -395,14 +402,14 @@ class HandlerTests(MistakeTestCase):
         )
 
     def refused(self, handler: Any, kind: str = "say") -> str:
-        """What is said of a room with that handler, which can't be registered."""
+        """Return the error when a room with that handler is registered."""
         return self.says(TypeError, self.server.register, "chat", self.roomWith(handler, kind))
 
     def roomWith(self, handler: Any, kind: str = "say") -> type[Room]:
         return type("Wrong", (Chat,), {handler.__name__: message(kind)(handler), "__module__": __name__})
 
     def test_noClient(self) -> None:
-        """A handler without the client would get it as its data."""
+        """A handler without a client parameter is refused, because it would get the client as its data."""
 
         def say(self: Any, text): ...
         def roll(self: Any, sides: int): ...
@@ -425,7 +432,7 @@ class HandlerTests(MistakeTestCase):
         self.assertIn("keyword: data will never be given", self.refused(keyword))
 
     def test_clientOfAnyName(self) -> None:
-        """Nobody has to call it client."""
+        """The parameter may have any name."""
         later: Any = "OnlyForTypeCheckers"
 
         def say(self: Any, player): ...
@@ -444,7 +451,7 @@ class HandlerTests(MistakeTestCase):
         self.assertEqual(warningsOf(self), [])
 
     def test_perhapsNoClient(self) -> None:
-        """Where it can't be known, there is a warning."""
+        """If it is not certain, there is a warning."""
 
         def hit(self: Any, hole): ...
 
@@ -456,7 +463,7 @@ class HandlerTests(MistakeTestCase):
         )
 
     def test_annotations(self) -> None:
-        """What no data can ever be, at any depth, is an error when the class is registered."""
+        """An annotation that no data can match, at any depth, is an error when the class is registered."""
 
         class Point:
             """Neither a Struct nor a dataclass."""
@@ -488,7 +495,7 @@ class HandlerTests(MistakeTestCase):
             self.server.register(str(kind)[:30], self.roomWith(tell))
 
     def test_names(self) -> None:
-        """A handler in the place of a method, a property, a hook or a setting of all rooms."""
+        """A handler must not replace a method, property, hook or setting of Room."""
         for name in ("broadcast", "lock", "members", "client", "onJoin", "presence", "clock"):
 
             def handler(self: Any, client: Any, data: Any) -> None: ...
@@ -504,7 +511,7 @@ class HandlerTests(MistakeTestCase):
         self.assertIn("Wrong.snapshot hides Room.snapshot", self.refused(snapshot, "look"))
 
     def test_attributes(self) -> None:
-        """An attribute of the class, or of the room, in the place of what all rooms have."""
+        """An attribute of the class or of the room must not replace a member of Room."""
 
         for name, value in {
             "members": {},
@@ -531,18 +538,18 @@ class HandlerTests(MistakeTestCase):
         self.server.register("chat", Fine)
 
     def test_message(self) -> None:
-        """The decorator wants a type."""
+        """The decorator needs a type."""
         self.assertIn("write @message('say')", self.says(TypeError, message, lambda self, client: None))
 
 
 class AssignedTests(MistakeTestCase):
-    """Hooks that are assigned."""
+    """Hooks that are assigned to attributes."""
 
     def warnings(self) -> list[str]:
         return [str(warning["message"]) for warning in warningsOf(self)]
 
     def test_application(self) -> None:
-        """What can't be called, and what is named almost like a hook."""
+        """A value that can't be called is refused; a misspelt name causes a warning."""
         app: Any = Application()
         self.assertIn("onMessage=5: must be callable", self.says(TypeError, setattr, app, "onMessage", 5))
         app.onMesage = print
@@ -560,7 +567,7 @@ class AssignedTests(MistakeTestCase):
         self.assertEqual(self.warnings(), [])
 
     def test_connection(self) -> None:
-        """The same of a connection."""
+        """The same for a connection."""
         app = Recorder()
         self.serve(app).connect("/")
         connection: Any = app.connection
@@ -571,7 +578,7 @@ class AssignedTests(MistakeTestCase):
         self.assertEqual(self.warnings(), ["Connection.onTxt is never called: the hook is onText"])
 
     def test_server(self) -> None:
-        """The same of a server, which has hooks of its own, and not those of applications."""
+        """The same for a server, which does not have the hooks of applications."""
         server: Any = self.server
         self.assertIn("onClose=5: must be callable", self.says(TypeError, setattr, server, "onClose", 5))
         self.assertEqual(
@@ -597,7 +604,7 @@ class AssignedTests(MistakeTestCase):
 
 
 class RoomTests(RoomTestCase):
-    """What a room is asked to do."""
+    """Arguments of a room's methods."""
 
     def says(self, kind: type[Exception], function: Any, *args: Any, **more: Any) -> str:
         return str(self.assertRaises(kind, function, *args, **more))
@@ -610,7 +617,7 @@ class RoomTests(RoomTestCase):
         self.client: Any = self.chat.clients[0]
 
     def test_ids(self) -> None:
-        """An id where a client is wanted, and the other way round."""
+        """A client in place of an id, and an id in place of a client."""
         id = self.client.id
         for name in ("to", "exclude"):
             for wrong in (id, [id], [self.client, id]):
@@ -631,7 +638,7 @@ class RoomTests(RoomTestCase):
         self.assertEqual(self.ada.said(), ["to a group that is called so"])
 
     def test_assigned(self) -> None:
-        """An attribute in the place of a method, which clients would notice late, and nobody else."""
+        """An attribute that replaces a method is refused, because only clients would notice, and late."""
         for name in ("snapshot", "broadcast", "onJoin", "lock", "userId"):
             said = self.says(TypeError, setattr, self.chat, name, {"a": 1})
             what = f"NotingRoom.{name}={{'a': 1}} hides Room.{name}()"
@@ -643,7 +650,7 @@ class RoomTests(RoomTestCase):
         self.assertRaises(AttributeError, setattr, self.chat, "clients", [])
 
     def test_assignedSettings(self) -> None:
-        """A setting that is misspelt where it is assigned, and a name that is the class's own."""
+        """A misspelt setting that is assigned, and a name of the class itself."""
         self.chat.maxclients = 4
         self.chat.tick_rate = 20
         self.chat.handlers = self.chat.tickRateOfAll = 1
@@ -666,7 +673,7 @@ class RoomTests(RoomTestCase):
         self.assertEqual(warningsOf(self), [])
 
     def test_forgottenAwait(self) -> None:
-        """What was to be awaited, or can't be sent, is named with its field."""
+        """A result that was not awaited, or can't be sent, is named with its field."""
 
         class Card(Struct):
             owner: Any
@@ -709,12 +716,12 @@ class RoomTests(RoomTestCase):
         self.assertEqual(self.ada.said(), [])
 
     def test_matchmaking(self) -> None:
-        """What is told of a room."""
+        """Wrong metadata and options of rooms."""
         self.assertIn("must be a mapping", self.says(TypeError, self.chat.setMetadata, "x"))
         self.assertIn("must be True or False", self.says(TypeError, self.chat.setPrivate, "no"))
 
     def test_clock(self) -> None:
-        """Times that are none, and calls in the place of functions."""
+        """Wrong times, and results of calls in place of functions."""
         clock = self.chat.clock
         for wrong in ("1", -1, float("nan"), float("inf"), None, True):
             for function in (clock.callLater, clock.every):
@@ -731,7 +738,7 @@ class RoomTests(RoomTestCase):
         self.assertEqual(len(clock._timers), 0)
 
     def test_server(self) -> None:
-        """What a server asks for by name and id."""
+        """Names and ids that a server passes."""
         rooms: Any = self.app
         self.assertIn("name=None: must be a text", self.says(TypeError, rooms.createRoom, None))
         self.assertIn("options='x': must be a mapping", self.says(TypeError, rooms.createRoom, "chat", "x"))
@@ -745,7 +752,7 @@ class RoomTests(RoomTestCase):
         )
 
     def test_names(self) -> None:
-        """A name that isn't registered is named; in debug, so are those that are."""
+        """The error names an unregistered name; with debug on, also the registered ones."""
         self.app.register("other", NotingRoom)
         player = self.player()
         said = "no rooms are registered as 'caht'"
@@ -771,10 +778,10 @@ class RoomTests(RoomTestCase):
 
 
 class KindTests(MistakeTestCase):
-    """A class where an instance is wanted, and the like."""
+    """A class in place of an instance, and the like."""
 
     def test_application(self) -> None:
-        """What was meant is said."""
+        """The error says what was probably meant."""
         add = self.server.addApplication
         self.assertEqual(
             self.says(TypeError, add, Application),
@@ -787,14 +794,14 @@ class KindTests(MistakeTestCase):
         self.assertEqual(self.says(TypeError, add, 5), "application=5: must be an Application")
 
     def test_connectionClass(self) -> None:
-        """A class of connections, and nothing else."""
+        """`connectionClass` must be a subclass of Connection."""
         wrong: Any
         for wrong in (5, Application, object()):
             said = self.says(TypeError, Application, connectionClass=wrong)
             self.assertIn("must be a subclass of Connection", said)
 
     def test_paths(self) -> None:
-        """Where an application or a page can't be."""
+        """Wrong hosts and paths of applications and pages."""
         add: Any = self.server.addApplication
         self.assertIn("give the path by path=...", self.says(ValueError, add, Application(), "/chat"))
         self.assertIn("host=5: must be a string", self.says(TypeError, add, Application(), 5))
@@ -805,7 +812,7 @@ class KindTests(MistakeTestCase):
         self.assertEqual(self.server.applications, [])
 
     def test_pages(self) -> None:
-        """A page is a resource of twisted.web."""
+        """A page must be a resource of twisted.web."""
         add: Any = self.server.addPage
         self.assertIn("twisted.web.static.Data(", self.says(TypeError, add, "/", "<h1>Welcome</h1>"))
         self.assertIn("twisted.web.static.Data(", self.says(TypeError, add, "/", b"<h1>Welcome</h1>"))
@@ -815,7 +822,7 @@ class KindTests(MistakeTestCase):
         self.assertIn("must begin with '/'", self.says(ValueError, add, "index.html", Resource()))
 
     def test_ids(self) -> None:
-        """A connection where its id is wanted."""
+        """A connection in place of its id."""
         app = Recorder()
         harness = self.serve(app)
         harness.connect("/")
@@ -827,14 +834,14 @@ class KindTests(MistakeTestCase):
         self.assertIn("callback=None: must be callable", self.says(TypeError, server.onShutdown, None))
 
     def test_room(self) -> None:
-        """A room is registered by its class, after its name."""
+        """`register` needs a name and then a Room class."""
         register = self.server.register
         self.assertIn("register the class itself, Chat", self.says(TypeError, register, "chat", Chat()))
         self.assertIn("the class comes second", self.says(TypeError, register, Chat, "chat"))
         self.assertIn("is not a subclass of Room", self.says(TypeError, register, "chat", Application))
 
     def test_close(self) -> None:
-        """The code of a close comes before its reason."""
+        """`close` needs a code and then a reason."""
         app = Recorder()
         self.serve(app).connect("/")
         close = app.connection.close
@@ -846,7 +853,7 @@ class KindTests(MistakeTestCase):
         self.assertEqual(app.connection.readyState, 1)
 
     def test_endpoint(self) -> None:
-        """What is wrong with the description of an endpoint."""
+        """Wrong descriptions of endpoints."""
         for where, why in {
             "tcp:foo": "'foo' is not a number",
             "tcp": "port is missing",

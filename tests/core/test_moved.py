@@ -1,4 +1,6 @@
-"""Public names at the places where earlier versions had them."""
+"""
+Tests for public names in the modules where earlier versions had them.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from txroom.service.health import HealthPage
 
 
 class MovedTests(SynchronousTestCase):
-    """Each is what it was, and its import a warning."""
+    """Each name still works, with a warning."""
 
     def test_all(self) -> None:
-        """Every name of the table is the same object as at its new place, which the warning tells."""
+        """Each name is the same object as in its new module, which the warning names."""
         for module, homes in MOVED.items():
             for name, home in homes.items():
                 old = importlib.import_module(f"txroom.{module}")
@@ -55,7 +57,7 @@ class MovedTests(SynchronousTestCase):
         self.assertWarned(found, txroom.Headers, self.test_handshake)
 
     def test_star(self) -> None:
-        """`from txroom.codes import *` imports all of its names, and warns of each."""
+        """`from txroom.codes import *` imports all names, with a warning for each."""
         found: dict[str, object] = {}
         exec("from txroom.codes import *", found)
         for name in MOVED["codes"]:
@@ -64,11 +66,11 @@ class MovedTests(SynchronousTestCase):
         self.assertEqual([each["category"] for each in warnings], [DeprecationWarning] * len(MOVED["codes"]))
 
     def test_namespace(self) -> None:
-        """What keeps the modules isn't among the package's public names."""
+        """The function that keeps the modules is not a public name of the package."""
         self.assertNotIn("keepMovedModules", vars(txroom))
 
     def test_module(self) -> None:
-        """The module itself can be imported, and tells what it hasn't got."""
+        """The module can be imported, and other names raise AttributeError."""
         import txroom.rooms.timers as module  # type: ignore[import-not-found]
 
         self.assertWarned(module.Timer, txroom.Timer, self.test_module)
@@ -77,15 +79,15 @@ class MovedTests(SynchronousTestCase):
         self.assertIn("txroom.RoomClock", module.__doc__)
 
     def test_shown(self) -> None:
-        """Python shows the warning where the import stands."""
+        """The warning is located at the import."""
         program = "from txroom.garbage import relaxCollector"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         text = "<string>:1: DeprecationWarning: txroom.garbage has moved: from txroom.process import"
-        # From Python 3.13 on the line of the program follows.
+        # From Python 3.13 on, the line of the program follows.
         self.assertEqual((done.returncode, done.stderr.splitlines()[0]), (0, f"{text} relaxCollector"))
 
     def assertWarned(self, found: object, expected: object, where: object) -> None:
-        """It is that object, and its import was one warning in that test."""
+        """Check that it is that object, and that its import caused one warning in this test."""
         self.assertIs(found, expected)
         (warning,) = self.flushWarnings([where])
         self.assertIs(warning["category"], DeprecationWarning)

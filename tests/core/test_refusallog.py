@@ -1,4 +1,6 @@
-"""Refusals in the log: why, what for and whose, and no more lines than somebody can read."""
+"""
+Tests for the log of refusals.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,13 @@ from txroom.protocol.limits import JSON_PROTOCOL
 
 
 def lines(events: Sequence[LogEvent]) -> list[str]:
-    """The lines at level info that tell of refusals."""
+    """Return the lines at level info about refusals."""
     texts = [formatEvent(event) or "" for event in events if event["log_level"] is LogLevel.info]
     return [text for text in texts if text.startswith(("upgrade refused", "join refused"))]
 
 
 class RefusalLogTests(SynchronousTestCase):
-    """By itself."""
+    """`RefusalLog` by itself."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -31,13 +33,15 @@ class RefusalLogTests(SynchronousTestCase):
         self.log = RefusalLog("join", Logger(observer=cast(ILogObserver, self.events.append)), self.clock)
 
     def lines(self) -> list[str]:
-        """What was logged since the last call."""
+        """Return what was logged since the last call."""
         texts = lines(self.events)
         self.events.clear()
         return texts
 
     def test_first(self) -> None:
-        """The first of a cause and what was asked for; the others are counted, and told at the end."""
+        """
+        The first refusal of a cause and target is logged; the others are counted, and summed up at the end.
+        """
         for _ in range(5):
             self.log.note("full", "join chat", "203.0.113.9")
         self.log.note("full", "join game")
@@ -51,7 +55,7 @@ class RefusalLogTests(SynchronousTestCase):
         self.assertEqual(self.lines(), ["join refused 4 more times in the last 3 s: full 4"])
 
     def test_interval(self) -> None:
-        """After a while they are summed up, with the next one, which is a first one again."""
+        """After the interval the next refusal logs a summary, and is logged itself."""
         self.log.note("full", "join chat")
         self.log.note("full", "join chat")
         self.lines()
@@ -66,7 +70,7 @@ class RefusalLogTests(SynchronousTestCase):
         )
 
     def test_quiet(self) -> None:
-        """No timer runs, and nothing is summed up if there is nothing."""
+        """There is no timer, and no summary of nothing."""
         self.log.note("full", "join chat")
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(10 * INTERVAL)
@@ -75,7 +79,7 @@ class RefusalLogTests(SynchronousTestCase):
         self.assertEqual(self.lines(), ["join refused: full; join chat"] * 2)
 
     def test_bounded(self) -> None:
-        """Whoever makes names and causes up fills neither the log nor the memory."""
+        """Made-up names and causes fill neither the log nor the memory."""
         for number in range(10_000):
             self.log.note(f"cause{number}", f"join {number}")
         self.assertEqual(len(self.lines()), MAX_KINDS)
@@ -86,7 +90,7 @@ class RefusalLogTests(SynchronousTestCase):
         self.assertLess(len(line), 300)
 
     def test_shown(self) -> None:
-        """Lines of their own, control characters and endless texts are no use to anybody."""
+        """Line breaks and control characters are escaped, and long texts are shortened."""
         text = shown("a\r\nb\x1b[2J😀" + "x" * 1000)
         self.assertTrue(text.isascii() and text.isprintable())
         self.assertLess(len(text), 120)
@@ -94,10 +98,10 @@ class RefusalLogTests(SynchronousTestCase):
 
 
 class ServerTests(RoomTestCase):
-    """Of a server."""
+    """The log of a server."""
 
     def test_upgrades(self) -> None:
-        """The status that was meant, the path without its query, and who; the same however it was told."""
+        """A line has the intended status, the path without its query, and the client, in-band and by HTTP."""
         self.rooms(app=RoomApplication(verifyClient=lambda handshake: Deny(403)))
         with capturedLogs() as events:
             for path in ("/rooms?token=secret", "/rooms/nix", "/rooms?token=secret"):
@@ -117,14 +121,14 @@ class ServerTests(RoomTestCase):
         self.harness.start()
 
     def test_left(self) -> None:
-        """Who leaves isn't refused."""
+        """A client that leaves is not refused."""
         harness = self.serve(Recorder())
         with capturedLogs() as events:
             harness.raw(b"GET / HTTP/1.1\r\n").drop()
         self.assertEqual(lines(events), [])
 
     def test_joins(self) -> None:
-        """Each way into a room, with the code."""
+        """Each way to join a room is logged with the error code."""
 
         class Chat(NotingRoom):
             def onAuth(self, client: Any, options: Any, handshake: Any) -> bool:
@@ -164,7 +168,7 @@ class ServerTests(RoomTestCase):
         self.harness.start()
 
     def test_tooMany(self) -> None:
-        """Who asks too often."""
+        """A client that asks too often is logged."""
         self.rooms()
         player = self.player()
         with capturedLogs() as events:

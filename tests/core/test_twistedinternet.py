@@ -1,4 +1,6 @@
-"""What twisted.internet and twisted.protocols keep to themselves."""
+"""
+Tests for the private names of twisted.internet and twisted.protocols.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ from txroom.testing import MemoryReactor
 
 
 class DeferredTests(SynchronousTestCase):
-    """Deferreds whose canceller is of no use."""
+    """Deferreds with a bad canceller."""
 
     def test_dropCanceller(self) -> None:
-        """It isn't called by `cancel`, and a result that comes later is dropped."""
+        """`cancel` does not call it, and a later result is dropped."""
         called: list[Any] = []
         waited: Deferred[int] = Deferred(called.append)
         twistedinternet.dropCanceller(waited)
@@ -44,7 +46,7 @@ class DeferredTests(SynchronousTestCase):
 
 
 class Reserve:
-    """The spare descriptor, or its absence."""
+    """The spare descriptor, which may be missing."""
 
     def __init__(self, isThere: bool) -> None:
         self.isThere = isThere
@@ -61,7 +63,7 @@ class PortTests(SynchronousTestCase):
     """Ports that can't accept."""
 
     def test_observeAccepting(self) -> None:
-        """One port's events go to the observer, under the same name, and not to the log."""
+        """The port's events go to the observer, with the same namespace, and not to the log."""
         seen: list[LogEvent] = []
         ports: list[Any] = [tcp.Port(0, Factory(), reactor=MemoryReactor()) for _ in range(2)]
         twistedinternet.observeAccepting(ports[0], cast(ILogObserver, seen.append))
@@ -72,7 +74,7 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(names, [["twisted.internet.tcp.Port"]] * 2)
 
     def test_reserveDescriptor(self) -> None:
-        """It is opened if it isn't open."""
+        """The spare descriptor is opened if it is missing."""
         for isThere in (True, False):
             reserve = Reserve(isThere)
             self.patch(tcp, "_reservedFD", reserve)
@@ -81,18 +83,18 @@ class PortTests(SynchronousTestCase):
 
 
 class EndpointTests(SynchronousTestCase):
-    """What Twisted's endpoints are made of."""
+    """The parts of Twisted's endpoints."""
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactor()
 
     def test_argumentsOf(self) -> None:
-        """Fields by position and by name, with what is escaped."""
+        """Positional and named fields, with escapes."""
         given, named = twistedinternet.argumentsOf(r"tls:a\:b:8443:backlog=9")
         self.assertEqual((given, named), (["tls", "a:b", "8443"], {"backlog": "9"}))
 
     def test_belowProxy(self) -> None:
-        """However a "haproxy:" endpoint was made; others, also those that wrap, have nothing below it."""
+        """ "haproxy:" endpoints of any origin have an inner endpoint, others have none."""
         inner = TCP4ServerEndpoint(self.reactor, 8080)
         self.assertIs(twistedinternet.belowProxy(proxyEndpoint(inner)), inner)
         described = twistedinternet.belowProxy(serverFromString(self.reactor, "haproxy:tcp:8080"))
@@ -103,7 +105,7 @@ class EndpointTests(SynchronousTestCase):
         self.assertIsNone(twistedinternet.belowProxy(other))
 
     def test_belowTLS(self) -> None:
-        """Of both kinds of TLS, and of none; a subclass may mean something else."""
+        """Both kinds of TLS are split; endpoints without TLS and subclasses are not."""
         creator: Any = CertificateOptions()
         inner = TCP6ServerEndpoint(self.reactor, 8080)
         wrapped = wrapServerTLS(creator, inner)
@@ -116,13 +118,13 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(twistedinternet.bindingOf(bottom), (8080, 7, "127.0.0.1"))
 
         class Own(SSL4ServerEndpoint):
-            """An endpoint of somebody's own."""
+            """A user's own endpoint."""
 
         own = Own(self.reactor, 8080, creator)
         self.assertEqual(twistedinternet.belowTLS(self.reactor, own), (own, None))
 
     def test_isUsed(self) -> None:
-        """When it has listened."""
+        """True after it has listened."""
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             listening.listen()
@@ -133,18 +135,18 @@ class EndpointTests(SynchronousTestCase):
         self.assertTrue(twistedinternet.isUsed(endpoint))
 
     def test_lockedPath(self) -> None:
-        """Of an endpoint that wants a lock."""
+        """The path of an endpoint that wants a lock."""
         for wantPID, path in ((True, "chat.sock"), (False, None)):
             endpoint = UNIXServerEndpoint(self.reactor, "chat.sock", wantPID=wantPID)
             self.assertEqual(twistedinternet.lockedPath(endpoint), path)
 
     def test_socketsHandedDown(self) -> None:
-        """This process was given none."""
+        """This process has inherited none."""
         self.assertEqual(twistedinternet.socketsHandedDown().inheritedDescriptors(), [])
 
 
 class ProxyTests(SynchronousTestCase):
-    """Headers of the PROXY protocol."""
+    """PROXY headers."""
 
     def connection(self) -> HAProxyProtocolWrapper:
         factory = HAProxyWrappingFactory(Factory.forProtocol(Protocol))
@@ -154,7 +156,7 @@ class ProxyTests(SynchronousTestCase):
         return connection
 
     def test_header(self) -> None:
-        """One that comes, and one that is taken for what came."""
+        """A received header, and one that is accepted in its place."""
         comes, taken = both = self.connection(), self.connection()
         self.assertEqual([twistedinternet.hasProxyInfo(each) for each in both], [False, False])
         header = twistedinternet.PROXY_V1_START + b" TCP4 203.0.113.9 192.0.2.1 4321 443"

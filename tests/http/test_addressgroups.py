@@ -1,4 +1,6 @@
-"""Connections grouped by the address of their clients."""
+"""
+Tests for connections that are grouped by client address.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,13 @@ from txroom.http.addressgroups import AddressGroups
 
 
 class AddressGroupsTests(SynchronousTestCase):
-    """Members by address."""
+    """`AddressGroups`."""
 
     def test_model(self) -> None:
-        """Against the plain way to find it: the oldest of the address that had most of them first."""
+        """
+        It agrees with a simple implementation: find the address with the most members, and take its oldest
+        member.
+        """
         random = Random(9)
         groups: AddressGroups[int] = AddressGroups()
         addresses: dict[int, str] = {}
@@ -46,7 +51,7 @@ class AddressGroupsTests(SynchronousTestCase):
         )
 
     def test_again(self) -> None:
-        """One that comes to be known under another address counts there alone."""
+        """A member that is added again under another address is counted only there."""
         groups: AddressGroups[str] = AddressGroups()
         groups.add("x", "")
         groups.add("x", "a")
@@ -54,7 +59,7 @@ class AddressGroupsTests(SynchronousTestCase):
         self.assertEqual((len(groups), groups.count("a")), (1, 1))
 
     def test_ties(self) -> None:
-        """Of addresses that have as many, the one goes that has had so many for longest."""
+        """Of addresses with the same number of members, the one that reached the number first is chosen."""
         groups: AddressGroups[int] = AddressGroups()
         for number, address in enumerate("abcabc"):
             groups.add(number, address)
@@ -63,7 +68,10 @@ class AddressGroupsTests(SynchronousTestCase):
         self.assertEqual(groups.oldestOfLargest(), 1)
 
     def test_replace(self) -> None:
-        """As `remove` and `add`, but the group keeps its rank; at the same address, another, or none."""
+        """
+        `replace` does the same as `remove` and `add`, at the same address, at another, or at none, but keeps
+        the rank.
+        """
         for before, after in (("a", "a"), ("a", "b"), ("a", ""), ("", "a"), ("", ""), ("b", "c")):
             groups: AddressGroups[str] = AddressGroups()
             plain: AddressGroups[str] = AddressGroups()
@@ -79,7 +87,7 @@ class AddressGroupsTests(SynchronousTestCase):
             self.assertEqual(list(groups._members.get("a", ())), list(plain._members.get("a", ())))
 
     def test_replaceRank(self) -> None:
-        """The new one is the youngest of its address, whose rank among the addresses stays."""
+        """The new member is the youngest of its address, and the address keeps its rank."""
         groups: AddressGroups[int] = AddressGroups()
         for number, address in enumerate("aabb"):
             groups.add(number, address)

@@ -1,4 +1,6 @@
-"""How many connections there may be, and which of them has to go when there are too many."""
+"""
+Tests for the limits on connections, and for which connections are evicted.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,13 @@ from txroom.wire.timerwheel import TimerWheel
 
 
 class PendingTests(HarnessTestCase):
-    """Unfinished handshakes."""
+    """Pending handshakes."""
 
     def test_greedy(self) -> None:
-        """Whoever fills the table loses his own: a login that takes its time gets through."""
+        """
+        A client that opens too many handshakes loses its own: the slow login of another client still
+        succeeds.
+        """
         decisions: list[Deferred[bool]] = []
 
         def verify(handshake: object) -> Deferred[bool]:
@@ -37,7 +42,10 @@ class PendingTests(HarnessTestCase):
         self.assertEqual(harness.server.stats().rejected, {"pending": 95})
 
     def test_proxy(self) -> None:
-        """The clients of a trusted proxy are told apart once their request is there; until then nobody is."""
+        """
+        Clients behind a trusted proxy are told apart once their requests have arrived; until then none is
+        counted.
+        """
         harness = self.serve(
             Application(verifyClient=lambda handshake: Deferred()),
             maxPendingHandshakes=6,
@@ -54,7 +62,7 @@ class PendingTests(HarnessTestCase):
         self.assertEqual((honest.output, silent.output), (b"", b""))  # type: ignore[attr-defined]
 
     def test_lingering(self) -> None:
-        """Those who have had their refusal are as many at most, however slow they are to go."""
+        """Refused connections that linger are limited, too."""
         harness = self.serve(Application(), maxPendingHandshakes=3)
         clients = [harness.raw() for _ in range(10)]
         for client in clients:
@@ -67,7 +75,7 @@ class PendingTests(HarnessTestCase):
 
 
 class Page:
-    """A connection of a request for a page that notes what it is told."""
+    """The connection of a page request, which records the calls."""
 
     def __init__(self, name: str, told: list[str]) -> None:
         self._name = name
@@ -84,7 +92,7 @@ class Page:
 
 
 class AdmissionTests(SynchronousTestCase):
-    """What is counted, by itself."""
+    """`Admission` by itself."""
 
     def setUp(self) -> None:
         self.told: list[str] = []
@@ -97,7 +105,7 @@ class AdmissionTests(SynchronousTestCase):
         )
 
     def status(self, call: Any, *args: Any) -> int:
-        """The status of the refusal; 0: none. Refusals tell when to come again."""
+        """Return the status of the refusal, or 0. A refusal has a Retry-After header."""
         try:
             call(*args)
         except UpgradeError as error:
@@ -106,7 +114,7 @@ class AdmissionTests(SynchronousTestCase):
         return 0
 
     def test_admit(self) -> None:
-        """In all, by application and by address; what was refused isn't counted."""
+        """Connections are limited in all, per application and per address. A refused one is not counted."""
         admission = self.admission(maxConnections=3)
         one, other = Application(), Application()
         options = ServerOptions(maxConnections=2, maxConnectionsPerAddress=1)
@@ -129,7 +137,10 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((admission.perApplication, admission.perAddress), ({}, {}))
 
     def test_pages(self) -> None:
-        """Those go first that are answered, then those whose body hasn't come; never one that is at work."""
+        """
+        Answered page requests are evicted first, then those without a complete body, and never one that is
+        working.
+        """
         admission = self.admission(maxPages=3, maxPagesPerAddress=2)
         pages = {name: Page(name, self.told) for name in "abcdef"}
         for name, address in (("a", "x"), ("b", "x"), ("c", "y")):
@@ -147,7 +158,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((len(self.told), len(admission.pages), admission.pages.count("x")), (2, 2, 2))
 
     def test_quiet(self) -> None:
-        """A server that stops is told when the last of them has gone, and no other."""
+        """A server that stops is told when the last connection has gone; a server that runs is not."""
         admission = self.admission()
         page = Page("a", self.told)
         admission.beginPage(page, "x")

@@ -1,4 +1,6 @@
-"""Autobahn's protocol factories behind txroom's checks."""
+"""
+Tests for Autobahn's protocol factories behind txroom's checks.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from txroom.testing import Client, RawClient, RoomHarness, clientFrame, upgradeR
 
 
 class Echo(WebSocketServerProtocol):
-    """As a user of Autobahn writes it; notes what happens to it."""
+    """A protocol as users of Autobahn write it, which records what happens."""
 
     connection: Connection
     transport: Any
@@ -45,7 +47,7 @@ class Echo(WebSocketServerProtocol):
 
 
 class EchoFactory(WebSocketServerFactory):
-    """Notes its starts, too."""
+    """A factory that also records its starts."""
 
     protocol: Any = Echo
 
@@ -86,7 +88,7 @@ class AutobahnCase(HarnessTestCase):
         return self.harness.raw(upgradeRequest("/ws", headers) + rest, **more)
 
     def upgraded(self, *args: Any, **more: Any) -> RawClient:
-        """A raw client that is through the handshake."""
+        """Return a raw client after its handshake."""
         client = self.raw(**more)
         head, _, client.output = client.output.partition(b"\r\n\r\n")
         self.assertTrue(head.startswith(b"HTTP/1.1 101 "), head)
@@ -107,10 +109,10 @@ class AutobahnCase(HarnessTestCase):
 
 
 class ServingTests(AutobahnCase):
-    """A protocol class of a user's."""
+    """A user's protocol class."""
 
     def test_echo(self) -> None:
-        """It is served as it is, and is a `Connection` of the server."""
+        """It is served unchanged, and its connections are `Connection`s of the server."""
         self.start()
         client = self.connect(peer="203.0.113.7")
         client.send("hello")
@@ -129,7 +131,9 @@ class ServingTests(AutobahnCase):
         self.assertCounts(0)
 
     def test_registry(self) -> None:
-        """`send`, `disconnect` and `broadcast` reach it, and the hooks of the application tell of it."""
+        """
+        `send`, `disconnect` and `broadcast` reach its connections, and the application's hooks are called.
+        """
         events: list[Any] = []
         hooks = {
             "onConnect": lambda connection: events.append("connect"),
@@ -160,7 +164,7 @@ class ServingTests(AutobahnCase):
         self.assertEqual(self.factory.events[-2:], [("start",), ("stop",)])
 
     def test_anySize(self) -> None:
-        """A factory that bounds no message is warned of, once for each start."""
+        """A factory without a limit on messages causes a warning at each start."""
         for limit, expected in ((0, 1), (100, 0)):
             factory = EchoFactory()
             factory.setProtocolOptions(maxMessagePayloadSize=limit)
@@ -172,7 +176,7 @@ class ServingTests(AutobahnCase):
             )
 
     def test_shutdown(self) -> None:
-        """1001, which `sendClose` would refuse."""
+        """At the shutdown connections are closed with 1001, which Autobahn's `sendClose` would refuse."""
         self.start()
         client = self.connect()
         self.harness.stop()
@@ -180,7 +184,7 @@ class ServingTests(AutobahnCase):
         self.assertEqual(self.named("close"), [("close", True, 1001)])
 
     def test_beside(self) -> None:
-        """Beside a room, and a plain application."""
+        """It is served beside a room and a plain application."""
         self.start()
         self.harness.server.addApplication(recorder := Recorder(), path="/plain")
         self.harness.connect("/plain").send("x")
@@ -188,7 +192,7 @@ class ServingTests(AutobahnCase):
         self.assertEqual((recorder.named("message"), len(self.named("message"))), (["x"], 1))
 
     def test_mistakes(self) -> None:
-        """What isn't Autobahn's, and what is its own business."""
+        """Other factories, and hooks and options that Autobahn decides, are refused."""
         self.start()
         with self.assertRaisesRegex(TypeError, "must be a protocol factory"):
             self.harness.server.addFactory("/x", Recorder())  # type: ignore[arg-type]
@@ -202,10 +206,10 @@ class ServingTests(AutobahnCase):
 
 
 class HandshakeTests(AutobahnCase):
-    """Ours first, then Autobahn's."""
+    """txroom's checks come before Autobahn's."""
 
     def test_order(self) -> None:
-        """Nobody asks Autobahn before our checks have let the client in."""
+        """Autobahn is not asked before txroom's checks have accepted the client."""
         self.start(hooks={"verifyClient": lambda handshake: False}, maxConnections=5)
         self.assertEqual(self.status(self.connect()), 401)
         self.assertEqual(self.status(self.connect(headers={"Origin": "http://evil.example"})), 403)
@@ -214,7 +218,10 @@ class HandshakeTests(AutobahnCase):
         self.assertCounts(0)
 
     def test_user(self) -> None:
-        """What `verifyClient` knows is there in `onConnect`; its headers, and the server's, are sent."""
+        """
+        `onConnect` sees the user that `verifyClient` accepted; headers of `Accept` and of the server are
+        sent.
+        """
         verify = {"verifyClient": lambda handshake: Accept("ann", headers=[("Set-Cookie", "a=1")])}
         self.start(hooks=verify)
         self.harness.server.responseHeaders = lambda handshake: {"X-Server": "1"}
@@ -235,7 +242,7 @@ class HandshakeTests(AutobahnCase):
         self.assertEqual((connection.protocol, connection.user), ("b", "ann"))
 
     def test_denied(self) -> None:
-        """`ConnectionDeny` is one clean answer, and text that isn't clean is left out."""
+        """`ConnectionDeny` becomes an HTTP answer; a text that can't be sent is left out."""
         self.start()
         for denial, status, body in (
             (ConnectionDeny(409, "taken"), 409, b"taken"),
@@ -259,7 +266,9 @@ class HandshakeTests(AutobahnCase):
         self.assertCounts(0)
 
     def test_raises(self) -> None:
-        """500, without the exception's text; so are headers and sub-protocols that can't be sent."""
+        """
+        An exception becomes a 500 without its text, and so do headers and sub-protocols that can't be sent.
+        """
         self.start()
         secret = ValueError("secret")
 
@@ -280,7 +289,7 @@ class HandshakeTests(AutobahnCase):
         self.assertCounts(0)
 
     def test_fails(self) -> None:
-        """`failHandshake` of the protocol's own is answered with its status, if that is one."""
+        """A `failHandshake` of the protocol is answered with its status, if that is an HTTP status."""
         self.start()
         for code, status in ((410, 410), (1234, 403)):
             self.factory.decide = lambda request, code=code: self.factory.asked[-1].failHandshake("no", code)
@@ -307,7 +316,7 @@ class HandshakeTests(AutobahnCase):
         self.assertEqual(client.protocolInUse, "b")
 
     def test_drained(self) -> None:
-        """A stop refuses whoever waits for `onConnect`, and cancels that."""
+        """A shutdown refuses clients whose `onConnect` is running, and cancels it."""
         self.start()
         waiting: Deferred[None] = Deferred()
         self.factory.decide = lambda request: waiting
@@ -317,14 +326,14 @@ class HandshakeTests(AutobahnCase):
         self.assertEqual(self.named("open", "close"), [("close", False, 1006)])
 
     def test_origin(self) -> None:
-        """Theirs counts, too."""
+        """Autobahn's own check of the Origin applies, too."""
         self.start(allowedOrigins=["*"])
         self.factory.setProtocolOptions(allowedOrigins=["http://good.example:80"])
         self.assertEqual(self.status(self.connect(origin="http://good.example")), 101)
         self.assertEqual(self.status(self.connect(origin="http://other.example")), 400)
 
     def test_their_limit(self) -> None:
-        """So does their `maxConnections`."""
+        """Autobahn's own `maxConnections` applies, too."""
         self.start()
         self.factory.setProtocolOptions(maxConnections=1)
         self.connect()
@@ -332,7 +341,7 @@ class HandshakeTests(AutobahnCase):
         self.assertCounts(1)
 
     def test_later(self) -> None:
-        """`onConnect` may take its time; what the client sends meanwhile comes after `onOpen`."""
+        """`onConnect` may be slow; what the client sends meanwhile is delivered after `onOpen`."""
         self.start()
         decision: Deferred[None] = Deferred()
         self.factory.decide = lambda request: decision
@@ -346,7 +355,7 @@ class HandshakeTests(AutobahnCase):
         self.assertEqual(self.named("open", "message")[:2], [("open",), ("message", b"early", False)])
 
     def test_early(self) -> None:
-        """Frames in the request's own segment, and cut anywhere."""
+        """Frames in the segment of the request are delivered, wherever the bytes are cut."""
         data = upgradeRequest("/ws") + clientFrame(TEXT, "a") + clientFrame(BINARY, b"b" * 70_000)
         for cut in (0, 1, 5, 70_004, 70_020):
             self.start()
@@ -357,7 +366,9 @@ class HandshakeTests(AutobahnCase):
             )
 
     def test_left(self) -> None:
-        """A client that leaves while `onConnect` waits: it is cancelled, and `onOpen` never runs."""
+        """
+        If the client leaves while `onConnect` is running, that is cancelled, and `onOpen` is never called.
+        """
         self.start()
         cancelled: list[Any] = []
         decisions: list[Deferred[None]] = []

@@ -1,4 +1,6 @@
-"""A mounted protocol and a bare one of Autobahn's are told, and send, the same, whatever comes."""
+"""
+Tests that a mounted Autobahn protocol behaves as one without txroom.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from txroom.testing import clientFrame, upgradeRequest
 
 SCHEDULES = 150
 LIMIT = 500
-#: What a client may send; the last of a kind breaks a rule.
+#: Frames that a client may send; the last one of each kind breaks a rule.
 CHOICES: tuple[Any, ...] = (
     *[lambda chance: clientFrame(chance.choice([TEXT, BINARY]), chance.choice([b"", b"a", b"x" * 400]))] * 5,
     lambda chance: clientFrame(TEXT, "é" * 20),
@@ -33,7 +35,7 @@ CHOICES: tuple[Any, ...] = (
 
 
 class Noting(WebSocketServerProtocol):
-    """Notes what it is told."""
+    """A protocol that records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class NotingFactory(WebSocketServerFactory):
 
 
 class BareTransport(StringTransport):
-    """As Autobahn needs it."""
+    """The transport that Autobahn needs."""
 
     def unregisterProducer(self) -> None: ...
     def abortConnection(self) -> None:
@@ -87,10 +89,10 @@ class BareTransport(StringTransport):
 
 
 class DifferentialTests(HarnessTestCase):
-    """Random frames, good and bad, in random pieces."""
+    """Random frames, valid and invalid, in random pieces."""
 
     def test_same(self) -> None:
-        """Every event and every byte."""
+        """Both get the same events and send the same bytes."""
         for seed in range(SCHEDULES):
             chance = random.Random(seed)
             failByDrop = chance.random() < 0.5

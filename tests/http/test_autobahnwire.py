@@ -1,4 +1,6 @@
-"""What holds of the connections of an Autobahn protocol, from the 101 answer to their end."""
+"""
+Tests for connections of Autobahn protocols, from the 101 answer to their end.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ from txroom.testing import clientFrame, upgradeRequest
 
 
 class LifeCase(AutobahnCase):
-    """Notes what the application is told."""
+    """A server with an Autobahn protocol, which records the calls of the application's hooks."""
 
     def begin(self, protocol: Any = Echo, **options: Any) -> None:
         self.told: list[Any] = []
@@ -42,15 +44,15 @@ class LifeCase(AutobahnCase):
 
     @property
     def own(self) -> Echo:
-        """The newest protocol that is open."""
+        """The newest open protocol."""
         return self.factory.protocols[-1]
 
 
 class CloseTests(LifeCase):
-    """How connections end, and who is told what."""
+    """How connections end, and which codes are reported."""
 
     def test_codes(self) -> None:
-        """The peer's code; 1005 where `onClose` says None, 1006 where nothing was said."""
+        """The peer's code is reported; 1005 where `onClose` gets None, and 1006 without a Close frame."""
         for frame, autobahn, ours in (
             (closeFrame(4000, "bye"), (True, 4000), (4000, "bye")),
             (clientFrame(CLOSE, b""), (True, None), (1005, "")),
@@ -68,7 +70,7 @@ class CloseTests(LifeCase):
         self.assertEqual(self.told, ["connect", (1006, "")])
 
     def test_stuck(self) -> None:
-        """A peer that sent Close and reads nothing is dropped at the deadline."""
+        """A peer that has sent Close and reads nothing is dropped at the deadline."""
         self.begin(closeTimeout=10)
         client = self.connect()
         client.stall()
@@ -81,7 +83,10 @@ class CloseTests(LifeCase):
         self.assertCounts(0)
 
     def test_silent(self) -> None:
-        """So is one that doesn't answer a Close frame, of the protocol or of the server."""
+        """
+        A peer that does not answer a Close frame, of the protocol or of the server, is dropped at the
+        deadline.
+        """
         for close in (lambda own: own.sendClose(1000), lambda own: own.connection.close(1012)):
             self.begin(closeTimeout=10)
             client = self.upgraded()
@@ -94,7 +99,7 @@ class CloseTests(LifeCase):
             self.assertEqual(self.named("close"), [("close", False, 1006)])
 
     def test_answered(self) -> None:
-        """A close that is answered loses nothing and is no reset."""
+        """A close that is answered loses no data and resets no connection."""
         self.begin()
         client = self.connect()
         self.own.sendMessage(b"x" * 100_000, True)
@@ -105,7 +110,7 @@ class CloseTests(LifeCase):
         self.assertTrue(client.protocol.wasClean)
 
     def test_violation(self) -> None:
-        """What Autobahn makes of a broken rule, with and without `failByDrop`."""
+        """Autobahn handles a broken rule as without txroom, with and without `failByDrop`."""
         self.begin()
         client = self.upgraded()
         client.send(clientFrame(TEXT, b"\xff"))
@@ -121,7 +126,7 @@ class CloseTests(LifeCase):
         self.assertEqual(self.told[-1][0], 1009)
 
     def test_raises(self) -> None:
-        """A method that raises costs the connection, and is in the log."""
+        """If a method raises, the connection is closed and the exception is logged."""
 
         class Raising(Echo):
             def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -149,7 +154,9 @@ class CloseTests(LifeCase):
         self.assertCounts(0)
 
     def test_closing(self) -> None:
-        """What comes while the server closes is delivered; that it can't be answered is no error."""
+        """
+        Messages that arrive while the server closes are delivered; a failed answer to them is not an error.
+        """
         self.begin()
         client = self.upgraded()
         self.own.connection.close(1001)
@@ -159,7 +166,7 @@ class CloseTests(LifeCase):
         self.assertTrue(client.isClosed)
 
     def test_stop(self) -> None:
-        """At the stop those that don't go are dropped at the deadline."""
+        """At a shutdown, connections that remain are dropped at the deadline."""
         self.begin(shutdownTimeout=5, closeTimeout=0)
         client = self.upgraded()
         self.harness.stop()
@@ -168,13 +175,13 @@ class CloseTests(LifeCase):
         self.assertEqual(self.named("close", "stop"), [("close", False, 1006), ("stop",)])
 
     def test_noOpen(self) -> None:
-        """A connection that its `onConnect` hook closes: `onOpen` doesn't run."""
+        """If the `onConnect` hook closes the connection, `onOpen` is not called."""
         self.start(hooks={"onConnect": lambda connection: connection.close(1008)})
         self.assertClosed(self.connect(), 1008)
         self.assertEqual(self.named("open", "close"), [("close", True, 1008)])
 
     def test_hookWaits(self) -> None:
-        """An `onConnect` hook that waits holds up `onOpen` and the messages."""
+        """`onOpen` and messages wait for an asynchronous `onConnect` hook."""
         waiting: Deferred[None] = Deferred()
         self.start(hooks={"onConnect": lambda connection: waiting})
         client = self.raw(clientFrame(TEXT, "early"))
@@ -188,10 +195,10 @@ class CloseTests(LifeCase):
 
 
 class TimeTests(LifeCase):
-    """No timer of Autobahn's runs; ours do."""
+    """The deadlines are txroom's; Autobahn's timers do not run."""
 
     def test_timers(self) -> None:
-        """Nothing is asked of txaio, whatever the factory's options are."""
+        """txaio is never asked for a timer, whatever the options of the factory."""
         calls: list[Any] = []
         self.patch(txaio, "call_later", lambda *args: calls.append(args))
         self.start()
@@ -213,7 +220,7 @@ class TimeTests(LifeCase):
         self.assertEqual(self.factory.autoPingInterval, 1, "the factory's options are the user's")
 
     def test_dead(self) -> None:
-        """A peer that is gone without a word is noticed on the server's clock."""
+        """A peer that vanished is noticed by the server's clock."""
         self.begin(pingInterval=10, pingTimeout=5)
         client = self.connect()
         client.freeze()
@@ -223,7 +230,7 @@ class TimeTests(LifeCase):
         self.assertCounts(0)
 
     def test_alive(self) -> None:
-        """One that answers stays, and its `onPong` isn't told of our pings."""
+        """A peer that answers pings stays, and the protocol's `onPong` does not see the answers."""
         pongs: list[bytes] = []
 
         class Ponging(Echo):
@@ -241,7 +248,7 @@ class TimeTests(LifeCase):
         self.assertEqual(pongs, [b"mine"])
 
     def test_idle(self) -> None:
-        """`idleTimeout` and `maxLifetime` are 1001."""
+        """`idleTimeout` and `maxLifetime` close with 1001."""
         self.begin(idleTimeout=30)
         client = self.connect()
         self.harness.advance(20)
@@ -267,7 +274,7 @@ class TimeTests(LifeCase):
             self.assertEqual(self.told[-1], (1008, "message not complete in time"))
 
     def test_rate(self) -> None:
-        """Over the rate reading stops, then 1008."""
+        """Over the rate limit reading stops, and then the connection is closed with 1008."""
         self.begin(messageRate=10, messageBurst=10)
         client = self.upgraded()
         client.send(clientFrame(TEXT, "x") * 100)
@@ -280,7 +287,7 @@ class TimeTests(LifeCase):
         self.assertEqual(self.told[-1], (1008, "over the rate limit"))
 
     def test_pings(self) -> None:
-        """Pings are answered once each, and too many are 1008."""
+        """Each ping is answered once, and too many close the connection with 1008."""
         self.begin()
         client = self.upgraded()
         client.send(clientFrame(PING, b"a"))
@@ -293,7 +300,7 @@ class PressureTests(LifeCase):
     """Peers that read slowly."""
 
     def test_own(self) -> None:
-        """What the protocol itself queues past `maxBackpressure` closes with 1013."""
+        """If the protocol itself queues more than `maxBackpressure`, the connection is closed with 1013."""
         self.begin(maxBackpressure=100_000)
         client = self.connect()
         client.stall()
@@ -307,7 +314,7 @@ class PressureTests(LifeCase):
         self.assertClosed(client, 1013, "too slow")
 
     def test_one(self) -> None:
-        """One long message is none too many."""
+        """A single long message does not exceed the limit."""
         self.begin(maxBackpressure=100_000)
         client = self.connect()
         self.own.sendMessage(b"x" * 1_000_000, True)
@@ -316,7 +323,7 @@ class PressureTests(LifeCase):
         self.assertTrue(client.isOpen)
 
     def test_send(self) -> None:
-        """`send` tells, drops and drains as elsewhere, and overtakes nothing."""
+        """`send` returns the same results, drops and drains as elsewhere, and keeps the order."""
         self.begin(maxBackpressure=100_000, highWaterMark=30_000)
         client = self.connect()
         connection = self.own.connection
@@ -335,7 +342,7 @@ class PressureTests(LifeCase):
         self.assertTrue(client.isOpen)
 
     def test_inParts(self) -> None:
-        """`send` during a message in parts waits for its end; pings wait for the end of a frame."""
+        """`send` waits for the end of a message that is sent in parts; pings wait for the end of a frame."""
         self.begin(pingInterval=10, pingTimeout=5)
         client = self.connect()
         own = self.own
@@ -358,7 +365,7 @@ class PressureTests(LifeCase):
         self.assertEqual(own.connection.bufferedAmount, 0)
 
     def test_prepared(self) -> None:
-        """Prepared messages go the same way, are counted once, and are never sent behind a Close frame."""
+        """Prepared messages keep the order, are counted once, and are never sent after a Close frame."""
         self.begin()
         client = self.connect()
         prepared = self.factory.prepareMessage(b"abc")
@@ -388,7 +395,7 @@ class PressureTests(LifeCase):
         self.assertEqual(self.named("close"), [("close", True, 1012)])
 
     def test_producer(self) -> None:
-        """A producer of the protocol's is paused, resumed and stopped."""
+        """A producer of the protocol is paused, resumed and stopped."""
         events: list[str] = []
 
         class Producer:
@@ -414,7 +421,7 @@ class PressureTests(LifeCase):
         self.assertEqual(events, ["pause", "resume", "stop"])
 
     def test_pull(self) -> None:
-        """One that is pulled is asked as long as something comes."""
+        """A pull producer is asked as long as it writes something."""
         rest = [b"x" * 50_000] * 5
 
         class Pulled:
@@ -440,7 +447,7 @@ class PressureTests(LifeCase):
         self.assertEqual((len(client.received), rest), (5, []))
 
     def test_paused(self) -> None:
-        """The protocol may stop reading; and `pause` holds up what lies there already."""
+        """The protocol may stop reading; `pause` also holds bytes that have already arrived."""
         self.begin()
         client = self.upgraded()
         self.own.transport.pauseProducing()
@@ -464,7 +471,7 @@ class PressureTests(LifeCase):
             self.harness.flush()
 
     def test_compressed(self) -> None:
-        """The factory's compression is in force, for `send` too."""
+        """The factory's compression applies, to `send` too."""
         self.begin()
         self.factory.setProtocolOptions(
             perMessageCompressionAccept=lambda offers: PerMessageDeflateOfferAccept(offers[0])
@@ -479,7 +486,7 @@ class PressureTests(LifeCase):
         self.assertEqual((stats.bytesReceived, stats.bytesSent), (1000, 2000))
 
     def test_compressedInParts(self) -> None:
-        """What is sent in parts counts as what it was before it was compressed, too."""
+        """A compressed message that is sent in parts is counted by its size before compression."""
         self.begin()
         self.factory.setProtocolOptions(
             perMessageCompressionAccept=lambda offers: PerMessageDeflateOfferAccept(offers[0])
@@ -495,10 +502,10 @@ class PressureTests(LifeCase):
 
 
 class HeadTests(LifeCase):
-    """One head, read by both alike."""
+    """txroom and Autobahn read the same request head."""
 
     def test_breaks(self) -> None:
-        """What would end a line for Autobahn is none of its headers."""
+        """Characters at which Autobahn would end a line do not add headers."""
         self.start()
         self.upgraded(headers={"User-Agent": "a\xc3\x85X-User: admin", "X-Forwarded-For": "6.6.6.6"})
         (request,) = self.factory.requests
@@ -507,7 +514,7 @@ class HeadTests(LifeCase):
         self.assertEqual(request.headers["user-agent"], "a\xc3\x85X-User: admin")
 
     def test_proxy(self) -> None:
-        """Who the client is, is decided by `trustedProxies` alone."""
+        """Only `trustedProxies` decides the client's address."""
         self.start(trustedProxies=["203.0.113.0/24"])
         self.factory.setProtocolOptions(trustXForwardedFor=1)
         self.upgraded(headers={"X-Forwarded-For": "198.51.100.7"})
@@ -515,7 +522,7 @@ class HeadTests(LifeCase):
         self.assertEqual([request.peer for request in self.factory.requests], ["198.51.100.7", "192.0.2.9"])
 
     def test_fuzz(self) -> None:
-        """Whatever head passes ours, Autobahn reads the same headers, and no others."""
+        """Autobahn reads exactly the headers that txroom has read, for random heads."""
         chance = random.Random(11)
         alphabet = [
             "\x85",
@@ -561,12 +568,12 @@ class HeadTests(LifeCase):
         self.assertGreater(passed, 300)
 
     def test_target(self) -> None:
-        """A target that doesn't fit into a line, which a foreign Site lets pass, is refused."""
+        """A target that does not fit into a line, which a foreign Site accepts, is refused."""
         with self.assertRaises(UpgradeError):
             requestHead(Handshake(target="/a b", headers=Headers()))
 
     def test_site(self) -> None:
-        """Under a foreign Site the same holds, with what lies behind the head."""
+        """All of this holds under a foreign Site, also for bytes behind the head."""
         self.start()
         site: Any = Site(self.harness.server.resource(), reactor=self.harness.clock)
         client = self.harness.connect("/ws", to=site)
@@ -579,7 +586,7 @@ class HeadTests(LifeCase):
         self.assertTrue(client.isClosed)
 
     def test_byHand(self) -> None:
-        """Upgraded by hand, the connection is known before `onOpen`, and what came early waits."""
+        """After `handleUpgrade` the connection is known before `onOpen`, and early bytes wait."""
         self.start()
         factory, found = self.factory, []
 
@@ -599,7 +606,7 @@ class HeadTests(LifeCase):
         self.assertEqual(raw.output[-7:], b"\x81\x05early")
 
     def test_proxyProtocol(self) -> None:
-        """Behind HAProxy, which tells the address before the request."""
+        """The client's address comes from a PROXY header."""
         self.factory = EchoFactory()
 
         def makeServer(clock: Any) -> Server:
@@ -616,7 +623,7 @@ class HeadTests(LifeCase):
         self.assertEqual(self.factory.protocols[0].transport.getPeer().host, "198.51.100.7")
 
     def test_factory(self) -> None:
-        """By way of `Server.factory`, which is a factory for any endpoint."""
+        """It works by `Server.factory`, the factory for any endpoint."""
         self.start()
         factory: Any = self.harness.server.factory()
         verifyObject(IProtocolFactory, factory)
@@ -626,7 +633,7 @@ class HeadTests(LifeCase):
         self.assertEqual(client.received, ["x"])
 
     def test_wrapping(self) -> None:
-        """Autobahn's factory for stream protocols over WebSocket."""
+        """Autobahn's factory for stream protocols over WebSocket works."""
 
         class Streaming(Protocol):
             def dataReceived(self, data: bytes) -> None:
@@ -641,7 +648,7 @@ class HeadTests(LifeCase):
         self.assertEqual((client.received, client.protocolInUse), ([b"abc"], "binary"))
 
     def test_tls(self) -> None:
-        """Over TLS, and over a UNIX socket."""
+        """It works over TLS and over a UNIX socket."""
         self.begin()
         for more in ({"tls": True}, {"peer": ""}):
             client = self.connect(**more)
@@ -654,10 +661,10 @@ class HeadTests(LifeCase):
 
 
 class ImportTests(SynchronousTestCase):
-    """Autobahn is for those who use it."""
+    """Autobahn is imported only if it is used."""
 
     def test_light(self) -> None:
-        """`import txroom`, and a server, do without it."""
+        """`import txroom` and a server do not import it."""
         script = (
             "import sys; from twisted.internet.task import Clock; from txroom import Server\n"
             "Server(clock=Clock()); sys.exit('autobahn' in sys.modules)"

@@ -1,4 +1,6 @@
-"""The first protocol of a connection on our own listeners."""
+"""
+Tests for the first protocol of a connection to the server's own listeners.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from txroom.testing.network import MemorySocket
 
 
 class ChannelTests(HarnessTestCase):
-    """Heads over the wire, on a listener of our own."""
+    """Request heads over the wire."""
 
     def test_answers(self) -> None:
-        """One clean answer each, and the connection ends."""
+        """Each refused request gets one HTTP answer, and the connection ends."""
         harness = self.serve(Recorder())
         for request, status in (
             (b"GET / HTTP/1.1\r\nX\x00: a\r\n\r\n", 400),
@@ -31,7 +33,7 @@ class ChannelTests(HarnessTestCase):
             self.assertTrue(client.isClosed)
 
     def test_linger(self) -> None:
-        """A client that goes on sending loses the connection soon, but sees the answer."""
+        """A client that goes on sending loses the connection after a while, but gets the answer."""
         harness = self.serve(Recorder())
         client = harness.raw(b"GET / HTTP/1.1\r\nX\x00: a\r\n\r\n")
         for _ in range(100):
@@ -42,7 +44,7 @@ class ChannelTests(HarnessTestCase):
         self.assertEqual(harness.clock.getDelayedCalls()[1:], [], "only the stall watch is left")
 
     def test_deadline(self) -> None:
-        """A head that takes too long is answered with 408, one byte at a time or not at all."""
+        """A head that takes too long gets 408, whether it comes one byte at a time or not at all."""
         app = Recorder()
         harness = self.serve(app, handshakeTimeout=5)
         silent = harness.raw()
@@ -58,14 +60,14 @@ class ChannelTests(HarnessTestCase):
         self.assertEqual(harness.server.stats().rejected, {"timeout": 2})
 
     def test_noDeadline(self) -> None:
-        """`handshakeTimeout=0`: for ever."""
+        """`handshakeTimeout=0`: a head may take any time."""
         harness = self.serve(Recorder(), handshakeTimeout=0)
         client = harness.raw(b"GET / HT")
         harness.advance(3600)
         self.assertFalse(client.isClosed)
 
     def test_pending(self) -> None:
-        """With too many unfinished handshakes the oldest gives way to the newest."""
+        """With too many pending handshakes, the oldest is refused."""
         harness = self.serve(Recorder(), maxPendingHandshakes=3)
         clients = [harness.raw(b"GET") for _ in range(5)]
         statuses = [client.response and client.response.status for client in clients]
@@ -73,20 +75,20 @@ class ChannelTests(HarnessTestCase):
         self.assertTrue(harness.connect().isOpen)
 
     def test_pendingUnlimited(self) -> None:
-        """0: as many as there are."""
+        """`maxPendingHandshakes=0`: no limit."""
         harness = self.serve(Recorder(), maxPendingHandshakes=0)
         clients = [harness.raw(b"GET") for _ in range(50)]
         self.assertEqual([client.response for client in clients], [None] * 50)
 
     def test_tls(self) -> None:
-        """Over TLS a refusal is whole as well."""
+        """A refusal arrives completely over TLS, too."""
         harness = self.serve(Recorder())
         client = harness.raw(b"nonsense\r\n\r\n", tls=True)
         assert client.response is not None
         self.assertEqual((client.response.status, client.response.body), (400, b"Bad Request"))
 
     def test_noDelay(self) -> None:
-        """`noDelay` is set on TCP sockets, if it is wanted."""
+        """`noDelay` is set on TCP sockets if the option is on."""
         seen: list[tuple[int, int]] = []
         self.patch(
             MemorySocket, "setsockopt", lambda self, level, option, value: seen.append((level, option))

@@ -1,4 +1,6 @@
-"""The factory of our own listeners."""
+"""
+Tests for the factory of the server's own listeners.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from txroom.http.factory import ALPN, ChannelFactory
 
 
 class ChannelFactoryTests(SynchronousTestCase):
-    """A plain factory of Twisted's."""
+    """`ChannelFactory`."""
 
     def test_plain(self) -> None:
-        """It is nobody else's, makes a `Channel` for each connection, and offers HTTP/1.1 over TLS."""
+        """It makes a `Channel` for each connection, and offers HTTP/1.1 over TLS."""
         factory = Server(clock=Clock())._factory
         verifyObject(IProtocolNegotiationFactory, factory)
         self.assertEqual(ChannelFactory.__bases__, (Factory,))

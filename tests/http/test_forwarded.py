@@ -1,4 +1,6 @@
-"""Who the client is."""
+"""
+Tests for the client's address.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ class ParseTests(SynchronousTestCase):
     """Addresses as proxies write them."""
 
     def test_forms(self) -> None:
-        """With and without port, brackets and blanks; IPv4 in IPv6 is IPv4."""
+        """Ports, brackets and spaces are accepted; IPv4-mapped addresses become IPv4."""
         for text, expected in (
             ("192.0.2.1", "192.0.2.1"),
             (" 192.0.2.1 ", "192.0.2.1"),
@@ -40,13 +42,13 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(parseAddress(text), ip_address(expected), text)
 
     def test_none(self) -> None:
-        """What isn't an address isn't one."""
+        """Anything else is not an address."""
         for text in ("", "unknown", "_hidden", "a.example", "192.0.2", "1.2.3.4.5", "[", "999.0.0.1"):
             self.assertIsNone(parseAddress(text), text)
 
 
-class DescribeTests(SynchronousTestCase):
-    """X-Forwarded-For and X-Forwarded-Proto, from peers that are trusted and from others."""
+class MakeHandshakeTests(SynchronousTestCase):
+    """X-Forwarded-For and X-Forwarded-Proto, from trusted peers and from others."""
 
     def makeHandshake(
         self, peer: Any, headers: dict[str, str] | list[tuple[str, str]], *trusted: str
@@ -63,7 +65,7 @@ class DescribeTests(SynchronousTestCase):
         return handshake.peer, handshake.peerPort
 
     def test_direct(self) -> None:
-        """Without proxies it is the peer of the socket."""
+        """Without proxies the address is the peer's."""
         handshake = self.makeHandshake("192.0.2.1", {})
         self.assertEqual((handshake.peer, handshake.peerPort, handshake.secure), ("192.0.2.1", 5000, False))
 
@@ -72,12 +74,12 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(self.makeHandshake("::ffff:192.0.2.1", {}).peer, "192.0.2.1")
 
     def test_spoofed(self) -> None:
-        """Who isn't trusted may say what he likes."""
+        """Headers from peers that are not trusted are ignored."""
         for trusted in ((), ("10.0.0.0/8",), ("unix",), ("192.0.2.2",)):
             self.assertEqual(self.peer("192.0.2.1", "6.6.6.6", *trusted), ("192.0.2.1", 5000))
 
     def test_trusted(self) -> None:
-        """Behind a trusted proxy it is what the proxy has added: the right-most."""
+        """Behind a trusted proxy the address is the one that the proxy has added, the right-most."""
         trusted = ("10.0.0.0/8",)
         for forwarded, expected in (
             ("203.0.113.9", "203.0.113.9"),
@@ -91,35 +93,35 @@ class DescribeTests(SynchronousTestCase):
             self.assertEqual(self.peer("10.0.0.1", forwarded, *trusted), (expected, None), forwarded)
 
     def test_allTrusted(self) -> None:
-        """If all are trusted it is the left-most."""
+        """If all addresses are trusted, it is the left-most."""
         self.assertEqual(self.peer("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.0/8"), ("10.0.0.3", None))
 
     def test_garbage(self) -> None:
-        """What can't be read ends the search: left of it all may be made up."""
+        """An entry that is not an address ends the search, because everything left of it may be made up."""
         self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, unknown", "10.0.0.0/8")[0], "10.0.0.1")
         self.assertEqual(self.peer("10.0.0.1", "6.6.6.6, x, 10.0.0.2", "10.0.0.0/8")[0], "10.0.0.2")
         self.assertEqual(self.peer("10.0.0.1", "", "10.0.0.0/8")[0], "10.0.0.1")
 
     def test_severalHeaders(self) -> None:
-        """A proxy may add a header of its own in place of an entry."""
+        """A proxy may add a header instead of an entry."""
         headers = [("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")]
         self.assertEqual(self.makeHandshake("10.0.0.1", headers, "10.0.0.0/8").peer, "203.0.113.9")
 
     def test_unix(self) -> None:
-        """A proxy on a UNIX socket, if those are trusted."""
+        """A proxy on a UNIX socket is believed if those are trusted."""
         peer = UNIXAddress(None)
         self.assertEqual(self.peer(peer, "203.0.113.9", "unix"), ("203.0.113.9", None))
         self.assertEqual(self.peer(peer, "203.0.113.9", "10.0.0.0/8"), ("", None))
         self.assertEqual(self.peer(peer, "203.0.113.9"), ("", None))
 
     def test_families(self) -> None:
-        """Networks of IPv6; scopes and mapped addresses of the proxy itself don't hide it."""
+        """IPv6 networks work; scopes and mapped addresses of the proxy itself are recognized."""
         self.assertEqual(self.peer("fd00::1", "203.0.113.9", "fd00::/8")[0], "203.0.113.9")
         self.assertEqual(self.peer("fe80::1%eth0", "203.0.113.9", "fe80::/10")[0], "203.0.113.9")
         self.assertEqual(self.peer("::ffff:10.0.0.1", "203.0.113.9", "10.0.0.0/8")[0], "203.0.113.9")
 
     def test_proto(self) -> None:
-        """The scheme that the nearest proxy tells; believed from trusted ones only."""
+        """The scheme is that of the nearest proxy, if it is trusted."""
         for said, expected in (
             ("https", True),
             ("WSS", True),
@@ -133,11 +135,11 @@ class DescribeTests(SynchronousTestCase):
             self.assertFalse(self.makeHandshake("192.0.2.1", headers, "10.0.0.0/8").secure)
 
     def test_protoOfHop(self) -> None:
-        """The protocol is that of the hop whose address is taken, if proxies add theirs to a list."""
+        """If proxies add to a list, the scheme belongs to the hop whose address is used."""
         for proto, secure in (
             ("https, http", True),
             ("http, https", False),
-            ("http, https, http", True),  # what the client says itself is left of that
+            ("http, https, http", True),  # the client's own header is to the left
             ("https", True),
             ("http", False),
         ):
@@ -151,10 +153,10 @@ class DescribeTests(SynchronousTestCase):
 
 
 class CountedTests(SynchronousTestCase):
-    """What clients are counted under."""
+    """The address under which a client is counted."""
 
     def test_networks(self) -> None:
-        """One host has one address of IPv4, and a /64 of IPv6."""
+        """A host is one IPv4 address or an IPv6 /64."""
         for address, network in (
             ("203.0.113.9", "203.0.113.9"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
@@ -172,7 +174,7 @@ class CountedTests(SynchronousTestCase):
             self.assertEqual(networkOf(address), network)
 
     def counted(self, peer: Any, forwarded: str = "", *trusted: str) -> tuple[str, str]:
-        """Before the request has come, and with it."""
+        """Return the addresses before and after the request has arrived."""
         proxies: Any = trusted
         options = ServerOptions(trustedProxies=proxies)
         transport = StringTransport(peerAddress=peer)
@@ -187,7 +189,7 @@ class CountedTests(SynchronousTestCase):
         self.assertEqual(self.counted(IPv4Address("TCP", "192.0.2.1", 5), "6.6.6.6"), ("192.0.2.1",) * 2)
 
     def test_proxies(self) -> None:
-        """A trusted proxy counts as the client that it tells, and as nobody if it tells none."""
+        """Behind a trusted proxy it is the client's address, or "" if the proxy reports none."""
         proxy, trusted = IPv4Address("TCP", "10.0.0.1", 5), "10.0.0.0/8"
         self.assertEqual(self.counted(proxy, "2001:db8::1, 10.0.0.2", trusted), ("", "2001:db8::/64"))
         self.assertEqual(self.counted(proxy, "", trusted), ("", ""))
@@ -195,25 +197,25 @@ class CountedTests(SynchronousTestCase):
         self.assertEqual(self.counted(proxy, "10.0.0.9", trusted), ("", "10.0.0.9"), "a client inside")
 
     def test_unix(self) -> None:
-        """So does whoever comes over a UNIX socket."""
+        """At a UNIX socket it is ""."""
         self.assertEqual(self.counted(UNIXAddress(None)), ("", ""))
         self.assertEqual(self.counted(UNIXAddress(None), "192.0.2.1", "unix"), ("", "192.0.2.1"))
 
     def test_proxyProtocol(self) -> None:
-        """Behind the PROXY protocol the peer isn't known before the first line."""
+        """With the PROXY protocol it is not known before the header."""
         wrapper: Any = ProxiedFactory(Factory.forProtocol(Protocol)).buildProtocol(None)
         self.assertEqual(addressOf(wrapper, ServerOptions()), "")
-        for _ in range(2):  # with TLS above it, say
+        for _ in range(2):  # for example with TLS above it
             below, wrapper = wrapper, ProtocolWrapper(WrappingFactory(Factory()), Protocol())
             wrapper.transport = below
             self.assertEqual(addressOf(wrapper, ServerOptions()), "")
 
 
 class LimitTests(HarnessTestCase):
-    """`maxConnectionsPerAddress` on connections."""
+    """`maxConnectionsPerAddress`."""
 
     def opened(self, count: int, peer: str = "203.0.113.9", **headers: str) -> int:
-        """How many of so many are let in; `%` stands for their number."""
+        """Return how many of so many clients are accepted; `%` stands for their number."""
         clients = [
             self.harness.connect(
                 headers={
@@ -226,7 +228,7 @@ class LimitTests(HarnessTestCase):
         return sum(client.isOpen for client in clients)
 
     def test_networks(self) -> None:
-        """All addresses of a /64 together, of IPv4 each one."""
+        """An IPv6 /64 counts as one, and so does each IPv4 address."""
         self.harness = self.serve(Application(), maxConnectionsPerAddress=2)
         self.assertEqual(self.opened(5, "2001:db8::%"), 2)
         self.assertEqual(self.opened(5, "2001:db8:%::1"), 5)
@@ -235,7 +237,7 @@ class LimitTests(HarnessTestCase):
         self.assertEqual(self.opened(5, "::ffff:192.0.2.7") + self.opened(5, "192.0.2.7"), 2)
 
     def test_proxies(self) -> None:
-        """Behind a proxy each client by itself; the proxy's own connections aren't counted."""
+        """Behind a proxy each client is counted by itself; the proxy's own connections are not counted."""
         self.harness = self.serve(
             Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1", "unix"]
         )
@@ -246,7 +248,7 @@ class LimitTests(HarnessTestCase):
         self.assertEqual(set(admission.perAddress), {"2001:db8::/64", "2001:db8:8::/64"})
 
     def test_gone(self) -> None:
-        """Nothing stays counted."""
+        """Nothing remains counted when connections are closed."""
         self.harness = self.serve(Application(), maxConnectionsPerAddress=2, trustedProxies=["10.0.0.1"])
         for peer in ("2001:db8::1", "10.0.0.1", ""):
             client = self.harness.connect(peer=peer)
@@ -255,13 +257,13 @@ class LimitTests(HarnessTestCase):
         self.assertEqual(self.harness.server._gateway.admission.perAddress, {})
 
 
-class ProxyNoticeTests(HarnessTestCase):
-    """A proxy that isn't trusted, and should perhaps be."""
+class UntrustedProxyWarningTests(HarnessTestCase):
+    """The warning about a proxy that is not trusted."""
 
     FORWARDED = {"X-Forwarded-For": "198.51.100.7"}
 
     def noted(self, *peers: str, headers: Any = FORWARDED, app: Any = None, **options: Any) -> list[str]:
-        """What is logged when these peers connect."""
+        """Return the warnings when these peers connect."""
         harness = self.serve(app or Application(), **options)
         with capturedLogs() as logged:
             for peer in peers:
@@ -269,7 +271,7 @@ class ProxyNoticeTests(HarnessTestCase):
         return [formatEvent(event) or "" for event in logged if event["log_level"] is LogLevel.warn]
 
     def test_once(self) -> None:
-        """One line says what it costs and what to set, however many clients come."""
+        """One warning says what is wrong and which option to set, however many clients come."""
         (line,) = self.noted("127.0.0.1", "127.0.0.1", "10.0.0.1")
         self.assertEqual(
             line,
@@ -279,7 +281,7 @@ class ProxyNoticeTests(HarnessTestCase):
         )
 
     def test_near(self) -> None:
-        """From this machine and private networks, with either header; not from strangers."""
+        """Peers on this machine and in private networks cause it, with either header; others do not."""
         for peer in ("127.1.2.3", "10.1.2.3", "172.16.0.1", "192.168.0.1", "::1", "fd00::1", "fe80::1%eth0"):
             self.assertEqual(len(self.noted(peer)), 1, peer)
             self.assertEqual(len(self.noted(peer, headers={"Forwarded": "for=198.51.100.7"})), 1, peer)
@@ -287,13 +289,13 @@ class ProxyNoticeTests(HarnessTestCase):
             self.assertEqual(self.noted(peer), [], peer)
 
     def test_silent(self) -> None:
-        """Not without such a header, nor where proxies are trusted, by the server or the application."""
+        """There is no warning without such a header, or if the server or the application trusts proxies."""
         self.assertEqual(self.noted("127.0.0.1", headers={}), [])
         self.assertEqual(self.noted("127.0.0.1", trustedProxies=["10.0.0.1"]), [])
         self.assertEqual(self.noted("127.0.0.1", app=Application(trustedProxies=["10.0.0.1"])), [])
 
     def test_page(self) -> None:
-        """A request for a page tells as much."""
+        """A page request causes it, too."""
         harness = self.serve(Application())
         harness.server.addHealthPage()
         with capturedLogs() as logged:

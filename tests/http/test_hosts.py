@@ -1,4 +1,6 @@
-"""`allowedHosts`: which hosts requests may ask for."""
+"""
+Tests for `allowedHosts`: which hosts requests may ask for.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ EVIL = "evil.example:8080"
 
 
 class NameTests(SynchronousTestCase):
-    """Hosts as text."""
+    """The text of hosts."""
 
     def test_local(self) -> None:
-        """localhost, what is below it, and addresses of the loopback; with any port."""
+        """localhost, its subdomains and loopback addresses are local, with any port."""
         for host in (
             "localhost",
             "LOCALHOST",
@@ -46,7 +48,7 @@ class NameTests(SynchronousTestCase):
         )
 
     def test_allowed(self) -> None:
-        """A host with any port or one; what is below a host; all."""
+        """A pattern is a host with or without a port, the subdomains of a host, or any host."""
         for host, allowed, isAllowed in (
             ("a.example", "a.example", True),
             ("A.Example:99", "a.example", True),
@@ -63,7 +65,7 @@ class NameTests(SynchronousTestCase):
             self.assertEqual(isAllowedHost(host, ("other.example", allowed)), isAllowed, (host, allowed))
 
     def test_option(self) -> None:
-        """What is no host is named."""
+        """The error names a value that is not a host."""
         for good in ("a.example", "localhost:8080", "*.a.example", "[::1]:80", "*", "192.0.2.1"):
             options: Any = {"allowedHosts": good}
             self.assertEqual(ServerOptions(**options).allowedHosts, (good,))
@@ -89,7 +91,7 @@ class HostCase(HarnessTestCase):
         return self.harness
 
     def statuses(self, host: str, **more: Any) -> list[int]:
-        """Of a socket, a page, and nothing."""
+        """Return the statuses of a socket, a page, and a path with neither."""
         clients: list[RawClient] = [self.harness.raw(upgradeRequest("/socket", host=host), **more)]
         for path in ("/healthz", "/none"):
             request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
@@ -98,10 +100,13 @@ class HostCase(HarnessTestCase):
 
 
 class DefaultTests(HostCase):
-    """Without the option: only where nobody but this machine can connect anyway."""
+    """Without the option, hosts are checked only if nobody but this machine can connect."""
 
     def test_local(self) -> None:
-        """On loopback addresses: a name that anybody may have given to 127.0.0.1 is none of ours."""
+        """
+        On loopback addresses other names are refused, because anybody can make a name that resolves to
+        127.0.0.1.
+        """
         self.start("tcp:8080:interface=127.0.0.1", "tcp:8081:interface=\\:\\:1")
         self.assertEqual(self.statuses(EVIL), [421, 421, 421])
         for host in ("localhost:8080", "localhost:9000", "127.0.0.1:8080", "[::1]:8081", "chat.localhost"):
@@ -109,13 +114,13 @@ class DefaultTests(HostCase):
         self.assertEqual(self.harness.server.stats().rejected, {"host": 3})
 
     def test_elsewhere(self) -> None:
-        """Not if others can connect: there are names that we can't know."""
+        """If others can connect, all hosts are accepted, because the server can't know its names."""
         for where in (["tcp:8080"], ["tcp:8080:interface=127.0.0.1", "tcp:8081:interface=192.0.2.7"]):
             self.start(*where)
             self.assertEqual(self.statuses(EVIL), [101, 200, 404])
 
     def test_proxies(self) -> None:
-        """Nor behind a proxy, which passes the names on that it serves; nor over a UNIX socket."""
+        """Behind a proxy and over a UNIX socket all hosts are accepted."""
         self.start("tcp:8080:interface=127.0.0.1", trustedProxies=["127.0.0.1"])
         self.assertEqual(self.statuses("chat.example.org"), [101, 200, 404])
         self.start("tcp:8080:interface=127.0.0.1", "haproxy:tcp:8081:interface=127.0.0.1")
@@ -125,7 +130,7 @@ class DefaultTests(HostCase):
         self.assertEqual(self.statuses("chat.example.org", peer="127.0.0.1"), [421, 421, 421])
 
     def test_application(self) -> None:
-        """An application that trusts a proxy, and nobody else, is served behind it."""
+        """If one application trusts a proxy, only that application accepts all hosts."""
         harness = self.start("tcp:8080:interface=127.0.0.1")
         harness.server.addApplication(Application(trustedProxies="127.0.0.1"), path="/proxied")
         self.assertTrue(
@@ -133,13 +138,13 @@ class DefaultTests(HostCase):
         )
 
     def test_old(self) -> None:
-        """HTTP/1.0 may come without a Host; no browser does."""
+        """HTTP/1.0 requests may have no Host; browsers do not send such requests."""
         self.start("tcp:8080:interface=127.0.0.1")
         output = self.harness.raw(b"GET /healthz HTTP/1.0\r\n\r\n").output
         self.assertIn(b" 200 ", output[:20])
 
     def test_absolute(self) -> None:
-        """An absolute target is what counts."""
+        """The host of an absolute target is the one that is checked."""
         self.start("tcp:8080:interface=127.0.0.1")
         request = b"GET http://%b/healthz HTTP/1.1\r\nHost: %b\r\n\r\n"
         for target, host, status in (
@@ -151,13 +156,13 @@ class DefaultTests(HostCase):
             self.assertEqual(response.status, status)
 
     def test_foreign(self) -> None:
-        """Under a foreign `Site` nothing is known of where it listens."""
+        """Under a foreign `Site` all hosts are accepted, because it is not known where the site listens."""
         harness = self.start("tcp:8080:interface=127.0.0.1")
         site: Any = Site(harness.server.resource(), reactor=harness.clock)
         self.assertEqual(self.statuses(EVIL, to=site), [101, 200, 404])
 
     def test_listeners(self) -> None:
-        """What listens later counts as well, and nothing that listens no more."""
+        """Listeners that are added or closed later are considered."""
         harness = self.start("tcp:8080:interface=127.0.0.1")
         self.assertTrue(harness.server.isLocal)
         harness.server.listen("tcp:8081")
@@ -166,7 +171,7 @@ class DefaultTests(HostCase):
         self.assertFalse(harness.server.isLocal)
 
     def test_tooLong(self) -> None:
-        """The syntax and sizes are looked at first."""
+        """Syntax and sizes are checked before the host."""
         self.start("tcp:8080:interface=127.0.0.1")
         client = self.harness.raw(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
         assert client.response is not None
@@ -174,13 +179,13 @@ class DefaultTests(HostCase):
 
 
 class OptionTests(HostCase):
-    """With the option: those hosts alone, wherever the server listens."""
+    """With the option, only those hosts are accepted, wherever the server listens."""
 
     def start(self, *where: str, **options: Any) -> RoomHarness:
         return super().start(*where, **{"allowedHosts": ["chat.example", "*.chat.example"], **options})
 
     def test_everywhere(self) -> None:
-        """Also behind proxies and over UNIX sockets."""
+        """That holds behind proxies and over UNIX sockets, too."""
         for where in (["tcp:8080"], ["tcp:8080:interface=127.0.0.1"], ["unix:/run/chat"]):
             self.start(*where, trustedProxies=["127.0.0.1"])
             for host in ("chat.example", "chat.example:99", "a.chat.example"):
@@ -189,7 +194,7 @@ class OptionTests(HostCase):
                 self.assertEqual(self.statuses(host), [421, 421, 421])
 
     def test_foreign(self) -> None:
-        """Under a foreign `Site` for the sockets, whose business its own pages aren't."""
+        """Under a foreign `Site` it holds for sockets; the site's own pages are not affected."""
         harness = self.start("tcp:8080")
         site: Any = Site(harness.server.resource(), reactor=harness.clock)
         self.assertEqual(self.statuses(EVIL, to=site), [421, 200, 404])

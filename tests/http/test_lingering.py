@@ -1,4 +1,6 @@
-"""Connections that have their answer and are being closed."""
+"""
+Tests for the lingering close.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from txroom.wire.transports import takeOver
 
 
 class Noting(Protocol):
-    """Notes what comes."""
+    """A peer that records what it receives."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
@@ -27,7 +29,7 @@ class Noting(Protocol):
 
 
 class LingerTests(HarnessTestCase):
-    """A connection, and what becomes of it."""
+    """`LingeringConnection`."""
 
     def open(self, **more: Any) -> RawClient:
         self.first: Noting
@@ -50,7 +52,7 @@ class LingerTests(HarnessTestCase):
         return sum("TimerWheel" in str(call) for call in self.harness.clock.getDelayedCalls())
 
     def test_linger(self) -> None:
-        """What comes is thrown away, until the peer ends it."""
+        """What the peer sends is discarded until the peer closes."""
         client = self.linger()
         client.send(b"x" * 1000)
         self.assertEqual((self.first.seen, self.wheels()), ([], 1))
@@ -58,7 +60,7 @@ class LingerTests(HarnessTestCase):
         self.assertEqual((client.isClosed, self.wheels()), (True, 0))
 
     def test_lingerEnds(self) -> None:
-        """Or until the time is over."""
+        """The connection is aborted after the timeout."""
         client = self.linger()
         self.harness.advance(LINGERING_TIMEOUT - 0.1)
         self.assertFalse(client.isClosed)
@@ -66,7 +68,7 @@ class LingerTests(HarnessTestCase):
         self.assertEqual((client.isClosed, self.wheels()), (True, 0))
 
     def test_lingerGone(self) -> None:
-        """A deadline that comes after the end finds nothing to do."""
+        """A deadline after the end does nothing."""
         client = self.linger()
         client.drop()
         self.protocol.due(0.0)

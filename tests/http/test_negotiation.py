@@ -1,4 +1,6 @@
-"""Applications that open their WebSockets themselves."""
+"""
+Tests for applications with negotiators of their own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from txroom.wire.context import WireContext
 
 
 class OwnNegotiator(WireNegotiator):
-    """Asks its application before it agrees."""
+    """A negotiator that calls its application first."""
 
     async def negotiate(
         self,
@@ -31,7 +33,7 @@ class OwnNegotiator(WireNegotiator):
 
 
 class OwnApplication(Recorder):
-    """Brings its own opener, and notes each that is made."""
+    """An application that has its own negotiator, and records each one that is made."""
 
     decide: Callable[[Handshake], Any] = staticmethod(lambda handshake: "yes")
 
@@ -43,7 +45,7 @@ class OwnApplication(Recorder):
 
 
 class NegotiationTests(HarnessTestCase):
-    """What is left to the application, and what isn't."""
+    """What such an application decides."""
 
     def start(self, **hooksAndOptions: Any) -> None:
         self.app = OwnApplication(**hooksAndOptions)
@@ -58,7 +60,9 @@ class NegotiationTests(HarnessTestCase):
         self.assertEqual((admission.perApplication.total(), len(admission.pending)), (expected, 0))
 
     def test_chosen(self) -> None:
-        """The application's opener opens; one is made for all of its connections, with its options."""
+        """
+        The application's negotiator opens the connections; one is made for all of them, with its options.
+        """
         self.start(maxPayload=77, verifyClient=lambda handshake: Accept(user="ann"))
         first, second = self.harness.connect(), self.harness.connect()
         assert first.response is not None
@@ -70,20 +74,20 @@ class NegotiationTests(HarnessTestCase):
         self.assertCounts(2)
 
     def test_usual(self) -> None:
-        """Other applications are opened by our own wire."""
+        """Other applications use `WireNegotiator`."""
         self.assertNotIsInstance(Application(), HasNegotiator)
         harness = self.serve(app := Application())
         self.assertIs(type(harness.server._gateway.negotiatorFor(app)), WireNegotiator)
 
     def test_after(self) -> None:
-        """It isn't asked before our own checks have let the client in."""
+        """It is not called before txroom's own checks have accepted the client."""
         self.start(verifyClient=lambda handshake: False)
         self.assertEqual(self.status(self.harness.connect()), 401)
         self.assertEqual(self.status(self.harness.connect(headers={"Origin": "http://evil.example"})), 403)
         self.assertEqual(self.app.named("negotiate"), [])
 
     def test_refuses(self) -> None:
-        """It may refuse the client; what else it raises is a mistake, logged and told as 500."""
+        """It may refuse the client; any other exception is logged and answered with 500."""
         self.start()
 
         def deny(handshake: Handshake) -> Any:
@@ -100,7 +104,7 @@ class NegotiationTests(HarnessTestCase):
         self.assertEqual(self.harness.server.stats().rejected, {"denied": 1, "error": 1})
 
     def test_later(self) -> None:
-        """It may take its time, up to `handshakeTimeout`; what the client sends meanwhile comes after."""
+        """It may take up to `handshakeTimeout`; what the client sends meanwhile is delivered afterwards."""
         self.start(handshakeTimeout=5)
         decisions: list[Deferred[str]] = []
 
@@ -125,7 +129,7 @@ class NegotiationTests(HarnessTestCase):
 
 
 class ConnectionClassTests(HarnessTestCase):
-    """A class of the user's own is made before anything is written."""
+    """A connection class of the user's is instantiated before anything is written."""
 
     def refused(self, make: Callable[[], object]) -> Client:
         class Own(Connection):
@@ -146,11 +150,11 @@ class ConnectionClassTests(HarnessTestCase):
         return client.response.status
 
     def test_raises(self) -> None:
-        """500."""
+        """If it raises, the client gets 500."""
         self.assertEqual(self.status(self.refused(lambda: 1 / 0)), 500)
         self.assertRaised(ZeroDivisionError)
 
     def test_stops(self) -> None:
-        """One that ends the upgrade: the client has one answer, and nothing is opened."""
+        """If it ends the upgrade, the client gets one answer and nothing is opened."""
         client = self.refused(lambda: self.harness.server._gateway.admission.drain())
         self.assertEqual(self.status(client), 503)

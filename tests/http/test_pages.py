@@ -1,4 +1,6 @@
-"""Pages on our own listeners: what a stranger may take before and while one is served."""
+"""
+Tests for pages on the server's own listeners, and their limits.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Mirror(Resource):
-    """Sends the body of a request back."""
+    """A page that sends the body of the request back."""
 
     isLeaf = True
 
@@ -32,7 +34,7 @@ class Mirror(Resource):
 
 
 class Slow(Resource):
-    """Answers when it is told to."""
+    """A page that answers when the test says so."""
 
     isLeaf = True
 
@@ -63,7 +65,7 @@ class PagesCase(HarnessTestCase):
     def post(
         self, path: str, length: int | None, body: bytes = b"", peer: str = "203.0.113.9", **fields: str
     ) -> RawClient:
-        """A request with a body, of which that much comes."""
+        """Send a request with a body of which only a part is sent."""
         said = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
         more = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{said}\r\n{more}\r\n"
@@ -71,10 +73,10 @@ class PagesCase(HarnessTestCase):
 
 
 class BodyTests(PagesCase):
-    """How long a body may be."""
+    """The size of a body."""
 
     def test_huge(self) -> None:
-        """What says that it is too long is refused before it comes."""
+        """A request that announces a body that is too long is refused before the body arrives."""
         self.start()
         for client in (
             self.post("/healthz", 10**11),
@@ -89,7 +91,7 @@ class BodyTests(PagesCase):
         self.assertEqual(self.harness.server.stats().rejected, {"size": 4})
 
     def test_fits(self) -> None:
-        """One that isn't too long is served, in one piece or many, also when it comes in chunks."""
+        """A body within the limit is served, in one piece or many, with a length or in chunks."""
         self.start()
         body = b"x" * 64 * KIB
         client = self.post("/mirror", len(body), body[:10])
@@ -103,7 +105,7 @@ class BodyTests(PagesCase):
         self.assertTrue(client.output.endswith(b"\r\n\r\n" + body))
 
     def test_chunks(self) -> None:
-        """Chunks are counted as they come."""
+        """Chunks are counted as they arrive."""
         self.start(maxPageBody=1000)
         client = self.post("/mirror", None, b"3e8\r\n" + b"x" * 1000 + b"\r\n")
         self.assertIsNone(client.response)
@@ -111,7 +113,7 @@ class BodyTests(PagesCase):
         self.assertEqual(self.status(client), 413)
 
     def test_noFiles(self) -> None:
-        """A body that can't be long takes no file, whose descriptor would count in no limit."""
+        """A limited body is not put into a file, whose descriptor no limit would count."""
         made: list[Any] = []
         server = self.start().server
         server.addPage("/long", Mirror(), maxBody=200_000)
@@ -128,7 +130,7 @@ class BodyTests(PagesCase):
         self.assertEqual(made, [1024, 64 * KIB, 200_000, None, 7])
 
     def test_malformed(self) -> None:
-        """Chunks that are none, and lengths that are none, are one clean refusal."""
+        """Malformed chunks and lengths get one refusal."""
         self.start()
         clients = [self.post("/mirror", None, b"zz\r\nx\r\n")]
         for said in (b"Content-Length: " + b"9" * 5000, b"Content-Length: -1", b"Content-Length: 1_0"):
@@ -142,7 +144,7 @@ class BodyTests(PagesCase):
             self.assertEqual(client.output.count(b"HTTP/1.1 "), 1)
 
     def test_raised(self) -> None:
-        """A page may take more, or less, or any length."""
+        """A page may have a higher limit, a lower one, or none."""
         server = self.start().server
         server.addPage("/more", Mirror(), maxBody=100 * KIB)
         server.addPage("/less", Mirror(), maxBody=10)
@@ -162,7 +164,7 @@ class BodyTests(PagesCase):
         self.assertEqual(self.status(self.post("/more", 100 * KIB)), 413)
 
     def test_below(self) -> None:
-        """What a page takes holds for what lies below it."""
+        """The limit of a page applies to everything below it."""
         tree = Resource()
         tree.putChild(b"mirror", Mirror())
         self.start().server.addPage("/tree", tree, maxBody=3)
@@ -170,7 +172,7 @@ class BodyTests(PagesCase):
         self.assertEqual(self.status(self.post("/tree/mirror", 4)), 413)
 
     def test_wrong(self) -> None:
-        """What is no length is named."""
+        """The error names a limit that is not a number."""
         server = self.start().server
         for value in (-1, 1.5, "1", True):
             with self.assertRaises(ValueError) as caught:
@@ -178,7 +180,7 @@ class BodyTests(PagesCase):
             self.assertIn(f"maxBody={value!r}", str(caught.exception))
 
     def test_ownPages(self) -> None:
-        """Our own pages look at no body, so there is none to speak of."""
+        """txroom's own pages read no body, so their limit is small."""
         server = self.start().server
         server.addClientScript()
         for path in ("/healthz", "/txroom.js"):
@@ -186,7 +188,7 @@ class BodyTests(PagesCase):
             self.assertEqual(self.status(self.post(path, 1025)), 413)
 
     def test_noSecond(self) -> None:
-        """What follows the body is no second request, and isn't kept."""
+        """Bytes behind the body are neither a second request nor kept."""
         self.start()
         client = self.harness.raw(HEALTH.replace(b"/healthz", b"/slow") + HEALTH)
         for _ in range(50):
@@ -199,10 +201,10 @@ class BodyTests(PagesCase):
 
 
 class DeadlineTests(PagesCase):
-    """How long a request may take."""
+    """The duration of a request."""
 
     def test_body(self) -> None:
-        """A byte now and then doesn't help: the body has one deadline, as the head has."""
+        """The body has one deadline, which a byte now and then does not move."""
         self.start(messageTimeout=5)
         client = self.post("/mirror", 100)
         for _ in range(9):
@@ -214,7 +216,7 @@ class DeadlineTests(PagesCase):
         self.assertEqual(self.harness.server.stats().rejected, {"timeout": 1})
 
     def test_pace(self) -> None:
-        """What comes as fast as a slow link has its time."""
+        """A body that arrives as fast as over a slow link has enough time."""
         self.start(messageTimeout=5)
         client = self.post("/mirror", 64 * KIB)
         for _ in range(16):
@@ -223,14 +225,14 @@ class DeadlineTests(PagesCase):
         self.assertEqual(self.status(client), 200)
 
     def test_off(self) -> None:
-        """0: for ever."""
+        """`messageTimeout=0`: no deadline."""
         self.start(messageTimeout=0)
         client = self.post("/mirror", 100)
         self.harness.advance(3600)
         self.assertFalse(client.isClosed)
 
     def test_page(self) -> None:
-        """The page itself may take any time, if the client takes what there is."""
+        """The page may take any time if the client reads what there is."""
         self.start()
         client = self.harness.raw(HEALTH.replace(b"/healthz", b"/slow"))
         for _ in range(20):
@@ -241,7 +243,7 @@ class DeadlineTests(PagesCase):
         self.assertEqual((self.status(client), client.output.count(b"event")), (200, 20))
 
     def test_stuck(self) -> None:
-        """A client that takes nothing of an answer is dropped, before its end and after it."""
+        """A client that reads nothing of an answer is dropped, before its end and after it."""
         for isComplete in (False, True):
             self.start(closeTimeout=10)
             client = self.harness.raw(HEALTH.replace(b"/healthz", b"/slow"))
@@ -256,7 +258,7 @@ class DeadlineTests(PagesCase):
             self.assertEqual(len(self.harness.server._gateway.admission.pages), 0)
 
     def test_slowReader(self) -> None:
-        """One that takes 4 KiB a second gets it all."""
+        """A client that reads 4 KiB per second gets the whole answer."""
         self.start(closeTimeout=10)
         client = self.harness.raw(HEALTH.replace(b"/healthz", b"/slow"))
         client.unstall(0)
@@ -273,10 +275,10 @@ class DeadlineTests(PagesCase):
 
 
 class LimitTests(PagesCase):
-    """How many at a time."""
+    """The number of page requests at a time."""
 
     def test_all(self) -> None:
-        """Those that the server works at keep their places."""
+        """Requests that a page is working on are not evicted."""
         self.start(maxPages=3)
         pages = [
             self.harness.raw(HEALTH.replace(b"/healthz", b"/slow"), peer=f"198.51.100.{i}") for i in range(3)
@@ -291,7 +293,7 @@ class LimitTests(PagesCase):
         self.assertTrue(self.harness.connect().isOpen)
 
     def test_address(self) -> None:
-        """Of one address; of IPv6 a /64 is one."""
+        """The limit per address; an IPv6 /64 is one address."""
         self.start(maxPagesPerAddress=2)
         request = HEALTH.replace(b"/healthz", b"/slow")
         for peers in (["203.0.113.9"] * 3, ["2001:db8::1", "2001:db8::2", "2001:db8::3"]):
@@ -301,7 +303,7 @@ class LimitTests(PagesCase):
         self.assertEqual(self.harness.server.stats().rejected, {"limit": 2})
 
     def test_proxy(self) -> None:
-        """A proxy that is trusted isn't one address, but each of its clients is."""
+        """Behind a trusted proxy each client is counted by itself."""
         self.start(maxPagesPerAddress=1, trustedProxies=["10.0.0.1"])
         request = HEALTH.replace(b"/healthz", b"/slow")
         told = request.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n")
@@ -309,7 +311,7 @@ class LimitTests(PagesCase):
         self.assertEqual([self.status(client) for client in clients], [None, None, None, 429])
 
     def test_answeredYields(self) -> None:
-        """One that has had its answer, and doesn't take it, goes before one whose body is awaited."""
+        """An answered request whose client does not read is evicted before one whose body is incomplete."""
         self.start(maxPages=2)
         idle = self.harness.raw(peer="198.51.100.1")
         idle.stall()
@@ -321,7 +323,7 @@ class LimitTests(PagesCase):
         self.assertEqual(self.status(asking), 200)
 
     def test_askingYields(self) -> None:
-        """Of those whose body is awaited one of the address that has most of them goes."""
+        """Of requests with incomplete bodies, one of the address with the most is evicted."""
         self.start(maxPages=4)
         honest = self.post("/mirror", 10, peer="198.51.100.2")
         greedy = [self.post("/mirror", 10, peer="198.51.100.66") for _ in range(3)]
@@ -329,7 +331,7 @@ class LimitTests(PagesCase):
         self.assertEqual([self.status(client) for client in (honest, *greedy)], [None, 503, None, None])
 
     def test_ownYields(self) -> None:
-        """An address that has its share makes room for itself."""
+        """An address at its limit evicts a request of its own."""
         self.start(maxPagesPerAddress=2)
         other = self.post("/mirror", 10, peer="198.51.100.2")
         first, second = (self.post("/mirror", 10) for _ in range(2))
@@ -337,7 +339,7 @@ class LimitTests(PagesCase):
         self.assertEqual([self.status(client) for client in (other, first, second)], [None, 503, None])
 
     def test_forgotten(self) -> None:
-        """However a page ends, its place is free again."""
+        """However a request ends, it is no longer counted."""
         self.start(maxPages=2, maxPagesPerAddress=2)
         for _ in range(5):
             self.harness.raw(HEALTH)
@@ -357,10 +359,10 @@ class LimitTests(PagesCase):
 
 
 class LookUpTests(PagesCase):
-    """Which page it is."""
+    """Which page serves a path."""
 
     def test_deep(self) -> None:
-        """Nothing lies deeper below a page than anybody would put it."""
+        """A path that is too deep below a page is not found."""
         tree = Resource()
         self.start().server.addPage("/tree", tree)
         node = tree
@@ -374,7 +376,7 @@ class LookUpTests(PagesCase):
             self.assertEqual(self.status(self.harness.raw(HEALTH.replace(b"/healthz", path))), status)
 
     def test_none(self) -> None:
-        """Where nothing is it is 404; where a socket is, 426 with what is served there."""
+        """Without a page it is 404, or 426 with a sentence where a socket is."""
         harness = self.serve({"/echo": Application()})
         harness.server.addHealthPage()
         for path, status in (("/", 404), ("/echo/x", 404), ("/healthz/x", 404), ("/echo", 426)):
@@ -389,7 +391,7 @@ class LookUpTests(PagesCase):
         self.assertEqual(harness.server.stats().rejected, {})
 
     def test_rooms(self) -> None:
-        """At the paths of rooms the sentence says so."""
+        """At the path of rooms the sentence says so."""
         harness = self.serve({"chat": Room})
         for path in ("/rooms", "/rooms/chat"):
             response = harness.raw(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).response

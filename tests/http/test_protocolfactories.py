@@ -1,4 +1,6 @@
-"""Factories of protocols that speak upgrades themselves."""
+"""
+Tests for factories of protocols that answer upgrades themselves.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ ANSWER = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
 
 class Speaking(Protocol):
-    """Answers a request, and echoes what follows."""
+    """A protocol that answers a request and echoes what follows."""
 
     transport: Any
 
@@ -38,7 +40,7 @@ class Speaking(Protocol):
 
 
 class Speakers(Factory):
-    """Of Twisted's own kind."""
+    """A Twisted factory."""
 
     protocol = Speaking
     isMute = False
@@ -55,7 +57,7 @@ class Speakers(Factory):
 
 
 class ProtocolTests(HarnessTestCase):
-    """They are counted, have a deadline, and are dropped with the server."""
+    """Their connections are counted, have a deadline, and are dropped with the server."""
 
     def start(self, hooks: Any = None, **options: Any) -> None:
         self.factory = Speakers()
@@ -76,7 +78,7 @@ class ProtocolTests(HarnessTestCase):
         self.assertEqual(admission.perAddress.total(), expected)
 
     def test_speaks(self) -> None:
-        """The protocol has the request as we have read it, and what follows."""
+        """The protocol gets the request as txroom has read it, and the bytes behind it."""
         self.start()
         client = self.ask(b"early", headers={"X-A": "a\x85b", "X-Forwarded-For": "1.2.3.4"})
         client.send(b"late")
@@ -93,7 +95,7 @@ class ProtocolTests(HarnessTestCase):
         self.assertCounts(0)
 
     def test_checked(self) -> None:
-        """Our checks come first."""
+        """txroom's checks come first."""
         self.start(
             {"verifyClient": lambda handshake: handshake.headers.get("x-key") == "k"}, maxConnections=1
         )
@@ -103,7 +105,7 @@ class ProtocolTests(HarnessTestCase):
         self.assertEqual(len(self.factory.made), 1)
 
     def test_mute(self) -> None:
-        """One that doesn't answer is dropped at the deadline; one that has answered stays."""
+        """A protocol that does not answer is dropped at the deadline; one that has answered stays."""
         self.start(handshakeTimeout=5)
         speaking = self.ask()
         self.factory.isMute = True
@@ -117,7 +119,10 @@ class ProtocolTests(HarnessTestCase):
         self.assertCounts(1)
 
     def test_stuck(self) -> None:
-        """One that closes, and whose client takes nothing, is dropped after `closeTimeout`."""
+        """
+        A connection that the protocol closes, and whose client reads nothing, is dropped after
+        `closeTimeout`.
+        """
         self.start(closeTimeout=5)
         client = self.ask()
         client.stall()
@@ -129,7 +134,7 @@ class ProtocolTests(HarnessTestCase):
         self.assertEqual(self.factory.made[0].lost, 1)
 
     def test_raises(self) -> None:
-        """One that raises is dropped, and in the log."""
+        """If the protocol raises, its connection is dropped, and the exception is logged."""
         self.start()
         client = self.ask(b"boom")
         self.assertTrue(client.isClosed)
@@ -137,7 +142,7 @@ class ProtocolTests(HarnessTestCase):
         self.assertCounts(0)
 
     def test_stop(self) -> None:
-        """At the stop it is dropped at the deadline, and the factory stopped."""
+        """At a shutdown the connection is dropped at the deadline, and the factory is stopped."""
         self.start(shutdownTimeout=3)
         client = self.ask()
         self.harness.stop()
@@ -145,13 +150,13 @@ class ProtocolTests(HarnessTestCase):
         self.assertEqual((self.factory.made[0].lost, self.factory.events), (1, ["start", "stop"]))
 
     def test_mistakes(self) -> None:
-        """Options of messages mean nothing."""
+        """Options for messages are refused."""
         for name in ("onMessage", "maxPayload", "pingInterval"):
             with self.assertRaisesRegex(TypeError, f"{name} has no effect on the protocols of Speakers"):
                 ProtocolApplication(Speakers(), **{name: None})
 
     def test_byHand(self) -> None:
-        """There would be no Connection to give."""
+        """`handleUpgrade` refuses it, because there is no Connection."""
         self.start()
         server, application = self.harness.server, ProtocolApplication(Speakers())
         error = self.assertRaises(TypeError, server.handleUpgrade, None, application)

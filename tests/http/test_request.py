@@ -1,4 +1,6 @@
-"""The head of a request, read strictly."""
+"""
+Tests for the strict reader of request heads.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ GOOD = b"GET /a?b=c HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\n\r\n"
 
 
 class HeadCase(SynchronousTestCase):
-    """Reads heads whole, in two pieces and byte by byte: the outcome must be the same."""
+    """Reads heads whole, in two pieces and byte by byte; the results must be the same."""
 
     def read(self, data: bytes, pieces: Iterable[bytes] | None = None) -> Head | None:
         reader = HeadReader()
@@ -34,7 +36,7 @@ class HeadCase(SynchronousTestCase):
         return head
 
     def status(self, data: bytes) -> int:
-        """The status with which `data` is refused; 0 if it is a head, 100 if more must come."""
+        """Return the status with which `data` is refused; 0 if it is a head, 100 if it is incomplete."""
         whole = self._status(data, [data])
         byByte = self._status(data, [data[at : at + 1] for at in range(len(data))])
         halves = self._status(data, [data[: len(data) // 2], data[len(data) // 2 :]])
@@ -59,10 +61,10 @@ class HeadCase(SynchronousTestCase):
 
 
 class ReadTests(HeadCase):
-    """A sound head."""
+    """Valid heads."""
 
     def test_parts(self) -> None:
-        """Its parts, and what came behind it."""
+        """The parts of a head, and the bytes behind it."""
         head = self.read(GOOD + b"rest")
         assert head is not None
         self.assertEqual((head.method, head.target, head.version), ("GET", "/a?b=c", (1, 1)))
@@ -70,7 +72,7 @@ class ReadTests(HeadCase):
         self.assertEqual((head.raw, head.rest), (GOOD, b"rest"))
 
     def test_pieces(self) -> None:
-        """However it is cut."""
+        """A head may be cut anywhere."""
         for size in (1, 2, 3, 5, 7, 16):
             pieces = [GOOD[at : at + size] for at in range(0, len(GOOD), size)]
             head = self.read(GOOD, pieces)
@@ -78,40 +80,40 @@ class ReadTests(HeadCase):
             self.assertEqual(head.target, "/a?b=c")
 
     def test_emptyLine(self) -> None:
-        """One empty line before the request is passed over (RFC 9112 §2.2), two are not."""
+        """One empty line before the request is skipped (RFC 9112 §2.2), two are refused."""
         self.assertEqual(self.status(b"\r\n" + GOOD), 0)
         self.assertEqual(self.status(b"\r\n\r\n" + GOOD), 400)
 
     def test_started(self) -> None:
-        """Whether anything came tells a failed upgrade from an idle connection."""
+        """`started` tells a failed upgrade from an idle connection."""
         reader = HeadReader()
         self.assertFalse(reader.started)
         reader.feed(b"G")
         self.assertTrue(reader.started)
 
     def test_values(self) -> None:
-        """Blanks around a value go, those inside stay; latin-1 is kept byte for byte."""
+        """Spaces around a value are removed, those inside it stay; latin-1 is kept byte for byte."""
         head = parseHead(b"GET / HTTP/1.1\r\nHost: a\r\nX: \t a \x85b\xff \t\r\nY:")
         self.assertEqual(head.headers["x"], "a \x85b\xff")
         self.assertEqual(head.headers["y"], "")
 
     def test_manyFields(self) -> None:
-        """As many as are allowed."""
+        """The maximum number of fields is accepted."""
         self.assertEqual(self.field(b"\r\n".join(b"X: y" for _ in range(MAX_HEADERS - 1))), 0)
 
 
 class SyntaxTests(HeadCase):
-    """400, in all pieces alike."""
+    """400, however the bytes are cut."""
 
     def test_controls(self) -> None:
-        """No control character but HTAB, anywhere; nothing of it ends a line."""
+        """No control character but HTAB is accepted anywhere."""
         for control in (*range(0x20), 0x7F):
             if control == 0x09:
                 continue
             self.assertEqual(self.field(b"X: a" + bytes([control]) + b"b: c"), 400, control)
 
     def test_lineBreaks(self) -> None:
-        """What Python's splitlines takes for a break is part of the value (trap 3 of Autobahn)."""
+        """Characters at which Python's splitlines breaks lines are part of the value, unlike in Autobahn."""
         for byte in (b"\x85", b"\xc3\x85", b"\xe2\x80\xa8"):
             data = b"GET / HTTP/1.1\r\nHost: a\r\nX: a" + byte + b"X-Forwarded-For: 6.6.6.6\r\n\r\n"
             head = self.read(data)
@@ -119,7 +121,7 @@ class SyntaxTests(HeadCase):
             self.assertNotIn("x-forwarded-for", head.headers)
 
     def test_bareBreaks(self) -> None:
-        """CR or LF alone."""
+        """CR or LF alone is refused."""
         for data in (
             b"GET / HTTP/1.1\nHost: a\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\n\r\n\r\n",
@@ -131,7 +133,10 @@ class SyntaxTests(HeadCase):
             self.assertEqual(self.status(data), 400, data)
 
     def test_fields(self) -> None:
-        """Folded lines, blanks before the colon, no colon, no name, names that are no tokens."""
+        """
+        Folded lines, spaces before the colon, missing colons and names, and names that are not tokens are
+        refused.
+        """
         for line in (
             b" folded",
             b"\tfolded",
@@ -146,7 +151,7 @@ class SyntaxTests(HeadCase):
             self.assertEqual(self.field(line), 400, line)
 
     def test_requestLines(self) -> None:
-        """Three parts with one blank between, nothing else."""
+        """A request line has three parts with one space between them."""
         for line in (
             b"GET /",
             b"GET",
@@ -166,11 +171,11 @@ class SyntaxTests(HeadCase):
             self.assertEqual(self.status(line + b"\r\nHost: a\r\n\r\n"), 400, line)
 
     def test_preface(self) -> None:
-        """HTTP/2's preface is no request of ours."""
+        """HTTP/2's preface is refused."""
         self.assertEqual(self.status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400)
 
     def test_singles(self) -> None:
-        """Fields of which there is one, twice."""
+        """Fields that may occur once are refused if they occur twice."""
         for name in (b"Host", b"Content-Length", b"Origin", b"Sec-WebSocket-Key", b"sec-websocket-version"):
             line = name + b": 0\r\n" + name.upper() + b": 0"
             request = (
@@ -179,7 +184,7 @@ class SyntaxTests(HeadCase):
             self.assertEqual(self.status(request), 400, name)
 
     def test_host(self) -> None:
-        """Needed, and a host."""
+        """The Host is required and must be valid."""
         self.assertEqual(self.status(b"GET / HTTP/1.1\r\nX: a\r\n\r\n"), 400)
         for host in (
             b"",
@@ -199,11 +204,11 @@ class SyntaxTests(HeadCase):
             self.assertEqual(self.status(request), 0, host)
 
     def test_smuggling(self) -> None:
-        """Two lengths of one body."""
+        """Two lengths of one body are refused."""
         self.assertEqual(self.field(b"Content-Length: 1\r\nTransfer-Encoding: chunked"), 400)
 
     def test_early(self) -> None:
-        """What can't become a request is refused before its end: nobody waits for the deadline."""
+        """Bytes that can't become a request are refused at once, before the deadline."""
         for data in (
             b"\x16",
             b"\x00",
@@ -215,10 +220,10 @@ class SyntaxTests(HeadCase):
 
 
 class VersionTests(HeadCase):
-    """Which HTTP."""
+    """The version of HTTP."""
 
     def test_absolute(self) -> None:
-        """An absolute target doesn't make another version of it."""
+        """An absolute target does not change the version."""
         for version in ((1, 0), (1, 1)):
             request = b"GET http://a.example/x HTTP/%d.%d\r\nHost: b\r\n\r\n" % version
             head = HeadReader().feed(request)
@@ -226,7 +231,7 @@ class VersionTests(HeadCase):
             self.assertEqual((head.version, head.target, head.headers["host"]), (version, "/x", "a.example"))
 
     def test_schemes(self) -> None:
-        """Targets with the schemes of HTTP and of WebSockets are alike."""
+        """Targets may have the schemes of HTTP and of WebSockets."""
         for scheme in (b"http", b"https", b"ws", b"WSS"):
             head = HeadReader().feed(b"GET %b://a.example/x HTTP/1.1\r\nHost: b\r\n\r\n" % scheme)
             assert head is not None
@@ -236,12 +241,12 @@ class VersionTests(HeadCase):
         )
 
     def test_major(self) -> None:
-        """505 for another major version."""
+        """Another major version gets 505."""
         for version in (b"0.9", b"2.0", b"3.0"):
             self.assertEqual(self.status(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n"), 505, version)
 
     def test_minor(self) -> None:
-        """HTTP/1.0 is understood (and refused later); it needs no Host."""
+        """HTTP/1.0 is read, and refused later; it needs no Host."""
         head = self.read(b"GET / HTTP/1.0\r\n\r\n")
         assert head is not None
         self.assertEqual(head.version, (1, 0))
@@ -249,10 +254,10 @@ class VersionTests(HeadCase):
 
 
 class TargetTests(HeadCase):
-    """What is asked for."""
+    """The request target."""
 
     def test_good(self) -> None:
-        """Paths of all kinds, as they were sent."""
+        """Valid paths are kept as sent."""
         for target in (
             b"/",
             b"//evil",
@@ -266,7 +271,7 @@ class TargetTests(HeadCase):
             self.assertEqual(self.target(target), 0, target)
 
     def test_absolute(self) -> None:
-        """The absolute form comes down to its path (RFC 9112 §3.2.2)."""
+        """The absolute form is reduced to its path (RFC 9112 §3.2.2)."""
         for target, expected in (
             (b"http://a/b?c", "/b?c"),
             (b"HTTPS://a", "/"),
@@ -276,7 +281,10 @@ class TargetTests(HeadCase):
             self.assertEqual(head.target, expected)
 
     def test_bad(self) -> None:
-        """Fragments, dots, hidden dots and controls, broken escapes, other schemes, no slash."""
+        """
+        Fragments, dot segments, encoded dots and controls, broken escapes, other schemes and missing slashes
+        are refused.
+        """
         for target in (
             b"/a#b",
             b"/..",
@@ -304,34 +312,34 @@ class TargetTests(HeadCase):
 
 
 class SizeTests(HeadCase):
-    """Bounded, and refused as soon as it is certain."""
+    """Sizes are limited, and refused as early as possible."""
 
     def test_requestLine(self) -> None:
-        """A line as long as is allowed, and one byte more: 414."""
+        """A request line may have the maximum length; one byte more gets 414."""
         fixed = len(b"GET / HTTP/1.1")
         self.assertEqual(self.target(b"/" + b"a" * (MAX_LINE - fixed)), 0)
         self.assertEqual(self.target(b"/" + b"a" * (MAX_LINE - fixed + 1)), 414)
 
     def test_endless(self) -> None:
-        """A line without an end is refused when it is too long, whatever comes."""
+        """A line without an end is refused when it is too long."""
         self.assertEqual(self.status(b"GET /" + b"a" * (MAX_LINE + 1)), 414)
 
     def test_field(self) -> None:
-        """A field that is too long: 431."""
+        """A field that is too long gets 431."""
         self.assertEqual(self.field(b"X: " + b"a" * (MAX_LINE - 3)), 0)
         self.assertEqual(self.field(b"X: " + b"a" * (MAX_LINE - 2)), 431)
 
     def test_count(self) -> None:
-        """Too many fields: 431."""
+        """Too many fields get 431."""
         self.assertEqual(self.field(b"\r\n".join(b"X: y" for _ in range(MAX_HEADERS))), 431)
 
     def test_head(self) -> None:
-        """A head that doesn't end: 431."""
+        """A head without an end gets 431."""
         self.assertEqual(self.status(b"GET / HTTP/1.1\r\n" + b"X: " + b"a" * MAX_HEAD), 431)
         self.assertEqual(self.status(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_HEAD // 6)), 431)
 
     def test_kept(self) -> None:
-        """No more is kept than is allowed, at whatever speed it comes."""
+        """No more than the maximum is kept, however fast the bytes arrive."""
         reader = HeadReader()
         count = 0
         with self.assertRaises(UpgradeError):
@@ -342,10 +350,10 @@ class SizeTests(HeadCase):
 
 
 class IsUpgradeTests(SynchronousTestCase):
-    """Whether a request is for a WebSocket at all."""
+    """`isUpgrade`."""
 
     def test_yes(self) -> None:
-        """Names in any case, in lists, over several fields."""
+        """Tokens are found in any case, in lists, and in several fields."""
         for pairs in (
             [("Upgrade", "websocket"), ("Connection", "Upgrade")],
             [("Upgrade", "WebSocket"), ("Connection", "keep-alive, uPGRADE")],
@@ -354,7 +362,7 @@ class IsUpgradeTests(SynchronousTestCase):
             self.assertTrue(isUpgrade(Headers(pairs)), pairs)
 
     def test_no(self) -> None:
-        """One without the other; words that only contain it."""
+        """One header without the other, and words that only contain the token, do not count."""
         for pairs in (
             [],
             [("Upgrade", "websocket")],
@@ -368,7 +376,7 @@ class IsUpgradeTests(SynchronousTestCase):
 
 
 class CheckUpgradeTests(SynchronousTestCase):
-    """RFC 6455 §4.2.1."""
+    """The rules of RFC 6455 §4.2.1."""
 
     FIELDS = {
         "Host": "a",
@@ -388,24 +396,24 @@ class CheckUpgradeTests(SynchronousTestCase):
         return 0
 
     def test_sound(self) -> None:
-        """The example of §1.3."""
+        """The example of §1.3 is accepted."""
         self.assertEqual(self.status(), 0)
         self.assertEqual(self.status(Content_Length="0"), 0)
 
     def test_method(self) -> None:
-        """405, and what is allowed."""
+        """Another method gets 405, with the allowed one."""
         for method in ("POST", "HEAD", "OPTIONS", "get", "CONNECT"):
             self.assertEqual(self.status(method), 405)
             self.assertEqual(self.error.headers, (("Allow", "GET"),))
 
     def test_body(self) -> None:
-        """A body would be taken for frames."""
+        """A body is refused, because it would be read as frames."""
         self.assertEqual(self.status(Content_Length="5"), 400)
         self.assertEqual(self.status(Content_Length="-0"), 400)
         self.assertEqual(self.status(Transfer_Encoding="chunked"), 400)
 
     def test_key(self) -> None:
-        """16 bytes in base64."""
+        """The key must be 16 bytes in base64."""
         for key in (
             None,
             "",
@@ -417,19 +425,19 @@ class CheckUpgradeTests(SynchronousTestCase):
             self.assertEqual(self.status(Sec_WebSocket_Key=key), 400, key)
 
     def test_version(self) -> None:
-        """426 with the version we speak; none at all is an error."""
+        """Another version gets 426 with the supported one; a missing version gets 400."""
         for version in ("8", "12", "14", "013", "13, 8", "x"):
             self.assertEqual(self.status(Sec_WebSocket_Version=version), 426, version)
             self.assertEqual(self.error.headers, (("Sec-WebSocket-Version", "13"),))
         self.assertEqual(self.status(Sec_WebSocket_Version=None), 400)
 
     def test_protocols(self) -> None:
-        """Tokens, each once; none is fine."""
+        """Sub-protocols must be tokens without duplicates; there may be none."""
         for protocols in ("chat", "a, b", "", ",,", "v1.json"):
             self.assertEqual(self.status(Sec_WebSocket_Protocol=protocols), 0, protocols)
         for protocols in ("a b", "a, a", "chät", 'a"', "a/b", "(a)"):
             self.assertEqual(self.status(Sec_WebSocket_Protocol=protocols), 400, protocols)
 
     def test_host(self) -> None:
-        """Under a foreign site somebody else read the head: what matters is checked again."""
+        """Under a foreign site somebody else has read the head, so the Host is checked again."""
         self.assertEqual(self.status(Host=None), 400)

@@ -1,4 +1,6 @@
-"""Upgrades that come by way of twisted.web."""
+"""
+Tests for upgrades that come through twisted.web.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ GET = b"GET %s HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
 
 
 class SiteCase(HarnessTestCase):
-    """A server under a `Site` of somebody else."""
+    """A server under a `Site` of the user's."""
 
     def start(
         self, application: Application | None = None, mount: bytes | None = None, **options: Any
@@ -50,7 +52,7 @@ class UpgradeTests(SiteCase):
     """Sockets under a foreign `Site`."""
 
     def test_echo(self) -> None:
-        """The handshake, messages, the close."""
+        """The handshake, messages and the close work."""
         self.start()
         client = self.harness.connect("/a?b", to=self.site)
         for message in ("x", b"y" * 100_000):
@@ -76,7 +78,7 @@ class UpgradeTests(SiteCase):
         self.assertEqual([content.closed for content in contents], [True])
 
     def test_mounted(self) -> None:
-        """Below another resource: the path is that of the whole request."""
+        """Below another resource, the path is that of the whole request."""
         app = Application(onMessage=echo)
         self.start(app, mount=b"ws")
         client = self.harness.connect("/ws/rooms/1", to=self.site)
@@ -84,14 +86,14 @@ class UpgradeTests(SiteCase):
         self.assertEqual(self.response(GET % b"/page").body, b"foreign page")
 
     def test_earlyFrames(self) -> None:
-        """Frames in the request's segment come first, those behind them after."""
+        """Frames in the segment of the request come first, those after it follow."""
         self.start()
         client = self.raw(upgradeRequest() + clientFrame(TEXT, "a") + clientFrame(TEXT, "b")[:3])
         client.send(clientFrame(TEXT, "b")[3:] + clientFrame(TEXT, "c"))
         self.assertTrue(client.output.endswith(b"\x81\x01a\x81\x01b\x81\x01c"))
 
     def test_manyEarly(self) -> None:
-        """More of them than the channel reads ahead: it would have stopped reading for ever."""
+        """More early frames than the channel reads ahead: reading goes on afterwards."""
         self.start()
         client = self.raw(upgradeRequest() + clientFrame(TEXT, "x" * 200) * 300)
         self.assertEqual(client.output.count(b"x" * 200), 300)
@@ -99,7 +101,7 @@ class UpgradeTests(SiteCase):
         self.assertTrue(client.output.endswith(b"later"))
 
     def test_earlyPending(self) -> None:
-        """While a hook pends they are held."""
+        """Early frames are held while a hook runs."""
         waiting: Deferred[bool] = Deferred()
         self.start(Application(onMessage=echo, verifyClient=lambda handshake: waiting))
         client = self.raw(upgradeRequest() + clientFrame(TEXT, "a\r\n\r\n", mask=b"\0" * 4))
@@ -110,7 +112,7 @@ class UpgradeTests(SiteCase):
         self.assertTrue(client.output.endswith(b"\x81\x05a\r\n\r\n\x81\x01b"))
 
     def test_pipelined(self) -> None:
-        """A second request behind the upgrade isn't answered by the site."""
+        """The site does not answer a second request behind the upgrade."""
         self.start(mount=b"")
         client = self.raw(upgradeRequest("/") + GET % b"/page")
         self.assertNotIn(b"foreign", client.output)
@@ -118,14 +120,14 @@ class UpgradeTests(SiteCase):
         self.assertTrue(client.isClosed)
 
     def test_afterPage(self) -> None:
-        """A connection that had a page before may be upgraded, also in one segment with it."""
+        """A connection that has served a page may be upgraded, also in the same segment."""
         self.start(mount=b"ws")
         client = self.raw(GET % b"/page" + upgradeRequest("/ws/") + clientFrame(TEXT, "x"))
         self.assertEqual(client.output.count(b"HTTP/1.1 "), 2)
         self.assertTrue(client.output.endswith(b"\x81\x01x"))
 
     def test_tls(self) -> None:
-        """Over TLS."""
+        """It works over TLS."""
         self.start()
         client = self.harness.connect(to=self.site, tls=True)
         client.send("x" * 100_000)
@@ -135,7 +137,7 @@ class UpgradeTests(SiteCase):
         self.assertClosed(client, 1000)
 
     def test_wrapped(self) -> None:
-        """Behind a policy: messages, back-pressure, the end."""
+        """It works behind a `WrappingFactory`: messages, backpressure, the close."""
         self.start()
         client = self.harness.connect(to=WrappingFactory(self.site))
         connection = self.harness.connectionOf(client)
@@ -150,7 +152,7 @@ class UpgradeTests(SiteCase):
         self.assertClosed(client, 1000)
 
     def test_timeouts(self) -> None:
-        """The timeout of a request isn't that of the socket."""
+        """The site's request timeout does not apply to the socket."""
         self.start(pingInterval=0)
         self.site.timeOut = 10
         client = self.harness.connect(to=self.site)
@@ -158,7 +160,7 @@ class UpgradeTests(SiteCase):
         self.assertTrue(client.isOpen)
 
     def test_foreignTimeouts(self) -> None:
-        """A policy that ends silent connections is the site's own affair, and is seen as a loss."""
+        """A policy of the site that ends silent connections is seen as a lost connection."""
         self.start(Recorder(), pingInterval=0)
         policy: Any = TimeoutFactory(self.site, timeoutPeriod=30)
         policy.callLater = self.harness.clock.callLater
@@ -169,7 +171,7 @@ class UpgradeTests(SiteCase):
         self.assertEqual(self.app.named("disconnect"), [(1006, "")])
 
     def test_backpressure(self) -> None:
-        """The channel's producer is gone, ours takes its place."""
+        """The channel's producer is replaced by txroom's."""
         self.start(Recorder(), highWaterMark=1000)
         client = self.harness.connect(to=self.site)
         connection = self.harness.connectionOf(client)
@@ -180,7 +182,7 @@ class UpgradeTests(SiteCase):
         self.assertEqual(len(self.app.named("drain")), 1)
 
     def test_drop(self) -> None:
-        """A loss while a hook pends is seen; nothing of it opens later."""
+        """A connection that is lost while a hook runs is noticed, and is not opened later."""
         waiting: Deferred[bool] = Deferred()
         app = Recorder(verifyClient=lambda handshake: waiting)
         self.start(app)
@@ -190,14 +192,14 @@ class UpgradeTests(SiteCase):
         self.assertEqual(app.events, [])
 
     def test_shutdown(self) -> None:
-        """The server's stop closes its sockets under the site too."""
+        """The server's shutdown closes its sockets under the site, too."""
         self.start()
         client = self.harness.connect(to=self.site)
         self.harness.stop()
         self.assertClosed(client, 1001)
 
     def test_earlyClose(self) -> None:
-        """A Close frame in the request's segment."""
+        """A Close frame in the segment of the request works."""
         self.start()
         client = self.raw(upgradeRequest() + closeFrame(4000))
         self.assertTrue(client.output.endswith(b"\x88\x02\x0f\xa0"))
@@ -205,10 +207,10 @@ class UpgradeTests(SiteCase):
 
 
 class RefusalTests(SiteCase):
-    """Requests that don't become a WebSocket."""
+    """Requests that are not upgraded."""
 
     def test_statuses(self) -> None:
-        """The same answers as on our own listeners."""
+        """The answers are the same as on the server's own listeners."""
         self.start(Recorder(verifyClient=lambda handshake: handshake.path != "/no"))
         for request, status in (
             (upgradeRequest("/no"), 401),
@@ -229,7 +231,7 @@ class RefusalTests(SiteCase):
             self.assertTrue(client.isClosed)
 
     def test_plain(self) -> None:
-        """A plain request gets 426 with a sentence, and is no failed upgrade."""
+        """A plain request gets 426 with a sentence, and does not count as a failed upgrade."""
         self.start()
         for to in (self.site, None):
             response = self.harness.raw(GET % b"/", to=to).response
@@ -240,7 +242,7 @@ class RefusalTests(SiteCase):
         self.assertEqual(self.harness.server.stats().rejected, {})
 
     def test_strangeHosts(self) -> None:
-        """A Site lets any Host and Origin pass: what is none is a refusal, and nothing in the log."""
+        """A Site accepts any Host and Origin; invalid ones are refused, and nothing is logged as an error."""
         self.start()
         self.harness.server.addApplication(Application(), host="a.example:80", path="/named")
         for path in ("/", "/named"):
@@ -260,13 +262,13 @@ class RefusalTests(SiteCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_old(self) -> None:
-        """What is refused before the upgrade begins is told and counted."""
+        """A refusal before the upgrade begins is reported and counted."""
         self.start()
         self.response(upgradeRequest().replace(b"HTTP/1.1", b"HTTP/1.0"))
         self.assertEqual(self.harness.server.stats().rejected, {"version": 1})
 
     def test_http2(self) -> None:
-        """HTTP/2 has no connection to give: 426."""
+        """HTTP/2 gets 426, because it has no connection to take over."""
         self.start()
         caught: list[Any] = []
         written: list[bytes] = []
@@ -291,7 +293,7 @@ class RefusalTests(SiteCase):
 
 
 class Leaf(Data):
-    """A page without anything below it."""
+    """A page without children."""
 
     isLeaf = True
 
@@ -311,7 +313,7 @@ class PageTests(SiteCase):
         server.addPage("/tree", tree)
 
     def test_found(self) -> None:
-        """A leaf at its path, a tree with what is below it."""
+        """A leaf is found at its path, a tree with everything below it."""
         self.start()
         for path, body in ((b"/", b"root"), (b"/leaf", b"leaf"), (b"/tree/child", b"child")):
             for to in (self.site, None):
@@ -320,14 +322,14 @@ class PageTests(SiteCase):
                 self.assertEqual((response.status, response.body), (200, body))
 
     def test_notFound(self) -> None:
-        """Below a leaf there is nothing of it; below a tree only what is there."""
+        """Nothing is found below a leaf; below a tree, only what exists."""
         self.start()
         self.assertEqual(self.response(GET % b"/tree/other").status, 404)
         self.assertEqual(self.response(GET % b"/leaf/x").status, 426)
         self.assertEqual(self.response(GET % b"/leaf?x").body, b"leaf")
 
     def test_findPage(self) -> None:
-        """The nearest above that is no leaf."""
+        """The nearest page above that is not a leaf serves the path."""
         leaf, tree, inner = Leaf(b"", "text/plain"), Resource(), Resource()
         pages: dict[str, Any] = {"/a": leaf, "/b": tree, "/b/c/d": inner}
         self.assertEqual(findPage(pages, "/a"), (leaf, []))
@@ -338,7 +340,7 @@ class PageTests(SiteCase):
         self.assertIsNone(findPage(pages, "/"))
 
     def test_serverHeader(self) -> None:
-        """Our own listeners don't tell what runs here; a foreign site does as it likes."""
+        """The server's own listeners send no Server header; a foreign site decides itself."""
         self.start()
         own = self.harness.raw(GET % b"/").response
         assert own is not None
@@ -347,10 +349,10 @@ class PageTests(SiteCase):
 
 
 class ByHandTests(SiteCase):
-    """`handleUpgrade` and `shouldHandle` (seed 001)."""
+    """`handleUpgrade` and `shouldHandle`, as in ws."""
 
     def serveByHand(self, *args: Any, application: Application | None = None) -> list[Any]:
-        """A site of one resource that upgrades what should be; where the outcomes arrive."""
+        """Serve a resource that upgrades requests by hand; return the list for the outcomes."""
         outcomes: list[Any] = []
         self.start(*args)
         server = self.harness.server
@@ -368,13 +370,13 @@ class ByHandTests(SiteCase):
         return outcomes
 
     def test_upgrade(self) -> None:
-        """Fires with the Connection."""
+        """The Deferred fires with the Connection."""
         outcomes = self.serveByHand()
         client = self.harness.connect(to=self.site)
         self.assertEqual(outcomes, [self.harness.connectionOf(client)])
 
     def test_beforeConnect(self) -> None:
-        """Before its `onConnect`, whether hooks took their time or not."""
+        """It fires before `onConnect`, whether hooks were asynchronous or not."""
         waiting: Deferred[bool] = Deferred()
         for verified in (waiting, True):
             seen: list[int] = []
@@ -390,7 +392,7 @@ class ByHandTests(SiteCase):
             self.assertEqual(seen, [1])
 
     def test_replaced(self) -> None:
-        """So hooks can be set on the connection, and none of the early frames is missed."""
+        """So hooks can be set on the connection, and no early frame is missed."""
         messages: list[str | bytes] = []
         events: list[str] = []
         self.start()
@@ -414,7 +416,7 @@ class ByHandTests(SiteCase):
         self.assertEqual((events, messages), (["connect"], ["a", "b", "c"]))
 
     def test_goneBeforeConnect(self) -> None:
-        """A client that is lost before the first hook ran: no hook runs, nothing is left."""
+        """If the client is lost before the first hook, no hook runs and nothing is left."""
         app = Recorder()
         outcomes = self.serveByHand(app)
         self.patch(self.harness.server, "onConnection", lambda connection: app.events.append(("server",)))
@@ -432,7 +434,9 @@ class ByHandTests(SiteCase):
         self.assertEqual(self.harness.server._gateway.admission.perApplication.total(), 0)
 
     def test_closeAtOnce(self) -> None:
-        """Who waited may close it at once, also with debug on: no hook runs, nothing is raised."""
+        """
+        The caller may close the connection at once, also with debug on: no hook runs, nothing is raised.
+        """
         app = Recorder()
         self.start(app)
         server = self.harness.server
@@ -452,14 +456,14 @@ class ByHandTests(SiteCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_page(self) -> None:
-        """What isn't for us is left to the resource."""
+        """Other requests are left to the resource."""
         self.serveByHand()
         self.assertEqual(self.response(GET % b"/").body, b"page")
         self.harness.server._routes.clear()
         self.assertEqual(self.response(upgradeRequest()).body, b"page")
 
     def test_application(self) -> None:
-        """An application that is registered nowhere."""
+        """The application need not be registered."""
         app = Application(onMessage=echo)
         outcomes = self.serveByHand(application=app)
         client = self.harness.connect("/anywhere", to=self.site)
@@ -468,7 +472,7 @@ class ByHandTests(SiteCase):
         self.assertEqual(app.connections, outcomes)
 
     def test_refused(self) -> None:
-        """Fails with `UpgradeError`, after the client was answered."""
+        """The Deferred fails with `UpgradeError`, after the client was answered."""
         outcomes = self.serveByHand(Recorder(verifyClient=lambda handshake: False))
         self.assertEqual(self.response(upgradeRequest()).status, 401)
         error = outcomes[0].value
@@ -476,13 +480,13 @@ class ByHandTests(SiteCase):
         self.assertEqual(error.status, 401)
 
     def test_noUpgrade(self) -> None:
-        """A plain request by hand: 426, and the same failure."""
+        """A plain request gets 426, and the Deferred fails."""
         outcomes = self.serveByHand(application=Application())
         self.assertEqual(self.response(GET % b"/").status, 426)
         self.assertEqual((outcomes[0].value.status, outcomes[0].value.reason), (426, "noUpgrade"))
 
     def test_left(self) -> None:
-        """A client that leaves: a failure without a status."""
+        """If the client leaves, the Deferred fails with status 0."""
         waiting: Deferred[bool] = Deferred()
         outcomes = self.serveByHand(Recorder(verifyClient=lambda handshake: waiting))
         self.raw(upgradeRequest()).drop()
@@ -490,10 +494,10 @@ class ByHandTests(SiteCase):
 
 
 class UnheardTests(HarnessTestCase):
-    """An outcome that nobody listens to."""
+    """An outcome without callbacks."""
 
     def test_noNoise(self) -> None:
-        """A resource may ignore the Deferred; a refusal isn't an error in the log then."""
+        """A resource may ignore the Deferred; a refusal is then not logged as an error."""
         waiting: Deferred[bool] = Deferred()
         for verified in (False, waiting):
             harness = self.serve(Application(verifyClient=lambda handshake: verified))  # noqa: B023

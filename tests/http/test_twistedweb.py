@@ -1,4 +1,6 @@
-"""What twisted.web keeps to itself."""
+"""
+Tests for the private names of twisted.web.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from txroom.testing import MemoryReactor
 
 
 class Noting(twistedweb.RefusingChannel):
-    """Notes what can't be parsed, and answers or doesn't."""
+    """A channel that records bad requests, and answers them or does not."""
 
     noted = 0
     answers = True
@@ -49,7 +51,7 @@ class ChannelTests(SynchronousTestCase):
             self.assertEqual((channel.noted, transport.value(), transport.disconnecting), (1, sent, answers))
 
     def test_takeReadAhead(self) -> None:
-        """What came while a request is being answered, once."""
+        """Bytes that arrived during a request are returned once."""
         channel = http.HTTPChannel()
         self.connect(channel)
         self.patch(http.Request, "process", lambda request: None)
@@ -63,7 +65,7 @@ class TimeTests(SynchronousTestCase):
     """The time in access logs."""
 
     def test_logTimeOfDay(self) -> None:
-        """It is that of the day, each second anew, not the reactor's."""
+        """It is the time of day, updated each second, not the reactor's time."""
         self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
         twistedweb.logTimeOfDay()
         self.patch(twistedweb, "datetimeToLogString", lambda *args: f"now{args}")

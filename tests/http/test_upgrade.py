@@ -1,4 +1,6 @@
-"""From a request head to an open WebSocket, or to one clean refusal."""
+"""
+Tests for the upgrade: from a request head to an open WebSocket or a refusal.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from txroom.testing import Client, RawClient, Response, RoomHarness, clientFrame
 
 
 class UpgradeCase(HarnessTestCase):
-    """Sends one request and looks at the answer."""
+    """Sends one request and checks the answer."""
 
     def start(self, application: Application | None = None, **options: Any) -> RoomHarness:
         self.app = application if application is not None else Recorder()
@@ -28,7 +30,7 @@ class UpgradeCase(HarnessTestCase):
         return self.harness
 
     def ask(self, headers: Any = (), **more: Any) -> Response:
-        """The answer to one request; a refusal is checked to be whole, and the only one."""
+        """Return the answer to one request. A refusal must be complete, and the only answer."""
         client = self.harness.raw(upgradeRequest(headers=headers, **more))
         return self.answered(client)
 
@@ -47,7 +49,7 @@ class UpgradeCase(HarnessTestCase):
         return self.ask(headers, **more).status
 
     def assertCounts(self, expected: int) -> None:
-        """As many connections and handshakes are counted as there are."""
+        """Check the number of counted connections and pending handshakes."""
         admission = self.harness.server._gateway.admission
         self.assertEqual(admission.perAddress.total(), expected)
         self.assertEqual(admission.perApplication.total(), expected)
@@ -55,10 +57,10 @@ class UpgradeCase(HarnessTestCase):
 
 
 class AnswerTests(UpgradeCase):
-    """101."""
+    """The 101 answer."""
 
     def test_example(self) -> None:
-        """The key and the accept value of RFC 6455 §1.3."""
+        """The example of RFC 6455 §1.3 gives its accept value."""
         self.start()
         response = self.ask({"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
         self.assertEqual((response.status, response.reason), (101, "Switching Protocols"))
@@ -69,7 +71,7 @@ class AnswerTests(UpgradeCase):
         self.assertNotIn("sec-websocket-extensions", response.headers)
 
     def test_everyKey(self) -> None:
-        """Each request's own."""
+        """Each request gets the accept value for its own key."""
         self.start()
         for number in range(5):
             key = b64encode(bytes([number] * 16)).decode()
@@ -78,7 +80,7 @@ class AnswerTests(UpgradeCase):
             self.assertEqual(accept, b64encode(digest).decode())
 
     def test_earlyFrames(self) -> None:
-        """Frames in the request's own segment, and cut anywhere."""
+        """Frames in the segment of the request are delivered, wherever the bytes are cut."""
         for cut in (0, 1, 5):
             self.start()
             data = upgradeRequest() + clientFrame(TEXT, "a") + clientFrame(BINARY, b"b" * 70_000)
@@ -88,7 +90,7 @@ class AnswerTests(UpgradeCase):
             self.assertEqual(self.app.named("message"), ["a", b"b" * 70_000])
 
     def test_earlyClose(self) -> None:
-        """Even a Close frame."""
+        """An early Close frame works, too."""
         self.start()
         client = self.harness.raw(upgradeRequest() + closeFrame(4000))
         assert isinstance(self.app, Recorder)
@@ -96,7 +98,9 @@ class AnswerTests(UpgradeCase):
         self.assertTrue(client.output.endswith(b"\x88\x02\x0f\xa0"))
 
     def test_acceptHeaders(self) -> None:
-        """Those of `Accept`, of the server and of the application, and the user."""
+        """
+        The answer has the headers of `Accept`, the server and the application; the connection has the user.
+        """
         self.start(
             Recorder(
                 verifyClient=lambda handshake: Accept("alice", headers={"X-A": "1"}),
@@ -132,7 +136,10 @@ class AnswerTests(UpgradeCase):
         self.assertEqual(response.headers["x-a"], "1")
 
     def test_order(self) -> None:
-        """Origin, verifyClient, protocol, headers, connect; each sees what those before left in `data`."""
+        """
+        The order is Origin, verifyClient, protocol, headers, connect; each hook sees what earlier ones left
+        in `data`.
+        """
         calls: list[str] = []
 
         def note(name: str, result: Any) -> Any:
@@ -161,9 +168,9 @@ class AnswerTests(UpgradeCase):
 
 
 class OrderTests(UpgradeCase):
-    """Of several faults the first in DESIGN's order is the one that is told."""
+    """Of several faults the first in the order of the steps is reported."""
 
-    #: Each makes one fault, in order.
+    #: Each adds one fault, in the order of the steps.
     FAULTS: tuple[tuple[int, dict[str, str]], ...] = (
         (405, {}),
         (400, {"Sec-WebSocket-Key": "x"}),
@@ -206,19 +213,19 @@ class OrderTests(UpgradeCase):
         waiting.callback(None)
 
     def test_versionHeader(self) -> None:
-        """426 tells the version we speak."""
+        """426 names the supported version."""
         self.start()
         response = self.ask({"Sec-WebSocket-Version": "8"})
         self.assertEqual(response.headers["sec-websocket-version"], "13")
         self.assertEqual(response.headers.listed("upgrade"), ["websocket"])
 
     def test_methodHeader(self) -> None:
-        """405 tells the method."""
+        """405 names the allowed method."""
         self.start()
         self.assertEqual(self.ask(method="PUT").headers["allow"], "GET")
 
     def test_noHookRuns(self) -> None:
-        """No hook hears of a request that has a fault of its own, or comes from a foreign page."""
+        """No hook runs for an invalid request, or for one from a foreign page."""
         calls: list[Any] = []
         self.start(Application(verifyClient=lambda handshake: calls.append(handshake) or True))  # type: ignore[func-returns-value]
         self.status({"Sec-WebSocket-Version": "8"})
@@ -233,7 +240,7 @@ class OriginTests(UpgradeCase):
         return self.status({"Origin": origin} if origin else {})
 
     def test_default(self) -> None:
-        """The same host and port, or no browser at all."""
+        """Pages of the same host and port may connect, and clients that are not browsers."""
         self.start()
         for origin, status in (
             (None, 101),
@@ -247,39 +254,39 @@ class OriginTests(UpgradeCase):
         self.assertEqual(set(self.errors), {"origin"})
 
     def test_allowed(self) -> None:
-        """Those that are listed besides."""
+        """Listed origins may connect, too."""
         self.start(allowedOrigins=("https://a.example",))
         self.assertEqual(self.origin("https://a.example"), 101)
         self.assertEqual(self.origin("http://localhost:8080"), 101)
         self.assertEqual(self.origin("https://b.example"), 403)
 
     def test_required(self) -> None:
-        """`requireOrigin`: browsers only, also if the application decides."""
+        """`requireOrigin` refuses clients without an Origin, also if the application decides."""
         self.start(requireOrigin=True)
         self.assertEqual((self.origin(None), self.origin("http://localhost:8080")), (403, 101))
         self.start(Application(acceptsOrigin=lambda origin: True), requireOrigin=True)
         self.assertEqual((self.origin(None), self.origin("null")), (403, 101))
 
     def test_hook(self) -> None:
-        """`acceptsOrigin` replaces the default; it sees the absence too."""
+        """`acceptsOrigin` replaces the default, and is called without an Origin, too."""
         self.start(Application(acceptsOrigin=lambda origin: origin == "null"), allowedOrigins=("*",))
         self.assertEqual(self.origin("null"), 101)
         self.assertEqual((self.origin(None), self.origin("http://localhost:8080")), (403, 403))
 
     def test_override(self) -> None:
-        """Per application."""
+        """Options may differ per application."""
         self.start(Application(allowedOrigins="*"))
         self.assertEqual(self.origin("https://evil.example"), 101)
 
     def warnings(self, *origins: str) -> list[str]:
-        """What is logged when pages of these try to connect."""
+        """Return what is logged when pages of these origins connect."""
         with capturedLogs() as logged:
             for origin in origins:
                 self.origin(origin)
         return [formatEvent(event) or "" for event in logged if event["log_level"] is LogLevel.warn]
 
     def test_warning(self) -> None:
-        """The log names the option, once for each origin; those that may connect aren't in it."""
+        """The log names the option, once for each refused origin."""
         self.start()
         other = "http://localhost:5173"
         (warning,) = self.warnings(other, other, "http://localhost:8080")
@@ -291,7 +298,7 @@ class OriginTests(UpgradeCase):
         self.assertEqual(len(self.warnings(other, "null")), 1)
 
     def test_warningsBounded(self) -> None:
-        """Whoever makes origins up doesn't fill the log, or write lines of their own into it."""
+        """Clients that make up origins can't fill the log, or write their own lines into it."""
         self.start()
         others = [f"http://{n}.example" for n in range(2 * NAMED_ORIGINS)]
         warnings = self.warnings("http://\x1b[2Jé", *others)
@@ -299,7 +306,7 @@ class OriginTests(UpgradeCase):
         self.assertTrue(all(warning.isascii() and warning.isprintable() for warning in warnings))
 
     def test_noWarning(self) -> None:
-        """An application that decides by itself has its reasons."""
+        """Nothing is logged if the application's own hook refuses."""
         self.start(Application(acceptsOrigin=lambda origin: False))
         self.assertEqual(self.warnings("http://localhost:5173"), [])
 
@@ -312,25 +319,25 @@ class VerifyTests(UpgradeCase):
         return self.ask()
 
     def test_bools(self) -> None:
-        """True and False."""
+        """It may return True or False."""
         self.assertEqual(self.answer(True).status, 101)
         response = self.answer(False)
         self.assertEqual((response.status, response.body, self.errors), (401, b"Unauthorized", ["denied"]))
 
     def test_deny(self) -> None:
-        """Status, body and headers as said."""
+        """The answer has the status, body and headers of `Deny`."""
         response = self.answer(Deny(402, "no money, €", {"X-Why": "poor", "Set-Cookie": "a=1"}))
         self.assertEqual((response.status, response.reason), (402, "Payment Required"))
         self.assertEqual(response.body, "no money, €".encode())
         self.assertEqual((response.headers["x-why"], response.headers["set-cookie"]), ("poor", "a=1"))
 
     def test_denyDefault(self) -> None:
-        """401 and its phrase."""
+        """The default is 401 with its phrase."""
         response = self.answer(Deny())
         self.assertEqual((response.status, response.body), (401, b"Unauthorized"))
 
     def test_denyWrong(self) -> None:
-        """A body that can't be sent is a mistake of the hook, like any other: a clean 500."""
+        """A body that can't be sent is an error of the hook: the client gets 500."""
         for body in (b"bytes", {"error": "x"}, "no \udcff"):
             bad: Any = body
             self.start(Application(verifyClient=lambda handshake, bad=bad: Deny(403, bad)))
@@ -339,7 +346,7 @@ class VerifyTests(UpgradeCase):
             self.assertEqual(len(self.flushLoggedErrors(TypeError, ValueError)), 1)
 
     def test_contentType(self) -> None:
-        """A body may be of another type; there is one Content-Type then."""
+        """A body of another type has only its own Content-Type."""
         self.start(
             Application(verifyClient=lambda handshake: Deny(403, "{}", {"Content-Type": "application/json"}))
         )
@@ -354,7 +361,7 @@ class VerifyTests(UpgradeCase):
         self.assertEqual((response.status, response.headers["location"], response.body), (303, "/login", b""))
 
     def test_raises(self) -> None:
-        """500 without a word of the exception; it is logged."""
+        """An exception becomes 500 without its text, and is logged."""
 
         async def later(handshake: Handshake) -> bool:
             raise ZeroDivisionError("secret")
@@ -367,13 +374,13 @@ class VerifyTests(UpgradeCase):
             self.assertRaised(ZeroDivisionError)
 
     def test_wrongType(self) -> None:
-        """Neither truth nor falsehood: an application that forgot its return lets nobody in."""
+        """Any other result refuses the client: an application that forgot to return accepts nobody."""
         for result in (None, 1, "yes", ("alice",)):
             self.assertEqual(self.answer(result).status, 500)
             self.assertRaised(TypeError)
 
     def test_injection(self) -> None:
-        """Headers that break out of their line: 500, whoever gives them, and nothing of them is sent."""
+        """Headers with line breaks from any hook become 500, and are not sent."""
         bad = {"X-A": "a\r\nSet-Cookie: b=1"}
         for hooks in (
             {"verifyClient": lambda handshake: Accept(headers=bad)},
@@ -388,14 +395,14 @@ class VerifyTests(UpgradeCase):
             self.assertRaised(ValueError)
 
     def test_serverHeaders(self) -> None:
-        """The server's own hook is checked alike."""
+        """The server's own hook is checked in the same way."""
         self.start()
         self.harness.server.responseHeaders = lambda handshake: {"X-A": "\n"}
         self.assertEqual(self.status(), 500)
         self.assertRaised(ValueError)
 
     def test_upgradeError(self) -> None:
-        """A hook may raise the refusal itself."""
+        """A hook may raise `UpgradeError` itself."""
 
         def refuse(handshake: Handshake) -> bool:
             raise UpgradeError(418, "teapot", "short and stout")
@@ -420,41 +427,41 @@ class ProtocolTests(UpgradeCase):
         return response.headers.get("sec-websocket-protocol")
 
     def test_default(self) -> None:
-        """The first offered; none if none."""
+        """The first offered one is chosen, or none."""
         self.assertEqual(self.chosen("b, a"), "b")
         self.assertIsNone(self.chosen(None))
 
     def test_hook(self) -> None:
-        """Any of those offered."""
+        """The hook may choose any offered one."""
         self.assertEqual(self.chosen("a, b, c", lambda offered, handshake: offered[1]), "b")
 
     def test_none(self) -> None:
-        """Go on without one."""
+        """`None` goes on without one."""
         self.assertIsNone(self.chosen("a", lambda offered, handshake: None))
 
     def test_false(self) -> None:
-        """Refuse with 400."""
+        """`False` refuses with 400."""
         self.assertEqual(self.chosen("a", lambda offered, handshake: False), 400)
         self.assertEqual(self.errors, ["protocol"])
 
     def test_asked(self) -> None:
-        """The hook is asked also if nothing was offered: it may refuse for that."""
+        """The hook is called even if nothing was offered, so that it can refuse."""
         self.assertEqual(self.chosen(None, lambda offered, handshake: bool(offered) and offered[0]), 400)
 
     def test_notOffered(self) -> None:
-        """What wasn't offered is a mistake: 500, logged (Autobahn falls silent)."""
+        """A choice that was not offered becomes 500 and is logged."""
         for result in ("b", "", "A", 0, True):
             self.assertEqual(self.chosen("a", lambda offered, handshake: result), 500)  # noqa: B023
             self.assertRaised(ValueError)
 
     def test_raises(self) -> None:
-        """500."""
+        """An exception becomes 500."""
         self.assertEqual(self.chosen("a", lambda offered, handshake: 1 / 0), 500)
         self.assertRaised(ZeroDivisionError)
 
 
 class PendingTests(UpgradeCase):
-    """While a hook decides."""
+    """Events while a hook runs."""
 
     def pend(self, **options: Any) -> RawClient:
         self.waiting: Deferred[Any] = Deferred()
@@ -467,7 +474,7 @@ class PendingTests(UpgradeCase):
         self.harness.flush()
 
     def test_leaves(self) -> None:
-        """Trap 1: the client leaves; a later answer opens nothing."""
+        """If the client leaves, a later result of the hook opens nothing."""
         for leave in ("drop", "finish"):
             client = self.pend()
             getattr(client, leave)()
@@ -479,7 +486,7 @@ class PendingTests(UpgradeCase):
             self.assertCounts(0)
 
     def test_lateAnswer(self) -> None:
-        """A hook that doesn't heed the cancellation answers into the void."""
+        """The late result of a hook that ignores its cancellation is dropped."""
         waiting: list[Deferred[Any]] = []
 
         async def verify(handshake: Handshake) -> bool:
@@ -501,7 +508,7 @@ class PendingTests(UpgradeCase):
         self.assertCounts(0)
 
     def test_cancelled(self) -> None:
-        """A coroutine sees the cancellation, and may clean up."""
+        """A coroutine sees its cancellation, and may clean up."""
         seen: list[str] = []
 
         async def verify(handshake: Handshake) -> bool:
@@ -516,7 +523,7 @@ class PendingTests(UpgradeCase):
         self.assertEqual(seen, ["cleaned up"])
 
     def test_pipelined(self) -> None:
-        """Trap 2: a second request is no request: it is what the WebSocket has to read."""
+        """A second request is not answered: its bytes belong to the WebSocket."""
         client = self.pend()
         client.send(upgradeRequest("/second"))
         self.assertEqual(client.output, b"")
@@ -526,14 +533,14 @@ class PendingTests(UpgradeCase):
         self.assertEqual(len(self.recorder.named("connect")), 1)
 
     def test_frameWithCRLF(self) -> None:
-        """Trap 3: a frame that looks like the end of a head is a frame."""
+        """A frame that looks like the end of a head is a frame."""
         client = self.pend()
         client.send(clientFrame(TEXT, "a\r\n\r\nb", mask=b"\0\0\0\0"))
         self.accept()
         self.assertEqual(self.recorder.named("message"), ["a\r\n\r\nb"])
 
     def test_notMute(self) -> None:
-        """Trap 4: a decision that can't be carried out is an answer, not silence."""
+        """A result that can't be carried out is answered, not ignored."""
         client = self.pend()
         self.waiting.callback("nonsense")
         self.harness.flush()
@@ -541,7 +548,7 @@ class PendingTests(UpgradeCase):
         self.assertRaised(TypeError)
 
     def test_held(self) -> None:
-        """What comes meanwhile is held, in order, up to the bound."""
+        """Bytes that arrive meanwhile are held, in order, up to the limit."""
         client = self.pend()
         client.send(clientFrame(BINARY, b"x" * (MAX_HELD - 8)))
         self.assertFalse(client.isClosed)
@@ -550,7 +557,7 @@ class PendingTests(UpgradeCase):
         self.assertEqual(self.recorder.named("message"), [b"x" * (MAX_HELD - 8)])
 
     def test_flood(self) -> None:
-        """Over the bound the connection is dropped."""
+        """Over the limit the connection is dropped."""
         client = self.pend()
         client.send(b"x" * MAX_HELD)
         self.assertFalse(client.isClosed)
@@ -559,14 +566,14 @@ class PendingTests(UpgradeCase):
         self.assertCounts(0)
 
     def test_floodAtOnce(self) -> None:
-        """The bound holds also for what came in the request's own segment."""
+        """The limit also applies to bytes in the segment of the request."""
         for extra in (0, 1):
             self.start(Application(verifyClient=lambda handshake: Deferred()))
             client = self.harness.raw(upgradeRequest() + b"x" * (MAX_HELD + extra))
             self.assertEqual((client.isClosed, self.errors), (bool(extra), ["flood"] * extra))
 
     def test_cancellerRaises(self) -> None:
-        """A hook that can't be cancelled is logged; the client has its answer, and nothing is left."""
+        """If a hook can't be cancelled, that is logged, the client is answered, and nothing is left."""
 
         def cancel(waiting: Deferred[bool]) -> None:
             raise ZeroDivisionError
@@ -579,7 +586,9 @@ class PendingTests(UpgradeCase):
         self.assertRaised(ZeroDivisionError)
 
     def test_timeout(self) -> None:
-        """503 at the handshake's deadline, counted from the beginning; the hook is cancelled."""
+        """
+        At `handshakeTimeout`, counted from the beginning, the client gets 503 and the hook is cancelled.
+        """
         self.waiting = Deferred()
         self.start(Application(verifyClient=lambda handshake: self.waiting), handshakeTimeout=5)
         client = self.harness.raw(upgradeRequest()[:20])
@@ -593,7 +602,7 @@ class PendingTests(UpgradeCase):
         self.assertCounts(0)
 
     def test_timeoutLate(self) -> None:
-        """An answer after the deadline isn't sent, even if the hook doesn't heed its cancellation."""
+        """A result after the deadline is dropped, even if the hook ignores its cancellation."""
         client = self.pend(handshakeTimeout=1)
         inner: Deferred[Any] = Deferred(lambda _: None)
         self.waiting = inner
@@ -606,14 +615,14 @@ class PendingTests(UpgradeCase):
         self.assertEqual(self.recorder.events, [])
 
     def test_noTimeout(self) -> None:
-        """`handshakeTimeout=0`: as long as it takes."""
+        """`handshakeTimeout=0`: no deadline."""
         client = self.pend(handshakeTimeout=0)
         self.harness.advance(3600)
         self.accept()
         self.assertEqual(self.answered(client).status, 101)
 
     def test_giveWay(self) -> None:
-        """With too many at a time the oldest gets 503, whatever it waits for."""
+        """With too many handshakes at a time the oldest gets 503, whichever hook is running."""
         client = self.pend(maxPendingHandshakes=2)
         second = self.harness.raw(b"GET")
         third = self.harness.raw(b"GET")
@@ -621,7 +630,7 @@ class PendingTests(UpgradeCase):
         self.assertEqual((second.response, third.response), (None, None))
 
     def test_everyHook(self) -> None:
-        """The same holds while any of the hooks pends."""
+        """The same holds while any of the hooks is running."""
         for name in ("acceptsOrigin", "chooseProtocol", "responseHeaders"):
             waiting: Deferred[Any] = Deferred()
             recorder = Recorder(**{name: lambda *args: waiting})  # noqa: B023
@@ -631,14 +640,14 @@ class PendingTests(UpgradeCase):
             self.assertEqual((self.errors, recorder.events), (["left"], []))
 
     def test_others(self) -> None:
-        """One that pends holds up nobody else."""
+        """A running hook does not delay other clients."""
         self.pend()
         self.harness.server.addApplication(Application(), path="/other")
         self.harness.server._routes.reverse()
         self.assertTrue(self.harness.connect("/other").isOpen)
 
     def test_goodbyeInConnect(self) -> None:
-        """`onConnect` has a live socket: OPEN, with the answer written."""
+        """In `onConnect` the connection is OPEN, and the answer is written."""
         states: list[ReadyState] = []
 
         def connect(connection: Connection) -> None:
@@ -651,10 +660,10 @@ class PendingTests(UpgradeCase):
 
 
 class LimitTests(UpgradeCase):
-    """How many at a time."""
+    """Limits on connections."""
 
     def test_total(self) -> None:
-        """503 with Retry-After; room again when one leaves."""
+        """Over `maxConnections` a client gets 503 with Retry-After, until another one leaves."""
         self.start(maxConnections=2)
         clients = [self.harness.connect() for _ in range(2)]
         response = self.ask()
@@ -664,7 +673,7 @@ class LimitTests(UpgradeCase):
         self.assertEqual(self.status(), 101)
 
     def test_perAddress(self) -> None:
-        """429 for one address, room for others."""
+        """One address gets 429, others may connect."""
         self.start(maxConnectionsPerAddress=2)
         for _ in range(2):
             self.assertTrue(self.harness.connect(peer="192.0.2.1").isOpen)
@@ -674,7 +683,7 @@ class LimitTests(UpgradeCase):
         self.assertTrue(self.harness.connect(peer="192.0.2.2").isOpen)
 
     def test_peerChanged(self) -> None:
-        """What a hook makes of the handshake's peer is its own affair: the address is counted."""
+        """A hook that changes the handshake's peer does not change the counted address."""
 
         def verify(handshake: Handshake) -> bool:
             handshake.peer = "198.51.100.7"
@@ -687,13 +696,13 @@ class LimitTests(UpgradeCase):
         self.assertCounts(0)
 
     def test_unix(self) -> None:
-        """Peers on a UNIX socket have no address in common."""
+        """Peers on a UNIX socket share no address."""
         self.start(maxConnectionsPerAddress=1)
         clients = [self.harness.connect(peer="") for _ in range(3)]
         self.assertTrue(all(client.isOpen for client in clients))
 
     def test_behindProxy(self) -> None:
-        """The address is that of the client, not of the proxy."""
+        """The client's address is counted, not the proxy's."""
         self.start(maxConnectionsPerAddress=1, trustedProxies="10.0.0.1")
         for hop, status in (("203.0.113.1", 101), ("203.0.113.2", 101), ("203.0.113.1", 429)):
             client = self.harness.connect(headers={"X-Forwarded-For": hop}, peer="10.0.0.1")
@@ -701,7 +710,7 @@ class LimitTests(UpgradeCase):
             self.assertEqual(client.response.status, status)
 
     def test_perApplication(self) -> None:
-        """An application's own limit, below the server's."""
+        """An application may have its own limit, below the server's."""
         self.start(Application(maxConnections=1), maxConnections=2)
         other = self.harness.server.addApplication(Application(), path="/other")
         self.harness.server._routes.reverse()
@@ -712,7 +721,7 @@ class LimitTests(UpgradeCase):
         self.assertEqual(len(other.connections), 1)
 
     def test_pendingCounts(self) -> None:
-        """A handshake whose hook pends has its place."""
+        """A handshake whose hook is running is counted."""
         waiting: Deferred[bool] = Deferred()
         self.start(Application(verifyClient=lambda handshake: waiting), maxConnections=1)
         first = self.harness.raw(upgradeRequest())
@@ -723,7 +732,7 @@ class LimitTests(UpgradeCase):
         self.assertCounts(0)
 
     def test_backToNothing(self) -> None:
-        """However connections end, the counts come back to nothing."""
+        """However connections end, the counts return to zero."""
         self.start(Recorder(verifyClient=lambda handshake: "no" not in handshake.target))
         self.status(path="/?no")
         self.status({"Origin": "null"})
@@ -740,7 +749,7 @@ class LimitTests(UpgradeCase):
 
 
 class RefusalTests(HarnessTestCase):
-    """The answer itself."""
+    """The answer of a refusal."""
 
     def test_upgradeRequired(self) -> None:
         """426 says what to upgrade to (RFC 9110 §15.5.22), and Connection lists it."""
@@ -755,11 +764,11 @@ class RefusalTests(HarnessTestCase):
         self.assertTrue(data.endswith(b"\r\n\r\n\xc3\xa9"))
 
     def test_noBody(self) -> None:
-        """An empty body is said to be one."""
+        """An empty body has Content-Length 0."""
         self.assertIn(b"Content-Length: 0\r\n", refusal(UpgradeError(403, "origin", "")))
 
     def test_slowReader(self) -> None:
-        """A refused client that reads nothing doesn't keep its connection."""
+        """A refused client that reads nothing can't keep its connection."""
         harness = self.serve(Application(verifyClient=lambda handshake: False))
         client = harness.raw()
         client.stall()

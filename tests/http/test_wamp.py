@@ -1,4 +1,6 @@
-"""WAMP sessions under a server, in memory: RPC and PubSub, and what a `Connection` of one is."""
+"""
+Tests for WAMP sessions under a server, in memory: RPC, PubSub and their `Connection`s.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "wamp.py"
 
 
 def example() -> Any:
-    """The module of the example."""
+    """Import the module of the example."""
     spec = spec_from_file_location("wamp_example", EXAMPLE)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -25,14 +27,14 @@ def example() -> Any:
 
 
 class Session(ApplicationSession):
-    """A client's, which is joined at once in memory."""
+    """A client's session, which is joined at once in memory."""
 
     def onJoin(self, details: Any) -> None:
         self.config.extra.append(self)
 
 
 class WampTests(HarnessTestCase):
-    """A router, and its clients."""
+    """A router and its clients."""
 
     def setUp(self) -> None:
         self.harness = self.serve(example().makeServer)
@@ -56,7 +58,7 @@ class WampTests(HarnessTestCase):
         return self.successResultOf(waited)
 
     def test_pubSub(self) -> None:
-        """One publishes, another is told, and so is a room."""
+        """One client publishes; another client and a room get the event."""
         reader, writer = self.session(), self.session()
         heard: list[Any] = []
         self.result(reader.subscribe(heard.append, "news"))
@@ -67,7 +69,7 @@ class WampTests(HarnessTestCase):
         self.assertEqual(room.expect("headline"), "hello")
 
     def test_call(self) -> None:
-        """One registers a procedure, another calls it."""
+        """One client registers a procedure, another calls it."""
         adder, caller = self.session(), self.session()
         self.result(adder.register(lambda a, b: a + b, "add"))
         self.assertEqual(self.result(caller.call("add", 2, 3)), 5)
@@ -79,7 +81,7 @@ class WampTests(HarnessTestCase):
         return waited
 
     def test_connection(self) -> None:
-        """They are listed, counted and disconnected; `send` raises, and a broadcast passes them by."""
+        """Connections are listed, counted and disconnected; `send` raises, and broadcasts skip them."""
         self.session()
         (connection,) = self.harness.server.connections
         self.assertTrue(str(connection.protocol).startswith("wamp.2."))
@@ -97,7 +99,7 @@ class WampTests(HarnessTestCase):
         self.assertEqual(self.harness.server.connections, [])
 
     def test_stop(self) -> None:
-        """They end with the server, as its other connections."""
+        """They end with the server, like other connections."""
         session = self.session()
         self.harness.stop()
         self.assertFalse(session.is_connected())

@@ -1,4 +1,6 @@
-"""What a process that serves tells whoever started it."""
+"""
+Tests for the log lines about what a server serves.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from txroom.testing import MemoryReactor
 
 @attrs.frozen
 class FakePort:
-    """Something that listens."""
+    """A listening port."""
 
     address: Any
     factory: Any = None
@@ -29,10 +31,10 @@ class FakePort:
 
 
 class WhereTests(SynchronousTestCase):
-    """What is told about where the server listens."""
+    """The URLs of a server."""
 
     def test_urls(self) -> None:
-        """Addresses become URLs that can be clicked on."""
+        """Addresses become URLs."""
         tls = TLSMemoryBIOFactory.__new__(TLSMemoryBIOFactory)
         cases: Sequence[tuple[FakePort, str]] = [
             (FakePort(IPv4Address("TCP", "0.0.0.0", 80)), "http://localhost:80/ and ws://localhost:80/"),
@@ -57,7 +59,7 @@ class Chat(Application):
 
 
 class ServedTests(SynchronousTestCase):
-    """What is told about what there is."""
+    """What is served."""
 
     def lines(self, server: Server, *listeners: Any) -> list[str]:
         for where in listeners:
@@ -70,7 +72,7 @@ class ServedTests(SynchronousTestCase):
         return Server(clock=MemoryReactor())
 
     def test_rooms(self) -> None:
-        """Rooms by their names, wherever they are served."""
+        """Rooms are listed by name, wherever they are served."""
         server = self.server()
         server.register("chat", Room)
         server.register("tic tac toe", Room)
@@ -103,7 +105,7 @@ class ServedTests(SynchronousTestCase):
         self.assertEqual(self.lines(server, 80), ["rooms: document below ws://localhost:80/yjs/"])
 
     def test_others(self) -> None:
-        """Plain applications by their classes, and pages."""
+        """Plain applications are listed by class, and pages by URL."""
         server = self.server()
         server.addApplication(Chat(), path="/chat")
         server.addApplication(Chat(), host="a.example", path="/below/*")
@@ -120,7 +122,7 @@ class ServedTests(SynchronousTestCase):
         )
 
     def test_withoutPort(self) -> None:
-        """Paths if there is but a UNIX socket, or no listener at all; nothing if nothing is served."""
+        """Without a TCP port, paths are listed; if nothing is served, nothing is."""
         for listeners in ([], ["unix:/run/chat"]):
             server = self.server()
             self.assertEqual(list(describeServed(server)), [])
@@ -133,7 +135,7 @@ class ServedTests(SynchronousTestCase):
             )
 
     def test_many(self) -> None:
-        """Not more than fits into a line that somebody reads."""
+        """A line has a limited number of names."""
         server = self.server()
         for number in range(NAMED + 3):
             server.register(f"room{number}", Room)

@@ -1,4 +1,6 @@
-"""The garbage collector of a process that serves."""
+"""
+Tests for the settings of the garbage collector.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from txroom.process.gctuning import THRESHOLD, relaxCollector
 
 class CollectorTests(SynchronousTestCase):
     def test_relax(self) -> None:
-        """It looks less often, and not at what is there; all of that can be undone."""
+        """The collector runs less often, and skips existing objects; both can be undone."""
         before = gc.get_threshold()
         frozen = gc.get_freeze_count()
         undo = relaxCollector()
@@ -23,7 +25,7 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), (before, 0))
 
     def test_collects(self) -> None:
-        """New cycles are found all the same."""
+        """New cycles are still collected."""
 
         class Node:
             def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""A server in a process of its own."""
+"""
+Tests for a server that runs as a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ from txroom.testing import MemoryReactor
 
 
 class SignallingReactor(MemoryReactor):
-    """A reactor in memory that takes calls of signal handlers."""
+    """A reactor in memory for calls from signal handlers."""
 
     def callFromThread(self, function: Callable[..., Any], *args: Any, **more: Any) -> None:
         self.callLater(0, function, *args, **more)
 
 
 class LaunchedServerTests(SynchronousTestCase):
-    """The process around a server."""
+    """`LaunchedServer`."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -44,7 +46,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.patch(signal, "signal", self.handlers.__setitem__)
 
     def test_collector(self) -> None:
-        """The garbage collector is relaxed as long as the service runs."""
+        """The garbage collector is relaxed while the service runs."""
         before = gc.get_threshold()
         self.service = LaunchedServer(self.server, self.reactor, gcThreshold=5000)
         self.start()
@@ -81,11 +83,11 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertEqual(self.first, [signal.SIGTERM])
 
     def note(self, handled: dict[str, set[int]], event: LogEvent) -> None:
-        """Which signals are handled when something is logged."""
+        """Return which signals are handled when an event is logged."""
         handled[formatEvent(event)] = set(self.handlers)
 
     def test_announced(self) -> None:
-        """Who reads that it listens may send any signal; SIGHUP, which Twisted leaves alone, even before."""
+        """When the log says that the server listens, all signals are handled; SIGHUP already before."""
         handled: dict[str, set[int]] = {}
         with capturedLogs() as events:
             self.service.privilegedStartService()
@@ -99,8 +101,8 @@ class LaunchedServerTests(SynchronousTestCase):
         (said,) = [line for line in handled if line.startswith("listening: ")]
         self.assertEqual(handled[said], {signal.SIGHUP, signal.SIGTERM, signal.SIGINT})
 
-    def test_wayOut(self) -> None:
-        """Who sees in the log what the server waits for reads there what to do."""
+    def test_stopHint(self) -> None:
+        """When the log says what the server waits for, it also says how to skip the wait."""
         self.start()
         self.server.onShutdown(Deferred)
         with capturedLogs() as events:
@@ -116,7 +118,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.server.stopNow()
 
     def test_secondAtOnce(self) -> None:
-        """Two signals in one turn are two: the second came before the server began to stop."""
+        """Two signals in one turn count as two, although the server has not begun to stop."""
         self.start()
         self.server.onShutdown(Deferred)
         for _ in range(2):
@@ -127,7 +129,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.successResultOf(stopping)
 
     def test_hangUp(self) -> None:
-        """SIGHUP reads certificates again, once for a burst of them; errors are logged and no more."""
+        """SIGHUP reloads certificates, once for several signals in a turn; errors are only logged."""
         reloads: list[int] = []
         self.patch(self.server, "reloadCertificates", lambda: reloads.append(1))
         self.start()
@@ -141,7 +143,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertEqual(len(self.server.ports), 1)
 
     def test_hangUpSays(self) -> None:
-        """What SIGHUP has done, also if that is nothing; and why a file of the log stays as it was."""
+        """The log says what SIGHUP has done, and why a log file could not be reopened."""
         self.start()
         problems: list[str] = []
         self.patch(LogFiles, "reopen", lambda files: problems)
@@ -163,7 +165,7 @@ class LaunchedServerTests(SynchronousTestCase):
         )
 
     def test_user(self) -> None:
-        """Who the process will be gets the UNIX sockets, once they are bound."""
+        """The later user of the process becomes the owner of UNIX sockets."""
         given: list[Any] = []
         self.patch(launcher, "chownSocket", lambda port, user, group: given.append((port, user, group)))
         self.service.privilegedStartService()
@@ -173,7 +175,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertEqual(given, [(self.server.ports[0], 65534, 7)])
 
     def test_watchdog(self) -> None:
-        """The watchdog runs with the service, and is told of each turn."""
+        """The watchdog runs with the service, and gets a beat at each check."""
         self.start()
         watchdog = self.service._watchdog
         assert watchdog is not None
@@ -183,7 +185,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertFalse(watchdog.is_alive())
 
     def test_busy(self) -> None:
-        """A port that can't be had is an error of one line."""
+        """A port that is taken is an error of one line."""
         for error in (
             CannotListenError("", 8080, OSError(98, "Address already in use")),
             OSError("no"),
@@ -201,7 +203,7 @@ class LaunchedServerTests(SynchronousTestCase):
         return told
 
     def test_explained(self) -> None:
-        """One line is printed and logged, the interpreter adds none; other errors keep their traceback."""
+        """One line is printed and logged without a traceback; other errors keep their traceback."""
         printed = io.StringIO()
         self.patch(sys, "__stderr__", printed)
         self.patch(sys, "stderr", printed)
@@ -215,7 +217,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertEqual(printed.getvalue(), "txroom: busy\nValueError: other\n")
 
     def test_otherErrors(self) -> None:
-        """An error in someone's own service is theirs, with its traceback."""
+        """An error in a user's own service keeps its traceback."""
 
         def fail() -> None:
             raise ZeroDivisionError
@@ -224,7 +226,7 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertRaises(ZeroDivisionError, self.service.privilegedStartService)
 
     def test_once(self) -> None:
-        """It is laid over the log when the service starts, and once."""
+        """The log is filtered when the service starts, once."""
         levels: list[Any] = []
         self.patch(launcher, "filterLog", levels.append)
         reactor = MemoryReactor()

@@ -1,4 +1,6 @@
-"""What command lines name, and errors in one line."""
+"""
+Tests for "module:attribute" names and one-line errors.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,11 @@ class LoadingTests(SynchronousTestCase):
     """The rest is tested with the command lines that use it."""
 
     def test_attribute(self) -> None:
-        """An attribute, or an attribute of one."""
+        """The name may be an attribute, or an attribute of an attribute."""
         self.assertIs(loadAttribute("--x", f"{__name__}:LoadingTests.run"), LoadingTests.run)
 
     def test_mistakes(self) -> None:
-        """The option is named as it was given, with its value."""
+        """The error has the option and its value."""
         for name, expected in (
             ("os", "must be module:attribute"),
             (":path", "must be module:attribute"),
@@ -28,7 +30,7 @@ class LoadingTests(SynchronousTestCase):
             self.assertEqual(str(error), f"--x {name}: {expected}")
 
     def test_errors(self) -> None:
-        """An error without a text has its name, one that was raised its place."""
+        """An error without a text is shown by its type; a raised one with its place."""
         self.assertEqual(inOneLine(ValueError("a\n  b")), "a b")
         self.assertEqual(inOneLine(ValueError()), "ValueError")
         self.assertEqual(errorWithPlace(ValueError("a")), "ValueError: a")
@@ -36,7 +38,7 @@ class LoadingTests(SynchronousTestCase):
         self.assertIn(f"division by zero ({__file__}, line ", errorWithPlace(error))
 
     def test_ours(self) -> None:
-        """What we complain of is shown where it is written, not where we complain."""
+        """The place of an error that txroom raises is that in the user's code."""
 
         class Chat(Room):
             maxClients = -1

@@ -1,4 +1,6 @@
-"""The log of a process of our own."""
+"""
+Tests for the log of a process.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,10 @@ from txroom.testing import MemoryReactor
 
 
 class FilterTests(SynchronousTestCase):
-    """The filter that twistd doesn't have."""
+    """The filter for twistd, which has none."""
 
     def test_filter(self) -> None:
-        """What is below the level doesn't reach those who observed so far."""
+        """Events below the level do not reach the current observers."""
         seen: list[Any] = []
         publisher = LogPublisher(cast(ILogObserver, seen.append))
         self.patch(logs, "globalLogPublisher", publisher)
@@ -46,7 +48,9 @@ class FilterTests(SynchronousTestCase):
         self.assertEqual([event["log_level"] for event in seen], expected)
 
     def test_saidTwice(self) -> None:
-        """What Twisted says of a port that is opened, since we say it too; nothing else of its kind."""
+        """
+        Twisted's line about an opened port is dropped, because txroom logs one, too; other lines are kept.
+        """
         texts: list[str] = []
         publisher = LogPublisher(cast(ILogObserver, lambda event: texts.append(formatEvent(event))))
         self.patch(logs, "globalLogPublisher", publisher)
@@ -59,7 +63,7 @@ class FilterTests(SynchronousTestCase):
         self.assertEqual(texts, ["Factory starting on 8080"])
 
     def test_noCache(self) -> None:
-        """That Twisted can't save what plugins there are is no news, neither now nor before the log began."""
+        """Twisted's line about its plugin cache is dropped, also from before the log began."""
         texts: list[str] = []
         publisher = LogPublisher(cast(ILogObserver, lambda event: texts.append(formatEvent(event))))
         self.patch(logs, "globalLogPublisher", publisher)
@@ -78,7 +82,7 @@ class FilterTests(SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """Files that another program has moved away."""
+    """Log files that another program has moved away."""
 
     def setUp(self) -> None:
         directory = Path(self.mktemp()).absolute()
@@ -89,7 +93,7 @@ class FileTests(SynchronousTestCase):
         self.patch(logs, "globalLogPublisher", self.publisher)
 
     def observe(self, file: Any) -> None:
-        """Log to a file, by way of a filter or not."""
+        """Add an observer that writes to a file, with or without a filter."""
         self.publisher.addObserver(textFileLogObserver(file))
         logs.filterLog(LogLevel.info)
         self.addCleanup(file.close)
@@ -100,7 +104,7 @@ class FileTests(SynchronousTestCase):
         )
 
     def test_moved(self) -> None:
-        """What is said afterwards is in a new file of the old name; Twisted moves none any more."""
+        """Later events go to a new file with the old name, which Twisted no longer rotates."""
         log = LogFile.fromFullPath(str(self.file), rotateLength=1000)
         self.observe(log)
         self.say("first")
@@ -114,7 +118,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(len(list(self.file.parent.iterdir())), 2)
 
     def test_notMoved(self) -> None:
-        """A file that is where it was is gone on with, and Twisted moves it when it is large."""
+        """A file that was not moved is continued, and Twisted rotates it when it is large."""
         log = LogFile.fromFullPath(str(self.file), rotateLength=1000)
         self.observe(log)
         self.say("first")
@@ -124,7 +128,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(log.rotateLength, 1000)
 
     def test_plain(self) -> None:
-        """The file of a launcher that opens it without more ado."""
+        """A plain file, as some launchers open it, is reopened, too."""
         self.observe(self.file.open("a", encoding="utf-8"))
         self.say("first")
         self.file.rename(self.moved)
@@ -135,7 +139,7 @@ class FileTests(SynchronousTestCase):
         self.addCleanup(observer._observer._outFile.close)
 
     def test_forbidden(self) -> None:
-        """What can't be opened is told, and the log goes on where it was."""
+        """If a file can't be opened, that is returned, and the old one is continued."""
         self.observe(LogFile.fromFullPath(str(self.file)))
         self.file.rename(self.moved)
         self.file.mkdir()
@@ -144,7 +148,7 @@ class FileTests(SynchronousTestCase):
         self.assertIn("still here", self.moved.read_text())
 
     def test_others(self) -> None:
-        """The terminal, and whatever else observes the log, are no files."""
+        """The terminal and other observers are not files."""
         for file in (sys.__stdout__, io.StringIO(), os.devnull):
             self.publisher.addObserver(FileLogObserver(file, str))  # type: ignore[arg-type]
         self.publisher.addObserver(cast(ILogObserver, lambda event: None))

@@ -1,4 +1,6 @@
-"""The command line, as far as it needs no process: its options, what it serves, what it says of mistakes."""
+"""
+Tests for the command line: its options, the server they make, and its errors.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ from txroom.testing import MemoryReactor
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
 
-# For each kind of option one that is right, and what is said of one that is wrong.
+# For each kind of option a right value, and the error of a wrong one.
 KINDS: dict[str, tuple[str, Any, str, str]] = {
     "maxPayload": ("65536", 65536, "1k", "a whole number of bytes, 0 or more"),
     "maxFragments": ("0", 0, "-1", "a whole number, 0 or more"),
@@ -70,20 +72,20 @@ def parse(*arguments: str, parent: usage.Options | None = None) -> Options:
 
 
 class TapTestCase(SynchronousTestCase):
-    """Tests that leave sys.path as it was, and may import a module "chat" of their own."""
+    """Tests that restore sys.path, and may import a module "chat" of their own."""
 
     def setUp(self) -> None:
         self.patch(sys, "path", list(sys.path))
         self.addCleanup(sys.modules.pop, "chat", None)
 
     def assertRefused(self, expected: str, call: Callable[..., Any], *args: Any) -> None:
-        """The error has that text, in one line."""
+        """Check the text of the error, which is one line."""
         error = self.assertRaises(UsageError, call, *args)
         self.assertEqual(str(error), expected)
         self.assertNotIn("\n", str(error))
 
     def module(self, source: str, name: str = "chat") -> str:
-        """A directory with a module in it."""
+        """Make a directory with a module in it."""
         directory: str = self.mktemp()
         os.makedirs(directory)
         Path(directory, f"{name}.py").write_text(textwrap.dedent(source), "utf-8")
@@ -94,7 +96,7 @@ class ServerOptionTests(TapTestCase):
     """One option for each field of `ServerOptions`."""
 
     def test_everyField(self) -> None:
-        """There is an option for each field, with its text in the help."""
+        """Each field has an option, with its text in the help."""
         options = Options()
         help = " ".join(str(options).split())
         for field in FIELDS.values():
@@ -106,7 +108,7 @@ class ServerOptionTests(TapTestCase):
         self.assertNotIn("`", help)
 
     def test_names(self) -> None:
-        """Names are spelt as on any command line; what may be given several times, in the singular."""
+        """Names are written with hyphens; options that may be repeated, in the singular."""
         expected = {
             "maxPayload": "max-payload",
             "closeOnBackpressureLimit": "close-on-backpressure-limit",
@@ -118,7 +120,7 @@ class ServerOptionTests(TapTestCase):
         self.assertEqual({name: flagOf(FIELDS[name]) for name in expected}, expected)
 
     def test_kinds(self) -> None:
-        """Each kind of value is parsed, and gives the option that value."""
+        """Each kind of value is parsed."""
         for name, (right, value, _, _) in KINDS.items():
             changes = parse(f"--{flagOf(FIELDS[name])}={right}").changes
             self.assertEqual(getattr(ServerOptions().override(changes), name), value, name)
@@ -130,7 +132,7 @@ class ServerOptionTests(TapTestCase):
             self.assertRefused(f"--{flag} {wrong}: must be {allowed}", parse, f"--{flag}={wrong}")
 
     def test_defaults(self) -> None:
-        """What isn't given doesn't override anything; every default can be given."""
+        """Options that are not given override nothing; every default can be given."""
         self.assertEqual(parse().changes, {})
         for field in FIELDS.values():
             if isinstance(field.default, tuple):
@@ -142,7 +144,7 @@ class ServerOptionTests(TapTestCase):
             self.assertEqual(changes, {field.name: field.default})
 
     def test_repeated(self) -> None:
-        """The plural ones collect; of the others the last one counts."""
+        """Lists collect their values; of other options the last value counts."""
         options = parse(
             *("--allowed-origin", "https://a.example", "--allowed-origin", "https://b.example"),
             *(
@@ -168,23 +170,23 @@ class ServerOptionTests(TapTestCase):
 
 
 class OptionTests(TapTestCase):
-    """The options that are not those of the server."""
+    """Options other than those of the server."""
 
     def test_port(self) -> None:
-        """A number from 1 to 65535; endpoints are not taken for one."""
+        """A port is a number from 1 to 65535, not an endpoint."""
         self.assertEqual(parse("--port", "1", "-p", "65535")["listen"], [1, 65535])
         for wrong in ("0", "65536", "", "tcp:80", "80a", "-1", "٣", "9" * 5000, "80 "):
             expected = f"--port {wrong}: must be a number from 1 to 65535; for endpoints use --listen"
             self.assertRefused(expected, parse, f"--port={wrong}")
 
     def test_listen(self) -> None:
-        """Endpoints are collected in their order, together with ports."""
+        """Endpoints and ports are collected in their order."""
         given = ("tcp:8080", "unix:/tmp/a", "haproxy:tcp:81")
         options = parse("--listen", given[0], "--port", "80", "--listen", given[1], "--listen", given[2])
         self.assertEqual(options["listen"], [given[0], 80, given[1], given[2]])
 
     def test_wrongEndpoint(self) -> None:
-        """What is no endpoint is told when it is given."""
+        """A wrong endpoint is an error when it is given."""
         for wrong, reason in {
             "nosuch:1": "Unknown endpoint type: 'nosuch'",
             "8080": "Unknown endpoint type: '8080'",
@@ -196,7 +198,7 @@ class OptionTests(TapTestCase):
             self.assertRefused(f"--listen {wrong}: {reason}", parse, "--listen", wrong)
 
     def test_certificates(self) -> None:
-        """A certificate that can't be read is told when it is given; paths don't hide the reason."""
+        """A certificate that can't be read is an error when it is given, with the reason."""
         error = self.assertRaises(UsageError, parse, "--listen", "ssl:443:privateKey=/nosuch.pem")
         self.assertIn("No such file or directory", str(error))
         path = self.mktemp()
@@ -211,7 +213,9 @@ class OptionTests(TapTestCase):
             self.assertRefused(f"--app {wrong}: must be module:attribute", parse, f"--app={wrong}")
 
     def test_appDir(self) -> None:
-        """The directory is made absolute at once, since twistd changes its own; it counts with --app only."""
+        """
+        The directory becomes absolute at once, because twistd changes its own; it is used with --app only.
+        """
         directory = self.module("")
         before = list(sys.path)
         self.assertEqual(parse()["app-dir"], os.getcwd())
@@ -222,13 +226,13 @@ class OptionTests(TapTestCase):
         self.assertRefused("--app-dir /nosuch: no such directory", parse, "--app-dir", "/nosuch")
 
     def test_http(self) -> None:
-        """Pages are on, off, and what is said last."""
+        """The last of --http and --no-http counts."""
         self.assertTrue(parse()["http"])
         self.assertFalse(parse("--no-http")["http"])
         self.assertTrue(parse("--no-http", "--http")["http"])
 
     def test_gcThreshold(self) -> None:
-        """A whole number; 10,000 if nothing is said."""
+        """A whole number, by default 10,000."""
         self.assertEqual(parse()["gc-threshold"], 10_000)
         self.assertEqual(parse("--gc-threshold", "0")["gc-threshold"], 0)
         for value in ("-1", "many", "1e3", ""):
@@ -243,7 +247,7 @@ class OptionTests(TapTestCase):
         self.assertRefused(expected, parse, "--log-level", "loud")
 
     def test_version(self) -> None:
-        """The version is printed, and that is all."""
+        """The version is printed, and nothing else happens."""
         printed = io.StringIO()
         self.patch(sys, "stdout", printed)
         for parent in (None, usage.Options()):
@@ -254,12 +258,12 @@ class OptionTests(TapTestCase):
         self.assertEqual(__version__, version("txroom"))
 
     def test_accessLog(self) -> None:
-        """There is an access log if somebody wants it."""
+        """The access log is off by default."""
         self.assertFalse(parse()["access-log"])
         self.assertTrue(parse("--access-log")["access-log"])
 
     def test_user(self) -> None:
-        """Who twistd will be; the group is that of the user if none is given."""
+        """The user and group that twistd changes to; the group is the user's if none is given."""
         parent = usage.Options()
         self.assertIsNone(parse().user)
         self.assertIsNone(parse(parent=parent).user)
@@ -273,14 +277,14 @@ class OptionTests(TapTestCase):
             self.assertEqual(parse(parent=parent).user, expected)
 
     def test_rest(self) -> None:
-        """Anything else is refused."""
+        """Other arguments are refused."""
         self.assertRefused(
             "chat: unexpected argument; there are only options, which begin with --", parse, "chat"
         )
         self.assertRefused("option --nosuch not recognized", parse, "--nosuch")
 
     def test_abbreviated(self) -> None:
-        """An option has its whole name; a value that looks like the beginning of one is a value."""
+        """Abbreviated options are refused; a value may look like one."""
         meant = "did you mean --ping-interval or --ping-timeout?"
         self.assertRefused(f"option --ping not recognized: {meant}", parse, "--ping=3")
         told = "option --por not recognized: did you mean --port?"
@@ -289,7 +293,7 @@ class OptionTests(TapTestCase):
 
 
 class LauncherTests(TapTestCase):
-    """What is different under twistd and twist."""
+    """Differences under twistd and twist."""
 
     def launcher(self, **known: Any) -> usage.Options:
         parent = usage.Options()
@@ -297,12 +301,12 @@ class LauncherTests(TapTestCase):
         return parent
 
     def test_oneLine(self) -> None:
-        """A wrong option ends the process with its line, without all of the help, and with status 1."""
+        """A wrong option ends the process with one line and status 1, without the whole help."""
         error = self.assertRaises(SystemExit, parse, "--port", "x", parent=self.launcher())
         self.assertTrue(str(error.code).startswith("txroom: --port x: must be a number"))
 
     def test_twist(self) -> None:
-        """twist filters its log by a level of its own: ours overrides it, and it is ours if we have none."""
+        """--log-level overrides twist's own option, whose value is used otherwise."""
         twist = self.launcher(logLevel=LogLevel.info)
         options = parse("--log-level", "debug", parent=twist)
         self.assertIs(twist["logLevel"], LogLevel.debug)
@@ -311,7 +315,7 @@ class LauncherTests(TapTestCase):
         self.assertIs(parse(parent=twist)["log-level"], LogLevel.debug)
 
     def test_twistd(self) -> None:
-        """twistd is told apart: there we filter the log."""
+        """Under twistd, the log is filtered by txroom."""
         self.assertTrue(parse(parent=self.launcher(nodaemon=1)).isTwistd)
         self.assertFalse(parse().isTwistd)
 
@@ -324,7 +328,7 @@ class LoadTests(TapTestCase):
         return loadApp(name)
 
     def test_kinds(self) -> None:
-        """A server, an application, a class, a function, an attribute of an attribute."""
+        """A server, an application, a class, a function, or an attribute of an attribute."""
         source = """
             from txroom import Application, Server
             from txroom.testing import MemoryReactor
@@ -345,7 +349,7 @@ class LoadTests(TapTestCase):
         self.assertIsInstance(loadApp("chat:Chat"), chat.Chat)
 
     def test_factory(self) -> None:
-        """A factory of Autobahn's is served at every path, by a server of its own."""
+        """An Autobahn factory is served at every path, by a server that is made for it."""
         source = """
             from autobahn.twisted.websocket import WebSocketServerFactory
 
@@ -360,13 +364,13 @@ class LoadTests(TapTestCase):
         self.assertIn("/healthz", server.pages)
 
     def test_noModule(self) -> None:
-        """A module that isn't there is not taken for one that can't be imported."""
+        """A missing module is told apart from one that can't be imported."""
         self.assertRefused("--app nosuch:app: there is no module 'nosuch'", loadApp, "nosuch:app")
         self.assertRefused("--app nosuch.a:app: there is no module 'nosuch'", loadApp, "nosuch.a:app")
         self.assertRefused("--app os.nosuch:app: there is no module 'os.nosuch'", loadApp, "os.nosuch:app")
 
     def test_brokenModule(self) -> None:
-        """What a module fails with is told, and where."""
+        """The error has the exception of the module and its place."""
         for source, reason in {
             "import nosuch": "ModuleNotFoundError: No module named 'nosuch' (",
             "from os import nosuch": "ImportError: cannot import name 'nosuch'",
@@ -382,30 +386,30 @@ class LoadTests(TapTestCase):
             sys.path.pop(0)
 
     def test_noAttribute(self) -> None:
-        """An attribute that isn't there is not taken for a module that isn't."""
+        """A missing attribute is not reported as a missing module."""
         self.assertRefused("--app os:nosuch: module 'os' has no 'nosuch'", loadApp, "os:nosuch")
 
     def test_wrongKind(self) -> None:
-        """Anything else is told by its type."""
+        """The error names the type of any other object."""
         wanted = "a Server, an Application, a protocol factory, or a function that returns one"
         for name in ("os:sep", "os:getcwd"):
             self.assertRefused(f"--app {name}: must be {wanted}; it is of type str", loadApp, name)
 
     def test_room(self) -> None:
-        """A room is served by a server; how, is said."""
+        """For a Room, the error says how to register it."""
         error = self.assertRaises(UsageError, self.load, "from txroom import Room\nclass app(Room): pass")
         self.assertEqual(
             str(error), "--app chat:app: app is a Room: use server.register('name', app) of a Server"
         )
 
     def test_async(self) -> None:
-        """A function that is async makes nothing yet; its coroutine is not left to complain."""
+        """An async function is refused, and its coroutine is closed."""
         error = self.assertRaises(UsageError, self.load, "async def app(): pass")
         self.assertIn("--app chat:app: can't be async, because ", str(error))
         self.assertEqual(warningsOf(self), [])
 
     def test_brokenCallable(self) -> None:
-        """A callable that fails, or wants arguments, is told with the place."""
+        """If the callable raises, or needs arguments, the error has the place."""
         error = self.assertRaises(UsageError, self.load, "def app():\n    1 / 0")
         self.assertTrue(
             str(error).startswith("--app chat:app: calling it failed: ZeroDivisionError: division by zero (")
@@ -415,7 +419,7 @@ class LoadTests(TapTestCase):
 
 
 class MakeServerTests(TapTestCase):
-    """What is served."""
+    """The server that the options make."""
 
     def make(self, *arguments: str, serving: Any = None) -> Server:
         self.reactor = MemoryReactor()
@@ -434,19 +438,19 @@ class MakeServerTests(TapTestCase):
         return [f"{type(host).__name__}:{host.port}" for host in hosts]
 
     def test_demo(self) -> None:
-        """Without --app the demonstration, at port 8080 on IPv4 and IPv6."""
+        """Without --app it is the demonstration, at port 8080 on IPv4 and IPv6."""
         server = self.make()
         self.assertEqual(self.pages(server), {"/", "/demo.css", "/demo.js", "/txroom.js", "/healthz"})
         self.assertIs(server.clock, self.reactor)
         self.assertEqual(self.ports(server), ["IPv6Address:8080"])
 
     def test_listen(self) -> None:
-        """What is given replaces the default."""
+        """Given listeners replace the default."""
         ports = self.ports(self.make("--port", "81", "--listen", "tcp:82"))
         self.assertEqual(ports, ["IPv6Address:81", "IPv4Address:82"])
 
     def test_application(self) -> None:
-        """An Application is mounted everywhere on a server with a health page."""
+        """An Application is served at every path, by a server with a health page."""
         application = Application()
         server = self.make(serving=application)
         self.assertEqual([route.application for route in server._routes], [application])
@@ -454,14 +458,14 @@ class MakeServerTests(TapTestCase):
         self.assertEqual(self.pages(server), {"/healthz"})
 
     def test_server(self) -> None:
-        """A Server is served as it is; the default listener is for one that has none."""
+        """A Server is used as it is; it gets the default listener if it has none."""
         server = Server(clock=MemoryReactor())
         self.assertIs(self.make(serving=server), server)
         self.assertEqual(self.pages(server), set())
         self.assertEqual(len(self.ports(server)), 1)
 
     def test_ownListener(self) -> None:
-        """An app that listens by itself suppresses the default, but not what is given."""
+        """If the app listens by itself, the default is not used, but given listeners are."""
         server = Server(clock=MemoryReactor())
         server.listen("tcp:9000")
         self.assertEqual(self.ports(self.make(serving=server)), ["IPv4Address:9000"])
@@ -470,7 +474,7 @@ class MakeServerTests(TapTestCase):
         self.assertEqual(len(self.ports(self.make("--port", "81", serving=server))), 2)
 
     def test_noHttp(self) -> None:
-        """Without pages there are none, whoever made them."""
+        """With --no-http there are no pages at all."""
         self.assertEqual(self.pages(self.make("--no-http")), set())
         self.assertEqual(self.pages(self.make("--no-http", serving=Application())), set())
         server = Server(clock=MemoryReactor())
@@ -478,7 +482,7 @@ class MakeServerTests(TapTestCase):
         self.assertEqual(self.pages(self.make("--no-http", serving=server)), set())
 
     def test_overrides(self) -> None:
-        """The command line has the last word, over the options of a server and over those of applications."""
+        """The command line overrides the options of a server and of its applications."""
         server = Server(ServerOptions(maxPayload=1, pingInterval=7), clock=MemoryReactor())
         application = server.addApplication(Application(maxPayload=2, pingTimeout=3))
         self.make("--max-payload", "4", "--backlog", "5", serving=server)
@@ -488,7 +492,7 @@ class MakeServerTests(TapTestCase):
         self.assertEqual(application.overrides, {"pingTimeout": 3})
 
     def test_backlog(self) -> None:
-        """--backlog counts for a port that the app brings."""
+        """--backlog also applies to a port of the app."""
         server = Server(clock=MemoryReactor())
         server.listen(9000)
         self.make("--backlog", "5", serving=server)
@@ -497,7 +501,7 @@ class MakeServerTests(TapTestCase):
         self.assertEqual(server._listeners.backlog, 5)
 
     def test_running(self) -> None:
-        """A server that runs keeps its options; a wrong one is refused."""
+        """The options of a running server can't change; a wrong option is refused."""
         server = Server(clock=MemoryReactor())
         self.assertRaises(OptionError, server.overrideOptions, {"maxPayload": -1})
         server.startService()
@@ -505,26 +509,26 @@ class MakeServerTests(TapTestCase):
         self.assertRaises(RuntimeError, server.overrideOptions, {"maxPayload": 1})
 
     def test_domainless(self) -> None:
-        """A directory without a certificate is refused, where Twisted would serve without one."""
+        """A directory without a certificate is refused; Twisted would serve without one."""
         directory = self.mktemp()
         os.makedirs(directory)
         self.assertRaises(UsageError, self.make, "--listen", f"tls:{directory}:8443")
 
 
 class MakeServiceTests(TapTestCase):
-    """What twistd and twist call."""
+    """`makeService`, which twistd and twist call."""
 
     def setUp(self) -> None:
         super().setUp()
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        # Undone with the test: other tests of this process measure in time.time().
+        # Undone after the test, because other tests in this process use time.time().
         self.patch(self.reactor, "seconds", self.reactor.seconds)
         self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
 
     def test_clock(self) -> None:
-        """The reactor's clock is monotonic before the app is imported, and the server's is that one."""
+        """The reactor's clock is monotonic before the app is imported, and it is the server's clock."""
         sys.path.insert(
             0,
             self.module("""
@@ -541,7 +545,7 @@ class MakeServiceTests(TapTestCase):
         self.assertIs(service.server.parent, service)
 
     def test_siteTime(self) -> None:
-        """A Site of somebody's own tells the time of day in its access log all the same."""
+        """The access log of a user's Site still shows the time of day."""
         useMonotonicClock(self.reactor)
         clock: Any = MemoryReactor()
         site = Site(Resource(), reactor=clock)
@@ -556,7 +560,7 @@ class MakeServiceTests(TapTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_timers(self) -> None:
-        """What is scheduled then is due by that clock."""
+        """Timers use that clock."""
         useMonotonicClock(self.reactor)
         call = self.reactor.callLater(100, lambda: None)
         self.assertLess(abs(call.getTime() - time.monotonic() - 100), 10)
@@ -565,12 +569,12 @@ class MakeServiceTests(TapTestCase):
         call.cancel()
 
     def test_refused(self) -> None:
-        """What can't be served ends the process with a line."""
+        """A server that can't be made ends the process with one line."""
         error = self.assertRaises(SystemExit, tap.makeService, parse("--app", "nosuch:app"))
         self.assertEqual(error.code, "txroom: --app nosuch:app: there is no module 'nosuch'")
 
     def test_debug(self) -> None:
-        """Level debug logs every event of connections; it is filtered by us under twistd only."""
+        """Level debug logs every event of connections; only under twistd txroom filters the log."""
         service = tap.makeService(parse("--log-level", "debug"))
         self.assertTrue(service.server._gateway.context.isTracing)
         self.assertIsNone(service._level)

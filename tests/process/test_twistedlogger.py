@@ -1,4 +1,6 @@
-"""What twisted.logger and Twisted's log files keep to themselves."""
+"""
+Tests for the private names of twisted.logger and Twisted's log files.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +25,23 @@ OTHER: Any = cast(ILogObserver, lambda event: None)
 
 
 class ObserverTests(SynchronousTestCase):
-    """Who observes the log."""
+    """Log observers."""
 
     def test_observersOf(self) -> None:
-        """A list of its own, that stays as it is when observers come and go."""
+        """The list is a copy."""
         publisher = LogPublisher(OTHER)
         observers = twistedlogger.observersOf(publisher)
         publisher.removeObserver(OTHER)
         self.assertEqual((observers, twistedlogger.observersOf(publisher)), ([OTHER], []))
 
     def test_unfiltered(self) -> None:
-        """Behind any number of filters."""
+        """There may be several filters."""
         once = FilteringLogObserver(OTHER, [])
         for observer in (OTHER, once, FilteringLogObserver(once, [])):
             self.assertIs(twistedlogger.unfiltered(observer), OTHER)
 
-    def test_forgetEarly(self) -> None:
-        """The others are kept, in their order."""
+    def test_dropBufferedEvents(self) -> None:
+        """The other events are kept in their order."""
         buffer = LimitedHistoryLogObserver(5)
         self.patch(globalLogBeginner, "_initialBuffer", buffer)
         for number in range(5):
@@ -51,10 +53,10 @@ class ObserverTests(SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """The files that observers write to."""
+    """The files of observers."""
 
     def test_file(self) -> None:
-        """It can be looked at, and another one put in its place."""
+        """It can be read and replaced."""
         first, second = io.StringIO(), io.StringIO()
         observer = FileLogObserver(first, lambda event: "said")
         self.assertIs(twistedlogger.fileOf(observer), first)
@@ -64,7 +66,7 @@ class FileTests(SynchronousTestCase):
         self.assertIsNone(twistedlogger.fileOf(OTHER))
 
     def test_descriptorOf(self) -> None:
-        """That of the file by its name, until somebody moves it."""
+        """It is the descriptor of the file with that name, until the file is moved."""
         file = LogFile.fromFullPath(self.mktemp())
         self.addCleanup(file.close)
         self.assertTrue(os.path.samestat(os.stat(file.path), os.fstat(twistedlogger.descriptorOf(file))))

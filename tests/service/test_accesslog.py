@@ -1,4 +1,6 @@
-"""The access log."""
+"""
+Tests for the access log.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ TIME = r"\[\d\d/[A-Z][a-z][a-z]/2\d\d\d:\d\d:\d\d:\d\d \+0000\]"
 
 
 class AccessLogTests(HarnessTestCase):
-    """Who asked for what."""
+    """One line for each request."""
 
     def lines(self, *requests: bytes, isOn: bool = True, **options: Any) -> list[str]:
-        """What is logged of requests, each over a connection of its own."""
+        """Return the lines for some requests, each over a connection of its own."""
         application = Application(verifyClient=lambda handshake: handshake.path != "/no" or Deny(402))
         harness = self.serve(application, **options)
         harness.server.addHealthPage()
@@ -37,7 +39,9 @@ class AccessLogTests(HarnessTestCase):
     )
 
     def test_oldObservers(self) -> None:
-        """Observers of Twisted's old kind, to whom some names of fields mean something, write it too."""
+        """
+        Log observers of Twisted's old kind, for which some field names are special, write the lines, too.
+        """
         file = io.StringIO()
         observer = FileLogObserver(file)
         observer.start()
@@ -46,13 +50,13 @@ class AccessLogTests(HarnessTestCase):
         self.assertIn('"GET /healthz HTTP/1.1" 200 ', file.getvalue())
 
     def test_page(self) -> None:
-        """A request for a page, with what was answered and who asked."""
+        """A page request is logged with its status, length and client."""
         request = b"GET /healthz?x HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\nReferer: http://b/\r\n\r\n"
         expected = '203.0.113.9 - - [now] "GET /healthz?x HTTP/1.1" 200 16 "http://b/" "curl/8"'
         self.assertEqual(self.lines(request), [expected])
 
     def test_upgrade(self) -> None:
-        """An upgrade, and one that is refused."""
+        """An upgrade and a refused one are logged."""
         lines = self.lines(
             b"GET /chat HTTP/1.1\r\n" + self.UPGRADE + b"\r\n",
             b"GET /no HTTP/1.1\r\n" + self.UPGRADE + b"\r\n",
@@ -61,7 +65,7 @@ class AccessLogTests(HarnessTestCase):
         self.assertEqual(lines, [f"203.0.113.9 - - [now] {each}" for each in expected])
 
     def test_proxy(self) -> None:
-        """Behind a proxy that is trusted it is the client's address, in both."""
+        """Behind a trusted proxy both have the client's address."""
         told = b"X-Forwarded-For: 203.0.113.7\r\n\r\n"
         lines = self.lines(
             b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + told,
@@ -71,13 +75,13 @@ class AccessLogTests(HarnessTestCase):
         self.assertEqual([line.partition(" ")[0] for line in lines], ["203.0.113.7"] * 2)
 
     def test_quotes(self) -> None:
-        """Nobody writes a line of his own into it, nor a format."""
+        """A client can't write a line of its own into the log, nor a format."""
         request = b'GET /healthz?"%0a{peer} HTTP/1.1\r\nHost: a\r\nUser-Agent: "a\\{x}\xff\r\n\r\n'
         (line,) = self.lines(request)
         self.assertTrue(line.endswith(r'"GET /healthz?\"%0a{peer} HTTP/1.1" 200 16 "-" "\"a\\{x}\xff"'), line)
 
     def test_off(self) -> None:
-        """Without being asked for there is none."""
+        """By default nothing is logged."""
         upgrade = b"GET /chat HTTP/1.1\r\n" + self.UPGRADE + b"\r\n"
         page = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
         self.assertEqual(self.lines(upgrade, page, isOn=False), [])

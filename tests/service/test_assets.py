@@ -1,4 +1,6 @@
-"""The client for browsers, as a server serves it."""
+"""
+Tests for the browser client, as a server serves it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ class ClientScriptTests(HarnessTestCase):
         return answer
 
     def test_served(self) -> None:
-        """It is the module of the package, with the type without which browsers load no module."""
+        """It serves the package's module, with the content type that browsers require for modules."""
         self.server.addClientScript()
         answer = self.get("/txroom.js")
         self.assertEqual(answer.status, 200)
@@ -35,7 +37,7 @@ class ClientScriptTests(HarnessTestCase):
         self.assertEqual(answer.headers["x-content-type-options"], "nosniff")
 
     def test_otherPages(self) -> None:
-        """Pages of other servers may import it, also from what the browser has kept."""
+        """Pages of other servers may import it, also from the browser's cache."""
         self.server.addClientScript()
         first = self.get("/txroom.js")
         again = self.get("/txroom.js", tag=first.headers["etag"])
@@ -43,7 +45,7 @@ class ClientScriptTests(HarnessTestCase):
             self.assertEqual(answer.headers["access-control-allow-origin"], "*")
 
     def test_kept(self) -> None:
-        """Whoever has it gets it again only if it has changed."""
+        """A browser that has cached it gets it again only if it has changed."""
         self.server.addClientScript()
         first = self.get("/txroom.js")
         self.assertEqual(first.headers["cache-control"], "no-cache")
@@ -54,13 +56,13 @@ class ClientScriptTests(HarnessTestCase):
         self.assertEqual((other.status, other.body), (200, first.body))
 
     def test_head(self) -> None:
-        """HEAD is answered too, without a body."""
+        """HEAD is answered without a body."""
         self.server.addClientScript()
         answer = self.get("/txroom.js", "HEAD")
         self.assertEqual((answer.status, answer.body), (200, b""))
 
     def test_path(self) -> None:
-        """It is found where it was asked for, and nowhere else."""
+        """It is served at the given path only."""
         self.server.addClientScript("/static/client.js")
         self.assertEqual(self.get("/static/client.js").status, 200)
         self.assertEqual(self.get("/txroom.js").status, 426)

@@ -1,4 +1,6 @@
-"""From what somebody wants to listen on to an endpoint."""
+"""
+Tests for the endpoints behind `Server.listen`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from txroom.testing import MemoryReactor
 
 
 class WithoutIPv6(MemoryReactor):
-    """A reactor on a kernel that has no IPv6, and says so by some error."""
+    """A reactor on a kernel without IPv6, which reports that by one of several errors."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -43,7 +45,7 @@ class PortTests(SynchronousTestCase):
     )
 
     def test_fallback(self) -> None:
-        """Where the kernel has no IPv6 it listens on IPv4: numbers, and "tls:" that names no interface."""
+        """Without IPv6 in the kernel, port numbers and "tls:" without an interface listen on IPv4."""
         directory = self.mktemp()
 
         Path(directory).mkdir()
@@ -57,7 +59,7 @@ class PortTests(SynchronousTestCase):
                 self.assertEqual(server.address(), IPv4Address("TCP", "0.0.0.0", 8080), (error, where))
 
     def test_both(self) -> None:
-        """Where it has, it listens on both."""
+        """With IPv6 they listen on both."""
         server = Server(clock=MemoryReactor())
         server.listen(8080)
         server.startService()
@@ -65,7 +67,7 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(server.address(), IPv6Address("TCP", "::", 8080))
 
     def test_otherErrors(self) -> None:
-        """A port that is taken is taken, and who names an address gets that one or nothing."""
+        """Other errors, and endpoints with an explicit address, do not fall back."""
         taken = CannotListenError("::", 8080, OSError(errno.EADDRINUSE, "Address already in use"))
         server = Server(clock=WithoutIPv6(taken))
         server.listen(8080)
@@ -79,7 +81,7 @@ class DescriptionTests(SynchronousTestCase):
     """Descriptions of endpoints."""
 
     def test_layers(self) -> None:
-        """What is put before a description is layered over it, and told with it when it is wrong."""
+        """Prefixes become layers, and an error names the whole description."""
         for description, why in {
             "haproxy:": "haproxy:: Unknown endpoint type: ''",
             "haproxy:tcp:x": "haproxy:tcp:x: 'x' is not a number",
@@ -93,7 +95,7 @@ class DescriptionTests(SynchronousTestCase):
             self.assertIn(why, str(caught.exception))
 
     def test_backlog(self) -> None:
-        """The backlog of a server is that of its "tls:" and "haproxy:" listeners too."""
+        """The server's backlog also applies to "tls:" and "haproxy:" listeners."""
         reactor = MemoryReactor()
         server = Server(clock=reactor)
         server.listen("haproxy:tcp:8080")

@@ -1,4 +1,6 @@
-"""The health page, the watch behind it, and the thread that watches from outside."""
+"""
+Tests for the health page, the stall detector and the watchdog thread.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,15 @@ from txroom.testing import RoomHarness
 
 
 class LateClock(Clock):
-    """A clock whose calls can come late, as they do when the reactor stalls."""
+    """A clock whose calls can come late, as when the reactor is blocked."""
 
     def stall(self, seconds: float) -> None:
         self.rightNow += seconds
         self.advance(0)
 
 
-class StallWatchTests(SynchronousTestCase):
-    """A turn that comes late is a stall."""
+class StallDetectorTests(SynchronousTestCase):
+    """`StallDetector`."""
 
     def setUp(self) -> None:
         self.clock = LateClock()
@@ -40,12 +42,12 @@ class StallWatchTests(SynchronousTestCase):
         self.turns += 1
 
     def test_quiet(self) -> None:
-        """Nothing is told of a reactor that turns; the thread outside is told of each look."""
+        """Without a stall nothing is reported; `onCheck` is called at each check."""
         self.clock.pump([INTERVAL] * 10)
         self.assertEqual((self.stallDetector.lastStall, self.turns), (None, 10))
 
     def test_stall(self) -> None:
-        """A stall is remembered for a minute."""
+        """A stall is reported for a minute."""
         self.clock.advance(INTERVAL)
         self.clock.stall(INTERVAL + STALL + 4)
         self.assertEqual(self.stallDetector.lastStall, STALL + 4)
@@ -55,7 +57,7 @@ class StallWatchTests(SynchronousTestCase):
         self.assertIsNone(self.stallDetector.lastStall)
 
     def test_late(self) -> None:
-        """A turn that is a little late is none."""
+        """A small delay is not a stall."""
         self.clock.stall(INTERVAL + STALL - 0.01)
         self.assertIsNone(self.stallDetector.lastStall)
 
@@ -75,7 +77,7 @@ class StallWatchTests(SynchronousTestCase):
 
 
 class HealthPageTests(HarnessTestCase):
-    """What monitors read."""
+    """The health page."""
 
     def setUp(self) -> None:
         self.harness = self.serve()
@@ -90,12 +92,12 @@ class HealthPageTests(HarnessTestCase):
         return answer.status, json.loads(answer.body) if answer.body else None
 
     def test_ok(self) -> None:
-        """200 and "ok" while all is well; HEAD tells the same without a body."""
+        """It answers 200 and "ok"; HEAD has no body."""
         self.assertEqual(self.health(self.harness), (200, {"status": "ok"}))
         self.assertEqual(self.health(self.harness, "HEAD"), (200, None))
 
     def test_degraded(self) -> None:
-        """After a stall the server still serves, and says what happened (reliability, row 58)."""
+        """After a stall it answers 200 with "degraded"."""
         self.harness.clock.rightNow += INTERVAL + STALL + 2.5
         self.harness.advance(0)
         expected = {"status": "degraded", "stalledSeconds": STALL + 2.5}
@@ -104,7 +106,10 @@ class HealthPageTests(HarnessTestCase):
         self.assertEqual(self.health(self.harness), (200, {"status": "ok"}))
 
     def test_draining(self) -> None:
-        """503 while the server drains and still listens: balancers stop to send it clients."""
+        """
+        While the server drains and still listens, it answers 503, so that load balancers stop sending
+        clients.
+        """
         finished: Deferred[None] = Deferred()
         self.harness.server.onShutdown(lambda: finished)
         stopping = self.harness.server.stopService()
@@ -115,7 +120,7 @@ class HealthPageTests(HarnessTestCase):
 
 
 class WatchdogTests(SynchronousTestCase):
-    """What the main thread is busy with is told while it is."""
+    """The watchdog thread."""
 
     LIMIT = 0.1
 
@@ -127,21 +132,21 @@ class WatchdogTests(SynchronousTestCase):
         self.addCleanup(self.watchdog.stop)
 
     def warn(self, format: str, **values: Any) -> None:
-        """The log."""
+        """Collects warnings."""
         self.events.append(values)
         self.reported.set()
 
     def test_stack(self) -> None:
-        """The stack of the thread that stalls is logged before the stall is over, and once."""
+        """The stack of the blocked thread is logged during the stall, once."""
         self.watchdog.start()
-        self.assertTrue(self.reported.wait(10))  # this is the stall
+        self.assertTrue(self.reported.wait(10))  # the stall
         time.sleep(0.6)
         self.assertEqual(len(self.events), 1)
         self.assertIn("in test_stack", self.events[0]["stack"])
         self.assertGreater(self.events[0]["silence"], self.LIMIT)
 
     def test_again(self) -> None:
-        """The next stall is logged too."""
+        """The next stall is logged, too."""
         self.watchdog.start()
         self.assertTrue(self.reported.wait(10))
         self.reported.clear()
@@ -149,7 +154,7 @@ class WatchdogTests(SynchronousTestCase):
         self.assertTrue(self.reported.wait(10))
 
     def test_beating(self) -> None:
-        """Nothing is logged while the reactor turns."""
+        """Nothing is logged while the reactor runs."""
         self.patch(self.watchdog, "_limit", 5.0)
         self.watchdog.start()
         for _ in range(6):
@@ -158,7 +163,7 @@ class WatchdogTests(SynchronousTestCase):
         self.assertEqual(self.events, [])
 
     def test_stop(self) -> None:
-        """It ends when it is told to, also if it never began."""
+        """It can be stopped, also if it was never started."""
         Watchdog(1).stop()
         self.watchdog.start()
         self.watchdog.stop()

@@ -1,4 +1,6 @@
-"""Where a server listens."""
+"""
+Tests for the listeners of a server.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from txroom.testing.network import MemoryPort
 
 @implementer(IStreamServerEndpoint)
 class Endpoint:
-    """An endpoint that listens when it is told to."""
+    """An endpoint that listens when the test says so."""
 
     def __init__(self) -> None:
         self.waiting: Deferred[Any] = Deferred()
@@ -37,7 +39,7 @@ class Endpoint:
 
 
 class ListenersTests(SynchronousTestCase):
-    """All endpoints of a server."""
+    """`Listeners`."""
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
@@ -46,7 +48,7 @@ class ListenersTests(SynchronousTestCase):
         self.listeners.onPort = self.told.append
 
     def test_number(self) -> None:
-        """A number listens on IPv4 and IPv6, with the backlog that was asked for."""
+        """A port number listens on IPv4 and IPv6, with the option's backlog."""
         self.listeners.add(8080)
         self.listeners.open()
         ((port, _, backlog, interface),) = self.reactor.tcpServers
@@ -54,32 +56,32 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual(self.listeners.ports[0].getHost(), IPv6Address("TCP", "::", 8080))
 
     def test_backlogLater(self) -> None:
-        """The backlog is that of the moment in which it is opened."""
+        """The backlog is read when the port is opened."""
         self.listeners.add(8080)
         self.listeners.backlog = 9
         self.listeners.open()
         self.assertEqual(self.reactor.tcpServers[0][2], 9)
 
     def test_string(self) -> None:
-        """An endpoint's description keeps what it says."""
+        """A description's own arguments are kept."""
         self.listeners.add("tcp:8080:backlog=3:interface=127.0.0.1")
         self.listeners.open()
         ((port, _, backlog, interface),) = self.reactor.tcpServers
         self.assertEqual((port, backlog, interface), (8080, 3, "127.0.0.1"))
 
     def test_endpoint(self) -> None:
-        """An endpoint is taken as it is."""
+        """An endpoint object is used as it is."""
         self.listeners.add(TCP4ServerEndpoint(self.reactor, 8080, backlog=2))
         self.listeners.open()
         self.assertEqual(self.reactor.tcpServers[0][2], 2)
 
     def test_wrong(self) -> None:
-        """What isn't an endpoint is told when it is given."""
+        """A wrong endpoint is an error when it is added."""
         self.assertRaises(ValueError, self.listeners.add, "nonsense:1")
         self.assertEqual(len(self.listeners), 0)
 
     def test_told(self) -> None:
-        """Each port, in order."""
+        """`onPort` is called for each port, in order."""
         self.listeners.add(8080)
         self.listeners.add("unix:/nowhere")
         self.listeners.open()
@@ -87,14 +89,14 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual(len(self.told), 2)
 
     def test_twice(self) -> None:
-        """Opening what is open does nothing: privileged and plain start both do it."""
+        """Opening open listeners does nothing; the privileged start and the start both open them."""
         self.listeners.add(8080)
         self.listeners.open()
         self.listeners.open()
         self.assertEqual(len(self.told), 1)
 
     def test_again(self) -> None:
-        """Closed and opened again, at the same places; the Deferred fires once."""
+        """Closed listeners can be opened again at the same places; the Deferred fires once."""
         listening = fired(self.listeners.add(8080))
         self.listeners.open()
         first = self.listeners.ports
@@ -104,7 +106,7 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual((len(self.told), listening), (2, first))
 
     def test_allOrNone(self) -> None:
-        """If one fails none listens, and the error is raised."""
+        """If one fails, none listens, and the error is raised."""
         self.reactor.listenTCP(8081, Factory())
         listening = [fired(self.listeners.add(port)) for port in (8080, 8081)]
         self.assertRaises(CannotListenError, self.listeners.open)
@@ -112,7 +114,7 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual([type(result) for (result,) in listening], [MemoryPort, Failure])
 
     def test_afterFailure(self) -> None:
-        """Once the place is free it can be opened."""
+        """After a failure they can be opened again."""
         other = self.reactor.listenTCP(8080, Factory())
         self.listeners.add(8080)
         self.assertRaises(CannotListenError, self.listeners.open)
@@ -121,14 +123,14 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.ports), 1)
 
     def test_raising(self) -> None:
-        """Whatever the reactor raises."""
+        """Any exception of the reactor is raised."""
         reactor: Any = RaisingMemoryReactor(listenException=ZeroDivisionError())
         listeners = Listeners(reactor, Factory(), 7)
         listeners.add(serverFromString(reactor, "tcp:1"))
         self.assertRaises(ZeroDivisionError, listeners.open)
 
     def test_later(self) -> None:
-        """An endpoint may take its time."""
+        """An endpoint may be asynchronous."""
         endpoint = Endpoint()
         listening = fired(self.listeners.add(endpoint))
         self.listeners.open()
@@ -138,7 +140,7 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual((listening, self.told, self.listeners.ports), ([port], [port], [port]))
 
     def test_laterFailure(self) -> None:
-        """A failure that comes later can't be raised any more: it is logged, and told."""
+        """A later failure is logged, and the Deferred fails."""
         endpoint = Endpoint()
         listening = fired(self.listeners.add(endpoint))
         self.listeners.open()
@@ -147,7 +149,7 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_stopFails(self) -> None:
-        """A port that can't be closed doesn't keep the others open."""
+        """If one port can't be closed, the others are closed all the same."""
         self.listeners.add(8080)
         self.listeners.add(8081)
         self.listeners.open()
@@ -158,7 +160,7 @@ class ListenersTests(SynchronousTestCase):
         self.assertEqual([port.getHost().port for port in self.reactor.ports], [8080])  # type: ignore[attr-defined]
 
     def test_notRemoved(self) -> None:
-        """A socket that can't be removed costs a line."""
+        """A socket file that can't be removed is one line in the log."""
 
         def stopListening() -> None:
             raise PermissionError(errno.EACCES, "Permission denied", "/run/chat")

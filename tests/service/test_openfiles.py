@@ -1,4 +1,6 @@
-"""The limit on open files: how many connections it allows, and ports that can't accept."""
+"""
+Tests for the limit on open files, and for ports that can't accept.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +21,25 @@ from txroom.testing import MemoryReactor
 
 
 class LimitTests(SynchronousTestCase):
-    """What is left for clients."""
+    """How many descriptors clients get."""
 
     def test_shares(self) -> None:
-        """A tenth is spared, half of it for clients that have no WebSocket; within bounds."""
+        """A tenth is reserved, within bounds, half of it for clients without a WebSocket."""
         expected = {1: (1, 1), 64: (40, 16), 256: (232, 208), 1024: (973, 922), 65536: (65036, 64536)}
         self.assertEqual({limit: (socketsOf(limit), connectionsOf(limit)) for limit in expected}, expected)
 
     def test_openFiles(self) -> None:
-        """The limit is that of now; there may be none."""
+        """The current limit is returned, or `None`."""
         limits = [(512, 1024), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)]
         self.patch(resource, "getrlimit", lambda which: limits.pop(0))
         self.assertEqual([openFiles(), openFiles()], [512, None])
 
 
 class ServerTests(HarnessTestCase):
-    """A server that has few descriptors."""
+    """A server with few descriptors."""
 
     def listen(self, served: Server, limit: int | None) -> list[str]:
-        """What is said when it listens at a real port, with such a limit."""
+        """Listen at a real port with that limit, and return the log."""
         self.patch(server, "openFiles", lambda: limit)
         port: Any = tcp.Port(0, Factory(), reactor=MemoryReactor())
         with capturedLogs() as events:
@@ -46,7 +48,7 @@ class ServerTests(HarnessTestCase):
         return [formatEvent(event) for event in events]
 
     def test_full(self) -> None:
-        """By default more connections than that allows are answered with 503; pages are served."""
+        """By default, connections beyond the limit get 503; pages are still served."""
         harness = self.serve(Recorder())
         harness.server.addHealthPage()
         self.assertEqual(self.listen(harness.server, 55), [])
@@ -63,7 +65,7 @@ class ServerTests(HarnessTestCase):
         self.assertEqual(again.status, 101)
 
     def test_handshakes(self) -> None:
-        """Whoever doesn't finish a handshake gives way in time to who comes, also below its own limit."""
+        """Pending handshakes are evicted near the limit on open files, too."""
         harness = self.serve(Recorder())
         self.listen(harness.server, 55)
         idle = [harness.raw() for _ in range(31)]
@@ -75,7 +77,7 @@ class ServerTests(HarnessTestCase):
         harness.advance(10)
 
     def test_refused(self) -> None:
-        """Nor do those that were refused, and hold on to their sockets, take what others need."""
+        """Refused clients that keep their sockets open are dropped near the limit."""
         harness = self.serve(Recorder())
         self.listen(harness.server, 55)
         admission = harness.server._gateway.admission
@@ -90,7 +92,7 @@ class ServerTests(HarnessTestCase):
         harness.advance(10)
 
     def test_given(self) -> None:
-        """What was asked for counts; that there aren't enough descriptors for it is said once."""
+        """`maxConnections` applies; if there aren't enough descriptors for it, that is logged once."""
         few = Server(ServerOptions(maxConnections=1000), clock=MemoryReactor())
         (line,) = self.listen(few, 1024)
         expected = (
@@ -109,14 +111,14 @@ class ServerTests(HarnessTestCase):
 
 
 class Taken:
-    """A connection that was accepted, to be closed."""
+    """An accepted connection, to be closed."""
 
     def close(self) -> None:
-        """That is all."""
+        """Does nothing."""
 
 
 class Waiting:
-    """A listening socket with clients that wait, and what accepting them comes to."""
+    """A listening socket with waiting clients, and the results of accepting them."""
 
     def __init__(self) -> None:
         self.outcomes: list[Any] = []
@@ -129,7 +131,7 @@ class Waiting:
 
 
 class Reserve:
-    """The descriptor that Twisted keeps for this moment."""
+    """Twisted's spare descriptor."""
 
     def __init__(self, isThere: bool) -> None:
         self._isThere = isThere
@@ -142,14 +144,14 @@ class Reserve:
         self.reserved += 1
 
     def __enter__(self) -> None:
-        """It is given up."""
+        """Give it up."""
 
     def __exit__(self, *exception: object) -> None:
-        """It is taken again."""
+        """Restore it."""
 
 
 class AcceptingTests(SynchronousTestCase):
-    """What a port says, and does."""
+    """A port that can't accept."""
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
@@ -165,7 +167,7 @@ class AcceptingTests(SynchronousTestCase):
         return reserve
 
     def read(self, *outcomes: Any) -> list[str]:
-        """What is logged when clients wait."""
+        """Return what is logged when clients are waiting."""
         self.port.socket.outcomes = list(outcomes)
         self.port.numberAccepts = 100
         with capturedLogs() as events:
@@ -173,7 +175,9 @@ class AcceptingTests(SynchronousTestCase):
         return [formatEvent(event) for event in events]
 
     def test_full(self) -> None:
-        """Twisted closes who waits; one line tells of all, and the next one comes a minute later."""
+        """
+        Twisted closes waiting clients; one line reports all of them, and the next line comes a minute later.
+        """
         self.reserve(True)
         client = (Taken(), ("192.0.2.1", 9))
         said = self.read(errno.EMFILE, client, client)
@@ -188,7 +192,7 @@ class AcceptingTests(SynchronousTestCase):
         self.assertIn(self.port, self.reactor.readers)
 
     def test_helpless(self) -> None:
-        """If not even that can be done it rests, instead of trying in each turn of the reactor."""
+        """If Twisted can't even do that, the port pauses instead of trying in each turn of the reactor."""
         for error, name in ((errno.EMFILE, "EMFILE"), (errno.ENFILE, "ENFILE"), (errno.ENOMEM, "ENOMEM")):
             reserve = self.reserve(False)
             (line,) = self.read(error)
@@ -203,7 +207,7 @@ class AcceptingTests(SynchronousTestCase):
             self.reactor.rightNow += LOG_INTERVAL
 
     def test_stopped(self) -> None:
-        """A port that is closed meanwhile isn't opened again."""
+        """A port that is closed meanwhile is not resumed."""
         self.reserve(False)
         self.read(errno.EMFILE)
         self.port.connected = False
@@ -213,7 +217,7 @@ class AcceptingTests(SynchronousTestCase):
         self.assertNotIn(self.port, self.reactor.readers)
 
     def test_others(self) -> None:
-        """A client that has left before it was accepted is no news; other ports aren't watched."""
+        """A client that left before it was accepted is not reported; other ports are not observed."""
         self.assertEqual(self.read(errno.ECONNABORTED), [])
         self.assertIn(self.port, self.reactor.readers)
         watchAccepting(object(), self.reactor)

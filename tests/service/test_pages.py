@@ -1,4 +1,6 @@
-"""Pages that applications bring along."""
+"""
+Tests for the pages of applications.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from txroom.testing import MemoryReactor, RoomHarness
 
 
 class Matchmake(Resource):
-    """``POST .../NAME`` keeps a seat in a room of that name: Colyseus does its matchmaking so."""
+    """``POST .../NAME`` reserves a seat in a room of that name, like Colyseus's matchmaking."""
 
     isLeaf = True
 
@@ -42,7 +44,7 @@ class Matchmake(Resource):
 
 
 class Branch(Resource):
-    """Its children are all the same."""
+    """A resource whose children are all the same."""
 
     def __init__(self, leaf: Resource) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class Branch(Resource):
 
 
 class WithMatchmaking(RoomApplication):
-    """Rooms, and a page to come into them."""
+    """Rooms with a page that reserves seats."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -61,7 +63,7 @@ class WithMatchmaking(RoomApplication):
 
 
 def page(text: bytes) -> Data:
-    """A page."""
+    """Return a page."""
     return Data(text, "text/plain")
 
 
@@ -69,13 +71,13 @@ class ApplicationPagesTests(HarnessTestCase):
     """`Application.pages`."""
 
     def bodyOf(self, harness: RoomHarness, path: str, method: str = "GET") -> bytes:
-        """What is answered at a path."""
+        """Return the body, or the status of a refusal, for a request."""
         head = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         answer = bytes(harness.raw(head.encode()).output)
         return answer.partition(b"\r\n\r\n")[2] if answer.startswith(b"HTTP/1.1 200") else answer[9:12]
 
     def served(self, *added: tuple[Application, str | None]) -> RoomHarness:
-        """A harness of a server with these applications, each at its path."""
+        """Return a harness of a server with these applications, each at its path."""
 
         def make(clock: Any) -> Server:
             server = Server(clock=clock)
@@ -86,7 +88,7 @@ class ApplicationPagesTests(HarnessTestCase):
         return self.serve(make, clock=MemoryReactor())
 
     def test_matchmaking(self) -> None:
-        """A seat that was kept by HTTP is taken by WebSocket; the sockets of the same paths are untouched."""
+        """A seat reserved by HTTP can be taken by WebSocket; sockets at the same paths work as before."""
         application = WithMatchmaking()
         application.register("chat", Room)
         harness = self.served((application, "/play"))
@@ -99,7 +101,9 @@ class ApplicationPagesTests(HarnessTestCase):
         self.assertEqual(msgspec.json.decode(again.received[0])[0], "joined")
 
     def test_paths(self) -> None:
-        """They lie below the path of their application, or at it; below each if there are several."""
+        """
+        Pages are served at the path of their application or below it, for each path if there are several.
+        """
         one: Any = Application()
         two: Any = Application()
         one.pages = {"": page(b"one"), "/a": page(b"a")}
@@ -123,7 +127,7 @@ class ApplicationPagesTests(HarnessTestCase):
         self.assertEqual(self.bodyOf(self.served((application, None)), "/info"), b"info")
 
     def test_taken(self) -> None:
-        """No page is put in place of another; the application is not added either."""
+        """A page never replaces another one; the application is then not added."""
         server = Server(clock=MemoryReactor())
         server.addPage("/x/a", page(b"first"))
         application = Application()
@@ -155,7 +159,7 @@ class ApplicationPagesTests(HarnessTestCase):
         self.assertFalse(application.isStopped)
 
     def test_wrong(self) -> None:
-        """What is no page, or no path of one, is said when the application is added."""
+        """Wrong pages and paths are errors when the application is added."""
         for pages, kind in (
             ({"/a": "text"}, TypeError),
             ({"a?": page(b"")}, ValueError),

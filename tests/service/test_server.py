@@ -1,4 +1,6 @@
-"""The service: what it serves, whom it knows, how it starts and stops."""
+"""
+Tests for the server: what it serves, its connections, and how it starts and stops.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ from txroom.testing import Client, MemoryReactor, RawClient, Response, RoomHarne
 
 
 class RouteTests(SynchronousTestCase):
-    """Which requests an application is for."""
+    """Which application serves a request."""
 
     def matches(self, handshake: Handshake, host: str | None = None, path: str | None = None) -> bool:
         server = Server(clock=MemoryReactor())
@@ -54,7 +56,7 @@ class RouteTests(SynchronousTestCase):
         return Handshake(target=target, headers=Headers([("Host", host)]), secure=secure)
 
     def test_paths(self) -> None:
-        """Exact, as sent; a prefix only at a slash; any."""
+        """An exact path is compared as sent; a prefix ends at a slash; None matches any path."""
         for path, target, expected in (
             (None, "/", True),
             (None, "/a/b?c", True),
@@ -74,7 +76,7 @@ class RouteTests(SynchronousTestCase):
             self.assertEqual(found, expected, (path, target))
 
     def test_hosts(self) -> None:
-        """Case doesn't matter; a host without a port matches any, one with the default port none said."""
+        """Case does not matter; a host without a port matches any port, and a default port may be omitted."""
         for host, requested, secure, expected in (
             (None, "a.example", False, True),
             ("A.Example", "a.eXAMPLE", False, True),
@@ -93,7 +95,7 @@ class RouteTests(SynchronousTestCase):
             self.assertEqual(found, expected, (host, requested, secure))
 
     def test_firstWins(self) -> None:
-        """In the order of registration."""
+        """The first matching registration is used."""
         server = Server(clock=MemoryReactor())
         first = server.addApplication(Application(), path="/a/*")
         second = server.addApplication(Application())
@@ -101,19 +103,19 @@ class RouteTests(SynchronousTestCase):
         self.assertIs(server.applicationFor(self.request("/b")), second)
 
     def test_none(self) -> None:
-        """A request may be for nobody."""
+        """There may be no application for a request."""
         self.assertIsNone(Server(clock=MemoryReactor()).applicationFor(self.request()))
         self.assertFalse(Route(("b", None), None, Application()).matches(self.request()))
 
     def test_badPath(self) -> None:
-        """A path that could never match is a mistake."""
+        """A path that can never match is an error."""
         server = Server(clock=MemoryReactor())
         for path in ("a", "", "/a*", "/a/*/b", "/*/b", "/a?b", "/a#b"):
             self.assertRaises(ValueError, server.addApplication, Application(), path=path)
             self.assertRaises(ValueError, server.addPage, path, Resource())
 
     def test_twoOptions(self) -> None:
-        """An option of an application that can't be is noticed when it is made."""
+        """Contradicting options of an application are an error when it is made."""
         self.assertRaises(OptionError, Application, compression="zip")
 
 
@@ -121,7 +123,7 @@ class DispatchTests(HarnessTestCase):
     """Applications by host and path, over the wire."""
 
     def test_pathAndHost(self) -> None:
-        """Each client comes to its application; 404 for the others."""
+        """Each client gets its application; others get 404."""
         apps = {"a": Recorder(), "b": Recorder()}
         harness = self.serve()
         harness.server.addApplication(apps["a"], path="/chat")
@@ -138,13 +140,13 @@ class RoomsTests(HarnessTestCase):
     """Where rooms are served."""
 
     def status(self, harness: RoomHarness, path: str) -> int:
-        """How an upgrade at that path is answered."""
+        """Return the status of an upgrade at that path."""
         response = harness.connect(path).response
         assert response is not None
         return response.status
 
     def test_default(self) -> None:
-        """At /rooms and below, whether a name is registered or the application asked for first."""
+        """At /rooms and below, whether a room is registered or the application is used first."""
         for first in (lambda server: server.rooms, lambda server: server.register("other", Room)):
             harness = self.serve()
             first(harness.server)
@@ -157,7 +159,7 @@ class RoomsTests(HarnessTestCase):
             )
 
     def test_oneCall(self) -> None:
-        """A path and all below it by one call, which may say the path; and nothing else."""
+        """One call serves a path and everything below it, and nothing else."""
         makers: list[Callable[[Server], Application]] = [
             lambda server: server.addApplication(RoomApplication(), path="/open"),
             lambda server: server.addApplication(RoomApplication(), path="/open/*"),
@@ -178,14 +180,17 @@ class RoomsTests(HarnessTestCase):
             self.assertEqual(len(plain.connections), 1)
 
     def test_root(self) -> None:
-        """Names may be the whole path."""
+        """Rooms may be served at the root."""
         harness = self.serve()
         harness.server.addApplication(RoomApplication(), path="/")
         harness.server.register("chat", Room)
         self.assertEqual([self.status(harness, path) for path in ("/", "/chat", "/nix")], [101, 101, 404])
 
     def test_twice(self) -> None:
-        """By two calls for one path, as for another host; two paths are a mistake, and nothing is added."""
+        """
+        An application may be added twice at one path, for another host; two paths are an error, and nothing
+        is added.
+        """
         harness = self.serve()
         rooms = RoomApplication()
         for host, path in ((None, "/open"), (None, "/open/*"), ("a.example", "/open"), (None, None)):
@@ -196,13 +201,13 @@ class RoomsTests(HarnessTestCase):
         self.assertEqual(self.status(harness, "/rooms"), 404)
 
     def test_byHand(self) -> None:
-        """Rooms that are only upgraded by hand are found at whatever path that is."""
+        """Rooms that are only upgraded by hand work at any path."""
         for rooms, name in ((RoomApplication(), ""), (RoomApplication(path="/rooms"), None)):
             self.assertEqual(rooms.roomNameOf(Handshake(target="/watch/7")), name)
             self.assertEqual(rooms.roomNameOf(Handshake(target="/rooms/chat?a=b")), "chat")
 
     def test_wrongPath(self) -> None:
-        """What is no path is told at once."""
+        """A wrong path is an error at once."""
         for wrong in ("open", "/open/*", "/a?b"):
             self.assertRaises(ValueError, RoomApplication, path=wrong)
         bad: Any = 5
@@ -219,7 +224,7 @@ class ConnectionsTests(HarnessTestCase):
         self.client = self.harness.connect()
 
     def test_byId(self) -> None:
-        """`send` and `disconnect` by id (seed 004)."""
+        """`send` and `disconnect` by id, as in TeaJS."""
         id = self.app.connection.id
         self.assertIs(self.server.connection(id), self.app.connection)
         self.assertEqual(self.server.send(id, "a"), SendStatus.SENT)
@@ -230,7 +235,7 @@ class ConnectionsTests(HarnessTestCase):
         self.assertClosed(self.client, 4000, "bye")
 
     def test_unknownId(self) -> None:
-        """An id that isn't there any more is no mistake: the client may just have left."""
+        """An unknown id is not an error, because the client may just have left."""
         id = self.app.connection.id
         self.client.close()
         self.assertIsNone(self.server.connection(id))
@@ -239,7 +244,7 @@ class ConnectionsTests(HarnessTestCase):
         self.server.disconnect("nonsense", 4000)
 
     def test_broadcast(self) -> None:
-        """To all, except some."""
+        """A broadcast reaches all connections except the excluded ones."""
         other = self.harness.connect()
         self.server.broadcast("a")
         self.server.broadcast(Prepared(b"b"), exclude=[self.harness.connectionOf(other)])
@@ -247,12 +252,14 @@ class ConnectionsTests(HarnessTestCase):
         self.assertEqual((self.client.received, other.received), (["a", b"b"], ["a"]))
 
     def test_snapshot(self) -> None:
-        """The list may be changed and kept."""
+        """The list is a copy."""
         self.server.connections.clear()
         self.assertEqual(self.server.connections, [self.app.connection])
 
     def test_noTracking(self) -> None:
-        """`clientTracking=False`: no list, but ids work and shutdown still closes all."""
+        """
+        With `clientTracking=False` the list is empty, but ids work, and a shutdown closes all connections.
+        """
         app = Recorder()
         harness = self.serve(app, clientTracking=False)
         client = harness.connect()
@@ -263,7 +270,7 @@ class ConnectionsTests(HarnessTestCase):
         self.assertEqual((client.received, client.closeCode), (["a"], 1001))
 
     def test_stats(self) -> None:
-        """What was done, in messages and bytes of payload; refusals by reason."""
+        """Messages and payload bytes are counted, and refusals by reason."""
         self.client.send("abc")
         self.app.connection.send(b"12345")
         self.harness.flush()
@@ -277,14 +284,14 @@ class ConnectionsTests(HarnessTestCase):
         self.assertEqual((stats.messagesSent, stats.bytesSent), (1, 5))
 
     def test_statsAreACopy(self) -> None:
-        """They don't change afterwards."""
+        """The counters are a copy."""
         before = self.server.stats()
         self.harness.raw(b"nonsense\r\n\r\n")
         self.assertEqual(before.rejected, {})
 
 
 class HookTests(HarnessTestCase):
-    """What the server itself tells."""
+    """The server's own hooks."""
 
     def server(self, **hooks: Any) -> RoomHarness:
         def make(clock: MemoryReactor) -> Server:
@@ -297,14 +304,14 @@ class HookTests(HarnessTestCase):
         return self.serve(make)
 
     def test_onConnection(self) -> None:
-        """Every connection, of all applications."""
+        """Called for each connection of any application."""
         seen: list[Connection] = []
         harness = self.server(onConnection=seen.append)
         client = harness.connect()
         self.assertEqual(seen, [harness.connectionOf(client)])
 
     def test_onListening(self) -> None:
-        """Every port, also at a restart."""
+        """Called for each port, also at a restart."""
         seen: list[Any] = []
         harness = self.server(onListening=seen.append)
         self.assertEqual(seen, harness.server.ports)
@@ -313,7 +320,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual(len(seen), 2)
 
     def test_onClose(self) -> None:
-        """When all is over."""
+        """Called at the end."""
         seen: list[int] = []
         harness: RoomHarness = self.server(onClose=lambda: seen.append(len(harness.server.connections)))
         harness.connect()
@@ -321,7 +328,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual(seen, [0])
 
     def test_onClientError(self) -> None:
-        """Every upgrade that failed, with the handshake if there is one."""
+        """Called for each failed upgrade, with the handshake if there is one."""
         seen: list[tuple[int, str, str | None]] = []
 
         def failed(error: UpgradeError, handshake: Handshake | None) -> None:
@@ -346,7 +353,7 @@ class HookTests(HarnessTestCase):
         )
 
     def test_noUpgrade(self) -> None:
-        """Neither a plain request nor a connection without one is a failed upgrade."""
+        """A plain request or a connection without a request is not a failed upgrade."""
         seen: list[Any] = []
         harness = self.server(onClientError=lambda error, handshake: seen.append(error))
         harness.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -354,7 +361,7 @@ class HookTests(HarnessTestCase):
         self.assertEqual((seen, harness.server.stats().rejected), ([], {}))
 
     def test_raise(self) -> None:
-        """A hook of the server that raises, at once or later, is logged and costs nothing."""
+        """An exception from a hook, at once or later, is logged and has no other effect."""
 
         async def later(*args: Any) -> None:
             raise ZeroDivisionError
@@ -369,14 +376,14 @@ class HookTests(HarnessTestCase):
             self.assertRaised(ZeroDivisionError, 3)
 
     def test_responseHeaders(self) -> None:
-        """Headers on every 101 answer, before the application's."""
+        """The server's headers are on every 101 answer, before the application's."""
         harness = self.server(responseHeaders=lambda handshake: {"X-A": handshake.path})
         client = harness.connect("/p")
         assert client.response is not None
         self.assertEqual(client.response.headers["x-a"], "/p")
 
     def test_debug(self) -> None:
-        """`setDebug` logs the events of every connection with its id (seed 004)."""
+        """`setDebug` logs the events of every connection with its id, as in TeaJS."""
         from twisted.logger import ILogObserver, globalLogPublisher
 
         events: list[str] = []
@@ -427,13 +434,13 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(len(stopping), 1)
 
     def test_interfaces(self) -> None:
-        """It is what a `.tac` file or a `MultiService` asks for."""
+        """It implements what a `.tac` file or a `MultiService` needs."""
         server = self.server()
         self.assertTrue(verifyObject(IService, server))
         self.assertTrue(verifyObject(IServiceCollection, server))
 
     def test_parent(self) -> None:
-        """A parent starts and stops it; privileged things happen first."""
+        """A parent starts and stops it, with the privileged start first."""
         parent = MultiService()
         server = self.server("tcp:8080")
         server.setServiceParent(parent)
@@ -446,7 +453,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((self.clock.ports, self.clock.getDelayedCalls()), ([], []))
 
     def test_tac(self) -> None:
-        """The variable `application` of a `.tac` file."""
+        """It works as the variable `application` of a `.tac` file."""
         application: Any = ServiceApplication("rooms")
         server = self.server("tcp:8080")
         server.setServiceParent(application)
@@ -455,7 +462,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(IService(application))
 
     def test_lateParent(self) -> None:
-        """Under a parent that runs already it starts at once."""
+        """It starts at once under a parent that is running."""
         parent = MultiService()
         self.start(parent)
         server = self.server("tcp:8080")
@@ -464,7 +471,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(parent)
 
     def test_children(self) -> None:
-        """Services beside the connections live as long as the server."""
+        """Services inside it start and stop with it."""
         server, child = self.server("tcp:8080"), MultiService()
         child.setServiceParent(server)
         self.start(server)
@@ -473,7 +480,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertFalse(child.running)
 
     def test_address(self) -> None:
-        """Where it listens; nowhere before and after (seed 001)."""
+        """`address` is that of the first port; None before and after, as in ws."""
         server = self.server("tcp:8080", "tcp:8081")
         self.assertIsNone(server.address())
         self.start(server)
@@ -483,7 +490,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIsNone(server.address())
 
     def test_listenLater(self) -> None:
-        """A listener that is added to a server that runs is opened at once."""
+        """A listener that is added to a running server is opened at once."""
         server = self.server()
         self.assertFalse(server.hasListeners)
         self.start(server)
@@ -493,7 +500,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(server)
 
     def test_listenDeferred(self) -> None:
-        """`listen` fires when the server starts, with the port."""
+        """The Deferred of `listen` fires with the port at the start."""
         server = self.server()
         listening = fired(server.listen("tcp:8080"))
         self.assertEqual(listening, [])
@@ -502,7 +509,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(server)
 
     def test_busy(self) -> None:
-        """A busy port is an error at the start, not a server that is deaf; nothing else stays bound."""
+        """A port that is taken makes the start fail, and no other port stays open."""
         self.start(self.server("tcp:8080"))
         second = self.server("tcp:8081", "tcp:8080")
         with self.assertRaises(CannotListenError):
@@ -510,7 +517,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(len(self.clock.ports), 1)
 
     def test_busyLater(self) -> None:
-        """`listen` on a server that runs fails with the same, and is forgotten."""
+        """`listen` of a running server fails in the same way, and the listener is forgotten."""
         self.start(self.server("tcp:8080"))
         second = self.server()
         self.start(second)
@@ -518,7 +525,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertFalse(second.hasListeners)
 
     def test_startAfterBusy(self) -> None:
-        """An endpoint that failed is forgotten: the server can be stopped and started."""
+        """So the server can be stopped and started again."""
         server = self.server("tcp:8080")
         self.start(server)
         self.failureResultOf(server.listen("tcp:8080"), CannotListenError)
@@ -528,7 +535,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(server)
 
     def test_lateEndpoint(self) -> None:
-        """An endpoint that begins to listen when the server has been stopped is closed again."""
+        """An endpoint that opens after the server has stopped is closed again."""
         waiting: Deferred[Any] = Deferred()
 
         @implementer(IStreamServerEndpoint)
@@ -543,7 +550,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((self.clock.ports, server.ports), ([], []))
 
     def test_overrideAfterStop(self) -> None:
-        """Options may be changed between two runs, also for applications that have been served."""
+        """Options may be changed between two runs, also for applications that were served."""
         server = self.server("tcp:8080")
         with RoomHarness(lambda clock: server, clock=self.clock) as harness:
             harness.connect().drop()
@@ -564,7 +571,7 @@ class ServiceTests(SynchronousTestCase):
         self.stop(other)
 
     def test_close(self) -> None:
-        """`close` leaves the parent and stops; the parent and other children go on."""
+        """`close` leaves the parent and stops; the parent and its other children go on."""
         parent = MultiService()
         server, other = self.server("tcp:8080"), self.server("tcp:8081")
         server.setServiceParent(parent)
@@ -576,7 +583,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(parent.services, [other])
 
     def test_closeAlone(self) -> None:
-        """Without a parent too; twice, and before the start, nothing happens."""
+        """`close` works without a parent, twice, and before the start."""
         server = self.server("tcp:8080")
         self.assertIsNone(self.successResultOf(server.close()))
         self.start(server)
@@ -586,7 +593,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(server.close()))
 
     def test_overrideOptions(self) -> None:
-        """Whoever launches a server may change its options, and those of its applications."""
+        """A launcher may change the options of a server and of its applications."""
         server = self.server("tcp:8080", maxPayload=1)
         application = server.addApplication(Application(maxPayload=2, maxFragments=3), path="/x")
         server.overrideOptions({"maxPayload": 4})
@@ -598,21 +605,21 @@ class ServiceTests(SynchronousTestCase):
         self.stop(server)
 
     def test_globalReactor(self) -> None:
-        """Without a clock it is the reactor's."""
+        """The default clock is the global reactor."""
         from twisted.internet import reactor
 
         self.assertIs(Server().clock, reactor)
 
 
 class Endless(Resource):
-    """A page that is never done."""
+    """A page that never finishes."""
 
     def render_GET(self, request: Request) -> int:
         return NOT_DONE_YET
 
 
 class ShutdownTests(HarnessTestCase):
-    """DESIGN §4: 503, callbacks, no more listening, 1001, the deadline, the drop."""
+    """The shutdown: 503, callbacks, listeners, 1001, the deadline, dropped connections."""
 
     def setUp(self) -> None:
         self.app = Recorder()
@@ -636,7 +643,7 @@ class ShutdownTests(HarnessTestCase):
         return response.status
 
     def test_order(self) -> None:
-        """Each step in its turn."""
+        """The steps run in their order."""
         steps: list[str] = []
         waiting: Deferred[None] = Deferred()
 
@@ -649,14 +656,14 @@ class ShutdownTests(HarnessTestCase):
         self.server.onShutdown(callback)
         self.server.onClose = lambda: steps.append("close")
         stopped = self.stop()
-        # While the callback runs: listening, but nobody new.
+        # While the callback runs, the server listens and refuses.
         self.assertEqual((steps, len(self.harness.clock.ports)), (["callback"], 1))
         late = self.harness.connect()
         assert late.response is not None
         self.assertEqual((late.response.status, late.response.headers["retry-after"]), (503, "5"))
         self.assertEqual(self.health(), 503)
         self.assertTrue(client.isOpen)
-        # Then the port is closed and clients are told.
+        # Then the port is closed, and connections are closed.
         waiting.callback(None)
         self.harness.flush()
         self.assertEqual(self.harness.clock.ports, [])
@@ -665,7 +672,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((steps, stopped), (["callback", "disconnect", "close"], [None]))
 
     def test_callbacksInOrder(self) -> None:
-        """One after another, also coroutines; the second waits for the first."""
+        """Callbacks run one after another; each waits for the one before, also if that is a coroutine."""
         calls: list[str] = []
         waiting: Deferred[None] = Deferred()
 
@@ -682,7 +689,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(calls, ["first", "first done", "second"])
 
     def test_callbackRaises(self) -> None:
-        """One that raises, at once or later, is logged; the others run and the server stops."""
+        """An exception from a callback, at once or later, is logged; the others run and the server stops."""
         calls: list[str] = []
 
         async def later() -> None:
@@ -697,7 +704,9 @@ class ShutdownTests(HarnessTestCase):
         self.assertRaised(ZeroDivisionError, 2)
 
     def test_callbackHangs(self) -> None:
-        """One that never ends costs the whole time, and no more: all are dropped at the deadline."""
+        """
+        A callback that never ends takes all the time, but no more: connections are dropped at the deadline.
+        """
         client = self.harness.connect()
         client.freeze()
         cancelled: list[Any] = []
@@ -711,7 +720,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(stopped, [None])
 
     def test_peerHangs(self) -> None:
-        """A client that doesn't answer is dropped at the deadline, however long `closeTimeout` is."""
+        """A client that does not answer is dropped at the deadline, even if `closeTimeout` is longer."""
         good, bad = self.harness.connect(), self.harness.connect()
         bad.freeze()
         stopped = self.stop()
@@ -724,7 +733,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual([code for code, _ in self.app.named("disconnect")], [1001, 1006])
 
     def test_hookHangs(self) -> None:
-        """A hook that never ends is cancelled in the end; its `onDisconnect` is seen."""
+        """A hook that never ends is cancelled at the deadline, and its `onDisconnect` runs."""
         self.app.onMessage = lambda connection, message: Deferred()  # type: ignore[method-assign]
         client = self.harness.connect()
         client.send("x")
@@ -734,7 +743,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(len(self.app.named("disconnect")), 1)
 
     def test_disconnectHangs(self) -> None:
-        """An `onDisconnect` that never ends doesn't keep the server."""
+        """An `onDisconnect` that never ends does not keep the server from stopping."""
         self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
         self.harness.connect()
         stopped = self.stop()
@@ -742,7 +751,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(stopped, [None])
 
     def test_handshakePending(self) -> None:
-        """A client whose `verifyClient` pends is refused with 503, not left behind."""
+        """A client whose `verifyClient` is running gets 503."""
         self.app.verifyClient = lambda handshake: Deferred()
         client = self.harness.connect()
         stopped = self.stop()
@@ -752,7 +761,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(stopped, [None])
 
     def test_headPending(self) -> None:
-        """So is one that hasn't finished its request."""
+        """A client with an incomplete request gets 503, too."""
         client = self.harness.raw(b"GET / HTTP/1.1\r\n")
         self.stop()
         self.harness.flush()
@@ -760,7 +769,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((client.response.status, client.isClosed), (503, True))
 
     def test_pagePending(self) -> None:
-        """A page that isn't done doesn't keep the server."""
+        """A page that never finishes does not keep the server from stopping."""
         self.server.addPage("/page", Endless())
         client = self.harness.raw(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertFalse(client.isClosed)
@@ -769,7 +778,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(client.isClosed)
 
     def test_shutdownCode(self) -> None:
-        """An application may have a code of its own for this."""
+        """An application may have its own close code for the shutdown."""
         self.app.shutdownCode = 4100
         client = self.harness.connect()
         self.stop()
@@ -777,7 +786,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertClosed(client, 4100)
 
     def test_batches(self) -> None:
-        """Thousands are told in batches, and all are told."""
+        """Thousands of connections are closed in batches."""
         clients = [self.harness.connect() for _ in range(CLOSE_BATCH + 3)]
         self.stop()
         self.harness.flush()
@@ -786,7 +795,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(all(client.closeCode == 1001 for client in clients))
 
     def test_batchEnds(self) -> None:
-        """A connection that closed by itself meanwhile keeps its own code."""
+        """A connection that closed meanwhile keeps its own code."""
         client = self.harness.connect()
         client.freeze()
         self.app.connection.close(4000)
@@ -807,7 +816,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((first, second), ([None], [None]))
 
     def test_now(self) -> None:
-        """`stopNow`, a second signal: nobody is waited for."""
+        """`stopNow`, like a second signal, skips all waits."""
         client = self.harness.connect()
         client.freeze()
         self.server.onShutdown(Deferred)
@@ -818,7 +827,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(len(self.app.named("disconnect")), 1)
 
     def test_notice(self) -> None:
-        """When something takes long the log says once what it is, and how to end it."""
+        """If a step takes long, the log says once which one, and how to end it."""
         with capturedLogs() as events:
             self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
             self.harness.connect().drop()
@@ -834,16 +843,16 @@ class ShutdownTests(HarnessTestCase):
             self.assertEqual(self.notices(events), [said])
 
     def slow(self) -> Deferred[None]:
-        """A callback that takes its time."""
+        """A callback that takes long."""
         return Deferred()
 
     def notices(self, events: Sequence[LogEvent]) -> list[str]:
-        """What the log says of waiting."""
+        """Return the log lines about waiting."""
         said = [formatEvent(event) for event in events]
         return [text for text in said if text.startswith("stopping: ")]
 
     def test_noticeOfHooks(self) -> None:
-        """A hook that hangs is told by its connections."""
+        """For a hook that never ends, the log gives the number of connections and hooks."""
         self.app.onDisconnect = lambda *args: Deferred()  # type: ignore[method-assign]
         self.harness.connect().drop()
         self.server.setStopHint("a second signal ends it")
@@ -856,7 +865,7 @@ class ShutdownTests(HarnessTestCase):
         self.advance(20)
 
     def test_noNotice(self) -> None:
-        """What is done in time is not worth a word."""
+        """Nothing is logged about quick steps."""
         self.harness.connect()
         with capturedLogs() as events:
             self.stop()
@@ -864,7 +873,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(self.notices(events), [])
 
     def test_nowFirst(self) -> None:
-        """Before the stop it hurries that one, and only that one."""
+        """`stopNow` before a shutdown applies to that one only."""
         client = self.harness.connect()
         client.freeze()
         self.server.stopNow()
@@ -879,7 +888,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(stopped, [])
 
     def test_noTime(self) -> None:
-        """`shutdownTimeout=0`: at once."""
+        """`shutdownTimeout=0` stops at once."""
         harness = self.serve(Recorder(), shutdownTimeout=0)
         client = harness.connect()
         client.freeze()
@@ -888,7 +897,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((client.isClosed, stopped), (True, [None]))
 
     def test_restart(self) -> None:
-        """A server that stopped starts again, callbacks and all."""
+        """A stopped server starts again, with its callbacks."""
         calls: list[int] = []
         self.server.onShutdown(lambda: calls.append(1))
         for count in (1, 2):
@@ -902,7 +911,7 @@ class ShutdownTests(HarnessTestCase):
             self.assertFalse(self.server.isDraining)
 
     def test_restartDuringStop(self) -> None:
-        """A start during a stop waits for its end."""
+        """A start during a shutdown happens at its end."""
         client = self.harness.connect()
         self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
         stopped = self.server.stopService()
@@ -915,7 +924,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(self.harness.connect().isOpen)
 
     def test_lastWord(self) -> None:
-        """Of starts and stops that are asked for during a stop the last one counts."""
+        """Of several starts and stops during a shutdown the last one counts."""
         for starts in (False, True):
             self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
             self.harness.connect()
@@ -933,7 +942,7 @@ class ShutdownTests(HarnessTestCase):
                 self.harness.start()
 
     def test_noRestart(self) -> None:
-        """A start that was to follow a stop and fails is logged."""
+        """If the start after a shutdown fails, that is logged."""
         self.harness.connect()
         self.server.onShutdown(lambda: deferLater(self.harness.clock, 1, lambda: None))
         stopped = fired(self.server.stopService())
@@ -944,7 +953,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_stoppedInSite(self) -> None:
-        """A server that is stopped but still mounted lets nobody in, until it is started again."""
+        """A stopped server that is still mounted refuses clients until it is started again."""
         site: Any = Site(self.server.resource(), reactor=self.harness.clock)
         self.harness.stop()
         refused = self.harness.connect(to=site)
@@ -953,7 +962,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(self.harness.connect(to=site).isOpen)
 
     def test_keptAliveUpgrades(self) -> None:
-        """Sockets that came after a page of a foreign site are told 1001, and not cut off as pages."""
+        """Sockets whose connection had a page of a foreign site before are closed with 1001."""
         self.server.addPage("/page", Data(b"page", "text/plain"))
         site: Any = Site(self.server.resource(), reactor=self.harness.clock)
         for _ in range(CLOSE_BATCH + 3):
@@ -969,7 +978,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(all(client.isClosed for client in self.clients))
 
     def test_pages(self) -> None:
-        """The connections of pages are closed, also over TLS; who doesn't take that is dropped."""
+        """Page connections are closed, also over TLS; those whose client does not read are dropped."""
         self.server.addPage("/page", Endless())
         pages = [self.harness.raw(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n", tls=tls) for tls in (False, True)]
         stopped = self.stop()
@@ -977,7 +986,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((stopped, [page.isClosed for page in pages]), ([None], [True, True]))
 
     def test_handshakesBreakFree(self) -> None:
-        """A handshake that is given up may let another one through meanwhile; nothing breaks."""
+        """Cancelling one handshake may let another succeed; nothing breaks."""
         lock = DeferredLock()
 
         async def verify(handshake: Handshake) -> bool:
@@ -999,7 +1008,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def serveLocked(self, **options: Any) -> RoomHarness:
-        """Connections that are lost while their handlers wait for each other; another stays open."""
+        """Serve lost connections whose handlers wait for each other, and one that stays open."""
         lock = DeferredLock()
 
         async def handle(connection: Connection, message: str | bytes) -> None:
@@ -1022,7 +1031,7 @@ class ShutdownTests(HarnessTestCase):
         return harness
 
     def test_hooksBreakFree(self) -> None:
-        """A hook that is given up may end others that were to be given up next."""
+        """Cancelling one hook may end others that would be cancelled next."""
         harness = self.serveLocked(closeTimeout=0)
         stopped = fired(harness.server.stopService())
         harness.advance(30)
@@ -1031,7 +1040,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_hooksBreakFreeBefore(self) -> None:
-        """So may one whose `closeTimeout` is over, while the server runs."""
+        """The same may happen while the server runs, when `closeTimeout` has passed."""
         harness = self.serveLocked(closeTimeout=5)
         harness.advance(6)
         self.assertEqual(len(harness.server._gateway.context.finishing), 0)
@@ -1039,7 +1048,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertTrue(harness.connect().isOpen)
 
     def test_cancellerRaises(self) -> None:
-        """A callback whose Deferred can't even be cancelled doesn't keep the server."""
+        """A callback whose Deferred can't be cancelled does not keep the server from stopping."""
 
         def cancel(waiting: Deferred[None]) -> None:
             raise ZeroDivisionError
@@ -1052,7 +1061,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertRaised(ZeroDivisionError)
 
     def test_hookCannotBeCancelled(self) -> None:
-        """Nor does a hook's: its `onDisconnect` comes, and what is to be stopped behind it is."""
+        """The same holds for a hook: its `onDisconnect` runs, and the later steps, too."""
         stopped: list[str] = []
 
         def refuse(waiting: Deferred[None]) -> None:
@@ -1082,7 +1091,7 @@ class ShutdownTests(HarnessTestCase):
             self.assertRaised(ZeroDivisionError)
 
     def test_applicationRaises(self) -> None:
-        """An application that can't be stopped, or can't shut a connection down, costs the others nothing."""
+        """If an application can't be stopped, or can't close a connection, others are not affected."""
         calls: list[str] = []
 
         class Bad(Application):
@@ -1106,7 +1115,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertRaised(ZeroDivisionError, 3)
 
     def test_onceOver(self) -> None:
-        """What has stopped isn't stopped again: no callback runs twice."""
+        """Stopping a stopped server does nothing: no callback runs twice."""
         calls: list[str] = []
         self.server.onShutdown(lambda: calls.append("callback"))
         self.server.onClose = lambda: calls.append("close")
@@ -1120,7 +1129,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(calls, ["callback", "close"] * 2)
 
     def test_neverRun(self) -> None:
-        """Nor is what has never run; but what listens already closes its ports."""
+        """Neither does stopping one that never ran; but open listeners are closed."""
         calls: list[str] = []
         reactor = MemoryReactor()
         server = Server(clock=reactor)
@@ -1132,7 +1141,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual((fired(server.stopService()), reactor.ports), ([None], []))
 
     def test_refusedLinger(self) -> None:
-        """Whoever was refused and isn't gone yet is waited for: then there is no socket, and no timer."""
+        """The server waits for lingering connections; afterwards no socket and no timer is left."""
         for seconds, isGoing in ((0.5, True), (2.2, False)):
             harness = self.serve(Recorder(verifyClient=lambda handshake: False))
             client = harness.raw()
@@ -1150,7 +1159,7 @@ class ShutdownTests(HarnessTestCase):
             self.assertEqual(list(harness.clock.readers), [])
 
     def test_drainDelay(self) -> None:
-        """Before all else the server refuses, and listens: a balancer sees it in time."""
+        """During `drainDelay` the server listens and refuses, so that load balancers notice in time."""
         calls: list[str] = []
         harness = self.serve(self.app, drainDelay=5, shutdownTimeout=20)
         self.server, self.harness = harness.server, harness
@@ -1169,7 +1178,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertClosed(client, 1001)
 
     def test_drainDelayNow(self) -> None:
-        """A second signal doesn't wait for balancers."""
+        """A second signal skips `drainDelay`."""
         harness = self.serve(Recorder(), drainDelay=5)
         stopped = fired(harness.server.stopService())
         self.assertEqual(stopped, [])
@@ -1178,7 +1187,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(stopped, [None])
 
     def test_drainDelayTooLong(self) -> None:
-        """It must leave something of the time for the stop."""
+        """`drainDelay` must be shorter than `shutdownTimeout`."""
         for options in (ServerOptions(drainDelay=10), ServerOptions(drainDelay=1, shutdownTimeout=0)):
             with self.assertRaises(OptionError) as caught:
                 Server(options, clock=MemoryReactor())
@@ -1189,7 +1198,7 @@ class ShutdownTests(HarnessTestCase):
         self.assertEqual(server.options.drainDelay, 10)
 
     def test_leftAlone(self) -> None:
-        """Without connections it takes no time."""
+        """Without connections a shutdown takes no time."""
         stopped = self.stop()
         self.harness.flush()
         self.assertEqual(stopped, [None])
@@ -1199,7 +1208,7 @@ class PageTests(HarnessTestCase):
     """Pages beside the sockets."""
 
     def test_samePath(self) -> None:
-        """A page and a socket at one path; both again after the other."""
+        """A page and a socket may have one path, in any order of requests."""
         harness = self.serve(Application(onMessage=echo))
         harness.server.addPage("/", Data(b"page", "text/plain"))
         request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -1209,7 +1218,7 @@ class PageTests(HarnessTestCase):
         self.assertEqual(client.received, ["x"])
 
     def test_oneRequest(self) -> None:
-        """A connection has one request, since only its first head is read by us."""
+        """A connection serves one request, because only its first head is checked."""
         harness = self.serve(Application(onMessage=echo))
         harness.server.addPage("/", Data(b"page", "text/plain"))
         client = harness.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
@@ -1218,7 +1227,7 @@ class PageTests(HarnessTestCase):
         self.assertTrue(client.isClosed)
 
     def test_head(self) -> None:
-        """HEAD is answered with the headers of GET, and a monitor that uses it doesn't fill the log."""
+        """HEAD gets the headers of GET, and is not logged as an error."""
         harness = self.serve(lambda clock: makeDemo(clock=clock))
         harness.server.addPage("/empty", Data(b"", "text/plain"))
 
@@ -1236,7 +1245,7 @@ class PageTests(HarnessTestCase):
         self.assertEqual([text for text in map(formatEvent, events) if "HEAD request" in text], [])
 
     def test_oldHTTP(self) -> None:
-        """HTTP/1.0 gets pages, which old health checks ask for with it, but no sockets: 505."""
+        """HTTP/1.0 gets pages, because old health checks use it, but for sockets 505."""
         harness = self.serve(Application(onMessage=echo))
         harness.server.addPage("/page", Data(b"page", "text/plain"))
         self.assertTrue(harness.raw(b"GET /page HTTP/1.0\r\n\r\n").output.endswith(b"\r\n\r\npage"))
@@ -1244,7 +1253,7 @@ class PageTests(HarnessTestCase):
             self.assertIn(b"HTTP/1.1 505 ", harness.raw(request).output)
 
     def test_absolute(self) -> None:
-        """Of an absolute target the authority is the Host, whatever the header says (RFC 9112 §3.2.2)."""
+        """The authority of an absolute target is the Host, whatever the header says (RFC 9112 §3.2.2)."""
         hosts: list[str | None] = []
 
         def verify(handshake: Handshake) -> bool:
@@ -1261,7 +1270,7 @@ class PageTests(HarnessTestCase):
         self.assertEqual(hosts, ["a.example"] * 2)
 
     def test_treeAtTheRoot(self) -> None:
-        """A tree of resources at "/": its root is the child without a name, the rest lies below."""
+        """A resource tree at "/": its root is the child "", and the rest lies below."""
         harness = self.serve(Application())
         tree = Resource()
         tree.putChild(b"", Data(b"index", "text/plain"))
@@ -1273,7 +1282,7 @@ class PageTests(HarnessTestCase):
             self.assertTrue(output.startswith(b"HTTP/1.1 " + answer), output)
 
     def test_removePages(self) -> None:
-        """Sockets only: 426."""
+        """Without pages everything else gets 426."""
         harness = self.serve(Application())
         harness.server.addPage("/", Data(b"page", "text/plain"))
         harness.server.removePages()

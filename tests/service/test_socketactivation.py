@@ -1,4 +1,6 @@
-"""Sockets that somebody else has bound."""
+"""
+Tests for inherited sockets.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +22,20 @@ from txroom.testing import MemoryReactor
 
 @implementer(IReactorSocket)
 class AdoptingReactor(MemoryReactor):
-    """A reactor that takes sockets which listen, each with a copy of its descriptor, as Twisted's do."""
+    """A reactor that adopts listening sockets, each by a copy of its descriptor, as Twisted's do."""
 
     def __init__(self) -> None:
         super().__init__()
         self.adopted: list[tuple[int, int]] = []
 
     def adoptStreamPort(self, descriptor: int, family: int, factory: Any) -> Any:
-        os.close(os.dup(descriptor))  # fails if it was closed
+        os.close(os.dup(descriptor))  # raises if it was closed
         self.adopted.append((descriptor, family))
         return self.listenTCP(0, factory)
 
 
 class InheritedTests(SynchronousTestCase):
-    """Listening on them."""
+    """Listening on inherited sockets."""
 
     def setUp(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -47,7 +49,7 @@ class InheritedTests(SynchronousTestCase):
         return server
 
     def test_again(self) -> None:
-        """A server is started as often as somebody likes, also on an endpoint of Twisted's (r17)."""
+        """A server can be stopped and started again, also on an endpoint of Twisted's."""
         descriptor = self.socket.fileno()
         for endpoint in (
             AdoptedStreamServerEndpoint(self.reactor, descriptor, socket.AF_INET),
@@ -66,7 +68,7 @@ class InheritedTests(SynchronousTestCase):
         self.assertFalse(os.get_blocking(descriptor))
 
     def test_used(self) -> None:
-        """An endpoint of Twisted's that has listened before isn't ours to use."""
+        """An endpoint of Twisted's that has listened before is not replaced."""
         endpoint = AdoptedStreamServerEndpoint(self.reactor, os.dup(self.socket.fileno()), socket.AF_INET)
         self.successResultOf(endpoint.listen(Server(clock=self.reactor)._factory))
         with self.assertRaises(Exception) as caught:
@@ -74,7 +76,7 @@ class InheritedTests(SynchronousTestCase):
         self.assertEqual(type(caught.exception).__name__, "AlreadyListened")
 
     def test_wrong(self) -> None:
-        """Each mistake is told with what is there."""
+        """Each error says what was inherited."""
         two = ListenFDs([self.socket.fileno()] * 2, ("chat", "admin"))
         nameless = ListenFDs([self.socket.fileno()])
         cases: list[tuple[ListenFDs, dict[str, str], str]] = [
@@ -96,10 +98,10 @@ class InheritedTests(SynchronousTestCase):
 
 
 class ProcessTests(SynchronousTestCase):
-    """What a process was given."""
+    """The sockets that a process has inherited."""
 
     def test_unnamed(self) -> None:
-        """Sockets need no names; those of another process aren't ours."""
+        """Sockets need no names; those of another process are ignored."""
         self.assertEqual(unnamed({"LISTEN_PID": "7", "LISTEN_FDS": "2"}, 7).inheritedDescriptors(), [3, 4])
         for environment in (
             {},
@@ -111,7 +113,7 @@ class ProcessTests(SynchronousTestCase):
             self.assertEqual(unnamed(environment, 7).inheritedDescriptors(), [])
 
     def test_process(self) -> None:
-        """Those that Twisted found, or else what the environment said at the start."""
+        """They are those that Twisted found, or those in the environment at the start."""
         self.assertEqual(socketsOfProcess().inheritedDescriptors(), [])
         start = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
         self.patch(socketactivation, "_environmentAtStart", lambda: start)

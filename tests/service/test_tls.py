@@ -1,4 +1,6 @@
-"""TLS on our own listeners: which certificate, which protocol, and the PROXY header before it."""
+"""
+Tests for TLS on the server's own listeners: certificates, ALPN, and the PROXY header before TLS.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ HEADER = b"PROXY TCP4 203.0.113.9 192.0.2.1 4321 443\r\n"
 
 
 class Client(Protocol):
-    """A client over TLS, and what became of it."""
+    """A TLS client that records how its connection ended."""
 
     transport: Any
 
@@ -43,7 +45,7 @@ class Client(Protocol):
 
 
 class Announcing(ProtocolWrapper):
-    """Sends a PROXY header before anything else."""
+    """A client that sends a PROXY header first."""
 
     def makeConnection(self, transport: Any) -> None:
         transport.write(HEADER)
@@ -51,7 +53,7 @@ class Announcing(ProtocolWrapper):
 
 
 class NegotiationTests(SynchronousTestCase):
-    """Protocols and headers, over connections in memory."""
+    """ALPN and the PROXY header, over connections in memory."""
 
     def setUp(self) -> None:
         self.reactor = MemoryReactor()
@@ -85,13 +87,13 @@ class NegotiationTests(SynchronousTestCase):
 
     @property
     def kinds(self) -> list[Any]:
-        """A listener of each kind with TLS."""
+        """Yield a listener of each kind with TLS."""
         own = SSL4ServerEndpoint(self.reactor, 443, serverContext())
         wrapped = wrapServerTLS(serverContext(), TCP4ServerEndpoint(self.reactor, 443))
         return [f"ssl:443:privateKey={self.file}", f"tls:{self.directory}:443", own, wrapped]
 
     def test_agreed(self) -> None:
-        """HTTP/1.1 is agreed on with whoever offers it; who offers nothing is served as well."""
+        """Clients that offer HTTP/1.1 get it; clients that offer nothing are served, too."""
         for where in self.kinds:
             self.start(where)
             for offered in ([b"h2", b"http/1.1"], [b"http/1.1"], None):
@@ -103,7 +105,7 @@ class NegotiationTests(SynchronousTestCase):
             self.doCleanups()
 
     def test_none(self) -> None:
-        """Who speaks none of our protocols is told so by an alert, and nothing is logged or left."""
+        """A client without a common protocol gets an alert; nothing is logged or left."""
         for where in self.kinds[:2]:
             self.start(where)
             client = self.connect([b"h2"])
@@ -112,7 +114,7 @@ class NegotiationTests(SynchronousTestCase):
             self.doCleanups()
 
     def test_old(self) -> None:
-        """HTTP/1.0 is served without an agreement: twisted.web has no name for it."""
+        """HTTP/1.0 is served without an agreed protocol, because twisted.web has no name for it."""
         self.start(self.kinds[0])
         client = self.connect([b"http/1.0"])
         client.transport.write(b"GET / HTTP/1.0\r\n\r\n")
@@ -121,7 +123,7 @@ class NegotiationTests(SynchronousTestCase):
         self.assertIn(b"HTTP/1.1 505 ", client.data)
 
     def test_proxied(self) -> None:
-        """The PROXY header comes before TLS, whoever made the endpoint."""
+        """The PROXY header comes before TLS, for any kind of endpoint."""
         descriptions = [f"haproxy:{where}" for where in self.kinds[:2]]
         for where in (*descriptions, *map(proxyEndpoint, self.kinds[2:])):
             self.start(where)
@@ -134,7 +136,7 @@ class NegotiationTests(SynchronousTestCase):
             self.doCleanups()
 
     def test_unannounced(self) -> None:
-        """Without that header a connection is dropped."""
+        """Without the header the connection is dropped."""
         self.start(f"haproxy:ssl:443:privateKey={self.file}")
         client = self.connect(None)
         self.assertIsNotNone(client.reason)
@@ -142,7 +144,7 @@ class NegotiationTests(SynchronousTestCase):
 
 
 class Asking:
-    """What is asked of a connection whose client wants a name."""
+    """A TLS connection whose client asks for a server name."""
 
     def __init__(self, name: bytes | None) -> None:
         self._name = name
@@ -156,7 +158,7 @@ class Asking:
 
 
 class NamesTests(SynchronousTestCase):
-    """The certificate for the name that a client asks for."""
+    """Certificates by server name."""
 
     def chosen(self, certificates: NamedCertificates, name: bytes | None) -> Any:
         asking: Any = Asking(name)
@@ -164,7 +166,7 @@ class NamesTests(SynchronousTestCase):
         return asking.context
 
     def test_chosen(self) -> None:
-        """The one of that name, or for all names below the same domain; else the first stays."""
+        """The certificate for the name or its wildcard is used, and otherwise the first."""
         first, exact, wild = (SSL.Context(SSL.TLS_SERVER_METHOD) for _ in range(3))
         named = [([], first), (["A.example", "b.example"], exact), (["*.b.example", "b.example"], wild)]
         certificates = NamedCertificates(named)
@@ -177,7 +179,7 @@ class NamesTests(SynchronousTestCase):
             self.assertIsNone(self.chosen(certificates, other), other)
 
     def test_nothing(self) -> None:
-        """Without any certificate there is nothing to serve."""
+        """Without any certificate there is an error."""
         with self.assertRaisesRegex(ValueError, "no certificate with its key"):
             NamedCertificates([])
 
@@ -191,13 +193,15 @@ class DirectoryTests(SynchronousTestCase):
         self.authority = Authority(self.directory / "below")
 
     def read(self) -> dict[bytes, int]:
-        """The serial numbers of the certificates that are found, by their names."""
+        """Return the serial numbers of the certificates by name."""
         found = certificatesIn(str(self.directory))
         serial = {name: SSL.Connection(context).get_certificate() for name, context in found._byName.items()}
         return {name: shown.get_serial_number() for name, shown in serial.items() if shown is not None}
 
     def test_found(self) -> None:
-        """Each with its key, in whatever files and whatever lies beside them, an authority's own too."""
+        """
+        Each certificate is found with its key, in any files and beside others, also one of an authority.
+        """
         one = self.authority.issue(self.directory / "one.pem", "a.example", "*.a.example")
         two = self.authority.issue(self.directory / "below" / "two.pem", "b.example", "192.0.2.1")
         parts = (self.directory / "below" / "two.pem").read_bytes().partition(b"-----BEGIN CERT")
@@ -207,19 +211,19 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(self.read(), {b"a.example": one, b"*.a.example": one, b"b.example": two})
 
     def test_newest(self) -> None:
-        """Of two for the same name the one that was issued later, wherever it lies."""
+        """Of two for the same name the one that became valid later is used, wherever it is."""
         for old, new in (("1.pem", "2.pem"), ("2.pem", "1.pem")):
             self.authority.issue(self.directory / old, "a.example", age=2)
             newest = self.authority.issue(self.directory / new, "a.example")
             self.assertEqual(self.read(), {b"a.example": newest})
 
     def test_addressOnly(self) -> None:
-        """One that is for no name serves whoever asks for none."""
+        """A certificate without a name serves clients that ask for none."""
         self.authority.issue(self.directory / "one.pem", "192.0.2.1")
         self.assertEqual(len(certificatesIn(str(self.directory)).contexts), 1)
 
     def test_wrong(self) -> None:
-        """A file that can't be read is named; without a key there is nothing."""
+        """The error names a file that can't be read; a certificate without its key is not used."""
         self.assertRaises(ValueError, self.read)
         (self.directory / "bad.pem").write_bytes(
             b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----"
@@ -229,10 +233,10 @@ class DirectoryTests(SynchronousTestCase):
 
 
 class CertificatesTests(SynchronousTestCase):
-    """Certificates that are read again while the server listens."""
+    """Certificates that are reloaded while the server listens."""
 
     def test_reload(self) -> None:
-        """New connections have the new one; what can't be read leaves the old one in force."""
+        """New connections get the new certificate; if it can't be read, the old one stays in force."""
         contexts = [SSL.Context(SSL.TLS_SERVER_METHOD) for _ in range(2)]
         results: list[Any] = [*contexts, ZeroDivisionError()]
 
@@ -254,7 +258,7 @@ class CertificatesTests(SynchronousTestCase):
         self.assertIs(certificates.serverConnectionForTLS(None).get_context(), contexts[1])
 
     def test_endpoint(self) -> None:
-        """Those of an endpoint with TLS, directly and behind `haproxy:`."""
+        """Endpoints with TLS can be reloaded, also behind `haproxy:`."""
         directory = Path(self.mktemp())
         directory.mkdir()
         file = directory / "both.pem"

@@ -1,4 +1,6 @@
-"""UNIX sockets in the file system."""
+"""
+Tests for UNIX sockets in the file system.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ NOBODY = 65534
 
 
 class LockTests(SynchronousTestCase):
-    """What a process that was killed leaves behind."""
+    """Sockets and locks of killed processes."""
 
     def setUp(self) -> None:
-        # Not in trial's directory: the path of a socket has at most 108 bytes.
+        # Not in trial's directory, because the path of a socket has at most 108 bytes.
 
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -32,7 +34,7 @@ class LockTests(SynchronousTestCase):
         self.lock = Path(directory.name, "socket.lock")
 
     def leave(self, process: int) -> None:
-        """Be killed while listening there, with that process number."""
+        """Leave a socket and a lock as a killed process with that id does."""
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.path))
         self.lock.symlink_to(str(process))
@@ -42,7 +44,7 @@ class LockTests(SynchronousTestCase):
         return [os.path.lexists(self.path), os.path.lexists(self.lock)]
 
     def test_ownNumber(self) -> None:
-        """A lock with the number that we have now is stale if nobody listens, with the socket or not."""
+        """A lock with the own process id is stale if nobody listens, with the socket or without it."""
         self.leave(os.getpid())
         removeStaleLock(str(self.path))
         self.assertEqual(self.left, [False, False])
@@ -51,7 +53,7 @@ class LockTests(SynchronousTestCase):
         self.assertEqual(self.left, [False, False])
 
     def test_anothersNumber(self) -> None:
-        """So is one with a number that another process has now; but not while there is no socket."""
+        """A lock with the id of another running process is stale, too, but only if the socket exists."""
         self.leave(1)
         removeStaleLock(str(self.path))
         self.assertEqual(self.left, [False, False])
@@ -60,7 +62,7 @@ class LockTests(SynchronousTestCase):
         self.assertEqual(self.left, [False, True])
 
     def test_held(self) -> None:
-        """While somebody listens, we ourselves or another, the lock stays."""
+        """While a process listens, this one or another, the lock stays."""
         for process in (os.getpid(), 1):
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(self.path))
@@ -72,12 +74,12 @@ class LockTests(SynchronousTestCase):
             self.lock.unlink()
 
     def test_together(self) -> None:
-        """Of several that start at once and find the same lock, one removes it, and not that of another."""
+        """Of several processes that find the same stale lock, one removes it, and not that of another."""
         for other in ("1", None):
             self.leave(os.getpid())
 
             def refuse(path: str, other: str | None = other) -> int:
-                self.lock.unlink()  # as another does that was faster
+                self.lock.unlink()  # as another, faster process does
                 if other is not None:
                     self.lock.symlink_to(other)
                 return errno.ECONNREFUSED
@@ -92,7 +94,7 @@ class LockTests(SynchronousTestCase):
                 self.lock.unlink()
 
     def test_otherFiles(self) -> None:
-        """What is no socket isn't ours to remove, nor is there anything to do without a lock."""
+        """A file that is not a socket is not removed; without a lock nothing happens."""
         self.path.write_text("precious")
         self.lock.symlink_to(str(os.getpid()))
         removeStaleLock(str(self.path))
@@ -103,7 +105,7 @@ class LockTests(SynchronousTestCase):
         self.assertEqual(self.path.read_text(), "precious")
 
     def test_endpoint(self) -> None:
-        """It is done for each "unix:" listener that has a lock, however often it starts."""
+        """This is done for each "unix:" listener with a lock, at each start."""
         for description in (f"unix:{self.path}", f"haproxy:unix:{self.path}"):
             reactor = MemoryReactor()
             server = Server(clock=reactor)
@@ -124,10 +126,10 @@ class LockTests(SynchronousTestCase):
 
 
 class OwnerTests(SynchronousTestCase):
-    """Whose a socket is."""
+    """Ownership of sockets."""
 
     def test_given(self) -> None:
-        """The socket and its lock are given away, the lock itself and not what it names."""
+        """The socket and its lock get the new owner; the lock itself, not what it points to."""
         given: list[tuple[str, int, int, bool]] = []
 
         def chown(path: str, user: int, group: int, *, follow_symlinks: bool) -> None:
