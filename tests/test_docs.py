@@ -707,7 +707,7 @@ class CommandLineTests(DocsTestCase):
             commands += re.findall(r"^ {4}(twistd? .*\btxroom\b.*)$", source, re.MULTILINE)
         self.assertGreater(len(commands), 10)
         for command in commands:
-            if command == "twistd -n txroom --ping-interval soon":
+            if command == "twistd -n --pidfile= txroom --ping-interval soon":
                 self.assertRaises(UsageError, self.parse, command)
                 continue
             try:
