@@ -1,7 +1,7 @@
 """
-Clients while they are set up: upgraded, joined to their room, and given to the load generator.
+Sets clients up: they upgrade and join their room, then the load generator takes them over.
 
-A `Dialect` knows what a server's clients say: at the upgrade, to join, to speak and to call.
+A `Dialect` has what the clients of a server send: at the upgrade, to join, to talk and to call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from http.client import HTTPConnection
 
 from msgspec import msgpack
 
-#: Connections that are opened side by side.
+#: How many connections are opened in parallel.
 BATCH = 50
-#: Seconds that anything may take while clients are set up.
+#: How many seconds each step may take while clients are set up.
 PATIENCE = 30.0
-#: Seconds without news after which nothing more is expected.
+#: After this many seconds without data nothing more is expected.
 QUIET = 0.2
 MASK = b"\x37\xfa\x21\x3d"
 
@@ -31,18 +31,18 @@ DEFLATED = 0x40
 
 
 class ClientFailed(Exception):
-    """A server didn't answer as it should."""
+    """A server did not answer as expected."""
 
 
 def raiseFileLimit() -> int:
-    """Allow as many open files as this process may; how many that is."""
+    """Raise the limit of open files as far as possible, and return it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return most
 
 
 def frameOf(payload: bytes, opcode: int = TEXT) -> bytes:
-    """A masked frame."""
+    """Return a masked frame."""
     size = len(payload)
     if size < 126:
         head = bytes((0x80 | opcode, 0x80 | size))
@@ -56,7 +56,7 @@ def frameOf(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 def requestOf(path: str, headers: Iterable[str] = ()) -> bytes:
-    """The request of an upgrade, as a browser sends it."""
+    """Return an upgrade request, like a browser's."""
     lines = [
         f"GET {path} HTTP/1.1",
         "Host: 127.0.0.1",
@@ -72,7 +72,7 @@ def requestOf(path: str, headers: Iterable[str] = ()) -> bytes:
 
 
 class Client:
-    """One connection that reads whole frames, and waits for them."""
+    """One connection that reads whole frames, and blocks until they have arrived."""
 
     def __init__(self, port: int, isSecure: bool = False) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -83,7 +83,7 @@ class Client:
         self._data = b""
 
     def fileno(self) -> int:
-        """Its number."""
+        """The number of the file descriptor."""
         return self.socket.fileno()
 
     def close(self) -> None:
@@ -91,11 +91,11 @@ class Client:
         self.socket.close()
 
     def ask(self, request: bytes) -> None:
-        """Send the request of the upgrade."""
+        """Send the upgrade request."""
         self.socket.sendall(request)
 
     def upgraded(self) -> str:
-        """The head of the answer, which has to be a 101."""
+        """Read the head of the response, which must be a 101, and return it."""
         while b"\r\n\r\n" not in self._data:
             self.more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
@@ -108,7 +108,7 @@ class Client:
         self.socket.sendall(frameOf(payload.encode() if isinstance(payload, str) else payload, opcode))
 
     def frame(self) -> tuple[int, bytes]:
-        """The first byte and the payload of the next frame; pings are answered."""
+        """Read the next frame, and return its first byte and its payload; pings are answered."""
         size, head = self._size()
         while len(self._data) < head + size:
             self.more()
@@ -121,7 +121,9 @@ class Client:
         return first, payload
 
     def answer(self, start: str = "") -> str:
-        """The next message that begins so; only the first of a connection may be deflated."""
+        """
+        Read until a message that begins like that; only the first message of a connection may be deflated.
+        """
         while True:
             first, payload = self.frame()
             if first & 15 == PING:
@@ -133,13 +135,13 @@ class Client:
                 return text
 
     def take(self) -> None:
-        """Read what is there and forget it, as whole frames."""
+        """Read and discard the whole frames that have arrived."""
         self.more()
         while self._data:
             self.frame()
 
     def _size(self) -> tuple[int, int]:
-        """Bytes of the next frame's payload and of its head, as far as is known."""
+        """The size of the next frame's payload and of its head, as far as they are known."""
         while len(self._data) < 2:
             self.more()
         size = self._data[1] & 127
@@ -151,7 +153,7 @@ class Client:
         return size, 2 + extra
 
     def more(self) -> None:
-        """Read what comes next."""
+        """Read more data."""
         data = self.socket.recv(1 << 16)
         if not data:
             raise ClientFailed("the server has dropped a connection")
@@ -159,20 +161,20 @@ class Client:
 
 
 class Attendant:
-    """Takes whatever comes to clients that are set up already, and answers pings."""
+    """Reads and discards what clients receive that are set up already, and answers pings."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
         self._clients: dict[int, Client] = {}
 
     def add(self, clients: Iterable[Client]) -> None:
-        """These too."""
+        """Take more clients."""
         for client in clients:
             self._clients[client.fileno()] = client
             self._poll.register(client.fileno(), select.EPOLLIN)
 
     def attend(self, quiet: float) -> None:
-        """Until nothing has come for so many seconds."""
+        """Read until nothing has arrived for that many seconds."""
         while ready := self._poll.poll(quiet):
             for number, _ in ready:
                 client = self._clients[number]
@@ -186,19 +188,19 @@ class Attendant:
 
 
 class Dialect:
-    """Plain WebSockets: what is said is what is heard."""
+    """Plain WebSockets: each client receives what is sent, without a protocol of rooms."""
 
     path = "/"
     headers: tuple[str, ...] = ()
-    #: How the messages begin that a speaker causes, and the answers to what is asked.
+    #: How the messages begin that a client receives after one has talked, and the answers to calls.
     heard = b""
     answered = b""
-    #: Whether a client numbers what it says, so that no frame is said twice.
+    #: Whether a client numbers its messages, so that no frame can be sent twice.
     isNumbered = False
 
     @contextlib.contextmanager
     def crowd(self, port: int, count: int, query: str = "") -> Iterator[list[Client]]:
-        """So many clients, ready to speak, until the end of the block."""
+        """Set up that many clients, which exist until the end of the block."""
         clients: list[Client] = []
         attendant = Attendant()
         try:
@@ -220,21 +222,21 @@ class Dialect:
             attendant.close()
 
     def ask(self, client: Client, query: str) -> None:
-        """Send the request of the upgrade; `query` is more of the address, or nothing."""
+        """Send the upgrade request; `query` is appended to its path."""
         client.ask(requestOf(self.path + query, self.headers))
 
     def enter(self, client: Client) -> None:
-        """Send what it takes to join, after the upgrade."""
+        """Send the frames that join the room, after the upgrade."""
 
     def entered(self, client: Client) -> None:
-        """Await what says that it has joined."""
+        """Wait for the answer that the client has joined."""
 
     def said(self, text: str, number: int) -> bytes:
-        """The frame of a speaker; `number` counts from 1."""
+        """The frame with which a client talks; `number` counts from 1."""
         return frameOf(text.encode())
 
     def asked(self, text: str, number: int) -> bytes:
-        """The frame of someone who asks, and is answered."""
+        """The frame of a call."""
         raise NotImplementedError
 
 
@@ -256,9 +258,7 @@ def compact(data: object) -> bytes:
 
 class TxroomRoom(Dialect):
     """
-    Members of a room of txroom, numbering what they send as its clients do.
-
-    They ask by a call, or by a message of some type that is answered by a message.
+    Members of a room of txroom. They number their messages as txroom's clients do.
     """
 
     path = "/rooms/chat?name=ada"
@@ -283,10 +283,10 @@ class TxroomRoom(Dialect):
 
 
 class TxroomLobby(Dialect):
-    """Clients of txroom that are alone in rooms of their own."""
+    """Clients of txroom, each alone in rooms of its own."""
 
     path = "/rooms"
-    #: Rooms of each client.
+    #: How many rooms each client joins.
     ROOMS = 10
 
     def enter(self, client: Client) -> None:
@@ -299,7 +299,7 @@ class TxroomLobby(Dialect):
 
 
 class SocketIORoom(Dialect):
-    """Clients of Socket.IO, by WebSocket from the start."""
+    """Clients of Socket.IO that use a WebSocket from the start."""
 
     path = "/socket.io/?EIO=4&transport=websocket&name=ada"
     heard = b'42["said"'
@@ -319,7 +319,7 @@ class SocketIORoom(Dialect):
 
 
 class ChannelsRoom(Dialect):
-    """Clients of the consumer of channels_server.py."""
+    """Clients for the consumer of channels_server.py."""
 
     path = "/?name=ada"
     heard = b'{"type": "said"'
@@ -333,7 +333,7 @@ class ChannelsRoom(Dialect):
 
 
 class ColyseusRoom(Dialect):
-    """Clients of Colyseus: a seat over HTTP, the upgrade, MessagePack."""
+    """Clients of Colyseus: a seat over HTTP, then the upgrade, and MessagePack."""
 
     JOIN, DATA = b"\x0a", b"\x0d"
     heard = DATA + msgpack.encode("said")

@@ -1,5 +1,5 @@
 """
-What is measured (`WORKLOADS`) and who takes part (`CONTENDERS`): two tables.
+Two tables: what is measured (`WORKLOADS`), and the servers that take part (`CONTENDERS`).
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
 NODE = BUILD / "node" / "node_modules"
 PYTHON = sys.executable
-#: Whoever all others are compared with.
+#: The contender with which all others are compared.
 REFERENCE = "txroom"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What clients do, and the role that a server has to play."""
+    """What the clients do, and the role of the server."""
 
     title: str
-    #: How it is measured: the name of a function of `measure`.
+    #: The name of the function in `measure` that measures it.
     kind: str
-    #: What the server does: the argument of each file in peers/.
+    #: The role of the server: the argument of the programs in peers/.
     role: str
     clients: int
     size: int = 64
-    #: How many clients of a broadcast speak; each has one message in flight.
+    #: How many clients of a broadcast talk; each has one message in flight.
     speakers: int = 1
     #: How many messages a client of a pipelined echo has in flight.
     depth: int = 1
-    #: What grows, in a workload that shows what txroom's cost does then; and how far it has in one run.
+    #: For a workload that shows how txroom's cost grows: what grows, and its value in each run.
     points: tuple[int, ...] = ()
     point: int = 0
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A server: how it is started, and how its clients speak in each role that it plays."""
+    """A server: the command that starts it, and what its clients send in each of its roles."""
 
     command: tuple[str, ...]
     roles: Mapping[str, Dialect]
-    #: The options that it runs with, for the report.
+    #: The options that it runs with, as the report shows them.
     options: str
-    #: Python modules or files without which it can't run.
+    #: The Python modules and files that it needs.
     needs: tuple[str | Path, ...] = ()
-    #: Workloads that it has the role for, and can't do.
+    #: Workloads that it cannot do, although it has their role.
     cannot: frozenset[str] = frozenset()
     #: The workloads that it is for; empty: all that it has the roles for.
     only: frozenset[str] = frozenset()
 
     def missing(self) -> list[str]:
-        """What it needs and isn't there."""
+        """What it needs and is not installed."""
         return [
             str(need)
             for need in self.needs
@@ -131,13 +131,16 @@ def node(file: str, *arguments: str) -> tuple[str, ...]:
 
 
 def bun(file: str) -> tuple[str, ...]:
-    """A server written for Bun; npm may have been forbidden to put the program in its place."""
+    """
+    A server written for Bun, whose program may not be in its place if npm was not allowed to run its
+    script.
+    """
     programs = [*NODE.glob("@oven/bun-linux-*/bin/bun"), NODE / "bun" / "bin" / "bun.exe"]
     return (str(programs[0]), str(HERE / "peers" / file))
 
 
 def txroom(options: str, *arguments: str) -> Contender:
-    """txroom, or a variant of it."""
+    """txroom, or txroom with other options."""
     return Contender(python("txroom_server.py", *arguments), {**DEFLATING, "rooms": TxroomRoom()}, options)
 
 
@@ -158,7 +161,7 @@ def takesPart(name: str, workload: str) -> bool:
     return isMeant and WORKLOADS[workload].role in contender.roles
 
 
-#: Those who wait for each client, so that one that doesn't read holds up all.
+#: Servers that wait for each client, so that a client that does not read delays all others.
 WAITS = frozenset({"slow"})
 
 CONTENDERS = {
@@ -173,7 +176,7 @@ CONTENDERS = {
         python("floor_server.py"),
         {"echo": PLAIN, "broadcast": PLAIN},
         "the same in Python",
-        # It sends what fits at once, or fails.
+        # It sends as much as fits at once, or fails.
         cannot=WAITS | {"idle", "large"},
     ),
     REFERENCE: txroom(
@@ -257,7 +260,7 @@ CONTENDERS = {
         {"rooms": ChannelsRoom()},
         "daphne, the layer in memory",
         needs=("channels", "daphne"),
-        # It takes more than a minute to let 10,000 in.
+        # 10,000 members need more than a minute to join.
         cannot=frozenset({"members"}),
     ),
     "colyseus": Contender(
@@ -268,7 +271,7 @@ CONTENDERS = {
 
 @dataclass(frozen=True)
 class Goal:
-    """What txroom is to need at most, or do at least; compared with what another does, or as such."""
+    """The most that txroom may need, or the least that it must do, alone or compared with another server."""
 
     workload: str
     metric: str
@@ -283,7 +286,7 @@ class Goal:
         return f"{self.workload}, {self.metric} of {self.who}: at {bound}{other}"
 
     def isMet(self, value: float) -> bool:
-        """Whether that is good enough."""
+        """Whether a value reaches the goal."""
         return value >= self.bound if self.isLeast else value <= self.bound
 
 

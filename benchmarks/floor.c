@@ -1,6 +1,6 @@
 /*
- * The floor: a server that does only the system calls. It looks at the first message it gets, takes
- * every later one for the same, and writes a frame made of that.
+ * A server that does only the system calls. It reads the first message, takes every later one to be the
+ * same, and writes a frame made from the first.
  *
  *     floor --port N echo|broadcast
  */
@@ -18,7 +18,7 @@
 
 enum { BUFFER = 1 << 18, EVENTS = 512, CLIENTS = 32768 };
 
-/* The driver always sends the key of RFC 6455, section 1.3. */
+/* The answer to the key in RFC 6455, section 1.3, which the benchmark always sends. */
 static const char ANSWER[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -29,7 +29,7 @@ static size_t frameSize, messageSize;
 static int isOpen[CLIENTS], connected[CLIENTS], connectedCount;
 static size_t pending[CLIENTS];
 
-/* The first message, whole; whether there is one. */
+/* Read the first message; return whether there is a complete one. */
 static int learn(int fd) {
     if (recv(fd, buffer, 14, MSG_PEEK) <= 0) return 0;
     size_t size = buffer[1] & 127, extra = size == 126 ? 2 : size == 127 ? 8 : 0;

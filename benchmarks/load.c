@@ -1,27 +1,28 @@
 /*
- * The load generator: speaks WebSocket over connections that the driver has opened, joined to their
- * rooms and handed down as file descriptors. Frames come ready made and masked; what is received is
- * counted by its frame headers. It costs about what a server costs that does nothing but read and write.
+ * The load generator: sends and receives WebSocket frames over connections that the Python program has
+ * opened, joined to their rooms and passed on as file descriptors. It gets its frames masked and complete,
+ * and counts what it receives by the frame headers. It needs about as much CPU time as a server that does
+ * nothing but read and write.
  *
- * The job is read from standard input, one line each:
+ * It reads the job from standard input, in lines:
  *
- *     mode echo|broadcast    echo: every client awaits the answer to its message and sends the next;
- *                            broadcast: some clients speak in turn, the next one as soon as fewer messages
- *                            are in flight than there are speakers
- *     speakers N             in a broadcast: that many clients speak, each has one message in flight
- *     depth N                in an echo: so many messages in each frame that is sent, and as many answers
+ *     mode echo|broadcast    echo: every client waits for the answer to its message and sends the next;
+ *                            broadcast: some clients talk in turn, the next one as soon as fewer messages
+ *                            are in flight than there are talking clients
+ *     speakers N             in a broadcast: how many clients talk; each has one message in flight
+ *     depth N                in an echo: how many messages each line of frames holds, and how many answers follow
  *     fds N...               the connections
- *     mute N...              those of them that are not read (and not counted)
- *     tls PORT COUNT HEX     instead of fds: connect so many with TLS to a port of the loopback, and
- *                            upgrade with that request
- *     match HEX              how the payload of a message that counts begins; others are skipped
- *     frames N               as many lines of HEX follow: what a client sends, in turn
- *     numbered N             instead of frames: none of them is sent twice
- *     warm SECONDS           before "ready" is said
- *     seconds SECONDS        measured
+ *     mute N...              the connections that are not read (and not counted)
+ *     tls PORT COUNT HEX     instead of fds: open COUNT connections with TLS to a port of the loopback
+ *                            interface, and upgrade them with that request
+ *     match HEX              how the payload of a counted message begins; others are skipped
+ *     frames N               N lines of HEX follow: the frames that a client sends in turn
+ *     numbered N             like frames, but none of them is sent twice
+ *     warm SECONDS           how long it warms up
+ *     seconds SECONDS        how long it measures
  *     end
  *
- * It warms up, writes "ready", awaits a line, measures, and writes one line of JSON.
+ * It warms up, writes "ready", waits for a line, measures, and writes one line of JSON.
  */
 
 #include <arpa/inet.h>
@@ -62,7 +63,7 @@ struct client {
     size_t outSize;
     int cursor;
     uint64_t sentAt;
-    /* answers that have not come yet; in a broadcast: messages that it has heard */
+    /* the answers that have not arrived yet; in a broadcast: the messages that it has received */
     uint64_t count;
 };
 
@@ -82,7 +83,7 @@ static double warmUp = 0.3, duration = 1.5;
 static int poll;
 
 static uint64_t received, receivedBytes, waiting, said;
-/* when the last read came, and when each message of a broadcast was sent, the oldest ones overwritten */
+/* the time of the last read, and when each message of a broadcast was sent; old entries are overwritten */
 static uint64_t readAt, sentAt[SENT];
 static uint64_t histogram[64 * FINE];
 
@@ -132,7 +133,7 @@ static double percentile(double share) {
     return 0;
 }
 
-/* -- the socket, or TLS on it; as read(2) and write(2) */
+/* -- the socket, or TLS on it, with the interface of read(2) and write(2) */
 
 #ifdef TLS
 static ssize_t tlsOutcome(struct client *client, int result) {
@@ -217,7 +218,7 @@ static void got(struct client *client) {
     received++;
     waiting--;
     if (isBroadcast) {
-        /* all hear the messages in the order in which they were sent, or nearly */
+        /* all clients receive the messages in the order in which they were sent, or nearly */
         record(readAt - sentAt[client->count++ % SENT]);
         if (isRunning && waiting <= (uint64_t)(speakers - 1) * (uint64_t)listeners)
             speak(&clients[said % (uint64_t)speakers]);
@@ -313,7 +314,7 @@ static void turn(void) {
     }
 }
 
-/* Run for some time, then until nothing is missing; the seconds it took. */
+/* Run for some time, then until no answer is missing; return the seconds it took. */
 static double run(double seconds) {
     uint64_t started = now(), until = started + (uint64_t)(seconds * 1e9);
     begin();

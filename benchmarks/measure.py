@@ -1,5 +1,5 @@
 """
-The kinds of measurements: each sets clients up at a running server, and says what one run found.
+The kinds of measurements. Each sets up clients at a running server, and returns what one run has measured.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from benchmarks.contenders import BUILD, Workload
 from benchmarks.processes import LOAD_CPU, Server
 
 Found = dict[str, float]
-#: Makes the frame of a text; the number counts from 1.
+#: Makes the frame of a text; the number of the message counts from 1.
 Frame = Callable[[str, int], bytes]
 
-#: Frames of a client that numbers what it says.
+#: How many frames a client has that numbers its messages.
 MANY = 20_000
-#: Messages, where each is to be another: more than a window of deflate holds.
+#: How many different messages there are if each must differ: more than a window of deflate holds.
 DIFFERENT = 500
-#: Messages of a broadcast to slow readers, in turn, so that none is the one before.
+#: How many messages are sent in turn to slow readers, so that none equals the one before.
 IN_TURN = 8
-#: Messages that are sent ahead while a history is filled.
+#: How many messages are in flight while a history is filled.
 AT_ONCE = 500
-#: Clients that stop reading.
+#: How many clients stop reading.
 SLOW = 50
-#: Bytes of the messages, and seconds, with which the kernel's buffers are filled then.
+#: The size of the messages that then fill the kernel's buffers, and for how many seconds they are sent.
 FILLING = 1 << 16
 FILL_SECONDS = 4.0
-#: Clients that come and go before memory is looked at.
+#: How many clients connect and disconnect before memory is measured.
 WARM_CLIENTS = 50
-#: Seconds in which a server has to be calm then, and how often that is tried.
+#: For how many seconds the server must then be idle, and how many times that is tried.
 CALM = 0.5
 CALM_LIMIT = 20
 
 
 class LoadFailed(Exception):
-    """The load generator gave up; the text says why."""
+    """The load generator has stopped; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Secure:
-    """So many clients with TLS, which the generator connects itself."""
+    """TLS clients, which the load generator connects itself."""
 
     port: int
     count: int
@@ -67,7 +67,7 @@ class Secure:
 
 
 class Load:
-    """The load generator on connections that are open; it has warmed up when this is made."""
+    """The load generator with open connections. It has warmed up when this object is made."""
 
     def __init__(
         self,
@@ -133,12 +133,12 @@ class Load:
 
 
 def textOf(size: int, seed: int = 0) -> str:
-    """So many characters, as random as words."""
+    """A text of that many characters, about as random as words."""
     return "".join(random.Random(seed).choices(string.ascii_lowercase + " ", k=size))
 
 
 def jsonOf(size: int, seed: int) -> str:
-    """JSON such as a game sends, a little longer than that; all of one `size` are of one length."""
+    """JSON such as a game sends, a little longer than `size`; all with one `size` have the same length."""
     dice = random.Random(seed)
     players: list[dict[str, object]] = []
     while len(text := json.dumps({"type": "state", "tick": seed, "players": players})) < size:
@@ -148,7 +148,7 @@ def jsonOf(size: int, seed: int) -> str:
 
 
 def echo(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Every client awaits the answer to its message and sends the next."""
+    """Every client waits for the answer to its message and sends the next."""
     return answers(server, dialect, workload, effort, dialect.said, dialect.heard)
 
 
@@ -172,7 +172,9 @@ def answer(server: Server, dialect: Dialect, workload: Workload, effort: Effort)
 def answers(
     server: Server, dialect: Dialect, workload: Workload, effort: Effort, frame: Frame, match: bytes
 ) -> Found:
-    """Every client sends such frames, each after the answer to the one before, which begins like that."""
+    """
+    Every client sends these frames, each after the answer to the one before; answers begin with `match`.
+    """
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
         frames = framesOf(dialect, frame, text)
@@ -183,7 +185,7 @@ def answers(
 
 
 def pipelined(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Every client sends `depth` messages in one write, awaits all answers, and sends the next ones."""
+    """Every client sends `depth` messages in one write, waits for all answers, and sends the next ones."""
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
         for client in clients:
@@ -195,9 +197,9 @@ def pipelined(server: Server, dialect: Dialect, workload: Workload, effort: Effo
 
 def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """
-    Clients speak, all hear it, and they speak again.
+    Clients talk, all clients receive it, and they talk again.
 
-    `speakers` messages are in flight at any time; with one, it speaks again when all have heard it.
+    At any time `speakers` messages are in flight. With one, it is sent again when all have received it.
     """
     text = textOf(workload.size)
     with dialect.crowd(server.port, workload.clients) as clients:
@@ -217,7 +219,7 @@ def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effo
 
 
 def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """A broadcast of JSON that is another each time."""
+    """A broadcast of JSON that differs each time."""
     texts = [jsonOf(workload.size, seed) for seed in range(DIFFERENT)]
     with dialect.crowd(server.port, workload.clients) as clients:
         frames = [dialect.said(text, number) for number, text in enumerate(texts, 1)]
@@ -226,7 +228,7 @@ def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort)
 
 
 def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """A broadcast to all, and then with some who have stopped reading."""
+    """A broadcast to all clients; then again, while some of them do not read."""
     texts, fillings = ([textOf(size, seed) for seed in range(IN_TURN)] for size in (workload.size, FILLING))
     with dialect.crowd(server.port, workload.clients) as clients:
         frames = checked([dialect.said(text, 1) for text in texts], texts[0], clients[0], clients)
@@ -234,7 +236,7 @@ def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
         mute = clients[-SLOW:]
         for client in mute:
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        # The kernel holds some MB for those who don't read, before the server has to.
+        # The kernel buffers a few megabytes for clients that do not read, before the server has to.
         filling = [dialect.said(text, 1) for text in fillings]
         Load("broadcast", clients, filling, Effort(0, FILL_SECONDS), mute=mute).run()
         found = loaded(server, Load("broadcast", clients, frames, effort, mute=mute))
@@ -248,7 +250,10 @@ def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
 
 
 def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Clients connect, after as many have come and gone, so that compilers have seen it all."""
+    """
+    Clients connect, after as many have connected and disconnected, so that compilers have optimized the
+    code.
+    """
     with dialect.crowd(server.port, workload.clients):
         pass
     calm(server)
@@ -258,7 +263,7 @@ def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effor
 
 
 def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Clients connect, join if there are rooms, and say nothing."""
+    """Clients connect, and join if there are rooms, and send nothing."""
     with dialect.crowd(server.port, WARM_CLIENTS):
         pass
     calm(server)
@@ -271,7 +276,7 @@ def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
 
 
 def calm(server: Server) -> None:
-    """Until the server has hardly anything left to do, such as to take leave of clients."""
+    """Wait until the server has hardly anything left to do, such as removing clients."""
     for _ in range(CALM_LIMIT):
         before = server.cpu()
         time.sleep(CALM)
@@ -280,19 +285,19 @@ def calm(server: Server) -> None:
 
 
 def amongIdle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """An echo among so many idle connections."""
+    """An echo beside that many idle connections."""
     with dialect.crowd(server.port, workload.point):
         return echo(server, dialect, workload, effort)
 
 
 def amongRooms(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """Calls in one of so many rooms."""
+    """Calls in one of that many rooms."""
     with TxroomLobby().crowd(server.port, workload.point // TxroomLobby.ROOMS):
         return answer(server, dialect, workload, effort)
 
 
 def withHistory(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
-    """A broadcast in a room that keeps so many messages, and has them."""
+    """A broadcast in a room whose history has that many messages."""
     text, query = textOf(workload.size), f"&history={workload.point}"
     frames = framesOf(dialect, dialect.said, text, workload.point + MANY)
     with dialect.crowd(server.port, 1, query) as (speaker,):
@@ -309,15 +314,16 @@ def withHistory(server: Server, dialect: Dialect, workload: Workload, effort: Ef
 
 
 def framesOf(dialect: Dialect, frame: Frame, text: str, count: int = MANY) -> list[bytes]:
-    """What one client says, again and again."""
+    """The frames that one client sends again and again."""
     return [frame(text, number) for number in range(1, (count if dialect.isNumbered else 1) + 1)]
 
 
 def checked(frames: list[bytes], text: str, speaker: Client, hearers: Sequence[Client]) -> list[bytes]:
     """
-    The frames that are left after the first was sent and heard, word for word.
+    Send the first frame and check what each client receives, word for word; return the other frames.
 
-    Raises `ClientFailed`.
+    Raises:
+        ClientFailed: A client received something else.
     """
     speaker.socket.sendall(frames[0])
     for client in hearers:
@@ -328,7 +334,7 @@ def checked(frames: list[bytes], text: str, speaker: Client, hearers: Sequence[C
 
 
 def loaded(server: Server, load: Load) -> Found:
-    """What a server costs while the generator runs."""
+    """What a server needs while the load generator runs."""
     before = server.cpu()
     found = load.run()
     cpu = server.cpu() - before

@@ -1,7 +1,7 @@
 """
-Servers and load generators as processes: started on a processor of their own, and what they cost.
+Servers and load generators as processes on processors of their own, and what they cost.
 
-Linux only: it reads /proc.
+It reads /proc, so it works on Linux only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-#: Seconds that a server may take until it listens.
+#: How many seconds a server may take until it listens.
 START_LIMIT = 20.0
 
 _available = sorted(os.sched_getaffinity(0))
@@ -24,7 +24,7 @@ SERVER_CPU, LOAD_CPU = _available[-1], _available[0]
 
 
 class ServerFailed(Exception):
-    """A server didn't start, or is gone; the text says why, or is the last line that it wrote."""
+    """A server did not start, or has ended. The text says why, or is the last line that it wrote."""
 
 
 class Server:
@@ -43,7 +43,7 @@ class Server:
         )
 
     def awaitPort(self) -> None:
-        """Until it listens. Raises `ServerFailed`."""
+        """Wait until it listens. Raises `ServerFailed`."""
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline:
             self.check()
@@ -53,12 +53,12 @@ class Server:
         raise ServerFailed("doesn't listen")
 
     def check(self) -> None:
-        """Raises `ServerFailed` if it has ended."""
+        """Raise `ServerFailed` if it has ended."""
         if self._process.poll() is not None:
             raise ServerFailed(f"ended with {self._process.returncode}: {self.lastLine()}")
 
     def lastLine(self) -> str:
-        """The last that it has written."""
+        """The last line that it has written."""
         self._output.seek(0)
         return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
 
@@ -70,11 +70,14 @@ class Server:
         self._output.close()
 
     def cpu(self) -> float:
-        """CPU seconds so far, user and system, of all its threads and children, ended ones too."""
+        """
+        The CPU seconds so far, user and system, of all its threads and children, including those that have
+        ended.
+        """
         return sum(_cpuOf(pid) for pid in self._family(self._process.pid))
 
     def rss(self) -> int:
-        """Resident bytes, of all its processes."""
+        """The resident memory of all its processes, in bytes."""
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(
             int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
@@ -90,7 +93,7 @@ class Server:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block."""
+    """Delay Ctrl-C until the end of the block."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -99,15 +102,15 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _settle() -> None:
-    """In the process of a server: onto its processor, and with signals as they come."""
+    """Called in the process of a server: choose its processor, and restore the default signal handling."""
     os.sched_setaffinity(0, {SERVER_CPU})
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _cpuOf(pid: int) -> float:
-    """CPU seconds of a process with all its threads, and of its children that it has waited for."""
+    """The CPU seconds of a process with all its threads, and of the children that it has waited for."""
     ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
-    # The clock that clock_getcpuclockid(3) names.
+    # The number of the clock, as clock_getcpuclockid(3) computes it.
     return time.clock_gettime(~pid << 3 | 2) + sum(map(int, ended)) / os.sysconf("SC_CLK_TCK")
 
 
@@ -123,17 +126,20 @@ def serving(command: Sequence[str], port: int) -> Iterator[Server]:
 
 
 def freePort() -> int:
-    """A port of the loopback that nobody uses."""
+    """A free port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def compiled(source: Path, target: Path, *more: str) -> bool:
-    """Make a program of a C source, again when the source is newer; whether that is possible."""
+    """
+    Compile a program written in C, if it does not exist or its source is newer. Returns whether that was
+    possible.
+    """
     if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Aside, so that nobody runs half of it.
+    # Into another file first, so that an incomplete program is never run.
     made = target.with_suffix(f".{os.getpid()}")
     try:
         subprocess.run(["cc", "-O2", "-Wall", "-o", made, source, *more], check=True)

@@ -1,5 +1,5 @@
 """
-Results: kept as JSON, told in Markdown, drawn as SVG.
+Results: saved as JSON, written as Markdown, drawn as SVG.
 
     python -m benchmarks.report FILE.json...   # the tables of several runs in one
     python -m benchmarks.report --plot WORKLOAD FILE.svg FILE.json...   # the plot of one workload
@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.contenders import CONTENDERS, GOALS, NODE, REFERENCE, WORKLOADS
 from benchmarks.measure import Found
 
-#: What is measured: title, digits.
+#: The metrics: their titles, and how many digits are shown.
 METRICS = {
     "slowdown": ("others' p99, with slow readers in without", 2),
     "memory": ("KiB each", 1),
@@ -38,7 +38,7 @@ METRICS = {
     "bytes": ("bytes/message", 0),
     "load": ("load's CPU, µs/message", 2),
 }
-#: Those that are not compared: the same for all, the load's own, or a ratio already.
+#: The metrics that are not compared: equal for all, of the load generator, or ratios already.
 UNCOMPARED = frozenset({"bytes", "load", "slowdown"})
 MORE_IS_BETTER = frozenset({"upgrades", "rate"})
 PACKAGES = (
@@ -54,19 +54,19 @@ def middle(runs: Sequence[Found], metric: str) -> float:
 
 
 def split(label: str) -> tuple[str, int]:
-    """The name of a contender, and the point that it was measured at, or 0."""
+    """The name of a contender, and the point at which it was measured, or 0."""
     name, _, point = label.partition(", ")
     return name, int(point.replace(",", "") or 0)
 
 
 def mainMetric(runs: Mapping[str, Sequence[Found]]) -> str:
-    """What a workload is about: the first metric of the table."""
+    """The main metric of a workload: the first one in the table."""
     return next(metric for metric in METRICS if all(metric in found[0] for found in runs.values()))
 
 
 @dataclass
 class Results:
-    """All runs: of each workload, of each contender; a run that failed isn't there."""
+    """All runs by workload and contender, without those that failed."""
 
     about: dict[str, str]
     runs: dict[str, dict[str, list[Found]]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Results:
 
     @classmethod
     def begin(cls, rounds: int, seconds: float, seed: int) -> Results:
-        """No runs yet, on this machine."""
+        """Make results without runs, on this machine."""
         return cls(
             {
                 "processor": _processor(),
@@ -90,24 +90,27 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """What was saved."""
+        """Read saved results."""
         return cls(**json.loads(path.read_text()))
 
     def found(self, workload: str, contender: str, number: int, found: Found) -> None:
-        """One more run, in the round of that number, from 1."""
+        """Add a run, in the round with that number, which counts from 1."""
         self.runs.setdefault(workload, {}).setdefault(contender, []).append({"round": number, **found})
 
     def leaveOut(self, what: str, why: str) -> None:
-        """Something can't be measured here."""
+        """Note that something cannot be measured here."""
         self.leftOut[what] = why
         print(f"{what} is left out, {why}", file=sys.stderr)
 
     def failed(self, workload: str, contender: str, why: str) -> None:
-        """A run that came to nothing."""
+        """Note a run that has failed."""
         self.failures.append(f"{workload}, {contender}: {why}")
 
     def of(self, workload: str) -> dict[str, list[Found]]:
-        """The runs of each contender; those with points in their order, others the best first."""
+        """
+        The runs of each contender: those with points in the order of the points, the others with the best
+        first.
+        """
         runs = self.runs.get(workload, {})
         first = mainMetric(runs)
 
@@ -118,13 +121,13 @@ class Results:
         return {name: runs[name] for name in sorted(runs, key=order)}
 
     def ratios(self, workload: str, contender: str, other: str, metric: str) -> list[float]:
-        """What one has in what another has, of each round in which both were measured."""
+        """The ratios of one contender to another, for each round in which both were measured."""
         runs = self.runs.get(workload, {})
         bases = {run["round"]: run[metric] for run in runs.get(other, ())}
         return [run[metric] / base for run in runs.get(contender, ()) if (base := bases.get(run["round"]))]
 
     def baseOf(self, workload: str, contender: str) -> str:
-        """Whom it is compared with: the reference; one with points with itself at its first point."""
+        """The contender to compare with: the reference, or for one with points itself at its first point."""
         variant, point = split(contender)
         if not point:
             return REFERENCE
@@ -137,7 +140,7 @@ class Results:
 
 
 def write(results: Results, directory: Path, plots: bool) -> None:
-    """Write results.json, results.md and a plot of each workload; plots of earlier runs are removed."""
+    """Write results.json, results.md and a plot of each workload; remove the plots of earlier runs."""
     results.save(directory)
     (directory / "results.md").write_text(markdown(results))
     for workload in WORKLOADS:
@@ -148,7 +151,7 @@ def write(results: Results, directory: Path, plots: bool) -> None:
 
 
 def markdown(results: Results) -> str:
-    """All tables."""
+    """The whole report."""
     seen = {split(name)[0] for runs in results.runs.values() for name in runs}
     options = [f"{name}: {each.options}" for name, each in CONTENDERS.items() if name in seen]
     parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in results.about.items()), ""]
@@ -171,7 +174,7 @@ def markdown(results: Results) -> str:
 
 
 def table(results: Results, workload: str) -> list[str]:
-    """One workload, a line for each contender."""
+    """The table of one workload, with a line for each contender."""
     runs = results.of(workload)
     first = mainMetric(runs)
     metrics = [metric for metric in METRICS if all(metric in found[0] for found in runs.values())]
@@ -196,7 +199,7 @@ def _cell(results: Results, workload: str, name: str, metric: str, spread: bool)
 
 
 def goals(results: Results) -> list[str]:
-    """What was wanted, and what is, by the median of the rounds; as far as it was measured."""
+    """The table of the goals that were measured, with the median of the rounds."""
     lines = []
     for goal in GOALS:
         if goal.other:
@@ -214,7 +217,7 @@ def goals(results: Results) -> list[str]:
 
 
 def plot(results: Results, workload: str, path: Path) -> None:
-    """The main metric with its spread: bars, or a line where something grows."""
+    """The main metric with its range: bars, or a line if something grows."""
     import matplotlib
 
     matplotlib.use("svg")

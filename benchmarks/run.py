@@ -1,5 +1,5 @@
 """
-Run workloads at several servers, interleaved, and report.
+Run workloads at several servers in turn, and write a report.
 
     python -m benchmarks.run [--workloads echo broadcast] [--peers ws websockets] [--rounds 5]
 
@@ -36,12 +36,12 @@ from benchmarks.measure import KINDS, Effort, Found, LoadFailed
 from benchmarks.processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
 
 CERTIFICATE = BUILD / "certificate.pem"
-#: The exit status after Ctrl-C, as shells have it.
+#: The exit status after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
 
 def chosen(names: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Of the known names those that are given, or all; "echo" is "echo-64" and "echo-4096"."""
+    """The known names that are given, or all; "echo" stands for "echo-64" and "echo-4096"."""
     groups = {name: [one for one in known if one == name or one.startswith(f"{name}-")] for name in names}
     for name, group in groups.items():
         if not group:
@@ -50,7 +50,7 @@ def chosen(names: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def contenders(names: Sequence[str], results: report.Results) -> list[str]:
-    """Those of the contenders, or all, that can run, and always the reference."""
+    """The given contenders, or all, that can run, and always the reference."""
     for name in names:
         if name not in CONTENDERS:
             raise SystemExit(f"{name}: there are {', '.join(CONTENDERS)}")
@@ -66,7 +66,7 @@ def contenders(names: Sequence[str], results: report.Results) -> list[str]:
 
 
 def build() -> bool:
-    """Compile what is written in C; whether there is TLS."""
+    """Compile the programs written in C. Returns whether there is TLS."""
     compiled(HERE / "floor.c", BUILD / "floor")
     hasTLS = compiled(HERE / "load.c", BUILD / "load", "-DTLS", "-lssl", "-lcrypto")
     if not hasTLS and not compiled(HERE / "load.c", BUILD / "load"):
@@ -75,7 +75,7 @@ def build() -> bool:
 
 
 def measured(contender: Contender, workload: Workload, effort: Effort) -> Found:
-    """One run of one server."""
+    """Measure one run of one server."""
     port = freePort()
     command = [*contender.command, "--port", str(port), workload.role]
     if workload.role == "tls":
@@ -85,7 +85,7 @@ def measured(contender: Contender, workload: Workload, effort: Effort) -> Found:
 
 
 def rounds(results: report.Results, name: str, peers: Sequence[str], options: argparse.Namespace) -> None:
-    """All rounds of one workload."""
+    """Measure all rounds of one workload."""
     workload, order = WORKLOADS[name], random.Random(options.seed)
     runs = [(peer, point) for peer in peers if takesPart(peer, name) for point in workload.points or (0,)]
     for number in range(1, options.rounds + 1):

@@ -103,7 +103,7 @@ def memoryOf(server: Server, before: int, count: int) -> str:
 
 
 def among(title: str, server: Server) -> None:
-    """Print the latency of an echo among whatever else is connected."""
+    """Print the latency of an echo beside the other connections."""
     found = echo(server, Dialect(), WORKLOADS["echo-64"], EFFORT)
     print(f"{title}: p50 {found['p50']:,.0f} µs, p99 {found['p99']:,.0f} µs, {found['cpu']:.1f} µs of CPU")
 

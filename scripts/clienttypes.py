@@ -1,13 +1,14 @@
-"""Check the types of txroom.js, and make txroom.d.ts from them.
+"""
+Check the types of txroom.js, and generate txroom.d.ts from them.
 
     python scripts/clienttypes.py [--check] [folder]
 
-The types are the JSDoc comments of txroom.js. TypeScript checks them and emits declarations; here those are
-made what a person would have written: one comment for each declaration, without the types that the
-declaration itself has, and nothing that is internal. With --check the file is compared and left as it is.
+The types are in the JSDoc comments of txroom.js. TypeScript checks them and emits declarations. This script
+makes these readable: each declaration keeps one comment, without the types that the declaration itself has,
+and internal declarations are removed. With --check the file is only compared.
 
-TypeScript is installed with the JavaScript clients of the tests (`make deps`). Where it is missing that is
-said, and is an error only where the environment variable CI is set.
+TypeScript is installed with the JavaScript clients of the tests (`make deps`). If it is missing, the script
+says so; that is an error only if the environment variable CI is set.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WEB = ROOT / "txroom" / "web"
 TSC = ROOT / "tests" / "functional" / "clients" / "node_modules" / "typescript" / "bin" / "tsc"
 
 HEAD = "// Made from the comments of txroom.js by `make client-types`: do not edit it here."
-#: The oldest Node that the package is for has ES2022.
+#: The oldest supported Node has ES2022.
 PLATFORM = ("--target", "es2022", "--lib", "es2022,dom", "--module", "esnext", "--types", "")
 STRICT = (
     "--strict",
@@ -40,17 +41,17 @@ STRICT = (
 )
 EMIT = ("--allowJs", "--checkJs", "--declaration", "--emitDeclarationOnly", "--stripInternal")
 
-#: Where a tag of a comment begins.
+#: The beginning of a tag in a comment.
 TAG = re.compile(r"(?:^|(?<=\s))@(?=[a-z])", re.M)
-#: Of what is emitted: where a comment begins, and a type that has a name.
+#: In the emitted declarations: the beginning of a comment, and a named type.
 COMMENT = re.compile(r" *\/\*\*")
 NAMED = re.compile(r"export type (\w+)")
-#: The type of an argument or of an element, in a line for each property.
+#: The type of an argument or an element that is written with one line for each property.
 INLINE = re.compile(r"\{\n((?: +\w+\??: [^\n{}]+;\n)+) +\}(?=[\[)])")
 
 
 class WrongTypes(Exception):
-    """What TypeScript has to say."""
+    """TypeScript has found errors."""
 
 
 def compiled(*arguments: str | Path) -> None:
@@ -77,7 +78,7 @@ def declarations(script: Path) -> str:
 
 
 def tidied(emitted: str, script: str) -> str:
-    """Return declarations that TypeScript has emitted as a person would have written them."""
+    """Make the declarations that TypeScript has emitted readable."""
     types = typedefs(script)
     seen: Counter[str] = Counter()
     lines = [HEAD]
@@ -106,12 +107,12 @@ def tidied(emitted: str, script: str) -> str:
 
 
 def oneLine(properties: re.Match[str]) -> str:
-    """The type of an argument, in one line."""
+    """Write the type of an argument in one line."""
     return f"{{ {' '.join(properties[1].split()).rstrip(';')} }}"
 
 
 def commented(lines: Iterable[str]) -> Iterator[tuple[list[str], str]]:
-    """Each line of code with the comments before it."""
+    """Yield each line of code with the comments before it."""
     comments: list[str] = []
     isComment = False
     for line in lines:
@@ -127,7 +128,7 @@ def commented(lines: Iterable[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def typedefs(script: str) -> dict[str, str]:
-    """The comments in which types are defined, by their names; TypeScript leaves them out."""
+    """The comments that define types, by the names of the types. TypeScript leaves them out."""
     found = {}
     for comment in re.findall(r"/\*\*.*?\*/", script, re.S):
         _, isType, definition = comment.partition("@typedef ")
@@ -138,9 +139,10 @@ def typedefs(script: str) -> dict[str, str]:
 
 def chosen(comments: list[str], seen: Counter[str]) -> str:
     """
-    The comment of a declaration, of those before it: the last.
+    The comment of a declaration: the last of those before it.
 
-    Overloads have all of theirs before each; the first declaration has the first, and so on.
+    Before each overload TypeScript writes the comments of all overloads; the first overload has the first,
+    and so on.
     """
     comments = [one for one in comments if "@typedef" not in one]
     if any("@overload" in one for one in comments):
@@ -151,7 +153,7 @@ def chosen(comments: list[str], seen: Counter[str]) -> str:
 
 
 def rewritten(comment: str, indent: str) -> list[str]:
-    """The lines of a comment without what the declaration says: the text, and the parameters' texts."""
+    """The lines of a comment without types: its text, and the texts of its parameters."""
     inner = comment.strip().removeprefix("/**").removesuffix("*/")
     inner = "\n".join(re.sub(r"^\s*\* ?", "", line).rstrip() for line in inner.splitlines())
     text, *tags = TAG.split(inner)
@@ -165,7 +167,7 @@ def rewritten(comment: str, indent: str) -> list[str]:
 
 
 def withoutType(text: str) -> str:
-    """What follows the type in braces, if there is one."""
+    """The text behind a type in braces, or the whole text if there is none."""
     depth = 0
     for index, character in enumerate(text):
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -175,7 +177,7 @@ def withoutType(text: str) -> str:
 
 
 def laidOut(parts: list[str], indent: str) -> list[str]:
-    """A comment of a text and its tags."""
+    """The lines of a comment with a text and tags."""
     lines = "\n".join(parts).splitlines()
     if len(lines) <= 1:
         return [f"{indent}/** {line} */" for line in lines]
@@ -186,23 +188,23 @@ def laidOut(parts: list[str], indent: str) -> list[str]:
 
 
 def declared(line: str) -> str:
-    """A declaration, for users: what has only a getter can only be read."""
+    """A declaration for users: a property with only a getter is read-only."""
     line = line.replace("export declare ", "export ", 1)
     return re.sub(r"^get (\w+)\(\): ", r"readonly \1: ", line)
 
 
 def missing() -> str | None:
-    """What there is not, of what it takes to check."""
+    """What is missing for the check, or `None`."""
     if shutil.which("node") is None:
         return "node is not installed"
     return None if TSC.exists() else "TypeScript is not installed (make deps, which needs npm)"
 
 
 def compared(former: str, text: str) -> str:
-    """What is wrong with the declarations there are."""
+    """What differs in the existing declarations."""
     names = ("txroom.d.ts", "txroom.d.ts, made anew")
     lines = difflib.unified_diff(former.splitlines(), text.splitlines(), *names, lineterm="")
-    return "\n".join([*lines, "txroom.d.ts is not what txroom.js says; make client-types makes it anew"])
+    return "\n".join([*lines, "txroom.d.ts differs from the comments of txroom.js: run make client-types"])
 
 
 def main() -> int:
@@ -212,7 +214,7 @@ def main() -> int:
     options = parser.parse_args()
     lack = missing()
     if lack is not None:
-        print(f"the types of txroom.js are not checked: {lack}", file=sys.stderr)
+        print(f"The types of txroom.js were not checked: {lack}", file=sys.stderr)
         return 1 if os.environ.get("CI") else 0
     file = options.folder / "txroom.d.ts"
     try:

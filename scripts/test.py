@@ -1,8 +1,9 @@
-"""Run make targets one after another, stop at the first that fails, end with one line of totals.
+"""
+Run make targets one after another, stop at the first that fails, and print the totals in one line.
 
     python scripts/test.py lint unit functional
 
-The targets that run tests leave their results in build/: trial its output, pytest its JUnit XML.
+The targets that run tests write their results to build/: the output of trial, the JUnit XML of pytest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "build" / "results"
 
 
 def run(target: str) -> bool:
-    """Make one target and say how it went."""
+    """Make one target and print its result. Returns whether it succeeded."""
     print(f"=== {target}", flush=True)
     started = time.monotonic()
     passed = subprocess.run(["make", "-s", target]).returncode == 0
@@ -29,7 +30,7 @@ def run(target: str) -> bool:
 
 
 def totals() -> Counter[str]:
-    """What all the test runs since the start counted: passed, failed, skipped."""
+    """The numbers of tests since the start that passed, failed and were skipped."""
     count: Counter[str] = Counter()
     for report in RESULTS.glob("*.xml"):
         for suite in ElementTree.parse(report).iter("testsuite"):

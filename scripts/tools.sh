@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install those of the given tools (command or command=debian-package) that are missing, where that
-# is ours to do: as root on Debian. What is missing then is for the tests to judge.
+# Install the given tools (command or command=debian-package) that are missing, if this is Debian and the
+# user is root. Otherwise print which are missing; the tests decide whether they need them.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 
@@ -16,7 +16,7 @@ if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
 fi
 echo "installing ${missing[*]}"
 apt-get -qq update || true
-# One by one: a package that cannot be had does not keep the others away.
+# One by one, so that a package that cannot be installed does not prevent the others.
 for package in "${missing[@]}"; do
     apt-get -qq install --no-install-recommends "$package" >/dev/null ||
         echo "could not install $package" >&2

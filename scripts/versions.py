@@ -1,9 +1,11 @@
-"""Run the unit tests on every supported Python but this one that there is, side by side.
+"""
+Run the unit tests on every other supported Python that is installed, in parallel.
 
     python scripts/versions.py
 
-Looks for python3.x on PATH, for those of pyenv, and asks uv. Each has an environment of its own below
-build/versions. What is not found is said, and is no failure; a Python that can't run the tests is one.
+The script looks for python3.x on PATH and among those of pyenv, and asks uv. Each has an environment of its
+own below build/versions. A Python that is not found is named, which is no failure; one that cannot run the
+tests is a failure.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-#: What the unit tests need besides what txroom does.
+#: What the unit tests need besides txroom's own dependencies.
 NEEDS = ("hypothesis", "klein", "pycrdt", "pyhamcrest", "pytest>=9")
-#: Schedules of the models of rooms; `make models` runs many.
+#: How many schedules the models of rooms run; `make models` runs many more.
 EXAMPLES = "10"
 
 
 def candidates(version: str) -> Iterator[Path]:
-    """Where a Python of that version may be."""
+    """The paths where a Python of that version may be."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         yield Path(folder, f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -37,7 +39,9 @@ def candidates(version: str) -> Iterator[Path]:
 
 
 def find(version: str) -> Path | None:
-    """A Python of that version that can make an environment; a shim of pyenv's may lead to none."""
+    """
+    A Python of that version that can make an environment. A shim of pyenv's may exist without its Python.
+    """
     probe = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
     for path in candidates(version):
         if path.is_file():
@@ -48,7 +52,7 @@ def find(version: str) -> Path | None:
 
 
 def prepare(version: str, python: Path) -> Path:
-    """The Python of its environment, with what the tests need."""
+    """Make the environment, with everything that the tests need, and return its Python."""
     environment = ROOT / "build" / "versions" / version
     own, stamp = environment / "bin" / "python", environment / ".installed"
     sources = ("setup.py", "pyproject.toml", "scripts/versions.py")
@@ -62,7 +66,7 @@ def prepare(version: str, python: Path) -> Path:
 
 
 def test(version: str, python: Path) -> tuple[str, int, str]:
-    """Run them: the version, the exit status and the output."""
+    """Run the tests. Returns the version, the exit status and the output."""
     report = ROOT / "build" / "results" / f"unit-{version}.xml"
     run = subprocess.run(
         [python, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider",
@@ -75,13 +79,13 @@ def test(version: str, python: Path) -> tuple[str, int, str]:
 
 
 def main() -> int:
-    """Run the tests on all that there are; 1 if any of them failed."""
+    """Run the tests on all Pythons that are found. Returns 1 if any of them failed."""
     mine = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = {version: find(version) for version in VERSIONS if version != mine}
     missing = [version for version, python in found.items() if python is None]
     if missing:
-        print(f"not found, so not tested: Python {', '.join(missing)}", flush=True)
-    # One after another: each writes the metadata of the package into the source tree.
+        print(f"not tested, since they are not installed: Python {', '.join(missing)}", flush=True)
+    # Not in parallel, since each writes the metadata of the package into the source tree.
     prepared = {version: prepare(version, python) for version, python in found.items() if python is not None}
     isGood = True
     with ThreadPoolExecutor(os.cpu_count()) as pool:

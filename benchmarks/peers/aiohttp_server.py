@@ -1,4 +1,4 @@
-"""aiohttp: `--loop uvloop` for another loop."""
+"""aiohttp; `--loop uvloop` runs it on uvloop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ connected: set[web.WebSocketResponse] = set()
 
 
 async def serve(request: web.Request) -> web.WebSocketResponse:
-    """What one says it hears, or all hear."""
+    """Send each message back, or to all clients."""
     socket = web.WebSocketResponse(compress=options.role == "deflate")
     await socket.prepare(request)
     connected.add(socket)

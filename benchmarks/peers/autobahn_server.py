@@ -1,4 +1,4 @@
-"""Autobahn's server as it comes: the echo and the broadcast of its own examples."""
+"""Autobahn's server with its defaults: the echo and the broadcast of its own examples."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from twisted.internet import reactor, ssl
 
 
 class Echo(WebSocketServerProtocol):
-    """What one says it hears."""
+    """Sends each message back."""
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         self.sendMessage(payload, isBinary)
 
 
 class Broadcast(WebSocketServerProtocol):
-    """What one says all hear."""
+    """Sends each message to all clients."""
 
     def onOpen(self) -> None:
         self.factory.clients.add(self)
@@ -31,7 +31,7 @@ class Broadcast(WebSocketServerProtocol):
 
 
 def accept(offers: list[object]) -> PerMessageDeflateOfferAccept | None:
-    """Take the first offer of permessage-deflate."""
+    """Accept the first offer of permessage-deflate."""
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer):
             return PerMessageDeflateOfferAccept(offer)

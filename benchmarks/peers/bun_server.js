@@ -1,4 +1,4 @@
-// Bun's own server (uWebSockets): broadcast by publish.
+// Bun's own server (uWebSockets); it broadcasts with publish.
 "use strict";
 
 const { port, certificate, role, isEcho } = require("./common.js");

@@ -1,5 +1,5 @@
 """
-Django Channels under daphne, with the layer in memory: what a layer in Redis costs comes on top.
+Django Channels under daphne, with the layer in memory; a layer in Redis would cost more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ django.setup()
 
 
 class Consumer(AsyncJsonWebsocketConsumer):
-    """What one says all hear; what one asks comes back."""
+    """Sends each message to all clients, and each call back."""
 
     groups = ["chat"]
 
@@ -39,7 +39,7 @@ class Consumer(AsyncJsonWebsocketConsumer):
             await self.send_json({"type": "answered", **told})
 
     async def said(self, event: dict[str, Any]) -> None:
-        """Somebody has said something."""
+        """Send a message of another client."""
         await self.send_json(event)
 
 

@@ -1,4 +1,4 @@
-// Colyseus: a room without state; messages as its own client sends them.
+// Colyseus: a room without state, with messages like those of its own client.
 "use strict";
 
 const { Room, Server } = require("@colyseus/core");

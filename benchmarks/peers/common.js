@@ -1,4 +1,4 @@
-// The command line that all servers here have: --port N [--certificate FILE] ROLE
+// The command line of all servers: --port N [--certificate FILE] ROLE
 "use strict";
 
 const { parseArgs } = require("node:util");

@@ -1,5 +1,5 @@
 """
-The command line that all servers here have: `--port N [--certificate FILE] ROLE`.
+The command line of all servers: `--port N [--certificate FILE] ROLE`.
 
 The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS) and rooms.
 """
@@ -13,7 +13,7 @@ import ssl
 
 
 def arguments(description: str | None, *more: str) -> argparse.Namespace:
-    """The command line; `more` are options of this server alone, without a value by default."""
+    """Parse the command line; `more` are options of this server, whose default is `None`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--certificate", help="key and certificate in one PEM file, for the role tls")
@@ -26,7 +26,7 @@ def arguments(description: str | None, *more: str) -> argparse.Namespace:
 
 
 def tlsContext(options: argparse.Namespace) -> ssl.SSLContext | None:
-    """What asyncio's servers need for TLS; `None` in the other roles."""
+    """The TLS context for asyncio's servers; `None` in the roles without TLS."""
     if options.role != "tls":
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -35,7 +35,7 @@ def tlsContext(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def useLoop(name: str | None) -> None:
-    """Run asyncio on that loop: "uvloop", or `None` for its own."""
+    """Run asyncio on that event loop: "uvloop", or `None` for its own."""
     if name == "uvloop":
         import uvloop
 

@@ -1,7 +1,7 @@
 """
-The floor in Python: the system calls and nothing else, as `floor.c`, but made by Python.
+A server in Python that does only the system calls: `floor.c` in Python.
 
-It looks at the first message it gets, takes every later one for the same, and sends a frame made of that.
+It reads the first message, takes every later one to be the same, and sends a frame made from the first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from txroom.wire.frames import TEXT, frame
 from txroom.wire.masking import unmask
 
 RECEIVED = 1 << 18
-#: The driver always sends the key of RFC 6455, section 1.3.
+#: The answer to the key in RFC 6455 §1.3, which the benchmark always sends.
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -23,13 +23,13 @@ ANSWER = (
 
 
 def answerTo(message: bytes) -> bytes:
-    """The frame that says the same as a client's whole frame."""
+    """The server's frame with the payload of a client's frame."""
     start = {126: 8, 127: 14}.get(message[1] & 127, 6)
     return frame(TEXT, unmask(message[start:], message[start - 4 : start]))
 
 
 def serve(port: int, isEcho: bool) -> None:
-    """Take connections and answer, for ever."""
+    """Accept connections and answer, for ever."""
     listener = socket.create_server(("127.0.0.1", port), backlog=511)
     listener.setblocking(False)
     poll = epoll()

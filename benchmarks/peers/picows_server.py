@@ -1,4 +1,4 @@
-"""picows on uvloop, which is how its authors measure it."""
+"""picows on uvloop, as in its authors' benchmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ connected: set[WSTransport] = set()
 
 
 class Echo(WSListener):
-    """What one says it hears."""
+    """Sends each message back."""
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.TEXT:
@@ -19,7 +19,7 @@ class Echo(WSListener):
 
 
 class Broadcast(WSListener):
-    """What one says all hear."""
+    """Sends each message to all clients."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         connected.add(transport)

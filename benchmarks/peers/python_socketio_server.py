@@ -1,4 +1,4 @@
-"""python-socketio under uvicorn, with what uvicorn[standard] brings: uvloop, httptools, websockets."""
+"""python-socketio under uvicorn, with uvicorn[standard]: uvloop, httptools, websockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ sockets = socketio.AsyncServer(async_mode="asgi", transports=["websocket"])
 
 @sockets.event
 async def connect(sid: str, environ: dict[str, Any]) -> None:
-    """Into the room."""
+    """Join the room."""
     (name,) = parse_qs(environ["QUERY_STRING"])["name"]
     await sockets.save_session(sid, {"name": name})
     await sockets.enter_room(sid, "chat")
@@ -22,14 +22,14 @@ async def connect(sid: str, environ: dict[str, Any]) -> None:
 
 @sockets.event
 async def say(sid: str, data: dict[str, str]) -> None:
-    """What one says all hear."""
+    """Send a message to all members."""
     session = await sockets.get_session(sid)
     await sockets.emit("said", {"name": session["name"], "text": data["text"]}, room="chat")
 
 
 @sockets.event
 async def ask(sid: str, data: dict[str, str]) -> dict[str, str]:
-    """What one asks comes back."""
+    """Answer a call with its data."""
     session = await sockets.get_session(sid)
     return {"name": session["name"], "text": data["text"]}
 

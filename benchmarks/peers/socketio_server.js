@@ -1,4 +1,4 @@
-// Socket.IO: one room, and acknowledgements as answers.
+// Socket.IO: one room, with acknowledgements as answers.
 "use strict";
 
 const { createServer } = require("node:http");

@@ -15,7 +15,7 @@ connected: set[WebSocketHandler] = set()
 
 
 class Handler(WebSocketHandler):
-    """What one says it hears, or all hear."""
+    """Sends each message back, or to all clients."""
 
     def get_compression_options(self) -> dict[str, Any] | None:
         return {} if options.role == "deflate" else None

@@ -1,9 +1,9 @@
 """
-txroom at its defaults, but for the role deflate, which switches shared compression on, and for rooms, which
-have no limit of messages a second. As under `twistd txroom`, the garbage collector is relaxed.
+txroom with its defaults. The role deflate uses shared compression, and rooms have no limit of messages per
+second. The garbage collector is set up as under `twistd txroom`.
 
-`--reactor NAME` installs a reactor plugin; `--listen NAME` is the kind of the endpoint, instead of "tcp".
-`?history=N` in the address of a room makes it keep so many messages.
+`--reactor NAME` installs a reactor plugin; `--listen NAME` is the type of the endpoint, instead of "tcp".
+With `?history=N` in its URL a room keeps that many messages.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from txroom.process import relaxCollector
 
 
 class Echo(Application):
-    """What one says it hears."""
+    """Sends each message back."""
 
     def onMessage(self, connection: Connection, message: str | bytes) -> None:
         connection.send(message)
 
 
 class Broadcast(Application):
-    """What one says all hear."""
+    """Sends each message to all clients."""
 
     def onMessage(self, connection: Connection, message: str | bytes) -> None:
         self.broadcast(message)
 
 
 class Say(Struct):
-    """What is said."""
+    """The data of a message."""
 
     text: str
 
 
 class ChatRoom(Room):
-    """What one says all hear, with its name; what one asks comes back."""
+    """Sends each message with the member's name to all members, and answers a call with its data."""
 
     def onCreate(self, options: Mapping[str, Any]) -> None:
         if "history" in options:

@@ -1,4 +1,4 @@
-"""websockets, its asyncio server: `--loop uvloop` for another loop."""
+"""The asyncio server of websockets; `--loop uvloop` runs it on uvloop."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ connected: set[ServerConnection] = set()
 
 
 async def echo(connection: ServerConnection) -> None:
-    """What one says it hears."""
+    """Send each message back."""
     async for message in connection:
         await connection.send(message)
 
 
 async def tellAll(connection: ServerConnection) -> None:
-    """What one says all hear."""
+    """Send each message to all clients."""
     connected.add(connection)
     try:
         async for message in connection:

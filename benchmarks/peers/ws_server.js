@@ -1,4 +1,4 @@
-// ws, as its README shows echo and broadcast.
+// ws: the echo and the broadcast of its README.
 "use strict";
 
 const { readFileSync } = require("node:fs");
