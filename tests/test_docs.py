@@ -717,8 +717,8 @@ class CommandLineTests(DocsTestCase):
 
     def test_deployment(self) -> None:
         """The command lines in "chat.service" and "Dockerfile" can be parsed; "chat.socket" has none."""
-        service = (EXAMPLES / "deploy" / "chat.service").read_text()
-        docker = (EXAMPLES / "deploy" / "Dockerfile").read_text()
+        service = (EXAMPLES / "deploy" / "chat.service").read_text().replace("\\\n", "")
+        docker = (EXAMPLES / "deploy" / "Dockerfile").read_text().replace("\\\n", "")
         commands = re.findall(r"^ExecStart=\S*/(twistd .*)$", service, re.MULTILINE)
         commands += [
             shlex.join(msgspec.json.decode(line)) for line in re.findall(r"^CMD (.*)$", docker, re.M)

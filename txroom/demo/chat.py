@@ -23,7 +23,7 @@ class Whisper(Struct):
 
 
 class ChatRoom(Room):
-    """A chat: each message is sent to all members, and new members receive the last hundred messages."""
+    """Sends each message to all members. New members receive the last 100."""
 
     history = History(limit=100, onJoin=100)
     presence = True
@@ -47,7 +47,8 @@ class ChatRoom(Room):
     @message("say")
     def say(self, client: Client, data: Text | Say) -> int | None:
         text = data if isinstance(data, str) else data.text
-        return self.broadcast("said", {"from": client.id, "name": client.meta["name"], "text": text})
+        said = {"from": client.id, "name": client.meta["name"], "text": text}
+        return self.broadcast("said", said)
 
     @message("typing")
     def typing(self, client: Client) -> None:

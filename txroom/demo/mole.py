@@ -1,6 +1,4 @@
-"""
-A game: once a second a mole looks out of one of nine holes, and the first player who hits it gets a point.
-"""
+"""A game: the first player who hits the mole gets a point."""
 
 from __future__ import annotations
 
@@ -19,8 +17,9 @@ Hole = Annotated[int, Meta(ge=0, lt=HOLES)]
 
 class MoleRoom(Room):
     """
-    A round of the game. The score is part of presence, and a hit is a call, so that the player gets an
-    answer.
+    Moves the mole to one of nine holes once per second.
+
+    The score is part of presence. A hit is a call, so that the player gets an answer.
     """
 
     maxClients = 8
