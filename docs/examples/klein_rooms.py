@@ -57,13 +57,11 @@ class Web:
     @app.route("/polls")
     async def polls(self, request):
         found = await self.rooms.query("poll")
-        return answer(
-            request,
-            [
-                {"id": each.room, "members": each.clients, **each.metadata}
-                for each in found
-            ],
-        )
+        polls = [
+            {"id": each.room, "members": each.clients, **each.metadata}
+            for each in found
+        ]
+        return answer(request, polls)
 
     @app.route("/polls/<id>")
     def results(self, request, id):

@@ -50,7 +50,7 @@ class Agent(Service):
                 await self.serve(await self.client.joinOrCreate("desk"))
             except RoomError as error:
                 if error.code not in ("unavailable", "timeout"):
-                    raise  # another attempt would fail in the same way
+                    raise  # such as "unauthorized": it would fail again
                 self.log.warn("the desk cannot be joined: {error}", error=error)
             await deferLater(self.reactor, 5)
 
@@ -75,9 +75,11 @@ class Agent(Service):
         Tell all members something.
 
         Returns:
-            A Deferred that fires when the room has done it, or fails with a
-            `RoomError`.
+            A Deferred that fires when the room has done it, or fails with
+            a `RoomError`.
         """
         if self.room is None:
-            return fail(RoomError("unavailable", "the agent is not at the desk"))
+            return fail(
+                RoomError("unavailable", "the agent is not at the desk")
+            )
         return self.room.call("announce", text)

@@ -1,4 +1,4 @@
-"""The desk, for code that blocks in a process without a running reactor."""
+"""The desk for code that blocks, in a process without a reactor."""
 
 import threading
 
@@ -25,9 +25,10 @@ def startReactor():
 
 class BlockingDesk:
     """
-    The room "desk". Its methods may be called in any thread but the reactor's.
+    The room "desk".
 
-    They block until the room has answered, and raise `RoomError`.
+    Its methods may be called in any thread but the reactor's. They block until
+    the room has answered, and raise `RoomError`.
     """
 
     def __init__(self, url, **options):

@@ -14,7 +14,7 @@ class Desk(Room):
 
     @message("ask")
     async def ask(self, client, question: str):
-        """Let the agent answer; the customer's call gets what the agent returns."""
+        """Let the agent answer: what it returns goes to the customer."""
         for agent in self.clients:
             if agent.user["isAgent"] and agent.isConnected:
                 try:

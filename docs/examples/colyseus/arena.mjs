@@ -4,7 +4,12 @@ import { WebSocketTransport } from "@colyseus/ws-transport";
 
 const NAMES = { "t-1": "ann", "t-2": "bob" };
 
-const Player = schema({ name: "string", x: "number", y: "number", connected: "boolean" });
+const Player = schema({
+  name: "string",
+  x: "number",
+  y: "number",
+  connected: "boolean",
+});
 const State = schema({ players: { map: Player } });
 
 class Arena extends Room {
@@ -31,7 +36,12 @@ class Arena extends Room {
   }
 
   onJoin(client) {
-    const player = new Player().assign({ name: client.auth, x: 50, y: 50, connected: true });
+    const player = new Player().assign({
+      name: client.auth,
+      x: 50,
+      y: 50,
+      connected: true,
+    });
     this.state.players.set(client.sessionId, player);
   }
 
@@ -48,6 +58,6 @@ class Arena extends Room {
   }
 }
 
-const server = new Server({ transport: new WebSocketTransport(), greet: false });
+const server = new Server({ transport: new WebSocketTransport() });
 server.define("arena", Arena).filterBy(["mode"]);
 server.listen(Number(process.env.PORT ?? 2567));

@@ -49,10 +49,8 @@ class Arena(Room):
 
     def onTick(self, seconds):
         if self.moved:
-            places = {
-                id: (self.players[id]["x"], self.players[id]["y"])
-                for id in self.moved
-            }
+            moved = {id: self.players[id] for id in self.moved}
+            places = {id: (each["x"], each["y"]) for id, each in moved.items()}
             self.broadcast("moved", places, volatile=True)
             self.moved.clear()
 

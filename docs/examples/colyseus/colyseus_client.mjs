@@ -20,7 +20,8 @@ export async function play(url, token, view) {
 
   async function comeBack(token) {
     for (let attempt = 0; attempt < 10; attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** Math.min(attempt, 4)));
+      const delay = 250 * 2 ** Math.min(attempt, 4);
+      await new Promise((resolve) => setTimeout(resolve, delay));
       try {
         room = await client.reconnect(token);
         return listen(room);

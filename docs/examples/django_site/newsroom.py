@@ -1,4 +1,4 @@
-"""The rooms, and what the views call. All of it runs in the reactor's thread."""
+"""The rooms, and what the views call, in the reactor's thread."""
 
 from importlib import import_module
 
@@ -45,11 +45,7 @@ class News(Room):
 
 
 def userOf(key):
-    """
-    Return the user of a session of Django.
-
-    Runs in a thread, since the session may be in a database.
-    """
+    """The user of a session, which may be in a database. Runs in a thread."""
     from django.conf import settings
 
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)

@@ -1,4 +1,4 @@
-"""Views of the site. Django calls them in threads of the reactor's thread pool."""
+"""Views of the site, which run in threads of the reactor's pool."""
 
 import newsroom
 from django.http import JsonResponse

@@ -1,4 +1,4 @@
-"""FastAPI in its own process, which asks rooms with the Python client."""
+"""A FastAPI application that asks rooms through the Python client."""
 
 import asyncio
 import os

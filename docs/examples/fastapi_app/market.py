@@ -14,7 +14,7 @@ PRICES = {"tea": 3.5, "salt": 1.25}
 
 
 async def priceOf(good):
-    """Stands for a call of a library of asyncio, such as asyncpg or httpx."""
+    """Stands for a library of asyncio, such as asyncpg or httpx."""
     await asyncio.sleep(0.01)
     return PRICES.get(good)
 
@@ -27,7 +27,7 @@ class Market(Room):
 
     @message("buy")
     async def buy(self, client, good: str):
-        """A coroutine awaits Deferreds, so the asyncio coroutine becomes one."""
+        """A coroutine awaits Deferreds, so make one of the Task."""
         price = await Deferred.fromFuture(asyncio.ensure_future(priceOf(good)))
         if price is None:
             raise RoomError("unknown", f"nobody sells {good}")
@@ -41,7 +41,7 @@ class Price(BaseModel):
 
 
 def makeApi(server):
-    """The FastAPI application. Its views run in the same thread as the rooms."""
+    """The FastAPI application; its views run in the thread of the rooms."""
     api = FastAPI()
 
     @api.put("/prices")

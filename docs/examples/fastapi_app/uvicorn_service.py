@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 
 class Uvicorn(Service):
-    """An ASGI application that uvicorn serves on the event loop of the reactor."""
+    """An ASGI application, served by uvicorn on the reactor's event loop."""
 
     serving = None
 
