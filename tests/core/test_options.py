@@ -99,10 +99,12 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(attrs.asdict(ServerOptions()), DEFAULTS)
 
     def test_described(self) -> None:
-        """The command line and the documentation find what they show in every field."""
+        """Every field has what the command line and the documentation show, in sentences."""
         for field in attrs.fields(ServerOptions):
             self.assertEqual(set(field.metadata), {"doc", "unit", "allowed", "source"}, field.name)
-            self.assertTrue(field.metadata["doc"].endswith("."), field.name)
+            self.assertRegex(field.metadata["doc"], r"^[A-Z].*\.$", field.name)
+            if isinstance(field.default, bool):
+                self.assertRegex(field.metadata["doc"], "^Whether ", field.name)
 
     def test_keywordOnly(self) -> None:
         """The order of the options means nothing."""

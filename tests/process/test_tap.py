@@ -102,7 +102,7 @@ class ServerOptionTests(TapTestCase):
         for field in FIELDS.values():
             self.assertIn(flagOf(field) + "=", options.longOpt)
             self.assertIn(f"--{flagOf(field)}=", help)
-        self.assertIn("Longest message accepted, after inflation", help)
+        self.assertIn("The longest message that a client may send, measured after inflation", help)
         self.assertIn("[bytes, default: 1048576]", help)
         self.assertIn("[seconds, default: 25]", help)
         self.assertNotIn("`", help)

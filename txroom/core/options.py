@@ -1,8 +1,8 @@
 """
-Every knob of the server in one table, with its default, unit and range.
+The options of the server, with their descriptions, units, defaults and allowed values.
 
-The command line (`txroom.process.tap`), the reference page of the documentation and the checks at
-construction are all derived from the fields of `ServerOptions`; there is no second list.
+The command line (`txroom.process.tap`), the page about options in the documentation and the checks at
+construction are all made from the fields of `ServerOptions`. There is no second list.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Refusals = Literal["protocol", "http"]
 KIB = 1024
 MIB = 1024 * KIB
 
-#: Options that mean nothing for one application of several.
+#: Options that an application cannot override, since they are about the whole server.
 SERVER_ONLY = frozenset(
     {
         "backlog",
@@ -47,7 +47,7 @@ def _option(
     check: Callable[[Any], bool],
     source: str = "txroom",
 ) -> Any:
-    """A field of `ServerOptions`: `doc`, `unit`, `allowed` and `source` are what the documentation shows."""
+    """Make a field of `ServerOptions`. The documentation shows `doc`, `unit`, `allowed` and `source`."""
     return attrs.field(
         default=default,
         validator=checked(check, allowed),
@@ -162,159 +162,202 @@ def _areOrigins(values: tuple[str, ...]) -> bool:
 @attrs.frozen(kw_only=True)
 class ServerOptions:
     """
-    The options of a `Server`; an `Application` may override them for its path, except `backlog`,
-    `drainDelay`, `maxPages`, `maxPagesPerAddress`, `maxPageBody`, `maxPendingHandshakes`, `noDelay` and
-    `shutdownTimeout`.
+    The options of a `Server`.
 
-    All are keyword-only, and checked at construction: a wrong one raises `OptionError`, which names
-    the option, the value and what is allowed. In sizes, counts, rates and times 0 means "off".
+    An `Application` may override them for its path, except `backlog`, `drainDelay`, `maxPages`,
+    `maxPagesPerAddress`, `maxPageBody`, `maxPendingHandshakes`, `noDelay` and `shutdownTimeout`.
+
+    All options are keyword-only. Sizes are in bytes and times in seconds. 0 turns a limit or a timeout off,
+    unless its description says something else. The page "Options" of the documentation describes each option
+    with its unit, its default, the allowed values and its cost.
+
+    Raises:
+        OptionError: A value is not allowed. The message names the option, the value and the allowed values.
     """
 
     maxPayload: int = _size(
         1 * MIB,
-        "Longest message accepted, after inflation; a longer one closes with 1009.",
+        "The longest message that a client may send, measured after inflation. A longer one closes the "
+        "connection with 1009. It does not limit what the server sends.",
         source="ws maxPayload, verb maxPayloadLength",
     )
     maxCompressedSize: int = _size(
         0,
-        "Longest compressed message accepted, before inflation; 0 means hardly more than `maxPayload`.",
+        "The longest compressed message that a client may send, measured before inflation. A longer one "
+        "closes the connection with 1009. 0 means slightly more than `maxPayload`.",
         source="verb",
     )
     maxFragments: int = _count(
-        1024, "Most frames one message may be cut into; more close with 1008.", unit="frames"
+        1024,
+        "The largest number of frames in one message. More close the connection with 1008.",
+        unit="frames",
     )
     messageTimeout: float = _seconds(
         30.0,
-        "A message must be complete after this time, and a second more for each 4 KiB of it that have "
-        "come, else 1008; the body of a request for a page likewise, else 408.",
+        "A message must be complete within this time, plus one second for each 4 KiB that have arrived. "
+        "Otherwise the connection is closed with 1008. The body of a request for a page has the same time, "
+        "and is answered with 408 after it.",
     )
     handshakeTimeout: float = _seconds(
-        5.0, "One absolute deadline over the request head and all hooks of the upgrade."
+        5.0,
+        "The time for the whole handshake: the head of the request and all hooks of the upgrade together. "
+        "A head that is not complete by then is answered with 408, and a hook that takes longer with 503.",
     )
     closeTimeout: float = _seconds(
         10.0,
-        "The peer's answer to a Close frame is awaited for this time, then the connection is dropped.",
+        "The time that a client has to answer a Close frame. After it the connection is dropped.",
         source="ws closeTimeout, there in milliseconds",
     )
     pingInterval: float = _seconds(
         25.0,
-        "A connection that was silent for this long is sent a ping.",
+        "A connection on which nothing arrives for this time is sent a ping.",
         source="verb sendPings",
     )
     pingTimeout: float = _seconds(
-        20.0, "A connection that stays silent for this long after a ping is dropped."
+        20.0,
+        "A connection on which nothing arrives for this time after a ping is dropped.",
     )
     idleTimeout: float = _seconds(
         0.0,
-        "A connection that received no data message for this long is closed with 1001.",
+        "A connection on which no message arrives for this time is closed with 1001. Pings and pongs of the "
+        "WebSocket are not messages; the heartbeats of txroom.js and of the Python client are.",
         source="verb",
     )
     maxLifetime: float = _seconds(
         0.0,
-        "A connection is closed with 1001 at this age.",
+        "A connection that has been open for this time is closed with 1001.",
         source="verb; uWebSockets counts minutes",
     )
     highWaterMark: int = _size(
-        64 * KIB, "With more than this waiting to be sent, `send` returns BACKPRESSURE."
+        64 * KIB,
+        "While more than this is queued for a client, `send` returns BACKPRESSURE. Rooms leave out volatile "
+        "messages to such a client.",
     )
     maxBackpressure: int = _size(
         1 * MIB,
-        "A message that would make the waiting bytes exceed this is DROPPED, unless nothing waits.",
+        "The most that may be queued for a client. A message that would exceed it is not sent, and `send` "
+        "returns DROPPED; a message for an empty queue is always sent. Rooms close such a connection with "
+        "4102, and the client resumes without a loss.",
         source="verb",
     )
     closeOnBackpressureLimit: bool = _flag(
-        False, "Close with 1013 instead of dropping messages.", source="verb"
+        False,
+        "Whether a message that would exceed `maxBackpressure` closes the connection with 1013.",
+        source="verb",
     )
     compression: Compression = _option(
         "disabled",
-        'permessage-deflate: off; "dedicated", a window per connection; or "shared", no context '
-        "takeover towards the client, so that a broadcast is deflated once for all.",
+        'Whether messages are compressed (permessage-deflate). With "dedicated" each connection has a window '
+        'of its own. With "shared" each message that the server sends is compressed by itself, and a '
+        "broadcast only once for all clients.",
         allowed="'disabled', 'shared' or 'dedicated'",
         check=lambda value: value in ("disabled", "shared", "dedicated"),
         source="verb, ws perMessageDeflate",
     )
-    threshold: int = _size(1024, "Messages shorter than this are sent uncompressed.", source="ws")
-    serverMaxWindowBits: int = _windowBits("Largest window used to deflate what is sent.")
-    clientMaxWindowBits: int = _windowBits("Largest window asked of clients that let the server choose it.")
+    threshold: int = _size(
+        1024, "Messages that are shorter than this are sent without compression.", source="ws"
+    )
+    serverMaxWindowBits: int = _windowBits(
+        "The largest window for messages that the server sends, as a power of two."
+    )
+    clientMaxWindowBits: int = _windowBits(
+        "The largest window for messages that clients send, as a power of two. Only clients that let the "
+        "server choose it are asked."
+    )
     serverNoContextTakeover: bool = _flag(
         False,
-        'Begin each sent message with an empty window, with compression="dedicated" too.',
+        "Whether the server begins each message that it sends with an empty window. With "
+        'compression="shared" it always does.',
         source="ws",
     )
     clientNoContextTakeover: bool = _flag(
-        False, "Ask clients to begin each message with an empty window.", source="ws"
+        False, "Whether clients are asked to begin each message with an empty window.", source="ws"
     )
     memoryLevel: int = _option(
         8,
-        "zlib's memory level for what is sent.",
+        "The memory level of zlib for messages that the server sends.",
         allowed="a whole number from 1 to 9",
         check=lambda value: isInteger(value) and 1 <= value <= 9,
         source="ws zlibDeflateOptions",
     )
     maxConnections: int = _count(
         0,
-        "Most connections at a time; more are answered with 503. 0: as many as the limit on open files "
-        "allows where the server listens by itself, with a tenth of it to spare.",
+        "The largest number of connections at a time. More are answered with 503. 0 means nine tenths of the "
+        "limit on open files if the server has listeners of its own, else any number.",
         unit="connections",
     )
     maxConnectionsPerAddress: int = _count(
         0,
-        "Most connections at a time from one client address; more are answered with 429.",
+        "The largest number of connections at a time from one client address. More are answered with 429.",
         unit="connections",
     )
     maxPendingHandshakes: int = _count(
         1024,
-        "Most connections at a time whose handshake is not finished; the oldest is dropped for a new one.",
+        "The largest number of unfinished handshakes at a time. A new one replaces the oldest, which is "
+        "dropped.",
         unit="connections",
     )
     maxPages: int = _count(
         256,
-        "Most requests for pages at a time on our own listeners; one that only waits for its client gives "
-        "way to a new one, else that is answered with 503.",
+        "The largest number of requests for pages at a time, on listeners of the server itself. A new one "
+        "replaces a request that only waits for its client, or is answered with 503.",
         unit="requests",
     )
     maxPagesPerAddress: int = _count(
         64,
-        "Most requests for pages at a time from one client address; more are answered with 429.",
+        "The largest number of requests for pages at a time from one client address. More are answered with "
+        "429.",
         unit="requests",
     )
     maxPageBody: int = _size(
         16 * KIB,
-        "Longest body of a request for a page, unless the page says another length; a longer one is "
-        "answered with 413.",
+        "The longest body of a request for a page. A longer one is answered with 413. `Server.addPage` takes "
+        "another length for one page.",
     )
     clientTracking: bool = _flag(
-        True, "Keep the set of open connections (`server.connections`).", source="ws"
+        True,
+        "Whether `Server.connections` and `Application.connections` list the open connections.",
+        source="ws",
     )
     backlog: int = _option(
         511,
-        "Connections the kernel queues until they are accepted, unless the endpoint says `backlog=`.",
+        "The number of connections that the kernel queues until the server accepts them. An endpoint that "
+        "says `backlog=` has its own number.",
+        unit="connections",
         allowed="a whole number, 1 or more",
         check=lambda value: isInteger(value) and value >= 1,
         source="ws",
     )
-    noDelay: bool = _flag(True, "Switch off Nagle's algorithm (TCP_NODELAY).", source="TeaJS nodelay")
-    autoPong: bool = _flag(True, "Answer pings.", source="ws")
+    noDelay: bool = _flag(
+        True,
+        "Whether the kernel sends short packets at once (TCP_NODELAY, without Nagle's algorithm).",
+        source="TeaJS nodelay",
+    )
+    autoPong: bool = _flag(True, "Whether the server answers pings by itself.", source="ws")
     skipUTF8Validation: bool = _flag(
         False,
-        "Take text that is not UTF-8, with U+FFFD in place of what is wrong; else it closes with 1007.",
+        "Whether text that is not UTF-8 is accepted, with U+FFFD in place of each wrong byte. If it is off, "
+        "such text closes the connection with 1007.",
         source="ws",
     )
     allowSynchronousEvents: bool = _flag(
         True,
-        "Handle all messages of one read in one reactor turn; False: one message a turn.",
+        "Whether all messages that arrive together are handled in one turn of the reactor. If it is off, "
+        "each message has a turn of its own.",
         source="ws",
     )
     closeOnError: bool = _flag(
-        True, "A message handler that raises closes its connection with 1011; False: keep it open."
+        True,
+        "Whether an exception in a message handler closes the connection with 1011. Exceptions in rooms "
+        "never do: the client is told the error `internal`.",
     )
     # These are fields in full, so that type checkers see what is converted.
     trustedProxies: tuple[Network | Literal["unix"], ...] = attrs.field(
         default=(),
         converter=_networks,
         metadata=_notes(
-            "Peers whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, networks, or "
-            '"unix" for UNIX sockets.',
+            "The proxies whose headers X-Forwarded-For and X-Forwarded-Proto are believed: addresses, "
+            'networks, or "unix" for all UNIX sockets.',
             "",
             "addresses, networks in CIDR notation, or 'unix'",
             "txroom",
@@ -325,8 +368,8 @@ class ServerOptions:
         converter=_texts,
         validator=checked(_areOrigins, _ORIGINS),
         metadata=_notes(
-            'Origins allowed besides the page\'s own host and port, as "https://example.org"; '
-            '"*" allows all.',
+            'The origins of pages that may connect, such as "https://example.org"; "*" stands for all. Pages '
+            "of the same host and port as the server may connect without being listed.",
             "",
             _ORIGINS,
             "TeaJS acceptsOrigin",
@@ -334,8 +377,9 @@ class ServerOptions:
     )
     refusals: Refusals = _option(
         "protocol",
-        "How clients of rooms learn that they are refused: after the upgrade, by an `error` frame and a "
-        "close code, which browsers show; or by the HTTP status, which gateways and log watchers see.",
+        'How a client of rooms learns that it is refused. With "protocol" it is upgraded and gets an `error` '
+        'frame and a close code, which scripts in browsers can read. With "http" it gets the HTTP status, '
+        "which gateways and log watchers can read.",
         allowed="'protocol' or 'http'",
         check=lambda value: value in ("protocol", "http"),
     )
@@ -344,39 +388,57 @@ class ServerOptions:
         converter=_texts,
         validator=checked(_areHosts, _HOSTS),
         metadata=_notes(
-            'Hosts that requests may ask for, as "example.org" (any port), "example.org:8080" or '
-            '"*.example.org"; others are answered with 421. "*" allows all. Without any, a server that '
-            "listens only on loopback addresses and has no `trustedProxies` takes localhost, names that end "
-            "with .localhost and loopback addresses, and any other server takes all.",
+            'The hosts that requests may name, such as "example.org" (with any port), "example.org:8080" or '
+            '"*.example.org"; "*" stands for all. Others are answered with 421. If the list is empty, every '
+            "host is accepted, with one exception: a server that listens only on loopback addresses and has "
+            "no `trustedProxies` accepts localhost, names that end with .localhost, and loopback addresses.",
             "",
             _HOSTS,
             "txroom",
         ),
     )
-    requireOrigin: bool = _flag(False, "Refuse clients that send no Origin header.")
+    requireOrigin: bool = _flag(
+        False, "Whether clients without an Origin header, such as programs, are refused with 403."
+    )
     messageRate: float = _rate(
         0.0,
-        "Messages a second taken from one connection; faster ones wait, then 1008.",
+        "The number of messages a second that are read from one connection. The messages of a faster client "
+        "wait, and a client that is too fast for ten seconds is closed with 1008. Rooms have a rate of 100 "
+        "unless the application says another, and close with 4029.",
         "messages/s",
     )
     messageBurst: int = _count(
-        0, "Messages taken at once before `messageRate` holds; 0: twice the rate.", unit="messages"
+        0,
+        "The number of messages that are read at once before `messageRate` applies. 0 means twice the rate.",
+        unit="messages",
     )
     byteRate: float = _rate(
-        0.0, "Bytes a second taken from one connection; faster ones wait, then 1008.", "bytes/s"
+        0.0,
+        "The number of bytes a second that are read from one connection, as `messageRate` for messages.",
+        "bytes/s",
     )
-    byteBurst: int = _size(0, "Bytes taken at once before `byteRate` holds; 0: twice the rate.")
+    byteBurst: int = _size(
+        0,
+        "The number of bytes that are read at once before `byteRate` applies. 0 means twice the rate.",
+    )
     shutdownTimeout: float = _seconds(
-        10.0, "From the order to stop until the last connection is dropped; 0: at once."
+        10.0,
+        "The time from the beginning of a shutdown until the last connection is dropped. 0 means at once.",
     )
     drainDelay: float = _seconds(
         0.0,
-        "When the server is to stop it first refuses new WebSockets for this time and still listens, so that "
-        "a balancer reads of it on the health page; a part of `shutdownTimeout`, and less than it.",
+        "The time at the beginning of a shutdown in which the server still listens, but refuses WebSockets "
+        "and says so on the health page, so that a load balancer notices. It is a part of "
+        "`shutdownTimeout`, and must be less.",
     )
 
     def checkTogether(self) -> None:
-        """Raise `OptionError` for options that are sound each, but not together; a `Server` asks for it."""
+        """
+        Check the options whose values depend on one another. `Server` calls this.
+
+        Raises:
+            OptionError: `drainDelay` is not less than `shutdownTimeout`.
+        """
         if self.drainDelay and self.drainDelay >= self.shutdownTimeout:
             raise OptionError(
                 f"drainDelay={self.drainDelay!r}: must be less than shutdownTimeout={self.shutdownTimeout!r}"
@@ -384,9 +446,13 @@ class ServerOptions:
 
     def override(self, changes: Mapping[str, Any]) -> ServerOptions:
         """
-        These options with `changes` laid over them.
+        Return these options with some of them changed.
 
-        Raises `OptionError` for a name that is no option or a value that is out of range.
+        Args:
+            changes: The new values by the names of the options.
+
+        Raises:
+            OptionError: A name is not that of an option, or a value is not allowed.
         """
         unknown = unknownNames(changes, OPTIONS)
         if unknown:

@@ -220,7 +220,7 @@ def _asFlags(doc: str) -> str:
     """Replace the names of options in a text by those on the command line."""
     for field in attrs.fields(ServerOptions):
         doc = doc.replace(f"`{field.name}`", "--" + flagOf(field))
-    return doc.replace("False: ", "no: ").replace("`", "")
+    return doc.replace("`", "")
 
 
 for _field in attrs.fields(ServerOptions):
