@@ -79,7 +79,5 @@ class Agent(Service):
             a `RoomError`.
         """
         if self.room is None:
-            return fail(
-                RoomError("unavailable", "the agent is not at the desk")
-            )
+            return fail(RoomError("unavailable", "the agent is not at the desk"))
         return self.room.call("announce", text)

@@ -27,9 +27,7 @@ class AgentTests(SynchronousTestCase):
 
     def test_answers(self):
         """A customer gets the agent's answer, or the agent's error."""
-        self.assertEqual(
-            self.customer.call("ask", "When do you open?"), "at nine"
-        )
+        self.assertEqual(self.customer.call("ask", "When do you open?"), "at nine")
         error = self.assertRaises(
             RoomError, self.customer.call, "ask", "What is love?"
         )
@@ -45,14 +43,10 @@ class AgentTests(SynchronousTestCase):
         )
         self.assertEqual(error.code, "closed")
         self.harness.advance(5)
-        self.assertEqual(
-            self.customer.call("ask", "When do you open?"), "at nine"
-        )
+        self.assertEqual(self.customer.call("ask", "When do you open?"), "at nine")
 
     def test_announces(self):
         """All members hear an announcement; another member may not make one."""
         self.harness.resultOf(self.agent.announce("We close at five."))
         self.assertEqual(self.customer.expect("announced"), "We close at five.")
-        self.assertRaises(
-            RoomError, self.customer.call, "announce", "All is free!"
-        )
+        self.assertRaises(RoomError, self.customer.call, "announce", "All is free!")

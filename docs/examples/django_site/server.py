@@ -33,9 +33,7 @@ def makeServer():
     newsroom.rooms = server.addApplication(newsroom.Newsroom())
     server.register("news", newsroom.News)
     reactor.suggestThreadPoolSize(20)
-    site = WSGIResource(
-        reactor, reactor.getThreadPool(), get_wsgi_application()
-    )
+    site = WSGIResource(reactor, reactor.getThreadPool(), get_wsgi_application())
     server.addPage("/", Everything(site))
     server.addClientScript()
     return server
