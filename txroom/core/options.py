@@ -8,13 +8,14 @@ construction are all made from the fields of `ServerOptions`. There is no second
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 
 import attrs
 
-from .validation import OptionError, checked, isAmount, isCount, isInteger, suggestingNames, unknownNames
+from .optionfields import count, flag, notes, option, rate, seconds, size, windowBits
+from .validation import OptionError, checked, isInteger, suggestingNames, unknownNames
 
 Network = IPv4Network | IPv6Network
 Compression = Literal["disabled", "shared", "dedicated"]
@@ -36,91 +37,6 @@ SERVER_ONLY = frozenset(
         "shutdownTimeout",
     }
 )
-
-
-def _option(
-    default: Any,
-    doc: str,
-    *,
-    unit: str = "",
-    allowed: str,
-    check: Callable[[Any], bool],
-    source: str = "txroom",
-) -> Any:
-    """Make a field of `ServerOptions`. The documentation shows `doc`, `unit`, `allowed` and `source`."""
-    return attrs.field(
-        default=default,
-        validator=checked(check, allowed),
-        metadata=_notes(doc, unit, allowed, source),
-    )
-
-
-def _notes(doc: str, unit: str, allowed: str, source: str) -> dict[str, str]:
-    return {"doc": doc, "unit": unit, "allowed": allowed, "source": source}
-
-
-def _size(default: int, doc: str, **more: Any) -> Any:
-    return _option(
-        default,
-        doc,
-        unit="bytes",
-        allowed="a whole number of bytes, 0 or more",
-        check=isCount,
-        **more,
-    )
-
-
-def _count(default: int, doc: str, unit: str = "", **more: Any) -> Any:
-    return _option(
-        default,
-        doc,
-        unit=unit,
-        allowed="a whole number, 0 or more",
-        check=isCount,
-        **more,
-    )
-
-
-def _seconds(default: float, doc: str, **more: Any) -> Any:
-    return _option(
-        default,
-        doc,
-        unit="seconds",
-        allowed="a finite number of seconds, 0 or more",
-        check=isAmount,
-        **more,
-    )
-
-
-def _rate(default: float, doc: str, unit: str) -> Any:
-    return _option(
-        default,
-        doc,
-        unit=unit,
-        allowed="a finite number, 0 or more",
-        check=isAmount,
-    )
-
-
-def _flag(default: bool, doc: str, **more: Any) -> Any:
-    return _option(
-        default,
-        doc,
-        allowed="True or False",
-        check=lambda value: isinstance(value, bool),
-        **more,
-    )
-
-
-def _windowBits(doc: str) -> Any:
-    return _option(
-        15,
-        doc,
-        unit="bits",
-        allowed="a whole number from 9 to 15",
-        check=lambda value: isInteger(value) and 9 <= value <= 15,
-        source="ws",
-    )
 
 
 def _networks(values: Iterable[str | Network]) -> tuple[Network | Literal["unix"], ...]:
@@ -175,77 +91,77 @@ class ServerOptions:
         OptionError: A value is not allowed. The message names the option, the value and the allowed values.
     """
 
-    maxPayload: int = _size(
+    maxPayload: int = size(
         1 * MIB,
         "The longest message that a client may send, measured after inflation. A longer one closes the "
         "connection with 1009. It does not limit what the server sends.",
         source="ws maxPayload, verb maxPayloadLength",
     )
-    maxCompressedSize: int = _size(
+    maxCompressedSize: int = size(
         0,
         "The longest compressed message that a client may send, measured before inflation. A longer one "
         "closes the connection with 1009. 0 means slightly more than `maxPayload`.",
         source="verb",
     )
-    maxFragments: int = _count(
+    maxFragments: int = count(
         1024,
         "The largest number of frames in one message. More close the connection with 1008.",
         unit="frames",
     )
-    messageTimeout: float = _seconds(
+    messageTimeout: float = seconds(
         30.0,
         "A message must be complete within this time, plus one second for each 4 KiB that have arrived. "
         "Otherwise the connection is closed with 1008. The body of a request for a page has the same time, "
         "and is answered with 408 after it.",
     )
-    handshakeTimeout: float = _seconds(
+    handshakeTimeout: float = seconds(
         5.0,
         "The time for the whole handshake: the head of the request and all hooks of the upgrade together. "
         "A head that is not complete by then is answered with 408, and a hook that takes longer with 503.",
     )
-    closeTimeout: float = _seconds(
+    closeTimeout: float = seconds(
         10.0,
         "The time that a client has to answer a Close frame. After it the connection is dropped.",
         source="ws closeTimeout, there in milliseconds",
     )
-    pingInterval: float = _seconds(
+    pingInterval: float = seconds(
         25.0,
         "A connection on which nothing arrives for this time is sent a ping.",
         source="verb sendPings",
     )
-    pingTimeout: float = _seconds(
+    pingTimeout: float = seconds(
         20.0,
         "A connection on which nothing arrives for this time after a ping is dropped.",
     )
-    idleTimeout: float = _seconds(
+    idleTimeout: float = seconds(
         0.0,
         "A connection on which no message arrives for this time is closed with 1001. Pings and pongs of the "
         "WebSocket are not messages; the heartbeats of txroom.js and of the Python client are.",
         source="verb",
     )
-    maxLifetime: float = _seconds(
+    maxLifetime: float = seconds(
         0.0,
         "A connection that has been open for this time is closed with 1001.",
         source="verb; uWebSockets counts minutes",
     )
-    highWaterMark: int = _size(
+    highWaterMark: int = size(
         64 * KIB,
         "While more than this is queued for a client, `send` returns BACKPRESSURE. Rooms leave out volatile "
         "messages to such a client.",
     )
-    maxBackpressure: int = _size(
+    maxBackpressure: int = size(
         1 * MIB,
         "The most that may be queued for a client. A message that would exceed it is not sent, and `send` "
         "returns DROPPED; a message for an empty queue is always sent. Rooms close such a connection with "
         "4102, and the client resumes without a loss.",
         source="verb",
     )
-    closeOnBackpressureLimit: bool = _flag(
+    closeOnBackpressureLimit: bool = flag(
         False,
         "Whether a message that would exceed `maxBackpressure` closes the connection with 1013.",
         source="verb",
     )
-    compression: Compression = _option(
+    compression: Compression = option(
         "disabled",
         'Whether messages are compressed (permessage-deflate). With "dedicated" each connection has a window '
         'of its own. With "shared" each message that the server sends is compressed by itself, and a '
@@ -254,72 +170,72 @@ class ServerOptions:
         check=lambda value: value in ("disabled", "shared", "dedicated"),
         source="verb, ws perMessageDeflate",
     )
-    threshold: int = _size(
+    threshold: int = size(
         1024, "Messages that are shorter than this are sent without compression.", source="ws"
     )
-    serverMaxWindowBits: int = _windowBits(
+    serverMaxWindowBits: int = windowBits(
         "The largest window for messages that the server sends, as a power of two."
     )
-    clientMaxWindowBits: int = _windowBits(
+    clientMaxWindowBits: int = windowBits(
         "The largest window for messages that clients send, as a power of two. Only clients that let the "
         "server choose it are asked."
     )
-    serverNoContextTakeover: bool = _flag(
+    serverNoContextTakeover: bool = flag(
         False,
         "Whether the server begins each message that it sends with an empty window. With "
         'compression="shared" it always does.',
         source="ws",
     )
-    clientNoContextTakeover: bool = _flag(
+    clientNoContextTakeover: bool = flag(
         False, "Whether clients are asked to begin each message with an empty window.", source="ws"
     )
-    memoryLevel: int = _option(
+    memoryLevel: int = option(
         8,
         "The memory level of zlib for messages that the server sends.",
         allowed="a whole number from 1 to 9",
         check=lambda value: isInteger(value) and 1 <= value <= 9,
         source="ws zlibDeflateOptions",
     )
-    maxConnections: int = _count(
+    maxConnections: int = count(
         0,
         "The largest number of connections at a time. More are answered with 503. 0 means nine tenths of the "
         "limit on open files if the server has listeners of its own, else any number.",
         unit="connections",
     )
-    maxConnectionsPerAddress: int = _count(
+    maxConnectionsPerAddress: int = count(
         0,
         "The largest number of connections at a time from one client address. More are answered with 429.",
         unit="connections",
     )
-    maxPendingHandshakes: int = _count(
+    maxPendingHandshakes: int = count(
         1024,
         "The largest number of unfinished handshakes at a time. A new one replaces the oldest, which is "
         "dropped.",
         unit="connections",
     )
-    maxPages: int = _count(
+    maxPages: int = count(
         256,
         "The largest number of requests for pages at a time, on listeners of the server itself. A new one "
         "replaces a request that only waits for its client, or is answered with 503.",
         unit="requests",
     )
-    maxPagesPerAddress: int = _count(
+    maxPagesPerAddress: int = count(
         64,
         "The largest number of requests for pages at a time from one client address. More are answered with "
         "429.",
         unit="requests",
     )
-    maxPageBody: int = _size(
+    maxPageBody: int = size(
         16 * KIB,
         "The longest body of a request for a page. A longer one is answered with 413. `Server.addPage` takes "
         "another length for one page.",
     )
-    clientTracking: bool = _flag(
+    clientTracking: bool = flag(
         True,
         "Whether `Server.connections` and `Application.connections` list the open connections.",
         source="ws",
     )
-    backlog: int = _option(
+    backlog: int = option(
         511,
         "The number of connections that the kernel queues until the server accepts them. An endpoint that "
         "says `backlog=` has its own number.",
@@ -328,25 +244,25 @@ class ServerOptions:
         check=lambda value: isInteger(value) and value >= 1,
         source="ws",
     )
-    noDelay: bool = _flag(
+    noDelay: bool = flag(
         True,
         "Whether the kernel sends short packets at once (TCP_NODELAY, without Nagle's algorithm).",
         source="TeaJS nodelay",
     )
-    autoPong: bool = _flag(True, "Whether the server answers pings by itself.", source="ws")
-    skipUTF8Validation: bool = _flag(
+    autoPong: bool = flag(True, "Whether the server answers pings by itself.", source="ws")
+    skipUTF8Validation: bool = flag(
         False,
         "Whether text that is not UTF-8 is accepted, with U+FFFD in place of each wrong byte. If it is off, "
         "such text closes the connection with 1007.",
         source="ws",
     )
-    allowSynchronousEvents: bool = _flag(
+    allowSynchronousEvents: bool = flag(
         True,
         "Whether all messages that arrive together are handled in one turn of the reactor. If it is off, "
         "each message has a turn of its own.",
         source="ws",
     )
-    closeOnError: bool = _flag(
+    closeOnError: bool = flag(
         True,
         "Whether an exception in a message handler closes the connection with 1011. Exceptions in rooms "
         "never do: the client is told the error `internal`.",
@@ -355,7 +271,7 @@ class ServerOptions:
     trustedProxies: tuple[Network | Literal["unix"], ...] = attrs.field(
         default=(),
         converter=_networks,
-        metadata=_notes(
+        metadata=notes(
             "The proxies whose headers X-Forwarded-For and X-Forwarded-Proto are believed: addresses, "
             'networks, or "unix" for all UNIX sockets.',
             "",
@@ -367,7 +283,7 @@ class ServerOptions:
         default=(),
         converter=_texts,
         validator=checked(_areOrigins, _ORIGINS),
-        metadata=_notes(
+        metadata=notes(
             'The origins of pages that may connect, such as "https://example.org"; "*" stands for all. Pages '
             "of the same host and port as the server may connect without being listed.",
             "",
@@ -375,7 +291,7 @@ class ServerOptions:
             "TeaJS acceptsOrigin",
         ),
     )
-    refusals: Refusals = _option(
+    refusals: Refusals = option(
         "protocol",
         'How a client of rooms learns that it is refused. With "protocol" it is upgraded and gets an `error` '
         'frame and a close code, which scripts in browsers can read. With "http" it gets the HTTP status, '
@@ -387,7 +303,7 @@ class ServerOptions:
         default=(),
         converter=_texts,
         validator=checked(_areHosts, _HOSTS),
-        metadata=_notes(
+        metadata=notes(
             'The hosts that requests may name, such as "example.org" (with any port), "example.org:8080" or '
             '"*.example.org"; "*" stands for all. Others are answered with 421. If the list is empty, every '
             "host is accepted, with one exception: a server that listens only on loopback addresses and has "
@@ -397,35 +313,35 @@ class ServerOptions:
             "txroom",
         ),
     )
-    requireOrigin: bool = _flag(
+    requireOrigin: bool = flag(
         False, "Whether clients without an Origin header, such as programs, are refused with 403."
     )
-    messageRate: float = _rate(
+    messageRate: float = rate(
         0.0,
         "The number of messages a second that are read from one connection. The messages of a faster client "
         "wait, and a client that is too fast for ten seconds is closed with 1008. Rooms have a rate of 100 "
         "unless the application says another, and close with 4029.",
         "messages/s",
     )
-    messageBurst: int = _count(
+    messageBurst: int = count(
         0,
         "The number of messages that are read at once before `messageRate` applies. 0 means twice the rate.",
         unit="messages",
     )
-    byteRate: float = _rate(
+    byteRate: float = rate(
         0.0,
         "The number of bytes a second that are read from one connection, as `messageRate` for messages.",
         "bytes/s",
     )
-    byteBurst: int = _size(
+    byteBurst: int = size(
         0,
         "The number of bytes that are read at once before `byteRate` applies. 0 means twice the rate.",
     )
-    shutdownTimeout: float = _seconds(
+    shutdownTimeout: float = seconds(
         10.0,
         "The time from the beginning of a shutdown until the last connection is dropped. 0 means at once.",
     )
-    drainDelay: float = _seconds(
+    drainDelay: float = seconds(
         0.0,
         "The time at the beginning of a shutdown in which the server still listens, but refuses WebSockets "
         "and says so on the health page, so that a load balancer notices. It is a part of "
