@@ -17,6 +17,7 @@ from tests.rooms.case import MSGPACK, NotingRoom, RoomTestCase
 from txroom import Accept, Application, Connection, Deny, Handshake, RoomApplication, Server, UpgradeError
 from txroom.http.inbandrefusals import MAX_REFUSALS, MAX_REFUSALS_PER_ADDRESS
 from txroom.http.lingering import LINGERING_TIMEOUT
+from txroom.protocol.closecodes import MAX_REASON
 from txroom.protocol.limits import JSON_PROTOCOL
 from txroom.rooms.edge.refusals import MAX_RETRY_AFTER, RETRY_AFTER
 from txroom.testing import Client, MemoryReactor, RawClient, RoomHarness, clientFrame, upgradeRequest
@@ -55,7 +56,7 @@ class RefusalCase(RoomTestCase):
         self.assertEqual(frame[:3], ["error", None, None])
         self.assertTrue(client.isClosed)
         assert client.closeInfo is not None
-        self.assertEqual(client.closeInfo.reason, frame[4].encode()[:120].decode(errors="ignore"))
+        self.assertEqual(client.closeInfo.reason, frame[4].encode()[:MAX_REASON].decode(errors="ignore"))
         return [*frame[3:], client.closeCode]
 
     def status(self, *protocols: str, path: str = "/rooms", **more: Any) -> int:

@@ -131,6 +131,26 @@ test("maxPayload holds for volatile messages and for the options of a join, too"
   assert.deepEqual(h.socket.take(), []);
 });
 
+test("options of a join and filters have at most 16 KiB as JSON, credentials included", async () => {
+  const options = { a: "ü".repeat(8_188) }; // 16,384 bytes as JSON
+  const large = { a: `${options.a}x` };
+  const h = new Harness({ auth: undefined });
+  for (const refused of [h.client.joinOrCreate("chat", large), h.client.query("chat", large)]) {
+    const error = await failure(refused);
+    assert.equal(error.code, "invalidData");
+    assert.match(error.message, /^(options|filter) must have at most 16384 bytes as JSON$/);
+  }
+  assert.equal(h.sockets.length, 0);
+  const joining = h.client.joinOrCreate("chat", options);
+  await settle();
+  h.socket.open();
+  assert.deepEqual(h.socket.take(), [["join", 2, "chat", options]]);
+  h.client.close();
+  await failure(joining);
+  const error = await failure(new Harness({ auth: "secret" }).client.joinOrCreate("chat", options));
+  assert.deepEqual([error.code, error.details], ["invalidData", { field: "options" }]);
+});
+
 test("names and types: 1 to 128 characters, however many code units", async () => {
   const h = new Harness();
   const room = await h.join();

@@ -124,7 +124,7 @@ test("what Node's ws tells: the cause is in the message, and a refusal is final"
     [401, "unauthorized", 4001],
     [403, "unauthorized", 4001],
     [404, "noSuchRoom", 4004],
-    [400, "unavailable", 1008],
+    [400, "unauthorized", 4001],
   ]) {
     const h = new Harness();
     const joining = failure(h.client.joinOrCreate("chat"));

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, isSendable
 from ..core.interfaces import ClientEndpoint
+from ..protocol.closecodes import shortened
 from .callqueue import stop
 from .connection import Attempt
 from .encoding import shownError
@@ -27,8 +28,6 @@ from .httpresponse import HTTPResponse
 from .options import ClientOptions
 
 _PORTS = {"ws": 80, "wss": 443}
-#: The longest reason in a Close frame, in bytes (RFC 6455 §5.5).
-_MAX_REASON = 123
 #: The largest head of an HTTP response, in bytes.
 _MAX_HEAD = 64 * 1024
 #: How long the body of an HTTP response may take to arrive, in seconds.
@@ -159,8 +158,7 @@ class AutobahnWebSocket:
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
         if self._protocol is not None and self._protocol.isOpen:
-            text = reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
-            self._protocol.closeWith(code, text)
+            self._protocol.closeWith(code, shortened(reason).encode())
             self.closing()
         elif self._deadline is None:
             self.abort()

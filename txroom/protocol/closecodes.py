@@ -80,11 +80,9 @@ _TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
 
 #: HTTP answers from 400 to 499 after which it is worth trying again.
 _TEMPORARY = frozenset({408, 425, 429})
-#: What a client takes an HTTP answer for that refuses its upgrade for good; 4010 for any other of 400-499.
-_STATUSES: dict[int, CloseCode] = {401: _C.UNAUTHORIZED, 403: _C.UNAUTHORIZED, 404: _C.NO_SUCH_ROOM}
 
-#: Most bytes of a reason; a Close frame has room for 123.
-MAX_REASON = 120
+#: The longest reason in a Close frame, in bytes (RFC 6455 §5.5).
+MAX_REASON = 123
 
 
 # -- for the server
@@ -151,7 +149,7 @@ def leftCodeOf(error: str) -> CloseCode:
 
 
 def closeCodeOfAnswer(status: int) -> CloseCode:
-    """The close code that means the same to a client as an HTTP answer to its upgrade; 1006: come back."""
+    """The close code for a client whose upgrade was answered with that HTTP status; after 1006 it tries again."""
     if 400 <= status < 500 and status not in _TEMPORARY:
-        return _STATUSES.get(status, CloseCode.MISUSE)
+        return refusalForStatus(status)[1]
     return CloseCode.ABNORMAL

@@ -468,9 +468,8 @@ export function mayReconnect(code, reason = "") {
  * @param {number} status
  */
 function closeOfStatus(status) {
-  if (status === 401 || status === 403) return CloseCode.unauthorized;
-  if (status === 404) return CloseCode.noSuchRoom;
-  return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? 1008 : undefined;
+  if (status === 404 || status === 410) return CloseCode.noSuchRoom;
+  return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? CloseCode.unauthorized : undefined;
 }
 
 /** @type {(code: number) => boolean} */
@@ -484,6 +483,8 @@ const MAX_CODE = 64;
 const MAX_REASON = 1024;
 /** How many levels deep data, options and filters may be nested. */
 const MAX_DEPTH = 64;
+/** The largest options of a join, and the largest filter, in bytes of JSON. */
+const MAX_OPTIONS = 16_384;
 /** The largest number of members of a room; a frame with more is refused. */
 const MAX_MEMBERS = 100_000;
 /** How many calls of the server may be unanswered at once. */
@@ -2129,7 +2130,7 @@ export class Client {
    */
   async query(name = null, filter = {}) {
     if (name !== null) checkName("query", name);
-    const [rooms] = await this.#request((ref) => ["rooms", ref, name, checkObject("filter", filter)]);
+    const [rooms] = await this.#request((ref) => ["rooms", ref, name, checkOptions("filter", filter)]);
     return rooms;
   }
 
@@ -2220,7 +2221,7 @@ export class Client {
     const request = this.#newRequest(done, { answer: "joined" });
     this.#credentials(request, options).then(
       (full) => {
-        if (isWanted()) this.#ask(request, (ref) => [JOIN_FRAMES[method], ref, target, full]);
+        if (isWanted()) this.#ask(request, (ref) => [JOIN_FRAMES[method], ref, target, checkOptions("options", full)]);
         else request.forget();
       },
       (error) => request.done(error),
@@ -2316,7 +2317,7 @@ export class Client {
   #enter(method, target, options, prepare) {
     try {
       checkName(method, target);
-      checkObject("options", options);
+      checkOptions("options", options);
       /** @param {JoinDone} done */
       const ask = (done) => {
         const present = method === "joinById" ? this.#memberships.get(target) : undefined;
@@ -2905,10 +2906,11 @@ function checkName(method, name) {
   throw new TxroomError("badRequest", `the ${what} for ${method} must be a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
 }
 
-/** @param {string} what @param {unknown} value */
-function checkObject(what, value) {
-  if (isObject(value)) return value;
-  throw new TxroomError("badRequest", `${what} must be an object, not ${shown(value)}`);
+/** Returns options or a filter if they can be sent. Throws a TxroomError. @param {string} what @param {unknown} value */
+function checkOptions(what, value) {
+  if (!isObject(value)) throw new TxroomError("badRequest", `${what} must be an object, not ${shown(value)}`);
+  if (!isLonger(encode(value), MAX_OPTIONS)) return value;
+  throw new TxroomError("invalidData", `${what} must have at most ${MAX_OPTIONS} bytes as JSON`, { details: { field: what } });
 }
 
 /** The WebSocket URL; relative ones are relative to the page. @param {string | URL} url */
