@@ -268,7 +268,7 @@ class WireTests(SynchronousTestCase):
             (b"HTTP/1.0 502 Bad Gateway\r\n\r\nnginx",
              "unavailable: ws://server/rooms: HTTP 502 Bad Gateway: nginx"),
             (b"HTTP/1.1 400 \r\n\r\n" + b"x" * 5000,
-             f"badRequest: ws://server/rooms: HTTP 400: {'x' * 197}..."),
+             f"unauthorized: ws://server/rooms: HTTP 400: {'x' * 197}..."),
         ):  # fmt: skip
             self.assertEqual(str(self.answered(answer)), expected)
 

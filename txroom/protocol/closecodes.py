@@ -149,7 +149,7 @@ def leftCodeOf(error: str) -> CloseCode:
 
 
 def closeCodeOfAnswer(status: int) -> CloseCode:
-    """The close code for a client whose upgrade was answered with that HTTP status; after 1006 it tries again."""
+    """The close code for an HTTP status that refuses an upgrade; after 1006 a client tries again."""
     if 400 <= status < 500 and status not in _TEMPORARY:
         return refusalForStatus(status)[1]
     return CloseCode.ABNORMAL
