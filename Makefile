@@ -8,18 +8,18 @@ BIN := $(VENV)/bin
 RESULTS := build/results
 BENCH := build/bench
 CLIENTS := tests/functional/clients
-# Schedules that each model of rooms runs on each engine.
+# How many schedules each model of rooms runs on each engine.
 EXAMPLES ?= 5000
 MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
-# The longest first.
+# The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial
 FUNCTIONAL := functional-package functional-server
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
-# Makes targets side by side, and shows what each has to say when it is done.
+# Makes several targets in parallel, and shows the output of each when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
 SOURCES := setup.py txroom twisted tests scripts docs/conf.py docs/_ext docs/examples benchmarks
 
-# The child processes of the tests find twistd, twist and python of this environment.
+# So that child processes of the tests find twistd, twist and python of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 SHELL := bash
@@ -53,7 +53,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --quiet --fix $(SOURCES)
 	$(BIN)/ruff format --quiet $(SOURCES)
 
-# Strict by pyproject.toml: --strict here would undo the two relaxations made there.
+# pyproject.toml makes mypy strict. The option --strict would undo the two exceptions there.
 types: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/python scripts/clienttypes.py --check
@@ -68,7 +68,7 @@ unit: $(VENV)/.dev
 	$(SIDE_BY_SIDE) $(UNIT)
 
 # twisted.trial is run as a module because the console script leaves this directory off sys.path.
-# Coverage is measured under pytest alone: the tests are the same, and measuring doubles their time.
+# Coverage is measured only under pytest: the tests are the same, and measuring doubles their time.
 unit-trial:
 	$(BIN)/python -m twisted.trial --reporter=text --temp-directory=build/trial tests 2>&1 \
 		| tee $(RESULTS)/trial.log
@@ -80,7 +80,7 @@ unit-others:
 	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml tests \
 		--ignore=tests/rooms --ignore=tests/engine
 
-# The unit tests on the other Pythons there are: of python3.x on PATH, pyenv and uv.
+# Runs the unit tests on other versions of Python: those on PATH as python3.x, of pyenv and of uv.
 versions: $(VENV)/.dev
 	mkdir -p $(RESULTS)
 	$(BIN)/python scripts/versions.py
@@ -89,7 +89,7 @@ models: $(VENV)/.dev
 	mkdir -p $(RESULTS)
 	$(SIDE_BY_SIDE) $(MODELS)
 
-# model-lifecycle-memory and so on. A test of so many schedules takes long, and isn't stuck.
+# model-lifecycle-memory and so on. So many schedules take long, so the timeout for stuck tests is off.
 $(MODELS): model-%:
 	TXROOM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
 		-o faulthandler_timeout=0 --hypothesis-show-statistics \
@@ -99,8 +99,8 @@ functional: deps
 	mkdir -p $(RESULTS)
 	$(SIDE_BY_SIDE) $(FUNCTIONAL)
 
-# The package takes most of its time to be built and installed. What the others measure (heartbeats, slow links)
-# wants a processor that is free.
+# test_packaging.py mostly builds and installs the package. The other tests measure time (heartbeats, slow links)
+# and need a processor of their own.
 functional-package:
 	$(FUNCTIONAL_TESTS) tests/functional/test_packaging.py
 
@@ -141,8 +141,8 @@ $(BENCH)/venv/.installed: setup.py pyproject.toml benchmarks/requirements.txt
 	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
 	touch $@
 
-# Without npm there are no servers for Node; the report says so. Not npm ci: it would have native
-# packages for all platforms in the lock file, which not every registry has.
+# Without npm the servers for Node are skipped, and the report says so. npm ci would need native packages for
+# all platforms in the lock file, which not every registry has.
 $(BENCH)/node/node_modules/.package-lock.json: benchmarks/package.json benchmarks/package-lock.json
 	scripts/tools.sh cc=build-essential openssl node=nodejs npm
 	mkdir -p $(BENCH)/node
@@ -151,7 +151,7 @@ $(BENCH)/node/node_modules/.package-lock.json: benchmarks/package.json benchmark
 		cd $(BENCH)/node && npm install --no-progress --no-audit --no-fund --loglevel=error >/dev/null && touch ../../../$@; \
 	fi
 
-# Without npm there are no JavaScript clients; the tests that need them say so.
+# Without npm there are no JavaScript clients, and the tests that need them are skipped.
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
 	if command -v npm >/dev/null; then \
 		cd $(CLIENTS) && npm ci --no-progress --loglevel=error >/dev/null && touch ../../../$@; \

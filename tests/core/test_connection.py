@@ -136,7 +136,7 @@ class OrderTests(OneConnection):
         )
 
     def test_textAndBinary(self) -> None:
-        """The hook for the kind runs before the one for all (seed 002)."""
+        """The hook for the kind of message runs before `onMessage`, as in Cocos Creator."""
         app: Recorder = Recorder(
             onText=lambda connection, text: app.events.append(("text", text)),
             onBinary=lambda connection, data: app.events.append(("binary", data)),
@@ -282,7 +282,7 @@ class OrderTests(OneConnection):
 
 
 class ReplaceTests(OneConnection):
-    """Hooks of one connection (seed 002)."""
+    """Hooks of one connection, as in Cocos Creator."""
 
     def test_replace(self) -> None:
         """The replaced hook is called with the same arguments; other connections keep theirs."""
@@ -764,7 +764,7 @@ class DisconnectTests(OneConnection):
 
 
 class WhenSentTests(OneConnection):
-    """The completion of `send` (seed 002)."""
+    """The completion of `send`, as in Cocos Creator."""
 
     def test_atOnce(self) -> None:
         """What the operating system took is sent."""

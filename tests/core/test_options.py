@@ -1,4 +1,4 @@
-"""Every option: its default, its range, and what is said of a wrong one."""
+"""Tests for every option: its default, its range, and the error of a wrong value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from txroom.core.validation import OptionError
 KIB = 1024
 MIB = 1024 * KIB
 
-#: The defaults that DESIGN §3 promises.
+#: The documented defaults.
 DEFAULTS: dict[str, Any] = {
     "maxPayload": MIB,
     "maxCompressedSize": 0,
@@ -67,7 +67,7 @@ _NO_NUMBER = (-0.1, "1", None, True, float("inf"), float("nan"))
 _NO_FLAG = (0, 1, "yes", None)
 _NO_BITS = (8, 16, 9.0, True, "9")
 
-#: For each kind of option: the edges of what it takes, and what it doesn't take.
+#: For each kind of option: the limits of its range, and values outside it.
 KINDS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...], str]] = {
     "a whole number of bytes, 0 or more": ((0, 1, 2**40), _NO_SIZE, "size"),
     "a whole number, 0 or more": ((0, 1, 10**9), _NO_SIZE, "count"),
@@ -107,25 +107,25 @@ class TableTests(SynchronousTestCase):
                 self.assertRegex(field.metadata["doc"], "^Whether ", field.name)
 
     def test_keywordOnly(self) -> None:
-        """The order of the options means nothing."""
+        """Options are keyword-only."""
         self.assertRaises(TypeError, ServerOptions, 1)
 
     def test_frozen(self) -> None:
-        """Options don't change under a server that runs."""
+        """Options can't be changed."""
         options = ServerOptions()
         with self.assertRaises(attrs.exceptions.FrozenInstanceError):
             options.maxPayload = 1  # type: ignore[misc]
 
     def test_unknown(self) -> None:
-        """A misspelt option isn't swallowed."""
+        """A misspelt option is refused."""
         self.assertRaises(TypeError, ServerOptions, maxPayloads=1)
 
 
 class RangeTests(SynchronousTestCase):
-    """Each option takes what it says it takes, and nothing else."""
+    """Each option accepts exactly what its text says."""
 
     def test_everyKind(self) -> None:
-        """The edges are taken as they are."""
+        """The limits of each range are accepted unchanged."""
         for field in self.fields():
             for value in KINDS[field.metadata["allowed"]][0]:
                 options = ServerOptions(**{field.name: value})
@@ -141,11 +141,11 @@ class RangeTests(SynchronousTestCase):
                 self.assertEqual(str(caught.exception), f"{field.name}={value!r}: must be {allowed}")
 
     def test_valueError(self) -> None:
-        """Who doesn't know our classes catches `ValueError`."""
+        """The error is a `ValueError`."""
         self.assertRaises(ValueError, ServerOptions, maxPayload=-1)
 
     def fields(self) -> list[Any]:
-        """All fields but the lists, which have tests of their own."""
+        """Return all fields except lists, which have tests of their own."""
         fields = [field for field in attrs.fields(ServerOptions) if field.default != ()]
         self.assertEqual({field.metadata["allowed"] for field in fields}, set(KINDS))
         return fields
@@ -163,13 +163,16 @@ class ListTests(SynchronousTestCase):
         )
 
     def test_oneProxy(self) -> None:
-        """One needs no list: a string isn't taken apart into its letters."""
+        """A single value need not be in a list; a string is not split into letters."""
         self.assertEqual(options(trustedProxies="unix").trustedProxies, ("unix",))
         network = ip_network("127.0.0.1/32")
         self.assertEqual(options(trustedProxies="127.0.0.1").trustedProxies, (network,))
 
     def test_wrongProxy(self) -> None:
-        """A name, host bits below the mask, or no list at all: the error shows the value."""
+        """
+        A host name, host bits below the mask, and anything that is not a list are refused; the error shows
+        the value.
+        """
         for value in ("localhost", ["10.0.0.1/8"], ["*"], 7, [None]):
             with self.assertRaises(OptionError) as caught:
                 options(trustedProxies=value)
@@ -177,13 +180,13 @@ class ListTests(SynchronousTestCase):
             self.assertIn("CIDR", str(caught.exception))
 
     def test_origins(self) -> None:
-        """Origins, or any."""
+        """Origins, or "*"."""
         for value in (["https://a.example", "http://b.example:8080"], ["*"], []):
             self.assertEqual(options(allowedOrigins=value).allowedOrigins, tuple(value))
         self.assertEqual(options(allowedOrigins="*").allowedOrigins, ("*",))
 
     def test_wrongOrigin(self) -> None:
-        """What could never match a browser's Origin header is a mistake."""
+        """An origin that no browser can send is refused."""
         for value in ("example.org", "https://example.org/", ["https://a.example", 7], "null"):
             with self.assertRaises(OptionError) as caught:
                 options(allowedOrigins=value)
@@ -192,30 +195,30 @@ class ListTests(SynchronousTestCase):
 
 
 class OverrideTests(SynchronousTestCase):
-    """What an application lays over the server's options."""
+    """Options that an application overrides."""
 
     def test_override(self) -> None:
-        """The others stay."""
+        """Other options are kept."""
         changed = ServerOptions(maxPayload=5, maxFragments=6).override({"maxPayload": 7})
         self.assertEqual((changed.maxPayload, changed.maxFragments), (7, 6))
 
     def test_nothing(self) -> None:
-        """No change makes no copy: thousands of applications may share one object."""
+        """Without changes there is no copy, so that thousands of applications can share one object."""
         options = ServerOptions()
         self.assertIs(options.override({}), options)
 
     def test_unknown(self) -> None:
-        """All that are no options are named."""
+        """The error names every unknown option."""
         with self.assertRaises(OptionError) as caught:
             ServerOptions().override({"maxPayload": 1, "zebra": 1, "ape": 2})
         self.assertEqual(str(caught.exception), "no such option: ape, zebra")
 
     def test_wrong(self) -> None:
-        """A value is checked as at construction."""
+        """Values are checked as in the constructor."""
         self.assertRaises(OptionError, ServerOptions().override, {"maxPayload": -1})
 
     def test_converted(self) -> None:
-        """Lists are taken apart as at construction."""
+        """Lists are converted as in the constructor."""
         changed = ServerOptions().override({"trustedProxies": "10.0.0.0/8"})
         self.assertEqual(changed.trustedProxies, (ip_network("10.0.0.0/8"),))
         self.assertEqual(changed.override({"maxPayload": 1}).trustedProxies, changed.trustedProxies)

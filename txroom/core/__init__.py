@@ -1,1 +1,1 @@
-"""What everything else stands on: codes, options, handshakes, connections and applications."""
+"""The foundation of all other packages: codes, options, handshakes, connections and applications."""
