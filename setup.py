@@ -36,10 +36,10 @@ if __name__ == "__main__":
             (ROOT / "README.md").read_text(), project.get("urls", {}).get("Source")
         ),
         long_description_content_type="text/markdown",
-        # The editable install of a root that is spelled out puts this directory itself on sys.path,
-        # which is where Twisted looks for twisted/plugins; any other mapping hides the plugin.
+        # With this mapping an editable install puts this directory itself on sys.path, where Twisted looks for
+        # twisted/plugins. Any other mapping hides the plugin.
         package_dir={"": "."},
-        # Neither txroom/web nor twisted/plugins has an __init__.py; the second must never get one.
+        # Neither txroom/web nor twisted/plugins has an __init__.py, and twisted/plugins must never get one.
         packages=[
             *find_namespace_packages(include=["txroom", "txroom.*"], exclude=["*.__pycache__"]),
             "twisted.plugins",

@@ -1,6 +1,6 @@
 """The ``txroom`` command of twistd and twist.
 
-Twisted imports every plugin before it chooses a reactor: nothing else belongs in here.
+Twisted imports every plugin before it chooses a reactor, so this module must not import anything else.
 """
 
 from twisted.application.reactors import Reactor
