@@ -36,7 +36,7 @@ if __name__ == "__main__":
             (ROOT / "README.md").read_text(), project.get("urls", {}).get("Source")
         ),
         long_description_content_type="text/markdown",
-        # With this mapping an editable install puts this directory itself on sys.path, where Twisted looks for
+        # With this mapping an editable install puts this directory itself on sys.path, where Twisted finds
         # twisted/plugins. Any other mapping hides the plugin.
         package_dir={"": "."},
         # Neither txroom/web nor twisted/plugins has an __init__.py, and twisted/plugins must never get one.
