@@ -1,4 +1,4 @@
-"""A certificate authority for tests: clients that trust it check what servers show them."""
+"""A certificate authority for tests: clients that trust it check the certificates of servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 
 class Authority:
-    """Issues certificates for some days; its own is in `file`."""
+    """Issues certificates that are valid for some days; its own certificate is in `file`."""
 
     def __init__(self, directory: Path) -> None:
         self._key = generate_private_key(SECP256R1())
@@ -46,7 +46,7 @@ class Authority:
         self.file.write_bytes(builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
 
     def issue(self, file: Path, *names: str, age: int = 1) -> int:
-        """Write a new key and certificate of that age to `file`, in one step; its serial number."""
+        """Write a new key and a certificate of that age to `file`, atomically; return its serial number."""
         key = generate_private_key(SECP256R1())
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

@@ -1,4 +1,7 @@
-"""What the unit tests share: a harness that cleans up after itself, and an application that takes notes."""
+"""
+What the unit tests share: a harness that cleans up after itself, and an application that records its
+events.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
 class Recorder(Application):
-    """Notes every event of its connections; `connection` is the newest."""
+    """Records every event of its connections; `connection` is the newest one."""
 
     connection: Connection
 
@@ -24,7 +27,7 @@ class Recorder(Application):
         super().__init__(**hooksAndOptions)
 
     def named(self, name: str) -> list[Any]:
-        """What came with the events of that name."""
+        """The arguments of the events of that name."""
         return [event[1] if len(event) == 2 else event[1:] for event in self.events if event[0] == name]
 
     def onConnect(self, connection: Connection) -> Any:
@@ -57,10 +60,10 @@ def echo(connection: Connection, message: str | bytes) -> None:
 
 def warningsOf(case: SynchronousTestCase) -> list[dict[str, Any]]:
     """
-    The warnings of a test so far, which are thereby dealt with.
+    Return the warnings of a test so far, and remove them.
 
-    A file that an earlier test has left open may be closed by the garbage collector at any time: what it says
-    then is passed on, and isn't this test's.
+    The garbage collector may close files that an earlier test has left open at any time. Warnings about
+    that are passed on, since they do not belong to this test.
     """
     found = []
     for warning in case.flushWarnings():
@@ -75,13 +78,13 @@ class HarnessTestCase(SynchronousTestCase):
     """Tests that run a server in memory."""
 
     def serve(self, serves: Any = None, **options: Any) -> RoomHarness:
-        """A harness that is stopped, and looked through for leaks, at the end."""
+        """A harness that is stopped at the end, and checked for leaks."""
         harness = RoomHarness(serves, **options)
         self.addCleanup(harness.stop)
         return harness
 
     def upgraded(self, harness: RoomHarness, **more: Any) -> RawClient:
-        """A raw client that is through the handshake."""
+        """A raw client that has upgraded."""
         client = harness.raw(upgradeRequest("/", more.pop("headers", ())), **more)
         head, end, rest = client.take().partition(b"\r\n\r\n")
         self.assertTrue(head.startswith(b"HTTP/1.1 101 ") and end, head)
@@ -89,13 +92,15 @@ class HarnessTestCase(SynchronousTestCase):
         return client
 
     def assertClosed(self, client: Client, code: int, reason: str | None = None) -> None:
-        """The client got a Close frame with that code, and its TCP connection is gone."""
+        """
+        Check that the client received a Close frame with that code, and that its TCP connection is closed.
+        """
         self.assertEqual((client.closeCode, client.isClosed), (code, True))
         if reason is not None and client.closeInfo is not None:
             self.assertEqual(client.closeInfo.reason, reason)
 
     def assertRaised(self, kind: type[BaseException], count: int = 1) -> None:
-        """That many errors of that kind were logged, and no longer count against the test."""
+        """Check that this many errors of that kind were logged, and remove them."""
         self.assertEqual(len(self.flushLoggedErrors(kind)), count)
 
 
@@ -106,7 +111,7 @@ def closeFrame(code: int, reason: str | bytes = b"", **more: Any) -> bytes:
 
 
 def fired(deferred: Deferred[Any]) -> list[Any]:
-    """Where the result or failure of a Deferred arrives."""
+    """A list to which the result or failure of a Deferred is added."""
     results: list[Any] = []
     deferred.addBoth(results.append)
     return results

@@ -1,10 +1,11 @@
-"""Which tests belong into which pytest run.
+"""
+Which tests belong to which pytest run.
 
-pytest-twisted runs every test inside a running reactor, and trial's ``TestCase`` wants to run the
-reactor itself, so the two never share a process:
+pytest-twisted runs every test inside a running reactor, and trial's ``TestCase`` wants to run the reactor
+itself, so the two never share a process:
 
-* ``pytest`` collects everything but ``tests/functional``;
-* ``pytest -p twisted tests/functional`` collects nothing else.
+* ``pytest`` collects everything but ``tests/functional``; * ``pytest -p twisted tests/functional`` collects
+nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def _hasReactor(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what is wrong instead of collecting nothing."""
+    """Raise an error with an explanation instead of collecting nothing."""
     for argument in config.args:
         asked = (config.invocation_params.dir / argument.partition("::")[0]).resolve()
         functional = asked.is_relative_to(FUNCTIONAL)

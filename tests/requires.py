@@ -1,7 +1,8 @@
-"""Tools outside Python, and packages, that a test cannot do without.
+"""
+Tools and packages that a test needs.
 
-A missing tool skips the test, except where the environment variable ``CI`` is set: there it fails,
-or nobody would notice that it is never run. Works in pytest and in trial.
+If a tool is missing, the test is skipped. With the environment variable ``CI`` set it fails instead, so
+that a test that never runs is noticed. This works in pytest and in trial.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ CLIENTS = Path(__file__).parent / "functional" / "clients"
 
 
 def requires(tool: str) -> str:
-    """Return the path of a command, e.g. ``requires("chromium")``."""
+    """Return the path of a command, such as ``requires("chromium")``."""
     return shutil.which(tool) or _missing(f"{tool} is not installed")
 
 
 def requiresModule(name: str) -> Any:
-    """Return a module of a package that only the tests need, and only a few of them."""
+    """Import a module that only a few tests need."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -30,7 +31,7 @@ def requiresModule(name: str) -> Any:
 
 
 def requiresNode() -> str:
-    """Return the path of Node, with the clients of ``tests/functional/clients`` installed."""
+    """Return the path of Node; the clients of ``tests/functional/clients`` must be installed."""
     node = requires("node")
     if not (CLIENTS / "node_modules").is_dir():
         _missing("the JavaScript clients are not installed (make deps)")
@@ -38,7 +39,7 @@ def requiresNode() -> str:
 
 
 def requiresPackage(name: str) -> Path:
-    """Return the folder of a package of npm, one of those in ``tests/functional/clients``."""
+    """Return the folder of an npm package in ``tests/functional/clients``."""
     folder = CLIENTS / "node_modules" / name
     return folder if folder.is_dir() else _missing(f"{name} is not installed (make deps)")
 

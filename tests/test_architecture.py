@@ -1,4 +1,4 @@
-"""The house rules of the package: who may import whom, and what must not be there."""
+"""The rules of the package: which module may import which, and what must not exist."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# From the top of the house to the ground. A module may import what stands in a lower row, nothing that
-# stands in its own row or above. A package stands for its modules, which may import one another as long as
-# no circle comes of it; the longest name counts.
+# The layers, from the highest. A module may import from lower rows only, not from its own row. A package
+# stands for its modules, which may import one another without a circle; the longest matching name counts.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.tap", "txroom.loadtest", "txroom.pytestplugin"}),
     frozenset({"txroom.process"}),
@@ -38,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
-# What stays out of a part of the house, at any depth of the code.
+# What a package must not import, not even inside functions.
 BARRED: dict[str, tuple[str, ...]] = {
     "txroom.core": ("autobahn", "twisted.web"),
     "txroom.engine": ("txroom.rooms.api", "txroom.rooms.application", "txroom.rooms.edge"),
@@ -52,12 +51,12 @@ BARRED: dict[str, tuple[str, ...]] = {
     "txroom.loadtest": ("txroom.service", "txroom.rooms", "txroom.wire", "txroom.http"),
 }
 AUTOBAHN_CLIENTS = frozenset({"txroom.client", "txroom.testing", "txroom.loadtest"})
-# Where protocols of Autobahn's server side are served; nothing of ours is made of them.
+# The modules that serve protocols of Autobahn's server side.
 AUTOBAHN_MOUNT = frozenset(
     {"txroom.http.autobahn", "txroom.http.autobahnprotocol", "txroom.http.autobahnwire"}
 )
 
-# Who may import the module at the top of its package: there, and only there, the parts are put together.
+# The modules that combine the parts of a package, and which modules may import them.
 ENTRANCES: dict[str, tuple[str, ...]] = {
     "txroom.http.factory": ("txroom.service", "txroom.testing"),
     "txroom.rooms.owner.host": (
@@ -71,17 +70,17 @@ ENTRANCES: dict[str, tuple[str, ...]] = {
 
 MAX_LINES = 450
 
-# The modules that use private names of Twisted's, Python's or another library's; test_twisted.py has the
-# names. Each is a risk with every release of theirs: one more of Twisted's belongs to the first three.
+# The modules that use private names of Twisted, Python or other libraries; test_twisted.py has the names.
+# Each is a risk at every release of them. Put further private names of Twisted into the first three modules.
 PRIVATE_USERS = frozenset(
     {
         "txroom.core.twistedinternet",
         "txroom.http.twistedweb",
         "txroom.process.twistedlogger",
-        # Of Twisted's, but one more call for each message or read would be too dear.
+        # Of Twisted too, but a function in another module would cost too much for each message or read.
         "txroom.process.leanepoll",
         "txroom.wire.sendbuffer",
-        # Of Python's, zlib's and Autobahn's.
+        # Of Python, zlib and Autobahn.
         "txroom.core.validation",
         "txroom.process.watchdog",
         "txroom.wire.deflate",
@@ -89,12 +88,15 @@ PRIVATE_USERS = frozenset(
     }
 )
 
-# Needs pytest, which users do not have to have.
+# Needs pytest, which users need not have installed.
 OPTIONAL = frozenset({"txroom.pytestplugin"})
 
 
 class Import(NamedTuple):
-    """One imported name, e.g. ``txroom.core.codes.CloseCode`` by ``txroom.wire.frames``, line 12."""
+    """
+    One imported name, such as ``txroom.core.codes.CloseCode`` imported by ``txroom.wire.frames`` in line
+    12.
+    """
 
     importer: str
     name: str
@@ -116,7 +118,8 @@ MODULES = {moduleName(path): path for path in sorted((ROOT / "txroom").rglob("*.
 
 
 def place(name: str) -> str | None:
-    """The entry of the layer table that a dotted name of txroom belongs to.
+    """
+    The entry of the layer table for a dotted name of txroom.
 
     ``txroom.wire.frames.encode`` belongs to ``txroom.wire``, a public name to ``txroom`` itself.
     """
@@ -130,12 +133,12 @@ def place(name: str) -> str | None:
 
 
 def moduleOf(name: str) -> str:
-    """The module in which an imported name of txroom stands."""
+    """The module that defines an imported name of txroom."""
     return name if name in MODULES else name.rpartition(".")[0]
 
 
 def within(name: str, parents: frozenset[str] | tuple[str, ...]) -> bool:
-    """Whether a dotted name is one of ``parents`` or lies in one."""
+    """Whether a dotted name is one of ``parents`` or inside of one."""
     return any(f"{name}.".startswith(f"{parent}.") for parent in parents)
 
 
@@ -150,7 +153,7 @@ def treeOf(module: str) -> ast.Module:
 
 
 def importsOf(tree: ast.Module, module: str, isPackage: bool = False) -> Iterator[Import]:
-    """Every name that a module imports, relative ones resolved."""
+    """All names that a module imports; relative ones are resolved."""
 
     def walk(node: ast.AST, atLoad: bool, onlyTypes: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
@@ -190,7 +193,7 @@ def imports() -> tuple[Import, ...]:
 
 
 class ParsingTests(SynchronousTestCase):
-    """The tests below are worth as much as the parser they look through."""
+    """The parser that the tests below use."""
 
     def parse(self, source: str, module: str = "txroom.wire.frames") -> list[tuple[str, bool]]:
         return [(found.name, found.atLoad) for found in importsOf(ast.parse(source), module)]
@@ -208,7 +211,7 @@ class ParsingTests(SynchronousTestCase):
         )
 
     def test_package(self) -> None:
-        """One dot in a package's own ``__init__`` is that package."""
+        """One dot in the ``__init__`` of a package means that package."""
         found = importsOf(ast.parse("from .frames import x"), "txroom.wire", isPackage=True)
         self.assertEqual([each.name for each in found], ["txroom.wire.frames.x"])
 
@@ -228,13 +231,13 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual([name for name, _ in self.parse(source)], ["a", "b", "c", "d", "h", "j", "m"])
 
     def test_types(self) -> None:
-        """What only the type checker sees is told apart from its ``else``."""
+        """Imports for the type checker only are told apart from those in the ``else`` branch."""
         source = "if TYPE_CHECKING:\n    import a\nelse:\n    import b\n"
         found = importsOf(ast.parse(source), "txroom.wire.frames")
         self.assertEqual([each.onlyTypes for each in found], [True, False])
 
     def test_place(self) -> None:
-        """Modules of a package stand where the package stands."""
+        """The modules of a package belong to the row of the package."""
         self.assertEqual(place("txroom.wire.frames.encode"), "txroom.wire")
         self.assertEqual(place("txroom.Server"), "txroom")
 
@@ -243,12 +246,12 @@ class LayerTests(SynchronousTestCase):
     """Imports run downwards only."""
 
     def test_known(self) -> None:
-        """Every module has its place in the table."""
+        """Every module has a row in the table."""
         unknown = [module for module in MODULES if place(module) is None]
         self.assertEqual(unknown, [], "not in LAYERS of tests/test_architecture.py")
 
     def test_downwards(self) -> None:
-        """No module imports what stands beside or above it, not inside a function or for types either."""
+        """No module imports from its own row or a higher one, not even inside a function or for types."""
         wrong = []
         for found in imports():
             if not within(found.name, ("txroom",)):
@@ -261,7 +264,7 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_circles(self) -> None:
-        """No modules import one another, by however many others, not even for their types."""
+        """No modules import one another, directly or indirectly, not even for types."""
         graph: dict[str, set[str]] = {module: set() for module in MODULES}
         for found in imports():
             if within(found.name, ("txroom",)) and moduleOf(found.name) != found.importer:
@@ -271,7 +274,7 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(circles, [])
 
     def test_entrances(self) -> None:
-        """What puts the parts of a package together is imported by those above it, not by the parts."""
+        """A module that combines the parts of a package is imported only by modules above the package."""
         wrong = [
             str(found)
             for found in imports()
@@ -282,7 +285,7 @@ class LayerTests(SynchronousTestCase):
 
     @staticmethod
     def mayEnter(importer: str, importers: tuple[str, ...]) -> bool:
-        """Whether one of `importers` is, or holds, the module; "txroom" is the public names alone."""
+        """Whether one of `importers` is, or contains, the module; "txroom" means only the public names."""
         packages = tuple(each for each in importers if each != "txroom")
         return importer in importers or within(importer, packages)
 
@@ -300,8 +303,8 @@ class LayerTests(SynchronousTestCase):
 
     def test_barred(self) -> None:
         """
-        The ground knows neither Autobahn nor twisted.web; the wire and http know nothing of rooms, and rooms
-        nothing of them; the edge and the owner of a room know nothing of one another.
+        `core` does not import Autobahn or twisted.web; `wire` and `http` do not import rooms, nor rooms
+        them; the edge and the owner of rooms do not import each other.
         """
         wrong = [
             str(found)
@@ -312,7 +315,7 @@ class LayerTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_autobahn(self) -> None:
-        """Autobahn's client side is used by three packages, its server side only where it is mounted."""
+        """Three packages use Autobahn's client side; its server side is used only where it is mounted."""
         wrong = []
         for found in imports():
             if not within(found.name, ("autobahn",)) or found.importer in AUTOBAHN_MOUNT:
@@ -324,7 +327,7 @@ class LayerTests(SynchronousTestCase):
 
 
 def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
-    """The modules that ``start`` imports, and those that they import, and so on."""
+    """The modules that ``start`` imports, directly or indirectly."""
     seen: set[str] = set()
     ahead = list(graph[start])
     while ahead:
@@ -336,20 +339,20 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 class LengthTests(SynchronousTestCase):
-    """A module has one subject, and can be read at one go."""
+    """A module has one subject and can be read in one sitting."""
 
     def test_lines(self) -> None:
-        """None is longer than MAX_LINES."""
+        """No module is longer than MAX_LINES."""
         lengths = {module: len(path.read_text("utf-8").splitlines()) for module, path in MODULES.items()}
         tooLong = {module: length for module, length in lengths.items() if length > MAX_LINES}
         self.assertEqual(tooLong, {})
 
 
 class PrivateNameTests(SynchronousTestCase):
-    """Private names of other packages are used in few modules."""
+    """Private names of other packages are used in a few modules only."""
 
     def test_users(self) -> None:
-        """What no module of ours defines, but some module uses, is used in PRIVATE_USERS and nowhere else."""
+        """A private name that txroom does not define is used only in the modules of PRIVATE_USERS."""
         own = frozenset().union(*(definitions(treeOf(module)) for module in MODULES))
         used = {module for module in MODULES if privateNames(treeOf(module), own)}
         for found in imports():
@@ -378,13 +381,13 @@ def definitions(tree: ast.Module) -> frozenset[str]:
 
 
 def privateNames(tree: ast.Module, own: frozenset[str]) -> set[str]:
-    """The private attributes that a module looks up, or sets, and that nobody in the package defines."""
+    """The private attributes that a module reads or sets and that the package does not define."""
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {name for name in found if isPrivate(name) and name not in own}
 
 
 class ReactorTests(SynchronousTestCase):
-    """Whoever imports txroom still has the choice of the reactor."""
+    """Importing txroom does not choose a reactor."""
 
     def test_source(self) -> None:
         """The global reactor is imported inside functions only."""
@@ -396,7 +399,7 @@ class ReactorTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_load(self) -> None:
-        """Importing every module installs no reactor, not even by way of a library."""
+        """Importing every module installs no reactor, not even through a library."""
         script = (
             "import importlib, sys\n"
             "for name in sys.argv[1:]:\n"
@@ -412,10 +415,10 @@ class ReactorTests(SynchronousTestCase):
 
 
 class LoggerTests(SynchronousTestCase):
-    """A logger of a class has the class' name, whatever it was given: it is a descriptor."""
+    """A logger of a class has the name of the class, whatever name it was given, since it is a descriptor."""
 
     def test_namespaces(self) -> None:
-        """None is given a name that nobody would find in the log."""
+        """No logger is given a name that would not appear in the log."""
         wrong = [
             f"{module}:{value.lineno}"
             for module in MODULES
@@ -430,7 +433,7 @@ class LoggerTests(SynchronousTestCase):
         self.assertEqual(wrong, [])
 
     def test_fields(self) -> None:
-        """No field has a name that means something else to Twisted's old observers."""
+        """No field has a name with another meaning for Twisted's legacy observers."""
         taken = {"format", "isError", "logLevel", "message", "system", "time"}
         wrong = [
             f"{module}:{call.lineno}"
@@ -444,14 +447,14 @@ class LoggerTests(SynchronousTestCase):
 
 
 class PluginTests(SynchronousTestCase):
-    """The plugin directory is an addition to Twisted's own, not a package."""
+    """The plugin directory adds to Twisted's own and is not a package."""
 
     def test_noInit(self) -> None:
-        """An ``__init__.py`` in twisted/ would hide Twisted itself, in plugins/ our plugin."""
+        """There is no ``__init__.py``: in twisted/ it would hide Twisted, in plugins/ the plugin."""
         self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
 
     def test_light(self) -> None:
-        """The plugin imports the declarations and nothing else: it runs before the reactor."""
+        """The plugin imports only the declarations, since it runs before the reactor is chosen."""
         source = (ROOT / "twisted/plugins/txroom_plugin.py").read_text("utf-8")
         names = [found.name for found in importsOf(ast.parse(source), "twisted.plugins.txroom_plugin")]
         allowed = ["twisted.application.reactors.Reactor", "twisted.application.service.ServiceMaker"]

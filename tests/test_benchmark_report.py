@@ -1,4 +1,4 @@
-"""The report of the benchmarks: ratios, goals and files, from figures that are given."""
+"""The report of the benchmarks: ratios, goals and files, from given figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.report import Results
 
 
 def resultsOf(**columns: dict[int, float]) -> Results:
-    """An echo: the CPU time of each contender in each round that it was measured in."""
+    """Results of an echo: the CPU time of each contender in each of its rounds."""
     results = Results({})
     for name, column in columns.items():
         for number, cpu in column.items():
@@ -22,14 +22,14 @@ def resultsOf(**columns: dict[int, float]) -> Results:
 
 
 class GoalTests(SynchronousTestCase):
-    """A goal is judged by what two did in the same round."""
+    """A goal compares what two contenders did in the same round."""
 
     def goals(self, results: Results, *goals: Goal) -> list[str]:
         self.patch(report, "GOALS", goals)
         return report.goals(results)
 
     def test_medianOfRatios(self) -> None:
-        """The median of the ratios counts, not the ratio of the medians (here 2 / 2)."""
+        """The median of the ratios decides, not the ratio of the medians (here 2 / 2)."""
         results = resultsOf(txroom={1: 1, 2: 2, 3: 6}, ws={1: 2, 2: 4, 3: 1})
         self.assertEqual(
             self.goals(results, Goal("echo-64", "cpu", "ws", 7)),
@@ -37,7 +37,7 @@ class GoalTests(SynchronousTestCase):
         )
 
     def test_roundsDiffer(self) -> None:
-        """It is said when a round alone would be judged otherwise."""
+        """The report says if a single round would decide otherwise."""
         results = resultsOf(txroom={1: 1, 2: 1, 3: 3}, ws={1: 1, 2: 1, 3: 1})
         self.assertEqual(
             self.goals(
@@ -50,7 +50,7 @@ class GoalTests(SynchronousTestCase):
         )
 
     def test_failedRun(self) -> None:
-        """A run that failed takes the other's of that round with it, and no other."""
+        """If one run failed, the other one of that round is not used either; other rounds are."""
         results = resultsOf(txroom={2: 2, 3: 3}, ws={1: 1, 2: 4})
         self.assertEqual(
             self.goals(results, Goal("echo-64", "cpu", "ws", 1)),
@@ -58,7 +58,7 @@ class GoalTests(SynchronousTestCase):
         )
 
     def test_notTogether(self) -> None:
-        """Nothing is said of those who were never measured in one round, or not at all."""
+        """There is no ratio for contenders that were never measured in the same round, or not at all."""
         results = resultsOf(txroom={1: 1}, ws={2: 1})
         wanted = [
             Goal("echo-64", "cpu", "ws", 1),
@@ -68,7 +68,10 @@ class GoalTests(SynchronousTestCase):
         self.assertEqual(self.goals(results, *wanted), [])
 
     def test_whose(self) -> None:
-        """A variant's goal bears its name; one without another is judged by the figures."""
+        """
+        The goal of a variant has its name; a goal without another contender is compared with the figure
+        itself.
+        """
         results = Results({})
         for number, memory in enumerate((3, 1, 2), 1):
             results.found("idle", "txroom-lean", number, {"memory": memory})
@@ -82,7 +85,7 @@ class TableTests(SynchronousTestCase):
     """The columns of ratios."""
 
     def test_ratioOfRounds(self) -> None:
-        """They are medians of the rounds' ratios."""
+        """They are medians of the ratios of the rounds."""
         results = resultsOf(txroom={1: 2, 2: 4, 3: 1}, ws={1: 1, 2: 2, 3: 6})
         self.assertEqual(
             report.table(results, "echo-64")[2:],
@@ -90,7 +93,7 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_points(self) -> None:
-        """Where something grows, each variant is compared with its own first point."""
+        """If something grows, each variant is compared with its own first point."""
         results = Results({})
         for name, cpu in (("txroom, 1,000", 2), ("txroom, 10,000", 4), ("txroom-lean, 1,000", 1)):
             results.found("scaling-idle", name, 1, {"cpu": cpu})
@@ -105,17 +108,17 @@ class TableTests(SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """What is written."""
+    """The files that are written."""
 
     def test_savedAndLoaded(self) -> None:
-        """Rounds stay what they were."""
+        """Results that are saved and loaded are equal."""
         results, directory = resultsOf(txroom={1: 1, 3: 2}), Path(self.mktemp())
         results.save(directory)
         found: list[Found] = Results.load(directory / "results.json").runs["echo-64"]["txroom"]
         self.assertEqual(found, [{"round": 1, "cpu": 1}, {"round": 3, "cpu": 2}])
 
     def test_earlierPlots(self) -> None:
-        """Plots of an earlier run don't stay beside another run's figures; what else there is stays."""
+        """Plots of an earlier run are removed; other files are not."""
         directory = Path(self.mktemp())
         directory.mkdir()
         for name in ("echo-64.svg", "room.svg", "mine.svg"):

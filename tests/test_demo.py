@@ -1,4 +1,4 @@
-"""The demonstration: its page, its rooms, its echo, its broadcast, and that there is nothing else."""
+"""The demo: its page, its rooms, its echo and its broadcast, and that it serves nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 class DemoTestCase(HarnessTestCase):
-    """Tests of the demonstration."""
+    """Tests of the demo."""
 
     def demo(self, **options: Any) -> RoomHarness:
         return self.serve(lambda clock: makeDemo(ServerOptions(**options), clock))
@@ -31,7 +31,7 @@ class PageTests(DemoTestCase):
     """The page at "/"."""
 
     def test_page(self) -> None:
-        """It is HTML that is sent whole, and not kept without asking again."""
+        """It is HTML that is sent as a whole and must be revalidated."""
         page = self.get(self.demo(), "/")
         self.assertEqual(page.status, 200)
         self.assertEqual(page.headers.get("content-type"), "text/html; charset=utf-8")
@@ -40,7 +40,7 @@ class PageTests(DemoTestCase):
         self.assertTrue(page.body.rstrip().endswith(b"</html>"))
 
     def test_loads(self) -> None:
-        """What it loads is served here, with the type that browsers insist on."""
+        """The files that it loads are served with the media types that browsers require."""
         harness = self.demo()
         page = self.get(harness, "/").body.decode()
         wanted = re.findall(r"(?:src|href|action|url)\s*[=(]\s*[\"']?([^\"'\s>)]+)", page)
@@ -56,7 +56,7 @@ class PageTests(DemoTestCase):
         self.assertEqual(types, expected)
 
     def test_policy(self) -> None:
-        """Nothing that is written into the page runs, and it reaches nobody else."""
+        """Inline scripts do not run, and the page cannot connect to other servers."""
         page = self.get(self.demo(), "/")
         policy = page.headers.get("content-security-policy") or ""
         self.assertIn("default-src 'none'; script-src 'self'; style-src 'self';", policy)
@@ -64,7 +64,9 @@ class PageTests(DemoTestCase):
         self.assertNotRegex(page.body, rb"<script(?![^>]*\ssrc=)|<style|<[^>]+\s(?:style|on\w+)=")
 
     def test_nothingElse(self) -> None:
-        """A socket's path is no page, an unknown path no socket, and only some files are served."""
+        """
+        The path of a socket is not a page, an unknown path is not a socket, and only some files are served.
+        """
         harness = self.demo()
         paths = {
             "/": 200,
@@ -89,17 +91,17 @@ class PageTests(DemoTestCase):
 
 
 def frames(client: Client, *kinds: str) -> list[Any]:
-    """What a client of a room has got, of some kinds."""
+    """The frames of some kinds that a client has received."""
     return [frame for frame in map(loads, client.received) if frame[0] in kinds]
 
 
 def messages(client: Client) -> list[Any]:
-    """The type and the data of each message that a client of a room has got."""
+    """The type and the data of each message that a client has received."""
     return [frame[3:] for frame in frames(client, "msg")]
 
 
 def idOf(client: Client) -> str:
-    """The member that a client is."""
+    """The id of a client's member."""
     member: str = frames(client, "joined")[0][3]["member"]
     return member
 
@@ -108,7 +110,7 @@ class ChatTests(DemoTestCase):
     """/rooms/chat"""
 
     def test_say(self) -> None:
-        """Text, bare or in an object, comes to all members, the sender too."""
+        """A text, bare or in an object, is sent to all members, including the sender."""
         harness = self.demo()
         ann, bob = harness.connect("/rooms/chat?name=ann"), harness.connect("/rooms/chat?name=bob")
         ann.send('["send",null,"say","hello"]')
@@ -120,13 +122,13 @@ class ChatTests(DemoTestCase):
         self.assertEqual([messages(ann), messages(bob)], [expected, expected])
 
     def test_call(self) -> None:
-        """Who calls "say" gets the offset."""
+        """A call of "say" returns the offset."""
         client = self.demo().connect("/rooms/chat")
         client.send('["call",7,null,"say","hello"]')
         self.assertEqual(frames(client, "reply"), [["reply", 7, 1]])
 
     def test_wrong(self) -> None:
-        """What isn't text, or is none or too much of it, is refused, and nobody hears it."""
+        """Data that is not a text, or is empty or too long, is refused and sent to nobody."""
         client = self.demo().connect("/rooms/chat")
         for data in ("", "x" * 2001):
             client.send(dumps(["call", 1, None, "say", data]))
@@ -134,7 +136,7 @@ class ChatTests(DemoTestCase):
         self.assertEqual(messages(client), [])
 
     def test_history(self) -> None:
-        """Who comes later sees the last hundred messages, even if the room was empty for a while."""
+        """New members receive the last hundred messages, even if the room was empty for a while."""
         harness = self.demo(messageRate=0)
         ann = harness.connect("/rooms/chat")
         for number in range(120):
@@ -148,7 +150,7 @@ class ChatTests(DemoTestCase):
         self.assertEqual(messages(harness.connect("/rooms/chat")), [])
 
     def test_topics(self) -> None:
-        """Each topic is a room of its own, and the list says which there are."""
+        """Each topic has its own room, and the list of rooms has the topics."""
         harness = self.demo()
         ann, bob = harness.connect("/rooms/chat?topic=tea"), harness.connect("/rooms/chat")
         ann.send('["send",null,"say","hello"]')
@@ -162,7 +164,7 @@ class ChatTests(DemoTestCase):
         self.assertEqual([frame[3] for frame in frames(refused, "error")], ["badRequest"])
 
     def test_away(self) -> None:
-        """Presence tells of somebody whose connection is lost, until it is back; messages don't."""
+        """Presence shows a member whose connection is lost as away until it returns."""
         harness = self.demo()
         for name in ("chat", "mole"):
             ann, bob = (harness.client().join(name, name=each) for each in ("ann", "bob"))
@@ -176,7 +178,7 @@ class ChatTests(DemoTestCase):
         return any(meta.get("away", False) for meta in metas if meta["member"] == member.member)
 
     def test_presence(self) -> None:
-        """The others' names are known, and a new one is told."""
+        """Presence has the names of the members, and changes of a name."""
         harness = self.demo()
         ann, bob = harness.connect("/rooms/chat?name=ann"), harness.connect("/rooms/chat")
         bob.send('["send",null,"rename","bob"]')
@@ -184,7 +186,7 @@ class ChatTests(DemoTestCase):
         self.assertEqual(names, [["somebody"], ["bob"]])
 
     def test_typing(self) -> None:
-        """The others hear of it; it isn't kept."""
+        """The other members receive "typing", which is not kept."""
         harness = self.demo()
         ann, bob = harness.connect("/rooms/chat"), harness.connect("/rooms/chat")
         ann.send('["send",null,"typing",null]')
@@ -193,7 +195,10 @@ class ChatTests(DemoTestCase):
         self.assertEqual(messages(ann), [])
 
     def test_whisper(self) -> None:
-        """Two hear it, and newcomers don't; nobody is told of who is gone."""
+        """
+        A private message is sent to two members and not shown to new ones; it is refused if the receiver
+        has left.
+        """
         harness = self.demo()
         ann, bob, eve = (harness.connect(f"/rooms/chat?name={name}") for name in ("ann", "bob", "eve"))
         ann.send(dumps(["send", None, "whisper", {"to": idOf(bob), "text": "psst"}]))
@@ -209,7 +214,7 @@ class MoleTests(DemoTestCase):
     """/rooms/mole"""
 
     def test_game(self) -> None:
-        """Once a second it looks out, and the first who hits it has a point, which all see."""
+        """The mole moves once a second, and the first player who hits it gets a point, which all see."""
         harness = self.demo()
         ann, bob = harness.connect("/rooms/mole?name=ann"), harness.connect("/rooms/mole?name=bob")
         harness.advance(3.5)
@@ -234,7 +239,7 @@ class MoleTests(DemoTestCase):
         self.assertEqual([frame[3] for frame in frames(client, "error")], ["invalidData"])
 
     def test_full(self) -> None:
-        """Eight play in one room, the ninth in another."""
+        """Eight players play in one room, the ninth in another."""
         harness = self.demo()
         rooms = [frames(harness.connect("/rooms/mole"), "joined")[0][2] for _ in range(9)]
         self.assertEqual([rooms.count(room) for room in dict.fromkeys(rooms)], [8, 1])
@@ -244,7 +249,7 @@ class EchoTests(DemoTestCase):
     """/echo"""
 
     def test_kinds(self) -> None:
-        """Text comes back as text, binary as binary, to the sender only."""
+        """Text is sent back as text and binary as binary, to the sender only."""
         harness = self.demo()
         client, other = harness.connect("/echo"), harness.connect("/echo")
         for message in ("schön", b"\x00\xff", "", b""):
@@ -253,7 +258,7 @@ class EchoTests(DemoTestCase):
         self.assertEqual(other.received, [])
 
     def test_slowReader(self) -> None:
-        """Nothing is lost, and little is held, for a client that sends and doesn't read."""
+        """A client that sends and does not read loses nothing, and little is buffered for it."""
         harness = self.demo()
         client = harness.connect("/echo")
         connection = harness.connectionOf(client)
@@ -267,7 +272,7 @@ class EchoTests(DemoTestCase):
         self.assertEqual(client.received, sent)
 
     def test_large(self) -> None:
-        """A message of 16 MiB comes back if `maxPayload` allows it, whatever `maxBackpressure` is."""
+        """A message of 16 MiB is sent back if `maxPayload` allows it, whatever `maxBackpressure` is."""
         harness = self.demo(maxPayload=16 * MIB)
         client = harness.connect("/echo")
         message = bytes(16 * MIB)
@@ -277,7 +282,7 @@ class EchoTests(DemoTestCase):
         self.assertTrue(client.received[0] == message)
 
     def test_largeAfterSmall(self) -> None:
-        """A message that is too long for what still waits is sent when it has gone."""
+        """A message that is too long to be queued behind others is sent after them."""
         harness = self.demo(maxPayload=4 * MIB)
         client = harness.connect("/echo")
         client.stall()
@@ -289,7 +294,7 @@ class EchoTests(DemoTestCase):
         self.assertEqual([message[:5] for message in client.received], ["small", "large", "end"])
 
     def test_lostBeforeSent(self) -> None:
-        """A client that leaves while its echo waits leaves nothing behind, and no error."""
+        """A client that leaves while its echo is queued leaves nothing behind and causes no error."""
         harness = self.demo(maxPayload=4 * MIB)
         client = harness.connect("/echo")
         client.stall()
@@ -304,7 +309,7 @@ class BroadcastTests(DemoTestCase):
     """/broadcast"""
 
     def test_everyone(self) -> None:
-        """Every message comes to all who are connected there, the sender too, and to nobody else."""
+        """Every message is sent to all connections of this path, including the sender's, and to no others."""
         harness = self.demo()
         ann, bob, other = (harness.connect(path) for path in ("/broadcast", "/broadcast", "/echo"))
         ann.send("hello")
@@ -314,7 +319,7 @@ class BroadcastTests(DemoTestCase):
         self.assertEqual(other.received, [])
 
     def test_left(self) -> None:
-        """Who has left is not missed."""
+        """A connection that was closed causes no error."""
         harness = self.demo()
         ann, bob = harness.connect("/broadcast"), harness.connect("/broadcast")
         bob.close()
@@ -323,10 +328,10 @@ class BroadcastTests(DemoTestCase):
 
 
 class LobbyTests(DemoTestCase):
-    """The rooms are for everybody."""
+    """The rooms are open to everybody."""
 
     def test_crowd(self) -> None:
-        """Thirteen connections, in sixteen rooms each, leave room for others to make theirs."""
+        """Thirteen connections with sixteen rooms each leave enough rooms for others."""
         harness = self.demo()
         crowd = [harness.client(peer=f"192.0.2.{number}") for number in range(13)]
         for client in crowd:
@@ -338,7 +343,7 @@ class LobbyTests(DemoTestCase):
         self.assertEqual(newcomer.join("mole").name, "mole")
 
     def test_oneAddress(self) -> None:
-        """One address makes so many rooms and no more, however many connections it has."""
+        """One address can create only a limited number of rooms, however many connections it has."""
         harness = self.demo()
         made = refused = 0
         for _ in range(16):

@@ -38,14 +38,14 @@ PAGE = "Presence\n========\n\nMembers see one another.\n"
 
 
 class ProseTestCase(SynchronousTestCase):
-    """A folder with files, and what the script says of them."""
+    """A folder with files, and the complaints of the script about them."""
 
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
         self.root.mkdir()
 
     def complaints(self, **files: str) -> list[str]:
-        """What is said of files; ``docs__index_rst`` is docs/index.rst."""
+        """The complaints about files; ``docs__index_rst`` is docs/index.rst."""
         for name, text in files.items():
             path = self.root / ".".join(name.replace("__", "/").rsplit("_", 1))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,22 +57,22 @@ class PhraseTests(ProseTestCase):
     """Phrases that must not occur."""
 
     def test_found(self) -> None:
-        """Each is named with its file, its line and what to write instead."""
+        """Each complaint has the file, the line and what to write instead."""
         found = self.complaints(txroom__wire_py="# Paused:\n# The silence is ours.\n")
         instead = "that reading is paused, and what follows from it"
         self.assertEqual(found, [f'txroom/wire.py:2: "The silence is ours": write {instead}'])
 
     def test_acrossLines(self) -> None:
-        """A phrase is found where it goes on in the next line, in a comment and in a page."""
+        """A phrase is found across the end of a line, in comments and in pages."""
         for text in ("# the silence\n# is ours\n", "the\nsilence is ours", "  // the silence is\n  // ours"):
             self.assertEqual(len(self.complaints(txroom__x_py=text)), 1, text)
 
     def test_otherWords(self) -> None:
-        """Words that only contain a phrase are left alone."""
+        """Words that only contain a phrase are ignored."""
         self.assertEqual(self.complaints(txroom__x_py="bathe silence is ours"), [])
 
     def test_skipped(self) -> None:
-        """Files of others are not read, and neither is what holds the phrases."""
+        """Files of others are not read, nor are the files that define the phrases."""
         phrase = "the silence is ours"
         found = self.complaints(
             tests__node_modules__x_js=phrase, scripts__prose_py=phrase, txroom__image_svg=phrase
@@ -89,22 +89,22 @@ class TitleTests(ProseTestCase):
         self.assertEqual(self.complaints(docs__presence_rst=text), [])
 
     def test_missing(self) -> None:
-        """A page without a title."""
+        """A page without a title is reported."""
         found = self.complaints(docs__presence_rst="Members see one another.\n")
         self.assertEqual(found, ["docs/presence.rst:1: the page has no title"])
 
     def test_second(self) -> None:
-        """A page with two of them."""
+        """A page with two titles is reported."""
         found = self.complaints(docs__presence_rst=f"{PAGE}\nCosts\n=====\n")
         self.assertEqual(found, ['docs/presence.rst:6: "Costs" is a second title; use another underline'])
 
     def test_twice(self) -> None:
-        """Two pages with the same."""
+        """Two pages with the same title are reported."""
         found = self.complaints(docs__a_rst=PAGE, docs__b_rst=PAGE)
         self.assertEqual(found, ['docs/b.rst:1: "Presence" is the title of docs/a.rst too'])
 
     def test_heading(self) -> None:
-        """A heading that ends like a sentence."""
+        """A heading that ends like a sentence is reported."""
         found = self.complaints(docs__presence_rst=f"{PAGE}\nCosts:\n------\n")
         self.assertEqual(
             found, ['docs/presence.rst:6: the heading "Costs:": write no punctuation at its end']
@@ -115,7 +115,7 @@ class LinkTests(ProseTestCase):
     """Links to files, pages and headings."""
 
     def test_right(self) -> None:
-        """What is there can be linked to, with or without a heading, and the web isn't asked."""
+        """Links to existing files and headings are accepted; links to the web are not checked."""
         found = self.complaints(
             docs__index_rst=INDEX,
             docs__presence_rst=PAGE,
@@ -128,7 +128,7 @@ class LinkTests(ProseTestCase):
         self.assertEqual(found, [])
 
     def test_missing(self) -> None:
-        """What isn't there is named."""
+        """Links to missing files and headings are reported."""
         found = self.complaints(
             docs__presence_rst=f"{PAGE}\n:doc:`nowhere`, `x <no.rst>`__\n\n.. literalinclude:: nothing.py\n",
             README_md="[docs](docs/nothing.rst)\n[here](#nothing)\n`scripts/nothing.py`\n",

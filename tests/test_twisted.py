@@ -1,4 +1,4 @@
-"""What txroom uses of Twisted that isn't public: a release that takes it away is to be noticed here."""
+"""The private names of Twisted that txroom uses: if a release of Twisted removes one, a test fails here."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from twisted.web import http
 from txroom.testing import MemoryReactor
 
 PACKAGE = Path(__file__).resolve().parents[1] / "txroom"
-#: The modules that use them.
+#: The modules that use private names of Twisted.
 MODULES = {
-    # One for each part of Twisted: everybody else asks these.
+    # One module for each part of Twisted; other modules use these.
     "core/twistedinternet.py",
     "http/twistedweb.py",  # `core` doesn't know twisted.web
     "process/twistedlogger.py",
-    # What runs with every message, and with every read: a function elsewhere would be one more call.
+    # This code runs for every message or read, where a call of another module would cost too much.
     "wire/sendbuffer.py",
     "process/leanepoll.py",
 }
@@ -40,7 +40,7 @@ REACTOR: Any = MemoryReactor()
 
 
 def holders(logFile: LogFile) -> Iterator[tuple[Any, str]]:
-    """What has private names, and the names that we use."""
+    """Each object with private names, and the names that txroom uses."""
     factory: Any = Factory.forProtocol(Protocol)
     factory._clock = REACTOR
     proxied = endpoints.serverFromString(REACTOR, "haproxy:tcp:8080")
@@ -73,12 +73,12 @@ def holders(logFile: LogFile) -> Iterator[tuple[Any, str]]:
     yield Deferred(), "_canceller"
 
 
-#: Made with a reactor, or with a connection over TLS; the tests of `leanepoll` and `sendbuffer` need them.
+#: These exist only with a reactor or a TLS connection; the tests of `leanepoll` and `sendbuffer` check them.
 UNSEEN = frozenset({"_appSendBuffer", "_poller"})
 
 
 class PrivateTests(SynchronousTestCase):
-    """Names with an underscore that aren't our own."""
+    """Private names that txroom does not define."""
 
     def logFile(self) -> LogFile:
         file: LogFile = LogFile.fromFullPath(self.mktemp())
@@ -86,7 +86,7 @@ class PrivateTests(SynchronousTestCase):
         return file
 
     def test_there(self) -> None:
-        """Twisted has all that we use."""
+        """Twisted has all of them."""
         file = self.logFile()
         missing = [
             f"{holder}: {name}"
@@ -97,23 +97,23 @@ class PrivateTests(SynchronousTestCase):
         self.assertEqual(missing, [])
 
     def test_named(self) -> None:
-        """And we use no more than what is named here."""
+        """txroom uses no others than those named here."""
         used: set[str] = set().union(*usedNames().values())
         self.assertEqual(used - self.named() - OTHERS, set())
 
     def test_modules(self) -> None:
-        """In these modules, and no others."""
+        """They are used in these modules and no others."""
         named = self.named()
         self.assertEqual({module for module, names in usedNames().items() if names & named}, MODULES)
 
     def named(self) -> set[str]:
-        """All names that we are known to use."""
+        """All names that txroom is known to use."""
         file = self.logFile()
         return {name for _, names in holders(file) for name in names.split()} | UNSEEN
 
 
 def usedNames() -> dict[str, set[str]]:
-    """The private names that each module uses and that none of ours defines."""
+    """The private names that each module uses and that the package does not define."""
     used: dict[str, set[str]] = {}
     own: set[str] = set()
     for path in PACKAGE.rglob("*.py"):

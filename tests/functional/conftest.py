@@ -1,4 +1,4 @@
-"""Coroutines are tests of the reactor, and `net` is where they meet servers."""
+"""Coroutines are tests that run in the reactor; the fixture `net` has their servers and clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.functional.support import Net
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let every ``async def`` test run in the reactor, without a decorator on each."""
+    """Run every ``async def`` test in the reactor, without a decorator on each."""
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             pytest_twisted.ensureDeferred(item.obj)
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_twisted.async_yield_fixture
 async def net() -> AsyncIterator[Net]:
-    """Servers and raw clients of one test; nothing of them may be left when it ends."""
+    """The servers and raw clients of one test; at the end nothing of them may be left."""
     net = Net()
     yield net
     await net.close()

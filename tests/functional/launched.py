@@ -1,7 +1,7 @@
 """
-txroom as a process of its own, started by twistd or twist, and blocking clients for it.
+txroom as a process, started by twistd or twist, and blocking clients for it.
 
-Nothing here turns the reactor of the test run: a process doesn't need it.
+This module does not use the reactor of the test run.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-#: Seconds any single wait may take.
+#: How many seconds any single wait may take.
 PATIENCE = 20.0
 BIN = Path(sys.executable).parent
 
-#: An application that tells on its log what happens to it.
+#: An application that logs its events.
 NOTING = """
 from twisted.logger import Logger
 from txroom import Application
@@ -52,7 +52,7 @@ def freePort() -> int:
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
-    """Wait for a condition; its value."""
+    """Wait until a condition has a true value, and return it."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -63,7 +63,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 class Launched:
-    """A process that was started, with its output in two files."""
+    """A process that was started, whose output goes to two files."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: Path, err: Path, port: int) -> None:
         self.process = process
@@ -73,16 +73,16 @@ class Launched:
 
     @property
     def output(self) -> str:
-        """What it wrote to its standard output so far; the log, unless that goes elsewhere."""
+        """Its standard output so far, which is the log unless that goes elsewhere."""
         return self._out.read_text("utf-8")
 
     @property
     def errors(self) -> str:
-        """What it wrote to its standard error so far."""
+        """Its standard error so far."""
         return self._err.read_text("utf-8")
 
     def wrote(self, text: str, seconds: float = PATIENCE) -> None:
-        """Wait until its log has that text."""
+        """Wait until its log contains that text."""
         until(lambda: text in self.output or self._ended(text), f"not logged: {text}\n{self.output}", seconds)
 
     def _ended(self, text: str) -> bool:
@@ -98,18 +98,18 @@ class Launched:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Wait until it has ended; its status."""
+        """Wait until it has ended, and return its status."""
         return self.process.wait(seconds)
 
     def connect(self, path: str = "/", **more: Any) -> ClientConnection:
-        """A client."""
+        """Connect a client."""
         scheme = "wss" if "ssl" in more else "ws"
         more.setdefault("open_timeout", PATIENCE)
         client: ClientConnection = connect(f"{scheme}://127.0.0.1:{self.port}{path}", **more)
         return client
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """A page."""
+        """Get a page."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read()
@@ -122,9 +122,9 @@ def launched(
     launcher: Sequence[str], *options: str, cwd: Path, port: int | None = None
 ) -> Iterator[Launched]:
     """
-    Run `launcher`, say ("twistd", "-n"), with txroom and its options; it is killed when the block ends.
+    Run `launcher`, such as ("twistd", "-n"), with txroom and its options; it is killed when the block ends.
 
-    Without `port` it listens on a free one of 127.0.0.1.
+    Without `port` it listens on a free port of 127.0.0.1.
     """
     if port is None:
         port = freePort()
@@ -149,7 +149,7 @@ def launched(
 
 
 def command(launcher: Sequence[str], *options: str) -> list[str]:
-    """What to run; a launcher that is a path is taken as it is."""
+    """The command to run; if the launcher is a path, it is used as it is."""
     name, *own = launcher
     if name == "twistd" and not any(each.startswith("--pidfile") for each in own):
         own.append("--pidfile=")
@@ -158,7 +158,7 @@ def command(launcher: Sequence[str], *options: str) -> list[str]:
 
 @contextmanager
 def daemon(*options: str, cwd: Path) -> Iterator[Launched]:
-    """Run a daemonised twistd, as `launched`; `signal` and `wait` are about the daemon."""
+    """Run a daemonized twistd like `launched`; `signal` and `wait` refer to the daemon."""
     port = freePort()
     pidfile, log = cwd / "daemon.pid", cwd / "daemon.log"
     launcher = ("twistd", f"--pidfile={pidfile}", f"--logfile={log}")
@@ -174,7 +174,7 @@ def daemon(*options: str, cwd: Path) -> Iterator[Launched]:
 
 
 class Daemon(Launched):
-    """A daemon, which is nobody's child."""
+    """A daemon, which is not a child of this process."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], out: Path, err: Path, port: int, pidfile: Path

@@ -1,4 +1,4 @@
-"""Real proxies as processes of their own: HAProxy and nginx, with a configuration that a test writes."""
+"""Real proxies as processes: HAProxy and nginx, with a configuration that a test writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ http {{
 
 @contextmanager
 def haproxy(configuration: str, ports: Sequence[int], directory: Path) -> Iterator[None]:
-    """Run HAProxy with its defaults and `configuration`, once it listens on `ports`."""
+    """Run HAProxy with its defaults and `configuration`; the block begins when it listens on `ports`."""
     file = directory / "haproxy.cfg"
     file.write_text(configuration, "utf-8")
     with _running([requires("haproxy"), "-db", "-f", str(file)], ports, directory / "haproxy.log"):
@@ -43,7 +43,9 @@ def haproxy(configuration: str, ports: Sequence[int], directory: Path) -> Iterat
 
 @contextmanager
 def nginx(http: str, ports: Sequence[int], directory: Path) -> Iterator[None]:
-    """Run nginx with `http` in that block of its configuration, once it listens on `ports`."""
+    """
+    Run nginx with `http` in that block of its configuration; the block begins when it listens on `ports`.
+    """
     command = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or requires("nginx")
     user = "" if os.getuid() else "user root;"  # else it would give that up, and reach no socket of ours
     file = directory / "nginx.conf"
@@ -75,6 +77,6 @@ def _ended(log: Path) -> NoReturn:
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens on a port of 127.0.0.1."""
+    """Whether a port of 127.0.0.1 accepts connections."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0

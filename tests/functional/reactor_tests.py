@@ -1,11 +1,11 @@
 """
-Run the tests that Twisted has for all reactors, with one of them.
+Run Twisted's own tests for reactors with one reactor.
 
     python -m tests.functional.reactor_tests twisted.internet.epollreactor.EPollReactor
     python -m tests.functional.reactor_tests tests.functional.reactor_tests.EPollReactor lean
 
-With "lean" all their protocols are, so that our reactor goes its short way. Prints as JSON how many passed,
-and the names of those that didn't.
+With "lean" all protocols of the tests are lean, so that txroom's reactor takes its fast path. It prints as
+JSON how many tests passed, and the names of the others.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ MODULES = (
 
 
 class EPollReactor(LeanEPollReactor):
-    """Ours, under the name by which Twisted's tests know what epoll can't do."""
+    """txroom's reactor, with the name by which Twisted's tests know what epoll cannot do."""
 
 
 def builders() -> Iterator[type[ReactorBuilder]]:
-    """The classes of tests that are made anew for each reactor."""
+    """The classes of tests that exist once for each reactor."""
     for module in MODULES:
         for name, value in vars(import_module(f"twisted.internet.test.{module}")).items():
             if name.endswith("Builder") and value is not ReactorBuilder and issubclass(value, ReactorBuilder):
@@ -51,7 +51,7 @@ def builders() -> Iterator[type[ReactorBuilder]]:
 
 
 def run(reactor: str) -> dict[str, object]:
-    """Run them all."""
+    """Run all tests."""
     ReactorBuilder._reactors = [reactor]
     load: Any = unittest.TestLoader().loadTestsFromTestCase
     suite = unittest.TestSuite(

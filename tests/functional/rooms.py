@@ -1,4 +1,4 @@
-"""The rooms that the tests of both clients play with."""
+"""The rooms for the tests of both clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Roll(msgspec.Struct):
 
 
 class Parlour(Room):
-    """Something of everything."""
+    """A room that uses every kind of frame."""
 
     presence = True
     history = History(limit=100, onJoin=1)
@@ -82,7 +82,7 @@ class Parlour(Room):
 
 
 class Vault(Parlour):
-    """Keeps bytes."""
+    """A room that keeps bytes."""
 
     binary = True
 
@@ -92,7 +92,7 @@ class Vault(Parlour):
 
 
 class Ledger(Room):
-    """Notes what it handles."""
+    """A room that records what it handles."""
 
     handled: list[tuple[int, int]]
 
@@ -107,7 +107,7 @@ class Ledger(Room):
 
 
 def makeServer(parlour: type[Parlour] = Parlour, ledgers: list[Ledger] | None = None) -> Server:
-    """A server with all of them; its ledgers are noted in `ledgers`."""
+    """A server with all of these rooms; its ledgers are added to `ledgers`."""
     server = Server()
     server.register("parlour", parlour)
     server.register("fleeting", parlour, resumeSeconds=0.2)

@@ -1,10 +1,10 @@
 """
-A slow link: a TCP forwarder that carries so many bytes a second each way, paced by the clock.
+A slow link: a TCP forwarder that carries a limited number of bytes per second in each direction.
 
-What it can't carry yet it doesn't read, so that the queues of both ends fill as they do before a real
-link: `rate` bytes a second, at most `room` bytes of each direction on the way.
+It does not read what it cannot carry yet, so the queues at both ends fill as with a real link. It carries
+`rate` bytes per second, and holds at most `room` bytes for each direction.
 
-    link = await SlowLink.to(server.address().port)   # link.port is where clients connect
+    link = await SlowLink.to(server.address().port)   # clients connect to link.port
     ...
     await link.close()
 """
@@ -21,17 +21,18 @@ from twisted.python.failure import Failure
 
 from tests.functional.support import reactor
 
-#: Bytes a second: a phone at the edge of the network.
+#: Bytes per second, as for a phone with a bad signal.
 SLOW = 25_000
-#: Seconds between two parts.
+#: How many seconds pass between two parts.
 STEP = 0.02
 
 
 def _narrow(sock: socket.socket) -> None:
     """
-    Small windows: what the operating system would hold besides isn't on the link.
+    Set small windows, so that the operating system does not hold much besides the link.
 
-    To be set before there is a connection, whose window would have to shrink otherwise, and stand still.
+    It must be called before there is a connection: the window of an open connection would have to shrink,
+    and stall.
     """
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         sock.setsockopt(socket.SOL_SOCKET, option, 8192)
@@ -50,7 +51,7 @@ class _Connector(tcp.Connector):
 
 
 class _Far(ClientFactory):
-    """Makes the end that leads to the server."""
+    """Makes the end that is connected to the server."""
 
     noisy = False
 
@@ -66,7 +67,7 @@ class _Far(ClientFactory):
 
 
 class _End(Protocol):
-    """One end of a connection through the link; `other` is where to its bytes go."""
+    """One end of a connection through the link; `other` is the end to which its bytes go."""
 
     transport: Any
     other: _End | None = None
@@ -89,7 +90,7 @@ class _End(Protocol):
         self._isOver = True
 
     def carry(self, size: int) -> bool:
-        """Pass on up to `size` bytes; whether there is anything left to do."""
+        """Pass on up to `size` bytes; return whether there is more to do."""
         other = self.other
         if other is None:
             return True
@@ -117,7 +118,7 @@ class SlowLink(Factory):
         self._target = target
         self.rate = rate
         self.room = room
-        #: Bytes that went through, both ways together.
+        #: How many bytes were passed on, in both directions together.
         self.carried = 0
         self._ends: list[_End] = []
         self._listening: Any = None
@@ -126,7 +127,7 @@ class SlowLink(Factory):
 
     @classmethod
     async def to(cls, target: int, rate: int = SLOW, **more: int) -> Self:
-        """A link to that port of 127.0.0.1 that carries `rate` bytes a second each way."""
+        """A link to that port of 127.0.0.1 that carries `rate` bytes per second in each direction."""
         link = cls(target, rate, **more)
         link._listening = reactor().listenTCP(0, link, interface="127.0.0.1")
         _narrow(link._listening.socket)
@@ -136,7 +137,7 @@ class SlowLink(Factory):
 
     @property
     def port(self) -> int:
-        """Where clients connect."""
+        """The port to which clients connect."""
         number: int = self.address().port
         return number
 
@@ -154,18 +155,18 @@ class SlowLink(Factory):
 
     def _step(self) -> None:
         now = reactor().seconds()
-        # Not more at once than half a second's worth: a reactor that stood still makes no link fast.
+        # At most the bytes of half a second at once: a pause of the reactor must not make the link faster.
         size = int(min(now - self._at, 0.5) * self.rate)
         self._at = now
         self._ends = [end for end in self._ends if end.carry(size)]
         self._call = reactor().callLater(STEP, self._step)
 
     def address(self) -> Any:
-        """As of a `Server`: where clients connect."""
+        """The address to which clients connect, like `Server.address`."""
         return self._listening.getHost()
 
     async def close(self) -> None:
-        """Cut all connections, and listen no more."""
+        """Close all connections, and stop listening."""
         self._call.cancel()
         for end in self._ends:
             end.transport.abortConnection()

@@ -1,7 +1,7 @@
 """
-What the functional tests share: servers in this reactor, and raw clients that may misbehave.
+What the functional tests share: servers in this reactor, and raw clients that can break the rules.
 
-Everything listens on 127.0.0.1 and waits at most `PATIENCE` seconds for anything.
+Everything listens on 127.0.0.1, and waits at most `PATIENCE` seconds for anything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 
 from txroom import Application, Server, ServerOptions
 
-#: Seconds any single wait may take.
+#: How many seconds any single wait may take.
 PATIENCE = 10.0
 LOCAL = "tcp:0:interface=127.0.0.1:backlog=511"
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,12 +54,12 @@ def reactor() -> Any:
 
 
 async def sleep(seconds: float) -> None:
-    """Let the reactor turn for a while."""
+    """Let the reactor run for a while."""
     await deferLater(reactor(), seconds)
 
 
 async def until(condition: Callable[[], Any], what: str = "", seconds: float = PATIENCE) -> None:
-    """Let the reactor turn until `condition` holds."""
+    """Let the reactor run until `condition` is true."""
     deadline = reactor().seconds() + seconds
     while not condition():
         assert reactor().seconds() < deadline, what or "waited in vain"
@@ -80,8 +80,10 @@ def head(
     """
     The head of an upgrade request.
 
-    `more` are further header lines, `without` names headers to leave out, and `changed` has other values
-    for `host`, `upgrade`, `connection`, `key` and `protocolVersion`.
+    Args:
+        more: Additional header lines.
+        without: The names of headers to omit.
+        changed: Other values for `host`, `upgrade`, `connection`, `key` and `protocolVersion`.
     """
     fields = {
         "Host": changed.get("host", "txroom.localhost"),
@@ -113,7 +115,8 @@ def frame(
     """
     One frame of a client.
 
-    `mask=None` sends it unmasked; `lengthBytes` 0, 2 or 8 forces a form of the length; `length` lies.
+    `mask=None` sends it unmasked; `lengthBytes` 0, 2 or 8 chooses the form of the length; `length` is a
+    wrong length.
     """
     size = len(payload) if length is None else length
     if lengthBytes is None:
@@ -130,7 +133,7 @@ def frame(
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """RFC 6455 §5.3."""
+    """Mask a payload (RFC 6455 §5.3)."""
     size = len(payload)
     key = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
@@ -163,7 +166,7 @@ class Frame:
 
 
 def takeFrame(data: bytearray) -> Frame | None:
-    """Take one frame of a server off the start of `data`, if it is there whole."""
+    """Take one frame of a server off the start of `data`, if it is complete."""
     if len(data) < 2:
         return None
     assert not data[1] & 0x80, "servers don't mask"
@@ -183,7 +186,7 @@ def takeFrame(data: bytearray) -> Frame | None:
 
 @attrs.frozen
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     phrase: str
@@ -204,15 +207,15 @@ class Answer:
 
 
 class Probe(Protocol):
-    """A TCP connection that can be made to do anything; what comes is collected in `data`."""
+    """A TCP connection that can send anything; received bytes are added to `data`."""
 
     transport: Any
 
     def __init__(self) -> None:
         self.data = bytearray()
-        #: Why the connection ended; `None` while it hasn't.
+        #: Why the connection ended; `None` if it has not ended.
         self.reason: Failure | None = None
-        #: Bytes received, also those that were thrown away.
+        #: How many bytes were received, including those that were discarded.
         self.total = 0
         self.discards = False
 
@@ -241,7 +244,7 @@ class Probe(Protocol):
         return self.reason is not None
 
     async def end(self, seconds: float = PATIENCE) -> bytes:
-        """Everything that is left, once the server has closed the TCP connection."""
+        """Wait until the server has closed the TCP connection, and return the rest of the data."""
         await until(
             lambda: self.ended, f"the server did not close; it sent {bytes(self.data[:300])!r}", seconds
         )
@@ -253,7 +256,7 @@ class Probe(Protocol):
         return taken
 
     async def answer(self, *, hasBody: bool = True) -> Answer:
-        """One HTTP answer; after a 101 what follows stays in `data`."""
+        """One HTTP response; what follows a 101 stays in `data`."""
         await until(lambda: b"\r\n\r\n" in self.data or self.ended, "no answer")
         assert b"\r\n\r\n" in self.data, f"no whole answer: {bytes(self.data)!r}"
         answer = Answer.parse(self.take(self.data.index(b"\r\n\r\n")))
@@ -276,7 +279,7 @@ class Probe(Protocol):
                 return body
 
     async def refusal(self, *, hasBody: bool = True) -> Answer:
-        """The one answer to a request that is refused; checks all that every refusal must keep to."""
+        """The one response to a refused request; checks everything that holds for every refusal."""
         answer = await self.answer(hasBody=hasBody)
         assert await self.end() == b"", "more than one answer"
         assert answer.status >= 400, answer
@@ -288,7 +291,7 @@ class Probe(Protocol):
         return answer
 
     async def upgraded(self) -> Answer:
-        """The 101 answer."""
+        """The 101 response."""
         answer = await self.answer(hasBody=False)
         assert answer.status == 101, (answer, bytes(self.data))
         key = (KEY + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()
@@ -308,7 +311,7 @@ class Probe(Protocol):
         return found
 
     async def frames(self) -> list[Frame]:
-        """All frames until the server closed the TCP connection."""
+        """All frames until the server has closed the TCP connection."""
         rest = bytearray(await self.end())
         found = []
         while (one := takeFrame(rest)) is not None:
@@ -317,7 +320,7 @@ class Probe(Protocol):
         return found
 
     async def closed(self) -> Frame:
-        """The Close frame: the last thing that the server says; what came before it is ignored."""
+        """The Close frame, which must be the last one; frames before it are ignored."""
         frames = await self.frames()
         assert frames, f"no Close frame: {self.reason}"
         assert [one.opcode for one in frames].count(CLOSE) == 1, frames
@@ -333,11 +336,11 @@ class Probe(Protocol):
         self.transport.resumeProducing()
 
     def reset(self) -> None:
-        """RST."""
+        """Send RST."""
         self.transport.abortConnection()
 
     def halfClose(self) -> None:
-        """FIN, while we go on reading."""
+        """Send FIN, and continue to read."""
         self.transport.loseWriteConnection()
 
 
@@ -345,7 +348,7 @@ class Probe(Protocol):
 
 
 class Recorder(Application):
-    """Notes what its hooks are told, in order, as tuples that begin with the hook's name."""
+    """Records the calls of its hooks in order, as tuples that begin with the name of the hook."""
 
     def __init__(self, **hooksAndOptions: Any) -> None:
         super().__init__(**hooksAndOptions)
@@ -374,13 +377,13 @@ class Recorder(Application):
         return sum(event[0] == name for event in self.events)
 
     async def ended(self, count: int = 1) -> tuple[int, str]:
-        """What `onDisconnect` was told last, once it was called `count` times."""
+        """The last arguments of `onDisconnect`, after `count` calls of it."""
         await until(lambda: len(self.disconnects) >= count, f"no onDisconnect: {self.events[-3:]}")
         return self.disconnects[-1]
 
 
 class Echo(Recorder):
-    """Sends every message back; stops reading while its answers are not taken."""
+    """Sends every message back; it stops reading while its answers are not read."""
 
     def onConnect(self, connection: Any) -> None:
         super().onConnect(connection)
@@ -403,7 +406,7 @@ class Net:
     def __init__(self) -> None:
         self.servers: list[Server] = []
         self.probes: list[Probe] = []
-        #: Failures that were logged; a test that provokes some must take them off (`flush`).
+        #: The logged failures; a test that causes some must remove them with `flush`.
         self.failures: list[Failure] = []
         self._calls = set(reactor().getDelayedCalls())
         self._observer = cast(ILogObserver, self._observe)
@@ -415,7 +418,7 @@ class Net:
             self.failures.append(failure)
 
     def flush(self, *kinds: type[BaseException]) -> list[BaseException | None]:
-        """The errors of these kinds that were logged; they are forgotten."""
+        """Return the logged errors of these kinds, and remove them."""
         found = [failure for failure in self.failures if failure.check(*kinds)]
         self.failures = [failure for failure in self.failures if failure not in found]
         return [failure.value for failure in found]
@@ -423,13 +426,13 @@ class Net:
     async def serve(
         self, application: Application | None = None, *, where: str = LOCAL, **options: Any
     ) -> Server:
-        """A running server of one application on all paths (default: `Echo`)."""
+        """A running server with one application at all paths (default: `Echo`)."""
         server = Server(ServerOptions(**options))
         server.addApplication(application or Echo())
         return await self.start(server, where)
 
     async def start(self, server: Server, *where: Any) -> Server:
-        """Listen, start, and stop it when the test ends."""
+        """Start a server, which is stopped when the test ends."""
         ports = [server.listen(one) for one in where or (LOCAL,)]
         self.servers.append(server)
         server.startService()
@@ -438,7 +441,7 @@ class Net:
         return server
 
     async def connect(self, where: Server | Any, *, tls: Any = None) -> Probe:
-        """A raw client of a server, or of an address."""
+        """Connect a raw client to a server or an address."""
         address: Any = where.address() if hasattr(where, "address") else where
         if isinstance(address, UNIXAddress):
             endpoint: Any = UNIXClientEndpoint(reactor(), os.fsdecode(address.name or b""))
@@ -453,7 +456,7 @@ class Net:
     async def open(
         self, where: Any, target: str = "/", *more: str, early: bytes = b"", tls: Any = None
     ) -> Probe:
-        """A client that is upgraded; `early` is sent in the handshake's segment."""
+        """An upgraded client; `early` is sent in the same segment as the request."""
         probe = await self.connect(where, tls=tls)
         probe.send(head(target, *more), early)
         await probe.upgraded()
@@ -466,11 +469,11 @@ class Net:
         return probe
 
     async def refused(self, where: Any, *parts: bytes) -> Answer:
-        """The answer to a request that must be refused."""
+        """The response to a request that must be refused."""
         return await (await self.ask(where, *parts)).refusal()
 
     async def close(self) -> None:
-        """End everything, and see that nothing is left of it."""
+        """Stop everything, and check that nothing of it is left."""
         for probe in self.probes:
             if not probe.ended:
                 probe.transport.abortConnection()
@@ -487,13 +490,13 @@ class Net:
             raise AssertionError("logged: " + "\n".join(one.getTraceback() for one in self.failures))
 
     def _newCalls(self) -> list[Any]:
-        """DelayedCalls of the servers; those of this module are at work."""
+        """The delayed calls of the servers, without those of this module."""
         mine = [call for call in reactor().getDelayedCalls() if call not in self._calls]
         return [call for call in mine if "txroom" in repr(call.func) or "twisted.web" in repr(call.func)]
 
 
 def leftovers(server: Server) -> dict[str, Any]:
-    """What a server still keeps of its clients."""
+    """What a server still holds of its clients."""
     admission = server._gateway.admission
     return {
         "connections": server.connections,
@@ -505,7 +508,7 @@ def leftovers(server: Server) -> dict[str, Any]:
 
 
 def isForgotten(server: Server) -> bool:
-    """Whether nothing is kept of the clients that are gone."""
+    """Whether the server holds nothing of the clients that have disconnected."""
     return not any(leftovers(server).values())
 
 
@@ -513,7 +516,7 @@ def isForgotten(server: Server) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a child that runs this checkout's Python code."""
+    """The environment of a child process that runs the Python code of this checkout."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
@@ -568,7 +571,7 @@ def python(source: str) -> tuple[str, ...]:
 
 
 async def within(waited: Deferred[Any], what: str = "", seconds: float = PATIENCE) -> Any:
-    """The result of a Deferred, soon."""
+    """The result of a Deferred, which must fire soon."""
     return await waited.addTimeout(
         seconds, reactor(), onTimeoutCancel=lambda result, _: Failure(AssertionError(what or "too late"))
     )

@@ -1,4 +1,4 @@
-"""Protocols of Autobahn over real sockets, with Autobahn's own clients, behind nginx, and under twistd."""
+"""Autobahn's protocols over real sockets, with Autobahn's own clients, behind nginx, and under twistd."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.functional.test_proxies import TWISTD, Place, nginxRecipe
 from tests.requires import requires
 from txroom import Server, ServerOptions
 
-#: A project of Autobahn's as it is: only its last line was `reactor.listenTCP(9000, factory)`.
+#: An unmodified Autobahn project; only its last line, `reactor.listenTCP(9000, factory)`, was removed.
 PROJECT = """
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.logger import Logger
@@ -49,7 +49,7 @@ class Echo(WebSocketServerProtocol):
 factory = WebSocketServerFactory("ws://127.0.0.1:9000")
 factory.protocol = Echo
 """
-#: The same, beside a room.
+#: The same project beside a room.
 BESIDE = """
 from project import factory
 from txroom import Room, Server
@@ -78,18 +78,21 @@ class Echo(WebSocketServerProtocol):
 
 
 class FrameHash(Echo):
-    """Autobahn's example of its API for frames: each frame is answered by its hash."""
+    """Autobahn's example of its API for frames: each frame is answered with its hash."""
 
     def onMessageFrame(self, payload: Any) -> None:
         digest = hashlib.sha256(b"".join(payload)).hexdigest()
         self.sendMessage(digest.encode())
 
     def onMessageEnd(self) -> None:
-        """There is nothing to join."""
+        """Do nothing, since no payload was kept."""
 
 
 class StreamingHash(Echo):
-    """Autobahn's example of its API for streams: nothing is kept, and each 1000 bytes are answered."""
+    """
+    Autobahn's example of its API for streams: every 1000 bytes are answered with a hash, and nothing is
+    kept.
+    """
 
     def onOpen(self) -> None:
         super().onOpen()
@@ -132,7 +135,7 @@ async def serve(net: Net, protocol: Any = Echo, **options: Any) -> tuple[Server,
 
 
 async def test_echo(net: Net) -> None:
-    """Short and long messages, early ones, and a close."""
+    """Short and long messages, early messages, and a close."""
     server, factory = await serve(net)
     probe = await net.open(server, "/ws", early=text("early"))
     assert (await probe.frame()).payload == b"early"
@@ -145,7 +148,7 @@ async def test_echo(net: Net) -> None:
 
 
 async def test_hostile(net: Net) -> None:
-    """Heads that Autobahn would read otherwise than we do, or not at all."""
+    """Heads that Autobahn would read differently, or not at all, are answered as by txroom."""
     server, factory = await serve(net)
     probe = await net.connect(server)
     probe.send(head("/ws", "User-Agent: a\xc3\x85X-User: admin").replace("Å".encode(), b"\xc3\x85"))
@@ -163,7 +166,7 @@ async def test_hostile(net: Net) -> None:
 
 
 async def test_frames(net: Net) -> None:
-    """Fragments, by the API for frames."""
+    """Fragments are passed to the API for frames."""
     server, _ = await serve(net, FrameHash)
     probe = await net.open(server, "/ws")
     probe.send(frame(2, b"one", fin=False), frame(0, b"two", fin=False), frame(0, b"three"))
@@ -172,7 +175,7 @@ async def test_frames(net: Net) -> None:
 
 
 async def test_streams(net: Net) -> None:
-    """A stream in both directions; what the server sends meanwhile waits for its end."""
+    """Streams work in both directions; what the server sends meanwhile waits for the end of its stream."""
     server, _ = await serve(net, StreamingHash)
     probe = await net.open(server, "/ws")
     probe.send(frame(2, b"a" * 100_000, fin=False))
@@ -186,7 +189,7 @@ async def test_streams(net: Net) -> None:
 
 
 async def test_slow(net: Net) -> None:
-    """A client that reads nothing is closed with 1013, and dropped in time."""
+    """A client that does not read is closed with 1013, and dropped in time."""
     server, factory = await serve(net, maxBackpressure=500_000, closeTimeout=1)
     probe = await net.open(server, "/ws")
     probe.stall()
@@ -201,7 +204,7 @@ async def test_slow(net: Net) -> None:
 
 
 async def test_shutdown(net: Net) -> None:
-    """1001, to those that read and to those that don't; in time."""
+    """All connections are closed with 1001 in time, whether their clients read or not."""
     server, factory = await serve(net, shutdownTimeout=1)
     probe, mute = await net.open(server, "/ws"), await net.open(server, "/ws")
     stopping = server.stopService()
@@ -214,7 +217,7 @@ async def test_shutdown(net: Net) -> None:
 
 
 async def test_wamp(net: Net) -> None:
-    """RPC and PubSub between sessions of Autobahn's, and from a session to a room."""
+    """RPC and PubSub work between WAMP sessions, and from a session to a room."""
     spec = spec_from_file_location("wamp_example", ROOT / "docs" / "examples" / "wamp.py")
     assert spec is not None and spec.loader is not None
     module: ModuleType = module_from_spec(spec)
@@ -250,7 +253,7 @@ async def test_wamp(net: Net) -> None:
 
 
 async def test_factory(net: Net) -> None:
-    """The whole server as a factory, at a port of somebody else."""
+    """The whole server is a factory that can listen at any port."""
     server, _ = await serve(net)
     port = reactor().listenTCP(0, server.factory(), interface="127.0.0.1")
     try:
@@ -263,7 +266,7 @@ async def test_factory(net: Net) -> None:
 
 
 def test_project(tmp_path: Path) -> None:
-    """A project of Autobahn's under twistd, with `--app module:factory`."""
+    """An Autobahn project runs under twistd with `--app module:factory`."""
     (tmp_path / "project.py").write_text(PROJECT)
     with launched(TWISTD, "--app", "project:factory", cwd=tmp_path) as process:
         process.ready()
@@ -280,7 +283,7 @@ def test_project(tmp_path: Path) -> None:
 
 
 def test_nginx(tmp_path: Path) -> None:
-    """Beside a room, behind nginx with TLS: the protocol is told the client's address."""
+    """Behind nginx with TLS, beside a room, the protocol sees the client's address."""
     requires("nginx")
     place, port = Place(tmp_path), freePort()
     (tmp_path / "project.py").write_text(PROJECT)

@@ -1,4 +1,4 @@
-"""The benchmarks run; what they find is not judged here."""
+"""The benchmarks run; their results are not judged here."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.requires import requires
 ROOT = Path(__file__).resolve().parents[2]
 
 
-#: Seconds that a run may take.
+#: How many seconds a run may take.
 LIMIT = 120
 
 
 def started(output: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A run of the benchmarks that measures shortly."""
+    """Start a short run of the benchmarks."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "benchmarks.run", *arguments, "--seconds", "0.1", "--warm", "0.1"),
@@ -44,7 +44,7 @@ def started(output: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def serverOf(driver: int) -> int:
-    """The process of the server that runs now, as soon as there is one."""
+    """The process of the server that runs now, when there is one."""
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         for child in Path(f"/proc/{driver}/task/{driver}/children").read_text().split():
@@ -55,7 +55,7 @@ def serverOf(driver: int) -> int:
 
 
 def test_oneSmallRound(tmp_path: Path) -> None:
-    """Echo and broadcast of txroom and of websockets are measured, compared and told."""
+    """Echo and broadcast of txroom and websockets are measured, compared and reported."""
     requires("cc")
     workloads = ("--workloads", "echo-64", "broadcast-500")
     with started(tmp_path, *workloads, "--peers", "websockets", "--rounds", "1") as process:
@@ -76,7 +76,7 @@ def test_oneSmallRound(tmp_path: Path) -> None:
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C ends the server, and what was measured before is reported."""
+    """Ctrl-C stops the server, and what was measured before is reported."""
     requires("cc")
     with started(tmp_path, "--workloads", "echo-64", "--peers", "txroom", "--rounds", "100") as process:
         assert process.stdout is not None
@@ -100,7 +100,7 @@ def test_interrupted(tmp_path: Path) -> None:
     [("--rounds", "0"), ("--seconds", "0"), ("--seconds", "nan"), ("--seconds", "inf"), ("--warm", "-1")],
 )
 def test_options(option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What can't be measured is refused before anything is done."""
+    """Names that cannot be measured are refused at once."""
     with pytest.raises(SystemExit) as refused:
         main([f"{option}={value}", "--workloads", "none such", "--output", str(tmp_path / "results")])
 
@@ -109,7 +109,7 @@ def test_options(option: str, value: str, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_numberedFrames() -> None:
-    """The generator repeats frames, but none that is numbered."""
+    """The load generator repeats frames, but not numbered ones."""
     requires("cc")
     build()
     for isNumbered in (False, True):
@@ -117,7 +117,7 @@ def test_numberedFrames() -> None:
             client = Client(server.getsockname()[1])
             theirs, _ = server.accept()
         with client.socket, theirs:
-            # An answer to either frame; after the third the server's side is at its end.
+            # An answer to each of two frames; the server's side ends after the third.
             theirs.sendall(b"\x81\x01x" * 3)
             theirs.shutdown(socket.SHUT_WR)
             with pytest.raises(LoadFailed) as failed:
@@ -127,7 +127,7 @@ def test_numberedFrames() -> None:
 
 
 def test_cpuOfThoseWhoEnded() -> None:
-    """What threads and children have cost that have ended stays counted."""
+    """The CPU time of threads and children that have ended is included."""
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     script = f"""
 import subprocess, sys, threading, time

@@ -1,4 +1,4 @@
-"""The demonstration in a real browser."""
+"""The demo in a real browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.requires import CLIENTS, requires, requiresNode
 
 def test_twoTabs(tmp_path: Path) -> None:
     """
-    Two tabs open a room and talk in it; one loses its connection twice, and neither loses a message.
+    Two tabs open a room and chat; one loses its connection twice, and neither loses a message.
 
     Each shows every message once, as it was typed and in the same order; nothing else is loaded.
     """
@@ -43,7 +43,7 @@ def test_twoTabs(tmp_path: Path) -> None:
         ("Bob", "<b>Yes</b> — schön & 🦦", ""),
         ("Ann", "a secret", " private"),
     ]
-    # While Bob is away both see him here still, and what he says waits.
+    # While Bob is away, both tabs still list him, and his messages are queued.
     assert seen["cut"]["ann"] == ["Ann", "Bob"]
     assert seen["cut"]["bob"] == [
         *shown("Bob", talk),
@@ -56,7 +56,7 @@ def test_twoTabs(tmp_path: Path) -> None:
     talk += [("Bob", "between us", " private"), ("Bob", "six", "")]
     assert seen["ann"] == shown("Ann", talk)
     assert seen["bob"] == shown("Bob", talk)
-    # The page that was loaded again is Bob still, and nobody came or went.
+    # The page that was reloaded is still Bob, and no member joined or left.
     assert seen["reloaded"] == {"names": ["Bob", "Ann"], "mine": "mine", "counts": [2]}
     assert seen["phone"]["log"] > 150
     assert seen["phone"]["last"] and seen["phone"]["form"]
@@ -67,19 +67,19 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["clipped"] == []
     assert seen["overflow"] <= 0
     assert seen["hidden"] == [0, 0]
-    # While there is no network a browser says so itself.
+    # Without a network the browser logs errors of its own.
     assert [error for error in seen["errors"] if "ERR_INTERNET_DISCONNECTED" not in error] == []
     assert set(seen["requests"]) == {url + name for name in ("", "demo.css", "demo.js", "txroom.js")}
     assert (tmp_path / "recovered.png").stat().st_size > 10_000
 
 
 def shown(me: str, talk: list[tuple[str, str, str]]) -> list[list[str]]:
-    """How a talk looks to one who takes part in it."""
+    """How a tab of one member shows a conversation."""
     return [[("mine" if who == me else "other") + kind, who, text] for who, text, kind in talk]
 
 
 def test_tutorial(tmp_path: Path) -> None:
-    """The page of the tutorial: two tabs talk, and go on when the server was stopped and started again."""
+    """The page of the tutorial: two tabs chat, also after the server was stopped and started again."""
     node, chromium = requiresNode(), requires("chromium")
     for path in (ROOT / "docs" / "examples" / "room").glob("*.*"):
         shutil.copy(path, tmp_path)
@@ -102,5 +102,5 @@ def test_tutorial(tmp_path: Path) -> None:
         browser.kill()
     seen = json.loads(out)
     assert seen["errors"] == []
-    # Bob may join the new room before or after Ann speaks there: history shows it all the same.
+    # Bob may join the new room before or after Ann writes there: the history shows it in both cases.
     assert seen["ann"] == seen["bob"] == ["Ann: hello", "Ann: still there?", "Bob: yes"]

@@ -1,8 +1,8 @@
 """
-Real clients: npm's ws, Python's websockets, and Autobahn's own.
+Real clients: npm's ws, Python's websockets, and Autobahn's.
 
-Each of them echoes messages of mixed sizes up to 16 MiB with each kind of compression, pings and is
-pinged, and closes from both ends. The echo stops reading on BACKPRESSURE until it has drained.
+Each of them echoes messages of mixed sizes up to 16 MiB with each kind of compression, sends and answers
+pings, and closes from both ends. The echo stops reading on BACKPRESSURE until it has drained.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ compressions = pytest.mark.parametrize("compression", ["disabled", "shared", "de
 
 
 class Closer(Application):
-    """Closes with the code that is asked for in the query."""
+    """Closes with the code that the query has."""
 
     def onConnect(self, connection: Connection) -> None:
         code = int(connection.handshake.query["code"])
@@ -42,7 +42,7 @@ class Closer(Application):
 
 
 class Pinger(Application):
-    """Pings, and tells what came back."""
+    """Sends a ping, and reports the pong."""
 
     def onConnect(self, connection: Connection) -> None:
         connection.ping("marco")
@@ -52,14 +52,14 @@ class Pinger(Application):
 
 
 class ChoosyEcho(Echo):
-    """An echo that speaks some protocols and prefers its own order."""
+    """An echo with several sub-protocols, which prefers its own order."""
 
     def chooseProtocol(self, offered: list[str], handshake: Any) -> str | None:
         return next((name for name in ("chat.v1", "chat.v2") if name in offered), None)
 
 
 async def serve(net: Net, compression: Any) -> tuple[Server, Echo]:
-    """What the clients expect to find."""
+    """The server that the clients expect."""
     server = Server(ServerOptions(compression=compression, maxPayload=64 * MIB, threshold=100))
     echo = ChoosyEcho()
     server.addApplication(echo, path="/echo")
@@ -73,7 +73,7 @@ def url(server: Server) -> str:
 
 
 async def run(*command: str) -> dict[str, Any]:
-    """The report of a client in a process of its own."""
+    """The report of a client in another process."""
     done = await deferToThread(
         subprocess.run,
         command,
@@ -90,7 +90,7 @@ async def run(*command: str) -> dict[str, Any]:
 
 
 def isAgreed(extensions: str, compression: str) -> bool:
-    """Whether the extensions are those of a kind of compression."""
+    """Whether the extensions match a kind of compression."""
     if compression == "disabled":
         return extensions == ""
     shared = "server_no_context_takeover" in extensions
@@ -131,7 +131,7 @@ async def test_websockets(net: Net, compression: str) -> None:
 
 
 class AutobahnClient(WebSocketClientProtocol):
-    """Autobahn's client, its callbacks as Deferreds."""
+    """Autobahn's client, with Deferreds instead of callbacks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class AutobahnClient(WebSocketClientProtocol):
 
 
 async def autobahn(server: Server, path: str, compression: str, protocols: list[str]) -> AutobahnClient:
-    """An Autobahn client that is connected."""
+    """A connected Autobahn client."""
     factory = WebSocketClientFactory(url(server) + path, protocols=protocols)
     factory.protocol = AutobahnClient
     factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=0, openHandshakeTimeout=0)
@@ -189,7 +189,7 @@ async def autobahn(server: Server, path: str, compression: str, protocols: list[
 
 @compressions
 async def test_autobahn(net: Net, compression: str) -> None:
-    """Autobahn's own."""
+    """Autobahn's client."""
     server, echo = await serve(net, compression)
     client = await autobahn(server, "/echo", compression, ["unknown", "chat.v2", "chat.v1"])
     assert client.websocket_protocol_in_use == "chat.v1"

@@ -1,4 +1,4 @@
-"""Somebody sets the system's clock, by an hour forth and back: nothing happens (reliability, row 93)."""
+"""The system's clock is set one hour forward and back, and nothing happens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from tests.functional.launched import PATIENCE, launched
 
-#: A launcher on whose clock each SIGUSR2 makes a jump. It is in place before Twisted takes hold of it.
+#: A launcher in which each SIGUSR2 changes the clock by a jump; it replaces the clock before Twisted is
+#: imported.
 JUMPING = """
 #!{python}
 import itertools, signal, sys, time
@@ -52,7 +53,7 @@ CASES = [
 
 @pytest.mark.parametrize("launcher", CASES, ids=lambda launcher: " ".join(launcher))
 def test_jumps(launcher: tuple[str, ...], tmp_path: Path) -> None:
-    """Timers keep their pace, nobody healthy is dropped, and who is dead is dropped in time."""
+    """Timers keep their pace, no healthy client is dropped, and a dead one is dropped in time."""
     name, *own = launcher
     script = tmp_path / name
     script.write_text(textwrap.dedent(JUMPING).lstrip().format(python=sys.executable, **LAUNCHERS[name]))
@@ -76,7 +77,7 @@ def test_jumps(launcher: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def secondsUntilDropped(port: int) -> float:
-    """How long a client lives that answers no pings."""
+    """How long the connection of a client lasts that answers no pings."""
     head = (
         "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -1,4 +1,4 @@
-"""`twistd txroom` and `twist txroom`, as their users start and stop them."""
+"""`twistd txroom` and `twist txroom`, as users start and stop them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(directory: Path, source: str) -> None:
 
 
 def closeOf(client: object) -> tuple[int, str]:
-    """The code and reason a client is closed with."""
+    """The code and the reason with which a client is closed."""
     with pytest.raises(ConnectionClosed) as caught:
         client.recv(timeout=PATIENCE)  # type: ignore[attr-defined]
     assert caught.value.rcvd is not None
@@ -53,7 +53,9 @@ def closeOf(client: object) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_launchers(name: str, app: Path) -> None:
-    """Each launcher on each reactor serves; at SIGTERM clients see 1001 and the app sees them go."""
+    """
+    Each launcher serves on each reactor; after SIGTERM clients are closed with 1001 and the app is told.
+    """
     with launched(LAUNCHERS[name], "--app", "chat:Noting", cwd=app) as process:
         process.ready()
         assert process.get("/healthz") == (200, b'{"status": "ok"}')
@@ -71,7 +73,7 @@ def test_launchers(name: str, app: Path) -> None:
 
 
 def test_interrupt(app: Path) -> None:
-    """Ctrl-C does what SIGTERM does."""
+    """Ctrl-C has the effect of SIGTERM."""
     with launched(TWISTD, "--app", "chat:Noting", cwd=app) as process:
         process.ready()
         with process.connect() as client:
@@ -97,7 +99,7 @@ def test_daemon(reactor: str, app: Path) -> None:
 
 
 def test_demo(tmp_path: Path) -> None:
-    """Without --app there is the demonstration, and the log says where."""
+    """Without --app the demo is served, and the log has its URL."""
     with launched(TWISTD, cwd=tmp_path) as process:
         process.ready()
         url = f"http://127.0.0.1:{process.port}/"
@@ -109,7 +111,7 @@ def test_demo(tmp_path: Path) -> None:
 
 
 def test_largeEcho(tmp_path: Path) -> None:
-    """Messages of 16 MiB come back, one after another."""
+    """Messages of 16 MiB are sent back, one after another."""
     with launched(TWISTD, "--max-payload", "16777216", cwd=tmp_path) as process:
         process.ready()
         message = os.urandom(16 * 1024 * 1024)
@@ -120,7 +122,7 @@ def test_largeEcho(tmp_path: Path) -> None:
 
 
 def test_unixAndPort(tmp_path: Path) -> None:
-    """Several endpoints serve at a time; a number is a dual-stack port."""
+    """Several endpoints serve at once; a number is a dual-stack port."""
     port, path = freePort(), tmp_path / "socket"
     options = ("--port", str(port), "--listen", f"unix:{path}")
     with launched(TWISTD, *options, cwd=tmp_path, port=port) as process:
@@ -134,7 +136,7 @@ def test_unixAndPort(tmp_path: Path) -> None:
 
 
 def test_override(app: Path) -> None:
-    """Flags win over the options of a server that brings its own listener; --no-http takes its pages."""
+    """Flags override the options of a server that has its own listener; --no-http removes its pages."""
     port = freePort()
     source = f"""
         from txroom import Application, Server, ServerOptions
@@ -173,7 +175,7 @@ MISTAKES = {
 
 @pytest.fixture
 def busy() -> Iterator[int]:
-    """A port that is taken."""
+    """A port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         yield port
@@ -182,7 +184,7 @@ def busy() -> Iterator[int]:
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("launcher", ["twistd -n", "twistd", "twist"])
 def test_mistakes(launcher: str, mistake: str, app: Path, busy: int) -> None:
-    """A mistake costs one clear line and exit status 1; no traceback, and nothing is left running."""
+    """A mistake prints one clear line and ends with status 1, without a traceback, and no process is left."""
     (app / "broken.py").write_text("1 / 0\n")
     options, line = MISTAKES[mistake]
     options = [option.format(busy=busy) for option in options]
@@ -196,9 +198,9 @@ def test_mistakes(launcher: str, mistake: str, app: Path, busy: int) -> None:
     assert line in done.stderr
     if not (launcher == "twistd" and mistake == "busy"):
         assert re.fullmatch(r"txroom: .*\n", done.stderr), done.stderr
-    else:  # it has forked: the line comes by way of twistd, which has words of its own for it
+    else:  # the daemon has forked: twistd prints the line, with words of its own
         assert len(done.stderr.splitlines()) == 2
-        # It tells its parent first, and its log then.
+        # It tells its parent first, and logs afterwards.
         until(lambda: line in (app / "twistd.log").read_text(), "not logged")
         assert "Traceback" not in (app / "twistd.log").read_text()
     assert "Traceback" not in done.stdout + done.stderr
@@ -219,7 +221,7 @@ server.onShutdown(Deferred)
 
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_secondSignal(name: str, app: Path) -> None:
-    """The first signal drains, for as long as that takes; the second stops at once."""
+    """The first signal drains, however long that takes; the second stops at once."""
     write(app, HANGING)
     options = ("--app", "chat:server", "--shutdown-timeout", "60")
     with launched(LAUNCHERS[name], *options, cwd=app) as process:
@@ -238,7 +240,7 @@ def test_secondSignal(name: str, app: Path) -> None:
 
 
 def test_signalStorm(app: Path) -> None:
-    """Many signals, from the very start of draining, are as good as two."""
+    """Many signals, from the very beginning of draining, have the effect of two."""
     with launched(TWISTD, "--app", "chat:Noting", cwd=app) as process:
         process.ready()
         for _ in range(500):
@@ -249,7 +251,7 @@ def test_signalStorm(app: Path) -> None:
 
 
 def test_hangUpWithoutCertificates(tmp_path: Path) -> None:
-    """SIGHUP doesn't end a server without TLS, nor do a thousand."""
+    """SIGHUP does not end a server without TLS, even a thousand times."""
     with launched(TWISTD, cwd=tmp_path) as process:
         process.ready()
         for _ in range(1000):
@@ -263,7 +265,7 @@ def test_hangUpWithoutCertificates(tmp_path: Path) -> None:
 
 
 def certify(directory: Path, name: str) -> Path:
-    """A self-signed certificate for a name, in a file with its key."""
+    """Write a self-signed certificate for a name to a file, with its key."""
     key, certificate = directory / f"{name}.key", directory / f"{name}.crt"
     subprocess.run(
         [
@@ -280,14 +282,14 @@ def certify(directory: Path, name: str) -> Path:
 
 
 def swap(source: Path | bytes, target: Path) -> None:
-    """Replace a file in one step, as certbot does."""
+    """Replace a file atomically, as certbot does."""
     fresh = target.with_suffix(".fresh")
     fresh.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
     fresh.replace(target)
 
 
 def trusting() -> ssl.SSLContext:
-    """A client that takes any certificate."""
+    """A client that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -295,7 +297,7 @@ def trusting() -> ssl.SSLContext:
 
 
 def certificateOf(port: int, name: str | None = None) -> bytes:
-    """The certificate that a new connection is shown."""
+    """The certificate that a new connection gets."""
     with (
         socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
         trusting().wrap_socket(plain, server_hostname=name) as secure,
@@ -305,7 +307,7 @@ def certificateOf(port: int, name: str | None = None) -> bytes:
 
 @pytest.fixture(params=["ssl", "tls"])
 def secured(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Launched, Path]]:
-    """A server with TLS, and the file that its certificate is in."""
+    """A server with TLS, and the file of its certificate."""
     live = tmp_path / "live"
     live.mkdir()
     swap(certify(tmp_path, "a.example"), live / "cert.pem")
@@ -320,7 +322,7 @@ def secured(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[La
 
 
 def test_reload(secured: tuple[Launched, Path], tmp_path: Path) -> None:
-    """SIGHUP: new connections get the new certificate, old ones live on (reliability, row 30)."""
+    """After SIGHUP new connections get the new certificate, and old ones continue."""
     process, file = secured
     assert f"listening: https://127.0.0.1:{process.port}/ and wss://" in process.output
     first = certificateOf(process.port, "a.example")
@@ -348,7 +350,7 @@ def test_reload(secured: tuple[Launched, Path], tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*TLSv1_1 is deprecated")
 def test_oldTLS(secured: tuple[Launched, Path]) -> None:
-    """TLS 1.1 is refused, TLS 1.2 is not (reliability, row 29)."""
+    """TLS 1.1 is refused, TLS 1.2 is not."""
     process, _ = secured
     with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
         handshake(process.port, ssl.TLSVersion.TLSv1_1)
@@ -357,7 +359,9 @@ def test_oldTLS(secured: tuple[Launched, Path]) -> None:
 
 
 def test_renegotiation(secured: tuple[Launched, Path]) -> None:
-    """A client that wants to negotiate again is refused: it would be a cheap way to keep us busy."""
+    """
+    A client that wants to renegotiate is refused, since that would be a cheap way to keep the server busy.
+    """
     process, _ = secured
     client = subprocess.Popen(
         [requires("openssl"), "s_client", "-tls1_2", "-connect", f"127.0.0.1:{process.port}"],
@@ -377,7 +381,7 @@ def test_renegotiation(secured: tuple[Launched, Path]) -> None:
 
 
 def handshake(port: int, version: ssl.TLSVersion) -> str | None:
-    """Agree on one version of TLS."""
+    """Connect with one version of TLS."""
     context = trusting()
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # else OpenSSL itself would not even offer the old ones
     context.minimum_version = context.maximum_version = version
@@ -394,7 +398,7 @@ def handshake(port: int, version: ssl.TLSVersion) -> str | None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
 @pytest.mark.parametrize("reactor", ["epoll", "asyncio"])
 def test_privileges(reactor: str, app: Path) -> None:
-    """A low port is bound as root, and served by nobody."""
+    """A low port is bound as root, and served without privileges."""
     port = next(port for port in range(81, 1024) if isFree(port))
     app.chmod(0o755)
     launcher = (*TWISTD, f"--reactor={reactor}", "--uid", "nobody", "--gid", "nogroup")
@@ -441,7 +445,7 @@ def test_debug(launcher: tuple[str, ...], app: Path) -> None:
 
 @pytest.mark.parametrize("launcher", [TWISTD, TWIST], ids=["twistd", "twist"])
 def test_quiet(launcher: tuple[str, ...], app: Path) -> None:
-    """At level warn nothing below is logged, and what is above is."""
+    """At level warn only warnings and errors are logged."""
     source = """
         from twisted.logger import Logger
         from txroom import Application
@@ -473,7 +477,7 @@ def accepts(port: int) -> bool:
 
 @pytest.mark.parametrize("launcher", [TWISTD, TWIST], ids=["twistd", "twist"])
 def test_stall(launcher: tuple[str, ...], app: Path) -> None:
-    """A hook that blocks is told with its stack while it blocks, and shows afterwards (row 58)."""
+    """A hook that blocks is logged with its stack while it blocks, and health reports it afterwards."""
     source = """
         import time
         from txroom import Application

@@ -96,7 +96,7 @@ def test_backend(tmp_path: Path) -> None:
 
 
 def asked(method: str, port: int, path: str, body: Any = None) -> tuple[int, Any]:
-    """The status and the JSON of the answer to a request, once somebody listens."""
+    """The status and the JSON of the response to a request, once the server listens."""
     data = None if body is None else json.dumps(body).encode()
     request = Request(
         f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"}, method=method

@@ -1,4 +1,4 @@
-"""The Host of a server on this machine's own addresses, as forwarded ports and browsers tell it."""
+"""Requests to this machine with the Host of forwarded ports and of browsers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from tests.functional.support import Net, get, head, reactor
 
 
 async def test_forwardedPort(net: Net) -> None:
-    """Behind a port that is forwarded, as by `ssh -L`, the Host has that port; a foreign name is refused."""
+    """
+    Behind a forwarded port, as with `ssh -L`, the Host has that port and is accepted; a foreign name is
+    refused.
+    """
     server = await net.serve()
     server.addHealthPage()
     listening = reactor().listenTCP(
@@ -30,6 +33,6 @@ async def test_forwardedPort(net: Net) -> None:
 
 
 async def test_everywhere(net: Net) -> None:
-    """A server that others can reach takes every Host."""
+    """A server that other machines can reach accepts every Host."""
     server = await net.serve(where="tcp:0:interface=0.0.0.0")
     await (await net.ask(server, head(host="evil.example"))).upgraded()
