@@ -10,7 +10,7 @@ BENCH := build/bench
 CLIENTS := tests/functional/clients
 # How many schedules each model of rooms runs on each engine.
 EXAMPLES ?= 5000
-MODELS := $(foreach model,lifecycle recovery,model-$(model)-memory model-$(model)-lagging)
+MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
 # The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial
 FUNCTIONAL := functional-package functional-server

@@ -81,6 +81,8 @@ class Client:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.socket = context.wrap_socket(self.socket)
         self._data = b""
+        #: Whether it has said that it closes the connection.
+        self.isLeaving = False
 
     def fileno(self) -> int:
         """The number of the file descriptor."""
@@ -140,6 +142,11 @@ class Client:
         while self._data:
             self.frame()
 
+    def leave(self) -> None:
+        """Say that it closes the connection."""
+        self.isLeaving = True
+        self.say((1000).to_bytes(2, "big"), CLOSE)
+
     def _size(self) -> tuple[int, int]:
         """The size of the next frame's payload and of its head, as far as they are known."""
         while len(self._data) < 2:
@@ -160,6 +167,21 @@ class Client:
         self._data += data
 
 
+class Listener(Client):
+    """A client that counts how often something is in what it hears."""
+
+    def __init__(self, port: int, counted: bytes) -> None:
+        super().__init__(port)
+        self.counted = counted
+        self.count = 0
+
+    def frame(self) -> tuple[int, bytes]:
+        """The next frame."""
+        first, payload = super().frame()
+        self.count += payload.count(self.counted)
+        return first, payload
+
+
 class Attendant:
     """Reads and discards what clients receive that are set up already, and answers pings."""
 
@@ -178,7 +200,13 @@ class Attendant:
         while ready := self._poll.poll(quiet):
             for number, _ in ready:
                 client = self._clients[number]
-                client.take()
+                try:
+                    client.take()
+                except ClientFailed:
+                    if not client.isLeaving:
+                        raise
+                    self._poll.unregister(number)
+                    client.close()
 
     def close(self) -> None:
         """Drop the clients."""
@@ -197,6 +225,10 @@ class Dialect:
     answered = b""
     #: Whether a client numbers its messages, so that no frame can be sent twice.
     isNumbered = False
+    #: What is once in all that tells of one member; nothing: members are told nothing of one another.
+    named = b""
+    #: Whether a client joins by connecting, so that the one can't be measured without the other.
+    joinsByConnecting = False
 
     @contextlib.contextmanager
     def crowd(self, port: int, count: int, query: str = "") -> Iterator[list[Client]]:
@@ -238,6 +270,10 @@ class Dialect:
     def asked(self, text: str, number: int) -> bytes:
         """The frame of a call."""
         raise NotImplementedError
+
+    def told(self, joined: int, left: int) -> int:
+        """How often the first member is told of members when so many have joined, and the last ones left."""
+        return joined + left
 
 
 class Deflated(Dialect):
@@ -282,6 +318,21 @@ class TxroomRoom(Dialect):
         return frameOf(compact(["send", None, self._asks, {"text": text}, number]))
 
 
+class TxroomParty(TxroomRoom):
+    """Clients of txroom that connect first, and join later; `isTold`: whether the room has presence."""
+
+    path = "/rooms"
+
+    def __init__(self, isTold: bool) -> None:
+        self.named = b'"name":"ada"' if isTold else b""
+
+    def enter(self, client: Client) -> None:
+        client.say(compact(["join", 1, "chat", {"name": "ada"}]))
+
+    def told(self, joined: int, left: int) -> int:
+        return min(joined, 500)  # presenceLimit; the others are counted
+
+
 class TxroomLobby(Dialect):
     """Clients of txroom, each alone in rooms of its own."""
 
@@ -303,6 +354,7 @@ class SocketIORoom(Dialect):
 
     path = "/socket.io/?EIO=4&transport=websocket&name=ada"
     heard = b'42["said"'
+    named = b'"name":"ada"'
     answered = b"430["
 
     def enter(self, client: Client) -> None:
@@ -337,6 +389,8 @@ class ColyseusRoom(Dialect):
 
     JOIN, DATA = b"\x0a", b"\x0d"
     heard = DATA + msgpack.encode("said")
+    named = msgpack.encode("ada")
+    joinsByConnecting = True
     answered = DATA + msgpack.encode("answered")
 
     def __init__(self) -> None:
@@ -351,6 +405,9 @@ class ColyseusRoom(Dialect):
         seat = json.loads(self._http.getresponse().read())
         room = seat["room"]
         client.ask(requestOf(f"/{room['processId']}/{room['roomId']}?sessionId={seat['sessionId']}"))
+
+    def told(self, joined: int, left: int) -> int:
+        return joined  # who leaves is known by a number
 
     def enter(self, client: Client) -> None:
         client.answer(self.JOIN.decode())

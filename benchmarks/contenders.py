@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.clients import ChannelsRoom, ColyseusRoom, Deflated, Dialect, SocketIORoom, TxroomRoom
+from benchmarks.clients import (
+    ChannelsRoom,
+    ColyseusRoom,
+    Deflated,
+    Dialect,
+    SocketIORoom,
+    TxroomParty,
+    TxroomRoom,
+)
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
@@ -95,6 +103,12 @@ WORKLOADS = {
         "rooms",
         50,
     ),
+    "presence": Workload(
+        "2,000 clients join a room with presence at once; then 1,000 of them leave at once",
+        "wave",
+        "presence",
+        clients=2000,
+    ),
     "deflate": Workload("Broadcast to 300 clients, 1 KiB of JSON, deflated", "states", "deflate", 300, 1024),
     "tls": Workload("Echo with TLS, 50 clients, 64 B", "tls", "tls", clients=50),
     "large": Workload("Echo, 4 clients, 1 MiB", "echo", "echo", clients=4, size=1 << 20),
@@ -141,7 +155,8 @@ def bun(file: str) -> tuple[str, ...]:
 
 def txroom(options: str, *arguments: str) -> Contender:
     """txroom, or txroom with other options."""
-    return Contender(python("txroom_server.py", *arguments), {**DEFLATING, "rooms": TxroomRoom()}, options)
+    roles = {**DEFLATING, "rooms": TxroomRoom(), "presence": TxroomParty(isTold=True)}
+    return Contender(python("txroom_server.py", *arguments), roles, options)
 
 
 def answering(type: str, options: str) -> Contender:
@@ -193,6 +208,11 @@ CONTENDERS = {
     ),
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"
+    ),
+    "txroom-untold": Contender(
+        python("txroom_server.py", "--presence", "off"),
+        {"presence": TxroomParty(isTold=False)},
+        "rooms without presence",
     ),
     "autobahn": Contender(
         python("autobahn_server.py"),
@@ -247,7 +267,10 @@ CONTENDERS = {
         bun("bun_server.js"), DEFLATING, "perMessageDeflate: false, deflate: true", needs=(NODE / "bun",)
     ),
     "socket.io": Contender(
-        node("socketio_server.js"), {"rooms": SocketIORoom()}, "websocket only", needs=(NODE / "socket.io",)
+        node("socketio_server.js"),
+        {"rooms": SocketIORoom(), "presence": SocketIORoom()},
+        "websocket only",
+        needs=(NODE / "socket.io",),
     ),
     "python-socketio": Contender(
         python("python_socketio_server.py"),
@@ -264,7 +287,10 @@ CONTENDERS = {
         cannot=frozenset({"members"}),
     ),
     "colyseus": Contender(
-        node("colyseus_server.js"), {"rooms": ColyseusRoom()}, "ws-transport", needs=(NODE / "@colyseus",)
+        node("colyseus_server.js"),
+        {"rooms": ColyseusRoom(), "presence": ColyseusRoom()},
+        "ws-transport; presence: a map of the players in the state",
+        needs=(NODE / "@colyseus",),
     ),
 }
 
@@ -315,6 +341,8 @@ GOALS = (
     Goal("room", "cpu", "socket.io", 0.75),
     Goal("room", "cpu", "python-socketio", 0.2),
     Goal("room", "cpu", "channels", 0.04),
+    Goal("presence", "joining", "txroom-untold", 2.0),
+    Goal("presence", "leaving", None, 200),
     Goal("deflate", "cpu", "txroom-undeflated", 1.15),
     Goal("deflate", "cpu", "ws", 0.25),
     Goal("deflate", "cpu", "bun", 1.0),

@@ -14,7 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.clients import Client, ClientFailed, Dialect, TxroomLobby, requestOf
+from benchmarks.clients import (
+    BATCH,
+    Attendant,
+    Client,
+    ClientFailed,
+    Dialect,
+    Listener,
+    TxroomLobby,
+    requestOf,
+)
 from benchmarks.contenders import BUILD, Workload
 from benchmarks.processes import LOAD_CPU, Server
 
@@ -275,6 +284,63 @@ def idle(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
         return {"memory": memory / workload.clients / 1024}
 
 
+def wave(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients connect; all join at once; then half of them leave at once."""
+    with dialect.crowd(server.port, WARM_CLIENTS) as clients:
+        for client in clients:
+            client.leave()
+    calm(server)
+    attendant = Attendant()
+    try:
+        cpu = server.cpu()
+        listeners: list[Listener] = []
+        while len(listeners) < workload.clients:
+            batch = [Listener(server.port, dialect.named) for _ in range(BATCH)]
+            listeners += batch
+            attendant.add(batch)
+            for client in batch:
+                dialect.ask(client, "")
+            for client in batch:
+                client.upgraded()
+            attendant.attend(0)
+        if not dialect.joinsByConnecting:
+            attend(server, attendant)
+            cpu = server.cpu()
+        for index, client in enumerate(listeners, 1):
+            dialect.enter(client)
+            if index % BATCH == 0:
+                attendant.attend(0)
+        attend(server, attendant)
+        joining = server.cpu() - cpu
+        heard(listeners[0], dialect, workload.clients)
+        staying = workload.clients // 2
+        cpu = server.cpu()
+        for client in listeners[staying:]:
+            client.leave()
+        attend(server, attendant)
+        server.check()
+        heard(listeners[0], dialect, workload.clients, workload.clients - staying)
+        return {"joining": joining * 1e3, "leaving": (server.cpu() - cpu) * 1e3}
+    finally:
+        attendant.close()
+
+
+def heard(first: Listener, dialect: Dialect, joined: int, left: int = 0) -> None:
+    """Check what the first member was told. Raises `ClientFailed`."""
+    told = dialect.told(joined, left)
+    if dialect.named and first.count != told:
+        raise ClientFailed(f"the first member was told {first.count:,} times of members, and not {told:,}")
+
+
+def attend(server: Server, attendant: Attendant) -> None:
+    """Take all that comes until the server has nothing left to do."""
+    calms = 0
+    while calms < 2:
+        before = server.cpu()
+        attendant.attend(CALM)
+        calms = calms + 1 if server.cpu() - before < CALM / 50 else 0
+
+
 def calm(server: Server) -> None:
     """Wait until the server has hardly anything left to do, such as removing clients."""
     for _ in range(CALM_LIMIT):
@@ -363,6 +429,7 @@ KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
         slow,
         upgrades,
         idle,
+        wave,
         amongIdle,
         amongRooms,
         withHistory,

@@ -28,6 +28,8 @@ METRICS = {
     "slowdown": ("others' p99, with slow readers in without", 2),
     "memory": ("KiB each", 1),
     "upgrades": ("upgrades/CPU second", 0),
+    "joining": ("joins, server CPU in ms", 0),
+    "leaving": ("leaves, server CPU in ms", 0),
     "cpu": ("server CPU, µs/message", 2),
     "rate": ("messages/s", 0),
     "p50": ("p50, µs", 0),

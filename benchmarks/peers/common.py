@@ -1,7 +1,8 @@
 """
 The command line of all servers: `--port N [--certificate FILE] ROLE`.
 
-The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS) and rooms.
+The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS), rooms and
+presence (rooms whose members are told of one another).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def arguments(description: str | None, *more: str) -> argparse.Namespace:
     parser.add_argument("--certificate", help="key and certificate in one PEM file, for the role tls")
     for option in more:
         parser.add_argument(option)
-    parser.add_argument("role", choices=("echo", "broadcast", "deflate", "tls", "rooms"))
+    parser.add_argument("role", choices=("echo", "broadcast", "deflate", "tls", "rooms", "presence"))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return parser.parse_args()

@@ -3,6 +3,7 @@ txroom with its defaults. The role deflate uses shared compression, and rooms ha
 second. The garbage collector is set up as under `twistd txroom`.
 
 `--reactor NAME` installs a reactor plugin; `--listen NAME` is the type of the endpoint, instead of "tcp".
+`--presence off` switches presence off in the role presence.
 With `?history=N` in its URL a room keeps that many messages.
 """
 
@@ -87,13 +88,13 @@ class HallRoom(ChatRoom):
         self.maxClients = int(options["size"])
 
 
-def makeServer(role: str) -> Server:
+def makeServer(role: str, hasPresence: bool = True) -> Server:
     """A server in that role."""
     server = Server(ServerOptions(compression="shared" if role == "deflate" else "disabled"))
-    if role == "rooms":
+    if role in ("rooms", "presence"):
         rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
         for name in ("chat", "other"):
-            rooms.register(name, ChatRoom)
+            rooms.register(name, ChatRoom, presence=role == "presence" and hasPresence)
         rooms.register("hall", HallRoom)
         server.addApplication(rooms)
     else:
@@ -102,11 +103,11 @@ def makeServer(role: str) -> Server:
 
 
 def main() -> None:
-    options = arguments(__doc__, "--reactor", "--listen")
+    options = arguments(__doc__, "--reactor", "--listen", "--presence")
     installReactor(options.reactor or "default")
     from twisted.internet import reactor
 
-    server = makeServer(options.role)
+    server = makeServer(options.role, options.presence != "off")
     kind = options.listen or ("ssl" if options.role == "tls" else "tcp")
     key = f":privateKey={options.certificate}" if options.role == "tls" else ""
     server.listen(f"{kind}:{options.port}:interface=127.0.0.1{key}")

@@ -43,11 +43,12 @@ class VectorTests(ClientTestCase):
         """The client writes the frames that the vectors have."""
         vectors = json.loads(VECTORS.read_text())["client"]
         kinds = {json.loads(vector["json"])[0] for vector in vectors}
-        room = self.join("r1", {"name": "ada"})
+        room = self.join("r1", {"name": "ada"}, members=[], memberCount=1, membersAfter=0)
         room.handle("double", lambda data: data)
         session = self.client
         asked: list[Deferred[Any]] = [session.join("chat"), session.create("chat"), session.joinById("r1")]
         asked += [session.rooms("chat"), session.ping(), room.send("say").whenHandled(), room.call("say")]
+        asked.append(room.fetchMembers())
         for each in asked:
             each.addErrback(lambda failure: failure.trap(RoomError))
         self.wire.receive("call", 1, "r1", "double", 1)
@@ -64,6 +65,54 @@ class VectorTests(ClientTestCase):
                 len(json.loads(one["json"])) for one in vectors if json.loads(one["json"])[0] == frame[0]
             ]
             self.assertLessEqual(len(frame), max(lengths))
+
+    def test_presence(self) -> None:
+        """The client knows the members that the frames tell of, and how many there are."""
+        for vector in json.loads(VECTORS.read_text())["presence"]:
+            self.begin()
+            room = self.join(**vector["joined"])
+            known = {"members": vector["members"], "memberCount": vector["memberCount"]}
+            for step in vector["steps"]:
+                self.assertEqual(self.known(room), known, vector["about"])
+                if "presence" in step:
+                    self.wire.receive("presence", "r1", *step["presence"])
+                else:
+                    self.fetch(room, step)
+                known.update({name: step[name] for name in known if name in step})
+            self.assertEqual(self.known(room), known, vector["about"])
+
+    def known(self, room: Any) -> dict[str, Any]:
+        """What a room knows of its members, as plain data."""
+        return {"members": msgspec.to_builtins(room.members), "memberCount": room.memberCount}
+
+    def fetch(self, room: Any, step: dict[str, Any]) -> None:
+        """Fetch a page, if there is any."""
+        told: list[Any] = []
+        off = room.onPresence(lambda members, joined, left: told.append((members, joined, left)))
+        fetched = room.fetchMembers()
+        frames = self.wire.take()
+        self.assertEqual([frame[3] for frame in frames], [] if step["fetch"] is None else [step["fetch"]])
+        members = []
+        for frame in frames:
+            self.assertEqual((frame[0], frame[2]), ("members", "r1"))
+            self.wire.receive("reply", frame[1], step["reply"])
+            members = step["reply"]["members"]
+        self.assertEqual(msgspec.to_builtins(self.successResultOf(fetched)), members)
+        self.assertEqual(told, [(room.members, [], [])] * len(frames))
+        off()
+
+    def test_fetchMembers(self) -> None:
+        """Fetching fails when the server refuses it, sends something else, or can't be reached."""
+        room = self.join(members=[], memberCount=9, membersAfter=0)
+        refused, wrong = room.fetchMembers(), room.fetchMembers()
+        first, second = self.wire.take()
+        self.refuse(first[1], "rateLimited")
+        self.wire.receive("reply", second[1], {"members": 5})
+        self.assertEqual((self.codeOf(refused), self.codeOf(wrong)), ("rateLimited", "badRequest"))
+        lost = room.fetchMembers()
+        self.wire.end()
+        self.assertEqual((self.codeOf(lost), self.codeOf(room.fetchMembers())), ("unavailable",) * 2)
+        self.assertEqual(self.errors, [])
 
 
 # -- against a server

@@ -41,14 +41,16 @@ def itemOf(frame: list[Any]) -> Item:
         return Message(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "joined":
         known = dict(rest[2])
-        known.update({name: encode(known[name]) for name in ("members", "snapshot")})
+        known["snapshot"] = encode(known["snapshot"])
+        if known["members"] is not None:
+            known["members"] = tuple(map(encode, known["members"]))
         return Joined(rest[0], rest[1], **known)
     if kind == "reply":
         return Reply(rest[0], encode(rest[1]))
     if kind == "call":
         return RoomCall(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "presence":
-        return PresenceChange(rest[0], encode(rest[1]), encode(rest[2]))
+        return PresenceChange(rest[0], tuple(map(encode, rest[1])), tuple(map(encode, rest[2])), *rest[3:])
     kinds: dict[str, type[Item]] = {"left": Left, "ack": Ack, "error": Error, "bye": Bye}
     return kinds[kind](*rest)
 

@@ -183,6 +183,38 @@ class RoomTests(RoomsTestCase):
         self.assertEqual([type(error) for error in room.errors], [ZeroDivisionError])
         self.assertEqual(len(self.flushLoggedErrors(CallError)), 1)
 
+    def test_presenceWindow(self) -> None:
+        """Changes are sent when a call returns; those of a window are sent at its end, or when time is up."""
+        alice = self.join("alice")
+        with self.harness.presenceWindow():
+            bob = self.join("bob")
+            bob.leave()
+            carol = self.join("carol")
+            self.assertEqual((alice.memberCount, len(alice.presence)), (1, 1))
+        self.assertEqual((alice.memberCount, len(alice.presence)), (2, 2))
+        with self.harness.presenceWindow():
+            carol.leave()
+            self.harness.advance(0.09)
+            self.assertEqual(alice.memberCount, 2)
+            self.harness.advance(0.02)
+            self.assertEqual(alice.memberCount, 1)
+
+    def test_bigRoom(self) -> None:
+        """Of a big room the first members are known, and the others are fetched."""
+
+        class Hall(Chat):
+            presenceLimit = 2
+
+        harness = self.serve({"hall": Hall})
+        rooms = [harness.client().join("hall", name=name) for name in "abcde"]
+        known = [(len(room.members), room.memberCount) for room in rooms]
+        self.assertEqual(known, [(2, 5), (2, 5), (3, 5), (3, 5), (3, 5)])
+        fetched = []
+        while page := rooms[0].fetchMembers():
+            fetched += [each.metas[0]["member"] for each in page]
+        self.assertEqual(fetched, [room.member for room in rooms[2:]])
+        self.assertEqual(len(rooms[0].members), 5)
+
     def test_presence(self) -> None:
         """The members, and those that join and leave."""
         alice, bob = self.join("alice"), self.join("bob")

@@ -129,3 +129,49 @@ test("its limits are those of the protocol", async () => {
   assert.deepEqual([code.length, message.length], [limits.code, limits.text]);
   h.client.close();
 });
+
+test("presence: the members that are known, and how many there are", async () => {
+  for (const { about, joined, steps, ...first } of vectors.presence) {
+    const h = new Harness();
+    const room = await h.join("r1", joined);
+    const known = { ...first };
+    const check = () => assert.deepEqual({ members: room.members, memberCount: room.memberCount }, known, about);
+    check();
+    for (const { presence, fetch, reply, ...then } of steps) {
+      if (presence) h.socket.receive("presence", "r1", ...presence);
+      else {
+        const told = [];
+        const off = room.onPresence((members, joined, left) => told.push([joined, left]));
+        const fetched = room.fetchMembers();
+        const frames = h.socket.take();
+        if (fetch === null) assert.deepEqual(frames, []);
+        else {
+          const [[kind, ref, id, after]] = frames;
+          assert.deepEqual([kind, id, after], ["members", "r1", fetch]);
+          h.socket.receive("reply", ref, reply);
+        }
+        assert.deepEqual(await fetched, reply?.members ?? []);
+        assert.deepEqual(told, fetch === null ? [] : [[[], []]]);
+        off();
+      }
+      Object.assign(known, then);
+      check();
+    }
+  }
+});
+
+test("fetchMembers fails when the server refuses it, sends something else, or can't be reached", async () => {
+  const h = new Harness();
+  const room = await h.join("r1", { memberCount: 9, membersAfter: 0 });
+  const fetching = [room.fetchMembers(), room.fetchMembers()].map(failure);
+  const [[, first], [, second]] = h.socket.take();
+  h.socket.receive("error", first, "r1", "rateLimited", "", null);
+  h.socket.receive("reply", second, { members: 5 });
+  const codes = (await Promise.all(fetching)).map(({ code }) => code);
+  assert.deepEqual(codes, ["rateLimited", "badRequest"]);
+  const lost = failure(room.fetchMembers());
+  h.socket.end(1006);
+  assert.equal((await lost).code, "unavailable");
+  assert.equal((await failure(room.fetchMembers())).code, "unavailable");
+  assert.deepEqual(h.errors, []);
+});

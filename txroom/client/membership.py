@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,7 +19,7 @@ from ..core.codes import CloseCode, ErrorCode
 from ..protocol import serverframes as frames
 from ..protocol.closecodes import mayResume
 from ..protocol.errors import RoomError
-from ..protocol.serverframes import Joined, MembershipInfo
+from ..protocol.serverframes import Joined, Member, MembershipInfo, Reply
 from .callqueue import stop
 from .codec import NotAFrame
 from .context import ClientContext
@@ -27,6 +27,7 @@ from .joinattempt import JoinRequest
 from .listeners import RoomListeners
 from .presence import Presence
 from .recovery import Recovery
+from .requests import Answer
 from .roomstate import Loss, RoomState, Unconfirmed
 from .sender import RoomSender
 from .sendqueue import Pending
@@ -180,7 +181,7 @@ class Membership:
             self.offset = info.offset
             for handle in self._handles:
                 handle.snapshot = info.snapshot
-        self.presence.restart(info.members or [])
+        self.presence.restart(info)
         self.state = RoomState.JOINED
         self._recovery.entered()
         self._calls.restart()
@@ -212,10 +213,34 @@ class Membership:
                 raise NotAFrame("an acknowledgement of frames that were not sent")
             self.sender.pump()
         elif isinstance(frame, frames.Presence):
-            self.presence.change(frame.joined, frame.left)
+            self.presence.change(frame)
             self._tell("presence", self.presence.members, frame.joined, frame.left)
         elif isinstance(frame, frames.Call):
             self._calls.called(frame, [handle.listeners for handle in self._handles])
+
+    def fetchMembers(self) -> Deferred[list[Member]]:
+        """See `Room.fetchMembers`."""
+        after = self.presence.after
+        if self.state is not RoomState.JOINED:
+            return fail(RoomError(ErrorCode.UNAVAILABLE, "the room is away"))
+        if after is None:
+            return succeed([])
+        fetched: Deferred[list[Member]] = Deferred()
+
+        def done(error: RoomError | None, answer: Answer | None) -> None:
+            try:
+                if not isinstance(answer, Reply):
+                    raise error or RoomError(ErrorCode.INTERNAL)
+                members = self.presence.add(answer.data)
+            except RoomError as error:
+                self._context.queue.post(fetched.errback, error)
+            else:
+                self._tell("presence", self.presence.members, [], [])
+                self._context.queue.post(fetched.callback, members)
+
+        with self._context.queue:
+            self._context.requests.ask(lambda ref: ("members", ref, self.id, after), done)
+        return fetched
 
     def _left(self, code: int, reason: str) -> None:
         # While the client resumes on the same connection, this frame ends the former membership there.

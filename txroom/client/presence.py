@@ -1,52 +1,107 @@
 """
-Who is in a room, as its client is told.
+The members of a room, as its client is told of them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..protocol.serverframes import Member
+import msgspec
+
+from ..core.codes import ErrorCode
+from ..protocol.errors import RoomError
+from ..protocol.serverframes import Member, MembershipInfo, MembersPage
+from ..protocol.serverframes import Presence as PresenceFrame
 from .codec import key
 
 
 class Presence:
     """
-    The users by their ids; a meta is known by its member, and one that comes again replaces the former.
+    The users that are known, by their ids.
 
-    A user who remains keeps the place in the list, as in the server's, whatever else changes.
+    A meta is known by its member; one that comes again replaces the former. A user that remains keeps the
+    place in the list.
     """
 
     def __init__(self) -> None:
         self._users: dict[bytes, Any] = {}
         self._metas: dict[bytes, dict[bytes, Any]] = {}
+        self._count: int | None = None
+        #: What the server takes to list the members that may be unknown; `None`: all are known.
+        self._after: int | None = None
 
     @property
     def members(self) -> list[Member]:
-        """Who is here."""
+        """See `Room.members`."""
         return [Member(self._users[user], list(metas.values())) for user, metas in self._metas.items()]
 
-    def restart(self, members: list[Member]) -> None:
-        """All who are here."""
+    @property
+    def count(self) -> int:
+        """See `Room.memberCount`."""
+        return self._known if self._count is None else self._count
+
+    @property
+    def after(self) -> int | None:
+        """What the server takes to list the next members that are not known; `None`: all are known."""
+        return self._after if self._known < self.count else None
+
+    @property
+    def _known(self) -> int:
+        return sum(map(len, self._metas.values()))
+
+    def restart(self, info: MembershipInfo) -> None:
+        """Forget all members but those that `joined` tells of."""
         self._users = {}
         self._metas = {}
-        self.change(members, [])
+        self._after = info.membersAfter
+        self._change(info.members or [], [], info.memberCount)
 
-    def change(self, joined: list[Member], left: list[Member]) -> None:
-        """Who came, and who went; a meta in both has changed."""
+    def change(self, frame: PresenceFrame) -> None:
+        """Follow a change. A meta in both lists has changed; it may be that of a member that is not known."""
+        if self._after is None:
+            self._after = frame.membersAfter
+        self._change(frame.joined, frame.left, frame.memberCount)
+
+    def add(self, data: Any) -> list[Member]:
+        """
+        Add a page of members, the data of the answer.
+
+        Returns:
+            The members of the page.
+
+        Raises:
+            RoomError: It is no page.
+        """
+        try:
+            page = msgspec.convert(data, MembersPage)
+        except msgspec.ValidationError as error:
+            raise RoomError(ErrorCode.BAD_REQUEST, f"the server sent wrong members: {error}") from None
+        self._after = page.membersAfter
+        self._change(page.members, [], page.memberCount)
+        return page.members
+
+    def _change(self, joined: list[Member], left: list[Member], count: int | None) -> None:
         here = {(key(each.user), _keyOfMeta(meta)) for each in joined for meta in each.metas}
+        unknown = set()
         for each in left:
             user = key(each.user)
+            known = self._metas.get(user, {})
             for meta in each.metas:
-                if (user, _keyOfMeta(meta)) not in here:
-                    self._metas.get(user, {}).pop(_keyOfMeta(meta), None)
+                place = (user, _keyOfMeta(meta))
+                if place[1] not in known:
+                    unknown.add(place)
+                elif place not in here:
+                    del known[place[1]]
         for each in joined:
             user = key(each.user)
-            self._users[user] = each.user
-            self._metas.setdefault(user, {}).update({_keyOfMeta(meta): meta for meta in each.metas})
+            news = {id: meta for meta in each.metas if (user, id := _keyOfMeta(meta)) not in unknown}
+            if news:
+                self._users[user] = each.user
+                self._metas.setdefault(user, {}).update(news)
         for each in left:
             if not self._metas.get(key(each.user)):
                 self._forget(key(each.user))
+        self._count = count
 
     def _forget(self, user: bytes) -> None:
         self._users.pop(user, None)

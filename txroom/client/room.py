@@ -73,8 +73,20 @@ class Room:
 
     @property
     def members(self) -> list[Member]:
-        """Who is here, if the room has presence."""
+        """
+        The users in the room, with a meta for each of their members, if the room has presence.
+
+        In a room of more than `presenceLimit` members these are the first ones, those who have joined
+        since, and those that `fetchMembers` has brought; `memberCount` is the number of all members.
+        """
         return self._membership.presence.members
+
+    @property
+    def memberCount(self) -> int:
+        """
+        How many members there are, if the room has presence. A user with two connections counts twice.
+        """
+        return self._membership.presence.count
 
     @property
     def snapshot(self) -> Any:
@@ -192,6 +204,19 @@ class Room:
         removes it.
         """
         return self.on("presence", listener)
+
+    def fetchMembers(self) -> Deferred[list[Member]]:
+        """
+        Fetch the next of the members that are not in `members` yet, as many as the room tells at once.
+
+        They are in `members` then, and the listeners of "presence" are called without joined or left ones.
+
+        Returns:
+            A Deferred that fires with those that came; the list is empty when all are known. It fails with
+            "unavailable" if the room is away or the connection is lost, with "rateLimited" after too many
+            requests, with "timeout" after `requestTimeout`.
+        """
+        return self._membership.fetchMembers()
 
     def handle(self, type: str, handler: Callable[[Any], Any]) -> Callable[[], None]:
         """

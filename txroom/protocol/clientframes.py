@@ -119,6 +119,15 @@ class RoomsFrame(_Frame, frozen=True, tag="rooms"):
     filter: Raw = ABSENT
 
 
+class MembersFrame(_Frame, frozen=True, tag="members"):
+    """Which members are there besides those that the client was told of?"""
+
+    ref: Ref
+    room: RoomId | None
+    #: What `joined`, or the answer before, has given.
+    after: Ref
+
+
 class PingFrame(_Frame, frozen=True, tag="ping"):
     """Are you there?"""
 
@@ -137,6 +146,7 @@ ClientFrame = (
     | ReplyFrame
     | ErrorFrame
     | RoomsFrame
+    | MembersFrame
     | PingFrame
 )
 

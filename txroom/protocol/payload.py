@@ -105,6 +105,13 @@ def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
     return decodeMessagePack(encode(data, mayHaveBytes, name))
 
 
+def arrayHead(count: int) -> bytes:
+    """The bytes with which an array of so many elements begins."""
+    if count < 16:
+        return bytes((0x90 | count,))
+    return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
+
+
 def checkText(name: str, value: str) -> str:
     """
     The text itself; also of a subclass of `str`, which can't be encoded.

@@ -36,6 +36,18 @@ class MembershipInfo(Struct, frozen=True):
     recovered: Any = False
     members: list[Member] | None = None
     snapshot: Any = None
+    #: If `members` are not all: how many there are, and what the frame `members` takes to list the others.
+    memberCount: Count | None = None
+    membersAfter: Count | None = None
+
+
+class MembersPage(Struct, frozen=True):
+    """The answer to the frame `members`."""
+
+    members: list[Member]
+    memberCount: Count
+    #: What the frame takes to list the next ones.
+    membersAfter: Count
 
 
 class _Frame(Struct, frozen=True, array_like=True, tag_field="frame"):
@@ -101,11 +113,15 @@ class Call(_Frame, frozen=True, tag="call"):
 
 
 class Presence(_Frame, frozen=True, tag="presence"):
-    """Who came, and who went."""
+    """Members have joined or left, or their metas have changed."""
 
     room: str
     joined: list[Member]
     left: list[Member]
+    #: How many members there are now.
+    memberCount: Count | None = None
+    #: If members that have joined are left out: what the frame `members` takes to list them.
+    membersAfter: Count | None = None
 
 
 class Bye(_Frame, frozen=True, tag="bye"):

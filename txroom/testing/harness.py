@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Self, TypeVar, overload
@@ -25,6 +25,7 @@ from ..client import ClientOptions
 from ..client.transport import absolute
 from ..core.interfaces import ProtocolFactory
 from .clients import Client, ClientProtocol, MemoryEndpoint, RawClient, RawProtocol, TCPClient, clientFactory
+from .makers import calledWithClock, refuseMistakes
 from .network import PORT, MemoryReactor, MemorySocket
 from .rooms import JoinedRoom, RoomClient, resultOf
 from .tls import clientContext, serverContext
@@ -68,14 +69,16 @@ class RoomHarness:
         self._clients: list[TCPClient] = []
         self._roomClients: list[RoomClient] = []
         self._ports = count(49152)
+        self._isInWindow = False
         #: The server under test.
         self.server = self._makeServer(serves, options)
         if not self.server.hasListeners:
             self.server.listen(f"tcp:{PORT}")
+        self.clock.onRest.append(self._tellPresence)
         self.start()
 
     def _makeServer(self, serves: Any, options: dict[str, Any]) -> Server:
-        _refuseMistakes(serves)
+        refuseMistakes(serves)
         if callable(serves):
             if options:
                 raise TypeError(
@@ -89,7 +92,7 @@ class RoomHarness:
                 if isinstance(served, type) and issubclass(served, Room):
                     server.register(name, served)
                 else:
-                    _refuseMistakes(served)
+                    refuseMistakes(served)
                     _serve(server, served, name)
         elif serves is not None:
             _serve(server, serves, None)
@@ -98,7 +101,7 @@ class RoomHarness:
     def _madeBy(self, makeServer: Callable[[MemoryReactor], Any]) -> Server:
         clock: Any = self.clock
         name = getattr(makeServer, "__name__", repr(makeServer))
-        made = _calledWithClock(makeServer, name, clock)
+        made = calledWithClock(makeServer, name, clock)
         if not isinstance(made, Server):
             raise TypeError(f"{name} must return a Server, not {made!r}")
         if made.clock is not clock:
@@ -208,6 +211,35 @@ class RoomHarness:
     def flush(self) -> None:
         """Let everything happen that needs no time."""
         self.clock.flush()
+
+    @contextmanager
+    def presenceWindow(self) -> Iterator[None]:
+        """
+        Let rooms collect changes of presence within a `with` block, as they do outside tests.
+
+        A room collects changes for `Room.presenceSeconds` and sends them together. So that tests need not
+        wait for that, a harness sends them before each call returns. Use this method to test what clients
+        receive when several things happen at once. Time stands still in the block unless you `advance` it;
+        at the end of the block all changes are sent::
+
+            with harness.presenceWindow():
+                bob = harness.client().join("chat")
+                bob.leave()
+            # The other clients have heard nothing of bob.
+        """
+        self._isInWindow = True
+        try:
+            yield
+        finally:
+            self._isInWindow = False
+            self.flush()
+
+    def _tellPresence(self) -> bool:
+        """Send the changes of presence that rooms have collected; return whether there were any."""
+        if self._isInWindow:
+            return False
+        hosts: list[Any] = [room._host for room in self.rooms]
+        return any(host.presence.tell() for host in hosts)
 
     def advance(self, seconds: float) -> None:
         """Let that many seconds pass; every delayed call runs at its own time."""
@@ -397,24 +429,6 @@ class RoomHarness:
         return [each for each in self.server.applications if isinstance(each, RoomApplication)]
 
 
-def _calledWithClock(makeServer: Callable[..., Any], name: str, clock: Any) -> Any:
-    """Call `makeServer` with the clock as its only argument, by position or by name."""
-    try:
-        signature = inspect.signature(makeServer)
-    except (TypeError, ValueError):  # a callable without a signature
-        return makeServer(clock)
-    for args, keywords in (((clock,), {}), ((), {"clock": clock})):
-        try:
-            signature.bind(*args, **keywords)
-        except TypeError:
-            continue
-        return makeServer(*args, **keywords)
-    raise TypeError(
-        f"{name}{signature} must take the clock of the harness, and no other argument: "
-        f"def {name}(clock): return Server(clock=clock)"
-    )
-
-
 def _serve(server: Server, served: Any, path: str | None) -> None:
     """Serve an application, or what a factory makes, at a path."""
     if IProtocolFactory.providedBy(served):
@@ -426,19 +440,6 @@ def _serve(server: Server, served: Any, path: str | None) -> None:
 def _longest() -> float:
     """Replaces the random number in a client's delays: they are always the longest possible."""
     return 1.0
-
-
-def _refuseMistakes(served: Any) -> None:
-    """Raise an error that explains what to pass instead, for values that are nearly right."""
-    kind = served if isinstance(served, type) else type(served)
-    if issubclass(kind, Room):
-        raise TypeError(f"pass a room class with a name: RoomHarness({{'chat': {kind.__name__}}})")
-    if issubclass(kind, Application) and kind is served:
-        raise TypeError(f"pass an application, not its class: RoomHarness({kind.__name__}())")
-    if issubclass(kind, Server) and (kind is not served or kind is Server):
-        raise TypeError(
-            "pass a function that makes the server: RoomHarness(lambda clock: Server(clock=clock))"
-        )
 
 
 def _address(peer: str, port: int) -> IAddress:

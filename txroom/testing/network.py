@@ -5,7 +5,7 @@ A network and a clock in memory, below Twisted's own transports.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -186,6 +186,8 @@ class MemoryReactor(MemoryReactorClock):
         # Dictionaries keep the order of insertion, so every run is the same.
         self.readers: dict[Any, None] = {}  # type: ignore[assignment]
         self.writers: dict[Any, None] = {}  # type: ignore[assignment]
+        #: Functions that `flush` calls when nothing is left to do; each returns whether it did something.
+        self.onRest: list[Callable[[], bool]] = []
         self._isFlushing = False
 
     def listenTCP(
@@ -273,7 +275,7 @@ class MemoryReactor(MemoryReactorClock):
         self._isFlushing = True
         try:
             for _ in range(MAX_TURNS):
-                if not self.turn():
+                if not self.turn() and not any(onRest() for onRest in self.onRest):
                     return
         finally:
             self._isFlushing = False

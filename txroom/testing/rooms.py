@@ -221,8 +221,13 @@ class JoinedRoom:
 
     @property
     def members(self) -> list[Member]:
-        """The members, if the room has presence; each has `user` and `metas`."""
+        """The members that the client knows, if the room has presence; each has `user` and `metas`."""
         return self.room.members
+
+    @property
+    def memberCount(self) -> int:
+        """How many members the room has, if it has presence."""
+        return self.room.memberCount
 
     @property
     def snapshot(self) -> Any:
@@ -312,6 +317,10 @@ class JoinedRoom:
         coroutine.
         """
         self.room.handle(type, handler)
+
+    def fetchMembers(self) -> list[Member]:
+        """Fetch the next members that the client does not know. Returns them; none if it knows all."""
+        return resultOf(self._clock, self.room.fetchMembers(), f"fetchMembers() of {self!r}")
 
     def leave(self) -> None:
         """Leave the room, after the queued messages were sent."""

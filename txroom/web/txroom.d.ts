@@ -302,8 +302,15 @@ export class Room<Messages extends object = any> {
   readonly offset: number;
   /** The log that the offset belongs to. A room that is created again has another one. */
   readonly epoch: string;
-  /** The members, if the room has presence. */
+  /**
+   * The users in the room, with a meta for each of their members, if the room has presence.
+   *
+   * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
+   * has told of, and those that `fetchMembers` has brought. `memberCount` is the number of all members.
+   */
   readonly members: Member[];
+  /** How many members there are, if the room has presence. A user with two connections counts twice. */
+  readonly memberCount: number;
   /**
    * The token with which `client.resume` continues this membership, also in the next page.
    *
@@ -333,6 +340,15 @@ export class Room<Messages extends object = any> {
   onMessage<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
   /** Calls `listener(members, joined, left)` when a member joins or leaves. */
   onPresence(listener: RoomEvents["presence"]): Off;
+  /**
+   * Fetches the next members that are not in `members`, at most as many as the room's `presenceLimit`.
+   *
+   * They are added to `members`, and the listeners of "presence" are called with no joined and no left members.
+   * Resolves with the fetched members; the list is empty when all members are known. Rejects with "unavailable"
+   * if the room is away or the connection is lost, with "rateLimited" after too many requests, and with "timeout"
+   * after `requestTimeout`.
+   */
+  fetchMembers(): Promise<Member[]>;
   /**
    * Answers the server's calls of that type with what `handler(data)` returns, which may be a promise.
    *

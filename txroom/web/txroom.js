@@ -523,6 +523,8 @@ const optional = (is) => (value) => value === null || value === undefined || is(
  * @property {number | null} [accepted]
  * @property {boolean} [recovered]
  * @property {Member[] | null} [members]
+ * @property {number | null} [memberCount] If `members` are not all: how many there are,
+ * @property {number | null} [membersAfter] and what the frame `members` takes to list the others.
  * @property {unknown} [snapshot]
  */
 
@@ -535,7 +537,13 @@ const isMembership = (value) =>
   isCount(value.offset) &&
   isCount(value.handled) &&
   optional(isCount)(value.accepted) &&
-  optional(isMembers)(value.members);
+  optional(isMembers)(value.members) &&
+  optional(isCount)(value.memberCount) &&
+  optional(isCount)(value.membersAfter);
+
+/** The answer to the frame `members`. @type {Is} */
+const isPage = (value) =>
+  isObject(value) && isMembers(value.members) && isCount(value.memberCount) && isCount(value.membersAfter);
 
 /** The frames of the server by their kinds: a check for each element after the kind. @type {Map<string, Is[]>} */
 const FRAMES = new Map([
@@ -546,7 +554,7 @@ const FRAMES = new Map([
   ["reply", [isCount, isAnything]],
   ["error", [optional(isCount), optional(isText), isText, optional(isText), isAnything]],
   ["call", [isCount, isText, isText, isAnything]],
-  ["presence", [isText, isMembers, isMembers]],
+  ["presence", [isText, isMembers, isMembers, optional(isCount), optional(isCount)]],
   ["bye", [isCount, optional(isNumber)]],
 ]);
 
@@ -1005,9 +1013,25 @@ export class Room {
     return this.#membership.epoch;
   }
 
-  /** The members, if the room has presence. @returns {Member[]} */
+  /**
+   * The users in the room, with a meta for each of their members, if the room has presence.
+   *
+   * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
+   * has told of, and those that `fetchMembers` has brought. `memberCount` is the number of all members.
+   *
+   * @returns {Member[]}
+   */
   get members() {
     return this.#membership.members;
+  }
+
+  /**
+   * How many members there are, if the room has presence. A user with two connections counts twice.
+   *
+   * @returns {number}
+   */
+  get memberCount() {
+    return this.#membership.memberCount;
   }
 
   /**
@@ -1113,6 +1137,20 @@ export class Room {
    */
   onPresence(listener) {
     return this.on("presence", listener);
+  }
+
+  /**
+   * Fetches the next members that are not in `members`, at most as many as the room's `presenceLimit`.
+   *
+   * They are added to `members`, and the listeners of "presence" are called with no joined and no left members.
+   * Resolves with the fetched members; the list is empty when all members are known. Rejects with "unavailable"
+   * if the room is away or the connection is lost, with "rateLimited" after too many requests, and with "timeout"
+   * after `requestTimeout`.
+   *
+   * @returns {Promise<Member[]>}
+   */
+  fetchMembers() {
+    return this.#membership.fetchMembers();
   }
 
   /**
@@ -1309,6 +1347,10 @@ class Membership {
   #sendQueue;
   /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
+  /** How many members the server has told there are; null: as many as are known. @type {number | null} */
+  #memberCount = null;
+  /** What the server takes to list the members that may be unknown; null: all are known. @type {number | null} */
+  #membersAfter = null;
   #token = "";
   #attempts = 0;
   /** How many times in a row resuming has failed with "internal". */
@@ -1335,6 +1377,16 @@ class Membership {
 
   get members() {
     return [...this.#members.values()].map(({ user, metas }) => ({ user, metas: [...metas.values()] }));
+  }
+
+  get memberCount() {
+    return this.#memberCount ?? this.#knownMembers;
+  }
+
+  get #knownMembers() {
+    let count = 0;
+    for (const { metas } of this.#members.values()) count += metas.size;
+    return count;
   }
 
   get reconnectionToken() {
@@ -1487,7 +1539,8 @@ class Membership {
         this.#message(frame[2] ?? null, frame[3], frame[4]);
         break;
       case "presence":
-        this.#presence(frame[2], frame[3]);
+        this.#membersAfter ??= frame[5] ?? null;
+        this.#presence(frame[2], frame[3], frame[4]);
         this.#tell("presence", this.members, frame[2], frame[3]);
         break;
       case "call":
@@ -1649,7 +1702,8 @@ class Membership {
       this.snapshot = info.snapshot ?? null;
     }
     this.#members = new Map();
-    this.#presence(info.members ?? [], []);
+    this.#membersAfter = info.membersAfter ?? null;
+    this.#presence(info.members ?? [], [], info.memberCount);
     this.#options.clock.clearTimeout(this.#timer);
     this.#round++;
     this.state = "joined";
@@ -1688,25 +1742,51 @@ class Membership {
 
   /**
    * Changes the members. Users are identified by their id, and metas by their member. A meta in both lists has
-   * changed. A user who stays keeps the place in the list, as on the server.
+   * changed. A user who stays keeps the place in the list, as on the server. A changed meta of a
+   * member that is not known is ignored: `fetchMembers` will bring it.
    *
-   * @param {Member[]} joined @param {Member[]} left
+   * @param {Member[]} joined @param {Member[]} left @param {number | null} [count] how many there are now
    */
-  #presence(joined, left) {
+  #presence(joined, left, count = null) {
     const here = new Set(joined.flatMap(({ user, metas }) => metas.map((meta) => keyOf([user, keyOfMeta(meta)]))));
+    const unknown = new Set();
     for (const { user, metas } of left) {
       const known = this.#members.get(keyOf(user))?.metas;
-      for (const meta of metas) if (!here.has(keyOf([user, keyOfMeta(meta)]))) known?.delete(keyOfMeta(meta));
+      for (const meta of metas) {
+        const place = keyOf([user, keyOfMeta(meta)]);
+        if (!known?.has(keyOfMeta(meta))) unknown.add(place);
+        else if (!here.has(place)) known.delete(keyOfMeta(meta));
+      }
     }
     for (const { user, metas } of joined) {
       const known = this.#members.get(keyOf(user)) ?? { user, metas: new Map() };
-      for (const meta of metas) known.metas.set(keyOfMeta(meta), meta);
-      this.#members.set(keyOf(user), known);
+      for (const meta of metas) {
+        if (!unknown.has(keyOf([user, keyOfMeta(meta)]))) known.metas.set(keyOfMeta(meta), meta);
+      }
+      if (known.metas.size) this.#members.set(keyOf(user), known);
     }
     for (const { user } of left) if (!this.#members.get(keyOf(user))?.metas.size) this.#members.delete(keyOf(user));
-    let count = 0;
-    for (const { metas } of this.#members.values()) count += metas.size;
-    if (count > MAX_MEMBERS) throw new RangeError("too many members");
+    this.#memberCount = count;
+    if (this.#knownMembers > MAX_MEMBERS) throw new RangeError("too many members");
+  }
+
+  /** @returns {Promise<Member[]>} */
+  async fetchMembers() {
+    const after = this.#membersAfter;
+    if (this.state !== "joined") throw new TxroomError("unavailable", "the room is away");
+    if (after === null || this.#knownMembers >= this.memberCount) return [];
+    return new Promise((resolve, reject) => {
+      /** @type {Done} */
+      const done = (error, page) => {
+        if (error) return reject(error);
+        if (!isPage(page)) return reject(new TxroomError("badRequest", "the server sent wrong members"));
+        this.#membersAfter = page.membersAfter;
+        this.#presence(page.members, [], page.memberCount);
+        this.#tell("presence", this.members, [], []);
+        resolve(page.members);
+      };
+      this.#client._ask((ref) => ["members", ref, this.id, after], done);
+    });
   }
 
   /**

@@ -40,7 +40,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """That there is none is known as well."""
-        dialect, item = Plain(), PresenceChange("room", b"\x90", b"\x90")
+        dialect, item = Plain(), PresenceChange("room", (), (), 0)
         self.assertEqual([item.prepared(dialect), item.prepared(dialect), dialect.asked], [None, None, 1])
 
     def test_toOne(self) -> None:

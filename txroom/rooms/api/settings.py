@@ -39,6 +39,11 @@ class RoomSettings:
     recoverySize: int = 1 << 20
     #: Whether the members are told of one another.
     presence: bool = False
+    #: Seconds for which changes of presence are collected, and then told together; 0: each is told at once.
+    presenceSeconds: float = 0.1
+    #: The most members that a client is shown when it joins; it is told how many there are, and asks for the
+    #: others. 0: any number.
+    presenceLimit: int = 500
     #: Seconds that a hook or a handler may take.
     handlerTimeout: float = 10.0
     #: Messages a second taken from one member; over it they are refused (`rateLimited`), and for longer

@@ -64,4 +64,11 @@ class Leave(Struct, frozen=True, tag_field="kind"):
     ref: int
 
 
-Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave
+class ListMembers(Struct, frozen=True, tag_field="kind"):
+    """The client asks for the members after a place, of which it was told before (`Joined.membersAfter`)."""
+
+    ref: int
+    after: int
+
+
+Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave | ListMembers

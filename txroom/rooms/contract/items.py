@@ -145,18 +145,38 @@ class Joined(Item, frozen=True, tag_field="kind"):
     recovered: bool
     #: The client's frames up to this number are handled.
     handled: int
-    members: bytes = NIL
     snapshot: bytes = NIL
     #: The client's frames up to this number have come, if that is more than are handled.
     accepted: int = 0
+    #: The payloads of the users in the room, or of the first of them; `None`: the room has no presence.
+    members: tuple[bytes, ...] | None = None
+    #: The payload of the client itself, if it is none of these.
+    ownMember: bytes = b""
+    #: If these are not all: how many members there are, and what `ListMembers` takes to get the others.
+    memberCount: int | None = None
+    membersAfter: int | None = None
 
 
 class PresenceChange(SharedItem, frozen=True, tag_field="kind"):
-    """Who came and who went; lists of `{user, metas}`."""
+    """Members have joined, left or another meta: payloads of `{user, metas}`."""
 
     room: str
-    joined: bytes
-    left: bytes
+    joined: tuple[bytes, ...]
+    left: tuple[bytes, ...]
+    #: How many members there are now.
+    memberCount: int
+    #: If members that have joined are left out: what `ListMembers` takes to get them.
+    membersAfter: int | None = None
+
+
+class MembersPage(Item, frozen=True, tag_field="kind"):
+    """The answer to a client's `ListMembers`."""
+
+    ref: int
+    members: tuple[bytes, ...]
+    memberCount: int
+    #: What `ListMembers` takes to get the next ones.
+    membersAfter: int
 
 
 class Ack(Item, frozen=True, tag_field="kind"):

@@ -6,7 +6,8 @@ Whatever a client sends comes out as a frame or as `BadFrame`; nothing else is r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from ..contract.items import (
     Item,
     Joined,
     Left,
+    MembersPage,
     Message,
     PresenceChange,
     Reply,
@@ -63,7 +65,9 @@ _SHAPED: dict[type, str] = {
     RoomsFrame: "filter",
 }
 #: The frames that have a ref, which then is their second element.
-_WITH_REF = frozenset({"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "ping"})
+_WITH_REF = frozenset(
+    {"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "members", "ping"}
+)
 #: Where the room of a message or an answer is, where its ref and where its number; 0: it has none.
 _TO_ROOM = {"send": (1, 0, 4), "call": (2, 1, 5), "reply": (1, 2, 0)}
 #: The names of the elements, but for the kind.
@@ -96,8 +100,11 @@ class FrameDialect:
     #: The sub-protocol.
     name: str
     isJSON: bool
-    #: The bytes that begin an object.
+    #: The bytes that begin an object, and those between the elements of a list.
     _objects: bytes
+    _separator: bytes
+    #: The members that the last client was shown, and these as they were written.
+    _shown: tuple[tuple[bytes, ...], bytes] = ((), b"")
 
     def __init__(self) -> None:
         #: A payload, as the encoder takes it for a part of a frame.
@@ -215,6 +222,32 @@ class FrameDialect:
             data = payload.exact(data)
         return Prepared(data, self.isJSON)
 
+    def members(self, payloads: Sequence[bytes]) -> Raw:
+        """The list of the users that have these payloads, as a part of a frame."""
+        return self._listOf(self._written(payloads), len(payloads))
+
+    def shownMembers(self, payloads: tuple[bytes, ...], ownMember: bytes) -> Raw:
+        """
+        The members that a client is shown when it joins.
+
+        If many clients join, the first members are the same ones for all of them, and are written once.
+        """
+        if self._shown[0] is not payloads:
+            self._shown = (payloads, self._written(payloads))
+        written, count = self._shown[1], len(payloads)
+        if ownMember:
+            own = self._written((ownMember,))
+            written, count = self._separator.join((written, own)) if count else own, count + 1
+        return self._listOf(written, count)
+
+    def _written(self, payloads: Sequence[bytes]) -> bytes:
+        """Users as the elements of a list."""
+        raise NotImplementedError
+
+    def _listOf(self, written: bytes, count: int) -> Raw:
+        """A list of so many elements."""
+        raise NotImplementedError
+
     def closeCode(self, code: int) -> int:
         """Clients of txroom's own see its codes as they are."""
         return code
@@ -245,7 +278,18 @@ def _ack(dialect: FrameDialect, item: Ack) -> tuple[Any, ...]:
 
 
 def _presence(dialect: FrameDialect, item: PresenceChange) -> tuple[Any, ...]:
-    return ("presence", item.room, dialect.part(item.joined), dialect.part(item.left))
+    joined, left = dialect.members(item.joined), dialect.members(item.left)
+    more = () if item.membersAfter is None else (item.membersAfter,)
+    return ("presence", item.room, joined, left, item.memberCount, *more)
+
+
+def _membersPage(dialect: FrameDialect, item: MembersPage) -> tuple[Any, ...]:
+    page = {
+        "members": dialect.members(item.members),
+        "memberCount": item.memberCount,
+        "membersAfter": item.membersAfter,
+    }
+    return ("reply", item.ref, page)
 
 
 def _joined(dialect: FrameDialect, item: Joined) -> tuple[Any, ...]:
@@ -258,9 +302,11 @@ def _joined(dialect: FrameDialect, item: Joined) -> tuple[Any, ...]:
         "offset": item.offset,
         "recovered": item.recovered,
         "handled": item.handled,
-        "members": dialect.part(item.members),
+        "members": None if item.members is None else dialect.shownMembers(item.members, item.ownMember),
         "snapshot": dialect.part(item.snapshot),
     }
+    if item.memberCount is not None:
+        membership |= {"memberCount": item.memberCount, "membersAfter": item.membersAfter}
     return ("joined", item.ref, item.room, membership)
 
 
@@ -281,10 +327,25 @@ _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
     Error: _error,
     Ack: _ack,
     PresenceChange: _presence,
+    MembersPage: _membersPage,
     Joined: _joined,
     Left: _left,
     Bye: _bye,
 }
+
+
+#: Bytes of the users whose JSON is remembered, at most. When many clients join, many frames tell of the same
+#: users.
+_MAX_REMEMBERED = 512
+
+_encodeJSON = msgspec.json.Encoder().encode
+
+
+def _memberJSON(data: bytes) -> bytes:
+    return _encodeJSON(payload.decodeMessagePack(data))
+
+
+_rememberedJSON = lru_cache(4096)(_memberJSON)
 
 
 class JSONDialect(FrameDialect):
@@ -293,6 +354,7 @@ class JSONDialect(FrameDialect):
     name = JSON_PROTOCOL
     isJSON = True
     _objects = b"{"
+    _separator = b","
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ClientFrame).decode
@@ -302,6 +364,13 @@ class JSONDialect(FrameDialect):
         self._encode = msgspec.json.Encoder().encode
         self.part = payload.decodeMessagePack
 
+    def _written(self, payloads: Sequence[bytes]) -> bytes:
+        isSmall = max(map(len, payloads), default=0) <= _MAX_REMEMBERED
+        return b",".join(map(_rememberedJSON if isSmall else _memberJSON, payloads))
+
+    def _listOf(self, written: bytes, count: int) -> Raw:
+        return Raw(b"[%b]" % written)
+
 
 class MessagePackDialect(FrameDialect):
     """Binary frames."""
@@ -309,6 +378,7 @@ class MessagePackDialect(FrameDialect):
     name = MSGPACK_PROTOCOL
     isJSON = False
     _objects = bytes([*range(0x80, 0x90), 0xDE, 0xDF])
+    _separator = b""
 
     def __init__(self) -> None:
         self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
@@ -317,6 +387,12 @@ class MessagePackDialect(FrameDialect):
         self._split = scanner.splitMessagePack
         self._encode = msgspec.msgpack.Encoder().encode
         self.part = Raw
+
+    def _written(self, payloads: Sequence[bytes]) -> bytes:
+        return b"".join(payloads)
+
+    def _listOf(self, written: bytes, count: int) -> Raw:
+        return Raw(payload.arrayHead(count) + written)
 
 
 #: By sub-protocol; JSON first, which is also for clients that offer none.

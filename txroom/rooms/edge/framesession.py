@@ -14,7 +14,7 @@ from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import TokenBucket
 from ...protocol import clientframes as frames
 from ...protocol.errors import BadFrame, RoomError
-from ..contract.commands import Call, CallFailed, CallReply, Leave, Send
+from ..contract.commands import Call, CallFailed, CallReply, Leave, ListMembers, Send
 from ..contract.items import Error, RequestReply
 from ..contract.listing import Listing
 from .dialect import FrameDialect, UnreadableMessage
@@ -125,6 +125,10 @@ class FrameSession(RoomSession):
 
         self._run(query(), frame.ref)
 
+    def _members(self, frame: frames.MembersFrame) -> None:
+        if self._mayAsk(frame.ref):
+            self.submit(frame.room, frame.ref, ListMembers(frame.ref, frame.after))
+
     def _mayAsk(self, ref: int) -> bool:
         """Whether the client may make one more of the requests that are dear."""
         if self._requests.take(self.services.clock.seconds()):
@@ -144,6 +148,7 @@ _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
     frames.ResumeFrame: FrameSession._resume,
     frames.LeaveFrame: FrameSession._leave,
     frames.RoomsFrame: FrameSession._query,
+    frames.MembersFrame: FrameSession._members,
     frames.PingFrame: FrameSession._ping,
 }
 

@@ -141,7 +141,9 @@ class Host:
         self.calls = Calls(context, self.broadcaster)
         self.presence = Presence(context)
         self.leaving = Leaving(context, self, self.roomListing, self.presence, self.calls, revoked)
-        self.inbox = Inbox(context, self.registration.handlers, self.broadcaster, self.calls, self.leaving)
+        self.inbox = Inbox(
+            context, self.registration.handlers, self.broadcaster, self.calls, self.leaving, self.presence
+        )
         welcome = Welcome(context, self.broadcaster, self.presence)
         linkOf = partial(HostLink, self.inbox, self.leaving)
         self.joining = Joining(

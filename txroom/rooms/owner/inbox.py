@@ -25,7 +25,7 @@ from .. import hooks
 from ..api.handlers import Handler
 from ..api.ports import LeaveReason
 from ..api.room import Room
-from ..contract.commands import Call, CallFailed, CallReply, Frame, Leave, Send, Unreadable
+from ..contract.commands import Call, CallFailed, CallReply, Frame, Leave, ListMembers, Send, Unreadable
 from ..contract.items import Ack, Error, Reply
 from ..contract.records import Handled
 from .broadcaster import Broadcaster
@@ -33,6 +33,7 @@ from .calls import Calls
 from .context import RoomContext
 from .leaving import Leaving
 from .member import JOINED, PARTING, Member, copied
+from .presence import Presence
 
 #: Most frames of one member that wait.
 MAX_WAITING = 256
@@ -57,6 +58,7 @@ class Inbox:
         "_leaving",
         "_outbox",
         "_port",
+        "_presence",
         "_room",
         "_runner",
         "_timers",
@@ -70,6 +72,7 @@ class Inbox:
         broadcaster: Broadcaster,
         calls: Calls,
         leaving: Leaving,
+        presence: Presence,
     ) -> None:
         self._id = context.id
         self._room = context.room
@@ -82,6 +85,7 @@ class Inbox:
         self._broadcaster = broadcaster
         self._calls = calls
         self._leaving = leaving
+        self._presence = presence
         #: Whose handled frames are to be acknowledged, by id.
         self._unacked: dict[str, Member] = {}
         self._hasFallback = type(context.room).onMessage is not Room.onMessage
@@ -100,6 +104,8 @@ class Inbox:
             self._takeUnreadable(member, frame)
         elif isinstance(frame, CallReply | CallFailed):
             self._takeAnswer(member, frame)
+        elif isinstance(frame, ListMembers):
+            self._presence.page(member, frame.ref, frame.after)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
         """A message: count it, and handle it when its turn comes, or refuse it with `error`."""

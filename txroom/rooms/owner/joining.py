@@ -130,6 +130,7 @@ class Joining:
         if member.state is State.SEATED:
             member.refs.append(join.ref)
         else:
+            self._presence.catchUp(member)  # its client may ignore the members of another `joined`
             self._welcome.announce(member, [join.ref], self._context.log.offset, [], NIL, recovered=True)
         return self._linkOf(member)
 
@@ -232,6 +233,7 @@ class Joining:
         context = self._context
         pending = member.pendingLeave
         member.state = State.GONE
+        self._presence.left(member)  # if it has failed at the very end
         self._seats.joined(member)
         context.roster.members.pop(member.id, None)
         member.mailbox.clear()
@@ -265,17 +267,17 @@ class Joining:
             self._leaveUnseen(member)
             return
         self._isUsed = True
-        self._presence.changed()
         shown = context.log.forNewcomer(member.offset, context.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
         self._seats.joined(member)
         member.issueToken()
+        self._presence.came(member)
         self._welcome.announce(member, member.refs, offset, [*shown, *(missed or ())], snapshot)
         pending, member.pending = member.pending, []
         for item in pending:
             self._broadcaster.say(member, item)
         context.lifecycleLog.tell("join", context, member)
-        self._presence.came(member)
+        self._presence.settle()
         self._roomListing.changed()
         context.runner.tell("join", context.room, member.client)
 

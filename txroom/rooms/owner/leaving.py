@@ -168,8 +168,7 @@ class Leaving:
         if member.outlet is not None:
             context.outbox.end(member.audience, code, text)
         context.roster.detached(member)
-        if isSeen:
-            self._presence.left(member)
+        self._presence.left(member)
         member.mailbox.clear()
         self._calls.failAll(member)
         self._roomListing.changed()
@@ -178,7 +177,6 @@ class Leaving:
     def _unseat(self, member: Member) -> None:
         roster = self._context.roster
         del roster.members[member.id]
-        self._presence.changed()
         roster.leaving.add(member)
         member.state = State.LEAVING
         member.cancelExpiry()

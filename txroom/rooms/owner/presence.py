@@ -1,32 +1,57 @@
 """
 Presence: what the members of a room are told of one another.
+
+Changes are collected for `Room.presenceSeconds` and told together (`PresenceChanges`). What is told of one
+member, its *entry*, is encoded once for each change; lists and frames are made of these entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
+from ...core.codes import ErrorCode
 from ...protocol import payload
-from ..contract.items import PresenceChange
+from ..api.clock import Timer
+from ..contract.items import Error, Item, MembersPage, PresenceChange
 from .context import RoomContext
-from .member import Member
+from .member import Member, State
+from .presencechanges import PresenceChanges, PresenceEntry
 
-#: The payload of nobody.
-_NOBODY = payload.encode([])
+
+class Shown(NamedTuple):
+    """The members that a client is shown when it joins; see the fields of `Joined`."""
+
+    members: tuple[bytes, ...] | None = None
+    ownMember: bytes = b""
+    memberCount: int | None = None
+    membersAfter: int | None = None
+
+
+#: What clients are shown in a room without presence.
+_NOTHING = Shown()
 
 
 class Presence:
-    """Who is in one room, as its members see it."""
+    """The members of one room, as they see one another."""
 
-    __slots__ = ("_context", "_encoded")
+    __slots__ = ("_changes", "_context", "_entries", "_first", "_lastPlace", "_timer", "_toldPlace")
 
     def __init__(self, context: RoomContext) -> None:
         self._context = context
-        #: The payload of the list, until that changes.
-        self._encoded: bytes | None = None
+        #: What presence says of each member, in the order in which they joined; `None` until it is needed.
+        self._entries: dict[str, PresenceEntry] | None = None
+        self._lastPlace = 0
+        #: No client was told of a member with a greater place, but of itself.
+        self._toldPlace = 0
+        #: The first members, as long as they are the same.
+        self._first: _First | None = None
+        self._changes = PresenceChanges()
+        #: Tells the changes when the window is over.
+        self._timer: Timer | None = None
 
-    # -- the list
+    # -- the roster
 
     def members(self) -> list[dict[str, Any]]:
         """See `Room.members`."""
@@ -34,37 +59,85 @@ class Presence:
         for member in self._context.roster.present:
             byUser.setdefault(member.userId, []).append(member)
         return [
-            _entry(userId, [_seen(member.id, member.meta) for member in members])
+            {"user": userId, "metas": [_metaOf(member, member.meta) for member in members]}
             for userId, members in byUser.items()
         ]
 
-    def encoded(self) -> bytes:
-        """The payload of the list; whoever joins gets it, so it is encoded once for each change."""
-        if self._encoded is None:
-            self._encoded = payload.encode(self.members(), True)
-        return self._encoded
+    def _roster(self) -> dict[str, PresenceEntry]:
+        """The entries of all members."""
+        if self._entries is None:
+            self._entries = {}
+            for member in self._context.roster.present:
+                self._entries[member.id] = self._entryOf(member)
+        return self._entries
 
-    def changed(self) -> None:
-        """A member has come or left, or says something else of itself."""
-        self._encoded = None
+    def _entryOf(self, member: Member) -> PresenceEntry:
+        """The entry of a client that has joined. It can be encoded: `setMeta` has tried."""
+        self._lastPlace += 1
+        return PresenceEntry(member.userId, _encoded(member, member.meta, True), self._lastPlace)
+
+    @property
+    def _isKept(self) -> bool:
+        """Whether there are entries; where nobody is told of anybody they aren't made."""
+        return self._entries is not None or self._context.room.presence
+
+    def shownTo(self, member: Member) -> Shown:
+        """
+        The members that a client is shown that joins or resumes.
+
+        It is told of everything that changes after this, and of nothing that has changed before.
+        """
+        room = self._context.room
+        if not room.presence:
+            return _NOTHING
+        roster = self._roster()
+        first = self._firstOf(room.presenceLimit)
+        self._changes.mark(member.id)
+        self._toldPlace = max(self._toldPlace, first.last)
+        if len(roster) == first.size:
+            return Shown(first.entries)
+        own = roster[member.id]
+        ownMember = own.payload if own.place > first.last else b""
+        return Shown(first.entries, ownMember, len(roster), first.last)
+
+    def _firstOf(self, limit: int) -> _First:
+        first = self._first
+        if first is None or first.limit != limit:
+            entries = self._roster().values()
+            chosen = list(islice(entries, limit)) if limit else list(entries)
+            last = chosen[-1].place if chosen else 0
+            first = self._first = _First(_listed(chosen), len(chosen), last, limit)
+        return first
+
+    def page(self, member: Member, ref: int, after: int) -> None:
+        """Answer a client that asks for the members after a place; it is told first what it doesn't know."""
+        room = self._context.room
+        if member.state is not State.JOINED or not room.presence:
+            answer: Item = Error(ref, self._context.id, ErrorCode.BAD_REQUEST, "no presence in this room")
+        else:
+            self.catchUp(member)
+            roster = self._roster()
+            later = (entry for entry in roster.values() if entry.place > after)
+            chosen = list(islice(later, room.presenceLimit)) if room.presenceLimit else list(later)
+            last = chosen[-1].place if chosen else after
+            self._toldPlace = max(self._toldPlace, last)
+            answer = MembersPage(ref, _listed(chosen), len(roster), last)
+        self._context.outbox.emit(answer, member.audience)
 
     # -- the changes
 
     def came(self, member: Member) -> None:
-        """Tell the others that somebody has joined."""
-        if self._context.room.presence:
-            self._tell(_encodedOf(member), _NOBODY, member)
+        """A client has become a member. The others are told by `settle`, or when the window is over."""
+        if self._isKept:
+            self._roster()  # those that an earlier owner has left come first
+            self._change(member, self._entryOf(member))
 
     def left(self, member: Member) -> None:
-        """Tell the others that somebody has left."""
-        if self._context.room.presence:
-            self._tell(_NOBODY, _encodedOf(member), member)
-
-    def _tell(self, joined: bytes, left: bytes, whom: Member) -> None:
-        roster = self._context.roster
-        others = (member for member in roster.members.values() if member is not whom)
-        change = PresenceChange(self._context.id, joined, left)
-        self._context.outbox.emit(change, roster.reached(others))
+        """A member has left, if it was one: tell the others."""
+        if self._entries is not None and member.id in self._entries:
+            self._change(member, None)
+            self._changes.forget(member.id)
+            self.settle()
 
     def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
         """Tell something else of a member from now on; see `Client.meta`."""
@@ -72,26 +145,138 @@ class Presence:
         isBinary = context.room.binary
         plain = payload.plain(dict(meta), isBinary, "meta")
         # Raises before anything has changed, not when somebody joins or leaves.
-        now = payload.encode([_entry(member.userId, [_seen(member.id, plain)])], isBinary)
-        before, member.meta = _encodedOf(member), plain
+        encoded = _encoded(member, plain, isBinary)
+        before = self._roster()[member.id] if member.isPresent and self._isKept else None
+        member.meta = plain
         if not member.isPresent:
             return
-        self.changed()
         context.outbox.record(member.record())
-        if context.room.presence:
-            context.outbox.emit(PresenceChange(context.id, now, before), context.roster.everyone)
+        if before is not None:
+            self._change(member, PresenceEntry(before.user, encoded, before.place))
+            self.settle()
+
+    def _change(self, member: Member, now: PresenceEntry | None) -> None:
+        """Change what is said of a member; `None`: it isn't there any more."""
+        roster, context = self._roster(), self._context
+        count = len(roster)
+        before = roster.pop(member.id) if now is None else roster.get(member.id)
+        if now is not None:
+            roster[member.id] = now
+        first, changed = self._first, now or before
+        if first is not None and changed is not None and (not first.isFull or changed.place <= first.last):
+            self._first = None
+        if context.room.presence and context.life.isOpen:  # a room that ends has nobody left to tell
+            self._changes.note(member.id, before, count)
+
+    def settle(self) -> None:
+        """Tell what has changed now if the room has no window, else when that is over."""
+        if not self._changes:
+            return
+        seconds = self._context.room.presenceSeconds
+        if not seconds:
+            self.tell()
+        elif self._timer is None:
+            self._timer = self._context.timers.callLater(seconds, self._windowOver)
+
+    def _windowOver(self) -> None:
+        self._timer = None
+        self.tell()
+
+    def tell(self) -> bool:
+        """Tell all members what they don't know yet; whether there was anything."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        changes, roster = self._changes, self._context.roster
+        if not changes:
+            return False
+        if changes.marks:
+            byMark: dict[int, list[Member]] = {}
+            for member in roster.members.values():
+                byMark.setdefault(changes.marks.get(member.id, 0), []).append(member)
+            byChange: dict[PresenceChange, list[Member]] = {}
+            for mark, change in self._since(byMark).items():
+                byChange.setdefault(change, []).extend(byMark[mark])
+            for change, members in byChange.items():
+                self._context.outbox.emit(change, roster.reached(members))
+        else:
+            for change in self._since((0,)).values():
+                self._context.outbox.emit(change, roster.everyone)
+        changes.clear()
+        return True
+
+    def catchUp(self, member: Member) -> None:
+        """Tell one member now what the others are told when the window is over."""
+        mark = self._changes.marks.get(member.id, 0)
+        for change in self._since((mark,)).values():
+            self._context.outbox.emit(change, member.audience)
+        self._changes.mark(member.id)
+
+    def _since(self, marks: Iterable[int]) -> dict[int, PresenceChange]:
+        """
+        What is told of the changes since each of these marks, if anything.
+
+        In a room of more members than are told at once, those who join are but counted, unless they are
+        among the first ones; and so are those who leave that no client was told of.
+        """
+        room, roster = self._context.room, self._roster()
+        first = self._firstOf(room.presenceLimit)
+        isAll = len(roster) == first.size
+        lastTold = self._toldPlace = max(self._toldPlace, first.last)
+
+        def isTold(before: PresenceEntry | None, now: PresenceEntry | None) -> bool:
+            if before is None:
+                return now is not None and (isAll or now.place <= first.last)
+            if now is not None:
+                self._toldPlace = max(self._toldPlace, now.place)
+                return True
+            return before.place <= lastTold
+
+        found = {}
+        for mark, (joined, left) in self._changes.since(marks, roster, isTold).items():
+            count = self._changes.sizeAt(mark)
+            if joined or left or count not in (None, len(roster)):
+                after = None if isAll else first.last
+                change = (self._context.id, _listed(joined), _listed(left), len(roster), after)
+                found[mark] = PresenceChange(*change)
+        return found
 
 
-def _encodedOf(member: Member) -> bytes:
-    """What presence says of one member. It can't fail, since it was tried (`setMeta`)."""
-    return payload.encode([_entry(member.userId, [_seen(member.id, member.meta)])], True)
+class _First(NamedTuple):
+    """The first members of a room, which those who join are shown."""
+
+    entries: tuple[bytes, ...]
+    size: int
+    #: The place of the last of them.
+    last: int
+    #: The most that there may be; 0: any number.
+    limit: int
+
+    @property
+    def isFull(self) -> bool:
+        """Whether somebody who joins is none of them."""
+        return 0 < self.limit <= self.size
 
 
-def _entry(userId: str, metas: list[dict[str, Any]]) -> dict[str, Any]:
-    """A user in presence."""
-    return {"user": userId, "metas": metas}
-
-
-def _seen(id: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _metaOf(member: Member, meta: Mapping[str, Any]) -> dict[str, Any]:
     """The meta of a member as others see it."""
-    return {**meta, "member": id}
+    return {**meta, "member": member.id}
+
+
+def _encoded(member: Member, meta: Mapping[str, Any], isBinary: bool) -> bytes:
+    """The payload of an entry."""
+    return payload.encode([{"user": member.userId, "metas": [_metaOf(member, meta)]}], isBinary)[1:]
+
+
+def _listed(entries: Sequence[PresenceEntry]) -> tuple[bytes, ...]:
+    """The payloads of entries, those of one user as one."""
+    byUser = {entry.user: entry.payload for entry in entries}
+    if len(byUser) == len(entries):
+        return tuple(byUser.values())
+    metas: dict[str, list[Any]] = {}
+    for entry in entries:
+        metas.setdefault(entry.user, []).extend(payload.decode(entry.payload)["metas"])
+    return tuple(
+        payload.encode({"user": user, "metas": found}, True) if len(found) > 1 else byUser[user]
+        for user, found in metas.items()
+    )

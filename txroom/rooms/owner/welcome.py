@@ -64,7 +64,7 @@ class Welcome:
         member.acked = member.handled
         outbox.record(member.record())
         self._broadcaster.announced(member)
-        members = self._presence.encoded() if context.room.presence else NIL
+        shown = self._presence.shownTo(member)
         for ref in refs:
             joined = Joined(
                 ref,
@@ -76,9 +76,9 @@ class Welcome:
                 offset,
                 recovered,
                 member.handled,
-                members,
                 snapshot,
                 member.accepted,
+                *shown,
             )
             outbox.emit(joined, member.audience)
         self._broadcaster.replay(member, replay)
