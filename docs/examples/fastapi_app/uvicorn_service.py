@@ -21,7 +21,7 @@ class Uvicorn(Service):
 
     def startService(self):
         super().startService()
-        self.reactor.callWhenRunning(self.serve)
+        self.reactor.callLater(0, self.serve)  # when the loop runs
 
     def serve(self):
         self.serving = asyncio.ensure_future(self.uvicorn.serve())
