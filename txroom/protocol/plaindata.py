@@ -45,7 +45,8 @@ _CONTAINERS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 #: Where infinities, and what is no number, may be.
 _mayBeNaN = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]").search
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-_LONG = b"0" * 19
+_LONG_SIZE = 19
+_LONG = b"0" * _LONG_SIZE
 #: What JSON of fewer bytes says can't be nested too deep.
 _SHORT = 2 * MAX_DEPTH
 
@@ -102,9 +103,9 @@ def checkWidth(data: bytes) -> None:
 def mayBeWrong(data: bytes) -> bool:
     """Whether JSON needs `checkJSON`: cheap, since most doesn't."""
     size = len(data)
-    return size >= len(_LONG) and (
-        size > _SHORT or size - len(data.translate(None, b"0123456789")) >= len(_LONG)
-    )
+    if size > _SHORT:
+        return True
+    return size >= _LONG_SIZE and size - len(data.translate(None, b"0123456789")) >= _LONG_SIZE
 
 
 def checkJSON(data: bytes) -> None:

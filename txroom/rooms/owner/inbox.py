@@ -277,7 +277,7 @@ class Inbox:
         ref = None
         if type(frame) is Call:
             ref = frame.ref
-            if n is not None:
+            if n is not None and member.returnRefs:
                 ref, link = member.returnRefs.pop(n, (ref, link))
         answer: Reply | Error | None = None
         if isinstance(result, RoomError):

@@ -322,10 +322,11 @@ class Member:
 
     def keepReply(self, n: int, reply: Reply | Error) -> None:
         """Remember what the client's call `n` was answered."""
-        self.replies[n] = reply
+        replies = self.replies
+        replies[n] = reply
         self.repliesSize += sizeOf(reply)
-        while len(self.replies) > WINDOW or (self.repliesSize > REPLIES_SIZE and len(self.replies) > 1):
-            self.repliesSize -= sizeOf(self.replies.pop(next(iter(self.replies))))
+        while len(replies) > WINDOW or (self.repliesSize > REPLIES_SIZE and len(replies) > 1):
+            self.repliesSize -= sizeOf(replies.pop(next(iter(replies))))
 
 
 def copied(reply: Reply | Error, ref: int | None) -> Reply | Error:

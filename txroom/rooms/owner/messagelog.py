@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 
 from msgspec import Struct
 
@@ -29,19 +30,12 @@ class KeptEntry(Struct, eq=False):
     at: float
     #: Bytes of memory, about.
     weight: int
-    #: How many `SharedItem.frames` there were when it was weighed last, and their bytes.
+    #: The bytes of its frames, or of its data while that is more: as if it had a frame of that length.
+    framed: int
+    #: How many `SharedItem.frames` there were when it was weighed last.
     frames: int = 0
-    framed: int = 0
     #: The windows that it is in.
     holds: int = 0
-
-    @classmethod
-    def of(cls, entry: Entry, at: float) -> KeptEntry:
-        """The entry, which isn't framed yet: it weighs as if one frame were as long as the data."""
-        weight = OVERHEAD + 2 * len(entry.data)
-        if entry.to or entry.exclude:
-            weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        return cls(entry, at, weight)
 
     def reweighed(self) -> int:
         """Weigh it again if frames of it have been built since; how much more it weighs. Hot."""
@@ -53,10 +47,10 @@ class KeptEntry(Struct, eq=False):
         for frame in frames[1::2]:
             if frame is not None:
                 framed += 2 * len(frame.payload)  # it is in the frame once more
-        least = len(self.entry.data)
-        before = self.framed if self.framed > least else least
-        self.frames, self.framed = len(frames), framed
-        more = (framed if framed > least else least) - before
+        self.frames = len(frames)
+        if framed <= self.framed:
+            return 0
+        more, self.framed = framed - self.framed, framed
         self.weight += more
         return more
 
@@ -76,9 +70,9 @@ class Window:
     __slots__ = ("_kept", "_size", "_total", "limit", "seconds", "size")
 
     def __init__(self, total: LogWeight, limit: int, seconds: float, size: int) -> None:
-        self.limit = limit
-        self.seconds = seconds
-        self.size = size
+        self.limit = limit or inf
+        self.seconds = seconds or inf
+        self.size = size or inf
         self._total = total
         self._kept: deque[KeptEntry] = deque()
         self._size = 0
@@ -94,17 +88,16 @@ class Window:
 
     def append(self, kept: KeptEntry) -> bool:
         """One more; whether something is over the bounds now, so that `trim` is needed. Hot."""
-        entries = self._kept
-        entries.append(kept)
+        self._kept.append(kept)
         self._size += len(kept.entry.data)
         if not kept.holds:
             self._total.weight += kept.weight
         kept.holds += 1
-        return bool(
-            (self.limit and len(entries) > self.limit)
-            or (self.size and self._size > self.size)
-            or (self.seconds and kept.at - entries[0].at > self.seconds)
-        )
+        return self._isOver(kept.at)
+
+    def _isOver(self, now: float) -> bool:
+        kept = self._kept
+        return len(kept) > self.limit or self._size > self.size or now - kept[0].at > self.seconds
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
@@ -114,11 +107,7 @@ class Window:
         """
         last = 0
         kept = self._kept
-        while kept and (
-            (self.limit and len(kept) > self.limit)
-            or (self.size and self._size > self.size)
-            or (self.seconds and now - kept[0].at > self.seconds)
-        ):
+        while kept and self._isOver(now):
             lowest = None if floor is None else floor()
             if lowest is not None and kept[0].entry.offset > lowest and not self._isFarOver:
                 break
@@ -127,10 +116,7 @@ class Window:
 
     @property
     def _isFarOver(self) -> bool:
-        return bool(
-            (self.limit and len(self._kept) > HARD * self.limit)
-            or (self.size and self._size > HARD * self.size)
-        )
+        return len(self._kept) > HARD * self.limit or self._size > HARD * self.size
 
     def shrink(self, weight: int, floor: int | None = None) -> int:
         """Forget the oldest until all that is kept weighs no more than that, but nothing after `floor`."""
@@ -239,7 +225,11 @@ class MessageLog:
     def add(self, entry: Entry, now: float) -> KeptEntry:
         """The next message, which is weighed when it has been framed: give the result to `sent`. Hot."""
         self.offset = entry.offset
-        kept = KeptEntry.of(entry, now)
+        size = len(entry.data)
+        weight = OVERHEAD + 2 * size
+        if entry.to or entry.exclude:
+            weight += ID * (len(entry.to or ()) + len(entry.exclude))
+        kept = KeptEntry(entry, now, weight, size)
         if self._recent.append(kept):
             self._forgotten(self._recent.trim(now, self._floor))
         if self._history is not None and entry.to is None and self._history.append(kept):
