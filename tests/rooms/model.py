@@ -100,7 +100,7 @@ class Socket:
     """A connection, as far as a session needs one, and the client's end of it."""
 
     user = None
-    bufferedAmount = 0
+    bufferedAmount = refusedAmount = 0
     handshake = Handshake()
 
     def __init__(self, world: World, id: str) -> None:

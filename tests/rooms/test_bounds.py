@@ -339,7 +339,7 @@ class PathTests(MeasuredCase):
         self.assertEqual(first[-1].client.closeCode, 1013)
         self.assertEqual(
             first[-1].frames[0][3:],
-            ["rateLimited", "too many clients came from your address", {"retryAfter": 1.0}],
+            ["rateLimited", "too many clients joined from your address", {"retryAfter": 1.0}],
         )
         self.assertEqual(self.player("/rooms/chat", peer="192.0.2.7").take()[0][0], "joined")
         self.advance(1)

@@ -285,7 +285,7 @@ class CreationTests(RoomTestCase):
         self.assertEqual(self.made(bob, 2, "join"), ["joined", "rateLimited"])
         self.assertEqual(self.made(self.player(peer="192.0.2.2"), 2), ["joined"] * 2)
         answer = ada.ask("create", "chat", {})
-        self.assertEqual(answer[3:5], ["rateLimited", "too many rooms were made from your address"])
+        self.assertEqual(answer[3:5], ["rateLimited", "too many rooms were created from your address"])
         wait = answer[5]["retryAfter"]
         self.assertTrue(95.0 < wait <= 100.0, wait)
         self.advance(wait)

@@ -1,1 +1,1 @@
-"""Engines: what carries rooms. Each implements `txroom.rooms.contract`."""
+"""Engines connect edges and owners of rooms. Each implements `txroom.rooms.contract`."""

@@ -1,5 +1,5 @@
 """
-What an engine knows of rooms, in order, so that rooms are found without looking at all of them.
+The index of an engine's listings: sorted, so that rooms are found without a search through all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..rooms.contract.listing import Listing, Order, keyOf
 from ..rooms.matching import Place, isFilterable, placeOf
 
-#: The names of what rooms are filtered by, sorted.
+#: The names of the options that rooms are filtered by, sorted.
 Names = tuple[str, ...]
 
 #: The key of the bucket of all rooms.
@@ -21,7 +21,7 @@ _ALL = ""
 
 
 class Entry(NamedTuple):
-    """A room that can be found, the keys of the buckets that it is in, and its place in each of them."""
+    """A listing, the keys of the buckets that it is in, and its sort key."""
 
     listing: Listing
     keys: tuple[Hashable, ...]
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 class Bucket:
-    """The places of rooms, in order; those of open rooms apart."""
+    """The sort keys of some rooms, in order; those of open rooms apart."""
 
     __slots__ = ("_closed", "_opened")
 
@@ -41,16 +41,16 @@ class Bucket:
         return len(self._closed) + len(self._opened)
 
     def add(self, entry: Entry) -> None:
-        """One more room."""
+        """Add a room."""
         insort(self._opened if entry.listing.isOpen else self._closed, entry.place)
 
     def remove(self, entry: Entry) -> None:
-        """One less."""
+        """Remove a room."""
         places = self._opened if entry.listing.isOpen else self._closed
         del places[bisect_left(places, entry.place)]
 
     def inOrder(self, onlyOpen: bool) -> Iterable[Place]:
-        """The places of all rooms, or of the open ones."""
+        """Return the sort keys of all rooms, or of the open ones, in order."""
         return self._opened if onlyOpen or not self._closed else merge(self._closed, self._opened)
 
 
@@ -58,8 +58,8 @@ class ListingIndex:
     """
     The rooms of one name that are filtered by the same options.
 
-    A room is in the bucket of all rooms, in that of the values of all that it is filtered by, and in one for
-    each single value of these and of its metadata.
+    Each room is in several buckets: in that of all rooms, in that of the values of all its filtered options
+    together, and in one for each value of a filtered option or of the metadata.
     """
 
     def __init__(self, names: Names, order: Order) -> None:
@@ -72,7 +72,7 @@ class ListingIndex:
         return bool(self._entries)
 
     def put(self, listing: Listing) -> None:
-        """A room is new, or has changed."""
+        """Add a room, or replace its listing."""
         entry = Entry(listing, self._keysOf(listing), placeOf(listing, self.order))
         before = self._entries.get(listing.room)
         if before is None or before[1:] != entry[1:] or before.listing.isOpen != listing.isOpen:
@@ -82,7 +82,7 @@ class ListingIndex:
         self._entries[listing.room] = entry
 
     def remove(self, room: str) -> None:
-        """A room has ended, if it is one of these."""
+        """Remove a room, if it is one of these."""
         entry = self._entries.pop(room, None)
         if entry is None:
             return
@@ -99,11 +99,11 @@ class ListingIndex:
         return (_ALL, *together, *facts)
 
     def _together(self, values: Mapping[str, object]) -> Hashable:
-        """The key of the values of all that rooms are filtered by."""
+        """Return the key of the bucket for the values of all filtered options together."""
         return tuple(keyOf(values[name]) for name in self._names), self._names
 
     def places(self, filter: Mapping[str, object], onlyOpen: bool) -> Iterable[Place]:
-        """The places of all that may match, in order: of the fewest that have one of the values."""
+        """Return the sort keys of all rooms that may match, in order: the smallest bucket of a value."""
         keys: list[Hashable] = [(name, keyOf(value)) for name, value in filter.items() if value is not None]
         if self._names and all(name in filter for name in self._names):
             keys.append(self._together(filter))
@@ -112,7 +112,7 @@ class ListingIndex:
         return min(buckets, key=len).inOrder(onlyOpen) if len(buckets) == len(found) else ()
 
     def sorted(self, order: Order) -> ListingIndex:
-        """The same rooms in another order."""
+        """Return an index of the same rooms in another order."""
         index = ListingIndex(self._names, order)
         for entry in self._entries.values():
             index.put(entry.listing)
@@ -121,11 +121,11 @@ class ListingIndex:
 
 class Listings:
     """
-    Rooms by their names, by their values, and by whether they are open, each in order.
+    The listings of all rooms, indexed by name, by values, and by whether they are open.
 
-    To find the first few rooms of a name, or of those with some value, or the first open ones with the same
-    values of all that they are filtered by, takes the same time however many rooms there are. Private rooms
-    are never found.
+    These queries take the same time for any number of rooms: the first few rooms of a name, those with one
+    value, and the first open rooms with the same values of all filtered options. Private rooms are never
+    found.
     """
 
     def __init__(self) -> None:
@@ -133,11 +133,11 @@ class Listings:
         self._indexes: dict[str, dict[Names, ListingIndex]] = {}
 
     def get(self, room: str) -> Listing | None:
-        """The last listing of a room."""
+        """Return the newest listing of a room."""
         return self._known.get(room)
 
     def put(self, listing: Listing) -> None:
-        """A room is new, or has changed."""
+        """Add a room, or replace its listing."""
         names = tuple(sorted(listing.filters))
         before = self._known.get(listing.room)
         if before is not None and (listing.isPrivate or _kindOf(before) != _kindOf(listing)):
@@ -150,7 +150,7 @@ class Listings:
             kinds[names].put(listing)
 
     def remove(self, room: str) -> None:
-        """A room has ended."""
+        """Remove a room."""
         listing = self._known.pop(room, None)
         kinds = {} if listing is None else self._indexes.get(listing.name, {})
         for names, index in list(kinds.items()):
@@ -168,7 +168,7 @@ class Listings:
         order: Order = (),
         limit: int = 0,
     ) -> list[Listing]:
-        """The rooms of that name that match, or the open ones of them: the first `limit` (0: all)."""
+        """Return the rooms of a name that match, or the open ones of them: the first `limit` (0: all)."""
         kinds = self._indexes.get(name, {})
         for names, index in kinds.items():
             if index.order != order:  # it is the registration's, which hardly ever changes
@@ -180,5 +180,5 @@ class Listings:
 
 
 def _kindOf(listing: Listing) -> tuple[object, ...]:
-    """Among which rooms it is found."""
+    """Return the key of the index that a listing belongs to."""
     return (listing.name, listing.filters.keys())

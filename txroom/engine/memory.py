@@ -1,5 +1,5 @@
 """
-The engine that carries rooms within one process: every crossing is a plain call, nothing is serialised.
+The engine for rooms within one process: every crossing is a plain function call, and nothing is serialised.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..rooms.hooks import runCoroutine
 from ..rooms.owner.host import Host
 from .listings import Listings
 
-#: What is said of an id that no room has, or none any more.
+#: The message of the error for an id that no room has.
 NO_SUCH_ID = "there is no room of that id"
 
 
 class HostFactory(Protocol):
-    """Who runs rooms for an engine: a `RoomApplication`."""
+    """Makes the hosts of rooms for an engine: a `RoomApplication`."""
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host: ...
     def hostEnded(self, host: Host) -> None: ...
@@ -50,12 +50,12 @@ class MemoryJournal:
         self.loaded = Loaded()
 
     def write(self, record: Record) -> None:
-        """It is committed."""
+        """Commit a record at once."""
         self._count += 1
         self._owner.committed(self._count)
 
     def release(self) -> Deferred[None]:
-        """The room has ended."""
+        """Remove the room from the engine."""
         self._engine.ended(self._room)
         return succeed(None)
 
@@ -77,11 +77,11 @@ class MemoryEngine:
         order: Order = (),
         limit: int = 0,
     ) -> Deferred[list[Listing]]:
-        """The rooms of that name that match, or the open ones of them."""
+        """Find rooms; see `Engine.find`."""
         return succeed(self._listings.find(name, filter, onlyOpen, order, limit))
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
-        """Make a room here."""
+        """Create a room; see `Engine.create`."""
         room = secrets.token_urlsafe(9)
         try:
             host = self._factory.makeHost(room, name, options)
@@ -92,37 +92,37 @@ class MemoryEngine:
         return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
 
     def _notMade(self, failure: Failure, room: str) -> Failure:
-        """The room has let go of itself, if it had begun at all."""
+        """Remove a room that could not be created."""
         self.ended(room)
         return failure
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
-        """Join or resume."""
+        """Join or resume; see `Engine.attach`."""
         host = self._hosts.get(arrival.room)
         if host is None:
             return succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return host.attach(outlet, arrival)
 
     def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        """Keep a seat."""
+        """Reserve a seat; see `Engine.reserve`."""
         host = self._hosts.get(room)
         if host is None:
             return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return runCoroutine(host.reserve(user, seconds))
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
-        """Nobody else could have it."""
+        """Claim a room; in one process no other owner can have it."""
         journal: Journal = MemoryJournal(self, room, owner)
         return succeed(journal)
 
     def publish(self, listing: Listing) -> None:
-        """A room has changed; its age is that of its first listing."""
+        """Publish a listing. A room keeps the age of its first one."""
         before = self._listings.get(listing.room)
         age = next(self._ages) if before is None else before.age
         self._listings.put(msgspec.structs.replace(listing, age=age))
 
     def ended(self, room: str) -> None:
-        """A room has ended."""
+        """Forget a room that has ended."""
         host = self._hosts.pop(room, None)
         if host is not None:
             self._factory.hostEnded(host)

@@ -1,1 +1,1 @@
-"""What both ends of a room connection speak."""
+"""The room protocol: what servers and clients of rooms share."""

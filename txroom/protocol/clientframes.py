@@ -1,7 +1,7 @@
 """
 The frames that clients of rooms send.
 
-The server reads them by `rooms.edge.dialect`, the Python client writes them by `client.codec`.
+`rooms.edge.dialect` decodes them on the server, `client.codec` encodes them in the Python client.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Code = Annotated[str, Meta(max_length=MAX_CODE)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Token = Annotated[str, Meta(max_length=MAX_TOKEN)]
 
-#: What is left out at the end of a frame.
+#: The value of an element that is missing at the end of a frame.
 ABSENT = Raw(b"")
 
 
 class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag_field="frame"):
-    """An array, its kind first."""
+    """An array that begins with its kind."""
 
 
 class _ByName(_Frame, frozen=True):
-    """A way into a room of some name."""
+    """A request to join a room of some name."""
 
     ref: Ref
     name: Name
@@ -38,19 +38,19 @@ class _ByName(_Frame, frozen=True):
 
 
 class JoinFrame(_ByName, frozen=True, tag="join"):
-    """Join a room of that name; make one if there is none."""
+    """Join a room of that name; create one if none is open."""
 
 
 class CreateFrame(_ByName, frozen=True, tag="create"):
-    """Make a room and join it."""
+    """Create a room and join it."""
 
 
 class JoinOnlyFrame(_ByName, frozen=True, tag="joinOnly"):
-    """Join a room of that name; there must be one."""
+    """Join a room of that name that exists already."""
 
 
 class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
-    """Join that room."""
+    """Join the room with that id."""
 
     ref: Ref
     room: RoomId
@@ -58,25 +58,25 @@ class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
 
 
 class ResumeFrame(_Frame, frozen=True, tag="resume"):
-    """Be a member again."""
+    """Resume a membership."""
 
     ref: Ref
     room: RoomId
     token: Token
     epoch: Code
-    #: Any number; one that is none of the room's is as good as unknown.
+    #: Any number; one that the room never reached counts as unknown.
     offset: int
 
 
 class LeaveFrame(_Frame, frozen=True, tag="leave"):
-    """Leave."""
+    """Leave a room."""
 
     ref: Ref
     room: RoomId | None
 
 
 class SendFrame(_Frame, frozen=True, tag="send"):
-    """A message."""
+    """A message to a room."""
 
     room: RoomId | None
     type: Type
@@ -85,7 +85,7 @@ class SendFrame(_Frame, frozen=True, tag="send"):
 
 
 class CallFrame(_Frame, frozen=True, tag="call"):
-    """A message that is to be answered."""
+    """A message that the room answers."""
 
     ref: Ref
     room: RoomId | None
@@ -95,7 +95,7 @@ class CallFrame(_Frame, frozen=True, tag="call"):
 
 
 class ReplyFrame(_Frame, frozen=True, tag="reply"):
-    """The answer to a call of the room."""
+    """The answer to a call from the room."""
 
     room: RoomId | None
     ref: Ref
@@ -103,7 +103,7 @@ class ReplyFrame(_Frame, frozen=True, tag="reply"):
 
 
 class ErrorFrame(_Frame, frozen=True, tag="error"):
-    """A call of the room could not be answered."""
+    """The answer to a call from the room is an error."""
 
     room: RoomId | None
     ref: Ref
@@ -112,7 +112,7 @@ class ErrorFrame(_Frame, frozen=True, tag="error"):
 
 
 class RoomsFrame(_Frame, frozen=True, tag="rooms"):
-    """Which rooms of that name are there?"""
+    """A request for the rooms of a name."""
 
     ref: Ref
     name: Name | None
@@ -129,7 +129,7 @@ class MembersFrame(_Frame, frozen=True, tag="members"):
 
 
 class PingFrame(_Frame, frozen=True, tag="ping"):
-    """Are you there?"""
+    """A request that the server answers at once."""
 
     ref: Ref
 
@@ -150,5 +150,5 @@ ClientFrame = (
     | PingFrame
 )
 
-#: What the first elements of these frames may be.
+#: The kinds of these frames: their first elements.
 CLIENT_KINDS = frozenset(frame.__struct_config__.tag for frame in get_args(ClientFrame))

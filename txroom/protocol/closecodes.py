@@ -1,9 +1,9 @@
 """
-Close codes and errors: which close code stands for which error, and what a client does about each.
+Close codes and errors: the close code for each error, and what a client does after each.
 
-Both ends of a socket read these tables: the server closes with these codes, and the clients tell their users
-the same errors and come back in the same cases. `txroom.js` has tables of its own; the test vectors in
-``tests/vectors/protocol-v1.json`` hold both to the same values.
+The server and the Python client use these tables, so that clients report the same errors and reconnect in the
+same cases. `txroom.js` has its own copy; the test vectors in ``tests/vectors/protocol-v1.json`` keep both
+equal.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from ..core.codes import MESSAGE_TIMEOUT, CloseCode, ErrorCode
 
 
 class ResumeFallback(StrEnum):
-    """What a client does when the server has refused to resume a membership."""
+    """What a client does when the server refuses to resume its membership."""
 
-    #: It resumes again, a little later.
+    #: Try to resume again, a little later.
     RETRY = "retry"
-    #: It joins anew, as another member.
+    #: Join again, as a new member.
     REJOIN = "rejoin"
-    #: The room is over for it.
+    #: End the membership.
     END = "end"
 
 
 class _Row(NamedTuple):
-    """What an error means for connections and memberships."""
+    """The meaning of an error for connections and memberships."""
 
-    #: The server closes with it a connection whose path names a room that refused the client so.
+    #: The close code of a connection whose path names a room that refused the client with this error.
     refused: CloseCode
-    #: The client's "left" has it when a membership has ended because resuming it was refused so.
+    #: The code of the client's "left" event when a membership ends because resuming was refused with this
+    #: error.
     left: CloseCode
-    #: What the client does about a resume that was refused so.
+    #: What the client does after resuming was refused with this error.
     fallback: ResumeFallback
 
 
 _C = CloseCode
 
-#: The errors that mean more than that something was refused.
+#: The errors with a meaning of their own for connections and memberships.
 ERRORS: Mapping[str, _Row] = MappingProxyType(
     {
         ErrorCode.BAD_REQUEST: _Row(_C.MISUSE, _C.ROOM_CLOSED, ResumeFallback.END),
@@ -56,11 +57,11 @@ ERRORS: Mapping[str, _Row] = MappingProxyType(
         ErrorCode.INTERNAL: _Row(_C.INTERNAL_ERROR, _C.ROOM_CLOSED, ResumeFallback.RETRY),
     }
 )
-#: What any other error means: a word of the room's own, or one that no join is refused with.
+#: The meaning of all other errors: codes of the room's own, and those with which no join is refused.
 _OTHER = _Row(_C.UNAUTHORIZED, _C.ROOM_CLOSED, ResumeFallback.END)
 
-#: What a client tells those who still wait for an answer when a connection has ended for good; "unavailable"
-#: for any other code.
+#: The error of requests that are pending when a connection has ended for good, by close code; "unavailable"
+#: for all other codes.
 CLOSES: Mapping[int, ErrorCode] = MappingProxyType(
     {
         _C.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
@@ -72,13 +73,13 @@ CLOSES: Mapping[int, ErrorCode] = MappingProxyType(
     }
 )
 
-#: The codes of RFC 6455 after which coming back would only repeat them: protocol errors, and frames or
+#: The codes of RFC 6455 §7.4 that would only repeat if the client reconnected: protocol errors, and frames or
 #: behaviour that the server refuses.
 FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
-#: What the server says with 1008 to who took too long to send a message; the second is how others say it.
+#: The reasons of a 1008 after a message that took too long; the second is that of other servers.
 _TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
 
-#: HTTP answers from 400 to 499 after which it is worth trying again.
+#: The HTTP statuses from 400 to 499 after which a client tries again.
 _TEMPORARY = frozenset({408, 425, 429})
 
 #: The longest reason in a Close frame, in bytes (RFC 6455 §5.5).
@@ -89,17 +90,19 @@ MAX_REASON = 123
 
 
 def shortened(reason: str) -> str:
-    """As much of a reason as fits a Close frame."""
+    """Return as much of a reason as fits a Close frame."""
     return reason.encode()[:MAX_REASON].decode(errors="ignore")
 
 
 def closeCodeOf(error: str | None) -> CloseCode:
-    """The code to close a connection with whose path names a room that was refused with that error."""
+    """
+    Return the close code for a connection whose path names a room that refused the client with an error.
+    """
     return ERRORS.get(error or "", _OTHER).refused
 
 
 def refusalForStatus(status: int) -> tuple[ErrorCode, CloseCode]:
-    """What a client of rooms is told in the protocol in place of an HTTP answer with that status."""
+    """Return the error and the close code that replace an HTTP answer with that status."""
     if status == 429:
         error = ErrorCode.RATE_LIMITED
     elif status >= 500 or status in _TEMPORARY:
@@ -118,10 +121,10 @@ def refusalForStatus(status: int) -> tuple[ErrorCode, CloseCode]:
 
 def mayReconnect(code: int, reason: str = "") -> bool:
     """
-    Whether a client comes back after a connection was closed with `code` and `reason`.
+    Return whether a client reconnects after a connection was closed with `code` and `reason`.
 
-    Not after 4000-4099 nor after the errors of RFC 6455 that would repeat themselves (1002, 1003, 1007-1010);
-    but after a 1008 whose reason says that a message took too long, which is the network's fault.
+    It doesn't after 4000-4099, nor after errors of RFC 6455 that would only repeat (1002, 1003, 1007-1010).
+    It does after a 1008 whose reason says that a message took too long, since that is the network's fault.
     """
     if code == CloseCode.POLICY_VIOLATION and reason in _TOO_SLOW:
         return True
@@ -129,27 +132,27 @@ def mayReconnect(code: int, reason: str = "") -> bool:
 
 
 def mayResume(code: int) -> bool:
-    """Whether a client that has left a room with that code is still a member of it, and resumes."""
+    """Return whether a client that gets "left" with this code is still a member, and resumes."""
     return 4100 <= code <= 4199
 
 
 def errorOf(code: int) -> ErrorCode:
-    """The error of what is still to be answered when a connection has ended for good with that code."""
+    """Return the error of requests that are pending when a connection has ended for good with a code."""
     return CLOSES.get(code, ErrorCode.UNAVAILABLE)
 
 
 def fallbackAfter(error: str) -> ResumeFallback:
-    """What a client does when it was refused with that error as it came back to a room."""
+    """Return what a client does when resuming was refused with an error."""
     return ERRORS.get(error, _OTHER).fallback
 
 
 def leftCodeOf(error: str) -> CloseCode:
-    """The code of "left" when a membership has ended because resuming it was refused with that error."""
+    """Return the code of "left" when a membership ends because resuming was refused with an error."""
     return ERRORS.get(error, _OTHER).left
 
 
 def closeCodeOfAnswer(status: int) -> CloseCode:
-    """The close code for an HTTP status that refuses an upgrade; after 1006 a client tries again."""
+    """Return the close code that an HTTP answer to an upgrade means to a client; after 1006 it reconnects."""
     if 400 <= status < 500 and status not in _TEMPORARY:
         return refusalForStatus(status)[1]
     return CloseCode.ABNORMAL

@@ -1,5 +1,5 @@
 """
-The errors that a client is told of. `closecodes` says what they mean for its connection and its membership.
+The errors that clients get. `closecodes` has their meaning for connections and memberships.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ class RoomError(Exception):
     """
     An error that is meant for the client.
 
-    Raise it in a hook or a handler to choose what the client is told; the text of any other exception
-    stays on the server.
+    Raise it in a hook or a handler to choose the error that the client gets. The text of any other exception
+    never leaves the server.
 
-    `code` is one of `ErrorCode`, or a word of your own; `details` are plain data. Raises `TypeError` or
-    `ValueError` for what can't be told.
+    Args:
+        code: One of `ErrorCode`, or a code of your own.
+        message: A text for the client's developer.
+        details: Plain data for the client's program.
+
+    Raises:
+        TypeError: The message is no text, or the details can't be sent.
+        ValueError: A text is no Unicode, or the details can't be sent.
     """
 
     def __init__(self, code: str, message: str = "", details: Any = None) -> None:
@@ -40,8 +46,12 @@ class CallError(Exception):
     """
     A client has answered a call of its room (`Client.call`) with an error.
 
-    It is no `RoomError`, since what one client says is not for another: a handler that lets it pass is
-    answered with `internal`. `code` and `message` are the client's own, and may be anything.
+    It is no `RoomError`, so that the text of one client is never sent to another: if a handler doesn't catch
+    it, its client gets `internal`.
+
+    Args:
+        code: The client's code; it may be any text.
+        message: The client's message; it may be any text.
     """
 
     def __init__(self, code: str, message: str = "") -> None:
@@ -54,22 +64,30 @@ class CallError(Exception):
 
 
 class BadMessage(RoomError):
-    """A message that no handler gets; a mistake of the client, and a strike."""
+    """A message that can't be handled, by a mistake of the client; too many of these close the connection."""
 
 
 class InvalidData(BadMessage):
-    """The data of a message is not of the type its handler takes; `details` names the field."""
+    """The data of a message has a wrong type for its handler; `details` names the field."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(ErrorCode.INVALID_DATA, message, {"field": field})
 
 
 class BadFrame(RoomError):
-    """A client sent what is no frame; `ref` if it can be told which request it was."""
+    """
+    A client sent a message that is no frame.
 
-    #: Whether it can't be told what it was, nor so which number comes next.
+    Args:
+        message: What is wrong.
+        field: The path of the wrong field, if there is one.
+        ref: The number of the request, if it is known.
+    """
+
+    #: Whether nothing of the message can be known. Its number `n` is unknown then, so the connection is
+    #: closed.
     isFatal = False
-    #: Whether it is one of the mistakes of which three in ten seconds are too many.
+    #: Whether it counts as a mistake: three in ten seconds close the connection.
     isStrike = True
 
     def __init__(self, message: str, field: str = "", ref: int | None = None) -> None:
@@ -79,12 +97,12 @@ class BadFrame(RoomError):
 
 
 class NotWellFormed(BadFrame):
-    """A client sent what isn't of its dialect at all."""
+    """A client sent a message that is not well-formed in its dialect."""
 
     isFatal = True
 
 
 class BadOptions(BadFrame):
-    """A request is a frame, but its options can't be read; how often clients ask is bounded anyway."""
+    """A request has options that can't be decoded. It is no strike: the rate of requests is limited."""
 
     isStrike = False

@@ -1,5 +1,5 @@
 """
-The options of a join by which a client shows something, and which are nobody else's to know.
+The secret options of a join, which are never shown to other clients.
 """
 
 from __future__ import annotations
@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: Who it is; only `canJoin` and `onAuth` get it.
+#: Credentials of the client. Only `canJoin` and `onAuth` get them.
 AUTH = "auth"
-#: That a seat is reserved for it; no hook gets it.
+#: The token of a reserved seat. No hook gets it.
 SEAT = "seat"
 
 
 def without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The options but for those of these names."""
+    """Return the options without those of the given names."""
     return {name: value for name, value in options.items() if name not in names}

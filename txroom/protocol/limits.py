@@ -1,40 +1,40 @@
 """
-The names of the sub-protocols, and the limits that both ends of a room connection keep.
+The names of the sub-protocols, and the limits that servers and clients keep.
 """
 
 from __future__ import annotations
 
-#: The sub-protocols. JSON comes first, which also is for clients that offer none.
+#: The sub-protocols. JSON is first; it is also for clients that offer none.
 JSON_PROTOCOL = "txroom.v1.json"
 MSGPACK_PROTOCOL = "txroom.v1.msgpack"
 PROTOCOLS = (JSON_PROTOCOL, MSGPACK_PROTOCOL)
 
-#: Greatest number a JavaScript client can count to.
+#: The greatest integer that is exact in JavaScript.
 MAX_NUMBER = 2**53 - 1
 
-#: Most frames of one member that may be unacknowledged, and answers to its calls that the server keeps.
+#: The most unacknowledged frames of one member, and the most replies to its calls that the server keeps.
 WINDOW = 64
 
 # -- texts, in characters
 
-#: Of the name of rooms, the id of a room and the type of a message.
+#: The longest name of rooms, id of a room, and type of a message.
 MAX_NAME = 128
-#: Of the code of an error and of an epoch.
+#: The longest code of an error, and epoch.
 MAX_CODE = 64
-#: Of the message of an error.
+#: The longest message of an error.
 MAX_TEXT = 1024
-#: Of a token to resume with.
+#: The longest resume token.
 MAX_TOKEN = 256
 
 # -- data
 
-#: Deepest nesting of arrays and objects.
+#: The deepest nesting of arrays and objects.
 MAX_DEPTH = 64
-#: Most arrays and objects in the data of one message of a client.
+#: The most arrays and objects in the data of one message of a client.
 MAX_CONTAINERS = 10_000
-#: Most bytes of options and filters as they come; a room keeps those of who made it.
+#: The most bytes of encoded options or filters; a room keeps the options with which it was created.
 MAX_OPTIONS = 16 << 10
-#: Most values, at any depth, in options and filters.
+#: The most values, at any depth, in options or filters.
 MAX_OPTION_VALUES = 1_000
-#: Most options of a path.
+#: The most options in a query string.
 MAX_FIELDS = 100

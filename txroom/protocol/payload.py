@@ -1,8 +1,8 @@
 """
-Payloads: the data of messages that a room sends, encoded.
+Payloads: the encoded data of messages that a room sends.
 
-Data is encoded once, as MessagePack, when it is sent, and refused there if it is no plain data. For clients
-that speak JSON it is translated from there when the frame is built, once for all of them.
+Data is encoded once, as MessagePack, when it is sent; an error is raised there if it is no plain data. For
+clients that speak JSON it is translated when the frame is built, once for all of them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,26 @@ NIL = b"\xc0"
 encodeMessagePack = msgspec.msgpack.Encoder().encode
 decodeMessagePack = msgspec.msgpack.Decoder().decode
 
-#: What msgspec encodes to so many bytes or fewer takes no more memory than it needs.
+#: Results of msgspec up to this size take no more memory than they need.
 EXACT_SIZE = 512
-#: The bytes that may begin a map, a float, bytes or an extension.
+#: The bytes that maps, floats, bytes and extensions begin with. Other bytes of a payload may have the same
+#: values.
 _REMARKABLE = bytes([*range(0x80, 0x90), 0xDE, 0xDF, *range(0xC4, 0xCC), *range(0xD4, 0xD9)])
 
 
 def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
     """
-    The payload of `data`: plain data, or what msgspec takes for it (Struct, dataclass, datetime, ...).
+    Encode data as MessagePack. Hot.
 
-    Raises `TypeError` for anything else, which says what it is and where in the data, called `name`; unless
-    `mayHaveBytes` for bytes and extensions too. Raises `ValueError` for what is nested too deep and, unless
-    `mayHaveBytes`, for floats that are no finite number, `OverflowError` for an integer of more than 64 bits.
+    Args:
+        data: Plain data, or objects that msgspec encodes as such (Struct, dataclass, datetime, ...).
+        mayHaveBytes: Whether bytes, extensions and all floats are allowed.
+        name: What errors call the data.
+
+    Raises:
+        TypeError: A part of the data can't be sent; the error names it and its place.
+        ValueError: The data is nested too deep, or has a float that is no finite number.
+        OverflowError: The data has an integer of more than 64 bits.
     """
     if data is None:
         return NIL
@@ -50,13 +57,13 @@ def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
     return payload
 
 
-#: The types of what needs no closer look; one that can't be encoded has been refused.
+#: The types of values that need no more checks after they have been encoded.
 _SIMPLE = frozenset({str, int, bool, type(None)})
 _TEXT = frozenset({str})
 
 
 def _isSimple(data: dict[Any, Any]) -> bool:
-    """Whether all that is in a mapping can be seen at a glance, as in most messages."""
+    """Return whether a mapping is small and has only simple values, as in most messages. Hot."""
     if len(data) > 8 or not _TEXT.issuperset(map(type, data)):
         return False
     if _SIMPLE.issuperset(map(type, data.values())):
@@ -68,7 +75,7 @@ def _isSimple(data: dict[Any, Any]) -> bool:
 
 
 def _check(payload: bytes, mayHaveBytes: bool) -> None:
-    """Raise unless a payload is plain data."""
+    """Raise `TypeError` or `ValueError` unless a payload is plain data."""
     try:
         plaindata.decodeMost(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -82,7 +89,11 @@ def _check(payload: bytes, mayHaveBytes: bool) -> None:
 
 
 def _faultOf(payload: bytes, mayHaveBytes: bool) -> str:
-    """What is wrong with what the quick decoder doesn't know; where bytes may be, only if there is little."""
+    """
+    Return what is wrong with a payload that the quick decoder refuses; empty if nothing.
+
+    If it may have bytes, it is only searched as far as that is quick.
+    """
     try:
         found = scanner.scan(payload, 0, 1000 if mayHaveBytes else len(payload))
     except scanner.TooLong:
@@ -91,17 +102,19 @@ def _faultOf(payload: bytes, mayHaveBytes: bool) -> str:
 
 
 def exact(encoded: bytes) -> bytes:
-    """The same bytes in as much memory as they need: msgspec leaves up to half as much again behind them."""
+    """
+    Return the bytes in as much memory as they need; results of msgspec may take up to half as much more.
+    """
     return bytes(memoryview(encoded)) if len(encoded) > EXACT_SIZE else encoded
 
 
 def decode(payload: bytes) -> Any:
-    """The plain data of a payload."""
+    """Decode a payload."""
     return decodeMessagePack(payload)
 
 
 def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
-    """A copy of `data` as clients get it, which nobody else can change. Raises as `encode`."""
+    """Return a copy of `data` as clients get it. Raises as `encode`."""
     return decodeMessagePack(encode(data, mayHaveBytes, name))
 
 
@@ -114,9 +127,11 @@ def arrayHead(count: int) -> bytes:
 
 def checkText(name: str, value: str) -> str:
     """
-    The text itself; also of a subclass of `str`, which can't be encoded.
+    Return a text; of a subclass of `str`, which can't be encoded, the `str`.
 
-    Raises `TypeError` unless it is a text, `UnicodeEncodeError` for one that is no Unicode.
+    Raises:
+        TypeError: It is no text.
+        UnicodeEncodeError: It is no Unicode.
     """
     if not isinstance(value, str):
         raise TypeError(f"{name}={value!r}: must be a text")

@@ -1,13 +1,13 @@
 """
-Plain data: the one place that says what data may be.
+Plain data: the definition of data that may be sent, and the checks for it.
 
-Messages, answers, options, filters, metadata, presence metas and the details of errors all are plain data:
-`None`, booleans, integers of 64 bits, finite floats, texts that are Unicode, lists, and mappings whose keys
-are texts, nested `MAX_DEPTH` deep at most, with dates as the only extension. Rooms with `binary = True`,
-whose clients all speak MessagePack, may have bytes, other extensions and floats of any kind besides.
+Messages, answers, options, filters, metadata, presence metas and the details of errors are plain data:
+`None`, booleans, integers of 64 bits, finite floats, Unicode texts, lists, and mappings whose keys are texts,
+nested at most `MAX_DEPTH` deep, with dates as the only extension. Rooms with `binary = True`, whose clients
+all speak MessagePack, may also send bytes, other extensions and all floats.
 
-What a server says is encoded and checked in `payload`, what clients send is checked and read in `received`;
-both look for faults here, in the encoded data.
+`payload` encodes and checks the data of the server, `received` checks and decodes the data of clients. Both
+use the checks of this module, which look at the encoded data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .scanner import Contents
 MAX_INTEGER = 2**64 - 1
 MIN_INTEGER = -(2**63)
 
-#: Levels of nesting that the quick decoder knows. Each doubles its memory.
+#: The levels of nesting of the quick decoder. Each doubles its memory.
 _LEVELS = 8
 
 
@@ -36,21 +36,21 @@ def _nested(levels: int) -> Any:
     return data
 
 
-#: Decodes most plain data, and refuses what is none: bytes, extensions, keys that are no text, before
-#: anything is hashed that a client chose. Also refuses dates, and what is nested deeper.
+#: Decodes most plain data. It refuses bytes, extensions and keys that are no texts, before it hashes anything
+#: that a client chose. It also refuses dates, and data that is nested deeper.
 decodeMost = msgspec.msgpack.Decoder(_nested(_LEVELS)).decode
 
-#: The bytes that may begin an array or a map.
+#: The bytes that arrays and maps begin with.
 _CONTAINERS = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
-#: Where infinities, and what is no number, may be.
+#: Finds bytes that may be an infinity or NaN.
 _mayBeNaN = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]").search
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_SIZE = 19
 _LONG = b"0" * _LONG_SIZE
-#: What JSON of fewer bytes says can't be nested too deep.
+#: JSON of at most this size can't be nested too deep.
 _SHORT = 2 * MAX_DEPTH
 
-#: What is said of faults.
+# The messages of errors.
 DEEP = f"nested deeper than {MAX_DEPTH}"
 NAN = "NaN and infinities can't be sent: JSON can't say them"
 KEYS = "the keys of mappings must be texts"
@@ -61,14 +61,14 @@ _WIDE = f"more than {MAX_CONTAINERS} arrays and objects"
 
 
 class NotPlain(ValueError):
-    """Data is not what it may be."""
+    """Data is not plain data."""
 
 
 # -- MessagePack
 
 
 def faultIn(found: Contents, mayHaveBytes: bool) -> str:
-    """What is wrong with what the scanner has found; empty if nothing."""
+    """Return what is wrong with what the scanner has found; empty if nothing."""
     if found.depth > MAX_DEPTH:
         return DEEP
     if found.hasOddKeys:
@@ -83,7 +83,7 @@ def faultIn(found: Contents, mayHaveBytes: bool) -> str:
 
 
 def faultOfFloats(data: bytes, limit: int = scanner.MAX_STEPS) -> str:
-    """What is wrong with the floats of a MessagePack value; empty if nothing."""
+    """Return what is wrong with the floats of a MessagePack value; empty if nothing."""
     if not (b"\xcb" in data or b"\xca" in data) or _mayBeNaN(data) is None:
         return ""
     return NAN if scanner.scan(data, 0, limit).hasNaN else ""
@@ -101,7 +101,7 @@ def checkWidth(data: bytes) -> None:
 
 
 def mayBeWrong(data: bytes) -> bool:
-    """Whether JSON needs `checkJSON`: cheap, since most doesn't."""
+    """Return whether JSON needs `checkJSON`; most JSON doesn't. Hot."""
     size = len(data)
     if size > _SHORT:
         return True
@@ -109,7 +109,7 @@ def mayBeWrong(data: bytes) -> bool:
 
 
 def checkJSON(data: bytes) -> None:
-    """Raise `NotPlain` for what JSON may not be."""
+    """Raise `NotPlain` unless JSON is plain data."""
     if data.translate(_DIGITS).count(_LONG):
         for digits in scanner.longIntegers(data):
             if len(digits) > 20 or not MIN_INTEGER <= int(digits) <= MAX_INTEGER:
@@ -126,7 +126,7 @@ def checkJSON(data: bytes) -> None:
 
 
 def isTooDeep(data: bytes, isJSON: bool) -> bool:
-    """Whether encoded data is nested deeper than `MAX_DEPTH`."""
+    """Return whether encoded data is nested deeper than `MAX_DEPTH`."""
     if len(data) <= MAX_DEPTH:
         return False
     if isJSON:
@@ -135,7 +135,7 @@ def isTooDeep(data: bytes, isJSON: bool) -> bool:
 
 
 def hasMoreValues(data: Any, limit: int) -> bool:
-    """Whether plain data has more than `limit` values, at any depth; looks at no more than these."""
+    """Return whether plain data has more than `limit` values, at any depth; it looks at no more."""
     waiting = [data]
     while waiting:
         limit -= 1

@@ -1,8 +1,8 @@
 """
-Received data: what clients send, read as plain data or by the type that a handler takes.
+Received data: decodes the data of clients, as plain data or as the type that a handler takes.
 
-It stays encoded as the client wrote it until it is known what it is to be read as. What may not be is refused
-by its bytes, before anything is made of it.
+Data stays encoded as the client sent it until its type is known. Data that is not allowed is refused by its
+bytes, before it is decoded.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from .plaindata import NotPlain, checkJSON, checkWidth, faultOfFloats, mayBeWron
 decodeMessagePack = msgspec.msgpack.Decoder().decode
 decodeJSON = msgspec.json.Decoder().decode
 
-#: The bytes that may begin bytes or an extension.
+#: The bytes that bytes and extensions begin with.
 _STRANGE = bytes([*range(0xC4, 0xCA), *range(0xD4, 0xD9)])
-#: What decoders of msgspec raise for data that can't be read; a DecodeError is a ValueError.
+#: The errors of msgspec's decoders; a `DecodeError` is a `ValueError`.
 UNREADABLE = (ValueError, OverflowError, RecursionError)
 
 
 def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
     """
-    Raise `InvalidData` for what data of a client may not be.
+    Check well-formed data of a client that is then decoded as a complete type.
 
-    `data` is well-formed. What is built of it by a type that says what all of it is need not be looked at
-    for more: not how deep it is nested, nor for keys.
+    Such a type bounds the nesting and the keys of the data, which therefore need no check here.
+
+    Raises:
+        InvalidData: The data is not allowed.
     """
     try:
         if isJSON:
@@ -51,7 +53,7 @@ def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
 
 
 def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
-    """The plain data that a client sent. Raises `InvalidData`."""
+    """Decode the data of a client as plain data. Raises `InvalidData`."""
     try:
         if not isJSON:
             checkWidth(data)
@@ -66,7 +68,7 @@ def read(data: bytes, isJSON: bool, mayHaveBytes: bool = False) -> Any:
 
 
 def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
-    """The options of a join, or the filter, that a client sent. Raises `InvalidData`."""
+    """Decode the options or the filter of a client. Raises `InvalidData`."""
     options = read(data, isJSON)
     if not isinstance(options, dict):
         raise InvalidData("Expected `object`")
@@ -76,7 +78,7 @@ def readOptions(data: bytes, isJSON: bool) -> dict[str, Any]:
 
 
 def invalid(error: Exception) -> InvalidData:
-    """The error for data that a decoder of msgspec refused; it names the field, if that is known."""
+    """Return the error for data that a decoder of msgspec refused; it names the field, if that is known."""
     if not isinstance(error, msgspec.ValidationError):
         return InvalidData("the data can't be read")
     message, _, path = str(error).partition(" - at `$")
@@ -84,7 +86,7 @@ def invalid(error: Exception) -> InvalidData:
 
 
 def _readMost(data: bytes, mayHaveBytes: bool) -> Any:
-    """The plain data of MessagePack. Raises `NotPlain`, or what the decoder does."""
+    """Decode MessagePack as plain data. Raises `NotPlain`, or an error of the decoder."""
     try:
         value = plaindata.decodeMost(data)
         fault = "" if mayHaveBytes else faultOfFloats(data)
@@ -97,7 +99,7 @@ def _readMost(data: bytes, mayHaveBytes: bool) -> Any:
 
 
 def _faultOf(error: msgspec.ValidationError, data: bytes, mayHaveBytes: bool) -> str:
-    """What is wrong with data that the quick decoder refused; empty if nothing."""
+    """Return what is wrong with data that the quick decoder refused; empty if nothing."""
     text = str(error)
     if " - at `key` in `" in text:
         return plaindata.KEYS

@@ -1,9 +1,10 @@
 """
-Looks into encoded data without decoding it: how deep it is nested, what is in it, where its parts end.
+Scans encoded data without decoding it: finds its depth of nesting, its kinds of values, and the ends of its
+parts.
 
-It is for data that the decoders can't be asked about: it may not be decoded before it is known to be
-harmless, or can't be. JSON is searched with regular expressions and methods of bytes, which are fast;
-MessagePack is walked token by token, runs of numbers in one step.
+This is for data that can't be decoded, or must not be before it is known to be harmless. JSON is searched
+with regular expressions and methods of bytes, which are fast. MessagePack is walked token by token, with runs
+of numbers in one step.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from collections.abc import Callable
 
 import attrs
 
-#: Steps of a walk: more would take too long, and only what was made to take long needs more.
+#: The most steps of a walk. Only data that was made to take long needs more.
 MAX_STEPS = 40_000
-#: Arrays and objects, but empty ones, in JSON that is split.
+#: The most arrays and objects that aren't empty in JSON that is split.
 MAX_SPLIT = 12_000
-#: Elements of an array that is split; a frame has six at most.
+#: The most elements of an array that is split; a frame has at most six.
 MAX_PARTS = 8
 
 
@@ -25,11 +26,11 @@ Match = Callable[..., "re.Match[bytes] | None"]
 
 
 class Malformed(ValueError):
-    """It is no JSON, or no MessagePack."""
+    """The data is no JSON, or no MessagePack."""
 
 
 class TooLong(Exception):
-    """It has more parts than are looked at."""
+    """The data has more parts than are scanned."""
 
 
 # -- JSON
@@ -37,7 +38,7 @@ class TooLong(Exception):
 _SPACE = rb"[ \t\n\r]*+"
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-# What isn't JSON, but what Python's `json` and others write for a number that JSON can't say.
+# Not JSON, but written by Python's `json` and others for numbers that JSON doesn't have.
 _SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null|NaN|-?Infinity"
 # An empty array or object ends where it begins.
 _SCALAR += rb"|\[" + _SPACE + rb"\]|\{" + _SPACE + rb"\})"
@@ -46,7 +47,7 @@ _KEY = _STRING + _SPACE + rb":" + _SPACE
 _scalar = re.compile(_SCALAR).match
 _key = re.compile(_KEY).match
 _space = re.compile(_SPACE).match
-#: Elements of an array, and of an object, before one that is no scalar or the last.
+#: The elements of an array or an object before the next container, or the last element.
 _elements = re.compile(rb"(?:" + _SCALAR + _COMMA + rb")*+").match
 _entries = re.compile(rb"(?:" + _KEY + _SCALAR + _COMMA + rb")*+").match
 _longInteger = re.compile(rb"(?<![0-9.eE+-])-?[0-9]{19,}+(?![0-9.eE])")
@@ -56,19 +57,19 @@ _CLOSES = {0x5B: 0x5D, 0x7B: 0x7D}
 
 
 def withoutStrings(data: bytes) -> bytes:
-    """Well-formed JSON, its strings left out."""
+    """Return well-formed JSON without its strings."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(data.split(b'"')[::2])
 
 
 def brackets(data: bytes) -> bytes:
-    """The brackets of well-formed JSON, all of them square."""
+    """Return only the brackets of well-formed JSON, with braces as square brackets."""
     return withoutStrings(data).translate(_SQUARE, _OTHERS)
 
 
 def isDeeper(nesting: bytes, depth: int) -> bool:
-    """Whether `brackets` are nested deeper than that."""
+    """Return whether the result of `brackets` is nested deeper than `depth`."""
     for _ in range(depth):
         if not nesting:
             return False
@@ -77,15 +78,17 @@ def isDeeper(nesting: bytes, depth: int) -> bool:
 
 
 def longIntegers(data: bytes) -> list[bytes]:
-    """The integers of well-formed JSON that have 19 digits or more."""
+    """Return the integers of well-formed JSON with 19 or more digits."""
     return _longInteger.findall(withoutStrings(data))
 
 
 def splitJSON(text: bytes, limit: int = MAX_SPLIT) -> list[bytes]:
     """
-    The elements of a JSON array as they are written; their strings may be no Unicode.
+    Return the encoded elements of a JSON array; their strings need not be valid Unicode.
 
-    Raises `Malformed` if it is no JSON array, `TooLong`.
+    Raises:
+        Malformed: It is no JSON array.
+        TooLong: It has too many parts.
     """
     parts: list[bytes] = []
     pos = _after(_space, text, 0)
@@ -119,11 +122,11 @@ def _after(match: Match, text: bytes, *span: int) -> int:
 
 
 def _endOfJSON(text: bytes, pos: int, limit: int) -> tuple[int, int]:
-    """Where the value ends that begins at `pos`, and what is left of the steps."""
+    """Return the end of the value that begins at `pos`, and the remaining steps."""
     size = len(text)
     within = bytearray()  # the brackets that are open
     while pos < size:
-        # A value begins here, or in an object its key.
+        # A value begins here, or a key of an object.
         if within:
             pos = _after(_elements if within[-1] == 0x5B else _entries, text, pos)
             if within[-1] == 0x7B:
@@ -139,7 +142,7 @@ def _endOfJSON(text: bytes, pos: int, limit: int) -> tuple[int, int]:
             pos = _after(_space, text, pos + 1)
             continue
         pos = scalar.end()
-        # A value has ended, or the container that it was the last of is about to.
+        # A value has ended; if it was the last one, so does its container.
         while within:
             pos = _after(_space, text, pos) + 1
             last = text[pos - 1] if pos <= size else 0
@@ -159,7 +162,7 @@ def _endOfJSON(text: bytes, pos: int, limit: int) -> tuple[int, int]:
 
 
 def _widths() -> tuple[int, ...]:
-    """The bytes of a number, of nil and of a boolean, by their first; 0 for anything else."""
+    """Return the sizes of numbers, nil and booleans by first byte; 0 for everything else."""
     widths = [1] * 0x80 + [0] * 0x60 + [1] * 0x20
     for first, width in {0xC0: 1, 0xC2: 1, 0xC3: 1, 0xCA: 5, 0xCB: 9}.items():
         widths[first] = width
@@ -169,7 +172,7 @@ def _widths() -> tuple[int, ...]:
 
 
 _WIDTHS = _widths()
-#: How long the length of a text or of bytes is, by the first byte.
+#: The size of the length of texts, bytes and extensions, by first byte.
 _LENGTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
@@ -184,16 +187,16 @@ _RUNS = {
     5: re.compile(rb"(?:[\xce\xd2].{4})*+", re.DOTALL).match,
     9: re.compile(rb"(?:[\xcf\xd3].{8})*+", re.DOTALL).match,
 }
-#: Arrays of one element in one another.
+#: Nested arrays of one element.
 _nest = re.compile(rb"\x91*+").match
 
 
 def _short(more: int = 0) -> bytes:
-    """The length of a text, of bytes or of an extension of less than 32 bytes, and these and `more`."""
+    """Return a pattern for a length below 32, followed by that many bytes and `more`."""
     return b"(?:%b)" % b"|".join(rb"\x%02x.{%d}" % (size, size + more) for size in range(32))
 
 
-# What begins no container, with its bytes, unless it is longer than that.
+# Values that are no containers, with their bytes, unless they are longer.
 _NO_CONTAINER = (
     rb"[\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcb\xcf\xd3].{8}|[\xca\xce\xd2].{4}|[\xcd\xd1]..|[\xcc\xd0]."
     + b"".join(rb"|\x%x.{%d}" % (0xA0 + size, size) for size in range(1, 32))
@@ -204,7 +207,8 @@ _NO_CONTAINER = (
     + _short(1)
 )
 _noContainers = re.compile(rb"(?:" + _NO_CONTAINER + rb")*+", re.DOTALL).match
-#: So many containers, with what is between: what they have isn't skipped, since it is counted too.
+#: Patterns for several containers and the values between. The content of containers isn't skipped; it counts
+#: too.
 _CONTAINERS = [
     (
         many,
@@ -219,24 +223,24 @@ _CONTAINERS = [
 
 @attrs.define
 class Contents:
-    """What is in a MessagePack value, and where it ends."""
+    """The content of a MessagePack value, and its end."""
 
     end: int = 0
-    #: Arrays and maps.
+    #: The number of arrays and maps.
     containers: int = 0
-    #: How deep they are nested.
+    #: Their depth of nesting.
     depth: int = 0
     hasBytes: bool = False
-    #: Whether it has extensions that are no timestamps.
+    #: Whether there are extensions other than timestamps.
     hasExtensions: bool = False
-    #: Whether there are infinities, or what is no number.
+    #: Whether there are infinities or NaN.
     hasNaN: bool = False
-    #: Whether there are keys that are no text.
+    #: Whether there are keys that are no texts.
     hasOddKeys: bool = False
 
 
 def scan(data: bytes, pos: int = 0, limit: int = MAX_STEPS) -> Contents:
-    """What is in the MessagePack value at `pos`. Raises `Malformed`, `TooLong`."""
+    """Scan the MessagePack value at `pos`. Raises `Malformed` and `TooLong`."""
     found = Contents()
     try:
         found.end = _walk(data, pos, limit, found)
@@ -313,7 +317,7 @@ def _number(data: bytes, pos: int, size: int) -> int:
 
 
 def _opened(data: bytes, first: int, pos: int) -> tuple[int, int, int]:
-    """How many elements or entries a container has, the values of each, and where they begin."""
+    """Return the number of elements of a container, the values for each, and the start of the first."""
     if first in _COUNTS:
         size, times = _COUNTS[first]
         return _number(data, pos + 1, size), times, pos + 1 + size
@@ -324,9 +328,9 @@ def _opened(data: bytes, first: int, pos: int) -> tuple[int, int, int]:
 
 def hasMoreContainers(data: bytes, limit: int) -> bool:
     """
-    Whether a well-formed MessagePack value has more than `limit` arrays and maps.
+    Return whether a well-formed MessagePack value has more than `limit` arrays and maps.
 
-    Between two long texts all is looked at three times at most, and not container by container.
+    The bytes between two long texts are scanned at most three times, many containers in one step.
     """
     pos, size = 0, len(data)
     while True:
@@ -347,7 +351,7 @@ def hasMoreContainers(data: bytes, limit: int) -> bool:
 
 
 def splitMessagePack(data: bytes, limit: int = MAX_STEPS) -> list[bytes]:
-    """The elements of a MessagePack array, as `splitJSON`."""
+    """Return the encoded elements of a MessagePack array, as `splitJSON`."""
     try:
         count, times, pos = _opened(data, data[0], 0)
     except IndexError:

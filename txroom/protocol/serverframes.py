@@ -14,23 +14,23 @@ Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 
 
 class Member(Struct, frozen=True):
-    """A user who is in a room."""
+    """A user in the presence of a room."""
 
-    #: The id of the user, as the room gives it (`Room.userId` of the server).
+    #: The id of the user, from the server's `Room.userId`.
     user: Any
-    #: What the room tells of each of the user's memberships, with its id as `member`.
+    #: The meta of each of the user's memberships; its `member` is the member's id.
     metas: list[Any]
 
 
 class MembershipInfo(Struct, frozen=True):
-    """What `joined` says."""
+    """The content of `joined`."""
 
     member: str
     token: str
     epoch: str
     offset: Count
     handled: Count
-    #: Of our frames the server has so many, handled or not; at least those that are handled.
+    #: The number of our frames that the server has received, handled or not.
     accepted: Count = 0
     name: str | None = None
     recovered: Any = False
@@ -51,11 +51,11 @@ class MembersPage(Struct, frozen=True):
 
 
 class _Frame(Struct, frozen=True, array_like=True, tag_field="frame"):
-    """An array, its kind first; what a later version adds at its end is ignored."""
+    """An array that begins with its kind. Elements that a later version adds at its end are ignored."""
 
 
 class Joined(_Frame, frozen=True, tag="joined"):
-    """We are a member."""
+    """We have joined or resumed."""
 
     ref: Count | None
     room: str
@@ -63,7 +63,7 @@ class Joined(_Frame, frozen=True, tag="joined"):
 
 
 class Message(_Frame, frozen=True, tag="msg"):
-    """A message of the room; without an offset it is volatile."""
+    """A message from the room; one without an offset is volatile."""
 
     room: str
     offset: Count | None
@@ -72,7 +72,7 @@ class Message(_Frame, frozen=True, tag="msg"):
 
 
 class Left(_Frame, frozen=True, tag="left"):
-    """We are no member any more, or not over this connection."""
+    """Our membership has ended, or continues on another connection."""
 
     room: str
     code: Count
@@ -80,7 +80,7 @@ class Left(_Frame, frozen=True, tag="left"):
 
 
 class Ack(_Frame, frozen=True, tag="ack"):
-    """All of our frames up to `n` are handled."""
+    """Our frames up to `n` have been handled."""
 
     room: str
     n: Count
@@ -104,7 +104,7 @@ class Error(_Frame, frozen=True, tag="error"):
 
 
 class Call(_Frame, frozen=True, tag="call"):
-    """The room asks us."""
+    """A call from the room."""
 
     ref: Count
     room: str
@@ -125,16 +125,16 @@ class Presence(_Frame, frozen=True, tag="presence"):
 
 
 class Bye(_Frame, frozen=True, tag="bye"):
-    """The server is about to close the connection; come back in `retryAfter` seconds."""
+    """The server is about to close the connection; reconnect after `retryAfter` seconds."""
 
     code: Count
     retryAfter: float | None = None
 
 
-#: Those that a room sends to its members.
+#: The frames that a room sends to its members.
 RoomFrame = Message | Left | Ack | Call | Presence
 
 ServerFrame = Joined | Reply | Error | Bye | RoomFrame
 
-#: What the first elements of these frames may be.
+#: The kinds of these frames: their first elements.
 SERVER_KINDS = frozenset(frame.__struct_config__.tag for frame in get_args(ServerFrame))

@@ -1,7 +1,7 @@
 """
-What in data can't be sent, and where it is: told to whoever wrote it.
+Finds the part of data that can't be sent, for the error message.
 
-Encoders only say that something could not be encoded. So the data is walked, to name the place, as in
+Encoders only report that something could not be encoded. So the data is searched for the place, as in
 `data.cards[2].owner`.
 """
 
@@ -18,33 +18,38 @@ from twisted.python.reflect import safe_repr
 
 from .limits import MAX_DEPTH
 
-#: Values that are looked at for the error of an encoder.
+#: The most values to search for the cause of an encoder's error.
 _MOST = 10_000
-#: The integers that both encodings and their decoders have.
+#: The range of integers in both encodings and their decoders.
 _LEAST_INTEGER, _MOST_INTEGER = -(2**63), 2**64 - 1
 
 
 class Place(NamedTuple):
-    """One value in data, and how it is reached."""
+    """A value in data, with its path."""
 
     path: str
     value: Any
-    #: The value; of an object whose fields are data (a Struct, a dataclass) a dict of these.
+    #: The value; for an object whose fields are data (a Struct, a dataclass) a dict of its fields.
     inner: Any
-    #: In how many others it is.
+    #: The number of containers around it.
     depth: int
 
     @property
     def isContainer(self) -> bool:
-        """Whether there may be values in it."""
+        """Whether it may contain values."""
         return isinstance(self.inner, dict | list | tuple | set | frozenset)
 
 
 def explained(error: TypeError, data: Any, name: str = "data") -> TypeError:
     """
-    The error of an encoder with the place in `data` of what could not be encoded, if that can be found.
+    Return an error that names the part of `data` that could not be encoded, if that can be found.
 
-    As in `data.cards[2].owner is a coroutine`; `name` is what the data are called.
+    An example is `data.cards[2].owner is a coroutine`.
+
+    Args:
+        error: The error of the encoder, which is returned if the part can't be found.
+        data: The data.
+        name: What the error calls the data.
     """
     for place in islice(_walk(data, name), _MOST):
         value = place.value
@@ -63,7 +68,7 @@ def explained(error: TypeError, data: Any, name: str = "data") -> TypeError:
 
 
 def findMistake(data: Any, name: str, isJSON: bool) -> tuple[str, str] | None:
-    """The first place in `data` that can't be sent, and why; `None` if there is none."""
+    """Return the path of the first value in `data` that can't be sent, and why; `None` if there is none."""
     for place in _walk(data, name):
         mistake = _mistakeOf(place.value, isJSON)
         if not mistake and place.isContainer:
@@ -77,7 +82,7 @@ def findMistake(data: Any, name: str, isJSON: bool) -> tuple[str, str] | None:
 
 
 def mistakeOfText(text: str) -> str:
-    """Why a text can't be sent; "" if it can."""
+    """Return why a text can't be sent; "" if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -87,7 +92,7 @@ def mistakeOfText(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in an error, not too long."""
+    """Return a value as it is shown in an error, shortened."""
     try:
         return cut(ascii(value), 60)
     except ValueError:  # an integer of very many digits
@@ -95,7 +100,7 @@ def shown(value: Any) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters; one that was longer ends in an ellipsis."""
+    """Return a text of at most `most` characters; a longer one ends with an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
@@ -103,7 +108,7 @@ def cut(text: str, most: int) -> str:
 
 
 def _walk(data: Any, name: str) -> Iterator[Place]:
-    """The data and what is in it, in order, each before what is in it; not much deeper than it may be."""
+    """Yield the data and all values in it, in order, containers first, not much deeper than allowed."""
     waiting = [(data, name, 0)]
     while waiting:
         value, path, depth = waiting.pop()
@@ -133,7 +138,7 @@ def _hasFields(value: Any) -> bool:
 
 
 def _steps(container: Any) -> Iterator[tuple[str, Any]]:
-    """What is in a container, each with how it is reached."""
+    """Yield the values in a container, each with its step of the path."""
     if isinstance(container, dict):
         for key, value in container.items():
             isName = isinstance(key, str) and key.isidentifier()
@@ -147,7 +152,7 @@ def _steps(container: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _mistakeOf(value: Any, isJSON: bool) -> str:
-    """What is wrong with a value, but for what is in it; "" if nothing."""
+    """Return what is wrong with a value, apart from the values in it; "" if nothing."""
     if isinstance(value, str):
         return mistakeOfText(value)
     if isinstance(value, int):
@@ -173,7 +178,7 @@ def _mistakeOf(value: Any, isJSON: bool) -> str:
 
 
 def _mistakeOfKeys(data: dict[Any, Any], isJSON: bool) -> str:
-    """What is wrong with the keys of a dict; "" if nothing."""
+    """Return what is wrong with the keys of a dict; "" if nothing."""
     names: set[str] = set()
     for key in data:
         mistake = _mistakeOf(key, isJSON)
@@ -190,5 +195,5 @@ def _mistakeOfKeys(data: dict[Any, Any], isJSON: bool) -> str:
 
 
 def _described(value: Any) -> str:
-    """A value that is an object of some kind, in a few words."""
+    """Return a short description of an object."""
     return cut(safe_repr(value), 80)

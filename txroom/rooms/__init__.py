@@ -1,1 +1,1 @@
-"""Rooms, their members, and the protocol by which they are reached."""
+"""Rooms, their members, and the protocol that clients speak with them."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -39,40 +38,45 @@ from .owner.budget import Budget
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
 from .owner.lifecyclelog import LifecycleLog
+from .path import RoomPath
 from .registration import MAX_ROOMS, Registration, Registrations
 
-#: Where rooms are served, and below.
-DEFAULT_PATH = "/rooms"
-#: Seconds after which clients are told to come back when the server stops.
+#: Seconds after which clients reconnect when the server shuts down.
 RETRY_AFTER = 1.0
 
 
 class RoomApplication(Application):
     """
-    Serves rooms: `register` their classes, add it to a server, and clients join them at `path` and below.
+    Serves rooms. Register room classes, add it to a server, and clients can join rooms at `path` and below.
 
-    `path` may also be given when it is added: `server.addApplication(rooms, path="/play")`; by default it is
-    "/rooms". `ws://host/rooms/chat?topic=x` joins a room named "chat" with the option `topic`; at
-    `ws://host/rooms` clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...)
-    are those of any application; what `verifyClient` accepts a client as is `client.user`.
+    `ws://host/rooms/chat?topic=x` joins a room named "chat" with the option `topic`. At `ws://host/rooms`
+    clients join by frames. The hooks of the upgrade (`verifyClient`, `acceptsOrigin`, ...) are those of any
+    application; the user that `verifyClient` returns is `client.user`.
 
-    `totalRecoverySize` is how many bytes of memory the messages may take that all rooms of this process
-    keep, for those who resume and as history (0: any number). Each counts as 768 bytes, its data, its frames
-    in each dialect that was spoken (in JSON twice the text, which may be six times the data), and 8 bytes for
-    each member that it names. When it is more, the rooms that have been silent for longest forget their
-    oldest first, then their history, and who comes back to one of those is told that it has missed
-    something. While clients are being seated it may be four times as much.
+    Two rates are limited for each client address, because such requests are small and cost the server much:
+    creating rooms, and joining by path, which sends the room's history. A client that exceeds a rate is
+    refused with `rateLimited` and `{"retryAfter": seconds}`. An address is the one that the server's own
+    limits use: a /64 for IPv6, and behind `trustedProxies` the address that these report. Rooms that the
+    server creates don't count.
 
-    `createRate` is how many rooms a second the clients of one address may make, `createBurst` how many of
-    them at once (0: twice the rate); more are refused with `rateLimited` and `{"retryAfter": seconds}`.
-    `createRate=0` is any number. An address is what the server's own limits count by: a /64 of IPv6, and
-    behind `trustedProxies` what these tell. Rooms that are made on the server don't count.
+    Args:
+        path: The path. It may also be passed to `server.addApplication(rooms, path="/play")`; the default is
+            "/rooms".
+        totalRecoverySize: The bytes of memory for the messages that all rooms of this process keep, as
+            history and for clients that resume; 0: any number. A message counts as 768 bytes, plus its data,
+            its frames in each dialect that clients speak (in JSON twice the text, which may be six times the
+            data), and 8 bytes for each member that it names. With more, the rooms that have been silent for
+            longest forget their oldest messages, then their history, and clients that resume in them get
+            `recovered: false`. While clients are joining, the messages may take up to four times as much.
+        createRate: The rooms a second that clients of one address may create; 0: any number.
+        createBurst: The rooms that they may create at once; 0: twice the rate.
+        joinRate: The clients a second that may join by path from one address; 0: any number.
+        joinBurst: The clients that may do so at once; 0: twice the rate.
+        hooksAndOptions: Hooks, and options that override those of the server. The default of `messageRate` is
+            100 here, that of `messageBurst` 200.
 
-    So are the clients that join by their path, by `joinRate` and `joinBurst`: such a one gets the room's
-    history for a request of 200 bytes.
-
-    Other keywords are options of the server that are overridden; by default `messageRate=100`,
-    `messageBurst=200`.
+    Raises:
+        ValueError: An option is out of range.
     """
 
     served = "Rooms are served at this path, by the protocols txroom.v1.json and txroom.v1.msgpack"
@@ -84,7 +88,7 @@ class RoomApplication(Application):
 
     engine: Engine
     clock: IReactorTime
-    #: What its sessions are given.
+    #: The objects that its sessions use.
     services: EdgeServices
     lifecycleLog: LifecycleLog
 
@@ -101,10 +105,7 @@ class RoomApplication(Application):
     ) -> None:
         if type(totalRecoverySize) is not int or totalRecoverySize < 0:
             raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
-        if path is not None:
-            _checkPath(path)
-        #: Where it is served, without a "/" at the end; `None`: not decided yet.
-        self._path = None if path is None else path.rstrip("/")
+        self._path = RoomPath(path)
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
         for name, value, isRight in (
             ("createRate", createRate, isAmount(createRate)),
@@ -117,14 +118,14 @@ class RoomApplication(Application):
         self._creations = AddressLimit(
             createRate,
             createBurst or max(1.0, 2 * createRate),
-            "too many rooms were made from your address",
+            "too many rooms were created from your address",
         )
         self._arrivals = AddressLimit(
-            joinRate, joinBurst or max(1.0, 2 * joinRate), "too many clients came from your address"
+            joinRate, joinBurst or max(1.0, 2 * joinRate), "too many clients joined from your address"
         )
         self.edge = EdgeOutlet()
         self._hosts = Hosts()
-        #: The rooms of this process, live.
+        #: The rooms of this process by id; a live view.
         self.rooms = Rooms(self._hosts)
         self._registrations = Registrations()
         self._sessions: dict[str, RoomSession] = {}
@@ -144,19 +145,23 @@ class RoomApplication(Application):
         **options: Any,
     ) -> Registration:
         """
-        Serve rooms of `roomClass` under a name, like Colyseus's `register`.
+        Serve rooms of a class under a name, like Colyseus's `register`.
 
         A class may be registered under many names.
 
         Args:
             name: The name.
             roomClass: The class of the rooms.
-            maxRooms: Most rooms of this name at a time; 0: any number. Who wants one more is told `full`.
-            clientsMayCreate: Whether clients may make rooms.
-            options: What overlays what clients ask for, and the settings of the rooms of this name.
+            maxRooms: The most rooms of this name at a time; 0: any number. A request for one more gets
+                `full`.
+            clientsMayCreate: Whether clients may create rooms; if not, only `createRoom` does.
+            options: Options that override those of clients, and settings of the rooms.
+
+        Returns:
+            The registration, for `filterBy`, `sortBy` and `on`.
 
         Raises:
-            TypeError: The class is no `Room`, or has a wrong handler.
+            TypeError: The class is no subclass of `Room`, or has a wrong handler.
             ValueError: The name is taken, or a setting is out of range.
         """
         if name in self._registrations:
@@ -169,17 +174,24 @@ class RoomApplication(Application):
 
     @property
     def registrations(self) -> Mapping[str, Registration]:
-        """What was registered, by name."""
+        """The registrations, by name; read only."""
         return MappingProxyType(self._registrations)
 
     def setDebug(self, isOn: bool) -> None:
-        """Tell who asks for a name that isn't registered which there are."""
+        """Let the error for an unknown name list the registered names, or not."""
         self._registrations.isDebug = isOn
 
     # -- the server side
 
     def begin(self, engine: Engine, clock: IReactorTime, volatileLimit: int = 65536) -> None:
-        """Use that engine and clock; the server does this when the application is added to it."""
+        """
+        Start to serve. The server calls this when the application is added to it.
+
+        Args:
+            engine: The engine.
+            clock: The server's clock.
+            volatileLimit: The most bytes queued for a client; with more, its volatile messages are dropped.
+        """
         if not self._isBegun:
             self._isBegun = True
             self.engine = engine
@@ -199,7 +211,13 @@ class RoomApplication(Application):
             )
 
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
-        """The engine wants a room to be run here. Raises `RoomError`."""
+        """
+        Make the host of a room, for the engine.
+
+        Raises:
+            RoomError: The name isn't registered, the server is shutting down, there are `maxRooms` rooms, or
+                the constructor of the room raised.
+        """
         registration = self._registrations.find(name)
         if self._isStopping:
             raise RoomError(ErrorCode.UNAVAILABLE)
@@ -209,28 +227,33 @@ class RoomApplication(Application):
         try:
             host = Host(room, registration, made, self, self._budget)
         except BaseException:  # such as SystemExit in the constructor of the room
-            self.log.failure("a room of name {name} can't be made", name=name)
-            raise RoomError(ErrorCode.INTERNAL, "the room can't be made") from None
+            self.log.failure("a room of name {name} can't be created", name=name)
+            raise RoomError(ErrorCode.INTERNAL, "the room can't be created") from None
         self._hosts.add(host)
         return host
 
     def joinRefused(self, code: str, asked: tuple[str, str], handshake: Handshake) -> None:
-        """A client was not let into a room, because of `code`; it asked in that way for that name or id."""
+        """Log that a client was refused with `code`; `asked` is how it asked to join, and for what."""
         how, what = asked
         self._refusals.note(shown(code), f"{how} {shown(what)}", handshake.peer)
 
     def hostEnded(self, host: Host) -> None:
-        """The engine has let go of a room."""
+        """A room has ended; the engine calls this."""
         self._hosts.remove(host)
 
     def query(
         self, name: str | None = None, filter: Mapping[str, Any] | None = None
     ) -> Deferred[list[Listing]]:
         """
-        The rooms of a name, or of any: those whose filtered options and metadata have the values of `filter`.
+        Find rooms, in the order in which clients would join them. Private rooms are left out.
 
-        In the order in which they would be joined; private ones are left out. Fails with `RoomError`:
-        `noSuchRoom` for a name that isn't registered, `badRequest` for a value that can't be looked for.
+        Args:
+            name: The name of the rooms; `None`: all names.
+            filter: Values that the rooms' filtered options or metadata must have; `None`: any.
+
+        Returns:
+            A Deferred of the listings. It fails with `RoomError`: `noSuchRoom` for a name that isn't
+            registered, `badRequest` for a value that can't be filtered by.
         """
         if name is not None:
             checkText("name", name)
@@ -238,8 +261,19 @@ class RoomApplication(Application):
 
     def createRoom(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[str]:
         """
-        Make a room; its id. Fails with `RoomError`: `noSuchRoom` for a name that isn't registered, `full`
-        where there are `maxRooms`, `badRequest` for an option that can't be filtered by.
+        Create a room.
+
+        Args:
+            name: The name that it is registered under.
+            options: Its options; the registered ones override them.
+
+        Returns:
+            A Deferred of the room's id, which fires when the room is open. It fails with `RoomError`:
+            `noSuchRoom` for a name that isn't registered, `full` if there are `maxRooms` rooms, `badRequest`
+            for an option that can't be filtered by.
+
+        Raises:
+            TypeError: The options are no mapping.
         """
         checkText("name", name)
         if not isinstance(options, Mapping | None):
@@ -248,13 +282,21 @@ class RoomApplication(Application):
 
     def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> Deferred[str]:
         """
-        Keep a seat in a room; its token, for one use, as option `seat` of `joinById`.
+        Reserve a seat in a room.
 
-        For `user` only, if one is given, and for so many seconds (default: the room's `seatSeconds`). Once
-        the Deferred has fired the seat can't get lost any more.
-        Fails with `RoomError` if there is no such room or it is full, with `ValueError` for a user of whom
-        `Room.userId` can't say who that is. Raises `TypeError` for what is no id, `ValueError` for a time
-        that is none.
+        Args:
+            roomId: The room's id.
+            user: The only user that may take the seat; `None`: any user.
+            seconds: For how long the seat is reserved; `None`: the room's `seatSeconds`.
+
+        Returns:
+            A Deferred of a token that works once, as the option `seat` of `joinById`. It fires when the
+            reservation is committed. It fails with `RoomError` if there is no such room or the room is full,
+            and with `ValueError` if `Room.userId` returns no id for the user.
+
+        Raises:
+            TypeError: The id is no text.
+            ValueError: The time is no number of seconds, 0 or more.
         """
         checkText("roomId", roomId)
         if seconds is not None and not isAmount(seconds):
@@ -263,16 +305,23 @@ class RoomApplication(Application):
 
     def broadcastToRooms(self, name: str, type: str, data: Any = None) -> None:
         """
-        Broadcast a message to all rooms of a name that run in this process, as `rooms` has them; no others.
+        Broadcast a message to all rooms of a name that run in this process.
 
-        Raises `RoomError` for a name that isn't registered, `TypeError` for data that can't be encoded.
+        Args:
+            name: The name of the rooms.
+            type: The type of the message.
+            data: Its data.
+
+        Raises:
+            RoomError: The name isn't registered.
+            TypeError: The data can't be encoded.
         """
         self._registrations.find(name)
         for room in self.rooms.named(name):
             room.broadcast(type, data)
 
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
-        """Raises `TypeError`: connections of rooms speak a protocol of their own."""
+        """Raise `TypeError`: the connections of rooms speak the room protocol."""
         raise TypeError(
             "clients of rooms understand messages of rooms only: room.broadcast(type, data), "
             "or to all rooms of a name broadcastToRooms(name, type, data)"
@@ -280,37 +329,33 @@ class RoomApplication(Application):
 
     # -- the upgrade
 
-    @property
-    def _base(self) -> str:
-        return DEFAULT_PATH if self._path is None else self._path
-
     def routesFor(self, path: str | None) -> tuple[str | None, ...]:
         """
-        A path and all below it; `path`, with or without "/*" at its end, decides which if nothing else has.
+        Return the routes of the application: its path, and all paths below.
+
+        Args:
+            path: The path that was passed to `addApplication`, with or without "/*" at its end.
+
+        Raises:
+            ValueError: The application is served at another path already.
         """
-        if path is not None:
-            wanted = path.removesuffix("/*").rstrip("/")
-            if self._path not in (None, wanted):
-                raise ValueError(f"path={path!r}: these rooms are served at {self._path or '/'} already")
-            self._path = wanted
-        self._path = self._base
-        return (self._path or "/", f"{self._path}/*")
+        return self._path.routesFor(path)
 
     def hook(self, name: str) -> Hook | None:
-        """The hook of that name; unknown rooms are refused before `verifyClient` is asked."""
+        """Return a hook. That of `verifyClient` first refuses unknown names of rooms."""
         if name == "verifyClient":
             return self._verify
         return super().hook(name)
 
     def roomNameOf(self, handshake: Handshake) -> str | None:
-        """The name of the room that a path asks for; "" if it asks for none, `None` if it isn't ours."""
-        path, base = handshake.path.rstrip("/"), self._base
-        if path == base:
-            return ""
-        if not path.startswith(base + "/"):
-            # Upgraded by hand, at whatever path that is.
-            return "" if self._path is None else None
-        return unquote(path[len(base) + 1 :])
+        """
+        Return the name of the room that a client's path names.
+
+        Returns:
+            "" if the path names no room, so that the client joins by frames; `None` if no rooms are served
+            there.
+        """
+        return self._path.nameOf(handshake.path)
 
     def _verify(self, handshake: Handshake) -> Any:
         name = self.roomNameOf(handshake)
@@ -322,30 +367,33 @@ class RoomApplication(Application):
         return True if verify is None else verify(handshake)
 
     def chooseProtocol(self, offered: list[str], handshake: Handshake) -> Any:
-        """The first that we speak; none at all is JSON."""
+        """Return the first offered sub-protocol that is supported; without one the client speaks JSON."""
         return next((name for name in offered if name in DIALECTS), None)
 
     def tellRefusal(self, handshake: Handshake, error: UpgradeError) -> Refusal | None:
-        """An `error` frame and a close code, for clients that speak the room protocol."""
+        """Return the refusal in the room protocol, for clients that offer it."""
         return inBandRefusal(handshake, error)
 
     # -- connections
 
     def sessionFor(self, connection: Connection) -> RoomSession:
         """
-        The session of a connection that has been made: what its messages are taken as, and what it is sent.
+        Make the session of a new connection.
 
-        Override it to serve clients that speak another protocol than txroom's own in the same rooms, by a
-        subclass of `RoomSession` with a dialect of its own. It is called once for each connection, before
-        the client joins the room that its path names (`roomNameOf`).
+        Override it to serve clients of another protocol in the same rooms: return a subclass of `RoomSession`
+        with a dialect of its own. It is called once for each connection, before the client joins the room of
+        its path (`roomNameOf`).
+
+        Args:
+            connection: The connection.
 
         Returns:
-            By default a `FrameSession`, in the dialect of the sub-protocol that was chosen.
+            By default a `FrameSession`, with the dialect of the chosen sub-protocol.
         """
         return FrameSession(self.services, connection, dialectOf(connection.protocol))
 
     def onConnect(self, connection: Connection) -> Any:
-        """A client has come; if its path names a room it joins that, and its messages wait."""
+        """Make the session of a new connection, and join the room of its path; messages wait for that."""
         session = self._sessions[connection.id] = self.sessionFor(connection)
         name = self.roomNameOf(connection.handshake)
         if not name:
@@ -354,13 +402,13 @@ class RoomApplication(Application):
         return None if joined.called else joined
 
     def onMessage(self, connection: Connection, message: str | bytes) -> Any:
-        """A client has sent something."""
+        """Pass a message to the session. Hot."""
         session = self._sessions.get(connection.id)
         if session is not None:
             session.received(message)
 
     def onDisconnect(self, connection: Connection, code: int, reason: str) -> Any:
-        """A client is gone."""
+        """End the session."""
         session = self._sessions.pop(connection.id, None)
         if session is not None:
             session.disconnected(code)
@@ -368,7 +416,7 @@ class RoomApplication(Application):
     # -- the end
 
     def shutDown(self, connection: Connection) -> None:
-        """The server stops: say `bye`, and close with 4100."""
+        """The server is shutting down: send `Bye`, and close with 4100."""
         session = self._sessions.get(connection.id)
         if session is None:
             connection.close(self.shutdownCode, "server shutdown")
@@ -376,7 +424,7 @@ class RoomApplication(Application):
             session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
 
     def stop(self) -> Deferred[Any]:
-        """The server has closed its connections: end the rooms; fires when all are disposed of."""
+        """End all rooms, after the server has closed its connections; fires when they are disposed of."""
         self._isStopping = True
         if self._isBegun:
             self._refusals.sumUp()
@@ -391,17 +439,9 @@ class RoomApplication(Application):
         return done.addBoth(stopped)
 
     def _dispose(self, host: Host) -> Deferred[None]:
-        """End a room; one that can't be ended is in nobody's way."""
+        """End a room; an error is logged, and doesn't hold up the others."""
         try:
             return host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
         except Exception:
             self.log.failure("room {id} could not be ended", id=host.id)
             return succeed(None)
-
-
-def _checkPath(path: object) -> None:
-    """Raise `TypeError` or `ValueError` for what rooms can't be served at."""
-    if not isinstance(path, str):
-        raise TypeError(f"path={path!r}: must be a text")
-    if not path.startswith("/") or any(each in path for each in "*?#"):
-        raise ValueError(f"path={path!r}: must begin with '/', without '*', '?' and '#'")

@@ -1,5 +1,5 @@
 """
-How hooks are called: with a time limit, and so that nothing that users wrote reaches anything else.
+Calls users' hooks with a time limit, and isolates their errors from everything else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync,
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 
-#: The owner of the room whose hook or handler runs; a coroutine of theirs has it to its end.
+#: The owner of the room whose hook or handler runs. Coroutines and `inlineCallbacks` generators that a hook
+#: starts keep it until they end.
 currentOwner: ContextVar[object] = ContextVar("currentOwner", default=None)
 
 
@@ -31,11 +32,11 @@ class HookTimeout(RoomError):
 
 
 class Escaped(Exception):
-    """A hook or a handler raised what is no `Exception`, such as `SystemExit`."""
+    """A hook or a handler raised a `BaseException` that is no `Exception`, such as `SystemExit`."""
 
 
 def asException(failure: Failure) -> Failure:
-    """The same failure; one of what is no `Exception`, such as `SystemExit`, is one of `Escaped`."""
+    """Return the failure itself, or one of `Escaped` if its error is no `Exception`."""
     if isinstance(failure.value, Exception):
         return failure
     escaped = Escaped(repr(failure.value))
@@ -44,7 +45,7 @@ def asException(failure: Failure) -> Failure:
 
 
 def failWaiter(waiter: Deferred[Any], error: Exception) -> None:
-    """Tell whoever waits for `waiter` that it fails, and let the error refer to nothing after that."""
+    """Fail a Deferred, and then drop the error's tracebacks."""
     waiter.errback(error)
     clearTraceback(error)
 
@@ -53,7 +54,7 @@ def runCoroutine(work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
     """
     Run a coroutine, as `Deferred.fromCoroutine` does.
 
-    If it fails the failure doesn't refer to its frames, so that all of it is freed without the collector.
+    A failure doesn't refer to frames, so that everything is freed without the garbage collector.
     """
     result: Deferred[Any] = Deferred(lambda _: running.cancel())
 
@@ -72,13 +73,13 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
 
     Args:
         clock: The server's clock.
-        seconds: How long the hook may take; it is cancelled then.
-        hook: What is called.
-        args: With what.
+        seconds: The most seconds that the hook may take; it is cancelled then.
+        hook: The hook.
+        args: Its arguments.
 
     Returns:
-        A Deferred of its result, whether that comes at once or later. It fails with what the hook raised, or
-        with `HookTimeout` when the time is over, whether the hook heeds its cancellation or not.
+        A Deferred of its result. It fails with the error of the hook, or with `HookTimeout` when the time is
+        over, even if the hook goes on after it was cancelled.
     """
     try:
         result = hook(*args)
@@ -93,14 +94,14 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
 
 def begin(coroutine: CoroutineType[Any, Any, Any]) -> Any:
     """
-    Run the coroutine of a hook until it waits for something.
+    Run the coroutine of a hook until it has to wait.
 
-    Most have nothing to wait for, and cost no Deferred.
+    Most coroutines never wait; these cost no Deferred.
 
     Returns:
-        What the coroutine returned, if it is over; else a Deferred, as that of `Deferred.fromCoroutine`.
+        The result of the coroutine if it has ended; else a Deferred, as from `Deferred.fromCoroutine`.
     """
-    context = copy_context()  # its own: what it sets there nobody else sees
+    context = copy_context()  # variables that it sets are its own
     try:
         awaited = context.run(coroutine.send, None)
     except StopIteration as over:
@@ -111,7 +112,7 @@ def begin(coroutine: CoroutineType[Any, Any, Any]) -> Any:
 def _continued(
     coroutine: CoroutineType[Any, Any, Any], awaited: Any, context: Context
 ) -> Generator[Any, Any, Any]:
-    """The rest of a coroutine that waits for `awaited`; as `yield from`, but in the context it began in."""
+    """Continue a coroutine that waits for `awaited`, in the context in which it began."""
     while True:
         step: Callable[[Any], Any]
         try:
@@ -124,11 +125,13 @@ def _continued(
         except StopIteration as over:
             return over.value
         finally:
-            del step, result  # an error refers to this frame
+            del step, result  # or the error and this frame would refer to each other
 
 
 def withTimeout(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:
-    """The result of `waited`, or `HookTimeout` when so many seconds are over; it is cancelled then."""
+    """
+    Return a Deferred with the result of `waited`; after `seconds` cancel that, and fail with `HookTimeout`.
+    """
     waited = _withoutFailure(waited.addErrback(asException))
     if waited.called and not waited.paused:
         return waited
@@ -157,19 +160,19 @@ def withTimeout(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> D
 
 
 def waitsFor(step: object, awaited: Deferred[Any]) -> bool:
-    """Whether a coroutine, by way of those it awaits, waits for that Deferred; or is that itself."""
+    """Return whether `step` is a Deferred, or a coroutine that waits for it, directly or through others."""
     while isinstance(step, CoroutineType | GeneratorType):
         if isinstance(step, CoroutineType):
             step = step.cr_await
         elif step.gi_frame is not None and step.gi_frame.f_locals.get("self") is awaited:
-            return True  # a Deferred is awaited by a generator of its own, `Deferred.__await__`
+            return True  # the generator of `Deferred.__await__`
         else:
             step = step.gi_yieldfrom
     return step is awaited
 
 
 class PostQueue:
-    """What is to be done in the next turn of the reactor, one job after another."""
+    """Jobs that run in the next turn of the reactor, one after another."""
 
     __slots__ = ("_call", "_clock", "_jobs")
 
@@ -181,13 +184,13 @@ class PostQueue:
         self._call: IDelayedCall | None = None
 
     def post(self, job: Callable[..., Any], *args: Any) -> None:
-        """Do `job` after all that was posted before, when what goes on now is over."""
+        """Run `job` in the next turn, after all jobs that were posted before."""
         self._jobs.append((job, args))
         if self._call is None:
             self._call = self._clock.callLater(0, self._due)
 
     def flush(self) -> None:
-        """Do all of it now."""
+        """Run all posted jobs now."""
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
@@ -195,8 +198,8 @@ class PostQueue:
             job, args = self._jobs.popleft()
             try:
                 job(*args)
-            except BaseException:  # such as SystemExit, which must not hold up what was posted after
-                self._log.failure("what was posted raised")
+            except BaseException:  # also SystemExit: later jobs must run
+                self._log.failure("a posted job raised")
 
     def _due(self) -> None:
         self._call = None
@@ -205,10 +208,10 @@ class PostQueue:
 
 def _withoutFailure(waited: Deferred[Any]) -> Deferred[Any]:
     """
-    A Deferred with the same result; if that is a failure it is another Deferred, which nobody awaited.
+    Return a Deferred with the same result; if that is a failure, another Deferred, which nobody awaited.
 
-    Whoever awaits a Deferred leaves its failure in it, and the traceback of a coroutine's failure refers to
-    the frame that has the Deferred: a circle.
+    A Deferred that is awaited keeps its failure, and the traceback of a coroutine's failure refers to the
+    frame that has the Deferred: a reference cycle.
     """
     if not isinstance(getattr(waited, "result", None), Failure):
         return waited

@@ -1,9 +1,9 @@
 """
-Matching: what rooms are filtered by, when two values are the same, and in which order rooms are tried.
+Matching: the options that rooms are filtered by, and the order in which rooms are tried.
 
-A filter's values are texts, numbers, `True` and `False`: three kinds, so that 1, "1" and `True` are never
-the same, while 1 and 1.0 are one number. `None` is the same as none at all.
-`contract.listing.Listing.matches` compares them.
+Values of filters are texts, numbers or booleans. Values of different kinds never match: 1, "1" and `True` are
+different, while 1 and 1.0 are the same number. `None` is the same as a missing value.
+`contract.listing.Listing.matches` compares values.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH, SEAT, without
 from .contract.listing import Listing, Order
 
-#: What a filtered option may be declared as.
+#: The types that a filtered option may be declared with.
 TYPES: tuple[type, ...] = (str, int, float, bool)
 
-#: Where a room stands in an order: comparable with the places of others, its id last.
+#: The sort key of a room; its last part is the room's id.
 Place = tuple[Any, ...]
 
 #: Numbers that fit MessagePack.
@@ -31,7 +31,7 @@ _LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 
 def isFilterable(value: object) -> bool:
-    """Whether a value can be filtered by: a text, `True`, `False`, or a finite number of 64 bits."""
+    """Return whether a value can be filtered by: a text, a boolean, or a finite number of 64 bits."""
     if isinstance(value, int):
         return _LEAST <= value <= _GREATEST
     return isinstance(value, str) or (isinstance(value, float) and isfinite(value))
@@ -39,10 +39,11 @@ def isFilterable(value: object) -> bool:
 
 def wantedBy(filter: object) -> dict[str, Any]:
     """
-    What a filter looks for; `None` is nothing.
+    Return the values that a filter asks for, without those that are `None`.
 
-    Raises `TypeError` unless it is a mapping, `RoomError` (`badRequest`), which names the field, for a value
-    that can't be looked for.
+    Raises:
+        TypeError: It is no mapping.
+        RoomError: It has a value that can't be filtered by (`badRequest`); the error names the field.
     """
     if not isinstance(filter, Mapping):
         raise TypeError(f"filter={filter!r}: must be a mapping, such as {{'mode': 'blitz'}}")
@@ -68,35 +69,42 @@ _NAMES: dict[type, str] = {
 
 class Matching:
     """
-    How the rooms of one name are matched with what clients ask for.
+    Matches the rooms of one name with the requests of clients.
 
     Args:
         name: The name.
-        options: What the server says of these rooms, whatever clients ask for.
+        options: The registered options, which override those of clients.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
         self.options = dict(options)
-        #: In which order rooms are tried and listed.
+        #: The order in which rooms are tried and listed.
         self.order: Order = ()
-        #: The options that rooms are filtered by, and of what type each is, if that is declared.
+        #: The options that rooms are filtered by, with their declared types, if any.
         self._types: dict[str, type | None] = {}
 
     def filterBy(self, *options: str | Iterable[str], **types: type) -> Self:
         """
-        Only put clients together that ask for the same value of each of these options.
+        Match only clients that ask for the same value of each of these options, like Colyseus's `filterBy`.
 
-        `filterBy("mode", "map")` takes texts, numbers, `True` and `False`, which are three kinds: 1, "1" and
-        `True` are never the same, 1 and 1.0 are. `filterBy(level=int)` takes whole numbers only (or `str`,
-        `float`, `bool`), and also makes them of the texts that come with a path such as
-        `/rooms/chat?level=1`. A client that asks for anything else is answered with `badRequest`. Another
-        call adds to the first.
+        `filterBy("mode", "map")` takes texts, numbers and booleans. Values of different kinds never match: 1,
+        "1" and `True` are different, 1 and 1.0 are the same. `filterBy(level=int)` takes only whole numbers
+        (the other types are `str`, `float` and `bool`), and converts the texts of a path such as
+        `/rooms/chat?level=1`. A client that asks for anything else gets `badRequest`. Further calls add
+        options.
+
+        Args:
+            options: Names of options.
+            types: Names of options with their types.
+
+        Returns:
+            The registration itself.
 
         Raises:
-            TypeError: Something is no name or no type.
-            ValueError: The registered options have a value that can't be filtered by, or it is an option
-                that rooms don't have.
+            TypeError: A name is no text, or a type is none of the four.
+            ValueError: A registered option has a value that can't be filtered by, or rooms don't get that
+                option.
         """
         filters = {**self._types, **_declared(options, types)}
         for secret in (AUTH, SEAT):
@@ -111,15 +119,22 @@ class Matching:
 
     def sortBy(self, order: Mapping[str, int] | None = None, /, **fields: int) -> Self:
         """
-        Which room is tried first: 1 for the least, -1 for the greatest value of a field.
+        Set the order in which rooms are tried, like Colyseus's `sortBy`; by default the oldest is first.
 
-        A field is one of `clients`, `maxClients` or `age`, a filtered option, or in the metadata. Default:
-        the oldest. `sortBy(clients=-1, level=1)` or `sortBy({"clients": -1, "level": 1})`; another call
-        begins anew. Values of different kinds are not compared: rooms without a value come first, then those
-        with `False` and `True`, with numbers, with texts.
+        Examples are `sortBy(clients=-1, level=1)` and `sortBy({"clients": -1, "level": 1})`. Another call
+        replaces the order. Values of different kinds are sorted by kind: rooms without a value first, then
+        booleans, numbers, texts.
+
+        Args:
+            order: Fields with 1 (ascending) or -1 (descending), the most important first. A field is
+                `clients`, `maxClients`, `age`, a filtered option, or a key of the metadata.
+            fields: More fields.
+
+        Returns:
+            The registration itself.
 
         Raises:
-            TypeError: Something is no name of a field.
+            TypeError: The name of a field is no text.
             ValueError: A direction is neither 1 nor -1.
         """
         if not isinstance(order, Mapping | None):
@@ -129,35 +144,36 @@ class Matching:
 
     def typed(self, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
         """
-        Make the options that are filtered by be of their types.
+        Convert the options that rooms are filtered by to their types.
 
         Args:
-            options: What a client asks for.
-            isText: Whether they come from a query string, whose values are texts.
+            options: The options of a client's request.
+            isText: Whether they come from a query string, so that all values are texts.
 
         Returns:
-            A copy of all the options.
+            A copy of all options.
 
         Raises:
-            RoomError: One can't be filtered by, or is of another type (`badRequest`); its name is told.
+            RoomError: A value can't be filtered by, or has a wrong type (`badRequest`); the error names the
+                option.
         """
         return _typed(self._types, options, isText)
 
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that are filtered by, with their values; `None` for those that are missing."""
+        """Return the options that rooms are filtered by, with `None` for missing ones."""
         return {name: options.get(name) for name in self._types}
 
     def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """
-        What a room is made with: what the client asked for, overlaid by what the server says.
+        Return the options of a new room: those of the client's request, overridden by the registered ones.
 
-        What shows who the client is it keeps for itself: the options of a room are no secret.
+        The options `auth` and `seat` are left out, since the options of a room are not secret.
         """
         return {**without(asked, AUTH, SEAT), **self.options}
 
 
 def _declared(names: Iterable[Any], types: Mapping[str, Any]) -> dict[str, type | None]:
-    """What `filterBy` is called with: the type of each option, `None` if it is not declared."""
+    """Check the arguments of `filterBy`; return the type of each option, or `None`."""
     declared: dict[str, type | None] = {}
     for each in names:
         for name in (each,) if isinstance(each, str) or not isinstance(each, Iterable) else each:
@@ -197,15 +213,15 @@ def _typedValue(name: str, value: Any, kind: type | None, isText: bool) -> Any:
     return value
 
 
-#: What every room can be sorted by.
+#: The fields that every room can be sorted by.
 _FIELDS = ("clients", "maxClients", "age")
 
 
 def _checkedOrder(fields: Mapping[str, Any]) -> Order:
     """
-    What `sortBy` is called with, as an order.
+    Check the arguments of `sortBy`, and return the order.
 
-    Warns of fields that are almost those of every room, since no metadata has them, perhaps.
+    Warns of fields whose names are almost those of the fields that every room has.
     """
     for field, direction in fields.items():
         if not isinstance(field, str):
@@ -220,20 +236,20 @@ def _checkedOrder(fields: Mapping[str, Any]) -> Order:
 
 
 def placeOf(listing: Listing, order: Order) -> Place:
-    """Where a room stands in that order, the oldest first where that says nothing."""
+    """Return the sort key of a room; rooms that compare equal are sorted by age, the oldest first."""
     sorting = [_sorting(valueOf(listing, field), direction) for field, direction in order]
     return (*sorting, listing.age, listing.room)
 
 
 def valueOf(listing: Listing, field: str) -> Any:
-    """A field that rooms may be sorted by: their own, a filtered option, or of their metadata."""
+    """Return a field of a room: one that every room has, a filtered option, or one of the metadata."""
     if field in _FIELDS:
         return getattr(listing, field)
     return listing.filters[field] if field in listing.filters else listing.metadata.get(field)
 
 
 class _Descending(str):
-    """A text that sorts the other way round."""
+    """A text that sorts in descending order."""
 
     __slots__ = ()
 
@@ -242,7 +258,7 @@ class _Descending(str):
 
 
 def _sorting(value: Any, direction: int) -> tuple[int, Any]:
-    """Values of different kinds can't be compared: first what has none, then truths, numbers, texts."""
+    """Return a sort key for values of all kinds: missing ones, booleans, numbers, texts."""
     if isinstance(value, str):
         return (3, value) if direction > 0 else (-3, _Descending(value))
     if not isFilterable(value):

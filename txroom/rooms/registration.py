@@ -1,5 +1,5 @@
 """
-Registrations: which names there are, which class serves each, and who listens to its rooms.
+Registrations: the names of rooms, each with its class, options and listeners.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .api.signatures import canBeCalled
 from .api.validation import checkNames, checkRegistered, warnOfMistakes, warnOfOptions
 from .matching import Matching
 
-#: Most rooms of one name at a time, unless its registration says something else: an empty one costs 11 KiB.
+#: The default of `maxRooms`. An empty room takes 11 KiB.
 MAX_ROOMS = 10_000
-#: Characters of a name that are shown: what is said of a path has to fit 200 bytes.
+#: The most characters of a name in an error, which must fit 200 bytes.
 _SHOWN = 32
-#: The events of a registration, and what their listeners are called with.
+#: The events of a registration, with the arguments of their listeners.
 EVENTS = {
     "create": "room",
     "dispose": "room",
@@ -39,18 +39,18 @@ EVENTS = {
 
 class Registration(Matching):
     """
-    One name under which rooms are made, like Colyseus's `RegisteredHandler`.
+    A name under which rooms are created, like Colyseus's `RegisteredHandler`.
 
     Args:
         name: The name.
         roomClass: The class of the rooms.
-        options: What overlays what clients ask for when a room is made; those that are settings of `Room`,
-            such as `maxClients`, are set on the rooms, too.
-        maxRooms: Most rooms of this name at a time; 0: any number.
-        clientsMayCreate: Whether clients may make rooms.
+        options: Options that override those of clients when a room is created. Those that are settings of
+            `Room`, such as `maxClients`, are also set on the rooms.
+        maxRooms: The most rooms of this name at a time; 0: any number.
+        clientsMayCreate: Whether clients may create rooms.
 
     Raises:
-        TypeError: The class is no `Room`, or has a wrong handler.
+        TypeError: The class is no subclass of `Room`, or has a wrong handler.
         ValueError: A setting is out of range.
     """
 
@@ -76,9 +76,9 @@ class Registration(Matching):
         checkNames(roomClass, self.handlers)
         warnOfMistakes(roomClass, self.handlers)
         warnOfOptions(name, options)
-        #: Most rooms of this name at a time; 0: any number.
+        #: The most rooms of this name at a time; 0: any number.
         self.maxRooms = maxRooms
-        #: Whether clients may make rooms, or only join those that the server has made.
+        #: Whether clients may create rooms; if not, they join rooms that the server has created.
         self.clientsMayCreate = clientsMayCreate
         settings = self._settings = {name: options[name] for name in options if name in SETTINGS}
         checkSettings(roomClass.__name__, lambda each: settings.get(each, getattr(roomClass, each)))
@@ -89,13 +89,21 @@ class Registration(Matching):
 
     def on(self, event: str, listener: Callable[..., Any]) -> Self:
         """
-        Call `listener(room)`, or `listener(room, client)`, at one of the events below.
+        Call a listener at an event.
 
-        It may be asynchronous; nothing waits for it. "leave" comes once after each "join" here.
+        Each "join" is followed by one "leave".
+
+        Args:
+            event: "create", "dispose", "lock" or "unlock", whose listeners get the room; "join" or "leave",
+                whose listeners get the room and the client.
+            listener: The listener. It may be asynchronous, but nothing waits for it.
+
+        Returns:
+            The registration itself.
 
         Raises:
             ValueError: There is no such event.
-            TypeError: The listener can't be called so.
+            TypeError: The listener can't be called with these arguments.
         """
         if event not in EVENTS:
             raise ValueError(f"{event!r}: must be one of {', '.join(EVENTS)}")
@@ -107,11 +115,11 @@ class Registration(Matching):
         return self
 
     def hasListeners(self, event: str) -> bool:
-        """Whether anybody listens to an event."""
+        """Return whether an event has listeners."""
         return bool(self._listeners[event])
 
     def tell(self, event: str, *args: Any) -> None:
-        """An event has happened."""
+        """Call the listeners of an event."""
         for listener in list(self._listeners[event]):
             try:
                 result = listener(*args)
@@ -125,7 +133,7 @@ class Registration(Matching):
         self._log.failure("a listener for {event} of {name} raised", failure, event=event, name=self.name)
 
     def makeRoom(self) -> Room:
-        """A room, not yet created."""
+        """Make a room; `onCreate` has yet to be called."""
         room = self.roomClass()
         for name, value in self._settings.items():
             setattr(room, name, value)
@@ -133,25 +141,25 @@ class Registration(Matching):
 
     @property
     def seats(self) -> int:
-        """How many clients a room is expected to take (0: any number); a room may say something else."""
+        """The number of clients that a room is expected to take (0: any number); a room may change it."""
         return int(self._settings.get("maxClients", self.roomClass.maxClients))
 
 
 class Registrations(dict[str, Registration]):
-    """All that is registered, by name."""
+    """All registrations, by name."""
 
-    #: Whether who asks for an unknown name is told of those that there are.
+    #: Whether the error for an unknown name lists the registered ones.
     isDebug = False
 
     def find(self, name: str) -> Registration:
-        """What is registered as `name`. Raises `RoomError` (`noSuchRoom`)."""
+        """Return the registration of a name. Raises `RoomError` (`noSuchRoom`)."""
         registration = self.get(name)
         if registration is None:
             raise RoomError(ErrorCode.NO_SUCH_ROOM, self.unknown(name))
         return registration
 
     def unknown(self, name: str) -> str:
-        """What there is to say of a name that isn't registered."""
+        """Return the message of the error for a name that isn't registered."""
         said = f"no rooms are registered as {name[:_SHOWN]!r}"
         if not self.isDebug:
             return said

@@ -112,7 +112,7 @@ class LivesTests(RoomTestCase):
         self.advance(3)
         self.assertEqual(
             [line.partition(" ")[0] + line.partition("'chat'")[2] for line in self.told()],
-            ["create", "dispose reason='its maker was refused'"] * 2,
+            ["create", "dispose reason='its creator was refused'"] * 2,
         )
         self.flushLoggedErrors(ValueError)
 

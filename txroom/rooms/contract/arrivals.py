@@ -1,9 +1,9 @@
 """
-How a client comes to a room: what an edge gives to `Engine.attach`, and what it gets if the client may not.
+Requests to join a room or to resume: an edge passes one to `Engine.attach` for each client.
 
-An arrival has all that the owner knows of a client: it never sees the connection, and may run elsewhere. If
-there is a seat the answer is a `Link`, if there is none a `Refused`; what the client is told of the room
-itself, `Joined`, comes by way of the edge's `Outlet`.
+A request carries everything that the owner knows about the client. The owner never sees the connection, and
+may run in another process. The answer is a `Link` if the client may enter, and a `Refused` if not. The
+`Joined` item, which tells the client about the room, comes through the edge's `Outlet`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...core.headers import Headers
 
 
 class Request(Struct, frozen=True):
-    """What of a `Handshake` crosses to the owner."""
+    """The part of a `Handshake` that crosses to the owner."""
 
     target: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
@@ -28,7 +28,7 @@ class Request(Struct, frozen=True):
 
     @classmethod
     def of(cls, handshake: Handshake) -> Request:
-        """The request that `handshake` describes."""
+        """Return the part of `handshake` that crosses."""
         return cls(
             handshake.target,
             handshake.headers.pairs,
@@ -39,7 +39,7 @@ class Request(Struct, frozen=True):
         )
 
     def handshake(self) -> Handshake:
-        """The handshake on the owner's side; its `data` is empty."""
+        """Return the handshake for hooks on the owner's side; its `data` is empty."""
         return Handshake(
             target=self.target,
             headers=Headers(self.headers),
@@ -51,23 +51,23 @@ class Request(Struct, frozen=True):
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
-    """What `Join` and `Resume` have in common."""
+    """The fields that `Join` and `Resume` share."""
 
     #: The edge's id of this attachment.
     link: str
     #: The edge's id of the client's socket.
     session: str
     room: str
-    #: The client's number of the request; `None` when it joined by its path.
+    #: The number that the client gave its request; `None` if it joins by its path.
     ref: int | None = None
-    #: What `verifyClient` accepted the client as; plain data.
+    #: The user that `verifyClient` returned for the client, as plain data.
     user: Any = None
-    #: Whether the client speaks JSON, in which the data of its frames comes and bytes can't go.
+    #: Whether the client speaks JSON. If so, the data of its frames is JSON, and it can't be sent bytes.
     isJSON: bool = True
 
 
 class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
-    """A client wants to become a member."""
+    """A client asks to become a member."""
 
     options: dict[str, Any] = {}
     request: Request = Request()
@@ -76,16 +76,16 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):
-    """A client that is a member comes with a new connection."""
+    """A member asks to continue with a new connection."""
 
     token: str
     epoch: str
-    #: The offset of the last message it got.
+    #: The offset of the last message that the client received.
     offset: int
 
 
 class Refused(Struct, frozen=True):
-    """Why there is no link: the parts of an `error` frame."""
+    """The client may not enter. The fields are those of an `error` frame."""
 
     code: str
     message: str = ""

@@ -1,9 +1,9 @@
 """
-What members say to their room: what an edge gives to `Link.submit`.
+Commands: what members send to their room. An edge passes them to `Link.submit`.
 
-Data is as it came, in JSON or in MessagePack (`Arrival.isJSON`): it is read when it is known what type the
-handler takes. Frames with a number `n` are handled exactly once, whatever happens to connections and owners
-meanwhile; the owner counts them.
+The data stays encoded as the client sent it, in JSON or in MessagePack (`Arrival.isJSON`). The owner decodes
+it when it knows which type the handler takes. A frame with a number `n` is handled exactly once, even if
+connections or owners are lost meanwhile; the owner counts these frames.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Send(Struct, frozen=True, tag_field="kind"):
-    """A message to the room; `n` is its number if it is to be handled exactly once."""
+    """A message to the room. `n` is its number if it must be handled exactly once."""
 
     type: str
     data: bytes
@@ -20,7 +20,7 @@ class Send(Struct, frozen=True, tag_field="kind"):
 
 
 class Call(Struct, frozen=True, tag_field="kind"):
-    """A message that the room is to answer."""
+    """A message that the room answers."""
 
     ref: int
     type: str
@@ -30,28 +30,28 @@ class Call(Struct, frozen=True, tag_field="kind"):
 
 class Unreadable(Struct, frozen=True, tag_field="kind"):
     """
-    A message, or an answer, that is well-formed but can't be read: it counts, and is refused.
+    A message or an answer that is well-formed, but has a wrong value. It is counted and refused.
 
-    `ref` is that of a `Call`, or that of the `RoomCall` which it would answer.
+    `ref` is that of a `Call`, or that of the `RoomCall` that the frame was to answer.
     """
 
     ref: int | None
     n: int | None
     isAnswer: bool
-    #: What is wrong with it, and with what of it.
+    #: The error, and the name of the wrong field.
     message: str
     field: str
 
 
 class CallReply(Struct, frozen=True, tag_field="kind"):
-    """The client's answer to an `RoomCall`."""
+    """The client's answer to a `RoomCall`."""
 
     ref: int
     data: bytes
 
 
 class CallFailed(Struct, frozen=True, tag_field="kind"):
-    """The client could not answer an `RoomCall`."""
+    """The client answers a `RoomCall` with an error."""
 
     ref: int
     code: str
@@ -59,7 +59,7 @@ class CallFailed(Struct, frozen=True, tag_field="kind"):
 
 
 class Leave(Struct, frozen=True, tag_field="kind"):
-    """The client leaves when all it sent before is handled."""
+    """The client leaves, after everything that it sent before has been handled."""
 
     ref: int
 

@@ -1,13 +1,13 @@
 """
-What a room sends to clients: from its owner to the edges.
+Items: what a room sends to clients, on the way from its owner to the edges.
 
-An owner gives an item to `Outlet.deliver`, with the links that it is for. What an item carries are ids,
-texts and payloads, which are MessagePack; each edge writes them in the dialects of its own clients. `Bye`,
-`Left` and `RequestReply` are made by the edge itself, and cross nothing.
+An owner passes an item to `Outlet.deliver`, with the links that it is for. An item carries ids, texts and
+payloads, which are MessagePack. Each edge translates items to the dialects of its clients. The edge itself
+makes `Bye`, `Left` and `RequestReply`; these never cross.
 
-**Frames.** An item for one client is framed when it is sent. One that may go to many, a `SharedItem`, is
-framed once for each dialect that they speak: it keeps what the dialect made of it. What it keeps is no field
-of the item. It is not compared, not encoded, and does not cross to another process.
+**Frames.** An item for one client is framed when it is sent. A `SharedItem` may go to many clients: it is
+framed once for each dialect that they speak, and keeps these frames. The frames are no field of the item.
+They are neither compared nor encoded, and don't cross to another process.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ...protocol.payload import NIL
 
 
 class Dialect(Protocol):
-    """What an item needs of a dialect: `txroom.rooms.edge.ports.Dialect` has the rest."""
+    """The part of a dialect that items use; `txroom.rooms.edge.ports.Dialect` is all of it."""
 
     def frame(self, item: Item) -> Prepared | None:
-        """What its clients are sent for `item`; `None`: nothing."""
+        """Return the message for `item`, or `None` if its clients get none."""
 
 
 class Item(Struct, frozen=True):
-    """Something that is sent to clients."""
+    """Something that a room, or the edge, sends to clients."""
 
     @property
     def isVolatile(self) -> bool:
@@ -37,25 +37,22 @@ class Item(Struct, frozen=True):
 
     def prepared(self, dialect: Dialect) -> Prepared | None:
         """
-        What to send to a client that speaks `dialect`; hot.
-
-        Returns:
-            `None` if the dialect has nothing to say of this item.
+        Return the message for a client that speaks `dialect`, or `None` if it gets none. Hot.
         """
         return dialect.frame(self)
 
 
 class _Framed:
     """
-    Room for the frames of an item, beside its fields.
+    A slot for the frames of an item, beside its fields.
 
-    A slot takes 8 bytes, and 72 more when there is a frame. A `__dict__` for it would take 170 bytes, from
-    Python 3.12 on 340.
+    The slot takes 8 bytes, and 72 more when there is a frame. A `__dict__` would take 170 bytes, and 340 from
+    Python 3.12 on.
     """
 
     __slots__ = ("frames",)
 
-    #: Dialects, each followed by what it made of the item; `None`: nobody has been sent it yet.
+    #: Each dialect, followed by its frame; `None` before the item is sent for the first time.
     frames: tuple[Any, ...] | None
 
 
@@ -69,7 +66,7 @@ class SharedItem(Item, _Framed, frozen=True):
         _setFrames(self, None)
 
     def prepared(self, dialect: Dialect) -> Prepared | None:
-        """As that of any item, built once for all clients that speak `dialect`; hot."""
+        """Return the message as `Item.prepared`, built once for all clients of `dialect`. Hot."""
         frames = self.frames
         if frames is None:
             frame = dialect.frame(self)
@@ -86,7 +83,7 @@ class SharedItem(Item, _Framed, frozen=True):
 
 
 class Message(SharedItem, frozen=True, tag_field="kind"):
-    """A message to members; it is logged, unless it has no offset and so is volatile."""
+    """A message to members. One with an offset is logged; one without is volatile."""
 
     room: str
     offset: int | None
@@ -100,13 +97,13 @@ class Message(SharedItem, frozen=True, tag_field="kind"):
 
 
 class Replay(Item, frozen=True, tag_field="kind"):
-    """Messages that one member has missed, or that somebody who joins is shown; sent together."""
+    """Earlier messages for one member that joins or resumes, sent together."""
 
     messages: tuple[Message, ...]
 
 
 class RoomCall(Item, frozen=True, tag_field="kind"):
-    """A call from the room to one client, which answers with `ref`."""
+    """A call from the room to one client, whose answer has the same `ref`."""
 
     ref: int
     room: str
@@ -122,7 +119,7 @@ class Reply(Item, frozen=True, tag_field="kind"):
 
 
 class Error(Item, frozen=True, tag_field="kind"):
-    """What a client did was refused, or failed."""
+    """A request or a message of the client was refused, or failed."""
 
     ref: int | None
     room: str | None
@@ -132,7 +129,7 @@ class Error(Item, frozen=True, tag_field="kind"):
 
 
 class Joined(Item, frozen=True, tag_field="kind"):
-    """A client is a member, or is one again; what it has missed follows."""
+    """The client has joined or resumed; the messages that it missed follow."""
 
     ref: int | None
     room: str
@@ -140,13 +137,13 @@ class Joined(Item, frozen=True, tag_field="kind"):
     member: str
     token: str
     epoch: str
-    #: The messages that follow have greater offsets than this.
+    #: All messages that follow have greater offsets.
     offset: int
     recovered: bool
-    #: The client's frames up to this number are handled.
+    #: The client's frames up to this number have been handled.
     handled: int
     snapshot: bytes = NIL
-    #: The client's frames up to this number have come, if that is more than are handled.
+    #: The client's frames up to this number have been received, if that is more than `handled`.
     accepted: int = 0
     #: The payloads of the users in the room, or of the first of them; `None`: the room has no presence.
     members: tuple[bytes, ...] | None = None
@@ -180,7 +177,7 @@ class MembersPage(Item, frozen=True, tag_field="kind"):
 
 
 class Ack(Item, frozen=True, tag_field="kind"):
-    """The client's frames up to `n` are handled."""
+    """The client's frames up to `n` have been handled."""
 
     room: str
     n: int
@@ -190,7 +187,7 @@ class Ack(Item, frozen=True, tag_field="kind"):
 
 
 class Left(Item, frozen=True):
-    """The client is no member any more, or not over this connection."""
+    """The client's membership has ended, or continues on another connection."""
 
     room: str
     code: int
@@ -198,14 +195,14 @@ class Left(Item, frozen=True):
 
 
 class RequestReply(Item, frozen=True):
-    """The edge's own answer to a request."""
+    """The edge's answer to a request that it handles itself."""
 
     ref: int
     data: Any = None
 
 
 class Bye(Item, frozen=True):
-    """The server is about to close the connection; the client may come back in `retryAfter` seconds."""
+    """The server is about to close the connection. The client may reconnect after `retryAfter` seconds."""
 
     code: int
     retryAfter: float

@@ -1,7 +1,8 @@
 """
-A room as matchmaking sees it: what an owner gives to `Engine.publish`, and who looks for rooms gets.
+Listings: rooms as matchmaking sees them. An owner publishes its listing by `Engine.publish`.
 
-A listing was true when it was published. Whether there is a seat is decided by the room, when somebody comes.
+A listing was correct when it was published, and may be out of date. Only the room itself decides whether a
+client gets a seat.
 """
 
 from __future__ import annotations
@@ -13,35 +14,35 @@ from msgspec import Struct
 
 
 class Listing(Struct, frozen=True, tag_field="kind"):
-    """A room as matchmaking sees it: a hint, which may be out of date."""
+    """A room as matchmaking sees it; it may be out of date."""
 
     room: str
     name: str
     clients: int
-    #: 0: any number.
+    #: The most clients; 0: any number.
     maxClients: int
     isLocked: bool = False
     isPrivate: bool = False
     metadata: Mapping[str, Any] = {}
     #: The values of the options that the registration filters by.
     filters: Mapping[str, Any] = {}
-    #: The options of the room; not for clients.
+    #: The options of the room; clients don't see them.
     options: Mapping[str, Any] = {}
-    #: Counts up in one process, so that rooms can be sorted by age.
+    #: A number that grows from room to room, to sort rooms by age.
     age: int = 0
 
     @property
     def isOpen(self) -> bool:
-        """Whether a client that is not invited may join."""
+        """Whether clients without a reserved seat may join."""
         return not (self.isLocked or self.isPrivate or self.isFull)
 
     @property
     def isFull(self) -> bool:
-        """Whether all seats are taken."""
+        """Whether all seats are taken or reserved."""
         return 0 < self.maxClients <= self.clients
 
     def matches(self, filter: Mapping[str, Any]) -> bool:
-        """Whether each value is that of the filtered option, or of the metadata, of its name."""
+        """Return whether each value of `filter` equals the filtered option, or the metadata, of that name."""
         for name, wanted in filter.items():
             value = self.filters[name] if name in self.filters else self.metadata.get(name)
             if keyOf(value) != keyOf(wanted):
@@ -49,19 +50,19 @@ class Listing(Struct, frozen=True, tag_field="kind"):
         return True
 
 
-#: Fields of listings with 1 (the least first) or -1, the most important first.
+#: Fields to sort by, the most important first, each with 1 (ascending) or -1 (descending).
 Order = tuple[tuple[str, int], ...]
 
 
 class _Nothing:
-    """What is the same as no value that is asked for."""
+    """The key of values that no filter can match."""
 
 
 _NOTHING = _Nothing()
 
 
 def keyOf(value: Any) -> Any:
-    """Something hashable that is equal for two values if they are the same."""
+    """Return a hashable key. Two values match if their keys are equal."""
     if isinstance(value, bool):
         return (value,)  # True is equal to 1
     return value if value is None or isinstance(value, str | int | float) else _NOTHING

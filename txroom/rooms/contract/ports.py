@@ -1,34 +1,33 @@
 """
 The contract of edges, owners and engines.
 
-An *edge* holds the sockets of clients. An *owner* runs a room, and has never seen a socket. An *engine*
-stands between them: it finds rooms, makes them, says who owns each, and carries what the two say to each
-other. In memory every crossing is a plain call. An engine on top of a broker keeps rooms in other processes
-and on other machines, with the same five protocols; neither edges nor owners can tell.
+An *edge* holds the sockets of clients. An *owner* runs a room and never touches a socket. An *engine* stands
+between them: it finds rooms, creates them, decides which owner runs each, and carries everything between
+edges and owners. In memory every crossing is a plain function call. An engine on top of a broker keeps rooms
+in other processes and on other machines, behind the same five protocols; edges and owners see no difference.
 
-**What crosses.** Ids, bytes, and the frozen structs of this package: `arrivals` and `commands` towards the
-owner, `items` towards the edge, `records` to the journal, `listing` to whoever looks for a room. Never a
-member, a connection, a callable, an exception, or data that somebody may still change. What a client's
-`verifyClient` accepted it as (`Arrival.user`) and the options of a room are plain data for the same reason,
-in memory too.
+**What crosses.** Ids, bytes, and the frozen structs of this package: `arrivals` and `commands` to the owner,
+`items` to the edge, `records` to the journal, `listing` to matchmaking. Members, connections, callables,
+exceptions and data that may still change never cross. For the same reason the user that `verifyClient`
+returned (`Arrival.user`) and the options of a room are plain data, in memory too.
 
-**Links.** An edge gives each of its attachments to a room an id that nobody can guess, the *link*. An owner
-addresses links and not members, since a member that comes with a new connection while the old one is still
-open has two of them for a moment, perhaps on one edge.
+**Links.** An edge gives each of its attachments an unguessable id, the *link*. An owner addresses links and
+not members: a member that resumes while its old connection is still open has two links for a moment, perhaps
+on one edge.
 
-**Joining.** An edge asks by `Engine.attach` and gets a `Link` or a `Refused`. What the room emits for this
-client, `Joined` first, may come to the edge's `Outlet` before that answer.
+**Joining.** An edge calls `Engine.attach` and gets a `Link` or a `Refused`. The items for this client,
+`Joined` first, may reach the edge's `Outlet` before that answer.
 
-**Order.** These rules make recovery sound, and every engine keeps them:
+**Order.** Recovery relies on these rules, which every engine keeps:
 
 - The records that a `Journal` gets in one turn of the reactor are committed together, or none of them is.
-- Items come to an edge in the order in which `Outlet.deliver` was called. Only volatile ones may overtake
-  others or get lost; an edge drops those that come before `Joined`.
-- Frames come to an owner in the order in which `Link.submit` was called.
+- Items reach an edge in the order in which `Outlet.deliver` was called. Only volatile items may overtake
+  others or get lost; an edge drops volatile items that arrive before `Joined`.
+- Frames reach an owner in the order in which `Link.submit` was called.
 - Listings are published in the order of `Engine.publish`.
 
-**Failing.** Methods that return nothing don't raise: whoever calls them is in the middle of something. Those
-that return a `Deferred` fail with `RoomError`, which is meant for the client, and with nothing else.
+**Errors.** Methods that return nothing don't raise, because callers use them in the middle of a state change.
+Methods that return a `Deferred` fail only with `RoomError`, which is meant for the client.
 """
 
 from __future__ import annotations
@@ -46,66 +45,69 @@ from .records import Loaded, Record
 
 
 class Link(Protocol):
-    """From an edge to a room, for one client. A link that has ended does nothing."""
+    """The way from an edge to a room, for one client. The methods of a link that has ended do nothing."""
 
-    #: The edge's id of the attachment. It is that of an earlier one if the client was in the room already: an
-    #: edge that gets such a link forgets the attachment that it has asked for.
+    #: The edge's id of the attachment. If the client was in the room already, it is the id of the earlier
+    #: attachment; the edge then forgets the new one.
     id: str
 
     def submit(self, frame: Frame) -> None:
-        """The client said something."""
+        """Pass on what the client sent."""
 
     def leave(self) -> None:
-        """The client is gone for good. What it said before is still handled."""
+        """The client leaves. What it sent before is still handled."""
 
     def drop(self) -> None:
-        """The client's connection is lost. It may resume, from any edge."""
+        """The client's connection is lost. The client may resume, on any edge."""
 
 
 class Outlet(Protocol):
-    """From the rooms to an edge. Calls no hooks, so that it may be called in the middle of anything."""
+    """The way from rooms to an edge. It calls no hooks, so it may be called during a state change."""
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of those links; an edge ignores links that it doesn't have."""
+        """Send an item to the clients of these links; an edge ignores links that it doesn't know."""
 
     def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        """Those links have ended. The clients are told `left` with `code`; 0: they are told nothing."""
+        """End these links. The clients get `Left` with `code`, or nothing if `code` is 0."""
 
 
 class Journal(Protocol):
     """
-    What a room must not forget. Its owner has one, from `Engine.claim` on.
+    The records of a room that must survive its owner. The owner gets its journal by `Engine.claim`.
 
-    It tells its owner `committed(count)`, the number of records that are committed since it was claimed, in
-    order; and once `lost(code)`, when the room has another owner. What is written after that is forgotten.
+    The journal calls `committed(count)` of the owner when records have been committed, in order; `count` is
+    their number since the room was claimed. It calls `lost(code)` once, when the room has another owner.
+    Records that are written after that are dropped.
     """
 
-    #: Random; a new one means that the log began anew.
+    #: Random; a new epoch means that the log started again from nothing.
     epoch: str
-    #: What earlier owners have left.
+    #: The records of earlier owners.
     loaded: Loaded
-    #: Whether another owner finds what is written. If not, a room writes nothing.
+    #: Whether a later owner can read the records. If not, nothing is written.
     isKept: bool
 
     def write(self, record: Record) -> None:
-        """Commit `record`, after those before."""
+        """Commit `record` after all earlier ones."""
 
     def release(self) -> Deferred[None]:
-        """The room has ended: forget it."""
+        """The room has ended: delete its records."""
 
 
 class Owner(Protocol):
-    """What a `Journal` tells the owner of its room."""
+    """The methods of an owner that its `Journal` calls."""
 
     def committed(self, count: int) -> None:
-        """So many records are committed since the journal was claimed."""
+        """`count` records have been committed since the journal was claimed."""
 
     def lost(self, code: int) -> None:
-        """The room has another owner, or its state is lost: its clients are told `code`."""
+        """The room has another owner, or its records are lost. Its clients get `Left` with `code`."""
 
 
 class Engine(Protocol):
-    """What carries rooms; one for each application in a process. In memory all Deferreds have fired."""
+    """
+    Connects edges and owners; one for each application of a process. In memory all Deferreds have fired.
+    """
 
     def find(
         self,
@@ -116,31 +118,34 @@ class Engine(Protocol):
         limit: int = 0,
     ) -> Deferred[list[Listing]]:
         """
-        The rooms of a name that match a filter. They are hints: all may be different when somebody comes.
+        Find the rooms of a name that match a filter. The listings may be out of date.
 
         Args:
-            name: What the rooms are registered as.
+            name: The name that the rooms are registered under.
             filter: See `Listing.matches`.
-            onlyOpen: Whether those are left out that are locked or full. Private ones always are.
-            order: Which are first; where it says nothing, the oldest.
-            limit: The most that are wanted; 0: any number.
+            onlyOpen: Whether to leave out locked and full rooms. Private rooms are always left out.
+            order: The order of the result; rooms that compare equal are sorted by age, the oldest first.
+            limit: The most rooms to return; 0: any number.
+
+        Returns:
+            The listings.
         """
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
-        """Make a room; its id, when it has begun. Fails with `RoomError`."""
+        """Create a room. Fires with its id when it is open; fails with `RoomError`."""
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """
-        Join or resume. What the room emits may reach `outlet` before this fires.
+        Join or resume. The room's items may reach `outlet` before the Deferred fires.
 
-        If the room has lost its owner it gets another first, and whoever else comes waits for that.
+        If the room has lost its owner, the engine finds another one first, and all requests wait for that.
         """
 
     def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        """Keep a seat; its token, once that can't get lost any more. Fails with `RoomError`."""
+        """Reserve a seat. Fires with its token once that is committed; fails with `RoomError`."""
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
-        """Become the owner of a room."""
+        """Become the owner of a room; fires with its journal."""
 
     def publish(self, listing: Listing) -> None:
-        """A room has changed, or is new."""
+        """Publish the listing of a room that is new or has changed."""

@@ -1,7 +1,7 @@
 """
-What a room must not forget: what its owner writes to its journal, and what the next owner finds there.
+Records: what an owner writes to the journal of its room, for the next owner.
 
-A record is committed before anything is sent that depends on it. Those of one turn of the reactor are
+A record is committed before anything that depends on it is sent. The records of one turn of the reactor are
 committed together, or none of them is.
 """
 
@@ -17,11 +17,11 @@ from .listing import Listing
 
 
 class _Told:
-    """Room for the message of an entry, beside its fields."""
+    """A slot for the message of an entry, beside its fields."""
 
     __slots__ = ("message",)
 
-    #: What its members are sent; `None`: nobody has been sent it yet.
+    #: The message; `None` before it is sent for the first time.
     message: Message | None
 
 
@@ -34,7 +34,7 @@ class Entry(Struct, _Told, frozen=True, tag_field="kind"):
     offset: int
     type: str
     data: bytes
-    #: The members it is for; `None`: all but `exclude`.
+    #: The ids of the recipients; `None`: all members except `exclude`.
     to: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
 
@@ -42,7 +42,7 @@ class Entry(Struct, _Told, frozen=True, tag_field="kind"):
         _setMessage(self, None)
 
     def messageOf(self, room: str) -> Message:
-        """What the members of `room`, whose entry it is, are sent; the same one each time, framed once."""
+        """Return the message for members of `room`, the same each time, so that it is framed once."""
         message = self.message
         if message is None:
             message = Message(room, self.offset, self.type, self.data)
@@ -50,35 +50,35 @@ class Entry(Struct, _Told, frozen=True, tag_field="kind"):
         return message
 
     def isFor(self, member: str) -> bool:
-        """Whether that member gets it."""
+        """Return whether that member is a recipient."""
         return member not in self.exclude and (self.to is None or member in self.to)
 
 
 class MemberRecord(Struct, frozen=True, tag_field="kind"):
-    """A member as it must survive its owner."""
+    """The data of a member that the next owner needs."""
 
     member: str
     user: Any
     userId: str
-    #: SHA-256 of the resume tokens that are valid.
+    #: The SHA-256 digests of the valid resume tokens.
     tokens: tuple[bytes, ...]
     groups: tuple[str, ...] = ()
     meta: Any = None
     options: Mapping[str, Any] = {}
     #: The id of the user before onAuth.
     arrivalId: str = ""
-    #: Where in the log it has come in; it may not resume from before that.
+    #: The offset of the log when the member joined; it can't resume from an earlier one.
     offset: int = 0
 
 
 class MemberRemoved(Struct, frozen=True, tag_field="kind"):
-    """That member is none any more."""
+    """The member has left."""
 
     member: str
 
 
 class Handled(Struct, frozen=True, tag_field="kind"):
-    """A member's frame is handled; `reply` if it was a call."""
+    """A member's frame has been handled; `reply` is the answer if it was a call."""
 
     member: str
     n: int
@@ -86,13 +86,13 @@ class Handled(Struct, frozen=True, tag_field="kind"):
 
 
 class SeatReserved(Struct, frozen=True, tag_field="kind"):
-    """A seat is kept for who has its token."""
+    """A seat is reserved for the client that has its token."""
 
-    #: SHA-256 of the token.
+    #: The SHA-256 digest of the token.
     seat: bytes
-    #: The only user who may come; `None`: anybody.
+    #: The only user that may take the seat; `None`: any user.
     userId: str | None = None
-    #: How long; 0: it is taken, or free again.
+    #: For how long the seat is reserved; 0: the reservation has ended.
     seconds: float = 0.0
 
 
@@ -100,7 +100,7 @@ Record = Entry | MemberRecord | MemberRemoved | Handled | SeatReserved | Listing
 
 
 class Loaded(Struct, frozen=True):
-    """What a `Journal` knew when it was claimed."""
+    """The content of a `Journal` when it was claimed."""
 
     offset: int = 0
     entries: tuple[Entry, ...] = ()

@@ -1,8 +1,8 @@
 """
-The edge: from a client's socket to the rooms it is in.
+The edge: the part of a server that holds the clients' connections.
 
-A connection has a session (`session`), which speaks txroom's own protocol (`framesession`, in one of the
-dialects of `dialect`) or another one. The session has an `attachment` for each of its rooms. What rooms emit
-comes in at the `outlet`, which knows all attachments. The `matchmaker` finds rooms for those who ask for one
-by its name; `services` is what all sessions have in common. Who is not let in is told so by `refusals`.
+Each connection has a session (`session`). A session speaks txroom's own protocol (`framesession`, in a
+dialect of `dialect`) or another one, and has an `attachment` for each room of its client. The items of rooms
+arrive at the `outlet`, which knows all attachments. The `matchmaker` finds rooms by name; `services` has the
+objects that all sessions use; `refusals` answers clients that are refused.
 """

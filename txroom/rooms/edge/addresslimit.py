@@ -1,5 +1,5 @@
 """
-How often the clients of one address may do what costs the server far more than them.
+Rate limits by client address, for requests that cost the server much more than the client.
 """
 
 from __future__ import annotations
@@ -15,27 +15,32 @@ class AddressLimit:
     """
     A token bucket for each address.
 
-    The server forgets an address whose bucket is full again, so that there are never more buckets than were
-    used in the time that one takes to fill.
+    An address is forgotten when its bucket is full again. So there are never more buckets than addresses that
+    were used in the time that a bucket takes to fill.
 
     Args:
-        rate: How often a second; 0: any number of times.
-        burst: How often at once.
-        text: What the client is told that does it too often.
+        rate: Requests a second that an address may make; 0: any number.
+        burst: Requests that it may make at once.
+        text: The message of the error for a client that makes more.
     """
 
     def __init__(self, rate: float, burst: float, text: str) -> None:
         self._text = text
         self._rate = rate
         self._burst = burst
-        #: In the order in which they were used last.
+        #: By address, the least recently used first.
         self._buckets: dict[str, TokenBucket] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, address: str, now: float) -> None:
-        """A client of that address ("": not known) does it. Raises `RoomError` if it is once too often."""
+        """
+        Count a request of a client with that address; "" is an unknown address, which has no limit.
+
+        Raises:
+            RoomError: The address has made too many requests (`rateLimited`).
+        """
         if not self._rate or not address:
             return
         bucket = self._buckets.pop(address, None) or TokenBucket(self._rate, self._burst, now)
@@ -47,7 +52,7 @@ class AddressLimit:
             raise RoomError(ErrorCode.RATE_LIMITED, self._text, wait)
 
     def _forget(self, now: float) -> None:
-        """Forget the two that were used the longest time ago, if they are full again."""
+        """Forget the two least recently used buckets if they are full again."""
         for address in [*islice(self._buckets, 2)]:
             if self._buckets[address].isFull(now):
                 del self._buckets[address]

@@ -1,14 +1,15 @@
 """
-An attachment: one client in one room, as the edge sees it.
+Attachments: one client in one room, as the edge sees it.
 
-It has three states, one after another:
+An attachment has three states, one after another:
 
-- *joining*: the engine was asked for a seat. What the room emits may come already.
-- *joined*: `Joined` has come. The client may speak to the room; until the link is there its frames wait here.
-- *ended*: the room has let the client go or has refused it, the client is gone, or too much has waited. The
-  edge has forgotten it; a link that comes later is dropped.
+- *joining*: the edge has asked the engine for a seat. Items of the room may arrive already.
+- *joined*: `Joined` has arrived. The client may send frames to the room. Until the edge has the link, the
+  frames are queued here.
+- *ended*: the room has ended the membership or refused the client, the client has disconnected, or too many
+  frames were queued. The edge has forgotten the attachment; a link that arrives later is dropped.
 
-`RoomSession`, which has all attachments of a client, ends them.
+`RoomSession` has all attachments of a client, and ends them.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from ..contract.commands import Frame
 from ..contract.items import Error, Item, Joined
 from ..contract.ports import Link
 
-#: Most frames of a client, and bytes of their data, that wait for the link to a room it has joined; it is to
-#: resume if they are more.
+#: The most frames that are queued until there is a link, and the most bytes of their data. If there are more,
+#: the attachment ends and the client has to resume.
 MAX_WAITING = 256
 WAITING_SIZE = 2 << 20
 
 
 class AttachedSession(Protocol):
-    """What attachments, and those who reach them, ask of the client's session."""
+    """The methods of the client's session that attachments and the outlet use."""
 
-    #: Whether the client is in no room any more, and never will be.
+    #: Whether the client has left all rooms for good.
     isGone: bool
 
     def joined(self, attachment: Attachment) -> None:
-        """A room has let the client in."""
+        """The client has joined the room."""
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
         """Send an item."""
 
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
-        """A room has let the client go."""
+        """The room has ended the membership."""
 
     def broken(self, attachment: Attachment) -> None:
-        """Something got lost on its way."""
+        """An item or a frame of this attachment was lost."""
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection."""
 
 
 class Attachment:
-    """A client in a room, or on its way into one."""
+    """One client in one room, or joining it."""
 
     __slots__ = (
         "_waiting",
@@ -68,12 +69,12 @@ class Attachment:
     )
 
     def __init__(self, session: AttachedSession, ref: int | None, how: str, what: str) -> None:
-        #: The edge's id of it, by which the room addresses the client.
+        #: The edge's id of the attachment, by which the room addresses the client.
         self.id = secrets.token_urlsafe(12)
         self.session = session
-        #: The client's number of the request; `None`: it has none.
+        #: The number that the client gave its request; `None`: none.
         self.ref = ref
-        #: How it was asked for, and for what: a name or an id.
+        #: How the client asked to join, and the name or id that it asked for.
         self.asked = (how, what)
         #: The room's id, once it is known.
         self.room = ""
@@ -82,16 +83,17 @@ class Attachment:
         #: Whether the client has asked to leave.
         self.isLeaving = False
         self.isEnded = False
-        #: Whether the edge has ended it, which the owner has yet to be told.
+        #: Whether the edge has ended it and must still tell the owner.
         self.isBroken = False
-        #: The code of the error that the client was told in place of `joined`.
+        #: The code of the error that the client got in place of `joined`.
         self.error: str | None = None
-        #: What the client said after `joined`, while the link was not yet there, and the bytes of its data.
+        #: The frames that the client sent after `joined`, before there was a link, and the bytes of their
+        #: data.
         self._waiting: list[Frame] = []
         self._waitingSize = 0
 
     def submit(self, frame: Frame) -> None:
-        """The client said something to the room: it waits for the link, if that isn't there yet."""
+        """Pass on a frame of the client, or queue it until there is a link."""
         if self.link is not None:
             self.link.submit(frame)
             return
@@ -102,22 +104,22 @@ class Attachment:
             self.session.broken(self)
 
     def takes(self, item: Item) -> bool:
-        """The room has emitted an item before the client has joined: whether the client is told of it."""
+        """Return whether to send an item of the room that arrives while the client is joining."""
         if type(item) is Joined:
             self.isJoined = True
             self.session.joined(self)
         elif type(item) is Error:
             self.error = item.code
-        return not item.isVolatile  # such a one has overtaken `joined`
+        return not item.isVolatile  # a volatile item has overtaken `joined`
 
     def drop(self) -> None:
-        """Tell the owner, now or when there is a link, that nothing more gets through."""
+        """Tell the owner, now or as soon as there is a link, that the attachment has ended."""
         self.isBroken = True
         if self.link is not None:
             self.link.drop()
 
     def begin(self, link: Link) -> None:
-        """The link is there: what has waited for it goes."""
+        """The edge has the link: pass on the queued frames."""
         self.link = link
         if self.isBroken:
             link.drop()

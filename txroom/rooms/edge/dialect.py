@@ -1,7 +1,7 @@
 """
-The frames of the room protocol, version 1: in JSON and in MessagePack, the same arrays in both.
+The dialects of the room protocol, version 1: its frames in JSON and in MessagePack, the same arrays in both.
 
-Whatever a client sends comes out as a frame or as `BadFrame`; nothing else is raised.
+Every message of a client is decoded to a frame, or raises `BadFrame`; nothing else is raised.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from ..contract.items import (
 
 
 class UnreadableMessage(BadFrame):
-    """A client sent a message, or an answer, to a room, and something in it can't be read."""
+    """A message or an answer for a room is well-formed, but has a wrong value."""
 
     def __init__(self, message: str, field: str, room: str | None, unreadable: Unreadable) -> None:
         super().__init__(message, field, unreadable.ref)
@@ -55,8 +55,8 @@ class UnreadableMessage(BadFrame):
         self.unreadable = unreadable
 
 
-#: The frames that have options or a filter, which are to be an object. By their type: `isinstance` takes long
-#: for Structs, unless they are of the very type that is asked for.
+#: The frames that have options or a filter, which must be an object. They are found by their exact type,
+#: since `isinstance` is slow for Structs of other types.
 _SHAPED: dict[type, str] = {
     JoinFrame: "options",
     CreateFrame: "options",
@@ -64,13 +64,13 @@ _SHAPED: dict[type, str] = {
     JoinByIdFrame: "options",
     RoomsFrame: "filter",
 }
-#: The frames that have a ref, which then is their second element.
+#: The kinds of frames whose second element is a ref.
 _WITH_REF = frozenset(
     {"join", "create", "joinOnly", "joinById", "resume", "leave", "call", "rooms", "members", "ping"}
 )
-#: Where the room of a message or an answer is, where its ref and where its number; 0: it has none.
+#: For messages and answers: the indexes of the room, the ref and the number; 0: there is none.
 _TO_ROOM = {"send": (1, 0, 4), "call": (2, 1, 5), "reply": (1, 2, 0)}
-#: The names of the elements, but for the kind.
+#: The names of the elements after the kind.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "join": ("ref", "name", "options"),
     "create": ("ref", "name", "options"),
@@ -84,7 +84,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 
 class _Head(Struct, frozen=True, array_like=True):
-    """The first elements of any array."""
+    """The first elements of an array of any kind."""
 
     first: Raw = ABSENT
     second: Raw = ABSENT
@@ -95,19 +95,19 @@ class _Head(Struct, frozen=True, array_like=True):
 
 
 class FrameDialect:
-    """One way to write the frames of the room protocol; see `ports.Dialect`."""
+    """One encoding of the room protocol; see `ports.Dialect`."""
 
     #: The sub-protocol.
     name: str
     isJSON: bool
-    #: The bytes that begin an object, and those between the elements of a list.
+    #: The bytes that an encoded object may begin with, and those between the elements of a list.
     _objects: bytes
     _separator: bytes
-    #: The members that the last client was shown, and these as they were written.
+    #: The members that were shown to the last client, and their encoded list.
     _shown: tuple[tuple[bytes, ...], bytes] = ((), b"")
 
     def __init__(self) -> None:
-        #: A payload, as the encoder takes it for a part of a frame.
+        #: Converts a payload to what the encoder takes as a part of a frame.
         self.part: Callable[[bytes], Any]
         self._decoder: Callable[[Any], Any]
         self._encode: Callable[[Any], bytes]
@@ -116,7 +116,7 @@ class FrameDialect:
         self._split: Callable[[bytes], list[bytes]]
 
     def decode(self, message: str | bytes) -> ClientFrame:
-        """The frame that a client sent. Raises `BadFrame`, and nothing else."""
+        """Decode a message of a client. Raises `BadFrame`, and nothing else. Hot."""
         if isinstance(message, str) is not self.isJSON:
             raise NotWellFormed("text for JSON, binary for MessagePack")
         try:
@@ -132,7 +132,7 @@ class FrameDialect:
         return frame
 
     def _checkShape(self, frame: Any, field: str) -> None:
-        """Options are an object, and not too large; they are read when it is known that they are wanted."""
+        """Raise `BadFrame` unless the options are an object that is not too large; `options` decodes them."""
         data: Raw = getattr(frame, field)
         size = len(data)
         if size > MAX_OPTIONS:
@@ -141,7 +141,7 @@ class FrameDialect:
             raise BadFrame("Expected `object`", field, frame.ref)
 
     def options(self, data: Raw, field: str, ref: int) -> dict[str, Any]:
-        """The options, or the filter, of a frame: the `field` of it. Raises `BadFrame`."""
+        """Decode the options or the filter of a frame; `field` is its name. Raises `BadFrame`."""
         if not len(data):
             return {}
         try:
@@ -150,7 +150,7 @@ class FrameDialect:
             raise BadOptions(error.message, self._fieldOf(data, field), ref) from None
 
     def _fieldOf(self, data: Raw, field: str) -> str:
-        """Which of the options can't be read, if it is one of them."""
+        """Return the path of the option that can't be decoded, or `field` if that can't be found."""
         try:
             for name, value in self._read(dict[str, Raw], bytes(data)).items():
                 field, whole = f"{field}.{name[:64]}", field
@@ -161,7 +161,7 @@ class FrameDialect:
         return field
 
     def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
-        """The error for an array that is no frame; it says which field is wrong, and of what request."""
+        """Return the error for an array that is no frame, with the wrong field and the ref."""
         try:
             head = self._head(message)
         except (ValueError, RecursionError):
@@ -170,7 +170,7 @@ class FrameDialect:
         return self._badOf(parts, "no such frame" if path == "[0]" else text, path)
 
     def _unreadable(self, message: str | bytes) -> BadFrame:
-        """The error for what the decoder doesn't get through; what it was, if it is well-formed."""
+        """Return the error for what can't be decoded, with its kind, field and ref if it is well-formed."""
         try:
             parts = self._split(message.encode() if isinstance(message, str) else message)
         except (ValueError, scanner.TooLong):
@@ -188,7 +188,12 @@ class FrameDialect:
         return False
 
     def _badOf(self, parts: list[bytes], text: str, path: str) -> BadFrame:
-        """The error for an array of these elements; a message counts that can be told to have a number."""
+        """
+        Return the error for an array of these elements.
+
+        If it can be known which message or answer it was, the error is an `UnreadableMessage`, so that its
+        number is counted.
+        """
         kind = self._part(parts, 0, str)
         if kind in _TO_ROOM:
             where, refAt, nAt = _TO_ROOM[kind]
@@ -203,7 +208,7 @@ class FrameDialect:
         return BadFrame(text, path, self._part(parts, 1, Ref) if kind in _WITH_REF else None)
 
     def _part(self, parts: list[bytes], index: int, type: Any) -> Any:
-        """An element that is of that type; else `None`."""
+        """Return an element if it is of that type, else `None`."""
         if index >= len(parts):
             return None
         try:
@@ -212,25 +217,25 @@ class FrameDialect:
             return None
 
     def _isNone(self, parts: list[bytes], index: int) -> bool:
-        """Whether an element is left out, or `None`."""
+        """Return whether an element is missing or null."""
         return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else payload.NIL)
 
     def frame(self, item: Item) -> Prepared:
-        """The message that tells `item`."""
+        """Build the message for `item`. Hot."""
         data = self._encode(_ARRAYS[type(item)](self, item))
         if len(data) > payload.EXACT_SIZE:
             data = payload.exact(data)
         return Prepared(data, self.isJSON)
 
     def members(self, payloads: Sequence[bytes]) -> Raw:
-        """The list of the users that have these payloads, as a part of a frame."""
+        """Return the list of users with these payloads, as a part of a frame."""
         return self._listOf(self._written(payloads), len(payloads))
 
     def shownMembers(self, payloads: tuple[bytes, ...], ownMember: bytes) -> Raw:
         """
-        The members that a client is shown when it joins.
+        Return the list of members for a client that joins, as a part of a frame.
 
-        If many clients join, the first members are the same ones for all of them, and are written once.
+        When many clients join, the first members are the same for all of them, and are encoded once.
         """
         if self._shown[0] is not payloads:
             self._shown = (payloads, self._written(payloads))
@@ -241,15 +246,15 @@ class FrameDialect:
         return self._listOf(written, count)
 
     def _written(self, payloads: Sequence[bytes]) -> bytes:
-        """Users as the elements of a list."""
+        """Encode users as the elements of a list."""
         raise NotImplementedError
 
     def _listOf(self, written: bytes, count: int) -> Raw:
-        """A list of so many elements."""
+        """Encode a list of `count` elements that are encoded already."""
         raise NotImplementedError
 
     def closeCode(self, code: int) -> int:
-        """Clients of txroom's own see its codes as they are."""
+        """Return the code itself."""
         return code
 
 
@@ -318,7 +323,7 @@ def _bye(dialect: FrameDialect, item: Bye) -> tuple[Any, ...]:
     return ("bye", item.code, item.retryAfter)
 
 
-#: The arrays that tell the items of each type.
+#: The functions that make the array of an item, by its type.
 _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
     Message: _message,
     RoomCall: _roomCall,
@@ -395,17 +400,17 @@ class MessagePackDialect(FrameDialect):
         return Raw(payload.arrayHead(count) + written)
 
 
-#: By sub-protocol; JSON first, which is also for clients that offer none.
+#: The dialects by sub-protocol. JSON is first; it is also for clients that offer none.
 DIALECTS: dict[str, FrameDialect] = {
     dialect.name: dialect for dialect in (JSONDialect(), MessagePackDialect())
 }
 
 
 def isForRooms(offered: list[str]) -> bool:
-    """Whether a client that offers these sub-protocols speaks no other than that of rooms."""
+    """Return whether all offered sub-protocols are of the room protocol, and there is at least one."""
     return bool(offered) and all(name in DIALECTS for name in offered)
 
 
 def dialectOf(protocol: str | None) -> FrameDialect:
-    """The dialect of a connection with that sub-protocol."""
+    """Return the dialect for a sub-protocol; `None`: JSON."""
     return DIALECTS[JSON_PROTOCOL] if protocol is None else DIALECTS[protocol]

@@ -1,5 +1,5 @@
 """
-The session of a client that speaks the room protocol, version 1: from its frames to its rooms.
+The session of a client that speaks the room protocol, version 1: it passes the client's frames to rooms.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from .matchmaker import JoinMethod
 from .services import EdgeServices
 from .session import RoomSession
 
-#: Requests to join, to resume or for lists of rooms, a second and at once: small frames that make much
-#: work. A client in 16 rooms that comes back to a server which has forgotten them asks 32 times at once.
+#: Requests to join, to resume or to list rooms that a client may make a second, and at once: small frames
+#: that cost much work. A client in 16 rooms that reconnects to a server without these rooms makes 32 requests
+#: at once.
 REQUEST_RATE = 2.0
 REQUEST_BURST = 40.0
-#: Most rooms in the answer to `rooms`; who looks for more asks with a filter.
+#: The most rooms in the answer to `rooms`; a filter finds the others.
 MAX_LISTINGS = 100
 
 _JOIN_METHODS: dict[type, JoinMethod] = {
@@ -37,7 +38,7 @@ _JOIN_METHODS: dict[type, JoinMethod] = {
 
 
 class FrameSession(RoomSession):
-    """One client that speaks the room protocol."""
+    """The session of a client that speaks the room protocol."""
 
     dialect: FrameDialect
 
@@ -47,7 +48,7 @@ class FrameSession(RoomSession):
         self._requests = TokenBucket(REQUEST_RATE, REQUEST_BURST, services.clock.seconds())
 
     def received(self, message: str | bytes) -> None:
-        """A message of the client; hot."""
+        """Handle a message of the client. Hot."""
         if self.isMute:
             return
         try:
@@ -69,7 +70,11 @@ class FrameSession(RoomSession):
             self._refuse(error)
 
     def _refuse(self, error: BadFrame) -> None:
-        """What came is no frame: a mistake, or the end if it isn't known how many numbers it had."""
+        """
+        Answer a message that is no frame.
+
+        It counts as a mistake. The connection is closed if the number `n` of the frame can't be known either.
+        """
         self.say(Error(error.ref, None, error.code, error.message, error.details))
         if error.isFatal:
             self.close(CloseCode.MISUSE, "not a frame")
@@ -130,14 +135,14 @@ class FrameSession(RoomSession):
             self.submit(frame.room, frame.ref, ListMembers(frame.ref, frame.after))
 
     def _mayAsk(self, ref: int) -> bool:
-        """Whether the client may make one more of the requests that are dear."""
+        """Return whether the client may make one more expensive request; if not, refuse it."""
         if self._requests.take(self.services.clock.seconds()):
             return True
         self._askedTooMuch(ref, "too many requests")
         return False
 
 
-#: What is done with frames other than messages.
+#: The handlers of frames other than messages.
 _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
     frames.ReplyFrame: FrameSession._reply,
     frames.ErrorFrame: FrameSession._error,
@@ -154,7 +159,7 @@ _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
 
 
 def publicListing(listing: Listing) -> dict[str, Any]:
-    """What clients are told of a room."""
+    """Return the part of a listing that clients see."""
     return {
         "room": listing.room,
         "name": listing.name,

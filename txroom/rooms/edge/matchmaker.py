@@ -1,8 +1,8 @@
 """
-The matchmaker: which room a client gets.
+The matchmaker finds or creates a room for each client.
 
-What it knows are listings, which may be out of date; the seat is taken by the room itself. When a room
-refuses, the next one is tried.
+It knows rooms by their listings, which may be out of date; the room itself decides whether the client gets a
+seat. If a room refuses the client, the matchmaker tries the next one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ..contract.ports import Engine, Link
 from ..matching import wantedBy
 from .ports import Registered, Registry
 
-#: Rooms that are tried for one client.
+#: The most rooms to try for one client.
 TRIES = 5
-#: The answers of a room after which another is looked for.
+#: The errors of a room after which another room is tried.
 _NEXT = frozenset(
     {
         ErrorCode.FULL,
@@ -35,12 +35,12 @@ _NEXT = frozenset(
     }
 )
 
-#: Takes a seat in a room, which was made for this or not.
+#: Takes a seat in a room; the second argument is whether the room was created for this client.
 Attach = Callable[[str, bool], Deferred[Link | Refused]]
 
 
 class JoinMethod(Enum):
-    """What a client asks for."""
+    """How a client asks for a room of some name."""
 
     JOIN_OR_CREATE = "joinOrCreate"
     JOIN = "join"
@@ -49,10 +49,10 @@ class JoinMethod(Enum):
 
 class PendingRoom:
     """
-    A room that is being made for a client, and the others who wait for it.
+    A room that is being created for one client, and the other clients that wait for it.
 
     Args:
-        seats: How many clients it is expected to take; 0: any number. All but one of these may wait.
+        seats: The number of clients that it is expected to take; 0: any number. All of them but one may wait.
     """
 
     def __init__(self, seats: int) -> None:
@@ -61,40 +61,43 @@ class PendingRoom:
 
     @property
     def hasPlace(self) -> bool:
-        """Whether one more may wait for it."""
+        """Whether one more client may wait."""
         return not self._seats or len(self._waiters) + 1 < self._seats
 
     def wait(self) -> Deferred[str | None]:
-        """Fires with the room's id once it is made, with `None` if it can't be."""
+        """Fire with the room's id when it has been created, or with `None` if that failed."""
         waiter: Deferred[str | None] = Deferred()
         self._waiters.append(waiter)
         return waiter
 
     def finished(self, room: str | None) -> None:
-        """It is made, or can't be."""
+        """The room has been created, or could not be (`None`)."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(room)
 
 
 class Matchmaker:
-    """Finds and makes rooms for the clients of one edge."""
+    """Finds and creates rooms for the clients of one edge."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        #: Rooms that are being made, by what they are made for.
+        #: The rooms that are being created, by name and filtered options.
         self._pending: dict[tuple[str, tuple[Any, ...]], list[PendingRoom]] = {}
 
     def typed(self, name: str, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
         """
-        What a client asks a room of a name for, the options that are filtered by of the types they have.
+        Convert the options of a client's request: those that rooms of this name are filtered by to their
+        types.
 
         Args:
-            isText: Whether they come from a query string, whose values are texts.
+            name: The name of the room.
+            options: The options of the request.
+            isText: Whether they come from a query string, so that all values are texts.
 
         Raises:
-            RoomError: Nothing is registered under that name, or an option can't be filtered by.
+            RoomError: The name is not registered, or an option has a value that can't be filtered by.
         """
         return self._registry.find(name).typed(options, isText)
 
@@ -110,10 +113,14 @@ class Matchmaker:
         Give a client a seat in a room of that name.
 
         Args:
-            mayCreate: Called before a room is made for it; raises `RoomError` if that may not be.
+            method: Whether to join a room, to create one, or to create one if there is none.
+            name: The name of the room.
+            options: The options of the client's request.
+            attach: Takes the seat.
+            mayCreate: Called before a room is created; raises `RoomError` to prevent that.
 
         Raises:
-            RoomError: Nothing is registered under that name, or `mayCreate` has raised it.
+            RoomError: The name is not registered, or `mayCreate` has raised it.
         """
         registered = self._registry.find(name)
         if method is JoinMethod.CREATE:
@@ -135,8 +142,8 @@ class Matchmaker:
             pending = self._pendingFor(registered, options)
             if pending is None:
                 break
-            # To wait is no try, since it comes to an end: those who wait go on in the order in which they
-            # came, and each room that is made settles the first of them, for whom it was made.
+            # Waiting doesn't count as a try, and it ends: the clients continue in the order in which they
+            # came, and each room that is created serves at least the client that it is created for.
             made = await pending.wait()
             if made is None:
                 break
@@ -148,7 +155,7 @@ class Matchmaker:
     async def find(
         self, registered: Registered, options: Mapping[str, Any], limit: int = TRIES
     ) -> list[Listing]:
-        """The open rooms that match, the best first."""
+        """Return the open rooms that match, in the order in which to try them."""
         filters = registered.filtersOf(registered.optionsOf(options))
         return await self._engine.find(registered.name, filters, True, registered.order, limit)
 
@@ -156,13 +163,15 @@ class Matchmaker:
         self, name: str | None, filter: Mapping[str, Any] | None, limit: int = 0
     ) -> list[Listing]:
         """
-        The rooms of a name, or of any, that match; full and locked ones too, but no private ones.
+        Return the rooms that match, full and locked ones too, but no private ones.
 
         Args:
-            limit: The most that are wanted; 0: any number.
+            name: The name of the rooms; `None`: all names.
+            filter: See `Listing.matches`; `None`: all rooms.
+            limit: The most rooms to return; 0: any number.
 
         Raises:
-            RoomError: Nothing is registered under that name, or the filter has a value of a wrong type.
+            RoomError: The name is not registered, or the filter has a value of a wrong type.
         """
         wanted = wantedBy({} if filter is None else filter)
         found: list[Listing] = []
@@ -181,7 +190,9 @@ class Matchmaker:
         mayCreate: Callable[[], None],
         mayBeJoined: bool = False,
     ) -> Link | Refused:
-        """Make a room for a client, and take its seat in it; others that want the same may wait for it."""
+        """
+        Create a room for a client and take its seat; clients with the same request may wait for the room.
+        """
         mayCreate()
         pending = PendingRoom(registered.seats if mayBeJoined else 1)
         key = self._key(registered, options)
@@ -200,7 +211,7 @@ class Matchmaker:
             pending.finished(room)
 
     def _pendingFor(self, registered: Registered, options: Mapping[str, Any]) -> PendingRoom | None:
-        """A room that is being made for somebody who wants the same, and that will have a seat left."""
+        """Return a room that is being created for the same request and will have a seat left."""
         pending = self._pending.get(self._key(registered, options), ())
         return next((each for each in pending if each.hasPlace), None)
 

@@ -1,5 +1,5 @@
 """
-The outlet: how the rooms reach the clients that are connected here.
+The outlet of an edge: it passes the items of rooms to the clients' sessions.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class EdgeOutlet:
     _log = Logger()
 
     def __init__(self) -> None:
-        #: Those that haven't ended, by their links.
+        #: The attachments that haven't ended, by link.
         self.attachments: dict[str, Attachment] = {}
 
     def reaches(self, link: str) -> bool:
-        """Whether there is a client at the other end."""
+        """Return whether a link still has a connected client."""
         attachment = self.attachments.get(link)
         return attachment is not None and not attachment.session.isGone
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of those links; hot."""
+        """Send an item to the clients of these links. Hot."""
         attachments = self.attachments
         isVolatile = item.isVolatile
         for link in links:
@@ -41,12 +41,14 @@ class EdgeOutlet:
                     attachment.session.broken(attachment)
 
     def detach(self, links: Sequence[str], code: int, reason: str = "") -> None:
-        """Those links have ended."""
+        """End these links."""
         for link in links:
             attachment = self.attachments.pop(link, None)
             if attachment is not None:
                 try:
                     attachment.session.ended(attachment, code, reason)
                 except Exception:
-                    self._log.failure("a client could not be told of its end, {code}", code=code)
+                    self._log.failure(
+                        "a client could not be told that its membership has ended, {code}", code=code
+                    )
                     attachment.session.close(CloseCode.INTERNAL_ERROR, "")

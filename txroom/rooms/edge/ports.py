@@ -1,5 +1,5 @@
 """
-What the edge asks of others: how a client speaks, and what the names are that rooms are registered under.
+The protocols of what the edge uses: dialects, and the registry of room names.
 """
 
 from __future__ import annotations
@@ -14,59 +14,67 @@ from ..contract.listing import Order
 
 class Dialect(Protocol):
     """
-    How some clients speak, in both directions.
+    Translates between the messages of some kind of client and the commands and items of rooms.
 
-    One object serves all connections that speak so: items for many keep what it makes of them by which object
-    it is.
+    Use one object for all connections of that kind: items that go to many clients keep one frame for each
+    dialect object.
     """
 
-    #: Whether what its clients send to rooms is JSON; else it is MessagePack. Clients that speak JSON can't
-    #: be sent bytes.
+    #: Whether the data that its clients send to rooms is JSON; if not, it is MessagePack. Clients that speak
+    #: JSON can't be sent bytes.
     isJSON: bool
 
     def decode(self, message: str | bytes) -> Any:
-        """What a client has sent, as its session takes it. Raises `BadFrame`, and nothing else."""
+        """
+        Decode a message of a client, for its session.
+
+        Raises:
+            BadFrame: The message can't be decoded. Nothing else is raised.
+        """
 
     def frame(self, item: Item) -> Prepared | None:
         """
-        The message that tells a client of `item`; `None`: clients that speak so are told nothing of it.
+        Build the message for an item.
 
-        It is called once for each item that may go to many clients, however many get it (`SharedItem`), and
-        never for a `Replay`, of which each message is an item of its own.
+        Called once for each `SharedItem`, however many clients get it, and each time for other items. Never
+        called for a `Replay`; its messages are items themselves.
+
+        Returns:
+            The message; `None` if clients of this dialect get none.
         """
 
     def closeCode(self, code: int) -> int:
-        """What a connection is closed with that a client of txroom's own would see closed with `code`."""
+        """Return the close code for clients of this dialect that means what `code` means to txroom's own."""
 
 
 class Registered(Protocol):
-    """A name that rooms are registered under, as matchmaking sees it."""
+    """The registration of a room name, as matchmaking uses it."""
 
     name: str
-    #: Whether clients may make rooms.
+    #: Whether clients may create rooms.
     clientsMayCreate: bool
     #: Which rooms are tried first.
     order: Order
 
     @property
     def seats(self) -> int:
-        """How many clients a room is expected to take; 0: any number."""
+        """The number of clients that a room is expected to take; 0: any number."""
 
     def optionsOf(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """What a room is made with for a client that asks for this."""
+        """Return the options of a room that is created for a client with these options."""
 
     def filtersOf(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the options that rooms are filtered by."""
+        """Return the options that rooms are filtered by."""
 
     def typed(self, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
-        """The options, those that rooms are filtered by of the types that these have. Raises `RoomError`."""
+        """Return the options, with filtered ones converted to their types. Raises `RoomError`."""
 
 
 class Registry(Protocol):
-    """All names that rooms are registered under."""
+    """The registrations of all room names."""
 
     def find(self, name: str) -> Registered:
-        """What is registered under a name. Raises `RoomError`."""
+        """Return the registration of a name. Raises `RoomError`."""
 
     def values(self) -> Iterable[Registered]:
-        """What is registered."""
+        """Return all registrations."""

@@ -1,8 +1,8 @@
 """
-Refusals told in the room protocol: what a client that is not let in is sent in place of an HTTP answer.
+Refusals in the room protocol: what a refused client gets in place of an HTTP answer.
 
-A browser shows a page nothing of an answer that is no upgrade, no status and no body. So the client gets
-its WebSocket, one `error` frame and a close code, and is served nothing.
+A browser shows a script neither the status nor the body of an HTTP answer that refuses an upgrade. So the
+connection is upgraded, and the client gets one `error` frame and a close code, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ...protocol import closecodes
 from ..contract.items import Error
 from .dialect import DIALECTS
 
-#: Most bytes of a text that clients are told as it is; a longer one is left out.
+#: The most bytes of a message of the application that clients get; a longer message is replaced.
 MAX_MESSAGE = 200
-#: Seconds after which a client may come back if nobody said when, and the longest that anybody can say.
+#: Seconds after which a client may retry if the answer has no Retry-After, and the most that it may say.
 RETRY_AFTER = 5.0
 MAX_RETRY_AFTER = 86400.0
 
 NO_ROOMS_HERE = "no rooms are served at this path"
-#: What a client is told by the reason of `UpgradeError` where nobody has written a text of their own.
+#: The default messages, by the reason of the `UpgradeError`.
 _MESSAGES = {
     "error": "the server could not decide",
     "limit": "too many connections",
@@ -36,7 +36,12 @@ _MESSAGES = {
 
 
 def inBandRefusal(handshake: Handshake, error: UpgradeError) -> Refusal | None:
-    """How to tell `error` to a client; `None` if it doesn't speak the protocol, or is to be redirected."""
+    """
+    Return the refusal for `error` in the room protocol.
+
+    Returns:
+        `None` if the client doesn't offer the room protocol, or if the answer is a redirection.
+    """
     name = next((each for each in handshake.protocols if each in DIALECTS), None)
     if name is None or error.status < 400:
         return None
@@ -50,7 +55,7 @@ def inBandRefusal(handshake: Handshake, error: UpgradeError) -> Refusal | None:
 
 
 def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:
-    """The code of the error, and that of the Close frame, which says whether to come back."""
+    """Return the error's code and the close code, which says whether to reconnect."""
     if error.reason == "error":
         return ErrorCode.INTERNAL, CloseCode.INTERNAL_ERROR
     if error.reason == "timeout":
@@ -59,7 +64,7 @@ def _codesOf(error: UpgradeError) -> tuple[ErrorCode, CloseCode]:
 
 
 def _messageOf(error: UpgradeError) -> str:
-    """What the application wrote, if it is short enough; else ours."""
+    """Return the application's message if it is short enough; else a default."""
     phrase = HTTPStatus(error.status).phrase
     body = error.body
     if isinstance(body, str) and body not in ("", phrase) and len(body) <= MAX_MESSAGE:
@@ -70,7 +75,7 @@ def _messageOf(error: UpgradeError) -> str:
 
 
 def _retryAfter(error: UpgradeError) -> float:
-    """The seconds of the header Retry-After."""
+    """Return the seconds of the header Retry-After, or the default."""
     for name, value in error.headers:
         if name.lower() == "retry-after" and value.isascii() and value.isdecimal():
             return min(float(value), MAX_RETRY_AFTER)

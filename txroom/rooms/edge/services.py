@@ -1,5 +1,5 @@
 """
-What the sessions of an application have in common.
+The objects that all sessions of an application use.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from .outlet import EdgeOutlet
 
 @attrs.frozen(kw_only=True)
 class EdgeServices:
-    """What sessions are given in place of the application that they are sessions of."""
+    """The objects that sessions get in place of the whole application."""
 
     clock: IReactorTime
     log: Logger
     engine: Engine
     outlet: EdgeOutlet
     matchmaker: Matchmaker
-    #: How many rooms the clients of one address may make, and how many of them may join by their path.
+    #: Limits for each client address: of rooms that its clients create, and of clients that join by their
+    #: path.
     creations: AddressLimit
     arrivals: AddressLimit
-    #: Bytes that may wait for a client before volatile messages to it are dropped.
+    #: The most bytes queued for a client; with more, its volatile messages are dropped.
     volatileLimit: int
-    #: A client was not let into a room: the error, how it asked and for what, its handshake.
+    #: Called when a client is refused: the error's code, how and for what the client asked, its handshake.
     joinRefused: Callable[[str, tuple[str, str], Handshake], None]

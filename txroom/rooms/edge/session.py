@@ -1,15 +1,14 @@
 """
-The edge's side of one client: what its session does, whatever the client speaks.
+Sessions: the edge's side of one client, for every kind of client.
 
 A session has three states, one after another:
 
-- *open*: it handles what the client sends, and sends to the client what its rooms emit.
-- *mute*: it sends nothing to the client any more, and ignores what the client sends. The client has misused
-  the server or was too slow, the room that its path names has ended its membership, or the server stops. The
-  session closes the connection in the next turn of the reactor, since it may notice this while something
-  else is under way.
-- *gone*: the client is in no room any more, and never will be. If a room answers a request with a link now,
-  the session drops that link.
+- *open*: it handles the client's messages, and sends the items of its rooms to the client.
+- *mute*: it sends nothing more, and ignores the client's messages. The client has misused the server or was
+  too slow, the room of its path has ended its membership, or the server is shutting down. The session closes
+  the connection in the next turn of the reactor, because it may become mute during a state change.
+- *gone*: the client has left all rooms for good. If a room answers a request with a link now, the session
+  drops that link.
 
 `close`, and `say` for a slow client, lead from open to mute. When the connection is closed or lost, the
 session is gone.
@@ -41,60 +40,68 @@ from .matchmaker import JoinMethod
 from .ports import Dialect
 from .services import EdgeServices
 
-#: Rooms that one connection may be in.
+#: The most rooms that one connection may be in.
 MAX_ROOMS = 16
-#: Bytes of messages that are sent again in one write.
+#: The most bytes of missed messages in one write.
 REPLAY_PART = 512 << 10
 
-DROPPED = SendStatus.DROPPED  # an enumeration's member costs a look-up of its own
+DROPPED = SendStatus.DROPPED  # for the hot path: looking up a member of an enumeration is slow
 
 
 class RoomSession:
     """
     One client, in any number of rooms.
 
-    Subclass it for clients that speak a protocol of their own: `received` is given what they send, and asks
-    for seats (`requestJoin`, `joinById`, `resume`) or tells a room something (`submit`). What rooms emit
-    is written by `dialect`. `RoomApplication.sessionFor` says which connection gets which session.
+    Subclass it for clients that speak a protocol of their own. `received` gets their messages, and asks for
+    seats (`requestJoin`, `joinById`, `resume`) or passes commands to rooms (`submit`). The `dialect` builds
+    the messages for the items of rooms. `RoomApplication.sessionFor` decides which session a connection gets.
+
+    Args:
+        services: The objects that all sessions use.
+        connection: The client's connection.
+        dialect: How the client speaks.
     """
 
     def __init__(self, services: EdgeServices, connection: Connection, dialect: Dialect) -> None:
         self.services = services
         self.connection = connection
         self.dialect = dialect
-        #: Whether nothing more is sent to the client, and what it sends is ignored.
+        #: Whether nothing more is sent to the client, and its messages are ignored.
         self.isMute = False
-        #: Whether it is in no room any more, and never will be.
+        #: Whether the client has left all rooms for good.
         self.isGone = False
-        #: Whether the client wanted to go, so that it leaves its rooms.
+        #: Whether the client closed the connection itself, so that it leaves its rooms and can't resume.
         self._hasLeft = False
-        #: Those that haven't ended, by their links, and those of them that have joined, by room.
+        #: The attachments that haven't ended, by link, and those of them that have joined, by room.
         self._attachments: dict[str, Attachment] = {}
         self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
-        #: The last rooms that have ended the client's membership: it may not know that yet.
+        #: The last rooms that ended the client's membership; the client may not have got `Left` yet.
         self._left: deque[str] = deque(maxlen=MAX_ROOMS)
 
     # -- what the client sends
 
     def received(self, message: str | bytes) -> None:
-        """A message of the client, to be ignored if `isMute`."""
+        """Handle a message of the client; ignore it if `isMute`."""
         raise NotImplementedError
 
     def attachmentOf(self, room: str | None) -> Attachment | None:
-        """The client in a room that it has joined, by the room's id; `None` is the room of its path."""
+        """
+        Return the attachment to a joined room by the room's id; `None` is the room of the client's path.
+        """
         return self._byPath if room is None else self._rooms.get(room)
 
     def submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
         """
-        The client says something to a room; hot.
+        Pass a command of the client to a room. Hot.
 
-        A client that isn't in the room gets an error, but not if the room has just ended its membership: it
-        may have sent the frame before it got `Left`.
+        A client that isn't in the room gets an error. If the room has just ended the membership, the frame is
+        ignored, since the client may have sent it before it got `Left`.
 
         Args:
             room: The room's id; `None`: the room of the client's path.
-            ref: The client's number of the request, if it is one.
+            ref: The number that the client gave its request, for the error; `None`: it is no request.
+            frame: The command.
         """
         attachment = self._byPath if room is None else self._rooms.get(room)
         if attachment is not None:
@@ -103,16 +110,16 @@ class RoomSession:
             self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
 
     def hasJustLeft(self, room: str | None) -> bool:
-        """Whether a room has let the client go, which may not know that yet."""
+        """Return whether a room has just ended the membership, so that the client may not know it yet."""
         return room in self._left
 
     # -- joining
 
     def joinByPath(self, name: str) -> Deferred[None]:
         """
-        The client's path names a room; fires when it has a seat in it or none.
+        Join the room that the client's path names; fires when the request has been answered.
 
-        The connection is closed when the room lets the client go, or doesn't take it.
+        The connection is closed if the client is refused, and when the membership ends.
         """
         attachment = self._byPath = Attachment(self, None, "path", name)
         try:
@@ -127,9 +134,10 @@ class RoomSession:
 
     def optionsOfPath(self) -> dict[str, Any]:
         """
-        The options with which the client joins by its path: its query string.
+        Return the options of a join by path: the query string.
 
-        Raises `RoomError` if that is too much, before it is looked into.
+        Raises:
+            RoomError: The query string is too long, or has too many fields (`badRequest`).
         """
         handshake = self.connection.handshake
         query = handshake.target.partition("?")[2]
@@ -142,12 +150,16 @@ class RoomSession:
         self, method: JoinMethod, name: str, options: Mapping[str, Any], ref: int | None
     ) -> Deferred[None]:
         """
-        Ask for a seat in a room of that name; fires when the client has been answered.
+        Ask for a seat in a room of that name; fires when the request has been answered.
 
-        A client in `MAX_ROOMS` rooms is refused. How often a client may ask is for the session to say.
+        A client that is in `MAX_ROOMS` rooms is refused. The session itself has to limit the rate of
+        requests.
 
         Args:
-            ref: The client's number of the request, with which it is answered.
+            method: Whether to join a room, to create one, or to create one if there is none.
+            name: The name of the room.
+            options: The options of the join.
+            ref: The number that the client gave its request, for the answer.
         """
         if not self._mayEnter(ref):
             return succeed(None)
@@ -155,14 +167,14 @@ class RoomSession:
         return self._run(self._place(attachment, method, name, options), ref)
 
     def joinById(self, room: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
-        """Ask for a seat in the room of that id; fires when the client has been answered."""
+        """Ask for a seat in the room with that id; fires when the request has been answered."""
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "joinById", room)
         return self._run(self._attach(attachment, self._joinOf(attachment, room, options)), ref)
 
     def resume(self, room: str, token: str, epoch: str, offset: int, ref: int | None) -> Deferred[None]:
-        """Ask for what the client missed as a member of a room; fires when it has been answered."""
+        """Ask to continue a membership; fires when the request has been answered."""
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "resume", room)
@@ -180,14 +192,14 @@ class RoomSession:
         return self._run(self._attach(attachment, resume), ref)
 
     def _mayEnter(self, ref: int | None) -> bool:
-        """Whether the client may be in one more room; if not, it is told."""
+        """Return whether the client may be in one more room; if not, refuse the request."""
         if len(self._attachments) < MAX_ROOMS:
             return True
         self._askedTooMuch(ref, f"at most {MAX_ROOMS} rooms on one connection")
         return False
 
     def _askedTooMuch(self, ref: int | None, why: str) -> None:
-        """Refuse a request."""
+        """Refuse a request with `rateLimited`."""
         self.services.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self.connection.handshake)
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
@@ -216,7 +228,7 @@ class RoomSession:
     async def _seat(
         self, attachment: Attachment, method: JoinMethod, name: str, asked: Mapping[str, Any]
     ) -> Link | Refused:
-        """A seat in a room of that name. Raises `RoomError` for options that can't be matched."""
+        """Return a link to a room of that name, or a refusal. Raises `RoomError` for wrong options."""
         services = self.services
         options = services.matchmaker.typed(name, asked, isText=attachment is self._byPath)
 
@@ -229,7 +241,7 @@ class RoomSession:
         return await services.matchmaker.place(method, name, options, attach, mayCreate)
 
     def _countCreation(self, address: str) -> None:
-        """A room is made for a client of that address. Raises `RoomError` if these are too many."""
+        """Count a room that is created for a client of that address. Raises `RoomError` for too many."""
         self.services.creations.take(address, self.services.clock.seconds())
 
     async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
@@ -239,7 +251,7 @@ class RoomSession:
         self._settle(attachment, result)
 
     async def _linkOf(self, asked: Deferred[Link | Refused]) -> Link | Refused:
-        """The result of a request; any error is a `Refused`."""
+        """Return the result of a request; an error becomes a `Refused`."""
         try:
             return await asked
         except RoomError as error:
@@ -250,12 +262,12 @@ class RoomSession:
             return Refused(ErrorCode.INTERNAL)
 
     def _expect(self, attachment: Attachment) -> None:
-        """Take what the room emits from now on, which may come before its answer."""
+        """Receive the items of the room from now on; they may arrive before its answer."""
         self._attachments[attachment.id] = attachment
         self.services.outlet.attachments[attachment.id] = attachment
 
     def _settle(self, attachment: Attachment, result: Link | Refused) -> None:
-        """The room has answered a request, with a link or with a refusal."""
+        """Handle the room's answer to a request."""
         if isinstance(result, Refused):
             attachment.error = result.code
             self.say(Error(attachment.ref, None, result.code, result.message, result.details))
@@ -265,13 +277,13 @@ class RoomSession:
         if self.isGone:
             self._letGo(result)
         elif result.id != attachment.id:
-            # It was in that room already, and has been told so again.
+            # The client was in that room already, and has got `Joined` again.
             self._forget(attachment)
         elif not attachment.isEnded:
             self._rooms[attachment.room] = attachment
 
     def _run(self, steps: Coroutine[Any, Any, None], ref: int | None) -> Deferred[None]:
-        """Run a request; an error of the server is logged, and answered with `internal`."""
+        """Run a request. An unexpected error is logged, and the client gets `internal`."""
 
         def failed(failure: Failure) -> None:
             self.services.log.failure("a request of {id} failed", failure, id=self.connection.id)
@@ -282,11 +294,16 @@ class RoomSession:
     # -- what the rooms send
 
     def joined(self, attachment: Attachment) -> None:
-        """A room has let the client in."""
+        """The client has joined a room."""
         self._rooms.setdefault(attachment.room, attachment)
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
-        """Send an item; a client that doesn't read loses volatile ones first, then its connection. Hot."""
+        """
+        Send an item. Hot.
+
+        If too many bytes are queued for the client, volatile items are dropped. If an item that isn't
+        volatile has to be dropped, the connection is closed, and the client resumes.
+        """
         if self.isMute:
             return
         connection = self.connection
@@ -307,8 +324,7 @@ class RoomSession:
         """
         Send many messages in few writes.
 
-        They are not all in one write: if they are too much for the client, it gets a part each time that it
-        resumes.
+        They are split, so that a client that can't take all of them gets a part each time that it resumes.
         """
         status, size = SendStatus.SENT, 0
         part: list[Prepared] = []
@@ -326,17 +342,17 @@ class RoomSession:
         return self.connection.sendFrames(part) if part else status
 
     def _tooSlow(self) -> None:
-        """Close the connection of a slow client; it gets what it missed when it resumes."""
+        """Close the connection of a slow client, which gets the missed messages when it resumes."""
         self._part()
         self.connection.close(self.dialect.closeCode(CloseCode.SLOW_CONSUMER), "too slow")
 
     def broken(self, attachment: Attachment) -> None:
-        """An item got lost: end the link, so that the client notices the gap, and resumes."""
+        """An item was lost: end the link with 4104, so that the client resumes."""
         self.services.outlet.detach((attachment.id,), CloseCode.STATE_LOST)
         self.services.clock.callLater(0, attachment.drop)
 
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
-        """A room has let the client go."""
+        """A room has ended the membership, or refused the client."""
         if attachment.isEnded:
             return
         if attachment.isJoined and code:
@@ -353,8 +369,8 @@ class RoomSession:
         """
         End an attachment.
 
-        The connection is closed, too, if its path names this room, or the client has misused the server or is
-        too slow. Else the client may join another room over it.
+        The connection is closed too if its path names this room, or if the client has misused the server or
+        is too slow. Otherwise the client may use it for other rooms.
         """
         isByPath = attachment is self._byPath
         if attachment.error is not None and not attachment.isJoined:
@@ -367,7 +383,7 @@ class RoomSession:
             self.close(code, reason or attachment.error or "")
 
     def _forget(self, attachment: Attachment) -> None:
-        """Nothing comes for it any more."""
+        """Forget an attachment that has ended."""
         attachment.isEnded = True
         if attachment is self._byPath:
             self._byPath = None
@@ -379,16 +395,17 @@ class RoomSession:
     # -- the end
 
     def sayGoodbye(self, code: int, retryAfter: float) -> None:
-        """The server is shutting down: the client is to come back, and resume."""
+        """The server is shutting down: send `Bye` and close; the client will reconnect and resume."""
         self.say(Bye(code, retryAfter))
         self.close(code, "server shutdown")
 
     def close(self, code: int, reason: str) -> None:
         """
-        Close the connection. The client may resume its memberships, unless it has left.
+        Close the connection in the next turn. The client may resume its memberships, unless it has left.
 
         Args:
-            code: One of txroom's own; the client sees what its dialect makes of it.
+            code: A close code of txroom; the dialect translates it.
+            reason: The reason for the Close frame.
         """
         if not self.isMute:
             self.isMute = True
@@ -400,12 +417,12 @@ class RoomSession:
             self.connection.close(self.dialect.closeCode(code), shortened(reason))
 
     def disconnected(self, code: int) -> None:
-        """The connection is gone; a client that closed it with 1000 has left its rooms."""
+        """The connection has ended. A client that closed it with 1000 leaves its rooms."""
         self.isMute = True
         self._part(hasLeft=code == CloseCode.NORMAL)
 
     def _part(self, hasLeft: bool = False) -> None:
-        """Take the client out of all its rooms; a link that comes later is ended at once."""
+        """End all attachments; a link that arrives later is ended at once."""
         if self.isGone:
             return
         self.isGone = True

@@ -1,1 +1,1 @@
-"""The owner of a room: it runs the room and never touches a socket."""
+"""The owner of a room: it runs the room, and never touches a socket."""

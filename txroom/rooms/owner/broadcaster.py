@@ -1,7 +1,8 @@
 """
-Sends the messages of a room: broadcasts, messages to one client, and again what a client has missed.
+Sends the messages of a room: broadcasts, messages to one client, and missed messages to a client that
+resumes.
 
-`encodedMessage` encodes the data once. The edges write the frames, see `Item.prepared`.
+`encodedMessage` encodes the data once. The edges build the frames, see `Item.prepared`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .outbox import Audience
 
 
 def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
-    """The payload of a message; hot. Raises what `Room.broadcast` does for one that can't be sent."""
+    """Return the payload of a message. Raises the errors of `Room.broadcast`. Hot."""
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
         raise TypeError(f"the type of a message must be a str itself, not {type!r}")
     if not type.isascii():
@@ -32,7 +33,7 @@ def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
 
 
 class Broadcaster:
-    """Logs the messages of one room, and sends them to the members that are to get them."""
+    """Logs the messages of one room, and sends them to their recipients."""
 
     __slots__ = ("_announced", "_clock", "_id", "_life", "_log", "_outbox", "_room", "_roster")
 
@@ -44,7 +45,7 @@ class Broadcaster:
         self._roster = context.roster
         self._log = context.log
         self._outbox = context.outbox
-        #: How many records must be committed before the last `joined` is sent.
+        #: The number of records that must be committed before the newest `joined` is sent.
         self._announced = 0
 
     # -- messages
@@ -80,13 +81,13 @@ class Broadcaster:
         return self._loggedFor(member, type, encoded)
 
     def admit(self, member: Member) -> None:
-        """`onAuth` has accepted a client: log and send what was sent to it meanwhile."""
+        """`onAuth` has accepted a client: log and send the messages that were sent to it meanwhile."""
         early, member.early = member.early, None
         for type, encoded in early or ():
             self._loggedFor(member, type, encoded)
 
     def _chosen(self, to: To, exclude: tuple[str, ...]) -> tuple[str, ...]:
-        """The ids of those that `to` means, now."""
+        """Return the ids of the members that `to` selects now."""
         members = self._roster.members
         admitted = [m for m in members.values() if m.state <= State.DROPPED and m.early is None]
         if isinstance(to, str):
@@ -104,7 +105,7 @@ class Broadcaster:
     def _logged(
         self, type: str, encoded: bytes, to: tuple[str, ...] | None, exclude: tuple[str, ...]
     ) -> int | None:
-        """Log a message, and send it to the members that are to get it and can be reached; its offset."""
+        """Log a message, and send it to its recipients that are connected. Returns its offset."""
         if not self._life.isSpeaking:
             return None
         log = self._log
@@ -117,7 +118,7 @@ class Broadcaster:
         return entry.offset
 
     def _loggedFor(self, member: Member, type: str, encoded: bytes) -> int | None:
-        """As `_logged`, for one member: nobody else is looked at. Hot."""
+        """As `_logged`, for one member, without a search for recipients. Hot."""
         if not self._life.isSpeaking:
             return None
         log = self._log
@@ -134,13 +135,13 @@ class Broadcaster:
         if to is None and not exclude and self._announced <= done:
             self._outbox.overtake(item, self._roster.everyone)
             return
-        # Nobody gets something before its `joined`.
+        # No member gets a message before its `joined`.
         members = self._roster.members.values() if to is None else self._of(to)
         told = (m for m in members if m.announced <= done and m.id not in exclude)
         self._outbox.overtake(item, self._roster.reached(told))
 
     def _overtakeTo(self, member: Member, item: Item) -> None:
-        """As `_overtake`, for one member; hot."""
+        """As `_overtake`, for one member. Hot."""
         outbox, outlet = self._outbox, member.outlet
         if member.state is JOINED and outlet is not None and member.announced <= outbox.done:
             outbox.overtake(item, ((outlet, (member.link,)),))
@@ -160,17 +161,17 @@ class Broadcaster:
     # -- to one client
 
     def say(self, member: Member, item: Item) -> None:
-        """Send something to one client, if it can be reached; hot."""
+        """Send an item to one member, if it is connected. Hot."""
         outlet = member.outlet
         if outlet is not None and member.state is JOINED:
             self._outbox.emitTo(item, outlet, member.link)
 
     def announced(self, member: Member) -> None:
-        """Remember that the `joined` of that member is sent after all records so far are committed."""
+        """Note that the `joined` of this member waits for the records that were written so far."""
         member.announced = self._announced = self._outbox.written
 
     def replay(self, member: Member, entries: Iterable[Entry]) -> None:
-        """Send a client the messages that it has missed."""
+        """Send earlier messages to a member that joins or resumes."""
         messages = tuple(entry.messageOf(self._id) for entry in entries)
         if messages:
             self._outbox.emit(Replay(messages), member.audience)
@@ -183,7 +184,7 @@ class Broadcaster:
 
 
 def _isMeant(answer: object) -> bool:
-    """Whether `to(client)` has said that the client gets the message."""
+    """Return the answer of `to(client)` as a truth value. Raises `TypeError` for an asynchronous one."""
     if isAsync(answer):
         if isinstance(answer, CoroutineType):
             answer.close()  # it never begins
@@ -192,7 +193,7 @@ def _isMeant(answer: object) -> bool:
 
 
 def _idsOf(name: str, given: Any) -> tuple[str, ...]:
-    """The ids of what is given as one client or several; `TypeError` for anything else."""
+    """Return the ids of one client or of several. Raises `TypeError` for anything else."""
     isOne = isinstance(given, str) or not isinstance(given, Iterable)
     clients = (given,) if isOne else tuple(given)
     for each in clients:

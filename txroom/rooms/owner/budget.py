@@ -7,44 +7,52 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-#: While somebody is being seated, what is kept for that may be so many times what the bounds say.
+#: While clients are joining, the messages that are kept for them may exceed the bounds by this factor.
 HARD = 4
 
 
 class Weighed(Protocol):
-    """A log, as far as its weight goes."""
+    """The part of a log that the budget uses."""
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that it takes, about."""
+        """The bytes of memory that it takes, about."""
         ...
 
     def shrink(self, weight: int, isHard: bool = False) -> None:
-        """Forget the oldest until it weighs no more; what somebody is to get only if it `isHard`."""
+        """
+        Forget the oldest messages until the log takes at most `weight` bytes.
+
+        Messages that a joining client will get are kept, unless `isHard`.
+        """
         ...
 
 
 class Budget:
     """
-    What the logs of many rooms may weigh together, in bytes of memory.
+    Bounds the memory of the logs of many rooms.
 
-    When it is more, the rooms in which nothing was said for longest forget the oldest that they keep for
-    those who return, and then their history; who comes back to such a room is told that it has missed
-    something. What is kept for somebody who is being seated makes it `HARD` times as much at most.
+    When they take more than `size` bytes together, the rooms that have been silent for longest forget the
+    oldest messages that they keep for resuming clients, and then their history. A client that resumes in such
+    a room gets `recovered: false`. Messages that are kept for joining clients may take up to `HARD` times as
+    much.
+
+    Args:
+        size: The bytes of memory that all logs may take.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.used = 0
-        #: What each log weighs, the longest idle first.
+        #: The weight of each log, the one that has been silent for longest first.
         self._weights: OrderedDict[Weighed, int] = OrderedDict()
 
     def changed(self, log: Weighed) -> None:
-        """Something was said in a room; hot."""
+        """A message was logged in a room. Hot."""
         weight = log.weight
         self.used += weight - self._weights.pop(log, 0)
         if weight:
-            self._weights[log] = weight  # the last to have spoken
+            self._weights[log] = weight  # at the end: it was the last to speak
         if self.used > self.size:
             self._shrink(self.size, False)
             if self.used > HARD * self.size:
@@ -57,7 +65,7 @@ class Budget:
             idlest.shrink(max(0, weight - (self.used - size)), isHard)
             self._weigh(idlest)
             if self.used > size and idlest in self._weights:
-                # Someone is about to read the rest.
+                # A joining client will get the rest.
                 self._weights.move_to_end(idlest)
                 kept += 1
 

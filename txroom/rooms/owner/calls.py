@@ -1,5 +1,5 @@
 """
-Calls from a room to its clients: each is asked at most once, and answers in time or not at all.
+Calls from a room to its clients. A call is sent at most once, and has a timeout.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .broadcaster import Broadcaster, encodedMessage
 from .context import RoomContext
 from .member import Member, State
 
-#: Most calls of one client that wait for its answer.
+#: The most calls to one client that may wait for its answer.
 MAX_CALLS = 256
 
 
 class Calls:
-    """Asks the clients of one room, and gives their answers to those who wait for them."""
+    """Sends the calls of one room, and fires their Deferreds with the clients' answers."""
 
     __slots__ = ("_broadcaster", "_context", "_lastRef")
 
@@ -57,7 +57,9 @@ class Calls:
         return answer
 
     def _refuseWait(self, member: Member, ref: int) -> None:
-        """A hook that admits somebody can't wait for its answer: it is asked when the hook is over."""
+        """
+        Fail a call that `onAuth` or `onJoin` waits for: it is sent after these hooks, so they can't wait.
+        """
         answer = member.calls.get(ref)
         if answer is not None and hooks.waitsFor(member.runningHook, answer):
             del member.calls[ref]
@@ -74,11 +76,11 @@ class Calls:
             hooks.failWaiter(answer, RoomError(ErrorCode.TIMEOUT))
 
     def take(self, member: Member, ref: int) -> Deferred[Any] | None:
-        """The Deferred that waits for that answer, which is the caller's to fire; `None`: nobody waits."""
+        """Return the Deferred that waits for this answer, for the caller to fire; `None`: there is none."""
         return member.calls.pop(ref, None)
 
     def failAll(self, member: Member) -> None:
-        """The client can't answer any more; who has asked is told in the next turn."""
+        """The client can't answer any more: fail its calls, in the next turn of the reactor."""
         if member.calls:
             calls, member.calls = member.calls, {}
             self._context.runner.post(_failAll, list(calls.values()))
@@ -91,7 +93,7 @@ def _failAll(answers: list[Deferred[Any]]) -> None:
 
 
 def _forget(member: Member, ref: int) -> None:
-    """Nobody waits for the answer any more."""
+    """Drop a call that has been cancelled."""
     member.calls.pop(ref, None)
 
 

@@ -1,9 +1,8 @@
 """
-What the parts of an owner share: the objects of their room, and the events that they report to its host; and
-what the host asks of the application.
+The objects that all parts of an owner share, the events that they report to the host, and the port through
+which the host uses the application.
 
-A part is handed a `RoomContext`, and those of the other parts that it needs; never the host, and never the
-application.
+Each part gets a `RoomContext` and the other parts that it uses. No part gets the host or the application.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from .runner import Runner
 
 @attrs.frozen(kw_only=True)
 class RoomContext:
-    """The objects that all parts of one owner use. They are the same from its beginning to its end."""
+    """The objects that all parts of one owner use. They stay the same for the life of the room."""
 
     id: str
     #: The name under which it was registered.
     name: str
     room: Room
-    #: What the room and its clients know their owner by.
+    #: The owner, as `Room` and `Client` use it.
     port: RoomPort
-    #: The server's clock, and the timers that end with the room.
+    #: The server's clock, and the room's timers, which end with the room.
     clock: IReactorTime
     timers: RoomClock
     life: RoomLife
@@ -47,23 +46,23 @@ class RoomContext:
 
 
 class Lifecycle(Protocol):
-    """What the parts of an owner report to the host, which decides when the room ends."""
+    """The events that parts report to the host, which decides when the room ends."""
 
     def keepOpen(self) -> None:
-        """Somebody has taken a seat: the room doesn't end for being empty."""
+        """A client has taken a seat, so the room is not empty."""
         ...
 
     def seatFreed(self) -> None:
-        """Somebody has left, hooks and all, or a reservation is over: perhaps the room is to end."""
+        """A member has left and its hooks are over, or a reservation has ended: the room may be empty now."""
         ...
 
-    def makerRefused(self) -> None:
-        """Whoever the room was made for has been refused, and nobody has ever joined it."""
+    def creatorRefused(self) -> None:
+        """The client that the room was created for was refused, and no client has ever joined."""
         ...
 
 
 class HostApplication(RoomServices, Protocol):
-    """What a host asks of the application that made it."""
+    """The part of the application that a host uses."""
 
     @property
     def clock(self) -> IReactorTime: ...
@@ -73,5 +72,5 @@ class HostApplication(RoomServices, Protocol):
     def lifecycleLog(self) -> LifecycleLog: ...
 
     def hostEnded(self, host: Any) -> None:
-        """A room has ended that the engine has never known."""
+        """A room has ended that the engine never knew."""
         ...

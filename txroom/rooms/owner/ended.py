@@ -1,5 +1,5 @@
 """
-What is left of a room that has ended: answers for whoever has the room still, or one of its clients.
+Stands in for the parts of a room that has ended, for users that still hold the room or one of its clients.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from ...protocol.errors import RoomError
 
 class EndedRoom:
     """
-    The parts of an owner whose room has ended, all in one: nothing is said, and nobody is told anything.
-
-    It answers all that `Room` and `Client` ask of those parts, and has no state.
+    Takes the place of all parts that `Room` and `Client` use, after the room has ended. It sends nothing, and
+    has no state.
     """
 
     __slots__ = ()
@@ -27,11 +26,11 @@ class EndedRoom:
     broadcast = send = kick = setMeta = ignore
 
     def call(self, *args: Any) -> Deferred[Any]:
-        """Fail: nobody can answer."""
+        """Fail with `roomGone`."""
         return fail(RoomError(ErrorCode.ROOM_GONE))
 
     def nothing(self) -> list[Any]:
-        """Give nothing: nothing is kept, and nobody is there."""
+        """Return no messages and no members."""
         return []
 
     history = members = nothing

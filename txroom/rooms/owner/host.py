@@ -1,13 +1,13 @@
 """
 The host: the owner of one room.
 
-It runs the room and never touches a socket. It makes the parts that do this, each of which is handed what it
-needs of the others, and leads the room through its life, whose states are those of `life`.
+It runs the room, and never touches a socket. The host makes the parts that do the work, passes to each the
+other parts that it uses, and leads the room through the states of `life`.
 
 The host and its parts never call users' code while they change the state of the room. Hooks that answer a
-question (`userId`, `canJoin`, `snapshot`) are called before the change. Hooks and listeners that are told of
-it (`onLeave`, `onRoomError`) are called in the next turn of the reactor. Deferreds that users wait for also
-fail then, and what `onRoomError` returns takes effect then.
+question (`userId`, `canJoin`, `snapshot`) are called before the change. Hooks and listeners that are told
+about it (`onLeave`, `onRoomError`) are called in the next turn of the reactor. Deferreds that users wait for
+also fail then, and the answer of `onRoomError` takes effect then.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from .runner import Runner
 from .seats import Seats
 from .welcome import Welcome
 
-#: Seconds that the log is kept beyond `resumeSeconds`: a lost connection isn't noticed at once.
+#: Seconds that the log is kept beyond `resumeSeconds`, since a lost connection isn't noticed at once.
 LOG_SLACK = 60.0
 
 
@@ -87,19 +87,19 @@ class Host:
         self.registration = registration
         self.isRestored = False
         self._journal: Journal | None = None
-        #: Whether `onCreate` has succeeded, so that there is something to dispose of.
+        #: Whether `onCreate` has succeeded, so that `onDispose` is due.
         self._isCreated = False
-        #: Whether those who listen to the registration have been told that the room is made.
+        #: Whether the listeners of the registration have been told "create".
         self._isBegun = False
         #: The arguments of the first `dispose` that came before the room was open.
         self._pendingEnd: tuple[int, LeaveReason, str] | None = None
-        #: Why it ends, for the log.
+        #: Why the room ends, for the log.
         self._why = ""
-        #: Ends it when it is empty.
+        #: The delayed call that ends the empty room.
         self._emptyCall: IDelayedCall | None = None
-        #: Fires when all have left a room that couldn't be made.
+        #: Fires when all members have left a room that couldn't be created.
         self._lastLeft: Deferred[None] | None = None
-        #: Those who wait for its end.
+        #: The Deferreds that fire when the room has ended.
         self._waiters: list[Deferred[None]] = []
 
         self.life = RoomLife()
@@ -118,7 +118,7 @@ class Host:
         self._makeParts(options)
 
     def _makeParts(self, options: Mapping[str, Any]) -> None:
-        """Make the parts, each with what it needs of those before."""
+        """Make the parts; each gets the earlier parts that it uses."""
         context = RoomContext(
             id=self.id,
             name=self.name,
@@ -162,7 +162,7 @@ class Host:
 
     @property
     def _bounds(self) -> tuple[History | None, float, int, int]:
-        """What the log keeps, as the room has it."""
+        """The bounds of the log, from the room's settings."""
         room = self.room
         return room.history, room.resumeSeconds + LOG_SLACK, room.recoveryLimit, room.recoverySize
 
@@ -170,11 +170,11 @@ class Host:
 
     async def open(self) -> None:
         """
-        Claim the room, run `onCreate`, and let people in.
+        Claim the room, run `onCreate`, and let clients join.
 
         Raises:
-            RoomError: There is no room then. What there was of it is disposed of, whatever went wrong and at
-                which step.
+            RoomError: The room can't be created. Everything that was made of it is disposed of, whichever
+                step has failed.
         """
         try:
             await self._open()
@@ -183,7 +183,7 @@ class Host:
                 self.runner.report(Failure(), hook="" if self._isCreated else "onCreate")
             await self._undo()
             if not isinstance(error, RoomError):
-                error = RoomError(ErrorCode.INTERNAL, "the room can't be made")
+                error = RoomError(ErrorCode.INTERNAL, "the room can't be created")
             clearTraceback(error)
             raise error from None
 
@@ -199,7 +199,7 @@ class Host:
         self._begin(journal)
 
     def _restore(self, journal: Journal) -> None:
-        """Go on where an earlier owner has stopped."""
+        """Continue where an earlier owner stopped."""
         loaded = journal.loaded
         self.log.load(loaded.entries, loaded.offset, self._clock.seconds())
         if loaded.listing is not None:
@@ -227,30 +227,30 @@ class Host:
             self._scheduleEnd(max(room.linger, room.seatSeconds))
 
     async def _undo(self) -> None:
-        """It can't be made: end what there is of it."""
+        """The room can't be created: dispose of everything that was made of it."""
         isLost = self.life.stage is Stage.LOST
         self.life.follow(Event.FAILED)
         self._shut()
         self.outbox.lose()
-        for member in self.members.values():  # those of an earlier owner: there is no room to leave
+        for member in self.members.values():  # of an earlier owner: `onLeave` isn't due
             member.state = State.GONE
             member.forget()
         self.members.clear()
-        if self.roster.leaving:  # those whom `onCreate` made leave
+        if self.roster.leaving:  # members that `onCreate` kicked
             self._lastLeft = Deferred()
             await self._lastLeft
         await self._end(isLost)
 
-    # -- what its parts tell its life
+    # -- events that the parts report
 
     def keepOpen(self) -> None:
-        """Somebody has taken a seat: the room doesn't end for being empty."""
+        """A client has taken a seat, so the room is not empty."""
         call, self._emptyCall = self._emptyCall, None
         if call is not None and call.active():
             call.cancel()
 
     def seatFreed(self) -> None:
-        """Somebody has left, hooks and all, or a reservation is over: perhaps the room is to end."""
+        """A member has left and its hooks are over, or a reservation has ended: the room may be empty now."""
         stage = self.life.stage
         if stage is Stage.OPEN:
             if self._emptyCall is None and self.roster.isEmpty:
@@ -261,14 +261,14 @@ class Host:
             lastLeft, self._lastLeft = self._lastLeft, None
             lastLeft.callback(None)
 
-    def makerRefused(self) -> None:
-        """The client that the room was made for has been refused, and nobody else has joined."""
+    def creatorRefused(self) -> None:
+        """The client that the room was created for was refused, and no client has ever joined."""
         if self.life.isOpen and self.roster.isEmpty:
-            self.dispose(text="its maker was refused")
+            self.dispose(text="its creator was refused")
 
     def _timerFailed(self) -> None:
-        """A timer has raised too often."""
-        self._log.error("room {id}: a timer raises again and again; the room is closed", id=self.id)
+        """A timer has raised too many times."""
+        self._log.error("room {id}: a timer has raised too many times; the room is closed", id=self.id)
         self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
 
     def _scheduleEnd(self, seconds: float) -> None:
@@ -289,7 +289,7 @@ class Host:
         reason: LeaveReason = LeaveReason.CLOSED,
         text: str = "",
     ) -> Deferred[None]:
-        """End the room: all leave, then `onDispose`; fires when it is over."""
+        """End the room: all members leave, then `onDispose` runs. Fires when that is over."""
         if self.life.stage is Stage.DISPOSED:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -307,14 +307,14 @@ class Host:
         return waiter
 
     def _shut(self) -> None:
-        """Let nobody join any more, and stop the timers."""
+        """Let no more clients join, and stop the timers."""
         self.keepOpen()
         self.seats.close()
         self.timers.stop()
         self.runner.post(self.timers.cancelRunning)
 
     def _endWhenEmpty(self) -> None:
-        """The last step: all have left, so `onDispose` runs, once, and nothing after it."""
+        """If all members have left, take the last step: run `onDispose`, once, and nothing after it."""
         if not (self._isCreated and self.life.may(Event.EMPTY)) or self.members or self.roster.leaving:
             return
         isLost = self.life.stage is Stage.LOST
@@ -345,7 +345,7 @@ class Host:
             self.registration.tell("dispose", self.room)
 
     async def _release(self) -> None:
-        """When everything that was emitted has been committed and sent, release the journal."""
+        """Release the journal, after all items have been committed and sent."""
         try:
             await self.outbox.whenCommitted()
         except RoomError as error:  # lost meanwhile
@@ -356,12 +356,12 @@ class Host:
 
     def _letGo(self) -> None:
         """
-        The room is over: break the reference cycles, so that it is freed without the garbage collector.
+        The room has ended: break the reference cycles, so that it is freed without the garbage collector.
 
         Users may still hold the room or one of its clients, which refer to this host. So the host keeps only
-        a weak reference to the room, and `ENDED_ROOM` takes the place of its parts.
+        a weak reference to the room, and `ENDED_ROOM` replaces its parts.
         """
-        if self._journal is None:  # which the engine would have let go of
+        if self._journal is None:  # the engine never had it
             self.application.hostEnded(self)
         self.life.follow(Event.ENDED)
         self.runner.close()
@@ -379,10 +379,10 @@ class Host:
         for waiter in waiters:
             waiter.callback(None)
 
-    # -- what rooms and clients ask
+    # -- for `Room` and `Client`
 
     def findRoom(self) -> Room | None:
-        """The room; `None` if it has ended, and nobody holds it any more."""
+        """Return the room; `None` if it has ended and has been freed."""
         return self._findRoom()
 
     def kick(self, member: Member, text: str) -> None:
@@ -395,17 +395,17 @@ class Host:
         if member.isPresent:
             self.outbox.record(member.record())
 
-    # -- what the journal tells
+    # -- for the journal
 
     def committed(self, count: int) -> None:
-        """So many records are committed."""
+        """`count` records have been committed."""
         self.outbox.committed(count)
 
     def lost(self, code: int) -> None:
-        """Another owner has the room, or its state is lost: nothing leaves from here any more."""
+        """Another owner has the room, or its records are lost: this owner sends nothing more."""
         if self.life.stage is Stage.DISPOSED:
             return
-        # The end of some links may be queued behind records that are never committed: these are ended, too.
+        # Ends of links may be queued behind records that are never committed; these links are ended now.
         reached = self.outbox.lose()
         self.runner.post(self.outbox.failWaiters)
         if not self.life.may(Event.LOST):
@@ -423,7 +423,7 @@ class Host:
         for outlet, links in audienceOf(reached):
             outlet.detach(links, code)
 
-    # -- what edges ask
+    # -- for edges
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
@@ -434,7 +434,7 @@ class Host:
         return succeed(self.resuming.resume(outlet, arrival))
 
     async def reserve(self, user: Any, seconds: float | None) -> str:
-        """Keep a seat; see `Engine.reserve`."""
+        """Reserve a seat; see `Engine.reserve`."""
         if not self.life.isOpen:
             raise RoomError(ErrorCode.NO_SUCH_ROOM)
         token = self.seats.reserve(user, seconds)

@@ -1,8 +1,8 @@
 """
-The inbox of a room: it counts and checks what clients send, calls their handlers one after another, answers,
-and acknowledges.
+The inbox of a room: it counts and checks the frames of clients, calls the handlers, answers, and
+acknowledges.
 
-`Inbox._dispatch` finds the handler of a message.
+The messages of one client are handled one after another. `Inbox._dispatch` finds the handler of a message.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from .leaving import Leaving
 from .member import JOINED, PARTING, Member, copied
 from .presence import Presence
 
-#: Most frames of one member that wait.
+#: The most frames of one member that are queued.
 MAX_WAITING = 256
-#: Most bytes of data of the frames of one member that wait; one frame may wait, however large.
+#: The most bytes of data in the queued frames of one member. One frame may be queued whatever its size.
 WAITING_SIZE = 2 << 20
-#: Seconds until a handled frame is acknowledged, at most.
+#: The most seconds until a handled frame is acknowledged.
 ACK_SECONDS = 0.05
-#: Seconds for which a member may be over the room's rate.
+#: The seconds for which a member may exceed the room's message rate before it is kicked.
 PATIENCE = 10.0
 
 
 class Inbox:
-    """Calls the handlers of one room with what its clients send."""
+    """Handles the frames of the members of one room."""
 
     __slots__ = (
         "_broadcaster",
@@ -86,12 +86,12 @@ class Inbox:
         self._calls = calls
         self._leaving = leaving
         self._presence = presence
-        #: Whose handled frames are to be acknowledged, by id.
+        #: The members with handled frames that are not acknowledged yet, by id.
         self._unacked: dict[str, Member] = {}
         self._hasFallback = type(context.room).onMessage is not Room.onMessage
 
     def take(self, member: Member, frame: Frame) -> None:
-        """A frame has come; `member` is in the room."""
+        """Take a frame of `member`, which is in the room. Hot."""
         if len(member.tokens) > 1:
             member.confirmToken()
             if self._outbox.isRecording:
@@ -108,7 +108,7 @@ class Inbox:
             self._presence.page(member, frame.ref, frame.after)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
-        """A message: count it, and handle it when its turn comes, or refuse it with `error`."""
+        """Count a message, and handle it after earlier ones, or refuse it with `error`. Hot."""
         n = frame.n
         if n is not None:
             if n <= member.accepted:
@@ -129,12 +129,12 @@ class Inbox:
         if error is None:
             mailbox.post(self._handle, member, frame, member.isJSON, member.link)
         elif n is None:
-            self._refuse(member, frame, error, member.link)  # at once: refused frames would fill the mailbox
+            self._refuse(member, frame, error, member.link)  # not queued: the queue may be full
         else:
             mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
 
     def _mayWait(self, member: Member, frame: Send | Call) -> RoomError | None:
-        """Count the bytes of a frame that has to wait; the error if they are too many."""
+        """Count the bytes of a frame that is to be queued; return the error if they are too many."""
         size = len(frame.data)
         if member.waitingSize and member.waitingSize + size > WAITING_SIZE:
             return RoomError(ErrorCode.RATE_LIMITED, "too much data waits to be handled")
@@ -144,12 +144,12 @@ class Inbox:
     def _handleLate(
         self, member: Member, frame: Send | Call, isJSON: bool, link: str
     ) -> Deferred[Any] | None:
-        """The job of a frame that had to wait."""
+        """Handle a frame that was queued."""
         member.waitingSize -= len(frame.data)
         return self._handle(member, frame, isJSON, link)
 
     def _takeUnreadable(self, member: Member, frame: Unreadable) -> None:
-        """A message, or an answer, that is refused whatever it says; its number counts."""
+        """Count and refuse a message or an answer that has a wrong value."""
         error = InvalidData(frame.message, frame.field)
         if frame.isAnswer:
             waiting = self._calls.take(member, frame.ref or 0)
@@ -162,7 +162,7 @@ class Inbox:
             self._takeMessage(member, Call(frame.ref, "", b"", frame.n), error)
 
     def _repeated(self, member: Member, frame: Send | Call, n: int) -> None:
-        """A frame comes again, since its acknowledgement or reply was lost."""
+        """Answer a frame that the client sends again, because it didn't get the acknowledgement or reply."""
         if type(frame) is not Call:
             return
         if n > member.handled:
@@ -176,7 +176,7 @@ class Inbox:
             self._broadcaster.say(member, copied(reply, frame.ref))
 
     def _overload(self, member: Member, n: int | None) -> RoomError | None:
-        """The error of a message that is too much: too many wait, or too many have come of late."""
+        """Return an error if too many messages are queued, or if the member exceeds the message rate."""
         if n is None and len(member.mailbox) >= MAX_WAITING:
             return RoomError(ErrorCode.RATE_LIMITED, "too many messages wait to be handled")
         room = self._room
@@ -191,7 +191,7 @@ class Inbox:
         elif bucket.rate != rate or bucket.burst != burst:
             bucket.change(rate, burst, now)
         if member.slowedSince is not None and bucket.unspent(now) >= 1.0 + burst / 2:
-            member.slowedSince = None  # it kept to the rate again, also if the burst is small
+            member.slowedSince = None  # it keeps to the rate again; this works for small bursts too
         if bucket.take(now):
             return None
         if member.slowedSince is None:
@@ -203,7 +203,7 @@ class Inbox:
     # -- handling
 
     def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
-        """The job of one frame, which came by `link`; hot."""
+        """Call the handler of a frame that came by `link`; a Deferred if it is asynchronous. Hot."""
         if not JOINED <= member.state <= PARTING:
             return None
         token = hooks.currentOwner.set(self._port)
@@ -245,12 +245,12 @@ class Inbox:
         return handler.function(room, member.client, handler.read(data, isJSON, room.binary))
 
     def _handlerOf(self, frame: Send | Call) -> str:
-        """The name of what handles a message, for the log."""
+        """Return the name of the handler of a message, for the log."""
         handler = self._handlers.get(frame.type)
         return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
 
     def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
-        """An asynchronous handler is over."""
+        """Finish a frame whose asynchronous handler is over."""
         if not isinstance(result, Failure):
             self._finish(member, frame, result, link)
             return
@@ -270,7 +270,7 @@ class Inbox:
                 self._mistake(member)
 
     def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
-        """A frame is handled: record that, then answer and acknowledge."""
+        """Record that a frame has been handled, then answer and acknowledge it. Hot."""
         if not JOINED <= member.state <= PARTING:
             return
         n = frame.n
@@ -292,7 +292,8 @@ class Inbox:
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)
-        # A ref is valid for one connection; a client that repeats the call by another one gets what is kept.
+        # A ref is valid on one connection only. A client that has another one repeats the call and gets the
+        # kept reply.
         if answer is not None and (ref is None or link == member.link):
             self._broadcaster.say(member, answer)
 
@@ -356,7 +357,7 @@ class Inbox:
 
 
 def _withoutData(frame: Send | Call) -> Send | Call:
-    """What of a frame is needed to refuse it."""
+    """Return a copy of a frame without its data, to refuse it later."""
     if type(frame) is Call:
         return Call(frame.ref, frame.type, b"", frame.n)
     return Send(frame.type, b"", frame.n)

@@ -99,7 +99,7 @@ class Joining:
     def _refused(self, join: Join) -> None:
         """A client was refused; if the room was made for it, and nobody else has joined, the room ends."""
         if join.isCreator and not self._isUsed:
-            self._lifecycle.makerRefused()
+            self._lifecycle.creatorRefused()
 
     async def _enter(self, outlet: Outlet, join: Join) -> Link | Refused:
         context = self._context

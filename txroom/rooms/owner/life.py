@@ -1,24 +1,24 @@
 """
-The life of one room, as a machine.
+The state machine of one room's life.
 
-Each state, what may happen in it, and the state that follows:
+Each state with the events that may happen in it, and the next state:
 
 =========  ======  =========  =============================================================================
 state      event   next       what the host does
 =========  ======  =========  =============================================================================
 CREATING   OPENED  OPEN       publishes the room; clients may join, timers and ticks run
-CREATING   LOST    LOST       as in OPEN; it fails when `onCreate` is over
+CREATING   LOST    LOST       as in OPEN; creation fails when `onCreate` is over
 OPEN       CLOSED  DISPOSING  stops the timers; all members leave
-OPEN       LOST    LOST       lets nothing leave any more; detaches the members, whom another owner has
+OPEN       LOST    LOST       sends nothing more; detaches the members, which another owner has
 DISPOSING  LOST    LOST       as in OPEN
 DISPOSING  EMPTY   ENDING     calls `onDispose`, waits for the journal, and releases it
-LOST       EMPTY   ENDING     calls `onDispose`; the journal is somebody else's
-any above  FAILED  ENDING     lets nothing leave any more; calls `onDispose` if `onCreate` had succeeded
-ENDING     ENDED   DISPOSED   cuts what refers in a circle, and tells those who wait for the end
+LOST       EMPTY   ENDING     calls `onDispose`; the journal belongs to another owner
+any above  FAILED  ENDING     sends nothing more; calls `onDispose` if `onCreate` had succeeded
+ENDING     ENDED   DISPOSED   breaks reference cycles, and fires the Deferreds of `dispose`
 =========  ======  =========  =============================================================================
 
-Anything else is an error of the host. A room that is asked to close while it is CREATING is closed as soon as
-it is OPEN; one that is asked to later is closing already.
+Any other event is an error of the host. A room that is asked to close while it is CREATING closes as soon as
+it is OPEN; in the later states it is closing already.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from enum import Enum, auto
 
 
 class Stage(Enum):
-    """Where a room is in its life."""
+    """The states of a room."""
 
-    #: `onCreate` runs. Nobody can join; what is said is logged.
+    #: `onCreate` runs. No client can join; messages are logged.
     CREATING = auto()
     OPEN = auto()
-    #: All leave, and `onLeave` runs for them.
+    #: All members leave, and `onLeave` runs for them.
     DISPOSING = auto()
-    #: Another owner has the room; `onLeave` and handlers that run here come to their end.
+    #: Another owner has the room; `onLeave` and handlers that are running here finish.
     LOST = auto()
     #: `onDispose` runs.
     ENDING = auto()
-    #: It is over; nothing of it is left, but for those who have the `Room` still.
+    #: The room has ended; users may still hold the `Room`.
     DISPOSED = auto()
 
 
 class Event(Enum):
-    """What can happen to a room."""
+    """The events in a room's life."""
 
-    #: `onCreate` has succeeded, and the settings are right.
+    #: `onCreate` has succeeded, and the settings are valid.
     OPENED = auto()
-    #: The room can't be made.
+    #: The room can't be created.
     FAILED = auto()
-    #: The room is to end.
+    #: The room is asked to end.
     CLOSED = auto()
-    #: The journal says that the room has another owner, or that its state is lost.
+    #: The journal reports that the room has another owner, or that its records are lost.
     LOST = auto()
-    #: The last member has left, `onLeave` and all.
+    #: The last member has left, and its `onLeave` is over.
     EMPTY = auto()
     #: `onDispose` is over, and the journal is released.
     ENDED = auto()
@@ -79,7 +79,7 @@ _LISTED = frozenset({Stage.OPEN, Stage.DISPOSING})
 
 
 class RoomLife:
-    """The state of one room; see the module. Only its host moves it on, and all its parts look at it."""
+    """The state of one room; see the module. Only the host changes it; all parts read it."""
 
     __slots__ = ("isListed", "isOpen", "isSpeaking", "stage")
 
@@ -90,17 +90,17 @@ class RoomLife:
         self.stage = stage
         #: Whether clients may join and resume.
         self.isOpen = stage is Stage.OPEN
-        #: Whether what is said is logged and leaves.
+        #: Whether messages are logged and sent.
         self.isSpeaking = stage in _SPEAKING
-        #: Whether matchmaking knows of it.
+        #: Whether it is listed in matchmaking.
         self.isListed = stage in _LISTED
 
     def may(self, event: Event) -> bool:
-        """Whether an event can happen now."""
+        """Return whether an event may happen now."""
         return (self.stage, event) in TRANSITIONS
 
     def follow(self, event: Event) -> None:
-        """Something has happened. Raises `RuntimeError` for what can't happen now."""
+        """Enter the state that follows an event. Raises `RuntimeError` if the event may not happen now."""
         stage = TRANSITIONS.get((self.stage, event))
         if stage is None:
             raise RuntimeError(f"{event.name} can't happen to a room that is {self.stage.name}")

@@ -1,5 +1,5 @@
 """
-The log of what happens to rooms: when they begin and end, and who joins, is away, comes back and leaves.
+Logs the life of rooms: when they are created and disposed, and when clients join, drop, resume and leave.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from .member import Member
 
 _log = Logger(namespace="txroom.rooms")
 
-#: Lines a second, and at once; what is more is counted.
+#: Lines a second, and at once. More are not logged, only counted.
 RATE = 50.0
 BURST = 500.0
-#: Characters of a text of somebody else's that are shown.
+#: The most characters of a client's text in a line.
 SHOWN = 64
 
 
 class Named(Protocol):
-    """A room, as far as a line tells of it."""
+    """The part of a room that a line shows."""
 
     @property
     def id(self) -> str: ...
@@ -34,9 +34,9 @@ class LifecycleLog:
     """
     Writes a line for each event, at level info, in the namespace "txroom.rooms".
 
-    A line is the event (create, join, drop, resume, leave, dispose) and what it is of, as
-    `leave room=x7Qd name='chat' member=Zb3k user='ada' reason='kicked'`. What does not apply is left out. The
-    event of twisted.logger has `life`, `room`, `name`, `member`, `user` and `reason`.
+    A line has the event (create, join, drop, resume, leave, dispose) and its subject, as in `leave room=x7Qd
+    name='chat' member=Zb3k user='ada' reason='kicked'`. Fields that don't apply are left out. The event of
+    `twisted.logger` has the keys `life`, `room`, `name`, `member`, `user` and `reason`.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -45,7 +45,7 @@ class LifecycleLog:
         self._untold = 0
 
     def tell(self, life: str, room: Named, member: Member | None = None, reason: str = "") -> None:
-        """Something has happened to a room, or to a member of one."""
+        """Log an event of a room, or of one of its members."""
         if not self._bucket.take(self._clock.seconds()):
             self._untold += 1
             return
@@ -64,7 +64,7 @@ class LifecycleLog:
         _log.info(text, life=life, **what)
 
     def flush(self) -> None:
-        """Tell how much was not told, if anything."""
+        """Log how many events were not logged, if any."""
         untold, self._untold = self._untold, 0
         if untold:
             _log.info(

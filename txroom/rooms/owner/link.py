@@ -1,5 +1,5 @@
 """
-The link of one client to its room, in the owner's process.
+The owner's end of a link: the way of one client's frames to its room.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from .member import JOINED, Member
 
 
 class HostLink:
-    """Takes what comes from one connection of a member; when that is replaced or lost, it does nothing."""
+    """Passes on the frames of one connection of a member. It does nothing after that is replaced or lost."""
 
     __slots__ = ("_inbox", "_leaving", "_member", "id")
 
@@ -22,13 +22,13 @@ class HostLink:
         self.id = member.link
 
     def submit(self, frame: Frame) -> None:
-        """The client said something; hot."""
+        """Pass on what the client sent. Hot."""
         member = self._member
         if member.link == self.id and member.state <= JOINED:
             self._inbox.take(member, frame)
 
     def leave(self) -> None:
-        """The client is gone for good, after what it sent before is handled."""
+        """The client leaves, after everything that it sent before has been handled."""
         if self._member.link == self.id:
             self._leaving.gone(self._member)
 

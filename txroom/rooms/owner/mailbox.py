@@ -1,5 +1,5 @@
 """
-The mailbox of a member: what its room is to do for it, one thing after another.
+The mailbox of a member: a queue of jobs that run one after another.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-#: What a mailbox does.
+#: A job of a mailbox.
 Job = Callable[..., Deferred[Any] | None]
 
 
 class Mailbox:
     """
-    Does the jobs of one member in the order in which they were posted, never two at a time.
+    Runs the jobs of one member in the order in which they were posted, never two at a time.
 
-    A `Job` is a function that doesn't raise. It returns `None` if it is done, or a Deferred that the next job
-    waits for.
+    A `Job` is a function that doesn't raise. It returns `None` when it is done, or a Deferred that the next
+    job waits for.
     """
 
     __slots__ = ("_jobs", "isBusy")
@@ -29,16 +29,16 @@ class Mailbox:
     _log = Logger()
 
     def __init__(self) -> None:
-        #: What waits; made when something does, since most never need it.
+        #: The queued jobs. The queue is made when it is needed; most members never need it.
         self._jobs: deque[tuple[Job, tuple[Any, ...]]] | None = None
-        #: Whether what is posted now has to wait.
+        #: Whether a job is running, so that a job that is posted now is queued.
         self.isBusy = False
 
     def __len__(self) -> int:
         return len(self._jobs or ())
 
     def post(self, job: Job, *args: Any) -> None:
-        """Do `job` after all that was posted before; at once if there is nothing. Hot."""
+        """Run `job` after all jobs that were posted before; at once if there are none. Hot."""
         if not self.isBusy:
             self.isBusy = True
             if self._isDone(job, args):
@@ -52,11 +52,11 @@ class Mailbox:
             self._jobs.append((job, args))
 
     def clear(self) -> None:
-        """Forget what has not begun."""
+        """Drop all jobs that have not begun."""
         self._jobs = None
 
     def _isDone(self, job: Job, args: tuple[Any, ...]) -> bool:
-        """Begin a job; whether there is nothing to wait for."""
+        """Begin a job; return whether it is done."""
         try:
             waited = job(*args)
         except BaseException:

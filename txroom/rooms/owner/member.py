@@ -1,23 +1,23 @@
 """
-A member, as its owner keeps it; the room sees it as a `Client`.
+Members, as the owner keeps them. The room sees a member as a `Client`.
 
-The states of a member, and what leads from each to the next. A member begins SEATED, or DROPPED if an earlier
-owner of the room has left it:
+The states of a member, and the events that lead from each to the next. A member begins SEATED, or DROPPED if
+it comes from an earlier owner of the room:
 
 =======  ===================================================================================================
-state    what leads on
+state    events
 =======  ===================================================================================================
-SEATED   `onAuth` and `onJoin` succeed: JOINED; LEAVING if it was to leave while `onJoin` ran, for which
-         `onLeave` is due. One of them fails, or it was to leave while `onAuth` ran: GONE.
+SEATED   `onAuth` and `onJoin` succeed: JOINED, or LEAVING if it was told to leave during `onJoin`, since
+         `onLeave` is due then. One of them fails, or it was told to leave during `onAuth`: GONE.
 JOINED   The connection is lost: DROPPED. The client closes it: PARTING. It leaves or is kicked: LEAVING.
 DROPPED  It resumes: JOINED. `resumeSeconds` are over, or it is kicked: LEAVING.
-PARTING  What it sent before is handled, or it is kicked: LEAVING.
+PARTING  Its earlier frames have been handled, or it is kicked: LEAVING.
 LEAVING  `onLeave` is over: GONE.
 =======  ===================================================================================================
 
-From each of the three before it, LEAVING also follows when the room ends; when the room is lost, too, but
-then `onLeave` isn't called, since the member is another owner's. A room that can't be made has no members:
-those that an earlier owner has left to it are GONE here.
+When the room ends, members that are JOINED, DROPPED or PARTING become LEAVING. They do so too when the room
+is lost; then `onLeave` isn't called, since another owner has the member. If the room can't be created,
+members of an earlier owner become GONE.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from .mailbox import Mailbox
 from .outbox import Audience
 from .tokens import digest, resumeToken
 
-#: Bytes that the data of the replies kept for a member may have together; the newest is kept, however large.
+#: The most bytes of data in the replies that are kept for a member. The newest is kept whatever its size.
 REPLIES_SIZE = 256 << 10
-#: The most earlier resume tokens that stay valid, since the client may not have got any later one. Late
+#: The most earlier resume tokens that stay valid, since the client may not have received a later one. Late
 #: requests to resume, on connections that were lost meanwhile, take a token each; the models need five.
 MAX_UNCONFIRMED = 8
 
@@ -55,26 +55,26 @@ _NO_GROUPS: frozenset[str] = frozenset()
 
 
 class State(IntEnum):
-    """Where a member is in its life; see the module."""
+    """The states of a member; see the module."""
 
-    #: Has a seat; onAuth and onJoin are running.
+    #: It has a seat; `onAuth` and `onJoin` run.
     SEATED = 0
     JOINED = 1
-    #: Has lost its connection, and may resume.
+    #: It has lost its connection, and may resume.
     DROPPED = 2
-    #: Has closed its connection for good; what it sent before is being handled.
+    #: It has closed its connection; its earlier frames are still being handled.
     PARTING = 3
-    #: Is no member any more; onLeave is running.
+    #: Its membership has ended; `onLeave` runs.
     LEAVING = 4
     GONE = 5
 
 
-# For what is hot: an enumeration's member costs a look-up of its own.
+# For hot paths: looking up a member of an enumeration is slow.
 JOINED, PARTING, LEAVING = State.JOINED, State.PARTING, State.LEAVING
 
 
 class PendingLeave(NamedTuple):
-    """How a member that is joining is to leave, once `onAuth` or `onJoin` is over."""
+    """How a joining member leaves as soon as `onAuth` or `onJoin` is over."""
 
     code: int
     reason: LeaveReason
@@ -85,7 +85,7 @@ class Member:
     """
     One member of a room.
 
-    The link changes with each connection, the rest stays. What the room runs for it waits in `mailbox`.
+    The link changes with each connection; everything else stays. Its jobs run in `mailbox`.
     """
 
     __slots__ = (
@@ -133,11 +133,11 @@ class Member:
         self.id = id
         self.user = user
         self.userId = userId
-        #: The id of the user that came, whatever onAuth made of it; who resumes must be the same.
+        #: The id of the user before `onAuth`; a client that resumes must have the same.
         self.arrivalId = userId
         self.options = options
         self.state = State.SEATED
-        self.client: Client = None  # type: ignore[assignment]  # set by whoever makes a member, at once
+        self.client: Client = None  # type: ignore[assignment]  # set at once by the code that makes a member
         self.mailbox = Mailbox()
 
         # The connection.
@@ -145,33 +145,34 @@ class Member:
         self.session = ""
         self.outlet: Outlet | None = None
         self.isJSON = True
-        #: The join requests that `joined` answers.
+        #: The refs of the join requests that `joined` answers.
         self.refs: list[int | None] = []
-        #: Set if it is to leave as soon as the hook that admits it is over.
+        #: Set if it must leave as soon as `onAuth` or `onJoin` is over.
         self.pendingLeave: PendingLeave | None = None
-        #: What `onAuth` or `onJoin` has returned, while that is awaited.
+        #: The result of `onAuth` or `onJoin`, while it is awaited.
         self.runningHook: object = None
-        #: Its reservation, while it is joining.
+        #: The digest of its reservation's token, while it is joining.
         self.seat: bytes | None = None
         self.expiry: IDelayedCall | None = None
-        #: What the room is still to be told: whether it was away, and whether it got all that it missed.
+        #: What the hooks have yet to be told: whether it was away, and whether it has recovered.
         self.untold: tuple[bool, bool] | None = None
 
-        # What it is sent.
-        #: The log's offset when it joined. Of earlier messages it gets only those that newcomers are shown.
+        # What the room sends to it.
+        #: The offset of the log when it joined. Of earlier messages it gets only the history.
         self.offset = 0
-        #: Records that must be committed for its `joined` to have left.
+        #: The number of records that are committed when its `joined` has been sent.
         self.announced = 0
-        #: The calls of its room that wait until it has joined.
+        #: The room's calls that wait until it has joined.
         self.pending: list[RoomCall] = []
-        #: What it is sent before `onAuth` lets it in, which is logged then: types and payloads.
+        #: The messages that were sent to it before the end of `onAuth`, which are logged after it: types,
+        #: payloads.
         self.early: list[tuple[str, bytes]] | None = None
         self.calls: dict[int, Deferred[Any]] = {}
         self.groups = _NO_GROUPS
         self.meta: Mapping[str, Any] = {}
 
-        # What it sends.
-        #: The resume token that it was given last, and the digests of those that are valid.
+        # What it sends to the room.
+        #: The newest resume token, and the digests of all valid ones.
         self.token = ""
         self.tokens: list[bytes] = []
         self.accepted = 0
@@ -179,26 +180,25 @@ class Member:
         self.acked = 0
         self.replies: dict[int, Reply | Error] = {}
         self.repliesSize = 0
-        #: What it may be sent again: bytes, for all its connections together.
+        #: The rate limit of missed messages, in bytes, over all its connections.
         self.replays: TokenBucket | None = None
-        #: Bytes of the frames that wait in the mailbox.
+        #: The bytes of the frames that are queued in the mailbox.
         self.waitingSize = 0
-        #: For calls that came again, on another connection, before they were answered, by their numbers: the
-        #: ref by which the client knows the call now, and the link for which that ref is valid. Each
-        #: connection has refs of its own.
+        #: For calls that were sent again on another connection before they were answered, by number: the new
+        #: ref, and the link on which it is valid. Each connection has refs of its own.
         self.returnRefs: dict[int, tuple[int, str]] = {}
         self.misuse = MisuseCounter()
-        #: How many messages it may send, if its room limits them, and since when it has sent too many.
+        #: The room's message rate limit, and since when the member exceeds it.
         self.messages: TokenBucket | None = None
         self.slowedSince: float | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
         """
-        What it joined with.
+        The options with which it joined.
 
-        They are kept encoded, so that they take no more memory than the client has sent bytes: a member
-        stays for `resumeSeconds` after its connection.
+        They are kept encoded, so that they take no more memory than the bytes that the client sent: a member
+        stays for `resumeSeconds` after its connection is lost.
         """
         return MappingProxyType(payload.decode(self._options))
 
@@ -213,44 +213,44 @@ class Member:
 
     @property
     def hasLeft(self) -> bool:
-        """Whether it is no member any more."""
+        """Whether its membership has ended."""
         return self.state >= State.LEAVING
 
     @property
     def isPresent(self) -> bool:
-        """Whether it counts as being in the room: joined, and connected, to resume or about to leave."""
+        """Whether it is in the room: it has joined, and hasn't left, even if it is disconnected."""
         return JOINED <= self.state <= PARTING
 
     @property
     def audience(self) -> Audience:
-        """This member alone; empty while it has no connection."""
+        """The audience of this member alone; empty while it has no connection."""
         return ((self.outlet, (self.link,)),) if self.outlet is not None else ()
 
     def attach(self, outlet: Outlet, arrival: Arrival) -> None:
-        """Reach it by this connection from now on."""
+        """Use the connection of a request from now on."""
         self.outlet = outlet
         self.link = arrival.link
         self.session = arrival.session
         self.isJSON = arrival.isJSON
 
     def detach(self) -> None:
-        """It has no connection any more."""
+        """Forget the connection."""
         self.outlet = None
         self.link = self.session = ""
 
     def leaveLater(self, code: int, reason: LeaveReason, text: str = "") -> None:
-        """Make it leave once the hook that admits it is over; only the first call counts."""
+        """Make it leave as soon as `onAuth` or `onJoin` is over. Only the first call counts."""
         if self.pendingLeave is None:
             self.pendingLeave = PendingLeave(code, reason, text)
 
     def cancelExpiry(self) -> None:
-        """Don't end its membership after `resumeSeconds`: it is back, or gone."""
+        """Cancel the end of its membership after `resumeSeconds`."""
         expiry, self.expiry = self.expiry, None
         if expiry is not None and expiry.active():
             expiry.cancel()
 
     def regroup(self, group: str, isIn: bool) -> None:
-        """It becomes one of a group, or is none any more."""
+        """Put it into a group, or take it out."""
         if isIn:
             self.groups |= {group}
         else:
@@ -260,11 +260,11 @@ class Member:
 
     def issueToken(self, used: str | None = None) -> None:
         """
-        A new resume token, for the link that it has now; the one that was `used` stays valid, and the newest
-        of the others that nobody has confirmed, until `confirmToken`.
+        Make a new resume token for the current link.
 
-        They are several, since requests to resume overtake one another: the answer to any of them may be the
-        one that the client gets.
+        Until `confirmToken` the `used` token stays valid, and so do the newest unconfirmed ones. There may be
+        several, since requests to resume may overtake one another, and the client may receive the answer to
+        any of them.
         """
         self.token = resumeToken(self.id)
         known = [] if used is None else [digest(used)]
@@ -272,18 +272,18 @@ class Member:
         self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
 
     def accepts(self, token: str) -> bool:
-        """Whether it may resume with that token."""
+        """Return whether the member may resume with this token."""
         given = digest(token)
         return any(compare_digest(given, known) for known in self.tokens)
 
     def confirmToken(self) -> None:
-        """The client has said something by the link that it has now, so it has that one's token."""
+        """The client has sent a frame on the current link, so it has the newest token: drop the others."""
         del self.tokens[1:]
 
     # -- the journal
 
     def record(self) -> MemberRecord:
-        """What must survive the owner."""
+        """Return the record that the next owner needs."""
         return MemberRecord(
             self.id,
             self.user,
@@ -298,7 +298,7 @@ class Member:
 
     @classmethod
     def restored(cls, record: MemberRecord) -> Member:
-        """A member from the journal of an earlier owner; it is to resume."""
+        """Make a member from the record of an earlier owner; it may resume."""
         member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
         member.arrivalId = record.arrivalId
         member.offset = record.offset
@@ -309,19 +309,19 @@ class Member:
         return member
 
     def forget(self) -> None:
-        """Break the reference cycle with its client, which users may still hold."""
+        """Break the reference cycle with its `Client`, which users may still hold."""
         self.cancelExpiry()
         self.detach()
         del self.client
 
     def restore(self, handled: Handled) -> None:
-        """One of its frames was handled by an earlier owner."""
+        """Restore the record of a frame that an earlier owner handled."""
         self.accepted = self.handled = self.acked = max(self.handled, handled.n)
         if handled.reply is not None:
             self.keepReply(handled.n, handled.reply)
 
     def keepReply(self, n: int, reply: Reply | Error) -> None:
-        """Remember what the client's call `n` was answered."""
+        """Keep the answer to the client's call `n`."""
         replies = self.replies
         replies[n] = reply
         self.repliesSize += sizeOf(reply)
@@ -330,14 +330,14 @@ class Member:
 
 
 def copied(reply: Reply | Error, ref: int | None) -> Reply | Error:
-    """The same answer to that ref, which is to be framed anew."""
+    """Return a copy of an answer with another ref."""
     if isinstance(reply, Reply):
         return Reply(reply.ref if ref is None else ref, reply.data)
     return Error(ref, reply.room, reply.code, reply.message, reply.details)
 
 
 def sizeOf(reply: Reply | Error) -> int:
-    """Bytes of the content of an answer, without the overhead of its objects."""
+    """Return the bytes of an answer's content, without the overhead of its objects."""
     if isinstance(reply, Reply):
         return len(reply.data)
     return len(reply.message) + len(payload.encode(reply.details))

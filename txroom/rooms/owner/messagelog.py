@@ -1,5 +1,5 @@
 """
-The log of a room: what newcomers are shown, and what members who resume have missed.
+The message log of a room: the history for clients that join, and missed messages for clients that resume.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from ..api.history import History
 from ..contract.records import Entry
 from .budget import HARD, Budget
 
-#: Bytes of memory that a logged message takes besides its data and its frames, about: as measured on
-#: Python 3.11, 3.12 and 3.13. `FRAMES` bytes of these, as small messages have them, are in it.
+#: The bytes of memory of a logged message without its data and frames, as measured on Python 3.11, 3.12 and
+#: 3.13. They include `FRAMES` bytes for the frames of a small message.
 OVERHEAD = 768
 FRAMES = 256
-#: And for each member that it names; the id itself is the member's.
+#: The bytes for each member that it names; the id itself belongs to the member.
 ID = 8
 
 
 class KeptEntry(Struct, eq=False):
-    """A log entry, as the windows keep it: an entry may be in both of them."""
+    """A log entry in the windows of a log; an entry may be in both of them."""
 
     entry: Entry
     #: When it was logged, in seconds of the server's clock.
     at: float
-    #: Bytes of memory, about.
+    #: The bytes of memory that it takes, about.
     weight: int
-    #: The bytes of its frames, or of its data while that is more: as if it had a frame of that length.
+    #: The bytes of its frames, or of its data as long as that is more.
     framed: int
-    #: How many `SharedItem.frames` there were when it was weighed last.
+    #: The length of `SharedItem.frames` when it was weighed last.
     frames: int = 0
-    #: The windows that it is in.
+    #: The number of windows that it is in.
     holds: int = 0
 
     def reweighed(self) -> int:
-        """Weigh it again if frames of it have been built since; how much more it weighs. Hot."""
+        """Weigh it again if more of its frames have been built; return the additional weight. Hot."""
         message = self.entry.message
         frames = None if message is None else message.frames
         if frames is None or len(frames) == self.frames:
@@ -46,7 +46,7 @@ class KeptEntry(Struct, eq=False):
         framed = -FRAMES
         for frame in frames[1::2]:
             if frame is not None:
-                framed += 2 * len(frame.payload)  # it is in the frame once more
+                framed += 2 * len(frame.payload)  # the frame has a copy of the payload
         self.frames = len(frames)
         if framed <= self.framed:
             return 0
@@ -56,7 +56,7 @@ class KeptEntry(Struct, eq=False):
 
 
 class LogWeight:
-    """Bytes of memory of all that is kept in the windows of a log, each entry counted once."""
+    """The bytes of memory of all entries in the windows of a log; each entry counts once."""
 
     __slots__ = ("weight",)
 
@@ -65,7 +65,7 @@ class LogWeight:
 
 
 class Window:
-    """The newest of some entries, bounded by number, age and bytes."""
+    """The newest entries, bounded by number, age and bytes."""
 
     __slots__ = ("_kept", "_size", "_total", "limit", "seconds", "size")
 
@@ -87,7 +87,7 @@ class Window:
         return reversed(self._kept)
 
     def append(self, kept: KeptEntry) -> bool:
-        """One more; whether something is over the bounds now, so that `trim` is needed. Hot."""
+        """Add an entry; return whether the window exceeds its bounds, so that `trim` is needed. Hot."""
         self._kept.append(kept)
         self._size += len(kept.entry.data)
         if not kept.holds:
@@ -101,9 +101,12 @@ class Window:
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
-        Forget what is over the bounds, but nothing after the offset that `floor` says, unless it is far over.
+        Forget the oldest entries until the window keeps its bounds.
 
-        Gives the offset of the last one forgotten, or 0.
+        Entries after the offset that `floor` returns are kept, unless the bounds are exceeded far.
+
+        Returns:
+            The offset of the last forgotten entry, or 0.
         """
         last = 0
         kept = self._kept
@@ -119,7 +122,9 @@ class Window:
         return len(self._kept) > HARD * self.limit or self._size > HARD * self.size
 
     def shrink(self, weight: int, floor: int | None = None) -> int:
-        """Forget the oldest until all that is kept weighs no more than that, but nothing after `floor`."""
+        """
+        Forget the oldest entries until the log weighs at most `weight`, but none after the offset `floor`.
+        """
         last = 0
         while self._kept and self._total.weight > weight:
             if floor is not None and self._kept[0].entry.offset > floor:
@@ -128,12 +133,12 @@ class Window:
         return last
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all entries."""
         while self._kept:
             self._forget()
 
     def _forget(self) -> int:
-        """Forget the oldest; its offset."""
+        """Forget the oldest entry; return its offset."""
         kept = self._kept.popleft()
         self._size -= len(kept.entry.data)
         kept.holds -= 1
@@ -142,7 +147,7 @@ class Window:
         return kept.entry.offset
 
     def after(self, offset: int) -> list[Entry]:
-        """Those with a greater offset, in order."""
+        """Return the entries with greater offsets, in order."""
         found: list[Entry] = []
         for kept in reversed(self._kept):
             if kept.entry.offset <= offset:
@@ -153,18 +158,24 @@ class Window:
 
 
 def _noFloor() -> int | None:
-    """Nobody is joining, so nothing has to be kept for anybody."""
+    """Return `None`: no client is joining, so no entries have to be kept for one."""
     return None
 
 
 class MessageLog:
     """
-    All that was logged, in two windows that don't trim one another: `history` and `recent`.
+    The logged messages of a room, in two windows that don't trim each other: `history` and `recent`.
 
-    `recent` is for those who return: everything, kept for `seconds` and up to `limit` messages and `size`
-    bytes, and as the `budget` of all rooms allows. `floor` says after which offset nothing should be
-    forgotten, since somebody who is joining is to get it; what is far over the bounds is forgotten all the
-    same.
+    `recent` is for clients that resume. It has all messages.
+
+    Args:
+        history: The room's setting.
+        seconds: For how long `recent` keeps messages.
+        limit: The most messages in `recent`; 0: any number.
+        size: The most bytes of data in `recent`; 0: any number.
+        floor: Returns the offset after which messages are kept for joining clients; `None`: there are none.
+            When the bounds are exceeded far, these messages are forgotten as well.
+        budget: Bounds the memory of the logs of all rooms.
     """
 
     __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_total", "epoch", "offset", "trimmed")
@@ -185,7 +196,7 @@ class MessageLog:
         self._show(history)
         self._floor = floor
         self._budget = budget
-        #: Random; offsets of different epochs can't be compared. Set when the room has its journal.
+        #: Random, from the journal. Offsets of different epochs can't be compared.
         self.epoch = ""
         #: The offset of the newest message.
         self.offset = 0
@@ -193,14 +204,14 @@ class MessageLog:
         self.trimmed = 0
 
     def _show(self, history: History | None) -> None:
-        """Newcomers are shown what `history` says."""
+        """Keep the history that the setting asks for."""
         self._shown = history if history is not None else History(limit=0)
         self._history = None
         if history is not None and history.limit:
             self._history = Window(self._total, history.limit, history.seconds, history.size)
 
     def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
-        """Change the bounds: `onCreate` is over, and may have changed the settings."""
+        """Change the bounds, after `onCreate`, which may have changed the settings."""
         recent, shown = self._recent, self._history
         self._show(history)
         if self._history is not None:
@@ -218,12 +229,12 @@ class MessageLog:
         self._changed()
 
     def append(self, entry: Entry, now: float) -> None:
-        """The next message."""
+        """Add the next message."""
         self.add(entry, now)
         self._changed()
 
     def add(self, entry: Entry, now: float) -> KeptEntry:
-        """The next message, which is weighed when it has been framed: give the result to `sent`. Hot."""
+        """Add the next message, and pass the result to `sent` after it has been framed. Hot."""
         self.offset = entry.offset
         size = len(entry.data)
         weight = OVERHEAD + 2 * size
@@ -237,14 +248,14 @@ class MessageLog:
         return kept
 
     def sent(self, kept: KeptEntry) -> None:
-        """A message that was added has been sent, so that its frames are built; hot."""
+        """Weigh a message that has been added and sent, so that its frames are built. Hot."""
         if kept.holds:
             self._total.weight += kept.reweighed()
         if self._budget is not None:
             self._budget.changed(self)
 
     def framed(self, since: int) -> None:
-        """The messages from that offset on have been sent again, perhaps in another dialect."""
+        """Weigh the messages from an offset on, which were sent again, perhaps in another dialect."""
         for window in (self._recent, self._history):
             for kept in reversed(window or ()):
                 if kept.entry.offset < since:
@@ -257,27 +268,27 @@ class MessageLog:
             self._budget.changed(self)
 
     def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
-        """Begin with what an earlier owner had logged."""
+        """Begin with the entries of an earlier owner."""
         self.trimmed = entries[0].offset - 1 if entries else offset
         for entry in entries:
             self.append(entry, now)
         self.offset = offset
 
     def missed(self, offset: int, member: str) -> list[Entry] | None:
-        """The messages for that member after `offset`; `None` if one may be forgotten already."""
+        """Return the messages for a member after `offset`; `None` if some may have been forgotten."""
         if not self.trimmed <= offset <= self.offset:
             return None
         return [entry for entry in self._recent.after(offset) if entry.isFor(member)]
 
     def history(self, now: float) -> list[Entry]:
-        """All that is kept for newcomers."""
+        """Return the whole history."""
         if self._history is None:
             return []
         self._history.trim(now)
         return [kept.entry for kept in self._history]
 
     def forNewcomer(self, offset: int, now: float) -> list[Entry]:
-        """What is shown to somebody who joins at `offset`."""
+        """Return the part of the history for a client that joins at `offset`."""
         if self._history is None or not self._shown.onJoin:
             return []
         self._history.trim(now)
@@ -301,21 +312,22 @@ class MessageLog:
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that is taken by what is kept, about."""
+        """The bytes of memory of all entries, about."""
         return self._total.weight
 
     def shrink(self, weight: int, isHard: bool = False) -> None:
         """
-        Forget the oldest of `recent`, then of the history, until the log weighs no more than that.
+        Forget the oldest entries of `recent`, then of the history, until the log takes at most `weight`
+        bytes.
 
-        What somebody is about to read stays, unless it `isHard`.
+        Entries that a joining client will get are kept, unless `isHard`.
         """
         self._forgotten(self._recent.shrink(weight, None if isHard else self._floor()))
         if self._history is not None:
             self._history.shrink(weight)
 
     def close(self) -> None:
-        """The room has ended: nothing is kept."""
+        """The room has ended: forget everything."""
         if self._budget is not None:
             self._budget.forget(self)
             self._budget = None

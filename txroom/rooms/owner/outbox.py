@@ -1,10 +1,11 @@
 """
-The outbox: it sends what a room emits in the order of emission, and not before the records that were written
-earlier are committed.
+The outbox sends the items of a room in order, each only after the records that were written before it are
+committed.
 
-Why: an owner that has lost its room without knowing it (it was suspended, or cut off) writes records
-that are never committed. If it sent anything that depends on them, clients would know what no later owner
-knows. Delivering before the commit loses messages; so does a `joined` that tells uncommitted counts.
+The reason: an owner may have lost its room without knowing it, because it was suspended or cut off. The
+records that it writes are never committed. If it sent anything that depends on them, clients would know what
+no later owner knows: a message that is delivered before its commit may get lost, and so may frames that an
+early `joined` counts.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ Audience = Sequence[tuple[Outlet, Sequence[str]]]
 
 @attrs.frozen
 class Emission:
-    """An item or an end for some links, and the number of records that must be committed before."""
+    """An item for some links, or their end, and the number of records that must be committed before."""
 
     barrier: int
     audience: Audience
     item: Item | None
-    #: The end of those links: code and reason.
+    #: The code and reason with which the links end.
     end: tuple[int, str] | None = None
 
     def leave(self) -> None:
@@ -46,7 +47,7 @@ class Emission:
 
 
 class Outbox:
-    """What one room emits and records."""
+    """The outgoing items and the records of one room."""
 
     __slots__ = ("_isLeaving", "_isOver", "_journal", "_queue", "_waiters", "done", "isRecording", "written")
 
@@ -56,29 +57,29 @@ class Outbox:
         self._waiters: deque[tuple[int, Deferred[None]]] = deque()
         self._isLeaving = False
         self._isOver = False
-        #: Whether what is recorded goes to a journal, which keeps it.
+        #: Whether records are written to a journal that keeps them.
         self.isRecording = False
-        #: Records written, and those of them that are committed.
+        #: The number of records that were written, and of those that are committed.
         self.written = 0
         self.done = 0
 
     def begin(self, journal: Journal) -> None:
-        """Record to `journal`, if that keeps anything."""
+        """Write records to `journal` from now on, if it keeps them."""
         self._journal = journal
         self.isRecording = journal.isKept
 
     def record(self, record: Record) -> None:
         """
-        Write a record; what is emitted from now on waits until it is committed.
+        Write a record. Items that are emitted after this wait until it is committed.
 
-        Where this is hot, ask `isRecording` before making the record.
+        On a hot path, check `isRecording` before making the record.
         """
         if self.isRecording and self._journal is not None:
             self.written += 1
             self._journal.write(record)
 
     def emit(self, item: Item, audience: Audience) -> None:
-        """Send an item when its turn has come."""
+        """Send an item after all earlier ones, and after the records that were written before."""
         if not audience or self._isOver:
             return
         if self.done == self.written and not self._queue and not self._isLeaving:
@@ -88,7 +89,7 @@ class Outbox:
             self._add(Emission(self.written, audience, item))
 
     def emitTo(self, item: Item, outlet: Outlet, link: str) -> None:
-        """Send an item to one link when its turn has come; hot."""
+        """As `emit`, to one link. Hot."""
         if self._isOver:
             return
         if self.done == self.written and not self._queue and not self._isLeaving:
@@ -97,18 +98,20 @@ class Outbox:
             self._add(Emission(self.written, ((outlet, (link,)),), item))
 
     def end(self, audience: Audience, code: int, reason: str = "") -> None:
-        """End links when their turn has come; code 0 tells the client nothing."""
+        """End links, in order with the items. With code 0 the clients are told nothing."""
         if not self._isOver:
             self._add(Emission(self.written, audience, None, (code, reason)))
 
     def overtake(self, item: Item, audience: Audience) -> None:
-        """Send an item at once: it is volatile."""
+        """Send a volatile item at once."""
         if not self._isOver:
             for outlet, links in audience:
                 outlet.deliver(item, links)
 
     def whenCommitted(self) -> Deferred[None]:
-        """Fires when all that was emitted so far has left; fails with `RoomError` if it never will."""
+        """
+        Fire when all items that were emitted so far have been sent; fail with `RoomError` if they never are.
+        """
         if self._isOver:
             return _failed()
         if self.done == self.written and not self._queue:
@@ -118,7 +121,7 @@ class Outbox:
         return waiter
 
     def committed(self, count: int) -> None:
-        """The journal has committed so many records in all."""
+        """The journal has committed `count` records in all."""
         if count > self.done:
             self.done = count
         if self._queue or self._waiters:
@@ -126,9 +129,12 @@ class Outbox:
 
     def lose(self) -> list[tuple[Outlet, str]]:
         """
-        Send and record nothing any more; returns the links whose end was still queued.
+        Send and record nothing more.
 
-        Those who wait for a commit are told by `failWaiters`.
+        `failWaiters` fails the Deferreds of `whenCommitted`.
+
+        Returns:
+            The links whose end was still queued.
         """
         self._isOver = True
         self.isRecording = False
@@ -138,7 +144,7 @@ class Outbox:
         return [(outlet, link) for audience in ends for outlet, links in audience for link in links]
 
     def failWaiters(self) -> None:
-        """Tell those who wait for what was lost."""
+        """Fail the Deferreds of `whenCommitted` that never fire."""
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
             failWaiter(waiter, RoomError(ErrorCode.ROOM_GONE))
@@ -167,7 +173,7 @@ def _failed() -> Deferred[None]:
 
 
 def audienceOf(members: Iterable[tuple[Outlet, str]]) -> Audience:
-    """Links, each with its outlet, put together by outlet."""
+    """Group links by their outlets."""
     byOutlet: dict[Outlet, list[str]] = {}
     for outlet, link in members:
         byOutlet.setdefault(outlet, []).append(link)

@@ -1,8 +1,8 @@
 """
-The runner of a room: it calls what users wrote, and sees to it that nothing they do reaches anything else.
+The runner of a room: it calls users' hooks and listeners, and isolates their errors from everything else.
 
-What they are told (an error, an event) they are told in the next turn of the reactor; so is what an error
-costs, which `onRoomError` decides.
+Errors and events are reported to users in the next turn of the reactor. `onRoomError` decides then what an
+error costs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .member import Member
 
 
 class Listeners(Protocol):
-    """Who listens to the events of the rooms of one name: a `Registration`."""
+    """The listeners to the events of rooms of one name: a `Registration`."""
 
     def hasListeners(self, event: str) -> bool: ...
     def tell(self, event: str, *args: Any) -> None: ...
 
 
 class RunnerPort(Protocol):
-    """The owner, as its runner knows it: hooks run inside of it, and it carries out what an error costs."""
+    """The part of the owner that its runner uses."""
 
     @property
     def id(self) -> str: ...
@@ -48,7 +48,7 @@ class RunnerPort(Protocol):
 
 
 class Runner:
-    """Runs the code of one room's user."""
+    """Runs the code that users wrote for one room."""
 
     __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room")
 
@@ -62,10 +62,10 @@ class Runner:
         self._later = hooks.PostQueue(clock)
         self._isOver = False
 
-    # -- what is asked
+    # -- calling hooks
 
     def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a hook, which may take the room's `handlerTimeout`; see `hooks.call`."""
+        """Call a hook with the room's `handlerTimeout`; see `hooks.call`."""
         token = hooks.currentOwner.set(self._owner)
         try:
             return hooks.call(self._clock, self._room.handlerTimeout, hook, *args)
@@ -73,7 +73,7 @@ class Runner:
             hooks.currentOwner.reset(token)
 
     def userId(self, user: Any, fallback: str) -> str:
-        """What the room says who a user is; `fallback` if it can't say."""
+        """Return the room's `userId` of a user; `fallback` if it returns none, or raises."""
         try:
             id = self._room.userId(user)
             return fallback if id is None else payload.checkText("userId", id) or fallback
@@ -82,7 +82,7 @@ class Runner:
             return fallback
 
     def startTicks(self, timers: RoomClock, interval: float) -> None:
-        """Call `onTick` every so many seconds, with the time since the last call."""
+        """Call `onTick` every `interval` seconds, with the time since the last call."""
         last = self._clock.seconds()
 
         def onTick() -> Deferred[Any]:
@@ -93,18 +93,18 @@ class Runner:
 
         timers.every(interval, onTick)
 
-    # -- what is told
+    # -- in the next turn of the reactor
 
     def post(self, job: Callable[..., Any], *args: Any) -> None:
-        """Do `job` in the next turn of the reactor, after all that was posted before."""
+        """Run `job` in the next turn of the reactor, after all jobs that were posted before."""
         self._later.post(job, *args)
 
     def flush(self) -> None:
-        """Do all that was posted now."""
+        """Run all posted jobs now."""
         self._later.flush()
 
     def tell(self, event: str, *args: Any) -> None:
-        """Tell those who listen to the registration, in the next turn."""
+        """Call the listeners of the registration in the next turn."""
         if self._listeners.hasListeners(event):
             self._later.post(self._listeners.tell, event, *args)
 
@@ -112,12 +112,12 @@ class Runner:
 
     def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
         """
-        Log what a hook or a handler raised, and post the question what it costs.
+        Log the error of a hook or a handler, and post the call of `onRoomError`.
 
         Args:
-            failure: What it raised.
-            member: For whom it was called, if for one.
-            hook: The name of what was called.
+            failure: The error.
+            member: The member that it was called for, if any.
+            hook: The name of the hook or handler.
         """
         owner = self._owner
         what = ".".join(filter(None, (type(self._room).__name__, hook)))
@@ -131,12 +131,12 @@ class Runner:
             self._later.post(self._charge, failure, member, client)
 
     def _charge(self, failure: Failure, member: Member | None, client: Client | None) -> None:
-        """Ask `onRoomError` what an error costs."""
+        """Call `onRoomError`, and carry out its answer."""
         owner = self._owner
         try:
             cost = self._room.onRoomError(failure, client)
         except BaseException:
-            self._log.failure("onRoomError of room {name} {id}", name=owner.name, id=owner.id)
+            self._log.failure("onRoomError of room {name} {id} raised", name=owner.name, id=owner.id)
             return
         if cost == "room":
             owner.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
@@ -144,5 +144,5 @@ class Runner:
             owner.kick(member, "failed")
 
     def close(self) -> None:
-        """The room has ended: what raises now is logged, and costs nothing."""
+        """The room has ended: errors are only logged from now on."""
         self._isOver = True

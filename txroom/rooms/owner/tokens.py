@@ -1,5 +1,5 @@
 """
-Tokens that clients show: to resume, and to take a reserved seat. The owner keeps their digests only.
+Tokens with which clients resume, or take a reserved seat. The owner keeps only their digests.
 
 `Member.accepts` checks the token of a client that resumes, `Seats.refusal` that of a reserved seat.
 """
@@ -9,25 +9,25 @@ from __future__ import annotations
 import secrets
 from hashlib import sha256
 
-#: Random bytes of a token.
+#: The random bytes of a token.
 SIZE = 24
 
 
 def newToken() -> str:
-    """A token that nobody can guess."""
+    """Return a new, unguessable token."""
     return secrets.token_urlsafe(SIZE)
 
 
 def resumeToken(member: str) -> str:
-    """A new token with which that member may resume."""
+    """Return a new token with which a member may resume."""
     return f"{member}.{newToken()}"
 
 
 def memberOf(token: str) -> str:
-    """The id of the member that a resume token is for."""
+    """Return the id of the member that a resume token is for."""
     return token.partition(".")[0]
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a token: enough to know it again, and of no use to whoever reads it."""
+    """Return the digest of a token, which recognises the token and is of no use to an attacker."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
