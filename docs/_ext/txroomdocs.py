@@ -226,7 +226,7 @@ class CommandLineHelp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         _depend(self)
-        usage = CommandLine().getUsage(width=92)
+        usage = CommandLine().getUsage(width=88)
         block = nodes.literal_block(usage, usage[usage.index("Options:") :].rstrip())
         block["language"] = "none"
         return [block]
