@@ -27,7 +27,7 @@ from txroom import (
     ServerOptions,
     message,
 )
-from txroom.process import relaxCollector
+from txroom.process import keepFreedMemory, relaxCollector
 
 
 class Echo(Application):
@@ -112,6 +112,7 @@ def main() -> None:
     key = f":privateKey={options.certificate}" if options.role == "tls" else ""
     server.listen(f"{kind}:{options.port}:interface=127.0.0.1{key}")
     server.startService()
+    keepFreedMemory()
     relaxCollector()
     reactor.run()
 

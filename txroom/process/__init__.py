@@ -1,11 +1,10 @@
 """
-What belongs to a process that runs a `Server`: the command line, signals, log files and the garbage
-collector.
+What belongs to a process that runs a `Server`: the command line, signals, log files and memory.
 
-`relaxCollector` and `useMonotonicClock` are for programs that start a `Server` themselves.
+`keepFreedMemory`, `relaxCollector` and `useMonotonicClock` are for programs that start a `Server` themselves.
 """
 
-from .gctuning import relaxCollector
+from .gctuning import keepFreedMemory, relaxCollector
 from .monotonic import useMonotonicClock
 
-__all__ = ["relaxCollector", "useMonotonicClock"]
+__all__ = ["keepFreedMemory", "relaxCollector", "useMonotonicClock"]

@@ -19,7 +19,7 @@ from ..service.health import INTERVAL, STALL
 from ..service.server import Server
 from ..service.unixsocket import chownSocket
 from .announcing import describePort, describeServed
-from .gctuning import relaxCollector
+from .gctuning import keepFreedMemory, relaxCollector
 from .loading import inOneLine
 from .logs import LogFiles, filterLog
 from .watchdog import Watchdog
@@ -96,6 +96,7 @@ class LaunchedServer(MultiService):
         self._watchdog = Watchdog(INTERVAL + STALL)
         self._watchdog.start()
         self.server.stallDetector.onCheck = self._watchdog.beat
+        keepFreedMemory()
         if self._gcThreshold:
             self._restoreCollector = relaxCollector(self._gcThreshold)
         signal.signal(signal.SIGHUP, self._hangUp)
