@@ -20,11 +20,23 @@ ROOT = Path(__file__).resolve().parents[1]
 #: the same, and a space also stands for the end of a line. Before you add one, check that it raises no false
 #: alarm; a phrase that is wrong only sometimes does not belong here.
 PHRASES = (
+    (r"a place that is kept", "a seat that is kept for a client that has lost its connection"),
+    (r"nobody's business", "what other members are shown"),
+    (r"on deaf|deaf daemon", "that the server does not listen"),
+    (r"put together with whom", "which room a client joins"),
     (r"the silence is ours", "that reading is paused, and what follows from it"),
+    (r"/(home|Users)/\w+", "a path inside the repository, or no path"),
 )
 
-#: What titles and headings must not have, and what they have instead.
-HEADINGS = ((r"[.:!]$", "no punctuation at its end"),)
+#: What headings must not have, and what they have instead.
+HEADINGS = (
+    (r"[.:!]$", "no punctuation at its end"),
+    (r"^Who\b", "the word that people search for, such as Presence or Authentication"),
+)
+#: The same for the titles of pages.
+TITLES = (
+    (r"^(What|When|Where|Which|Know)\b", "the word that people search for, such as Recovery or Validation"),
+)
 
 #: What is read, below the root. Files that are made by programs or by others are left out.
 FOLDERS = ("txroom", "docs", "tests", "scripts", "benchmarks", "newsfragments", "twisted")
@@ -85,9 +97,10 @@ def titles(pages: dict[str, str]) -> Iterator[tuple[str, int, str]]:
             continue
         _, title, underline = found[0]
         for line, heading, character in found:
+            rules = HEADINGS + TITLES if heading == title else HEADINGS
             if character == underline and heading != title:
                 yield name, line, f'"{heading}" is a second title; use another underline'
-            for pattern, instead in HEADINGS:
+            for pattern, instead in rules:
                 if re.search(pattern, heading):
                     yield name, line, f'the heading "{heading}": write {instead}'
         known = seen.setdefault(title.lower(), name)

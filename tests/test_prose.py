@@ -110,6 +110,19 @@ class TitleTests(ProseTestCase):
             found, ['docs/presence.rst:6: the heading "Costs:": write no punctuation at its end']
         )
 
+    def test_riddle(self) -> None:
+        """A title, or a heading, that nobody would search for."""
+        text = "When it is lost\n===============\n\nWho is away\n-----------\n\nWhen then\n---------\n"
+        found = self.complaints(docs__recovery_rst=text)
+        instead = "write the word that people search for, such as"
+        self.assertEqual(
+            found,
+            [
+                f'docs/recovery.rst:1: the heading "When it is lost": {instead} Recovery or Validation',
+                f'docs/recovery.rst:4: the heading "Who is away": {instead} Presence or Authentication',
+            ],
+        )
+
 
 class LinkTests(ProseTestCase):
     """Links to files, pages and headings."""
