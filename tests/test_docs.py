@@ -165,6 +165,15 @@ class PageTests(DocsTestCase):
             source = page.read_text()
             self.assertTrue(source == listings.refreshed(source), f"{page}: run python scripts/listings.py")
 
+    def test_testReports(self) -> None:
+        """The reports of tests that the tutorials show name the tests of their listings."""
+        for page, file in (
+            ("first-room.rst", "room/test_room.py"),
+            ("plain-websockets.rst", "chat/test_chat.py"),
+        ):
+            shown = re.findall(r"^       (test_\w+) \.\.\. ", text(page), re.MULTILINE)
+            self.assertEqual(shown, sorted(re.findall(r"def (test_\w+)", text(f"examples/{file}"))))
+
     def test_links(self) -> None:
         """Links to pages lead to a page, and to a label that is on it."""
         for page in DOCS.rglob("*.rst"):
