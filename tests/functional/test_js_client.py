@@ -1,4 +1,4 @@
-"""The JavaScript client, in Node, against a server."""
+"""The JavaScript client in Node, with a real server."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from txroom import Client, Deny, RoomApplication, Server, ServerOptions, message
 
 
 async def play(server: Server | SlowLink, scenario: str) -> dict[str, Any]:
-    """What a scenario of the script says."""
+    """The result of a scenario of the script."""
     return await run("txroom_client.mjs", scenario, f"ws://127.0.0.1:{portOf(server)}/rooms")
 
 
 def portOf(server: Server | SlowLink) -> int:
-    """The port it listens on."""
+    """The port that a server listens on."""
     port: int = server.address().port
     return port
 
 
 async def run(script: str, *arguments: str) -> dict[str, Any]:
-    """What a script prints, which must be free of errors."""
+    """The JSON that a script prints; it must print no errors."""
     command = [requiresNode(), CLIENTS / script, *arguments]
     play = partial(subprocess.run, command, capture_output=True, text=True, timeout=90)
     done: subprocess.CompletedProcess[str] = await deferToThread(play)
@@ -45,7 +45,7 @@ async def run(script: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_unit() -> None:
-    """The client's own tests, on fake sockets and a fake clock."""
+    """The client's own tests with fake sockets and a fake clock pass."""
     files = sorted((ROOT / "tests" / "web").glob("*.test.mjs"))
     assert files
     done = subprocess.run([requiresNode(), "--test", *files], capture_output=True, text=True, timeout=300)
@@ -53,7 +53,7 @@ def test_unit() -> None:
 
 
 async def test_tour(net: Net) -> None:
-    """Every kind of frame, both ways."""
+    """Every kind of frame is sent in both directions."""
     server = await net.start(makeServer())
     seen = await play(server, "tour")
     assert seen.pop("welcome") == "ada"
@@ -92,7 +92,7 @@ async def test_tour(net: Net) -> None:
 
 
 async def test_cuts(net: Net) -> None:
-    """TCP connections are cut all the time: nothing is lost, nothing comes twice, in either direction."""
+    """While TCP connections are cut all the time, no message is lost or doubled in either direction."""
     ledgers: list[Ledger] = []
     server = await net.start(makeServer(ledgers=ledgers))
     result = await play(server, "cuts")
@@ -114,7 +114,7 @@ async def test_cuts(net: Net) -> None:
 
 
 async def test_forgotten(net: Net) -> None:
-    """A client that was away for too long joins anew, is told so, and what it had not sent is sent."""
+    """A client that was away for too long joins again and is told so; its queued messages are sent."""
     server = await net.start(makeServer())
     assert await play(server, "forgotten") == {
         "snapshot": {"said": 2},
@@ -125,7 +125,7 @@ async def test_forgotten(net: Net) -> None:
 
 
 async def test_reload(net: Net) -> None:
-    """A page that is loaded again is the same member still, and a token is for once."""
+    """A reloaded page is the same member, and a token can be used once."""
     server = await net.start(makeServer())
     assert await play(server, "reload") == {
         "isSame": True,
@@ -137,7 +137,7 @@ async def test_reload(net: Net) -> None:
 
 
 async def test_restart(net: Net) -> None:
-    """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
+    """When the server stops, the client waits as long as it was asked to, and joins the next server."""
 
     class Restarting(Parlour):
         @message("restart")
@@ -161,7 +161,10 @@ async def test_restart(net: Net) -> None:
 
 
 async def test_browser(net: Net) -> None:
-    """In Chromium: the page's WebSocket, a cut, the browser offline and online again, and a reload."""
+    """
+    In Chromium: the page's WebSocket, a lost connection, the browser offline and online again, and a
+    reload.
+    """
     chromium = requires("chromium")
     server = makeServer()
     server.addPage("/", Data(b"<!doctype html><link rel=icon href=data:,>", "text/html"))
@@ -178,10 +181,10 @@ async def test_browser(net: Net) -> None:
 
 async def test_slowLink(net: Net) -> None:
     """
-    A join, an upload and a download that take longer than a heartbeat may, over 25 kB a second.
+    A join, an upload and a download take longer than the heartbeat's timeout, over 25 kB per second.
 
-    Where the client sees the bytes that come it keeps the connection; where it doesn't, as in browsers, a
-    large message may cost one, and is there all the same.
+    If the client sees the number of received bytes it keeps the connection. In browsers it does not, so a
+    large message may cost a connection, but still arrives.
     """
 
     class Attic(Parlour):
@@ -213,13 +216,15 @@ async def test_slowLink(net: Net) -> None:
 
 
 async def test_backToTheLobby(net: Net) -> None:
-    """A join from the `left` of another room works, and what was on its way to that is no error."""
+    """
+    A join in a listener of `left` succeeds, and messages on their way to the former room cause no error.
+    """
     server = await net.start(makeServer())
     assert (await play(server, "lobby"))["seen"] == [4003, "empty", 6] * 3
 
 
 async def test_nowhere(net: Net) -> None:
-    """A wrong path and a wrong port are told at once: with the server's words, or the URL and the cause."""
+    """A wrong path and a wrong port fail at once, with the server's text or with the URL and the cause."""
     hint = "Is the server running, and are the host, the port and the path right?"
     refused = f"no connection to URL (connect ECONNREFUSED ADDRESS). {hint}"
     for options, said in (
@@ -239,7 +244,7 @@ async def test_nowhere(net: Net) -> None:
 
 
 async def test_refused(net: Net) -> None:
-    """What `verifyClient` says reaches a page in a browser, in which an HTTP answer could not be seen."""
+    """What `verifyClient` answers reaches a page in a browser, which could not see an HTTP response."""
     chromium = requires("chromium")
     server = Server()
     rooms = RoomApplication(verifyClient=lambda handshake: Deny(403, "members only"))
@@ -257,7 +262,7 @@ async def test_refused(net: Net) -> None:
 
 
 async def test_halves(net: Net) -> None:
-    """Half a surrogate pair, in options, an answer and a message, costs nothing but itself."""
+    """Half a surrogate pair, in options, an answer and a message, is replaced and harms nothing else."""
     server = await net.start(makeServer())
     assert await play(server, "halves") == {
         "asked": "\ufffd",
@@ -268,7 +273,7 @@ async def test_halves(net: Net) -> None:
 
 async def test_react(net: Net, tmp_path: Path) -> None:
     """
-    A strict TypeScript project with React and Vite takes the package as npm packs it.
+    A strict TypeScript project with React and Vite uses the package as npm packs it.
 
     In StrictMode, which joins, leaves and joins again, there is one member, with the history of the room.
     """
@@ -282,7 +287,7 @@ async def test_react(net: Net, tmp_path: Path) -> None:
 
 
 def buildReact(folder: Path) -> Path:
-    """Pack our package, and check and build the project with it; where its pages are."""
+    """Pack the package, and check and build the project with it; return the folder of its pages."""
     node, npm = requiresNode(), requires("npm")
     for name in ("typescript", "vite", "react"):
         requiresPackage(name)
@@ -293,7 +298,7 @@ def buildReact(folder: Path) -> Path:
         (modules / each.name).symlink_to(each)
 
     def command(*arguments: str | Path) -> None:
-        # Only what is built for development runs effects twice.
+        # Only a development build runs effects twice.
         environment = {**os.environ, "NODE_ENV": "development"}
         done = subprocess.run(
             arguments, capture_output=True, text=True, timeout=90, cwd=project, env=environment

@@ -1,4 +1,4 @@
-"""The lean reactor is a reactor as Twisted expects it; `test_commandline` runs a server on it."""
+"""The lean reactor passes Twisted's tests; `test_commandline` runs a server on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 120
-#: What is lost on the short way, and nothing else: log lines say the name of the connection.
+#: The only feature that lean protocols lack: log lines with the name of the connection.
 NAMELESS = {
     f"twisted.internet.test.{each}TestsBuilder_EPollReactorTests.test_logPrefix"
     for each in ("test_tcp.TCP4Client", "test_tcp.TCP6Client", "test_unix.UNIX")
@@ -20,9 +20,10 @@ NAMELESS = {
 
 def test_twistedsTests(tmp_path: Path) -> None:
     """
-    What passes with Twisted's epoll reactor passes with ours, also where it goes its short way.
+    The tests that pass with Twisted's epoll reactor also pass with txroom's, with lean protocols too.
 
-    A few of Twisted's tests need a network or a user that isn't root: they fail, here and there, with both.
+    Some of Twisted's tests need a network or a user other than root; where these are missing, they fail
+    with both.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     results: list[dict[str, Any]] = []

@@ -1,8 +1,8 @@
 """
 Every place where a server can be mounted, over real sockets.
 
-Each place goes through the same trials: messages both ways, frames in the handshake's own segment,
-back-pressure with a client that stops reading, a refusal, and a client that leaves.
+Each place is tested the same way: messages in both directions, frames in the segment of the request,
+backpressure with a client that stops reading, a refusal, and a client that leaves.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ PROXY = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 443\r\n"
 
 @attrs.define
 class Place:
-    """A mounted server and how to get there."""
+    """A mounted server and how to reach it."""
 
     server: Server
     application: Echo
-    #: Where it listens.
+    #: The port that it listens on.
     address: Any
     target: str = "/ws"
     tls: Any = None
-    #: What has to be sent before the request.
+    #: The bytes that must be sent before the request.
     before: bytes = b""
 
     async def ask(self, net: Net, *parts: bytes) -> Probe:
@@ -73,7 +73,7 @@ class Place:
         return probe
 
     async def open(self, net: Net, *early: bytes) -> Probe:
-        """A client that is upgraded; `early` came in its handshake's segment."""
+        """An upgraded client; `early` is sent in the segment of its request."""
         before = len(self.application.met)
         probe = await self.ask(net, head(self.target), *early)
         await probe.upgraded()
@@ -82,7 +82,7 @@ class Place:
 
 
 def application() -> Echo:
-    """An echo that refuses those who ask for it."""
+    """An echo that refuses clients that ask for it."""
     return Echo(closeTimeout=0.5, verifyClient=lambda handshake: "x-refuse" not in handshake.headers)
 
 
@@ -118,7 +118,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def places(net: Net, tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Any]:
-    """A function that mounts a server at a place of that name."""
+    """A function that mounts a server at the place of that name."""
     endings: list[Callable[[], Any]] = []
 
     async def listening(description: str, **more: Any) -> Place:
@@ -148,7 +148,7 @@ def places(net: Net, tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator
     async def foreign(
         make: Callable[[Server], IResource], description: str = "tcp:0:interface=127.0.0.1"
     ) -> Place:
-        """Under a Site that isn't ours."""
+        """Under a Site that is not txroom's."""
         app = application()
         server = Server()
         server.addApplication(app, path="/ws")
@@ -231,7 +231,7 @@ def underKlein(server: Server) -> IResource:
 
 
 class BesideWSGI(Resource):
-    """Sockets here, everything else to a WSGI application."""
+    """WebSockets are served here, everything else by a WSGI application."""
 
     def __init__(self, server: Server, pool: ThreadPool) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class BesideWSGI(Resource):
 
 
 class ByHand(Resource):
-    """`handleUpgrade` from a resource, at once or after some asynchronous work."""
+    """A resource that calls `handleUpgrade` at once or after asynchronous work."""
 
     isLeaf = True
 
@@ -274,7 +274,7 @@ class ByHand(Resource):
 
     @staticmethod
     def told(outcome: Any) -> None:
-        """How it ended."""
+        """The outcome of `handleUpgrade`."""
 
 
 OWN = ["own", "unix", "tls", "haproxy", "haproxyUnix", "samePath"]
@@ -287,7 +287,7 @@ everywhere = pytest.mark.parametrize("name", OWN + FOREIGN)
 
 @everywhere
 async def test_echo(net: Net, places: Any, name: str) -> None:
-    """Text and binary both ways, ping and pong, and the closing handshake."""
+    """Text and binary are echoed, pings are answered, and the closing handshake completes."""
     place = await places(name)
     probe = await place.open(net)
     for payload in (b"", b"hello", b"a" * 200, b"b" * 70_000):
@@ -302,7 +302,7 @@ async def test_echo(net: Net, places: Any, name: str) -> None:
 
 
 class AutobahnEcho(WebSocketServerProtocol):
-    """As users of Autobahn write it."""
+    """An echo as users of Autobahn write it."""
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         self.sendMessage(payload, isBinary)
@@ -310,7 +310,7 @@ class AutobahnEcho(WebSocketServerProtocol):
 
 @everywhere
 async def test_autobahn(net: Net, places: Any, name: str) -> None:
-    """A factory of Autobahn's, beside our own application."""
+    """A factory of Autobahn's works beside an application."""
     place = await places(name)
     factory = WebSocketServerFactory()
     factory.protocol = AutobahnEcho
@@ -329,7 +329,7 @@ async def test_autobahn(net: Net, places: Any, name: str) -> None:
 @everywhere
 @pytest.mark.parametrize("size", [10, 5_000, 15_000])
 async def test_early(net: Net, places: Any, name: str, size: int) -> None:
-    """Frames in the handshake's own segment are handled, in order, and none twice."""
+    """Frames in the segment of the request are handled once and in order."""
     place = await places(name)
     early = [text(f"{number}" + "x" * size) for number in range(3 if size > 1000 else 50)]
     if size == 15_000:
@@ -343,7 +343,7 @@ async def test_early(net: Net, places: Any, name: str, size: int) -> None:
 
 @everywhere
 async def test_pressure(net: Net, places: Any, name: str) -> None:
-    """A client that stops reading: BACKPRESSURE, a bound, then one `onDrain` and nothing lost."""
+    """If a client stops reading: BACKPRESSURE, a bounded queue, then one `onDrain`, and nothing is lost."""
     place = await places(name)
     probe = await place.open(net)
     connection: Connection = place.application.met[0]
@@ -376,7 +376,7 @@ async def test_pressure(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_closeUnderPressure(net: Net, places: Any, name: str) -> None:
-    """The Close frame follows what was queued, also when the client began."""
+    """The Close frame follows the queued data, also if the client closes first."""
     place = await places(name)
     for isOurs in (True, False):
         probe = await place.open(net)
@@ -395,7 +395,7 @@ async def test_closeUnderPressure(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_neverReads(net: Net, places: Any, name: str) -> None:
-    """Who is closed and never reads is dropped."""
+    """A client that is closed and never reads is dropped."""
     place = await places(name)
     probe = await place.open(net)
     connection: Connection = place.application.met[0]
@@ -408,7 +408,7 @@ async def test_neverReads(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_pause(net: Net, places: Any, name: str) -> None:
-    """`pause` stops reading, so that the client's own sending stops; `resume` goes on, nothing is lost."""
+    """`pause` stops reading, so that the client cannot send any more; after `resume` nothing is lost."""
     place = await places(name)
     probe = await place.open(net)
     connection: Connection = place.application.met[0]
@@ -426,7 +426,7 @@ async def test_pause(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_leaves(net: Net, places: Any, name: str) -> None:
-    """A client that leaves without a word: 1006, once; and RST."""
+    """A client that disappears, or sends RST, is told once with 1006."""
     place = await places(name)
     for count, how in enumerate(("loseConnection", "abortConnection")):
         probe = await place.open(net)
@@ -436,7 +436,7 @@ async def test_leaves(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_refused(net: Net, places: Any, name: str) -> None:
-    """A refusal is one clean answer, and the connection closed."""
+    """A refusal is one complete response, and the connection is closed."""
     place = await places(name)
     told: list[Any] = []
     place.server.onClientError = lambda error, handshake: told.append((error.status, error.reason))
@@ -451,7 +451,7 @@ async def test_refused(net: Net, places: Any, name: str) -> None:
 
 @everywhere
 async def test_page(net: Net, places: Any, name: str) -> None:
-    """A plain request beside the sockets gets the page, or 426; HEAD has no body, POST is no GET."""
+    """A plain request beside the sockets gets the page, or 426; HEAD has no body, POST is refused."""
     place = await places(name)
     where = {"own": "/ws", "samePath": "/ws"}.get(name, "/ws" if name in OWN else "/")
     for method in ("GET", "HEAD", "POST"):
@@ -470,7 +470,7 @@ async def test_page(net: Net, places: Any, name: str) -> None:
 
 @pytest.mark.parametrize("isPipelined", [False, True])
 async def test_onePage(net: Net, places: Any, isPipelined: bool) -> None:
-    """On our own listener a connection serves one page: what follows is never parsed as a request."""
+    """A connection to txroom's own listener serves one page; what follows is not parsed as a request."""
     place = await places("samePath")
     probe = await place.ask(net, get("/ws"), head("/ws") if isPipelined else b"")
     answer = await probe.answer()
@@ -482,7 +482,7 @@ async def test_onePage(net: Net, places: Any, isPipelined: bool) -> None:
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("isPipelined", [False, True])
 async def test_keepAlive(net: Net, places: Any, name: str, isPipelined: bool) -> None:
-    """Under a Site: a page first, then an upgrade on the same connection; early frames too."""
+    """Under a Site, a connection can serve a page and then upgrade, with early frames."""
     place = await places(name)
     upgrade = head(place.target) + text("early")
     probe = await place.ask(net, get("/") * 2 + (upgrade if isPipelined else b""))
@@ -498,7 +498,7 @@ async def test_keepAlive(net: Net, places: Any, name: str, isPipelined: bool) ->
 
 @everywhere
 async def test_handshake(net: Net, places: Any, name: str) -> None:
-    """The handshake tells the true peer, whether the client came by TLS, and what it asked."""
+    """The handshake has the address of the peer, whether TLS was used, and what the client asked for."""
     place = await places(name)
     place.target = "/ws?a=b"
     await place.open(net)
@@ -513,7 +513,7 @@ async def test_handshake(net: Net, places: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", FOREIGN)
 async def test_foreignRefusals(net: Net, places: Any, name: str) -> None:
-    """Under a foreign Site too: no HTTP/1.0, no body, no second Host; one answer each."""
+    """Under a foreign Site too, HTTP/1.0, a body and a second Host are refused, with one response each."""
     place = await places(name)
     target = "/ws"
     for request, status in (
@@ -533,7 +533,10 @@ async def test_foreignRefusals(net: Net, places: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["byHand", "byHandLater"])
 async def test_byHandOutcome(net: Net, places: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`handleUpgrade` fires with the Connection, or with the `UpgradeError` after the client was answered."""
+    """
+    The Deferred of `handleUpgrade` fires with the Connection, or fails with the `UpgradeError` after the
+    response.
+    """
     place = await places(name)
     outcomes: list[Any] = []
     monkeypatch.setattr(ByHand, "told", staticmethod(outcomes.append))
@@ -547,7 +550,7 @@ async def test_byHandOutcome(net: Net, places: Any, name: str, monkeypatch: pyte
 
 
 async def test_byHandGone(net: Net, places: Any) -> None:
-    """The client leaves during the asynchronous wait: nothing is opened, nothing raised."""
+    """If the client leaves during the asynchronous work, no connection is opened and nothing raises."""
     place = await places("byHandLater")
     probe = await place.ask(net, head(place.target))
     await sleep(0.01)
@@ -557,7 +560,7 @@ async def test_byHandGone(net: Net, places: Any) -> None:
 
 
 async def test_siteTimeout(net: Net, places: Any) -> None:
-    """A Site's own idle timeout doesn't end a WebSocket."""
+    """The idle timeout of a Site does not end a WebSocket."""
     app = application()
     server = Server()
     server.addApplication(app)
@@ -574,7 +577,7 @@ async def test_siteTimeout(net: Net, places: Any) -> None:
 
 
 async def test_ownPages(net: Net) -> None:
-    """Pages beside the sockets on our own listener: at their path, below it, health, slow bodies."""
+    """txroom's own listener serves pages: at their path, below it, health, and slow bodies."""
 
     class Poster(Resource):
         isLeaf = True
@@ -621,7 +624,7 @@ async def test_ownPages(net: Net) -> None:
 
 
 async def test_pageThatPends(net: Net) -> None:
-    """A page that isn't ready yet holds up no socket, and a client may leave it."""
+    """A page that is not ready yet delays no socket, and a client may leave it."""
     pending: list[Request] = []
 
     class Later(Resource):
@@ -655,7 +658,7 @@ async def test_pageThatPends(net: Net) -> None:
 
 
 async def test_row29_tls(net: Net, places: Any) -> None:
-    """TLS below 1.2 is refused, and so is plain text; a handshake that stalls ends at the deadline."""
+    """TLS below 1.2 and plain text are refused."""
     place = await places("tls")
     for method in (SSL.TLS1_VERSION, SSL.TLS1_1_VERSION):
         old = CertificateOptions(verify=False)
@@ -673,7 +676,7 @@ async def test_row29_tls(net: Net, places: Any) -> None:
 
 @pytest.mark.parametrize("start", [b"", bytes.fromhex("1603010100")], ids=["silent", "half a ClientHello"])
 async def test_row29_stalled(net: Net, certificate: tuple[Path, Path], start: bytes) -> None:
-    """A TLS handshake that stalls is dropped at `handshakeTimeout`."""
+    """A stalled TLS handshake is dropped at `handshakeTimeout`."""
     cert, key = certificate
     where = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={cert}"
     server = await net.serve(where=where, handshakeTimeout=0.4)

@@ -1,4 +1,4 @@
-"""What a stranger gets: the package, built from its own sdist, in an environment of its own."""
+"""The package as users get it: built from its own sdist, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS = ("twistd", "twist")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command away from the checkout; its output is the message if it fails."""
+    """Run a command outside of the checkout; on failure its output is the message."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -41,7 +41,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def cleanEnvironment() -> dict[str, str]:
-    """The environment without what would let the checkout or this interpreter shine through."""
+    """The environment without variables that would let the checkout or this interpreter be used."""
     hidden = ("PYTHON", "COVERAGE", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
@@ -54,7 +54,7 @@ def freePort() -> int:
 
 @contextmanager
 def twistd(binary: Path, port: int, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service in the foreground and end it by SIGTERM."""
+    """Run the service in the foreground and stop it with SIGTERM."""
     listen = f"tcp:{port}:interface=127.0.0.1"
     process = subprocess.Popen(
         [binary / "twistd", "-n", "--pidfile=", "txroom", "--listen", listen],
@@ -75,7 +75,7 @@ def twistd(binary: Path, port: int, cwd: Path) -> Iterator[subprocess.Popen[byte
 
 
 def fetch(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> tuple[int, bytes]:
-    """GET a page of a server that is still starting."""
+    """GET a page of a server that may still be starting."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -91,7 +91,7 @@ def fetch(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> tu
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the package is made of: a build leaves its traces in the source tree."""
+    """A copy of the sources of the package, since a build writes into the source tree."""
     copy = tmp_path_factory.mktemp("source")
     ignore = shutil.ignore_patterns("__pycache__", "dropin.cache")
     for part in PARTS:
@@ -104,14 +104,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(wheel: Path) -> Path:
-    """The sdist, which the wheel was built from."""
+    """The sdist, from which the wheel was built."""
     (path,) = wheel.parent.glob("*.tar.gz")
     return path
 
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the sdist, not from the tree."""
+    """The wheel, built from the sdist."""
     out = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", out, source, cwd=out)
     (path,) = out.glob("*.whl")
@@ -120,7 +120,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment with nothing in it."""
+    """A new virtual environment without packages."""
     path = tmp_path_factory.mktemp("fresh") / "venv"
     run(sys.executable, "-m", "venv", path, cwd=path.parent)
     return path
@@ -152,7 +152,7 @@ def wheelNames(wheel: Path) -> list[str]:
 
 
 def test_wheelHasEverything(wheel: Path) -> None:
-    """Every module, the typing marker, the pages and the plugin are in the wheel."""
+    """The wheel has every module, the typing marker, the pages and the plugin."""
     code = [ROOT / "txroom/py.typed", *(ROOT / "txroom").rglob("*.py")]
     pages = [path for path in (ROOT / "txroom/web").glob("*") if path.is_file()]
     wanted = {path.relative_to(ROOT).as_posix() for path in (*code, *pages)}
@@ -160,13 +160,13 @@ def test_wheelHasEverything(wheel: Path) -> None:
 
 
 def test_wheelHasNothingElse(wheel: Path) -> None:
-    """Of Twisted's directories there is our plugin alone, without an ``__init__.py``."""
+    """In Twisted's directories the wheel has only the plugin, without an ``__init__.py``."""
     others = [name for name in wheelNames(wheel) if not name.startswith("txroom")]
     assert others == [PLUGIN]
 
 
 def test_sdistBuilds(sdist: Path) -> None:
-    """The sdist brings the licence and the plugin."""
+    """The sdist has the licence and the plugin."""
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "pyproject.toml", "setup.py", "txroom/py.typed", PLUGIN} <= names
@@ -174,12 +174,12 @@ def test_sdistBuilds(sdist: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wheelHelp(installed: Path, command: str, tmp_path: Path) -> None:
-    """Both of Twisted's launchers know txroom once the wheel is installed."""
+    """Both of Twisted's launchers know txroom when the wheel is installed."""
     assert "--listen" in run(installed / command, "txroom", "--help", cwd=tmp_path)
 
 
 def test_wheelServes(installed: Path, tmp_path: Path) -> None:
-    """The installed package starts and says that it is well."""
+    """The installed package starts, and its health page answers."""
     port = freePort()
     with twistd(installed, port, tmp_path) as process:
         status, body = fetch(f"http://127.0.0.1:{port}/healthz", process)
@@ -189,5 +189,5 @@ def test_wheelServes(installed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_editableHelp(editable: Path, command: str, tmp_path: Path) -> None:
-    """An editable install shows the plugin to both launchers, which setuptools makes hard."""
+    """An editable install shows the plugin to both launchers, which setuptools makes difficult."""
     assert "--listen" in run(editable / command, "txroom", "--help", cwd=tmp_path)

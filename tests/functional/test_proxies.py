@@ -1,7 +1,7 @@
 """
-nginx and HAProxy before `twistd txroom`, configured as the documentation says.
+nginx and HAProxy in front of `twistd txroom`, configured as the documentation says.
 
-What stands there is taken from there; only ports and the places of certificates are others.
+The configurations are taken from the pages; only ports and the paths of certificates are replaced.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.requires import requires, requiresNode
 
 DOCS = ROOT / "docs" / "howto"
 TWISTD = ("twistd", "-n")
-#: Where clients are, to the server.
+#: The address of the clients, as the server sees it.
 ELSEWHERE = "127.0.0.5"
 
-#: Tells of each socket which process has it.
+#: An application that sends each socket the number of its process.
 WHICH = """
 import os
 from txroom import Application
@@ -48,7 +48,7 @@ def recipe(page: str, start: str) -> str:
 
 
 def replaced(text: str, *pairs: tuple[str, object]) -> str:
-    """The text with other ports and files; each has to be there."""
+    """The text with other ports and files, each of which must occur in it."""
     for old, new in pairs:
         assert old in text, old
         text = text.replace(old, str(new))
@@ -56,7 +56,7 @@ def replaced(text: str, *pairs: tuple[str, object]) -> str:
 
 
 class Place:
-    """A proxy before a server."""
+    """A proxy in front of a server."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -76,7 +76,9 @@ class Place:
             assert "Traceback" not in process.output, process.output
 
     def first(self, isSecure: bool = True) -> list[Any]:
-        """What the socket says first to a client that is elsewhere; and it echoes."""
+        """
+        The first message that the socket sends to a client on another address; the socket must also echo.
+        """
         context = ssl.create_default_context(cafile=str(self.authority.file)) if isSecure else None
         plain = socket.create_connection(("127.0.0.1", self.port), PATIENCE, (ELSEWHERE, 0))
         url = f"{'wss' if isSecure else 'ws'}://localhost:{self.port}/ws"
@@ -89,12 +91,12 @@ class Place:
         return first
 
     def page(self, *arguments: str) -> str:
-        """The page, by curl."""
+        """The page, loaded with curl."""
         url = f"https://localhost:{self.port}/"
         return run(requires("curl"), "-sS4", "--cacert", self.authority.file, *arguments, url)
 
     def browse(self) -> None:
-        """Chromium: the page over https, its socket over wss."""
+        """Load the page over https and its socket over wss in Chromium."""
         node, chromium = requiresNode(), requires("chromium")
         url = f"https://localhost:{self.port}/"
         report = json.loads(run(node, "secure_browser.mjs", chromium, url))
@@ -107,7 +109,7 @@ def place(tmp_path: Path) -> Place:
 
 
 def nginxRecipe(place: Place, upstream: str) -> str:
-    """That of the page about TLS, before a server at `upstream`."""
+    """The configuration of the page about TLS, for a server at `upstream`."""
     live = "/etc/letsencrypt/live/chat.example.org"
     return replaced(
         recipe("tls.rst", "map $http_upgrade"),
@@ -119,7 +121,7 @@ def nginxRecipe(place: Place, upstream: str) -> str:
 
 
 def test_nginx(place: Place) -> None:
-    """Pages and sockets come through, with the client's address; from a page of the same host and port."""
+    """Pages and sockets pass nginx, with the client's address, and the page's origin is accepted."""
     requires("nginx")
     port = freePort()
     with (
@@ -133,7 +135,7 @@ def test_nginx(place: Place) -> None:
 
 
 def test_nginxOverUnix(place: Place) -> None:
-    """The same over a UNIX socket, which only nginx is let in by."""
+    """The same over a UNIX socket, to which only nginx has access."""
     requires("nginx")
     path = place.directory / "s"
     text = (DOCS / "tls.rst").read_text("utf-8")
@@ -148,7 +150,7 @@ def test_nginxOverUnix(place: Place) -> None:
 
 
 def test_haproxy(place: Place) -> None:
-    """HAProxy with TLS of its own; browsers speak HTTP/2 with it, for their sockets too (RFC 8441)."""
+    """HAProxy speaks TLS; browsers use HTTP/2 with it, also for WebSockets (RFC 8441)."""
     requires("haproxy")
     port = freePort()
     configuration = replaced(
@@ -168,7 +170,7 @@ def test_haproxy(place: Place) -> None:
 
 
 def test_proxyProtocol(place: Place) -> None:
-    """HAProxy that passes connections on with a PROXY header, and checks health by HTTP/1.0."""
+    """HAProxy passes connections on with a PROXY header, and checks health with HTTP/1.0."""
     requires("haproxy")
     port = freePort()
     configuration = replaced(
@@ -186,7 +188,7 @@ def test_proxyProtocol(place: Place) -> None:
 
 
 def test_rooms(place: Place) -> None:
-    """nginx with two processes behind it: the same topic comes to the same one each time."""
+    """nginx with two processes behind it sends the same topic to the same process each time."""
     requires("nginx")
     ports = [freePort() for _ in range(2)]
     upstream = replaced(

@@ -1,4 +1,4 @@
-"""The Python client against a server, over sockets: every frame, connections that are cut, a restart."""
+"""The Python client and a server, over sockets: every frame, lost connections, a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL, Client, Loss
 
 
 def endpointOf(server: Server) -> TCP4ClientEndpoint:
-    """Where a server listens."""
+    """The endpoint that a server listens on."""
     return TCP4ClientEndpoint(reactor(), "127.0.0.1", server.address().port)
 
 
@@ -31,7 +31,7 @@ class Clients:
         self.errors: list[Any] = []
 
     def of(self, server: Server, **options: Any) -> Client:
-        """A client of a server, through an endpoint or by the URL."""
+        """A client for a server, with an endpoint or with the URL."""
         url = f"ws://127.0.0.1:{server.address().port}/rooms"
         client = Client(url, reactor=reactor(), **{"auth": "open sesame", "minDelay": 0.02, **options})
         client.on("error", self.errors.append)
@@ -39,7 +39,7 @@ class Clients:
         return client
 
     async def close(self) -> None:
-        """All of them."""
+        """Close all clients."""
         for client in self.made:
             await client.close()
 
@@ -52,7 +52,7 @@ async def clients(net: Net) -> AsyncIterator[Clients]:
 
 
 async def refusal(deferred: Deferred[Any]) -> tuple[str, Any]:
-    """With which code and details it fails."""
+    """The code and the details of the error with which a Deferred fails."""
     with pytest.raises(RoomError) as caught:
         await deferred
     return caught.value.code, caught.value.details
@@ -60,7 +60,7 @@ async def refusal(deferred: Deferred[Any]) -> tuple[str, Any]:
 
 @pytest.mark.parametrize("protocol", [JSON_PROTOCOL, MSGPACK_PROTOCOL])
 async def test_tour(net: Net, clients: Clients, protocol: str) -> None:
-    """Every kind of frame, both ways."""
+    """Every kind of frame is sent in both directions."""
     server = await net.start(makeServer())
     ada = clients.of(server, protocol=protocol)
     room = await ada.joinOrCreate("parlour", {"name": "ada"})
@@ -135,7 +135,7 @@ async def test_tour(net: Net, clients: Clients, protocol: str) -> None:
 
 
 async def test_bytes(net: Net, clients: Clients) -> None:
-    """Bytes go to and fro in MessagePack, and in JSON not at all."""
+    """Bytes can be sent in MessagePack, but not in JSON."""
     server = await net.start(makeServer())
     room = await clients.of(server, protocol=MSGPACK_PROTOCOL).joinOrCreate("vault", {"name": "ada"})
     said: list[Any] = []
@@ -151,7 +151,7 @@ async def test_bytes(net: Net, clients: Clients) -> None:
 
 @pytest.mark.parametrize("protocol", [JSON_PROTOCOL, MSGPACK_PROTOCOL])
 async def test_cuts(net: Net, clients: Clients, protocol: str) -> None:
-    """TCP connections are cut all the time: nothing is lost, nothing comes twice, in either direction."""
+    """While TCP connections are cut all the time, no message is lost or doubled in either direction."""
     ledgers: list[Ledger] = []
     server = await net.start(makeServer(ledgers=ledgers))
     random, people, messages = Random(protocol), 6, 100
@@ -199,7 +199,7 @@ async def test_cuts(net: Net, clients: Clients, protocol: str) -> None:
 
 
 async def test_forgotten(net: Net, clients: Clients) -> None:
-    """A client that was away for too long joins anew, is told so, and what it had not sent is sent."""
+    """A client that was away for too long joins again and is told so; its queued messages are sent."""
     server = await net.start(makeServer())
     client = clients.of(server)
     room = await client.joinOrCreate("fleeting", {"name": "ada"})
@@ -220,7 +220,7 @@ async def test_forgotten(net: Net, clients: Clients) -> None:
 
 
 async def test_restart(net: Net, clients: Clients) -> None:
-    """The server says goodbye; the client stays away as long as it is asked to and joins the next server."""
+    """When the server stops, the client waits as long as it was asked to, and joins the next server."""
     server = await net.start(makeServer())
     client = clients.of(server)
     room = await client.joinOrCreate("parlour", {"name": "ada"})
@@ -240,7 +240,7 @@ async def test_restart(net: Net, clients: Clients) -> None:
 
 
 async def test_refused(net: Net, clients: Clients) -> None:
-    """An upgrade that is refused for good is not tried again."""
+    """The client does not try again after an upgrade was refused with a final status."""
     server = await net.start(makeServer())
     url = f"ws://127.0.0.1:{server.address().port}/nowhere"
     client = Client(url, reactor=reactor())
@@ -250,7 +250,10 @@ async def test_refused(net: Net, clients: Clients) -> None:
 
 
 async def test_endpoint(net: Net, clients: Clients) -> None:
-    """An endpoint leads elsewhere than the URL says; nobody there is no error until patience ends."""
+    """
+    The client connects to the endpoint and not to the URL; if no server is there, requests fail after their
+    timeout.
+    """
     server = await net.start(makeServer())
     client = Client(
         "http://rooms.localhost", endpoint=endpointOf(server), reactor=reactor(), auth="open sesame"

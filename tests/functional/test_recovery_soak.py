@@ -1,8 +1,9 @@
 """
-Two hundred clients in twenty rooms over sockets, their connections cut at random.
+Two hundred clients in twenty rooms over sockets, whose connections are cut at random.
 
-What a client is told is checked against what the rooms did: everything acknowledged was handled, everything
-of the log arrived, in order, once. `TXROOM_SOAK_SECONDS` says for how long; `-s` shows the counts.
+What the clients receive is compared with what the rooms did: everything acknowledged was handled, and every
+message of the log arrived once and in order. `TXROOM_SOAK_SECONDS` sets the duration; `-s` prints the
+counts.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from txroom.client import Room as Joined
 
 SECONDS = float(os.environ.get("TXROOM_SOAK_SECONDS", "5"))
 CLIENTS, ROOMS = 200, 20
-#: Messages and cuts of all clients in a second; each message goes to ten.
+#: How many messages and cuts there are per second in all; each message is sent to ten clients.
 MESSAGES, CUTS = 200, 60
-#: Seconds until all is quiet again.
+#: How many seconds the last messages may take.
 SETTLE = 30.0
 
 
 class Ledger(Room):
-    """Notes what it handles and says."""
+    """A room that records what it handles and sends."""
 
     resumeSeconds = 60
 
     def onCreate(self, options: Any) -> None:
-        #: By client: what was handled, in order.
+        #: What was handled, in order, by client.
         self.handled: dict[str, list[int]] = {}
-        #: The log, as everybody should have it, and what went to one client only.
+        #: The log that every client must receive, and the messages to single clients.
         self.log: list[tuple[int | None, str, int]] = []
         self.direct: dict[int | None, str] = {}
         ledgers[self.id] = self
@@ -58,7 +59,7 @@ ledgers: dict[str, Ledger] = {}
 
 
 class Gate(Protocol):
-    """One connection through the proxy, one side of it."""
+    """One side of a connection through the proxy."""
 
     transport: Any
     other: Gate | None = None
@@ -83,16 +84,16 @@ class Gate(Protocol):
 
 
 class Proxy:
-    """Passes bytes on, until it cuts a connection: what is under way is lost, in either direction."""
+    """Passes bytes on until it cuts a connection: bytes on their way are lost, in both directions."""
 
     def __init__(self, target: Any) -> None:
         self.target = target
-        #: The clients' sides.
+        #: The clients' sides of the connections.
         self.open: set[Gate] = set()
         self.cuts = 0
 
     def accept(self) -> Gate:
-        """A client connects."""
+        """A client has connected."""
         near = Gate(self)
         self.open.add(near)
         self.target.connect(Factory.forProtocol(partial(Gate, self))).addCallbacks(
@@ -118,7 +119,7 @@ class Proxy:
 
 
 class Witness:
-    """One client, and all that it is told."""
+    """A client that records everything it receives."""
 
     def __init__(self, who: str, client: Client) -> None:
         self.who = who
@@ -131,12 +132,12 @@ class Witness:
         self.received: list[tuple[int | None, str, int]] = []
         self.receipts: list[tuple[int | None, str, int]] = []
         self.counts: Counter[str] = Counter()
-        #: How much had been received at each "lost".
+        #: How many messages had been received at each "lost".
         self.losses: list[tuple[int, Loss]] = []
         client.on("error", self.failures.append)
 
     async def join(self, method: str, target: str) -> None:
-        """Enter the room and listen."""
+        """Join the room and listen."""
         room = self.room = await getattr(self.client, method)(target, {"who": self.who})
         room.on("added", lambda data, offset: self.received.append((offset, *data)))
         room.on("receipt", lambda data, offset: self.receipts.append((offset, *data)))
@@ -145,7 +146,7 @@ class Witness:
         room.on("lost", lambda loss: self.losses.append((len(self.received), loss)))
 
     def speak(self) -> None:
-        """The next message; each third wants an answer."""
+        """Send the next message; every third one is a call."""
         self.sent += 1
         i = self.sent
         if i % 3:
@@ -159,13 +160,13 @@ class Witness:
 
     @property
     def isDone(self) -> bool:
-        """Whether everything has come that will."""
+        """Whether everything expected has arrived."""
         ledger = ledgers[self.room.id]
         told = len(self.acknowledged) + len(self.answers)
         return told == self.sent and len(self.received) == len(ledger.log) and self.room.state == "joined"
 
     def check(self) -> None:
-        """Compare."""
+        """Compare what was received with what the room did."""
         ledger = ledgers[self.room.id]
         handled = ledger.handled.get(self.who, [])
         assert not self.failures, self.failures[:3]
@@ -185,7 +186,7 @@ class Witness:
 
 
 async def test_cutsAtRandom(net: Net) -> None:
-    """Nothing is lost and nothing comes twice, in either direction."""
+    """No message is lost or doubled, in either direction."""
     random = Random(20261101)
     server = Server()
     server.register("ledger", Ledger)
@@ -223,7 +224,7 @@ async def test_cutsAtRandom(net: Net) -> None:
                 random.choice(witnesses).speak()
                 spoken += 1
             while cut < passed * CUTS:
-                # Whoever is in the middle of coming back, too.
+                # Connections that are just being resumed are cut, too.
                 if random.random() < 0.5 and proxy.open:
                     proxy.cut(random.choice(list(proxy.open)))
                 else:
@@ -246,7 +247,7 @@ async def test_cutsAtRandom(net: Net) -> None:
 
 
 def report(witnesses: list[Witness], proxy: Proxy, cuts: int) -> None:
-    """What happened."""
+    """The counts, as text."""
     total = Counter[str]()
     for witness in witnesses:
         total.update(witness.counts)

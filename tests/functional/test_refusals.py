@@ -1,4 +1,4 @@
-"""What a page in a real browser is told when its client is refused."""
+"""What a page in a real browser sees when its client is refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ await fetch("/told", {method: "POST", body: JSON.stringify({told, cookie: docume
 
 
 class Told(Resource):
-    """Takes what the page has seen."""
+    """Receives the page's report."""
 
     isLeaf = True
     seen: Any = None
@@ -41,7 +41,7 @@ class Told(Resource):
 
 
 def verify(handshake: Handshake) -> Any:
-    """As the query says."""
+    """Decide as the query says."""
     if "raise" in handshake.query:
         raise ZeroDivisionError("secret")
     headers = [("Set-Cookie", "seen=1"), ("Retry-After", "7")]
@@ -49,7 +49,7 @@ def verify(handshake: Handshake) -> Any:
 
 
 async def test_browser(net: Net, tmp_path: Path) -> None:
-    """The frame, the close code and a clean end, each time; and its cookies are kept."""
+    """The page sees the frame, the close code and a clean close each time, and its cookies are kept."""
     chromium = requires("chromium")
     server, told = Server(), Told()
     application = RoomApplication(verifyClient=verify)

@@ -1,4 +1,4 @@
-"""The server as a service: starting, stopping, restarting, draining, and life inside other applications."""
+"""The server as a service: starting, stopping, restarting, draining, and use inside other applications."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from txroom import Connection, SendStatus, Server, ServerOptions
 
 
 async def refusesConnections(net: Net, address: Any) -> bool:
-    """Whether nobody listens at an address."""
+    """Whether an address refuses connections."""
     try:
         probe = await net.connect(address)
     except ConnectionRefusedError:
@@ -46,7 +46,7 @@ async def refusesConnections(net: Net, address: Any) -> bool:
 
 
 async def test_notBeforeStart(net: Net) -> None:
-    """A server that isn't started has no address; started it listens, stopped it doesn't."""
+    """Before it is started a server has no address; afterwards it listens, until it is stopped."""
     server = Server()
     server.addApplication(Echo())
     listening = server.listen(LOCAL)
@@ -69,7 +69,7 @@ async def test_notBeforeStart(net: Net) -> None:
 
 
 async def test_restart(net: Net) -> None:
-    """Stopped and started again it serves as before, with the same applications."""
+    """A server that is started again serves the same applications."""
     app = Echo()
     server = await net.serve(app)
     for count in range(3):
@@ -87,7 +87,7 @@ async def test_restart(net: Net) -> None:
 
 
 async def test_listenLater(net: Net) -> None:
-    """A running server listens on another endpoint at once."""
+    """A running server listens on a further endpoint at once."""
     server = await net.serve()
     port = await server.listen(LOCAL)
     assert len(server.ports) == 2
@@ -96,7 +96,7 @@ async def test_listenLater(net: Net) -> None:
 
 
 async def test_busyPort(net: Net) -> None:
-    """A port that is taken makes the start fail, and leaves nothing listening."""
+    """A port that is in use makes the start fail, and no other port stays open."""
     first = await net.serve()
     taken = f"tcp:{first.address().port}:interface=127.0.0.1"
     second = Server()
@@ -125,7 +125,7 @@ async def test_number(net: Net) -> None:
 
 
 async def test_twoServers(net: Net) -> None:
-    """Two servers in one process share nothing: neither connections nor limits, and one stops alone."""
+    """Two servers in one process share neither connections nor limits, and can be stopped separately."""
     first = await net.serve(maxConnections=1)
     second = await net.serve(maxConnections=1)
     one, two = await net.open(first), await net.open(second)
@@ -139,7 +139,7 @@ async def test_twoServers(net: Net) -> None:
 
 
 async def test_embedded(net: Net) -> None:
-    """As a child of another service it starts and stops with it; disowned it stops alone."""
+    """As a child of another service it starts and stops with that; without a parent it stops alone."""
     parent = MultiService()
     app = Echo()
     server = Server(ServerOptions(closeTimeout=0.3))
@@ -162,7 +162,10 @@ async def test_embedded(net: Net) -> None:
 
 
 async def test_drain(net: Net) -> None:
-    """503 while `onShutdown` runs and we still listen; callbacks in order; then 1001, no listening."""
+    """
+    While `onShutdown` runs, the port answers 503; the callbacks run in order; then 1001 is sent, and the
+    port closed.
+    """
     app = Recorder()
     server = Server()
     server.addApplication(app, path="/ws")
@@ -209,7 +212,7 @@ async def test_drain(net: Net) -> None:
 
 
 async def test_shutdownCallbackFails(net: Net) -> None:
-    """A callback that raises or hangs doesn't keep the server from stopping within `shutdownTimeout`."""
+    """A callback that raises or hangs does not keep the server from stopping within `shutdownTimeout`."""
     server = await net.serve(shutdownTimeout=0.5)
 
     def raising() -> None:
@@ -225,7 +228,7 @@ async def test_shutdownCallbackFails(net: Net) -> None:
 
 
 async def test_everyKindOfPeer(net: Net) -> None:
-    """Peers that answer, never answer, never read, hang in a hook or the upgrade: all end in time."""
+    """Peers that answer, never answer, never read, or hang in a hook or the upgrade: all end in time."""
 
     class Mixed(Recorder):
         def verifyClient(self, handshake: Any) -> Any:
@@ -272,7 +275,7 @@ async def test_everyKindOfPeer(net: Net) -> None:
 
 
 async def test_stopNow(net: Net) -> None:
-    """`stopNow`, a second signal: no waiting any more."""
+    """After `stopNow`, or a second signal, the server does not wait any more."""
     app = Recorder()
     server = await net.serve(app, shutdownTimeout=30)
     server.onShutdown(lambda: Deferred())
@@ -290,7 +293,9 @@ async def test_stopNow(net: Net) -> None:
 
 
 async def test_underLoad(net: Net) -> None:
-    """Stopping while clients come, talk and go: everyone who was let in has exactly one `onDisconnect`."""
+    """
+    If it stops while clients connect, send and leave, each accepted client has exactly one `onDisconnect`.
+    """
     app = Recorder()
     server = await net.serve(app, shutdownTimeout=3)
     probes = [await net.open(server) for _ in range(100)]
@@ -331,7 +336,7 @@ async def test_underLoad(net: Net) -> None:
 
 
 async def test_manyAtOnce(net: Net) -> None:
-    """600 connections that answer are closed in batches, far within the deadline."""
+    """600 connections that answer are closed in batches, long before the deadline."""
     app = Recorder()
     server = await net.serve(app)
     probes = [await net.open(server) for _ in range(600)]
@@ -368,7 +373,7 @@ server.setServiceParent(application)
 
 
 async def test_tac(net: Net, tmp_path: Path) -> None:
-    """In a plain `.tac` application that twistd runs: it serves, and SIGTERM stops it in order."""
+    """In a plain `.tac` application under twistd it serves, and SIGTERM stops it in order."""
     (tmp_path / "plain.tac").write_text(TAC)
     command = (
         *(sys.executable, "-c", "from twisted.scripts.twistd import run; run()"),

@@ -1,4 +1,4 @@
-"""Clients on a link of 25 kB/s, and a process that stands still: neither is misbehaviour of a client."""
+"""Clients on a link of 25 kB/s, and a process that is suspended: neither counts as misuse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.functional.support import BINARY, Net, Recorder, child, frame, python
 
 
 async def test_upload(net: Net) -> None:
-    """A message that takes four times `messageTimeout` to come is delivered, and its sender not dropped."""
+    """
+    A message that takes four times `messageTimeout` to arrive is delivered, and its sender is not dropped.
+    """
     application = Recorder()
     server = await net.serve(application, messageTimeout=1, pingInterval=0.5, pingTimeout=0.5)
     link = await SlowLink.to(server.address().port)
@@ -22,14 +24,14 @@ async def test_upload(net: Net) -> None:
         probe = await net.open(link)
         probe.send(frame(BINARY, bytes(100_000)))
         await until(lambda: application.messages, "no message", 20)
-        assert reactor().seconds() - begun > 3.5  # the link is slow indeed
+        assert reactor().seconds() - begun > 3.5  # the link is really slow
         assert not probe.ended
     finally:
         await link.close()
 
 
 async def test_download(net: Net) -> None:
-    """A peer that is still taking what the operating system holds for it isn't taken for dead."""
+    """A peer that still reads what the operating system has buffered for it does not count as dead."""
     application = Recorder()
     server = await net.serve(application, pingInterval=0.5, pingTimeout=1)
     link = await SlowLink.to(server.address().port)
@@ -50,7 +52,7 @@ async def test_download(net: Net) -> None:
 
 
 async def test_dead(net: Net) -> None:
-    """A peer that takes nothing is dropped, however much the operating system holds for it."""
+    """A peer that reads nothing is dropped, however much the operating system has buffered for it."""
     application = Recorder()
     server = await net.serve(application, pingInterval=0.4, pingTimeout=0.4)
     link = await SlowLink.to(server.address().port, rate=0)
@@ -81,7 +83,7 @@ STANDING_STILL = """
 
 
 async def test_standstill(net: Net) -> None:
-    """After a standstill of the process its clients are read before they are judged."""
+    """After the process was suspended, clients are read before their timeouts are checked."""
     with child(*python(STANDING_STILL)) as process:
         factory = WebSocketClientFactory(f"ws://127.0.0.1:{await process.line()}", reactor=reactor())
         closed: list[Any] = []

@@ -12,7 +12,7 @@ from txroom.client import Client
 
 
 class Gallery(Room):
-    """A room that is large when it is joined, takes large pictures, and asks for large answers."""
+    """A room with a large snapshot, which receives large pictures and asks for large answers."""
 
     def onCreate(self, options: Mapping[str, Any]) -> None:
         self.sizes: list[int] = []
@@ -27,7 +27,7 @@ class Gallery(Room):
 
 
 async def test_pythonClient(net: Net) -> None:
-    """A room of 300 kB is joined, and 300 kB are sent; each takes longer than all time-outs of silence."""
+    """A room of 300 kB is joined, and 300 kB are sent; each takes longer than every timeout for silence."""
     server = Server()
     server.register("gallery", Gallery)
     await net.start(server)

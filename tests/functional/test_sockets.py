@@ -1,4 +1,4 @@
-"""Sockets that are handed down or in the file system, and files of the log: `twistd txroom` as a process."""
+"""Inherited sockets, UNIX sockets, and log files of `twistd txroom` as a process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.functional.launched import BIN, PATIENCE, command, daemon, freePort, 
 
 TWISTD = ("twistd", "-n")
 
-#: Does what systemd does: binds a socket, and becomes the server that it is for.
+#: Does what systemd does: binds a socket and executes the server.
 ACTIVATE = """
 import os, socket, sys
 port, names, *command = sys.argv[1:]
@@ -32,7 +32,8 @@ if names:
 os.execv(command[0], command)
 """
 
-#: Leaves a lock that names the process which the server becomes, as one does that was killed as process 1.
+#: Leaves a lock with the number of the server's process, like a server that was killed as process 1 in a
+#: container.
 LEAVE = """
 import os, socket, sys
 path, *command = sys.argv[1:]
@@ -55,14 +56,14 @@ def makeServer():
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """Of a socket; not too long, as pytest's may be."""
+    """The path of a socket, which must be shorter than those of pytest may be."""
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         yield Path(directory, "socket")
 
 
 def healthOf(path: Path) -> bytes:
-    """The first line that a server answers over a UNIX socket."""
+    """The first line of the server's response over a UNIX socket."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)
         client.connect(str(path))
@@ -72,7 +73,7 @@ def healthOf(path: Path) -> bytes:
 
 @pytest.mark.parametrize(("names", "which"), [("", "index=0"), ("chat", "index=0"), ("chat", "name=chat")])
 def test_activated(names: str, which: str, tmp_path: Path) -> None:
-    """A socket that systemd hands down is served, whether it has a name or not."""
+    """A socket from systemd is served, with or without a name."""
     port = freePort()
     launcher = (sys.executable, "-c", ACTIVATE, str(port), names, str(BIN / "twistd"), "-n", "--pidfile=")
     options = ("--listen", f"systemd:domain=INET:{which}")
@@ -85,7 +86,7 @@ def test_activated(names: str, which: str, tmp_path: Path) -> None:
 
 
 def test_notActivated(tmp_path: Path) -> None:
-    """Started by hand, it says what is missing."""
+    """Without systemd, the error says what is missing."""
     done = subprocess.run(
         command(TWISTD, "--listen", "systemd:domain=INET:index=0"),
         cwd=tmp_path,
@@ -101,7 +102,7 @@ def test_notActivated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "haproxy:"])
 def test_killed(prefix: str, path: Path, tmp_path: Path) -> None:
-    """After SIGKILL a server starts again on its socket, also if it gets the process number that it had."""
+    """After SIGKILL a server starts again on its UNIX socket, even if it gets the same process number."""
     twistd = [str(BIN / "twistd"), "-n", "--pidfile="]
     again = (sys.executable, "-c", LEAVE, str(path), *twistd)
     for launcher in (tuple(twistd), tuple(twistd), again):
@@ -118,7 +119,7 @@ def test_killed(prefix: str, path: Path, tmp_path: Path) -> None:
 
 
 def test_taken(path: Path, tmp_path: Path) -> None:
-    """A socket that somebody serves stays theirs."""
+    """A socket that another server uses is not taken."""
     with launched(TWISTD, "--listen", f"unix:{path}", cwd=tmp_path, port=freePort()) as process:
         process.ready()
         done = subprocess.run(
@@ -134,7 +135,7 @@ def test_taken(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
 def test_user(path: Path, tmp_path: Path) -> None:
-    """`--uid` gives a socket and its lock to that user, who removes them when it stops."""
+    """With `--uid` the socket and its lock belong to that user, who removes them when the server stops."""
     nobody = 65534
     path.parent.chmod(0o777)
     launcher = (*TWISTD, "--uid", "nobody", "--gid", "nogroup")
@@ -152,7 +153,7 @@ def test_user(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
 def test_notTheirs(path: Path, tmp_path: Path) -> None:
-    """Where that user can't remove them, it says so in a line, and the next start does it."""
+    """If that user cannot remove them, the log says so in one line, and the next start removes them."""
     launcher = (*TWISTD, "--uid", "nobody", "--gid", "nogroup")
     for _ in range(2):
         with launched(launcher, "--listen", f"unix:{path}", cwd=tmp_path, port=freePort()) as process:
@@ -169,8 +170,8 @@ def test_notTheirs(path: Path, tmp_path: Path) -> None:
 
 def test_full(tmp_path: Path) -> None:
     """
-    With too few file descriptors the server answers 503, and serves its pages; when none is left the log says
-    so in a line, and when there are some again it goes on.
+    With too few file descriptors the server answers 503 and still serves pages. When none is left, the log
+    says so in one line; when there are some again, it accepts connections again.
     """
     launcher = ("/bin/sh", "-c", 'ulimit -n 64; exec "$@"', "sh", str(BIN / "twistd"), "-n", "--pidfile=")
     with launched(launcher, "--handshake-timeout", "60", cwd=tmp_path) as process:
@@ -219,7 +220,7 @@ class App(Application):
 
 
 def test_futures(tmp_path: Path) -> None:
-    """With the reactor of asyncio, hooks may return its Futures: messages are handled one after another."""
+    """With the asyncio reactor, hooks may return Futures: messages are handled one after another."""
     (tmp_path / "chat.py").write_text(FUTURES)
     launcher = (*TWISTD, "--reactor=asyncio")
     with launched(launcher, "--app", "chat:App", cwd=tmp_path) as process:
@@ -234,7 +235,7 @@ def test_futures(tmp_path: Path) -> None:
 
 
 def test_rotation(tmp_path: Path) -> None:
-    """A file that logrotate has moved away is opened again on SIGHUP; SIGUSR1 still begins a new one."""
+    """A log file that logrotate has moved is reopened on SIGHUP; SIGUSR1 still begins a new file."""
     with daemon("--access-log", cwd=tmp_path) as process:
         process.ready()
         log, moved = tmp_path / "daemon.log", tmp_path / "daemon.log-20270101"
@@ -250,7 +251,7 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_accessLog(tmp_path: Path) -> None:
-    """Pages and upgrades; and the times in it are those of today, in that of somebody's own Site too."""
+    """Pages and upgrades are logged with the time of day, also by a Site of the user."""
     own = freePort()
     (tmp_path / "chat.py").write_text(APP.format(port=own))
     with launched(TWISTD, "--access-log", "--app", "chat:makeServer", cwd=tmp_path) as process:
@@ -274,7 +275,7 @@ def test_accessLog(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("launcher", [TWISTD, ("twist", "--log-format=text")], ids=["twistd", "twist"])
 def test_noCache(launcher: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Twisted can't save what plugins there are, as on a read-only file system, nobody is told."""
+    """If Twisted cannot save its list of plugins, as on a read-only file system, nothing is printed."""
     plugins = tmp_path / "more" / "twisted" / "plugins"
     (plugins / "dropin.cache").mkdir(parents=True)
     (plugins / "another.py").write_text("")
@@ -287,7 +288,7 @@ def test_noCache(launcher: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.
 
 
 def test_served(tmp_path: Path) -> None:
-    """It tells what is there."""
+    """The log says what is served."""
     with launched(TWISTD, cwd=tmp_path) as process:
         process.wrote("pages: ")
         base = f"ws://127.0.0.1:{process.port}"
@@ -298,7 +299,7 @@ def test_served(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("launcher", ["twistd", "twist"])
 def test_version(launcher: str) -> None:
-    """The version is printed, and that is all."""
+    """`--version` prints the version and nothing else."""
     done = subprocess.run(command((launcher,), "--version"), capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"txroom \S+ \(Twisted \S+\)\n", done.stdout)

@@ -1,9 +1,9 @@
 """
-Our own TLS listeners and the clients that people have: curl, Chromium, Node, and Python's.
+txroom's TLS listeners with curl, Chromium, Node and Python clients.
 
-Each of them asks for a page and opens a socket beside it over "ssl:", "tls:" and "haproxy:tls:" with a real
-HAProxy before it that says the client's address; and again after SIGHUP with another certificate. They offer
-protocols by ALPN as they do at home, and check the certificate, but for the browser.
+Each client loads a page and opens a socket over "ssl:", "tls:" and "haproxy:tls:", the last with a real
+HAProxy that passes the client's address on; and again after SIGHUP with another certificate. The clients
+offer their usual protocols by ALPN, and all but the browser check the certificate.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def makeServer():
     return server
 """
 
-# The proxy speaks to the server from an address of its own, and passes TLS on without looking into it.
+# The proxy connects from an address of its own, and passes TLS on without decrypting it.
 BALANCER = """
 defaults
     timeout connect 5s
@@ -71,18 +71,18 @@ listen second
     server chat 127.0.0.1:{port} send-proxy-v2 source 127.0.0.9 check inter 100
 """
 
-#: What a socket says first, whatever it came through: the client's address, and that it is secure.
+#: The first message of a socket on every path: the client's address, and that the connection is secure.
 FIRST = ["127.0.0.1", True]
 
 
 @attrs.frozen
 class Secured:
-    """A server with a certificate, and where it is reached."""
+    """A server with a certificate, and its addresses."""
 
     process: Launched
     authority: Authority
     serial: int
-    #: Of the page, by the kind of listener.
+    #: The URLs of the page by the kind of listener.
     urls: dict[str, str]
 
     def portOf(self, kind: str) -> int:
@@ -121,7 +121,7 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def run(*command: Any, **environment: str) -> str:
-    """What a client printed."""
+    """The output of a client."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=CLIENTS,
@@ -135,12 +135,12 @@ def run(*command: Any, **environment: str) -> str:
 
 
 def curl(secured: Secured, *arguments: str) -> str:
-    """What curl printed, which trusts the authority; over IPv4."""
+    """The output of curl, which trusts the authority, over IPv4."""
     return run(requires("curl"), "-sS4", "-m", PATIENCE, "--cacert", secured.authority.file, *arguments)
 
 
 def test_certificate(secured: Secured) -> None:
-    """All listeners show the certificate that is in force."""
+    """All listeners use the current certificate."""
     trusting = ssl.create_default_context(cafile=str(secured.authority.file))
     for kind in secured.urls:
         with (
@@ -153,7 +153,7 @@ def test_certificate(secured: Secured) -> None:
 
 
 def test_curl(secured: Secured) -> None:
-    """curl, whatever it offers: HTTP/2 and 1.1 as by default, one of them, nothing, or HTTP/1.0."""
+    """curl works whatever it offers: HTTP/2 and 1.1 as by default, one of them, nothing, or HTTP/1.0."""
     for url in secured.urls.values():
         for offers in ("--http2", "--http1.1", "--no-alpn", "-0", "--http2-prior-knowledge"):
             assert curl(secured, offers, url) == PAGE, (url, offers)
@@ -162,7 +162,7 @@ def test_curl(secured: Secured) -> None:
 
 
 def test_onlyHTTP2(secured: Secured) -> None:
-    """Who speaks nothing that we speak is told so, by an alert of TLS (RFC 7301 §3.2)."""
+    """A client that offers only HTTP/2 gets a TLS alert (RFC 7301 §3.2)."""
     trusting = ssl.create_default_context(cafile=str(secured.authority.file))
     trusting.set_alpn_protocols(["h2"])
     for kind in secured.urls:
@@ -175,7 +175,7 @@ def test_onlyHTTP2(secured: Secured) -> None:
 
 
 def test_agreed(secured: Secured) -> None:
-    """Of HTTP/2 and 1.1 the second is agreed on, however the client prefers them."""
+    """Of HTTP/2 and 1.1 the server chooses 1.1, whatever the client prefers."""
     for offered in (["h2", "http/1.1"], ["http/1.1", "h2"], ["h2", "spdy/3", "http/1.1"]):
         trusting = ssl.create_default_context(cafile=str(secured.authority.file))
         trusting.set_alpn_protocols(offered)
@@ -188,7 +188,7 @@ def test_agreed(secured: Secured) -> None:
 
 
 def test_node(secured: Secured) -> None:
-    """npm's ws, undici, which offers HTTP/2 if it is told to, and Node's own fetch."""
+    """npm's ws, undici, which can offer HTTP/2, and Node's own fetch work."""
     node = requiresNode()
     trusted = {"NODE_EXTRA_CA_CERTS": str(secured.authority.file)}
     report = json.loads(run(node, "secure.mjs", *secured.urls.values(), **trusted))
@@ -202,7 +202,7 @@ def test_node(secured: Secured) -> None:
 
 
 def test_python(secured: Secured) -> None:
-    """Python's websockets, and aiohttp; with and without ALPN."""
+    """Python's websockets and aiohttp work, with and without ALPN."""
     report = json.loads(
         run(sys.executable, "secure_client.py", secured.authority.file, *secured.urls.values())
     )
@@ -214,7 +214,7 @@ def test_python(secured: Secured) -> None:
 
 
 def test_browser(secured: Secured) -> None:
-    """Chromium: the page over https, its socket over wss."""
+    """Chromium loads the page over https and its socket over wss."""
     node, chromium = requiresNode(), requires("chromium")
     report = json.loads(run(node, "secure_browser.mjs", chromium, *secured.urls.values()))
     assert report.pop("errors") == []
@@ -222,7 +222,9 @@ def test_browser(secured: Secured) -> None:
 
 
 def test_names(secured: Secured) -> None:
-    """A name without a certificate, even one that is no text, costs a client its trust and us no line."""
+    """
+    A server name without a certificate, even a malformed one, fails the client's check and logs nothing.
+    """
     before = secured.process.output
     anybody = ssl.create_default_context()
     anybody.check_hostname = False

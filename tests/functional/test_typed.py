@@ -1,4 +1,4 @@
-"""What type checkers say of a project that uses txroom, each as strict as it can be."""
+"""Type checkers in their strictest mode, with a project that uses txroom."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.requires import requiresNode, requiresPackage
 
 TYPED = Path(quiz.__file__)
 WEB = ROOT / "txroom" / "web"
-#: Its arguments need no words.
+#: The declarations whose arguments need no description.
 TXROOM_ERROR = (
     "  constructor(code: string, message?: string, options?: { details?: unknown; cause?: unknown });"
 )
@@ -29,26 +29,26 @@ CLIENT_TYPES = (sys.executable, ROOT / "scripts" / "clienttypes.py")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The application in a folder of its own, as its authors have it, without settings of ours."""
+    """The application in a folder of its own, as its authors would have it, without txroom's settings."""
     (tmp_path / "quiz.py").write_text(TYPED.read_text("utf-8"), "utf-8")
     return tmp_path
 
 
 def said(*command: str | Path, cwd: Path) -> tuple[int, str]:
-    """What a command says, and its status."""
+    """The output of a command, and its status."""
     done = subprocess.run(command, cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
 
 def test_runs() -> None:
-    """It does what it says, or what is checked here is worth nothing."""
+    """The application works; otherwise the checks here would mean nothing."""
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(quiz.QuizTests).run(result)
     assert (result.testsRun, result.errors, result.failures) == (2, [], [])
 
 
 def test_mypy(project: Path) -> None:
-    """``mypy --strict`` has nothing to say, but of calls of Twisted's own; and a mistake is one."""
+    """``mypy --strict`` reports nothing, except for calls of Twisted; it finds a mistake."""
     options = ("--strict", "--allow-untyped-calls", "--no-error-summary", "--config-file=")
     command = (sys.executable, "-m", "mypy", *options, "quiz.py")
     assert said(*command, cwd=project) == (0, "")
@@ -60,7 +60,7 @@ def test_mypy(project: Path) -> None:
 
 
 def test_pyright(project: Path) -> None:
-    """So has pyright, in its strict mode."""
+    """pyright in its strict mode reports nothing either, and finds a mistake."""
     node, pyright = requiresNode(), requiresPackage("pyright") / "index.js"
     (project / "pyrightconfig.json").write_text(
         json.dumps({"typeCheckingMode": "strict", "include": ["quiz.py"]}),
@@ -80,7 +80,7 @@ def test_pyright(project: Path) -> None:
 
 
 def spoil(project: Path) -> None:
-    """Two mistakes that a type checker has to find."""
+    """Make two mistakes that a type checker must find."""
     source = (project / "quiz.py").read_text("utf-8")
     for right, wrong in (
         ("room.onPresence(lambda members, joined, left: self.count(members))", "room.onPresence(self.left)"),
@@ -102,14 +102,14 @@ def web(tmp_path: Path) -> Path:
 
 
 def edit(file: Path, before: str, after: str) -> None:
-    """Replace a text that is there once."""
+    """Replace a text that occurs once."""
     text = file.read_text("utf-8")
     assert text.count(before) == 1, before
     file.write_text(text.replace(before, after), "utf-8")
 
 
 def test_clientTypes(web: Path) -> None:
-    """TypeScript has nothing to say of txroom.js, and txroom.d.ts is what its comments say."""
+    """TypeScript reports nothing for txroom.js, and txroom.d.ts matches its comments."""
     assert said(*CLIENT_TYPES, "--check", cwd=ROOT) == (0, "")
     former = (web / "txroom.d.ts").read_text("utf-8")
     edit(web / "txroom.js", "/** What goes wrong. */", "/** What has gone wrong. */")
@@ -126,7 +126,7 @@ def test_clientTypes(web: Path) -> None:
 
 
 def test_clientTypesMistake(web: Path) -> None:
-    """A mistake in txroom.js is found, and changes nothing."""
+    """A mistake in txroom.js is found, and txroom.d.ts is not changed."""
     former = (web / "txroom.d.ts").read_text("utf-8")
     edit(web / "txroom.js", "return this.#membership.offset;", "return this.#membership.epoch;")
     for options in ((), ("--check",)):
@@ -137,7 +137,7 @@ def test_clientTypesMistake(web: Path) -> None:
 
 
 def test_clientTypesDocumented() -> None:
-    """All that users see of the types is said in a sentence, once, and nothing internal is there."""
+    """All types that users see have one description, and nothing internal is in the file."""
     text = (WEB / "txroom.d.ts").read_text("utf-8")
     lines = text.splitlines()
     inClass = False
@@ -152,7 +152,7 @@ def test_clientTypesDocumented() -> None:
 
 
 def test_clientTypesWithoutNode(tmp_path: Path) -> None:
-    """Without Node that is said, and is an error only where nothing may be missing."""
+    """Without Node the script says so, which is an error only with CI set."""
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     for ci, status in (({}, 0), ({"CI": "1"}, 1)):
         done = subprocess.run(
@@ -161,5 +161,5 @@ def test_clientTypesWithoutNode(tmp_path: Path) -> None:
             text=True,
             capture_output=True,
         )
-        assert done.stderr == "the types of txroom.js are not checked: node is not installed\n"
+        assert done.stderr == "The types of txroom.js were not checked: node is not installed\n"
         assert (done.returncode, done.stdout) == (status, "")

@@ -1,4 +1,4 @@
-"""Clients of another system in our rooms: an example of the documentation, with the client it is for."""
+"""Clients of another system in txroom's rooms: an example of the documentation with y-websocket."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def example() -> Any:
 
 
 async def test_editors(net: Net) -> None:
-    """Unmodified clients of y-websocket edit together, apart, and again together; one is thrown out."""
+    """Unmodified clients of y-websocket edit together, apart, and together again; one is kicked."""
     requiresPackage("y-websocket")
     server = await net.start(example().makeServer())
     playing = run("yjs.mjs", f"ws://127.0.0.1:{portOf(server)}/yjs")
     finished: list[Any] = []
 
     def rude() -> Any:
-        """The one that has named itself so, or the end of the script."""
+        """Wait for the client that calls itself rude, or for the end of the script."""
         rooms: Any = server.rooms.rooms
         for room in rooms.values():
             for client, ids in room.cursors.items():
