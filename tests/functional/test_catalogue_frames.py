@@ -1,8 +1,8 @@
 """
-What can go wrong once a WebSocket is open, one case per test, against a server on a real socket.
+What can go wrong on an open WebSocket, one case per test, with a server on a real socket.
 
-The rows are those of the project's catalogue of failures and bad input, part "Frames and messages".
-Rows 46 and 47 are about what messages say, which is the rooms' business.
+The rows are those of the project's catalogue of failures and bad input, part "Frames and messages". Rows 46
+and 47 are about the contents of messages, and tested with the rooms.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from txroom import Application, Connection, Prepared, ReadyState, SendStatus, Se
 from txroom.wire import ratelimit
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
-#: Sent behind everything that must end a connection: nobody may ever see it.
+#: Sent behind everything that must end a connection; it must never be delivered.
 AFTER = text("after")
 
 
 async def mustFail(net: Net, code: int, *parts: bytes, offer: str = "", **options: Any) -> Recorder:
-    """Send, and see the connection closed with `code`, and nothing delivered that came behind."""
+    """Send, and check that the connection is closed with `code` and nothing behind is delivered."""
     application = Recorder()
     server = await net.serve(application, **options)
     probe = await net.open(server, "/", *([offer] if offer else []))
@@ -67,7 +67,7 @@ async def mustFail(net: Net, code: int, *parts: bytes, offer: str = "", **option
 
 
 def deflated(payload: bytes, flush: int = zlib.Z_SYNC_FLUSH, bits: int = 15) -> bytes:
-    """One message as permessage-deflate sends it."""
+    """One message, compressed with permessage-deflate."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -bits)
     data = compressor.compress(payload) + compressor.flush(flush)
     return data.removesuffix(b"\x00\x00\xff\xff") if flush == zlib.Z_SYNC_FLUSH else data
@@ -79,7 +79,7 @@ def inflated(data: bytes, inflater: Any = None) -> bytes:
 
 
 def residentBytes() -> int:
-    """Memory of this process."""
+    """The resident memory of this process."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -90,32 +90,32 @@ def residentBytes() -> int:
 @pytest.mark.parametrize("rsv", range(1, 8))
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CLOSE])
 async def test_row31_reservedBits(net: Net, opcode: int, rsv: int) -> None:
-    """RSV1-3 without an extension: 1002."""
+    """RSV1 to RSV3 without an extension close with 1002."""
     await mustFail(net, 1002, frame(opcode, b"\x03\xe8", rsv=rsv))
 
 
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
 @pytest.mark.parametrize("payload", [b"", b"x"])
 async def test_row31_reservedOpcodes(net: Net, opcode: int, payload: bytes) -> None:
-    """Opcodes 3-7 and 11-15: 1002."""
+    """Opcodes 3 to 7 and 11 to 15 close with 1002."""
     await mustFail(net, 1002, frame(opcode, payload))
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, PONG, CLOSE, CONTINUATION])
 async def test_row31_unmasked(net: Net, opcode: int) -> None:
-    """An unmasked frame: 1002."""
+    """An unmasked frame closes with 1002."""
     await mustFail(net, 1002, frame(opcode, b"\x03\xe8hi", mask=None))
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 70_000])
 async def test_row31_unmaskedSizes(net: Net, size: int) -> None:
-    """However long it is."""
+    """An unmasked frame of any size closes with 1002."""
     await mustFail(net, 1002, frame(TEXT, b"a" * size, mask=None))
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG, CLOSE])
 async def test_row32_control(net: Net, opcode: int) -> None:
-    """A fragmented control frame, or one over 125 bytes: 1002."""
+    """A fragmented control frame, or one over 125 bytes, closes with 1002."""
     await mustFail(net, 1002, frame(opcode, b"\x03\xe8", fin=False))
     await mustFail(net, 1002, frame(opcode, b"\x03\xe8" + b"a" * 124))
     await mustFail(net, 1002, frame(opcode, b"\x03\xe8", lengthBytes=2, length=65535))
@@ -124,7 +124,7 @@ async def test_row32_control(net: Net, opcode: int) -> None:
 
 @pytest.mark.parametrize("fin", [False, True])
 async def test_row33_continuation(net: Net, fin: bool) -> None:
-    """A continuation of nothing: 1002."""
+    """A continuation without a message closes with 1002."""
     await mustFail(net, 1002, frame(CONTINUATION, b"x", fin=fin))
     application = await mustFail(net, 1002, text("a"), frame(CONTINUATION, b"x", fin=fin))
     assert application.messages == ["a"]
@@ -132,7 +132,7 @@ async def test_row33_continuation(net: Net, fin: bool) -> None:
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 async def test_row33_interleaved(net: Net, opcode: int) -> None:
-    """A new message inside a fragmented one: 1002, and neither is delivered."""
+    """A new message inside a fragmented one closes with 1002, and neither is delivered."""
     application = await mustFail(net, 1002, frame(TEXT, b"a", fin=False), frame(opcode, b"b"))
     assert application.messages == []
 
@@ -154,7 +154,10 @@ BAD_TEXTS = [
 
 @pytest.mark.parametrize("payload", BAD_TEXTS)
 async def test_row34_utf8(net: Net, payload: bytes) -> None:
-    """Text that isn't UTF-8, surrogates and a code point cut off included: 1007, in one frame or several."""
+    """
+    Text that is not UTF-8, including surrogates and truncated code points, closes with 1007, in one frame
+    or several.
+    """
     await mustFail(net, 1007, frame(TEXT, payload))
     await mustFail(net, 1007, frame(TEXT, payload[:1], fin=False), frame(CONTINUATION, payload[1:]))
     await mustFail(net, 1007, frame(TEXT, b"a" * 70_000 + payload))
@@ -162,7 +165,7 @@ async def test_row34_utf8(net: Net, payload: bytes) -> None:
 
 
 async def test_row34_failFast(net: Net) -> None:
-    """It is found before the message is complete."""
+    """The mistake is found before the message is complete."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -174,7 +177,7 @@ async def test_row34_failFast(net: Net) -> None:
 
 
 async def test_row34_splitCodePoint(net: Net) -> None:
-    """A code point split over fragments and segments is none the worse for it."""
+    """A code point split over fragments and segments is accepted."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -191,18 +194,18 @@ async def test_row34_splitCodePoint(net: Net) -> None:
     "code", [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 65535]
 )
 async def test_row35_badCloseCodes(net: Net, code: int) -> None:
-    """A Close frame with a code that may not be sent: 1002."""
+    """A Close frame with a forbidden code closes with 1002."""
     await mustFail(net, 1002, close(code))
 
 
 async def test_row35_oneByteClose(net: Net) -> None:
-    """A Close frame with one byte: 1002."""
+    """A Close frame with one byte closes with 1002."""
     await mustFail(net, 1002, frame(CLOSE, b"\x03"))
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999])
 async def test_row35_goodCloseCodes(net: Net, code: int) -> None:
-    """One that may is echoed, and told with its reason."""
+    """An allowed code is echoed, and passed on with its reason."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -213,7 +216,7 @@ async def test_row35_goodCloseCodes(net: Net, code: int) -> None:
 
 
 async def test_row35_emptyClose(net: Net) -> None:
-    """A Close frame without a code is answered by one, and told as 1005."""
+    """A Close frame without a code is answered with the same, and passed on as 1005."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -224,20 +227,20 @@ async def test_row35_emptyClose(net: Net) -> None:
 
 @pytest.mark.parametrize(("size", "lengthBytes"), [(0, 2), (125, 2), (0, 8), (125, 8), (126, 8), (65535, 8)])
 async def test_row36_notMinimal(net: Net, size: int, lengthBytes: int) -> None:
-    """A length that isn't in its shortest form: 1002."""
+    """A length that is not in its shortest form closes with 1002."""
     await mustFail(net, 1002, frame(TEXT, b"a" * size, lengthBytes=lengthBytes))
 
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1])
 async def test_row36_highestBit(net: Net, length: int) -> None:
-    """A length with its highest bit set: 1002."""
+    """A length with its highest bit set closes with 1002."""
     await mustFail(net, 1002, frame(TEXT, b"a", length=length))
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("length", [2**20 + 1, 2**31, 2**32, 2**62, 2**63 - 1])
 async def test_row37_declared(net: Net, opcode: int, length: int) -> None:
-    """A frame that says it is huge: 1009 on its header alone, nothing waited for."""
+    """A frame with a huge length closes with 1009 when its header has arrived."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -247,7 +250,10 @@ async def test_row37_declared(net: Net, opcode: int, length: int) -> None:
 
 
 async def test_row38_limit(net: Net) -> None:
-    """A message over `maxPayload`: 1009, in one frame or several; one of that size is delivered."""
+    """
+    A message over `maxPayload` closes with 1009, in one frame or several; one of exactly that size is
+    delivered.
+    """
     limit = 1000
     for parts in (
         [frame(BINARY, b"a" * (limit + 1))],
@@ -265,7 +271,7 @@ async def test_row38_limit(net: Net) -> None:
 
 
 async def test_row38_receiveOnly(net: Net) -> None:
-    """The limit is on what is received; what is sent may be longer."""
+    """The limit applies to received messages only."""
     server = await net.serve(
         Recorder(onConnect=lambda connection: connection.send(b"a" * 5000)), maxPayload=10
     )
@@ -277,12 +283,12 @@ async def test_row38_receiveOnly(net: Net) -> None:
 
 
 async def test_row39_emptyFragments(net: Net) -> None:
-    """200,000 empty fragments in one message: 1008 after `maxFragments`."""
+    """200,000 empty fragments in one message close with 1008 after `maxFragments`."""
     await mustFail(net, 1008, frame(TEXT, fin=False), frame(CONTINUATION, fin=False) * 200_000)
 
 
 async def test_row39_boundary(net: Net) -> None:
-    """`maxFragments` fragments are a message, one more is not; control frames don't count."""
+    """`maxFragments` fragments are accepted, one more is not; control frames are not counted."""
     parts = [frame(TEXT, b"a", fin=False), *([frame(CONTINUATION, b"a", fin=False), frame(PING)] * 6)]
     application = Recorder()
     server = await net.serve(application, maxFragments=8)
@@ -295,7 +301,7 @@ async def test_row39_boundary(net: Net) -> None:
 
 
 async def test_row39_unlimited(net: Net) -> None:
-    """`maxFragments` 0 is no limit."""
+    """`maxFragments` 0 means no limit."""
     application = Recorder()
     server = await net.serve(application, maxFragments=0)
     probe = await net.open(server)
@@ -314,7 +320,9 @@ async def test_row39_unlimited(net: Net) -> None:
     ids=["fragments", "pings", "bytes", "half a header"],
 )
 async def test_row40_assembly(net: Net, start: bytes, more: bytes) -> None:
-    """A message that is never complete: 1008 at `messageTimeout`, however busy its sender is."""
+    """
+    A message that is never complete closes with 1008 after `messageTimeout`, even if data keeps arriving.
+    """
     server = await net.serve(messageTimeout=0.5, pingInterval=0)
     begun = reactor().seconds()
     probe = await net.open(server)
@@ -328,7 +336,7 @@ async def test_row40_assembly(net: Net, start: bytes, more: bytes) -> None:
 
 
 async def test_row40_inTime(net: Net) -> None:
-    """One that is complete in time is delivered, and the next one has its own time."""
+    """A message that is complete in time is delivered, and the time of the next one starts again."""
     application = Recorder()
     server = await net.serve(application, messageTimeout=0.5)
     probe = await net.open(server)
@@ -341,12 +349,12 @@ async def test_row40_inTime(net: Net) -> None:
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
 async def test_row41_flood(net: Net, opcode: int) -> None:
-    """Pings or pongs without end from a client that reads: 1008."""
+    """Endless pings or pongs from a client that reads close with 1008."""
     await mustFail(net, 1008, frame(opcode, b"flood") * 20_000)
 
 
 async def test_row41_fewPings(net: Net) -> None:
-    """A few are answered, each with its own payload, in order."""
+    """A few pings are answered in order, each with its own payload."""
     server = await net.serve()
     probe = await net.open(server)
     payloads = [bytes([number]) * number for number in range(126)]
@@ -355,7 +363,7 @@ async def test_row41_fewPings(net: Net) -> None:
 
 
 async def test_row42_pongsWait(net: Net) -> None:
-    """Pings from a client that doesn't read: at most the newest pong waits."""
+    """For a client that sends pings and does not read, at most the newest pong is queued."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -390,7 +398,7 @@ async def test_row42_newestPong(net: Net) -> None:
 
 
 async def test_row42_neverReads(net: Net) -> None:
-    """A flood from a client that never reads: bounded memory, and gone at `closeTimeout`."""
+    """A client that floods and never reads uses bounded memory, and is dropped after `closeTimeout`."""
     application = Recorder()
     server = await net.serve(application, closeTimeout=0.5)
     probe = await net.open(server)
@@ -406,7 +414,7 @@ async def test_row42_neverReads(net: Net) -> None:
 
 
 async def stuffed(application: Recorder, probe: Probe) -> Connection:
-    """Stop the client from reading, and fill all that lies between it and the server."""
+    """Stop the client from reading, and fill all buffers between it and the server."""
     await until(lambda: application.met)
     connection: Connection = application.met[-1]
     probe.stall()
@@ -419,7 +427,7 @@ async def stuffed(application: Recorder, probe: Probe) -> Connection:
 
 
 async def test_row43_pongs(net: Net) -> None:
-    """Pongs that nobody asked for are told, and count as control frames."""
+    """Unsolicited pongs are passed on, and count as control frames."""
     application = Recorder()
     application.onPong = lambda connection, payload: application.events.append(("pong", payload))
     server = await net.serve(application)
@@ -434,7 +442,7 @@ async def test_row43_pongs(net: Net) -> None:
 
 @pytest.mark.parametrize("compression", ["shared", "dedicated"])
 async def test_row44_bomb(net: Net, compression: str) -> None:
-    """64 KB that inflate to 64 MiB: 1009, and never more than the limit inflated."""
+    """64 KB that inflate to 64 MiB close with 1009, and never more than the limit is inflated."""
     bomb = deflated(bytes(64 * 2**20))
     assert len(bomb) < 2**17
     tracemalloc.start()
@@ -455,7 +463,7 @@ async def test_row44_bomb(net: Net, compression: str) -> None:
 
 
 async def test_row44_bombInFragments(net: Net) -> None:
-    """The same in pieces."""
+    """The same in fragments."""
     bomb = deflated(bytes(64 * 2**20))
     parts = [bomb[at : at + 500] for at in range(0, len(bomb), 500)]
     await mustFail(
@@ -470,7 +478,7 @@ async def test_row44_bombInFragments(net: Net) -> None:
 
 @pytest.mark.parametrize("size", [999, 1000, 1001])
 async def test_row44_limit(net: Net, size: int) -> None:
-    """The limit is exact, and the inflated size is what counts."""
+    """The limit is exact, and applies to the inflated size."""
     message = frame(BINARY, deflated(b"a" * size), rsv=4)
     if size > 1000:
         await mustFail(net, 1009, message, offer=DEFLATE, compression="shared", maxPayload=1000)
@@ -483,7 +491,7 @@ async def test_row44_limit(net: Net, size: int) -> None:
 
 
 async def test_row44_incompressible(net: Net) -> None:
-    """`maxCompressedSize` limits what is received before inflation."""
+    """`maxCompressedSize` limits the received size before inflation."""
     payload = random.Random(1).randbytes(2000)
     message = frame(BINARY, deflated(payload), rsv=4)
     options: dict[str, Any] = {"compression": "shared", "maxPayload": 100_000}
@@ -499,7 +507,7 @@ async def test_row44_incompressible(net: Net) -> None:
     "garbage", [b"\xff" * 50, b"\x07", b"\x06garbage", deflated(b"a" * 500)[:-3] + b"\xff\xff\xff"]
 )
 async def test_row45_garbage(net: Net, garbage: bytes) -> None:
-    """Garbage in a compressed message: 1007."""
+    """Garbage in a compressed message closes with 1007."""
     await mustFail(net, 1007, frame(TEXT, garbage, rsv=4), offer=DEFLATE, compression="dedicated")
 
 
@@ -509,7 +517,7 @@ async def test_row45_badTextInflated(net: Net) -> None:
 
 
 async def test_row45_truncated(net: Net) -> None:
-    """A stream cut anywhere: a message or 1007, and never an error of ours."""
+    """A stream that is cut anywhere gives a message or 1007, and never an exception."""
     application = Recorder()
     server = await net.serve(application, compression="dedicated")
     whole = deflated(random.Random(2).randbytes(40) * 3)
@@ -531,12 +539,12 @@ async def test_row45_truncated(net: Net) -> None:
     ],
 )
 async def test_row45_reservedBits(net: Net, parts: list[bytes]) -> None:
-    """RSV1 on a continuation or a control frame, the other bits anywhere: 1002."""
+    """RSV1 on a continuation or a control frame, and the other bits anywhere, close with 1002."""
     await mustFail(net, 1002, *parts, offer=DEFLATE, compression="dedicated")
 
 
 async def test_row45_empty(net: Net) -> None:
-    """Empty compressed messages, in the forms that RFC 7692 knows."""
+    """Empty compressed messages are accepted in all forms of RFC 7692."""
     application = Recorder()
     server = await net.serve(application, compression="dedicated")
     probe = await net.open(server, "/", DEFLATE)
@@ -546,7 +554,7 @@ async def test_row45_empty(net: Net) -> None:
 
 
 async def test_row45_finalBlocks(net: Net) -> None:
-    """After a final DEFLATE block the next messages are whole, and no memory grows."""
+    """After a final DEFLATE block the next messages are complete, and the memory does not grow."""
     application = Recorder()
     server = await net.serve(application, compression="dedicated")
     probe = await net.open(server, "/", DEFLATE)
@@ -561,14 +569,14 @@ async def test_row45_finalBlocks(net: Net) -> None:
 
 
 async def test_row45_behindFinalBlock(net: Net) -> None:
-    """What goes on behind a final block in the same message is no DEFLATE data: 1007."""
+    """Data behind a final block in the same message is not DEFLATE data, and closes with 1007."""
     message = deflated(b"a", zlib.Z_FINISH) + b"\x00" * 5000
     await mustFail(net, 1007, frame(BINARY, message, rsv=4), offer=DEFLATE, compression="dedicated")
 
 
 @pytest.mark.parametrize("compression", ["shared", "dedicated"])
 async def test_row45_takeover(net: Net, compression: str) -> None:
-    """Context takeover both ways; with "shared" none towards the client."""
+    """Context takeover works in both directions; with "shared" there is none towards the client."""
     server = await net.serve(compression=compression, threshold=0)
     probe = await net.connect(server)
     probe.send(head("/", DEFLATE))
@@ -589,7 +597,7 @@ async def test_row45_takeover(net: Net, compression: str) -> None:
 
 
 async def test_row45_window(net: Net) -> None:
-    """What is sent keeps to the window that the client can bear."""
+    """Sent messages respect the window size that the client has asked for."""
     server = await net.serve(compression="dedicated", threshold=0)
     probe = await net.open(server, "/", DEFLATE + "; server_max_window_bits=9")
     block = random.Random(5).randbytes(400)
@@ -599,7 +607,7 @@ async def test_row45_window(net: Net) -> None:
 
 
 async def test_row45_memory(net: Net) -> None:
-    """With "shared" and without takeover a connection keeps no window, however many there are."""
+    """With "shared" and without takeover, connections use no memory for windows, however many there are."""
     application = Echo()
     server = await net.serve(application, compression="shared", threshold=0, clientNoContextTakeover=True)
     message = frame(TEXT, deflated(b"hello " * 100), rsv=4)
@@ -620,7 +628,7 @@ async def test_row45_memory(net: Net) -> None:
 
 
 async def test_row48_slowsDown(net: Net) -> None:
-    """Over `messageRate` the server reads on no faster, and loses nothing."""
+    """Over `messageRate` the server reads more slowly, and loses nothing."""
     application = Recorder()
     server = await net.serve(application, messageRate=100, messageBurst=20)
     probe = await net.open(server)
@@ -636,7 +644,7 @@ async def test_row48_slowsDown(net: Net) -> None:
 
 
 async def test_row48_byteRate(net: Net) -> None:
-    """`byteRate` likewise."""
+    """The same with `byteRate`."""
     application = Recorder()
     server = await net.serve(application, byteRate=100_000, byteBurst=10_000)
     probe = await net.open(server)
@@ -647,7 +655,7 @@ async def test_row48_byteRate(net: Net) -> None:
 
 
 async def test_row48_abuse(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who goes on and on is closed with 1008; what was read stays small meanwhile."""
+    """A client that never slows down is closed with 1008; little is read from it before."""
     monkeypatch.setattr(ratelimit, "PATIENCE", 0.5)
     application = Recorder()
     server = await net.serve(application, messageRate=100, messageBurst=50)
@@ -684,7 +692,7 @@ async def test_row49_afterClose(net: Net) -> None:
 
 
 async def test_row49_afterOurClose(net: Net) -> None:
-    """Nothing is delivered after our own close; the closing handshake is finished all the same."""
+    """After the server's close nothing is delivered, and the closing handshake completes."""
 
     class Closing(Recorder):
         def onMessage(self, connection: Connection, message: str | bytes) -> None:
@@ -703,7 +711,9 @@ async def test_row49_afterOurClose(net: Net) -> None:
 
 
 async def test_row50_bothAtOnce(net: Net) -> None:
-    """Both sides close at once: one Close frame each way, `onDisconnect` once, many times over."""
+    """
+    If both sides close at once, there is one Close frame each way and one `onDisconnect`, many times over.
+    """
     application = Recorder()
     server = await net.serve(application, closeTimeout=2)
     rounds = 200
@@ -735,7 +745,7 @@ async def test_row50_bothAtOnce(net: Net) -> None:
 
 @pytest.mark.parametrize("keepsReading", [True, False])
 async def test_row50_neverAnswers(net: Net, keepsReading: bool) -> None:
-    """No answer to our Close: dropped at `closeTimeout`, 1006."""
+    """If the Close frame is not answered, the connection is dropped after `closeTimeout`, with 1006."""
     application = Recorder()
     server = await net.serve(application, closeTimeout=0.5)
     probe = await net.open(server)
@@ -751,7 +761,7 @@ async def test_row50_neverAnswers(net: Net, keepsReading: bool) -> None:
 
 @pytest.mark.parametrize("keepsReading", [True, False])
 async def test_row50_neverLeaves(net: Net, keepsReading: bool) -> None:
-    """A peer that closes, or breaks a rule, but keeps its end open: dropped at `closeTimeout`."""
+    """A peer that closes or breaks a rule, but keeps its end open, is dropped after `closeTimeout`."""
     application = Recorder()
     server = await net.serve(application, closeTimeout=0.5)
     for number, last in enumerate((close(3000), frame(7))):
@@ -765,7 +775,7 @@ async def test_row50_neverLeaves(net: Net, keepsReading: bool) -> None:
 
 
 async def test_row51_halfClose(net: Net) -> None:
-    """FIN of the client alone: as closed, 1006."""
+    """FIN of the client alone counts as a lost connection, 1006."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -777,7 +787,7 @@ async def test_row51_halfClose(net: Net) -> None:
 
 
 async def test_row51_halfCloseAfterClose(net: Net) -> None:
-    """A client that says Close and FIN at once still gets its answer."""
+    """A client that sends a Close frame and FIN at once still gets its answer."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -797,7 +807,7 @@ VANISHING = """
 
 
 async def test_row52_vanished(net: Net) -> None:
-    """A client that has stopped (SIGSTOP): gone within `pingInterval` + `pingTimeout`, 1011."""
+    """A client that is stopped (SIGSTOP) is dropped within `pingInterval` + `pingTimeout`, with 1011."""
     application = Recorder()
     server = await net.serve(application, pingInterval=0.4, pingTimeout=0.4)
     request = head().decode().replace("\r\n", "|")
@@ -813,7 +823,7 @@ async def test_row52_vanished(net: Net) -> None:
 
 
 async def test_row52_alive(net: Net) -> None:
-    """Who answers pings, or sends anything, stays."""
+    """A client that answers pings, or sends anything, is not dropped."""
     application = Recorder()
     server = await net.serve(application, pingInterval=0.3, pingTimeout=0.2)
     answering = await net.open(server)
@@ -834,7 +844,7 @@ async def test_row52_alive(net: Net) -> None:
 
 
 async def test_row53_wrongPongs(net: Net) -> None:
-    """Pongs for no ping of ours, or late: told to the application, and `rtt` isn't made up from them."""
+    """Pongs for no ping of the server, or late ones, are passed on, and do not change `rtt`."""
     application = Recorder()
     server = await net.serve(application, pingInterval=0.3, pingTimeout=5)
     probe = await net.open(server)
@@ -856,7 +866,7 @@ async def test_row53_wrongPongs(net: Net) -> None:
 
 
 async def test_row54_reset(net: Net) -> None:
-    """RST mid-frame and mid-broadcast: only that client is lost."""
+    """RST inside a frame or a broadcast ends only that connection."""
     application = Recorder()
     server = await net.serve(application)
     good = await net.open(server)
@@ -886,7 +896,10 @@ async def test_row54_reset(net: Net) -> None:
 
 
 async def test_row55_stopped(net: Net) -> None:
-    """1 GB broadcast to a client that stopped: bounded, drops reported, others unaffected; then one drain."""
+    """
+    1 GB broadcast to a client that does not read: a bounded queue, drops are reported, others are
+    unaffected; then one drain.
+    """
     application = Recorder()
     drains: list[Connection] = []
     application.onDrain = drains.append
@@ -923,7 +936,7 @@ async def test_row55_stopped(net: Net) -> None:
 
 
 async def test_row55_closes(net: Net) -> None:
-    """`closeOnBackpressureLimit`: 1013 instead, the Close frame behind what was queued."""
+    """With `closeOnBackpressureLimit` the connection is closed with 1013, behind what was queued."""
     application = Recorder()
     server = await net.serve(application, closeOnBackpressureLimit=True)
     probe = await net.open(server)
@@ -940,7 +953,7 @@ async def test_row55_closes(net: Net) -> None:
 
 
 async def test_row55_closeUnderPressure(net: Net) -> None:
-    """A Close gets out behind a full queue once the client reads; in time or not at all."""
+    """A Close frame behind a full queue is sent when the client reads in time, and not otherwise."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -959,19 +972,19 @@ async def test_row55_closeUnderPressure(net: Net) -> None:
 
 
 async def test_row55_hugeMessage(net: Net) -> None:
-    """One message larger than the limit goes out if nothing waits before it."""
+    """One message over the limit is sent if nothing is queued before it."""
     application = Recorder()
     server = await net.serve(application, maxBackpressure=65536)
     probe = await net.open(server)
     await until(lambda: application.met)
-    # Linux keeps up to 4 MiB for a sender, so that half of it waits here.
+    # Linux buffers up to 4 MiB for a sender, so half of it is queued here.
     assert application.met[0].send(b"a" * 2**23) is SendStatus.BACKPRESSURE
     assert application.met[0].send(b"b") is SendStatus.DROPPED
     assert len((await probe.frame()).payload) == 2**23
 
 
 async def test_row56_tooSlow(net: Net) -> None:
-    """A client somewhat slower than what is sent to it: what waits for it stays bounded, all the time."""
+    """For a client that reads a little too slowly, the queue stays bounded all the time."""
     application = Recorder()
     server = await net.serve(application, maxBackpressure=256 * 1024)
     probe = await net.open(server)
@@ -990,7 +1003,7 @@ async def test_row56_tooSlow(net: Net) -> None:
 
 
 async def test_row57_broadcast(net: Net) -> None:
-    """One 64 KiB message to 1,000 clients: framed once, and no memory for each."""
+    """One 64 KiB message to 1,000 clients is framed once, and uses no memory for each."""
     application = Recorder()
     server = await net.serve(application)
     probes = [await net.open(server) for _ in range(1000)]
@@ -1010,7 +1023,7 @@ async def test_row57_broadcast(net: Net) -> None:
 
 
 async def test_row58_stall(net: Net) -> None:
-    """A hook that keeps the processor to itself: logged, and `/healthz` says degraded."""
+    """A hook that blocks is logged, and `/healthz` says degraded."""
     server = Server()
     server.addApplication(Recorder(onText=lambda connection, message: time.sleep(2.2)), path="/ws")
     server.addHealthPage()
@@ -1035,7 +1048,7 @@ async def test_row58_stall(net: Net) -> None:
 
 
 async def test_check11_interleavedPings(net: Net) -> None:
-    """Pings inside a fragmented message are answered at once, and the message is whole."""
+    """Pings inside a fragmented message are answered at once, and the message is complete."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -1052,7 +1065,7 @@ async def test_check11_interleavedPings(net: Net) -> None:
 
 
 async def test_check11_oneByteFragments(net: Net) -> None:
-    """One-byte fragments up to the limit on many connections: memory in the order of what was sent."""
+    """One-byte fragments up to the limit on many connections use memory in proportion to what was sent."""
     server = await net.serve(maxFragments=0, maxPayload=10_000)
     memory = residentBytes()
     many = frame(BINARY, b"a", fin=False) + frame(CONTINUATION, b"a", fin=False) * 9_000
@@ -1065,7 +1078,7 @@ async def test_check11_oneByteFragments(net: Net) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7])
 async def test_check_cuts(net: Net, pieces: int) -> None:
-    """Frames cut into segments anywhere are the same frames."""
+    """Frames that are cut into segments anywhere are read the same."""
     application = Echo()
     server = await net.serve(application)
     probe = await net.open(server)
@@ -1077,7 +1090,9 @@ async def test_check_cuts(net: Net, pieces: int) -> None:
 
 
 async def test_check14_fairness(net: Net) -> None:
-    """One client pours 6-byte frames; another waits for a few reads of them, not for all."""
+    """
+    While one client floods with frames of 6 bytes, another one waits for a few reads of them, not for all.
+    """
     taken = 0
 
     def take(connection: Connection, message: str) -> None:
@@ -1107,7 +1122,10 @@ async def test_check14_fairness(net: Net) -> None:
 
 
 async def test_check15_handlerRaises(net: Net) -> None:
-    """A hook that raises: `onError`, 1011 without its text, logged; others aren't touched."""
+    """
+    A hook that raises: `onError` is called, 1011 without its text is sent, and it is logged; other
+    connections continue.
+    """
 
     class Raising(Recorder):
         def onMessage(self, connection: Connection, message: str | bytes) -> Any:
@@ -1139,7 +1157,7 @@ async def test_check15_handlerRaises(net: Net) -> None:
 
 
 async def test_check15_closingPeers(net: Net) -> None:
-    """A handler may close everybody while the server goes through them."""
+    """A handler may close all connections while the server iterates over them."""
 
     class Sweeping(Recorder):
         def onMessage(self, connection: Connection, message: str | bytes) -> None:
@@ -1161,7 +1179,7 @@ async def test_check15_closingPeers(net: Net) -> None:
 
 
 async def test_asynchronousHandlers(net: Net) -> None:
-    """Messages wait for the one before them, reading is paused meanwhile, and nothing is lost."""
+    """Messages wait for the one before; reading is paused meanwhile, and nothing is lost."""
     waiting: list[Deferred[None]] = []
 
     class Slow(Recorder):

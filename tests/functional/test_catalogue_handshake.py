@@ -1,5 +1,5 @@
 """
-What can go wrong before the 101 answer, one case per test, against a server on a real socket.
+What can go wrong before the 101 response, one case per test, with a server on a real socket.
 
 The rows are those of the project's catalogue of failures and bad input, part "Handshake and HTTP".
 """
@@ -39,7 +39,7 @@ from txroom import Accept, Application, Deny, Handshake, Server, ServerOptions, 
 
 
 class Gate(Recorder):
-    """An application whose `verifyClient` pends until the test decides."""
+    """An application whose `verifyClient` is pending until the test decides."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -60,7 +60,7 @@ class Gate(Recorder):
 
 
 def refusals(server: Server) -> list[tuple[int, str]]:
-    """What `onClientError` will be told, as pairs of status and reason."""
+    """A list to which `onClientError` adds pairs of status and reason."""
     told: list[tuple[int, str]] = []
 
     def onClientError(error: UpgradeError, handshake: Handshake | None) -> None:
@@ -74,7 +74,7 @@ def refusals(server: Server) -> list[tuple[int, str]]:
 
 
 async def test_row01_plainGet(net: Net) -> None:
-    """GET without Upgrade: 426 or our own page, never a redirect."""
+    """GET without Upgrade gets 426 or the page of the server, never a redirect."""
     server = await net.serve()
     told = refusals(server)
     answer = await net.refused(server, get("/"))
@@ -88,7 +88,7 @@ async def test_row01_plainGet(net: Net) -> None:
     "query", ["redirect=http://evil.test", "redirect=http://evil.test&after=abc", "after=abc"]
 )
 async def test_row02_redirect(net: Net, query: str) -> None:
-    """`?redirect=` and `after=`, which Autobahn's status page obeys, mean nothing here."""
+    """`?redirect=` and `after=`, which Autobahn's status page obeys, have no effect."""
     server = await net.serve()
     answer = await net.refused(server, get(f"/?{query}"))
     assert answer.status == 426
@@ -113,7 +113,7 @@ async def test_row02_redirect(net: Net, query: str) -> None:
     ],
 )
 async def test_row03_methodAndVersion(net: Net, request_: bytes, status: int) -> None:
-    """POST, HTTP/1.0, the preface of HTTP/2: 405, 505, 400."""
+    """POST, HTTP/1.0 and the preface of HTTP/2 get 405, 505 and 400."""
     server = await net.serve()
     answer = await net.refused(server, request_)
     assert answer.status == status
@@ -125,7 +125,7 @@ async def test_row03_methodAndVersion(net: Net, request_: bytes, status: int) ->
     [(head(method="HEAD"), 405), (get(method="HEAD"), 426), (get("*", method="HEAD"), 426)],
 )
 async def test_row03_head(net: Net, request_: bytes, status: int) -> None:
-    """The answer to HEAD has no body, though it tells how long that would be."""
+    """The response to HEAD has no body, but the length of one."""
     server = await net.serve()
     probe = await net.ask(server, request_)
     answer = await probe.refusal(hasBody=False)
@@ -135,7 +135,7 @@ async def test_row03_head(net: Net, request_: bytes, status: int) -> None:
 
 @pytest.mark.parametrize("name", ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version"])
 async def test_row04_missing(net: Net, name: str) -> None:
-    """Host, Key or Version missing: 400."""
+    """A missing Host, Key or Version gets 400."""
     server = await net.serve()
     assert (await net.refused(server, head(without=[name]))).status == 400
 
@@ -153,7 +153,7 @@ async def test_row04_missing(net: Net, name: str) -> None:
     ],
 )
 async def test_row04_duplicate(net: Net, line: str) -> None:
-    """A second Host, Key, Version, Origin or Content-Length: 400, even if it says the same."""
+    """A second Host, Key, Version, Origin or Content-Length gets 400, even if it is equal."""
     server = await net.serve()
     assert (await net.refused(server, head("/", line))).status == 400
 
@@ -162,14 +162,14 @@ async def test_row04_duplicate(net: Net, line: str) -> None:
     "key", ["", "abc", KEY[:-1], KEY + "=", "A" * 24, KEY.replace("d", "*"), f"{KEY}, {KEY}"]
 )
 async def test_row04_badKey(net: Net, key: str) -> None:
-    """A key that isn't sixteen bytes in base64: 400."""
+    """A key that is not sixteen bytes in base64 gets 400."""
     server = await net.serve()
     assert (await net.refused(server, head(key=key))).status == 400
 
 
 @pytest.mark.parametrize("version", ["8", "7", "0", "14", "013", "13, 8", "x", ""])
 async def test_row04_wrongVersion(net: Net, version: str) -> None:
-    """Another version of the protocol: 426, and which one we speak."""
+    """Another version of the protocol gets 426 with the supported version."""
     server = await net.serve()
     answer = await net.refused(server, head(protocolVersion=version))
     assert answer.status == 426
@@ -178,7 +178,7 @@ async def test_row04_wrongVersion(net: Net, version: str) -> None:
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024])
 async def test_row05_longTarget(net: Net, size: int) -> None:
-    """A request line over 8 KiB: 414, and the connection closed."""
+    """A request line over 8 KiB gets 414, and the connection is closed."""
     server = await net.serve()
     told = refusals(server)
     assert (await net.refused(server, head("/" + "a" * size))).status == 414
@@ -205,13 +205,13 @@ async def test_row05_longTarget(net: Net, size: int) -> None:
     ],
 )
 async def test_row06_headerLimits(net: Net, lines: list[str]) -> None:
-    """A header line over 8 KiB, over 16 KiB in total, over 100 headers: 431."""
+    """A header line over 8 KiB, over 16 KiB in total, or over 100 headers get 431."""
     server = await net.serve()
     assert (await net.refused(server, head("/", *lines))).status == 431
 
 
 def pour(port: int, start: bytes, junk: bytes, megabytes: int) -> tuple[bytes, float, int]:
-    """Send junk until the server has enough; its answer, the seconds until then, and how much it took."""
+    """Send junk until the server stops reading; return its response, the seconds, and how much it read."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
         begun = time.monotonic()
         sent = 0
@@ -244,7 +244,7 @@ def pour(port: int, start: bytes, junk: bytes, megabytes: int) -> tuple[bytes, f
     ids=["one header", "many headers", "target", "empty lines", "method"],
 )
 async def test_row06_junk(net: Net, start: bytes, junk: bytes, status: bytes) -> None:
-    """24 MB of header junk on one connection: refused at once, with work in linear time."""
+    """24 MB of header junk on one connection are refused at once, with work in linear time."""
     server = await net.serve()
     begun = time.thread_time()
     answer, seconds, _ = await deferToThread(pour, server.address().port, start, junk, 24)
@@ -260,7 +260,7 @@ CONTROLS = [*(set(range(0x20)) - {0x09}), 0x7F]
 
 @pytest.mark.parametrize("code", CONTROLS)
 async def test_row07_controls(net: Net, code: int) -> None:
-    """A control character in a header's value: 400, at once."""
+    """A control character in the value of a header gets 400 at once."""
     server = await net.serve()
     line = f"X-A: a{chr(code)}X-Forwarded-For: 6.6.6.6"
     begun = reactor().seconds()
@@ -270,7 +270,7 @@ async def test_row07_controls(net: Net, code: int) -> None:
 
 @pytest.mark.parametrize("code", CONTROLS)
 async def test_row07_controlsInPart(net: Net, code: int) -> None:
-    """It is refused without waiting for the rest of the head."""
+    """It is refused before the rest of the head has arrived."""
     server = await net.serve()
     line = f"X-A: a{chr(code)}b".encode("latin-1")
     assert (await net.refused(server, get()[:-2] + line + b" more")).status == 400
@@ -278,7 +278,7 @@ async def test_row07_controlsInPart(net: Net, code: int) -> None:
 
 @pytest.mark.parametrize("code", range(0x80, 0x100))
 async def test_row07_high(net: Net, code: int) -> None:
-    """Bytes above ASCII are literal parts of a value: never the end of a line, never a new header."""
+    """Bytes above ASCII are part of a value, and never the end of a line or a new header."""
     seen: list[Handshake] = []
 
     def verifyClient(handshake: Handshake) -> bool:
@@ -312,14 +312,14 @@ async def test_row07_high(net: Net, code: int) -> None:
     ],
 )
 async def test_row07_lines(net: Net, lines: bytes) -> None:
-    """Folded lines, bare LF and CR, space before the colon, no colon, no name: 400."""
+    """Folded lines, bare LF and CR, space before the colon, no colon, and no name get 400."""
     server = await net.serve()
     request = head()
     assert (await net.refused(server, request[:-2] + lines + request[-2:])).status == 400
 
 
 async def test_row07_onlyLF(net: Net) -> None:
-    """A request whose lines end in LF alone: 400 at once, not after a deadline."""
+    """A request whose lines end in LF alone gets 400 at once, not after a deadline."""
     server = await net.serve()
     begun = reactor().seconds()
     assert (await net.refused(server, head().replace(b"\r\n", b"\n"))).status == 400
@@ -343,7 +343,7 @@ async def test_row07_onlyLF(net: Net) -> None:
     ],
 )
 async def test_row08_garbage(net: Net, garbage: bytes) -> None:
-    """Random garbage or a TLS ClientHello on a plain port: 400 within a second, nothing of it echoed."""
+    """Random garbage, or a TLS ClientHello on a plain port, gets 400 within a second, and is not echoed."""
     server = await net.serve()
     begun = reactor().seconds()
     answer = await net.refused(server, garbage)
@@ -353,7 +353,7 @@ async def test_row08_garbage(net: Net, garbage: bytes) -> None:
 
 
 async def test_row09_silence(net: Net) -> None:
-    """No bytes at all: 408 and closed at `handshakeTimeout`."""
+    """A client that sends nothing gets 408 and is closed at `handshakeTimeout`."""
     server = await net.serve(handshakeTimeout=0.5)
     begun = reactor().seconds()
     probe = await net.connect(server)
@@ -364,7 +364,7 @@ async def test_row09_silence(net: Net) -> None:
 
 @pytest.mark.parametrize("pause", [0.02, 0.1])
 async def test_row10_slowloris(net: Net, pause: float) -> None:
-    """A byte at a time: one absolute deadline, that no byte moves."""
+    """A client that sends single bytes does not extend the one absolute deadline."""
     server = await net.serve(handshakeTimeout=0.5)
     told = refusals(server)
     begun = reactor().seconds()
@@ -379,7 +379,7 @@ async def test_row10_slowloris(net: Net, pause: float) -> None:
 
 
 async def test_row10_slowHead(net: Net) -> None:
-    """A head that comes in single bytes but in time is as good as any."""
+    """A head that arrives in single bytes, but in time, is accepted."""
     server = await net.serve()
     probe = await net.connect(server)
     await probe.dribble(head())
@@ -387,7 +387,9 @@ async def test_row10_slowHead(net: Net) -> None:
 
 
 async def test_row11_halfHandshakes(net: Net) -> None:
-    """2,000 half handshakes: bounded, the oldest dropped, and a good client connects within a second."""
+    """
+    2,000 half handshakes are bounded by dropping the oldest, and a good client connects within a second.
+    """
     server = await net.serve(maxPendingHandshakes=256)
     peers: list[socket.socket] = []
 
@@ -413,7 +415,7 @@ async def test_row11_halfHandshakes(net: Net) -> None:
 
 
 async def test_row11_defaults(net: Net) -> None:
-    """The bound is there without being asked for."""
+    """The bound exists by default."""
     assert 0 < ServerOptions().maxPendingHandshakes <= 4096
 
 
@@ -428,7 +430,7 @@ async def test_row11_defaults(net: Net) -> None:
     ],
 )
 async def test_row12_body(net: Net, line: str) -> None:
-    """A body on the request: 400, and none of it taken for frames."""
+    """A request with a body gets 400, and the body is not parsed as frames."""
     application = Recorder()
     server = await net.serve(application)
     assert (await net.refused(server, head("/", line), text("hello"))).status == 400
@@ -436,7 +438,7 @@ async def test_row12_body(net: Net, line: str) -> None:
 
 
 async def test_row12_emptyBody(net: Net) -> None:
-    """`Content-Length: 0` is no body."""
+    """`Content-Length: 0` is not a body."""
     server = await net.serve()
     await net.open(server, "/", "Content-Length: 0")
 
@@ -445,7 +447,10 @@ async def test_row12_emptyBody(net: Net) -> None:
 
 
 async def test_row13_pipelined(net: Net) -> None:
-    """A second request while `verifyClient` pends is never parsed: one question, one 101, then 1002."""
+    """
+    A second request while `verifyClient` is pending is never parsed: one call of the hook, one 101, then
+    1002.
+    """
     application = Gate()
     server = await net.serve(application)
     probe = await net.ask(server, head(), head("/second"))
@@ -462,7 +467,7 @@ async def test_row13_pipelined(net: Net) -> None:
 
 
 async def test_row13_pipelinedAfterRefusal(net: Net) -> None:
-    """It isn't parsed after a refusal either."""
+    """It is not parsed after a refusal either."""
     application = Gate()
     server = await net.serve(application)
     probe = await net.ask(server, head(), head("/second"))
@@ -474,7 +479,7 @@ async def test_row13_pipelinedAfterRefusal(net: Net) -> None:
 
 @pytest.mark.parametrize("size", [16 * 1024, 16 * 1024 + 1, 1024 * 1024])
 async def test_row13_held(net: Net, size: int) -> None:
-    """At most 16 KiB are held meanwhile, more drops the connection."""
+    """At most 16 KiB are buffered meanwhile; more drops the connection."""
     application = Gate()
     server = await net.serve(application)
     probe = await net.connect(server)
@@ -495,7 +500,7 @@ async def test_row13_held(net: Net, size: int) -> None:
 
 
 async def test_row13_emptyLineInFrame(net: Net) -> None:
-    """A frame that holds an empty line is a frame."""
+    """A frame that contains an empty line is read as a frame."""
     application = Gate()
     server = await net.serve(application)
     probe = await net.ask(server, head(), text("a\r\n\r\nGET / HTTP/1.1\r\n\r\n", mask=bytes(4)))
@@ -507,7 +512,7 @@ async def test_row13_emptyLineInFrame(net: Net) -> None:
 
 @pytest.mark.parametrize("isLater", [False, True])
 async def test_row14_early(net: Net, isLater: bool) -> None:
-    """Frames in the handshake's own segment are handled after the 101, in order."""
+    """Frames in the segment of the request are handled in order after the 101."""
     application = Gate() if isLater else Recorder()
     server = await net.serve(application)
     early = b"".join(text(f"message {number}") for number in range(50)) + frame(PING, b"p") + text("last")
@@ -530,7 +535,7 @@ async def test_row14_early(net: Net, isLater: bool) -> None:
 
 
 async def test_row14_earlyWithinLimits(net: Net) -> None:
-    """The limits hold for early frames too."""
+    """The limits apply to early frames too."""
     application = Recorder()
     server = await net.serve(application, maxPayload=10)
     probe = await net.open(server, early=text("a" * 10) + text("b" * 11) + text("c"))
@@ -539,7 +544,7 @@ async def test_row14_earlyWithinLimits(net: Net) -> None:
 
 
 async def test_row14_earlyClose(net: Net) -> None:
-    """A Close frame in the handshake's segment is answered, and both hooks are called."""
+    """A Close frame in the segment of the request is answered, and both hooks are called."""
     application = Recorder()
     server = await net.serve(application)
     probe = await net.open(server, early=text("a") + close(3001, b"bye"))
@@ -550,7 +555,7 @@ async def test_row14_earlyClose(net: Net) -> None:
 
 @pytest.mark.parametrize("how", ["FIN", "RST", "half close"])
 async def test_row15_clientLeaves(net: Net, how: str) -> None:
-    """The client leaves while `verifyClient` pends: noticed at once, nothing leaks."""
+    """If the client leaves while `verifyClient` is pending, that is noticed at once, and nothing leaks."""
     application = Gate()
     server = await net.serve(application)
     told = refusals(server)
@@ -572,7 +577,7 @@ async def test_row15_clientLeaves(net: Net, how: str) -> None:
 
 
 async def test_row16_hookHangs(net: Net) -> None:
-    """`verifyClient` never answers: 503 at the deadline, its Deferred cancelled, the slot free again."""
+    """If `verifyClient` never answers, the client gets 503 at the deadline, and the Deferred is cancelled."""
     application = Gate()
     server = await net.serve(application, handshakeTimeout=0.4, maxConnections=1)
     begun = reactor().seconds()
@@ -589,7 +594,7 @@ async def test_row16_hookHangs(net: Net) -> None:
 @pytest.mark.parametrize("hook", ["acceptsOrigin", "verifyClient", "chooseProtocol", "responseHeaders"])
 @pytest.mark.parametrize("isLater", [False, True])
 async def test_row17_hookRaises(net: Net, hook: str, isLater: bool) -> None:
-    """A hook raises: 500 with a fixed text, never the exception's; logged."""
+    """If a hook raises, the client gets 500 with a fixed text, and the exception is logged."""
 
     def raising(*args: object) -> object:
         if isLater:
@@ -612,7 +617,7 @@ async def test_row17_hookRaises(net: Net, hook: str, isLater: bool) -> None:
 
 
 async def test_row18_lateAnswer(net: Net) -> None:
-    """`verifyClient` answers after the deadline: ignored, without an error."""
+    """If `verifyClient` answers after the deadline, that is ignored without an error."""
 
     class Stubborn(Recorder):
         answered = 0
@@ -638,7 +643,7 @@ async def test_row18_lateAnswer(net: Net) -> None:
 
 
 async def test_row18_leavesThenTimeout(net: Net) -> None:
-    """Left, timed out and answered: the client's leaving is told, once."""
+    """If the client leaves, the hook times out and then answers, only the first is reported, once."""
     application = Gate()
     server = await net.serve(application, handshakeTimeout=0.3)
     told = refusals(server)
@@ -654,7 +659,7 @@ async def test_row18_leavesThenTimeout(net: Net) -> None:
 
 
 async def test_row19_wrongOrigin(net: Net) -> None:
-    """A foreign Origin, with the cookies of a user: 403 before any other hook."""
+    """A foreign Origin with the cookies of a user gets 403 before any other hook."""
     asked: list[object] = []
     application = Application(verifyClient=asked.append, chooseProtocol=asked.append, onConnect=asked.append)
     server = await net.serve(application)
@@ -705,7 +710,7 @@ async def test_row19_wrongOrigin(net: Net) -> None:
     ],
 )
 async def test_row20_origins(net: Net, host: str, origin: str, isAllowed: bool) -> None:
-    """`null`, IDN, user information, ports and case: the same host and port, or nothing."""
+    """`null`, IDN, user information, ports and case: only the same host and port is accepted."""
     server = await net.serve()
     request = head("/", f"Origin: {origin}", host=host)
     if isAllowed:
@@ -736,14 +741,14 @@ async def test_row20_allowedOrigins(net: Net, origin: str, isAllowed: bool) -> N
 
 @pytest.mark.parametrize("requireOrigin", [False, True])
 async def test_row21_noOrigin(net: Net, requireOrigin: bool) -> None:
-    """No Origin, so not a browser: allowed unless `requireOrigin`."""
+    """A request without Origin, which is not from a browser, is accepted unless `requireOrigin` is set."""
     server = await net.serve(requireOrigin=requireOrigin)
     probe = await net.ask(server, head())
     assert (await probe.answer()).status == (403 if requireOrigin else 101)
 
 
 async def peerOf(net: Net, server: Server, *lines: str, before: bytes = b"") -> Handshake:
-    """The handshake as the application saw it."""
+    """The handshake that the application saw."""
     seen: list[Handshake] = []
     server.onConnection = lambda connection: seen.append(connection.handshake)
     probe = await net.ask(server, before, head("/", *lines))
@@ -755,7 +760,7 @@ FORWARDED = "X-Forwarded-For: 6.6.6.6, 203.0.113.9"
 
 
 async def test_row22_untrusted(net: Net) -> None:
-    """X-Forwarded-For from who isn't a trusted proxy means nothing."""
+    """X-Forwarded-For is ignored unless it is from a trusted proxy."""
     server = await net.serve(trustedProxies=("10.0.0.0/8",))
     handshake = await peerOf(net, server, FORWARDED, "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6")
     assert (handshake.peer, handshake.secure) == ("127.0.0.1", False)
@@ -779,14 +784,14 @@ async def test_row22_untrusted(net: Net) -> None:
     ],
 )
 async def test_row22_trusted(net: Net, lines: list[str], peer: str) -> None:
-    """Behind trusted proxies it is the right-most hop that isn't one of them."""
+    """Behind trusted proxies, the client is the right-most hop that is not one of them."""
     server = await net.serve(trustedProxies=("127.0.0.1", "10.0.0.0/8"))
     handshake = await peerOf(net, server, *lines, "X-Forwarded-Proto: https")
     assert (handshake.peer, handshake.secure) == (peer, True)
 
 
 async def test_row22_limitsPerClient(net: Net) -> None:
-    """`maxConnectionsPerAddress` counts clients, not the proxy before them."""
+    """`maxConnectionsPerAddress` counts clients, not the proxy in front of them."""
     server = await net.serve(trustedProxies=("127.0.0.1",), maxConnectionsPerAddress=1)
     await net.open(server, "/", "X-Forwarded-For: 203.0.113.1")
     await net.open(server, "/", "X-Forwarded-For: 203.0.113.2")
@@ -806,7 +811,7 @@ HAPROXY = "haproxy:tcp:0:interface=127.0.0.1"
 
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 async def test_row22_proxyProtocol(net: Net, header: bytes) -> None:
-    """The PROXY protocol, both versions, tells who the client is."""
+    """The PROXY protocol, in both versions, gives the address of the client."""
     server = await net.serve(where=HAPROXY)
     handshake = await peerOf(net, server, before=header)
     assert (handshake.peer, handshake.peerPort) == ("203.0.113.9", 4711)
@@ -815,7 +820,7 @@ async def test_row22_proxyProtocol(net: Net, header: bytes) -> None:
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 @pytest.mark.parametrize("cut", [1, 5, 8, 13, 16, 27])
 async def test_row22_proxyProtocolFragmented(net: Net, header: bytes, cut: int) -> None:
-    """Its header may come in two segments, cut anywhere."""
+    """Its header may arrive in two segments, cut anywhere."""
     seen: list[Handshake] = []
     server = await net.serve(where=HAPROXY)
     server.onConnection = lambda connection: seen.append(connection.handshake)
@@ -838,7 +843,7 @@ async def test_row22_proxyProtocolFragmented(net: Net, header: bytes, cut: int) 
     ids=["LOCAL", "LOCAL with addresses", "UNKNOWN", "UNKNOWN with addresses"],
 )
 async def test_row22_proxyProtocolLocal(net: Net, header: bytes) -> None:
-    """LOCAL and UNKNOWN, which a proxy's own health checks send: the peer of the socket counts."""
+    """With LOCAL and UNKNOWN, which a proxy's own health checks send, the peer of the socket is used."""
     server = await net.serve(where=HAPROXY)
     handshake = await peerOf(net, server, before=header)
     assert handshake.peer == "127.0.0.1"
@@ -872,7 +877,7 @@ async def test_row22_proxyProtocolLocal(net: Net, header: bytes) -> None:
     ],
 )
 async def test_row22_proxyProtocolMalformed(net: Net, header: bytes) -> None:
-    """A malformed or missing PROXY header: closed, nothing opened, at the deadline at the latest."""
+    """A malformed or missing PROXY header closes the connection, at the deadline at the latest."""
     application = Recorder()
     server = await net.serve(application, where=HAPROXY, handshakeTimeout=0.5)
     probe = await net.ask(server, header)
@@ -925,7 +930,7 @@ async def test_row22_proxyProtocolMalformed(net: Net, header: bytes) -> None:
     ],
 )
 async def test_row23_targets(net: Net, target: str, status: int) -> None:
-    """Unknown paths, encoded traversal, `%00`, `%zz`, `//`, beyond ASCII: 404 or 400, never 101."""
+    """Unknown paths, encoded traversal, `%00`, `%zz`, `//` and non-ASCII get 404 or 400, never 101."""
     server = Server()
     server.addApplication(Application(), path="/chat")
     await net.start(server)
@@ -935,7 +940,7 @@ async def test_row23_targets(net: Net, target: str, status: int) -> None:
 
 
 async def test_row23_prefix(net: Net) -> None:
-    """A prefix isn't left by tricks."""
+    """A request cannot leave the prefix of an application by encoding its path."""
     server = Server()
     server.addApplication(Application(), path="/rooms/*")
     await net.start(server)
@@ -954,7 +959,7 @@ async def test_row23_prefix(net: Net) -> None:
 
 @pytest.mark.parametrize("method", ["OPTIONS", "CONNECT", "GET"])
 async def test_row23_asterisk(net: Net, method: str) -> None:
-    """`OPTIONS *` and its like: one clean answer."""
+    """`OPTIONS *` and similar requests get one clean response."""
     server = await net.serve()
     answer = await net.refused(server, get("*", method=method))
     assert answer.status in (400, 426)
@@ -983,7 +988,10 @@ PROTOCOL = "Sec-WebSocket-Protocol: "
     ],
 )
 async def test_row24_protocols(net: Net, lines: list[str], chosen: str | bool | None) -> None:
-    """Sub-protocols none, unknown, twice, 1000: one of them or no header; twice or no token is 400."""
+    """
+    No, unknown and 1000 sub-protocols: one of them is chosen, or there is no header; duplicates and
+    non-tokens get 400.
+    """
     server = await net.serve()
     probe = await net.ask(server, head("/", *lines))
     if chosen is False:
@@ -997,7 +1005,7 @@ async def test_row24_protocols(net: Net, lines: list[str], chosen: str | bool | 
     [("b", 101), (None, 101), (False, 400), ("c", 500), ("b\r\nX: y", 500), (True, 500), ("", 500)],
 )
 async def test_row24_chooseProtocol(net: Net, choice: Any, status: int) -> None:
-    """What `chooseProtocol` may say: one that was offered, None, False; all else is a 500 and logged."""
+    """`chooseProtocol` may return an offered name, None or False; anything else gets 500 and is logged."""
     server = await net.serve(Application(chooseProtocol=lambda offered, handshake: choice))
     probe = await net.ask(server, head("/", PROTOCOL + "a, b"))
     answer = await probe.answer()
@@ -1038,7 +1046,7 @@ DEFLATE = "permessage-deflate"
     ids=lambda offer: offer[:60].encode("ascii", "replace").decode(),
 )
 async def test_row25_extensions(net: Net, offer: str) -> None:
-    """Abuse of the extension header: passed over, in linear time, and the next good offer taken."""
+    """Bad extension headers are ignored in linear time, and the next good offer is accepted."""
     server = await net.serve(compression="dedicated")
     begun = time.thread_time()
     probe = await net.open(server, "/", EXTENSIONS + offer)
@@ -1063,7 +1071,7 @@ async def test_row25_extensions(net: Net, offer: str) -> None:
     ],
 )
 async def test_row25_agreements(net: Net, offer: str, agreed: str) -> None:
-    """What is agreed on is what was offered."""
+    """Only what was offered is agreed on."""
     server = await net.serve(compression="dedicated")
     probe = await net.ask(server, head("/", EXTENSIONS + offer))
     assert (await probe.upgraded()).headers["sec-websocket-extensions"] == agreed
@@ -1075,7 +1083,9 @@ async def test_row25_agreements(net: Net, offer: str, agreed: str) -> None:
     ids=["global", "address"],
 )
 async def test_row26_limits(net: Net, option: str, status: int) -> None:
-    """One connection too many: 503 or 429 with Retry-After, before any hook; a freed place is free."""
+    """
+    One connection too many gets 503 or 429 with Retry-After before any hook; a place becomes free again.
+    """
     application = Recorder()
     options: dict[str, Any] = {option: 2}
     server = await net.serve(application, **options)
@@ -1094,7 +1104,7 @@ async def test_row26_limits(net: Net, option: str, status: int) -> None:
 
 
 async def test_row26_pendingCounts(net: Net) -> None:
-    """A client that waits for `verifyClient` holds a place."""
+    """A client that waits for `verifyClient` counts as a connection."""
     application = Gate()
     server = await net.serve(application, maxConnections=1)
     probe = await net.ask(server, head())
@@ -1120,7 +1130,7 @@ FEW_FILES = """
 
 
 async def test_row27_noMoreFiles(net: Net) -> None:
-    """accept() at EMFILE: those who are in are served, the loop doesn't spin, and it recovers."""
+    """If accept() fails with EMFILE, open connections are served, the loop does not spin, and it recovers."""
     from types import SimpleNamespace
 
     with child(*python(FEW_FILES)) as process:
@@ -1142,14 +1152,14 @@ async def test_row27_noMoreFiles(net: Net) -> None:
 
 
 def cpuSeconds(pid: int) -> float:
-    """CPU time that a process has used."""
+    """The CPU time that a process has used."""
     with open(f"/proc/{pid}/stat") as stat:
         fields = stat.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 
 
 async def test_row28_backlog(net: Net) -> None:
-    """1,000 connects at once: the reactor keeps turning while it accepts, and all are served."""
+    """With 1,000 connects at once, the reactor keeps running while it accepts, and all are served."""
     application = Recorder()
     server = await net.serve(application)
     old = await net.open(await net.serve())
@@ -1198,7 +1208,7 @@ async def test_row28_backlog(net: Net) -> None:
 )
 @pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "WEBSOCKET", "h2c, websocket"])
 async def test_check04_tokens(net: Net, connection: str, upgrade: str) -> None:
-    """Upgrade and Connection are lists of tokens in any case."""
+    """Upgrade and Connection are lists of tokens, in any case."""
     server = await net.serve()
     probe = await net.ask(server, head(connection=connection, upgrade=upgrade))
     await probe.upgraded()
@@ -1216,7 +1226,7 @@ async def test_check04_tokens(net: Net, connection: str, upgrade: str) -> None:
     ],
 )
 async def test_check04_noTokens(net: Net, connection: str, upgrade: str) -> None:
-    """Without both tokens it is no request for a WebSocket: 426."""
+    """Without both tokens, a request is not a WebSocket request: 426."""
     server = await net.serve()
     assert (await net.refused(server, head(connection=connection, upgrade=upgrade))).status == 426
 
@@ -1234,7 +1244,7 @@ async def test_check04_noTokens(net: Net, connection: str, upgrade: str) -> None
 )
 @pytest.mark.parametrize("hook", ["responseHeaders", "server", "Accept", "Deny"])
 async def test_check07_headersOfHooks(net: Net, hook: str, bad: dict[str, str]) -> None:
-    """Headers with line breaks from a hook: one 500, nothing of them sent."""
+    """If a hook returns headers with line breaks, the client gets one 500 without them."""
     hooks: dict[str, Any] = {
         "responseHeaders": {"responseHeaders": lambda handshake: bad},
         "Accept": {"verifyClient": lambda handshake: Accept(headers=bad)},
@@ -1251,7 +1261,7 @@ async def test_check07_headersOfHooks(net: Net, hook: str, bad: dict[str, str]) 
 
 @pytest.mark.parametrize("isLater", [False, True])
 async def test_check07_deny(net: Net, isLater: bool) -> None:
-    """A refusal of `verifyClient` has the status, body and headers that it was given."""
+    """A refusal has the status, the body and the headers that `verifyClient` returned."""
     denial = Deny(403, "Banned until noon", {"X-Until": "noon"})
     verifyClient = (lambda _: deferLater(reactor(), 0.01, lambda: denial)) if isLater else (lambda _: denial)
     server = await net.serve(Application(verifyClient=verifyClient))
@@ -1262,7 +1272,7 @@ async def test_check07_deny(net: Net, isLater: bool) -> None:
 
 
 async def test_check07_accept(net: Net) -> None:
-    """Headers of `Accept` and `responseHeaders` are in the 101."""
+    """The 101 has the headers of `Accept` and `responseHeaders`."""
     application = Recorder(
         verifyClient=lambda handshake: Accept("ann", headers={"X-Who": "ann"}),
         responseHeaders=lambda handshake: {"Set-Cookie": "a=b"},
@@ -1275,7 +1285,7 @@ async def test_check07_accept(net: Net) -> None:
 
 
 async def test_check08_descriptors(net: Net) -> None:
-    """Idle, half, silent, unanswered and unread connections: the descriptors come back to what they were."""
+    """After idle, half, silent, unanswered and unread connections, no file descriptors are left open."""
     import os
 
     def descriptors() -> int:
@@ -1308,7 +1318,7 @@ async def test_check08_descriptors(net: Net) -> None:
 
 
 async def test_check08_lingerer(net: Net) -> None:
-    """Who was refused and never closes is dropped soon."""
+    """A client that was refused and does not close is dropped soon."""
     server = await net.serve()
     port = server.address().port
     with socket.create_connection(("127.0.0.1", port)) as peer:
@@ -1322,7 +1332,7 @@ async def test_check08_lingerer(net: Net) -> None:
 
 
 def stillOpen(peer: socket.socket) -> bool:
-    """Whether the other side still takes what is sent, after some time."""
+    """Whether the other side still accepts data after some time."""
     for _ in range(40):
         time.sleep(0.1)
         try:
@@ -1333,7 +1343,7 @@ def stillOpen(peer: socket.socket) -> bool:
 
 
 async def test_upgradeOrder(net: Net) -> None:
-    """Each failure comes in its turn: what is wrong twice is answered by what is checked first."""
+    """The checks are made in their order: if two things are wrong, the first one is answered."""
     server = Server(ServerOptions(maxConnections=1))
     server.addApplication(Application(verifyClient=lambda handshake: "x-ok" in handshake.headers), path="/a")
     await net.start(server)
