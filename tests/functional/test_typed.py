@@ -112,10 +112,10 @@ def test_clientTypes(web: Path) -> None:
     """TypeScript reports nothing for txroom.js, and txroom.d.ts matches its comments."""
     assert said(*CLIENT_TYPES, "--check", cwd=ROOT) == (0, "")
     former = (web / "txroom.d.ts").read_text("utf-8")
-    edit(web / "txroom.js", "/** What goes wrong. */", "/** What has gone wrong. */")
+    edit(web / "txroom.js", "/** An error of a room, of the server or of this client; `code` says which. */", "/** What has gone wrong. */")
     status, text = said(*CLIENT_TYPES, "--check", web, cwd=ROOT)
     assert status == 1
-    assert "-/** What goes wrong. */\n+/** What has gone wrong. */\n" in text
+    assert "-/** An error of a room, of the server or of this client; `code` says which. */\n+/** What has gone wrong. */\n" in text
     assert "make client-types" in text
     assert (web / "txroom.d.ts").read_text("utf-8") == former
     assert said(*CLIENT_TYPES, web, cwd=ROOT) == (0, "")
