@@ -112,16 +112,16 @@ def test_clientTypes(web: Path) -> None:
     """TypeScript reports nothing for txroom.js, and txroom.d.ts matches its comments."""
     assert said(*CLIENT_TYPES, "--check", cwd=ROOT) == (0, "")
     former = (web / "txroom.d.ts").read_text("utf-8")
-    edit(web / "txroom.js", "/** An error of a room, of the server or of this client; `code` says which. */", "/** What has gone wrong. */")
+    edit(web / "txroom.js", "/** The WebSocket sub-protocol. */", "/** The sub-protocol. */")
     status, text = said(*CLIENT_TYPES, "--check", web, cwd=ROOT)
     assert status == 1
-    assert "-/** An error of a room, of the server or of this client; `code` says which. */\n+/** What has gone wrong. */\n" in text
+    assert "-/** The WebSocket sub-protocol. */\n+/** The sub-protocol. */\n" in text
     assert "make client-types" in text
     assert (web / "txroom.d.ts").read_text("utf-8") == former
     assert said(*CLIENT_TYPES, web, cwd=ROOT) == (0, "")
     assert said(*CLIENT_TYPES, "--check", web, cwd=ROOT) == (0, "")
     assert (web / "txroom.d.ts").read_text("utf-8") == former.replace(
-        "What goes wrong", "What has gone wrong"
+        "The WebSocket sub-protocol", "The sub-protocol"
     )
 
 
