@@ -23,6 +23,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,6 +60,8 @@ ROOM_UNITS = {
     "resumeSeconds": "seconds",
     "recoveryLimit": "messages",
     "recoverySize": "bytes",
+    "presenceSeconds": "seconds",
+    "presenceLimit": "members",
     "handlerTimeout": "seconds",
     "messageRate": "messages/s",
     "messageBurst": "messages",
@@ -210,9 +213,11 @@ class RoomSettingList(_Rst):
         comments = ModuleAnalyzer.for_module(RoomSettings.__module__).find_attr_docs()
         lines = []
         for name, kind in SETTINGS.items():
-            unit = ROOM_UNITS.get(name, "")
+            default = getattr(Room, name)
+            isNumber = isinstance(default, int | float) and not isinstance(default, bool)
+            unit = ROOM_UNITS[name] if isNumber else ""
             facts = {
-                "Default": inUnit(getattr(Room, name), unit),
+                "Default": inUnit(default, unit),
                 "Range": _literal(kind.allowed),
                 "Unit": unit,
             }
@@ -297,6 +302,16 @@ def _typeVariables(app: Sphinx, doctree: nodes.document) -> None:
             reference["reftarget"] = public
             for text in list(reference.findall(nodes.Text)):
                 text.parent.replace(text, nodes.Text(public.rpartition(".")[2]))
+
+
+def _publicTypes(app: Sphinx, doctree: nodes.document) -> None:
+    """`RoomError` in "Raises" on pages about other modules: Sphinx would look for it in all modules."""
+    for reference in doctree.findall(addnodes.pending_xref):
+        target = reference.get("reftarget", "")
+        if reference.get("refspecific") and target in txroom.__all__:
+            module = sys.modules.get(reference.get("py:module") or "txroom")
+            if target not in getattr(module, "__all__", ()):
+                reference["reftarget"] = f"txroom.{target}"
 
 
 def _publicName(
@@ -385,5 +400,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", _pageLinks)
     app.connect("doctree-read", _fileLinks)
     app.connect("doctree-read", _typeVariables)
+    app.connect("doctree-read", _publicTypes)
     app.connect("missing-reference", _publicName)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
