@@ -117,7 +117,7 @@ class FrameDialect:
 
     def decode(self, message: str | bytes) -> ClientFrame:
         """Decode a message of a client. Raises `BadFrame`, and nothing else. Hot."""
-        if isinstance(message, str) is not self.isJSON:
+        if (type(message) is str) is not self.isJSON:
             raise NotWellFormed("text for JSON, binary for MessagePack")
         try:
             frame: ClientFrame = self._decoder(message)

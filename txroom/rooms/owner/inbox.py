@@ -127,7 +127,13 @@ class Inbox:
                 mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
                 return
         if error is None:
-            mailbox.post(self._handle, member, frame, member.isJSON, member.link)
+            # Nothing is queued: the frame is handled without a turn of the mailbox.
+            mailbox.isBusy = True
+            waited = None
+            try:
+                waited = self._handle(member, frame, member.isJSON, member.link)
+            finally:
+                mailbox.begun(waited)
         elif n is None:
             self._refuse(member, frame, error, member.link)  # not queued: the queue may be full
         else:

@@ -38,41 +38,47 @@ class Mailbox:
         return len(self._jobs or ())
 
     def post(self, job: Job, *args: Any) -> None:
-        """Run `job` after all jobs that were posted before; at once if there are none. Hot."""
+        """Run `job` after all jobs that were posted before; at once if there are none."""
         if not self.isBusy:
             self.isBusy = True
-            if self._isDone(job, args):
-                if self._jobs:
-                    self._next()
-                else:
-                    self.isBusy = False
+            self.begun(self._begin(job, args))
         elif self._jobs is None:
             self._jobs = deque([(job, args)])
         else:
             self._jobs.append((job, args))
 
+    def begun(self, waited: Deferred[Any] | None) -> None:
+        """
+        Take the result of a job that was begun without `post`, since `isBusy` was unset. Hot.
+
+        The caller sets `isBusy` before it begins the job.
+        """
+        if waited is not None and (waited.paused or not waited.called):
+            waited.addBoth(self._next)
+        elif self._jobs:
+            self._next()
+        else:
+            self.isBusy = False
+
     def clear(self) -> None:
         """Drop all jobs that have not begun."""
         self._jobs = None
 
-    def _isDone(self, job: Job, args: tuple[Any, ...]) -> bool:
-        """Begin a job; return whether it is done."""
+    def _begin(self, job: Job, args: tuple[Any, ...]) -> Deferred[Any] | None:
         try:
-            waited = job(*args)
+            return job(*args)
         except BaseException:
             self._log.failure("a job of a mailbox raised")
-            return True
-        if waited is None or (waited.called and not waited.paused):
-            return True
-        waited.addBoth(self._next)
-        return False
+            return None
 
     def _next(self, result: object = None) -> None:
         if isinstance(result, Failure):
             self._log.failure("a job of a mailbox failed", result)
         while self._jobs:
             job, args = self._jobs.popleft()
-            if not self._isDone(job, args):
+            waited = self._begin(job, args)
+            if waited is not None and (waited.paused or not waited.called):
+                waited.addBoth(self._next)
                 return
         self._jobs = None
         self.isBusy = False
