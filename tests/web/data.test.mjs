@@ -1,4 +1,4 @@
-/** What data may be is checked before a frame has a number. */
+/** Data is checked before its frame gets a number. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -10,7 +10,7 @@ const nested = (depth) => Array.from({ length: depth - 1 }).reduce((data) => [da
 const circle = { way: [] };
 circle.way.push({ back: circle });
 
-/** What is refused, and the place that is named. */
+/** Data that is refused, the place, and a part of the error. */
 const REFUSED = [
   [NaN, "", "NaN"],
   [{ a: [1, Infinity] }, "a[1]", "Infinity"],
@@ -29,7 +29,7 @@ const REFUSED = [
   [nested(65), "[0]".repeat(64), "more than 64 deep"],
 ];
 
-/** What goes, and what comes of it. */
+/** Data that can be sent, and what the server receives. */
 const TAKEN = [
   [undefined, null],
   [{ a: undefined, b: [undefined] }, { b: [null] }],
@@ -42,7 +42,7 @@ const TAKEN = [
   [[circle.way.length, [{}, {}], "\\ud83d", "\\\\"], [1, [{}, {}], "\\ud83d", "\\\\"]],
 ];
 
-test("what JSON can't say, or the server does not take, is refused with its place, and costs no number", async () => {
+test("data that JSON or the server does not have is refused, with its place, and uses no number", async () => {
   const h = new Harness();
   const room = await h.join();
   for (const [data, field, what] of REFUSED) {
@@ -64,7 +64,7 @@ test("what JSON can't say, or the server does not take, is refused with its plac
   assert.deepEqual(h.socket.take(), [["send", "r1", "x", "next", 1]]);
 });
 
-test("what goes", async () => {
+test("data that can be sent", async () => {
   const h = new Harness();
   const room = await h.join();
   const shared = { a: 1 };
@@ -74,7 +74,7 @@ test("what goes", async () => {
   }
 });
 
-test("half a surrogate pair becomes U+FFFD, wherever it is; whole ones and escapes stay", async () => {
+test("half a surrogate pair becomes U+FFFD anywhere; whole pairs and escapes do not change", async () => {
   const h = new Harness();
   const room = await h.join();
   const half = "hello 😀".slice(0, 7);
@@ -109,7 +109,7 @@ test("half a surrogate pair becomes U+FFFD, wherever it is; whole ones and escap
   assert.deepEqual(h.socket.take()[0][3], { name: "hello \ufffd" });
 });
 
-test("an answer over maxPayload is an error to who asked, and no end of the connection", async () => {
+test("an answer over maxPayload is an error for the server, and the connection stays open", async () => {
   const h = new Harness({ maxPayload: 1000 });
   const room = await h.join();
   room.handle("large", () => "x".repeat(1000));
@@ -123,7 +123,7 @@ test("an answer over maxPayload is an error to who asked, and no end of the conn
   );
 });
 
-test("maxPayload holds for volatile messages and for the options of a join, too", async () => {
+test("maxPayload limits volatile messages and the options of a join, too", async () => {
   const h = new Harness({ maxPayload: 1000 });
   const room = await h.join();
   assert.throws(() => room.send("x", "y".repeat(1000), { volatile: true }), { code: "invalidData" });
@@ -151,7 +151,7 @@ test("options of a join and filters have at most 16 KiB as JSON, credentials inc
   assert.deepEqual([error.code, error.details], ["invalidData", { field: "options" }]);
 });
 
-test("names and types: 1 to 128 characters, however many code units", async () => {
+test("names and types have 1 to 128 characters, which may be several code units each", async () => {
   const h = new Harness();
   const room = await h.join();
   room.send("😀".repeat(128));

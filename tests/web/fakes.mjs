@@ -1,6 +1,6 @@
-/** A clock that only the test moves, and sockets whose other end is the test. */
+/** A clock that only the test moves, and sockets whose server is the test. */
 
-/** Lets everything that waits for promises happen. */
+/** Waits until all callbacks of promises were called. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 export class FakeClock {
@@ -39,7 +39,7 @@ export class FakeClock {
   }
 }
 
-/** A class of sockets: `sockets` are those made so far, the newest is `current`. */
+/** A class of sockets: `sockets` are all that were made, `current` is the newest. */
 export function fakeSockets() {
   const sockets = [];
 

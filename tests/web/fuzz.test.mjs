@@ -22,7 +22,7 @@ function generator(seed) {
   return { next, below: (n) => Math.floor(next() * n), chance: (p) => next() < p };
 }
 
-/** One room of the server, as §6 of the design has it: log, members, counters, tokens, replies. */
+/** One room of the server: log, members, counters, tokens, replies. */
 class ModelRoom {
   constructor(id, random) {
     this.id = id;
@@ -155,7 +155,7 @@ class ModelRoom {
   }
 }
 
-/** A connection: what is on its way, in both directions. */
+/** A connection, with the frames on their way in both directions. */
 class Wire {
   constructor(socket, rooms, random) {
     Object.assign(this, { socket, rooms, random, up: [], down: [], isUp: true, asked: new Set() });
@@ -236,7 +236,7 @@ async function schedule(seed) {
     }
   };
 
-  // Both rooms, before anything goes wrong.
+  // Join both rooms before the faults begin.
   const joining = rooms.map(({ id }) => h.client.joinById(id));
   await pump();
   const clients = await Promise.all(joining);
@@ -266,7 +266,7 @@ async function schedule(seed) {
       );
     } else room.send("say", data).catch(() => record.rejected.push(data));
   };
-  // Further joins of rooms that one is in: each sees what the first sees, from when it is there until it leaves.
+  // Further joins of the same rooms: each receives what the first receives, until it leaves.
   const others = [];
   const enter = () => {
     const index = random.below(2);
@@ -315,7 +315,7 @@ async function schedule(seed) {
     await steps.find(([weight]) => (choice -= weight) < 0)[1]();
   }
 
-  // Peace: everything settles.
+  // The faults end, and everything settles.
   for (let i = 0; i < 60 || rooms.some((room) => [...room.members.values()].some((m) => m.mailbox.length)); i++) {
     await h.clock.advance(1000);
     await pump();
@@ -333,7 +333,7 @@ async function schedule(seed) {
     const [client, record] = [clients[index], records[index]];
     assert.equal(client.state, "joined");
     assert.equal(client.buffered, 0);
-    // Client to server: once, in order; what is in doubt was announced.
+    // Client to server: once and in order; unconfirmed messages were announced.
     const handled = room.handled.map(([, data]) => data);
     assert.equal(new Set(handled).size, handled.length, "handled twice");
     const inDoubt = new Set(record.unconfirmed);
@@ -347,7 +347,7 @@ async function schedule(seed) {
       if (answer === "replyLost") assert.ok(inDoubt.has(data));
       else assert.equal(answer, `re ${data}`);
     }
-    // Server to client: once, in order, without holes but for the announced ones.
+    // Server to client: once and in order, without gaps except the announced ones.
     let last = null;
     for (const { epoch, offset, data, lost } of record.seen) {
       if (lost !== undefined) {

@@ -1,11 +1,11 @@
-/** Each join is a handle of its own; those that lead to the same room share a membership. */
+/** Each join has a Room of its own; joins that lead to the same room share a membership. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Harness, failure, settle } from "./harness.mjs";
 
-/** A second handle of "r1", with a log of what it is told. */
+/** A second Room of "r1", with a log of its events. */
 async function second(h) {
   const before = h.socket.take();
   const room = await h.client.joinById("r1");
@@ -17,7 +17,7 @@ async function second(h) {
   return room;
 }
 
-test("two joins, one leave: React's StrictMode gets a room that lives, as a newcomer sees it", async () => {
+test("two joins and one leave, as in React's StrictMode: the other room continues, with the data of a new join", async () => {
   const h = new Harness();
   const first = h.client.joinOrCreate("chat", { name: "ada" });
   first.then((room) => room.leave());
@@ -47,7 +47,7 @@ test("two joins, one leave: React's StrictMode gets a room that lives, as a newc
   assert.deepEqual(h.client.joined, [room]);
 });
 
-test("two joins, none left: both have the membership, and one may leave at any time", async () => {
+test("two joins share the membership, and one may leave at any time", async () => {
   const h = new Harness();
   const one = await h.join();
   const two = await second(h);
@@ -69,7 +69,7 @@ test("two joins, none left: both have the membership, and one may leave at any t
   assert.deepEqual([two.state, h.client.joined], ["left", []]);
 });
 
-test("what happens to the membership, both are told; each what it has sent itself", async () => {
+test(`both joins get the events of the membership; "lost" lists the messages of each join`, async () => {
   const h = new Harness();
   const [one, two] = [await h.join(), await second(h)];
   one.send("say", "of one").catch(() => {});
@@ -88,7 +88,7 @@ test("what happens to the membership, both are told; each what it has sent itsel
   assert.deepEqual(two.log, ["reconnecting", "lost", "left"]);
 });
 
-test("the newest handle that has a handler answers the server", async () => {
+test("the newest join that has a handler answers the server's calls", async () => {
   const h = new Harness();
   const [one, two] = [await h.join(), await second(h)];
   one.handle("who", () => "one");
@@ -100,7 +100,7 @@ test("the newest handle that has a handler answers the server", async () => {
   assert.deepEqual(h.socket.take(), [["reply", "r1", 1, "two"], ["reply", "r1", 2, "one"]]);
 });
 
-test("a join into a room that is being left waits until it is", async () => {
+test("a join of a room that is being left waits until it is left", async () => {
   for (const [method, target] of [["joinOrCreate", "chat"], ["joinById", "r1"]]) {
     const h = new Harness();
     const room = await h.join();
@@ -118,7 +118,7 @@ test("a join into a room that is being left waits until it is", async () => {
   }
 });
 
-test("a join by id of a room that is away gets it as it is", async () => {
+test("a join by id of a room that is away gets that room at once", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.end();
@@ -132,7 +132,7 @@ test("a join by id of a room that is away gets it as it is", async () => {
   assert.deepEqual([room.state, again.state], ["joined", "joined"]);
 });
 
-test("a join that is answered with a room that is being left is asked again", async () => {
+test("a join that is answered with a room that is being left is sent again", async () => {
   const h = new Harness();
   const room = await h.join();
   const joining = h.client.joinOrCreate("chat", { name: "ada" });
@@ -150,7 +150,7 @@ test("a join that is answered with a room that is being left is asked again", as
   assert.deepEqual([(await joining).member, room.state], ["m2", "left"]);
 });
 
-test("a join that waits for one that is refused is refused, and not for what only the other does", async () => {
+test("a join that waits for an equal one fails with its error, but not with an error of its `prepare`", async () => {
   const h = new Harness();
   const joins = [1, 2].map(() => failure(h.client.joinOrCreate("chat")));
   await settle();
@@ -175,7 +175,7 @@ test("a join that waits for one that is refused is refused, and not for what onl
   assert.equal((await two).member, "m2");
 });
 
-test("joins that say something else, and create, wait for nobody", async () => {
+test("different joins, and create, do not wait for others", async () => {
   const h = new Harness();
   h.client.joinOrCreate("chat", { topic: "a" }).catch(() => {});
   h.client.joinOrCreate("chat", { topic: "b" }).catch(() => {});
@@ -186,7 +186,7 @@ test("joins that say something else, and create, wait for nobody", async () => {
   h.client.close();
 });
 
-test("a message nobody listens to is said once, in the console", async (t) => {
+test("a message without a listener is reported once in the console", async (t) => {
   const warned = t.mock.method(console, "warn", () => {});
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
@@ -209,7 +209,7 @@ test("a message nobody listens to is said once, in the console", async (t) => {
   assert.equal(warned.mock.callCount(), 100);
 });
 
-test("once is undone by off", async () => {
+test("off removes a listener of once", async () => {
   const h = new Harness();
   const room = await h.join();
   const seen = [];
@@ -225,7 +225,7 @@ test("once is undone by off", async () => {
   assert.throws(() => room.once("x", null), TypeError);
 });
 
-test("room over, back to the lobby: on the same socket, or on another if the server closes it", async () => {
+test(`when a room ends, "left" can join another: on the same socket, or on a new one if the server closes it`, async () => {
   for (const isClosed of [false, true]) {
     const h = new Harness();
     const room = await h.join();
@@ -251,7 +251,7 @@ test("room over, back to the lobby: on the same socket, or on another if the ser
   }
 });
 
-test("a socket that is closed for one room is no end of the others", async () => {
+test("if the socket is closed for one room, the other rooms reconnect", async () => {
   const h = new Harness();
   const [one, two] = [await h.join("r1"), await h.join("r2", { member: "m2", token: "u1" })];
   const listing = h.client.query("chat");
@@ -266,7 +266,7 @@ test("a socket that is closed for one room is no end of the others", async () =>
   assert.deepEqual([one.state, two.state, await listing], ["left", "joined", []]);
 });
 
-test("what was on its way to a room that has ended is no error that anybody sees", async () => {
+test("errors for messages on their way to a room that has ended are ignored", async () => {
   const h = new Harness();
   const [one] = [await h.join("r1"), await h.join("r2", { member: "m2" })];
   const errors = [];

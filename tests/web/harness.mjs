@@ -1,4 +1,4 @@
-/** A client on a fake clock and fake sockets, and the frames of a server that agrees to everything. */
+/** A client on a fake clock and fake sockets, and the frames of a server that accepts everything. */
 
 import { Client } from "../../txroom/web/txroom.js";
 import { FakeClock, fakeSockets, settle } from "./fakes.mjs";
@@ -87,7 +87,7 @@ export class Harness {
   }
 }
 
-/** What a promise rejects with. */
+/** The error that a promise rejects with. */
 export const failure = (promise) =>
   promise.then(
     (value) => {

@@ -4,14 +4,14 @@ import test from "node:test";
 import { Client, DEFAULTS, Room, TxroomError } from "../../txroom/web/txroom.js";
 import { Harness, failure, settle } from "./harness.mjs";
 
-test("nothing connects before it is needed", async () => {
+test("the client connects only when it is needed", async () => {
   const h = new Harness();
   await h.clock.advance(1000);
   assert.equal(h.sockets.length, 0);
   assert.equal(h.client.state, "idle");
 });
 
-test("the URL: schemes of HTTP, and the path of the rooms", () => {
+test("URLs: the schemes of HTTP, and the default path", () => {
   const WebSocket = class {};
   const url = (from) => new Client(from, { WebSocket }).url;
   assert.equal(url("ws://host:8080"), "ws://host:8080/rooms");
@@ -42,7 +42,7 @@ test("options are checked and their defaults visible", () => {
   assert.ok(Object.isFrozen(client.options) && Object.isFrozen(DEFAULTS));
 });
 
-test("no WebSocket here", () => {
+test("without a WebSocket, the constructor throws", () => {
   const present = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
   delete globalThis.WebSocket;
   try {
@@ -89,7 +89,7 @@ test("the four ways to join", async () => {
   assert.equal(h.sockets.length, 1);
 });
 
-test("auth goes with the options of each join: a value, a function, an async function", async () => {
+test("auth is sent with the options of each join: a value, a function, an async function", async () => {
   let count = 0;
   for (const [auth, expected] of [
     ["secret", ["secret", "secret"]],
@@ -115,7 +115,7 @@ test("auth goes with the options of each join: a value, a function, an async fun
   assert.equal(h.socket.take()[0][3].auth, "special");
 });
 
-test("auth that fails is tried again, within requestTimeout; then the join is unauthorized", async () => {
+test("an auth that fails is called again until requestTimeout; then the join fails with unauthorized", async () => {
   const cause = new Error("no session");
   let calls = 0;
   const h = new Harness({ auth: async () => Promise.reject(++calls && cause) });
@@ -130,7 +130,7 @@ test("auth that fails is tried again, within requestTimeout; then the join is un
   assert.deepEqual([h.sockets.length, h.clock.pending], [0, 0]);
 });
 
-test("auth that fails once does not cost the join", async () => {
+test("after an auth that fails once the join succeeds", async () => {
   let calls = 0;
   const auth = () => {
     if (++calls === 1) throw new TypeError("Failed to fetch");
@@ -146,7 +146,7 @@ test("auth that fails once does not cost the join", async () => {
   assert.equal((await joining).state, "joined");
 });
 
-test("auth that never settles: timeout; close() ends it at once", async () => {
+test("an auth that never settles times out; close() fails the join at once", async () => {
   const h = new Harness({ auth: () => new Promise(() => {}) });
   const joining = failure(h.client.joinOrCreate("chat"));
   await h.clock.advance(DEFAULTS.requestTimeout);
@@ -158,20 +158,20 @@ test("auth that never settles: timeout; close() ends it at once", async () => {
   assert.equal(h.clock.pending, 0);
 });
 
-test("an auth that throws a TxroomError means it", async () => {
+test("an auth that throws a TxroomError fails the join at once", async () => {
   const h = new Harness({ auth: async () => Promise.reject(new TxroomError("unauthorized", "logged out")) });
   const error = await failure(h.client.joinOrCreate("chat"));
   assert.deepEqual([error.code, error.message, h.clock.pending], ["unauthorized", "logged out", 0]);
 });
 
-test("options without JSON reject the join", async () => {
+test("options that are not JSON reject the join", async () => {
   const h = new Harness();
   assert.equal((await failure(h.client.joinOrCreate("chat", { n: 1n }))).code, "invalidData");
   assert.equal((await failure(h.client.joinOrCreate("chat", { b: new Uint8Array(2) }))).code, "invalidData");
   assert.equal(h.sockets.length, 0);
 });
 
-test("a join waits for a connection, through attempts that fail", async () => {
+test("a join waits for a connection, also after failed attempts", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -186,7 +186,7 @@ test("a join waits for a connection, through attempts that fail", async () => {
   assert.equal(h.sockets.length, 3);
 });
 
-test("a join gives up after requestTimeout: unavailable without a connection, timeout without an answer", async () => {
+test("a join fails after requestTimeout: unavailable without a connection, timeout without an answer", async () => {
   const h = new Harness();
   let joining = failure(h.client.joinOrCreate("chat"));
   await h.clock.advance(DEFAULTS.requestTimeout);
@@ -207,7 +207,7 @@ test("a join gives up after requestTimeout: unavailable without a connection, ti
   assert.deepEqual(h.socket.take(), [["leave", ref + 2, "r1"]], "what came too late is left again");
 });
 
-test("a join whose connection is lost is not repeated: the server may have let us in", async () => {
+test("a join whose connection is lost is not sent again, since the server may have let the client in", async () => {
   const h = new Harness();
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -219,7 +219,7 @@ test("a join whose connection is lost is not repeated: the server may have let u
   assert.equal(h.sockets.length, 1);
 });
 
-test("a final close code while joining has the error of that code", async () => {
+test("a final close code while joining gives the error of that code", async () => {
   for (const [close, code] of [
     [4001, "unauthorized"],
     [4003, "forbidden"],
@@ -237,7 +237,7 @@ test("a final close code while joining has the error of that code", async () => 
   }
 });
 
-test("listeners that are added after await get everything from the first event on", async () => {
+test("listeners that are added after await get all events", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -269,7 +269,7 @@ test("prepare gets the room before the promise resolves", async () => {
   await joining;
 });
 
-test("joining a room again that one is in: another handle of the same membership", async () => {
+test("joining the same room again gives another Room of the same membership", async () => {
   const h = new Harness();
   const room = await h.join("r1");
   room.send("say", 1);
@@ -287,7 +287,7 @@ test("joining a room again that one is in: another handle of the same membership
   assert.deepEqual(resume.slice(2), ["r1", "t9", "e1", 0]);
 });
 
-test("rooms: the listing, asked again on the next connection", async () => {
+test("query is sent again over the next connection", async () => {
   const h = new Harness();
   const listing = h.client.rooms("chat", { mode: "duel" });
   await settle();
@@ -305,7 +305,7 @@ test("rooms: the listing, asked again on the next connection", async () => {
   assert.equal((await refused).code, "noSuchRoom");
 });
 
-test("leaving: after what was sent, and the server's answer ends it", async () => {
+test("leave follows the messages that were sent before, and ends with the server's answer", async () => {
   for (const answer of [
     (h) => h.socket.receive("left", "r1", 1000, ""),
     (h, ref) => h.socket.receive("reply", ref, null),
@@ -336,7 +336,7 @@ test("leaving: after what was sent, and the server's answer ends it", async () =
   }
 });
 
-test("leaving while away: when it is back, or after leaveTimeout", async () => {
+test("leave while away: when the room is back, or after leaveTimeout", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.end();
@@ -357,7 +357,7 @@ test("leaving while away: when it is back, or after leaveTimeout", async () => {
   assert.equal(other.state, "left");
 });
 
-test("leaving with a full window: without what waits, after leaveTimeout", async () => {
+test("leave with a full window: after leaveTimeout, without the queued messages", async () => {
   const h = new Harness({ window: 1 });
   const room = await h.join();
   for (const i of [1, 2, 3]) room.send("say", i);
@@ -368,7 +368,7 @@ test("leaving with a full window: without what waits, after leaveTimeout", async
   assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
 });
 
-test("leaving while resuming: a resume that is answered after leaveTimeout is taken back", async () => {
+test("leave while resuming: if the resume is answered after leaveTimeout, the client leaves again", async () => {
   const h = new Harness();
   const room = await h.join();
   const [resume] = await h.reconnect();
@@ -381,7 +381,7 @@ test("leaving while resuming: a resume that is answered after leaveTimeout is ta
   assert.equal(room.state, "left");
 });
 
-test("close: leaves, tells everybody, and is the end", async () => {
+test("close leaves the rooms, emits the events and is final", async () => {
   const h = new Harness();
   const room = await h.join();
   const call = failure(room.call("roll"));
@@ -418,7 +418,7 @@ test("close before the socket is open", async () => {
   assert.equal(h.clock.pending, 0);
 });
 
-test("a socket that can't be made ends everything instead of throwing", async () => {
+test("if no socket can be made, all requests fail and nothing throws", async () => {
   const WebSocket = class {
     constructor() {
       throw new SyntaxError("refused by policy");
@@ -447,7 +447,7 @@ test("prepare that throws rejects the join, and the room is left", async () => {
   assert.equal(h.client.state, "open");
 });
 
-test("who is told of the end may join again at once", async () => {
+test("a listener of the end may join again at once", async () => {
   const h = new Harness();
   const room = await h.join();
   let again;

@@ -5,7 +5,7 @@ import { Harness, failure, settle } from "./harness.mjs";
 
 const membership = new Harness().membership();
 
-test("what is no frame costs the connection, politely, and nothing is missed", async () => {
+test("a message that is not a frame closes the connection, and nothing is missed", async () => {
   const messages = [
     "",
     "{",
@@ -78,7 +78,7 @@ test("what is no frame costs the connection, politely, and nothing is missed", a
   }
 });
 
-test("a server that sends nonsense each time is visited more and more rarely", async () => {
+test("the client reconnects with growing delays to a server that sends no frames", async () => {
   const h = new Harness();
   await h.join();
   const delays = [];
@@ -102,7 +102,7 @@ test("kinds and fields of later versions are ignored", async () => {
   assert.deepEqual(h.errors, []);
 });
 
-test("frames for rooms one is not in, and for requests one has not made, are ignored", async () => {
+test("frames for unknown rooms and requests are ignored", async () => {
   const h = new Harness();
   await h.join();
   h.socket.receive("msg", "r9", 1, "n", 1);
@@ -117,7 +117,7 @@ test("frames for rooms one is not in, and for requests one has not made, are ign
   assert.deepEqual(h.errors, []);
 });
 
-test("a membership that nobody asked for costs the connection, and holds no memory", async () => {
+test(`a "joined" without a request closes the connection, and keeps no memory`, async () => {
   const h = new Harness();
   await h.join();
   const before = h.clock.pending;
@@ -126,7 +126,7 @@ test("a membership that nobody asked for costs the connection, and holds no memo
   assert.deepEqual([h.errors.length, h.socket.take(), h.clock.pending <= before], [1, [], true]);
 });
 
-test("a server that makes up members, or asks for answers, without end", async () => {
+test("a server cannot make the client keep endless members or answer endless calls", async () => {
   const h = new Harness();
   const room = await h.join();
   let asked = 0;
@@ -152,7 +152,7 @@ test("a server that makes up members, or asks for answers, without end", async (
   assert.deepEqual(other.client.joined, []);
 });
 
-test("a reply where a membership is due, and counts that can't be ours, harm nobody", async () => {
+test("a reply to a join, and counts of another client, do no harm", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -174,7 +174,7 @@ test("a reply where a membership is due, and counts that can't be ours, harm nob
   assert.equal(room.log.filter(([event]) => event === "lost").length, 2);
 });
 
-test("no message, however it is mangled, throws out of the handler", async () => {
+test("no damaged message makes the handler of the socket throw", async () => {
   let seed = 7;
   const random = (n) => (seed = (seed * 48271) % 2147483647) % n;
   const values = [null, 0, 1, -1, 1.5, 1e300, "", "r1", "x", [], {}, [{}], [{ user: "u", metas: [] }], true, membership];
@@ -193,7 +193,7 @@ test("no message, however it is mangled, throws out of the handler", async () =>
   }
 });
 
-test("who is told of it may close the client", async () => {
+test("a listener of such an error may close the client", async () => {
   const h = new Harness();
   await h.join();
   h.client.on("error", () => h.client.close());

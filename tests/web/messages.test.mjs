@@ -4,7 +4,7 @@ import test from "node:test";
 import { DEFAULTS, TxroomError } from "../../txroom/web/txroom.js";
 import { Harness, failure, settle } from "./harness.mjs";
 
-test("messages by type, with their offsets; '*' is for the others", async () => {
+test("messages go to the listeners of their type, with their offsets; those of '*' get the others", async () => {
   const h = new Harness();
   const room = await h.join();
   const said = [];
@@ -24,7 +24,7 @@ test("messages by type, with their offsets; '*' is for the others", async () => 
   assert.equal(room.log.length, 2);
 });
 
-test("duplicates are dropped; entries for others leave gaps in the offsets", async () => {
+test("duplicates are ignored; entries for other members leave gaps in the offsets", async () => {
   const h = new Harness();
   const room = await h.join("r1", { offset: 10 });
   for (const offset of [9, 10, 11, 11, 14, 12, 15]) h.socket.receive("msg", "r1", offset, "n", offset);
@@ -34,7 +34,7 @@ test("duplicates are dropped; entries for others leave gaps in the offsets", asy
   );
 });
 
-test("messages named like an event of the room are for onMessage", async () => {
+test("onMessage takes types with the names of events", async () => {
   const h = new Harness();
   const room = await h.join();
   const log = [];
@@ -63,7 +63,7 @@ test("once and off", async () => {
   assert.throws(() => room.handle("a", "x"), TypeError);
 });
 
-test("a listener that throws harms nobody else", async () => {
+test("after a listener that throws, the others are called", async () => {
   const h = new Harness();
   const room = await h.join();
   const log = [];
@@ -89,7 +89,7 @@ test("a listener that throws harms nobody else", async () => {
   assert.equal(h.client.state, "open");
 });
 
-test("listeners of errors that throw end up on the console, not in a circle", async (t) => {
+test(`if a listener of "error" throws, that goes to the console and not to "error" again`, async (t) => {
   const logged = t.mock.method(console, "error", () => {});
   const h = new Harness();
   const room = await h.join();
@@ -109,7 +109,7 @@ test("an error without a listener goes to the console", async (t) => {
   assert.equal(logged.mock.calls[0].arguments[0].code, "badRequest");
 });
 
-test("a refused message without a listener: the console says of which room, and which types it may be", async (t) => {
+test(`if nothing listens to "error", the console says which room refused a message, and its possible types`, async (t) => {
   const logged = t.mock.method(console, "error", () => {});
   const h = new Harness();
   const room = await h.join();
@@ -133,7 +133,7 @@ test("a refused message without a listener: the console says of which room, and 
   assert.equal(logged.mock.callCount(), 4);
 });
 
-test("an error of a handler goes to the room that has the handler", async () => {
+test("an error of a handler is reported by the room that has the handler", async () => {
   const h = new Harness({ maxPayload: 200 });
   const one = await h.join();
   const two = await h.client.joinById("r1");
@@ -189,7 +189,7 @@ test("sends are numbered, and resolve when they are acknowledged", async () => {
   assert.deepEqual(done, ["a", "b", "c"]);
 });
 
-test("what is sent is what it was when it was sent", async () => {
+test("data that changes after send is sent as it was", async () => {
   const h = new Harness({ window: 1 });
   const room = await h.join();
   const data = { x: 1 };
@@ -201,7 +201,7 @@ test("what is sent is what it was when it was sent", async () => {
   assert.deepEqual(h.socket.take(), [["send", "r1", "a", { x: 1 }, 2]]);
 });
 
-test("volatile sends have no number, and are dropped while away", async () => {
+test("volatile messages have no number, and are discarded while away", async () => {
   const h = new Harness();
   const room = await h.join();
   await room.send("typing", true, { volatile: true });
@@ -211,7 +211,7 @@ test("volatile sends have no number, and are dropped while away", async () => {
   assert.equal(room.buffered, 0);
 });
 
-test("data that has no JSON is refused at once", async () => {
+test("data that is not JSON is refused at once", async () => {
   const h = new Harness();
   const room = await h.join();
   const circle = {};
@@ -234,7 +234,7 @@ test("a frame over maxPayload is refused at once: the server would close the con
   assert.equal(h.socket.take().length, 1);
 });
 
-test("the window: no more than 64 unacknowledged frames", async () => {
+test("no more than 64 frames are unacknowledged", async () => {
   const h = new Harness();
   const room = await h.join();
   for (let i = 1; i <= 100; i++) room.send("say", i);
@@ -249,7 +249,7 @@ test("the window: no more than 64 unacknowledged frames", async () => {
   assert.equal(h.socket.take().at(-1)[4], 100);
 });
 
-test("too much for the buffer throws: rateLimited here, unavailable while away", async () => {
+test("a full queue throws: rateLimited in the room, unavailable while away", async () => {
   const h = new Harness({ window: 2, maxBuffered: 3 });
   const room = await h.join();
   for (let i = 1; i <= 5; i++) room.send("say", i);
@@ -260,7 +260,7 @@ test("too much for the buffer throws: rateLimited here, unavailable while away",
   assert.equal(room.buffered, 3);
 });
 
-test("calls: reply, error, and the number of both", async () => {
+test("calls are answered with data or an error, and are numbered", async () => {
   const h = new Harness();
   const room = await h.join();
   const roll = room.call("roll", { sides: 6 });
@@ -279,7 +279,7 @@ test("calls: reply, error, and the number of both", async () => {
   assert.deepEqual(h.errors, []);
 });
 
-test("an answer is no acknowledgement: the server counts only what it has acknowledged", async () => {
+test("an answer is not an acknowledgement, since the server counts only acknowledged frames", async () => {
   const h = new Harness({ window: 2 });
   const room = await h.join();
   const calls = [room.call("a"), room.call("b"), room.call("c")];
@@ -360,7 +360,7 @@ test("calls of the server: value, promise, errors, no handler", async () => {
   assert.equal(h.socket.take()[0][3], "unknownType");
 });
 
-test("the answer to a call does not go to another connection", async () => {
+test("the answer to a call is not sent over another connection", async () => {
   const h = new Harness();
   const room = await h.join();
   let answer;
@@ -373,7 +373,7 @@ test("the answer to a call does not go to another connection", async () => {
   assert.deepEqual(h.socket.take(), []);
 });
 
-test("presence: who is here, who comes and goes, in how many connections", async () => {
+test("presence has the members with their connections, and those that join and leave", async () => {
   const h = new Harness();
   const ada1 = { user: "ada", metas: [{ member: "m1" }] };
   const room = await h.join("r1", { members: [ada1] });
@@ -400,7 +400,7 @@ test("presence: who is here, who comes and goes, in how many connections", async
   assert.deepEqual(room.members, [{ user: "ada", metas: [{ member: "m3" }] }]);
 });
 
-test("presence: who changes the meta keeps the place, among the users and among the connections of one", async () => {
+test("a member that changes its meta keeps its place among the users and the connections", async () => {
   const h = new Harness();
   const [first, second, other] = ["m1", "m2", "m3"].map((member) => ({ member }));
   const ada = (...metas) => ({ user: "ada", metas });
@@ -414,7 +414,7 @@ test("presence: who changes the meta keeps the place, among the users and among 
   assert.deepEqual(room.members, [ada(first), bob]);
 });
 
-test("errors without a ref go to the room, or to the client", async () => {
+test("errors without a ref are reported by their room, or by the client", async () => {
   const h = new Harness();
   const room = await h.join();
   const seen = [];
@@ -453,7 +453,7 @@ test("several rooms share a socket, each with its own numbers", async () => {
   assert.equal(h.client.state, "open");
 });
 
-test("ping measures, and heartbeats do", async () => {
+test("ping and heartbeats measure the round-trip time", async () => {
   const h = new Harness({ pingInterval: 1000 });
   const latencies = [];
   h.client.on("latency", (latency) => latencies.push(latency));

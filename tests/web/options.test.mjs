@@ -46,7 +46,7 @@ test("right values are taken, and undefined is the default", () => {
   assert.deepEqual(make({ ...all, WebSocket: class {} }).options.callTimeout, DEFAULTS.callTimeout);
 });
 
-test("the time of a call, and of reconnect(), is checked alike", async () => {
+test("the times for call and reconnect are checked too", async () => {
   const h = new Harness();
   const room = await h.join();
   for (const timeout of [Infinity, NaN, -1, "1s"]) {
@@ -56,7 +56,7 @@ test("the time of a call, and of reconnect(), is checked alike", async () => {
   assert.deepEqual(h.socket.take(), []);
 });
 
-test("a server's retryAfter counts up to an hour: no timer is set that would fire at once", async () => {
+test("a server's retryAfter is limited to an hour, since a longer timer would fire at once", async () => {
   for (const retryAfter of [3_600, 2_147_484, 1e300]) {
     const h = new Harness({ random: () => 1, maxDelay: 2 ** 31 - 1 });
     await h.join();
@@ -74,7 +74,7 @@ test("a server's retryAfter counts up to an hour: no timer is set that would fir
   }
 });
 
-test("which close codes are final: a message that a slow link could not carry in time is not", () => {
+test("which close codes are final; 1008 for a message that was too slow is not", () => {
   assert.equal(mayReconnect(1008), false);
   assert.equal(mayReconnect(1008, "too many messages"), false);
   assert.equal(mayReconnect(1008, "message not complete in time"), true);
@@ -82,7 +82,7 @@ test("which close codes are final: a message that a slow link could not carry in
   assert.equal(mayReconnect(4010, "message not complete in time"), false);
 });
 
-test("options in the place of the URL, and other things that are none, are refused by what they are", () => {
+test("options instead of the URL, and other wrong URLs, are refused", () => {
   for (const [url, said] of [[{ auth: "t-1" }, "an object"], [null, "null"], [["/rooms"], "an array"], [8080, "8080"]]) {
     assert.throws(() => new Client(url, { WebSocket: class {} }), {
       name: "TypeError",
@@ -92,7 +92,7 @@ test("options in the place of the URL, and other things that are none, are refus
   assert.equal(new Client(new URL("ws://host/play"), { WebSocket: class {} }).url, "ws://host/play");
 });
 
-test("what must be an object says so, and what it was given", async () => {
+test("options and filters must be objects; the error says what was passed", async () => {
   const h = new Harness();
   const refused = async (joining) => (await failure(joining)).message;
   assert.equal(await refused(h.client.join("chat", "ada")), 'options must be an object, not "ada"');
@@ -100,7 +100,7 @@ test("what must be an object says so, and what it was given", async () => {
   assert.equal(await refused(h.client.query("chat", "blitz")), 'filter must be an object, not "blitz"');
 });
 
-test("a URL that is not whole says so, and what to write", () => {
+test("an incomplete URL is refused, and the error has an example", () => {
   for (const url of ["/rooms", "rooms", undefined]) {
     assert.throws(
       () => new Client(url, { WebSocket: class {} }),

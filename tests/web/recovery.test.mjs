@@ -4,7 +4,7 @@ import test from "node:test";
 import { DEFAULTS, mayReconnect } from "../../txroom/web/txroom.js";
 import { Harness, failure, settle } from "./harness.mjs";
 
-test("a lost connection: resume with token, epoch and last offset, and nothing else before joined", async () => {
+test("after a lost connection, resume has the token, the epoch and the last offset, and nothing else is sent before joined", async () => {
   const h = new Harness();
   const room = await h.join("r1", { offset: 3 });
   h.socket.receive("msg", "r1", 5, "n", 5);
@@ -36,7 +36,7 @@ test("a lost connection: resume with token, epoch and last offset, and nothing e
   ]);
 });
 
-test("what is not acknowledged is sent again, in order, with its old number", async () => {
+test("frames that are not acknowledged are sent again, in order, with their numbers", async () => {
   const h = new Harness();
   const room = await h.join();
   const sent = [1, 2, 3].map((i) => room.send("say", i));
@@ -83,7 +83,7 @@ test("a call that was handled but not answered is sent again for its answer", as
   assert.equal((await lost).code, "replyLost");
 });
 
-test("an answered call that is not acknowledged is sent again, so that no number is missing", async () => {
+test("a call that was answered but not acknowledged is sent again, so that no number is missing", async () => {
   const h = new Harness();
   const room = await h.join();
   room.send("say", 1);
@@ -99,7 +99,7 @@ test("an answered call that is not acknowledged is sent again, so that no number
   );
 });
 
-test("the token: each joined brings another; when joined gets lost the former one is used", async () => {
+test("each joined has a new token; if a joined is lost, the former one is used", async () => {
   const h = new Harness();
   await h.join();
   let [resume] = await h.reconnect();
@@ -135,7 +135,7 @@ test("all rooms of a socket resume, each on its own", async () => {
   assert.deepEqual(h.socket.take(), [["send", "r1", "say", 1, 1]]);
 });
 
-test("lost: the snapshot, the members, and the same numbers while the membership is the same", async () => {
+test("lost has the snapshot and the members; the numbers continue while the membership is the same", async () => {
   const h = new Harness();
   const room = await h.join("r1", { offset: 50 });
   room.send("say", 1);
@@ -155,7 +155,7 @@ test("lost: the snapshot, the members, and the same numbers while the membership
   assert.deepEqual(again.slice(3), ["t2", "e2", 8]);
 });
 
-test("recovered keeps the snapshot and renews the members", async () => {
+test("recovered keeps the snapshot and replaces the members", async () => {
   const h = new Harness();
   const room = await h.join("r1", { snapshot: 1, members: [{ user: "ada", metas: [{ member: "m1" }] }] });
   const [resume] = await h.reconnect();
@@ -167,7 +167,7 @@ test("recovered keeps the snapshot and renews the members", async () => {
   );
 });
 
-test("forgotten by the server: joins the same room anew, and says what is in doubt", async () => {
+test("if the server has forgotten the member, it joins the room again and lists the unconfirmed messages", async () => {
   let tokens = 0;
   const h = new Harness({ auth: async () => ++tokens });
   const room = await h.join("r1", {}, { name: "ada" });
@@ -197,7 +197,7 @@ test("forgotten by the server: joins the same room anew, and says what is in dou
   assert.deepEqual(room.log.slice(1), [["lost", { snapshot: "s", members: [], offset: 9, unconfirmed }]]);
 });
 
-test("the room is gone: another one by its name, if that is how it was joined", async () => {
+test("if the room does not exist any more, another one is joined by the name it was joined by", async () => {
   const h = new Harness();
   const room = await h.join("r1");
   const [resume] = await h.reconnect();
@@ -218,7 +218,7 @@ test("the room is gone: another one by its name, if that is how it was joined", 
   assert.deepEqual(room.log.at(-1), ["msg", "n", 1, 1]);
 });
 
-test("the room is gone: the end for who had created it or joined it by its id, or with rejoin off", async () => {
+test("if the room does not exist any more and was created or joined by its id, or with rejoin off, it ends", async () => {
   for (const [method, options] of [
     ["create", {}],
     ["joinById", {}],
@@ -246,7 +246,7 @@ test("the room is gone: the end for who had created it or joined it by its id, o
   }
 });
 
-test("a resume that is refused for good ends the room", async () => {
+test("a resume that is refused with a permanent error ends the room", async () => {
   for (const [word, code] of [
     ["forbidden", 4003],
     ["full", 4008],
@@ -261,7 +261,7 @@ test("a resume that is refused for good ends the room", async () => {
   }
 });
 
-test("a rejoin that is answered internal five times in a row: the room gives up, and says why", async () => {
+test("after five errors internal in a row the room ends and reports the error", async () => {
   const h = new Harness();
   const room = await h.join();
   const errors = [];
@@ -286,7 +286,7 @@ test("a rejoin that is answered internal five times in a row: the room gives up,
   assert.deepEqual(h.client.joined, []);
 });
 
-test("a resume that is refused for now is tried again on the same connection", async () => {
+test("a resume that is refused with a temporary error is sent again on the same connection", async () => {
   const h = new Harness();
   const room = await h.join();
   let [resume] = await h.reconnect();
@@ -304,7 +304,7 @@ test("a resume that is refused for now is tried again on the same connection", a
   assert.equal(h.sockets.length, 2);
 });
 
-test("a resume that is not answered costs the connection", async () => {
+test("a resume without an answer drops the connection", async () => {
   const h = new Harness({ pingInterval: 0 });
   const room = await h.join();
   await h.reconnect();
@@ -317,7 +317,7 @@ test("a resume that is not answered costs the connection", async () => {
   assert.equal(room.state, "joined");
 });
 
-test("left 4100-4199: the room resumes over the connection there is", async () => {
+test("after left 4100 to 4199 the room resumes over the same connection", async () => {
   for (const code of [4100, 4101, 4103, 4104, 4150]) {
     const h = new Harness();
     const room = await h.join();
@@ -337,7 +337,7 @@ test("left 4100-4199: the room resumes over the connection there is", async () =
   }
 });
 
-test("rooms that are sent away again and again come back slower and slower", async () => {
+test("rooms that get left again and again resume with growing delays", async () => {
   const h = new Harness();
   await h.join();
   const delays = [];
@@ -356,7 +356,7 @@ test("rooms that are sent away again and again come back slower and slower", asy
   assert.deepEqual(delays, [125, 250, 500, 1000, 2000, 4000, 5000, 125]);
 });
 
-test("any other code of left is the end of the room, not of the connection", async () => {
+test("any other code of left ends the room, and the connection stays open", async () => {
   for (const code of [1000, 4001, 4003, 4004, 4005, 4008, 4010, 4029, 4099]) {
     const h = new Harness();
     const room = await h.join();
@@ -372,7 +372,7 @@ test("any other code of left is the end of the room, not of the connection", asy
   }
 });
 
-test("while resuming over the same connection, the end of the former link is no news", async () => {
+test("while resuming over the same connection, the end of the former membership has no effect", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.receive("left", "r1", 4101, "");
@@ -397,7 +397,7 @@ test("while resuming over the same connection, the end of the former link is no 
   assert.deepEqual(h.errors, []);
 });
 
-test("close codes: who comes back and who does not", async () => {
+test("the close code decides whether the client reconnects", async () => {
   const codes = { back: [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 3000, 4100, 4102, 4106, 4199, 4500] };
   codes.final = [1002, 1003, 1007, 1008, 1009, 1010, 4000, 4001, 4003, 4005, 4010, 4029, 4099];
   for (const code of [...codes.back, ...codes.final]) {
@@ -428,7 +428,7 @@ test("after a final close code the next join connects again", async () => {
   assert.equal(h.sockets.length, 2);
 });
 
-test("backoff: doubling, bounded, half of it random, and told", async () => {
+test("the delay doubles up to its limit, half of it is random, and the event has it", async () => {
   for (const [random, expected] of [
     [0, [125, 250, 500, 1000, 2000, 4000, 5000, 5000]],
     [1, [250, 500, 1000, 2000, 4000, 8000, 10000, 10000]],
@@ -450,7 +450,7 @@ test("backoff: doubling, bounded, half of it random, and told", async () => {
   }
 });
 
-test("the delay begins anew after a connection that was good, not after one that was short", async () => {
+test("the delay starts again from its minimum after a long connection, not after a short one", async () => {
   const h = new Harness();
   await h.join();
   const delays = [];
@@ -464,7 +464,7 @@ test("the delay begins anew after a connection that was good, not after one that
   assert.deepEqual(delays, [125, 250, 500, 125]);
 });
 
-test("maxAttempts", async () => {
+test("the client gives up after maxAttempts", async () => {
   const h = new Harness({ maxAttempts: 2 });
   const room = await h.join();
   for (let i = 0; i < 2; i++) {
@@ -476,7 +476,7 @@ test("maxAttempts", async () => {
   assert.deepEqual(room.log.at(-1), ["left", { code: 1006, reason: "refused" }]);
 });
 
-test("bye: stays away as long as it is asked to, once, and a little longer than the others", async () => {
+test("after bye the client waits once as long as it was asked to, with a random addition", async () => {
   for (const [random, expected] of [
     [0, 7_125],
     [1, 7_000 * 1.2 + 250],
@@ -496,7 +496,7 @@ test("bye: stays away as long as it is asked to, once, and a little longer than 
   }
 });
 
-test("bye tells the code also if the close does not; a final one ends it", async () => {
+test("the code of bye counts if the close code is 1006; a final one ends the rooms", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.receive("bye", 4001, 0);
@@ -505,7 +505,7 @@ test("bye tells the code also if the close does not; a final one ends it", async
   assert.equal(h.client.state, "idle");
 });
 
-test("a server that is silent after a heartbeat is gone", async () => {
+test("a server that is silent after a heartbeat counts as lost", async () => {
   const h = new Harness();
   const room = await h.join();
   await h.clock.advance(DEFAULTS.pingInterval + DEFAULTS.pingTimeout - 1);
@@ -519,7 +519,7 @@ test("a server that is silent after a heartbeat is gone", async () => {
   assert.equal(h.client.state, "waiting");
 });
 
-test("any frame is life", async () => {
+test("any frame shows that the server is there", async () => {
   const h = new Harness();
   const room = await h.join();
   for (let i = 1; i < 20; i++) {
@@ -541,7 +541,7 @@ test("a socket that does not open in time is given up", async () => {
   await joining;
 });
 
-test("a socket with a sub-protocol we don't speak is given up; with none it is JSON", async () => {
+test("a socket with an unknown sub-protocol is given up; without one it is JSON", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -553,7 +553,7 @@ test("a socket with a sub-protocol we don't speak is given up; with none it is J
   await joining;
 });
 
-test("reconnect(): a cut on purpose, for as long as one likes", async () => {
+test("reconnect closes the connection and opens another one after any delay", async () => {
   const h = new Harness();
   const room = await h.join();
   h.client.reconnect(3_000);
@@ -564,7 +564,7 @@ test("reconnect(): a cut on purpose, for as long as one likes", async () => {
   assert.equal(await h.nextSocket(), 0 + 5, "at once: the next look of this test");
 });
 
-test("the browser says online: no waiting; offline or shown again: see whether it still works", async () => {
+test(`on "online" the client connects at once; on "offline" or a visible page it checks the connection`, async () => {
   const events = new EventTarget();
   const h = new Harness({ events });
   const room = await h.join();
@@ -592,7 +592,7 @@ test("the browser says online: no waiting; offline or shown again: see whether i
   assert.equal(h.sockets.length, count + 2);
 });
 
-test("a hidden page does not hurry, nor who was asked to wait", async () => {
+test("a hidden page does not reconnect at once, nor does a client that was asked to wait", async () => {
   const events = new EventTarget();
   const h = new Harness({ events });
   await h.join();
@@ -608,7 +608,7 @@ test("a hidden page does not hurry, nor who was asked to wait", async () => {
   assert.equal(h.sockets.length, 2);
 });
 
-test("a room that is left while it is lost needs no connection", async () => {
+test("a room that is left while away needs no connection", async () => {
   const h = new Harness();
   const room = await h.join();
   room.on("reconnecting", () => h.client.close());
@@ -619,7 +619,7 @@ test("a room that is left while it is lost needs no connection", async () => {
   assert.equal(h.clock.pending, 0);
 });
 
-test("a rejoin that is overtaken by the end of the room is left again", async () => {
+test("if the room ends during a rejoin, the joined room is left again", async () => {
   const h = new Harness();
   const room = await h.join();
   const [resume] = await h.reconnect();
@@ -634,7 +634,7 @@ test("a rejoin that is overtaken by the end of the room is left again", async ()
   assert.equal(room.state, "left");
 });
 
-test("a rejoin whose auth takes longer than the connection lasts is not sent", async () => {
+test("a rejoin is not sent if the connection is lost while auth is pending", async () => {
   const answers = [];
   const h = new Harness({ auth: () => new Promise((resolve) => answers.push(resolve)) });
   const joining = h.client.joinOrCreate("chat");
@@ -655,7 +655,7 @@ test("a rejoin whose auth takes longer than the connection lasts is not sent", a
   assert.equal(room.member, "m2");
 });
 
-test("a rejoin that ends in a room that one is in already: one of them is left over", async () => {
+test("a rejoin that leads to a room that the client is in already ends one of the memberships", async () => {
   const h = new Harness();
   const one = await h.join("r1", {}, { seat: "once" });
   const two = await h.join("r2", { member: "m2" });

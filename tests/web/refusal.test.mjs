@@ -1,4 +1,4 @@
-/** What a client makes of a server that refuses it, or is not there. */
+/** Servers that refuse the client or cannot be reached. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -6,14 +6,14 @@ import test from "node:test";
 import { DEFAULTS } from "../../txroom/web/txroom.js";
 import { Harness, failure, settle } from "./harness.mjs";
 
-/** The server upgrades, says why not, and closes. */
+/** The server upgrades, sends the error, and closes. */
 function refuse(h, close, code, message, details = null) {
   h.socket.open();
   h.socket.receive("error", null, null, code, message, details);
   h.socket.end(close, message);
 }
 
-test("refused for good: the join rejects at once, with the server's code and words", async () => {
+test("a final refusal rejects the join at once with the server's error", async () => {
   for (const [close, code] of [[4001, "unauthorized"], [4001, "forbidden"], [4004, "noSuchRoom"], [1006, "forbidden"]]) {
     const h = new Harness();
     const endings = [];
@@ -31,7 +31,7 @@ test("refused for good: the join rejects at once, with the server's code and wor
   }
 });
 
-test("refused for good on the way back: the rooms are left", async () => {
+test("a final refusal during a reconnection ends the rooms", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.end();
@@ -40,7 +40,7 @@ test("refused for good on the way back: the rooms are left", async () => {
   assert.deepEqual(room.log.at(-1), ["left", { code: 4001, reason: "logged out" }]);
 });
 
-test("refused for now: it comes back after retryAfter, and asks again what was not read", async () => {
+test("after a temporary refusal the client waits retryAfter and sends the requests again", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -53,7 +53,7 @@ test("refused for now: it comes back after retryAfter, and asks again what was n
   assert.equal((await joining).state, "joined");
 });
 
-test("refused for longer than a join may take: it rejects at once, and says for how long", async () => {
+test("if retryAfter is longer than a join may take, it rejects at once with the server's error", async () => {
   const h = new Harness();
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -63,7 +63,7 @@ test("refused for longer than a join may take: it rejects at once, and says for 
   assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
 });
 
-test("refused five times in a row: the reason, and not 15 seconds of silence", async () => {
+test("after five refusals in a row the join rejects with the reason", async () => {
   const h = new Harness({ random: () => 1 });
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -77,7 +77,7 @@ test("refused five times in a row: the reason, and not 15 seconds of silence", a
   assert.ok(h.clock.now() < 4_000);
 });
 
-test("an error that comes first and is no refusal is told with the next frame", async () => {
+test("a first error that is not a refusal is reported when the next frame arrives", async () => {
   const h = new Harness();
   h.client.query("chat").catch(() => {});
   h.socket.open();
@@ -87,7 +87,7 @@ test("an error that comes first and is no refusal is told with the next frame", 
   assert.deepEqual(h.errors.map(({ message }) => message), ["what?"]);
 });
 
-test("no server at all: five attempts in a row, and the error names the URL", async () => {
+test("without a server the client makes five attempts, and the error has the URL", async () => {
   const h = new Harness({ random: () => 1 });
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -106,7 +106,7 @@ test("no server at all: five attempts in a row, and the error names the URL", as
   assert.ok(h.clock.now() < 4_000);
 });
 
-test("who was connected before goes on for as long as it takes", async () => {
+test("a client that was connected before tries without a limit", async () => {
   const h = new Harness();
   const room = await h.join();
   for (let i = 0; i < 20; i++) {
@@ -119,7 +119,7 @@ test("who was connected before goes on for as long as it takes", async () => {
   assert.match((await joining).message, /^no connection to ws:\/\/server\/rooms within 15000 ms \(.+\)\.$/);
 });
 
-test("what Node's ws tells: the cause is in the message, and a refusal is final", async () => {
+test("with Node's ws the error has the cause, and a refused upgrade is final", async () => {
   for (const [status, code, close] of [
     [401, "unauthorized", 4001],
     [403, "unauthorized", 4001],
@@ -145,7 +145,7 @@ test("what Node's ws tells: the cause is in the message, and a refusal is final"
   }
 });
 
-test("the query of the URL and a password in it are in no error: they may be secret", async () => {
+test("no error has the query or the password of the URL", async () => {
   const h = new Harness({ random: () => 1 }, "wss://ada:pass@server/rooms?token=s3cret#part");
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -157,7 +157,7 @@ test("the query of the URL and a password in it are in no error: they may be sec
   assert.match((await joining).message, /^no connection to wss:\/\/server\/rooms \(the connection was closed with 1006\)\./);
 });
 
-test("closed for good before any answer: the error says with what code, and in which words", async () => {
+test("if the server closes with a final code before any answer, the error has the code and the reason", async () => {
   for (const [close, reason, code, said] of [
     [1008, "behave", "unavailable", "1008: behave"],
     [1009, "", "unavailable", "1009"],
@@ -179,7 +179,7 @@ test("closed for good before any answer: the error says with what code, and in w
   }
 });
 
-test("an error that no close follows is the end of an attempt, too", async () => {
+test(`an "error" event without "close" ends an attempt, too`, async () => {
   const h = new Harness({ random: () => 1 });
   const joining = failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -193,7 +193,7 @@ test("an error that no close follows is the end of an attempt, too", async () =>
   assert.deepEqual([h.client.state, h.clock.pending], ["idle", 0]);
 });
 
-test("what the page knows: a socket on ws: from https:, or no network", async () => {
+test("the error mentions ws: on an https: page, and a missing network", async () => {
   const tell = async (name, value) => {
     const former = Object.getOwnPropertyDescriptor(globalThis, name);
     Object.defineProperty(globalThis, name, { value, configurable: true });
@@ -214,7 +214,7 @@ test("what the page knows: a socket on ws: from https:, or no network", async ()
   assert.match(await tell("navigator", { onLine: false }), /The browser is offline\.$/);
 });
 
-test("online while an attempt hangs: another, over the new network", async () => {
+test(`on "online" an attempt that hangs is replaced by another one`, async () => {
   const events = new EventTarget();
   const h = new Harness({ events });
   await h.join();
@@ -229,7 +229,7 @@ test("online while an attempt hangs: another, over the new network", async () =>
   assert.deepEqual([h.sockets.length, h.sockets[1].closed.reason, h.client.state], [3, "online", "connecting"]);
 });
 
-test("reconnect(0) of who is told of the loss is not overwritten by the usual delay", async () => {
+test("reconnect(0) in a listener of the loss is not overridden by the usual delay", async () => {
   const h = new Harness({ minDelay: 4_000 });
   const room = await h.join();
   room.on("reconnecting", () => h.client.reconnect(0));
@@ -238,7 +238,7 @@ test("reconnect(0) of who is told of the loss is not overwritten by the usual de
   assert.equal(h.sockets.length, 2);
 });
 
-test("auth that fails on the way back: the room stays away, and tries again", async () => {
+test("if auth fails during a rejoin, the room stays away and tries again", async () => {
   let isOut = false;
   const auth = async () => {
     if (isOut) throw new TypeError("Failed to fetch");
@@ -282,7 +282,7 @@ test("the URL of one room is refused for good; the error has the right URL, with
   }
 });
 
-test("the rooms of any name are listed without naming one", async () => {
+test("query without a name lists the rooms of all names", async () => {
   const h = new Harness();
   const listing = h.client.query();
   await settle();

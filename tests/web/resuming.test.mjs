@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { Harness, failure, settle } from "./harness.mjs";
 
-/** What a page leaves behind that has joined, and asked something. */
+/** The token of a page that has joined and sent a request. */
 async function leave(options = {}) {
   const h = new Harness({ auth: "secret" });
   const room = await h.join("r1", { offset: 7 }, { name: "ada", seat: "once", ...options });
@@ -11,7 +11,7 @@ async function leave(options = {}) {
   return room.reconnectionToken;
 }
 
-/** The next page, and its room. */
+/** The next page, and its resumed room. */
 async function next(token, more = {}) {
   const h = new Harness();
   const resuming = h.client.resume(token);
@@ -26,7 +26,7 @@ async function next(token, more = {}) {
   return { h, room };
 }
 
-test("resume: the same member, with a fresh picture", async () => {
+test("resume continues as the same member, with a new snapshot", async () => {
   const { h, room } = await next(await leave(), { offset: 9, snapshot: "s", handled: 2 });
   assert.deepEqual([room.id, room.name, room.member, room.state], ["r1", "chat", "m1", "joined"]);
   assert.deepEqual([room.offset, room.snapshot, room.log], [9, "s", []]);
@@ -36,7 +36,7 @@ test("resume: the same member, with a fresh picture", async () => {
   assert.deepEqual((await h.reconnect())[0].slice(2), ["r1", "t2", "e1", 9]);
 });
 
-test("prepare gets the room that is resumed before the promise resolves", async () => {
+test("prepare gets the resumed room before the promise resolves", async () => {
   const h = new Harness();
   const prepared = [];
   const resuming = h.client.resume(await leave(), (room) => prepared.push(room.id));
@@ -46,7 +46,7 @@ test("prepare gets the room that is resumed before the promise resolves", async 
   await resuming;
 });
 
-test("numbers that the server has are not taken again, though their frames wait to be handled", async () => {
+test("numbers that the server has accepted are not used again, though their frames are not handled yet", async () => {
   const { h, room } = await next(await leave(), { handled: 2, accepted: 4 });
   let isHandled = false;
   const sent = room.send("say", "on").then(() => (isHandled = true));
@@ -58,7 +58,7 @@ test("numbers that the server has are not taken again, though their frames wait 
   await sent;
 });
 
-test("a server that has forgotten what the former page sent: what this one sent is in doubt", async () => {
+test("if the server has forgotten frames of the former page, the frames of this one are unconfirmed", async () => {
   const { h, room } = await next(await leave(), { handled: 2, accepted: 4 });
   room.send("say", "on");
   h.resumed((await h.reconnect())[0], { handled: 2 });
@@ -67,7 +67,7 @@ test("a server that has forgotten what the former page sent: what this one sent 
   assert.deepEqual(h.socket.take(), [["send", "r1", "say", "again", 3]]);
 });
 
-test("what the former page asked is no answer to what this one asks", async () => {
+test("answers to requests of the former page do not answer those of this one", async () => {
   const { h, room } = await next(await leave());
   const call = room.call("roll");
   const ref = h.socket.take()[0][1];
@@ -76,7 +76,7 @@ test("what the former page asked is no answer to what this one asks", async () =
   assert.equal(await call, 6);
 });
 
-test("forgotten: it joins anew as the former page would, but for what is for once, and credentials", async () => {
+test("if the member is forgotten, the page joins again like the former one, without its seat and credentials", async () => {
   const { h } = await next(await leave({ auth: "mine" }));
   const [resume] = await h.reconnect();
   h.socket.receive("error", resume[1], null, "unauthorized", "", null);
@@ -88,7 +88,7 @@ test("forgotten: it joins anew as the former page would, but for what is for onc
   assert.deepEqual(h.socket.take().map(([kind, , name]) => [kind, name]), [["join", "chat"]]);
 });
 
-test("a resume that is refused rejects, and nothing is tried instead", async () => {
+test("a refused resume rejects, and the client does not join instead", async () => {
   for (const code of ["unauthorized", "forbidden", "noSuchRoom"]) {
     const h = new Harness();
     const resuming = failure(h.client.resume(await leave()));
@@ -99,7 +99,7 @@ test("a resume that is refused rejects, and nothing is tried instead", async () 
   }
 });
 
-test("what is no token is refused without a connection", async () => {
+test("a malformed token is refused without a connection", async () => {
   const h = new Harness();
   const token = JSON.parse(await leave());
   const wrong = [undefined, null, "", "x", "null", "[]", "{}", JSON.stringify({ ...token, method: "constructor" })];
@@ -108,7 +108,7 @@ test("what is no token is refused without a connection", async () => {
   assert.equal(h.sockets.length, 0);
 });
 
-test("who has left has no token; who is away has", async () => {
+test("a room that was left has no token; one that is away has", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.end();

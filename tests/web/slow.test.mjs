@@ -1,4 +1,4 @@
-/** A slow link: what moves is life, whatever it takes. */
+/** Slow links: a connection on which data moves is not lost. */
 
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
@@ -9,7 +9,7 @@ import { Harness, failure, settle } from "./harness.mjs";
 
 const { pingInterval, pingTimeout, requestTimeout } = DEFAULTS;
 
-test("what comes first may take as long as a request: a snapshot that needs 12 s is joined", async () => {
+test("the first frame may take as long as a request: a room whose snapshot needs 12 s is joined", async () => {
   const h = new Harness();
   const joining = h.client.joinOrCreate("chat");
   await settle();
@@ -21,7 +21,7 @@ test("what comes first may take as long as a request: a snapshot that needs 12 s
   assert.equal((await joining).snapshot, "large");
 });
 
-test("a server that never says anything is given up, though", async () => {
+test("a server that never sends anything is given up", async () => {
   const h = new Harness();
   failure(h.client.joinOrCreate("chat"));
   await settle();
@@ -30,7 +30,7 @@ test("a server that never says anything is given up, though", async () => {
   assert.equal(h.sockets[0].closed.code, 4106);
 });
 
-test("an upload: a second for each 4 KiB that may be on their way", async () => {
+test("an upload gets one more second for each 4 KiB that may be on their way", async () => {
   const h = new Harness({ callTimeout: 1e6 });
   const room = await h.join();
   await h.clock.advance(pingInterval - 1);
@@ -45,7 +45,7 @@ test("an upload: a second for each 4 KiB that may be on their way", async () => 
   assert.equal(h.sockets[0].closed.code, 4106);
 });
 
-test("what leaves the buffer is life, and what does not move is none", async () => {
+test("a shrinking send buffer shows that the connection works, a full one does not", async () => {
   const h = new Harness({ pingTimeout: 1_000 });
   const room = await h.join();
   h.socket.bufferedAmount = 90_000;
@@ -59,7 +59,7 @@ test("what leaves the buffer is life, and what does not move is none", async () 
   assert.equal(room.state, "away");
 });
 
-test("what leaves an empty buffer is no sign of life: the system takes it, though the other end is gone", async () => {
+test("data sent with an empty buffer proves nothing, since the system accepts it in any case", async () => {
   const h = new Harness();
   const room = await h.join();
   await h.clock.advance(pingInterval);
@@ -71,7 +71,7 @@ test("what leaves an empty buffer is no sign of life: the system takes it, thoug
   assert.equal(room.state, "away");
 });
 
-test("in Node the bytes of a message that is not whole yet are life", async () => {
+test("in Node the bytes of an incomplete message show that the connection works", async () => {
   const stream = { bytesRead: 0 };
   const h = new Harness({ pingTimeout: 1_000 });
   const { WebSocket } = h.client.options;
@@ -94,7 +94,7 @@ test("in Node the bytes of a message that is not whole yet are life", async () =
   assert.equal(room.state, "away");
 });
 
-test("where the platform tells nothing of what comes, each silence gives the next connection twice the time", async () => {
+test("without knowledge of received bytes, each silence doubles the time of the next connection", async () => {
   const h = new Harness({ requestTimeout: 1_000, pingInterval: 0 });
   await h.join();
   h.socket.end();
@@ -123,7 +123,7 @@ test("where the platform tells nothing of what comes, each silence gives the nex
   assert.equal(socket.closed?.reason, "no answer", "a heartbeat was answered in time: the link is quick again");
 });
 
-test("a message that a slow link could not carry in time: the client comes back", async () => {
+test("the client reconnects after a message that a slow link could not carry in time", async () => {
   const h = new Harness();
   const room = await h.join();
   h.socket.end(1008, "message not complete in time");

@@ -1,4 +1,4 @@
-/** The tables of the protocol: the client is held to the test vectors, as the server and the Python client are. */
+/** The client and the tables of the test vectors, which also the server and the Python client are tested with. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -16,7 +16,7 @@ test("the names of errors and close codes are those of the protocol", () => {
   for (const [name, code] of Object.entries(CloseCode)) assert.ok(codes.has(code), name);
 });
 
-test("after which close codes it connects again, and what it tells those who wait if not", async () => {
+test("after which close codes the client reconnects, and with which error requests fail otherwise", async () => {
   for (const { code, reason = "", error, reconnects } of vectors.closes) {
     assert.equal(mayReconnect(code, reason), reconnects, `${code}`);
     const h = new Harness();
@@ -30,7 +30,7 @@ test("after which close codes it connects again, and what it tells those who wai
   }
 });
 
-test("after which left codes it resumes", async () => {
+test("after which codes of left the client resumes", async () => {
   for (const { code, reason = "", resumes } of vectors.closes) {
     const h = new Harness();
     const room = await h.join();
@@ -40,7 +40,7 @@ test("after which left codes it resumes", async () => {
   }
 });
 
-test("what it does about a resume that was refused, and with what code it has left", async () => {
+test("what the client does after a refused resume, and the code of the event left", async () => {
   for (const { error, left, comeback } of vectors.errors) {
     const h = new Harness();
     const room = await h.join();
@@ -60,7 +60,7 @@ test("what it does about a resume that was refused, and with what code it has le
   }
 });
 
-test("with what code it has left if it may not join anew", async () => {
+test("the code of the event left if the client may not join again", async () => {
   for (const { error, left, comeback } of vectors.errors) {
     if (comeback !== "rejoin") continue;
     const h = new Harness({ rejoin: false });
@@ -73,7 +73,7 @@ test("with what code it has left if it may not join anew", async () => {
   }
 });
 
-test("what it makes of an HTTP answer in place of an upgrade, where it is told the status", async () => {
+test("the close code for the HTTP status of a refused upgrade, where the platform has it", async () => {
   for (const { status, error, answered } of vectors.statuses) {
     const h = new Harness();
     const joining = failure(h.client.joinOrCreate("chat"));
@@ -82,7 +82,7 @@ test("what it makes of an HTTP answer in place of an upgrade, where it is told t
     assert.equal(h.client.state, mayReconnect(answered) ? "waiting" : "idle", `${status}`);
     if (h.client.state === "waiting") h.client.close();
     else {
-      // A status of 403 says no more than that the client may not come in.
+      // The client knows only the close code, which is the same for 401 and 403.
       const code = error === "forbidden" ? "unauthorized" : error;
       const { code: told, details } = await joining;
       assert.deepEqual([told, details], [code, { code: answered }], `${status}`);
@@ -90,7 +90,7 @@ test("what it makes of an HTTP answer in place of an upgrade, where it is told t
   }
 });
 
-test("what it makes of such an answer that is told in the protocol, also if the close code is lost", async () => {
+test("the close code for a refusal in the protocol, also if the close code is lost", async () => {
   for (const { status, error, refused } of vectors.statuses) {
     for (const close of [refused, 1006]) {
       const h = new Harness();
@@ -108,7 +108,7 @@ test("what it makes of such an answer that is told in the protocol, also if the 
   }
 });
 
-test("its limits are those of the protocol", async () => {
+test("the limits are those of the protocol", async () => {
   const { limits, protocols } = vectors;
   assert.equal(DEFAULTS.window, limits.window);
   assert.ok(protocols.includes(PROTOCOL));
