@@ -1,8 +1,8 @@
 """
-What the documentation shows, run; and what it promises to list, looked up.
+The documentation: the programs it shows are run, and the lists that must be complete are checked.
 
-The doctests in the pages are run by Sphinx (`make docs`); here are whole programs, command lines and
-lists that have to be complete.
+Sphinx runs the doctests of the pages (`make docs`). The tests here run whole programs and parse command
+lines.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def text(name: str) -> str:
 
 
 class DocsTestCase(SynchronousTestCase):
-    """Loads examples as their users would: from their own directory."""
+    """Loads examples from their own directory, as their users would."""
 
     def load(self, name: str, directory: str = ".") -> Any:
-        """A fresh module from the examples."""
+        """Import a module of the examples anew."""
         self.patch(sys, "path", [str(EXAMPLES / directory), *sys.path])
-        # The name may be taken, by another directory's or by anybody else's.
+        # Another module of the same name may have been imported before.
         before = sys.modules.pop(name, None)
         importlib.invalidate_caches()
         try:
@@ -93,7 +93,7 @@ class DocsTestCase(SynchronousTestCase):
         return harness
 
     def passes(self, *cases: type) -> None:
-        """Run test cases that the documentation shows."""
+        """Run test cases that the documentation shows, which must pass."""
         report = StringIO()
         for case in cases:
             suite = unittest.TestLoader().loadTestsFromTestCase(case)
@@ -106,7 +106,7 @@ class ReadmeTests(DocsTestCase):
     """The README."""
 
     def test_program(self) -> None:
-        """Its application does what is said of it, and its test passes."""
+        """Its application works as described, and its test passes."""
         blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         self.assertEqual(len(blocks), 2)
         chat, tests = ModuleType("chat"), ModuleType("test_chat")
@@ -128,12 +128,12 @@ class ReadmeTests(DocsTestCase):
         self.assertEqual(bob.messages[-1], ("said", {"name": "carol", "text": "hello"}))
 
     def test_links(self) -> None:
-        """Its links lead somewhere."""
+        """Its links lead to existing files."""
         for target in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
             self.assertTrue((ROOT / target.partition("#")[0]).exists(), target)
 
     def test_packageIndex(self) -> None:
-        """In the package index its links are absolute, or plain text if there is no repository."""
+        """For the package index its links become absolute, or plain text if there is no repository."""
         spec = importlib.util.spec_from_file_location("setup", ROOT / "setup.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -157,7 +157,7 @@ class PageTests(DocsTestCase):
         self.pages = [Path("first-room.rst"), Path("plain-websockets.rst"), *howtos]
 
     def test_listings(self) -> None:
-        """The programs that pages show are the files that they name."""
+        """The programs that pages show are equal to the files that they name."""
         self.patch(sys, "path", [str(ROOT / "scripts"), *sys.path])
         self.addCleanup(sys.modules.pop, "listings", None)
         listings = importlib.import_module("listings")
@@ -184,7 +184,7 @@ class PageTests(DocsTestCase):
                     self.assertIn(f"\n.. _{label}:\n", linked.read_text(), f"{page.name}: {target}#{label}")
 
     def test_gitHost(self) -> None:
-        """Tutorials and howtos have nothing in them that only Sphinx can show."""
+        """Tutorials and howtos contain nothing that only Sphinx can show."""
         for page in self.pages:
             shown = re.findall(r"^ *\.\. ([\w:-]+)::|(:(?:doc|ref):)", text(str(page)), re.MULTILINE)
             used = {name for names in shown for name in names if name}
@@ -193,10 +193,10 @@ class PageTests(DocsTestCase):
 
 
 class ExampleTests(DocsTestCase):
-    """The programs in docs/examples, each of them."""
+    """The programs in docs/examples."""
 
     def test_allTested(self) -> None:
-        """There is no example that isn't named in this file or in the test of programs."""
+        """Every example is named in this file or in the test of programs."""
         programs = ROOT / "tests" / "functional" / "test_documented.py"
         source = Path(__file__).read_text() + programs.read_text()
         for path in EXAMPLES.rglob("*"):
@@ -213,7 +213,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn((EXAMPLES / "chat" / "chat.html").read_bytes(), page.output)
 
     def test_tutorialBegins(self) -> None:
-        """Its first step."""
+        """The first step of the tutorial works."""
         harness = self.harness(self.load("step1", "chat").Chat())
         alice, bob = harness.connect("/"), harness.connect("/")
         alice.send("hello")
@@ -230,7 +230,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn(b"Content-Type: text/javascript; charset=utf-8\r\n", get(harness, "/txroom.js"))
 
     def test_roomBegins(self) -> None:
-        """Its first step, and what is said of it."""
+        """The first step of that tutorial works as described."""
         harness = self.harness(self.load("step1", "room").makeServer)
         client, bob = harness.connect("/rooms/chat"), harness.client().join("chat")
         client.send('["send",null,"say","hello"]')
@@ -253,26 +253,26 @@ class ExampleTests(DocsTestCase):
             self.passes(self.load("test_arena", "colyseus").ArenaTests)
 
     def test_pytest(self) -> None:
-        """The tests for pytest; the fixture is stood in for."""
+        """The tests for pytest pass, with a substitute for the fixture."""
         module = self.load("test_with_pytest")
         module.test_echo(self.harness)
         module.test_tooLong(self.harness)
         module.test_room(self.harness)
 
     def test_pages(self) -> None:
-        """A page and a socket on the same path."""
+        """A page and a socket are served at the same path."""
         harness = self.harness(self.load("pages").makeServer)
         self.assertEchoes(harness, "/chat")
         self.assertIn(b"Use a WebSocket here.", get(harness, "/chat"))
         self.assertIn(b"<h1>Welcome</h1>", get(harness, "/"))
 
     def test_site(self) -> None:
-        """Under a Site, in a service with it."""
+        """A server runs under a Site, in a service with it."""
         module = self.load("mount_site")
         clock = MemoryReactor()
         service = module.makeService(clock)
         service.startService()
-        # A harness is a way to connect; its own server is of no interest.
+        # The harness is used only to connect; its own server is not needed.
         harness = self.harness(elsewhere, clock=clock)
         site = clock.ports[0].factory
         self.assertEchoes(harness, "/ws/chat", site)
@@ -282,7 +282,7 @@ class ExampleTests(DocsTestCase):
         self.successResultOf(stopped)
 
     def test_klein(self) -> None:
-        """In a Klein app."""
+        """A server runs in a Klein app."""
         try:
             module = self.load("mount_klein")
         except ModuleNotFoundError as error:
@@ -293,7 +293,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn(b"<h1>Welcome</h1>", get(harness, "/", site))
 
     def test_kleinRooms(self) -> None:
-        """Views of Klein make rooms, list them and ask them, in "klein_rooms"."""
+        """Views of Klein create, list and call rooms, in "klein_rooms"."""
         requiresModule("klein")
         harness = self.harness(self.load("klein_rooms").makeServer)
 
@@ -324,7 +324,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(ask("GET", "/polls"), (200, []))
 
     def test_wsgi(self) -> None:
-        """Beside a WSGI application; its thread is this one."""
+        """A server runs beside a WSGI application, whose thread is this one."""
 
         class Threads(MemoryReactor):
             def callFromThread(self, function: Any, *args: Any) -> None:
@@ -341,7 +341,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn(b"WSGI was asked for /\r", get(harness, "/"))
 
     def test_byHand(self) -> None:
-        """Upgraded by hand, in a resource of one's own."""
+        """A resource of the user upgrades by hand."""
         module = self.load("by_hand")
         harness = self.harness()
         root = Resource()
@@ -358,7 +358,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn(b"HTTP/1.1 4", get(harness, "/watch/tea", site))
 
     def test_tac(self) -> None:
-        """As a .tac file, with the reactor it would find."""
+        """A .tac file works with the reactor that it finds."""
         clock = MemoryReactor()
         namespace: dict[str, Any] = {}
         with mock.patch("txroom.service.server._globalReactor", lambda: clock):
@@ -367,7 +367,7 @@ class ExampleTests(DocsTestCase):
         self.assertEchoes(self.harness(lambda clock: server, clock=clock), "/echo")
 
     def test_monotonic(self) -> None:
-        """The reactor's clock isn't the wall clock any more."""
+        """The clock of the reactor is not the wall clock any more."""
         from twisted.internet import reactor
 
         self.patch(reactor, "seconds", lambda: 0.0)
@@ -400,7 +400,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(printed, ["server booted!", "connection gone!", "server is closed!"])
 
     def test_autobahn(self) -> None:
-        """A protocol of Autobahn's beside a room; for "wamp" see the tests of http."""
+        """A protocol of Autobahn works beside a room; for "wamp" see the tests of http."""
         harness = self.harness(self.load("from_autobahn").makeServer)
         ann, bob = harness.connect("/ws"), harness.connect("/ws")
         ann.send("hello")
@@ -424,7 +424,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual([set(answer) for answer in answers], [{"result"}, {"error"}, {"error"}])
 
     def test_yjs(self) -> None:
-        """Documents that two Yjs clients edit; what is no message of theirs costs nobody anything."""
+        """Two Yjs clients edit documents; messages of another kind do no harm."""
         yjs = requiresModule("pycrdt")
         harness = self.harness(self.load("yjs").makeServer)
         documents = [yjs.Doc() for _ in range(3)]
@@ -465,7 +465,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual([alice.received, bob.received], [["hello", "again"], ["hello"]])
 
     def test_groups(self) -> None:
-        """Groups by hand."""
+        """Groups are made by hand."""
         harness = self.harness(self.load("groups").Groups())
         alice, bob, eve = (harness.connect("/") for _ in range(3))
         for client in (alice, bob):
@@ -478,7 +478,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(eve.closeCode, CloseCode.UNSUPPORTED_DATA)
 
     def test_registry(self) -> None:
-        """Clients by their users."""
+        """Clients are found by their users."""
         registry = self.load("registry", "patterns").Registry()
         harness = self.harness(registry)
         self.assertEqual(harness.connect("/").response.status, 401)  # type: ignore[union-attr]
@@ -494,7 +494,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(list(registry.users), ["bob"])
 
     def test_authInOpen(self) -> None:
-        """A user is told so, a stranger is closed; in "auth_in_open"."""
+        """In "auth_in_open" a user is let in and a stranger is closed."""
         harness = self.harness(self.load("auth_in_open", "patterns").Authenticated())
         for given in ({"headers": {"Authorization": "Bearer t-1"}}, {"path": "/?token=t-1"}):
             client = harness.connect(**{"path": "/", **given})  # type: ignore[arg-type]
@@ -507,7 +507,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(stranger.closeCode, CloseCode.POLICY_VIOLATION)
 
     def test_routing(self) -> None:
-        """Messages by their types, in a room."""
+        """A room handles messages by their types."""
         harness = self.harness(self.load("routing", "patterns").makeServer)
         ann, bob, eve = (
             harness.client().join("talk", user=user, roomId=room)
@@ -526,7 +526,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(self.assertRaises(RoomError, stranger.join, "talk").code, "unauthorized")
 
     def test_binary(self) -> None:
-        """Binary messages by their first byte; its thread is this one."""
+        """Binary messages are handled by their first byte; the thread is this one."""
         directory = Path(self.mktemp())
         directory.mkdir()
         media = self.load("binary", "patterns").Media(directory, maybeDeferred)
@@ -544,7 +544,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual([path.read_bytes() for path in directory.iterdir()], [b"content"])
 
     def test_history(self) -> None:
-        """Twenty of a hundred messages for newcomers, more for who scrolls back."""
+        """New members get twenty of a hundred messages, and older ones when they scroll back."""
         harness = self.harness(self.load("history", "patterns").makeServer)
         ann = harness.client().join("chat")
         for number in range(1, 131):
@@ -560,7 +560,7 @@ class ExampleTests(DocsTestCase):
         )
 
     def test_stocks(self) -> None:
-        """The last price at once, then each new one; none of what one doesn't want."""
+        """Members get the last price at once, then each new one, and only those that they subscribe to."""
         harness = self.harness(self.load("stocks", "patterns").makeServer)
         ann, bob = (harness.client().join("stocks") for _ in range(2))
         ann.send("subscribe", "AAPL")
@@ -582,7 +582,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(error.code, "invalidData")
 
     def test_lobby(self) -> None:
-        """Two who wait for the same are given a match, which nobody else gets into."""
+        """Two members who wait for the same game get a match that nobody else can join."""
         harness = self.harness(self.load("lobby", "patterns").makeServer)
         ann, bob, cid, dan = (harness.client().join("lobby", mode="fast") for _ in range(4))
         slow = harness.client().join("lobby", mode="slow")
@@ -613,7 +613,7 @@ class ExampleTests(DocsTestCase):
         slow.expectNone("match")
 
     def test_lobbyAlone(self) -> None:
-        """Who has a seat and stays alone is told so."""
+        """A member who has a seat and stays alone is told so."""
         harness = self.harness(self.load("lobby", "patterns").makeServer)
         ann, bob = (harness.client().join("lobby") for _ in range(2))
         for room in (ann, bob):
@@ -624,7 +624,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual(player.closeCode, CloseCode.ROOM_CLOSED)
 
     def test_pool(self) -> None:
-        """Not too many, and they are counted."""
+        """The number of connections is limited, and they are counted."""
         harness = self.harness(lambda clock: self.load("pool", "patterns").makeServer(clock, 2))
         first, *_ = [harness.connect("/echo") for _ in range(2)]
         self.assertEqual(harness.connect("/echo").response.status, 503)  # type: ignore[union-attr]
@@ -634,7 +634,7 @@ class ExampleTests(DocsTestCase):
         self.assertEqual((stats["total"], stats["active"], sum(stats["rejected"].values())), (3, 2, 1))
 
     def test_health(self) -> None:
-        """Dead peers are found, live ones are measured."""
+        """Dead peers are found, and the round-trip times of the others are measured."""
         harness = self.harness(self.load("health", "patterns").makeServer)
         dead, alive = harness.connect("/chat"), harness.connect("/chat")
         monitored = harness.connectionOf(dead).application
@@ -646,7 +646,7 @@ class ExampleTests(DocsTestCase):
         self.assertIn(b'"status": "ok"', get(harness, "/healthz"))
 
     def test_shutdown(self) -> None:
-        """All are told, and have five seconds, or less if they go."""
+        """All clients are told, and have at most five seconds to leave."""
         for seconds in (5.2, 0.2):
             harness = self.harness(self.load("shutdown", "patterns").makeServer)
             client = harness.connect("/chat")
@@ -662,7 +662,7 @@ class ExampleTests(DocsTestCase):
             self.successResultOf(stopped)
 
     def assertEchoes(self, harness: RoomHarness, path: str, to: Any = None) -> None:
-        """A client there gets its message back."""
+        """Check that a client gets its message back."""
         client = harness.connect(path, to=to)
         client.send("hello")
         self.assertEqual(client.received, ["hello"])
@@ -670,44 +670,44 @@ class ExampleTests(DocsTestCase):
 
 
 def elsewhere(clock: Any) -> Server:
-    """A server out of the way of others."""
+    """A server at another port than others."""
     server = Server(clock=clock)
     server.listen("tcp:9999")
     return server
 
 
 def json(data: Any) -> str:
-    """As the server writes it."""
+    """Encode JSON as the server does."""
     return msgspec.json.encode(data).decode()
 
 
 def get(harness: RoomHarness, path: str, to: Any = None) -> bytes:
-    """The whole answer to a GET."""
+    """The whole response to a GET."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     return harness.raw(request.encode(), to=to).output
 
 
 class CommandLineTests(DocsTestCase):
-    """Command lines that are shown."""
+    """The command lines on the pages."""
 
     def parse(self, command: str) -> tap.Options:
-        """The options of txroom in a command line that runs it."""
+        """Parse a command line that runs txroom."""
         here = self.mktemp()
         os.mkdir(here)
         arguments = shlex.split(command.replace("/srv/chat", here))
         options = tap.Options()
         self.patch(sys, "path", list(sys.path))
-        # The real one opens the files of keys and certificates.
+        # The real function would open the files of keys and certificates.
         self.patch(tap, "endpointFrom", self.isEndpoint)
         options.parseOptions(arguments[arguments.index("txroom") + 1 :])
         return options
 
     def isEndpoint(self, reactor: object, description: str) -> None:
-        """Whether it looks like one."""
+        """Whether a text resembles the description of an endpoint."""
         self.assertRegex(description, r"^(tcp|unix|ssl|tls|systemd|haproxy:tcp):")
 
     def test_parse(self) -> None:
-        """All of them are understood."""
+        """All command lines can be parsed."""
         commands = []
         for path in [ROOT / "README.md", *DOCS.rglob("*.rst")]:
             source = path.read_text()
@@ -748,17 +748,17 @@ def namesOf(kind: type) -> set[str]:
 
 
 class CompletenessTests(DocsTestCase):
-    """Pages that list all of something."""
+    """Pages that must list everything of a kind."""
 
     def test_closeCodes(self) -> None:
-        """Every close code that exists has its row."""
+        """Every close code has a row."""
         page = text("closecodes.rst")
         for code in CloseCode:
             if code < 1100 or code >= 4000:
                 self.assertIn(f"* - {code.value} `{code.name} <", page)
 
     def test_answers(self) -> None:
-        """Every answer that the code can give to an upgrade has its row."""
+        """Every HTTP status that an upgrade can get has a row."""
         page = text("closecodes.rst")
         rows = re.findall(r"\* - (\S.*)\n     - (?:.+\n)(?:       .+\n)*     - (\S+)", page)
         listed = {(status, reason.strip("`")) for status, reason in rows}
@@ -771,7 +771,10 @@ class CompletenessTests(DocsTestCase):
         self.assertEqual(given - listed, set())
 
     def test_options(self) -> None:
-        """Every option is described by a directive of the options page, and named where it says."""
+        """
+        Every option is described by a directive of the options page, and mentioned on the pages that it
+        names.
+        """
         page = text("options.rst")
         directives = " ".join(re.findall(r"^\.\. options:: (.*)$", page, re.MULTILINE)).split()
         self.assertEqual(len(directives), len(set(directives)))
@@ -782,7 +785,7 @@ class CompletenessTests(DocsTestCase):
             self.assertIn(f"``{name}``", page)
 
     def test_flags(self) -> None:
-        """The options page names the command line's own flags."""
+        """The options page has the flags of the command line."""
         self.patch(sys, "path", [str(DOCS / "_ext"), *sys.path])
         try:
             extension = importlib.import_module("txroomdocs")
@@ -799,19 +802,19 @@ class CompletenessTests(DocsTestCase):
             self.assertIn(f" Application.{name}(", page)
 
     def test_settings(self) -> None:
-        """Every setting of a room is described in its class, from where the reference has it."""
+        """Every setting of a room is described in its class, which the reference shows."""
         source = inspect.getsource(RoomSettings)
         for name in txroom.Room.SETTINGS:
             self.assertRegex(source, rf"\n    #: .*\n    {name}: ")
 
     def test_registrationEvents(self) -> None:
-        """Every event of a registration is in the reference, with what its listeners get."""
+        """The reference has every event of a registration, with the arguments of its listeners."""
         rows = re.findall(r"^   \* - (``.*)\n     - ``\((.*)\)``", text("reference/rooms.rst"), re.MULTILINE)
         listed = {name: arguments for names, arguments in rows for name in re.findall(r"\w+", names)}
         self.assertEqual(listed, EVENTS)
 
     def test_public(self) -> None:
-        """Every public name is in the reference, on the page about its module if there is one."""
+        """The reference has every public name, on the page about its module if there is one."""
         pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
         described = {txroom: pages} | {
             module: text(f"reference/{module.__name__.removeprefix('txroom.')}.rst")
@@ -823,7 +826,7 @@ class CompletenessTests(DocsTestCase):
             self.assertEqual(set(module.__all__) - known, set(), module.__name__)
 
     def test_tablesOfOptions(self) -> None:
-        """The options of histories and of applications with rooms are in tables, with their defaults."""
+        """The options of histories and room applications are in tables with their defaults."""
         page = text("reference/rooms.rst")
         for kind in (txroom.History, txroom.RoomApplication):
             _, _, table = page.partition(f".. list-table:: Options of `{kind.__name__}`")
@@ -838,7 +841,7 @@ class CompletenessTests(DocsTestCase):
             self.assertEqual(listed, defaults)
 
     def test_references(self) -> None:
-        """What a page says of our classes exists; Sphinx lets pass what it can't find outside of txroom."""
+        """The names of txroom on the pages exist; Sphinx does not report all that are missing."""
         known = {name: vars(txroom)[name] for name in txroom.__all__}
         for path in [*DOCS.rglob("*.rst")]:
             for name, member in re.findall(r"`([A-Z]\w+)\.(\w+)`", path.read_text()):
@@ -852,7 +855,7 @@ class CompletenessTests(DocsTestCase):
 
 
 class ComingFromTests(DocsTestCase):
-    """Every name of the systems that people come from has a row."""
+    """The pages for users of other systems have a row for every name of those systems."""
 
     ws: ClassVar[str] = """
         WebSocketServer  callback  port  server  noServer  host  backlog  clientTracking  maxPayload
@@ -952,7 +955,7 @@ class ComingFromTests(DocsTestCase):
     """
 
     def check(self, page: str, names: str) -> None:
-        """Each of `names` stands in the left column of a table of `page`."""
+        """Check that each of `names` is in the left column of a table of `page`."""
         rows = re.findall(r"^   \* - (.*)$", text(page), re.MULTILINE)
         left = "\n".join([*rows, *re.findall(r"^(.*)\n[-=]+$", text(page), re.MULTILINE)])
         missing = [name for name in split(names) if name not in left]
@@ -977,7 +980,7 @@ class ComingFromTests(DocsTestCase):
         self.check("coming-from-socketio.rst", self.socketio)
 
     def test_autobahn(self) -> None:
-        """Every option of its factories, and every method that its protocols have for their users."""
+        """Every option of Autobahn's factories, and every public method of its protocols, has a row."""
         options = inspect.signature(WebSocketServerFactory.setProtocolOptions).parameters
         arguments = inspect.signature(WebSocketServerFactory.setSessionParameters).parameters
         hooks = [
@@ -997,7 +1000,7 @@ class ComingFromTests(DocsTestCase):
         self.check("coming-from-autobahn.rst", "  ".join(f"``{name}``" for name in sorted(names)))
 
     def test_twoColumns(self) -> None:
-        """No row is without its answer."""
+        """Every row has both columns."""
         for page in DOCS.glob("coming-from-*.rst"):
             lines = page.read_text().splitlines()
             for number, line in enumerate(lines):
@@ -1006,7 +1009,7 @@ class ComingFromTests(DocsTestCase):
 
 
 class BrowserClientTests(DocsTestCase):
-    """The page about txroom.js has what the module has, by its types, and nothing else."""
+    """The page about txroom.js describes everything that its types have, and nothing else."""
 
     web: ClassVar[Path] = ROOT / "txroom" / "web"
 
@@ -1015,7 +1018,7 @@ class BrowserClientTests(DocsTestCase):
         self.page = text("reference/txroom-js.rst")
 
     def declared(self, name: str) -> list[str]:
-        """What a class or an interface of the types has."""
+        """The members of a class or an interface of the types."""
         body = re.search(rf"^export (?:class|interface) {name}\b.*?\{{$(.*?)^\}}$", self.types, re.M | re.S)
         assert body is not None, name
         names = re.findall(r"^  (?:readonly )?(\w+)\??[(<:]", body[1], re.MULTILINE)
@@ -1033,7 +1036,7 @@ class BrowserClientTests(DocsTestCase):
         return sorted(name for name, *_ in self.section(title))
 
     def test_options(self) -> None:
-        """Its options; numbers with their defaults, as the script has them."""
+        """It has the options, with the default of each number."""
         self.assertEqual(self.listed("Options"), self.declared("Options"))
         script = (self.web / "txroom.js").read_text()
         known = dict(re.findall(r"^  (\w+): ([\d_]+),$", script, re.MULTILINE))
@@ -1044,18 +1047,18 @@ class BrowserClientTests(DocsTestCase):
                 self.assertRegex(default, rf"^{number} (ms|frames|bytes)$", name)
 
     def test_events(self) -> None:
-        """Its events."""
+        """It has the events."""
         self.assertEqual(self.listed("Events of the client"), self.declared("ClientEvents"))
         self.assertEqual(self.listed("Events of a room"), self.declared("RoomEvents"))
 
     def test_states(self) -> None:
-        """Its states."""
+        """It has the states."""
         for title, name in (("States of the client", "ClientState"), ("States of a room", "RoomState")):
             (states,) = re.findall(rf"^export type {name} = (.*);$", self.types, re.MULTILINE)
             self.assertEqual(self.listed(title), sorted(re.findall(r"\w+", states)))
 
     def test_classes(self) -> None:
-        """Its classes, and their methods and attributes."""
+        """It has the classes with their methods and attributes."""
         _, *parts = re.split(r"^\.\. js:class:: ", self.page, flags=re.MULTILINE)
         described = {}
         for part in parts:
@@ -1065,7 +1068,7 @@ class BrowserClientTests(DocsTestCase):
         self.assertEqual(described, {name: self.declared(name) for name in classes})
 
     def test_exports(self) -> None:
-        """What else it exports."""
+        """It has the other exported names."""
         pattern = r"^\.\. js:(?:function|data):: (\w+)(?:.*\n {13}(\w+)$)?"
         names = {name for pair in re.findall(pattern, self.page, re.MULTILINE) for name in pair if name}
         exported = re.findall(r"^export (?:const|function) (\w+)", self.types, re.MULTILINE)
@@ -1076,7 +1079,7 @@ class LoadtestTests(DocsTestCase):
     """The page about load tests."""
 
     def test_commands(self) -> None:
-        """Its command lines are understood, also that of the script."""
+        """The command lines can be parsed, including that of the script."""
         self.patch(sys, "path", [str(EXAMPLES), *sys.path])
         self.addCleanup(sys.modules.pop, "visitors", None)
         source = text("howto/load-testing.rst")
@@ -1086,13 +1089,13 @@ class LoadtestTests(DocsTestCase):
             LoadtestOptions().parseOptions(shlex.split(words.replace("\\\n", " ")))
 
     def test_options(self) -> None:
-        """It has every option of the command."""
+        """The page has every option of the command."""
         rows = "\n".join(re.findall(r"^   \* - (.*)$", text("howto/load-testing.rst"), re.MULTILINE))
         missing = [name for name in LoadtestOptions().longOpt if f"--{name.rstrip('=')}" not in rows]
         self.assertEqual(missing, [])
 
     def test_figures(self) -> None:
-        """It has every figure of the JSON, and every latency."""
+        """The page has every figure of the JSON, and every latency."""
         figures = figuresOf(LoadTest(Plan(url="ws://localhost/"), MemoryReactor(), ""), 0.0)
         page = text("howto/load-testing.rst")
         ours = {"url", "room", "isStopped", "seconds"}
@@ -1100,10 +1103,10 @@ class LoadtestTests(DocsTestCase):
         self.assertEqual(missing + [name for name in LATENCIES if f"**{name}**" not in page], [])
 
     def test_script(self) -> None:
-        """Its script plays the demo's game to the end, and hits sometimes."""
+        """The script plays the demo's game to the end, and hits sometimes."""
         harness = self.harness(lambda clock: makeDemo(clock=clock))
         visitors = self.load("visitors")
-        # One game in a hundred has no hit at all.
+        # One game in a hundred has no hit.
         self.patch(visitors, "randrange", Random(1).randrange)
         self.patch(mole, "randrange", Random(2).randrange)
         plan = Plan(
@@ -1124,5 +1127,5 @@ class LoadtestTests(DocsTestCase):
 
 
 def split(names: str) -> list[str]:
-    """The names in a list: on lines of their own, or two spaces apart."""
+    """The names in a list, which are on separate lines or separated by two spaces."""
     return [name for name in re.split(r"\s{2,}", names) if name]
