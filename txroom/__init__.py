@@ -15,11 +15,12 @@ from .core.moved import keepMovedModules as _keepMovedModules
 from .core.options import ServerOptions
 from .core.validation import OptionError
 from .protocol.errors import CallError, RoomError
+from .rooms.api.client import Client
 from .rooms.api.clock import RoomClock, Timer
 from .rooms.api.handlers import message
 from .rooms.api.history import History, HistoryEntry
 from .rooms.api.ports import LeaveReason, RoomServices
-from .rooms.api.room import Client, Room
+from .rooms.api.room import Room
 from .rooms.application import RoomApplication
 from .rooms.contract.listing import Listing
 from .rooms.owner.directory import Rooms

@@ -428,8 +428,10 @@ class HandlerTests(MistakeTestCase):
             )
         self.assertIn("not pick: def pick(self, client)", self.refused(pick, "pick"))
         for handler in (none, four):
-            self.assertIn("a handler takes the client, and the data if there is any", self.refused(handler))
-        self.assertIn("keyword: data will never be given", self.refused(keyword))
+            self.assertIn("a handler takes the client, and the data if it needs it", self.refused(handler))
+        self.assertIn(
+            "keyword: a handler is called with client and data, without data", self.refused(keyword)
+        )
 
     def test_clientOfAnyName(self) -> None:
         """The parameter may have any name."""
@@ -458,7 +460,7 @@ class HandlerTests(MistakeTestCase):
         self.server.register("chat", self.roomWith(hit))
         [warning] = warningsOf(self)
         self.assertIn(
-            "hit is called with the client as hole; if that is to be the data: def hit(self, client, data)",
+            "hit is called with the client as hole; to receive the data: def hit(self, client, data)",
             warning["message"],
         )
 
@@ -473,11 +475,11 @@ class HandlerTests(MistakeTestCase):
 
         unknown: Any = "Nix"
         for kind, told in {
-            Point: "nothing that clients send is a Point; make it a msgspec.Struct or a dataclass",
-            list[Point]: "nothing that clients send is a Point",
+            Point: "data of clients is never a Point; make it a msgspec.Struct or a dataclass",
+            list[Point]: "data of clients is never a Point",
             Move: "Point",
-            Client: "nothing that clients send is a Client",
-            complex: "nothing that clients send is a complex",
+            Client: "data of clients is never a Client",
+            complex: "data of clients is never a complex",
             unknown: "name 'Nix' is not defined",
         }.items():
 
@@ -485,7 +487,7 @@ class HandlerTests(MistakeTestCase):
 
             say.__annotations__["data"] = kind
             said = self.refused(say)
-            self.assertIn("say: the data's annotation can't be checked: ", said)
+            self.assertIn("say: data can't be checked against this annotation: ", said)
             self.assertIn(told, said)
         for kind in (object, Iterable[int], dict[str, int], int | None, "int"):
 
@@ -642,8 +644,8 @@ class RoomTests(RoomTestCase):
         for name in ("snapshot", "broadcast", "onJoin", "lock", "userId"):
             said = self.says(TypeError, setattr, self.chat, name, {"a": 1})
             what = f"NotingRoom.{name}={{'a': 1}} hides Room.{name}()"
-            self.assertEqual(said, f"{what}, which rooms have; call it otherwise")
-        self.assertIn("_host=5: is txroom's own", self.says(TypeError, setattr, self.chat, "_host", 5))
+            self.assertEqual(said, f"{what}, which rooms have; choose another name")
+        self.assertIn("_host=5: txroom uses this name", self.says(TypeError, setattr, self.chat, "_host", 5))
         self.chat.snapshot = lambda client: {"a": 1}
         self.chat.cards = self.chat.players = [1]
         self.assertEqual(self.player().join()[3]["snapshot"], {"a": 1})
@@ -733,9 +735,10 @@ class RoomTests(RoomTestCase):
         self.assertIn("seconds=0: must be", self.says(ValueError, clock.every, 0, print))
         for function in (clock.callLater, clock.every):
             self.assertIn(
-                "function=None: must be a function, without ()", self.says(TypeError, function, 1, None)
+                "function=None: must be a function; pass it without ()",
+                self.says(TypeError, function, 1, None),
             )
-        self.assertEqual(len(clock._timers), 0)
+        self.assertEqual(len(clock._timers._timers), 0)
 
     def test_server(self) -> None:
         """Names and ids that a server passes."""

@@ -26,6 +26,8 @@ WRONG: dict[str, Any] = {
     "recoveryLimit": 2.5,
     "recoverySize": True,
     "presence": "yes",
+    "presenceSeconds": -0.1,
+    "presenceLimit": 1.5,
     "handlerTimeout": float("inf"),
     "messageRate": float("nan"),
     "messageBurst": -1,

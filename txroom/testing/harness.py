@@ -69,12 +69,10 @@ class RoomHarness:
         self._clients: list[TCPClient] = []
         self._roomClients: list[RoomClient] = []
         self._ports = count(49152)
-        self._isInWindow = False
         #: The server under test.
         self.server = self._makeServer(serves, options)
         if not self.server.hasListeners:
             self.server.listen(f"tcp:{PORT}")
-        self.clock.onRest.append(self._tellPresence)
         self.start()
 
     def _makeServer(self, serves: Any, options: dict[str, Any]) -> Server:
@@ -227,19 +225,12 @@ class RoomHarness:
                 bob.leave()
             # The other clients have heard nothing of bob.
         """
-        self._isInWindow = True
+        self.clock.isInWindow = True
         try:
             yield
         finally:
-            self._isInWindow = False
+            self.clock.isInWindow = False
             self.flush()
-
-    def _tellPresence(self) -> bool:
-        """Send the changes of presence that rooms have collected; return whether there were any."""
-        if self._isInWindow:
-            return False
-        hosts: list[Any] = [room._host for room in self.rooms]
-        return any(host.presence.tell() for host in hosts)
 
     def advance(self, seconds: float) -> None:
         """Let that many seconds pass; every delayed call runs at its own time."""

@@ -12,6 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import CannotListenError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHalfCloseableDescriptor,
     IListeningPort,
     IProtocolFactory,
@@ -21,6 +22,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from ..rooms.api.clock import Timer
+from ..rooms.owner.presence import Presence
 
 #: After this many turns without rest the network is taken to be in an endless loop.
 MAX_TURNS = 100_000
@@ -186,8 +190,10 @@ class MemoryReactor(MemoryReactorClock):
         # Dictionaries keep the order of insertion, so every run is the same.
         self.readers: dict[Any, None] = {}  # type: ignore[assignment]
         self.writers: dict[Any, None] = {}  # type: ignore[assignment]
-        #: Functions that `flush` calls when nothing is left to do; each returns whether it did something.
-        self.onRest: list[Callable[[], bool]] = []
+        #: Whether rooms collect changes of presence as long as time stands still.
+        self.isInWindow = False
+        #: The delayed calls with which rooms send the changes of presence that they have collected.
+        self._windows: list[IDelayedCall] = []
         self._isFlushing = False
 
     def listenTCP(
@@ -244,6 +250,25 @@ class MemoryReactor(MemoryReactorClock):
     def removeWriter(self, writer: Any) -> None:
         self.writers.pop(writer, None)
 
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
+        call = super().callLater(delay, callable, *args, **kw)
+        # A server calls its timers within a turn: `callLater(delay, turn.run, timer._fire)`.
+        for function in (callable, *args[:1]):
+            timer = getattr(function, "__self__", None)
+            if isinstance(timer, Timer) and isinstance(getattr(timer._function, "__self__", None), Presence):
+                self._windows.append(call)
+        return call
+
+    def _endWindows(self) -> bool:
+        """End the time in which rooms collect changes of presence; return whether there was any."""
+        if self.isInWindow or not self._windows:
+            return False
+        windows, self._windows = self._windows, []
+        for call in windows:
+            if call.active():
+                call.reset(0)
+        return True
+
     def turn(self) -> bool:
         """
         Run one turn: run the delayed calls that are due, then write and read. Returns whether there was
@@ -275,7 +300,7 @@ class MemoryReactor(MemoryReactorClock):
         self._isFlushing = True
         try:
             for _ in range(MAX_TURNS):
-                if not self.turn() and not any(onRest() for onRest in self.onRest):
+                if not self.turn() and not self._endWindows():
                     return
         finally:
             self._isFlushing = False

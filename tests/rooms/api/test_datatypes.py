@@ -104,4 +104,4 @@ class TypeTests(SynchronousTestCase):
         wrong: tuple[Any, ...] = (Game, list[Game], dict[str, Game | None], tuple[Node, Game])
         for type in wrong:
             error = self.assertRaises(TypeError, checkDecodable, type)
-            self.assertIn("nothing that clients send is a Game", str(error))
+            self.assertIn("data of clients is never a Game", str(error))

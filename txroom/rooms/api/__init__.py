@@ -1,1 +1,1 @@
-"""What users write rooms with."""
+"""The classes with which users write rooms."""

@@ -1,7 +1,9 @@
 """
-What may be assigned to a room: settings as they may be, and nothing that hides what rooms have.
+Checks of values that are assigned to a room.
 
-Only the names of `checksOf` are looked at, whatever else somebody assigns is his own.
+Settings must have allowed values, and nothing may hide a method of `Room`.
+
+Only the names in `checksOf` are checked. A room may assign anything to its other attributes.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from typing import Any
 from ...core.validation import warnOfCall
 from .settings import SETTINGS, checkSetting
 
-#: Looks at what is assigned: the room, the name of the attribute, and the value.
+#: A check. It is called with the room, the name of the attribute and the value, and raises an exception or
+#: warns.
 Check = Callable[[object, str, Any], None]
 
-#: The settings as other languages would spell them, by that.
+#: Settings by their names in lower case and with underscores.
 _MISSPELT = {
     spelt: name
     for name in SETTINGS
@@ -28,7 +31,7 @@ _MISSPELT = {
 
 def checksOf(roomClass: type) -> Mapping[str, Check]:
     """
-    The names that are looked at when somebody assigns to a room, and what does it.
+    Return the names that are checked when a room assigns to an attribute, with their checks.
 
     Args:
         roomClass: `Room`, whose methods no attribute may hide.
@@ -43,24 +46,24 @@ def checksOf(roomClass: type) -> Mapping[str, Check]:
 
 
 def _checkSetting(room: object, name: str, value: Any) -> None:
-    """Refuse what a setting can't be."""
+    """Raise `ValueError` for a value that a setting does not allow."""
     checkSetting(type(room).__name__, name, value)
 
 
 def _checkMisspelt(room: object, name: str, value: Any) -> None:
-    """Warn of what may be meant for a setting, unless the class has an attribute of that name."""
+    """Warn of a name that probably means a setting, unless the class has an attribute of that name."""
     if not hasattr(type(room), name):
         warnOfCall(f"{type(room).__name__}.{name} is never read: the setting is {_MISSPELT[name]}")
 
 
 def _checkMethod(room: object, name: str, value: Any) -> None:
-    """Refuse what would hide a method, and can't be called in its place."""
+    """Raise `TypeError` for a value that would hide a method and is not callable itself."""
     if not callable(value):
         what = f"{type(room).__name__}.{name}={value!r}"
-        raise TypeError(f"{what} hides Room.{name}(), which rooms have; call it otherwise")
+        raise TypeError(f"{what} hides Room.{name}(), which rooms have; choose another name")
 
 
 def _checkPort(room: object, name: str, value: Any) -> None:
-    """Refuse another port: who writes a game may want to call the host of a party so, too."""
+    """Raise `TypeError` for another value of `_host`: a game may want this name for the host of a party."""
     if name in vars(room):
-        raise TypeError(f"{type(room).__name__}.{name}={value!r}: is txroom's own; call it otherwise")
+        raise TypeError(f"{type(room).__name__}.{name}={value!r}: txroom uses this name; choose another one")

@@ -1,15 +1,17 @@
 """
-A room's own time: delayed and repeated calls that end with the room.
+The time of one room: delayed and repeated calls that end with the room.
 
-A timer waits until it is due, is then called, and goes on if its function is asynchronous::
+A room uses `RoomClock` (`Room.clock`). Its owner uses `RoomTimers`, which has the timers and ends them.
+A timer goes through these states::
 
     WAITING --due--> CALLED --returned--> DONE, or WAITING again if it repeats
                         |                       ^
                         +-- is asynchronous --> RUNNING --ended--> the same
 
-It may be cancelled in any of these (`cancel`), and is stopped when the room begins to end (`stop`): then it
-is DONE at once, but what runs goes on until `cancelRunning`. The clock has the timers that are not DONE. A
-function that cancels its own timer and goes on is RUNNING all the same, so that its failure is told.
+It can be cancelled in each of them (`Timer.cancel`). When the room begins to end, its timers are stopped
+(`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on until
+`RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. A timer whose function cancels it
+and goes on running is RUNNING all the same, so that an error of the function is reported.
 """
 
 from __future__ import annotations
@@ -27,19 +29,19 @@ from ...core.validation import isAmount
 from ...protocol.errors import RoomError
 from ..hooks import asException, failWaiter
 
-#: A repeated call that raises so many times in a row costs the room.
+#: A timer that repeats closes the room after this many errors in a row.
 MAX_FAILURES = 10
 
 
 def _nothing(*args: object) -> None:
-    """What a timer calls that is DONE."""
+    """Do nothing, in place of the function of a timer that is DONE."""
 
 
 class Timer:
-    """A call to come; `cancel` it when it isn't wanted any more."""
+    """A call that `RoomClock.callLater` or `RoomClock.every` has scheduled."""
 
-    def __init__(self, clock: RoomClock, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._clock = clock
+    def __init__(self, timers: RoomTimers, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._timers = timers
         self._function = function
         self._args = args
         self._call: IDelayedCall | None = None
@@ -50,21 +52,27 @@ class Timer:
 
     @property
     def isActive(self) -> bool:
-        """Whether it will be called."""
+        """Whether the function will be called, or called again."""
         return self._call is not None or (self._running is not None and self._interval is not None)
 
     @property
     def isRunning(self) -> bool:
-        """Whether its function goes on, asynchronously."""
+        """Whether the function has returned a Deferred or a coroutine that has not finished."""
         return self._running is not None
 
     def cancel(self) -> None:
-        """Don't call any more, and cancel what is running; more than once does nothing."""
-        self.stop()
-        self.cancelRunning()
+        """
+        Do not call the function any more, and cancel what it has returned if that has not finished.
 
-    def stop(self) -> None:
-        """Don't call any more."""
+        It does no harm to cancel a timer twice, or after it has run.
+        """
+        self._stop()
+        self._cancelRunning()
+
+    # -- for RoomTimers, which is in this module
+
+    def _stop(self) -> None:
+        """Do not call the function any more."""
         self._done()
         self._interval = None
         call, self._call = self._call, None
@@ -72,22 +80,21 @@ class Timer:
             call.cancel()
 
     def _done(self) -> None:
-        """It is DONE: whoever still has this timer doesn't keep alive what it called."""
-        self._clock.forget(self)
+        """Be DONE. A user may keep the timer, which must not keep alive what it called."""
+        self._timers.forget(self)
         self._function, self._args = _nothing, ()
 
-    def cancelRunning(self) -> None:
-        """Cancel what is running."""
+    def _cancelRunning(self) -> None:
+        """Cancel what the function has returned, if that has not finished."""
         running, self._running = self._running, None
         if running is not None:
             cancelHook(running)
 
-    def schedule(self, seconds: float, interval: float | None) -> Timer:
-        """Call in `seconds`, and then, with an `interval`, again and again."""
+    def _schedule(self, seconds: float, interval: float | None) -> None:
+        """Call the function in `seconds` and then, if there is an `interval`, again and again."""
         self._interval = interval
-        self._due = self._clock.seconds() + seconds
-        self._call = self._clock.reactor.callLater(seconds, self._fire)
-        return self
+        self._due = self._timers.reactor.seconds() + seconds
+        self._call = self._timers.reactor.callLater(seconds, self._fire)
 
     def _fire(self) -> None:
         self._call = None
@@ -98,7 +105,7 @@ class Timer:
             return
         if isAsync(result):
             self._running = running = toDeferred(result)
-            if not self._clock.keep(self):
+            if not self._timers.keep(self):
                 cancelHook(running)
             running.addBoth(self._ended)
         else:
@@ -106,38 +113,40 @@ class Timer:
 
     def _ended(self, result: object) -> None:
         self._running = None
-        isTold = self._clock.has(self)
+        isReported = self._timers.has(self)
         if isinstance(result, Failure):
-            if isTold:
+            if isReported:
                 clearTraceback(result.value)
             else:
                 clearFailure(result)
-        if not isTold:
+        if not isReported:
             return
         if isinstance(result, Failure):
             self._failures += 1
-            self._clock.failed(result, getattr(self._function, "__name__", ""), self._failures)
+            self._timers.failed(result, getattr(self._function, "__name__", ""), self._failures)
         else:
             self._failures = 0
-        if not self._clock.has(self):
+        if not self._timers.has(self):
             return
         if self._interval is None:
             self._done()
             return
-        # On the grid of its interval; ticks that came too late are left out.
-        now = self._clock.seconds()
+        # The calls stay on the grid of the interval. Calls that would be late are left out.
+        now = self._timers.reactor.seconds()
         self._due += self._interval
         if self._due < now:
             self._due += ((now - self._due) // self._interval + 1) * self._interval
-        self._call = self._clock.reactor.callLater(max(0.0, self._due - now), self._fire)
+        self._call = self._timers.reactor.callLater(max(0.0, self._due - now), self._fire)
 
 
-class RoomClock:
+class RoomTimers:
     """
-    The time of one room (`room.clock`): nothing is called after the room has ended.
+    All timers of one room, and the coroutines that sleep. Its owner has this object, the room a `RoomClock`.
 
-    What raises is reported as any handler's error and, if it repeats, goes on; ten times in a row close
-    the room. Asynchronous functions are waited for before the next call.
+    Args:
+        reactor: The server's clock.
+        onFailure: Called with each error of a function, and the name of the function.
+        onGiveUp: Called when a function has failed `MAX_FAILURES` times in a row.
     """
 
     def __init__(
@@ -146,51 +155,36 @@ class RoomClock:
         self.reactor = reactor
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
-        #: The timers that are not DONE, and who sleeps, in the order in which they began: so is the order in
-        #: which they are told that the room ends.
+        #: The timers that are not DONE, and the sleepers, in the order in which they began. When the room
+        #: ends, they are told in this order.
         self._timers: dict[Timer, None] = {}
         self._sleepers: dict[Deferred[None], None] = {}
-        #: Those that ran when the clock was stopped.
+        #: The timers that were RUNNING when the room began to end.
         self._running: list[Timer] = []
-        self._isStopped = False
+        self.isStopped = False
 
-    def seconds(self) -> float:
-        """The time now, in seconds of the server's clock."""
-        return self.reactor.seconds()
-
-    def callLater(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
-        """
-        Call `function(*args)` in so many seconds.
-
-        Raises:
-            ValueError: The seconds are no number, 0 or more.
-            TypeError: The function can't be called.
-        """
-        return self._start(seconds, None, function, args)
-
-    def every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
-        """
-        Call `function(*args)` every so many seconds, first when they are over.
-
-        Raises:
-            ValueError: The seconds are no number, more than 0.
-            TypeError: The function can't be called.
-        """
-        if not isAmount(seconds) or not seconds:
-            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, more than 0")
-        return self._start(seconds, seconds, function, args)
+    def start(
+        self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Timer:
+        """Schedule a call. In a room that is ending, the timer is DONE. Raises as `RoomClock.callLater`."""
+        if not isAmount(seconds):
+            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
+        if not callable(function):
+            raise TypeError(
+                f"function={function!r}: must be a function; pass it without (): every(1, self.step)"
+            )
+        timer = Timer(self, function, args)
+        if not self.isStopped:
+            self._timers[timer] = None
+            timer._schedule(seconds, interval)
+        return timer
 
     def sleep(self, seconds: float) -> Deferred[None]:
-        """
-        Fires in so many seconds; to be awaited.
-
-        Fails with `RoomError` (`roomGone`) when the room begins to end, so that nothing hangs until
-        `handlerTimeout`, and at once after that.
-        """
-        if self._isStopped:
+        """See `RoomClock.sleep`."""
+        if self.isStopped:
             return fail(RoomError(ErrorCode.ROOM_GONE))
         slept: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self.callLater(seconds, slept.callback, None)
+        timer = self.start(seconds, None, slept.callback, (None,))
         self._sleepers[slept] = None
 
         def forget(result: Any) -> Any:
@@ -199,55 +193,132 @@ class RoomClock:
 
         return slept.addBoth(forget)
 
-    def _start(
-        self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
-    ) -> Timer:
-        if not isAmount(seconds):
-            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
-        if not callable(function):
-            raise TypeError(f"function={function!r}: must be a function, without (): every(1, self.step)")
-        timer = Timer(self, function, args)
-        if not self._isStopped:
-            self._timers[timer] = None
-            timer.schedule(seconds, interval)
-        return timer
+    # -- the end of the room
 
     def stop(self) -> None:
-        """The room is ending: nothing is called any more. What runs goes on until `cancelRunning`."""
-        self._isStopped = True
+        """The room begins to end: call nothing any more. What is running goes on until `cancelRunning`."""
+        self.isStopped = True
         self._running += [timer for timer in self._timers if timer.isRunning]
         for timer in list(self._timers):
-            timer.stop()
+            timer._stop()
 
     def cancelRunning(self) -> None:
-        """Cancel what runs still, and who sleeps."""
+        """Cancel what is still running, and let `RoomClock.sleep` fail."""
         running, self._running = self._running, []
         for timer in running:
-            timer.cancelRunning()
+            timer._cancelRunning()
         for slept in list(self._sleepers):
             if not slept.called:
                 failWaiter(slept, RoomError(ErrorCode.ROOM_GONE))
 
     def close(self) -> None:
-        """The room has ended: forget whom to tell."""
+        """The room has ended: report nothing any more."""
         self._onFailure = self._onGiveUp = _nothing
 
+    # -- for timers
+
     def has(self, timer: Timer) -> bool:
-        """Whether a timer is not DONE."""
+        """Return whether a timer is not DONE."""
         return timer in self._timers
 
     def keep(self, timer: Timer) -> bool:
-        """A timer is RUNNING, though its function may have cancelled it; `False` if the room is ending."""
-        if not self._isStopped:
+        """
+        A timer is RUNNING, though its function may have cancelled it.
+
+        Returns:
+            `False` if the room is ending, so that the function is to be cancelled.
+        """
+        if not self.isStopped:
             self._timers[timer] = None
-        return not self._isStopped
+        return not self.isStopped
 
     def forget(self, timer: Timer) -> None:
         """A timer is DONE."""
         self._timers.pop(timer, None)
 
     def failed(self, failure: Failure, name: str, inARow: int) -> None:
-        """A timer's function, of that name, raised."""
+        """Report an error of the function of that name, which has failed so many times in a row."""
         self._onFailure(failure, name)
         if inARow >= MAX_FAILURES:
             self._onGiveUp()
+
+
+class RoomClock:
+    """
+    The time of one room, as `Room.clock`: timers that end with the room.
+
+    If a function fails, the error is logged and passed to `Room.onRoomError`, as for a handler of messages,
+    and a timer that repeats goes on; after ten errors in a row the room is closed. If a function returns a
+    Deferred or a coroutine, the timer waits for it before it calls the function again. When the room begins
+    to end, no more functions are called, and those that are running are cancelled.
+    """
+
+    def __init__(self, timers: RoomTimers) -> None:
+        self._timers = timers
+
+    @property
+    def reactor(self) -> IReactorTime:
+        """The server's clock, for Twisted's own functions. What they schedule does not end with the room."""
+        return self._timers.reactor
+
+    def seconds(self) -> float:
+        """Return the time of the server's clock, in seconds."""
+        return self._timers.reactor.seconds()
+
+    def callLater(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """
+        Call `function(*args)` once.
+
+        Args:
+            seconds: The delay in seconds, 0 or more.
+            function: A function or method, which may be asynchronous.
+            args: The arguments of the call.
+
+        Returns:
+            A `Timer`, with which the call can be cancelled.
+
+        Raises:
+            ValueError: The delay is not a number of seconds, 0 or more.
+            TypeError: `function` is not callable.
+        """
+        return self._timers.start(seconds, None, function, args)
+
+    def every(self, seconds: float, function: Callable[..., Any], *args: Any) -> Timer:
+        """
+        Call `function(*args)` again and again, for the first time after one interval.
+
+        The calls keep to a fixed grid. If the server is late, or a function takes longer than the interval,
+        the calls in between are left out.
+
+        Args:
+            seconds: The interval in seconds, more than 0.
+            function: A function or method, which may be asynchronous.
+            args: The arguments of each call.
+
+        Returns:
+            A `Timer`, with which the calls can be cancelled.
+
+        Raises:
+            ValueError: The interval is not a number of seconds, more than 0.
+            TypeError: `function` is not callable.
+        """
+        if not isAmount(seconds) or not seconds:
+            raise ValueError(f"seconds={seconds!r}: must be a number of seconds, more than 0")
+        return self._timers.start(seconds, seconds, function, args)
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """
+        Wait in an asynchronous hook or handler: `await self.clock.sleep(2)`.
+
+        Args:
+            seconds: How long to wait, in seconds, 0 or more.
+
+        Returns:
+            A Deferred that fires after that time. When the room begins to end it fails with `RoomError`
+            (`roomGone`), so that no hook waits longer than the room lasts; in a room that is ending already
+            it fails at once.
+
+        Raises:
+            ValueError: It is not a number of seconds, 0 or more.
+        """
+        return self._timers.sleep(seconds)

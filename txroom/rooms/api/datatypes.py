@@ -1,8 +1,8 @@
 """
-The types of handlers' data: what a client could make of them.
+Checks of the types of handlers' data.
 
-Python's dictionaries and sets hash numbers, dates and tuples by their values, without a secret: a client
-that chooses them so that they collide makes one message of 200 kB take seconds. Texts are hashed with a
+Python's dictionaries and sets hash numbers, dates and tuples by their values, without a secret. A client can
+choose values whose hashes collide, so that one message of 200 kB takes seconds. Texts are hashed with a
 secret.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 from msgspec import inspect
 
-#: What data is, once it is decoded.
+#: The types of decoded data.
 _DECODED = (dict, list, str, int, float, bool, NoneType, bytes, datetime)
-#: What is hashed with a secret, or of which there are few.
+#: Types that are hashed with a secret, or that have few values.
 _SAFE = (
     inspect.StrType,
     inspect.BytesType,
@@ -27,18 +27,18 @@ _SAFE = (
     inspect.LiteralType,
 )
 _SETS = (inspect.SetType, inspect.FrozenSetType)
-#: Of what is in these, the type says nothing.
+#: Types that allow any content.
 _OPEN = (inspect.AnyType, inspect.RawType, inspect.CustomType)
-#: These have a class, but nothing within.
+#: Types that have a class but no types inside.
 _PLAIN = (inspect.EnumType, inspect.CustomType)
 
 
 def checkDecodable(type: Any) -> None:
-    """Raise `TypeError` for a type that nothing a client sends can ever be of."""
+    """Raise `TypeError` for a type that data of a client never has."""
     for part, _ in _partsOf(type):
         if isinstance(part, inspect.CustomType) and not _isDecoded(part.cls):
             raise TypeError(
-                f"nothing that clients send is a {part.cls.__name__}; make it a msgspec.Struct or a dataclass"
+                f"data of clients is never a {part.cls.__name__}; make it a msgspec.Struct or a dataclass"
             )
 
 
@@ -51,12 +51,12 @@ def _isDecoded(cls: type) -> bool:
 
 def isOpen(type: Any) -> bool:
     """
-    Whether a type leaves open how deep data is nested, or what is in a part of it.
+    Return whether a type allows any depth of nesting, or any content in a part of it.
 
-    The data of an open type is to be read as plain data before, whose keys are texts.
+    Data of an open type must be checked as plain data, whose keys are texts, before it is decoded.
 
     Raises:
-        TypeError: There are sets or mappings in it of what a client can make collide.
+        TypeError: The type contains sets or mappings of values that a client can make collide.
     """
     found = False
     for part, isAgain in _partsOf(type):

@@ -1,8 +1,8 @@
 """
-Handlers of messages: which method of a room takes which type of message, and what data.
+Handlers of messages: the methods of a room that `message` marks, the type of message of each, and the data.
 
-The tables are built when a room class is registered; wrong annotations are errors there, not in the
-first message. `owner.inbox` looks the handler of a message up.
+The table of handlers is built when a room class is registered, so that a wrong annotation is an error then,
+and not when the first message arrives. `owner.inbox` looks up the handler of each message.
 """
 
 from __future__ import annotations
@@ -25,18 +25,26 @@ _MARK = "_txroomMessage"
 
 def message(type: str) -> Callable[[Function], Function]:
     """
-    Make a method of a `Room` the handler of the messages of a type, like Colyseus's `onMessage(type, ...)`.
+    Make a method of a `Room` the handler of messages of one type, like Colyseus's `onMessage(type, ...)`.
 
-    It is called with the client and the data. The data's annotation is what msgspec checks it against
-    before: a `msgspec.Struct`, a dataclass, a `TypedDict`, or plain types such as `str`, `int`,
-    `list[int]`, `Literal["a", "b"]`; without one, any plain data comes through. The keys of mappings and
-    the members of sets must be texts or the like: `dict[int, ...]` and `set[int]` are refused when the
-    room is registered, since a client could choose numbers that collide. A handler with no
-    parameter for data takes none. What it returns (a value, a Deferred or a coroutine) is the answer, if
-    the client made a call.
+    The method is called with the client and the data. msgspec checks the data against the annotation of the
+    method's parameter: a `msgspec.Struct`, a dataclass, a `TypedDict`, or types such as `str`, `int`,
+    `list[int]` and `Literal["a", "b"]`. Without an annotation the method receives any plain data. A method
+    without a parameter for the data ignores it. If the client has made a call, the value that the method
+    returns is the answer; it may be a Deferred or a coroutine.
+
+    Keys of mappings and elements of sets must be texts, bytes, booleans, enumerations or literals. With
+    `dict[int, ...]` or `set[int]` a client could choose numbers whose hashes collide, so they are refused
+    when the room is registered.
+
+    Args:
+        type: The type of the messages, a text of 1 to 128 characters.
+
+    Returns:
+        A decorator.
 
     Raises:
-        TypeError: The type is no text, or empty.
+        TypeError: The type is not a text, or it is empty.
     """
     if not isinstance(type, str) or not type:
         raise TypeError(f"the type of a message must be a text, not {type!r}; write @message('say')")
@@ -50,12 +58,12 @@ def message(type: str) -> Callable[[Function], Function]:
 
 class Handler:
     """
-    One handler: the function, and how the data is read that it is called with.
+    A handler: the function, and how its data is decoded.
 
     Args:
-        function: The function; it is called with the room and the client, and the data if it `takesData`.
-        type: What the data is checked against; `Any`: it is plain data.
-        takesData: Whether it has a parameter for the data.
+        function: The function. It is called with the room, the client and, if it `takesData`, the data.
+        type: The type that the data is checked against; `Any` for any plain data.
+        takesData: Whether the function has a parameter for the data.
     """
 
     __slots__ = ("_fromJSON", "_fromMessagePack", "_isOpen", "function", "read", "takesData")
@@ -63,8 +71,8 @@ class Handler:
     def __init__(self, function: Callable[..., Any], type: Any, takesData: bool = True) -> None:
         self.function = function
         self.takesData = takesData
-        #: The data as its handler takes it, from its bytes, whether they are JSON, and whether it may have
-        #: bytes in it. Raises `InvalidData`.
+        #: Decodes the data. The arguments are the encoded data, whether it is JSON, and whether it may
+        #: contain bytes. Raises `InvalidData`.
         self.read: Callable[[bytes, bool, bool], Any] = received.read
         if type is not Any:
             self.read = self._readTyped
@@ -73,7 +81,7 @@ class Handler:
             self._fromMessagePack = msgspec.msgpack.Decoder(type).decode
 
     def _readTyped(self, data: bytes, isJSON: bool, mayHaveBytes: bool) -> Any:
-        """Hot."""
+        """Decode data of a type. This is called for each message."""
         if not isJSON and self._isOpen:
             received.read(data, isJSON, mayHaveBytes)  # raises
         elif not isJSON or mayBeWrong(data):
@@ -86,13 +94,14 @@ class Handler:
 
 def handlersOf(roomClass: type) -> Mapping[str, Handler]:
     """
-    The handlers of a class and its bases, by the type of message.
+    Return the handlers of a class and its base classes, by the type of message.
 
-    A method that overrides a handler is one of the same type, decorated again or not. Warns of those that
-    seem to take the client for the data.
+    A method that overrides a handler is a handler of the same type, whether it is decorated again or not.
+    Warns of handlers that seem to take the client for the data.
 
     Raises:
-        TypeError: One can't take what it is called with, or there are two of one type; they are named.
+        TypeError: A handler cannot be called with a client and data, or there are two for one type. The
+            message names them.
     """
     handlers: dict[str, Handler] = {}
     # A type may be defined in the class itself.
@@ -108,7 +117,9 @@ def handlersOf(roomClass: type) -> Mapping[str, Handler]:
 
 
 def _marked(roomClass: type) -> dict[str, str]:
-    """The names of the handlers, and their types of messages; the last class to decorate one decides."""
+    """
+    Return the names of the handlers with their types. The most derived class that decorates one decides.
+    """
     marked: dict[str, str] = {}
     for base in reversed(roomClass.__mro__):
         for name, value in vars(base).items():
@@ -138,4 +149,6 @@ def _handler(
         checkDecodable(hint)
         return Handler(function, hint)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
-        raise TypeError(f"{nameOf(function)}: the data's annotation can't be checked: {error}") from error
+        raise TypeError(
+            f"{nameOf(function)}: data can't be checked against this annotation: {error}"
+        ) from error

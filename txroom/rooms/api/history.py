@@ -1,13 +1,14 @@
 """
-History: how many of its messages a room keeps for newcomers.
+History: which of its messages a room keeps for new members.
 
-The owner keeps the messages (`owner.log`), those for clients that resume too, which `Room.recoveryLimit` and
-`Room.recoverySize` bound.
+The owner keeps the messages (`owner.messagelog`), also those for clients that resume, which
+`Room.recoveryLimit` and `Room.recoverySize` limit.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from inspect import signature
+from typing import Any, NamedTuple, Self
 
 import attrs
 
@@ -15,7 +16,7 @@ from ...core.validation import checked, isCount, isInteger
 
 
 def _isAge(value: Any) -> bool:
-    """Whether it is a number of seconds, infinity among them."""
+    """Return whether a value is a number of seconds, which may be infinite."""
     return (isInteger(value) or isinstance(value, float)) and bool(value >= 0)
 
 
@@ -26,16 +27,29 @@ _AGE = checked(_isAge, "seconds, 0 or more")
 @attrs.frozen(kw_only=True)
 class History:
     """
-    What a room remembers for newcomers: its broadcasts, not what was sent to single members.
+    The messages that a room keeps for new members: its broadcasts, not messages to single members.
 
-    `limit` messages of at most `seconds` age and `size` bytes in all are kept (0: no limit of that
-    kind, but for `limit`). The newest `onJoin` of them are sent to whoever joins, as far as their data
-    has no more than `onJoinSize` bytes together (0: any number): a join is a request of 200 bytes, and
-    should not cost the server far more.
+    A client that joins receives the newest `onJoin` of them. Joining is a request of 200 bytes; `onJoinSize`
+    limits how much the server sends in response.
+
+    Args:
+        limit: The maximum number of messages; 0 keeps none.
+        seconds: The maximum age of a message, in seconds; 0: no limit.
+        size: The maximum size of the data of all messages together, in bytes; 0: no limit.
+        onJoin: How many of the messages a client receives when it joins.
+        onJoinSize: The maximum size of the data of these messages together, in bytes; 0: no limit.
 
     Raises:
-        ValueError: One of them can't be so.
+        TypeError: A value is given without its name.
+        ValueError: A value is not allowed.
     """
+
+    def __new__(cls, *args: Any, **limits: Any) -> Self:
+        if args:
+            raise TypeError(
+                f"History({args[0]!r}): name each limit, for example History(limit=100, onJoin=20)"
+            )
+        return super().__new__(cls)
 
     limit: int = attrs.field(default=100, validator=_COUNT)
     seconds: float = attrs.field(default=0.0, validator=_AGE)
@@ -44,9 +58,16 @@ class History:
     onJoinSize: int = attrs.field(default=64 << 10, validator=_COUNT)
 
 
-class HistoryEntry(NamedTuple):
-    """A message of a room's history."""
+# What tools show is the signature of `__init__`, which has the names of the limits.
+History.__new__.__signature__ = signature(History.__init__)  # type: ignore[attr-defined]
 
+
+class HistoryEntry(NamedTuple):
+    """A message in the history of a room (`Room.messages`)."""
+
+    #: The offset of the message in the room's log.
     offset: int
+    #: The type of the message.
     type: str
+    #: The data, as plain data.
     data: Any

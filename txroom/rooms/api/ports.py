@@ -1,10 +1,10 @@
 """
-Ports: what a `Room` and a `Client` ask of whatever runs them.
+Ports: the protocols by which a `Room` and a `Client` know their owner.
 
-What runs a room is its owner (`txroom.rooms.owner`), which is built upon rooms; so a room knows it by these
-protocols alone. Rooms and clients themselves stand above this module, too, which is why they are `Any` here.
+The owner (`txroom.rooms.owner`) runs rooms and imports their classes, so these classes cannot import the
+owner. `Room` and `Client` are `Any` here, since they import this module.
 
-`Room.broadcast`, `Client.send` and `Client.call` go to the part of the owner that does it straight away,
+`Room.broadcast`, `Client.send` and `Client.call` go directly to the part of the owner that does the work,
 without a method of the port in between.
 """
 
@@ -22,16 +22,19 @@ from .history import HistoryEntry
 
 
 class LeaveReason(StrEnum):
-    """Why a client has left; what `Room.onLeave` gets. Each is a text, to log, to compare or to send."""
+    """
+    Why a client has left, as `Room.onLeave` is told. Each value is a text, so it can be logged and sent.
+    """
 
-    #: It wanted to.
+    #: The client has left by itself.
     LEFT = "left"
-    #: It lost its connection, and did not resume in time.
+    #: The client has lost its connection and has not resumed in time.
     DROPPED = "dropped"
+    #: The room has kicked the client.
     KICKED = "kicked"
-    #: It broke the protocol, or sent what the room doesn't understand, again and again.
+    #: The client has broken the protocol, or has sent messages again and again that the room does not accept.
     MISUSE = "misuse"
-    #: It sent too much for too long.
+    #: The client has exceeded `Room.messageRate` for too long.
     RATE_ABUSE = "rateAbuse"
     #: The room was closed.
     CLOSED = "closed"
@@ -40,7 +43,7 @@ class LeaveReason(StrEnum):
 
 
 class Broadcaster(Protocol):
-    """Sends what a room and its clients are told to send."""
+    """Sends the messages of a room and of its clients."""
 
     def broadcast(
         self, type: str, data: Any, exclude: Any = (), to: Any = None, volatile: bool = False
@@ -58,7 +61,7 @@ class Broadcaster(Protocol):
 
 
 class Calls(Protocol):
-    """Asks the clients of a room."""
+    """Calls handlers of the clients of a room."""
 
     def call(self, member: Any, type: str, data: Any, timeout: float) -> Deferred[Any]:
         """See `Client.call`."""
@@ -66,10 +69,10 @@ class Calls(Protocol):
 
 
 class Presence(Protocol):
-    """Knows what the members of a room are told of one another."""
+    """Has the presence of a room."""
 
     def members(self) -> list[Any]:
-        """What `Room.members` is a copy of."""
+        """Return the list that `Room.members` copies."""
         ...
 
     def setMeta(self, member: Any, meta: Mapping[str, Any]) -> None:
@@ -78,7 +81,7 @@ class Presence(Protocol):
 
 
 class RoomListing(Protocol):
-    """Knows what matchmaking is told of a room."""
+    """Has what matchmaking knows of a room."""
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -102,7 +105,7 @@ class RoomListing(Protocol):
 
     @property
     def isFull(self) -> bool:
-        """Whether no seat is free."""
+        """Whether all seats are taken or reserved."""
         ...
 
     def setLocked(self, isLocked: bool) -> None:
@@ -119,7 +122,7 @@ class RoomListing(Protocol):
 
 
 class MessageLog(Protocol):
-    """Counts what was sent."""
+    """Has the messages that a room has sent."""
 
     @property
     def epoch(self) -> str:
@@ -133,7 +136,7 @@ class MessageLog(Protocol):
 
 
 class Outbox(Protocol):
-    """Knows what of it is committed."""
+    """Knows which messages are committed to the journal."""
 
     def whenCommitted(self) -> Deferred[None]:
         """See `Room.whenCommitted`."""
@@ -141,7 +144,7 @@ class Outbox(Protocol):
 
 
 class MemberPort(Protocol):
-    """A member of a room, as its owner keeps it: what a `Client` tells."""
+    """A member of a room, as its owner keeps it and a `Client` shows it."""
 
     @property
     def id(self) -> str: ...
@@ -158,7 +161,7 @@ class MemberPort(Protocol):
 
     @property
     def state(self) -> Any:
-        """Where it is in its life, to be shown; an enum."""
+        """The state of the member, an enumeration."""
         ...
 
     @property
@@ -168,31 +171,31 @@ class MemberPort(Protocol):
 
     @property
     def isConnected(self) -> bool:
-        """Whether it has joined and has a connection."""
+        """Whether the member has joined and has a connection."""
         ...
 
     @property
     def isPresent(self) -> bool:
-        """Whether it counts as being in the room: joined, and connected, to resume or about to leave."""
+        """Whether the member is in the room: it has joined and not left, connected or not."""
         ...
 
     @property
     def hasLeft(self) -> bool:
-        """Whether it is no member any more."""
+        """Whether the member has left."""
         ...
 
 
 class ClientPort(Protocol):
-    """What a `Client` asks of what runs its room, for as long as anybody has the client."""
+    """What a `Client` asks of its owner, for as long as something refers to the client."""
 
     @property
     def id(self) -> str:
-        """The room's id."""
+        """The id of the room."""
         ...
 
     @property
     def name(self) -> str:
-        """The room's name."""
+        """The name of the room."""
         ...
 
     @property
@@ -211,26 +214,26 @@ class ClientPort(Protocol):
         ...
 
     def findRoom(self) -> Any:
-        """The `Room`; `None` if it has ended, and nobody has it any more."""
+        """Return the `Room`; `None` if it has ended and nothing refers to it any more."""
         ...
 
 
 class RoomServices(Protocol):
     """
-    What a room may ask of the application that serves it: what `RoomApplication` says of these.
+    What a room can ask of its application; see the methods of `RoomApplication`.
 
-    A type checker that is to know more of `Room.application` is told so by
+    `Room.application` has this type. If you need other methods, narrow the type with
     `isinstance(room.application, RoomApplication)`.
     """
 
     @property
     def registrations(self) -> Mapping[str, Any]:
-        """What was registered, by name: a `Registration` each."""
+        """The `Registration` of each name."""
         ...
 
     @property
     def rooms(self) -> Mapping[str, Any]:
-        """The rooms of this process, by id: a `Room` each."""
+        """The `Room` of each id, of this process."""
         ...
 
     def query(
@@ -253,7 +256,7 @@ class RoomServices(Protocol):
 
 
 class RoomPort(ClientPort, Protocol):
-    """What a `Room` asks of what runs it, from `onCreate` on, and for as long as anybody has the room."""
+    """What a `Room` asks of its owner, from `onCreate` on, for as long as something refers to the room."""
 
     @property
     def application(self) -> RoomServices: ...
@@ -262,7 +265,7 @@ class RoomPort(ClientPort, Protocol):
 
     @property
     def members(self) -> Mapping[str, MemberPort]:
-        """Who has a seat, by id."""
+        """The members that have a seat, by id."""
         ...
 
     @property
@@ -277,5 +280,5 @@ class RoomPort(ClientPort, Protocol):
     def dispose(
         self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""
     ) -> Deferred[None]:
-        """End the room: all leave, then `onDispose`; fires when it is over."""
+        """End the room: all members leave, then `onDispose` is called. The Deferred fires after that."""
         ...

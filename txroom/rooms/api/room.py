@@ -1,170 +1,48 @@
 """
-Room and Client: the classes that users write against.
-
-Each has the other in its types, so they are one module.
+`Room`, the class with which users write rooms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ...core.codes import CloseCode, ErrorCode, isSendable
+from ...core.codes import CloseCode, isSendable
 from ...core.handshake import Handshake
 from ...core.validation import isInteger
 from ...protocol import payload
-from ...protocol.errors import RoomError
 from .. import hooks
 from .assignment import checksOf
+from .client import Client, To
 from .clock import RoomClock
 from .history import HistoryEntry
-from .ports import ClientPort, LeaveReason, MemberPort, RoomPort, RoomServices
+from .ports import LeaveReason, RoomPort, RoomServices
 from .settings import SETTINGS, RoomSettings
-
-
-class Client:
-    """
-    A member as its room sees it: the first argument of the hooks and handlers.
-
-    It stays the same object while the client loses its connection and resumes.
-    """
-
-    __slots__ = ("_host", "_member", "data")
-
-    def __init__(self, host: ClientPort, member: MemberPort) -> None:
-        self._host = host
-        self._member = member
-        #: Free for the room; never read by txroom.
-        self.data: dict[str, Any] = {}
-
-    def __repr__(self) -> str:
-        return f"<Client {self.id} {self._member.state.name} of {self._host.name} {self._host.id}>"
-
-    @property
-    def id(self) -> str:
-        """The member's id, unique and unguessable; others see it in presence."""
-        return self._member.id
-
-    @property
-    def room(self) -> Room:
-        """
-        The room it is or was in.
-
-        A client that is kept doesn't keep a room that has ended: raises `RoomError` (`roomGone`) if nobody
-        else has the room any more.
-        """
-        room: Room | None = self._host.findRoom()
-        if room is None:
-            raise RoomError(ErrorCode.ROOM_GONE, "the room of this client has ended")
-        return room
-
-    @property
-    def user(self) -> Any:
-        """What `onAuth` made of it, else what `verifyClient` accepted it as."""
-        return self._member.user
-
-    @property
-    def userId(self) -> str:
-        """What `Room.userId` says of `user`; the same for all connections of one user."""
-        return self._member.userId
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """What it joined with, but `auth`."""
-        return self._member.options
-
-    @property
-    def isConnected(self) -> bool:
-        """Whether it has joined and has a connection; while it is to resume, messages wait for it."""
-        return self._member.isConnected
-
-    @property
-    def hasLeft(self) -> bool:
-        """Whether it is no member any more."""
-        return self._member.hasLeft
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """The groups it is in."""
-        return self._member.groups
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """
-        What presence tells of it; set it, best in `onJoin`, and others are told.
-
-        It is copied both ways. Raises `TypeError` unless it is plain data.
-        """
-        return MappingProxyType(payload.plain(dict(self._member.meta), True))
-
-    @meta.setter
-    def meta(self, meta: Mapping[str, Any]) -> None:
-        if not isinstance(meta, Mapping):
-            raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
-        self._host.presence.setMeta(self._member, meta)
-
-    def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
-        """
-        Send it a message; the offset, or `None` if it is volatile or the client has left.
-
-        What is sent in `onAuth` has none yet either: it waits until the client is let in.
-        Like a broadcast it is logged, and survives a lost connection, unless it is `volatile`. Raises
-        as `Room.broadcast` for data that can't be sent.
-        """
-        return self._host.broadcaster.send(self._member, type, data, volatile)
-
-    def call(self, type: str, data: Any = None, timeout: float = 10.0) -> Deferred[Any]:
-        """
-        Ask the client; fires with its answer.
-
-        It is asked at most once, and has `timeout` seconds. Fails with `CallError` if it answers with an
-        error, and with `RoomError` if it doesn't answer: `timeout`, or `roomGone` if it leaves. Raises
-        `ValueError` for a timeout that is no number of seconds.
-
-        One that is being let in is asked when it has joined, so that `onAuth` and `onJoin` can't wait for the
-        answer: in these it fails with `RuntimeError` if they do.
-        """
-        return self._host.calls.call(self._member, type, data, timeout)
-
-    def kick(self, reason: str = "") -> None:
-        """Make it leave, with 4003; it can't resume. `reason` is told to the client."""
-        self._host.kick(self._member, reason)
-
-    def enter(self, group: str) -> None:
-        """Become one of a group (`broadcast(..., to=group)`)."""
-        self._host.regroup(self._member, group, True)
-
-    def exit(self, group: str) -> None:
-        """Be no longer one of a group."""
-        self._host.regroup(self._member, group, False)
-
-
-#: Who gets a broadcast: a group, a client, several clients, or a test of each client.
-To = str | Client | Iterable[Client] | Callable[[Client], bool]
 
 
 class Room(RoomSettings):
     """
-    A room: subclass it, and register the class under a name (`Server.register`).
+    A room: clients join it, send messages to it and receive messages from it, like a Colyseus `Room`.
 
-    Hooks may return a value, a Deferred or a coroutine; each may take `handlerTimeout`. The hooks and
-    handlers of one client run one after another, those of different clients side by side. What a hook or
-    a handler raises is logged and costs nobody else anything; raise `RoomError` to tell the client.
+    Subclass it and register the class under a name (`Server.register`). A hook may return a value, a Deferred
+    or a coroutine, and may take `handlerTimeout` seconds. The hooks and handlers of one client run one after
+    another; those of different clients run concurrently. If a hook or handler raises an exception, it is
+    logged and affects no other client; raise `RoomError` to send an error to the client.
 
-    The class attributes are the settings of its rooms; `register(name, RoomClass, maxClients=4)` sets one
-    for a registration, and `onCreate` may set them on the instance; `history`, the recovery limits and
-    `tickRate` count as they are when it is over. A wrong value raises `ValueError` where it is set.
+    The settings of a room are class attributes. `register(name, RoomClass, maxClients=4)` overrides a setting
+    for one name, and `onCreate` may assign settings to one room. `history`, `recoveryLimit`, `recoverySize`
+    and `tickRate` are read when `onCreate` has finished; the others whenever they are needed. A wrong value
+    raises `ValueError` where it is set.
     """
 
     #: The names of the settings.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     _host: RoomPort
-    # What `super().__setattr__` is in a class; looked up once, since people assign to rooms all the time.
+    # The next `__setattr__` of each class. It is looked up once, since rooms assign attributes all the time.
     __assign = object.__setattr__
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -183,176 +61,249 @@ class Room(RoomSettings):
 
     def onCreate(self, options: Mapping[str, Any]) -> Any:
         """
-        The room begins. `options` are the client's, overlaid by those of the registration; its `auth`
-        is not among them.
+        Called when the room is created. If it raises an exception, the room is not created.
 
-        If it raises the room isn't made. `isRestored` tells whether it goes on where another process stopped;
-        with the engine in memory it never does.
+        Args:
+            options: The options of the client that creates the room, except `auth`. Options of the
+                registration override them.
         """
 
     def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
         """
-        Whether somebody may take a seat; asked before one is taken.
+        Decide whether a client may take a seat. Called before the client takes one.
 
-        If this returns something falsy the client is refused with `forbidden`. A client that has asked for
-        any room of that name then gets another one, if need be a new one.
-        When it raises a `RoomError` of another code, that is the answer, and no other room is tried.
+        Args:
+            options: The options with which the client wants to join.
+            user: The user that `verifyClient` has accepted.
+
+        Returns:
+            Whether it may. If not, the client receives the error `forbidden`; a client that has asked for
+            any room of this name joins another one instead, if necessary a new one. If this raises a
+            `RoomError`, the client receives that error, and no other room is tried.
         """
         return True
 
     def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
         """
-        Whether a client that has a seat may join; a true value other than `True` becomes `client.user`.
+        Decide whether a client that has taken a seat may join. Called before `onJoin`.
 
-        The option `auth`, with which clients show who they are, isn't kept when this is over: neither
-        `onJoin` nor `client.options` has it.
+        Args:
+            client: The client.
+            options: The options with which it joins. Only this hook can read the option `auth`, with which a
+                client proves who it is; it is removed afterwards.
+            handshake: The HTTP request of the client's WebSocket.
+
+        Returns:
+            Whether the client may join; a true value other than `True` becomes `client.user`. If it may not,
+            the client receives the error `unauthorized`. If this raises a `RoomError`, it receives that.
         """
         return True
 
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> Any:
-        """A client has joined; if this raises, it hasn't, and `onLeave` isn't called."""
+        """
+        Called when a client joins, before the other members are told of it.
+
+        If it raises an exception, the client does not join, and `onLeave` is not called for it.
+        """
 
     def onMessage(self, client: Client, type: str, data: Any) -> Any:
-        """Called with a message that has no handler; by default the client is told `unknownType`."""
+        """
+        Called with a message whose type has no handler (`message`).
+
+        If a class does not override it, the client receives the error `unknownType`.
+        """
         raise NotImplementedError
 
     def snapshot(self, client: Client) -> Any:
         """
-        The state of the room for a client that can't get it from earlier messages; sent in `joined`.
+        Return the state of the room, for a client that has not received the messages that led to it.
 
-        Called after `onJoin`, and when a client resumes but the messages it missed are not known. Must return
-        plain data at once, so that it fits the messages that follow.
+        Called after `onJoin`, and when a client resumes but the messages that it missed are not kept any
+        more. The client receives the state with its join, before the messages that follow. This hook cannot
+        be asynchronous, so that no message comes in between.
+
+        Returns:
+            Plain data, or other types that msgspec can encode.
         """
         return None
 
     def onDrop(self, client: Client) -> Any:
-        """A client has lost its connection, and may resume."""
+        """Called when a client has lost its connection. It may resume within `resumeSeconds`."""
 
     def onResume(self, client: Client, recovered: bool) -> Any:
-        """A client has come back, or came with a new connection while the old was open still."""
+        """
+        Called when a client has resumed, perhaps while its former connection was still open.
+
+        Args:
+            client: The client.
+            recovered: Whether it has received all messages that it missed. If not, it has received a new
+                `snapshot`.
+        """
 
     def onLeave(self, client: Client, reason: LeaveReason) -> Any:
-        """A client has left; exactly once after each `onJoin`."""
+        """
+        Called when a client has left, exactly once after each `onJoin` that has succeeded.
+
+        Args:
+            client: The client. It receives no messages any more.
+            reason: Why it has left.
+        """
 
     def onDispose(self) -> Any:
-        """The room ends; exactly once after `onCreate`, and last."""
+        """Called when the room ends, exactly once and after all other hooks."""
 
     def onTick(self, seconds: float) -> Any:
-        """Called `tickRate` times a second, with the time since the last call."""
+        """
+        Called `tickRate` times a second.
+
+        Args:
+            seconds: The time since the last call, in seconds.
+        """
 
     def onRoomError(self, failure: Failure, client: Client | None) -> str | None:
         """
-        A hook, handler or timer of this room raised; the error is logged already. May return what follows.
+        Decide what happens after a hook, handler or timer of this room has raised an exception.
 
-        "client": the client is kicked; "room": the room is closed; else nothing. Called in the next turn of
-        the reactor, when what raised is over; it can't be asynchronous. `client` is `None` for what was not
-        called for a client, such as a timer.
+        The exception is logged already. This hook is called in the next turn of the reactor, and it cannot be
+        asynchronous.
+
+        Args:
+            failure: The exception.
+            client: The client for which the function was called; `None` if it was called for none, such as
+                a timer.
+
+        Returns:
+            "client" to kick the client, "room" to close the room, or `None` to do nothing.
         """
         return None
 
     def userId(self, user: Any) -> str | None:
         """
-        The id of a user in presence; `None`: each connection counts as a user of its own.
+        Return the id of a user. Connections of users with the same id are one user in presence.
 
-        By default a text or a number, or the "id" of a mapping.
+        By default the id is the user itself if that is a text or a whole number, or its "id" if it is a
+        mapping. This hook cannot be asynchronous.
+
+        Args:
+            user: The user that `verifyClient` has accepted, or that `onAuth` has returned.
+
+        Returns:
+            The id; `None` if each connection counts as a user of its own.
         """
         if isinstance(user, Mapping):
             user = user.get("id")
         return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
 
-    # -- what is known of it
+    # -- its state
 
     @property
     def id(self) -> str:
-        """The room's id, unguessable."""
+        """The id of the room. It is unique and cannot be guessed."""
         return self._host.id
 
     @property
     def name(self) -> str:
-        """The name under which it was registered."""
+        """The name under which the class is registered."""
         return self._host.name
 
     @property
     def application(self) -> RoomServices:
         """
-        The `RoomApplication` with which it was registered: other rooms by their ids (`rooms`), `createRoom`,
-        `reserveSeat`.
+        The `RoomApplication` with which the class is registered. It has the other rooms (`rooms`),
+        `createRoom` and `reserveSeat`.
         """
         return self._host.application
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What it was created with. It can't be changed; lists and objects within it should not be."""
+        """
+        The options with which the room was created. The mapping cannot be changed; do not change lists and
+        objects in it.
+        """
         return self._host.roomListing.options
 
     @property
     def clients(self) -> list[Client]:
-        """Those who have joined, connected or to resume, in the order in which they joined."""
+        """The clients that have joined and not left, connected or not, in the order in which they came."""
         return [member.client for member in self._host.members.values() if member.isPresent]
 
     @property
     def members(self) -> list[dict[str, Any]]:
-        """Presence: `{"user": id, "metas": [{"member": id, ...}]}` for each user; a copy."""
+        """
+        The users in the room, as presence shows them: `{"user": id, "metas": [{"member": id, ...}]}` for each
+        user, with one meta for each client of the user. The list is a copy.
+        """
         members: list[dict[str, Any]] = payload.plain(self._host.presence.members(), True)
         return members
 
     @property
     def clock(self) -> RoomClock:
-        """The room's time: `callLater`, `every` and `sleep`, cancelled when it ends."""
+        """The time of the room: `callLater`, `every` and `sleep`, all of which end with the room."""
         return self._host.timers
 
     @property
     def epoch(self) -> str:
-        """Random; offsets of different epochs can't be compared."""
+        """A random text that identifies the room's log. Offsets of different epochs cannot be compared."""
         return self._host.log.epoch
 
     @property
     def offset(self) -> int:
-        """The offset of the last message."""
+        """The offset of the last message in the log; 0 if there is none."""
         return self._host.log.offset
 
     @property
     def messages(self) -> list[HistoryEntry]:
-        """What `history` keeps, in order: offset, type and data of each."""
+        """The messages that `history` keeps, in order."""
         return self._host.broadcaster.history()
 
     @property
     def isLocked(self) -> bool:
-        """Whether `lock` was called, or all seats are taken."""
+        """Whether `lock` was called or all seats are taken."""
         roomListing = self._host.roomListing
         return roomListing.isLocked or roomListing.isFull
 
     @property
     def isPrivate(self) -> bool:
-        """Whether it is left out of matchmaking."""
+        """Whether matchmaking and listings leave the room out, see `setPrivate`."""
         return self._host.roomListing.isPrivate
 
     @property
     def isRestored(self) -> bool:
         """
-        Whether it goes on where another process has stopped, with members who are to resume.
+        Whether the room continues one of another process, whose members may resume.
 
-        For engines to come: with the one in memory a room ends with its process, and this is `False`.
+        It is always `False` with the engine in memory, whose rooms end with the process.
         """
         return self._host.isRestored
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What matchmaking tells of it."""
+        """The metadata that listings show to clients, see `setMetadata`."""
         return self._host.roomListing.metadata
 
     def client(self, id: str) -> Client | None:
-        """The client with that id, if it is in the room. Raises `TypeError` for what is no text."""
+        """
+        Return the client with an id.
+
+        Args:
+            id: The id of the client (`Client.id`).
+
+        Returns:
+            The client; `None` if it is not in the room.
+
+        Raises:
+            TypeError: The id is not a text.
+        """
         payload.checkText("id", id)
         member = self._host.members.get(id)
         return member.client if member is not None and member.isPresent else None
 
     def group(self, name: str) -> list[Client]:
-        """The clients of a group. Raises `TypeError` for what is no text."""
+        """Return the clients in a group (`Client.enter`). Raises `TypeError` for a name that is no text."""
         payload.checkText("name", name)
         return [client for client in self.clients if name in client.groups]
 
-    # -- what can be done with it
+    # -- methods
 
     def broadcast(
         self,
@@ -364,24 +315,49 @@ class Room(RoomSettings):
         volatile: bool = False,
     ) -> int | None:
         """
-        Send a message to all members, or to those of `to`, except `exclude`; its offset.
+        Send a message to all members, or to some of them.
 
-        Members that are away get it when they resume. A `volatile` message goes to those who are there
-        now, may overtake, is dropped where it would have to wait, and has no offset. Raises `TypeError`,
-        `ValueError` or `OverflowError` for data that can't be sent: what is no plain data, keys that are no
-        texts, NaN, integers of more than 64 bits.
+        The message is logged: members that have lost their connection receive it when they resume.
+
+        Args:
+            type: The type of the message, a text of 1 to 128 characters.
+            data: Plain data, or other types that msgspec can encode.
+            exclude: A client or several clients that do not receive it.
+            to: The receivers: a group, a client, several clients, or a function that is called with each
+                client and returns whether it receives the message. By default all members.
+            volatile: Send the message only to the members that are connected now. It may arrive before
+                other messages, and it is dropped for members that read too slowly.
+
+        Returns:
+            The offset of the message in the room's log; `None` if it is volatile.
+
+        Raises:
+            TypeError: The data has parts that are not plain data, or keys that are not texts; or `to` or
+                `exclude` has something that is not a client.
+            ValueError: The data is nested too deep, or has a float that is not a finite number.
+            OverflowError: The data has an integer of more than 64 bits.
         """
         return self._host.broadcaster.broadcast(type, data, exclude, to, volatile)
 
     def whenCommitted(self) -> Deferred[None]:
-        """Fires when what was sent so far can't get lost any more; fails with `RoomError`."""
+        """
+        Return a Deferred that fires when all messages that were sent so far are committed to the journal.
+
+        It fires at once with the engine in memory. It fails with `RoomError` if another process has taken
+        over the room.
+        """
         return self._host.outbox.whenCommitted()
 
     def kick(self, client: Client, reason: str = "") -> None:
         """
-        Make a client leave, with 4003; it can't resume. `reason` is told to it.
+        Remove a client from the room, with the close code 4003. It cannot resume.
 
-        Raises `TypeError` for what is no client, or no text.
+        Args:
+            client: The client.
+            reason: A text that is sent to the client.
+
+        Raises:
+            TypeError: `client` is not a client, or the reason is not a text.
         """
         if not isinstance(client, Client):
             raise TypeError(f"client={client!r}: is no client; the one of an id is room.client(id)")
@@ -389,10 +365,19 @@ class Room(RoomSettings):
 
     def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
         """
-        Close the room: all leave with `code`, then it ends; fires after `onDispose`.
+        Close the room: all clients leave, then the room ends.
 
-        In a hook or a handler of the room itself it fires at once, since the end waits for that.
-        Raises `TypeError` for a reason that is no text, `ValueError` for a code that can't be sent.
+        Args:
+            reason: A text that is sent to the clients.
+            code: The close code that is sent to the clients; by default 4008.
+
+        Returns:
+            A Deferred that fires after `onDispose`. In a hook or handler of the same room it has fired
+            already, since the end of the room waits for that hook or handler.
+
+        Raises:
+            TypeError: The reason is not a text.
+            ValueError: The code cannot be sent in a Close frame (RFC 6455 §7.4).
         """
         reason = payload.checkText("reason", reason)
         if not isInteger(code) or not isSendable(code):
@@ -401,18 +386,22 @@ class Room(RoomSettings):
         return succeed(None) if hooks.currentOwner.get() is self._host else ended
 
     def lock(self) -> None:
-        """Let nobody join any more, until `unlock`; a full room is locked without this."""
+        """Refuse clients that want to join, until `unlock`. A full room refuses them anyway."""
         self._host.roomListing.setLocked(True)
 
     def unlock(self) -> None:
-        """Undo `lock`; a full room stays full."""
+        """Undo `lock`. A room without free seats stays locked."""
         self._host.roomListing.setLocked(False)
 
     def setPrivate(self, isPrivate: bool = True) -> None:
         """
-        Leave it out of matchmaking and listings; it can be joined by its id still.
+        Leave the room out of matchmaking and listings. Clients can still join it by its id.
 
-        Raises `TypeError` unless it is `True` or `False`.
+        Args:
+            isPrivate: `False` lists the room again.
+
+        Raises:
+            TypeError: `isPrivate` is neither `True` nor `False`.
         """
         if not isinstance(isPrivate, bool):
             raise TypeError(f"isPrivate={isPrivate!r}: must be True or False")
@@ -420,8 +409,13 @@ class Room(RoomSettings):
 
     def setMetadata(self, metadata: Mapping[str, Any]) -> None:
         """
-        Replace what matchmaking tells of it by a copy. Raises `TypeError` unless it is a mapping of plain
-        data.
+        Replace the metadata that listings show to clients, and by which clients can filter rooms.
+
+        Args:
+            metadata: A mapping of plain data, which is copied.
+
+        Raises:
+            TypeError: It is not a mapping of plain data.
         """
         if not isinstance(metadata, Mapping):
             raise TypeError(f"metadata={metadata!r}: must be a mapping, such as {{'title': 'Chess'}}")

@@ -1,10 +1,10 @@
 """
 The settings of rooms, in one table: the attributes of `RoomSettings`.
 
-A row of it is an attribute with its type, its default and what it is for. `Room` inherits them, so that
-type checkers and the reference see them as attributes of rooms; and `SETTINGS`, which is made of them, says
-for each what it may be. It holds wherever a setting comes from: a class and the options of its registration
-are checked at `register`, a room whenever one is assigned to it, and once more when `onCreate` is over.
+Each row is an attribute with its type, its default and its meaning. `Room` inherits the attributes, so that
+type checkers and the reference show them as attributes of rooms. `SETTINGS` is made of them, and has the
+allowed values of each. A class and the options of its registration are checked at `register`; a room is
+checked whenever a setting is assigned to it, and once more when `onCreate` has finished.
 """
 
 from __future__ import annotations
@@ -19,46 +19,48 @@ from .history import History
 class RoomSettings:
     """The settings of a room, and their defaults."""
 
-    #: Most members and reserved seats together; 0: any number.
+    #: The maximum number of members and reserved seats together; 0: no limit.
     maxClients: int = 0
-    #: Whether the room ends when the last member has left and nobody came for `linger` seconds.
+    #: Whether the room ends when it has been empty for `linger` seconds.
     autoDispose: bool = True
-    #: Seconds that an empty room waits for somebody before it ends.
+    #: How long an empty room waits for a new member before it ends, in seconds.
     linger: float = 1.0
-    #: Seconds that a room waits for its first member, and that a reserved seat is kept.
+    #: How long a new room waits for its first member, and how long a reserved seat is kept, in seconds.
     seatSeconds: float = 15.0
-    #: What newcomers are shown; `None`: nothing.
+    #: The messages that the room keeps for new members; `None`: it keeps none.
     history: History | None = None
-    #: Seconds in which a client that has lost its connection may resume; 0: it leaves at once.
+    #: How long a client that has lost its connection may resume, in seconds; 0: it leaves at once.
     resumeSeconds: float = 30.0
-    #: Messages that are kept at most for those who resume.
+    #: The maximum number of messages that are kept for clients that resume.
     recoveryLimit: int = 10_000
-    #: Bytes that the data of those messages may have together; with their frames they take about three times
-    #: as much memory, which `totalRecoverySize` counts. While `onJoin` runs for somebody, who is to get all
-    #: that is said meanwhile, four times as much may be kept; then that client is told to try again.
+    #: The maximum size of the data of these messages together, in bytes. With their frames they take about
+    #: three times as much memory, which the option `totalRecoverySize` limits. While `onJoin` runs for a
+    #: client, which is to receive all messages sent meanwhile, the room keeps up to four times as much; then
+    #: the client is asked to join again.
     recoverySize: int = 1 << 20
-    #: Whether the members are told of one another.
+    #: Whether the members are told who the others are.
     presence: bool = False
-    #: Seconds for which changes of presence are collected, and then told together; 0: each is told at once.
+    #: How long changes of presence are collected before they are sent together, in seconds; 0: each change is
+    #: sent at once.
     presenceSeconds: float = 0.1
-    #: The most members that a client is shown when it joins; it is told how many there are, and asks for the
-    #: others. 0: any number.
+    #: The maximum number of members that a client is told of when it joins; 0: no limit. In a room with more
+    #: members, it is told their number, and can fetch the others.
     presenceLimit: int = 500
-    #: Seconds that a hook or a handler may take.
+    #: How long a hook or handler may take, in seconds. After this time it is cancelled.
     handlerTimeout: float = 10.0
-    #: Messages a second taken from one member; over it they are refused (`rateLimited`), and for longer
-    #: than ten seconds it costs the membership. 0: any number.
+    #: How many messages per second the room accepts from each member; 0: no limit. More messages are refused
+    #: with `rateLimited`, and a member that exceeds the rate for ten seconds is removed.
     messageRate: float = 0.0
-    #: Messages taken from one member at once; 0: twice the rate.
+    #: How many messages the room accepts from a member at once; 0: twice `messageRate`.
     messageBurst: int = 0
-    #: Whether messages may have bytes in them; clients that speak JSON can't join such a room.
+    #: Whether messages may contain bytes. Clients that use the JSON sub-protocol cannot join such a room.
     binary: bool = False
-    #: Calls of `onTick` a second; 0: none.
+    #: How many times per second `onTick` is called; 0: never.
     tickRate: float = 0.0
 
 
 class Kind(NamedTuple):
-    """What the settings of a type may be, as a test and in words."""
+    """The allowed values of a setting, as a function and in words."""
 
     allows: Callable[[Any], bool]
     allowed: str
@@ -71,21 +73,21 @@ _KINDS: Mapping[Any, Kind] = {
     History | None: Kind(lambda value: value is None or isinstance(value, History), "a History or None"),
 }
 
-#: What each setting may be, by its name.
+#: The allowed values of each setting, by its name.
 SETTINGS: Mapping[str, Kind] = {name: _KINDS[type] for name, type in get_type_hints(RoomSettings).items()}
 
 
 def checkSetting(owner: str, name: str, value: Any) -> None:
     """
-    Check what a setting is to be.
+    Check the value of a setting.
 
     Args:
-        owner: The name of the class of rooms.
-        name: One of `SETTINGS`.
-        value: What it is to be.
+        owner: The name of the room class.
+        name: The name of the setting, one of `SETTINGS`.
+        value: The value.
 
     Raises:
-        ValueError: It can't be so; the text names all three.
+        ValueError: The value is not allowed. The message names the class, the setting and the value.
     """
     kind = SETTINGS[name]
     if not kind.allows(value):
@@ -93,14 +95,14 @@ def checkSetting(owner: str, name: str, value: Any) -> None:
 
 
 def checkSettings(owner: str, valueOf: Callable[[str], Any]) -> None:
-    """Check all of them; `valueOf` says what each is. Raises `ValueError`."""
+    """Check all settings; `valueOf` returns the value of each. Raises `ValueError`."""
     for name in SETTINGS:
         checkSetting(owner, name, valueOf(name))
 
 
-# -- names that are almost those of settings
+# -- misspelt settings
 
-#: What other frameworks, such as Colyseus, call them.
+#: Settings by their names in other frameworks, such as Colyseus.
 _ELSEWHERE = {
     "maxPlayers": "maxClients",
     "seatReservationTime": "seatSeconds",
@@ -109,12 +111,17 @@ _ELSEWHERE = {
     "maxDisconnectionDuration": "resumeSeconds",
 }
 
-#: What is said at `register` besides settings.
+#: Keywords of `register` that are not settings.
 _OF_REGISTER = ("maxRooms", "clientsMayCreate")
 
 
 def settingMeant(name: str) -> str | None:
-    """The setting that a name is almost that of; `None` if there is none, or it is a setting itself."""
+    """
+    Return the setting that a misspelt name probably means.
+
+    Returns:
+        The name of the setting; `None` if there is no similar one, or the name is right.
+    """
     if name in SETTINGS:
         return None
     return _ELSEWHERE.get(name) or nearestName(name, (*SETTINGS, *_OF_REGISTER))

@@ -1,8 +1,8 @@
 """
-Signatures of the functions that users write: whether these can take what they are called with.
+Checks of the signatures of hooks and handlers.
 
-A handler of messages takes the client first, then the data. What is wrong with one is told when its class is
-registered, and not by the first message.
+A handler of messages takes the client first, then the data. Mistakes are found when the class is registered
+and not when the first message arrives.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from inspect import Parameter
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from .room import Client
+from .client import Client
 
-#: Parts of the names that people give to the client that sends a message.
+#: Parts of the names that people give to the parameter for the client.
 _CLIENT_NAMES = (
     "client", "player", "member", "sender", "user", "guest", "caller", "who", "peer", "conn", "one",
 )  # fmt: skip
-#: Names that nobody gives to it.
+#: Names that people give only to the parameter for the data.
 _DATA_NAMES = frozenset(
     {
         "args", "body", "content", "data", "event", "json", "message", "msg", "options", "params", "payload",
@@ -29,7 +29,7 @@ _DATA_NAMES = frozenset(
 
 
 def canBeCalled(function: Callable[..., Any], names: Iterable[str]) -> bool:
-    """Whether a function can be called with so many arguments; `True` if that can't be known."""
+    """Return whether a function can be called with these arguments; `True` if that is not known."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -43,16 +43,16 @@ def canBeCalled(function: Callable[..., Any], names: Iterable[str]) -> bool:
 
 def parametersOf(function: Callable[..., Any]) -> list[Parameter]:
     """
-    The parameters that a handler is called with: itself, the client, and perhaps the data.
+    Return the parameters of a handler: the room, the client, and the data if the handler takes it.
 
     Raises:
-        TypeError: It can't be called so.
+        TypeError: The handler cannot be called with these arguments.
     """
     parameters = list(inspect.signature(function).parameters.values())
     needed = [each.name for each in parameters if _isNeededKeyword(each)]
     if needed:
         names = ", ".join(needed)
-        raise TypeError(f"{nameOf(function)}: {names} will never be given; a handler takes client and data")
+        raise TypeError(f"{nameOf(function)}: a handler is called with client and data, without {names}")
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     positional = [each for each in parameters if each.kind in kinds]
     if any(each.kind is Parameter.VAR_POSITIONAL for each in parameters):
@@ -60,7 +60,7 @@ def parametersOf(function: Callable[..., Any]) -> list[Parameter]:
         positional += [Parameter(each, Parameter.POSITIONAL_ONLY) for each in more]
     if not 2 <= len(positional) <= 3:
         raise TypeError(
-            f"{nameOf(function)}: a handler takes the client, and the data if there is any: "
+            f"{nameOf(function)}: a handler takes the client, and the data if it needs it: "
             f"def {function.__name__}(self, client, data)"
         )
     return positional
@@ -71,16 +71,21 @@ def _isNeededKeyword(parameter: Parameter) -> bool:
 
 
 def nameOf(function: Callable[..., Any]) -> str:
-    """The name by which its author finds a function."""
+    """Return the qualified name of a function, for error messages."""
     return getattr(function, "__qualname__", repr(function))
 
 
 def hintOf(function: Callable[..., Any], parameter: Parameter, names: Mapping[str, Any]) -> Any:
     """
-    What a parameter is annotated with, `Any` if with nothing; `names` are known besides the module's.
+    Return the type that a parameter is annotated with; `Any` without an annotation.
 
-    Only this annotation is looked at: others may be of names that only type checkers know. Raises what
-    comes of an annotation that can't be evaluated.
+    Only this annotation is evaluated, since others may have names that only type checkers know. Raises the
+    error of an annotation that cannot be evaluated.
+
+    Args:
+        function: The function.
+        parameter: The parameter.
+        names: Names that the annotation may use besides those of its module.
     """
     if parameter.annotation is Parameter.empty:
         return Any
@@ -101,14 +106,14 @@ def checkClient(
     Args:
         function: The handler.
         type: The type of its messages.
-        parameters: What `parametersOf` has found.
-        names: What its annotations may name besides what its module has.
+        parameters: The result of `parametersOf`.
+        names: Names that annotations may use besides those of the module.
 
     Returns:
-        What to warn of: it may be that the client is taken for the data.
+        A warning if the handler may take the client for the data; otherwise `None`.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: The first argument is something else.
     """
     first = parameters[1]
     name = nameOf(function)
@@ -118,7 +123,7 @@ def checkClient(
         try:
             hint = hintOf(function, first, names)
         except Exception:
-            return None  # known to type checkers alone
+            return None  # only type checkers know the name
         if _mayBeClient(hint):
             return None
         raise TypeError(f"{name}: its first argument is the client, not {first.name}: {wanted}")
@@ -129,7 +134,7 @@ def checkClient(
         raise TypeError(f"{name}: its first argument is the client, not {first.name}: {wanted}")
     if len(parameters) == 2:
         wanted = f"def {function.__name__}(self, client, data)"
-        return f"{name} is called with the client as {first.name}; if that is to be the data: {wanted}"
+        return f"{name} is called with the client as {first.name}; to receive the data: {wanted}"
     return None
 
 
@@ -138,7 +143,7 @@ def _soundsLikeClient(name: str) -> bool:
 
 
 def _mayBeClient(hint: Any) -> bool:
-    """Whether a client can be what is annotated so."""
+    """Return whether a client can have a type."""
     if hint is Any or isinstance(hint, TypeVar):
         return True
     origin = get_origin(hint)

@@ -1,5 +1,5 @@
 """
-Validation of a class of rooms: mistakes that are noticed when it is registered, and not by the first client.
+Validation of room classes, so that mistakes are found when a class is registered and not by the first client.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .room import Room
 from .settings import SETTINGS, settingMeant
 from .signatures import canBeCalled
 
-#: Hooks whose answer is needed at once.
+#: Hooks that cannot be asynchronous, since their result is needed at once.
 _SYNCHRONOUS = ("snapshot", "userId", "onRoomError")
 
-#: Hooks with names that no other method has.
+#: Hooks whose names are only used for hooks.
 _HOOKS = frozenset({"canJoin", *(name for name in vars(Room) if name.startswith("on"))})
 
-#: All hooks, with the names of what they are called with.
+#: All hooks, with the names of their parameters.
 _HOOK_PARAMETERS = {
     hook: tuple(signature(getattr(Room, hook)).parameters)[1:] for hook in sorted({*_HOOKS, *_SYNCHRONOUS})
 }
 
-#: What other frameworks (Colyseus, Socket.IO, ws) call what are hooks and settings here.
+#: Hooks by the names of similar ones in other frameworks (Colyseus, Socket.IO, ws).
 _HOOKS_ELSEWHERE = {
     "onInit": ("onCreate",),
     "requestJoin": ("canJoin",),
@@ -43,17 +43,18 @@ _HOOKS_ELSEWHERE = {
 }
 
 
-#: What is said of a registration after it, and not in its options.
+#: Methods of registrations, which are often given as options.
 _OF_REGISTRATIONS = ("filterBy", "sortBy", "on")
 
 
 def checkRegistered(name: object, roomClass: object) -> None:
     """
-    Check what is given to `register`.
+    Check the arguments of `register`.
 
     Raises:
-        TypeError: The name is no text, or the class is none of rooms, or a hook of it can't be called.
-        ValueError: The name can't be part of a path.
+        TypeError: The name is not a text, the class is not a room class, or a hook cannot be called with its
+            arguments.
+        ValueError: The name cannot be part of a path.
     """
     if not isinstance(name, str):
         raise TypeError(f"name={name!r}: must be a text; the class comes second: register('chat', ChatRoom)")
@@ -75,7 +76,7 @@ def checkRegistered(name: object, roomClass: object) -> None:
             )
 
 
-#: What rooms have of their own, but for hooks: methods and properties.
+#: The methods and properties of rooms that are not hooks.
 _RESERVED = frozenset(
     name for name in vars(Room) if not name.startswith("_") and name not in {*SETTINGS, *_HOOK_PARAMETERS}
 ) - {"SETTINGS"}
@@ -83,7 +84,7 @@ _PROPERTIES = frozenset(name for name in _RESERVED if isinstance(vars(Room)[name
 
 
 def checkNames(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
-    """Raise `TypeError` for a handler or an attribute in the place of what all rooms have."""
+    """Raise `TypeError` for a handler or attribute that hides a method or property of `Room`."""
     messages = {handler.function: message for message, handler in handlers.items()}
     for owner, name, value in definedBelow(roomClass, Room):
         message = messages.get(value) if isfunction(value) else None
@@ -98,7 +99,7 @@ def checkNames(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
                 f"{owner}.{name}={value!r} hides Room.{name}, which is a hook: def {name}(self, ...)"
             )
         if name in _PROPERTIES and (isfunction(value) or not hasattr(type(value), "__get__")):
-            raise TypeError(f"{owner}.{name} hides Room.{name}, which rooms have already; call it otherwise")
+            raise TypeError(f"{owner}.{name} hides Room.{name}, which rooms have; choose another name")
         if name in _RESERVED and not _isMethod(value):
             raise TypeError(f"{owner}.{name}={value!r} hides Room.{name}(), which rooms have already")
 
@@ -108,13 +109,13 @@ def _isMethod(value: object) -> bool:
 
 
 def _takes(roomClass: type[Room], hook: str, names: tuple[str, ...]) -> bool:
-    """Whether a hook can be called with so many arguments; `True` if that can't be known."""
+    """Return whether a hook can be called with these arguments; `True` if that is not known."""
     isMethod = isfunction(getattr_static(roomClass, hook))
     return canBeCalled(getattr(roomClass, hook), (*("self",) * isMethod, *names))
 
 
 def warnOfMistakes(roomClass: type[Room], handlers: Mapping[str, Handler]) -> None:
-    """Warn of methods and attributes that are never used, but look like hooks and settings."""
+    """Warn of methods and attributes that look like hooks or settings, but are not."""
     own = {handler.function for handler in handlers.values()}
 
     def isSet(hook: str) -> bool:
@@ -132,7 +133,7 @@ def warnOfMistakes(roomClass: type[Room], handlers: Mapping[str, Handler]) -> No
 
 
 def warnOfOptions(name: str, options: Iterable[str]) -> None:
-    """Warn of options of a registration that look like settings: they are but told to `onCreate`."""
+    """Warn of options of a registration that look like settings. Only `onCreate` receives such options."""
     for option in options:
         setting = settingMeant(option)
         if setting is not None:

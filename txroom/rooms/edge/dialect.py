@@ -102,7 +102,6 @@ class FrameDialect:
     isJSON: bool
     #: The bytes that an encoded object may begin with, and those between the elements of a list.
     _objects: bytes
-    _separator: bytes
     #: The members that were shown to the last client, and their encoded list.
     _shown: tuple[tuple[bytes, ...], bytes] = ((), b"")
 
@@ -229,7 +228,7 @@ class FrameDialect:
 
     def members(self, payloads: Sequence[bytes]) -> Raw:
         """Return the list of users with these payloads, as a part of a frame."""
-        return self._listOf(self._written(payloads), len(payloads))
+        return self._listOf(len(payloads), self._written(payloads))
 
     def shownMembers(self, payloads: tuple[bytes, ...], ownMember: bytes) -> Raw:
         """
@@ -239,18 +238,16 @@ class FrameDialect:
         """
         if self._shown[0] is not payloads:
             self._shown = (payloads, self._written(payloads))
-        written, count = self._shown[1], len(payloads)
         if ownMember:
-            own = self._written((ownMember,))
-            written, count = self._separator.join((written, own)) if count else own, count + 1
-        return self._listOf(written, count)
+            return self._listOf(len(payloads) + 1, self._shown[1], self._written((ownMember,)))
+        return self._listOf(len(payloads), self._shown[1])
 
     def _written(self, payloads: Sequence[bytes]) -> bytes:
         """Encode users as the elements of a list."""
         raise NotImplementedError
 
-    def _listOf(self, written: bytes, count: int) -> Raw:
-        """Encode a list of `count` elements that are encoded already."""
+    def _listOf(self, count: int, *written: bytes) -> Raw:
+        """Encode a list of `count` elements that are encoded already; each argument has some of them."""
         raise NotImplementedError
 
     def closeCode(self, code: int) -> int:
@@ -359,7 +356,6 @@ class JSONDialect(FrameDialect):
     name = JSON_PROTOCOL
     isJSON = True
     _objects = b"{"
-    _separator = b","
 
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ClientFrame).decode
@@ -373,8 +369,12 @@ class JSONDialect(FrameDialect):
         isSmall = max(map(len, payloads), default=0) <= _MAX_REMEMBERED
         return b",".join(map(_rememberedJSON if isSmall else _memberJSON, payloads))
 
-    def _listOf(self, written: bytes, count: int) -> Raw:
-        return Raw(b"[%b]" % written)
+    def _listOf(self, count: int, *written: bytes) -> Raw:
+        parts = [b"["]
+        for each in written:
+            parts += (each, b",")
+        parts[-1] = b"]"
+        return Raw(b"".join(parts))
 
 
 class MessagePackDialect(FrameDialect):
@@ -383,7 +383,6 @@ class MessagePackDialect(FrameDialect):
     name = MSGPACK_PROTOCOL
     isJSON = False
     _objects = bytes([*range(0x80, 0x90), 0xDE, 0xDF])
-    _separator = b""
 
     def __init__(self) -> None:
         self._decoder = msgspec.msgpack.Decoder(ClientFrame).decode
@@ -396,8 +395,8 @@ class MessagePackDialect(FrameDialect):
     def _written(self, payloads: Sequence[bytes]) -> bytes:
         return b"".join(payloads)
 
-    def _listOf(self, written: bytes, count: int) -> Raw:
-        return Raw(payload.arrayHead(count) + written)
+    def _listOf(self, count: int, *written: bytes) -> Raw:
+        return Raw(b"".join((payload.arrayHead(count), *written)))
 
 
 #: The dialects by sub-protocol. JSON is first; it is also for clients that offer none.

@@ -14,8 +14,8 @@ from typing import Any
 
 from ...core.awaitables import isAsync
 from ...protocol import payload
+from ..api.client import Client, To
 from ..api.history import HistoryEntry
-from ..api.room import Client, To
 from ..contract.items import Item, Message, Replay
 from ..contract.records import Entry
 from .context import RoomContext

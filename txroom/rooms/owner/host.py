@@ -27,7 +27,7 @@ from ...core.codes import CloseCode, ErrorCode
 from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
-from ..api.clock import RoomClock
+from ..api.clock import RoomClock, RoomTimers
 from ..api.history import History
 from ..api.ports import LeaveReason
 from ..api.room import Room
@@ -66,7 +66,8 @@ class Host:
 
     __slots__ = (
         "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft",
-        "_pendingEnd", "_waiters", "_why", "application", "broadcaster", "calls", "id", "inbox",
+        "_pendingEnd", "_roomTimers", "_waiters", "_why", "application", "broadcaster", "calls", "id",
+        "inbox",
         "isRestored", "joining", "leaving", "life", "log", "members", "name", "outbox", "presence",
         "registration", "resuming", "room", "roomListing", "roster", "runner", "seats", "timers",
     )  # fmt: skip
@@ -110,9 +111,10 @@ class Host:
         self._findRoom: Callable[[], Room | None] = lambda: self.room
         self._clock = application.clock
         self.runner = Runner(self.room, self, self._clock, registration)
-        self.timers = RoomClock(
+        self._roomTimers = RoomTimers(
             self._clock, lambda failure, name: self.runner.report(failure, hook=name), self._timerFailed
         )
+        self.timers = RoomClock(self._roomTimers)
         self.outbox = Outbox()
         self.log = MessageLog(*self._bounds, self.roster.floor, budget)
         self._makeParts(options)
@@ -310,8 +312,8 @@ class Host:
         """Let no more clients join, and stop the timers."""
         self.keepOpen()
         self.seats.close()
-        self.timers.stop()
-        self.runner.post(self.timers.cancelRunning)
+        self._roomTimers.stop()
+        self.runner.post(self._roomTimers.cancelRunning)
 
     def _endWhenEmpty(self) -> None:
         """If all members have left, take the last step: run `onDispose`, once, and nothing after it."""
@@ -371,7 +373,7 @@ class Host:
         del self.joining, self.resuming, self.inbox, self.seats, self.runner
         self._journal = None
         self.outbox.lose()
-        self.timers.close()
+        self._roomTimers.close()
         self._findRoom = ref(self.room)
         del self.room
         self.outbox.failWaiters()

@@ -21,8 +21,8 @@ from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
 from ...protocol.payload import NIL
 from .. import hooks
+from ..api.client import Client
 from ..api.ports import LeaveReason
-from ..api.room import Client
 from ..contract.arrivals import Join, Refused
 from ..contract.items import Error
 from ..contract.ports import Link, Outlet

@@ -35,8 +35,8 @@ from ...core.misuse import MisuseCounter
 from ...core.tokenbucket import TokenBucket
 from ...protocol import payload
 from ...protocol.limits import WINDOW
+from ..api.client import Client
 from ..api.ports import LeaveReason
-from ..api.room import Client
 from ..contract.arrivals import Arrival
 from ..contract.items import Error, Reply, RoomCall
 from ..contract.ports import Outlet

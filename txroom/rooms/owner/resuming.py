@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import TokenBucket
 from ...protocol.payload import NIL
-from ..api.room import Client
+from ..api.client import Client
 from ..contract.arrivals import Refused, Resume
 from ..contract.ports import Link, Outlet
 from ..contract.records import Entry, Handled, MemberRecord

@@ -19,9 +19,10 @@ from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode
 from ...protocol import payload
 from .. import hooks
+from ..api.client import Client
 from ..api.clock import RoomClock
 from ..api.ports import LeaveReason
-from ..api.room import Client, Room
+from ..api.room import Room
 from .member import Member
 
 
