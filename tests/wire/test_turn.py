@@ -150,7 +150,7 @@ class TurnTests(SynchronousTestCase):
         self.one.send(b"b")
         for _ in range(MOST_PARTS // CHECKED_PARTS):
             self.assertEqual(self.one.written, [b"a"])
-            self.turn.room = 0
+            self.turn.partsUntilCheck = 0
             self.turn.check()
         self.assertEqual(self.one.written, [b"a", b"b"])
 

@@ -1,8 +1,8 @@
 """
 One open WebSocket as an application sees it.
 
-A `Connection` knows nothing of frames: it hands what it sends to a `Wire`, and the wire calls it with what
-has arrived. It sees to the order of the hooks: they run one after another, never two at a time.
+A `Connection` passes messages to a `Wire`, which sends them as frames, and the wire calls it with the
+messages that arrive. The connection runs its hooks one after another, never two at a time.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .hooks import CONNECTION_HOOKS, Hook, Hooks, chainHooks
 from .message import Data, Prepared, encoded
 from .validation import checkAssigned
 
-#: RFC 6455 §5.5: a control frame carries at most this many bytes; two of a Close frame are its code.
+#: The largest payload of a control frame (RFC 6455 §5.5). In a Close frame, two of the bytes are the code.
 MAX_CONTROL_PAYLOAD = 125
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
 
 class ApplicationPort(Protocol):
-    """What those who hold a `Connection` ask of its `Application`, which is a module above."""
+    """The part of `Application` that `Connection` and its users need; its module imports this one."""
 
     isPlain: bool
     shutdownCode: int
@@ -45,9 +45,9 @@ class ApplicationPort(Protocol):
 
 
 class Wire(Protocol):
-    """What a `Connection` needs of the upgraded transport below it, which `txroom.wire` implements."""
+    """The upgraded transport of a `Connection`, which `txroom.wire` implements."""
 
-    #: Whether a message handler that raises costs the connection (`ServerOptions.closeOnError`).
+    #: Whether the connection is closed if a message handler raises (`ServerOptions.closeOnError`).
     closeOnError: bool
 
     @property
@@ -84,20 +84,20 @@ class Connection:
     """
     One open WebSocket (like ws's `WebSocket` and Cocos Creator's `WebSocketServerConnection`).
 
-    Any hook in `CONNECTION_HOOKS` may be assigned, `connection.onMessage = f`, and then replaces the
-    application's for this connection; it is called with the same arguments, the connection first.
-    A subclass, given as `Application(connectionClass=...)`, may define them as methods.
+    A hook in `CONNECTION_HOOKS` can be assigned, as in ``connection.onMessage = f``. It replaces the hook of
+    the application for this connection, and is called with the same arguments, the connection first. A
+    subclass, passed as ``Application(connectionClass=...)``, can define hooks as methods.
     """
 
     _log = Logger()
 
-    #: Unguessable (128 bits), and unique among all connections of all servers.
+    #: A random id of 128 bits, unique among all connections of all servers.
     id: str
-    #: What the client asked when it connected.
+    #: The client's request.
     handshake: Handshake
-    #: What `verifyClient` accepted the client as: the `user` of `Accept`.
+    #: The `user` of the `Accept` that `verifyClient` returned.
     user: Any
-    #: Free for the application; never read by txroom.
+    #: A dictionary for the application; txroom does not use it.
     data: dict[str, Any]
 
     def __init__(
@@ -124,105 +124,137 @@ class Connection:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} {self.handshake.path} {self.readyState.name}>"
 
-    # -- what is known of it
+    # -- properties
 
     @property
     def protocol(self) -> str | None:
-        """The sub-protocol that was agreed on, or `None`."""
+        """The negotiated sub-protocol, or `None`."""
         return self._wire.subprotocol
 
     @property
     def extensions(self) -> str:
-        """The extensions that were agreed on, as in the answer's header; "" for none."""
+        """The negotiated extensions, as in the header of the 101 response; empty if there are none."""
         return self._wire.extensions
 
     @property
     def readyState(self) -> ReadyState:
-        """OPEN, CLOSING or CLOSED; numbered as in the W3C API."""
+        """OPEN, CLOSING or CLOSED, with the numbers of the W3C API."""
         return self._wire.readyState
 
     @property
     def rtt(self) -> float | None:
-        """Seconds between the server's last ping and its pong; `None` before the first."""
+        """The number of seconds between the server's last ping and its pong; `None` before the first pong."""
         return self._wire.rtt
 
     @property
     def bufferedAmount(self) -> int:
         """
-        Bytes that the operating system hasn't taken yet.
+        The number of sent bytes that the operating system has not accepted yet.
 
-        What was sent in this turn of the reactor counts, though it is written at the end of the turn.
+        Messages that were sent in the current turn of the reactor count immediately, although they are
+        written at the end of the turn.
         """
         return self._wire.bufferedAmount
 
     @property
     def refusedAmount(self) -> int:
-        """Of those the bytes that the operating system refused, since the peer reads too slowly."""
+        """The number of bytes that the operating system has refused, because the peer reads too slowly."""
         return self._wire.refusedAmount
 
     @property
     def connectedAt(self) -> float:
-        """When the upgrade was answered, in seconds of the server's clock."""
+        """When the 101 response was sent, in seconds of the server's clock."""
         return self._wire.connectedAt
 
     @property
     def lastActivity(self) -> float:
-        """When the last message came (at first: `connectedAt`), in seconds of the server's clock."""
+        """When the last message arrived, or else `connectedAt`, in seconds of the server's clock."""
         return self._wire.lastActivity
 
-    # -- what can be done with it
+    # -- sending and closing
 
     def send(self, data: Data) -> SendStatus:
         """
-        Send one message: text for `str`, binary for bytes-like objects.
+        Send one message: as text if it is a `str`, as binary if it is a bytes-like object.
 
-        Never raises because of the peer; the result tells what became of the message (`SendStatus`).
-        Raises `TypeError` for other types, and `UnicodeEncodeError` for a `str` that isn't Unicode text
-        (a lone surrogate).
+        All messages that are sent on a connection in one turn of the reactor are written together at its end;
+        `whenSent` writes them immediately.
+
+        Args:
+            data: The message.
+
+        Returns:
+            What happened to the message; `send` never raises because of the peer.
+
+        Raises:
+            TypeError: `data` has another type.
+            UnicodeEncodeError: The `str` contains a lone surrogate, which is not Unicode text.
         """
         return self._wire.send(data)
 
     def sendFrame(self, prepared: Prepared) -> SendStatus:
-        """As `send`, for a message that is framed once and sent to many."""
+        """Like `send`, for a message that is framed once for several connections."""
         return self._wire.sendPrepared(prepared)
 
     def sendFrames(self, messages: Sequence[Prepared]) -> SendStatus:
-        """Several of them, in one write: all are sent, or queued, or dropped."""
+        """Like `sendFrame`, for several messages at once: all are sent, or queued, or dropped."""
         return self._wire.sendAllPrepared(messages)
 
     def whenSent(self) -> Deferred[None]:
         """
-        Fires when all that was sent so far was taken by the operating system.
+        Wait until the operating system has accepted all messages sent so far.
 
-        Fails with `ConnectionLost` if the connection is lost before, like the callback of Cocos Creator's
-        `send`.
+        Messages that were sent in the current turn of the reactor are written immediately.
+
+        Returns:
+            A Deferred that fires with `None`, or fails with `ConnectionLost` if the connection is lost
+            before, like the callback of Cocos Creator's `send`.
         """
         return self._wire.whenSent()
 
     def ping(self, payload: bytes | str = b"") -> None:
         """
-        Send a ping; the answer comes to `onPong`. Ignored unless OPEN.
+        Send a ping, whose answer is passed to `onPong`. Does nothing unless the connection is OPEN.
 
-        Raises `ValueError` for a payload over 125 bytes.
+        Args:
+            payload: At most 125 bytes.
+
+        Raises:
+            ValueError: The payload is too long.
         """
         self._wire.ping(_controlPayload(payload))
 
     def pong(self, payload: bytes | str = b"") -> None:
-        """Send a pong that nobody asked for, or the answer to a ping when `autoPong` is off; see `ping`."""
+        """
+        Send a pong: an unsolicited one, or the answer to a ping if the option `autoPong` is off.
+
+        Args:
+            payload: At most 125 bytes.
+
+        Raises:
+            ValueError: The payload is too long.
+        """
         self._wire.pong(_controlPayload(payload))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """
-        Send a Close frame and drop the connection once it is answered, at latest after `closeTimeout`.
+        Start the closing handshake: send a Close frame, and drop the connection when the peer has answered
+        it, or after `closeTimeout`.
 
-        No message is delivered any more. `code` is one an endpoint may send: 1000-1003, 1007-1014,
-        3000-4999, or `None` for a Close frame without a code. Raises `ValueError` for others, and for
-        a `reason` longer than 123 bytes; `TypeError` for what is no code or no text. A second call does
-        nothing.
+        No more messages are delivered. A second call does nothing.
+
+        Args:
+            code: A code that endpoints may send, which is 1000-1003, 1007-1014 or 3000-4999, or `None` for a
+                Close frame without a code.
+            reason: At most 123 bytes in UTF-8.
+
+        Raises:
+            ValueError: The code must not be sent, or the reason is too long, or has no code.
+            TypeError: The code is not a number, or the reason is not a `str`.
         """
         if code is None:
             if reason:
-                raise ValueError("a close reason needs a code")
+                raise ValueError("a close reason requires a code")
         elif not isinstance(code, int):
             raise TypeError(
                 f"close code {code!r}: must be a number; the reason is second: close(1000, 'bye')"
@@ -236,37 +268,42 @@ class Connection:
         self._wire.close(code, reason)
 
     def terminate(self) -> None:
-        """Drop the TCP connection at once, without a Close frame; `onDisconnect` tells 1006."""
+        """
+        Drop the TCP connection immediately, without a Close frame.
+
+        Messages that were sent in the current turn of the reactor are lost. `onDisconnect` gets the code
+        1006.
+        """
         self._wire.terminate()
 
     def pause(self) -> None:
         """
-        Deliver no messages and stop reading until `resume`.
+        Stop reading and delivering messages until `resume`.
 
-        The heartbeat goes on: for it up to 64 KiB are read ahead, and delivered after `resume`. A peer that
-        has sent more can't be judged, unless it takes nothing of what it was sent either.
+        The heartbeat continues: it reads up to 64 KiB ahead, which are delivered after `resume`. A peer that
+        has sent more is only dropped if it does not receive anything either.
         """
         self._wire.pause()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self._wire.resume()
 
-    # -- what the wire tells it
+    # -- called by the wire
 
     def opened(self, onConnection: Hook | None) -> None:
-        """The 101 answer is out: run the server's hook, then the application's."""
-        if self.readyState is not ReadyState.OPEN:  # whoever upgraded it has closed it already
+        """Run the server's hook and then the application's: the 101 response is sent."""
+        if self.readyState is not ReadyState.OPEN:  # the code that upgraded it has already closed it
             return
         self._run(chainHooks(onConnection, Connection._connect), mayStay=False)
 
     def received(self, message: str | bytes) -> None:
-        """A message is complete. The wire calls this only while no hook is running."""
+        """Run the hook for a message; only called while no hook is running."""
         hooks = self._hooks
         hook = hooks.forText if type(message) is str else hooks.forBinary
         if hook is None:
             return
-        # As `_run`, without its price: this is a hot path.
+        # The same as `_run`, written out because this is a hot path.
         try:
             result = hook(self, message)
             if result is not None and isAsync(result):
@@ -275,7 +312,7 @@ class Connection:
             self._failed(Failure(), mayStay=True)
 
     def notified(self, name: str, *args: Any) -> None:
-        """A ping, a pong or a drain: its hook runs beside the messages and holds up nothing."""
+        """Run a hook for a ping, a pong or a drain, which does not delay messages."""
         hook = getattr(self._hooks, name)
         if hook is None:
             return
@@ -289,9 +326,9 @@ class Connection:
 
     def disconnected(self, code: int, reason: str) -> None:
         """
-        The TCP connection is gone: run `onDisconnect`, after the hook that may still be running.
+        Run `onDisconnect`, after the hook that may still be running: the TCP connection is closed.
 
-        The wire cuts that short with `cancelHook` if it takes longer than `closeTimeout`.
+        If that hook takes longer than `closeTimeout`, the wire calls `cancelHook`.
         """
         if self._running is not None:
             self._farewell = (code, reason)
@@ -300,18 +337,18 @@ class Connection:
 
     @property
     def isBusy(self) -> bool:
-        """Whether a hook is still running; the wire delivers nothing meanwhile."""
+        """Whether a hook is running; the wire delivers nothing until it ends."""
         return self._running is not None
 
     def cancelHook(self) -> None:
-        """Cancel the hook that is still running."""
+        """Cancel the hook that is running."""
         if self._running is not None:
             cancelHook(self._running)
 
     # -- the order of the hooks
 
     def _run(self, hook: Hook | None, *args: Any, mayStay: bool) -> None:
-        """Call a hook; one that is asynchronous holds up what follows."""
+        """Call a hook; an asynchronous one delays the next hooks."""
         if hook is None:
             return
         try:
@@ -331,7 +368,7 @@ class Connection:
                 self._wire.release()
 
         running = toDeferred(result)
-        if running.called and not running.paused:  # it had nothing to wait for
+        if running.called and not running.paused:  # the hook has already ended
             running.addErrback(self._failed, mayStay)
             return
         self._wire.hold()
@@ -349,7 +386,7 @@ class Connection:
             self._run(hook, code, reason, mayStay=True)
 
     def _failed(self, failure: Failure, mayStay: bool) -> None:
-        """A hook raised: log it, tell `onError`, and close with 1011 unless the options let it stay."""
+        """Log the error of a hook, call `onError`, and close with 1011 unless the options prevent that."""
         if failure.check(CancelledError, ConnectionLost) and self.readyState is not ReadyState.OPEN:
             clearFailure(failure)
             return
@@ -372,5 +409,5 @@ class Connection:
 def _controlPayload(payload: bytes | str) -> bytes:
     data, _ = encoded(payload)
     if len(data) > MAX_CONTROL_PAYLOAD:
-        raise ValueError(f"the payload of a ping or pong is at most {MAX_CONTROL_PAYLOAD} bytes")
+        raise ValueError(f"the payload of a ping or pong must have at most {MAX_CONTROL_PAYLOAD} bytes")
     return data

@@ -1,5 +1,5 @@
 """
-Messages as they are sent: text or bytes, and those that are encoded once for many connections.
+Messages to be sent: text or bytes, and messages that are framed once for several connections.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ Data = str | bytes | bytearray | memoryview
 
 class Prepared:
     """
-    A message that is sent to many: framed, and deflated, once for all of them.
+    A message for several connections, which is framed and compressed only once.
 
-    `Prepared("text")` or `Prepared(b"binary")`; give it to `Connection.sendFrame`. The built frames are
-    kept in it by the wire wing.
+    Make it as ``Prepared("text")`` or ``Prepared(b"binary")`` and pass it to `Connection.sendFrame`. It keeps
+    the frames that `txroom.wire` builds.
 
     Args:
         data: The message.
-        isText: Whether `data` are the bytes of a text, in UTF-8.
+        isText: Whether `data` is a text, encoded in UTF-8.
     """
 
     __slots__ = ("deflated", "frame", "isBinary", "payload")
@@ -32,9 +32,13 @@ class Prepared:
 
 def encoded(data: Data) -> tuple[bytes, bool]:
     """
-    The payload of a message, and whether it is binary: text for `str`, binary for bytes-like objects.
+    Encode a message: as text if it is a `str`, as binary if it is a bytes-like object.
 
-    Raises `TypeError` for anything else.
+    Returns:
+        The payload, and whether it is binary.
+
+    Raises:
+        TypeError: The message has another type.
     """
     if isinstance(data, str):
         return data.encode(), False
@@ -42,4 +46,4 @@ def encoded(data: Data) -> tuple[bytes, bool]:
         return data, True
     if isinstance(data, bytearray | memoryview):
         return bytes(data), True
-    raise TypeError(f"a message is str or bytes, not {type(data).__name__}")
+    raise TypeError(f"a message must be str or bytes, not {type(data).__name__}")

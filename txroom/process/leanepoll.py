@@ -1,17 +1,19 @@
 """
-A reactor for many small messages: Twisted's epoll reactor with a shorter way to WebSockets.
+A reactor for many small messages: Twisted's epoll reactor with fewer calls for each read of a WebSocket.
 
     twistd --reactor=leanepoll -n txroom --port 8080
 
-Twisted surrounds each event with a logging context, so that a log line says whose connection caused it
-("system"), and with checks for descriptors of all kinds. Both are left out for an event that says nothing
-but "there is something to read", of a transport whose protocol's class says `isLean`; a WebSocket's does,
-unless it comes over TLS or below somebody else's protocol. All else goes Twisted's way.
+Twisted handles each event in a logging context, so that log events have the name of the connection as their
+"system", and checks for all types of descriptors. Both are skipped for an event that only means "readable",
+if the class of the transport's protocol has the attribute `isLean`. The protocol of a WebSocket has it,
+unless the WebSocket uses TLS or is below another protocol. All other events are handled as by Twisted's
+reactor. Log events that are emitted while a message is handled have no "system".
 
-It uses private names of the reactor that it is a subclass of, here and not in `core.twistedinternet`: each
-read would pay for one more call.
+The reactor also has the method `callAfterEvents`, by which `txroom.wire.turn` writes the messages of one
+turn.
 
-What is lost: lines that are logged while a message is handled have no "system".
+Private names of the superclass are used here and not in `core.twistedinternet`, because one more call for
+each read would be too slow.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from twisted.python import log
 
 
 class LeanEPollReactor(EPollReactor):
-    """Twisted's `EPollReactor`, with fewer calls between the poll and `doRead`."""
+    """Twisted's `EPollReactor` with fewer calls between the poll and `doRead`."""
 
     _selectables: dict[int, Any]
 
@@ -36,17 +38,17 @@ class LeanEPollReactor(EPollReactor):
         super().__init__()
 
     def callAfterEvents(self, function: Callable[[], None]) -> None:
-        """Call `function` when the events of this poll are delivered, or these delayed calls are run."""
+        """Call `function` once, after the current events or delayed calls."""
         self._afterEvents.append(function)
 
     def runUntilCurrent(self) -> None:
-        """Run what threads have asked for, and the delayed calls that are due."""
+        """Run the calls from threads and the delayed calls that are due."""
         super().runUntilCurrent()
         if self._afterEvents:
             self._callAfterEvents()
 
     def doPoll(self, timeout: float | None) -> None:
-        """Wait for events, and pass them on."""
+        """Wait for events and deliver them."""
         self._deliver(timeout)
         if self._afterEvents:
             self._callAfterEvents()
@@ -64,12 +66,12 @@ class LeanEPollReactor(EPollReactor):
         for descriptor, event in self._poller.poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(descriptor)
             if selectable is None:
-                continue  # gone, by an event of the same poll
+                continue  # removed by an earlier event of the same poll
             try:
-                # Of the class: TLS, asked itself, would ask the transport below.
+                # The attribute of the class, because TLS passes other attributes on to the transport below.
                 isLean = event == EPOLLIN and getattr(type(selectable.protocol), "isLean", False)
             except AttributeError:
-                isLean = False  # a port, or something else without a protocol
+                isLean = False  # a port, or another object without a protocol
             if not isLean:
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, descriptor, event)
                 continue
@@ -81,10 +83,10 @@ class LeanEPollReactor(EPollReactor):
             if why:
                 log.callWithLogger(selectable, self._disconnectSelectable, selectable, why, True)
 
-    # What the superclass runs is the function of this name at the time of its definition.
+    # The superclass runs `doIteration`, which it has bound to its own `doPoll`.
     doIteration = doPoll
 
 
 def install() -> None:
-    """Make it the reactor of this process; before anything else imports the reactor."""
+    """Install it as the reactor of this process; the reactor must not have been imported before."""
     installReactor(LeanEPollReactor())

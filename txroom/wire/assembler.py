@@ -1,8 +1,8 @@
 """
-From frames to messages: what comes and is not a short whole message, put together under all limits.
+Assembly of messages from frames, within all limits, for all frames that `Receiver` does not parse itself.
 
-Sans I/O: `Incoming.take` is given the bytes that have come, and gives back one message or one control frame
-at a time, so that whoever calls it can stop after each. `Violation` comes out when a rule is broken.
+It does no I/O: `Incoming.take` gets the received bytes and returns one message or one control frame at a
+time, so that the caller can stop after each.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from .deflate import CorruptDeflate, DeflateParameters, InflatedTooLarge, Inflat
 from .frames import Violation
 from .parser import CLOSE, CONTINUATION, TEXT, Frame, parseHeader
 
-#: Characters that a piece of text has at least; many small ones would cost more than they hold.
+#: The minimum length of a piece of text; many small strings would need too much memory.
 PIECE = 16 * 1024
 
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 
-
-#: The opcode of what is complete, its content, its size in bytes (inflated), and the bytes behind it. Every
-#: message has the opcode `TEXT`, and `bytes` for its content if it is binary; `CONTINUATION` means that only
-#: a part of a message was taken.
+#: An opcode, the content of the message or control frame, its inflated size in bytes, and the remaining
+#: bytes. The opcode of each message is `TEXT`, and its content is `bytes` if it is binary. `CONTINUATION`
+#: means that only a part of a message was taken.
 Taken = tuple[int, str | bytes, int, bytes]
 
 
 class Assembler:
-    """One message. `inflater` is that of its connection, if the message is compressed."""
+    """One message that is being received; `inflater` is for a compressed message."""
 
     __slots__ = (
         "_bytes",
@@ -48,10 +47,10 @@ class Assembler:
         self.isText = isText
         self._inflater = inflater
         self._options = options
-        #: Bytes so far, inflated; and as they came.
+        #: The number of bytes so far, inflated and as received.
         self.size = 0
         self.received = 0
-        # What was kept: text that is checked in pieces, all else as it came.
+        # The pieces of a text that is validated while it arrives, and the bytes of other messages.
         self._texts: list[str] = []
         self._bytes = BytesIO()
         self._frames = 0
@@ -59,13 +58,13 @@ class Assembler:
         self._decoder = _UTF8() if isText and not options.skipUTF8Validation else None
 
     def beginFrame(self, length: int) -> None:
-        """The header of the next frame; its limits are judged before a byte of it is kept."""
+        """Check the limits for the next frame, before any of its payload is kept."""
         options = self._options
         self._frames += 1
         self._wireSize += length
         limit = options.maxPayload
         if self._inflater is not None:
-            # What can't be compressed gets a little longer.
+            # Data that can't be compressed becomes slightly longer.
             limit = options.maxCompressedSize or (limit and limit + limit // 1000 + 64)
         if limit and self._wireSize > limit:
             kind = "message" if self._inflater is None else "compressed message"
@@ -74,14 +73,14 @@ class Assembler:
             raise Violation(CloseCode.POLICY_VIOLATION, f"more than {options.maxFragments} fragments")
 
     def append(self, payload: bytes) -> None:
-        """Some payload of the frame."""
+        """Add a part of the payload."""
         self.received += len(payload)
         if self._inflater is not None:
             payload = self._inflated(self._inflater, payload)
         self._keep(payload, final=False)
 
     def finish(self) -> str | bytes:
-        """The whole message."""
+        """Return the complete message."""
         rest = b"" if self._inflater is None else self._inflated(self._inflater, None)
         self._keep(rest, final=True)
         if self._decoder is not None:
@@ -104,7 +103,7 @@ class Assembler:
             self._texts.append(text)
 
     def _inflated(self, inflater: Inflater, payload: bytes | None) -> bytes:
-        """`payload` inflated; for `None` what is left at the end."""
+        """Inflate `payload`; `None` is for the rest at the end of the message."""
         most = self._options.maxPayload
         limit = most - self.size if most else None
         try:
@@ -116,7 +115,7 @@ class Assembler:
 
 
 class Incoming:
-    """What has come of the message and of the frame that are not complete."""
+    """The incomplete message and frame of one connection."""
 
     __slots__ = ("_frame", "_inflater", "_message", "_options", "_parameters")
 
@@ -129,23 +128,24 @@ class Incoming:
 
     @property
     def isInside(self) -> bool:
-        """Whether a message has begun."""
+        """Whether a message has started."""
         return self._message is not None
 
     @property
     def received(self) -> int:
-        """Bytes that have come of the message."""
+        """The number of bytes received of the message."""
         return 0 if self._message is None else self._message.received
 
     def take(self, data: bytes) -> Taken | None:
         """
-        The first frame in `data`, or the part of its payload that is there.
+        Take the first frame of `data`, or the part of its payload that has arrived.
 
         Returns:
-            What it completes, and what is left; `None` if more bytes are needed to tell.
+            The message or control frame that is complete, and the remaining bytes; `None` if more bytes are
+            needed.
 
         Raises:
-            Violation: The peer broke a rule or a limit; nothing may be taken after that.
+            Violation: The peer broke a rule or a limit; `take` must not be called after that.
         """
         frame, at = self._frame, 0
         if frame is None:
@@ -176,7 +176,7 @@ class Incoming:
         return TEXT, content, message.size, rest
 
     def _begin(self, frame: Frame) -> None:
-        """The header of a data frame has come: its limits are checked before any of it is kept."""
+        """Start a data frame: check its limits before any of its payload is kept."""
         if self._message is None:
             inflater = None
             if frame.isCompressed:

@@ -1,12 +1,11 @@
 """
-How long a connection that is being closed may take.
+The deadline of the closing handshake.
 
-Once the Close frame is written the peer has `closeTimeout` seconds to answer it and to end the TCP
-connection. A peer with a slow link may still be receiving what was sent before, or sending what it had
-begun: the deadline is extended as long as bytes move in either direction.
+When our Close frame is written, the peer has `closeTimeout` seconds to answer it and to end the TCP
+connection. A peer with a slow link may still be receiving earlier messages, or sending the rest of one, so
+the deadline is extended while bytes move in either direction.
 
-The codes with which connections are closed are chosen where something goes wrong; `frames.Violation` carries
-those of the RFC.
+Close codes are chosen where an error is found; `frames.Violation` carries those of RFC 6455.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from collections.abc import Callable
 
 from .deadlines import NEVER, dueBy
 
-#: The most bytes received after our Close frame that extend the deadline.
+#: The largest number of bytes received after our Close frame that extend the deadline.
 MAX_EARNED = 1 << 20
-#: How often in `closeTimeout` a connection that is closing is checked for bytes that move.
+#: How often during `closeTimeout` the progress of a connection is checked.
 CHECKS = 4
 
 
@@ -27,10 +26,10 @@ class CloseHandshake:
     __slots__ = ("_moved", "_movedAt", "_since", "_takenBefore", "_timeout", "code", "reason", "received")
 
     def __init__(self, timeout: float, now: float, taken: int) -> None:
-        #: What `onDisconnect` is told: by the peer's Close frame, or by the rule that it broke.
+        #: The code for `onDisconnect`: that of the peer's Close frame, or that of the rule it broke.
         self.code: int | None = None
         self.reason = ""
-        #: Bytes that have come since the Close frame was written.
+        #: The number of bytes received since our Close frame was written.
         self.received = 0
         self._timeout = timeout
         self._since = self._movedAt = now
@@ -38,20 +37,20 @@ class CloseHandshake:
         self._moved = 0
 
     def end(self, code: int, reason: str) -> None:
-        """Set the code and the reason that `onDisconnect` gets; only the first call counts."""
+        """Set the code and the reason for `onDisconnect`; only the first call has an effect."""
         if self.code is None:
             self.code, self.reason = code, reason
 
     def deadline(self, taken: int, received: int, now: float, lostSince: Callable[[float], float]) -> float:
         """
-        When the connection is dropped, closed or not.
+        Compute when the connection is dropped if it is not closed by then.
 
         Args:
-            taken: Bytes that the peer has taken so far.
-            received: Bytes that have come since the Close frame, as far as they count; a peer that broke a
-                rule gets no more time for what it sends.
-            now: The time.
-            lostSince: Seconds for which the process stood still since a time.
+            taken: The number of bytes that the peer has acknowledged.
+            received: The number of bytes received since our Close frame, or 0 for a peer that broke a rule,
+                whose bytes do not extend the deadline.
+            now: The current time.
+            lostSince: A function that returns for how many seconds the process was stopped since a time.
         """
         taken = max(0, taken - self._takenBefore)
         if taken + received != self._moved:
@@ -64,5 +63,5 @@ class CloseHandshake:
         )
 
     def nextDeadline(self, deadline: float, now: float) -> float:
-        """When to compute the deadline again."""
+        """Get the time at which the deadline has to be computed again."""
         return min(deadline, now + self._timeout / CHECKS) if self._timeout else NEVER

@@ -1,7 +1,7 @@
 """
-What the connections of one server share: the clock, the timer wheel, the counters and the deflaters.
+The objects that the connections of one server share: clock, turn, timer wheel, counters and deflaters.
 
-A connection knows nothing of what lies above it. What it has to tell goes to `ConnectionEvents`.
+A connection does not know the layers above it, and reports its events to `ConnectionEvents`.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from .turn import Turn
 
 
 class ConnectionEvents(Protocol):
-    """What becomes of the connections of a server; implemented by who admits them."""
+    """The events of the connections of a server; implemented by `txroom.http.gateway`."""
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
-        """The 101 answer of a connection, which has these options, is written."""
+        """The 101 response of a connection with these options is written."""
         ...
 
     def closed(self, connection: Connection, address: str) -> None:
-        """The TCP connection of an opened connection, which is counted under `address`, is gone."""
+        """The TCP connection of an open connection, counted under `address`, is closed."""
         ...
 
     def left(self, address: str, application: object) -> None:
-        """A connection of which only that was known is gone; it was no `Connection`."""
+        """A connection for which no `Connection` was made is closed."""
         ...
 
     def finished(self) -> None:
-        """The last hook of a connection is over."""
+        """The last hook of a connection has ended."""
         ...
 
 
 class FinishingConnection(Protocol):
-    """A connection whose TCP connection is gone, but not yet its last hook."""
+    """A connection whose TCP connection is closed while one of its hooks is still running."""
 
     def cancelHook(self) -> None:
-        """Cancel the hook that still runs."""
+        """Cancel the hook that is still running."""
         ...
 
 
 class WireContext:
     """
-    Shared by all connections of one server.
+    The context of all connections of one server.
 
     Args:
-        clock: The time of every deadline.
-        events: Told what becomes of each connection.
+        clock: The reactor, or a clock.
+        events: Called with the events of each connection.
     """
 
     _log = Logger()
@@ -64,16 +64,16 @@ class WireContext:
         self.turn = Turn(clock)
         self.clock = self.turn.clock
         self.wheel = TimerWheel(self.clock)
-        #: Whether each event of each connection is logged; set by the server.
+        #: Whether every event of each connection is logged; the server sets it.
         self.isTracing = False
-        #: Of all connections so far.
+        #: Totals of all connections since the start.
         self.messagesReceived = self.bytesReceived = 0
         self.messagesSent = self.bytesSent = 0
         self.finishing: set[FinishingConnection] = set()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
 
     def deflater(self, parameters: DeflateParameters) -> Deflater:
-        """A deflater for one connection, or without context takeover the one that all share."""
+        """Get a deflater for one connection; without context takeover, all connections share one."""
         if parameters.serverTakeover:
             return Deflater(parameters)
         key = (parameters.serverBits, parameters.memoryLevel)
@@ -82,6 +82,6 @@ class WireContext:
         return self._deflaters[key]
 
     def trace(self, connection: Connection, event: str, **details: object) -> None:
-        """Log one event of a connection; call it only if `isTracing`."""
+        """Log one event of a connection; only called if `isTracing` is set."""
         text = " ".join(f"{name}={value!r}" for name, value in details.items())
         self._log.debug("{id} {event} {text}", id=connection.id, event=event, text=text)

@@ -1,28 +1,28 @@
 """
-Until when a peer must have sent, or taken, what it is about to.
+Deadlines for receiving or sending something as a whole.
 
-A fixed deadline would shut out whoever has a slow link, and silence alone would let one byte now and then
-hold memory for ever. So every part that has arrived earns more time: the whole may take its seconds and one
-more for each `BYTES_PER_SECOND`, however slowly they trickle.
+A fixed deadline would exclude peers with a slow link, and a deadline that starts again with each byte would
+let a peer hold memory forever by sending one byte now and then. So a deadline is extended by one second for
+each `BYTES_PER_SECOND` bytes.
 """
 
 from __future__ import annotations
 
 NEVER = float("inf")
-#: A link that is slower than that does not get through.
+#: The slowest link that is supported.
 BYTES_PER_SECOND = 4096
 
 
 def dueBy(since: float, seconds: float, octets: int) -> float:
     """
-    When something must be complete that began at `since` and of which so many `octets` have come.
+    Compute the deadline of something that started at `since`.
 
     Args:
-        since: When it began.
-        seconds: The time that it has without any; with 0 it has no deadline.
-        octets: How much of it has come.
+        since: When it started.
+        seconds: The time it has if no bytes arrive; 0 means that there is no deadline.
+        octets: The number of bytes that have arrived.
 
     Returns:
-        The time, or `NEVER`.
+        The deadline, or `NEVER`.
     """
     return since + seconds + octets // BYTES_PER_SECOND if seconds else NEVER

@@ -1,9 +1,8 @@
 """
-permessage-deflate (RFC 7692): negotiating it, deflating what is sent, inflating what arrives.
+permessage-deflate (RFC 7692): negotiation, compression and decompression.
 
-Of Autobahn's codec three things had to differ, so this one speaks to zlib itself: a final DEFLATE
-block must not swallow what follows it, the inflated size is bounded while inflating, and one deflate
-of a broadcast serves everyone ("shared").
+It differs from Autobahn's codec in three ways: data after a final DEFLATE block is not lost, the inflated
+size is limited during decompression, and a broadcast is compressed only once for all connections ("shared").
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from ..core.options import ServerOptions
 
 NAME = "permessage-deflate"
 MAX_WINDOW_BITS = 15
-#: RFC 7692 §7.2.1: what a sync flush ends with, and what isn't sent.
+#: The end of a sync flush, which is not sent (RFC 7692 §7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
-#: RFC 7692 §7.2.3.4: what follows a final block, to make the tail an empty stored block.
+#: The byte after a final block, which makes the tail an empty stored block (RFC 7692 §7.2.3.4).
 _PAD = b"\x00"
 
 
 class InflatedTooLarge(Exception):
-    """A message inflates to more than is accepted."""
+    """The inflated message is too long."""
 
 
 class CorruptDeflate(Exception):
@@ -33,19 +32,19 @@ class CorruptDeflate(Exception):
 
 @attrs.frozen
 class DeflateParameters:
-    """The parameters both sides agreed on (RFC 7692 §7.1)."""
+    """The negotiated parameters (RFC 7692 §7.1)."""
 
     serverBits: int = MAX_WINDOW_BITS
     serverTakeover: bool = True
     clientBits: int = MAX_WINDOW_BITS
     clientTakeover: bool = True
     memoryLevel: int = 8
-    #: The value of Sec-WebSocket-Extensions in the answer.
+    #: The value of Sec-WebSocket-Extensions in the response.
     header: str = NAME
 
 
 def negotiate(offers: Iterable[str], options: ServerOptions) -> DeflateParameters | None:
-    """The parameters on the first offer that can be accepted; an offer with errors is passed over."""
+    """Choose the parameters for the first acceptable offer; offers with errors are ignored."""
     if options.compression == "disabled":
         return None
     for offer in offers:
@@ -58,7 +57,7 @@ def negotiate(offers: Iterable[str], options: ServerOptions) -> DeflateParameter
 
 
 def _parameters(offer: str) -> dict[str, str | None] | None:
-    """The parameters of an offer of permessage-deflate; `None` if it is something else, or wrong."""
+    """Parse an offer. Returns `None` if it is not for permessage-deflate, or has errors."""
     name, *parts = (part.strip(" \t") for part in offer.split(";"))
     if name.lower() != NAME:
         return None
@@ -88,7 +87,7 @@ def _accept(offered: dict[str, str | None], options: ServerOptions) -> DeflatePa
                 clientTakeover = False
         elif key == "server_max_window_bits":
             bits = _bits(value)
-            if bits is None or bits < 9:  # zlib can't keep to a window of 8 bits
+            if bits is None or bits < 9:  # zlib does not support a window of 8 bits
                 return None
             serverBits = min(serverBits, bits)
         elif key == "client_max_window_bits":
@@ -121,12 +120,12 @@ def _accept(offered: dict[str, str | None], options: ServerOptions) -> DeflatePa
 
 
 def _bits(value: str | None) -> int | None:
-    """RFC 7692 §7.1.2: a decimal number from 8 to 15, without leading zeros."""
+    """Parse a decimal number from 8 to 15 without leading zeros (RFC 7692 §7.1.2)."""
     return int(value) if value in {str(bits) for bits in range(8, 16)} else None
 
 
 class Deflater:
-    """Deflates messages: with a window of its own, or, without takeover, for any number of peers."""
+    """Compresses messages for one connection, or, without context takeover, for any number."""
 
     __slots__ = ("_flush", "_zlib")
 
@@ -134,22 +133,22 @@ class Deflater:
         self._zlib = zlib.compressobj(
             zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -parameters.serverBits, parameters.memoryLevel
         )
-        # A full flush forgets the window: what follows refers to nothing before it.
+        # A full flush resets the window, so that later messages do not refer to earlier ones.
         self._flush = zlib.Z_SYNC_FLUSH if parameters.serverTakeover else zlib.Z_FULL_FLUSH
 
     def deflate(self, payload: bytes) -> bytes:
-        """The compressed form of a message that isn't empty."""
+        """Compress a message that is not empty."""
         data = self._zlib.compress(payload) + self._zlib.flush(self._flush)
         return data[: -len(_TAIL)]
 
 
 class Inflater:
-    """Inflates the messages of one peer."""
+    """Decompresses the messages of one peer."""
 
     __slots__ = ("_ended", "_takeover", "_windowBits", "_zlib")
 
     def __init__(self, parameters: DeflateParameters) -> None:
-        # A window of the largest size inflates what was deflated with any.
+        # The largest window can inflate data that was compressed with any window.
         self._windowBits = MAX_WINDOW_BITS
         self._takeover = parameters.clientTakeover
         self._zlib: zlib._Decompress | None = None
@@ -157,10 +156,15 @@ class Inflater:
 
     def inflate(self, data: bytes, limit: int | None) -> bytes:
         """
-        The next part of a message.
+        Decompress the next part of a message.
 
-        Raises `InflatedTooLarge` if it is longer than `limit` bytes (`None`: any length), and
-        `CorruptDeflate` if it isn't DEFLATE, or goes on behind a final block.
+        Args:
+            data: The compressed bytes.
+            limit: The largest number of inflated bytes; `None` means no limit.
+
+        Raises:
+            InflatedTooLarge: The result is longer than `limit`.
+            CorruptDeflate: `data` is not DEFLATE data, or continues after a final block.
         """
         if self._zlib is None:
             self._zlib = zlib.decompressobj(-self._windowBits)
@@ -169,7 +173,7 @@ class Inflater:
                 raise CorruptDeflate
             return b""
         try:
-            # One byte more than the limit tells "exactly at it" from "beyond it"; 0 would be "any length".
+            # One byte more than the limit shows whether the limit is exceeded; 0 would mean no limit.
             inflated = self._zlib.decompress(data, 0 if limit is None else limit + 1)
         except zlib.error as error:
             raise CorruptDeflate from error
@@ -182,7 +186,7 @@ class Inflater:
         return inflated
 
     def finish(self, limit: int | None) -> bytes:
-        """What is left at the end of a message; raises as `inflate`."""
+        """Decompress the rest at the end of a message; raises like `inflate`."""
         rest = b"" if self._ended else self.inflate(_TAIL, limit)
         if self._ended or not self._takeover:
             self._zlib = None

@@ -1,7 +1,8 @@
 """
-What a connection does once its send buffer is empty: it calls `onDrain`, fires `whenSent`, answers a ping.
+What a connection does when its send buffer becomes empty.
 
-`sender` is what notices a slow peer.
+It calls `onDrain`, fires the Deferreds of `whenSent`, and answers a ping that arrived while the buffer was
+not empty. `sender` decides when one of these is needed.
 """
 
 from __future__ import annotations
@@ -11,33 +12,33 @@ from twisted.internet.error import ConnectionLost
 
 
 class DrainNotifier:
-    """What has to be done once the send buffer of one connection is empty."""
+    """The callbacks of one connection for the time when its send buffer is empty."""
 
     __slots__ = ("isBlocked", "pong", "waiters")
 
     def __init__(self) -> None:
-        #: Whether `onDrain` is to be called: a message met BACKPRESSURE, or was dropped.
+        #: Whether `onDrain` has to be called, because a message got the status BACKPRESSURE or DROPPED.
         self.isBlocked = False
-        #: The payload of the newest ping that could not be answered yet; the others need no answer
+        #: The payload of the newest ping that is not answered yet; older ones need no answer
         #: (RFC 6455 §5.5.3).
         self.pong: bytes | None = None
         #: The Deferreds that `whenSent` has returned.
         self.waiters: list[Deferred[None]] = []
 
     def whenSent(self) -> Deferred[None]:
-        """Fires when all is sent."""
+        """Return a Deferred that fires when the send buffer is empty."""
         waiter: Deferred[None] = Deferred()
         self.waiters.append(waiter)
         return waiter
 
     def sent(self) -> None:
-        """All that was queued has been taken by the operating system."""
+        """Fire the Deferreds: the send buffer is empty."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
     def lost(self) -> None:
-        """The connection is lost: fail the Deferreds."""
+        """Fail the Deferreds: the connection is lost."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.errback(ConnectionLost())

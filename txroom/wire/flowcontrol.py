@@ -1,18 +1,18 @@
 """
-Whether a connection is read. `reading` of a connection is one of three states:
+Flow control of the receiving side. `Receiver.reading` is one of three states:
 
-    FLOWING   What comes is parsed and delivered.
-        hold     → HELD      The application pauses it, a hook of it runs, it is over its rate, or it has had
-                             its share of this turn of the reactor.
-    HELD      Nothing is read; what has come lies unparsed.
-        release  → FLOWING   The last reason is gone: what lies there is parsed.
-        peek     → PEEKING   The heartbeat has to know whether the peer is still there.
-    PEEKING   As HELD, but up to `MAX_PEEKED` bytes are read ahead.
+    FLOWING   Received bytes are parsed and delivered.
+        hold     → HELD      The application paused the connection, one of its hooks is running, it exceeds
+                             its rate limit, or it has used its budget of this turn of the reactor.
+    HELD      The transport is paused, and received bytes are kept unparsed.
+        release  → FLOWING   The last reason is removed, and the kept bytes are parsed.
+        peek     → PEEKING   The heartbeat has to find out whether the peer is alive.
+    PEEKING   Like HELD, but up to `MAX_PEEKED` bytes are read ahead.
         release  → FLOWING
-        tooMuch  → HELD      So many bytes lie there.
+        tooMuch  → HELD      More than `MAX_PEEKED` bytes are kept.
 
-`clear` leads to FLOWING from everywhere: a connection that is closed reads the peer's answer. The transport
-is told only when a read has been parsed, once for all that happened meanwhile.
+`clear` leads to FLOWING from each state: a connection that is closing reads the peer's answer. The transport
+is paused or resumed once, after a read is parsed.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ FLOWING = 0
 HELD = 1
 PEEKING = 2
 
-#: Why reading is held; bits of `FlowControl.reasons`.
+#: The reasons to hold reading; bits of `FlowControl.reasons`.
 APPLICATION = 1
 HOOK = 2
 RATE = 4
 TURN = 8
-#: The reasons that the client has not caused.
+#: The reasons that are not caused by the client.
 _OURS = APPLICATION | HOOK
 
-#: After a hold of so many seconds the rate limits let through what could have come during the hold.
+#: The number of seconds of a hold after which the rate limits allow for the messages that arrived during it.
 LONG_HOLD = 1.0
-#: Bytes that are read ahead of a hook that takes long.
+#: The largest number of bytes that are read ahead while reading is held.
 MAX_PEEKED = 64 * 1024
 
 
@@ -51,35 +51,35 @@ class ReceiverPort(Protocol):
     incompleteSince: float | None
 
     def parse(self) -> None:
-        """Parse and deliver what lies there."""
+        """Parse and deliver the received bytes."""
         ...
 
     def credit(self, seconds: float, now: float) -> None:
-        """Nobody has read for so many seconds: let what came in that time through the rate limits."""
+        """Allow for the messages that arrived during `seconds` in which the connection was not read."""
         ...
 
 
 class FlowControl:
-    """Why a connection is held, and what follows; made when it is held for the first time."""
+    """The flow control of one connection; created when its reading is first held."""
 
     __slots__ = ("_connection", "_since", "isReading", "reasons", "resumedAt", "until")
 
     def __init__(self, connection: ReceiverPort) -> None:
         self._connection = connection
-        #: Whether the transport reads: what has come so far has been seen.
+        #: Whether the transport reads, so that everything that has arrived is known.
         self.isReading = True
         self.reasons = 0
-        #: When it was held, for a reason that isn't the client's doing.
+        #: When it was held for a reason that the client did not cause.
         self._since = 0.0
-        #: Until when the rate limit holds it.
+        #: When the hold of the rate limit ends.
         self.until: float | None = None
         self.resumedAt = 0.0
 
     def hold(self, why: int) -> None:
-        """Stop for one reason more."""
+        """Hold reading for a reason, in addition to others."""
         connection = self._connection
         if why & _OURS and not self.reasons & _OURS:
-            # A hook runs because something has just been received.
+            # A hook runs because something was just received.
             self._since = connection.lastReceived if why == HOOK else connection.context.seconds()
         self.reasons |= why
         if connection.reading == FLOWING:
@@ -87,14 +87,14 @@ class FlowControl:
         self.apply()
 
     def release(self, why: int) -> None:
-        """A reason is gone."""
+        """Remove a reason; without any, the received bytes are parsed and reading continues."""
         connection = self._connection
         if not self.reasons & why:
             return
         self.lift(why)
         if self.reasons or connection.transport is None:
             return
-        # Nothing came, and no message became complete, because nobody read: that is no fault of the peer.
+        # The peer is not at fault if nothing arrived while the connection was not read.
         connection.lastReceived = self.resumedAt = now = connection.context.seconds()
         connection.incompleteSince = None
         if why & _OURS and now - self._since >= LONG_HOLD:
@@ -103,18 +103,18 @@ class FlowControl:
         self.apply()
 
     def lift(self, why: int) -> None:
-        """As `release`, but the caller parses what has come."""
+        """Like `release`, but the caller parses the received bytes."""
         self.reasons &= ~why
         if not self.reasons:
             self._connection.reading = FLOWING
 
     def clear(self) -> None:
-        """Drop all reasons."""
+        """Remove all reasons."""
         self.until = None
         self.lift(self.reasons)
 
     def peek(self) -> bool:
-        """Read ahead, up to `MAX_PEEKED` bytes; returns whether the transport reads."""
+        """Read ahead up to `MAX_PEEKED` bytes. Returns whether the transport reads."""
         connection = self._connection
         if connection.reading != FLOWING and len(connection.data) <= MAX_PEEKED:
             connection.reading = PEEKING
@@ -122,12 +122,12 @@ class FlowControl:
         return self.isReading
 
     def tooMuch(self) -> None:
-        """Stop reading ahead: more than `MAX_PEEKED` bytes have come."""
+        """Stop reading ahead, because more than `MAX_PEEKED` bytes are kept."""
         self._connection.reading = HELD
         self.apply()
 
     def apply(self) -> None:
-        """Pause or resume the transport, unless a read is being parsed."""
+        """Pause or resume the transport, unless received bytes are being parsed."""
         connection = self._connection
         reads = connection.reading != HELD
         if connection.isParsing or connection.transport is None or self.isReading is reads:

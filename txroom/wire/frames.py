@@ -1,5 +1,5 @@
 """
-The server's frames as bytes, and the payload of Close frames (RFC 6455 §5). Pure functions.
+Functions that build the frames of a server, and parse the payload of Close frames (RFC 6455 §5).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ..core.codes import CloseCode, isSendable
 from ..core.message import Prepared
 from .deflate import Deflater
 
-#: First bytes: FIN and the opcode (§5.2), and RSV1 for a compressed message (RFC 7692 §6).
+#: The first byte of a frame: FIN and the opcode (§5.2), and RSV1 for a compressed message (RFC 7692 §6).
 TEXT = 0x81
 BINARY = 0x82
 CLOSE = 0x88
@@ -31,7 +31,7 @@ _shortHeaders = {
 
 
 def header(first: int, length: int) -> bytes:
-    """What stands before the payload of an unmasked, final frame."""
+    """Build the header of an unmasked, final frame."""
     if length < 126:
         return _shortHeaders[first][length]
     if length < 65536:
@@ -40,18 +40,18 @@ def header(first: int, length: int) -> bytes:
 
 
 def frame(first: int, payload: bytes) -> bytes:
-    """One unmasked, final frame."""
+    """Build an unmasked, final frame."""
     length = len(payload)
     return (_shortHeaders[first][length] if length < 126 else header(first, length)) + payload
 
 
 def closePayload(code: int | None, reason: str = "") -> bytes:
-    """The payload of a Close frame (§5.5.1)."""
+    """Build the payload of a Close frame (§5.5.1)."""
     return b"" if code is None else _code.pack(code) + reason.encode()
 
 
 class Violation(Exception):
-    """The peer broke a rule or a limit; `code` and `reason` are what to close with."""
+    """The peer broke a rule or a limit; `code` and `reason` are for the Close frame."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         self.code = code
@@ -60,12 +60,12 @@ class Violation(Exception):
 
 
 def protocolError(reason: str) -> Violation:
-    """A rule of the protocol itself was broken."""
+    """Make the `Violation` of a rule of the protocol itself."""
     return Violation(CloseCode.PROTOCOL_ERROR, reason)
 
 
 def parseClose(payload: bytes) -> tuple[int | None, str]:
-    """The code and the reason a Close frame carries; raises `Violation` (§5.5.1, §7.4, §8.1)."""
+    """Parse the code and the reason of a Close frame; raises `Violation` (§5.5.1, §7.4, §8.1)."""
     if not payload:
         return None, ""
     if len(payload) < 2:
@@ -80,7 +80,7 @@ def parseClose(payload: bytes) -> tuple[int | None, str]:
 
 
 def preparedFrame(prepared: Prepared) -> bytes:
-    """The frame of a message that is sent to many, built the first time."""
+    """Get the frame of a message for several connections, which is built only once."""
     built = prepared.frame
     if built is None:
         built = prepared.frame = frame(BINARY if prepared.isBinary else TEXT, prepared.payload)
@@ -88,7 +88,7 @@ def preparedFrame(prepared: Prepared) -> bytes:
 
 
 def preparedDeflatedFrame(prepared: Prepared, deflater: Deflater) -> bytes:
-    """The same compressed, once for all connections that share `deflater`."""
+    """Get the compressed frame, which is built only once for all connections that share `deflater`."""
     if prepared.deflated is None:
         prepared.deflated = {}
     built = prepared.deflated.get(deflater)

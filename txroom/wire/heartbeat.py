@@ -1,8 +1,8 @@
 """
-The heartbeat of an open connection: it sends pings, notices a dead peer, and closes at the deadlines.
+The heartbeat of an open connection: it sends pings, detects a dead peer, and enforces the deadlines.
 
-`checkDeadlines` looks at one connection and acts, `nextDeadline` says when to look again. Nothing here keeps
-a timer; the timer wheel calls, and all times are seconds of the injected clock.
+`checkDeadlines` checks one connection and acts, `nextDeadline` tells when to check it again. There are no
+timers here: the timer wheel calls, and all times are in seconds of the server's clock.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .deadlines import NEVER, dueBy
 from .receiver import Receiver
 from .timerwheel import TICK
 
-#: Seconds between two checks of a connection whose reading is held.
+#: The number of seconds between two checks of a connection whose reading is held.
 HELD_INTERVAL = 1.0
-#: A ping goes out and its deadline is seen at most one tick late each; ping that much earlier, so that a
-#: dead peer is gone within `pingInterval` + `pingTimeout`.
+#: A ping may be sent one tick late, and its deadline checked one tick late. Pings are sent that much earlier,
+#: so that a dead peer is dropped within `pingInterval` + `pingTimeout`.
 _SLACK = 2 * TICK
-#: Bytes of the payload of a ping.
+#: The size of the payload of a ping, in bytes.
 HEARTBEAT_SIZE = 8
 
 
 class HeartbeatPort(Protocol):
-    """What the heartbeat needs of its connection."""
+    """What `Heartbeat` needs of the `WireProtocol`."""
 
     context: WireContext
     options: ServerOptions
@@ -37,11 +37,11 @@ class HeartbeatPort(Protocol):
 
     @property
     def refusedAmount(self) -> int:
-        """Bytes that the operating system hasn't taken yet."""
+        """The number of bytes that the operating system has not accepted."""
         ...
 
     def progress(self) -> tuple[int, int]:
-        """Bytes that the peer has yet to take, and those that it has taken."""
+        """The number of bytes that the peer has not acknowledged yet, and the number that it has."""
         ...
 
     def ping(self, payload: bytes) -> None: ...
@@ -51,7 +51,11 @@ class HeartbeatPort(Protocol):
 
 
 def firstPing(now: float, interval: float) -> float:
-    """When to ping a new connection: at random, so that clients that came together are pinged apart."""
+    """
+    Choose when to ping a new connection.
+
+    The time is random, so that clients that connected together are not pinged together.
+    """
     return now + interval * (0.5 + 0.5 * random()) - min(_SLACK, interval / 2) if interval else NEVER
 
 
@@ -62,18 +66,18 @@ class Heartbeat:
 
     def __init__(self, options: ServerOptions, now: float) -> None:
         self._pingDue = firstPing(now, options.pingInterval)
-        #: When the ping that has no answer yet was sent.
+        #: When the unanswered ping was sent.
         self._pingedAt: float | None = None
-        #: The payload of the last ping, until it is answered, and when it was sent.
+        #: The payload of the last ping and the time it was sent, until it is answered.
         self._sent: tuple[bytes, float] | None = None
-        #: Since when the peer has taken nothing while reading is held.
+        #: Since when the peer has received nothing while reading is held.
         self._stuckSince: float | None = None
-        self._takenBefore: int | None = None  # while something waited
-        #: Seconds between the last ping and its answer.
+        self._takenBefore: int | None = None  # only while there are unacknowledged bytes
+        #: The number of seconds between the last ping and its answer.
         self.rtt: float | None = None
 
     def isAnsweredBy(self, payload: bytes, now: float) -> bool:
-        """Whether a pong is the answer to the last ping; if it is, `rtt` is measured."""
+        """Check whether a pong answers the last ping, and set `rtt` if it does."""
         if self._sent is None or payload != self._sent[0]:
             return False
         self.rtt = max(0.0, now - self._sent[1])
@@ -81,7 +85,7 @@ class Heartbeat:
         return True
 
     def checkDeadlines(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> None:
-        """Ping or end an OPEN connection, as its options say."""
+        """Ping, close or drop an OPEN connection according to its options."""
         options = wire.options
         if options.maxLifetime and now >= receiver.connectedAt + options.maxLifetime:
             wire.close(CloseCode.GOING_AWAY, "lifetime over")
@@ -95,7 +99,7 @@ class Heartbeat:
             self._beat(wire, receiver, now)
 
     def nextDeadline(self, wire: HeartbeatPort, receiver: Receiver, now: float) -> float:
-        """The earliest time at which `checkDeadlines` could have something to do."""
+        """Get the earliest time at which `checkDeadlines` has to be called."""
         options = wire.options
         when = NEVER
         if options.maxLifetime:
@@ -117,16 +121,16 @@ class Heartbeat:
         """
         Check a connection whose reading is held.
 
-        That nothing comes says nothing about the peer while nobody reads. So the connection is lost only if
-        the peer doesn't take what is sent to it either. When nothing was read for `pingInterval` the
-        heartbeat reads ahead (`Receiver.peek`), to see the answers to its pings.
+        While the connection is not read, receiving nothing does not mean that the peer is dead. So it is only
+        dropped if the peer does not receive anything either. When nothing was read for `pingInterval`, the
+        heartbeat reads ahead (`Receiver.peek`) to find the answers to its pings.
         """
         options = wire.options
         if options.pingInterval and now >= _quietFrom(receiver, options):
             wasReading = receiver.isReading
             if receiver.peek():
                 if not wasReading and self._pingedAt is not None:
-                    self._pingedAt = now  # the answer may be in the buffer of the socket
+                    self._pingedAt = now  # the answer may be in the receive buffer of the socket
                 self._beat(wire, receiver, now)
                 return
         if wire.refusedAmount == 0 or self._hasTaken(wire) or self._stuckSince is None:
@@ -140,7 +144,7 @@ class Heartbeat:
         options = wire.options
         self._stuckSince = None
         if self._hasTaken(wire) and self._pingedAt is not None:
-            self._pingedAt = now  # the ping is stuck behind what the peer is still taking
+            self._pingedAt = now  # the ping is queued behind bytes that the peer is still receiving
         if self._pingedAt is not None:
             if receiver.lastReceived >= self._pingedAt:
                 self._pingedAt = None
@@ -155,7 +159,7 @@ class Heartbeat:
                 self._pingDue = now + options.pingInterval
 
     def _ping(self, wire: HeartbeatPort, now: float) -> None:
-        """Send a ping; its random payload tells nothing of the host, and only who has read it can answer."""
+        """Send a ping with a random payload, which only a peer that has received it can answer."""
         payload = urandom(HEARTBEAT_SIZE)
         self._sent = (payload, now)
         self._pingedAt = now if wire.options.pingTimeout else None
@@ -163,9 +167,9 @@ class Heartbeat:
 
     def _hasTaken(self, wire: HeartbeatPort) -> bool:
         """
-        Whether the peer has taken anything since the last call, as far as that can be seen.
+        Check whether the peer has received anything since the last call.
 
-        It can while something waits, here or in the operating system.
+        This is known while there are unacknowledged bytes, here or in the operating system.
         """
         waiting, taken = wire.progress()
         seen = self._takenBefore
@@ -178,7 +182,7 @@ class Heartbeat:
 
 
 def _due(wire: HeartbeatPort, since: float, seconds: float) -> float:
-    """The time `seconds` after `since`, not counting the time for which the process stood still."""
+    """Compute the time `seconds` after `since`, excluding the time for which the process was stopped."""
     return since + seconds + wire.context.wheel.lostSince(since)
 
 

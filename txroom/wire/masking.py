@@ -1,9 +1,9 @@
 """
-The mask of a client's frames (RFC 6455 §5.3).
+Masking of the frames of clients (RFC 6455 §5.3).
 
-One XOR of two integers is the fastest for short payloads. Longer ones are given to the compiled masker that
-comes with Autobahn; it is imported when the first of them comes. Where it was not built, they are unmasked
-in blocks, since the integer of a long payload costs more than its parts.
+For short payloads the fastest way is one XOR of two integers. Longer payloads are unmasked by the compiled
+masker of Autobahn, which is imported when it is first needed. If it was not built, they are unmasked in
+blocks, because converting a long payload to an integer takes more time than converting its parts.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from functools import cache
 
 Masker = Callable[[bytes, bytes], bytes]
 
-#: Bytes up to which one XOR of two integers is faster than the compiled masker.
+#: The size up to which one XOR of two integers is faster than the compiled masker.
 INTEGER_LIMIT = 384
-#: Bytes that are unmasked at a time without it; a multiple of four.
+#: The number of bytes that are unmasked at a time without the compiled masker; a multiple of four.
 BLOCK = 4096
-#: Bound once: looking a class method up takes as long as calling it.
+#: Looking up a class method takes as long as calling it.
 _integer = int.from_bytes
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """The payload without its mask, or a payload with one."""
+    """Remove the mask from a payload, or mask one."""
     length = len(payload)
     if length > INTEGER_LIMIT:
         return _longMasker()(payload, mask)
@@ -36,7 +36,7 @@ def _longMasker() -> Masker:
 
 
 def compiledMasker() -> Masker | None:
-    """The masker of Autobahn's extension module, without its classes; `None` if there is none."""
+    """Get the masker of Autobahn's extension module, or `None` if it was not built."""
     try:
         from _nvx_xormasker import ffi, lib  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
@@ -61,7 +61,7 @@ def compiledMasker() -> Masker | None:
 
 
 def maskInBlocks(payload: bytes, mask: bytes) -> bytes:
-    """What a compiled masker does, in Python."""
+    """Do the same as the compiled masker, in Python."""
     key = _integer(mask * (BLOCK // 4), "little")
     whole = len(payload) - len(payload) % BLOCK
     parts = [

@@ -1,9 +1,9 @@
 """
-Frames as they come from a client (RFC 6455 §5.2), a header or a piece of payload at a time.
+Parser for the frames of a client (RFC 6455 §5.2).
 
-Sans I/O: `parseHeader` reads the header at the start of the bytes that have come, `Frame.take` the part of
-the payload that has come with it or comes later. Nothing is kept here but a frame's mask, so that a long
-payload is never copied again for what follows it.
+It does no I/O: `parseHeader` parses the header at the start of the received bytes, and `Frame.take` the part
+of the payload that has arrived. Only the state of a frame is kept here and not its bytes, so that the
+received part of a long payload is not copied again when more of it arrives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .deflate import NAME
 from .frames import protocolError
 from .masking import unmask
 
-#: Opcodes (§5.2); those from CLOSE on are control frames.
+#: The opcodes (§5.2); those from CLOSE on are for control frames.
 CONTINUATION = 0
 TEXT = 1
 BINARY = 2
@@ -34,7 +34,7 @@ _length64 = Struct("!Q").unpack_from
 
 
 class Frame:
-    """A frame whose header has come; `received` tells how much of its payload was taken."""
+    """A frame whose header was parsed; `received` is the number of payload bytes that were taken."""
 
     __slots__ = ("_mask", "isCompressed", "isFinal", "length", "opcode", "received", "start")
 
@@ -44,12 +44,12 @@ class Frame:
         self.isCompressed = first & _COMPRESSED != 0
         self.length = length
         self.received = 0
-        #: The size of the header: the payload begins there.
+        #: The size of the header, which is the offset of the payload.
         self.start = start
         self._mask = mask
 
     def take(self, data: bytes, at: int = 0) -> bytes:
-        """The next part of the payload, which begins at that place of `data`, without its mask."""
+        """Get the next part of the payload, which starts at the offset `at` of `data`, unmasked."""
         received = self.received
         piece = data[at : at + self.length - received]
         self.received = received + len(piece)
@@ -59,23 +59,23 @@ class Frame:
 
 def parseHeader(data: bytes, isInside: bool, mayCompress: bool) -> Frame | None:
     """
-    The frame whose header is at the start of `data`.
+    Parse the header at the start of `data`.
 
     Args:
-        data: What has come and was not parsed yet.
-        isInside: Whether a fragmented message has begun.
+        data: The received bytes that were not parsed yet.
+        isInside: Whether a fragmented message has started.
         mayCompress: Whether permessage-deflate was negotiated.
 
     Returns:
-        The frame; `None` if its header isn't complete.
+        The frame, or `None` if the header is incomplete.
 
     Raises:
-        Violation: It breaks a rule of RFC 6455 §5 or RFC 7692 §6.
+        Violation: The header breaks a rule of RFC 6455 §5 or RFC 7692 §6.
     """
     size = len(data)
     if size < 2:
         return None
-    first, length = data[0], data[1] - 128  # the highest bit says that there is a mask
+    first, length = data[0], data[1] - 128  # the highest bit tells whether there is a mask
     opcode = first & _OPCODE
     reserved = first & _RESERVED
     if reserved and not (mayCompress and reserved == _COMPRESSED):
@@ -97,7 +97,7 @@ def parseHeader(data: bytes, isInside: bool, mayCompress: bool) -> Frame | None:
 
 
 def _checkControl(first: int, length: int) -> None:
-    """§5.5."""
+    """Check the header of a control frame (§5.5)."""
     opcode = first & _OPCODE
     if first < _FINAL:
         raise protocolError("fragmented control frame")
@@ -112,7 +112,7 @@ def _checkControl(first: int, length: int) -> None:
 
 
 def _checkData(first: int, isInside: bool) -> None:
-    """§5.4, and RFC 7692 §6.1: only the first frame says that a message is compressed."""
+    """Check the header of a data frame (§5.4; RFC 7692 §6.1: only the first frame has the compress bit)."""
     opcode = first & _OPCODE
     if opcode > BINARY:
         raise protocolError(f"data frame using reserved opcode {opcode}")
@@ -126,7 +126,7 @@ def _checkData(first: int, isInside: bool) -> None:
 
 
 def _extendedLength(data: bytes, kind: int) -> int:
-    """§5.2: the shortest form is the only one, and the highest bit is 0."""
+    """Parse a length of 2 or 8 bytes, which has to be the shortest encoding (§5.2)."""
     length: int
     if kind == 126:
         (length,) = _length16(data, 2)

@@ -1,10 +1,10 @@
 """
-One upgraded transport, from the 101 answer to the end of its TCP connection.
+One upgraded transport, from the 101 response to the end of its TCP connection.
 
-`WireProtocol` is the `Wire` below a `Connection`. It moves the connection from state to state (see `states`),
-and its parts do the rest: `receiver` reads, `sender` (its base class) writes, `heartbeat` checks an open
-connection, and `closing` limits how long the closing handshake takes. A Close frame is sent once, and nothing
-after it.
+`WireProtocol` is the `Wire` of a `Connection`. It changes the state of the connection (see `states`) and
+coordinates the modules that do the rest: `receiver` reads, `sender` (its base class) writes, `heartbeat`
+checks an open connection, and `closehandshake` limits the time of the closing handshake. A Close frame is
+sent once, and nothing is sent after it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ class WireProtocol(Sender):
     """
     The server side of one WebSocket.
 
-    Classes of it are made per set of options (`protocolClass`), so that an instance carries only what
-    changes.
+    `protocolClass` makes a subclass for each set of options, so that options are not attributes of instances.
     """
 
     closeOnError: bool
@@ -50,9 +49,10 @@ class WireProtocol(Sender):
 
     def __init__(self) -> None:
         super().__init__()
-        #: What the connection is counted under.
+        #: The address under which the connection is counted.
         self.address = ""
-        self.slot: int | None = None  # of the timer wheel
+        #: Set by the timer wheel.
+        self.slot: int | None = None
         self.subprotocol: str | None = None
         self.receiver: Receiver
         self._heartbeat: Heartbeat
@@ -62,7 +62,7 @@ class WireProtocol(Sender):
     def open(
         self, transport: Any, answer: bytes, subprotocol: str | None, parameters: DeflateParameters | None
     ) -> None:
-        """Take over `transport`, and write the 101 answer to it; `connection` and `address` are set."""
+        """Take over `transport` and write the 101 response; `connection` and `address` are already set."""
         context, options = self.context, self.options
         now = context.clock.seconds()
         self.subprotocol = subprotocol
@@ -74,7 +74,7 @@ class WireProtocol(Sender):
         self.out.write(answer)
 
     def start(self, early: bytes) -> None:
-        """Run the first hooks, then take what the client sent right behind its request."""
+        """Run the first hooks, then parse the bytes that the client sent directly after its request."""
         if self.state == CLOSED:
             return
         receiver, turn = self.receiver, self.context.turn
@@ -93,7 +93,7 @@ class WireProtocol(Sender):
         receiver.applyReading()
         self.reschedule()
 
-    # -- what is known of it
+    # -- properties
 
     @property
     def readyState(self) -> ReadyState:
@@ -101,7 +101,7 @@ class WireProtocol(Sender):
 
     @property
     def extensions(self) -> str:
-        """The extensions that were agreed on, as in the answer's header."""
+        """The negotiated extensions, as in the header of the 101 response."""
         return "" if self.parameters is None else self.parameters.header
 
     @property
@@ -125,14 +125,14 @@ class WireProtocol(Sender):
         self.receiver.release(APPLICATION)
 
     def hold(self) -> None:
-        """A hook runs: nothing is delivered until `release`."""
+        """Deliver nothing until `release`: a hook is running."""
         if self.state == CLOSED:
             self.context.finishing.add(self)
         else:
             self.receiver.hold(HOOK)
 
     def release(self) -> None:
-        """The hook is over."""
+        """Continue to deliver: the hook has ended."""
         if self.state == CLOSED:
             self._forget()
         else:
@@ -159,10 +159,10 @@ class WireProtocol(Sender):
                 self.context.trace(self.connection, "pong", size=len(payload))
             self.connection.notified("onPong", payload)
 
-    # -- time
+    # -- deadlines
 
     def due(self, now: float) -> None:
-        """The timer wheel calls: the next deadline has passed."""
+        """Check all deadlines; called by the timer wheel."""
         if self.state == CLOSED:
             self.cancelHook()
             return
@@ -177,7 +177,7 @@ class WireProtocol(Sender):
         self.reschedule()
 
     def reschedule(self) -> None:
-        """A deadline may have come nearer."""
+        """Compute the next deadline again, because it may be earlier now."""
         if self.state == CLOSED:
             return
         when, now = NEVER, self.context.seconds()
@@ -190,19 +190,19 @@ class WireProtocol(Sender):
             self.context.wheel.schedule(self, when)
 
     def _closeBy(self, now: float) -> float:
-        """When the peer must have closed."""
+        """Get the time at which the connection is dropped if the peer has not closed it."""
         assert self._closing is not None and self.out is not None
-        # A peer that broke a rule earns no time by what it sends.
+        # The bytes of a peer that broke a rule do not extend the deadline.
         received = 0 if self.state == DISCARDING else self._closing.received
         return self._closing.deadline(self.out.progress()[1], received, now, self.context.wheel.lostSince)
 
-    # -- the end
+    # -- closing
 
     def _become(self, state: int) -> None:
         self.state = self.receiver.state = state
 
     def close(self, code: int | None, reason: str) -> None:
-        """OPEN → CLOSING: our Close frame, and nothing after it."""
+        """OPEN → CLOSING: send the Close frame, and nothing after it."""
         if self.state != OPEN:
             return
         super().close(code, reason)
@@ -216,11 +216,11 @@ class WireProtocol(Sender):
             self.context.wheel.cancel(self)
 
     def fail(self, code: int, reason: str) -> None:
-        """The peer broke a rule (RFC 6455 §7.1.7): tell it why, and take nothing more from it."""
+        """Fail the connection because the peer broke a rule (RFC 6455 §7.1.7)."""
         self._discard(code, reason, code, reason)
 
     def lose(self, code: int, reason: str) -> None:
-        """The peer is gone: send a Close frame as best effort, and drop the connection."""
+        """Send a Close frame if possible and drop the connection: the peer does not answer."""
         self.fail(code, reason)
         if self.state != CLOSED:
             self.receiver.transport.abortConnection()
@@ -242,12 +242,12 @@ class WireProtocol(Sender):
 
     def _discard(self, told: int, why: str, code: int | None, reason: str) -> None:
         """
-        OPEN or CLOSING → DISCARDING: write what is queued, then close the TCP connection.
+        OPEN or CLOSING → DISCARDING: write the queued bytes, then close the TCP connection.
 
         Args:
             told: The code for `onDisconnect`.
             why: The reason for `onDisconnect`.
-            code: The code of our Close frame, if that isn't sent yet.
+            code: The code of our Close frame, if it is not sent yet.
             reason: The reason of our Close frame.
         """
         if self.state >= DISCARDING:
@@ -255,7 +255,7 @@ class WireProtocol(Sender):
         if self.state == OPEN:
             super().close(code, reason)
         if self.state != CLOSING:
-            return  # it was lost meanwhile
+            return  # the connection was lost while the Close frame was written
         assert self._closing is not None
         self._closing.end(told, why)
         self._become(DISCARDING)
@@ -289,7 +289,7 @@ class WireProtocol(Sender):
             self._scheduleCancel()
         else:
             self._forget()
-        # A hook may be waiting for these Deferreds. They fail last: only now would its end be noticed.
+        # A hook may wait for these Deferreds, and its end is only noticed if they fail now.
         if self._drainNotifier is not None:
             self._drainNotifier.lost()
 
@@ -305,16 +305,16 @@ class WireProtocol(Sender):
             self.context.wheel.schedule(self, self.context.clock.seconds() + self.options.closeTimeout)
 
     def _forget(self) -> None:
-        """Let go of the connection; called twice if `onDisconnect` was a coroutine that never waited."""
+        """Release the connection; called twice if `onDisconnect` is a coroutine that never waited."""
         context = self.context
         context.wheel.cancel(self)
         context.finishing.discard(self)
-        self.connection = None  # type: ignore[assignment]  # a cycle less to collect
+        self.connection = None  # type: ignore[assignment]  # breaks a reference cycle
         context.events.finished()
 
 
 def protocolClass(context: WireContext, options: ServerOptions) -> type[WireProtocol]:
-    """The class of all connections that have these options."""
+    """Make the class for connections with these options."""
     made: type[WireProtocol] = type(
         "WireProtocol",
         (WireProtocol,),

@@ -1,5 +1,5 @@
 """
-How much one connection may send in a time.
+The rate limits of one connection.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from ..core.options import ServerOptions
 from ..core.tokenbucket import TokenBucket
 from .timerwheel import TimerWheel
 
-#: Control frames (pings, pongs) a second, and at once; nobody with good intentions comes near.
+#: The limits for control frames: per second, and at once. Legitimate clients stay far below them.
 CONTROL_RATE = 100.0
 CONTROL_BURST = 500.0
-#: Seconds a connection may be slowed down without a break before it is closed.
+#: The number of seconds for which a connection may be slowed down continuously before it is closed.
 PATIENCE = 10.0
-#: So many times it may be, however long.
+#: A connection that was slowed down at most that many times is not closed.
 SLOWED = 10
 
 
 class Meter:
-    """The message and byte buckets of one connection, and for how long they have slowed it down."""
+    """The token buckets for the messages and bytes of one connection, and how long they slow it down."""
 
     __slots__ = ("_bytes", "_messages", "_slowed", "_slowedSince")
 
@@ -30,11 +30,11 @@ class Meter:
 
     @staticmethod
     def of(options: ServerOptions, now: float) -> Meter | None:
-        """A meter, if the options limit anything."""
+        """Make a meter, or return `None` if the options set no limits."""
         return Meter(options, now) if options.messageRate or options.byteRate else None
 
     def spend(self, size: int, now: float) -> float:
-        """Count one message of `size` bytes; the seconds to stop reading for."""
+        """Count a message of `size` bytes. Returns the number of seconds for which to hold reading."""
         wait = 0.0
         atEase = True
         if self._messages is not None:
@@ -54,9 +54,10 @@ class Meter:
 
     def credit(self, seconds: float, now: float) -> float:
         """
-        What comes now came during so many `seconds`, in which nobody read; `settle` ends that.
+        Allow for messages that arrived during `seconds` in which the connection was not read, until `settle`.
 
-        The seconds for which to stop reading still.
+        Returns:
+            The number of seconds for which to hold reading.
         """
         buckets = [each for each in (self._messages, self._bytes) if each is not None]
         wait = max(bucket.credit(seconds, now) for bucket in buckets)
@@ -66,13 +67,13 @@ class Meter:
         return wait
 
     def settle(self) -> None:
-        """Forget what is left of a credit."""
+        """Drop the rest of a credit."""
         for bucket in (self._messages, self._bytes):
             if bucket is not None:
                 bucket.settle()
 
     def isAbused(self, now: float) -> bool:
-        """Whether it has been over its rate for longer than `PATIENCE`, and not with a few long messages."""
+        """Check whether the limit was exceeded for longer than `PATIENCE`, and not by a few long messages."""
         if self._slowedSince is None or self._slowed <= SLOWED:
             return False
         return now - self._slowedSince > PATIENCE
@@ -80,11 +81,11 @@ class Meter:
 
 class Allowance:
     """
-    What one connection may still send, and what it is excused.
+    The rate limits of one connection, with exceptions for messages that were not read in time.
 
-    Made at its first control frame, when it is first slowed down, or when it was not read for long. The
-    server's own standstills are no fault of the client's: what comes after one may be as much as could have
-    come meanwhile, for `PATIENCE` seconds.
+    It is created at the first control frame, when the connection is first slowed down, or when it was not
+    read for a long time. If the server process was stopped, the client may exceed the limits for `PATIENCE`
+    seconds by the messages it was allowed to send during the stop.
     """
 
     __slots__ = ("_controls", "_excusedAt", "_meter", "_wheel", "settleAt")
@@ -94,36 +95,36 @@ class Allowance:
         self._controls = TokenBucket(CONTROL_RATE, CONTROL_BURST, now)
         self._excusedAt = connectedAt
         self._wheel = wheel
-        #: When `settle` is due, if it is.
+        #: When `settle` has to be called.
         self.settleAt: float | None = None
 
     def takesControl(self, now: float) -> bool:
-        """Count one control frame; whether it isn't one too many."""
+        """Count one control frame. Returns whether it is within the limit."""
         if not self._controls.spend(1, now):
             return True
         return self._isExcused(now) and not self._controls.credit(0.0, now)
 
     def excuse(self, wait: float, now: float) -> float:
-        """The seconds to stop reading for, of those that the meter has said."""
+        """Reduce the number of seconds for which to hold reading, if the process was stopped."""
         assert self._meter is not None
         return self._meter.credit(0.0, now) if self._isExcused(now) else wait
 
     def credit(self, seconds: float, now: float) -> None:
-        """What comes now came while nobody read: for a while it may be as much as that time allows."""
+        """Allow for messages that arrived during `seconds` in which the connection was not read."""
         self._controls.credit(seconds, now)
         if self._meter is not None:
             self._meter.credit(seconds, now)
         self.settleAt = now + PATIENCE
 
     def settle(self) -> None:
-        """What came meanwhile has been read."""
+        """End a credit: the messages that it was for have been read."""
         self.settleAt = None
         self._controls.settle()
         if self._meter is not None:
             self._meter.settle()
 
     def _isExcused(self, now: float) -> bool:
-        """Whether the process stood still, for which this client hasn't been given credit yet."""
+        """Give credit for the time for which the process was stopped. Returns whether there was any."""
         lost = self._wheel.lostSince(self._excusedAt)
         self._excusedAt = now
         if lost:

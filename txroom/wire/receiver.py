@@ -1,16 +1,17 @@
 """
-The receiving side of one WebSocket: it parses frames and delivers messages, one after another.
+The receiving side of one WebSocket: it parses frames and delivers messages in order.
 
 Twisted's transport delivers to `Receiver`. Its hot path is `_takeShort`, which parses short messages of one
-frame. `assembler` parses everything else, always from the beginning of a frame. These rules hold:
+frame. `assembler` parses all other frames, always from the start of a frame. These rules hold:
 
-- `_takeShort` runs only between frames and messages, in state OPEN.
-- After each delivery `state` and `reading` are looked at again: a handler may close or pause, and the budget
-  of the turn may be spent.
-- In state CLOSING what comes is parsed, within the same budget, and no message delivered; from DISCARDING
-  on nothing is parsed.
+- `_takeShort` only runs between frames and messages, in the state OPEN.
+- `state` and `reading` are checked again after each message, because its handler may close or pause the
+  connection, and the budget of the turn may be spent.
+- In the state CLOSING, frames are parsed within the same budget, but messages are not delivered. From
+  DISCARDING on, nothing is parsed.
 
-`state` is that of the connection (see `protocol`), `reading` is FLOWING, HELD or PEEKING (see `flowcontrol`).
+`state` is the state of the connection (see `states`). `reading` is FLOWING, HELD or PEEKING (see
+`flowcontrol`).
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from .parser import CLOSE, CONTINUATION
 from .ratelimit import Allowance, Meter
 from .states import CLOSED, DISCARDING, OPEN
 
-#: How many messages one connection may receive, and its handlers may send, in one turn of the reactor before
-#: the other connections have their turn. A long message counts once more for each `WEIGHT` bytes.
+#: The number of messages that one connection may receive, and that its handlers may send, before the reactor
+#: reads other connections. A long message counts once more for each `WEIGHT` bytes.
 TURN_BUDGET = 512
 WEIGHT = 4096
-#: Longest payload whose length fits two bytes.
+#: The largest payload whose length has at most two bytes.
 MAX_SHORT = 65535
 
 
@@ -52,31 +53,31 @@ class WirePort(Protocol):
     parameters: DeflateParameters | None
 
     def takesMore(self, size: int) -> bool:
-        """Count `size` bytes that came while the connection is closing; returns whether to parse them."""
+        """Count bytes received while the connection is closing. Returns whether they have to be parsed."""
         ...
 
     def controlReceived(self, opcode: int, payload: bytes) -> None:
-        """A Close frame, a ping or a pong."""
+        """A Close frame, a ping or a pong was received."""
         ...
 
     def fail(self, code: int, reason: str) -> None:
-        """The peer broke a rule."""
+        """Fail the connection because the peer broke a rule."""
         ...
 
     def reschedule(self) -> None:
-        """A deadline may have come nearer."""
+        """Compute the next deadline again."""
         ...
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """The TCP connection is gone."""
+        """The TCP connection is closed."""
         ...
 
 
 @implementer(ILoggingContext)
 class Receiver:
-    """Takes the bytes of one connection."""
+    """The receiving side of one connection; the protocol of its transport."""
 
-    isLean = True  # `txroom.process.leanepoll` may read for it without a logging context
+    isLean = True  # `txroom.process.leanepoll` may read without a logging context
 
     __slots__ = (
         "_allowance",
@@ -119,20 +120,20 @@ class Receiver:
         self.state = OPEN
         self.reading = FLOWING
         self.data = b""
-        #: Whether a message that comes in parts has begun.
+        #: Whether the start of a fragmented or long message has arrived, but not its end.
         self._isInside = False
-        #: Since when something is incomplete.
+        #: When the incomplete message or frame started.
         self.incompleteSince: float | None = None
         self.isParsing = False
-        self._spent = 0  # of the turn's budget
+        self._spent = 0  # part of `_turnBudget`
         self.connectedAt = self.lastReceived = self.lastActivity = now
-        # Made when they are needed.
+        # Created when they are needed.
         self._incoming: Incoming | None = None
         self._flowControl: FlowControl | None = None
         self._allowance: Allowance | None = None
 
     def logPrefix(self) -> str:
-        """The name in Twisted's log."""
+        """Return the name for Twisted's log."""
         return "WireProtocol"
 
     def connectionLost(self, reason: Failure | None = None) -> None:
@@ -157,7 +158,7 @@ class Receiver:
             self._flowControl.tooMuch()
 
     def parse(self) -> None:
-        """Take from `data` all that is complete, as far as reading isn't held."""
+        """Parse and deliver the complete frames in `data`, unless reading is held."""
         if self.isParsing or self.reading or self.state >= DISCARDING:
             return
         self.isParsing = True
@@ -172,7 +173,7 @@ class Receiver:
                     self.context.clock.callLater(0, self.release, TURN)
                     break
                 if self.state != OPEN:
-                    self._spent += 1  # a frame costs time, though nothing is delivered
+                    self._spent += 1  # parsing a frame takes time even if nothing is delivered
                 elif not self._isInside and self._takeShort():
                     continue
                 if not self._takeFrame():
@@ -187,23 +188,23 @@ class Receiver:
             self._notice()
 
     def _takeShort(self) -> bool:
-        """Deliver the whole, short, uncompressed messages at the start of `data`; whether there was one."""
+        """Deliver the short uncompressed messages at the start of `data`. Returns whether there was one."""
         data = self.data
         size = len(data)
-        limit = self._shortLimit  # of what fits two bytes, the length is at most MAX_SHORT
+        limit = self._shortLimit  # a length of two bytes is at most MAX_SHORT
         at = 0
         while size - at >= 6:
             first = data[at]
             if first != WHOLE_TEXT and first != WHOLE_BINARY:
                 break
-            length = data[at + 1] - 128  # less than 0: not masked
+            length = data[at + 1] - 128  # negative if the frame is not masked
             start = at + 6
             if length == 126:
                 if size - at < 8:
                     break
                 length = data[at + 2] << 8 | data[at + 3]
                 start = at + 8
-                if length < 126:  # not the shortest form
+                if length < 126:  # not the shortest encoding
                     break
             elif length > 126 or length < 0:
                 break
@@ -218,7 +219,7 @@ class Receiver:
                 except UnicodeDecodeError:
                     break
             at = end
-            if at == size:  # nothing is left for which the budget would matter
+            if at == size:  # there are no more messages, so the budget does not matter
                 self._deliver(message, length)
                 break
             self._deliverCharged(message, length)
@@ -242,7 +243,7 @@ class Receiver:
             self._charge(self._meter, size)
 
     def _deliverCharged(self, message: str | bytes, size: int) -> None:
-        """As `_deliver`; the budget of the turn pays for it, and for all that is sent meanwhile."""
+        """Like `_deliver`, and count the message and all messages that its handler sends for the budget."""
         context = self.context
         messages, octets = context.messagesSent, context.bytesSent
         self._deliver(message, size)
@@ -251,7 +252,7 @@ class Receiver:
             context.turn.check()
 
     def _takeFrame(self) -> bool:
-        """Take a frame that is no short whole message, or a part of it; whether anything was taken."""
+        """Parse any other frame, or a part of one. Returns whether anything was parsed."""
         incoming = self._incoming
         if incoming is None:
             incoming = self._incoming = Incoming(self._wire.options, self._wire.parameters)
@@ -286,7 +287,7 @@ class Receiver:
             self._wire.fail(CloseCode.POLICY_VIOLATION, "too many control frames")
 
     def _notice(self) -> None:
-        """After parsing: tell the transport whether to read, and start or stop the assembly deadline."""
+        """After parsing, pause or resume the transport, and start or stop the deadline `messageTimeout`."""
         if self.state >= DISCARDING:
             return
         self.applyReading()
@@ -297,10 +298,10 @@ class Receiver:
         else:
             self.incompleteSince = None
 
-    # -- what one connection may send in a time
+    # -- rate limits
 
     def limits(self) -> Allowance:
-        """What it may still send."""
+        """Get the rate limits of the connection."""
         if self._allowance is None:
             wheel = self.context.wheel
             self._allowance = Allowance(self._meter, self.connectedAt, self.lastReceived, wheel)
@@ -322,7 +323,7 @@ class Receiver:
             self._wire.reschedule()
 
     def credit(self, seconds: float, now: float) -> None:
-        """Nobody has read for so many seconds: let what came in that time through the rate limits."""
+        """Allow for the messages that arrived during `seconds` in which the connection was not read."""
         self.limits().credit(seconds, now)
         self._wire.reschedule()
 
@@ -330,60 +331,60 @@ class Receiver:
 
     @property
     def isHeld(self) -> bool:
-        """Whether reading is held, by the application, a running hook or a rate limit."""
+        """Whether reading is held by the application, a running hook or a rate limit."""
         return self.reading != FLOWING
 
     @property
     def isReading(self) -> bool:
-        """Whether the transport reads: what has come so far has been seen."""
+        """Whether the transport reads, so that everything that has arrived is known."""
         return self._flowControl is None or self._flowControl.isReading
 
     @property
     def resumedAt(self) -> float:
-        """When reading was last resumed after a hold; 0 if it never was."""
+        """When reading was last resumed after a hold; 0 if reading was never held."""
         return 0.0 if self._flowControl is None else self._flowControl.resumedAt
 
     @property
     def receivedOfMessage(self) -> int:
-        """Bytes that have come of a message that isn't complete."""
+        """The number of bytes received of an incomplete message."""
         return 0 if self._incoming is None else self._incoming.received
 
     def hold(self, why: int) -> None:
-        """Read no more, for one reason more."""
+        """Hold reading for a reason, in addition to others."""
         if self.state == OPEN:
             self._makeFlowControl().hold(why)
 
     def _makeFlowControl(self) -> FlowControl:
-        """The flow control, made when it is first needed."""
+        """Get the flow control, which is created when it is first needed."""
         if self._flowControl is None:
             self._flowControl = FlowControl(self)
         return self._flowControl
 
     def release(self, why: int) -> None:
-        """A reason is gone."""
+        """Remove a reason; without any, reading continues."""
         if self._flowControl is not None:
             self._flowControl.release(why)
 
     def peek(self) -> bool:
-        """Read ahead although reading is held, if there isn't too much already; whether it reads."""
+        """Read ahead although reading is held, if possible. Returns whether the transport reads."""
         return self._flowControl is None or self._flowControl.peek()
 
     def applyReading(self) -> None:
-        """Tell the transport whether to read."""
+        """Pause or resume the transport."""
         if self._flowControl is not None:
             self._flowControl.apply()
 
-    # -- what `WireProtocol` does with it
+    # -- called by `WireProtocol`
 
     def begin(self, early: bytes) -> None:
-        """Take what the client sent right after its request; it isn't parsed before `isParsing` is unset."""
+        """Keep the bytes that the client sent directly after its request, until `isParsing` is reset."""
         if self._flowControl is not None:
             self._flowControl.lift(HOOK)
         self.data = early + self.data
         self.isParsing = True
 
     def flow(self) -> None:
-        """Read again, whatever held it: the connection is closing, and the peer's answer must be read."""
+        """Drop all holds: the connection is closing, and the peer's answer has to be read."""
         if self._flowControl is not None:
             self._flowControl.clear()
         if not self.isParsing:
@@ -391,14 +392,14 @@ class Receiver:
             self.applyReading()
 
     def discard(self) -> None:
-        """Nothing more is parsed."""
+        """Discard all received bytes; nothing more is parsed."""
         self.data = b""
         self._isInside = False
         self._incoming = None
         self.flow()
 
     def due(self, now: float) -> None:
-        """Do what is due by the rate limits."""
+        """End the hold of a rate limit, or a credit, when its time has come."""
         control, allowance = self._flowControl, self._allowance
         if control is not None and control.until is not None and now >= control.until:
             control.until = None
@@ -407,7 +408,7 @@ class Receiver:
             allowance.settle()
 
     def nextDeadline(self) -> float:
-        """When `due` will have something to do."""
+        """Get the time at which `due` has to be called."""
         when = NEVER
         if self._flowControl is not None and self._flowControl.until is not None:
             when = self._flowControl.until
@@ -416,7 +417,7 @@ class Receiver:
         return when
 
     def forget(self) -> None:
-        """The connection is over: break the reference cycles."""
+        """Break the reference cycles of a connection that is closed."""
         del self._wire, self.connection
         self.transport = None
         self.data = b""

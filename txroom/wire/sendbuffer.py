@@ -1,12 +1,12 @@
 """
-The send buffer of a connection: how many bytes wait in it, and when it is empty, on every kind of transport.
+The send buffer of a connection: its size, and the time when it is empty, for each type of transport.
 
-Twisted tells a producer to pause at 64 KiB and to resume at 0, and nothing in between; a room server
-must know the amount. So this module looks into the buffers of Twisted's transports, and has itself told when
-they are empty. Of other transports it learns only when they are full and when they are empty.
+Twisted only tells a producer to pause at 64 KiB and to resume at 0, but a room server has to know the size.
+So this module reads the private buffers of Twisted's transports, and registers a producer to learn when they
+are empty. Of other transports it only knows whether they are full.
 
-Twisted's private names for those buffers are used here, not in `core.twistedinternet`: each message asks how
-much waits, and would pay for one more call.
+The private names of Twisted are used here and not in `core.twistedinternet`, because the size is needed for
+each message, and one more call would be too slow.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from .tcpinfo import sendQueue
 
 
 def outgoing(transport: Any) -> Outgoing:
-    """What measures and writes to the send buffer of `transport`."""
+    """Make the object that writes to `transport` and knows the size of its send buffer."""
     transport = withoutProxy(transport)
-    if isinstance(transport, SocketTransport) and not transport.TLS:  # which `startTLS` sets
+    if isinstance(transport, SocketTransport) and not transport.TLS:  # `startTLS` sets `TLS`
         return SocketOutgoing(transport)
     bottom = transport
     while isinstance(bottom, ProtocolWrapper):
@@ -42,14 +42,14 @@ def outgoing(transport: Any) -> Outgoing:
 
 
 def withoutProxy(transport: Any) -> Any:
-    """The transport below Twisted's layers for the PROXY protocol, which have nothing to do any more."""
+    """Get the transport below Twisted's wrappers for the PROXY protocol, which have done their job."""
     while isinstance(transport, HAProxyProtocolWrapper):
         transport = transport.transport
     return transport
 
 
 def unsent(transport: Any) -> int:
-    """Bytes that wait in the socket below `transport`; 0 if that can't be seen."""
+    """Get the number of bytes in the send buffer of the socket of `transport`; 0 if it is not known."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return _waitingIn(transport) if isinstance(transport, FileDescriptor) else 0
@@ -62,31 +62,32 @@ def _waitingIn(socket: FileDescriptor) -> int:
 @implementer(IPullProducer)
 class BufferedOutgoing:
     """
-    A transport that ends in a socket whose buffer can be seen.
+    A transport on top of a socket whose send buffer is accessible.
 
-    `notifyWhenEmpty` registers it as the socket's pull producer: Twisted asks such a producer for more
-    whenever everything has been written.
+    `notifyWhenEmpty` registers it as a pull producer of the socket. Twisted asks such a producer for more
+    data when everything is written.
     """
 
     __slots__ = ("_onEmpty", "_socket", "_transport", "total")
 
-    #: Whether anything may wait; if not, `amount` is 0.
+    #: Whether the send buffer may contain bytes; if it is `False`, `amount` is 0.
     mayWait = True
 
     def __init__(self, transport: Any, socket: FileDescriptor) -> None:
         self._transport = transport
         self._socket = socket
         self._onEmpty: Callable[[], None] | None = None
-        #: Bytes given to Twisted so far; what the operating system took at once needn't be counted.
+        #: The number of bytes given to Twisted; those that the operating system accepted at once may be
+        #: missing.
         self.total = 0
 
     def amount(self) -> int:
-        """Bytes that the operating system hasn't taken yet."""
-        socket = self._socket  # as `_waitingIn`, without the call: each message asks
+        """Get the number of bytes that the operating system has not accepted yet."""
+        socket = self._socket  # like `_waitingIn`, without the cost of a call
         return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
 
     def progress(self) -> tuple[int, int]:
-        """Bytes that the peer has yet to take, and those it has taken, as far as that can be seen."""
+        """Get the number of bytes that the peer has not acknowledged, and that it has, as far as known."""
         amount = self.amount()
         queue = sendQueue(self._socket)
         if queue is None:
@@ -95,22 +96,22 @@ class BufferedOutgoing:
         return amount + (waiting if waiting >= BYTES_PER_SECOND else 0), delivered
 
     def isBlocked(self) -> bool:
-        """Whether the operating system refused to take more."""
+        """Check whether the operating system refused to accept more bytes."""
         socket = self._socket
         return socket.offset < len(socket.dataBuffer)
 
     def write(self, data: bytes) -> int:
-        """Send or queue `data`; returns how many bytes wait after that."""
+        """Send or queue `data`. Returns the number of bytes that the operating system has not accepted."""
         self.total += len(data)
         self._transport.write(data)
         return self.amount()
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
-        """As `write`, of two parts; doesn't copy the long one if the transport can do without that."""
+        """Like `write`, for a header and a long payload, which is not copied if the transport allows that."""
         return self.write(header + payload)
 
     def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
-        """Call `onEmpty` once, when all has been written; it must not be empty now."""
+        """Call `onEmpty` once, when the send buffer is empty; it must not be empty now."""
         if self._onEmpty is None and self._socket.producer is None:
             self._socket.registerProducer(self, False)
             self._onEmpty = onEmpty
@@ -123,10 +124,10 @@ class BufferedOutgoing:
         socket = self._socket
         socket.unregisterProducer()
         if socket.connected and socket._writeDisconnecting and not socket._writeDisconnected:
-            socket.startWriting()  # the half-close waited for us; Twisted goes on by itself with a full one
+            socket.startWriting()  # Twisted continues a full close by itself, but not a half-close
 
     def end(self) -> None:
-        """The transport is about to be closed, after what waits is written."""
+        """Prepare for the close of the transport, which follows when the queued bytes are written."""
 
     def resumeProducing(self) -> None:
         onEmpty = self._onEmpty
@@ -140,16 +141,17 @@ class BufferedOutgoing:
 
 class SocketOutgoing(BufferedOutgoing):
     """
-    A plain TCP or UNIX socket: `write` sends what it can at once, and not in the next turn of the reactor.
+    A TCP or UNIX socket without TLS: `write` sends immediately and not in the next turn of the reactor.
 
-    Nobody else writes to it: once the operating system has taken all there was, nothing waits.
+    Nothing else writes to the socket, so the send buffer stays empty while the operating system accepts all
+    bytes.
     """
 
     __slots__ = ("_systemSocket", "mayWait")
 
     def __init__(self, transport: SocketTransport) -> None:
         super().__init__(transport, transport)
-        # Kept, so that a broadcast touches less memory; one that is closed raises.
+        # An attribute of its own, so that a broadcast accesses less memory; a closed socket raises.
         self._systemSocket = transport.socket
         self.mayWait = True
 
@@ -166,14 +168,14 @@ class SocketOutgoing(BufferedOutgoing):
             try:
                 sent = self._systemSocket.send(data)
             except OSError:
-                sent = 0  # full, or lost: the reactor finds out which at its own write
+                sent = 0  # full or lost: the reactor notices a lost connection at its own write
             if sent == len(data):
                 return 0
             data = data[sent:]
         return super().write(data)
 
     def writeLong(self, header: bytes, payload: bytes) -> int:
-        transport = self._transport  # of which a lost connection takes the socket
+        transport = self._transport  # it has no socket if the connection is lost
         if transport.connected and not (self.mayWait and self.amount()):
             try:
                 sent = transport.socket.sendmsg([header, payload])
@@ -188,10 +190,10 @@ class SocketOutgoing(BufferedOutgoing):
 
 class TLSOutgoing(BufferedOutgoing):
     """
-    TLS: what waits for encryption and what waits in the socket below.
+    TLS; the send buffer includes the bytes to be encrypted and those of the socket.
 
-    Twisted collects what is written in a turn of the reactor, encrypts it, queues it, and writes it when the
-    socket is ready. While nothing waits, this class encrypts and sends at once.
+    Twisted collects the bytes that are written in a turn of the reactor, encrypts and queues them, and writes
+    them when the socket is ready. This class encrypts and sends immediately if the send buffer is empty.
     """
 
     __slots__ = ("mayWait",)
@@ -204,7 +206,7 @@ class TLSOutgoing(BufferedOutgoing):
 
     @property
     def _aggregator(self) -> Any:
-        """Where Twisted collects small writes for a turn, another one when it ends; `None` if it doesn't."""
+        """The object in which Twisted collects the small writes of a turn, or `None`."""
         return getattr(self._transport, "_aggregator", None)
 
     def amount(self) -> int:
@@ -223,16 +225,16 @@ class TLSOutgoing(BufferedOutgoing):
         if self.mayWait and self.amount():
             self._transport.write(data)
         else:
-            TLSMemoryBIOProtocol.write(self._transport, data)  # around the collecting
+            TLSMemoryBIOProtocol.write(self._transport, data)  # without collecting
         return self.amount()
 
     def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
         super().notifyWhenEmpty(onEmpty)
         if not self._socket.disconnected:
-            self._socket.startWriting()  # it may be empty already, while something is being collected
+            self._socket.startWriting()  # the socket may be empty while there are collected bytes
 
     def resumeProducing(self) -> None:
-        # What was collected would be sent past the socket's buffer, and nobody told when that is empty.
+        # Otherwise the collected bytes would be written without a notification when the buffer is empty.
         aggregator = self._aggregator
         if self._onEmpty is not None and aggregator is not None:
             aggregator.flush()
@@ -240,7 +242,7 @@ class TLSOutgoing(BufferedOutgoing):
 
 
 class EagerTransport:
-    """A socket's transport, to which TLS writes: it sends what it can at once."""
+    """The transport of a socket for TLS, which sends immediately."""
 
     def __init__(self, transport: SocketTransport) -> None:
         self._transport = transport
@@ -252,12 +254,12 @@ class EagerTransport:
 
 @implementer(IPushProducer)
 class OpaqueOutgoing:
-    """A transport whose buffer can't be seen: while Twisted says that it is full, `FULL` bytes wait."""
+    """A transport whose send buffer is not accessible: while it is full, its size is taken to be `FULL`."""
 
     __slots__ = ("_armed", "_onEmpty", "_transport", "_waiting", "total")
 
     mayWait = True
-    #: How many bytes are taken to wait when Twisted calls `pauseProducing`.
+    #: The assumed size of the send buffer after Twisted has called `pauseProducing`.
     FULL = 64 * 1024 + 1
 
     def __init__(self, transport: Any) -> None:
@@ -288,7 +290,7 @@ class OpaqueOutgoing:
         return self.write(header + payload)
 
     def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
-        """Call `onEmpty` once, when the transport asks for more."""
+        """Call `onEmpty` once, when the transport asks for more data."""
         self._onEmpty = onEmpty
 
     def forget(self) -> None:
@@ -297,7 +299,7 @@ class OpaqueOutgoing:
             self._transport.unregisterProducer()
 
     def end(self) -> None:
-        self.forget()  # a transport that is to be closed waits for its producer
+        self.forget()  # a transport does not close before its producer is unregistered
 
     def pauseProducing(self) -> None:
         self._waiting = self._waiting or self.FULL

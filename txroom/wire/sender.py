@@ -1,9 +1,10 @@
 """
-The sending side of one WebSocket: it writes messages, control frames, and at last the Close frame.
+The sending side of one WebSocket: messages, control frames and the Close frame.
 
-`send` and `sendPrepared` are hot paths: header and payload are built once and written at once if nothing
-waits. `sendbuffer` measures what waits. A slow peer is noticed here: `_admits` drops a message or closes the
-connection, `_written` returns BACKPRESSURE. `drainnotifier` keeps what is to be done once it is empty.
+`send` and `sendPrepared` are hot paths. They build each frame once, and `turn` decides when it is written.
+`sendbuffer` counts the bytes that the operating system has not accepted. If a peer reads slowly, `_admits`
+drops messages or closes the connection, and `_statusOf` returns BACKPRESSURE. `drainnotifier` calls `onDrain`
+when the send buffer is empty again.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ from .sendbuffer import Outgoing
 from .states import CLOSING, OPEN
 from .turn import Parts
 
-SENT = SendStatus.SENT  # an enumeration's member costs a look-up of its own
+SENT = SendStatus.SENT  # looking up a member of an enumeration is slow
 
-#: Payloads of so many bytes are written apart from their header, so that they aren't copied.
+#: The size from which a payload is written separately from its header, to avoid copying it.
 LONG = 64 * 1024
-#: Parts of so many bytes aren't copied to be joined with those before.
+#: The size from which a frame is not copied to join it with the parts before it.
 UNCOPIED = 16 * 1024
-#: Parts of so many bytes are written at once, whatever the options say.
+#: The largest value of `Sender.joinLimit`.
 MOST_JOINED = 64 * 1024
 
 
 class Sender:
     """
-    Writes the frames of one connection.
+    The sending side of one connection.
 
-    `WireProtocol` inherits from it instead of having it as a part, which saves a call for each message.
+    It is a base class of `WireProtocol` and not an attribute, which saves a call for each message.
     """
 
     __slots__ = (
@@ -68,32 +69,33 @@ class Sender:
         "state",
     )
 
-    # One set of options, and all connections of the server.
+    #: The options of the connection; an attribute of the class, see `protocolClass`.
     options: ServerOptions
+    #: The context of all connections of the server.
     shared: WireContext
-    #: Parts of so many bytes are written at once.
+    #: The number of bytes at which parts are written immediately.
     joinLimit: int
 
     def __init__(self) -> None:
-        self.context = self.shared  # an attribute of the instance is found faster
+        self.context = self.shared  # looking up an attribute of the instance is faster
         self.connection: Connection
         self.state = OPEN
         self.out: Outgoing | None = None
-        #: Of permessage-deflate, if it was negotiated.
+        #: The parameters of permessage-deflate, if it was negotiated.
         self.parameters: DeflateParameters | None = None
         self._deflater: Deflater | None = None
         self._drainNotifier: DrainNotifier | None = None
         self._closing: CloseHandshake | None = None
-        #: What was sent in this turn of the reactor and isn't written yet, and how many bytes that is.
+        #: The frames that were sent in this turn and are not written yet, and their size in bytes.
         self.parts: Parts = None
         self.partsSize = 0
 
     def _become(self, state: int) -> None:
-        """Enter another state (see `states`)."""
+        """Change the state (see `states`)."""
         self.state = state
 
     def close(self, code: int | None, reason: str) -> None:
-        """Begin the closing handshake (RFC 6455 §7.1.2), unless it has begun."""
+        """Start the closing handshake (RFC 6455 §7.1.2), unless it has already started."""
         if self.state != OPEN:
             return
         out = self.out
@@ -118,7 +120,7 @@ class Sender:
         return self.out.amount() if self.out is not None else 0
 
     def progress(self) -> tuple[int, int]:
-        """Bytes that the peer has yet to take, and those that it has taken."""
+        """The number of bytes that the peer has not acknowledged yet, and the number that it has."""
         assert self.out is not None
         return self.out.progress()
 
@@ -194,9 +196,9 @@ class Sender:
         return self._deflater
 
     def _admits(self, out: Outgoing, size: int) -> bool:
-        """Whether a message of `size` bytes may be queued."""
+        """Check `maxBackpressure`; returns whether a message of `size` bytes may be queued."""
         waiting = out.amount()
-        if waiting and self.parts is not None:  # the transport was blocked after they were sent
+        if waiting and self.parts is not None:  # the transport was blocked after these frames were sent
             self.writeParts()
             waiting = out.amount()
         limit = self.options.maxBackpressure
@@ -208,10 +210,10 @@ class Sender:
             self._awaitSent().isBlocked = True
         return False
 
-    # -- one write for each turn (see `turn`)
+    # -- joining the frames of one turn (see `turn`)
 
     def _queue(self, data: bytes) -> SendStatus:
-        """Send a frame, or several, with what else is written in this turn."""
+        """Send one or several frames together with the other frames of this turn."""
         parts = self.parts
         if parts is None:
             out = self.out
@@ -235,13 +237,18 @@ class Sender:
         else:
             parts.append(data)
         turn = self.context.turn
-        turn.room -= 1
-        if not turn.room:
+        turn.partsUntilCheck -= 1
+        if not turn.partsUntilCheck:
             turn.check()
         return SENT
 
     def _writeLast(self, *last: bytes) -> int:
-        """Write the parts and one or two more; returns how many bytes wait after that."""
+        """
+        Write the parts and one or two more.
+
+        Returns:
+            The number of bytes that the operating system has not accepted.
+        """
         out, parts = self.out, self.parts
         assert out is not None
         self.parts = None
@@ -253,7 +260,7 @@ class Sender:
         return out.writeLong(b"".join(before), last[-1])
 
     def writeParts(self) -> None:
-        """Write the parts now, not at the end of the turn."""
+        """Write the parts now instead of at the end of the turn."""
         parts, self.parts = self.parts, None
         if parts is not None:
             assert self.out is not None
@@ -263,7 +270,12 @@ class Sender:
         raise NotImplementedError
 
     def _statusOf(self, waiting: int) -> SendStatus:
-        """The status of a message after which so many bytes wait that the operating system refused."""
+        """
+        Get the status of a message that was written.
+
+        Args:
+            waiting: The number of bytes that the operating system has not accepted.
+        """
         if waiting:
             limit = self.options.highWaterMark
             if limit and waiting > limit:
@@ -291,7 +303,7 @@ class Sender:
         return self._awaitSent().whenSent() if self.out.amount() else succeed(None)
 
     def _awaitSent(self) -> DrainNotifier:
-        """The notifier, which is told when nothing is queued any more."""
+        """Get the notifier, and have it called when the send buffer is empty."""
         if self._drainNotifier is None:
             self._drainNotifier = DrainNotifier()
         assert self.out is not None
@@ -306,7 +318,7 @@ class Sender:
         if pong is not None:
             self.pong(pong)
         notifier.sent()
-        # If one of those who were told has filled the buffer again, `onDrain` is called when that is out too.
+        # If a callback has filled the buffer again, `onDrain` is called when it is empty the next time.
         if wasBlocked and not notifier.isBlocked and self.state == OPEN:
             if self.context.isTracing:
                 self.context.trace(self.connection, "drain")
@@ -314,6 +326,6 @@ class Sender:
 
 
 def joinLimit(options: ServerOptions) -> int:
-    """How many bytes a connection with these options has as parts, before they are written at once."""
+    """Get `Sender.joinLimit` for connections with these options."""
     limits = (MOST_JOINED, options.highWaterMark, options.maxBackpressure)
     return min(limit for limit in limits if limit)

@@ -1,8 +1,8 @@
 """
-How much of what was sent a peer has received, which only the operating system knows.
+How many of the sent bytes a peer has received, as the operating system reports it.
 
-Megabytes may lie in its buffers for a peer with a slow link, and take minutes; `sendQueue` tells whether
-they move.
+The operating system may buffer megabytes for a peer with a slow link, which take minutes to deliver.
+`sendQueue` tells whether there is progress.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from struct import Struct
 from typing import Any
 
-#: `tcpi_bytes_acked` of Linux's `struct tcp_info`, and `SIOCOUTQ`, what the peer hasn't acknowledged yet.
+#: `tcpi_bytes_acked` of Linux's `struct tcp_info`, and `SIOCOUTQ`, the number of unacknowledged bytes.
 _ACKED = Struct("@Q")
 _ACKED_AT = 120
 _SIZE = 128
@@ -21,9 +21,10 @@ _SIOCOUTQ = 0x5411
 
 def sendQueue(transport: Any) -> tuple[int, int] | None:
     """
-    Bytes that the operating system holds for the peer of a transport, and all that it has delivered so far.
+    Get the number of bytes that the operating system buffers for the peer, and the number it has delivered.
 
-    `None` where that isn't known: no TCP, or not Linux.
+    Returns:
+        Both numbers, or `None` if the transport is not TCP or the system is not Linux.
     """
     sock = getattr(transport, "socket", None)
     if sys.platform != "linux" or not isinstance(sock, socket.socket) or sock.family == socket.AF_UNIX:

@@ -1,8 +1,8 @@
 """
 One timer for all connections of a server.
 
-Every deadline of a connection or of a handshake (heartbeat, idle, lifetime, assembly, close) lies on
-this wheel, so that thousands of connections cost one `DelayedCall`, and none while there are none.
+All deadlines of connections and handshakes are on this wheel, so that thousands of connections need one
+`DelayedCall`, and none if there are no deadlines.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from twisted.logger import Logger
 
 from .deadlines import NEVER
 
-#: Seconds between two looks; a deadline is met at the first look after it.
+#: The number of seconds between two ticks; a deadline is noticed at the first tick after it.
 TICK = 0.1
-#: The part of a tick by which a look comes after its beginning, so that no rounding makes it early.
+#: The delay of the call after the start of a tick, as a fraction of it; without it, rounding may make it
+#: early.
 _AFTER = 0.01
-#: A look that is late by more seconds than that is put off until the sockets have been read once.
+#: A call that is late by more seconds is repeated after the sockets have been read once.
 LATE = TICK
-#: A look that is late by so many seconds means that the process stood still; of the last ones so many count.
+#: A call that is late by that many seconds means that the process was stopped; the last stops are remembered.
 STANDSTILL = 1.0
 _REMEMBERED = 64
 
@@ -34,14 +35,15 @@ class TimerTask(Protocol):
 
     def due(self, now: float) -> None:
         """
-        The deadline has passed; the item is off the wheel, and may `schedule` itself again.
+        Called after the deadline. The object is not on the wheel any more, and may be scheduled again.
 
-        It may come although another item of the same look has cancelled it: look at your own state.
+        It may be called although another object has cancelled it during the same tick, so it has to check its
+        own state.
         """
 
 
 class _Slot(set[TimerTask]):
-    """What is due in one tick, and its number, one object for all items: each would take 32 bytes."""
+    """The objects that are due in one tick, and its number, which all of them share to save memory."""
 
     __slots__ = ("number",)
 
@@ -51,7 +53,7 @@ class _Slot(set[TimerTask]):
 
 
 class TimerWheel:
-    """A timer wheel: `schedule` and `cancel` cost the same however many are on it."""
+    """A timer wheel; the cost of `schedule` and `cancel` does not depend on the number of objects."""
 
     _log = Logger()
 
@@ -61,21 +63,21 @@ class TimerWheel:
         self._next = 0
         self._call: IDelayedCall | None = None
         self._expected = 0.0
-        #: When the process stood still: from, to.
+        #: When the process was stopped: start and end.
         self._standstills: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     def lostSince(self, since: float) -> float:
         """
-        Seconds since then for which the process stood still, blocked or stopped.
+        Get the number of seconds since `since` for which the process was blocked or stopped.
 
-        Nobody is late for what was not read meanwhile; a deadline that began then is later by so much.
+        A deadline that started at `since` is extended by that time, because nothing was read during it.
         """
         if not self._standstills:
             return 0.0
         return sum(max(0.0, end - max(start, since)) for start, end in self._standstills)
 
     def schedule(self, item: TimerTask, when: float) -> None:
-        """Call `item.due` once `when` has passed on the clock; an earlier `schedule` of it is void."""
+        """Call `item.due` when the clock has passed `when`; this replaces an earlier deadline of `item`."""
         slot = floor(when / TICK) + 1
         if item.slot is not None:
             if item.slot == slot:
@@ -93,7 +95,7 @@ class TimerWheel:
         items.add(item)
 
     def cancel(self, item: TimerTask) -> None:
-        """Forget `item`; harmless if it isn't on the wheel."""
+        """Remove `item`, if it is on the wheel."""
         if item.slot is not None:
             self._remove(item)
         self._rest()
@@ -116,7 +118,7 @@ class TimerWheel:
         now = self._clock.seconds()
         late = now - self._expected
         if late > LATE:
-            # A reactor runs what is due before it reads: what saves a connection may lie in its socket.
+            # The reactor runs delayed calls before it reads, and the sockets may contain answers in time.
             if late >= STANDSTILL:
                 self._standstills.append((self._expected, now))
             self._expected = NEVER
@@ -125,7 +127,7 @@ class TimerWheel:
         last = floor(now / TICK)
         self._wait(now, last + 1)
         while self._next <= last:
-            # A slot is taken off whole: one due now may schedule another in the same slot.
+            # The slot is removed first, because an object may be scheduled again for the same slot.
             items = self._slots.pop(self._next, None)
             self._next += 1
             for item in items or ():
@@ -139,7 +141,7 @@ class TimerWheel:
         try:
             item.due(now)
         except Exception:
-            self._log.failure("a deadline of {item} raised", item=item)
+            self._log.failure("checking the deadline of {item} raised", item=item)
 
     def _rest(self) -> None:
         if not self._slots and self._call is not None:

@@ -1,8 +1,8 @@
 """
-Handing a transport from one protocol to the next, and closing it without losing what was written last.
+Passing a transport to another protocol, and closing it without losing the last bytes.
 
-Closing a socket that holds unread bytes resets the connection, and the reset may overtake what was
-written last. So the sending side is closed first.
+Closing a socket with unread bytes resets the connection, and the peer may receive the reset before the bytes
+that were written last. So the sending side is closed first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TransportProtocol(Protocol):
 
 
 def takeOver(transport: Any, protocol: TransportProtocol) -> None:
-    """Let `transport` deliver to `protocol` from now on, without calling its `makeConnection`."""
+    """Make `transport` deliver to `protocol`, without calling its `makeConnection`."""
     if isinstance(transport, ProtocolWrapper):
         wrapper: Any = transport
         wrapper.wrappedProtocol = protocol
@@ -35,7 +35,7 @@ def takeOver(transport: Any, protocol: TransportProtocol) -> None:
 
 
 def closeGently(transport: Any) -> None:
-    """Send what is queued, then say that no more comes; TLS has words of its own for that."""
+    """Send the queued bytes, then close the sending side; over TLS, with its close_notify alert."""
     transport = withoutProxy(transport)
     if isinstance(transport, FileDescriptor):
         transport.loseWriteConnection()

@@ -1,14 +1,14 @@
 """
-One write for each connection and turn of the reactor.
+Frames that are sent on one connection during one turn of the reactor are joined and written together.
 
-A message is not written when it is sent: `Sender` keeps it as a part, and `Turn` knows the connections that
-have parts. They are written
+`Sender` does not write a frame when it is sent. It keeps the frame as a part, and `Turn` has a list of the
+connections that have parts. `Turn` writes the parts
 
-- at the end of the read during which they were sent, if it is one connection that has some;
-- else at the end of the turn, when the reactor has delivered the events of one poll (see `afterEvents`);
-- before that if the turn takes `LONGEST` seconds or has `MOST_PARTS` parts.
+- at the end of the read during which they were sent, if only one connection has parts;
+- otherwise at the end of the turn, when the reactor has delivered the events of one poll (see `afterEvents`);
+- earlier, if the turn takes `LONGEST` seconds or its connections have `MOST_PARTS` parts.
 
-A connection alone has its parts written earlier if they have `Sender.joinLimit` bytes, or if it is closed.
+`Sender` itself writes the parts of its connection when they have `joinLimit` bytes, or when it is closed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-#: Seconds after which the parts of a turn are written, though it isn't over.
+#: The number of seconds after which parts are written before the turn ends.
 LONGEST = 0.005
-#: How many parts all connections together have at most.
+#: The largest number of parts of all connections together.
 MOST_PARTS = 16_384
-#: After how many parts the time is looked at.
+#: The number of parts after which the clock is read.
 CHECKED_PARTS = 64
 
-
+#: The parts of one connection: none, one or several.
 Parts = bytes | list[bytes] | None
 
 
@@ -37,19 +37,19 @@ class Writer(Protocol):
     """The send buffer of a connection."""
 
     def write(self, data: bytes) -> int:
-        """Send or queue `data`."""
+        """Send or queue `data`. Returns the number of bytes that the operating system has not accepted."""
         ...
 
 
 class TurnPort(Protocol):
     """What `Turn` needs of the `Sender` of a connection."""
 
-    #: What was sent and isn't written yet: nothing, one part, or several.
+    #: The frames that were sent and are not written yet.
     parts: Parts
 
     @property
     def out(self) -> Writer | None:
-        """What they are written to; there is one while there are parts."""
+        """The send buffer that the parts are written to; not `None` while there are parts."""
         ...
 
     def terminate(self) -> None:
@@ -59,10 +59,10 @@ class TurnPort(Protocol):
 
 class Turn:
     """
-    The connections of one server that have parts to be written in this turn of the reactor.
+    The connections of one server that have parts to write in this turn of the reactor.
 
     Args:
-        clock: The time, and the reactor whose turns they are.
+        clock: The reactor of the server.
     """
 
     _log = Logger()
@@ -70,33 +70,33 @@ class Turn:
     def __init__(self, clock: IReactorTime) -> None:
         self._seconds: Callable[[], float] = clock.seconds
         self._callAfterEvents = afterEvents(clock)
-        #: The clock for delayed calls that send: what they send is written at their end.
+        #: A clock that writes the parts at the end of each of its delayed calls.
         self.clock: IReactorTime = TurnClock(clock, self)
-        #: Those that have parts; one whose parts were written on its own may be here still.
+        #: The connections that have parts, and connections whose parts were already written by `Sender`.
         self.pending: list[TurnPort] = []
-        #: When the first of them got a part, or the read began during which it did.
+        #: When the first part was sent, or when the read or delayed call began that sent it.
         self.since = 0.0
-        #: Whether a read is delivered, or a delayed call of `clock` runs; its end sees to the parts.
+        #: Whether a read or a delayed call of `clock` is in progress, which calls `endRead` or `flush`.
         self.isActive = False
-        #: How many parts may come before `check` is to be called.
-        self.room = CHECKED_PARTS
+        #: The number of parts until `check` is called.
+        self.partsUntilCheck = CHECKED_PARTS
         self._partCount = 0
         self._isScheduled = False
         self._isFlushing = False
 
     def begin(self) -> None:
-        """The first connection was added to `pending` while `isActive` is unset."""
+        """Schedule a write: the first connection was added to `pending`, and `isActive` is `False`."""
         self.since = self._seconds()
         self._schedule()
 
     def beginRead(self, now: float) -> None:
-        """Bytes of a connection have come while there are parts of others."""
+        """Bytes have arrived while `pending` is not empty: write the parts if the turn takes too long."""
         if now - self.since >= LONGEST:
             self.flush()
             self.since = self._seconds()
 
     def endRead(self) -> None:
-        """The messages that came are delivered: write the parts there are, now or at the end of the turn."""
+        """All messages of a read are delivered: write the parts, or schedule that for the end of the turn."""
         pending = self.pending
         if len(pending) > 1 or self._isScheduled:
             self._schedule()
@@ -111,7 +111,7 @@ class Turn:
             self._failed(sender)
 
     def run(self, function: Callable[..., object], *args: object, **keywords: object) -> None:
-        """Call a function, and write the parts that come of it."""
+        """Call a function, then write all parts."""
         isOuter = not self.isActive
         self.isActive = True
         if not self.pending:
@@ -124,15 +124,15 @@ class Turn:
                 self.flush()
 
     def check(self) -> None:
-        """Write all parts if there are too many, or if the turn takes too long."""
-        self._partCount += CHECKED_PARTS - self.room
-        self.room = CHECKED_PARTS
+        """Write all parts if there are too many or if the turn takes too long."""
+        self._partCount += CHECKED_PARTS - self.partsUntilCheck
+        self.partsUntilCheck = CHECKED_PARTS
         if self._partCount >= MOST_PARTS or self._seconds() - self.since >= LONGEST:
             self.flush()
             self.since = self._seconds()
 
     def flush(self) -> None:
-        """Write all parts; also those that are sent meanwhile, by what is told of a write."""
+        """Write all parts, including those of frames that callbacks of a write send."""
         if self._isFlushing or not self.pending:
             return
         self._isFlushing = True
@@ -143,7 +143,7 @@ class Turn:
         finally:
             self._isFlushing = False
             self._partCount = 0
-            self.room = CHECKED_PARTS
+            self.partsUntilCheck = CHECKED_PARTS
 
     def _write(self, pending: list[TurnPort]) -> None:
         joined: Parts = None
@@ -155,7 +155,7 @@ class Turn:
             sender.parts = None
             if isinstance(parts, bytes):
                 data = parts
-            # The members of a room get the same frames mostly, which are joined once for all of them.
+            # The members of a room mostly get the same frames, so the result of the last join is used again.
             elif parts != joined:
                 data = b"".join(parts)
             joined = parts
@@ -165,7 +165,7 @@ class Turn:
                 self._failed(sender)
 
     def _failed(self, sender: TurnPort) -> None:
-        self._log.failure("a connection could not be written to")
+        self._log.failure("writing to a connection raised; it is dropped")
         sender.terminate()
 
     def _schedule(self) -> None:
@@ -180,7 +180,7 @@ class Turn:
 
 @implementer(IReactorTime)
 class TurnClock:
-    """The clock of a `Turn`; after each delayed call the parts are written."""
+    """The clock of a `Turn`, which writes all parts at the end of each delayed call."""
 
     def __init__(self, clock: IReactorTime, turn: Turn) -> None:
         self.seconds: Callable[[], float] = clock.seconds
@@ -198,12 +198,18 @@ class TurnClock:
 
 def afterEvents(clock: Any) -> Callable[[Callable[[], None]], object]:
     """
-    How to have a function called when the reactor has delivered the events of a poll, before the next poll.
+    Find the way to call a function after a reactor has delivered the events of one poll.
 
-    - A reactor that has a method `callAfterEvents`, such as `txroom.process.leanepoll`, does just that.
-    - asyncio calls the function before it delivers what its next poll finds.
-    - Twisted's other reactors, and `task.Clock`, call it as a delayed call of 0 seconds. If it was a delayed
-      call that sent something, they may deliver what has come meanwhile before that; they don't wait for it.
+    - A reactor with a method `callAfterEvents`, such as `txroom.process.leanepoll`, is asked to do it.
+    - asyncio calls the function before it delivers the events of its next poll.
+    - Twisted's other reactors and `task.Clock` run the function as a delayed call of 0 seconds. If another
+      delayed call schedules it, it runs after the events of the next poll, which does not wait for events.
+
+    Args:
+        clock: The reactor.
+
+    Returns:
+        A function that schedules the call of its argument.
     """
     own: Callable[[Callable[[], None]], object] | None = getattr(clock, "callAfterEvents", None)
     if own is not None:
@@ -217,7 +223,7 @@ def afterEvents(clock: Any) -> Callable[[Callable[[], None]], object]:
 def _callSoon(clock: Any, function: Callable[[], None]) -> None:
     try:
         loop = asyncio.get_running_loop()
-    except RuntimeError:  # the reactor doesn't run yet
+    except RuntimeError:  # the reactor is not running yet
         clock.callLater(0, function)
     else:
         loop.call_soon(function)
