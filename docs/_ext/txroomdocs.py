@@ -263,12 +263,20 @@ def _literal(text: str) -> str:
     return re.sub(r"'[^']*'|\bTrue\b|\bFalse\b", lambda match: f"``{match[0]}``", text)
 
 
+class _Docstring(GoogleDocstring):
+    """A docstring in whose "Returns" a colon is a colon: types are in the signature."""
+
+    def _consume_returns_section(self, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
+        lines = self._dedent(self._consume_to_next_section())
+        return [("", "", lines)] if lines else []
+
+
 def _docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     text = "\n".join(lines)
     text = re.sub(r'"((?:tcp|ssl|tls|unix):[^"\n]*)"', r'``"\1"``', text)  # no links
     if re.search(r"(?m)^(Args|Returns|Raises):$", text):
         # The extension itself would take the first words of an attribute's docstring for its type.
-        text = str(GoogleDocstring(text, what="function"))
+        text = str(_Docstring(text, what="function"))
     lines[:] = text.split("\n")
 
 

@@ -187,8 +187,7 @@ class Application:
 
     def _opened(self, connection: Connection, isTracking: bool) -> None:
         """Add a connection that the server has opened."""
-        if isTracking is not self._isTracking:
-            self._isTracking = isTracking
+        self._isTracking = isTracking
         self._connections[connection.id] = connection
 
     def _closed(self, connection: Connection) -> None:
