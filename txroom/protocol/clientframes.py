@@ -120,11 +120,11 @@ class RoomsFrame(_Frame, frozen=True, tag="rooms"):
 
 
 class MembersFrame(_Frame, frozen=True, tag="members"):
-    """Which members are there besides those that the client was told of?"""
+    """A request for more members: those after a place in the list."""
 
     ref: Ref
     room: RoomId | None
-    #: What `joined`, or the answer before, has given.
+    #: The place: `membersAfter` of `joined`, of `presence`, or of the last answer.
     after: Ref
 
 

@@ -46,7 +46,7 @@ class MembersPage(Struct, frozen=True):
 
     members: list[Member]
     memberCount: Count
-    #: What the frame takes to list the next ones.
+    #: The place from which to list the next members.
     membersAfter: Count
 
 

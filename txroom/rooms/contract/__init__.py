@@ -1,1 +1,1 @@
-"""All that crosses between the edge, which holds a client's socket, and the owner, which runs a room."""
+"""The contract between edges, which hold the clients' sockets, and owners, which run the rooms."""

@@ -71,7 +71,7 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
 
     options: dict[str, Any] = {}
     request: Request = Request()
-    #: Whether the room was made for this client.
+    #: Whether the room was created for this client.
     isCreator: bool = False
 
 

@@ -65,7 +65,7 @@ class Leave(Struct, frozen=True, tag_field="kind"):
 
 
 class ListMembers(Struct, frozen=True, tag_field="kind"):
-    """The client asks for the members after a place, of which it was told before (`Joined.membersAfter`)."""
+    """The client asks for more members: those after a place in the list (`Joined.membersAfter`)."""
 
     ref: int
     after: int

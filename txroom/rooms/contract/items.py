@@ -145,24 +145,25 @@ class Joined(Item, frozen=True, tag_field="kind"):
     snapshot: bytes = NIL
     #: The client's frames up to this number have been received, if that is more than `handled`.
     accepted: int = 0
-    #: The payloads of the users in the room, or of the first of them; `None`: the room has no presence.
+    #: The payloads of the users in the room, or of the first of them; `None` if the room has no presence.
     members: tuple[bytes, ...] | None = None
-    #: The payload of the client itself, if it is none of these.
+    #: The payload of the client itself, if it is not among them.
     ownMember: bytes = b""
-    #: If these are not all: how many members there are, and what `ListMembers` takes to get the others.
+    #: If `members` is not the whole list: the number of members, and the place from which `ListMembers` lists
+    #: the others.
     memberCount: int | None = None
     membersAfter: int | None = None
 
 
 class PresenceChange(SharedItem, frozen=True, tag_field="kind"):
-    """Members have joined, left or another meta: payloads of `{user, metas}`."""
+    """Members have joined or left, or their metas have changed: payloads of `{user, metas}`."""
 
     room: str
     joined: tuple[bytes, ...]
     left: tuple[bytes, ...]
-    #: How many members there are now.
+    #: The number of members now.
     memberCount: int
-    #: If members that have joined are left out: what `ListMembers` takes to get them.
+    #: If `joined` is not complete: the place from which `ListMembers` lists the others.
     membersAfter: int | None = None
 
 
@@ -172,7 +173,7 @@ class MembersPage(Item, frozen=True, tag_field="kind"):
     ref: int
     members: tuple[bytes, ...]
     memberCount: int
-    #: What `ListMembers` takes to get the next ones.
+    #: The place from which `ListMembers` lists the next members.
     membersAfter: int
 
 

@@ -336,7 +336,7 @@ _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
 }
 
 
-#: Bytes of the users whose JSON is remembered, at most. When many clients join, many frames tell of the same
+#: The JSON of users up to this size in bytes is cached. When many clients join, many frames have the same
 #: users.
 _MAX_REMEMBERED = 512
 
