@@ -100,6 +100,10 @@ class Connection:
     #: A dictionary for the application; txroom does not use it.
     data: dict[str, Any]
 
+    _running: Deferred[None] | None = None
+    _farewell: tuple[int, str] | None = None
+    _begun = False
+
     def __init__(
         self, id: str, handshake: Handshake, application: ApplicationPort, wire: Wire, user: Any = None
     ) -> None:
@@ -110,9 +114,6 @@ class Connection:
         self.data = {}
         self._wire = wire
         self._hooks = application.hooksOf(type(self))
-        self._running: Deferred[None] | None = None
-        self._farewell: tuple[int, str] | None = None
-        self._begun = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:2] == "on":

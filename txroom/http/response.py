@@ -33,13 +33,15 @@ def switching(
         headers: Further headers, which must have been checked.
     """
     key = handshake.headers.get("sec-websocket-key", "").encode("ascii")
-    fields: list[tuple[str, str]] = []
-    if subprotocol is not None:
-        fields.append(("Sec-WebSocket-Protocol", subprotocol))
-    if extensions is not None:
-        fields.append(("Sec-WebSocket-Extensions", extensions))
     accept = b2a_base64(sha1(key + _GUID).digest(), newline=False)
-    return _SWITCHING + accept + _BREAK + fieldLines((*fields, *headers)) + _BREAK
+    lines = b""
+    if subprotocol is not None:
+        lines = fieldLines([("Sec-WebSocket-Protocol", subprotocol)])
+    if extensions is not None:
+        lines += fieldLines([("Sec-WebSocket-Extensions", extensions)])
+    if headers:
+        lines += fieldLines(headers)
+    return b"%b%b\r\n%b\r\n" % (_SWITCHING, accept, lines)
 
 
 def refusal(error: UpgradeError, method: str = "GET") -> bytes:
