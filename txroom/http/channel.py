@@ -114,7 +114,7 @@ class Channel(Protocol):
             return
         wheel = self._gateway.wheel
         deadline = self._since + self._gateway.options.handshakeTimeout + wheel.lostSince(self._since)
-        if now < deadline:  # the process was suspended; the client gets that time on top
+        if now < deadline:  # the process was suspended or blocked; the client gets that time on top
             wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(408, "timeout"))

@@ -345,7 +345,7 @@ class Upgrade(Protocol):
             return
         wheel = self._gateway.wheel
         deadline = self._since + self._options.handshakeTimeout + wheel.lostSince(self._since)
-        if now < deadline:  # the process was suspended; the hook gets that time on top
+        if now < deadline:  # the process was suspended or blocked; the hook gets that time on top
             wheel.schedule(self, deadline)
         else:
             self._refuse(UpgradeError(503, "timeout"))
