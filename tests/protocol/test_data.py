@@ -307,7 +307,7 @@ class OrderTests(RoomTestCase):
         self.each(check)
 
     def test_options(self) -> None:
-        """Who asks with such options or filters is answered, by the ref."""
+        """A request with such options or filters is answered, by its ref."""
 
         def check(player: Player, data: bytes) -> None:
             options = b'{"a":' + data + b"}" if player.isJSON else b"\x81\xa1a" + data

@@ -291,7 +291,7 @@ class ReplayTests(MeasuredCase):
         self.assertGreater(answers[-1][5]["retryAfter"], 0.0)
         self.advance(answers[-1][5]["retryAfter"] + 0.1)
         self.assertEqual(again.resume(ada, 0)[0], "joined")
-        # Who has missed little is not held up.
+        # A client that has missed little is not held up.
         self.advance(30)
         for _ in range(20):
             self.advance(1)
@@ -347,7 +347,7 @@ class PathTests(MeasuredCase):
 
 
 class LookUpTests(SynchronousTestCase):
-    """Who looks for each of many names doesn't look at all pairs each time."""
+    """A search for each of many names does not look at all pairs each time."""
 
     def test_steps(self) -> None:
         """The pairs are gone through a few times, however many names are looked for."""

@@ -163,7 +163,7 @@ class EndingTests(RoomTestCase):
                 self.assertEqual(len(self.app.rooms), 0)
 
     def test_elsewhere(self) -> None:
-        """Who isn't in a hook of that room waits for its end, though a hook of it is running."""
+        """Code outside the hooks of that room waits for its end, though a hook of it is running."""
         gate: Deferred[None] = Deferred()
 
         class Chat(NotingRoom):

@@ -116,7 +116,7 @@ class OrderTests(RoomTestCase):
         self.assertEqual(self.room().offset, 4)
 
     def test_twice(self) -> None:
-        """Who asks twice while it is let in is answered twice, and is in once."""
+        """A client that asks twice while it is let in is answered twice, and is in once."""
         gate: Deferred[bool] = Deferred()
 
         class Chat(NotingRoom):
@@ -157,7 +157,7 @@ class OrderTests(RoomTestCase):
 
 @onBothEngines
 class RefusalTests(RoomTestCase):
-    """Who isn't let in takes no seat, and is told."""
+    """A client that isn't let in takes no seat, and is told."""
 
     def refused(self, code: str, **options: Any) -> Player:
         player = self.player()
@@ -260,7 +260,7 @@ class RefusalTests(RoomTestCase):
         self.assertNotIn("leave", self.kinds())
 
     def test_gone(self) -> None:
-        """Who is gone before onAuth has decided never joins."""
+        """A client that is gone before onAuth has decided never joins."""
         gate: Deferred[bool] = Deferred()
 
         class Chat(NotingRoom):
@@ -632,7 +632,7 @@ class FailureTests(RoomTestCase):
         self.assertEqual(self.named("cancelled"), [*range(20)])
 
     def test_sleepCancelled(self) -> None:
-        """Who takes too long doesn't wake."""
+        """A coroutine that takes too long doesn't wake."""
 
         class Chat(NotingRoom):
             handlerTimeout = 1.0
@@ -670,7 +670,7 @@ class AutoDisposeTests(RoomTestCase):
     """Rooms end when nobody needs them."""
 
     def test_row68_linger(self) -> None:
-        """Who comes in time finds the room."""
+        """A client that comes in time finds the room."""
         self.rooms(linger=2.0)
         ada = self.joined()
         ada.ask("leave", ada.room)

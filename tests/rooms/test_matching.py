@@ -115,7 +115,7 @@ class OrderTests(SynchronousTestCase):
         return [values[one.age] for one in found]
 
     def test_kinds(self) -> None:
-        """Values of different kinds aren't compared; who has none, or what can't be sorted, comes first."""
+        """Values of different kinds aren't compared; one that is missing or can't be sorted comes first."""
         values = ["b", 2, True, None, "a", 1.5, False, [1], float("nan"), {"a": 1}]
         self.assertEqual(
             list(map(repr, self.sorted({"x": 1}, *values))),
@@ -208,7 +208,7 @@ class FilteredTests(RoomTestCase):
         self.assertEqual(len(self.app.rooms), 1)
 
     def test_query(self) -> None:
-        """Who looks for rooms is held to the same; metadata counts like options."""
+        """Queries are held to the same; metadata counts like options."""
         self.filtered("mode")
         rooms = [self.joined(mode=value).room for value in (1, "1", True)]
         self.app.rooms[rooms[0]].setMetadata({"ranked": True, "tags": ["a"]})

@@ -142,7 +142,7 @@ class BurstTests(RoomTestCase):
         self.assertEqual(self.burst(40, 11), [4] * 10)
 
     def test_failing(self) -> None:
-        """Who waits for a room that can't be made tries it alone, once; its own options may be better."""
+        """A join that waits for a room that can't be made tries once itself; its options may be better."""
 
         class Chat(NotingRoom):
             made = 0
@@ -312,7 +312,7 @@ class CreationTests(RoomTestCase):
         self.assertEqual([self.player().join()[0] for _ in range(5)], ["joined"] * 4 + ["error"])
 
     def test_byPath(self) -> None:
-        """Who came by a path is told, and comes again later."""
+        """A client that came by a path is told, and comes again later."""
         self.rooms(app=RoomApplication(createRate=0.1, createBurst=1))
         self.app.registrations["chat"].filterBy("mode")
         self.player("/rooms/chat?mode=a")
@@ -464,7 +464,7 @@ class SeatTests(RoomTestCase):
         self.assertEqual(len(hostOf(self.app.rooms[room]).roster.reservations), 1)
 
     def test_userIdRaises(self) -> None:
-        """Who can't be said to be the one it is for isn't."""
+        """A client whose user is unknown does not get a seat that is kept for a user."""
 
         class Chat(NotingRoom):
             def userId(self, user: Any) -> str:

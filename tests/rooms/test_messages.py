@@ -260,7 +260,7 @@ class HandlerTests(SynchronousTestCase):
 
 @onBothEngines
 class BroadcastTests(RoomTestCase):
-    """Who gets what."""
+    """The members that get a broadcast."""
 
     def players(self, count: int = 3, **settings: Any) -> list[Player]:
         self.rooms(**settings)
@@ -338,7 +338,7 @@ class BroadcastTests(RoomTestCase):
         self.assertEqual(again.said(), [])
 
     def test_slow(self) -> None:
-        """Who doesn't read loses volatile messages, then the connection, and then nothing."""
+        """A client that doesn't read loses volatile messages, then the connection, and then nothing."""
         players = self.players(2)
         slow = players[0]
         slow.client.stall()
@@ -432,7 +432,7 @@ class CallTests(RoomTestCase):
         self.assertEqual(errors, ["forged", "invalidData"])
 
     def test_gone(self) -> None:
-        """Who leaves doesn't answer."""
+        """A client that leaves doesn't answer."""
         ada, answers = self.asked()
         ada.ask("leave", ada.room)
         self.assertEqual(answers[0].value.code, "roomGone")
@@ -463,7 +463,7 @@ class CallTests(RoomTestCase):
 
 @onBothEngines
 class PresenceTests(RoomTestCase):
-    """Who is here."""
+    """Presence."""
 
     def test_row65_users(self) -> None:
         """Several connections of a user are one presence with several metas."""
@@ -626,7 +626,7 @@ class LimitTests(RoomTestCase):
             self.assertTrue(ada.client.isOpen)
 
     def test_rateSteadily(self) -> None:
-        """Who is too fast all the time isn't."""
+        """A client that is too fast all the time isn't."""
         self.rooms(messageRate=5.0, messageBurst=1)
         ada = self.joined()
         for _ in range(550):

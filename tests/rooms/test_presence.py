@@ -119,7 +119,7 @@ class RosterTestCase(RoomTestCase):
         self.rooms(presence=True, autoDispose=False, **options)
 
     def changes(self, player: Player) -> list[tuple[list[str], list[str], int]]:
-        """Who joined, who left, and the count, in each frame of presence that came since."""
+        """The members that joined and left, and the count, in each frame of presence that came since."""
         return [(membersIn(frame[2]), membersIn(frame[3]), frame[4]) for frame in player.take("presence")]
 
     def idOf(self, player: Player) -> str:

@@ -13,7 +13,7 @@ from txroom.rooms.owner.revokedtokens import MAX_REVOKED, RevokedTokens
 
 
 class ExpelledTests(SynchronousTestCase):
-    """Who was made to leave."""
+    """Clients that were made to leave."""
 
     def test_time(self) -> None:
         """It is remembered as long as one may resume, at least for a minute."""
@@ -76,7 +76,7 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(bob.said(), [1])
 
     def test_accepted(self) -> None:
-        """Who comes back is told how many of its frames have come, if not all of them are handled."""
+        """A client that comes back is told how many of its frames came, if not all are handled."""
         gate = self.waitingRooms("wait")
         ada = self.joined()
         ada.send("say", 1, 1)
@@ -182,7 +182,7 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(third, token="\ud7ff")[3], "unauthorized")
 
     def test_joinedAgain(self) -> None:
-        """Who asks to join where it is already keeps its token: the answer may get lost."""
+        """A client that asks to join where it is already keeps its token: the answer may get lost."""
         self.rooms()
         ada = self.joined()
         token = ada.joined["token"]
@@ -245,7 +245,7 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
 
     def test_refusedMeanwhile(self) -> None:
-        """Who isn't let in keeps nothing in the log."""
+        """A client that isn't let in keeps nothing in the log."""
 
         class Chat(NotingRoom):
             def onAuth(self, client: Client, options: Any, handshake: Any) -> bool:
@@ -259,7 +259,7 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(self.player().resume(ada, 0)[3]["recovered"], False)
 
     def test_row80_kicked(self) -> None:
-        """Who was kicked can't resume, and is told that it is not to try anew; that is forgotten later."""
+        """A kicked client can't resume, and is told not to try anew; that is forgotten later."""
         self.rooms(autoDispose=False)
         ada = self.joined()
         ada.client.drop()
@@ -349,7 +349,7 @@ class ResumeTests(RoomTestCase):
         return ada
 
     def test_droppedAndLeft(self) -> None:
-        """Who has left before its turn to be dropped has come wasn't dropped."""
+        """A client that has left before its turn to be dropped has come wasn't dropped."""
         self.leftMeanwhile()
         self.gate.callback(None)
         self.settle()
@@ -608,7 +608,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(len(moved.clients), 2)
 
     def test_notTheUser(self) -> None:
-        """Who may resume is known to the next owner too, whatever onAuth has made of the user."""
+        """A client that may resume is known to the next owner too, whatever onAuth has made of the user."""
 
         class Chat(NotingRoom):
             def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
@@ -670,7 +670,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(self.player().resume(again)[0], "joined")
 
     def test_neverCommitted(self) -> None:
-        """Who waits for a commit that will never be is told."""
+        """A Deferred for a commit that will never be fails."""
         self.rooms()
         ada = self.joined()
         self.room().broadcast("said", 1)
@@ -742,7 +742,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(self.player().ask("joinById", room, {})[0], "joined")
 
     def test_seatNotYetTaken(self) -> None:
-        """Who was on its way in when the owner was lost comes in with the same token."""
+        """A client on its way in when the owner was lost comes in with the same token."""
         gates: list[Deferred[bool]] = [Deferred()]
 
         class Chat(NotingRoom):
@@ -817,7 +817,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual((self.engine.hosts, len(self.app.rooms)), ({}, 0))
 
     def test_gone(self) -> None:
-        """Who doesn't come back leaves, where the room is now."""
+        """A client that doesn't come back leaves, where the room is now."""
         _, again = self.lose(True)
         bob = self.joined()
         again.client.drop()

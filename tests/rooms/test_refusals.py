@@ -173,7 +173,7 @@ class CodeTests(RefusalCase):
         self.assertEqual(self.status(JSON_PROTOCOL, path="/x", host="b.example"), 404)
 
     def test_plain(self) -> None:
-        """A plain application isn't taken for rooms; who has its own choice, or no rooms beside, is asked."""
+        """A plain application isn't taken for rooms; one with a choice of its own, or without rooms, is asked."""
         plain = Recorder()
         self.hooks = []
         self.events = []
@@ -306,7 +306,7 @@ class LimitTests(RefusalCase):
 
 
 class HTTPTests(RefusalCase):
-    """Who gets the HTTP answer as ever."""
+    """Clients that get the HTTP answer as ever."""
 
     def test_option(self) -> None:
         """`refusals="http"`, of the server and of an application."""
@@ -373,7 +373,7 @@ class HTTPTests(RefusalCase):
         self.advance(3)
 
     def test_redirect(self) -> None:
-        """A redirect is for who follows it."""
+        """A redirect is for clients that follow it."""
         self.refusing(Deny(303, "", {"Location": "/login"}))
         self.assertEqual(self.status(JSON_PROTOCOL), 303)
 
@@ -498,7 +498,7 @@ class SiteTests(RefusalCase):
         self.assertNothingLeft()
 
     def test_accepted(self) -> None:
-        """Who is accepted isn't told anything."""
+        """A client that is accepted isn't told anything."""
         self.refusing(Accept("ada"))
         player = self.player(protocol=JSON_PROTOCOL)
         self.assertEqual(player.join()[0], "joined")

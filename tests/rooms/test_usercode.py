@@ -404,7 +404,7 @@ class AnswerTests(RoomTestCase):
             self.assertEqual(answers, [["error", ref, None, "roomGone"] for ref in (1, 2)])
 
     def test_closedForGood(self) -> None:
-        """Who has closed with 1000 can't resume, while what it sent is handled still; it isn't connected."""
+        """A client that has closed with 1000 can't resume, though its messages are handled still."""
         gate = self.waitingRooms("slow", autoDispose=False)
         ada = self.joined()
         ada.send("slow")
@@ -482,7 +482,7 @@ class UnmadeTests(RoomTestCase):
         return again
 
     def test_leaving(self) -> None:
-        """Who was made to leave by `onCreate` has left when `onLeave` is over, whatever came of the room."""
+        """A client that `onCreate` made leave has left when `onLeave` is over, whatever came of the room."""
         gate: Deferred[None] = Deferred()
         left: list[str] = []
 

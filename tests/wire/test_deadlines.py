@@ -11,7 +11,7 @@ class PaceTests(SynchronousTestCase):
     """`dueBy`."""
 
     def test_nothing(self) -> None:
-        """Who sends nothing has its seconds."""
+        """A peer that sends nothing has its seconds."""
         self.assertEqual(dueBy(100.0, 30.0, 0), 130.0)
         self.assertEqual(dueBy(100.0, 30.0, BYTES_PER_SECOND - 1), 130.0)
 

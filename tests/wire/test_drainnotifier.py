@@ -1,4 +1,4 @@
-"""Who waits until all is sent."""
+"""Deferreds that fire when all is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class BacklogTests(SynchronousTestCase):
     """`whenSent`, told once."""
 
     def test_sent(self) -> None:
-        """All who wait are told; who asks then waits for the next time."""
+        """All Deferreds fire; one that is made then waits for the next time."""
         notifier = DrainNotifier()
         later = []
         first = notifier.whenSent().addCallback(lambda _: later.append(notifier.whenSent()))

@@ -483,7 +483,7 @@ class TimeTests(WireCase):
         self.assertEqual([(name, len(message)) for name, message in self.events], [("message", 30 * 8192)])
 
     def test_trickle(self) -> None:
-        """Who sends less than 4 KiB in each second gets no longer than that is worth, whatever it sends."""
+        """A peer that sends less than 4 KiB a second gets no longer than that is worth."""
         self.open(messageTimeout=10, pingInterval=0)
         self.client.send(clientFrame(BINARY, bytes(1 << 20))[:20_014])
         for _ in range(13):

@@ -34,7 +34,7 @@ class BucketTests(SynchronousTestCase):
         self.assertGreater(bucket.spend(1, 1000), 0)
 
     def test_take(self) -> None:
-        """One, if it is there; who asks in vain owes nothing."""
+        """One, if it is there; a request in vain costs nothing."""
         bucket = TokenBucket(rate=10, burst=2, now=0)
         self.assertEqual([bucket.take(0) for _ in range(100)], [True, True, *[False] * 98])
         self.assertEqual([bucket.take(0.1), bucket.take(0.1)], [True, False])
@@ -173,7 +173,7 @@ class LimitTests(HarnessTestCase):
         self.assertEqual(len(app.named("message")), 2)
 
     def test_abuse(self) -> None:
-        """Who never slows down is closed with 1008."""
+        """A client that never slows down is closed with 1008."""
         harness, app, client = self.start(messageRate=10, messageBurst=5)
         client.send(b"".join(clientFrame(TEXT) for _ in range(1000)))
         harness.advance(PATIENCE + 1)
@@ -191,7 +191,7 @@ class LimitTests(HarnessTestCase):
         self.assertEqual((len(app.named("message")), app.named("disconnect")), (2, []))
 
     def test_fair(self) -> None:
-        """Who keeps to the rate is never slowed down, for as long as it lasts."""
+        """A client that keeps to the rate is never slowed down, for as long as it lasts."""
         harness, app, client = self.start(messageRate=10, messageBurst=5)
         for _ in range(60):
             for _ in range(5):
@@ -277,7 +277,7 @@ class MeanwhileTests(HarnessTestCase):
         self.assertLess(len(self.app.named("ping")), 1010)
 
     def test_soon(self) -> None:
-        """Who has been idle meanwhile doesn't save it up."""
+        """A client that has been idle meanwhile doesn't save it up."""
         self.start()
         self.app.connection.pause()
         self.harness.advance(600)
@@ -331,7 +331,7 @@ class MeanwhileTests(HarnessTestCase):
         self.assertLess(len(self.app.named("message")), 540 + 30)
 
     def test_abuse(self) -> None:
-        """Who sends more than the rate meanwhile is slowed down, and closed, as ever."""
+        """A client that sends more than the rate meanwhile is slowed down, and closed, as ever."""
         self.start(messageRate=10, messageBurst=20)
         self.app.connection.pause()
         self.beat(clientFrame(TEXT, "x"), 10, each=100)

@@ -192,7 +192,7 @@ class ControlTests(WireCase):
 
 
 class HoldTests(WireCase):
-    """What waits, and where."""
+    """Messages that are held, and where."""
 
     def test_pauses(self) -> None:
         """While a hook runs nothing is read: what the peer sends stays in the kernel."""
@@ -237,7 +237,7 @@ class HoldTests(WireCase):
         return turns
 
     def test_oneATurn(self) -> None:
-        """`allowSynchronousEvents=False`: one message a turn of the reactor (seed 001)."""
+        """`allowSynchronousEvents=False`: one message a turn of the reactor, as in ws."""
         turns = self.turnsOf(clientFrame(TEXT, "a") * 5, allowSynchronousEvents=False)
         self.assertEqual(len(turns), 5)
         self.assertEqual(len(set(turns)), 5)

@@ -247,7 +247,7 @@ class StatusTests(SenderCase):
         self.assertEqual(numbers, list(range(30)))
 
     def test_whenSentAtClose(self) -> None:
-        """Who asks before or after the peer's Close is told when all is taken, and the end isn't held up."""
+        """Deferreds from before and after the peer's Close fire when all is taken; the end isn't held up."""
         self.open()
         self.client.stall()
         self.send(b"x" * 100_000)

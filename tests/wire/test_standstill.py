@@ -112,7 +112,7 @@ class LateTests(StandstillCase):
         self.assertEqual((self.events("disconnect"), len(self.harness.server.connections)), ([], 60))
 
     def test_dead(self) -> None:
-        """Who really doesn't answer is dropped all the same, once it has had its time."""
+        """A peer that really doesn't answer is dropped all the same, once it has had its time."""
         self.open(pingInterval=10, pingTimeout=5)
         self.harness.advance(10)
         self.standStill(60, self.client, b"")

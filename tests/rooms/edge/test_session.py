@@ -78,7 +78,7 @@ class PathTests(RoomTestCase):
         self.assertEqual(self.named("leave"), ["kicked"])
 
     def test_gone(self) -> None:
-        """Who goes while the room is made or joined leaves nothing behind."""
+        """A client that goes while the room is made or joined leaves nothing behind."""
         gate: Deferred[None] = Deferred()
 
         class Chat(NotingRoom):
@@ -223,7 +223,7 @@ class SocketTests(RoomTestCase):
         return gate
 
     def test_droppedBeforeAnswer(self) -> None:
-        """Who is lost between `joined` and the answer of the engine has its time to resume, and no more."""
+        """A client lost between `joined` and the engine's answer has its time to resume, and no more."""
         gate = self.late()
         ada = self.joined()
         ada.client.drop()
@@ -257,7 +257,7 @@ class SocketTests(RoomTestCase):
         self.assertFalse(ada.client.isClosed)
 
     def test_goneAtOnce(self) -> None:
-        """Who is gone before it has a seat keeps none."""
+        """A client that is gone before it has a seat keeps none."""
         self.rooms()
         ada = self.player()
         ada.client.send('["join",1,"chat",{}]')
@@ -290,7 +290,7 @@ class SocketTests(RoomTestCase):
         self.assertEqual(again.said(), [{"a": [1, None, "ü"]}])
 
     def test_unsayable(self) -> None:
-        """Who can't be sent an item is let go, with 4104, and comes back; the others don't notice."""
+        """A client that can't be sent an item is let go, with 4104, and comes back; others don't notice."""
         self.rooms()
         ada, bob = self.joined(), self.joined(protocol=MSGPACK)
         host = self.room()._host
@@ -306,7 +306,7 @@ class SocketTests(RoomTestCase):
         self.assertTrue(bob.client.isOpen)
 
     def test_untold(self) -> None:
-        """Who can't be told of its end is closed; the next one is told."""
+        """A client that can't be told of its end is closed; the next one is told."""
         self.rooms()
         ada, bob = self.joined(), self.joined()
         edge = self.app.edge
@@ -340,7 +340,7 @@ class LateLinkTests(RoomTestCase):
     """The room lets somebody in, and the answer that has the link to it takes long."""
 
     def late(self) -> tuple[Player, Deferred[Any]]:
-        """Who has joined, and what fires with its link."""
+        """The clients that have joined, and what fires with their links."""
         self.rooms()
         attach, held = self.engine.attach, Deferred[Any]()
 
@@ -435,7 +435,7 @@ class NextRoomTests(RoomTestCase):
         self.assertEqual(([frame[0] for frame in player.take()], player.client.isOpen), (["left"], True))
 
     def test_leftByItself(self) -> None:
-        """Who has left by itself knows that, and is told."""
+        """A client that has left by itself is told so too."""
         self.rooms()
         ada = self.joined()
         ada.write("leave", 1, ada.room)
@@ -459,7 +459,7 @@ class NextRoomTests(RoomTestCase):
         self.assertEqual([frame[2] for frame in ada.take("error")], former[:1])
 
     def test_byPath(self) -> None:
-        """Who has joined by its path is closed with the room's code."""
+        """A client that has joined by its path is closed with the room's code."""
         self.rooms()
         ada = self.player("/rooms/chat")
         self.room().disconnect("over")

@@ -104,7 +104,7 @@ class LivesTests(RoomTestCase):
         self.assertEqual([line.partition(" reason=")[2] for line in self.told()[-2:]], ["'shutdown'"] * 2)
 
     def test_nobody(self) -> None:
-        """Who isn't known has no user; who never joined has no line, nor a room that was never made."""
+        """An unknown client has no user; one that never joined has no line, nor has a room never made."""
         self.rooms(Fails)
         self.player().join()
         self.player().join(kick=1)

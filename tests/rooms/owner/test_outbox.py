@@ -97,7 +97,7 @@ class OutboxTests(SynchronousTestCase):
         self.successResultOf(second)
 
     def test_lost(self) -> None:
-        """Nothing leaves any more; who waits is told, and who waits for its end is named."""
+        """Nothing leaves any more; waiting Deferreds fail, and links that wait for their end are named."""
         self.record()
         self.emit(1)
         self.outbox.end(self.audience("a", "b"), 4003)

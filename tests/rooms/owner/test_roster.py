@@ -24,7 +24,7 @@ class NoOutlet:
 
 
 class RosterTests(SynchronousTestCase):
-    """Who is there, and who can be reached."""
+    """The members that are there, and those that can be reached."""
 
     def setUp(self) -> None:
         self.roster = Roster()
@@ -64,7 +64,7 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual(self.roster.sessions, {})
 
     def test_seats(self) -> None:
-        """Seats are those of members and of reservations; who is leaving has none, and is there still."""
+        """Members and reservations have seats; a member that is leaving has none, and is there still."""
         ada = self.come("ada")
         expiry = Clock().callLater(1, lambda: None)
         self.roster.reservations[b"token"] = Reservation(None, expiry)
@@ -77,7 +77,7 @@ class RosterTests(SynchronousTestCase):
         self.assertTrue(self.roster.isEmpty)
 
     def test_present(self) -> None:
-        """Who has joined and not left, connected or not."""
+        """The members that have joined and not left, connected or not."""
         ada, bob, carol = (self.come(each) for each in ("ada", "bob", "carol"))
         ada.state, carol.state = State.DROPPED, State.JOINED
         self.assertEqual([*self.roster.present], [ada, carol])

@@ -86,7 +86,7 @@ class RunnerTests(SynchronousTestCase):
         self.failureResultOf(hanging, hooks.HookTimeout)
 
     def test_userId(self) -> None:
-        """Who has no id, or whose id can't be told, is who is given."""
+        """A user without an id, or with one that can't be told, is the one that is given."""
         self.assertEqual(self.runner.userId({"id": 7}, "nobody"), "7")
         self.assertEqual(self.runner.userId(None, "nobody"), "nobody")
         self.room.userId = lambda user: 1 / 0  # type: ignore[assignment,method-assign,return-value]
