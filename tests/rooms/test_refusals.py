@@ -173,7 +173,7 @@ class CodeTests(RefusalCase):
         self.assertEqual(self.status(JSON_PROTOCOL, path="/x", host="b.example"), 404)
 
     def test_plain(self) -> None:
-        """A plain application isn't taken for rooms; one with a choice of its own, or without rooms, is asked."""
+        """A plain application isn't taken for rooms; one without rooms chooses by itself."""
         plain = Recorder()
         self.hooks = []
         self.events = []

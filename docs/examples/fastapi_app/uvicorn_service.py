@@ -24,7 +24,13 @@ class Uvicorn(Service):
         self.reactor.callLater(0, self.serve)  # when the loop runs
 
     def serve(self):
-        self.serving = asyncio.ensure_future(self.uvicorn.serve())
+        self.serving = asyncio.ensure_future(self.run())
+
+    async def run(self):
+        try:
+            await self.uvicorn.serve()
+        except SystemExit:  # it could not start, and has logged why
+            self.reactor.stop()
 
     def stopService(self):
         super().stopService()
