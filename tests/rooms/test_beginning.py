@@ -192,7 +192,7 @@ class FailureTests(RoomTestCase):
         self.assertEqual(list(self.app.rooms), [])
 
     def test_dispose(self) -> None:
-        """What waits for the end of a room that never was goes on."""
+        """A Deferred for the end of a room that never was fires."""
 
         class Closing(NotingRoom):
             def onCreate(self, options: Any) -> Any:

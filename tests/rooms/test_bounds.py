@@ -62,7 +62,7 @@ class MemberTests(MeasuredCase):
         self.assertEqual((list(member.replies), member.repliesSize), ([21], 2))
 
     def test_waiting(self) -> None:
-        """What waits behind a handler that hangs is bounded; what is more is refused, in its turn."""
+        """The messages behind a handler that hangs are bounded; more are refused, in their turn."""
         gate = self.waitingRooms("slow")
         ada = self.joined()
         ada.send("slow", None, 1)

@@ -66,7 +66,7 @@ class Trace:
         if hook == "onJoin":
             check(before == ["onAuth"], f"onJoin after {before}")
         elif hook != "onAuth":
-            check(id in self.joined or self.room.isRestored, f"{hook} of who has not joined")
+            check(id in self.joined or self.room.isRestored, f"{hook} of a client that has not joined")
         before.append(hook)
 
     def behave(self, hook: str, id: str) -> Any:

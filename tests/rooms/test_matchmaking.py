@@ -429,7 +429,7 @@ class SeatTests(RoomTestCase):
         return room, self.result(self.app.reserveSeat(room, user, 5.0))
 
     def test_row72_used(self) -> None:
-        """By who has the token, once; nobody else gets it."""
+        """A seat is taken with its token, once; nobody else gets it."""
         room, token = self.reserved()
         self.settle()
         self.assertEqual(self.player().ask("joinById", room, {})[3], "full")

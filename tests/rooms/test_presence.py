@@ -131,7 +131,7 @@ class WindowTests(RosterTestCase):
     """Changes are collected, and told together."""
 
     def test_together(self) -> None:
-        """All changes of a window are one frame; who joined in it was shown what was before, and itself."""
+        """All changes of a window are one frame; a member that joined in it saw the former members."""
         self.serveRooms()
         ada, bob = self.joined(), self.joined()
         ada.take()
@@ -366,7 +366,7 @@ class BigRoomTests(RosterTestCase):
         self.assertEqual(other.ask("members", other.room, 0)[3], "badRequest")
 
     def test_users(self) -> None:
-        """Members of one user are one user of a list; who resumes or joins may be told of apart."""
+        """Members of one user are one user of a list; a member that resumes or joins may be told of apart."""
 
         class Chat(NotingRoom):
             presence = True

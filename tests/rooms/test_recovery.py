@@ -194,7 +194,7 @@ class ResumeTests(RoomTestCase):
         self.assertEqual(again.resume(ada, token=token)[0], "joined")
 
     def test_resumedAndJoinedAgain(self) -> None:
-        """Nor is that the first frame of who has resumed."""
+        """Nor is that the first frame of a client that has resumed."""
         self.rooms()
         ada = self.joined()
         second = self.player()
@@ -681,7 +681,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual(ada.said(), [])
 
     def test_forgotten(self) -> None:
-        """Of who is gone the journal keeps nothing, though a handler was still running."""
+        """The journal keeps nothing of a client that is gone, though a handler was still running."""
         gate = self.waitingRooms("wait", autoDispose=False)
         ada = self.joined()
         ada.send("say", 1, 1)
@@ -694,7 +694,7 @@ class OwnerTests(RoomTestCase):
         self.assertEqual((stored.members, stored.handled), ({}, {}))
 
     def test_seat(self) -> None:
-        """A seat that was reserved still is, for who has the token, once."""
+        """A seat that was reserved still is, for the client with the token, once."""
         self.rooms(maxClients=2, autoDispose=False)
         ada = self.joined()
         seat = self.result(self.app.reserveSeat(ada.room, None, 10.0))
@@ -763,7 +763,7 @@ class OwnerTests(RoomTestCase):
         self.flushLoggedErrors(RoomError)
 
     def test_timers(self) -> None:
-        """No tick of the old instance, though a handler of it runs still; nor what waits behind that."""
+        """No tick of the old instance, though a handler of it runs still; nor a message behind that."""
         gate: Deferred[None] = Deferred()
 
         class Chat(NotingRoom):

@@ -1,4 +1,4 @@
-"""What waits to be sent, on every kind of transport."""
+"""The bytes that are queued, on every kind of transport."""
 
 from __future__ import annotations
 
@@ -189,11 +189,11 @@ class WrappedTests(OutgoingCase):
     """Transports on top of a socket."""
 
     def test_tls(self) -> None:
-        """TLS: what waits for encryption counts, and so do its records."""
+        """TLS: bytes that are not encrypted yet count, and so do the records."""
         self.check(self.open(tls=True), TLSOutgoing, slack=20_000)
 
     def test_tlsAggregated(self) -> None:
-        """Behind what waits, small writes are collected by Twisted; they wait too, and stay in order."""
+        """Twisted collects small writes behind queued bytes; they are queued too, and stay in order."""
         out = self.open(tls=True)
         self.assertIsInstance(self.transport, BufferingTLSTransport)
         self.client.stall()

@@ -1,4 +1,4 @@
-"""The way out: what became of a message, and what waits."""
+"""The way out: what became of a message, and the queued bytes."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class StatusTests(SenderCase):
         self.assertEqual(self.app.connection.send("x"), CLOSED)
 
     def test_slowButSteady(self) -> None:
-        """A reader that is slow but steady is measured by what waits, not by whether all is out."""
+        """A reader that is slow but steady is measured by the queued bytes, not by whether all is out."""
         self.open(maxBackpressure=10_000)
         self.client.stall()
         statuses = []

@@ -60,7 +60,7 @@ try {
 
   const cyd = edit("cyd");
   await until("cyd reads", () => areSame("oh, hello world!"));
-  // Who has come back is seen again within 15 s, by the protocol of the awareness; so they look at bob.
+  // A client that has come back is seen within 15 s, by the awareness protocol; so they look at bob.
   await until("cyd and bob see one another", () => usersOf(cyd).includes("bob") && usersOf(bob).includes("cyd"));
   const eve = edit("eve", "another");
   await until("eve is synced", () => eve.provider.synced);

@@ -244,7 +244,7 @@ class SocketTests(RoomTestCase):
         self.assertNothingLeft()
 
     def test_endedWhileJoining(self) -> None:
-        """The end of its only room doesn't close the socket of who is on the way into another."""
+        """The end of its only room doesn't close the socket of a client on the way into another."""
         gate = self.gated()
         ada = self.joined()
         ada.write("join", 7, "Gated", {})
