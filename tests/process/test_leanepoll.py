@@ -122,3 +122,43 @@ class LeanEPollTests(SynchronousTestCase):
         self.peer.close()
         self.reactor.doPoll(0)
         self.assertEqual(reader.calls, ["logPrefix", "fileno", "doRead"])
+
+    def test_callAfterEvents(self) -> None:
+        """A function is called once, after the events of a poll or after the delayed calls."""
+        calls: list[str] = []
+
+        class Protocol:
+            isLean = True
+
+        reader = Reader(self.socket, Protocol())
+        doRead = reader.doRead
+
+        def read() -> Any:
+            self.reactor.callAfterEvents(lambda: calls.append("after events"))
+            calls.append("read")
+            return doRead()
+
+        self.patch(reader, "doRead", read)
+        self.reactor.addReader(reader)
+        self.peer.send(b"x")
+        self.reactor.doPoll(0)
+        self.assertEqual(calls, ["read", "after events"])
+        self.reactor.callLater(0, self.reactor.callAfterEvents, lambda: calls.append("after calls"))
+        self.reactor.callLater(0, calls.append, "call")
+        self.reactor.runUntilCurrent()
+        self.reactor.doPoll(0)
+        self.assertEqual(calls[2:], ["call", "after calls"])
+        self.reactor.removeReader(reader)
+
+    def test_callAfterEventsRaises(self) -> None:
+        """A function that raises does not prevent the others."""
+        calls: list[str] = []
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.reactor.callAfterEvents(fail)
+        self.reactor.callAfterEvents(lambda: calls.append("other"))
+        self.reactor.runUntilCurrent()
+        self.assertEqual(calls, ["other"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

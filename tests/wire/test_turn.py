@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -251,6 +252,28 @@ class Greeting(Recorder):
         connection.send("b")
 
 
+class Slow(Recorder):
+    """Sends back what comes, after a time that is too long for a turn."""
+
+    def onMessage(self, connection: Connection, message: str | bytes) -> None:
+        connection.send(message)
+        wire: Any = connection._wire
+        clock: Any = wire.context.turn.clock
+        clock._clock.rightNow += 2 * LONGEST
+
+
+class Late(Recorder):
+    """Sends back what comes twice, when `waiting` fires."""
+
+    waiting: Deferred[None]
+
+    async def onMessage(self, connection: Connection, message: str | bytes) -> None:
+        self.waiting = Deferred()
+        await self.waiting
+        connection.send(message)
+        connection.send(message)
+
+
 class JoinedTests(HarnessTestCase):
     """What a connection does, over TCP."""
 
@@ -299,6 +322,26 @@ class JoinedTests(HarnessTestCase):
         del self.writes[:]
         raw.send(b"".join(clientFrame(1, text) for text in "abc"))
         self.assertEqual((len(self.writes), raw.take()), (1, b"\x81\x01a\x81\x01b\x81\x01c"))
+
+    def test_slowHandler(self) -> None:
+        """If the handlers of one read take long, the answers are written in between."""
+        self.open(Slow())
+        raw = self.upgraded(self.harness, **self.more)
+        del self.writes[:]
+        raw.send(b"".join(clientFrame(1, text) for text in "abc"))
+        self.assertEqual((len(self.writes), raw.take()), (3, b"\x81\x01a\x81\x01b\x81\x01c"))
+
+    def test_laterDeferred(self) -> None:
+        """What an asynchronous handler sends later is written at the end of that turn."""
+        self.open(Late())
+        raw = self.upgraded(self.harness, **self.more)
+        del self.writes[:]
+        raw.send(clientFrame(1, "a"))
+        app: Any = self.app
+        app.waiting.callback(None)
+        self.assertEqual(self.writes, [])
+        self.harness.flush()
+        self.assertEqual((len(self.writes), raw.take()), (1, b"\x81\x01a\x81\x01a"))
 
     def test_accounts(self) -> None:
         """What was sent counts at once."""
