@@ -1,16 +1,18 @@
 """
-Tests for the cancellation of hooks.
+Tests for asynchronous results of hooks, and their cancellation.
 """
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
-from txroom.core.awaitables import cancelHook
+from txroom.core.awaitables import cancelHook, runUntilWaiting
 
 
 def refuse(waiting: Deferred[Any]) -> None:
@@ -71,3 +73,92 @@ class GiveUpTests(SynchronousTestCase):
         waiting.callback(1)
         cancelHook(waiting)
         self.assertEqual(self.successResultOf(waiting), 1)
+
+
+class RunTests(SynchronousTestCase):
+    """`runUntilWaiting`."""
+
+    def test_returns(self) -> None:
+        """A coroutine that does not wait has run when the function returns, and there is no Deferred."""
+        ran = []
+
+        async def run() -> None:
+            ran.append(1)
+            ran.append(await succeed(2))
+
+        self.assertIsNone(runUntilWaiting(run()))
+        self.assertEqual(ran, [1, 2])
+
+    def test_raises(self) -> None:
+        """What it raises before it waits is raised."""
+
+        async def run() -> None:
+            raise ValueError("no")
+
+        self.assertRaises(ValueError, runUntilWaiting, run())
+
+    def test_waits(self) -> None:
+        """Of a coroutine that waits, the Deferred has the result, also if what it waits for fails."""
+
+        async def run(first: Deferred[int], second: Deferred[int]) -> int:
+            try:
+                total = await first
+            except KeyError:
+                total = 10
+            return total + await second
+
+        for outcome, result in ((1, 3), (Failure(KeyError()), 12)):
+            first: Deferred[int] = Deferred()
+            second: Deferred[int] = Deferred()
+            rest = runUntilWaiting(run(first, second))
+            assert rest is not None
+            first.callback(outcome)
+            self.assertNoResult(rest)
+            second.callback(2)
+            self.assertEqual(self.successResultOf(rest), result)
+
+    def test_fails(self) -> None:
+        """If it raises after it has waited, the Deferred fails."""
+
+        async def run(waited: Deferred[None]) -> None:
+            await waited
+            raise ValueError("no")
+
+        waited: Deferred[None] = Deferred()
+        rest = runUntilWaiting(run(waited))
+        assert rest is not None
+        waited.callback(None)
+        self.failureResultOf(rest, ValueError)
+
+    def test_cancelled(self) -> None:
+        """Cancelling the Deferred cancels what the coroutine waits for, and the coroutine sees that."""
+        seen = []
+
+        async def run(waited: Deferred[None]) -> None:
+            try:
+                await waited
+            except CancelledError:
+                seen.append("cancelled")
+                raise
+
+        waited: Deferred[None] = Deferred()
+        rest = runUntilWaiting(run(waited))
+        assert rest is not None
+        rest.cancel()
+        self.failureResultOf(rest, CancelledError)
+        self.assertEqual(seen, ["cancelled"])
+
+    def test_context(self) -> None:
+        """All of it runs in one copy of the current context."""
+        variable: ContextVar[str] = ContextVar("variable", default="outside")
+        seen = []
+
+        async def run(waited: Deferred[None]) -> None:
+            variable.set("inside")
+            await waited
+            seen.append(variable.get())
+
+        waited: Deferred[None] = Deferred()
+        runUntilWaiting(run(waited))
+        waited.callback(None)
+        self.assertEqual((seen, variable.get()), (["inside"], "outside"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.core.handshake import Accept, Deny, Handshake, UpgradeError
-from txroom.core.headers import Headers, MultiDict, checkedHeaders
+from txroom.core.headers import FEW, Headers, MultiDict, checkedHeaders
 from txroom.core.origin import (
     isAllowedHost,
     isAllowedOrigin,
@@ -52,6 +52,19 @@ class MultiDictTests(SynchronousTestCase):
         self.assertEqual(headers.getAll("set-Cookie"), ["1", "2"])
         self.assertEqual((headers["set-cookie"], len(headers)), ("1", 1))
         self.assertIn("sEt-cOOkie", headers)
+
+    def test_index(self) -> None:
+        """With an index, and after it was freed, look-ups have the same results."""
+        headers = Headers([("B", "2"), ("A", "1"), ("a", "3"), *((f"x{n}", "") for n in range(FEW))])
+        expected = [dict(headers), len(headers), headers.get("A"), headers.get("c"), headers.getAll("A")]
+        for change in (headers.index, headers.compact):
+            change()
+            found = [dict(headers), len(headers), headers.get("A"), headers.get("c"), headers.getAll("A")]
+            self.assertEqual((found, headers.getAll("c"), "B" in headers), (expected, [], True))
+
+    def test_spaces(self) -> None:
+        """Values of headers have no spaces or tabs around them."""
+        self.assertEqual(Headers([("A", " \t1 2\t ")]).pairs, (("a", "1 2"),))
 
     def test_listed(self) -> None:
         """A list may be spread over fields; empty members are skipped (RFC 9110 §5.6.1)."""

@@ -389,7 +389,7 @@ class CheckUpgradeTests(SynchronousTestCase):
         merged = {name.lower(): value for name, value in self.FIELDS.items()} | given
         pairs = [(name, value) for name, value in merged.items() if value is not None]
         try:
-            checkUpgrade(Handshake(method=method, headers=Headers(pairs)))
+            checkUpgrade(Handshake(method=method, headers=Headers(pairs)), isForeign=True)
         except UpgradeError as error:
             self.error = error
             return error.status

@@ -187,7 +187,8 @@ class Application:
 
     def _opened(self, connection: Connection, isTracking: bool) -> None:
         """Add a connection that the server has opened."""
-        self._isTracking = isTracking
+        if isTracking is not self._isTracking:
+            self._isTracking = isTracking
         self._connections[connection.id] = connection
 
     def _closed(self, connection: Connection) -> None:

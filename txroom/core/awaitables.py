@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from asyncio import CancelledError as FutureCancelled
 from asyncio import Future
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
 
@@ -89,3 +90,40 @@ def toDeferred(result: Deferred[Any] | Coroutine[Any, Any, Any] | Future[Any]) -
 def _cancelled(failure: Failure) -> Failure:
     """Replace asyncio's `CancelledError` by Twisted's."""
     return Failure(CancelledError()) if failure.check(FutureCancelled) else failure
+
+
+def runUntilWaiting(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any] | None:
+    """
+    Run a coroutine until it waits for a Deferred.
+
+    This is faster than `Deferred.fromCoroutine` for a coroutine that rarely waits: it makes a Deferred only
+    if there is something to wait for. As there, the coroutine runs in a copy of the current context.
+
+    Returns:
+        A Deferred of the coroutine's result, or `None` if the coroutine has returned.
+
+    Raises:
+        BaseException: What the coroutine raises before it waits.
+    """
+    context = copy_context()
+    try:
+        waited = context.run(coroutine.send, None)
+    except StopIteration:
+        return None
+    return context.run(Deferred.fromCoroutine, _rest(coroutine, waited))
+
+
+def _rest(
+    coroutine: Coroutine[Deferred[Any], Any, Any], waited: Deferred[Any]
+) -> Generator[Deferred[Any], Any, Any]:
+    """Run a coroutine to its end that was started, and waits for `waited`."""
+    try:
+        while True:
+            try:
+                yield waited
+            except BaseException as error:
+                waited = coroutine.throw(error)
+            else:
+                waited = coroutine.send(None)
+    except StopIteration as end:
+        return end.value

@@ -118,8 +118,8 @@ class Connection:
     def __setattr__(self, name: str, value: Any) -> None:
         if name[:2] == "on":
             checkAssigned(self, name, value, CONNECTION_HOOKS, lambda hook: getattr(self._hooks, hook))
-        if name in CONNECTION_HOOKS:
-            self._hooks = self._hooks.replaced(name, value)
+            if name in CONNECTION_HOOKS:
+                self._hooks = self._hooks.replaced(name, value)
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ class MultiDict(Mapping[str, str]):
         pairs: The names and values.
     """
 
-    __slots__ = ("_byName", "pairs")
+    __slots__ = ("_byName", "_first", "pairs")
 
     #: Normalizes a name for comparison.
     _fold: Callable[[str], str] = staticmethod(str)
@@ -59,10 +59,22 @@ class MultiDict(Mapping[str, str]):
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
         self._byName: dict[str, list[str]] | None = None
+        self._first: dict[str, str] | None = None
+
+    def index(self) -> Mapping[str, str]:
+        """Return the first values by name, and use them for look-ups until `compact` frees their memory."""
+        self._first = dict(reversed(self.pairs))
+        return self._first
+
+    def compact(self) -> None:
+        """Free the memory of `index`."""
+        self._first = None
 
     def getAll(self, name: str) -> list[str]:
         """Return all values of a name; an empty list if there are none."""
         name = self._fold(name)
+        if self._first is not None and name not in self._first:
+            return []
         if len(self.pairs) > FEW:
             return list(self._index().get(name, ()))
         return [value for other, value in self.pairs if other == name]
@@ -84,6 +96,8 @@ class MultiDict(Mapping[str, str]):
     def get(self, name: str, /, default: Any = None) -> Any:
         """Return the first value of a name, or `default` if it has none."""
         name = self._fold(name)
+        if self._first is not None:
+            return self._first.get(name, default)
         if len(self.pairs) > FEW:
             return self._index().get(name, (default,))[0]
         for other, value in self.pairs:
@@ -104,7 +118,7 @@ class MultiDict(Mapping[str, str]):
         return iter(dict.fromkeys(name for name, _ in self.pairs))
 
     def __len__(self) -> int:
-        return len({name for name, _ in self.pairs})
+        return len({name for name, _ in self.pairs} if self._first is None else self._first)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.pairs)!r})"
@@ -114,7 +128,7 @@ class Headers(MultiDict):
     """
     Header fields: a `MultiDict` whose names are compared without regard to case (RFC 9110 §5.1).
 
-    The names are stored in lower case.
+    Names are stored in lower case, and values without surrounding spaces and tabs (RFC 9110 §5.5).
     """
 
     __slots__ = ()
@@ -122,7 +136,9 @@ class Headers(MultiDict):
     _fold = staticmethod(str.lower)
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__([(_COMMON.get(low := name.lower(), low), value) for name, value in pairs])
+        super().__init__(
+            [(_COMMON.get(low := name.lower(), low), value.strip(" \t")) for name, value in pairs]
+        )
 
     def listed(self, name: str) -> list[str]:
         """Return the members of a comma-separated list, from all fields of that name, without empty ones."""

@@ -5,6 +5,7 @@ Hosts and origins of requests, and checks whether they are allowed.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ def _isMatch(name: str, pattern: str) -> bool:
     return pattern in ("*", name)
 
 
+@lru_cache(maxsize=64)
 def isLocalHost(host: str) -> bool:
     """Return whether a Host header names the local machine: localhost, *.localhost or a loopback address."""
     name = splitHost(host)[0].removesuffix(".")

@@ -178,7 +178,7 @@ def _chosen(chosen: Any, offered: list[str]) -> str | None:
     return str(chosen) if chosen is not None else None
 
 
-@attrs.frozen
+@attrs.define
 class NegotiatedWireConnection:
     """A `NegotiatedConnection` that uses txroom's own WebSocket implementation."""
 

@@ -10,9 +10,8 @@ it may understand such a request differently and let pass what it should have st
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
-
-import attrs
 
 from ..core.handshake import Handshake, UpgradeError
 from ..core.headers import TOKEN, Headers
@@ -27,7 +26,10 @@ _CONTROLS = bytes(set(range(0x20)) - set(b"\t\r\n")) + b"\x7f"
 _IN_NO_PATH = bytes(range(0x20)) + b"\x7f"
 _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+_FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r\n", re.MULTILINE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
+#: Most targets; nothing in them needs a closer look.
+_PLAIN = re.compile(r"/[A-Za-z0-9_/-]*(?:\?[A-Za-z0-9_=&-]*)?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?#]+)([/?].*)?", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -37,8 +39,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _SINGLE = ("host", "content-length", "origin", "sec-websocket-key", "sec-websocket-version")
 
 
-@attrs.frozen
-class Head:
+class Head(NamedTuple):
     """A valid request head."""
 
     method: str
@@ -78,6 +79,10 @@ class HeadReader:
                 that is certain, even if the head is incomplete.
         """
         buffer = self._data
+        if not buffer and not data.startswith(b"\r"):  # nearly all heads come in one piece
+            end = data.find(_END, 0, MAX_HEAD)
+            if end >= 0:
+                return parseHead(data[:end], data[end + len(_END) :])
         searchFrom = max(0, len(buffer) - len(_END) + 1)
         buffer += data
         if not self._isBegun and len(buffer) >= 2:
@@ -122,39 +127,43 @@ def parseHead(head: bytes, rest: bytes = b"") -> Head:
         UpgradeError: The head is invalid; the status is 400, 414, 431 or 505.
     """
     _checkBytes(head)
-    requestLine, *fields = head.decode("latin-1").split("\r\n")
+    requestLine, _, lines = (head.decode("latin-1") + "\r\n").partition("\r\n")
     method, target, *numbers = _requestLine(requestLine).groups()
-    tooLong = len(head) > MAX_LINE and any(len(field) > MAX_LINE for field in fields)
-    if tooLong or len(fields) > MAX_HEADERS:
+    count = lines.count("\r\n")
+    tooLong = len(head) > MAX_LINE and any(len(line) > MAX_LINE for line in lines.split("\r\n"))
+    if tooLong or count > MAX_HEADERS:
         raise UpgradeError(431, "size")
-    headers = Headers(map(_field, fields))
+    fields = _FIELD.findall(lines)
+    if len(fields) != count:  # a line that is not a field
+        raise _syntax()
+    headers = Headers(fields)
+    first = headers.index()
     version = (int(numbers[0]), int(numbers[1]))
     if version[0] != 1:
         raise UpgradeError(505, "version")
     _checkSingles(headers)
-    host = headers.get("host")
-    if host is None and version >= (1, 1):
-        raise _syntax()
-    if host is not None and not _HOST.fullmatch(host):
-        raise _syntax()
-    if host is not None and headers.get("transfer-encoding") is not None and "content-length" in headers:
+    host = first.get("host")
+    if host is None:
+        if version >= (1, 1):
+            raise _syntax()
+    elif not _HOST.fullmatch(host) or ("transfer-encoding" in first and "content-length" in first):
         raise _syntax()
     absolute = _ABSOLUTE.fullmatch(target)
     if absolute is not None:
-        return _inOriginForm(method, absolute, f"HTTP/1.{numbers[1]}", fields, rest)
+        return _inOriginForm(method, absolute, f"HTTP/1.{numbers[1]}", lines, rest)
     return Head(method, _target(target), version, headers, head + _END, rest)
 
 
-def _inOriginForm(method: str, absolute: re.Match[str], version: str, fields: list[str], rest: bytes) -> Head:
+def _inOriginForm(method: str, absolute: re.Match[str], version: str, lines: str, rest: bytes) -> Head:
     """
     Return the head of a request in absolute form, with the authority of its target as Host (RFC 9112 §3.2.2).
     """
     target = absolute[2] or "/"
     if not target.startswith("/"):
         target = "/" + target
-    others = [field for field in fields if not field.lower().startswith("host:")]
-    lines = [f"{method} {target} {version}", f"Host: {absolute[1]}", *others]
-    return parseHead("\r\n".join(lines).encode("latin-1"), rest)
+    others = [line for line in lines.split("\r\n")[:-1] if not line.lower().startswith("host:")]
+    head = [f"{method} {target} {version}", f"Host: {absolute[1]}", *others]
+    return parseHead("\r\n".join(head).encode("latin-1"), rest)
 
 
 def _checkBytes(text: bytes | bytearray) -> None:
@@ -182,16 +191,8 @@ def _syntax() -> UpgradeError:
     return UpgradeError(400, "syntax")
 
 
-def _field(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not TOKEN.fullmatch(name):
-        raise _syntax()
-    return name, value.strip(" \t")
-
-
 def _checkSingles(headers: Headers) -> None:
-    names = [name for name, _ in headers.pairs]
-    if len(set(names)) < len(names) and any(names.count(name) > 1 for name in _SINGLE):
+    if len(headers) < len(headers.pairs) and any(len(headers.getAll(name)) > 1 for name in _SINGLE):
         raise _syntax()
 
 
@@ -199,6 +200,8 @@ def _target(target: str) -> str:
     """
     Return the target, which must be in origin form or "*", if no other reader can understand it differently.
     """
+    if _PLAIN.fullmatch(target):
+        return target
     if not target.startswith("/"):
         if target == "*":
             return target
@@ -243,9 +246,13 @@ def _lists(headers: Headers, name: str, token: str) -> bool:
     return token in [member.lower() for member in headers.listed(name)]
 
 
-def checkUpgrade(handshake: Handshake) -> None:
+def checkUpgrade(handshake: Handshake, isForeign: bool = False) -> None:
     """
     Check a request against the rules of RFC 6455 §4.2.1.
+
+    Args:
+        handshake: The request.
+        isForeign: Whether twisted.web has read its head, and not `HeadReader`.
 
     Raises:
         UpgradeError: 405, the method is not GET; 426, the WebSocket version is not 13; 400, any other error.
@@ -255,9 +262,10 @@ def checkUpgrade(handshake: Handshake) -> None:
         raise UpgradeError(405, "method", headers=[("Allow", "GET")])
     if headers.get("transfer-encoding") is not None or headers.get("content-length", "0") != "0":
         raise _syntax()
-    _checkSingles(headers)
-    if not _HOST.fullmatch(headers.get("host", "")):  # a Site of twisted.web does not check it
-        raise _syntax()
+    if isForeign:
+        _checkSingles(headers)
+        if not _HOST.fullmatch(headers.get("host", "")):
+            raise _syntax()
     if not _KEY.fullmatch(headers.get("sec-websocket-key", "")):
         raise _syntax()
     version = headers.get("sec-websocket-version")
@@ -266,7 +274,7 @@ def checkUpgrade(handshake: Handshake) -> None:
     if version != "13":
         raise UpgradeError(426, "version", headers=[("Sec-WebSocket-Version", "13")])
     protocols = handshake.protocols
-    if len(set(protocols)) != len(protocols) or not all(map(_isToken, protocols)):
+    if protocols and (len(set(protocols)) != len(protocols) or not all(map(_isToken, protocols))):
         raise _syntax()
 
 

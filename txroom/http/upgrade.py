@@ -34,7 +34,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.application import Application
-from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, toDeferred
+from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, runUntilWaiting, toDeferred
 from ..core.connection import Connection
 from ..core.handshake import Accept, Deny, Handshake, UpgradeError
 from ..wire.transports import takeOver
@@ -131,8 +131,12 @@ class Upgrade(Protocol):
             admission.replace(replaced, self, self._address)
         if self._state is not DECIDING:
             return
-        self._deciding = Deferred.fromCoroutine(self._decide())
-        self._deciding.addErrback(self._failed)
+        try:
+            self._deciding = runUntilWaiting(self._decide())
+        except BaseException:
+            self._failed(Failure())
+        if self._deciding is not None:
+            self._deciding.addErrback(self._failed)
         self._isBegun = True
         if self._state is not DECIDING:
             return
@@ -145,7 +149,7 @@ class Upgrade(Protocol):
 
     async def _decide(self) -> None:
         gateway = self._gateway
-        checkUpgrade(self._handshake)
+        checkUpgrade(self._handshake, self._isForeign)
         application = self._findApplication()
         if application is None:
             await self._findRefuser(gateway.server.refuserFor(self._handshake))
@@ -239,6 +243,7 @@ class Upgrade(Protocol):
         """Go to OPENED."""
         assert self._admitted is not None
         self._handshake.peerNetwork = self._admitted
+        self._handshake.headers.compact()
         self._end(OPENED)
         transport: Any = self.transport
         self.transport = None
