@@ -1,5 +1,5 @@
 """
-The members of a room, as its client is told of them.
+The members of a room, as far as its client knows them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from .codec import key
 
 class Presence:
     """
-    The users that are known, by their ids.
+    The known users by their ids.
 
-    A meta is known by its member; one that comes again replaces the former. A user that remains keeps the
-    place in the list.
+    A meta is identified by its member; a new one replaces the old one. A user who stays keeps the place in
+    the list.
     """
 
     def __init__(self) -> None:
         self._users: dict[bytes, Any] = {}
         self._metas: dict[bytes, dict[bytes, Any]] = {}
         self._count: int | None = None
-        #: What the server takes to list the members that may be unknown; `None`: all are known.
+        #: The position that the server needs to list members that may be unknown; `None`: all are known.
         self._after: int | None = None
 
     @property
@@ -42,7 +42,7 @@ class Presence:
 
     @property
     def after(self) -> int | None:
-        """What the server takes to list the next members that are not known; `None`: all are known."""
+        """The position that the server needs to list the next unknown members; `None`: all are known."""
         return self._after if self._known < self.count else None
 
     @property
@@ -50,27 +50,27 @@ class Presence:
         return sum(map(len, self._metas.values()))
 
     def restart(self, info: MembershipInfo) -> None:
-        """Forget all members but those that `joined` tells of."""
+        """Start again with the members that the frame `joined` has."""
         self._users = {}
         self._metas = {}
         self._after = info.membersAfter
         self._change(info.members or [], [], info.memberCount)
 
     def change(self, frame: PresenceFrame) -> None:
-        """Follow a change. A meta in both lists has changed; it may be that of a member that is not known."""
+        """Apply a change. A meta in both lists has changed; its member may be one that is not known."""
         if self._after is None:
             self._after = frame.membersAfter
         self._change(frame.joined, frame.left, frame.memberCount)
 
     def add(self, data: Any) -> list[Member]:
         """
-        Add a page of members, the data of the answer.
+        Add a page of members, which is the data of the answer.
 
         Returns:
             The members of the page.
 
         Raises:
-            RoomError: It is no page.
+            RoomError: The data is not a page of members.
         """
         try:
             page = msgspec.convert(data, MembersPage)

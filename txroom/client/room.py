@@ -207,14 +207,15 @@ class Room:
 
     def fetchMembers(self) -> Deferred[list[Member]]:
         """
-        Fetch the next of the members that are not in `members` yet, as many as the room tells at once.
+        Fetch the next members that are not in `members`, at most as many as the room's `presenceLimit`.
 
-        They are in `members` then, and the listeners of "presence" are called without joined or left ones.
+        They are added to `members`, and the listeners of "presence" are called with no joined and no left
+        members.
 
         Returns:
-            A Deferred that fires with those that came; the list is empty when all are known. It fails with
-            "unavailable" if the room is away or the connection is lost, with "rateLimited" after too many
-            requests, with "timeout" after `requestTimeout`.
+            A Deferred that fires with the fetched members; the list is empty when all are known. It fails
+                with "unavailable" if the room is away or the connection is lost, with "rateLimited" after
+                too many requests, and with "timeout" after `requestTimeout`.
         """
         return self._membership.fetchMembers()
 

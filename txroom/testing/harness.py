@@ -223,7 +223,7 @@ class RoomHarness:
             with harness.presenceWindow():
                 bob = harness.client().join("chat")
                 bob.leave()
-            # The other clients have heard nothing of bob.
+            # The other clients have received nothing about bob.
         """
         self.clock.isInWindow = True
         try:

@@ -306,10 +306,10 @@ export class Room<Messages extends object = any> {
    * The users in the room, with a meta for each of their members, if the room has presence.
    *
    * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
-   * has told of, and those that `fetchMembers` has brought. `memberCount` is the number of all members.
+   * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
    */
   readonly members: Member[];
-  /** How many members there are, if the room has presence. A user with two connections counts twice. */
+  /** The number of all members, if the room has presence. A user with two connections counts twice. */
   readonly memberCount: number;
   /**
    * The token with which `client.resume` continues this membership, also in the next page.

@@ -523,8 +523,8 @@ const optional = (is) => (value) => value === null || value === undefined || is(
  * @property {number | null} [accepted]
  * @property {boolean} [recovered]
  * @property {Member[] | null} [members]
- * @property {number | null} [memberCount] If `members` are not all: how many there are,
- * @property {number | null} [membersAfter] and what the frame `members` takes to list the others.
+ * @property {number | null} [memberCount] The number of all members, if `members` is not complete.
+ * @property {number | null} [membersAfter] The position with which the frame `members` lists the others.
  * @property {unknown} [snapshot]
  */
 
@@ -1017,7 +1017,7 @@ export class Room {
    * The users in the room, with a meta for each of their members, if the room has presence.
    *
    * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
-   * has told of, and those that `fetchMembers` has brought. `memberCount` is the number of all members.
+   * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
    *
    * @returns {Member[]}
    */
@@ -1026,7 +1026,7 @@ export class Room {
   }
 
   /**
-   * How many members there are, if the room has presence. A user with two connections counts twice.
+   * The number of all members, if the room has presence. A user with two connections counts twice.
    *
    * @returns {number}
    */
@@ -1347,9 +1347,9 @@ class Membership {
   #sendQueue;
   /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
-  /** How many members the server has told there are; null: as many as are known. @type {number | null} */
+  /** The number of members that the server has sent; null: all members are known. @type {number | null} */
   #memberCount = null;
-  /** What the server takes to list the members that may be unknown; null: all are known. @type {number | null} */
+  /** The position with which the server lists members that may be unknown; null: all are known. @type {number | null} */
   #membersAfter = null;
   #token = "";
   #attempts = 0;
