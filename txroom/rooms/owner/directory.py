@@ -11,7 +11,7 @@ from .host import Host
 
 
 class Hosts:
-    """What runs the rooms, by id and by name."""
+    """The hosts of the rooms, by id and by name."""
 
     def __init__(self) -> None:
         self._byId: dict[str, Host] = {}
@@ -21,35 +21,35 @@ class Hosts:
         return len(self._byId)
 
     def get(self, id: str) -> Host | None:
-        """What runs the room of that id."""
+        """Return the host of a room; `None` if there is no such room."""
         return self._byId.get(id)
 
     def all(self) -> list[Host]:
-        """All of them, the oldest first."""
+        """Return all hosts, the oldest first."""
         return list(self._byId.values())
 
     def named(self, name: str) -> list[Host]:
-        """Those of a name, the oldest first."""
+        """Return the hosts of the rooms of a name, the oldest first."""
         return list(self._byName.get(name, {}).values())
 
     def count(self, name: str) -> int:
-        """How many of that name there are."""
+        """Return the number of rooms of a name."""
         return len(self._byName.get(name, ()))
 
     def add(self, host: Host) -> None:
-        """A room is made."""
+        """Add the host of a new room."""
         self._byId[host.id] = host
         self._byName.setdefault(host.name, {})[host.id] = host
 
     def remove(self, host: Host) -> None:
-        """A room has ended."""
+        """Remove the host of a room that has ended."""
         if self._byId.get(host.id) is host:
             del self._byId[host.id]
             del self._byName[host.name][host.id]
 
 
 class Rooms(Mapping[str, Room]):
-    """The rooms that this process owns, by id; `named` gives those of a name."""
+    """The rooms that this process owns, by id. `named` returns those of a name."""
 
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
@@ -67,5 +67,5 @@ class Rooms(Mapping[str, Room]):
         return len(self._hosts)
 
     def named(self, name: str) -> list[Room]:
-        """The rooms of that name, the oldest first."""
+        """Return the rooms of a name, the oldest first."""
         return [host.room for host in self._hosts.named(name)]

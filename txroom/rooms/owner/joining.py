@@ -1,8 +1,8 @@
 """
-Joining: how a client becomes a member.
+Joining: a client becomes a member.
 
-The client takes a seat, in one step; then `onAuth` and `onJoin` are called, and the client is answered with
-`joined` or an error. If a step fails the seat is free again, and no other hook is called.
+The client takes a seat in one step. Then `onAuth` and `onJoin` are called, and the client receives `joined`
+or an error. If a step fails, the seat is freed, and no other hook is called.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .roomlisting import RoomListing
 from .seats import Seats
 from .welcome import Welcome
 
-#: What is said to a client whose dialect can't carry the room's messages.
+#: The message for a client whose sub-protocol cannot carry the room's messages.
 NEEDS_MSGPACK = "this room needs the sub-protocol txroom.v1.msgpack"
 
 
@@ -80,16 +80,16 @@ class Joining:
         self._leaving = leaving
         self._welcome = welcome
         self._linkOf = linkOf
-        #: Whether anybody has become a member.
+        #: Whether a client has become a member.
         self._isUsed = False
 
     # -- a seat
 
     async def join(self, outlet: Outlet, join: Join) -> Link | Refused:
         """
-        Take a seat, and begin to join; `joined` or an error comes to `outlet`.
+        Take a seat and begin to join. The client receives `joined` or an error by way of `outlet`.
 
-        A second join of the same connection is the same as the first.
+        A second join on the same connection leads to the same member.
         """
         result = await self._enter(outlet, join)
         if isinstance(result, Refused):
@@ -97,7 +97,9 @@ class Joining:
         return result
 
     def _refused(self, join: Join) -> None:
-        """A client was refused; if the room was made for it, and nobody else has joined, the room ends."""
+        """
+        A client was refused. If the room was created for it, and no other client has joined, the room ends.
+        """
         if join.isCreator and not self._isUsed:
             self._lifecycle.creatorRefused()
 
@@ -113,7 +115,7 @@ class Joining:
         refusal = self._refusal(join, token, userId) or await self._mayJoin(options, join.user)
         if refusal is not None:
             return refusal
-        # Much may have changed while `canJoin` was running.
+        # The room may have changed while `canJoin` was running.
         known = sessions.get(join.session)
         if known is not None:
             return self._again(known, join)
@@ -121,16 +123,16 @@ class Joining:
         if refusal is not None:
             return refusal
         member = self._seat(outlet, join, token, options, userId)
-        link = self._linkOf(member)  # before it is refused, perhaps
+        link = self._linkOf(member)  # before a hook can refuse it
         member.mailbox.post(self._admit, member, join)
         return link
 
     def _again(self, member: Member, join: Join) -> Link:
-        """The connection has joined already, or is joining."""
+        """Answer another join of a connection that has joined already, or is joining."""
         if member.state is State.SEATED:
             member.refs.append(join.ref)
         else:
-            self._presence.catchUp(member)  # its client may ignore the members of another `joined`
+            self._presence.catchUp(member)  # a client may ignore the members in a second `joined`
             self._welcome.announce(member, [join.ref], self._context.log.offset, [], NIL, recovered=True)
         return self._linkOf(member)
 
@@ -143,7 +145,7 @@ class Joining:
         return self._seats.refusal(token, userId)
 
     async def _mayJoin(self, options: Mapping[str, Any], user: Any) -> Refused | None:
-        """Ask `canJoin`."""
+        """Call `canJoin`, and return why the client may not join; `None` if it may."""
         context = self._context
         try:
             mayJoin = await context.runner.call(context.room.canJoin, options, user)
@@ -179,7 +181,7 @@ class Joining:
             self._refused(join)
 
     async def _steps(self, member: Member, join: Join) -> None:
-        """onAuth, onJoin, `joined`; if one fails the seat is free again."""
+        """Call `onAuth` and `onJoin` and send `joined`. If a step fails, free the seat."""
         context, room, client = self._context, self._context.room, member.client
         member.early = []
         hook = "onAuth"
@@ -214,7 +216,7 @@ class Joining:
                 self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
 
     def _step(self, member: Member, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a hook that admits a member, and remember what that waits for."""
+        """Call `onAuth` or `onJoin`, and remember what it has returned while that is awaited."""
 
         def step() -> Any:
             member.runningHook = hook(*args)
@@ -229,11 +231,11 @@ class Joining:
     # -- the end of it
 
     def _giveBack(self, member: Member, error: Error) -> None:
-        """Joining has failed: free the seat, and answer with the error."""
+        """Free the seat of a client that could not join, and answer with the error."""
         context = self._context
         pending = member.pendingLeave
         member.state = State.GONE
-        self._presence.left(member)  # if it has failed at the very end
+        self._presence.left(member)  # the last step may have failed after `came`
         self._seats.joined(member)
         context.roster.members.pop(member.id, None)
         member.mailbox.clear()
@@ -249,19 +251,19 @@ class Joining:
         self._lifecycle.seatFreed()
 
     def _answerAll(self, member: Member, error: Error) -> None:
-        """Answer all join requests of its connection with that error."""
+        """Answer all join requests of the member's connection with an error."""
         for ref in member.refs:
             answer = Error(ref, None, error.code, error.message, error.details)
             self._context.outbox.emit(answer, member.audience)
 
     def _joined(self, member: Member) -> None:
-        """Its hooks have admitted it: it is a member, unless something else has happened meanwhile."""
+        """Make a client a member whose hooks have succeeded, unless it is to leave already."""
         context = self._context
         snapshot = NIL if member.pendingLeave is not None else self._welcome.snapshot(member)
         missed = context.log.missed(member.offset, member.id)
         if missed is None:
             member.leaveLater(
-                CloseCode.ENGINE_UNAVAILABLE, LeaveReason.DROPPED, "too much was said meanwhile"
+                CloseCode.ENGINE_UNAVAILABLE, LeaveReason.DROPPED, "too many messages were sent meanwhile"
             )
         if member.pendingLeave is not None:
             self._leaveUnseen(member)
@@ -282,7 +284,7 @@ class Joining:
         context.runner.tell("join", context.room, member.client)
 
     def _leaveUnseen(self, member: Member) -> None:
-        """Its hooks have admitted it, but it has to leave: nobody is told but `onLeave`."""
+        """Let a member leave whose hooks have succeeded but which is to leave: only `onLeave` is called."""
         pending = member.pendingLeave
         if pending is None:
             return

@@ -1,7 +1,7 @@
 """
-Losing the connection, coming back, and leaving: how a member's state changes, and which hooks are called.
+Losing the connection, resuming and leaving: the changes of a member's state, and the hooks that are called.
 
-The states of a member are those of `member.State`.
+The states of a member are described in `member`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .presence import Presence
 from .revokedtokens import RevokedTokens
 from .roomlisting import RoomListing
 
-#: A client that has left for one of these reasons can't resume, and doesn't join anew by itself.
+#: A client that has left for one of these reasons cannot resume, and does not join again by itself.
 _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
 
 
@@ -50,7 +50,7 @@ class Leaving:
     # -- losing the connection
 
     def drop(self, member: Member) -> None:
-        """Its connection is lost: it may resume for a while."""
+        """Note that a member has lost its connection. It may resume for `resumeSeconds`."""
         context = self._context
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.NORMAL, LeaveReason.DROPPED)
@@ -66,7 +66,7 @@ class Leaving:
             self._notify(member, isAway=True)
 
     def awaitReturns(self) -> None:
-        """The room begins: give the members of an earlier owner `resumeSeconds` to resume."""
+        """Give the members of an earlier owner `resumeSeconds` to resume, when the room begins."""
         for member in self._context.roster.members.values():
             if member.state is State.DROPPED:
                 self._awaitReturn(member)
@@ -82,13 +82,16 @@ class Leaving:
             self.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
 
     def resumed(self, member: Member, recovered: bool) -> None:
-        """It has resumed, perhaps before its old connection was lost."""
+        """Note that a member has resumed, perhaps before its former connection was lost."""
         context = self._context
         context.lifecycleLog.tell("resume", context, member, "" if recovered else "not recovered")
         self._notify(member, recovered=recovered)
 
     def _notify(self, member: Member, isAway: bool = False, recovered: bool = True) -> None:
-        """Tell the room: one job, however often a client comes and goes before the room can be told."""
+        """
+        Call `onDrop` and `onResume` when the member's other hooks are over: once, however often the client
+        has lost its connection and resumed until then.
+        """
         if member.untold is None:
             member.untold = (isAway, recovered)
             member.mailbox.post(self._tellRoom, member)
@@ -97,7 +100,7 @@ class Leaving:
             member.untold = (isAway or wasAway, recovered and isRecovered)
 
     def _tellRoom(self, member: Member) -> Deferred[Any] | None:
-        """Call `onDrop` if it was away, and `onResume` if it is back."""
+        """Call `onDrop` if the member was away, and `onResume` if it is connected again."""
         context = self._context
         untold, member.untold = member.untold, None
         if not member.isPresent or untold is None:
@@ -122,7 +125,7 @@ class Leaving:
     # -- leaving
 
     def gone(self, member: Member) -> None:
-        """Its client has closed the connection for good: it leaves when what it sent before is handled."""
+        """Let a member leave whose client has closed the connection, when its earlier frames are handled."""
         self._context.roster.detached(member)
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.NORMAL, LeaveReason.LEFT)
@@ -135,23 +138,24 @@ class Leaving:
         self.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
 
     def kick(self, member: Member, text: str) -> None:
-        """Make it leave; it can't resume."""
+        """Make a member leave. It cannot resume."""
         self.leave(member, CloseCode.KICKED, LeaveReason.KICKED, payload.checkText("reason", text))
 
     def leave(
         self, member: Member, code: int, reason: LeaveReason, text: str = "", isSeen: bool = True
     ) -> None:
         """
-        End a membership now, and free the seat; `onLeave` is called in the next turn, after what runs for it.
+        End a membership and free the seat. `onLeave` is called in a later turn, after the member's other
+        hooks.
 
-        One that is being seated is told, and freed, when the hook that runs is over.
+        A client that is still joining leaves when the hook that is running has finished.
 
         Args:
-            member: Who leaves.
-            code: What its client is told, and `text` with it; 0: nothing.
-            reason: What `onLeave` is told.
-            text: Why, in words.
-            isSeen: Whether anybody knows that it was a member.
+            member: The member that leaves.
+            code: The close code for its client; 0: the client is told nothing.
+            reason: The reason for `onLeave`.
+            text: The reason in words, for its client and the log.
+            isSeen: Whether the other members and the journal know the member.
         """
         if member.state is State.SEATED:
             member.leaveLater(code, reason, text)
@@ -195,7 +199,7 @@ class Leaving:
         self._over(member)
 
     def abandon(self, member: Member) -> None:
-        """Another owner has the room, and the member: only what runs for it has to end."""
+        """End what is running for a member that another owner has now, without `onLeave`."""
         member.cancelExpiry()
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.ROOM_MOVED, LeaveReason.DROPPED)
@@ -209,7 +213,7 @@ class Leaving:
         self._context.runner.post(member.mailbox.post, self._over, member)
 
     def _over(self, member: Member) -> None:
-        """The last hook or handler that ran for it is over."""
+        """Forget a member whose last hook or handler has finished."""
         member.state = State.GONE
         member.forget()
         self._context.roster.leaving.discard(member)

@@ -1,8 +1,9 @@
 """
-Presence: what the members of a room are told of one another.
+Presence: the members of a room are told who the others are.
 
-Changes are collected for `Room.presenceSeconds` and told together (`PresenceChanges`). What is told of one
-member, its *entry*, is encoded once for each change; lists and frames are made of these entries.
+Changes are collected for `Room.presenceSeconds` (`PresenceChanges`) and then sent together. What others see
+of one member is its *entry*. An entry is encoded once for each change of the member; lists and frames are
+made of encoded entries.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .presencechanges import PresenceChanges, PresenceEntry
 
 
 class Shown(NamedTuple):
-    """The members that a client is shown when it joins; see the fields of `Joined`."""
+    """The members that `joined` tells a client of; see the fields of `Joined`."""
 
     members: tuple[bytes, ...] | None = None
     ownMember: bytes = b""
@@ -29,26 +30,27 @@ class Shown(NamedTuple):
     membersAfter: int | None = None
 
 
-#: What clients are shown in a room without presence.
+#: What `joined` tells in a room without presence.
 _NOTHING = Shown()
 
 
 class Presence:
-    """The members of one room, as they see one another."""
+    """The presence of one room."""
 
     __slots__ = ("_changes", "_context", "_entries", "_first", "_lastPlace", "_timer", "_toldPlace")
 
     def __init__(self, context: RoomContext) -> None:
         self._context = context
-        #: What presence says of each member, in the order in which they joined; `None` until it is needed.
+        #: The entries of the members by their ids, in the order in which they joined; `None` until the first
+        #: time that they are needed.
         self._entries: dict[str, PresenceEntry] | None = None
         self._lastPlace = 0
-        #: No client was told of a member with a greater place, but of itself.
+        #: The greatest place of a member that a client, other than the member's own, was told of.
         self._toldPlace = 0
-        #: The first members, as long as they are the same.
+        #: The first members, until one of them changes.
         self._first: _First | None = None
         self._changes = PresenceChanges()
-        #: Tells the changes when the window is over.
+        #: The timer that ends the window, while there are changes.
         self._timer: Timer | None = None
 
     # -- the roster
@@ -64,7 +66,7 @@ class Presence:
         ]
 
     def _roster(self) -> dict[str, PresenceEntry]:
-        """The entries of all members."""
+        """Return the entries of all members."""
         if self._entries is None:
             self._entries = {}
             for member in self._context.roster.present:
@@ -72,20 +74,20 @@ class Presence:
         return self._entries
 
     def _entryOf(self, member: Member) -> PresenceEntry:
-        """The entry of a client that has joined. It can be encoded: `setMeta` has tried."""
+        """Return the entry of a new member. It can be encoded, since `setMeta` has tried that."""
         self._lastPlace += 1
         return PresenceEntry(member.userId, _encoded(member, member.meta, True), self._lastPlace)
 
     @property
     def _isKept(self) -> bool:
-        """Whether there are entries; where nobody is told of anybody they aren't made."""
+        """Whether the entries are kept. A room without presence does not need them."""
         return self._entries is not None or self._context.room.presence
 
     def shownTo(self, member: Member) -> Shown:
         """
-        The members that a client is shown that joins or resumes.
+        Return the members that `joined` tells a client of, when it joins or resumes.
 
-        It is told of everything that changes after this, and of nothing that has changed before.
+        From now on the client is told of the changes after this moment, and of none before it.
         """
         room = self._context.room
         if not room.presence:
@@ -110,10 +112,20 @@ class Presence:
         return first
 
     def page(self, member: Member, ref: int, after: int) -> None:
-        """Answer a client that asks for the members after a place; it is told first what it doesn't know."""
+        """
+        Answer a request for the members after a place.
+
+        Before the answer, the client is told of the changes that it has not been told of, so that both fit
+        together.
+
+        Args:
+            member: The member whose client asks.
+            ref: The number of the request.
+            after: The place.
+        """
         room = self._context.room
         if member.state is not State.JOINED or not room.presence:
-            answer: Item = Error(ref, self._context.id, ErrorCode.BAD_REQUEST, "no presence in this room")
+            answer: Item = Error(ref, self._context.id, ErrorCode.BAD_REQUEST, "this room has no presence")
         else:
             self.catchUp(member)
             roster = self._roster()
@@ -127,24 +139,24 @@ class Presence:
     # -- the changes
 
     def came(self, member: Member) -> None:
-        """A client has become a member. The others are told by `settle`, or when the window is over."""
+        """Add a new member. The others are told when the window is over; without a window, by `settle`."""
         if self._isKept:
-            self._roster()  # those that an earlier owner has left come first
+            self._roster()  # the members of an earlier owner come before this one
             self._change(member, self._entryOf(member))
 
     def left(self, member: Member) -> None:
-        """A member has left, if it was one: tell the others."""
+        """Remove a member that has left, and tell the others. Do nothing for a client that was no member."""
         if self._entries is not None and member.id in self._entries:
             self._change(member, None)
             self._changes.forget(member.id)
             self.settle()
 
     def setMeta(self, member: Member, meta: Mapping[str, Any]) -> None:
-        """Tell something else of a member from now on; see `Client.meta`."""
+        """See `Client.meta`."""
         context = self._context
         isBinary = context.room.binary
         plain = payload.plain(dict(meta), isBinary, "meta")
-        # Raises before anything has changed, not when somebody joins or leaves.
+        # This raises now if the meta cannot be encoded, so that no later frame can fail.
         encoded = _encoded(member, plain, isBinary)
         before = self._roster()[member.id] if member.isPresent and self._isKept else None
         member.meta = plain
@@ -156,7 +168,7 @@ class Presence:
             self.settle()
 
     def _change(self, member: Member, now: PresenceEntry | None) -> None:
-        """Change what is said of a member; `None`: it isn't there any more."""
+        """Replace the entry of a member; `None` removes it."""
         roster, context = self._roster(), self._context
         count = len(roster)
         before = roster.pop(member.id) if now is None else roster.get(member.id)
@@ -165,11 +177,11 @@ class Presence:
         first, changed = self._first, now or before
         if first is not None and changed is not None and (not first.isFull or changed.place <= first.last):
             self._first = None
-        if context.room.presence and context.life.isOpen:  # a room that ends has nobody left to tell
+        if context.room.presence and context.life.isOpen:  # when a room ends, all leave
             self._changes.note(member.id, before, count)
 
     def settle(self) -> None:
-        """Tell what has changed now if the room has no window, else when that is over."""
+        """Tell the members of the changes at the end of the window; at once if the room has no window."""
         if not self._changes:
             return
         seconds = self._context.room.presenceSeconds
@@ -182,14 +194,14 @@ class Presence:
         self._timer = None
         self.tell()
 
-    def tell(self) -> bool:
-        """Tell all members what they don't know yet; whether there was anything."""
+    def tell(self) -> None:
+        """Tell all members of the changes."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
         changes, roster = self._changes, self._context.roster
         if not changes:
-            return False
+            return
         if changes.marks:
             byMark: dict[int, list[Member]] = {}
             for member in roster.members.values():
@@ -203,10 +215,9 @@ class Presence:
             for change in self._since((0,)).values():
                 self._context.outbox.emit(change, roster.everyone)
         changes.clear()
-        return True
 
     def catchUp(self, member: Member) -> None:
-        """Tell one member now what the others are told when the window is over."""
+        """Tell one member of the changes now; the others are told at the end of the window."""
         mark = self._changes.marks.get(member.id, 0)
         for change in self._since((mark,)).values():
             self._context.outbox.emit(change, member.audience)
@@ -214,10 +225,10 @@ class Presence:
 
     def _since(self, marks: Iterable[int]) -> dict[int, PresenceChange]:
         """
-        What is told of the changes since each of these marks, if anything.
+        Return the items that tell of the changes since each of these marks, without those that tell nothing.
 
-        In a room of more members than are told at once, those who join are but counted, unless they are
-        among the first ones; and so are those who leave that no client was told of.
+        In a room with more members than `presenceLimit`, members that join are only counted, unless they are
+        among the first ones. Members that leave are only counted if no client was told of them.
         """
         room, roster = self._context.room, self._roster()
         first = self._firstOf(room.presenceLimit)
@@ -243,33 +254,33 @@ class Presence:
 
 
 class _First(NamedTuple):
-    """The first members of a room, which those who join are shown."""
+    """The first members of a room, which `joined` tells of."""
 
     entries: tuple[bytes, ...]
     size: int
     #: The place of the last of them.
     last: int
-    #: The most that there may be; 0: any number.
+    #: The `presenceLimit` for which they were chosen.
     limit: int
 
     @property
     def isFull(self) -> bool:
-        """Whether somebody who joins is none of them."""
+        """Whether a new member does not belong to them."""
         return 0 < self.limit <= self.size
 
 
 def _metaOf(member: Member, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The meta of a member as others see it."""
+    """Return the meta of a member as others see it, with the member's id."""
     return {**meta, "member": member.id}
 
 
 def _encoded(member: Member, meta: Mapping[str, Any], isBinary: bool) -> bytes:
-    """The payload of an entry."""
+    """Return the encoded entry of a member."""
     return payload.encode([{"user": member.userId, "metas": [_metaOf(member, meta)]}], isBinary)[1:]
 
 
 def _listed(entries: Sequence[PresenceEntry]) -> tuple[bytes, ...]:
-    """The payloads of entries, those of one user as one."""
+    """Return the payloads of entries, with one payload for all members of a user."""
     byUser = {entry.user: entry.payload for entry in entries}
     if len(byUser) == len(entries):
         return tuple(byUser.values())

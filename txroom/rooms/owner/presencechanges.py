@@ -1,12 +1,12 @@
 """
-The changes of one room's presence that its members have yet to be told.
+The changes of a room's presence that its members have not been told of yet.
 
-Several changes reach the members together, as one frame. Not all members are to be told of the same ones: a
-client that joins in between is sent the members there are, and is to be told only of what changes after that.
+Several changes are sent together, as one frame. Not all members must be told of the same changes: a client
+that joins in between receives the current list of members, and must only be told of the changes after that.
 
-The changes are kept as a log, each with what presence said of the member before. A member's *mark* is the
-length of the log when it was sent the roster: it is to be told the difference between the roster at that time
-and the roster now. Members without a mark were there before the first change.
+The changes are kept in a log, each with the former entry of the member. The *mark* of a member is the length
+of the log at the time when it received the list of members. It must be told the difference between the list
+at that time and the current list. Members without a mark have joined before the first change.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from typing import NamedTuple
 
 
 class PresenceEntry(NamedTuple):
-    """What presence says of one member."""
+    """What other members see of a member."""
 
     #: The id of the user.
     user: str
-    #: The payload of `{"user": …, "metas": [{…}]}`, which has the meta of this member alone.
+    #: The payload of `{"user": …, "metas": [{…}]}`, with the meta of this member alone.
     payload: bytes
-    #: Goes up with each member that joins: the order of the roster.
+    #: The place in the order of the members. It is greater for each member that joins.
     place: int
 
 
-#: Members that have joined, and members that have left. One that is in both has another meta.
+#: The members that have joined, and those that have left. A member in both has changed its meta.
 Difference = tuple[list[PresenceEntry], list[PresenceEntry]]
-#: Whether members are told of a change: what was said of somebody before, and what is said now.
+#: Decides whether members are told of a change, from the former entry and the current one.
 IsTold = Callable[[PresenceEntry | None, PresenceEntry | None], bool]
 
 
 class _Change(NamedTuple):
-    """A member has changed."""
+    """A change of a member: it has joined, left, or changed its meta."""
 
     id: str
-    #: What presence said of it; `None`: it wasn't there.
+    #: The former entry; `None` if it was no member.
     before: PresenceEntry | None
-    #: How many members there were.
+    #: The number of members before the change.
     size: int
 
 
 class PresenceChanges:
-    """The log of what has changed since the members were told the last time."""
+    """The log of the changes since the members were told the last time."""
 
     __slots__ = ("_latest", "_log", "_newestMark", "marks")
 
     def __init__(self) -> None:
         self._log: list[_Change] = []
-        #: By member: the index of the last change of it.
+        #: The index of the last change of each member.
         self._latest: dict[str, int] = {}
-        #: By member: its mark, if it was sent the roster after the first change.
+        #: The marks of the members that have received the list of members after the first change.
         self.marks: dict[str, int] = {}
         self._newestMark = 0
 
@@ -60,46 +60,44 @@ class PresenceChanges:
 
     def note(self, id: str, before: PresenceEntry | None, size: int) -> None:
         """
-        Note that a member changes.
-
-        If nobody was sent the roster since this member changed the last time, the earlier change says all.
+        Add a change, unless the log has one of the same member that no newer mark separates from this one.
 
         Args:
-            id: The member's id.
-            before: What presence said of it until now; `None`: it wasn't there.
-            size: How many members there were until now.
+            id: The id of the member.
+            before: The former entry of the member; `None` if it was no member.
+            size: The number of members before the change.
         """
         if self._latest.get(id, -1) < self._newestMark:
             self._latest[id] = len(self._log)
             self._log.append(_Change(id, before, size))
 
     def mark(self, id: str) -> None:
-        """Note that a member was sent the roster as it is now."""
+        """Set the mark of a member that receives the current list of members."""
         if self._log:
             self.marks[id] = self._newestMark = len(self._log)
         else:
             self.marks.pop(id, None)
 
     def forget(self, id: str) -> None:
-        """Forget the mark of a member that has left."""
+        """Remove the mark of a member that has left."""
         self.marks.pop(id, None)
 
     def sizeAt(self, mark: int) -> int | None:
-        """How many members there were at a mark; `None`: nothing has changed since."""
+        """Return the number of members at a mark; `None` if nothing has changed since."""
         return self._log[mark].size if mark < len(self._log) else None
 
     def since(
         self, marks: Iterable[int], roster: Mapping[str, PresenceEntry], isTold: IsTold
     ) -> dict[int, Difference]:
         """
-        What has changed since each of some marks.
+        Return what has changed since each of some marks.
 
         Args:
-            marks: 0 is that of the members that have none.
-            roster: The members as they are now.
-            isTold: Which changes are told.
+            marks: The marks; 0 for members without one.
+            roster: The current entries of the members, by id.
+            isTold: Decides which changes are told.
         """
-        # From the last change to the first: what was said before the first change after a mark counts.
+        # From the last change to the first, since the first change after a mark has the entry at that mark.
         found: dict[int, Difference] = {}
         changed: dict[str, PresenceEntry | None] = {}
         index = len(self._log)
@@ -119,7 +117,7 @@ class PresenceChanges:
         return found
 
     def clear(self) -> None:
-        """All members have been told."""
+        """Forget the changes, since all members have been told of them."""
         self._log.clear()
         self._latest.clear()
         self.marks.clear()

@@ -1,5 +1,5 @@
 """
-Resuming: how a member comes back with a new connection, and gets what it has missed.
+Resuming: a member returns with a new connection, and receives the messages that it has missed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .revokedtokens import RevokedTokens
 from .tokens import digest, memberOf
 from .welcome import Welcome
 
-#: Bytes that may be sent again to a member at least, if the log has fewer or no bound.
+#: How many bytes may be sent again to a member at least, if the log has a smaller limit or none.
 LEAST_REPLAYS = 1 << 20
-#: For how many bytes of data a message counts that is sent again, besides its own.
+#: How many bytes each message that is sent again counts besides its data.
 REPLAY_COST = 100
 
 
 class Resuming:
-    """Lets the members of one room come back."""
+    """Lets the members of one room resume."""
 
     __slots__ = ("_context", "_leaving", "_linkOf", "_revoked", "_welcome")
 
@@ -47,7 +47,7 @@ class Resuming:
         self._linkOf = linkOf
 
     def restore(self, members: Iterable[MemberRecord], frames: Iterable[Handled]) -> None:
-        """Take over the members of an earlier owner, who are to resume, and what it has handled of theirs."""
+        """Take over the members of an earlier owner, which may resume, and the frames that it has handled."""
         roster = self._context.roster
         for record in members:
             member = Member.restored(record)
@@ -58,7 +58,7 @@ class Resuming:
                 roster.members[handled.member].restore(handled)
 
     def resume(self, outlet: Outlet, resume: Resume) -> Link | Refused:
-        """Let a member come back, or take over from a connection that is open still."""
+        """Let a member resume, also if its former connection is still open."""
         context, log = self._context, self._context.log
         refusal = self._refusal(resume)
         if refusal is not None:
@@ -69,16 +69,16 @@ class Resuming:
         replays, now = self._replaysOf(member), context.clock.seconds()
         wait = replays.spend(0.0, now)
         if wait:
-            return Refused(ErrorCode.RATE_LIMITED, "too much was sent again", {"retryAfter": wait})
+            return Refused(ErrorCode.RATE_LIMITED, "too many messages were sent again", {"retryAfter": wait})
         offset = log.offset
         missed = self._missed(member, resume)
         snapshot = self._welcome.snapshot(member) if missed is None else NIL
-        refusal = self._refusal(resume)  # what was asked may have changed much
+        refusal = self._refusal(resume)  # `userId` and `snapshot` may have changed the room
         if refusal is not None:
             return refusal
         since = log.missed(offset, member.id)
         if since is None:
-            return Refused(ErrorCode.UNAVAILABLE, "too much was said meanwhile")
+            return Refused(ErrorCode.UNAVAILABLE, "too many messages were sent meanwhile")
         if member.outlet is not None:
             context.outbox.end(member.audience, CloseCode.REPLACED)
         context.roster.attached(member, outlet, resume)
@@ -93,7 +93,7 @@ class Resuming:
             replay = [*(entry for entry in shown if entry.isFor(member.id)), *since]
             self._welcome.announce(member, [resume.ref], offset, replay, snapshot)
         replays.spend(len(snapshot) + sum([len(entry.data) + REPLAY_COST for entry in replay]), now)
-        link = self._linkOf(member)  # before it is kicked, perhaps
+        link = self._linkOf(member)  # before a hook can kick it
         self._leaving.resumed(member, missed is not None)
         return link
 
@@ -116,7 +116,11 @@ class Resuming:
         return None
 
     def _replaysOf(self, member: Member) -> TokenBucket:
-        """What a member may be sent again: twice what is kept at once, then as much in ten seconds."""
+        """
+        Return the budget of bytes that may be sent again to a member: twice `recoverySize` at once, and then
+            a
+        tenth of it per second.
+        """
         context = self._context
         if member.replays is None:
             size = max(context.room.recoverySize, LEAST_REPLAYS)
@@ -124,7 +128,10 @@ class Resuming:
         return member.replays
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
-        """What it has not got; `None` if that isn't known, or it asks for what was before its time."""
+        """
+        Return the messages that a member has missed; `None` if they are not kept any more, or if it asks for
+        messages from before it joined.
+        """
         log = self._context.log
         if resume.epoch != log.epoch or resume.offset < member.offset:
             return None

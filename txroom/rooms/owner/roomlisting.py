@@ -1,5 +1,5 @@
 """
-What matchmaking is told of a room: its listing, published whenever something in it has changed.
+The listing of a room, which is published to matchmaking whenever something in it has changed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from .context import RoomContext
 
 
 class Publisher(Protocol):
-    """Where listings are published: an `Engine`."""
+    """Publishes listings; an `Engine` does."""
 
     def publish(self, listing: Listing) -> None: ...
 
 
 class RoomListing:
-    """Knows what matchmaking is to know of one room, and what it knows already."""
+    """The listing of one room, and the one that was published last."""
 
     __slots__ = (
         "_context",
@@ -42,9 +42,9 @@ class RoomListing:
     ) -> None:
         self._context: RoomContext | None = context
         self._publisher = publisher
-        #: What the room was made with.
+        #: The options with which the room was created.
         self.options: Mapping[str, Any] = MappingProxyType(dict(options))
-        #: By what it is matched, whatever the registration says later.
+        #: The options by which the room is matched. They stay, also if the registration changes.
         self.filters = filters
         self.isLocked = False
         self.isPrivate = False
@@ -53,7 +53,7 @@ class RoomListing:
         self.published: Listing | None = None
 
     def restore(self, listing: Listing) -> None:
-        """Go on with what an earlier owner has published."""
+        """Take over the listing of an earlier owner."""
         self.options = MappingProxyType(dict(listing.options))
         self.filters = listing.filters
         self.isLocked = listing.isLocked
@@ -62,12 +62,12 @@ class RoomListing:
 
     @property
     def isFull(self) -> bool:
-        """Whether no seat is free; a room that has ended has none."""
+        """Whether no seat is free. A room that has ended is full."""
         context = self._context
         return context is None or 0 < context.room.maxClients <= context.roster.taken
 
     def changed(self) -> None:
-        """Something in the listing has changed, perhaps: publish it if so, and tell who listens."""
+        """Publish the listing if it has changed, and tell the listeners of "lock" and "unlock"."""
         context = self._context
         if context is None or not context.life.isListed:
             return
@@ -112,12 +112,12 @@ class RoomListing:
         self.changed()
 
     def close(self) -> None:
-        """The room has ended: keep what it says of itself, and nothing else of it."""
+        """Let go of a room that has ended. Its listing can still be read."""
         self._context = self.published = None
 
 
 def _keptOf(listing: Listing) -> tuple[object, ...]:
-    """What of a listing must survive the owner."""
+    """Return the parts of a listing that are written to the journal."""
     return (listing.isLocked, listing.isPrivate, listing.metadata)
 
 

@@ -1,7 +1,7 @@
 """
-The roster of a room: who has a seat, who is leaving, and who can be reached.
+The roster of a room: the members, the reserved seats, and the connections of the members.
 
-Plain data: whoever changes it records and tells what follows from that.
+It is plain data. The code that changes it also writes the journal and informs the members.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .outbox import Audience, audienceOf
 
 @attrs.define
 class Reservation:
-    """A seat that waits for somebody; `userId` is `None` if anybody who has the token may come."""
+    """A reserved seat. If `userId` is `None`, every client with the token may take it."""
 
     userId: str | None
     expiry: IDelayedCall
@@ -31,66 +31,69 @@ class Roster:
     __slots__ = ("_everyone", "joining", "leaving", "members", "reservations", "sessions")
 
     def __init__(self) -> None:
-        #: Who has a seat, by id: whoever is joining, has joined, or may resume.
+        #: The members that have a seat, by id: they are joining, have joined, or may resume.
         self.members: dict[str, Member] = {}
-        #: Those of them for whom `onAuth` or `onJoin` runs.
+        #: Those of them that are joining: `onAuth` or `onJoin` is running for them.
         self.joining: set[Member] = set()
-        #: Who has no seat any more, while `onLeave` runs.
+        #: The members that have given up their seats, while `onLeave` is running for them.
         self.leaving: set[Member] = set()
-        #: Who has a connection, by the id of the edge's session.
+        #: The members that have a connection, by the id of the edge's session.
         self.sessions: dict[str, Member] = {}
-        #: The seats that are reserved, by the digests of their tokens.
+        #: The reserved seats, by the digests of their tokens.
         self.reservations: dict[bytes, Reservation] = {}
         self._everyone: Audience | None = None
 
     @property
     def taken(self) -> int:
-        """How many seats are taken or reserved."""
+        """The number of seats that are taken or reserved."""
         return len(self.members) + len(self.reservations)
 
     @property
     def isEmpty(self) -> bool:
-        """Whether nobody is there, is leaving, or has a seat reserved."""
+        """Whether there are no members, also none that are leaving, and no reserved seats."""
         return not (self.members or self.leaving or self.reservations)
 
     @property
     def present(self) -> Iterator[Member]:
-        """Those who have joined, connected or to resume, in the order in which they came."""
+        """The members that have joined and not left, connected or not, in the order in which they came."""
         return (member for member in self.members.values() if member.isPresent)
 
     def floor(self) -> int | None:
-        """The offset after which the log must keep everything, since somebody who is joining is to get it."""
+        """
+        Return the offset after which the log must keep all messages, for clients that are joining; `None` if
+        there are no such clients.
+        """
         return min((each.offset for each in self.joining if each.early is None), default=None)
 
     # -- who can be reached
 
     def attached(self, member: Member, outlet: Outlet, arrival: Arrival) -> None:
-        """A member has a connection, perhaps another one than before."""
+        """Give a member a connection, in place of a former one."""
         self.detached(member)
         member.attach(outlet, arrival)
         self.sessions[arrival.session] = member
 
     def detached(self, member: Member) -> None:
-        """A member has no connection any more."""
+        """Take the connection from a member."""
         if self.sessions.get(member.session) is member:
             del self.sessions[member.session]
         member.detach()
         self._everyone = None
 
     def reachable(self, member: Member) -> None:
-        """A member has joined or resumed, and gets what is said to everyone from now on."""
+        """Mark a member as joined, so that it receives what is sent to everyone from now on."""
         member.state = State.JOINED
         self._everyone = None
 
     @property
     def everyone(self) -> Audience:
-        """All who can be reached now."""
+        """All members that are connected."""
         if self._everyone is None:
             self._everyone = self.reached(self.members.values())
         return self._everyone
 
     def reached(self, members: Iterable[Member]) -> Audience:
-        """Those of `members` who can be reached."""
+        """Return the connections of those of `members` that are connected."""
         return audienceOf(
             (member.outlet, member.link)
             for member in members

@@ -1,7 +1,7 @@
 """
-The seats of a room: a client takes a free one, or with a token one that is reserved.
+The seats of a room. A client takes a free seat, or with a token a reserved one.
 
-`Roster.taken` counts them, and `RoomListing.isFull` compares that with `maxClients`.
+`Roster.taken` counts the seats, and `RoomListing.isFull` compares the number with `maxClients`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .tokens import digest, newToken
 
 
 class Seats:
-    """Gives and reserves the seats of one room."""
+    """Assigns and reserves the seats of one room."""
 
     __slots__ = ("_context", "_lifecycle", "_roomListing")
 
@@ -34,23 +34,23 @@ class Seats:
 
     def reserve(self, user: Any, seconds: float | None = None) -> str:
         """
-        Keep a seat.
+        Reserve a seat.
 
         Args:
-            user: Who may come; `None`: anybody who has the token.
-            seconds: For how long; `None`: for the room's `seatSeconds`.
+            user: The only user that may take it; `None`: every client with the token.
+            seconds: How long it is reserved, in seconds; `None`: the room's `seatSeconds`.
 
         Returns:
-            The token, for one use, as option `seat` of a join.
+            A token, with which a client takes the seat once: the option `seat` of a join.
 
         Raises:
             RoomError: The room is full or ending.
-            ValueError: The room has no id for that user.
+            ValueError: The room has no id for the user.
         """
         context = self._context
         userId = None if user is None else context.room.userId(user)
         if user is not None and not userId:
-            raise ValueError(f"user={user!r}: the room's userId says of it {userId!r}, not who that is")
+            raise ValueError(f"user={user!r}: the room's userId returns {userId!r} for it, not an id")
         if userId is not None:
             userId = payload.checkText("userId", userId)
         if not context.life.isOpen:
@@ -66,7 +66,7 @@ class Seats:
         return token
 
     def restore(self, reserved: SeatReserved) -> None:
-        """Keep a seat; one from an earlier owner has all its time again."""
+        """Keep a reserved seat. One that an earlier owner has reserved gets its full time again."""
         context = self._context
         expiry = context.clock.callLater(reserved.seconds, self._expire, reserved.seat)
         context.roster.reservations[reserved.seat] = Reservation(reserved.userId, expiry)
@@ -78,7 +78,7 @@ class Seats:
         self._lifecycle.seatFreed()
 
     def close(self) -> None:
-        """Drop all reservations: the room is ending."""
+        """Drop all reservations, since the room is ending."""
         reservations = self._context.roster.reservations
         for reservation in reservations.values():
             reservation.expiry.cancel()
@@ -87,13 +87,13 @@ class Seats:
     # -- taking
 
     def refusal(self, token: object, userId: str) -> Refused | None:
-        """Why that user can't take a free seat, or with a token the reserved one; `None` if it can."""
+        """Return why a user cannot take a free seat, or the reserved seat of a token; `None` if it can."""
         if token is not None:
             reservation = self._context.roster.reservations.get(digest(str(token)))
             if reservation is None:
                 return Refused(ErrorCode.FORBIDDEN, "no such seat")
             if reservation.userId not in (None, userId):
-                return Refused(ErrorCode.FORBIDDEN, "the seat is somebody else's")
+                return Refused(ErrorCode.FORBIDDEN, "the seat is reserved for another user")
         elif self._roomListing.isLocked:
             return Refused(ErrorCode.LOCKED)
         elif self._roomListing.isFull:
@@ -101,7 +101,7 @@ class Seats:
         return None
 
     def take(self, member: Member, token: object) -> None:
-        """Give somebody who joins a seat: one that is free, or the one that is reserved with that token."""
+        """Give a client that joins a free seat, or the reserved seat of a token."""
         roster = self._context.roster
         roster.members[member.id] = member
         roster.joining.add(member)
@@ -112,9 +112,10 @@ class Seats:
 
     def joined(self, member: Member) -> None:
         """
-        A client has finished joining, as a member or not.
+        Note that a client has finished joining, with success or not.
 
-        Its reservation is kept in the journal until now: it stays valid if the owner is lost meanwhile.
+        Its reservation stays in the journal until now, so that it is valid for the next owner if this one is
+        lost meanwhile.
         """
         self._context.roster.joining.discard(member)
         if member.seat is not None:

@@ -1,5 +1,5 @@
 """
-The welcome: what a client is told when it has joined or resumed, and what it has missed.
+The welcome of a client that has joined or resumed: the frame `joined`, and the messages that it has missed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .presence import Presence
 
 
 class Welcome:
-    """Tells clients that they are members of one room."""
+    """Sends the frame `joined` to the clients of one room."""
 
     __slots__ = ("_broadcaster", "_context", "_presence")
 
@@ -28,7 +28,7 @@ class Welcome:
         self._presence = presence
 
     def snapshot(self, member: Member) -> bytes:
-        """The payload of what the room's `snapshot` says for a client; nil if it can't be sent."""
+        """Return the encoded `Room.snapshot` for a client; nil if it fails or cannot be sent."""
         room = self._context.room
         try:
             return payload.encode(room.snapshot(member.client), room.binary, "snapshot")
@@ -47,15 +47,15 @@ class Welcome:
         recovered: bool = False,
     ) -> None:
         """
-        Tell a client that it is a member, and all that it has missed.
+        Send `joined` to a client, and the messages that it has missed.
 
         Args:
-            member: Who it is.
+            member: The member.
             refs: The requests that this answers.
-            offset: What follows has greater offsets than this.
-            replay: What it has missed, or what newcomers are shown.
-            snapshot: The payload of a snapshot.
-            recovered: Whether it has got everything, with what is in `replay`.
+            offset: The messages that follow have greater offsets.
+            replay: The messages that the member has missed, or those that new members receive.
+            snapshot: The encoded snapshot.
+            recovered: Whether the member has received all messages, with those in `replay`.
         """
         context = self._context
         outbox = context.outbox
