@@ -407,7 +407,7 @@ class ColyseusRoom(Dialect):
         client.ask(requestOf(f"/{room['processId']}/{room['roomId']}?sessionId={seat['sessionId']}"))
 
     def told(self, joined: int, left: int) -> int:
-        return joined  # who leaves is known by a number
+        return joined  # the frame has the number of members that left
 
     def enter(self, client: Client) -> None:
         client.answer(self.JOIN.decode())

@@ -16,10 +16,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Verbs after a "who" that stands for a client without naming it: "for who is away", "Who leaves is told".
+_VERBS = (
+    "asks|asked|came|comes|had|has|is|joined|joins|leaves|left|looks|lost|loses|made|makes|missed|reads|resumes|"
+    "returns|sends|takes|took|waits|wants|was"
+)
+
 #: Phrases that must not occur, as regular expressions, and what to write instead. Upper and lower case are
 #: the same, and a space also stands for the end of a line. Before you add one, check that it raises no false
 #: alarm; a phrase that is wrong only sometimes does not belong here.
 PHRASES = (
+    (
+        rf"(?:\"{{3}}|[;:.] |# |\b(?:by|for|from|of|than|to|with) )who (?:{_VERBS})\b(?![^.?\"]*\?)",
+        "the subject, such as: a client that ..., the members that ...",
+    ),
+    (r"what waits", "the queued bytes, messages or calls"),
+    (r"seeds? \(?00\d", "the system by its own name: Colyseus, ws, Cocos Creator, verb or TeaJS"),
     (r"a place that is kept", "a seat that is kept for a client that has lost its connection"),
     (r"nobody's business", "what other members are shown"),
     (r"on deaf|deaf daemon", "that the server does not listen"),
@@ -78,7 +90,7 @@ def phrases(text: str) -> Iterator[tuple[int, str]]:
     for pattern, instead in PHRASES:
         # Also where a line ends, in a comment too.
         spaced = pattern.replace(" ", r"(?: |\s*\n\s*(?:#:? |// |\* )?)")
-        for found in re.finditer(rf"(?i)(?<!\w){spaced}", text):
+        for found in re.finditer(rf"(?i)(?:(?<!\w)|(?=\W)){spaced}", text):
             yield lineAt(text, found.start()), f'"{" ".join(found[0].split())}": write {instead}'
 
 

@@ -67,6 +67,26 @@ class PhraseTests(ProseTestCase):
         for text in ("# the silence\n# is ours\n", "the\nsilence is ours", "  // the silence is\n  // ours"):
             self.assertEqual(len(self.complaints(txroom__x_py=text)), 1, text)
 
+    def test_who(self) -> None:
+        """A client is called a client; questions, names and relative clauses are left alone."""
+        wrong = (
+            '"""Who leaves is told."""',
+            "# who has left\n",
+            "It is kept; who is away gets it.",
+            "for who asks",
+        )
+        for text in wrong:
+            self.assertEqual(len(self.complaints(txroom__x_py=text)), 1, text)
+        right = (
+            '"""Who is here?"""',
+            "for who in range(3):",
+            "clients who left",
+            "data.who is None",
+            "asks who is there",
+        )
+        for text in right:
+            self.assertEqual(self.complaints(txroom__x_py=text), [], text)
+
     def test_otherWords(self) -> None:
         """Words that only contain a phrase are ignored."""
         self.assertEqual(self.complaints(txroom__x_py="bathe silence is ours"), [])
