@@ -492,7 +492,7 @@ def test_stall(launcher: tuple[str, ...], app: Path) -> None:
         with process.connect(ping_interval=None) as client:
             client.send("good night")
             process.wrote("in sleepInHere", 3.5)
-            assert "has not turned for 2." in process.output
+            assert "has been blocked for 2." in process.output
             assert "the reactor was blocked" not in process.output
             assert client.recv(timeout=PATIENCE) == "awake"
         status, body = process.get("/healthz")
