@@ -12,7 +12,7 @@ class Prepared:
     A message for several connections, which is framed and compressed only once.
 
     Make it as ``Prepared("text")`` or ``Prepared(b"binary")`` and pass it to `Connection.sendFrame`. It keeps
-    the frames that `txroom.wire` builds.
+    the frames that ``txroom.wire`` builds.
 
     Args:
         data: The message.
