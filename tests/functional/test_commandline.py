@@ -342,7 +342,7 @@ def test_reload(secured: tuple[Launched, Path], tmp_path: Path) -> None:
         assert certificateOf(process.port, "a.example") == second
         file.unlink()
         process.signal(signal.SIGHUP)
-        until(lambda: process.output.count("those in force stay") == 2, "not logged")
+        until(lambda: process.output.count("the old ones stay in force") == 2, "not logged")
         assert certificateOf(process.port, "a.example") == second
         client.send("still here")
         assert client.recv(timeout=PATIENCE) == "still here"
