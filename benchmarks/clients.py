@@ -354,7 +354,6 @@ class SocketIORoom(Dialect):
 
     path = "/socket.io/?EIO=4&transport=websocket&name=ada"
     heard = b'42["said"'
-    named = b'"name":"ada"'
     answered = b"430["
 
     def enter(self, client: Client) -> None:
@@ -389,7 +388,6 @@ class ColyseusRoom(Dialect):
 
     JOIN, DATA = b"\x0a", b"\x0d"
     heard = DATA + msgpack.encode("said")
-    named = msgpack.encode("ada")
     joinsByConnecting = True
     answered = DATA + msgpack.encode("answered")
 

@@ -267,10 +267,7 @@ CONTENDERS = {
         bun("bun_server.js"), DEFLATING, "perMessageDeflate: false, deflate: true", needs=(NODE / "bun",)
     ),
     "socket.io": Contender(
-        node("socketio_server.js"),
-        {"rooms": SocketIORoom(), "presence": SocketIORoom()},
-        "websocket only",
-        needs=(NODE / "socket.io",),
+        node("socketio_server.js"), {"rooms": SocketIORoom()}, "websocket only", needs=(NODE / "socket.io",)
     ),
     "python-socketio": Contender(
         python("python_socketio_server.py"),

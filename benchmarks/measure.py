@@ -302,11 +302,13 @@ def wave(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
                 dialect.ask(client, "")
             for client in batch:
                 client.upgraded()
+                if dialect.joinsByConnecting:
+                    dialect.enter(client)
             attendant.attend(0)
         if not dialect.joinsByConnecting:
             attend(server, attendant)
             cpu = server.cpu()
-        for index, client in enumerate(listeners, 1):
+        for index, client in enumerate([] if dialect.joinsByConnecting else listeners, 1):
             dialect.enter(client)
             if index % BATCH == 0:
                 attendant.attend(0)
