@@ -107,6 +107,13 @@ class ServerOptionTests(TapTestCase):
         self.assertIn("[seconds, default: 25]", help)
         self.assertNotIn("`", help)
 
+    def test_longTexts(self) -> None:
+        """The help does not keep the indentation of a docstring of several lines."""
+        options = Options()
+        options.getUsage()
+        indented = [name for name, text in options.docs.items() if "  " in (text or "")]
+        self.assertEqual(indented, ["help"])  # Twisted's own
+
     def test_names(self) -> None:
         """Names are written with hyphens; options that may be repeated, in the singular."""
         expected = {

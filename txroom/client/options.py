@@ -112,14 +112,14 @@ class ClientOptions:
     )
     #: How many frames of a room may be unacknowledged; the server's limit is 64.
     window: int = _count(WINDOW, least=1, most=WINDOW)
-    #: How many frames of a room may be queued while the room is away or its window is full; with more, `send`
-    #: raises "unavailable" or "rateLimited".
+    #: How many frames of a room may be queued while the room is away or its window is full; with more,
+    #: `send` raises "unavailable" or "rateLimited".
     maxBuffered: int = _count(256)
     #: The largest frame that may be sent, in bytes; set it to the server's `maxPayload`.
     maxPayload: int = _count(1024 * 1024, least=1)
     #: The largest message that the server may send, in bytes; a larger one closes the connection.
     maxReceived: int = _count(64 * 1024 * 1024, least=1024)
-    #: Whether to join the room again as another member if the server has forgotten this one.
+    #: Whether to join the room again, as a new member, if the server no longer knows the membership.
     rejoin: bool = _option(True, "True or False", lambda value: isinstance(value, bool))
     #: A function that returns a number from 0 to 1, for the random part of delays.
     random: Callable[[], float] = _option(random.random, "a function", callable)

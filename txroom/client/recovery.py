@@ -4,7 +4,7 @@ How a membership is recovered after the connection was lost: the client resumes 
 ::
 
     away --begin--> resume --joined--> recovered
-    resume --the server has forgotten the member, and `rejoin` is set--> joinById
+    resume --the server no longer knows the member, and `rejoin` is set--> joinById
     joinById --refused--> joined as at first
     resume, joinById, ... --temporary error--> away, and again after a delay
     resume, joinById, ... --any other error--> left

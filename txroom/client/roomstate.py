@@ -20,7 +20,7 @@ class RoomState(StrEnum):
 
         joined --connection lost, left 41xx--> away --connected, delay over--> resuming
         resuming --joined--> joined    --temporary error--> away    --other error--> left
-        resuming --server has forgotten the member: join again--> resuming
+        resuming --server no longer knows the member: join again--> resuming
         any --left, leave(), a final close code, close()--> left
     """
 

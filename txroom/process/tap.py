@@ -225,6 +225,9 @@ def _asFlags(doc: str) -> str:
 
 for _field in attrs.fields(ServerOptions):
     _addOption(_field)
+for _name, _method in vars(Options).items():
+    if _name.startswith("opt_") and _method.__doc__:  # the help would keep the indentation of a second line
+        _method.__doc__ = " ".join(_method.__doc__.split())
 
 
 def _parsed(default: Any, text: str) -> Any:

@@ -30,7 +30,8 @@ class ResumeFallback(StrEnum):
 class _Row(NamedTuple):
     """The meaning of an error for connections and memberships."""
 
-    #: The close code of a connection whose path names a room that refused the client with this error.
+    #: The close code when a client joins by the path of its connection (`/rooms/chat`) and the room refuses
+    #: it with this error.
     refused: CloseCode
     #: The code of the client's "left" event when a membership ends because resuming was refused with this
     #: error.
@@ -57,11 +58,11 @@ ERRORS: Mapping[str, _Row] = MappingProxyType(
         ErrorCode.INTERNAL: _Row(_C.INTERNAL_ERROR, _C.ROOM_CLOSED, ResumeFallback.RETRY),
     }
 )
-#: The meaning of all other errors: codes of the room's own, and those with which no join is refused.
+#: The meaning of all other errors: errors that rooms define themselves, and errors that never answer a join.
 _OTHER = _Row(_C.UNAUTHORIZED, _C.ROOM_CLOSED, ResumeFallback.END)
 
-#: The error of requests that are pending when a connection has ended for good, by close code; "unavailable"
-#: for all other codes.
+#: If a connection is closed and the client does not reconnect, its pending requests fail with this error.
+#: Key: the close code. For all other codes the error is "unavailable".
 CLOSES: Mapping[int, ErrorCode] = MappingProxyType(
     {
         _C.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
@@ -73,8 +74,8 @@ CLOSES: Mapping[int, ErrorCode] = MappingProxyType(
     }
 )
 
-#: The codes of RFC 6455 §7.4 that would only repeat if the client reconnected: protocol errors, and frames or
-#: behaviour that the server refuses.
+#: The codes of RFC 6455 §7.4 after which a client does not reconnect, because the same error would occur
+#: again: protocol errors, and frames or behaviour that the server refuses.
 FINAL = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 #: The reasons of a 1008 after a message that took too long; the second is that of other servers.
 _TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
@@ -96,7 +97,8 @@ def shortened(reason: str) -> str:
 
 def closeCodeOf(error: str | None) -> CloseCode:
     """
-    Return the close code for a connection whose path names a room that refused the client with an error.
+    Return the close code when a client joins by the path of its connection and the room refuses it with an
+    error.
     """
     return ERRORS.get(error or "", _OTHER).refused
 
@@ -123,7 +125,7 @@ def mayReconnect(code: int, reason: str = "") -> bool:
     """
     Return whether a client reconnects after a connection was closed with `code` and `reason`.
 
-    It doesn't after 4000-4099, nor after errors of RFC 6455 that would only repeat (1002, 1003, 1007-1010).
+    It doesn't after 4000-4099, nor after errors of RFC 6455 that would occur again (1002, 1003, 1007-1010).
     It does after a 1008 whose reason says that a message took too long, since that is the network's fault.
     """
     if code == CloseCode.POLICY_VIOLATION and reason in _TOO_SLOW:
@@ -137,7 +139,7 @@ def mayResume(code: int) -> bool:
 
 
 def errorOf(code: int) -> ErrorCode:
-    """Return the error of requests that are pending when a connection has ended for good with a code."""
+    """Return the error of pending requests when a connection is closed and the client does not reconnect."""
     return CLOSES.get(code, ErrorCode.UNAVAILABLE)
 
 

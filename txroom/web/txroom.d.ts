@@ -14,11 +14,11 @@
  *
  * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
  * and sends again what the server has not acknowledged. The server handles every message once and in order, and
- * the client receives every message of a room once and in order. If messages were lost after all, the room
- * emits "lost".
+ * the client receives every message of a room once and in order. If the client returns too late, messages can
+ * be lost; then the room emits "lost".
  *
- * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node with the package
- * `ws`: `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node. Before Node 22, pass
+ * the class of the package `ws`: `new Client(url, { WebSocket })`.
  *
  * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
  */
@@ -47,7 +47,10 @@ export const ErrorCode: Readonly<{
   internal: "internal";
 }>;
 
-/** The close codes of rooms. 4000 to 4099 are final; after 4100 to 4199 the client reconnects and resumes. */
+/**
+ * The close codes of rooms, and 1000 for a normal end. After 4000 to 4099 the client does not reconnect; after 4100
+ * to 4199 it reconnects and resumes.
+ */
 export const CloseCode: Readonly<{
   normal: 1000;
   unauthorized: 4001;
@@ -141,7 +144,7 @@ export interface Options {
   maxBuffered?: number;
   /** The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576. */
   maxPayload?: number;
-  /** Whether to join the room again as another member if the server has forgotten this one; default true. */
+  /** Whether to join the room again, as a new member, if the server no longer knows the membership; default true. */
   rejoin?: boolean;
   /** The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none. */
   events?: Pick<EventTarget, "addEventListener" | "removeEventListener"> | null;
@@ -181,7 +184,7 @@ export interface Loss<Snapshot = any> {
   snapshot: Snapshot;
   /** The members now, if the room has presence. */
   members: Member[];
-  /** Further messages have greater offsets. */
+  /** The position in the room's log: the messages that follow have greater offsets. */
   offset: number;
   /** The messages that this join sent, and that the server may or may not have handled. */
   unconfirmed: { type: string; data: any }[];
@@ -195,9 +198,9 @@ export type RoomState = "joined" | "away" | "resuming" | "left";
 
 /** The events of a room. Use `room.onMessage` for a type of message that has the name of an event. */
 export interface RoomEvents {
-  /** A member joined or left. */
+  /** Members joined or left, or their metas changed. */
   presence: (members: Member[], joined: Member[], left: Member[]) => void;
-  /** The room is away; messages sent now are queued. */
+  /** The connection is lost; messages sent now are queued. */
   reconnecting: (ending: Ending) => void;
   /** The client is in the room again and has missed nothing. */
   recovered: () => void;
@@ -382,8 +385,8 @@ export class Room<Messages extends object = any> {
   /**
    * Leaves the room, after the queued messages were sent.
    *
-   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If another join has
-   * the same membership, that continues, and the promise resolves at once.
+   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If the client has
+   * joined the room twice, both joins are one member: only this object ends, and the promise resolves at once.
    *
    * After `leaveTimeout` the server is told that the client leaves, and messages that are still queued are
    * discarded. If there is no connection, the server cannot be told; it ends the membership when `resumeSeconds`

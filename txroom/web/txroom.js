@@ -14,11 +14,11 @@
  *
  * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
  * and sends again what the server has not acknowledged. The server handles every message once and in order, and
- * the client receives every message of a room once and in order. If messages were lost after all, the room
- * emits "lost".
+ * the client receives every message of a room once and in order. If the client returns too late, messages can
+ * be lost; then the room emits "lost".
  *
- * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node with the package
- * `ws`: `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node. Before Node 22, pass
+ * the class of the package `ws`: `new Client(url, { WebSocket })`.
  *
  * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
  *
@@ -52,7 +52,10 @@ export const ErrorCode = Object.freeze({
   internal: "internal",
 });
 
-/** The close codes of rooms. 4000 to 4099 are final; after 4100 to 4199 the client reconnects and resumes. */
+/**
+ * The close codes of rooms, and 1000 for a normal end. After 4000 to 4099 the client does not reconnect; after 4100
+ * to 4199 it reconnects and resumes.
+ */
 export const CloseCode = Object.freeze({
   normal: 1000,
   unauthorized: 4001,
@@ -138,7 +141,7 @@ export const CloseCode = Object.freeze({
  * @property {number} [maxPayload]
  *   The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576.
  * @property {boolean} [rejoin]
- *   Whether to join the room again as another member if the server has forgotten this one; default true.
+ *   Whether to join the room again, as a new member, if the server no longer knows the membership; default true.
  * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
  *   The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none.
  * @property {Clock} [clock] The source of time and timers; for tests.
@@ -214,7 +217,7 @@ export const DEFAULTS = Object.freeze({
  * @typedef {object} Loss
  * @property {Snapshot} snapshot What the server's `Room.snapshot` returned.
  * @property {Member[]} members The members now, if the room has presence.
- * @property {number} offset Further messages have greater offsets.
+ * @property {number} offset The position in the room's log: the messages that follow have greater offsets.
  * @property {{ type: string; data: any }[]} unconfirmed
  *   The messages that this join sent, and that the server may or may not have handled.
  */
@@ -235,8 +238,10 @@ export const DEFAULTS = Object.freeze({
  * The events of a room. Use `room.onMessage` for a type of message that has the name of an event.
  *
  * @typedef {object} RoomEvents
- * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence A member joined or left.
- * @property {(ending: Ending) => void} reconnecting The room is away; messages sent now are queued.
+ * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence
+ *   Members joined or left, or their metas changed.
+ * @property {(ending: Ending) => void} reconnecting
+ *   The connection is lost; messages sent now are queued.
  * @property {() => void} recovered The client is in the room again and has missed nothing.
  * @property {(loss: Loss) => void} lost
  *   The client is in the room again, but has missed messages: show the snapshot.
@@ -1218,8 +1223,8 @@ export class Room {
   /**
    * Leaves the room, after the queued messages were sent.
    *
-   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If another join has
-   * the same membership, that continues, and the promise resolves at once.
+   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If the client has
+   * joined the room twice, both joins are one member: only this object ends, and the promise resolves at once.
    *
    * After `leaveTimeout` the server is told that the client leaves, and messages that are still queued are
    * discarded. If there is no connection, the server cannot be told; it ends the membership when `resumeSeconds`
@@ -1320,7 +1325,7 @@ export class Room {
  *
  *     joined --connection lost, left 41xx--> away --connected, delay over--> resuming
  *     resuming --joined--> joined    --temporary error--> away    --other error--> left
- *     resuming --server has forgotten the member: join again--> resuming
+ *     resuming --server no longer knows the member: join again--> resuming
  *     any --left, the last leave(), a final close code, close()--> left
  */
 class Membership {

@@ -1,8 +1,8 @@
 """
 Frames that are sent on one connection during one turn of the reactor are joined and written together.
 
-`Sender` does not write a frame when it is sent. It keeps the frame as a part, and `Turn` has a list of the
-connections that have parts. `Turn` writes the parts
+`Sender` does not write a frame when it is sent. It keeps the bytes of the frame, called a part, and `Turn`
+has a list of the connections that have parts. `Turn` writes the parts
 
 - at the end of the read during which they were sent, if only one connection has parts;
 - otherwise at the end of the turn, when the reactor has delivered the events of one poll (see `afterEvents`);
@@ -132,7 +132,7 @@ class Turn:
             self.since = self._seconds()
 
     def flush(self) -> None:
-        """Write all parts, including those of frames that callbacks of a write send."""
+        """Write all parts, also parts that are added during a write."""
         if self._isFlushing or not self.pending:
             return
         self._isFlushing = True
@@ -203,7 +203,7 @@ def afterEvents(clock: Any) -> Callable[[Callable[[], None]], object]:
     - A reactor with a method `callAfterEvents`, such as `txroom.process.leanepoll`, is asked to do it.
     - asyncio calls the function before it delivers the events of its next poll.
     - Twisted's other reactors and `task.Clock` run the function as a delayed call of 0 seconds. If another
-      delayed call schedules it, it runs after the events of the next poll, which does not wait for events.
+      delayed call schedules it, it runs after the next poll; that poll returns at once.
 
     Args:
         clock: The reactor.

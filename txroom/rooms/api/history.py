@@ -1,8 +1,8 @@
 """
 History: which of its messages a room keeps for new members.
 
-The owner keeps the messages (`owner.messagelog`), also those for clients that resume, which
-`Room.recoveryLimit` and `Room.recoverySize` limit.
+The owner keeps the messages (`owner.messagelog`). It also keeps messages for clients that resume, within
+`Room.recoveryLimit` and `Room.recoverySize`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _AGE = checked(_isAge, "seconds, 0 or more")
 @attrs.frozen(kw_only=True)
 class History:
     """
-    The messages that a room keeps for new members: its broadcasts, not messages to single members.
+    The limits of the messages that a room keeps for new members: its broadcasts, not messages to single
+    members.
 
-    A client that joins receives the newest `onJoin` of them. Joining is a request of 200 bytes; `onJoinSize`
-    limits how much the server sends in response.
+    A client that joins receives the newest `onJoin` of them. With a join of less than 200 bytes, a client
+    makes the server send up to `onJoinSize` bytes of data.
 
     Args:
         limit: The maximum number of messages; 0 keeps none.
