@@ -76,8 +76,9 @@ class Room:
         """
         The users in the room, with a meta for each of their members, if the room has presence.
 
-        In a room of more than `presenceLimit` members these are the first ones, those who have joined
-        since, and those that `fetchMembers` has brought; `memberCount` is the number of all members.
+        In a room of more than `presenceLimit` members the list is not complete: it has the members that the
+        server has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all
+        members.
         """
         return self._membership.presence.members
 
@@ -141,7 +142,7 @@ class Room:
         Call `listener(data, offset)` for messages of that type, or call `listener` at one of the events of
         the room:
 
-        - "presence" (members, joined, left): somebody came or went
+        - "presence" (members, joined, left): members joined or left, or their metas changed
         - "reconnecting" (code, reason): the room is away; messages sent now are queued
         - "recovered" (): the client is in the room again and has missed nothing
         - "lost" (`Loss`): the client is in the room again, but has missed messages
@@ -280,12 +281,12 @@ class Room:
         """
         Leave the room, after the queued messages were sent.
 
-        The Deferred fires when the server has confirmed, at the latest after `leaveTimeout` seconds. If
-        another join led to the same room and is not left, it fires at once.
+        The Deferred fires when the server has confirmed, at the latest after `leaveTimeout` seconds. If the
+        client has joined the room twice, both joins are one member: only this object ends, and the Deferred
+        fires at once.
 
-        After `leaveTimeout` the server is told that the client leaves, and messages that are still queued
-        are discarded. If there is no connection, the server cannot be told; it ends the membership when
-        `resumeSeconds` are over.
+        After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is
+        no connection, the server ends the membership when `resumeSeconds` are over.
         """
         return self._membership.leave(self._handle)
 

@@ -1226,9 +1226,8 @@ export class Room {
    * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If the client has
    * joined the room twice, both joins are one member: only this object ends, and the promise resolves at once.
    *
-   * After `leaveTimeout` the server is told that the client leaves, and messages that are still queued are
-   * discarded. If there is no connection, the server cannot be told; it ends the membership when `resumeSeconds`
-   * are over.
+   * After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is no
+   * connection, the server ends the membership when `resumeSeconds` are over.
    *
    * @returns {Promise<void>}
    */
