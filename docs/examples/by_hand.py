@@ -29,4 +29,4 @@ class Watch(Resource):
         connection.onDisconnect = lambda *args: watchers.remove(connection)
 
     def refused(self, failure: Failure):
-        failure.trap(UpgradeError)  # the client has its answer
+        failure.trap(UpgradeError)  # the client has already been answered

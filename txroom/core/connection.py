@@ -198,7 +198,12 @@ class Connection:
         return self._wire.sendPrepared(prepared)
 
     def sendFrames(self, messages: Sequence[Prepared]) -> SendStatus:
-        """Like `sendFrame`, for several messages at once: all are sent, or queued, or dropped."""
+        """
+        Like `sendFrame`, for several messages at once: all are sent, or queued, or dropped.
+
+        With permessage-deflate each message is checked by itself: after `DROPPED`, the first ones may have
+        been sent.
+        """
         return self._wire.sendAllPrepared(messages)
 
     def whenSent(self) -> Deferred[None]:

@@ -74,7 +74,8 @@ class Routes(list[Route]):
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
         """
-        Return the room application of the request's host, which can tell a client that its path is wrong.
+        Return the room application for the request's host, or `None`. It tells clients that ask for an
+        unknown path what is wrong.
         """
         ofHost = (route.application for route in self if route.isOfHost(handshake))
         return next((each for each in ofHost if not each.isPlain), None)

@@ -53,11 +53,11 @@ class Server(ListeningService):
       `None` if the request could not be read.
     - `responseHeaders(handshake)`: returns headers for every 101 answer.
 
-    It is like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
+    Like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
 
     Args:
-        options: The options of all applications that do not override them. By default all options have their
-            defaults.
+        options: The options of all applications, unless an application overrides them. By default, each
+            option has its default value.
         clock: The reactor; by default the global reactor.
 
     Raises:
@@ -132,15 +132,15 @@ class Server(ListeningService):
         """
         Serve the protocols of an Autobahn `WebSocketServerFactory` unchanged.
 
-        The server's checks, limits and deadlines apply first; then Autobahn's handshake decides. A factory of
-        other protocols, which must answer upgrades themselves, is served by a `ProtocolApplication`. The
+        The server's checks, limits and deadlines apply first; then Autobahn's handshake decides. Any other
+        factory is served too, by a `ProtocolApplication`; its protocols must answer upgrades themselves. The
         factory is started and stopped with the server.
 
         Args:
             path: The path, as for `addApplication`.
             factory: The factory.
             host: The host, as for `addApplication`.
-            hooksAndOptions: Hooks and options, as for `AutobahnApplication`.
+            hooksAndOptions: Hooks and options, as for `AutobahnApplication` or `ProtocolApplication`.
 
         Returns:
             The application that serves the factory.
@@ -152,15 +152,15 @@ class Server(ListeningService):
         return self._applications.addFactory(self, path, factory, host, hooksAndOptions)
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
-        """Serve rooms of a class under a name, as one of `rooms`; see `RoomApplication.register`."""
+        """Serve rooms of a class under a name, on the application `rooms`; see `RoomApplication.register`."""
         return self.rooms.register(name, roomClass, **options)
 
     @property
     def rooms(self) -> RoomApplication:
         """
-        The `RoomApplication` that `register` uses. It queries and creates rooms, and reserves seats.
+        The `RoomApplication` that `register` uses: the first one added, or else a new one at "/rooms".
 
-        It is the first one that was added. If there is none, one is made and added at "/rooms".
+        With it you query and create rooms, and reserve seats.
         """
         return self._applications.rooms
 
@@ -173,8 +173,8 @@ class Server(ListeningService):
                 it too.
             page: The resource.
             maxBody: The maximum size of a request body on the server's own listeners, in bytes; 0 means no
-                limit. A longer body gets 413. By default the option `maxPageBody`. twisted.web keeps up to
-                100 kB of a body in memory, and more in a file.
+                limit. A longer body gets 413. The default is the option `maxPageBody`. twisted.web keeps up
+                to 100 kB of a body in memory, and a longer body in a file.
 
         Raises:
             TypeError: `page` is not a resource, or `path` is not a string.
@@ -208,8 +208,8 @@ class Server(ListeningService):
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """
-        Replace options of the server, and also of applications that were added before and override the same
-        options.
+        Replace options of the server. The new values also apply to applications that were added before, even
+        if they override the same options.
 
         For programs that launch a server which somebody else has made, such as `twistd txroom`. Call it
         before the server starts.
@@ -232,16 +232,14 @@ class Server(ListeningService):
 
     def resource(self) -> IResource:
         """
-        Return the server's sockets and pages as a twisted.web resource, for a `Site`, a Klein route or a WSGI
-        root.
+        Return the server's sockets and pages as a twisted.web resource, for a `Site`, or for a place in the
+        resource tree of twisted.web or Klein.
         """
         resource: IResource = ServerResource(self._gateway)
         return resource
 
     def factory(self) -> IProtocolFactory:
-        """
-        Return the server as a protocol factory, for an endpoint that the user listens on; see `resource`.
-        """
+        """Return the server as a protocol factory, for an endpoint that you listen on yourself."""
         return self._factory
 
     def shouldHandle(self, request: Request) -> bool:
@@ -281,7 +279,8 @@ class Server(ListeningService):
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
         """
-        Return the room application of the request's host, which can tell a client that its path is wrong.
+        Return the room application for the request's host, or `None`. It tells clients that ask for an
+        unknown path what is wrong.
         """
         return self._routes.refuserFor(handshake)
 
@@ -343,7 +342,7 @@ class Server(ListeningService):
 
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
         """
-        Send a message to the connections of all plain applications; rooms have their own protocol.
+        Send a message to all connections of applications without rooms.
 
         The message is framed once for all of them.
 

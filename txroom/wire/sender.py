@@ -43,7 +43,7 @@ SENT = SendStatus.SENT  # looking up a member of an enumeration is slow
 
 #: The size from which a payload is written separately from its header, to avoid copying it.
 LONG = 64 * 1024
-#: The size from which a frame is not copied to join it with the parts before it.
+#: The size from which the last part is written separately, to avoid copying it into the join.
 UNCOPIED = 16 * 1024
 #: The largest value of `Sender.joinLimit`.
 MOST_JOINED = 64 * 1024
@@ -73,7 +73,7 @@ class Sender:
     options: ServerOptions
     #: The context of all connections of the server.
     shared: WireContext
-    #: The number of bytes at which parts are written immediately.
+    #: When the parts of this turn reach this many bytes, they are written immediately.
     joinLimit: int
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Sender:
         self.state = state
 
     def close(self, code: int | None, reason: str) -> None:
-        """Start the closing handshake (RFC 6455 §7.1.2), unless it has already started."""
+        """Start the closing handshake (RFC 6455 §7.1.2), unless the connection is closing or closed."""
         if self.state != OPEN:
             return
         out = self.out
@@ -196,9 +196,13 @@ class Sender:
         return self._deflater
 
     def _admits(self, out: Outgoing, size: int) -> bool:
-        """Check `maxBackpressure`; returns whether a message of `size` bytes may be queued."""
+        """
+        Return whether a message of `size` bytes may be queued, by `maxBackpressure`.
+
+        If not, close the connection or note that `onDrain` is due.
+        """
         waiting = out.amount()
-        if waiting and self.parts is not None:  # the transport was blocked after these frames were sent
+        if waiting and self.parts is not None:  # bytes were refused since these frames were sent
             self.writeParts()
             waiting = out.amount()
         limit = self.options.maxBackpressure
@@ -244,7 +248,7 @@ class Sender:
 
     def _writeLast(self, *last: bytes) -> int:
         """
-        Write the parts and one or two more.
+        Write the parts of this turn, followed by `last`, which is one or two parts.
 
         Returns:
             The number of bytes that the operating system has not accepted.
@@ -303,7 +307,7 @@ class Sender:
         return self._awaitSent().whenSent() if self.out.amount() else succeed(None)
 
     def _awaitSent(self) -> DrainNotifier:
-        """Get the notifier, and have it called when the send buffer is empty."""
+        """Get the notifier, and arrange that `_sent` is called when the send buffer is empty."""
         if self._drainNotifier is None:
             self._drainNotifier = DrainNotifier()
         assert self.out is not None
@@ -318,7 +322,7 @@ class Sender:
         if pong is not None:
             self.pong(pong)
         notifier.sent()
-        # If a callback has filled the buffer again, `onDrain` is called when it is empty the next time.
+        # If a callback has filled the buffer again, `onDrain` waits until it is empty once more.
         if wasBlocked and not notifier.isBlocked and self.state == OPEN:
             if self.context.isTracing:
                 self.context.trace(self.connection, "drain")

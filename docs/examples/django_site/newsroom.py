@@ -1,4 +1,4 @@
-"""The rooms, and what the views call, in the reactor's thread."""
+"""The rooms, and the functions that the views call."""
 
 from importlib import import_module
 
@@ -38,7 +38,7 @@ class News(Room):
     @message("archive")
     async def archive(self, client, word: str):
         """A query with Django's ORM blocks, so it runs in a thread."""
-        found = await deferToThread(search, word)
+        found = await deferToThread(findArticles, word)
         if not found:
             raise RoomError("nothing", f"no news about {word}")
         return found
@@ -47,12 +47,16 @@ class News(Room):
 def userOf(key):
     """The user of a session, which may be in a database. Runs in a thread."""
     from django.conf import settings
+    from django.db import connection
 
     session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    return session.get("user")
+    try:
+        return session.get("user")
+    finally:
+        connection.close()
 
 
-def search(word):
+def findArticles(word):
     """Runs in a thread, and may block: no rooms, clients or timers in here."""
     from django.db import connection
 

@@ -29,7 +29,7 @@ def readers(request):
 
 
 def invite(request):
-    """Wait for what takes the rooms some time; errors are raised here."""
+    """Ask for something that takes time; an error is raised here."""
     try:
         room, seat = blockingCallFromThread(
             reactor, newsroom.invite, request.POST["reader"]

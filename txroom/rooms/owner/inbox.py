@@ -35,7 +35,7 @@ from .leaving import Leaving
 from .member import JOINED, PARTING, Member, copied
 from .presence import Presence
 
-#: The most frames of one member that are queued.
+#: The most queued frames of one member, for frames without a number. `WINDOW` limits those with one.
 MAX_WAITING = 256
 #: The most bytes of data in the queued frames of one member. One frame may be queued whatever its size.
 WAITING_SIZE = 2 << 20
@@ -91,7 +91,7 @@ class Inbox:
         self._hasFallback = type(context.room).onMessage is not Room.onMessage
 
     def take(self, member: Member, frame: Frame) -> None:
-        """Take a frame of `member`, which is in the room. Hot."""
+        """Take a frame of `member`, which is in the room. Called for every message."""
         if len(member.tokens) > 1:
             member.confirmToken()
             if self._outbox.isRecording:
@@ -108,7 +108,11 @@ class Inbox:
             self._presence.page(member, frame.ref, frame.after)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
-        """Count a message, and handle it after earlier ones, or refuse it with `error`. Hot."""
+        """
+        Count a message. Then handle it after the earlier ones, or refuse it if there is an `error`.
+
+        Called for every message.
+        """
         n = frame.n
         if n is not None:
             if n <= member.accepted:
@@ -122,12 +126,12 @@ class Inbox:
         if mailbox.isBusy or self._room.messageRate > 0:
             error = self._overload(member, n) or error
         if error is None and mailbox.isBusy:
-            error = self._mayWait(member, frame)
+            error = self._errorOfQueueing(member, frame)
             if error is None:
                 mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
                 return
         if error is None:
-            # Nothing is queued: the frame is handled without a turn of the mailbox.
+            # No earlier message is unfinished, so the handler is called directly, without `mailbox.post`.
             mailbox.isBusy = True
             waited = None
             try:
@@ -135,12 +139,12 @@ class Inbox:
             finally:
                 mailbox.begun(waited)
         elif n is None:
-            self._refuse(member, frame, error, member.link)  # not queued: the queue may be full
+            self._refuse(member, frame, error, member.link)  # immediately, because the queue may be full
         else:
             mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
 
-    def _mayWait(self, member: Member, frame: Send | Call) -> RoomError | None:
-        """Count the bytes of a frame that is to be queued; return the error if they are too many."""
+    def _errorOfQueueing(self, member: Member, frame: Send | Call) -> RoomError | None:
+        """Count the bytes of a frame that is to be queued, or return an error if they are too many."""
         size = len(frame.data)
         if member.waitingSize and member.waitingSize + size > WAITING_SIZE:
             return RoomError(ErrorCode.RATE_LIMITED, "too much data waits to be handled")
@@ -155,7 +159,7 @@ class Inbox:
         return self._handle(member, frame, isJSON, link)
 
     def _takeUnreadable(self, member: Member, frame: Unreadable) -> None:
-        """Count and refuse a message or an answer that has a wrong value."""
+        """Count and refuse a message or an answer with an invalid value."""
         error = InvalidData(frame.message, frame.field)
         if frame.isAnswer:
             waiting = self._calls.take(member, frame.ref or 0)
@@ -197,7 +201,7 @@ class Inbox:
         elif bucket.rate != rate or bucket.burst != burst:
             bucket.change(rate, burst, now)
         if member.slowedSince is not None and bucket.unspent(now) >= 1.0 + burst / 2:
-            member.slowedSince = None  # it keeps to the rate again; this works for small bursts too
+            member.slowedSince = None  # it has been slow enough to gain half a burst and one token
         if bucket.take(now):
             return None
         if member.slowedSince is None:
@@ -209,7 +213,12 @@ class Inbox:
     # -- handling
 
     def _handle(self, member: Member, frame: Send | Call, isJSON: bool, link: str) -> Deferred[Any] | None:
-        """Call the handler of a frame that came by `link`; a Deferred if it is asynchronous. Hot."""
+        """
+        Call the handler of a frame that arrived over `link`. Called for every message.
+
+        Returns:
+            A Deferred if the handler is asynchronous.
+        """
         if not JOINED <= member.state <= PARTING:
             return None
         token = hooks.currentOwner.set(self._port)
@@ -256,7 +265,7 @@ class Inbox:
         return "onMessage" if handler is None else getattr(handler.function, "__name__", frame.type)
 
     def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
-        """Finish a frame whose asynchronous handler is over."""
+        """Finish a frame whose asynchronous handler has ended."""
         if not isinstance(result, Failure):
             self._finish(member, frame, result, link)
             return
@@ -276,7 +285,7 @@ class Inbox:
                 self._mistake(member)
 
     def _finish(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
-        """Record that a frame has been handled, then answer and acknowledge it. Hot."""
+        """Record that a frame has been handled, then answer and acknowledge it. Called for every message."""
         if not JOINED <= member.state <= PARTING:
             return
         n = frame.n
@@ -298,7 +307,7 @@ class Inbox:
             if kept is not None:
                 member.keepReply(n, kept)
             self._scheduleAck(member)
-        # A ref is valid on one connection only. A client that has another one repeats the call and gets the
+        # A ref is valid on one connection only. A client with a new connection repeats the call, and gets the
         # kept reply.
         if answer is not None and (ref is None or link == member.link):
             self._broadcaster.say(member, answer)
@@ -341,7 +350,7 @@ class Inbox:
     def _takeAnswer(self, member: Member, frame: CallReply | CallFailed) -> None:
         waiting = self._calls.take(member, frame.ref)
         if waiting is None:
-            return  # too late
+            return  # the call has timed out or was answered already
         if isinstance(frame, CallFailed):
             hooks.failWaiter(waiting, CallError(frame.code, frame.message))
             return
