@@ -4,6 +4,8 @@ Tests for asynchronous results of hooks, and their cancellation.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -116,6 +118,23 @@ class RunTests(SynchronousTestCase):
             self.assertNoResult(rest)
             second.callback(2)
             self.assertEqual(self.successResultOf(rest), result)
+
+    def test_errorIsOver(self) -> None:
+        """An error that the coroutine has handled is not the context of a later one."""
+        seen: list[Any] = []
+
+        async def run(first: Deferred[None], second: Deferred[None]) -> None:
+            with contextlib.suppress(KeyError):
+                await first
+            seen.append(sys.exc_info()[0])
+            await second
+
+        first: Deferred[None] = Deferred()
+        rest = runUntilWaiting(run(first, succeed(None)))
+        assert rest is not None
+        first.errback(Failure(KeyError()))
+        self.successResultOf(rest)
+        self.assertEqual(seen, [None])
 
     def test_fails(self) -> None:
         """If it raises after it has waited, the Deferred fails."""

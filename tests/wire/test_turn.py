@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from gc import collect
 from typing import Any
+from weakref import ref
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -171,6 +175,55 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual([each.isTerminated for each in (self.one, self.other)], [True, False])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
+    def test_dropRaises(self) -> None:
+        """If dropping such a connection raises too, the others are still written to."""
+
+        def fail() -> None:
+            raise ValueError
+
+        self.one.onWrite = self.one.terminate = fail  # type: ignore[method-assign]
+        self.one.send(b"a")
+        self.other.send(b"a")
+        self.clock.advance(0)
+        self.assertEqual(self.other.written, [b"a"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
+    def test_interrupted(self) -> None:
+        """If a write is interrupted, the other connections are written to in the next turn."""
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        self.one.onWrite = interrupt
+        self.one.send(b"a")
+        self.other.send(b"a")
+        self.assertRaises(KeyboardInterrupt, self.turn.flush)
+        self.assertEqual(self.other.written, [])
+        self.clock.advance(0)
+        self.assertEqual(self.other.written, [b"a"])
+
+    def test_shutdown(self) -> None:
+        """Parts that are sent while the reactor shuts down are written before it drops the connections."""
+        reactor = MemoryReactorClock()
+        turn = Turn(reactor)
+        sender = FakeSender(turn)
+        sender.send(b"goodbye")
+        ((flush, *_),) = reactor.triggers["before"]["shutdown"]
+        waiting = flush()
+        self.assertNoResult(waiting)
+        reactor.advance(0)
+        self.successResultOf(waiting)
+        self.assertEqual(sender.written, [b"goodbye"])
+
+    def test_shutdownKeepsNothing(self) -> None:
+        """The reactor does not keep the turn of a server that is not used any more."""
+        reactor = MemoryReactorClock()
+        kept = ref(Turn(reactor))
+        collect()
+        self.assertIsNone(kept())
+        ((flush, *_),) = reactor.triggers["before"]["shutdown"]
+        self.assertIsNone(flush())
+
     def test_sendsMeanwhile(self) -> None:
         """What is sent while parts are written is written in the same turn, by itself."""
         self.one.onWrite = lambda: self.other.send(b"b") if len(self.one.written) == 1 else None
@@ -314,6 +367,27 @@ class JoinedTests(HarnessTestCase):
         self.harness.flush()
         self.assertEqual((self.client.received, self.client.pings), (["a", "b", "c", "d"], [b"p"]))
         self.assertClosed(self.client, 4000, "bye")
+
+    def test_manyConnections(self) -> None:
+        """If one handler sends to many clients and takes long, their messages are written in between."""
+        connection = self.open()
+        others = [self.harness.connect(**self.more) for _ in range(2 * CHECKED_PARTS)]
+        del self.writes[:]
+        for each in connection.application.connections:
+            each.send("x")
+            self.harness.clock.rightNow += LONGEST / CHECKED_PARTS
+        self.assertEqual(len(self.writes) // CHECKED_PARTS, 2)
+        self.harness.flush()
+        self.assertEqual({tuple(other.received) for other in others}, {("x",)})
+
+    def test_terminated(self) -> None:
+        """`whenSent` fails if frames were thrown away."""
+        connection = self.open()
+        connection.send("x")
+        connection.terminate()
+        (failure,) = fired(connection.whenSent())
+        failure.trap(ConnectionLost)
+        self.assertEqual(self.writes, [])
 
     def test_answers(self) -> None:
         """The answers to all messages of one read leave in one write, at the end of it."""

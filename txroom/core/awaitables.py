@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError as FutureCancelled
 from asyncio import Future
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any
@@ -119,11 +119,16 @@ def _rest(
     """Run a coroutine to its end that was started, and waits for `waited`."""
     try:
         while True:
+            step: Callable[[Any], Deferred[Any]]
             try:
-                yield waited
+                result = yield waited
+                step = coroutine.send
             except BaseException as error:
-                waited = coroutine.throw(error)
-            else:
-                waited = coroutine.send(None)
+                result, step = error, coroutine.throw
+            # Outside of `except`, or the coroutine would see the error as one that is being handled.
+            try:
+                waited = step(result)
+            finally:
+                del step, result  # or the error and this frame would refer to each other
     except StopIteration as end:
         return end.value

@@ -7,14 +7,14 @@ not empty. `sender` decides when one of these is needed.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionLost
 
 
 class DrainNotifier:
     """The callbacks of one connection for the time when its send buffer is empty."""
 
-    __slots__ = ("isBlocked", "pong", "waiters")
+    __slots__ = ("hasLost", "isBlocked", "pong", "waiters")
 
     def __init__(self) -> None:
         #: Whether `onDrain` has to be called, because a message got the status BACKPRESSURE or DROPPED.
@@ -22,11 +22,15 @@ class DrainNotifier:
         #: The payload of the newest ping that is not answered yet; older ones need no answer
         #: (RFC 6455 §5.5.3).
         self.pong: bytes | None = None
+        #: Whether frames were thrown away, because the connection was dropped before they were written.
+        self.hasLost = False
         #: The Deferreds that `whenSent` has returned.
         self.waiters: list[Deferred[None]] = []
 
     def whenSent(self) -> Deferred[None]:
-        """Return a Deferred that fires when the send buffer is empty."""
+        """Return a Deferred that fires when the send buffer is empty, or fails if frames were lost."""
+        if self.hasLost:
+            return fail(ConnectionLost())
         waiter: Deferred[None] = Deferred()
         self.waiters.append(waiter)
         return waiter

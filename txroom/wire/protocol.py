@@ -228,7 +228,7 @@ class WireProtocol(Sender):
     def terminate(self) -> None:
         """Drop the TCP connection without a Close frame."""
         if self.state != CLOSED:
-            self.parts = None
+            self.forgetParts()
             self._become(DISCARDING)
             self.receiver.transport.abortConnection()
 

@@ -232,6 +232,9 @@ class Sender:
             pending.append(self)
             if not turn.isActive and len(pending) == 1:
                 turn.begin()
+            turn.partsUntilCheck -= 1
+            if not turn.partsUntilCheck:
+                turn.check()
             return SENT
         size = self.partsSize = self.partsSize + len(data)
         if size >= self.joinLimit:
@@ -270,6 +273,14 @@ class Sender:
             assert self.out is not None
             self.out.write(parts if isinstance(parts, bytes) else b"".join(parts))
 
+    def forgetParts(self) -> None:
+        """Throw the parts away: the connection is dropped."""
+        if self.parts is not None:
+            self.parts = None
+            if self._drainNotifier is None:
+                self._drainNotifier = DrainNotifier()
+            self._drainNotifier.hasLost = True
+
     def terminate(self) -> None:
         raise NotImplementedError
 
@@ -304,7 +315,10 @@ class Sender:
         if self.out is None:
             return fail(ConnectionLost())
         self.writeParts()
-        return self._awaitSent().whenSent() if self.out.amount() else succeed(None)
+        if self.out.amount():
+            return self._awaitSent().whenSent()
+        notifier = self._drainNotifier
+        return notifier.whenSent() if notifier is not None and notifier.hasLost else succeed(None)
 
     def _awaitSent(self) -> DrainNotifier:
         """Get the notifier, and arrange that `_sent` is called when the send buffer is empty."""

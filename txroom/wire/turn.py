@@ -17,8 +17,11 @@ import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import ref
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -27,7 +30,7 @@ LONGEST = 0.005
 #: The largest number of parts of all connections together.
 MOST_PARTS = 16_384
 #: The number of parts after which the clock is read.
-CHECKED_PARTS = 64
+CHECKED_PARTS = 16
 
 #: The parts of one connection: none, one or several.
 Parts = bytes | list[bytes] | None
@@ -83,6 +86,7 @@ class Turn:
         self._partCount = 0
         self._isScheduled = False
         self._isFlushing = False
+        flushBeforeShutdown(clock, self)
 
     def begin(self) -> None:
         """Schedule a write: the first connection was added to `pending`, and `isActive` is `False`."""
@@ -148,25 +152,36 @@ class Turn:
     def _write(self, pending: list[TurnPort]) -> None:
         joined: Parts = None
         data = b""
-        for sender in pending:
-            parts = sender.parts
-            if parts is None:
-                continue
-            sender.parts = None
-            if isinstance(parts, bytes):
-                data = parts
-            # The members of a room mostly get the same frames, so the result of the last join is used again.
-            elif parts != joined:
-                data = b"".join(parts)
-            joined = parts
-            try:
-                sender.out.write(data)  # type: ignore[union-attr]
-            except Exception:
-                self._failed(sender)
+        senders = iter(pending)
+        try:
+            for sender in senders:
+                parts = sender.parts
+                if parts is None:
+                    continue
+                sender.parts = None
+                try:
+                    if isinstance(parts, bytes):
+                        data = parts
+                    # The members of a room mostly get the same frames: the last join is used again.
+                    elif parts != joined:
+                        data = b"".join(parts)
+                    joined = parts
+                    sender.out.write(data)  # type: ignore[union-attr]
+                except Exception:
+                    self._failed(sender)
+        finally:
+            # After an exception that is not caught here, such as KeyboardInterrupt, the others come later.
+            later = list(senders)
+            if later:
+                self.pending[:0] = later
+                self._schedule()
 
     def _failed(self, sender: TurnPort) -> None:
         self._log.failure("writing to a connection raised; it is dropped")
-        sender.terminate()
+        try:
+            sender.terminate()
+        except Exception:
+            self._log.failure("dropping the connection raised as well")
 
     def _schedule(self) -> None:
         if not self._isScheduled:
@@ -194,6 +209,29 @@ class TurnClock:
 
     def getDelayedCalls(self) -> Any:
         return self._clock.getDelayedCalls()
+
+
+def flushBeforeShutdown(reactor: Any, turn: Turn) -> None:
+    """
+    Write the parts that are sent while the reactor shuts down, before it drops all connections.
+
+    The reactor drops them in the same turn in which its triggers "before shutdown" run, unless one of these
+    waits for the next turn. The reactor does not keep `turn` in memory.
+
+    Args:
+        reactor: A clock; one that cannot shut down, such as `task.Clock`, is left alone.
+        turn: The turn of a server.
+    """
+    addTrigger: Callable[..., object] | None = getattr(reactor, "addSystemEventTrigger", None)
+    if addTrigger is None:
+        return
+    found = ref(turn)
+
+    def flush() -> Deferred[None] | None:
+        turn = found()
+        return None if turn is None else deferLater(reactor, 0, turn.flush)
+
+    addTrigger("before", "shutdown", flush)
 
 
 def afterEvents(clock: Any) -> Callable[[Callable[[], None]], object]:
