@@ -5,6 +5,7 @@ Tests for asynchronous results of hooks, and their cancellation.
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from contextvars import ContextVar
 from typing import Any
@@ -135,6 +136,22 @@ class RunTests(SynchronousTestCase):
         first.errback(Failure(KeyError()))
         self.successResultOf(rest)
         self.assertEqual(seen, [None])
+
+    def test_forgotten(self) -> None:
+        """A coroutine that waits for a Deferred that nothing refers to any more is closed, without a word."""
+        closed: list[bool] = []
+        unraised: list[Any] = []
+        self.patch(sys, "unraisablehook", unraised.append)
+
+        async def run() -> None:
+            try:
+                await Deferred[None]()
+            finally:
+                closed.append(True)
+
+        self.assertIsNotNone(runUntilWaiting(run()))
+        gc.collect()
+        self.assertEqual((closed, unraised), ([True], []))
 
     def test_fails(self) -> None:
         """If it raises after it has waited, the Deferred fails."""

@@ -123,6 +123,9 @@ def _rest(
             try:
                 result = yield waited
                 step = coroutine.send
+            except GeneratorExit:  # nothing refers to the Deferred any more
+                coroutine.close()
+                raise
             except BaseException as error:
                 result, step = error, coroutine.throw
             # Outside of `except`, or the coroutine would see the error as one that is being handled.

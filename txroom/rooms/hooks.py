@@ -118,6 +118,9 @@ def _continued(
         try:
             result = yield awaited
             step = coroutine.send
+        except GeneratorExit:  # nothing refers to the Deferred any more
+            context.run(coroutine.close)
+            raise
         except BaseException as error:
             result, step = error, coroutine.throw
         try:
