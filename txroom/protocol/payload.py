@@ -30,7 +30,7 @@ _REMARKABLE = bytes([*range(0x80, 0x90), 0xDE, 0xDF, *range(0xC4, 0xCC), *range(
 
 def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
     """
-    Encode data as MessagePack. Hot.
+    Encode data as MessagePack. Called for every message.
 
     Args:
         data: Plain data, or objects that msgspec encodes as such (Struct, dataclass, datetime, ...).
@@ -63,7 +63,11 @@ _TEXT = frozenset({str})
 
 
 def _isSimple(data: dict[Any, Any]) -> bool:
-    """Return whether a mapping is small and has only simple values, as in most messages. Hot."""
+    """
+    Return whether a mapping is small and has only simple values, as in most messages.
+
+    Called for every message.
+    """
     if len(data) > 8 or not _TEXT.issuperset(map(type, data)):
         return False
     if _SIMPLE.issuperset(map(type, data.values())):

@@ -101,7 +101,7 @@ def checkWidth(data: bytes) -> None:
 
 
 def mayBeWrong(data: bytes) -> bool:
-    """Return whether JSON needs `checkJSON`; most JSON doesn't. Hot."""
+    """Return whether JSON needs `checkJSON`; most JSON doesn't. Called for every message."""
     size = len(data)
     if size > _SHORT:
         return True

@@ -402,7 +402,7 @@ class RoomApplication(Application):
         return None if joined.called else joined
 
     def onMessage(self, connection: Connection, message: str | bytes) -> Any:
-        """Pass a message to the session. Hot."""
+        """Pass a message to the session. Called for every message."""
         session = self._sessions.get(connection.id)
         if session is not None:
             session.received(message)

@@ -37,7 +37,9 @@ class Item(Struct, frozen=True):
 
     def prepared(self, dialect: Dialect) -> Prepared | None:
         """
-        Return the message for a client that speaks `dialect`, or `None` if it gets none. Hot.
+        Return the message for a client that speaks `dialect`, or `None` if it gets none.
+
+        Called for every message.
         """
         return dialect.frame(self)
 
@@ -66,7 +68,11 @@ class SharedItem(Item, _Framed, frozen=True):
         _setFrames(self, None)
 
     def prepared(self, dialect: Dialect) -> Prepared | None:
-        """Return the message as `Item.prepared`, built once for all clients of `dialect`. Hot."""
+        """
+        Return the message as `Item.prepared`, built once for all clients of `dialect`.
+
+        Called for every message.
+        """
         frames = self.frames
         if frames is None:
             frame = dialect.frame(self)

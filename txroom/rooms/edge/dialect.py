@@ -115,7 +115,7 @@ class FrameDialect:
         self._split: Callable[[bytes], list[bytes]]
 
     def decode(self, message: str | bytes) -> ClientFrame:
-        """Decode a message of a client. Raises `BadFrame`, and nothing else. Hot."""
+        """Decode a message of a client. Raises `BadFrame`, and nothing else. Called for every message."""
         if (type(message) is str) is not self.isJSON:
             raise NotWellFormed("text for JSON, binary for MessagePack")
         try:
@@ -220,7 +220,7 @@ class FrameDialect:
         return index >= len(parts) or parts[index] in (b"", b"null" if self.isJSON else payload.NIL)
 
     def frame(self, item: Item) -> Prepared:
-        """Build the message for `item`. Hot."""
+        """Build the message for `item`. Called for every message."""
         data = self._encode(_ARRAYS[type(item)](self, item))
         if len(data) > payload.EXACT_SIZE:
             data = payload.exact(data)

@@ -48,7 +48,7 @@ class FrameSession(RoomSession):
         self._requests = TokenBucket(REQUEST_RATE, REQUEST_BURST, services.clock.seconds())
 
     def received(self, message: str | bytes) -> None:
-        """Handle a message of the client. Hot."""
+        """Handle a message of the client. Called for every message."""
         if self.isMute:
             return
         try:

@@ -28,7 +28,7 @@ class EdgeOutlet:
         return attachment is not None and not attachment.session.isGone
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
-        """Send an item to the clients of these links. Hot."""
+        """Send an item to the clients of these links. Called for every message."""
         attachments = self.attachments
         isVolatile = item.isVolatile
         for link in links:

@@ -93,7 +93,7 @@ class RoomSession:
 
     def submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
         """
-        Pass a command of the client to a room. Hot.
+        Pass a command of the client to a room. Called for every message.
 
         A client that isn't in the room gets an error. If the room has just ended the membership, the frame is
         ignored, since the client may have sent it before it got `Left`.
@@ -299,7 +299,7 @@ class RoomSession:
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
         """
-        Send an item. Hot.
+        Send an item. Called for every message.
 
         If too many bytes are queued for the client, volatile items are dropped. If an item that isn't
         volatile has to be dropped, the connection is closed, and the client resumes.

@@ -24,7 +24,7 @@ from .outbox import Audience
 
 
 def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
-    """Return the payload of a message. Raises the errors of `Room.broadcast`. Hot."""
+    """Return the payload of a message. Raises the errors of `Room.broadcast`. Called for every message."""
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
         raise TypeError(f"the type of a message must be a str itself, not {type!r}")
     if not type.isascii():
@@ -118,7 +118,7 @@ class Broadcaster:
         return entry.offset
 
     def _loggedFor(self, member: Member, type: str, encoded: bytes) -> int | None:
-        """As `_logged`, for one member, without a search for recipients. Hot."""
+        """As `_logged`, for one member, without a search for recipients. Called for every message."""
         if not self._life.isSpeaking:
             return None
         log = self._log
@@ -141,7 +141,7 @@ class Broadcaster:
         self._outbox.overtake(item, self._roster.reached(told))
 
     def _overtakeTo(self, member: Member, item: Item) -> None:
-        """As `_overtake`, for one member. Hot."""
+        """As `_overtake`, for one member. Called for every message."""
         outbox, outlet = self._outbox, member.outlet
         if member.state is JOINED and outlet is not None and member.announced <= outbox.done:
             outbox.overtake(item, ((outlet, (member.link,)),))
@@ -161,7 +161,7 @@ class Broadcaster:
     # -- to one client
 
     def say(self, member: Member, item: Item) -> None:
-        """Send an item to one member, if it is connected. Hot."""
+        """Send an item to one member, if it is connected. Called for every message."""
         outlet = member.outlet
         if outlet is not None and member.state is JOINED:
             self._outbox.emitTo(item, outlet, member.link)

@@ -48,7 +48,7 @@ class Budget:
         self._weights: OrderedDict[Weighed, int] = OrderedDict()
 
     def changed(self, log: Weighed) -> None:
-        """A message was logged in a room. Hot."""
+        """A message was logged in a room. Called for every message."""
         weight = log.weight
         self.used += weight - self._weights.pop(log, 0)
         if weight:

@@ -22,7 +22,7 @@ class HostLink:
         self.id = member.link
 
     def submit(self, frame: Frame) -> None:
-        """Pass on what the client sent. Hot."""
+        """Pass on what the client sent. Called for every message."""
         member = self._member
         if member.link == self.id and member.state <= JOINED:
             self._inbox.take(member, frame)

@@ -49,7 +49,9 @@ class Mailbox:
 
     def begun(self, waited: Deferred[Any] | None) -> None:
         """
-        Take the result of a job that was begun without `post`, since `isBusy` was unset. Hot.
+        Take the result of a job that was begun without `post`, since `isBusy` was unset.
+
+        Called for every message.
 
         The caller sets `isBusy` before it begins the job.
         """

@@ -38,7 +38,11 @@ class KeptEntry(Struct, eq=False):
     holds: int = 0
 
     def reweighed(self) -> int:
-        """Weigh it again if more of its frames have been built; return the additional weight. Hot."""
+        """
+        Weigh it again if more of its frames have been built; return the additional weight.
+
+        Called for every message.
+        """
         message = self.entry.message
         frames = None if message is None else message.frames
         if frames is None or len(frames) == self.frames:
@@ -87,7 +91,11 @@ class Window:
         return reversed(self._kept)
 
     def append(self, kept: KeptEntry) -> bool:
-        """Add an entry; return whether the window exceeds its bounds, so that `trim` is needed. Hot."""
+        """
+        Add an entry; return whether the window exceeds its bounds, so that `trim` is needed.
+
+        Called for every message.
+        """
         self._kept.append(kept)
         self._size += len(kept.entry.data)
         if not kept.holds:
@@ -234,7 +242,11 @@ class MessageLog:
         self._changed()
 
     def add(self, entry: Entry, now: float) -> KeptEntry:
-        """Add the next message, and pass the result to `sent` after it has been framed. Hot."""
+        """
+        Add the next message, and pass the result to `sent` after it has been framed.
+
+        Called for every message.
+        """
         self.offset = entry.offset
         size = len(entry.data)
         weight = OVERHEAD + 2 * size
@@ -248,7 +260,11 @@ class MessageLog:
         return kept
 
     def sent(self, kept: KeptEntry) -> None:
-        """Weigh a message that has been added and sent, so that its frames are built. Hot."""
+        """
+        Weigh a message that has been added and sent, so that its frames are built.
+
+        Called for every message.
+        """
         if kept.holds:
             self._total.weight += kept.reweighed()
         if self._budget is not None:

@@ -89,7 +89,7 @@ class Outbox:
             self._add(Emission(self.written, audience, item))
 
     def emitTo(self, item: Item, outlet: Outlet, link: str) -> None:
-        """As `emit`, to one link. Hot."""
+        """As `emit`, to one link. Called for every message."""
         if self._isOver:
             return
         if self.done == self.written and not self._queue and not self._isLeaving:
