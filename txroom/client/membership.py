@@ -40,7 +40,7 @@ _MAX_WARNINGS = 32
 
 @attrs.define(eq=False)
 class Handle:
-    """What one join has of its own in a shared membership: its listeners, and whether it was left."""
+    """The part of a shared membership that belongs to one join: its listeners, and whether it was left."""
 
     listeners: RoomListeners
     #: See `Room.snapshot`.
@@ -64,11 +64,10 @@ class _Leaving:
 
 class Membership:
     """
-    A membership that survives lost connections; `memberships` are all of this client, by the ids of their
-    rooms.
+    A membership that survives lost connections.
 
-    All joins that lead to the same room share it. Its methods, except `leave`, are called within `with
-    queue:`.
+    `memberships` maps the id of each room that this client is in to its membership. All joins that lead to
+    the same room share one. Its methods, except `leave` and `fetchMembers`, are called within `with queue:`.
     """
 
     _log = Logger()
@@ -160,8 +159,10 @@ class Membership:
 
     def _apply(self, id: str, info: MembershipInfo, *, isResumed: bool) -> list[Pending]:
         """
-        Enter the room with what `joined` says: send the held frames again, with their numbers, then those
-        queued.
+        Enter the room as the frame `joined` says.
+
+        First send again the frames that were sent but not acknowledged, with their old numbers; then send
+        those that were never sent.
 
         Returns:
             The frames that were sent to a former membership and may or may not have been handled.
@@ -358,7 +359,7 @@ class Membership:
             self._context.requests.leave(self.id, lambda error, answer: self._hasLeft())
 
     def _leaveTimedOut(self) -> None:
-        """`leaveTimeout` is over: leave without sending the frames that are still queued."""
+        """`leaveTimeout` is over: leave without sending the queued frames. If a pending join may lead here, end only the handles."""
         leaving = self._leaving
         if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
             if self._context.mayBeJoined(self.name, self.id):
@@ -413,7 +414,7 @@ class Membership:
             handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
-        """A message had no listener of one user; log it, once for each type, if no user has one."""
+        """One user has no listener for a message of this type. If no user has one, log it, once for each type."""
         told = self._loggedTypes
         if type in told or len(told) >= _MAX_WARNINGS:
             return

@@ -14,8 +14,9 @@ The upgrade: from a request head to an open WebSocket, or to a refusal.
 A step may wait for a hook. During that time the `Upgrade` is DECIDING. It ends in one of three states:
 
 - OPENED: all steps have passed. The 101 answer is written, and the transport belongs to the WebSocket.
-- REFUSED: a step raised. Or `handshakeTimeout` has passed, the handshake was evicted or the server stops (all
-  503). Or the client sent more than `MAX_HELD` bytes, and is dropped without an answer.
+- REFUSED: a step raised; exceptions other than `UpgradeError` give 500. Or `handshakeTimeout` has passed, the
+  handshake was evicted or the server stops (all 503). Or the client sent more than `MAX_HELD` bytes, and is
+  dropped without an answer.
 - LOST: the client left before it was answered.
 
 A hook that still runs at the end is cancelled, and its result is ignored.
@@ -67,9 +68,9 @@ class Upgrade(Protocol):
     """
     One upgrade.
 
-    It takes over the transport as soon as the head is complete, and goes on reading while hooks run. So it
-    notices when the client leaves, and what the client sends meanwhile is held up to a limit, and never
-    parsed as another request.
+    It takes over the transport as soon as the head is complete, and goes on reading while hooks run.
+    Therefore it notices when the client leaves. Bytes that arrive meanwhile are kept, at most `MAX_HELD`, and
+    never parsed as another request.
 
     Args:
         gateway: The server's gateway.

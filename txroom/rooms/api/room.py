@@ -79,7 +79,8 @@ class Room(RoomSettings):
         Returns:
             Whether it may. If not, the client receives the error `forbidden`; a client that has asked for
             any room of this name joins another one instead, if necessary a new one. If this raises a
-            `RoomError`, the client receives that error, and no other room is tried.
+            `RoomError`, the client receives that error; another room is tried only if its code is
+            `forbidden`, `full`, `locked`, `noSuchRoom` or `roomGone`.
         """
         return True
 
@@ -89,8 +90,8 @@ class Room(RoomSettings):
 
         Args:
             client: The client.
-            options: The options with which it joins. Only this hook can read the option `auth`, with which a
-                client proves who it is; it is removed afterwards.
+            options: The options with which it joins. Only this hook and `canJoin` can read the option
+                `auth`, with which a client proves who it is.
             handshake: The HTTP request of the client's WebSocket.
 
         Returns:

@@ -123,7 +123,7 @@ class Joining:
         if refusal is not None:
             return refusal
         member = self._seat(outlet, join, token, options, userId)
-        link = self._linkOf(member)  # before a hook can refuse it
+        link = self._linkOf(member)  # made now, because a hook may refuse the client later
         member.mailbox.post(self._admit, member, join)
         return link
 
@@ -132,7 +132,7 @@ class Joining:
         if member.state is State.SEATED:
             member.refs.append(join.ref)
         else:
-            self._presence.catchUp(member)  # a client may ignore the members in a second `joined`
+            self._presence.catchUp(member)  # for clients that do not read the members of a second `joined`
             self._welcome.announce(member, [join.ref], self._context.log.offset, [], NIL, recovered=True)
         return self._linkOf(member)
 
@@ -216,7 +216,7 @@ class Joining:
                 self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
 
     def _step(self, member: Member, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call `onAuth` or `onJoin`, and remember what it has returned while that is awaited."""
+        """Call `onAuth` or `onJoin`. Its result is in `member.runningHook` while it is awaited."""
 
         def step() -> Any:
             member.runningHook = hook(*args)
@@ -284,7 +284,7 @@ class Joining:
         context.runner.tell("join", context.room, member.client)
 
     def _leaveUnseen(self, member: Member) -> None:
-        """Let a member leave whose hooks have succeeded but which is to leave: only `onLeave` is called."""
+        """End a membership whose hooks have succeeded, but which is to end: only `onLeave` is called."""
         pending = member.pendingLeave
         if pending is None:
             return
