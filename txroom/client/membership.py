@@ -359,7 +359,11 @@ class Membership:
             self._context.requests.leave(self.id, lambda error, answer: self._hasLeft())
 
     def _leaveTimedOut(self) -> None:
-        """`leaveTimeout` is over: leave without sending the queued frames. If a pending join may lead here, end only the handles."""
+        """
+        `leaveTimeout` is over: leave without sending the queued frames.
+
+        If a pending join may lead here, end only the handles.
+        """
         leaving = self._leaving
         if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
             if self._context.mayBeJoined(self.name, self.id):
@@ -414,7 +418,7 @@ class Membership:
             handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
-        """One user has no listener for a message of this type. If no user has one, log it, once for each type."""
+        """One user has no listener for messages of this type: log it once, if no user has one."""
         told = self._loggedTypes
         if type in told or len(told) >= _MAX_WARNINGS:
             return
