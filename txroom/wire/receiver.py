@@ -42,7 +42,7 @@ from .states import CLOSED, DISCARDING, OPEN
 #: reads other connections. A long message counts once more for each `WEIGHT` bytes.
 TURN_BUDGET = 512
 WEIGHT = 4096
-#: The largest payload whose length has at most two bytes.
+#: The largest payload whose length is written in the header in at most two bytes.
 MAX_SHORT = 65535
 
 
@@ -125,7 +125,7 @@ class Receiver:
         #: When the incomplete message or frame started.
         self.incompleteSince: float | None = None
         self.isParsing = False
-        self._spent = 0  # part of `_turnBudget`
+        self._spent = 0  # how much of `_turnBudget` is used
         self.connectedAt = self.lastReceived = self.lastActivity = now
         # Created when they are needed.
         self._incoming: Incoming | None = None
@@ -243,7 +243,7 @@ class Receiver:
             self._charge(self._meter, size)
 
     def _deliverCharged(self, message: str | bytes, size: int) -> None:
-        """Like `_deliver`, and count the message and all messages that its handler sends for the budget."""
+        """Like `_deliver`; charge the budget for the message and for all messages that its handler sends."""
         context = self.context
         messages, octets = context.messagesSent, context.bytesSent
         self._deliver(message, size)
@@ -361,7 +361,7 @@ class Receiver:
         return self._flowControl
 
     def release(self, why: int) -> None:
-        """Remove a reason; without any, reading continues."""
+        """Remove a reason to hold reading. When no reason is left, reading continues."""
         if self._flowControl is not None:
             self._flowControl.release(why)
 

@@ -7,8 +7,8 @@ A session has three states, one after another:
 - *mute*: it sends nothing more, and ignores the client's messages. The client has misused the server or was
   too slow, the room of its path has ended its membership, or the server is shutting down. The session closes
   the connection in the next turn of the reactor, because it may become mute during a state change.
-- *gone*: the client has left all rooms for good. If a room answers a request with a link now, the session
-  drops that link.
+- *gone*: the session has given up all its rooms for good; the client may resume them in a new session. If a
+  room answers a request with a link now, the session drops that link.
 
 `close`, and `say` for a slow client, lead from open to mute. When the connection is closed or lost, the
 session is gone.
@@ -68,9 +68,9 @@ class RoomSession:
         self.dialect = dialect
         #: Whether nothing more is sent to the client, and its messages are ignored.
         self.isMute = False
-        #: Whether the client has left all rooms for good.
+        #: Whether this session has given up all its rooms for good. The client may resume them in a new one.
         self.isGone = False
-        #: Whether the client closed the connection itself, so that it leaves its rooms and can't resume.
+        #: Whether the client closed the connection with 1000, so that it leaves its rooms and can't resume.
         self._hasLeft = False
         #: The attachments that haven't ended, by link, and those of them that have joined, by room.
         self._attachments: dict[str, Attachment] = {}
@@ -156,7 +156,8 @@ class RoomSession:
         requests.
 
         Args:
-            method: Whether to join a room, to create one, or to create one if there is none.
+            method: Whether to join an existing room, to create one, or to create one only if there
+                is none.
             name: The name of the room.
             options: The options of the join.
             ref: The number that the client gave its request, for the answer.
@@ -347,7 +348,7 @@ class RoomSession:
         self.connection.close(self.dialect.closeCode(CloseCode.SLOW_CONSUMER), "too slow")
 
     def broken(self, attachment: Attachment) -> None:
-        """An item was lost: end the link with 4104, so that the client resumes."""
+        """An item or a frame was lost: end the link with 4104, so that the client resumes."""
         self.services.outlet.detach((attachment.id,), CloseCode.STATE_LOST)
         self.services.clock.callLater(0, attachment.drop)
 
