@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from gc import collect
 from typing import Any
-from weakref import ref
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -201,28 +198,6 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.other.written, [])
         self.clock.advance(0)
         self.assertEqual(self.other.written, [b"a"])
-
-    def test_shutdown(self) -> None:
-        """Parts that are sent while the reactor shuts down are written before it drops the connections."""
-        reactor = MemoryReactorClock()
-        turn = Turn(reactor)
-        sender = FakeSender(turn)
-        sender.send(b"goodbye")
-        ((flush, *_),) = reactor.triggers["before"]["shutdown"]
-        waiting = flush()
-        self.assertNoResult(waiting)
-        reactor.advance(0)
-        self.successResultOf(waiting)
-        self.assertEqual(sender.written, [b"goodbye"])
-
-    def test_shutdownKeepsNothing(self) -> None:
-        """The reactor does not keep the turn of a server that is not used any more."""
-        reactor = MemoryReactorClock()
-        kept = ref(Turn(reactor))
-        collect()
-        self.assertIsNone(kept())
-        ((flush, *_),) = reactor.triggers["before"]["shutdown"]
-        self.assertIsNone(flush())
 
     def test_sendsMeanwhile(self) -> None:
         """What is sent while parts are written is written in the same turn, by itself."""

@@ -17,11 +17,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
-from weakref import ref
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -86,7 +83,6 @@ class Turn:
         self._partCount = 0
         self._isScheduled = False
         self._isFlushing = False
-        flushBeforeShutdown(clock, self)
 
     def begin(self) -> None:
         """Schedule a write: the first connection was added to `pending`, and `isActive` is `False`."""
@@ -209,29 +205,6 @@ class TurnClock:
 
     def getDelayedCalls(self) -> Any:
         return self._clock.getDelayedCalls()
-
-
-def flushBeforeShutdown(reactor: Any, turn: Turn) -> None:
-    """
-    Write the parts that are sent while the reactor shuts down, before it drops all connections.
-
-    The reactor drops them in the same turn in which its triggers "before shutdown" run, unless one of these
-    waits for the next turn. The reactor does not keep `turn` in memory.
-
-    Args:
-        reactor: A clock; one that cannot shut down, such as `task.Clock`, is left alone.
-        turn: The turn of a server.
-    """
-    addTrigger: Callable[..., object] | None = getattr(reactor, "addSystemEventTrigger", None)
-    if addTrigger is None:
-        return
-    found = ref(turn)
-
-    def flush() -> Deferred[None] | None:
-        turn = found()
-        return None if turn is None else deferLater(reactor, 0, turn.flush)
-
-    addTrigger("before", "shutdown", flush)
 
 
 def afterEvents(clock: Any) -> Callable[[Callable[[], None]], object]:
