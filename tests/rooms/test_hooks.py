@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from contextvars import ContextVar
-from types import CoroutineType
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms.case import NotingRoom, RoomTestCase, onBothEngines
 from txroom import Client, message
-from txroom.rooms import hooks
+from txroom.core.awaitables import runUntilWaiting
 
 setting: ContextVar[str] = ContextVar("setting", default="outside")
 
 
-def begun(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return hooks.begin(cast("CoroutineType[Any, Any, Any]", coroutine))
-
-
 class BeginTests(SynchronousTestCase):
-    """`hooks.begin`: a coroutine runs until it waits for something."""
+    """`runUntilWaiting`: a coroutine runs until it waits for something."""
 
     def test_atOnce(self) -> None:
         """One that has nothing to wait for is over: no Deferred is made."""
@@ -30,7 +25,7 @@ class BeginTests(SynchronousTestCase):
         async def hook() -> str:
             return await succeed("done")
 
-        self.assertEqual(begun(hook()), "done")
+        self.assertEqual(runUntilWaiting(hook()), "done")
 
     def test_raises(self) -> None:
         """What it raises before it waits is raised."""
@@ -38,7 +33,7 @@ class BeginTests(SynchronousTestCase):
         async def hook() -> None:
             raise KeyError("x")
 
-        self.assertRaises(KeyError, begun, hook())
+        self.assertRaises(KeyError, runUntilWaiting, hook())
 
     def test_waits(self) -> None:
         """Results are sent into it, failures are raised in it, as often as it waits."""
@@ -53,7 +48,7 @@ class BeginTests(SynchronousTestCase):
                     seen.append(error.args)
             return seen
 
-        result = begun(hook())
+        result = runUntilWaiting(hook())
         gates[0].callback(1)
         gates[1].errback(KeyError("x"))
         self.assertNoResult(result)
@@ -68,7 +63,7 @@ class BeginTests(SynchronousTestCase):
             await gate
             raise KeyError("x")
 
-        result = begun(hook())
+        result = runUntilWaiting(hook())
         gate.callback(None)
         self.failureResultOf(result, KeyError)
 
@@ -83,7 +78,7 @@ class BeginTests(SynchronousTestCase):
             finally:
                 seen.append("end")
 
-        result = begun(hook())
+        result = runUntilWaiting(hook())
         result.cancel()
         self.failureResultOf(result, CancelledError)
         self.assertEqual((len(cancelled), seen), (1, ["end"]))
@@ -99,7 +94,7 @@ class BeginTests(SynchronousTestCase):
             setting.reset(token)
             return before, setting.get()
 
-        result = begun(hook())
+        result = runUntilWaiting(hook())
         self.assertEqual(setting.get(), "outside")
         other = setting.set("other")
         gate.callback(None)

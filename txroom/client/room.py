@@ -110,7 +110,7 @@ class Room:
         The token with which `Client.resume` continues this membership, also in another process.
 
         It is `None` after the room was left. Read it when you need it, since it changes with every
-        connection. Keep it secret: whoever has it can take the membership over. It contains the options of
+        connection. Keep it secret: anybody with it can take the membership over. It contains the options of
         the join, except `auth`.
         """
         return None if self._handle.isLeft else self._membership.reconnectionToken

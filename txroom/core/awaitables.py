@@ -7,7 +7,7 @@ from __future__ import annotations
 from asyncio import CancelledError as FutureCancelled
 from asyncio import Future
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
 
@@ -92,46 +92,45 @@ def _cancelled(failure: Failure) -> Failure:
     return Failure(CancelledError()) if failure.check(FutureCancelled) else failure
 
 
-def runUntilWaiting(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any] | None:
+def runUntilWaiting(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """
-    Run a coroutine until it waits for a Deferred.
+    Run a coroutine until it has to wait.
 
     This is faster than `Deferred.fromCoroutine` for a coroutine that rarely waits: it makes a Deferred only
     if there is something to wait for. As there, the coroutine runs in a copy of the current context.
 
     Returns:
-        A Deferred of the coroutine's result, or `None` if the coroutine has returned.
+        The result of the coroutine if it has ended; else a Deferred of it.
 
     Raises:
         BaseException: What the coroutine raises before it waits.
     """
     context = copy_context()
     try:
-        waited = context.run(coroutine.send, None)
-    except StopIteration:
-        return None
-    return context.run(Deferred.fromCoroutine, _rest(coroutine, waited))
+        awaited = context.run(coroutine.send, None)
+    except StopIteration as over:
+        return over.value
+    return Deferred.fromCoroutine(_continued(coroutine, awaited, context))
 
 
-def _rest(
-    coroutine: Coroutine[Deferred[Any], Any, Any], waited: Deferred[Any]
-) -> Generator[Deferred[Any], Any, Any]:
-    """Run a coroutine to its end that was started, and waits for `waited`."""
-    try:
-        while True:
-            step: Callable[[Any], Deferred[Any]]
-            try:
-                result = yield waited
-                step = coroutine.send
-            except GeneratorExit:  # nothing refers to the Deferred any more
-                coroutine.close()
-                raise
-            except BaseException as error:
-                result, step = error, coroutine.throw
-            # Outside of `except`, or the coroutine would see the error as one that is being handled.
-            try:
-                waited = step(result)
-            finally:
-                del step, result  # or the error and this frame would refer to each other
-    except StopIteration as end:
-        return end.value
+def _continued(
+    coroutine: Coroutine[Any, Any, Any], awaited: Any, context: Context
+) -> Generator[Any, Any, Any]:
+    """Continue a coroutine that waits for `awaited`, in the context in which it began."""
+    while True:
+        step: Callable[[Any], Any]
+        try:
+            result = yield awaited
+            step = coroutine.send
+        except GeneratorExit:  # nothing refers to the Deferred any more
+            context.run(coroutine.close)
+            raise
+        except BaseException as error:
+            result, step = error, coroutine.throw
+        # Outside of `except`, or the coroutine would see the error as one that is being handled.
+        try:
+            awaited = context.run(step, result)
+        except StopIteration as over:
+            return over.value
+        finally:
+            del step, result  # or the error and this frame would refer to each other

@@ -5,8 +5,8 @@ Calls users' hooks with a time limit, and isolates their errors from everything 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from types import CoroutineType, GeneratorType
 from typing import Any
 
@@ -15,7 +15,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, toDeferred
+from ..core.awaitables import (
+    cancelHook,
+    clearFailure,
+    clearTraceback,
+    isAsync,
+    runUntilWaiting,
+    toDeferred,
+)
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 
@@ -84,51 +91,12 @@ def call(clock: IReactorTime, seconds: float, hook: Callable[..., Any], *args: A
     try:
         result = hook(*args)
         if type(result) is CoroutineType:
-            result = begin(result)
+            result = runUntilWaiting(result)
     except BaseException:
         return fail(asException(Failure()))
     if not isAsync(result):
         return succeed(result)
     return withTimeout(clock, seconds, toDeferred(result))
-
-
-def begin(coroutine: CoroutineType[Any, Any, Any]) -> Any:
-    """
-    Run the coroutine of a hook until it has to wait.
-
-    Most coroutines never wait; these cost no Deferred.
-
-    Returns:
-        The result of the coroutine if it has ended; else a Deferred, as from `Deferred.fromCoroutine`.
-    """
-    context = copy_context()  # variables that it sets are its own
-    try:
-        awaited = context.run(coroutine.send, None)
-    except StopIteration as over:
-        return over.value
-    return Deferred.fromCoroutine(_continued(coroutine, awaited, context))
-
-
-def _continued(
-    coroutine: CoroutineType[Any, Any, Any], awaited: Any, context: Context
-) -> Generator[Any, Any, Any]:
-    """Continue a coroutine that waits for `awaited`, in the context in which it began."""
-    while True:
-        step: Callable[[Any], Any]
-        try:
-            result = yield awaited
-            step = coroutine.send
-        except GeneratorExit:  # nothing refers to the Deferred any more
-            context.run(coroutine.close)
-            raise
-        except BaseException as error:
-            result, step = error, coroutine.throw
-        try:
-            awaited = context.run(step, result)
-        except StopIteration as over:
-            return over.value
-        finally:
-            del step, result  # or the error and this frame would refer to each other
 
 
 def withTimeout(clock: IReactorTime, seconds: float, waited: Deferred[Any]) -> Deferred[Any]:

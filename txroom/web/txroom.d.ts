@@ -318,7 +318,7 @@ export class Room<Messages extends object = any> {
    * The token with which `client.resume` continues this membership, also in the next page.
    *
    * It is null after the room was left. Read it when you need it, for instance on "pagehide", since it changes
-   * with every connection. Keep it secret: whoever has it can take the membership over. It contains the options
+   * with every connection. Keep it secret: anybody with it can take the membership over. It contains the options
    * of the join, except `auth`.
    */
   readonly reconnectionToken: string | null;

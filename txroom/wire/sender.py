@@ -232,18 +232,15 @@ class Sender:
             pending.append(self)
             if not turn.isActive and len(pending) == 1:
                 turn.begin()
-            turn.partsUntilCheck -= 1
-            if not turn.partsUntilCheck:
-                turn.check()
-            return SENT
-        size = self.partsSize = self.partsSize + len(data)
-        if size >= self.joinLimit:
-            return self._statusOf(self._writeLast(data))
-        if isinstance(parts, bytes):
-            self.parts = [parts, data]
         else:
-            parts.append(data)
-        turn = self.context.turn
+            size = self.partsSize = self.partsSize + len(data)
+            if size >= self.joinLimit:
+                return self._statusOf(self._writeLast(data))
+            if isinstance(parts, bytes):
+                self.parts = [parts, data]
+            else:
+                parts.append(data)
+            turn = self.context.turn
         turn.partsUntilCheck -= 1
         if not turn.partsUntilCheck:
             turn.check()

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...core.awaitables import clearTraceback, isAsync, toDeferred
+from ...core.awaitables import clearTraceback, isAsync, runUntilWaiting, toDeferred
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import TokenBucket
 from ...protocol import payload, received
@@ -225,7 +225,7 @@ class Inbox:
         try:
             result = self._dispatch(member, frame, isJSON)
             if type(result) is CoroutineType:
-                result = hooks.begin(result)
+                result = runUntilWaiting(result)
             if result is not None and isAsync(result):
                 waited = hooks.withTimeout(self._clock, self._room.handlerTimeout, toDeferred(result))
                 return waited.addBoth(self._finished, member, frame, link)
