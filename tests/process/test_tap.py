@@ -112,7 +112,8 @@ class ServerOptionTests(TapTestCase):
         options = Options()
         options.getUsage()
         indented = [name for name, text in options.docs.items() if "  " in (text or "")]
-        self.assertEqual(indented, ["help"])  # Twisted's own
+        # Twisted's own text for --help; from Python 3.13 on, docstrings have no indentation.
+        self.assertLessEqual(set(indented), {"help"})
 
     def test_names(self) -> None:
         """Names are written with hyphens; options that may be repeated, in the singular."""
