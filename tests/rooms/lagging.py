@@ -19,7 +19,15 @@ from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
 from txroom.rooms.contract.listing import Listing, Order
 from txroom.rooms.contract.ports import Link
-from txroom.rooms.contract.records import Entry, Handled, Loaded, MemberRecord, MemberRemoved, SeatReserved
+from txroom.rooms.contract.records import (
+    Checkpoint,
+    Entry,
+    Handled,
+    Loaded,
+    MemberRecord,
+    MemberRemoved,
+    SeatReserved,
+)
 from txroom.rooms.hooks import runCoroutine
 from txroom.rooms.matching import placeOf
 from txroom.rooms.owner.host import Host
@@ -89,7 +97,8 @@ class LaggingLink:
 class Stored:
     """What is known of a room whoever owns it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
         self.epoch = secrets.token_urlsafe(6)
         self.owner: LaggingJournal | None = None
         self.entries: list[Entry] = []
@@ -98,6 +107,9 @@ class Stored:
         self.handled: dict[str, list[Handled]] = {}
         self.reserved: dict[bytes, SeatReserved] = {}
         self.listing: Listing | None = None
+        self.removed: dict[str, MemberRemoved] = {}
+        self.removedAt: dict[str, float] = {}
+        self.checkpoint: Checkpoint | None = None
 
     def apply(self, record: Any) -> None:
         if isinstance(record, Entry):
@@ -108,14 +120,27 @@ class Stored:
         elif isinstance(record, MemberRemoved):
             self.members.pop(record.member, None)
             self.handled.pop(record.member, None)
+            if record.tokens:
+                self.removed[record.member] = record
+                self.removedAt[record.member] = self._clock.seconds()
         elif isinstance(record, Handled):
             self.handled.setdefault(record.member, []).append(record)
         elif isinstance(record, SeatReserved):
             self.reserved.pop(record.seat, None)
             if record.seconds:
                 self.reserved[record.seat] = record
+        elif isinstance(record, Checkpoint):
+            self.checkpoint = record
         else:
             self.listing = record
+
+    def _removed(self) -> tuple[MemberRemoved, ...]:
+        """Who was expelled, with the time that is left."""
+        now = self._clock.seconds()
+        return tuple(
+            msgspec.structs.replace(each, seconds=each.seconds - (now - self.removedAt[each.member]))
+            for each in self.removed.values()
+        )
 
     def loaded(self) -> Loaded:
         return crossed(
@@ -126,6 +151,8 @@ class Stored:
                 tuple(record for records in self.handled.values() for record in records),
                 tuple(self.reserved.values()),
                 self.listing,
+                self._removed(),
+                self.checkpoint,
             )
         )
 
@@ -289,7 +316,7 @@ class LaggingEngine:
         return self.hosts.get(room)
 
     def claim(self, room: str, owner: Any) -> Deferred[Any]:
-        self.stored.setdefault(room, Stored())
+        self.stored.setdefault(room, Stored(self.clock))
         return self._delayed(succeed(LaggingJournal(self, room, owner)))
 
     def publish(self, listing: Listing) -> None:

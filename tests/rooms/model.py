@@ -75,9 +75,9 @@ class NotedLog:
         self._log = log
         self._entries = entries
 
-    def add(self, entry: Entry, now: float) -> KeptEntry:
+    def add(self, entry: Entry) -> KeptEntry:
         self._entries.append(entry)
-        return self._log.add(entry, now)
+        return self._log.add(entry)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)

@@ -288,7 +288,7 @@ class LogTests(SynchronousTestCase):
         """Less is kept of what is there, and what is gone is known to be gone."""
         log = MessageLog(History(limit=10, onJoin=10), 60, 100, 1 << 20)
         for offset in range(1, 6):
-            log.append(Entry(offset, "said", b"\x01", ("a",) if offset == 5 else None), float(offset))
+            log.append(Entry(offset, "said", b"\x01", ("a",) if offset == 5 else None, at=float(offset)))
         log.bound(History(limit=2, onJoin=2), 60, 3, 1 << 20, 6.0)
         self.assertEqual([entry.offset for entry in log.history(6.0)], [3, 4])
         self.assertIsNone(log.missed(1, "a"))

@@ -5,32 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
 from txroom import Accept, Client, History, RoomApplication, RoomError, message
-from txroom.rooms.owner.revokedtokens import MAX_REVOKED, RevokedTokens
-
-
-class ExpelledTests(SynchronousTestCase):
-    """Clients that were made to leave."""
-
-    def test_time(self) -> None:
-        """It is remembered as long as one may resume, at least for a minute."""
-        revoked = RevokedTokens()
-        revoked.add([b"a"], 10.0, 0.0)
-        revoked.add([b"b"], 10.0, 100.0)
-        for now, known in ((69.0, [True, True]), (70.0, [False, True]), (110.0, [False, False])):
-            self.assertEqual([revoked.has(token, now) for token in (b"a", b"b")], known)
-
-    def test_bounds(self) -> None:
-        """Not too many; the oldest are forgotten first, and those whose time is over."""
-        revoked = RevokedTokens()
-        for number in range(MAX_REVOKED + 1):
-            revoked.add([b"%d" % number], 0.0, 0.0)
-        self.assertEqual([revoked.has(token, 1.0) for token in (b"0", b"1")], [False, True])
-        revoked.add([b"new"], 60.0, 0.0)
-        self.assertEqual(len(revoked), 1)
+from txroom.rooms.contract.records import Checkpoint
 
 
 @onBothEngines
@@ -668,6 +646,54 @@ class OwnerTests(RoomTestCase):
         self.advance(1)
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
         self.assertEqual(self.player().resume(again)[0], "joined")
+
+    def test_kicked(self) -> None:
+        """The next owner knows who was kicked, for as long as the earlier one would have."""
+        self.rooms(autoDispose=False)
+        ada, bob = self.joined(), self.joined()
+        self.room().client(ada.joined["member"]).kick()
+        bob.send("say", "out of order", 7)
+        self.settle()
+        for _ in range(2):
+            self.engine.loseOwner(ada.room, False)
+            self.advance(1)
+            for former in (ada, bob):
+                self.assertEqual(self.player().resume(former)[3], "forbidden")
+        self.advance(61)
+        self.assertEqual(self.player().resume(ada)[3], "unauthorized")
+
+    def test_history(self) -> None:
+        """The messages of an earlier owner grow old too."""
+
+        class Chat(NotingRoom):
+            autoDispose = False
+            history = History(seconds=60, onJoin=9)
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for number in range(3):
+            ada.send("say", number)
+            self.advance(20)
+            self.engine.loseOwner(ada.room, False)
+            self.advance(0.1)
+            again = self.player()
+            again.resume(ada)
+            ada = again
+        bob = self.player()
+        bob.ask("joinById", ada.room, {})
+        self.assertEqual(bob.said(), [1, 2])
+
+    def test_checkpoint(self) -> None:
+        """The data that the room has saved stays with it."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        hostOf(self.room()).outbox.record(Checkpoint(3, b"saved"))
+        self.settle()
+        for _ in range(2):
+            self.engine.loseOwner(ada.room, False)
+            self.advance(1)
+            self.assertEqual(self.player().resume(ada)[0], "joined")
+        self.assertEqual(self.engine.stored[ada.room].loaded().checkpoint, Checkpoint(3, b"saved"))
 
     def test_neverCommitted(self) -> None:
         """A Deferred for a commit that will never be fails."""

@@ -17,11 +17,11 @@ class LogTests(SynchronousTestCase):
         """By number, age and bytes, each of the two by its own."""
         log = MessageLog(History(limit=2, seconds=10, onJoin=5), seconds=5, limit=4, size=100)
         for offset in range(1, 7):
-            log.append(Entry(offset, "x", b"x"), 0.0)
+            log.append(Entry(offset, "x", b"x"))
         self.assertEqual([entry.offset for entry in log.history(0.0)], [5, 6])
         self.assertIsNone(log.missed(1, "m"))
         self.assertEqual([entry.offset for entry in log.missed(2, "m") or ()], [3, 4, 5, 6])
-        log.append(Entry(7, "x", b"x" * 90), 6.0)
+        log.append(Entry(7, "x", b"x" * 90, at=6.0))
         self.assertEqual([entry.offset for entry in log.history(6.0)], [6, 7])
         self.assertEqual([entry.offset for entry in log.missed(6, "m") or ()], [7])
         self.assertIsNone(log.missed(5, "m"))
@@ -31,7 +31,7 @@ class LogTests(SynchronousTestCase):
         """What somebody is about to read is kept, and no more."""
         log = MessageLog(None, 0, 1, 0, lambda: 2)
         for offset in range(1, 7):
-            log.append(Entry(offset, "x", b"x"), 0.0)
+            log.append(Entry(offset, "x", b"x"))
         self.assertIsNone(log.missed(1, "m"))
         self.assertEqual([entry.offset for entry in log.missed(2, "m") or ()], [3, 4, 5, 6])
 
@@ -45,11 +45,21 @@ class LogTests(SynchronousTestCase):
         empty.load((), 6, 0.0)
         self.assertEqual((empty.offset, empty.missed(5, "m"), empty.missed(6, "m")), (6, None, []))
 
+    def test_loadTimes(self) -> None:
+        """The age of messages goes on with the next owner; times that are still to come count as now."""
+        log = MessageLog(History(limit=9, seconds=10, onJoin=9), 0, 0, 0)
+        loaded = (Entry(5, "x", b"x", at=93.0), Entry(6, "x", b"x", at=96.0), Entry(7, "x", b"x", at=4000.0))
+        log.load(loaded, 7, 100.0)
+        self.assertEqual([entry.offset for entry in log.history(100.0)], [5, 6, 7])
+        self.assertEqual([entry.offset for entry in log.history(103.5)], [6, 7])
+        self.assertEqual([entry.offset for entry in log.history(106.5)], [7])
+        self.assertEqual([entry.offset for entry in log.history(110.5)], [])
+
     def test_size(self) -> None:
         """What is forgotten weighs nothing any more."""
         log = MessageLog(None, 0, 0, 10)
         for offset in range(1, 100):
-            log.append(Entry(offset, "x", b"xxx"), 0.0)
+            log.append(Entry(offset, "x", b"xxx"))
         self.assertEqual((log.trimmed, log.weight), (96, 3 * OVERHEAD + 2 * 9))
 
     def test_options(self) -> None:
@@ -72,7 +82,7 @@ class BudgetTests(SynchronousTestCase):
     def say(self, name: str, count: int, size: int = 10) -> None:
         for _ in range(count):
             log = self.logs[name]
-            log.append(Entry(log.offset + 1, "x", b"x" * size), 0.0)
+            log.append(Entry(log.offset + 1, "x", b"x" * size))
 
     def trimmed(self) -> list[int]:
         self.assertLessEqual(self.budget.used, self.budget.size)
@@ -99,7 +109,7 @@ class BudgetTests(SynchronousTestCase):
         ids = tuple(str(n) for n in range(300))
         for offset in range(1, 101):
             to, exclude = (ids, ()) if offset % 2 else (None, ids)
-            log.append(Entry(offset, "x", b"x" * 10, to, exclude), 0.0)
+            log.append(Entry(offset, "x", b"x" * 10, to, exclude))
         self.assertEqual(log.weight, 2 * (OVERHEAD + 2 * 10 + 300 * ID))
         self.assertEqual(self.trimmed(), [98, 0, 0])
         self.say("a", 2)

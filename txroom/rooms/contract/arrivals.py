@@ -82,6 +82,8 @@ class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):
     epoch: str
     #: The offset of the last message that the client received.
     offset: int
+    #: The client's number of this attempt, greater for each; 0: it doesn't number them.
+    attempt: int = 0
 
 
 class Refused(Struct, frozen=True):

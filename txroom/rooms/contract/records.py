@@ -37,6 +37,9 @@ class Entry(Struct, _Told, frozen=True, tag_field="kind"):
     #: The ids of the recipients; `None`: all members except `exclude`.
     to: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
+    #: When it was logged, in seconds of the owner's clock. A journal converts it for an owner with another
+    #: clock.
+    at: float = 0.0
 
     def __post_init__(self) -> None:
         _setMessage(self, None)
@@ -72,9 +75,14 @@ class MemberRecord(Struct, frozen=True, tag_field="kind"):
 
 
 class MemberRemoved(Struct, frozen=True, tag_field="kind"):
-    """The member has left."""
+    """The member has left. It can't resume."""
 
     member: str
+    #: The digests of its resume tokens if it was expelled, so that its client is told not to join again by
+    #: itself.
+    tokens: tuple[bytes, ...] = ()
+    #: For how long the tokens are remembered. In `Loaded`, the time that is left.
+    seconds: float = 0.0
 
 
 class Handled(Struct, frozen=True, tag_field="kind"):
@@ -96,7 +104,15 @@ class SeatReserved(Struct, frozen=True, tag_field="kind"):
     seconds: float = 0.0
 
 
-Record = Entry | MemberRecord | MemberRemoved | Handled | SeatReserved | Listing
+class Checkpoint(Struct, frozen=True, tag_field="kind"):
+    """The data of the room itself, as its class has saved it. It replaces an earlier one."""
+
+    #: The version of the data, by which the class of the room recognises data that an earlier class saved.
+    version: int
+    data: bytes
+
+
+Record = Entry | MemberRecord | MemberRemoved | Handled | SeatReserved | Listing | Checkpoint
 
 
 class Loaded(Struct, frozen=True):
@@ -108,3 +124,6 @@ class Loaded(Struct, frozen=True):
     handled: tuple[Handled, ...] = ()
     reserved: tuple[SeatReserved, ...] = ()
     listing: Listing | None = None
+    #: The members that were expelled a short time ago.
+    removed: tuple[MemberRemoved, ...] = ()
+    checkpoint: Checkpoint | None = None

@@ -109,8 +109,8 @@ class Broadcaster:
         if not self._life.isSpeaking:
             return None
         log = self._log
-        entry = Entry(log.offset + 1, type, encoded, to, exclude)
-        kept = log.add(entry, self._clock.seconds())
+        entry = Entry(log.offset + 1, type, encoded, to, exclude, self._clock.seconds())
+        kept = log.add(entry)
         if self._outbox.isRecording:
             self._outbox.record(entry)
         self._outbox.emit(entry.messageOf(self._id), self._among(to, exclude))
@@ -122,8 +122,8 @@ class Broadcaster:
         if not self._life.isSpeaking:
             return None
         log = self._log
-        entry = Entry(log.offset + 1, type, encoded, (member.id,))
-        kept = log.add(entry, self._clock.seconds())
+        entry = Entry(log.offset + 1, type, encoded, (member.id,), (), self._clock.seconds())
+        kept = log.add(entry)
         if self._outbox.isRecording:
             self._outbox.record(entry)
         self.say(member, entry.messageOf(self._id))

@@ -207,7 +207,7 @@ class Host:
         if loaded.listing is not None:
             self.isRestored = True
             self.roomListing.restore(loaded.listing)
-        self.resuming.restore(loaded.members, loaded.handled)
+        self.resuming.restore(loaded)
 
     def _begin(self, journal: Journal) -> None:
         room = self.room

@@ -19,7 +19,7 @@ from .calls import Calls
 from .context import Lifecycle, RoomContext
 from .member import Member, State
 from .presence import Presence
-from .revokedtokens import RevokedTokens
+from .revokedtokens import REVOKED_SECONDS, RevokedTokens
 from .roomlisting import RoomListing
 
 #: A client that has left for one of these reasons cannot resume, and does not join again by itself.
@@ -164,11 +164,14 @@ class Leaving:
             return
         context = self._context
         self._unseat(member)
+        removed = MemberRemoved(member.id)
         if reason in _EXPELLING:
-            self._revoked.add(member.tokens, context.clock.seconds(), context.room.resumeSeconds)
+            seconds = max(context.room.resumeSeconds, REVOKED_SECONDS)
+            removed = MemberRemoved(member.id, tuple(member.tokens), seconds)
+            self._revoked.add(removed, context.clock.seconds())
         if isSeen:
             context.lifecycleLog.tell("leave", context, member, text or reason.value)
-            context.outbox.record(MemberRemoved(member.id))
+            context.outbox.record(removed)
         if member.outlet is not None:
             context.outbox.end(member.audience, code, text)
         context.roster.detached(member)

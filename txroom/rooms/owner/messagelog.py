@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..api.history import History
 from ..contract.records import Entry
@@ -26,8 +27,6 @@ class KeptEntry(Struct, eq=False):
     """A log entry in the windows of a log; an entry may be in both of them."""
 
     entry: Entry
-    #: When it was logged, in seconds of the server's clock.
-    at: float
     #: The bytes of memory that it takes, about.
     weight: int
     #: The bytes of its frames, or of its data as long as that is more.
@@ -101,11 +100,11 @@ class Window:
         if not kept.holds:
             self._total.weight += kept.weight
         kept.holds += 1
-        return self._isOver(kept.at)
+        return self._isOver(kept.entry.at)
 
     def _isOver(self, now: float) -> bool:
         kept = self._kept
-        return len(kept) > self.limit or self._size > self.size or now - kept[0].at > self.seconds
+        return len(kept) > self.limit or self._size > self.size or now - kept[0].entry.at > self.seconds
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
@@ -236,12 +235,12 @@ class MessageLog:
         self._forgotten(self._recent.trim(now, self._floor))
         self._changed()
 
-    def append(self, entry: Entry, now: float) -> None:
+    def append(self, entry: Entry) -> None:
         """Add the next message."""
-        self.add(entry, now)
+        self.add(entry)
         self._changed()
 
-    def add(self, entry: Entry, now: float) -> KeptEntry:
+    def add(self, entry: Entry) -> KeptEntry:
         """
         Add the next message, and pass the result to `sent` after it has been framed.
 
@@ -252,11 +251,11 @@ class MessageLog:
         weight = OVERHEAD + 2 * size
         if entry.to or entry.exclude:
             weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        kept = KeptEntry(entry, now, weight, size)
+        kept = KeptEntry(entry, weight, size)
         if self._recent.append(kept):
-            self._forgotten(self._recent.trim(now, self._floor))
+            self._forgotten(self._recent.trim(entry.at, self._floor))
         if self._history is not None and entry.to is None and self._history.append(kept):
-            self._history.trim(now)
+            self._history.trim(entry.at)
         return kept
 
     def sent(self, kept: KeptEntry) -> None:
@@ -284,10 +283,10 @@ class MessageLog:
             self._budget.changed(self)
 
     def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
-        """Begin with the entries of an earlier owner."""
+        """Begin with the entries of an earlier owner. None of them is from the future."""
         self.trimmed = entries[0].offset - 1 if entries else offset
         for entry in entries:
-            self.append(entry, now)
+            self.append(entry if entry.at <= now else replace(entry, at=now))
         self.offset = offset
 
     def missed(self, offset: int, member: str) -> list[Entry] | None:

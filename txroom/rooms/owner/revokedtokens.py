@@ -6,7 +6,9 @@ automatically.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..contract.records import MemberRemoved
 
 #: The most tokens that are remembered; the oldest are forgotten first.
 MAX_REVOKED = 1000
@@ -14,27 +16,47 @@ MAX_REVOKED = 1000
 REVOKED_SECONDS = 60.0
 
 
+class _Revoked(NamedTuple):
+    """The member that had a token, and until when it is remembered, in seconds of the server's clock."""
+
+    member: str
+    until: float
+
+
 class RevokedTokens:
     """The digests of the revoked resume tokens of one room."""
 
-    __slots__ = ("_until",)
+    __slots__ = ("_revoked",)
 
     def __init__(self) -> None:
-        #: Until when each is remembered, in seconds of the server's clock.
-        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._revoked: OrderedDict[bytes, _Revoked] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._revoked)
 
-    def add(self, tokens: Iterable[bytes], now: float, resumeSeconds: float) -> None:
-        """Remember tokens for as long as their client may try to resume."""
-        while self._until and next(iter(self._until.values())) <= now:
-            self._until.popitem(last=False)
-        for token in tokens:
-            self._until[token] = now + max(resumeSeconds, REVOKED_SECONDS)
-            if len(self._until) > MAX_REVOKED:
-                self._until.popitem(last=False)
+    def add(self, removed: MemberRemoved, now: float) -> None:
+        """Remember the tokens of a member that was expelled."""
+        self._expire(now)
+        for token in removed.tokens:
+            self._revoked[token] = _Revoked(removed.member, now + removed.seconds)
+            if len(self._revoked) > MAX_REVOKED:
+                self._revoked.popitem(last=False)
 
     def has(self, token: bytes, now: float) -> bool:
         """Return whether a token was revoked a short time ago."""
-        return self._until.get(token, now) > now
+        revoked = self._revoked.get(token)
+        return revoked is not None and revoked.until > now
+
+    def records(self, now: float) -> tuple[MemberRemoved, ...]:
+        """Return the records from which the next owner restores these tokens."""
+        self._expire(now)
+        tokens: dict[_Revoked, list[bytes]] = {}
+        for token, revoked in self._revoked.items():
+            tokens.setdefault(revoked, []).append(token)
+        return tuple(
+            MemberRemoved(each.member, tuple(found), each.until - now) for each, found in tokens.items()
+        )
+
+    def _expire(self, now: float) -> None:
+        while self._revoked and next(iter(self._revoked.values())).until <= now:
+            self._revoked.popitem(last=False)
