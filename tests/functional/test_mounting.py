@@ -31,6 +31,7 @@ from twisted.web.static import Data
 from twisted.web.wsgi import WSGIResource
 
 from tests.functional.support import (
+    CLOSE,
     PING,
     PONG,
     TEXT,
@@ -372,6 +373,109 @@ async def test_pressure(net: Net, places: Any, name: str) -> None:
     assert (await probe.frame()).payload == b"again"
     await sleep(0.02)
     assert drains == [connection]
+
+
+@everywhere
+async def test_severalParts(net: Net, places: Any, name: str) -> None:
+    """What a handler sends in one turn arrives in the order in which it was sent, large messages too."""
+    place = await places(name)
+    talker, hearer = await place.open(net), await place.open(net)
+    application = place.application
+    sizes = [*range(100), 100_000, *range(100)]
+
+    def sendAll(connection: Connection, _: Any) -> None:
+        for index, size in enumerate(sizes):
+            application.broadcast(f"{index}:" + "b" * size)
+            connection.send(f"{index}:" + "s" * size)
+        connection.ping(b"between")
+        connection.send("last")
+
+    application.met[0].onMessage = sendAll
+    talker.send(text("go"))
+    for index, size in enumerate(sizes):
+        assert (await hearer.frame()).payload == f"{index}:".encode() + b"b" * size
+        for letter in (b"b", b"s"):
+            assert (await talker.frame()).payload == f"{index}:".encode() + letter * size
+    assert await talker.frame() == Frame(PING, b"between")
+    assert (await talker.frame()).payload == b"last"
+
+
+@everywhere
+async def test_partsUnderPressure(net: Net, places: Any, name: str) -> None:
+    """A client stops reading: many small messages fill a bounded queue, and other clients don't notice."""
+    place = await places(name)
+    slow, other = await place.open(net), await place.open(net)
+    connection: Connection = place.application.met[0]
+    slow.stall()
+    sent, statuses = 0, set()
+    while SendStatus.DROPPED not in statuses:
+        for _ in range(100):
+            status = connection.send(f"{sent:8}" + "m" * 1000)
+            statuses.add(status)
+            if status is SendStatus.DROPPED:
+                break
+            sent += 1
+        other.send(text(str(sent)))
+        assert (await other.frame()).payload == str(sent).encode()
+    assert statuses == {SendStatus.SENT, SendStatus.BACKPRESSURE, SendStatus.DROPPED}
+    assert connection.bufferedAmount <= place.server.options.maxBackpressure
+    slow.unstall()
+    for index in range(sent):
+        assert (await slow.frame()).payload[:8] == f"{index:8}".encode()
+    await connection.whenSent()
+    assert connection.bufferedAmount == 0
+
+
+@everywhere
+async def test_partsBeforeEnd(net: Net, places: Any, name: str) -> None:
+    """Messages of the turn in which a connection is closed, or fails, arrive before its Close frame."""
+    place = await places(name)
+
+    def closes(connection: Connection, _: Any) -> None:
+        for index in range(50):
+            connection.send(str(index))
+        connection.close(3001)
+        assert connection.send("late") is SendStatus.CLOSED
+
+    def fails(connection: Connection, _: Any) -> None:
+        for index in range(50):
+            connection.send(str(index))
+        raise ZeroDivisionError
+
+    for hook, code in ((closes, 3001), (fails, 1011)):
+        probe = await place.open(net)
+        place.application.met[-1].onMessage = hook
+        probe.send(text("go"))
+        for index in range(50):
+            assert (await probe.frame()).payload == str(index).encode()
+        end = await probe.frame()
+        assert (end.opcode, end.code) == (CLOSE, code)
+        probe.send(close(code))
+        await probe.end()
+    net.flush(ZeroDivisionError)
+
+
+@everywhere
+async def test_fairness(net: Net, places: Any, name: str) -> None:
+    """A client that sends without end, and gets several messages for each, doesn't hold up the others."""
+    place = await places(name)
+    busy, other = await place.open(net), await place.open(net)
+    events = place.application.events
+
+    def answer(connection: Connection, message: Any) -> None:
+        events.append(("message", message))
+        for _ in range(4):
+            connection.send(message)
+
+    for connection in place.application.met:
+        connection.onMessage = answer
+    busy.discards = True
+    await busy.dribble(text("busy") * 20_000, 1 << 20)
+    other.send(text("other"))
+    for _ in range(4):
+        assert (await other.frame()).payload == b"other"
+    assert events.count(("message", "busy")) < 20_000
+    await until(lambda: events.count(("message", "busy")) == 20_000)
 
 
 @everywhere
