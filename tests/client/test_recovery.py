@@ -29,13 +29,37 @@ class RecoveryTests(ClientTestCase):
         self.wire.open()
         room.send("say", "resuming")
         [resume] = self.wire.take()
-        self.assertEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5])
+        self.assertEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6]])
         self.assertEqual(room.state, "resuming")
         self.resumed(resume)
         self.assertEqual(
             [frame[3:] for frame in self.wire.take()], [["away", 1], ["connecting", 2], ["resuming", 3]]
         )
         self.assertEqual(room.log[2:], [("reconnecting", 1006, ""), ("recovered",)])
+
+    def test_attempts(self) -> None:
+        """Attempts to resume are numbered by the time in milliseconds, each greater than the last one."""
+        self.join()
+        self.clock.advance(1.7e9)
+        attempts = []
+        for _ in range(3):
+            [resume] = self.reconnect()
+            attempts.append(resume[6])
+        now = int(self.clock.seconds() * 1000)
+        self.assertGreater(attempts[0], 1.7e12)
+        self.assertLessEqual(attempts[2], now)
+        self.assertEqual(attempts, sorted(set(attempts)))
+        # Another client has resumed whose clock is an hour ahead.
+        ahead = now + 3_600_000
+        self.wire.receive("error", resume[1], None, "unavailable", "late", {"attempt": ahead})
+        self.clock.advance(30)
+        [resume] = self.wire.take()
+        self.assertEqual(resume[6], ahead + 1)
+        for details in ({"attempt": "x"}, {"attempt": 2**60}, [1], None):
+            self.wire.receive("error", resume[1], None, "unavailable", "late", details)
+            self.clock.advance(30)
+            before, [resume] = resume, self.wire.take()
+            self.assertEqual(resume[6], before[6] + 1)
 
     def test_again(self) -> None:
         """Messages that are not acknowledged are sent again, in order and with their old numbers."""
@@ -92,7 +116,7 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual([frame[3:] for frame in self.wire.take()], [[2, 2]])
         loss = Loss({"board": "x"}, [Member("bob", [{"member": "m2"}])], 7, [])
         self.assertEqual(room.log[-1], ("lost", loss))
-        self.assertEqual(self.reconnect()[0][3:], ["t2", "e2", 7])
+        self.assertEqual(self.reconnect()[0][3:6], ["t2", "e2", 7])
 
     def test_forgotten(self) -> None:
         """

@@ -25,7 +25,7 @@ class TokenTests(ClientTestCase):
         resuming = self.client.resume(token)
         self.wire.open()
         [frame] = self.wire.take()
-        self.assertEqual((frame[0], *frame[2:]), ("resume", "r1", "t1", "", 0))
+        self.assertEqual((frame[0], *frame[2:6]), ("resume", "r1", "t1", "", 0))
         self.wire.receive("joined", frame[1], "r1", membership(token="t2", **joined))
         room: Any = self.successResultOf(resuming)
         room.log = []
@@ -41,7 +41,7 @@ class TokenTests(ClientTestCase):
         self.assertEqual(self.client.joined, [room])
         room.send("say", "on")
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "on", 3]])
-        self.assertEqual(self.reconnect()[0][2:], ["r1", "t2", "e1", 9])
+        self.assertEqual(self.reconnect()[0][2:6], ["r1", "t2", "e1", 9])
 
     def test_accepted(self) -> None:
         """

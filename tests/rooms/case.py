@@ -124,13 +124,16 @@ class Player:
         """A message."""
         self.write("send", self.room, type, data, *n)
 
-    def resume(self, former: Player, offset: int | None = None, **changes: Any) -> list[Any]:
+    def resume(
+        self, former: Player, offset: int | None = None, attempt: int | None = None, **changes: Any
+    ) -> list[Any]:
         """Resume what another connection had joined; by default from the last message it got."""
         joined = {**former.joined, **changes}
         if offset is None:
             offsets = [frame[2] for frame in former.frames if frame[0] == "msg" and frame[2]]
             offset = max([joined["offset"], *offsets])
-        return self.ask("resume", former.room, joined["token"], joined["epoch"], offset)
+        numbered = () if attempt is None else (attempt,)
+        return self.ask("resume", former.room, joined["token"], joined["epoch"], offset, *numbered)
 
 
 class RoomTestCase(HarnessTestCase):

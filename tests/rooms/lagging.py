@@ -135,7 +135,7 @@ class Stored:
             self.listing = record
 
     def _removed(self) -> tuple[MemberRemoved, ...]:
-        """Who was expelled, with the time that is left."""
+        """The members that were expelled, with the time that is left."""
         now = self._clock.seconds()
         return tuple(
             msgspec.structs.replace(each, seconds=each.seconds - (now - self.removedAt[each.member]))

@@ -249,6 +249,29 @@ class ResumeTests(RoomTestCase):
         self.advance(60)
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
 
+    def test_attempts(self) -> None:
+        """An attempt to resume that comes after a later one changes nothing."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.client.drop()
+        again = self.player()
+        self.assertEqual(again.resume(ada, attempt=12)[0], "joined")
+        late = self.player()
+        self.assertEqual(late.resume(ada, attempt=11)[3::2], ["unavailable", {"attempt": 12}])
+        self.assertEqual(again.endings, [])
+        # The one that it was refused for may be repeated, and has no number in other clients.
+        for attempt in (12, 0, 12, 13):
+            former, again = again, self.player()
+            self.assertEqual(again.resume(former, attempt=attempt)[0], "joined")
+            self.assertEqual(former.endings, [4005])
+        # With a frame the client shows that it has the newest token: a new count begins.
+        again.send("say", 1, 1)
+        fresh = self.player()
+        self.assertEqual(fresh.resume(again, attempt=1)[0], "joined")
+        for attempt in (10, 20):
+            self.assertEqual(self.player().resume(ada, attempt=attempt)[3], "unauthorized")
+        self.assertEqual(fresh.endings, [])
+
     def test_expelled(self) -> None:
         """Nor who broke the protocol; with any token that it may have."""
         self.rooms(autoDispose=False)
@@ -646,6 +669,17 @@ class OwnerTests(RoomTestCase):
         self.advance(1)
         self.assertEqual(self.player().resume(ada)[3], "unauthorized")
         self.assertEqual(self.player().resume(again)[0], "joined")
+
+    def test_attemptMoved(self) -> None:
+        """The next owner too knows the last attempt."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.client.drop()
+        self.player().resume(ada, attempt=12)
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.assertEqual(self.player().resume(ada, attempt=11)[3::2], ["unavailable", {"attempt": 12}])
+        self.assertEqual(self.player().resume(ada, attempt=13)[0], "joined")
 
     def test_kicked(self) -> None:
         """The next owner knows who was kicked, for as long as the earlier one would have."""

@@ -19,7 +19,7 @@ test("after a lost connection, resume has the token, the epoch and the last offs
   assert.equal(room.state, "resuming");
   room.send("say", "while resuming");
   const [resume, ...others] = h.socket.take();
-  assert.deepEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5]);
+  assert.deepEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6]]);
   assert.deepEqual(others, []);
   h.resumed(resume, { offset: 5 });
   assert.equal(room.state, "joined");
@@ -34,6 +34,37 @@ test("after a lost connection, resume has the token, the epoch and the last offs
     ["recovered"],
     ["msg", "n", 6, 6],
   ]);
+});
+
+test("attempts to resume are numbered by the time in milliseconds, each greater than the last one", async () => {
+  const h = new Harness();
+  await h.join();
+  const begin = Date.now();
+  const attempts = [];
+  let resume;
+  for (let i = 0; i < 3; i++) {
+    [resume] = await h.reconnect();
+    attempts.push(resume[6]);
+  }
+  assert.ok(attempts[0] >= begin && attempts[2] <= Date.now() + 3);
+  assert.ok(attempts[0] < attempts[1] && attempts[1] < attempts[2]);
+  const retried = async () => {
+    resume = undefined;
+    while (!resume) {
+      await h.clock.advance(100);
+      resume = h.socket.take().find(([kind]) => kind === "resume");
+    }
+  };
+  // Another page has resumed while the clock was an hour ahead.
+  const ahead = Date.now() + 3_600_000;
+  h.socket.receive("error", resume[1], null, "unavailable", "late", { attempt: ahead });
+  await retried();
+  assert.equal(resume[6], ahead + 1);
+  for (const details of [{ attempt: "x" }, { attempt: 2 ** 60 }, [1], null]) {
+    h.socket.receive("error", resume[1], null, "unavailable", "late", details);
+    await retried();
+  }
+  assert.equal(resume[6], ahead + 5);
 });
 
 test("frames that are not acknowledged are sent again, in order, with their numbers", async () => {
@@ -152,7 +183,7 @@ test("lost has the snapshot and the members; the numbers continue while the memb
   h.socket.receive("msg", "r1", 8, "n", 8);
   assert.deepEqual(room.log.at(-1), ["msg", "n", 8, 8]);
   const [again] = await h.reconnect();
-  assert.deepEqual(again.slice(3), ["t2", "e2", 8]);
+  assert.deepEqual(again.slice(3, 6), ["t2", "e2", 8]);
 });
 
 test("recovered keeps the snapshot and replaces the members", async () => {

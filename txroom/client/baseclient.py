@@ -202,13 +202,15 @@ class BaseClient(Generic[RoomT]):
             resumed = ReconnectionToken.read(token)
         except RoomError as error:
             return fail(error)
-        self._dispatcher.requests.skipRefsUpTo(resumed.ref)
+        requests = self._dispatcher.requests
+        requests.skipRefsUpTo(resumed.ref)
         join: PendingJoin[RoomT] = PendingJoin(resumed.request, None)
 
         def ask() -> None:
             # The epoch "" exists nowhere: this client has received none of the room's messages.
-            self._dispatcher.requests.ask(
-                lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0),
+            attempt = requests.nextAttempt()
+            requests.ask(
+                lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0, attempt),
                 partial(self._answered, join),
                 Joined,
                 isResentIfUnhandled=True,

@@ -123,8 +123,11 @@ class Recovery:
         """Resume over the connection that is open."""
         self._restart()
         round = self._round
+        requests = self._context.requests
+        attempt = requests.nextAttempt()
 
         def done(error: RoomError | None, joined: Answer | None) -> None:
+            requests.skipAttempts(error)
             if isinstance(joined, Joined):
                 self._joined(membership, joined, round, isResumed=True)
             elif error is not None and round == self._round:
@@ -133,13 +136,8 @@ class Recovery:
                 else:
                     self._refused(membership, error)
 
-        self._context.requests.ask(
-            lambda ref: (
-                "resume", ref, membership.id, membership.token, membership.epoch, membership.offset
-            ),
-            done,
-            Joined,
-        )  # fmt: skip
+        position = (membership.id, membership.token, membership.epoch, membership.offset)
+        requests.ask(lambda ref: ("resume", ref, *position, attempt), done, Joined)
 
     def later(self, membership: Recoverable, code: int, reason: str) -> None:
         """

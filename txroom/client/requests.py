@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
+from ..protocol.limits import MAX_NUMBER
 from ..protocol.serverframes import Joined, Reply
 from .callqueue import CallQueue, stop
 from .codec import Codec, NotAFrame
@@ -86,6 +87,8 @@ class PendingRequests:
         self._options = options
         self._open: dict[int, Request] = {}
         self._lastRef = 0
+        #: The number of the last attempt to resume a membership.
+        self._lastAttempt = 0
         #: Requests that cannot be sent yet.
         self._preparing: set[Preparing] = set()
         #: The refs of joins sent over this connection that timed out: the server may still answer them.
@@ -102,6 +105,20 @@ class PendingRequests:
     def skipRefsUpTo(self, ref: int) -> None:
         """Use only refs that an earlier client, whose last ref was about `ref`, has not used."""
         self._lastRef = max(self._lastRef, (ref // _REFS + 1) * _REFS)
+
+    def nextAttempt(self) -> int:
+        """
+        Return the number of the next attempt to resume. It is greater than those of earlier clients, too,
+        since it is the time in milliseconds or more.
+        """
+        self._lastAttempt = max(self._lastAttempt + 1, int(self._queue.clock.seconds() * 1000))
+        return self._lastAttempt
+
+    def skipAttempts(self, error: RoomError | None) -> None:
+        """Go on after the attempt that the server has preferred; the clock was set back since."""
+        attempt = error.details.get("attempt") if error and isinstance(error.details, dict) else None
+        if isinstance(attempt, int) and attempt < MAX_NUMBER:
+            self._lastAttempt = max(self._lastAttempt, attempt)
 
     # -- asking; called within `with queue:`, except `fetch`
 

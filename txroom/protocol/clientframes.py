@@ -66,6 +66,8 @@ class ResumeFrame(_Frame, frozen=True, tag="resume"):
     epoch: Code
     #: Any number; one that the room never reached counts as unknown.
     offset: int
+    #: The number of this attempt, greater for each; 0: the client does not number them.
+    attempt: Ref = 0
 
 
 class LeaveFrame(_Frame, frozen=True, tag="leave"):

@@ -1603,9 +1603,10 @@ class Membership {
     this.state = "resuming";
     const round = ++this.#round;
     /** @type {Build} */
-    const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset];
+    const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset, this.#client._nextAttempt()];
     /** @type {JoinDone} */
     const done = (error, id, info) => {
+      this.#client._skipAttempts(error);
       if (round !== this.#round) this.#client._decline(id);
       else if (!error) this.#readmit(id, info, true);
       else if (ERRORS.get(error.code)?.comeback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
@@ -2026,6 +2027,8 @@ export class Client {
   /** The pending joins by their method, target and options. @type {Map<string, Promise<Room>>} */
   #pendingJoins = new Map();
   #lastRef = 0;
+  /** The number of the last attempt to resume a membership. */
+  #lastAttempt = 0;
   #attempts = 0;
   #isAskedToWait = false;
   /** Whether a txroom server has ever answered. */
@@ -2199,7 +2202,7 @@ export class Client {
     this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
     // The epoch "" exists nowhere: this page has received none of the room's messages.
     /** @type {Build} */
-    const frame = (ref) => ["resume", ref, room, secret, "", 0];
+    const frame = (ref) => ["resume", ref, room, secret, "", 0, this._nextAttempt()];
     return this.#admit(joinRequest, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
   }
 
@@ -2261,6 +2264,23 @@ export class Client {
   /** The ref of the last request. @internal */
   get _lastRef() {
     return this.#lastRef;
+  }
+
+  /**
+   * The number of the next attempt to resume. It is greater than those of earlier pages, too, since it is the
+   * time in milliseconds or more.
+   *
+   * @internal
+   */
+  _nextAttempt() {
+    this.#lastAttempt = Math.max(this.#lastAttempt + 1, Date.now());
+    return this.#lastAttempt;
+  }
+
+  /** Goes on after the attempt that the server has preferred: the clock was set back. @internal @param {any} error */
+  _skipAttempts(error) {
+    const attempt = error?.details?.attempt;
+    if (isCount(attempt)) this.#lastAttempt = Math.max(this.#lastAttempt, attempt);
   }
 
   /**

@@ -16,7 +16,7 @@ from ...core.handshake import Handshake
 from ...core.headers import Headers
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, array_like=True):
     """The part of a `Handshake` that crosses to the owner."""
 
     target: str = "/"
@@ -66,7 +66,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
     isJSON: bool = True
 
 
-class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
+class Join(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"):
     """A client asks to become a member."""
 
     options: dict[str, Any] = {}
@@ -75,7 +75,7 @@ class Join(Arrival, frozen=True, kw_only=True, tag_field="kind"):
     isCreator: bool = False
 
 
-class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):
+class Resume(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"):
     """A member asks to continue with a new connection."""
 
     token: str
@@ -86,7 +86,7 @@ class Resume(Arrival, frozen=True, kw_only=True, tag_field="kind"):
     attempt: int = 0
 
 
-class Refused(Struct, frozen=True):
+class Refused(Struct, frozen=True, array_like=True):
     """The client may not enter. The fields are those of an `error` frame."""
 
     code: str

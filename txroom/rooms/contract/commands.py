@@ -11,7 +11,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Send(Struct, frozen=True, tag_field="kind"):
+class Send(Struct, frozen=True, array_like=True, tag_field="kind"):
     """A message to the room. `n` is its number if it must be handled exactly once."""
 
     type: str
@@ -19,7 +19,7 @@ class Send(Struct, frozen=True, tag_field="kind"):
     n: int | None = None
 
 
-class Call(Struct, frozen=True, tag_field="kind"):
+class Call(Struct, frozen=True, array_like=True, tag_field="kind"):
     """A message that the room answers."""
 
     ref: int
@@ -28,7 +28,7 @@ class Call(Struct, frozen=True, tag_field="kind"):
     n: int | None = None
 
 
-class Unreadable(Struct, frozen=True, tag_field="kind"):
+class Unreadable(Struct, frozen=True, array_like=True, tag_field="kind"):
     """
     A message or an answer that is well-formed, but has a wrong value. It is counted and refused.
 
@@ -43,14 +43,14 @@ class Unreadable(Struct, frozen=True, tag_field="kind"):
     field: str
 
 
-class CallReply(Struct, frozen=True, tag_field="kind"):
+class CallReply(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The client's answer to a `RoomCall`."""
 
     ref: int
     data: bytes
 
 
-class CallFailed(Struct, frozen=True, tag_field="kind"):
+class CallFailed(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The client answers a `RoomCall` with an error."""
 
     ref: int
@@ -58,13 +58,13 @@ class CallFailed(Struct, frozen=True, tag_field="kind"):
     message: str = ""
 
 
-class Leave(Struct, frozen=True, tag_field="kind"):
+class Leave(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The client leaves, after everything that it sent before has been handled."""
 
     ref: int
 
 
-class ListMembers(Struct, frozen=True, tag_field="kind"):
+class ListMembers(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The client asks for more members: those after a place in the list (`Joined.membersAfter`)."""
 
     ref: int

@@ -88,7 +88,7 @@ class SharedItem(Item, _Framed, frozen=True):
         return frame
 
 
-class Message(SharedItem, frozen=True, tag_field="kind"):
+class Message(SharedItem, frozen=True, array_like=True, tag_field="kind"):
     """A message to members. One with an offset is logged; one without is volatile."""
 
     room: str
@@ -102,13 +102,13 @@ class Message(SharedItem, frozen=True, tag_field="kind"):
         return self.offset is None
 
 
-class Replay(Item, frozen=True, tag_field="kind"):
+class Replay(Item, frozen=True, array_like=True, tag_field="kind"):
     """Earlier messages for one member that joins or resumes, sent together."""
 
     messages: tuple[Message, ...]
 
 
-class RoomCall(Item, frozen=True, tag_field="kind"):
+class RoomCall(Item, frozen=True, array_like=True, tag_field="kind"):
     """A call from the room to one client, whose answer has the same `ref`."""
 
     ref: int
@@ -117,14 +117,14 @@ class RoomCall(Item, frozen=True, tag_field="kind"):
     data: bytes
 
 
-class Reply(Item, frozen=True, tag_field="kind"):
+class Reply(Item, frozen=True, array_like=True, tag_field="kind"):
     """The answer to a client's `Call`."""
 
     ref: int
     data: bytes
 
 
-class Error(Item, frozen=True, tag_field="kind"):
+class Error(Item, frozen=True, array_like=True, tag_field="kind"):
     """A request or a message of the client was refused, or failed."""
 
     ref: int | None
@@ -134,7 +134,7 @@ class Error(Item, frozen=True, tag_field="kind"):
     details: Any = None
 
 
-class Joined(Item, frozen=True, tag_field="kind"):
+class Joined(Item, frozen=True, array_like=True, tag_field="kind"):
     """The client has joined or resumed; the messages that it missed follow."""
 
     ref: int | None
@@ -161,7 +161,7 @@ class Joined(Item, frozen=True, tag_field="kind"):
     membersAfter: int | None = None
 
 
-class PresenceChange(SharedItem, frozen=True, tag_field="kind"):
+class PresenceChange(SharedItem, frozen=True, array_like=True, tag_field="kind"):
     """Members have joined or left, or their metas have changed: payloads of `{user, metas}`."""
 
     room: str
@@ -173,7 +173,7 @@ class PresenceChange(SharedItem, frozen=True, tag_field="kind"):
     membersAfter: int | None = None
 
 
-class MembersPage(Item, frozen=True, tag_field="kind"):
+class MembersPage(Item, frozen=True, array_like=True, tag_field="kind"):
     """The answer to a client's `ListMembers`."""
 
     ref: int
@@ -183,7 +183,7 @@ class MembersPage(Item, frozen=True, tag_field="kind"):
     membersAfter: int
 
 
-class Ack(Item, frozen=True, tag_field="kind"):
+class Ack(Item, frozen=True, array_like=True, tag_field="kind"):
     """The client's frames up to `n` have been handled."""
 
     room: str

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Listing(Struct, frozen=True, tag_field="kind"):
+class Listing(Struct, frozen=True, array_like=True, tag_field="kind"):
     """A room as matchmaking sees it; it may be out of date."""
 
     room: str

@@ -3,6 +3,10 @@ Records: what an owner writes to the journal of its room, for the next owner.
 
 A record is committed before anything that depends on it is sent. The records of one turn of the reactor are
 committed together, or none of them is.
+
+**Encoding.** The structs of this package are encoded as arrays. A later version may only append fields, with
+defaults, to structs that have no subclasses. Then it can read what this version has written, and the other
+way round.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ class _Told:
 _setMessage: Any = _Told.message.__set__  # type: ignore[misc,union-attr]  # the fields of an entry are frozen
 
 
-class Entry(Struct, _Told, frozen=True, tag_field="kind"):
+class Entry(Struct, _Told, frozen=True, array_like=True, tag_field="kind"):
     """A logged message."""
 
     offset: int
@@ -57,7 +61,7 @@ class Entry(Struct, _Told, frozen=True, tag_field="kind"):
         return member not in self.exclude and (self.to is None or member in self.to)
 
 
-class MemberRecord(Struct, frozen=True, tag_field="kind"):
+class MemberRecord(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The data of a member that the next owner needs."""
 
     member: str
@@ -72,9 +76,11 @@ class MemberRecord(Struct, frozen=True, tag_field="kind"):
     arrivalId: str = ""
     #: The offset of the log when the member joined; it can't resume from an earlier one.
     offset: int = 0
+    #: The number of the attempt by which the member resumed; see `Resume.attempt`.
+    attempt: int = 0
 
 
-class MemberRemoved(Struct, frozen=True, tag_field="kind"):
+class MemberRemoved(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The member has left. It can't resume."""
 
     member: str
@@ -85,7 +91,7 @@ class MemberRemoved(Struct, frozen=True, tag_field="kind"):
     seconds: float = 0.0
 
 
-class Handled(Struct, frozen=True, tag_field="kind"):
+class Handled(Struct, frozen=True, array_like=True, tag_field="kind"):
     """A member's frame has been handled; `reply` is the answer if it was a call."""
 
     member: str
@@ -93,7 +99,7 @@ class Handled(Struct, frozen=True, tag_field="kind"):
     reply: Reply | Error | None = None
 
 
-class SeatReserved(Struct, frozen=True, tag_field="kind"):
+class SeatReserved(Struct, frozen=True, array_like=True, tag_field="kind"):
     """A seat is reserved for the client that has its token."""
 
     #: The SHA-256 digest of the token.
@@ -104,7 +110,7 @@ class SeatReserved(Struct, frozen=True, tag_field="kind"):
     seconds: float = 0.0
 
 
-class Checkpoint(Struct, frozen=True, tag_field="kind"):
+class Checkpoint(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The data of the room itself, as its class has saved it. It replaces an earlier one."""
 
     #: The version of the data, by which the class of the room recognises data that an earlier class saved.

@@ -112,7 +112,7 @@ class FrameSession(RoomSession):
 
     def _resume(self, frame: frames.ResumeFrame) -> None:
         if self._mayAsk(frame.ref):
-            self.resume(frame.room, frame.token, frame.epoch, frame.offset, frame.ref)
+            self.resume(frame.room, frame.token, frame.epoch, frame.offset, frame.ref, frame.attempt)
 
     def _query(self, frame: frames.RoomsFrame) -> None:
         if not self._mayAsk(frame.ref):

@@ -174,8 +174,14 @@ class RoomSession:
         attachment = Attachment(self, ref, "joinById", room)
         return self._run(self._attach(attachment, self._joinOf(attachment, room, options)), ref)
 
-    def resume(self, room: str, token: str, epoch: str, offset: int, ref: int | None) -> Deferred[None]:
-        """Ask to continue a membership; fires when the request has been answered."""
+    def resume(
+        self, room: str, token: str, epoch: str, offset: int, ref: int | None, attempt: int = 0
+    ) -> Deferred[None]:
+        """
+        Ask to continue a membership; fires when the request has been answered.
+
+        See `Resume` for the arguments.
+        """
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "resume", room)
@@ -189,6 +195,7 @@ class RoomSession:
             token=token,
             epoch=epoch,
             offset=offset if 0 <= offset <= MAX_NUMBER else -1,
+            attempt=attempt,
         )
         return self._run(self._attach(attachment, resume), ref)
 

@@ -47,8 +47,9 @@ from .tokens import digest, resumeToken
 
 #: The most bytes of data in the replies that are kept for a member. The newest is kept whatever its size.
 REPLIES_SIZE = 256 << 10
-#: The most earlier resume tokens that stay valid, since the client may not have received a later one. Late
-#: requests to resume, on connections that were lost meanwhile, take a token each; the models need five.
+#: The most earlier resume tokens that stay valid, since the client may not have received a later one. For a
+#: client that doesn't number its attempts, late requests to resume, on connections that were lost meanwhile,
+#: take a token each; the models need five.
 MAX_UNCONFIRMED = 8
 
 _NO_GROUPS: frozenset[str] = frozenset()
@@ -94,6 +95,7 @@ class Member:
         "acked",
         "announced",
         "arrivalId",
+        "attempt",
         "calls",
         "client",
         "early",
@@ -175,6 +177,8 @@ class Member:
         #: The newest resume token, and the digests of all valid ones.
         self.token = ""
         self.tokens: list[bytes] = []
+        #: The greatest number of an attempt by which it has resumed, since a token was confirmed.
+        self.attempt = 0
         self.accepted = 0
         self.handled = 0
         self.acked = 0
@@ -277,8 +281,13 @@ class Member:
         return any(compare_digest(given, known) for known in self.tokens)
 
     def confirmToken(self) -> None:
-        """The client has sent a frame on the current link, so it has the newest token: drop the others."""
+        """
+        The client has sent a frame on the current link, so it has the newest token: drop the others.
+
+        Earlier attempts have other tokens, so their numbers are forgotten too.
+        """
         del self.tokens[1:]
+        self.attempt = 0
 
     # -- the journal
 
@@ -294,6 +303,7 @@ class Member:
             dict(self.options),
             self.arrivalId,
             self.offset,
+            self.attempt,
         )
 
     @classmethod
@@ -302,6 +312,7 @@ class Member:
         member = cls(record.member, record.user, record.userId, MappingProxyType(dict(record.options)))
         member.arrivalId = record.arrivalId
         member.offset = record.offset
+        member.attempt = record.attempt
         member.state = State.DROPPED
         member.tokens = list(record.tokens)
         member.groups = frozenset(record.groups)

@@ -86,6 +86,7 @@ class Resuming:
         context.roster.attached(member, outlet, resume)
         member.cancelExpiry()
         member.issueToken(resume.token)
+        member.attempt = resume.attempt or member.attempt
         if missed is not None:
             replay = missed
             self._welcome.announce(member, [resume.ref], resume.offset, replay, NIL, recovered=True)
@@ -111,6 +112,10 @@ class Resuming:
         ):
             isRevoked = self._revoked.has(digest(resume.token), context.clock.seconds())
             return Refused(ErrorCode.FORBIDDEN if isRevoked else ErrorCode.UNAUTHORIZED)
+        if 0 < resume.attempt < member.attempt:
+            # The client has given up this attempt. Its number is for a client whose clock was set back.
+            late = "a later attempt to resume came first"
+            return Refused(ErrorCode.UNAVAILABLE, late, {"attempt": member.attempt})
         if roster.sessions.get(resume.session, member) is not member:
             return Refused(ErrorCode.BAD_REQUEST, "this connection is another member of the room")
         if context.room.binary and resume.isJSON:
