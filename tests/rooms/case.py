@@ -13,7 +13,7 @@ from tests.case import HarnessTestCase
 from tests.rooms.lagging import LaggingEngine
 from txroom import Client as RoomClient
 from txroom import LeaveReason, Room, RoomApplication, message
-from txroom.engine.memory import MemoryEngine
+from txroom.engine.memory import MemoryRooms
 from txroom.rooms.owner.host import Host
 from txroom.testing import Client, MemoryReactor, RoomHarness
 
@@ -155,7 +155,7 @@ class RoomTestCase(HarnessTestCase):
         if self.isLagging:
             self.engine = LaggingEngine(self.app, clock, Random(self.id()))
         else:
-            self.engine = MemoryEngine(self.app)
+            self.engine = MemoryRooms(self.app)
         self.app.begin(self.engine, clock)
         self.harness = self.serve(self.app, clock=clock)
 

@@ -13,12 +13,16 @@ from typing import Any, TypeVar
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from txroom.core.codes import CloseCode, ErrorCode
+from txroom.engine.makings import Makings
 from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
+from txroom.rooms.contract.asks import Command
 from txroom.rooms.contract.listing import Listing, Order
-from txroom.rooms.contract.ports import Link
+from txroom.rooms.contract.ports import Link, Made
 from txroom.rooms.contract.records import (
     Checkpoint,
     Entry,
@@ -161,6 +165,7 @@ class LaggingJournal:
     """Commits what was written in one turn together, some time later."""
 
     isKept = True
+    generation = 1
 
     def __init__(self, engine: LaggingEngine, room: str, host: Host) -> None:
         self._engine = engine
@@ -200,6 +205,13 @@ class LaggingJournal:
             for record in self.pending.pop(0):
                 self.stored.apply(record)
 
+    def forget(self, offset: int) -> None:
+        """It keeps everything."""
+
+    def handOver(self) -> Deferred[None]:
+        """There is one node only."""
+        return succeed(None)
+
     def release(self) -> Deferred[None]:
         if self.stored.owner is self:
             self._engine.ended(self._room, self.host)
@@ -221,6 +233,7 @@ class LaggingEngine:
         self._outlets: dict[Any, LaggingOutlet] = {}
         self._ways: dict[str, Channel] = {}
         self._age = 0
+        self._makings = Makings()
 
     def channel(self) -> Channel:
         """A new one."""
@@ -253,8 +266,29 @@ class LaggingEngine:
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         room = secrets.token_urlsafe(9)
+        try:
+            most = self._factory.maxRooms(name)
+            if 0 < most <= sum(host.name == name for host in self.hosts.values()):
+                raise RoomError(ErrorCode.FULL, "no more rooms of that name")
+        except RoomError as error:
+            return self._delayed(fail(error))
         work = self._open(room, name, crossed(dict(options), dict[str, Any]))
         return self._delayed(work.addCallback(lambda _: room))
+
+    def make(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        key: str | None,
+        seats: int,
+        mayCreate: Callable[[], None],
+    ) -> Deferred[Made]:
+        def made(result: Made) -> Any:
+            # The client that the room was made for comes first.
+            return result if result.isCreator else deferLater(self.clock, self.slowest, lambda: result)
+
+        making = self._makings.make(name, key, seats, mayCreate, lambda: self.create(name, options))
+        return making.addCallback(made)
 
     def _open(self, room: str, name: str, options: Mapping[str, Any]) -> Deferred[None]:
         try:
@@ -262,7 +296,13 @@ class LaggingEngine:
         except RoomError as error:
             return fail(error)
         self.hosts[room] = host
-        return runCoroutine(host.open())
+
+        def failed(failure: Failure) -> Failure:
+            if self.hosts.get(room) is host:  # it has never had the room
+                del self.hosts[room]
+            return failure
+
+        return runCoroutine(host.open()).addErrback(failed)
 
     def attach(self, outlet: Any, arrival: Join | Resume) -> Deferred[Link | Refused]:
         if outlet not in self._outlets:
@@ -314,6 +354,17 @@ class LaggingEngine:
                 for each in self._opening.pop(room):
                     self.clock.callLater(0, each.callback, None)  # after who came first
         return self.hosts.get(room)
+
+    def ask(self, room: str, command: Command) -> Deferred[Any]:
+        async def ask() -> Any:
+            host = await self._ownerOf(room)
+            if host is None:
+                raise RoomError(ErrorCode.NO_SUCH_ROOM)
+            return crossed(await host.ask(crossed(command)), Any)  # type: ignore[attr-defined]
+
+        outcome: Deferred[Any] = Deferred()
+        self._later(lambda: self._delayed(Deferred.fromCoroutine(ask())).chainDeferred(outcome))
+        return outcome
 
     def claim(self, room: str, owner: Any) -> Deferred[Any]:
         self.stored.setdefault(room, Stored(self.clock))

@@ -17,7 +17,7 @@ from tests.rooms.lagging import LaggingEngine
 from txroom import Handshake, Room, RoomApplication
 from txroom.core.codes import ReadyState, SendStatus
 from txroom.core.message import Prepared
-from txroom.engine.memory import MemoryEngine
+from txroom.engine.memory import MemoryRooms
 from txroom.rooms.contract.ports import Journal, Owner
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.edge.dialect import DIALECTS
@@ -83,7 +83,7 @@ class NotedLog:
         return getattr(self._log, name)
 
 
-class NotingEngine(MemoryEngine):
+class NotingEngine(MemoryRooms):
     """The memory engine, and all that was ever logged in its rooms."""
 
     def __init__(self, maker: Any) -> None:

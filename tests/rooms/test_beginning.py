@@ -60,7 +60,7 @@ class FailureTests(RoomTestCase):
             answer = self.player().join(**options)
             self.assertEqual((answer[0], answer[3]), ("error", code), answer)
         self.advance(1)
-        self.assertEqual((list(self.app.rooms), self.app._hosts.count("chat")), ([], 0))
+        self.assertEqual((list(self.app.rooms), self.app.rooms.named("chat")), ([], []))
         self.assertEqual(self.player().join()[0], "joined")
 
     def test_settings(self) -> None:

@@ -5,33 +5,31 @@ The engine for rooms within one process: every crossing is a plain function call
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 from ..rooms.contract.arrivals import Join, Refused, Resume
+from ..rooms.contract.asks import Command
 from ..rooms.contract.listing import Listing, Order
-from ..rooms.contract.ports import Journal, Link, Outlet, Owner
+from ..rooms.contract.ports import HostFactory, Journal, Link, Made, Outlet, Owner, RoomHost
 from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import runCoroutine
-from ..rooms.owner.host import Host
 from .listings import Listings
+from .makings import Makings
 
 #: The message of the error for an id that no room has.
 NO_SUCH_ID = "there is no room of that id"
-
-
-class HostFactory(Protocol):
-    """Makes the hosts of rooms for an engine: a `RoomApplication`."""
-
-    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host: ...
-    def hostEnded(self, host: Host) -> None: ...
+#: The message of the error for a room too many.
+NO_MORE = "no more rooms of that name"
 
 
 class MemoryJournal:
@@ -40,8 +38,9 @@ class MemoryJournal:
     __slots__ = ("_count", "_engine", "_owner", "_room", "epoch", "loaded")
 
     isKept = False
+    generation = 0
 
-    def __init__(self, engine: MemoryEngine, room: str, owner: Owner) -> None:
+    def __init__(self, engine: MemoryRooms, room: str, owner: Owner) -> None:
         self._engine = engine
         self._room = room
         self._owner = owner
@@ -54,6 +53,13 @@ class MemoryJournal:
         self._count += 1
         self._owner.committed(self._count)
 
+    def forget(self, offset: int) -> None:
+        """Do nothing, since no entry is kept."""
+
+    def handOver(self) -> Deferred[None]:
+        """Do nothing, since there is no other node."""
+        return succeed(None)
+
     def release(self) -> Deferred[None]:
         """Remove the room from the engine."""
         self._engine.ended(self._room)
@@ -61,13 +67,49 @@ class MemoryJournal:
 
 
 class MemoryEngine:
-    """The rooms of one application, all in this process."""
+    """The engine of a server that alone has its rooms: the default of `Server`."""
 
-    def __init__(self, factory: HostFactory) -> None:
-        self._factory = factory
-        self._hosts: dict[str, Host] = {}
-        self._listings = Listings()
+    def __init__(self) -> None:
         self._ages = count(1)
+
+    def rooms(self, application: str, factory: HostFactory) -> MemoryRooms:
+        """Return the engine for one application; see `EngineService.rooms`."""
+        return MemoryRooms(factory, self._ages)
+
+    def start(self, clock: IReactorTime) -> Deferred[None]:
+        """Start at once."""
+        return succeed(None)
+
+    def handOver(self) -> Deferred[None]:
+        """Do nothing, since there is no other node."""
+        return succeed(None)
+
+    def stop(self) -> Deferred[None]:
+        """Stop at once."""
+        return succeed(None)
+
+    def health(self) -> str | None:
+        """Return `None`, since nothing can be wrong."""
+        return None
+
+
+class MemoryRooms:
+    """
+    The rooms of one application, all in this process; its `Engine`.
+
+    Args:
+        factory: Makes the owners of the rooms.
+        ages: The ages of new rooms.
+    """
+
+    def __init__(self, factory: HostFactory, ages: Iterator[int] | None = None) -> None:
+        self._factory = factory
+        self._hosts: dict[str, RoomHost] = {}
+        #: The number of rooms of each name.
+        self._counts: Counter[str] = Counter()
+        self._listings = Listings()
+        self._makings = Makings()
+        self._ages = count(1) if ages is None else ages
 
     def find(
         self,
@@ -84,10 +126,14 @@ class MemoryEngine:
         """Create a room; see `Engine.create`."""
         room = secrets.token_urlsafe(9)
         try:
+            most = self._factory.maxRooms(name)
+            if 0 < most <= self._counts[name]:
+                raise RoomError(ErrorCode.FULL, NO_MORE)
             host = self._factory.makeHost(room, name, options)
         except RoomError as error:
             return fail(error)
         self._hosts[room] = host
+        self._counts[name] += 1
         opened = runCoroutine(host.open())
         return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
 
@@ -95,6 +141,17 @@ class MemoryEngine:
         """Remove a room that could not be created."""
         self.ended(room)
         return failure
+
+    def make(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        key: str | None,
+        seats: int,
+        mayCreate: Callable[[], None],
+    ) -> Deferred[Made]:
+        """Create a room, or wait for one; see `Engine.make`."""
+        return self._makings.make(name, key, seats, mayCreate, lambda: self.create(name, options))
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
@@ -109,6 +166,13 @@ class MemoryEngine:
         if host is None:
             return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return runCoroutine(host.reserve(user, seconds))
+
+    def ask(self, room: str, command: Command) -> Deferred[Any]:
+        """Let a room carry out a command; see `Engine.ask`."""
+        host = self._hosts.get(room)
+        if host is None:
+            return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
+        return host.ask(command)
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Claim a room; in one process no other owner can have it."""
@@ -125,5 +189,8 @@ class MemoryEngine:
         """Forget a room that has ended."""
         host = self._hosts.pop(room, None)
         if host is not None:
+            self._counts[host.name] -= 1
+            if not self._counts[host.name]:
+                del self._counts[host.name]
             self._factory.hostEnded(host)
             self._listings.remove(room)

@@ -19,14 +19,15 @@ from ..core.handshake import Deny, Handshake, UpgradeError
 from ..core.hooks import Hook
 from ..core.message import Data, Prepared
 from ..core.refusallog import RefusalLog, shown
-from ..core.validation import isAmount, isCount
+from ..core.validation import isAmount
 from ..protocol.errors import RoomError
+from ..protocol.joinoptions import AUTH, SEAT, without
 from ..protocol.payload import checkText
 from .api.ports import LeaveReason
 from .api.room import Room
 from .contract.listing import Listing
 from .contract.ports import Engine
-from .edge.addresslimit import AddressLimit
+from .edge.addresslimit import limitFrom
 from .edge.dialect import DIALECTS, dialectOf
 from .edge.framesession import FrameSession
 from .edge.matchmaker import Matchmaker
@@ -107,31 +108,25 @@ class RoomApplication(Application):
             raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
         self._path = RoomPath(path)
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
-        for name, value, isRight in (
-            ("createRate", createRate, isAmount(createRate)),
-            ("createBurst", createBurst, isCount(createBurst)),
-            ("joinRate", joinRate, isAmount(joinRate)),
-            ("joinBurst", joinBurst, isCount(joinBurst)),
-        ):
-            if not isRight:
-                raise ValueError(f"{name}={value!r}: must be a finite number, 0 or more")
-        self._creations = AddressLimit(
-            createRate,
-            createBurst or max(1.0, 2 * createRate),
-            "too many rooms were created from your address",
+        self._creations = limitFrom(
+            "create", createRate, createBurst, "too many rooms were created from your address"
         )
-        self._arrivals = AddressLimit(
-            joinRate, joinBurst or max(1.0, 2 * joinRate), "too many clients joined from your address"
-        )
+        self._arrivals = limitFrom("join", joinRate, joinBurst, "too many clients joined from your address")
         self.edge = EdgeOutlet()
         self._hosts = Hosts()
         #: The rooms of this process by id; a live view.
         self.rooms = Rooms(self._hosts)
         self._registrations = Registrations()
         self._sessions: dict[str, RoomSession] = {}
-        self._isBegun = False
+        #: Whether it has begun to serve.
+        self.isBegun = False
         self._isStopping = False
         super().__init__(**{"messageRate": 100.0, "messageBurst": 200, **hooksAndOptions})
+
+    @property
+    def path(self) -> str:
+        """The path, without "/" at its end; "/rooms" until another one is decided."""
+        return self._path.base
 
     # -- the registry
 
@@ -192,8 +187,8 @@ class RoomApplication(Application):
             clock: The server's clock.
             volatileLimit: The most bytes queued for a client; with more, its volatile messages are dropped.
         """
-        if not self._isBegun:
-            self._isBegun = True
+        if not self.isBegun:
+            self.isBegun = True
             self.engine = engine
             self.clock = clock
             self.lifecycleLog = LifecycleLog(clock)
@@ -210,22 +205,30 @@ class RoomApplication(Application):
                 joinRefused=self.joinRefused,
             )
 
+    def maxRooms(self, name: str) -> int:
+        """Return the most rooms of a name (0: any number), for the engine. Raises `RoomError`."""
+        return self._registrations.find(name).maxRooms
+
     def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Host:
         """
         Make the host of a room, for the engine.
 
+        Args:
+            room: The room's id.
+            name: The name that it is registered under.
+            options: The options that were given when it was created.
+
         Raises:
-            RoomError: The name isn't registered, the server is shutting down, there are `maxRooms` rooms, or
-                the constructor of the room raised.
+            RoomError: The name isn't registered, the server is shutting down, or the constructor of the room
+                raised.
         """
         registration = self._registrations.find(name)
         if self._isStopping:
             raise RoomError(ErrorCode.UNAVAILABLE)
-        if 0 < registration.maxRooms <= self._hosts.count(name):
-            raise RoomError(ErrorCode.FULL, "no more rooms of that name")
-        made = registration.typed(registration.optionsOf(options))
+        given = without(options, AUTH, SEAT)
+        made = registration.typed(registration.optionsOf(given))
         try:
-            host = Host(room, registration, made, self, self._budget)
+            host = Host(room, registration, made, self, self._budget, given)
         except BaseException:  # such as SystemExit in the constructor of the room
             self.log.failure("a room of name {name} can't be created", name=name)
             raise RoomError(ErrorCode.INTERNAL, "the room can't be created") from None
@@ -237,7 +240,7 @@ class RoomApplication(Application):
         how, what = asked
         self._refusals.note(shown(code), f"{how} {shown(what)}", handshake.peer)
 
-    def hostEnded(self, host: Host) -> None:
+    def hostEnded(self, host: Any) -> None:
         """A room has ended; the engine calls this."""
         self._hosts.remove(host)
 
@@ -426,14 +429,14 @@ class RoomApplication(Application):
     def stop(self) -> Deferred[Any]:
         """End all rooms, after the server has closed its connections; fires when they are disposed of."""
         self._isStopping = True
-        if self._isBegun:
+        if self.isBegun:
             self._refusals.sumUp()
         ending = [self._dispose(host) for host in self._hosts.all()]
         done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
 
         def stopped(_: object) -> None:
             self._isStopping = False
-            if self._isBegun:
+            if self.isBegun:
                 self.lifecycleLog.flush()
 
         return done.addBoth(stopped)

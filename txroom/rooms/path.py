@@ -29,7 +29,8 @@ class RoomPath:
         self._path = None if path is None else path.rstrip("/")
 
     @property
-    def _base(self) -> str:
+    def base(self) -> str:
+        """The path without a "/" at its end, or the default while it is not decided."""
         return DEFAULT_PATH if self._path is None else self._path
 
     def routesFor(self, path: str | None) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class RoomPath:
             if self._path not in (None, wanted):
                 raise ValueError(f"path={path!r}: these rooms are served at {self._path or '/'} already")
             self._path = wanted
-        self._path = self._base
+        self._path = self.base
         return (self._path or "/", f"{self._path}/*")
 
     def nameOf(self, path: str) -> str | None:
@@ -57,7 +58,7 @@ class RoomPath:
         Returns:
             "" if it names no room, so that the client joins by frames; `None` if no rooms are served there.
         """
-        path, base = path.rstrip("/"), self._base
+        path, base = path.rstrip("/"), self.base
         if path == base:
             return ""
         if not path.startswith(base + "/"):

@@ -13,26 +13,37 @@ from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from ..core.application import Application
 from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
-from ..engine.memory import MemoryEngine
 from ..http.protocolfactories import FactoryApplication, ProtocolApplication
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
+from ..rooms.contract.ports import EngineService
 from .pages import Pages
 from .routing import Routes, checkRoute
 from .shutdown import ShutdownStep
 
 #: The seconds that an application gets for its `stop` even when the deadline of the shutdown has passed.
 LAST_HOOKS_TIMEOUT = 1.0
+#: The seconds that the engine gets to hand over the rooms, even when that deadline has passed.
+HAND_OVER_TIMEOUT = 3.0
 
 
 class Applications:
     """
     The applications that a server serves, by its `routes` or by `handleUpgrade`. They stop with the server.
+
+    Args:
+        options: The server's options.
+        clock: The server's clock.
+        pages: The server's pages.
+        engine: The engine for the rooms of all applications.
     """
 
-    def __init__(self, options: ServerOptions, clock: IReactorTime, pages: Pages) -> None:
+    def __init__(
+        self, options: ServerOptions, clock: IReactorTime, pages: Pages, engine: EngineService
+    ) -> None:
         #: The server's options.
         self.options = options
+        self._engine = engine
         self._pages = pages
         self.routes = Routes()
         self._clock = clock
@@ -81,11 +92,24 @@ class Applications:
     def adopt(self, application: Application) -> None:
         """Give an application what it needs from the server, and stop it with the server."""
         application.setDebug(self._isDebugging)
-        if isinstance(application, RoomApplication):
+        if application in self._adopted:
+            return
+        if isinstance(application, RoomApplication) and not application.isBegun:
             options = self.options.override(application.overrides)
-            application.begin(MemoryEngine(application), self._clock, options.highWaterMark)
-        if application not in self._adopted:
-            self._adopted.append(application)
+            engine = self._engine.rooms(self._keyOf(application), application)
+            application.begin(engine, self._clock, options.highWaterMark)
+        self._adopted.append(application)
+
+    def _keyOf(self, application: RoomApplication) -> str:
+        """
+        Return the key of an application's rooms: its path.
+
+        Of several applications at one path, for several hosts, all but the first get a number. It is the same
+        in all processes that add them in the same order.
+        """
+        rooms = [each for each in self._adopted if isinstance(each, RoomApplication)]
+        before = sum(each.path == application.path for each in rooms)
+        return application.path if not before else f"{application.path}#{before}"
 
     @property
     def rooms(self) -> RoomApplication:
@@ -111,7 +135,10 @@ class Applications:
             application.overrides = {name: value for name, value in overrides if name not in changes}
 
     def shutdownSteps(self) -> Iterator[ShutdownStep]:
-        """Stop the applications. At that time their connections are closed."""
+        """
+        Give the rooms to other nodes, and stop the applications. At that time their connections are closed.
+        """
+        yield ShutdownStep(self._engine.handOver, lambda: "rooms to be handed over", HAND_OVER_TIMEOUT)
         for application in self._adopted:
             yield ShutdownStep(application.stop, lambda: "rooms to end", LAST_HOOKS_TIMEOUT)
 

@@ -77,23 +77,39 @@ class HealthPage(Resource):
     """
     A page for load balancers and monitoring.
 
-    It answers 200 with ``{"status": "ok"}``, and 503 with "draining" while the server is stopping. For a
-    minute after the reactor was blocked, the status is "degraded", with 200 and `stalledSeconds`.
+    It answers 200 with ``{"status": "ok"}``, and 503 with "draining" while the server is stopping. While the
+    engine of the rooms can't serve them, the status is "unavailable", with 503 and the reason. For a minute
+    after the reactor was blocked, the status is "degraded", with 200 and `stalledSeconds`.
+
+    Args:
+        isDraining: Returns whether the server is stopping.
+        watch: The detector of stalls.
+        engineHealth: Returns what is wrong with the engine; `None`: nothing.
     """
 
     isLeaf = True
 
-    def __init__(self, isDraining: Callable[[], bool], watch: StallDetector) -> None:
+    def __init__(
+        self,
+        isDraining: Callable[[], bool],
+        watch: StallDetector,
+        engineHealth: Callable[[], str | None] = lambda: None,
+    ) -> None:
         super().__init__()
         self._isDraining = isDraining
         self._watch = watch
+        self._engineHealth = engineHealth
 
     def render_GET(self, request: Request) -> bytes:
         report: dict[str, Any] = {"status": "ok"}
         stalled = self._watch.lastStall
+        problem = self._engineHealth()
         if self._isDraining():
             request.setResponseCode(503)
             report["status"] = "draining"
+        elif problem is not None:
+            request.setResponseCode(503)
+            report = {"status": "unavailable", "reason": problem}
         elif stalled is not None:
             report = {"status": "degraded", "stalledSeconds": round(stalled, 1)}
         request.setHeader("Content-Type", "application/json")

@@ -61,15 +61,19 @@ class Listener:
                 problems.append(failure)
             else:
                 self._log.failure("could not listen on {endpoint}", failure, endpoint=self.endpoint)
-            waiting, self._waiting = self._waiting, None
-            if waiting is not None:
-                waiting.addErrback(lambda _: None)  # it is raised or logged in any case
-                waiting.errback(failure)
+            self.failed(failure)
 
         maybeDeferred(self.endpoint.listen, factory).addCallbacks(listening, failed)
         isStarting = False
         if problems:
             problems[0].raiseException()
+
+    def failed(self, failure: Failure) -> None:
+        """The server can't listen: tell those who wait for the port. The failure is raised or logged too."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.addErrback(lambda _: None)
+            waiting.errback(failure)
 
 
 class Listeners:
@@ -130,6 +134,11 @@ class Listeners:
         except Exception:
             self.close()
             raise
+
+    def failed(self, failure: Failure) -> None:
+        """The server can't start: tell those who wait for ports."""
+        for listener in self._listeners:
+            listener.failed(failure)
 
     def close(self) -> Deferred[Any]:
         """Stop listening."""

@@ -14,8 +14,11 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..core.options import ServerOptions
+from ..rooms.contract.ports import EngineService
+from .enginestart import EngineStart
 from .health import StallDetector
 from .hooks import callHook
 from .listening import Listeners, ListenTarget
@@ -34,6 +37,7 @@ class ListeningService(MultiService):
         options: The options.
         reactor: The reactor.
         factory: The factory for the protocols of all connections.
+        engine: The engine, which is started before the listeners are opened.
     """
 
     _log = Logger()
@@ -41,7 +45,9 @@ class ListeningService(MultiService):
     onListening: Callable[[IListeningPort], Any] | None = None
     onClose: Callable[[], Any] | None = None
 
-    def __init__(self, options: ServerOptions, reactor: Any, factory: IProtocolFactory) -> None:
+    def __init__(
+        self, options: ServerOptions, reactor: Any, factory: IProtocolFactory, engine: EngineService
+    ) -> None:
         super().__init__()
         self.options = options
         self._reactor = reactor
@@ -49,6 +55,9 @@ class ListeningService(MultiService):
         self.stallDetector = StallDetector(self.clock)
         self._listeners = Listeners(reactor, factory, options.backlog)
         self._listeners.onPort = self._listening
+        self._engineStart = EngineStart(engine, self.clock, lambda: self._listeners.open(), self._notStarted)
+        #: Called if the engine can't start, after the server has logged that; the server then never listens.
+        self.onStartFailed: Callable[[Failure], None] = lambda failure: None
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = ShutdownSequence(
             self.clock, self._stopSteps, self._stopped, "Server.stopNow() skips the wait"
@@ -65,6 +74,12 @@ class ListeningService(MultiService):
     def _closingSteps(self) -> Iterator[ShutdownStep]:
         """Yield the steps of a shutdown that follow the closing of the listeners."""
         raise NotImplementedError
+
+    def _notStarted(self, failure: Failure) -> None:
+        """Called if the engine can't start, so that the server doesn't listen."""
+        self._log.critical("the server can't start: {why}", why=failure.getErrorMessage(), failure=failure)
+        self._listeners.failed(failure)
+        self.onStartFailed(failure)
 
     # -- listening
 
@@ -143,9 +158,13 @@ class ListeningService(MultiService):
         self._shutdowns.append(callback)
 
     def privilegedStartService(self) -> None:
-        """Open the listeners. Afterwards twistd gives up its privileges."""
+        """
+        Start the engine and open the listeners. Afterwards twistd gives up its privileges.
+
+        An engine that needs the network can't have started before. The listeners are then opened later.
+        """
         super().privilegedStartService()
-        self._listeners.open()
+        self._engineStart.begin()
 
     def startService(self) -> None:
         """Start serving. If the server is stopping, it starts when it has stopped."""
@@ -154,7 +173,7 @@ class ListeningService(MultiService):
             return
         self._isStopped = False
         super().startService()
-        self._listeners.open()
+        self._engineStart.begin()
         self.stallDetector.start()
 
     def stopService(self) -> Deferred[None]:
@@ -175,7 +194,7 @@ class ListeningService(MultiService):
 
     @property
     def _isAtRest(self) -> bool:
-        isNew = not self._isStopped and self._isUnused
+        isNew = not self._isStopped and self._isUnused and not self._engineStart.isBegun
         return not self.running and not self._listeners.isOpen and (self._isStopped or isNew)
 
     def close(self) -> Deferred[None]:
@@ -212,6 +231,7 @@ class ListeningService(MultiService):
         yield from map(callbackStep, self._shutdowns)
         yield ShutdownStep(self._listeners.close, lambda: "ports to close")
         yield from self._closingSteps()
+        yield ShutdownStep(self._engineStart.stop, lambda: "the engine to stop", LAST_SERVICES_TIMEOUT)
         self.stallDetector.stop()
         stop = partial(MultiService.stopService, self)
         yield ShutdownStep(stop, lambda: "services in this one", LAST_SERVICES_TIMEOUT)

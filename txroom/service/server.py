@@ -21,16 +21,19 @@ from ..core.handshake import Handshake, UpgradeError
 from ..core.interfaces import ProtocolFactory, WebResource
 from ..core.message import Data, Prepared
 from ..core.options import ServerOptions
+from ..engine.memory import MemoryEngine
 from ..http.factory import ChannelFactory
 from ..http.gateway import Gateway
 from ..http.resource import ServerResource, handshakeIfUpgrade, upgradeRequest
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
+from ..rooms.contract.ports import EngineService
 from ..rooms.registration import Registration
 from .accesslog import AccessLog
 from .applications import Applications
 from .assets import Asset
 from .connections import Connections, Stats
+from .enginestart import checkEngine
 from .health import HealthPage
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
 from .listeningservice import ListeningService
@@ -59,9 +62,11 @@ class Server(ListeningService):
         options: The options of all applications, unless an application overrides them. By default, each
             option has its default value.
         clock: The reactor; by default the global reactor.
+        engine: Where rooms live: by default a `MemoryEngine`, so that this server alone has its rooms. With a
+            `RedisEngine`, several servers have the same rooms.
 
     Raises:
-        TypeError: `options` is not a `ServerOptions`, or another keyword is given.
+        TypeError: `options` is not a `ServerOptions`, `engine` is no engine, or another keyword is given.
         OptionError: Two options contradict each other.
     """
 
@@ -75,8 +80,15 @@ class Server(ListeningService):
         checkHook(self, name, value)
         super().__setattr__(name, value)
 
-    def __init__(self, options: ServerOptions | None = None, clock: Any = None, **misplaced: Never) -> None:
+    def __init__(
+        self,
+        options: ServerOptions | None = None,
+        clock: Any = None,
+        engine: EngineService | None = None,
+        **misplaced: Never,
+    ) -> None:
         refuseKeywords(misplaced)
+        checkEngine(engine)
         if not isinstance(options, ServerOptions | None):
             raise TypeError(
                 f"options={options!r}: must be a ServerOptions, such as ServerOptions(maxPayload=4096)"
@@ -86,12 +98,14 @@ class Server(ListeningService):
         reactor = clock if clock is not None else _globalReactor()
         self._gateway = gateway = Gateway(self, options, reactor)
         self._factory = ChannelFactory(gateway)
-        super().__init__(options, reactor, self._factory)
+        #: The engine that its rooms live in.
+        self.engine: EngineService = MemoryEngine() if engine is None else engine
+        super().__init__(options, reactor, self._factory, self.engine)
         warnOfHooks(type(self), Server)
         self._accesses = AccessLog()
         self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
         self._pages = Pages(gateway, reactor, self._accesses, self.resource)
-        self._applications = Applications(options, gateway.context.clock, self._pages)
+        self._applications = Applications(options, gateway.context.clock, self._pages, self.engine)
         self._routes = self._applications.routes
 
     # -- applications, rooms and pages
@@ -204,7 +218,8 @@ class Server(ListeningService):
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve a `HealthPage` of this server."""
-        self.addPage(path, HealthPage(lambda: self.isDraining, self.stallDetector), maxBody=NO_FORM)
+        page = HealthPage(lambda: self.isDraining, self.stallDetector, self.engine.health)
+        self.addPage(path, page, maxBody=NO_FORM)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """

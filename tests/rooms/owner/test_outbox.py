@@ -18,6 +18,7 @@ class Slow:
     """A journal that commits when the test says so, and an edge that takes notes."""
 
     epoch = "e"
+    generation = 1
     isKept = True
     loaded = Loaded()
 
@@ -26,6 +27,12 @@ class Slow:
 
     def write(self, record: Record) -> None:
         """It is committed later."""
+
+    def forget(self, offset: int) -> None:
+        raise NotImplementedError
+
+    def handOver(self) -> Deferred[None]:
+        raise NotImplementedError
 
     def release(self) -> Deferred[None]:
         return succeed(None)

@@ -26,9 +26,10 @@ class Listing(Struct, frozen=True, array_like=True, tag_field="kind"):
     metadata: Mapping[str, Any] = {}
     #: The values of the options that the registration filters by.
     filters: Mapping[str, Any] = {}
-    #: The options of the room; clients don't see them.
+    #: The options that were given when the room was created, without those of its registration. Clients
+    #: don't see them.
     options: Mapping[str, Any] = {}
-    #: A number that grows from room to room, to sort rooms by age.
+    #: A number that grows from room to room on all nodes, to sort rooms by age.
     age: int = 0
 
     @property

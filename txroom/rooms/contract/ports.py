@@ -4,12 +4,13 @@ The contract of edges, owners and engines.
 An *edge* holds the sockets of clients. An *owner* runs a room and never touches a socket. An *engine* stands
 between them: it finds rooms, creates them, decides which owner runs each, and carries everything between
 edges and owners. In memory every crossing is a plain function call. An engine on top of a broker keeps rooms
-in other processes and on other machines, behind the same five protocols; edges and owners see no difference.
+in other processes and on other machines, behind the same protocols; edges and owners see no difference.
 
-**What crosses.** Ids, bytes, and the frozen structs of this package: `arrivals` and `commands` to the owner,
-`items` to the edge, `records` to the journal, `listing` to matchmaking. Members, connections, callables,
-exceptions and data that may still change never cross. For the same reason the user that `verifyClient`
-returned (`Arrival.user`) and the options of a room are plain data, in memory too.
+**What crosses.** Ids, bytes, and the frozen structs of this package: `arrivals`, `commands` and `asks` to the
+owner, `items` to the edge, `records` to the journal, `listing` to matchmaking. Members, connections,
+callables, exceptions and data that may still change never cross. For the same reason the user that
+`verifyClient` returned (`Arrival.user`) and the options of a room are plain data, in memory too. The options
+that a room was registered with don't cross: each process adds those of its own registration.
 
 **Links.** An edge gives each of its attachments an unguessable id, the *link*. An owner addresses links and
 not members: a member that resumes while its old connection is still open has two links for a moment, perhaps
@@ -18,30 +19,44 @@ on one edge.
 **Joining.** An edge calls `Engine.attach` and gets a `Link` or a `Refused`. The items for this client,
 `Joined` first, may reach the edge's `Outlet` before that answer.
 
+**Creating or joining.** `Engine.make` creates a room that other requests with the same key may wait for. The
+key names a making, not a room: it ends when the room is open, when it could not be created, when the process
+that creates it is lost, or after `MAKING_SECONDS`.
+
 **Order.** Recovery relies on these rules, which every engine keeps:
 
 - The records that a `Journal` gets in one turn of the reactor are committed together, or none of them is.
 - Items reach an edge in the order in which `Outlet.deliver` was called. Only volatile items may overtake
   others or get lost; an edge drops volatile items that arrive before `Joined`.
 - Frames reach an owner in the order in which `Link.submit` was called.
+- The requests of one session to attach to a room reach its owner in the order of `Engine.attach`.
 - Listings are published in the order of `Engine.publish`.
 
 **Errors.** Methods that return nothing don't raise, because callers use them in the middle of a state change.
-Methods that return a `Deferred` fail only with `RoomError`, which is meant for the client.
+Methods that return a `Deferred` fail only with `RoomError`, which is meant for the client. `Engine.ask` and
+`Engine.reserve` end within `ASK_SECONDS`. If the room could not be reached, they fail with `unavailable`, and
+`mayHaveHappened` in the details of the error says whether the room may have done what was asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from .arrivals import Join, Refused, Resume
+from .asks import Command
 from .commands import Frame
 from .items import Item
 from .listing import Listing, Order
 from .records import Loaded, Record
+
+#: The most seconds that a request waits for a room that is created for another one.
+MAKING_SECONDS = 15.0
+#: The most seconds that `Engine.ask` takes.
+ASK_SECONDS = 5.0
 
 
 class Link(Protocol):
@@ -82,6 +97,10 @@ class Journal(Protocol):
 
     #: Random; a new epoch means that the log started again from nothing.
     epoch: str
+    #: How many owners the room has had, this one included; 0 if it can have only one. The refs of an owner's
+    #: calls to clients begin at `generation << 32`, so that a late answer never meets the call of a later
+    #: owner.
+    generation: int
     #: The records of earlier owners.
     loaded: Loaded
     #: Whether a later owner can read the records. If not, nothing is written.
@@ -89,6 +108,16 @@ class Journal(Protocol):
 
     def write(self, record: Record) -> None:
         """Commit `record` after all earlier ones."""
+
+    def forget(self, offset: int) -> None:
+        """The entries up to this offset aren't needed any more. They may be deleted, now or later."""
+
+    def handOver(self) -> Deferred[None]:
+        """
+        Give the room to the next node that asks for it, after all records have been committed.
+
+        The owner then gets `lost` with 4101, unless the room can have only one owner; nothing happens then.
+        """
 
     def release(self) -> Deferred[None]:
         """The room has ended: delete its records."""
@@ -102,6 +131,76 @@ class Owner(Protocol):
 
     def lost(self, code: int) -> None:
         """The room has another owner, or its records are lost. Its clients get `Left` with `code`."""
+
+
+class RoomHost(Owner, Protocol):
+    """An owner as its engine uses it."""
+
+    id: str
+    #: The name under which it was registered.
+    name: str
+
+    @property
+    def listing(self) -> Listing:
+        """The listing of the room now."""
+
+    async def open(self) -> None:
+        """Claim the room and let clients join. Raises `RoomError` if the room can't be opened."""
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
+        """Join or resume; a room that is not open yet is waited for."""
+
+    async def reserve(self, user: Any, seconds: float | None) -> str:
+        """Reserve a seat, and return its token once that is committed. Raises `RoomError`."""
+
+    def ask(self, command: Command) -> Deferred[Any]:
+        """Carry out a command; fires with plain data. A room that is not open yet is waited for."""
+
+    def everything(self) -> Loaded:
+        """Return the whole state of the room, to found it again where its records were lost."""
+
+    def refounded(self, epoch: str) -> None:
+        """
+        The room was founded again, with what `everything` returned and an empty log.
+
+        Its members and reserved seats stay. Its clients are detached with 4101, and when they resume, they
+        get `recovered: false`.
+        """
+
+    def edgeGone(self, outlet: Outlet) -> None:
+        """The edge is lost: drop all links through it. The members may resume."""
+
+
+class HostFactory(Protocol):
+    """Makes the owners of rooms for an engine; a `RoomApplication` does."""
+
+    def maxRooms(self, name: str) -> int:
+        """Return the most rooms of a name (0: any number). Raises `RoomError` if no room has that name."""
+
+    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Any:
+        """
+        Make the owner of a room, a `RoomHost`.
+
+        Args:
+            room: The room's id.
+            name: The name under which the room is registered.
+            options: The options that were given when the room was created, as plain data.
+
+        Raises:
+            RoomError: The name isn't registered, the server is shutting down, or the room can't be made.
+        """
+
+    def hostEnded(self, host: Any) -> None:
+        """An owner has ended, or has lost its room."""
+
+
+class Made(NamedTuple):
+    """The result of `Engine.make`."""
+
+    #: The room's id; `None`: the room that this request waited for could not be created.
+    room: str | None
+    #: Whether the room was created for this request.
+    isCreator: bool
 
 
 class Engine(Protocol):
@@ -132,7 +231,36 @@ class Engine(Protocol):
         """
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
-        """Create a room. Fires with its id when it is open; fails with `RoomError`."""
+        """
+        Create a room. Fires with its id when it is open; fails with `RoomError`: `full` if there are as many
+        rooms of the name as there may be.
+        """
+
+    def make(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        key: str | None,
+        seats: int,
+        mayCreate: Callable[[], None],
+    ) -> Deferred[Made]:
+        """
+        Create a room for a client, or wait for one that is being created for another client.
+
+        Args:
+            name: The name that the room is registered under.
+            options: Its options.
+            key: Requests with the same name and key may wait for one another's rooms; `None`: this request
+                waits for none, and none waits for it.
+            seats: The number of clients that the room is expected to take (0: any number). All of them but
+                one may wait for it.
+            mayCreate: Called before a room is created; raises `RoomError` to prevent that.
+
+        Returns:
+            A Deferred that fires when the room is open, first for the client that it was created for, so that
+            this one gets a seat. It fails with `RoomError` if the room was to be
+            created for this request, and could not be.
+        """
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """
@@ -144,8 +272,45 @@ class Engine(Protocol):
     def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
         """Reserve a seat. Fires with its token once that is committed; fails with `RoomError`."""
 
+    def ask(self, room: str, command: Command) -> Deferred[Any]:
+        """Let a room carry out a command; fires with plain data, or fails with `RoomError`."""
+
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Become the owner of a room; fires with its journal."""
 
     def publish(self, listing: Listing) -> None:
         """Publish the listing of a room that is new or has changed."""
+
+
+class EngineService(Protocol):
+    """The engine of a whole server: what `Server(engine=...)` takes."""
+
+    def rooms(self, application: str, factory: HostFactory) -> Engine:
+        """
+        Return the engine for the rooms of one application.
+
+        Args:
+            application: The key of the application. It is the same in all processes that serve its rooms.
+            factory: Makes the owners of its rooms.
+        """
+
+    def start(self, clock: IReactorTime) -> Deferred[None]:
+        """
+        Start. The server listens when the Deferred has fired; if that fails, it doesn't start.
+
+        Raises:
+            Exception: The engine can't start, and knows that at once.
+        """
+
+    def handOver(self) -> Deferred[None]:
+        """
+        Give all rooms to other nodes, since this server is stopping. From now on no rooms are created here.
+
+        Called when the server has closed its connections, before its rooms are disposed of.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """Stop. Called when no room is left. The engine may be started again."""
+
+    def health(self) -> str | None:
+        """Return what is wrong, in a few words, so that load balancers send no clients; `None`: nothing."""

@@ -8,6 +8,7 @@ from itertools import islice
 
 from ...core.codes import ErrorCode
 from ...core.tokenbucket import TokenBucket
+from ...core.validation import isAmount, isCount
 from ...protocol.errors import RoomError
 
 
@@ -56,3 +57,25 @@ class AddressLimit:
         for address in [*islice(self._buckets, 2)]:
             if self._buckets[address].isFull(now):
                 del self._buckets[address]
+
+
+def limitFrom(name: str, rate: float, burst: int, text: str) -> AddressLimit:
+    """
+    Return the limit for two options, `name` with "Rate" and with "Burst".
+
+    Args:
+        name: The beginning of the names of the options.
+        rate: The requests a second; 0: any number.
+        burst: The requests at once; 0: twice the rate.
+        text: The message of the error.
+
+    Raises:
+        ValueError: An option is out of range.
+    """
+    for option, value, isRight in (
+        (f"{name}Rate", rate, isAmount(rate)),
+        (f"{name}Burst", burst, isCount(burst)),
+    ):
+        if not isRight:
+            raise ValueError(f"{option}={value!r}: must be a finite number, 0 or more")
+    return AddressLimit(rate, burst or max(1.0, 2 * rate), text)

@@ -7,6 +7,7 @@ seat. If a room refuses the client, the matchmaker tries the next one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -17,8 +18,8 @@ from ...core.awaitables import clearTraceback
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ..contract.arrivals import Refused
-from ..contract.listing import Listing, keyOf
-from ..contract.ports import Engine, Link
+from ..contract.listing import Listing
+from ..contract.ports import Engine, Link, Made
 from ..matching import wantedBy
 from .ports import Registered, Registry
 
@@ -47,44 +48,12 @@ class JoinMethod(Enum):
     CREATE = "create"
 
 
-class PendingRoom:
-    """
-    A room that is being created for one client, and the other clients that wait for it.
-
-    Args:
-        seats: The number of clients that it is expected to take; 0: any number. All of them but one may wait.
-    """
-
-    def __init__(self, seats: int) -> None:
-        self._seats = seats
-        self._waiters: list[Deferred[str | None]] = []
-
-    @property
-    def hasPlace(self) -> bool:
-        """Whether one more client may wait."""
-        return not self._seats or len(self._waiters) + 1 < self._seats
-
-    def wait(self) -> Deferred[str | None]:
-        """Fire with the room's id when it has been created, or with `None` if that failed."""
-        waiter: Deferred[str | None] = Deferred()
-        self._waiters.append(waiter)
-        return waiter
-
-    def finished(self, room: str | None) -> None:
-        """The room has been created, or could not be (`None`)."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter.callback(room)
-
-
 class Matchmaker:
     """Finds and creates rooms for the clients of one edge."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        #: The rooms that are being created, by name and filtered options.
-        self._pending: dict[tuple[str, tuple[Any, ...]], list[PendingRoom]] = {}
 
     def typed(self, name: str, options: Mapping[str, Any], isText: bool = False) -> dict[str, Any]:
         """
@@ -120,7 +89,7 @@ class Matchmaker:
             mayCreate: Called before a room is created; raises `RoomError` to prevent that.
 
         Raises:
-            RoomError: The name is not registered, or `mayCreate` has raised it.
+            RoomError: The name is not registered.
         """
         registered = self._registry.find(name)
         if method is JoinMethod.CREATE:
@@ -139,18 +108,18 @@ class Matchmaker:
                 refused = result
             if not mayMake:
                 return refused
-            pending = self._pendingFor(registered, options)
-            if pending is None:
+            # Waiting for a room doesn't count as a try, and it ends: the clients continue in the order in
+            # which they came, and each room that is created serves the client that it is created for.
+            key = keyFor(registered.filtersOf(registered.optionsOf(options)))
+            made = await self._make(registered, options, key, mayCreate)
+            if isinstance(made, Refused):
+                return made
+            if made.room is None:  # this client's options may be better
                 break
-            # Waiting doesn't count as a try, and it ends: the clients continue in the order in which they
-            # came, and each room that is created serves at least the client that it is created for.
-            made = await pending.wait()
-            if made is None:
-                break
-            result = await attach(made, False)
-            if not isinstance(result, Refused) or result.code not in _NEXT:
+            result = await attach(made.room, made.isCreator)
+            if made.isCreator or not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
-        return await self._create(registered, options, attach, mayCreate, mayBeJoined=True)
+        return await self._create(registered, options, attach, mayCreate)
 
     async def find(
         self, registered: Registered, options: Mapping[str, Any], limit: int = TRIES
@@ -188,34 +157,35 @@ class Matchmaker:
         options: Mapping[str, Any],
         attach: Attach,
         mayCreate: Callable[[], None],
-        mayBeJoined: bool = False,
     ) -> Link | Refused:
-        """
-        Create a room for a client and take its seat; clients with the same request may wait for the room.
-        """
-        mayCreate()
-        pending = PendingRoom(registered.seats if mayBeJoined else 1)
-        key = self._key(registered, options)
-        self._pending.setdefault(key, []).append(pending)
-        room = None
+        """Create a room for a client, for which no other client waits, and take its seat."""
+        made = await self._make(registered, options, None, mayCreate)
+        if isinstance(made, Refused):
+            return made
+        if made.room is None:
+            return Refused(ErrorCode.UNAVAILABLE)
+        return await attach(made.room, True)
+
+    async def _make(
+        self,
+        registered: Registered,
+        options: Mapping[str, Any],
+        key: str | None,
+        mayCreate: Callable[[], None],
+    ) -> Made | Refused:
         try:
-            room = await self._engine.create(registered.name, options)
-            return await attach(room, True)
+            return await self._engine.make(registered.name, options, key, registered.seats, mayCreate)
         except RoomError as error:
             clearTraceback(error)
             return Refused(error.code, error.message, error.details)
-        finally:
-            self._pending[key].remove(pending)
-            if not self._pending[key]:
-                del self._pending[key]
-            pending.finished(room)
 
-    def _pendingFor(self, registered: Registered, options: Mapping[str, Any]) -> PendingRoom | None:
-        """Return a room that is being created for the same request and will have a seat left."""
-        pending = self._pending.get(self._key(registered, options), ())
-        return next((each for each in pending if each.hasPlace), None)
 
-    @staticmethod
-    def _key(registered: Registered, options: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        filters = registered.filtersOf(registered.optionsOf(options))
-        return registered.name, tuple(map(keyOf, filters.values()))
+def keyFor(filters: Mapping[str, Any]) -> str:
+    """Return the key of requests for the same values of the filtered options; see `Engine.make`."""
+    values = {name: _sameFor(value) for name, value in filters.items()}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def _sameFor(value: Any) -> Any:
+    """Return the same number for numbers that match."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

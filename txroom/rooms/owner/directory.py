@@ -5,6 +5,7 @@ The rooms that one process owns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..api.room import Room
 from .host import Host
@@ -32,18 +33,15 @@ class Hosts:
         """Return the hosts of the rooms of a name, the oldest first."""
         return list(self._byName.get(name, {}).values())
 
-    def count(self, name: str) -> int:
-        """Return the number of rooms of a name."""
-        return len(self._byName.get(name, ()))
-
     def add(self, host: Host) -> None:
         """Add the host of a new room."""
         self._byId[host.id] = host
         self._byName.setdefault(host.name, {})[host.id] = host
 
-    def remove(self, host: Host) -> None:
+    def remove(self, host: Any) -> None:
         """Remove the host of a room that has ended."""
-        if self._byId.get(host.id) is host:
+        known = self._byId.get(host.id)
+        if known is not None and known is host:
             del self._byId[host.id]
             del self._byName[host.name][host.id]
 

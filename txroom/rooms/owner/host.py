@@ -81,6 +81,7 @@ class Host:
         options: Mapping[str, Any],
         application: HostApplication,
         budget: Budget | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.name = registration.name
@@ -117,9 +118,9 @@ class Host:
         self.timers = RoomClock(self._roomTimers)
         self.outbox = Outbox()
         self.log = MessageLog(*self._bounds, self.roster.floor, budget)
-        self._makeParts(options)
+        self._makeParts(options, options if given is None else given)
 
-    def _makeParts(self, options: Mapping[str, Any]) -> None:
+    def _makeParts(self, options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """Make the parts; each gets the earlier parts that it uses."""
         context = RoomContext(
             id=self.id,
@@ -137,7 +138,7 @@ class Host:
         )
         revoked = RevokedTokens()
         filters = self.registration.filtersOf(options)
-        self.roomListing = RoomListing(context, self.application.engine, options, filters)
+        self.roomListing = RoomListing(context, self.application.engine, options, given, filters)
         self.seats = Seats(context, self, self.roomListing)
         self.broadcaster = Broadcaster(context)
         self.calls = Calls(context, self.broadcaster)

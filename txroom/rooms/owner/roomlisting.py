@@ -24,6 +24,7 @@ class RoomListing:
 
     __slots__ = (
         "_context",
+        "_given",
         "_publisher",
         "filters",
         "isLocked",
@@ -38,12 +39,16 @@ class RoomListing:
         context: RoomContext,
         publisher: Publisher,
         options: Mapping[str, Any],
+        given: Mapping[str, Any],
         filters: Mapping[str, Any],
     ) -> None:
         self._context: RoomContext | None = context
         self._publisher = publisher
-        #: The options with which the room was created.
+        #: The options of the room.
         self.options: Mapping[str, Any] = MappingProxyType(dict(options))
+        #: Those of them that were given when the room was created. The others are registered ones, which each
+        #: process adds by itself.
+        self._given = dict(given)
         #: The options by which the room is matched. They stay, also if the registration changes.
         self.filters = filters
         self.isLocked = False
@@ -54,7 +59,6 @@ class RoomListing:
 
     def restore(self, listing: Listing) -> None:
         """Take over the listing of an earlier owner."""
-        self.options = MappingProxyType(dict(listing.options))
         self.filters = listing.filters
         self.isLocked = listing.isLocked
         self.isPrivate = listing.isPrivate
@@ -93,7 +97,7 @@ class RoomListing:
             self.isPrivate,
             dict(self.metadata),
             self.filters,
-            dict(self.options),
+            self._given,
         )
 
     def setLocked(self, isLocked: bool) -> None:
