@@ -82,6 +82,7 @@ PRIVATE_USERS = frozenset(
         "txroom.wire.sendbuffer",
         # Of Python, zlib and Autobahn.
         "txroom.core.validation",
+        "txroom.process.exitstatus",
         "txroom.process.watchdog",
         "txroom.wire.deflate",
         "txroom.wire.masking",

@@ -4,20 +4,23 @@ Tests for a server that runs as a process of its own.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError
 from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Server
+from txroom.engine.memory import MemoryEngine
 from txroom.process import launcher
 from txroom.process.launcher import LaunchedServer, StartError
 from txroom.process.logs import LogFiles
@@ -215,6 +218,29 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertEqual(error.code, 1)
         sys.excepthook(ValueError, ValueError("other"), None)
         self.assertEqual(printed.getvalue(), "txroom: busy\nValueError: other\n")
+
+    def test_engine(self) -> None:
+        """An engine that can't start ends the process with one line and status 1."""
+
+        class Engine(MemoryEngine):
+            def start(self, clock: Any) -> Deferred[None]:
+                return fail(OSError("no such host"))
+
+        stopped: list[None] = []
+        atExit: list[Any] = []
+        ended: list[int] = []
+        self.patch(self.reactor, "stop", lambda: stopped.append(None))
+        self.patch(atexit, "register", atExit.append)
+        self.patch(os, "_exit", ended.append)
+        self.server = Server(clock=self.reactor, engine=Engine())
+        self.service = LaunchedServer(self.server, self.reactor)
+        printed = io.StringIO()
+        self.patch(sys, "__stderr__", printed)
+        self.service.privilegedStartService()
+        self.flushLoggedErrors(OSError)
+        self.assertEqual((printed.getvalue(), stopped), ("txroom: no such host\n", [None]))
+        atExit[0]()
+        self.assertEqual(ended, [1])
 
     def test_otherErrors(self) -> None:
         """An error in a user's own service keeps its traceback."""

@@ -14,11 +14,13 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..service.health import INTERVAL, STALL
 from ..service.server import Server
 from ..service.unixsocket import chownSocket
 from .announcing import describePort, describeServed
+from .exitstatus import exitWithError
 from .gctuning import keepFreedMemory, relaxCollector
 from .loading import inOneLine
 from .logs import LogFiles, filterLog
@@ -78,6 +80,7 @@ class LaunchedServer(MultiService):
         self._isStopping = False
         self._isReloading = False
         server.setStopHint("a second signal skips the wait")
+        server.onStartFailed = self._startFailed
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -115,6 +118,12 @@ class LaunchedServer(MultiService):
             print(f"txroom: {why}", file=sys.__stderr__)
             raise StartError(why) from None
 
+    def _startFailed(self, failure: Failure) -> None:
+        """The engine can't start, and the server has logged that: end the process, with status 1."""
+        print(f"txroom: {failure.getErrorMessage()}", file=sys.__stderr__)
+        exitWithError()
+        self._reactor.stop()
+
     def stopService(self) -> Deferred[Any]:
         """Stop the server; see `Server.stopService`."""
         stopping: Deferred[Any] = super().stopService()
@@ -134,6 +143,9 @@ class LaunchedServer(MultiService):
         at once.
         """
         self._handleSignals()
+        self.server.whenListening(self._describe)
+
+    def _describe(self) -> None:
         for port in self.server.ports:
             self._log.info("listening: {where}", where=describePort(port))
         for line in describeServed(self.server):

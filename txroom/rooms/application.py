@@ -40,6 +40,7 @@ from .owner.directory import Hosts, Rooms
 from .owner.host import Host
 from .owner.lifecyclelog import LifecycleLog
 from .path import RoomPath
+from .plain import plainOptions, plainUser
 from .registration import MAX_ROOMS, Registration, Registrations
 
 #: Seconds after which clients reconnect when the server shuts down.
@@ -219,8 +220,7 @@ class RoomApplication(Application):
             options: The options that were given when it was created.
 
         Raises:
-            RoomError: The name isn't registered, the server is shutting down, or the constructor of the room
-                raised.
+            RoomError: The name isn't registered, the server is shutting down, or the constructor raised.
         """
         registration = self._registrations.find(name)
         if self._isStopping:
@@ -276,12 +276,12 @@ class RoomApplication(Application):
             for an option that can't be filtered by.
 
         Raises:
-            TypeError: The options are no mapping.
+            TypeError: The options are no mapping, or no plain data.
         """
         checkText("name", name)
         if not isinstance(options, Mapping | None):
             raise TypeError(f"options={options!r}: must be a mapping, such as {{'mode': 'blitz'}}")
-        return self.engine.create(name, dict(options or {}))
+        return self.engine.create(name, plainOptions(options or {}))
 
     def reserveSeat(self, roomId: str, user: Any = None, seconds: float | None = None) -> Deferred[str]:
         """
@@ -298,13 +298,13 @@ class RoomApplication(Application):
             and with `ValueError` if `Room.userId` returns no id for the user.
 
         Raises:
-            TypeError: The id is no text.
+            TypeError: The id is no text, or the user is no plain data.
             ValueError: The time is no number of seconds, 0 or more.
         """
         checkText("roomId", roomId)
         if seconds is not None and not isAmount(seconds):
             raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
-        return self.engine.reserve(roomId, user, seconds)
+        return self.engine.reserve(roomId, plainUser(user), seconds)
 
     def broadcastToRooms(self, name: str, type: str, data: Any = None) -> None:
         """

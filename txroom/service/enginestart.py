@@ -42,6 +42,7 @@ class EngineStart:
         self._started = started
         self._failed = failed
         self._isStarted = False
+        self._waiting: list[Callable[[], None]] = []
         #: The Deferred of the start that is going on.
         self._starting: Deferred[None] | None = None
 
@@ -49,6 +50,13 @@ class EngineStart:
     def isBegun(self) -> bool:
         """Whether the engine is starting or started."""
         return self._isStarted or self._starting is not None
+
+    def whenStarted(self, call: Callable[[], None]) -> None:
+        """Call a function once, after `started`: now, or when the engine has started."""
+        if self._isStarted:
+            call()
+        else:
+            self._waiting.append(call)
 
     def begin(self) -> None:
         """Start the engine, unless that is going on; then, or if it is started already, call `started`."""
@@ -78,6 +86,9 @@ class EngineStart:
         else:
             self._isStarted = True
             self._started()
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call()
 
     def stop(self) -> Deferred[None]:
         """Stop the engine, also while it starts."""

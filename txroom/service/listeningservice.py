@@ -113,6 +113,10 @@ class ListeningService(MultiService):
         """
         return self._listeners.reload()
 
+    def whenListening(self, call: Callable[[], None]) -> None:
+        """Call a function once when the engine has started and the listeners have been opened, or now."""
+        self._engineStart.whenStarted(call)
+
     @property
     def ports(self) -> list[IListeningPort]:
         """The ports that listen."""

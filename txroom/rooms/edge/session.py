@@ -17,7 +17,7 @@ session is gone.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from ..contract.arrivals import Join, Refused, Request, Resume
 from ..contract.commands import Frame
 from ..contract.items import Bye, Error, Item, Left, Replay
 from ..contract.ports import Link
+from ..plain import plainOptions, plainUser
 from .attachment import Attachment
 from .matchmaker import JoinMethod
 from .ports import Dialect
@@ -172,7 +173,7 @@ class RoomSession:
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "joinById", room)
-        return self._run(self._attach(attachment, self._joinOf(attachment, room, options)), ref)
+        return self._run(self._attach(attachment, partial(self._joinOf, attachment, room, options)), ref)
 
     def resume(
         self, room: str, token: str, epoch: str, offset: int, ref: int | None, attempt: int = 0
@@ -185,18 +186,21 @@ class RoomSession:
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "resume", room)
-        resume = Resume(
-            link=attachment.id,
-            session=self.connection.id,
-            room=room,
-            ref=ref,
-            user=self.connection.user,
-            isJSON=self.dialect.isJSON,
-            token=token,
-            epoch=epoch,
-            offset=offset if 0 <= offset <= MAX_NUMBER else -1,
-            attempt=attempt,
-        )
+
+        def resume() -> Resume:
+            return Resume(
+                link=attachment.id,
+                session=self.connection.id,
+                room=room,
+                ref=ref,
+                user=plainUser(self.connection.user),
+                isJSON=self.dialect.isJSON,
+                token=token,
+                epoch=epoch,
+                offset=offset if 0 <= offset <= MAX_NUMBER else -1,
+                attempt=attempt,
+            )
+
         return self._run(self._attach(attachment, resume), ref)
 
     def _mayEnter(self, ref: int | None) -> bool:
@@ -219,9 +223,9 @@ class RoomSession:
             session=self.connection.id,
             room=room,
             ref=attachment.ref,
-            user=self.connection.user,
+            user=plainUser(self.connection.user),
             isJSON=self.dialect.isJSON,
-            options=dict(options),
+            options=plainOptions(options),
             request=Request.of(self.connection.handshake),
             isCreator=isCreator,
         )
@@ -252,7 +256,8 @@ class RoomSession:
         """Count a room that is created for a client of that address. Raises `RoomError` for too many."""
         self.services.creations.take(address, self.services.clock.seconds())
 
-    async def _attach(self, attachment: Attachment, arrival: Join | Resume) -> None:
+    async def _attach(self, attachment: Attachment, arrivalOf: Callable[[], Join | Resume]) -> None:
+        arrival = arrivalOf()
         self._expect(attachment)
         attachment.room = arrival.room
         result = await self._linkOf(self.services.engine.attach(self.services.outlet, arrival))
@@ -441,7 +446,5 @@ class RoomSession:
                 self._letGo(attachment.link)
 
     def _letGo(self, link: Link) -> None:
-        if self._hasLeft:
-            link.leave()
-        else:
-            link.drop()
+        end = link.leave if self._hasLeft else link.drop
+        end()

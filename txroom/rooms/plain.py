@@ -1,0 +1,35 @@
+"""
+Plain data that crosses from edges to the owners of rooms: users and options.
+
+Owners may run in another process. So that rooms see the same data wherever they run, it is converted in a
+single process too: tuples become lists, and instances of dataclasses and msgspec's Structs become mappings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..protocol import payload
+
+_SIMPLE = frozenset({type(None), str, int, float, bool})
+
+
+def plainUser(user: Any) -> Any:
+    """
+    Return a user as plain data; bytes are allowed.
+
+    Raises:
+        TypeError: A part of the user is no plain data; the error names it.
+        ValueError: The user is nested too deep.
+        OverflowError: The user has an integer of more than 64 bits.
+    """
+    return user if type(user) in _SIMPLE else payload.plain(user, mayHaveBytes=True, name="user")
+
+
+def plainOptions(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of options as plain data; bytes are allowed. Raises as `plainUser`."""
+    if not options:
+        return {}
+    copy: dict[str, Any] = payload.plain(dict(options), mayHaveBytes=True, name="options")
+    return copy
