@@ -1,0 +1,50 @@
+"""The rooms of the nodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from txroom import Client, Room, Server, message
+
+
+class Ledger(Room):
+    """
+    A room that tells everybody what it handles.
+
+    Its messages name the process that runs the room. The room forgets its fields when another process takes
+    it over, so whether it handled something twice shows in what the clients receive.
+    """
+
+    resumeSeconds = 60
+
+    def onCreate(self, options: Mapping[str, Any]) -> None:
+        self.clock.every(0.5, self.tick)
+
+    def tick(self) -> None:
+        """Tell who runs the room; such a message may get lost."""
+        self.broadcast("tick", os.getpid(), volatile=True)
+
+    @message("add")
+    def add(self, client: Client, i: int) -> int:
+        who = client.options["who"]
+        self.broadcast("added", [who, i, os.getpid()])
+        if not i % 10:
+            client.send("receipt", [who, i])
+        return i * 2
+
+
+class Pair(Room):
+    """A room for two."""
+
+    maxClients = 2
+
+
+def makeServer() -> Server:
+    """The server of a node."""
+    server = Server()
+    server.register("ledger", Ledger)
+    server.register("pair", Pair)
+    server.addHealthPage()
+    return server
