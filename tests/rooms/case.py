@@ -140,6 +140,8 @@ class RoomTestCase(HarnessTestCase):
     """Tests of rooms, on one engine."""
 
     isLagging = False
+    #: The ref of a room's first call to a client.
+    firstRef = 1
     harness: RoomHarness
     app: RoomApplication
     engine: Any
@@ -225,6 +227,7 @@ class RoomTestCase(HarnessTestCase):
 def onBothEngines(case: Case) -> Case:
     """Run the tests of a class on the lagging engine too: adds a second class to its module."""
     name = f"{case.__name__}OnLaggingEngine"
-    lagging = type(name, (case,), {"isLagging": True, "__module__": case.__module__, "__doc__": case.__doc__})
+    more = {"isLagging": True, "firstRef": (1 << 32) + 1}
+    lagging = type(name, (case,), {**more, "__module__": case.__module__, "__doc__": case.__doc__})
     setattr(sys.modules[case.__module__], name, lagging)
     return case

@@ -360,7 +360,7 @@ class LaggingEngine:
             host = await self._ownerOf(room)
             if host is None:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM)
-            return crossed(await host.ask(crossed(command)), Any)  # type: ignore[attr-defined]
+            return crossed(await host.ask(crossed(command)), Any)
 
         outcome: Deferred[Any] = Deferred()
         self._later(lambda: self._delayed(Deferred.fromCoroutine(ask())).chainDeferred(outcome))

@@ -87,7 +87,7 @@ class MemberTests(MeasuredCase):
         ada = self.joined()
         member = self.member(ada)
         ada.send("slow")
-        self.room()._host.inbox.take(member, Send("say", b'"' + b"x" * WAITING_SIZE + b'"'))
+        self.room()._host._parts.inbox.take(member, Send("say", b'"' + b"x" * WAITING_SIZE + b'"'))
         gate.callback(None)
         self.settle()
         self.assertEqual(len(ada.said()[0]), WAITING_SIZE)

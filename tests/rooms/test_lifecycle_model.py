@@ -270,7 +270,7 @@ class World(model.World):
             self.isTelling = False
         elif kind == "reserve":
             try:
-                self.seats.append((host.id, host.seats.reserve(None, 1 + amount / 10)))
+                self.seats.append((host.id, host._parts.seats.reserve(None, 1 + amount / 10)))
             except (RoomError, ValueError):
                 pass
         elif kind == "lose" and self.isLagging and host.id in self.engine.stored:

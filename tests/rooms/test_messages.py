@@ -208,7 +208,7 @@ class DataTests(RoomTestCase):
         ada = self.joined(protocol=MSGPACK)
         called = self.room().clients[0].call("question")
         self.settle()
-        ada.write("reply", ada.room, 1, {None: 1})
+        ada.write("reply", ada.room, self.firstRef, {None: 1})
         self.assertEqual(self.failureResultOf(called, CallError).value.code, "invalidData")
 
     def test_afterwards(self) -> None:
@@ -391,7 +391,7 @@ class CallTests(RoomTestCase):
         client = self.room().clients[0]
         client.call("question", 1, timeout).addBoth(answers.append)
         self.settle()
-        self.assertEqual(ada.take("call"), [["call", 1, ada.room, "question", 1]])
+        self.assertEqual(ada.take("call"), [["call", self.firstRef, ada.room, "question", 1]])
         return ada, answers
 
     def test_timeout(self) -> None:
@@ -399,7 +399,7 @@ class CallTests(RoomTestCase):
         ada, answers = self.asked(2.0)
         self.advance(3)
         self.assertEqual(answers[0].value.code, "timeout")
-        ada.write("reply", ada.room, 1, "late")
+        ada.write("reply", ada.room, self.firstRef, "late")
         self.assertEqual(len(answers), 1)
 
     def test_wrongTimeout(self) -> None:
@@ -443,7 +443,7 @@ class CallTests(RoomTestCase):
         ada.client.drop()
         again = self.player()
         again.resume(ada)
-        again.write("reply", ada.room, 1, {"a": 1})
+        again.write("reply", ada.room, self.firstRef, {"a": 1})
         self.assertEqual(answers, [{"a": 1}])
 
     def test_inJoin(self) -> None:
@@ -457,7 +457,7 @@ class CallTests(RoomTestCase):
         ada = self.player()
         ada.join()
         self.assertEqual([frame[0] for frame in ada.take()], ["joined", "call"])
-        ada.write("reply", ada.room, 1, 2)
+        ada.write("reply", ada.room, self.firstRef, 2)
         self.assertEqual(self.named("answer"), [2])
 
 
@@ -648,7 +648,7 @@ class LimitTests(RoomTestCase):
         ada = self.joined()
         member = self.room()._host.members[ada.joined["member"]]
         for _ in range(300):
-            self.room()._host.inbox.take(member, Send("hang", b"null"))
+            self.room()._host._parts.inbox.take(member, Send("hang", b"null"))
         self.settle()
         self.assertEqual(len(member.mailbox), 256)
         self.assertEqual([frame[3] for frame in ada.take("error")], ["rateLimited"] * 43)

@@ -95,8 +95,9 @@ class Room(RoomSettings):
             handshake: The HTTP request of the client's WebSocket.
 
         Returns:
-            Whether the client may join; a true value other than `True` becomes `client.user`. If it may not,
-            the client receives the error `unauthorized`. If this raises a `RoomError`, it receives that.
+            Whether the client may join; a true value other than `True` becomes `client.user`, as plain data:
+            a dataclass becomes a mapping. If the client may not join, it receives the error `unauthorized`.
+            If this raises a `RoomError`, it receives that.
         """
         return True
 

@@ -20,7 +20,12 @@ from ..contract.items import Item, Message, Replay
 from ..contract.records import Entry
 from .context import RoomContext
 from .member import JOINED, LEAVING, Member, State
+from .messagelog import OVERHEAD
 from .outbox import Audience
+
+#: After this many bytes a journal is told which entries nobody needs any more. As in the log, an entry counts
+#: `OVERHEAD` bytes besides its data.
+FORGETTING = 64 << 10
 
 
 def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
@@ -35,7 +40,9 @@ def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
 class Broadcaster:
     """Logs the messages of one room, and sends them to their recipients."""
 
-    __slots__ = ("_announced", "_clock", "_id", "_life", "_log", "_outbox", "_room", "_roster")
+    __slots__ = (
+        "_announced", "_clock", "_id", "_journalled", "_life", "_log", "_outbox", "_room", "_roster",
+    )  # fmt: skip
 
     def __init__(self, context: RoomContext) -> None:
         self._id = context.id
@@ -47,6 +54,8 @@ class Broadcaster:
         self._outbox = context.outbox
         #: The number of records that must be committed before the newest `joined` is sent.
         self._announced = 0
+        #: The bytes that were written to the journal since it was told what it may forget.
+        self._journalled = 0
 
     # -- messages
 
@@ -112,7 +121,7 @@ class Broadcaster:
         entry = Entry(log.offset + 1, type, encoded, to, exclude, self._clock.seconds())
         kept = log.add(entry)
         if self._outbox.isRecording:
-            self._outbox.record(entry)
+            self._journal(entry)
         self._outbox.emit(entry.messageOf(self._id), self._among(to, exclude))
         log.sent(kept)
         return entry.offset
@@ -125,10 +134,25 @@ class Broadcaster:
         entry = Entry(log.offset + 1, type, encoded, (member.id,), (), self._clock.seconds())
         kept = log.add(entry)
         if self._outbox.isRecording:
-            self._outbox.record(entry)
+            self._journal(entry)
         self.say(member, entry.messageOf(self._id))
         log.sent(kept)
         return entry.offset
+
+    def _journal(self, entry: Entry) -> None:
+        """Write an entry to the journal. After many, tell it which earlier entries nobody needs any more."""
+        self._outbox.record(entry)
+        self._journalled += len(entry.data) + OVERHEAD
+        if self._journalled >= FORGETTING:
+            self._journalled = 0
+            self._outbox.forget(self._log.needless)
+
+    def publish(self, type: str, encoded: bytes, to: tuple[str, ...] | None, isVolatile: bool) -> int | None:
+        """Send a message whose data is encoded to all members, or to those with these ids."""
+        if isVolatile:
+            self._overtake(Message(self._id, None, type, encoded), to, ())
+            return None
+        return self._logged(type, encoded, to, ())
 
     def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:
         done = self._outbox.done

@@ -20,6 +20,8 @@ from .member import Member, State
 
 #: The most calls to one client that may wait for its answer.
 MAX_CALLS = 256
+#: The number of an owner that begins with the refs of the first one again; refs have at most 53 bits.
+MAX_GENERATION = 1 << 20
 
 
 class Calls:
@@ -31,6 +33,10 @@ class Calls:
         self._context = context
         self._broadcaster = broadcaster
         self._lastRef = 0
+
+    def begin(self, generation: int) -> None:
+        """Use refs that calls of earlier owners of the room, whose answers may still come, don't have."""
+        self._lastRef = generation % MAX_GENERATION << 32
 
     def call(self, member: Member, type: str, data: Any, timeout: float) -> Deferred[Any]:
         """See `Client.call`."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..api.clock import RoomClock
-from ..api.ports import RoomPort, RoomServices
+from ..api.ports import LeaveReason, RoomPort, RoomServices
 from ..api.room import Room
 from ..contract.ports import Engine
 from .life import RoomLife
@@ -58,6 +59,12 @@ class Lifecycle(Protocol):
 
     def creatorRefused(self) -> None:
         """The client that the room was created for was refused, and no client has ever joined."""
+        ...
+
+    def dispose(
+        self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""
+    ) -> Deferred[None]:
+        """End the room; fires when that is over."""
         ...
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,29 +33,21 @@ from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
+from ..contract.asks import Command, Reserve
+from ..contract.listing import Listing
 from ..contract.ports import Journal, Link, Outlet
+from ..contract.records import Loaded
 from ..registration import Registration
-from .broadcaster import Broadcaster
 from .budget import Budget
-from .calls import Calls
 from .context import HostApplication, RoomContext
 from .ended import ENDED_ROOM
-from .inbox import Inbox
-from .joining import Joining
-from .leaving import Leaving
 from .life import Event, RoomLife, Stage
-from .link import HostLink
 from .member import Member, State
 from .messagelog import MessageLog
 from .outbox import Outbox, audienceOf
-from .presence import Presence
-from .resuming import Resuming
-from .revokedtokens import RevokedTokens
-from .roomlisting import RoomListing
+from .parts import makeParts
 from .roster import Roster
 from .runner import Runner
-from .seats import Seats
-from .welcome import Welcome
 
 #: Seconds that the log is kept beyond `resumeSeconds`, since a lost connection isn't noticed at once.
 LOG_SLACK = 60.0
@@ -65,11 +57,10 @@ class Host:
     """The owner of one room; see the module."""
 
     __slots__ = (
-        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft",
+        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft", "_parts",
         "_pendingEnd", "_roomTimers", "_waiters", "_why", "application", "broadcaster", "calls", "id",
-        "inbox",
-        "isRestored", "joining", "leaving", "life", "log", "members", "name", "outbox", "presence",
-        "registration", "resuming", "room", "roomListing", "roster", "runner", "seats", "timers",
+        "isRestored", "life", "log", "members", "name", "outbox", "presence", "registration", "room",
+        "roomListing", "roster", "runner", "timers",
     )  # fmt: skip
 
     _log = Logger()
@@ -118,10 +109,6 @@ class Host:
         self.timers = RoomClock(self._roomTimers)
         self.outbox = Outbox()
         self.log = MessageLog(*self._bounds, self.roster.floor, budget)
-        self._makeParts(options, options if given is None else given)
-
-    def _makeParts(self, options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        """Make the parts; each gets the earlier parts that it uses."""
         context = RoomContext(
             id=self.id,
             name=self.name,
@@ -134,34 +121,14 @@ class Host:
             log=self.log,
             outbox=self.outbox,
             runner=self.runner,
-            lifecycleLog=self.application.lifecycleLog,
+            lifecycleLog=application.lifecycleLog,
         )
-        revoked = RevokedTokens()
-        filters = self.registration.filtersOf(options)
-        self.roomListing = RoomListing(context, self.application.engine, options, given, filters)
-        self.seats = Seats(context, self, self.roomListing)
-        self.broadcaster = Broadcaster(context)
-        self.calls = Calls(context, self.broadcaster)
-        self.presence = Presence(context)
-        self.leaving = Leaving(context, self, self.roomListing, self.presence, self.calls, revoked)
-        self.inbox = Inbox(
-            context, self.registration.handlers, self.broadcaster, self.calls, self.leaving, self.presence
-        )
-        welcome = Welcome(context, self.broadcaster, self.presence)
-        linkOf = partial(HostLink, self.inbox, self.leaving)
-        self.joining = Joining(
-            context,
-            self,
-            self.roomListing,
-            self.seats,
-            self.broadcaster,
-            self.calls,
-            self.presence,
-            self.leaving,
-            welcome,
-            linkOf,
-        )
-        self.resuming = Resuming(context, self.leaving, revoked, welcome, linkOf)
+        given = options if given is None else given
+        parts = self._parts = makeParts(context, self, registration, application.engine, options, given)
+        self.roomListing = parts.roomListing
+        self.broadcaster = parts.broadcaster
+        self.calls = parts.calls
+        self.presence = parts.presence
 
     @property
     def _bounds(self) -> tuple[History | None, float, int, int]:
@@ -194,30 +161,21 @@ class Host:
         journal = self._journal = await self.application.engine.claim(self.id, self)
         self.log.epoch = journal.epoch
         self.outbox.begin(journal)
-        self._restore(journal)
+        self.calls.begin(journal.generation)
+        self.isRestored = self._parts.takeover.restore(journal.loaded)
         await self.runner.call(self.room.onCreate, self.roomListing.options)
         self._isCreated = True
         if self.life.stage is Stage.LOST:
             raise RoomError(ErrorCode.UNAVAILABLE)
         self._begin(journal)
 
-    def _restore(self, journal: Journal) -> None:
-        """Continue where an earlier owner stopped."""
-        loaded = journal.loaded
-        self.log.load(loaded.entries, loaded.offset, self._clock.seconds())
-        if loaded.listing is not None:
-            self.isRestored = True
-            self.roomListing.restore(loaded.listing)
-        self.resuming.restore(loaded)
-
     def _begin(self, journal: Journal) -> None:
         room = self.room
         checkSettings(type(room).__name__, partial(getattr, room))
         self.log.bound(*self._bounds, self._clock.seconds())
-        self.leaving.awaitReturns()
-        for reserved in journal.loaded.reserved:
-            self.seats.restore(reserved)
+        self._parts.takeover.begin(journal.loaded)
         self.life.follow(Event.OPENED)
+        self._parts.attaching.begin()
         self.roomListing.changed()
         if room.tickRate > 0:
             self.runner.startTicks(self.timers, 1.0 / room.tickRate)
@@ -231,8 +189,9 @@ class Host:
 
     async def _undo(self) -> None:
         """The room can't be created: dispose of everything that was made of it."""
-        isLost = self.life.stage is Stage.LOST
+        isLost = self.life.isLost
         self.life.follow(Event.FAILED)
+        self._parts.attaching.begin()
         self._shut()
         self.outbox.lose()
         for member in self.members.values():  # of an earlier owner: `onLeave` isn't due
@@ -305,14 +264,14 @@ class Host:
             self._shut()
             self.roomListing.changed()
             for member in list(self.members.values()):
-                self.leaving.leave(member, code, reason, text)
+                self._parts.leaving.leave(member, code, reason, text)
             self.runner.post(self._endWhenEmpty)
         return waiter
 
     def _shut(self) -> None:
         """Let no more clients join, and stop the timers."""
         self.keepOpen()
-        self.seats.close()
+        self._parts.seats.close()
         self._roomTimers.stop()
         self.runner.post(self._roomTimers.cancelRunning)
 
@@ -320,7 +279,7 @@ class Host:
         """If all members have left, take the last step: run `onDispose`, once, and nothing after it."""
         if not (self._isCreated and self.life.may(Event.EMPTY)) or self.members or self.roster.leaving:
             return
-        isLost = self.life.stage is Stage.LOST
+        isLost = self.life.isLost
         self.life.follow(Event.EMPTY)
         Deferred.fromCoroutine(self._end(isLost)).addErrback(
             lambda failure: self._log.failure("room {id} could not be released", failure, id=self.id)
@@ -370,8 +329,9 @@ class Host:
         self.runner.close()
         self.roomListing.close()
         ended: Any = ENDED_ROOM
-        self.broadcaster = self.calls = self.leaving = self.presence = ended
-        del self.joining, self.resuming, self.inbox, self.seats, self.runner
+        self.broadcaster = self.calls = self.presence = ended
+        self._parts = None  # type: ignore[assignment]  # nothing uses it from now on
+        del self.runner
         self._journal = None
         self.outbox.lose()
         self._roomTimers.close()
@@ -390,7 +350,8 @@ class Host:
 
     def kick(self, member: Member, text: str) -> None:
         """Make a member leave; see `Client.kick`."""
-        self.leaving.kick(member, text)
+        if not self.life.isOver:
+            self._parts.leaving.kick(member, text)
 
     def regroup(self, member: Member, group: str, isIn: bool) -> None:
         """Put a member into a group, or take it out; see `Client.enter`."""
@@ -419,8 +380,17 @@ class Host:
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
         self._forsake(reached, code)
         for member in list(self.members.values()):
-            self.leaving.abandon(member)
+            self._parts.leaving.abandon(member)
         self.runner.post(self._endWhenEmpty)
+
+    def everything(self) -> Loaded:
+        """Return the whole state of the room; see `RoomHost.everything`."""
+        return Loaded() if self.life.isOver else self._parts.takeover.everything()
+
+    def refounded(self, epoch: str) -> None:
+        """The room is founded again; see `RoomHost.refounded`."""
+        if not self.life.isOver:
+            self._parts.takeover.refounded(epoch)
 
     def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
         for outlet, links in audienceOf(reached):
@@ -430,16 +400,32 @@ class Host:
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
-        if not self.life.isOpen:
-            return succeed(Refused(ErrorCode.NO_SUCH_ROOM))
-        if isinstance(arrival, Join):
-            return Deferred.fromCoroutine(self.joining.join(outlet, arrival))
-        return succeed(self.resuming.resume(outlet, arrival))
+        if self.life.isOver:
+            return succeed(Refused(self.life.closedCode))
+        return self._parts.attaching.attach(outlet, arrival)
+
+    def edgeGone(self, outlet: Outlet) -> None:
+        """An edge is lost: drop all links through it; see `RoomHost.edgeGone`."""
+        if not self.life.isOver:
+            self._parts.attaching.edgeGone(outlet)
+            for member in list(self.members.values()):
+                if member.outlet is outlet:
+                    self._parts.leaving.drop(member)
+
+    # -- for the engine
+
+    @property
+    def listing(self) -> Listing:
+        """The listing as it is now."""
+        return self.roomListing.listing
 
     async def reserve(self, user: Any, seconds: float | None) -> str:
         """Reserve a seat; see `Engine.reserve`."""
-        if not self.life.isOpen:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
-        token = self.seats.reserve(user, seconds)
-        await self.outbox.whenCommitted()
+        token: str = await self.ask(Reserve(user, seconds))
         return token
+
+    def ask(self, command: Command) -> Deferred[Any]:
+        """Carry out a command; see `RoomHost.ask`."""
+        if self.life.isOver:
+            return fail(RoomError(self.life.closedCode))
+        return self._parts.asked.ask(command)

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode
+from ...protocol import payload
 from ...protocol.errors import RoomError
 from ...protocol.joinoptions import AUTH, SEAT, without
 from ...protocol.payload import NIL
@@ -85,13 +86,18 @@ class Joining:
 
     # -- a seat
 
-    async def join(self, outlet: Outlet, join: Join) -> Link | Refused:
+    async def join(self, outlet: Outlet, join: Join, isWanted: Callable[[], bool]) -> Link | Refused:
         """
         Take a seat and begin to join. The client receives `joined` or an error by way of `outlet`.
 
         A second join on the same connection leads to the same member.
+
+        Args:
+            outlet: The edge.
+            join: The request.
+            isWanted: Returns whether the edge is still there.
         """
-        result = await self._enter(outlet, join)
+        result = await self._enter(outlet, join, isWanted)
         if isinstance(result, Refused):
             self._refused(join)
         return result
@@ -103,7 +109,7 @@ class Joining:
         if join.isCreator and not self._isUsed:
             self._lifecycle.creatorRefused()
 
-    async def _enter(self, outlet: Outlet, join: Join) -> Link | Refused:
+    async def _enter(self, outlet: Outlet, join: Join, isWanted: Callable[[], bool]) -> Link | Refused:
         context = self._context
         sessions = context.roster.sessions
         known = sessions.get(join.session)
@@ -115,6 +121,8 @@ class Joining:
         refusal = self._refusal(join, token, userId) or await self._mayJoin(options, join.user)
         if refusal is not None:
             return refusal
+        if not isWanted():
+            return Refused(ErrorCode.UNAVAILABLE)
         # The room may have changed while `canJoin` was running.
         known = sessions.get(join.session)
         if known is not None:
@@ -139,7 +147,7 @@ class Joining:
     def _refusal(self, join: Join, token: object, userId: str) -> Refused | None:
         context = self._context
         if not context.life.isOpen:
-            return Refused(ErrorCode.NO_SUCH_ROOM)
+            return Refused(context.life.closedCode)
         if context.room.binary and join.isJSON:
             return Refused(ErrorCode.BAD_REQUEST, NEEDS_MSGPACK)
         return self._seats.refusal(token, userId)
@@ -191,7 +199,7 @@ class Joining:
                 raise RoomError(ErrorCode.UNAUTHORIZED)
             if user is not True:
                 member.userId = context.runner.userId(user, member.id)
-                member.user = user
+                member.user = payload.plain(user, True, "the user that onAuth returns")
             member.options = MappingProxyType(without(member.options, AUTH))
             if member.pendingLeave is not None:
                 self._giveBack(member, Error(None, None, ErrorCode.ROOM_GONE))

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from ...core.codes import ErrorCode
+
 
 class Stage(Enum):
     """The states of a room."""
@@ -81,19 +83,32 @@ _LISTED = frozenset({Stage.OPEN, Stage.DISPOSING})
 class RoomLife:
     """The state of one room; see the module. Only the host changes it; all parts read it."""
 
-    __slots__ = ("isListed", "isOpen", "isSpeaking", "stage")
+    __slots__ = ("isListed", "isLost", "isOpen", "isSpeaking", "stage")
 
     def __init__(self) -> None:
+        #: Whether another owner has the room, or its records are lost.
+        self.isLost = False
         self._enter(Stage.CREATING)
 
     def _enter(self, stage: Stage) -> None:
         self.stage = stage
+        self.isLost = self.isLost or stage is Stage.LOST
         #: Whether clients may join and resume.
         self.isOpen = stage is Stage.OPEN
         #: Whether messages are logged and sent.
         self.isSpeaking = stage in _SPEAKING
         #: Whether it is listed in matchmaking.
         self.isListed = stage in _LISTED
+
+    @property
+    def isOver(self) -> bool:
+        """Whether the room has ended, and its parts are gone."""
+        return self.stage is Stage.DISPOSED
+
+    @property
+    def closedCode(self) -> ErrorCode:
+        """The error for requests while the room isn't open: it may be elsewhere, or there is no such room."""
+        return ErrorCode.UNAVAILABLE if self.isLost else ErrorCode.NO_SUCH_ROOM
 
     def may(self, event: Event) -> bool:
         """Return whether an event may happen now."""

@@ -40,7 +40,7 @@ from ..api.ports import LeaveReason
 from ..contract.arrivals import Arrival
 from ..contract.items import Error, Reply, RoomCall
 from ..contract.ports import Outlet
-from ..contract.records import Handled, MemberRecord
+from ..contract.records import Handled, MemberRecord, SeatReserved
 from .mailbox import Mailbox
 from .outbox import Audience
 from .tokens import digest, resumeToken
@@ -153,8 +153,8 @@ class Member:
         self.pendingLeave: PendingLeave | None = None
         #: The result of `onAuth` or `onJoin`, while it is awaited.
         self.runningHook: object = None
-        #: The digest of its reservation's token, while it is joining.
-        self.seat: bytes | None = None
+        #: The reserved seat that it has taken, while it is joining.
+        self.seat: SeatReserved | None = None
         self.expiry: IDelayedCall | None = None
         #: What the hooks have yet to be told: whether it was away, and whether it has recovered.
         self.untold: tuple[bool, bool] | None = None

@@ -19,6 +19,9 @@ from .budget import HARD, Budget
 #: 3.13. They include `FRAMES` bytes for the frames of a small message.
 OVERHEAD = 768
 FRAMES = 256
+#: The most entries that a journal keeps, if they are more than `KEPT` times those of the log.
+LEAST_KEPT = 1000
+KEPT = 8
 #: The bytes for each member that it names; the id itself belongs to the member.
 ID = 8
 
@@ -83,6 +86,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def oldest(self) -> int:
+        """The offset of the oldest entry."""
+        return self._kept[0].entry.offset
+
     def __iter__(self) -> Iterator[KeptEntry]:
         return iter(self._kept)
 
@@ -138,6 +146,11 @@ class Window:
                 break
             last = self._forget()
         return last
+
+    def forgetUpTo(self, offset: int) -> None:
+        """Forget the entries up to an offset."""
+        while self._kept and self._kept[0].entry.offset <= offset:
+            self._forget()
 
     def clear(self) -> None:
         """Forget all entries."""
@@ -288,6 +301,38 @@ class MessageLog:
         for entry in entries:
             self.append(entry if entry.at <= now else replace(entry, at=now))
         self.offset = offset
+
+    def restart(self, epoch: str) -> None:
+        """
+        Go on in a new epoch, with the history, and with messages for clients that are joining.
+
+        Clients of the former epoch can't get messages that they have missed.
+        """
+        self.epoch = epoch
+        floor = self._floor()
+        last = self.offset if floor is None else floor
+        self._recent.forgetUpTo(last)
+        self._forgotten(last)
+        self._changed()
+
+    def kept(self) -> list[Entry]:
+        """Return all entries, in order."""
+        windows = (self._history or (), self._recent)
+        entries = {kept.entry.offset: kept.entry for window in windows for kept in window}
+        return [entries[offset] for offset in sorted(entries)]
+
+    @property
+    def needless(self) -> int:
+        """
+        The offset up to which the next owner needs no entries.
+
+        A journal keeps all entries after it, also those that only one of the windows has forgotten. If these
+        are too many, the next owner gets a shorter history.
+        """
+        windows = [window for window in (self._recent, self._history) if window]
+        most = max(LEAST_KEPT, KEPT * sum(map(len, windows)))
+        oldest = min((window.oldest for window in windows), default=self.offset + 1)
+        return max(oldest - 1, self.offset - most)
 
     def missed(self, offset: int, member: str) -> list[Entry] | None:
         """Return the messages for a member after `offset`; `None` if some may have been forgotten."""

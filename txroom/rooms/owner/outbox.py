@@ -49,7 +49,10 @@ class Emission:
 class Outbox:
     """The outgoing items and the records of one room."""
 
-    __slots__ = ("_isLeaving", "_isOver", "_journal", "_queue", "_waiters", "done", "isRecording", "written")
+    __slots__ = (
+        "_isLeaving", "_isOver", "_journal", "_needless", "_queue", "_waiters", "done", "isRecording",
+        "written",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._journal: Journal | None = None
@@ -57,6 +60,8 @@ class Outbox:
         self._waiters: deque[tuple[int, Deferred[None]]] = deque()
         self._isLeaving = False
         self._isOver = False
+        #: The offset up to which the journal was told to forget entries.
+        self._needless = 0
         #: Whether records are written to a journal that keeps them.
         self.isRecording = False
         #: The number of records that were written, and of those that are committed.
@@ -77,6 +82,12 @@ class Outbox:
         if self.isRecording and self._journal is not None:
             self.written += 1
             self._journal.write(record)
+
+    def forget(self, offset: int) -> None:
+        """Tell the journal that nobody needs the entries up to an offset any more."""
+        if self.isRecording and self._journal is not None and offset > self._needless:
+            self._needless = offset
+            self._journal.forget(offset)
 
     def emit(self, item: Item, audience: Audience) -> None:
         """Send an item after all earlier ones, and after the records that were written before."""

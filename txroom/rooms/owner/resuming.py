@@ -4,7 +4,7 @@ Resuming: a member returns with a new connection, and receives the messages that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import TokenBucket
@@ -12,7 +12,7 @@ from ...protocol.payload import NIL
 from ..api.client import Client
 from ..contract.arrivals import Refused, Resume
 from ..contract.ports import Link, Outlet
-from ..contract.records import Entry, Loaded
+from ..contract.records import Entry, Handled, MemberRecord
 from .context import RoomContext
 from .joining import NEEDS_MSGPACK
 from .leaving import Leaving
@@ -46,16 +46,14 @@ class Resuming:
         self._welcome = welcome
         self._linkOf = linkOf
 
-    def restore(self, loaded: Loaded) -> None:
+    def restore(self, members: Iterable[MemberRecord], frames: Iterable[Handled]) -> None:
         """Take over the members of an earlier owner, which may resume, and the frames that it has handled."""
-        roster, now = self._context.roster, self._context.clock.seconds()
-        for removed in loaded.removed:
-            self._revoked.add(removed, now)
-        for record in loaded.members:
+        roster = self._context.roster
+        for record in members:
             member = Member.restored(record)
             member.client = Client(self._context.port, member)
             roster.members[member.id] = member
-        for handled in loaded.handled:
+        for handled in frames:
             if handled.member in roster.members:
                 roster.members[handled.member].restore(handled)
 
@@ -104,7 +102,7 @@ class Resuming:
         context, roster = self._context, self._context.roster
         member = roster.members.get(memberOf(resume.token))
         if not context.life.isOpen:
-            return Refused(ErrorCode.NO_SUCH_ROOM)
+            return Refused(context.life.closedCode)
         if (
             member is None
             or member.state not in (State.JOINED, State.DROPPED)

@@ -25,6 +25,7 @@ class RoomListing:
     __slots__ = (
         "_context",
         "_given",
+        "_last",
         "_publisher",
         "filters",
         "isLocked",
@@ -75,7 +76,7 @@ class RoomListing:
         context = self._context
         if context is None or not context.life.isListed:
             return
-        listing = self._listingOf(context)
+        listing = self.listing
         before, self.published = self.published, listing
         if listing == before:
             return
@@ -87,7 +88,12 @@ class RoomListing:
         if before is not None and _isClosed(before) != _isClosed(listing):
             context.runner.tell("lock" if _isClosed(listing) else "unlock", context.room)
 
-    def _listingOf(self, context: RoomContext) -> Listing:
+    @property
+    def listing(self) -> Listing:
+        """The listing as it is now; of a room that has ended, the last one."""
+        context = self._context
+        if context is None:
+            return self._last
         return Listing(
             context.id,
             context.name,
@@ -117,6 +123,7 @@ class RoomListing:
 
     def close(self) -> None:
         """Let go of a room that has ended. Its listing can still be read."""
+        self._last = self.listing
         self._context = self.published = None
 
 

@@ -54,7 +54,7 @@ class Seats:
         if userId is not None:
             userId = payload.checkText("userId", userId)
         if not context.life.isOpen:
-            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+            raise RoomError(context.life.closedCode)
         if self._roomListing.isFull:
             raise RoomError(ErrorCode.FULL)
         token = newToken()
@@ -106,8 +106,11 @@ class Seats:
         roster.members[member.id] = member
         roster.joining.add(member)
         if token is not None:
-            member.seat = digest(str(token))
-            roster.reservations.pop(member.seat).expiry.cancel()
+            seat = digest(str(token))
+            reservation = roster.reservations.pop(seat)
+            left = reservation.expiry.getTime() - self._context.clock.seconds()
+            reservation.expiry.cancel()
+            member.seat = SeatReserved(seat, reservation.userId, left)
         self._lifecycle.keepOpen()
 
     def joined(self, member: Member) -> None:
@@ -119,5 +122,5 @@ class Seats:
         """
         self._context.roster.joining.discard(member)
         if member.seat is not None:
-            self._context.outbox.record(SeatReserved(member.seat))
+            self._context.outbox.record(SeatReserved(member.seat.seat))
             member.seat = None

@@ -1,0 +1,96 @@
+"""
+Attaching: the requests to join or to resume, while they wait.
+
+All requests wait until the room is open. A join also waits for `canJoin`. If the edge of a waiting request is
+lost meanwhile, the client must not become a member whose connection nobody will ever report as lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+
+from ...core.codes import ErrorCode
+from ..contract.arrivals import Join, Refused, Resume
+from ..contract.ports import Link, Outlet
+from .context import RoomContext
+from .joining import Joining
+from .life import Stage
+from .resuming import Resuming
+
+
+@attrs.define(eq=False)
+class _Request:
+    """A request that waits."""
+
+    outlet: Outlet
+    #: Whether its edge is lost.
+    isGone: bool = False
+
+
+class Attaching:
+    """Passes the requests of clients to `Joining` and `Resuming`."""
+
+    __slots__ = ("_beginnings", "_context", "_joining", "_requests", "_resuming")
+
+    def __init__(self, context: RoomContext, joining: Joining, resuming: Resuming) -> None:
+        self._context = context
+        self._joining = joining
+        self._resuming = resuming
+        self._requests: set[_Request] = set()
+        #: The Deferreds that fire when the room is open, or can't be created.
+        self._beginnings: list[Deferred[None]] = []
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
+        """Join or resume; see `Engine.attach`."""
+        life = self._context.life
+        if life.stage is not Stage.CREATING:
+            if not life.isOpen:
+                return succeed(Refused(life.closedCode))
+            if isinstance(arrival, Resume):
+                return succeed(self._resuming.resume(outlet, arrival))
+        request = _Request(outlet)
+        self._requests.add(request)
+        return Deferred.fromCoroutine(self._attach(request, arrival)).addBoth(self._over, request)
+
+    async def _attach(self, request: _Request, arrival: Join | Resume) -> Link | Refused:
+        life = self._context.life
+        if life.stage is Stage.CREATING:
+            await self.begun()
+        if request.isGone or not life.isOpen:
+            return Refused(ErrorCode.UNAVAILABLE if request.isGone else life.closedCode)
+        if isinstance(arrival, Join):
+            return await self._joining.join(request.outlet, arrival, lambda: not request.isGone)
+        return self._resuming.resume(request.outlet, arrival)
+
+    def _over(self, result: Any, request: _Request) -> Any:
+        self._requests.discard(request)
+        return result
+
+    def edgeGone(self, outlet: Outlet) -> None:
+        """An edge is lost: its requests that wait have no effect any more."""
+        for request in self._requests:
+            if request.outlet is outlet:
+                request.isGone = True
+
+    # -- the beginning of the room
+
+    def begun(self) -> Deferred[None]:
+        """Fire when the room is open, or can't be created; at once if that has happened."""
+        if self._context.life.stage is not Stage.CREATING:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._beginnings.append(waiter)
+        return waiter
+
+    def begin(self) -> None:
+        """The room is open or can't be created: in the next turn, let those continue that wait for it."""
+        if self._beginnings:
+            self._context.runner.post(self._fire)
+
+    def _fire(self) -> None:
+        beginnings, self._beginnings = self._beginnings, []
+        for waiter in beginnings:
+            waiter.callback(None)
