@@ -20,6 +20,9 @@ from hiredis import Reader, pack_command
 from tests.functional.launched import PATIENCE, freePort, until
 from tests.requires import requires
 
+#: The server to start; set the environment variable to test with another one, such as valkey-server.
+SERVER = os.environ.get("TXROOM_REDIS_SERVER", "redis-server")
+
 
 class RedisServer:
     """
@@ -58,7 +61,7 @@ class RedisServer:
         durability = ("--appendonly", "yes", "--appendfsync", "always") if self._isDurable else ()
         with (self.directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [requires("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1",
+                [requires(SERVER), "--port", str(self.port), "--bind", "127.0.0.1",
                  "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "",
                  "--appendonly", "no", *durability, *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
