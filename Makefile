@@ -10,6 +10,8 @@ BENCH := build/bench
 CLIENTS := tests/functional/clients
 # How many schedules each model of rooms runs on each engine.
 EXAMPLES ?= 5000
+# How often `make chaos` kills nodes.
+KILLS ?= 20
 MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
 # The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial
@@ -27,7 +29,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SILENT:
 .PHONY: run test deps tools lint types client-types unit $(UNIT) versions models $(MODELS) functional $(FUNCTIONAL) \
-	coverage docs format bench clean
+	chaos coverage docs format bench clean
 
 run: $(VENV)/.installed
 	echo "http://localhost:$(PORT)/"
@@ -106,6 +108,11 @@ functional-package:
 
 functional-server:
 	$(FUNCTIONAL_TESTS) tests/functional --ignore=tests/functional/test_packaging.py
+
+# All faults of clusters, with what each cost; make chaos KILLS=100 kills more often.
+chaos: deps
+	TXROOM_KILLS=$(KILLS) $(BIN)/python -m pytest -q -p twisted -m "chaos or not chaos" -rP -o faulthandler_timeout=0 \
+		tests/functional/cluster
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage combine --quiet

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from typing import Any, Self
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 
 from tests.functional.cluster.forwarder import Forwarder
-from tests.functional.cluster.witness import Crowd
+from tests.functional.cluster.witness import Crowd, Witness
 from tests.functional.launched import command, freePort
 from tests.functional.redisserver import RedisServer
 from tests.functional.support import environment, reactor, until
@@ -155,6 +156,14 @@ class Nodes:
     def urls(self) -> list[str]:
         """The URLs for clients, one for each node."""
         return [f"ws://127.0.0.1:{front.port}/rooms" for front in self.fronts]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes)
+
+    def ownerOf(self, witness: Witness) -> int:
+        """The number of the node that runs the room of a client, as far as the client has heard."""
+        assert witness.last is not None
+        return [node.pid for node in self._nodes].index(witness.last.owner)
 
     async def crowd(self, **more: Any) -> Crowd:
         """Clients in some rooms that the first node runs, who begin to speak."""

@@ -45,6 +45,6 @@ def makeServer() -> Server:
     """The server of a node."""
     server = Server()
     server.register("ledger", Ledger)
-    server.register("pair", Pair)
+    server.register("pair", Pair).filterBy("match")
     server.addHealthPage()
     return server

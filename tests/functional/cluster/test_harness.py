@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +13,6 @@ from tests.functional.cluster.forwarder import Forwarder
 from tests.functional.cluster.nodes import Node
 from tests.functional.cluster.witness import Crowd, Entry, Tally
 from tests.functional.support import Echo, Net, reactor, sleep, text, until
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="txroom-") as name:
-        yield Path(name)
-
 
 # -- what clients agree on
 

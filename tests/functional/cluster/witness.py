@@ -217,6 +217,10 @@ class Crowd:
         """Go on for a while."""
         await sleep(seconds)
 
+    def socketsLost(self, *nodes: int) -> int:
+        """How many sockets to these nodes were lost since `listenAgain`."""
+        return sum(witness.counts["sockets"] for node in nodes for witness in self.at[node])
+
     def listenAgain(self) -> None:
         """Measure silence and count sockets from now on."""
         for witness in self.witnesses:

@@ -1,0 +1,166 @@
+"""
+Several nodes serve the same rooms, and what a fault costs: what every test run checks.
+
+`test_chaos.py` has the faults that take longer: `make chaos`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import gatherResults
+
+from tests.functional.cluster.nodes import Node, Nodes
+from tests.functional.cluster.witness import Crowd, Tally
+from tests.functional.support import reactor, sleep, until, within
+from txroom.client import Client
+
+
+def report(name: str, tally: Tally) -> None:
+    """Print the counts, which pytest shows with -rP."""
+    print(f"{name}: {tally}")
+
+
+async def settled(name: str, crowd: Crowd) -> Tally:
+    """The tally after a fault that kept the data: nothing is lost, and nobody was told so."""
+    tally = await crowd.settle()
+    report(name, tally)
+    assert not tally.broken, tally
+    assert tally.acknowledged == tally.sent, tally
+    assert (tally.lost, tally.left) == (0, 0), tally
+    return tally
+
+
+async def test_together(directory: Path) -> None:
+    """Clients of all nodes are in the same rooms, each of which one node runs."""
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd()
+        await crowd.during(2)
+        tally = await settled("three nodes", crowd)
+        assert tally.sockets == tally.recovered == 0
+        assert tally.received == 6 * tally.sent
+
+
+async def test_pairs(directory: Path) -> None:
+    """Two clients that join or create at once on different nodes meet in one room."""
+    async with Nodes(directory, 2, isDurable=False) as nodes:
+        clients = [Client(url, reactor=reactor()) for url in nodes.urls]
+        try:
+            joining = [
+                client.joinOrCreate("pair", {"match": f"m{number}"})
+                for number in range(20)
+                for client in clients
+            ]
+            rooms: list[Any] = await within(gatherResults(joining, consumeErrors=True), seconds=20)
+            ids = [room.id for room in rooms]
+            assert ids[::2] == ids[1::2]
+            assert len(set(ids)) == 20
+        finally:
+            for client in clients:
+                await client.close()
+
+
+async def test_killed(directory: Path) -> None:
+    """The owner is killed: the other nodes take its rooms over, and their clients keep their sockets."""
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd()
+        owner = nodes.ownerOf(crowd.witnesses[0])
+        others = [number for number in range(3) if number != owner]
+        crowd.listenAgain()
+        nodes[owner].kill()
+        await crowd.during(13)
+        tally = await settled("kill -9 of the owner", crowd)
+        assert crowd.socketsLost(*others) == 0
+        assert tally.silence < 14
+        assert tally.recovered >= len(crowd.witnesses)
+        assert {nodes.ownerOf(witness) for witness in crowd.witnesses} <= set(others)
+
+
+async def test_stopped(directory: Path) -> None:
+    """The owner is stopped by SIGTERM: it hands its rooms over, and nobody waits for a lease to end."""
+    async with Nodes(directory, 2) as nodes:
+        crowd = await nodes.crowd()
+        owner = nodes.ownerOf(crowd.witnesses[0])
+        crowd.listenAgain()
+        await nodes[owner].stop()
+        await crowd.during(2)
+        tally = await settled("SIGTERM of the owner", crowd)
+        assert crowd.socketsLost(1 - owner) == 0
+        assert tally.silence < 4
+
+
+async def test_pausedShortly(directory: Path) -> None:
+    """The owner stands still for 4 seconds, which is shorter than its lease: nobody even resumes."""
+    async with Nodes(directory, 2) as nodes:
+        crowd = await nodes.crowd()
+        owner = nodes.ownerOf(crowd.witnesses[0])
+        crowd.listenAgain()
+        nodes[owner].pause()
+        await crowd.during(4)
+        nodes[owner].resume()
+        tally = await settled("SIGSTOP of the owner, 4 s", crowd)
+        assert (tally.sockets, tally.recovered) == (0, 0)
+        assert tally.silence < 6
+
+
+async def test_redisKilled(directory: Path) -> None:
+    """Redis is killed and comes back with its data: the same owners go on."""
+    async with Nodes(directory, 2) as nodes:
+        crowd = await nodes.crowd()
+        owners = [nodes.ownerOf(witness) for witness in crowd.witnesses]
+        crowd.listenAgain()
+        nodes.redis.kill()
+        await crowd.during(1)
+        nodes.redis.start()
+        await crowd.during(3)
+        tally = await crowd.settle()
+        report("kill -9 of Redis, back after 1 s", tally)
+        assert not tally.broken, tally
+        assert tally.acknowledged == tally.sent
+        assert tally.sockets == tally.left == 0
+        assert [nodes.ownerOf(witness) for witness in crowd.witnesses] == owners
+
+
+async def test_flushed(directory: Path) -> None:
+    """Redis loses everything: each client is told so, nobody misses anything silently, and rooms go on."""
+    async with Nodes(directory, 2, isDurable=False) as nodes:
+        crowd = await nodes.crowd()
+        crowd.listenAgain()
+        nodes.redis.run("FLUSHALL")
+        await crowd.during(4)
+        tally = await crowd.settle()
+        report("FLUSHALL", tally)
+        assert not tally.broken, tally
+        assert tally.lost >= len(crowd.witnesses)
+        assert tally.sockets == tally.left == 0
+        assert tally.silence < 5
+
+
+async def test_refused(directory: Path) -> None:
+    """A node with a wrong password ends with one clear line, which does not show the password."""
+    async with Nodes(directory, 0, "--requirepass", "secret") as nodes:
+        node = Node(directory, f"unix://:hunter2@{nodes.redis.socket}")
+        try:
+            node.begin()
+            await until(lambda: node.status is not None, "the node does not end", 20)
+            assert node.status not in (0, None)
+            assert "WRONGPASS" in node.output
+            assert "hunter2" not in node.output
+            assert "Traceback" not in node.output
+        finally:
+            node.kill()
+
+
+async def test_late(directory: Path) -> None:
+    """A node that is started before Redis waits for it, and is not healthy meanwhile."""
+    nodes = Nodes(directory, 0)
+    node = Node(directory, nodes.redis.url)
+    try:
+        node.begin()
+        await sleep(2)
+        assert node.status is None, node.output
+        async with nodes:
+            await node.ready()
+    finally:
+        node.kill()
