@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import gatherResults
 
 from tests.functional.cluster.nodes import Node, Nodes
 from tests.functional.cluster.witness import Crowd, Tally
 from tests.functional.support import reactor, sleep, until, within
 from txroom.client import Client
+from txroom.process.tap import Options
+
+pytestmark = pytest.mark.skipif(not hasattr(Options, "opt_redis"), reason="nodes have no Redis yet")
 
 
 def report(name: str, tally: Tally) -> None:
