@@ -1,0 +1,173 @@
+"""
+What another node has on this one: the links of its clients to the rooms here, and its questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.arrivals import Join, Refused, Resume
+from ...rooms.contract.asks import Command, unanswered
+from ...rooms.contract.ports import Link, Outlet
+from .packets import Ask, Attach, Attached, Drop, PacketMessage, Submit, Told
+
+
+class PeersSide(Protocol):
+    """The node, as its talks with others use it."""
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+        """A client of another node joins or resumes; `None`: the room isn't here. See `Engine.attach`."""
+
+    def ask(self, room: str, command: Command) -> Deferred[Any] | None:
+        """Another node asks for a command; `None`: the room isn't here. See `Engine.ask`."""
+
+    def generationOf(self, room: str) -> int:
+        """Return the generation of the owner of a room here."""
+
+    def unreachable(self, node: str, rooms: Iterable[str]) -> None:
+        """The links to these rooms of another node have ended. Its rooms may have moved."""
+
+
+class IncomingPort(Protocol):
+    """The part of a `Talk` that its incoming links use."""
+
+    isOver: bool
+
+    def tell(self, message: PacketMessage) -> None: ...
+
+
+class Incoming:
+    """The incoming links and questions of one talk."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        talk: IncomingPort,
+        side: PeersSide,
+        outlet: Outlet,
+        clock: IReactorTime,
+        now: Callable[[], float | None],
+    ) -> None:
+        self._talk = talk
+        self._side = side
+        self._outlet = outlet
+        self._clock = clock
+        self._now = now
+        self._links: dict[str, Link] = {}
+        #: The links of the clients that are joining, and those of them that have ended already.
+        self._entering: set[str] = set()
+        self._endedEarly: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._links) + len(self._entering)
+
+    def detached(self, links: Sequence[str]) -> None:
+        """A room has ended these links."""
+        for link in links:
+            if self._links.pop(link, None) is None and link in self._entering:
+                self._endedEarly.add(link)
+
+    def breakLinks(self, links: Sequence[str]) -> None:
+        """End links whose items can't be sent; their clients resume."""
+        for each in links:
+            link = self._links.pop(each, None)
+            if link is not None:
+                self._clock.callLater(0, link.drop)
+
+    def onAttach(self, message: Attach) -> None:
+        """A client of the other node joins or resumes."""
+        arrival = message.arrival
+        work = self._side.attach(self._outlet, arrival)
+        if work is None:
+            self._talk.tell(Attached(message.id))
+            return
+        self._entering.add(arrival.link)
+        work.addCallbacks(
+            self._attached,
+            self._notAttached,
+            callbackArgs=(message.id, arrival.link),
+            errbackArgs=(message.id, arrival.link),
+        ).addErrback(lambda failure: self._log.failure("a client could not be attached", failure))
+
+    def _attached(self, result: Link | Refused, id: int, link: str) -> None:
+        isEnded = link in self._endedEarly
+        self._entered(link)
+        if isinstance(result, Refused):
+            self._talk.tell(Attached(id, None, result))
+        elif self._talk.isOver:
+            result.drop()
+        elif result.id != link and result.id not in self._links:
+            result.drop()  # the client's earlier attachment, whose link has ended meanwhile
+            self._talk.tell(Attached(id, None, Refused(ErrorCode.UNAVAILABLE)))
+        else:
+            if not isEnded:
+                self._links[result.id] = result
+            self._talk.tell(Attached(id, result.id))
+
+    def _notAttached(self, failure: Failure, id: int, link: str) -> None:
+        self._entered(link)
+        self._talk.tell(Attached(id, None, self._refusalOf(failure)))
+
+    def _entered(self, link: str) -> None:
+        self._entering.discard(link)
+        self._endedEarly.discard(link)
+
+    def onSubmit(self, message: Submit) -> None:
+        """Pass a frame on to its room. Called for every message."""
+        link = self._links.get(message.link)
+        if link is not None:
+            link.submit(message.frame)
+
+    def onDrop(self, message: Drop) -> None:
+        """A client of the other node has gone."""
+        link = self._links.pop(message.link, None)
+        if link is None:
+            return
+        if message.hasLeft:
+            link.leave()
+        else:
+            link.drop()
+
+    def onAsk(self, message: Ask) -> None:
+        """The other node asks for a command."""
+        now = self._now()
+        if message.until and now is not None and now > message.until:
+            error = unanswered(False)
+            refused = Refused(error.code, error.message, error.details)
+            self._talk.tell(Told(message.id, error=refused))
+            return
+        work = self._side.ask(message.room, message.command)
+        if work is None:
+            self._talk.tell(Told(message.id, isElsewhere=True))
+            return
+        work.addCallbacks(
+            lambda result: self._talk.tell(Told(message.id, result)),
+            lambda failure: self._talk.tell(Told(message.id, error=self._refusalOf(failure))),
+        )
+
+    def _refusalOf(self, failure: Failure) -> Refused:
+        """Return a failure as it is sent; unexpected ones are logged, and sent without their text."""
+        error = failure.value
+        if isinstance(error, RoomError):
+            return Refused(error.code, error.message, error.details)
+        self._log.failure("the request of another node failed", failure)
+        return Refused(ErrorCode.INTERNAL)
+
+    def end(self) -> Callable[[], None]:
+        """The talk has ended, and with it all links. Returns a function that tells the rooms."""
+        links, self._links = self._links, {}
+
+        def inform() -> None:
+            for link in links.values():
+                link.drop()
+
+        return inform

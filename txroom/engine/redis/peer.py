@@ -1,0 +1,226 @@
+"""
+Our side of what we and one other node say to each other: one talk after another.
+
+The peer sends the messages of a talk, one packet for each turn, and keeps each packet until the channel has
+confirmed it. After a reconnect of the channel it sends the unconfirmed packets again; the other node drops
+those that it had. Every `BEAT_SECONDS` it sends a beat if anything depends on the talk, so that the loss of a
+last packet is noticed too.
+
+When the talk ends, and what happens then:
+
+=============================================  ==========================================================
+why                                            the other node
+=============================================  ==========================================================
+a packet was lost, or makes no sense           is told by `Reset` (`Verdict.LOST`)
+nobody has received a packet                   will notice, or is gone
+too many packets are unconfirmed               is told by `Reset`, when it can be reached again
+it has begun a new pair (`Verdict.ANEW`)       knows
+it has sent `Reset`                            knows
+it is gone                                     is told, in case that it is not
+=============================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from .packets import VERSION, Head, Packet, PacketMessage, Reset, encode
+from .pair import Verdict
+from .talk import Shared, Talk
+
+#: The seconds between beats.
+BEAT_SECONDS = 2.0
+#: The most packets, and bytes of packets, that the channel has not confirmed.
+MAX_UNCONFIRMED = 4096
+UNCONFIRMED_SIZE = 16 << 20
+#: So many pairs of the other node that have ended are remembered, should their packets arrive late.
+MAX_ENDED = 64
+
+
+class Publish(Protocol):
+    """
+    Sends a packet to a node.
+
+    `done(heard)` is called later, never in the call: with the number of receivers, or with anything else if
+    it is not known whether there were any. The calls are in the order of the packets.
+    """
+
+    def __call__(self, node: str, data: bytes, done: Callable[[object], None]) -> None: ...
+
+
+class Peer:
+    """See the module. `wake` is called when there is something to send at the end of the turn."""
+
+    _log = Logger()
+
+    def __init__(
+        self, shared: Shared, own: str, node: str, publish: Publish, wake: Callable[[Peer], None]
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self.node = node
+        self._publish = publish
+        self._wake = wake
+        self._ended: deque[int] = deque(maxlen=MAX_ENDED)
+        self._unconfirmed: dict[int, bytes] = {}
+        self._size = 0
+        #: Whether the channel has failed to confirm a packet.
+        self._hasFailed = False
+        #: The numbers of packets and beats that were sent, and of talks that have ended.
+        self.packets = 0
+        self.resets = 0
+        self.talk = self._newTalk()
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether the peer may be forgotten."""
+        return not (self.talk.isBusy or self.talk.queue or self._unconfirmed)
+
+    def _newTalk(self) -> Talk:
+        return Talk(self._shared, self.node, lambda: self._wake(self))
+
+    # -- to the other node
+
+    def flush(self) -> None:
+        """Send the messages of this turn in one packet."""
+        talk = self.talk
+        messages: tuple[PacketMessage, ...] = tuple(talk.queue)
+        talk.queue = []
+        if not messages:
+            return
+        number = talk.pair.sent + 1
+        try:
+            data = encode(self._packet(number, messages))
+        except Exception:
+            messages = talk.encodable(messages)
+            if not messages:
+                return
+            data = encode(self._packet(number, messages))
+        talk.pair.sent = number
+        self._unconfirmed[number] = data
+        self._size += len(data)
+        self._send(number, data)
+        if len(self._unconfirmed) > MAX_UNCONFIRMED or self._size > UNCONFIRMED_SIZE:
+            self._log.warn("too many packets for node {node} are unconfirmed", node=self.node)
+            self.reset()
+
+    def beat(self) -> None:
+        """Tell the other node the number of the last packet; or send again what was not confirmed."""
+        talk = self.talk
+        talk.beat()
+        if self._hasFailed:
+            self.resend()
+        elif talk.isBusy and talk.pair.sent:
+            self.packets += 1
+            data = encode(self._packet(talk.pair.sent, ()))
+            self._publish(self.node, data, partial(self._beaten, talk))
+
+    def resend(self) -> None:
+        """The channel is connected again: send again the packets that it has not confirmed."""
+        self._hasFailed = False
+        for number, data in self._unconfirmed.items():
+            self._send(number, data)
+
+    def _packet(self, number: int, messages: tuple[PacketMessage, ...]) -> Packet:
+        pair = self.talk.pair
+        return Packet(VERSION, self._own, pair.number, pair.theirs, number, messages)
+
+    def _send(self, number: int, data: bytes) -> None:
+        self.packets += 1
+        self._publish(self.node, data, partial(self._published, self.talk, number))
+
+    def _published(self, talk: Talk, number: int, heard: object) -> None:
+        if talk is not self.talk:
+            return
+        if type(heard) is not int:
+            self._hasFailed = True
+            return
+        data = self._unconfirmed.pop(number, None)
+        if data is not None:
+            self._size -= len(data)
+        if not heard:
+            self._unheard(number)
+
+    def _beaten(self, talk: Talk, heard: object) -> None:
+        if talk is self.talk and type(heard) is int and not heard:
+            self._unheard(talk.pair.sent + 1)
+
+    def _unheard(self, number: int) -> None:
+        """Nobody has received the packet with that number."""
+        if self.talk.isBusy:
+            self._log.info("node {node} can't be reached", node=self.node)
+        self._begin(unheard=number)
+
+    # -- from the other node
+
+    def received(self, packet: Packet) -> None:
+        """Handle a packet of the other node. Called for every packet."""
+        messages = packet.messages
+        if messages and type(messages[0]) is Reset:
+            packet = self._told(packet)
+        talk = self.talk
+        verdict = talk.pair.judge(packet, self._ended)
+        if verdict is Verdict.REPEATED:
+            return
+        if verdict is Verdict.FORMER:
+            talk.tellReset(packet.pair)
+            return
+        if verdict is Verdict.LOST:
+            self.lost(packet)
+            return
+        if verdict is Verdict.ANEW:
+            self._begin()
+            talk = self.talk
+            talk.pair.open(packet)
+        for message in messages:
+            try:
+                talk.take(message)
+            except Exception:
+                self._log.failure("a message of node {node} makes no sense", node=self.node)
+                self.lost(packet)
+            if talk.isOver:
+                return
+
+    def lost(self, head: Head) -> None:
+        """A packet of that pair was lost, or can't be understood."""
+        before = self.talk.pair.theirs
+        self._begin()
+        for number in {before, head.pair} - {0}:
+            self._ended.append(number)
+            self.talk.tellReset(number)
+
+    def reset(self) -> None:
+        """End the talk, and tell the other node."""
+        before = self.talk.pair.theirs
+        self._begin()
+        self.talk.tellReset(before)
+
+    def _told(self, packet: Packet) -> Packet:
+        """Look at the `Reset` messages, which count whatever pair the packet belongs to."""
+        number = self.talk.pair.number
+        if not any(type(each) is Reset and each.pair == number for each in packet.messages):
+            return packet
+        before = self.talk.pair.theirs
+        self._begin()
+        if before not in (0, packet.pair):
+            self.talk.tellReset(before)
+        if packet.to != number:
+            return packet
+        return Packet(packet.version, packet.node, packet.pair, 0, packet.seq, packet.messages)
+
+    def _begin(self, unheard: int | None = None) -> None:
+        """End the talk, and begin a new one."""
+        before, self.talk = self.talk, self._newTalk()
+        self._unconfirmed = {}
+        self._size = 0
+        self._hasFailed = False
+        if before.pair.theirs:
+            self._ended.append(before.pair.theirs)
+        if before.isBusy:
+            self.resets += 1
+        before.end(unheard)
