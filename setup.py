@@ -44,6 +44,6 @@ if __name__ == "__main__":
             *find_namespace_packages(include=["txroom", "txroom.*"], exclude=["*.__pycache__"]),
             "twisted.plugins",
         ],
-        package_data={"txroom": ["py.typed"], "txroom.web": ["*"]},
+        package_data={"txroom": ["py.typed"], "txroom.web": ["*"], "txroom.engine.redis.lua": ["*"]},
         zip_safe=False,
     )

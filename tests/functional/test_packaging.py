@@ -152,10 +152,11 @@ def wheelNames(wheel: Path) -> list[str]:
 
 
 def test_wheelHasEverything(wheel: Path) -> None:
-    """The wheel has every module, the typing marker, the pages and the plugin."""
+    """The wheel has every module, the typing marker, the pages, the scripts for Redis and the plugin."""
     code = [ROOT / "txroom/py.typed", *(ROOT / "txroom").rglob("*.py")]
     pages = [path for path in (ROOT / "txroom/web").glob("*") if path.is_file()]
-    wanted = {path.relative_to(ROOT).as_posix() for path in (*code, *pages)}
+    scripts = [*(ROOT / "txroom/engine/redis/lua").glob("*.lua")]
+    wanted = {path.relative_to(ROOT).as_posix() for path in (*code, *pages, *scripts)}
     assert {*wanted, PLUGIN} <= set(wheelNames(wheel))
 
 

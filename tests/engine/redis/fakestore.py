@@ -1,0 +1,500 @@
+"""
+The data of a fake Redis: the commands that txroom uses, and a twin in Python of each script.
+
+`tests/functional/test_redis_scripts.py` compares them with a real server.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from hashlib import sha1
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from txroom.engine.redis.resp import RedisError
+from txroom.engine.redis.scripts import NAMES, textOf
+
+#: The commands and scripts that change keys, and where in their arguments the keys are.
+ONE_KEY = frozenset(
+    {
+        "HDEL", "HINCRBY", "HSET", "HSETNX", "INCR", "PEXPIRE", "SADD", "SET", "SREM", "XADD", "XTRIM",
+        "ZADD", "ZREM",
+    }
+)  # fmt: skip
+#: How many changes can be rolled back.
+HISTORY = 500
+
+DIGESTS = {sha1(textOf(name).encode()).hexdigest().encode(): name for name in NAMES}
+
+
+def toBytes(value: Any) -> bytes:
+    """Return an argument or a number as Redis keeps it."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def textual(value: float) -> bytes:
+    """Return the score of a sorted set as text."""
+    return b"%d" % value if value == int(value) else repr(value).encode()
+
+
+class Store:
+    """
+    The keys of a fake Redis, and the commands.
+
+    Args:
+        clock: The time of the test; Redis's own clock may differ, see `ahead`.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        #: By how many seconds Redis's clock is ahead of that of the test.
+        self.ahead = 1_000_000.0
+        self.run = "run1"
+        self.keys: dict[bytes, Any] = {}
+        self._expiries: dict[bytes, int] = {}
+        self.loaded: set[bytes] = set()
+        self._history: deque[list[tuple[bytes, Any, int | None]]] = deque(maxlen=HISTORY)
+        #: Called by PUBLISH with the channel and the data; returns how many clients got it.
+        self.publish: Callable[[bytes, bytes], int] = lambda channel, data: 0
+
+    # -- what happens to a server
+
+    @property
+    def now(self) -> int:
+        """The server's clock, in milliseconds."""
+        return int((self._clock.seconds() + self.ahead) * 1000)
+
+    def rollBack(self, changes: int) -> None:
+        """Forget the last changes."""
+        for _ in range(min(changes, len(self._history))):
+            for key, value, expiry in self._history.pop():
+                self._put(key, value, expiry)
+
+    def _put(self, key: bytes, value: Any, expiry: int | None) -> None:
+        if value is None:
+            self.keys.pop(key, None)
+        else:
+            self.keys[key] = value
+        if expiry is None:
+            self._expiries.pop(key, None)
+        else:
+            self._expiries[key] = expiry
+
+    def restarted(self) -> None:
+        """The server was started again, with its data."""
+        self.run = f"run{int(self.run[3:]) + 1}"
+        self.loaded.clear()
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self._note(list(self.keys))
+        self.keys.clear()
+        self._expiries.clear()
+
+    def _note(self, keys: Iterable[bytes]) -> None:
+        """Remember the values of keys, to roll back what is going to change."""
+        self._history.append(
+            [
+                (
+                    key,
+                    value.copy() if isinstance(value, dict | list | set) else value,
+                    self._expiries.get(key),
+                )
+                for key, value in ((key, self.keys.get(key)) for key in dict.fromkeys(keys))
+            ]
+        )
+
+    # -- commands
+
+    def execute(self, *args: Any) -> Any:
+        """Run a command; an error is returned, and not raised."""
+        for key in [key for key, expiry in self._expiries.items() if expiry <= self.now]:
+            self._put(key, None, None)
+        name, *rest = [toBytes(arg) for arg in args]
+        command = name.decode().upper()
+        method = getattr(self, "do" + command, None)
+        if method is None:
+            return RedisError(f"ERR unknown command '{command}'")
+        keys = rest[:1] if command in ONE_KEY else rest if command == "DEL" else ()
+        if command == "EVALSHA":
+            keys = rest[2 : 2 + int(rest[1])]
+        if keys:
+            self._note(keys)
+        try:
+            return method(*rest)
+        except RedisError as error:
+            return error
+        finally:
+            if keys and all(self.keys.get(key) == value for key, value, _ in self._history[-1]):
+                self._history.pop()
+
+    def _value(self, key: bytes, kind: type, isNeeded: bool = False) -> Any:
+        value = self.keys.get(key)
+        if value is None:
+            value = kind()
+            if isNeeded:
+                self.keys[key] = value
+        elif type(value) is not kind:
+            raise RedisError("WRONGTYPE Operation against a key holding the wrong kind of value")
+        return value
+
+    def _hash(self, key: bytes, isNeeded: bool = False) -> dict[bytes, bytes]:
+        value: dict[bytes, bytes] = self._value(key, dict, isNeeded)
+        return value
+
+    def _tidy(self, key: bytes) -> None:
+        """Remove a key that has nothing left."""
+        if key in self.keys and not self.keys[key] and type(self.keys[key]) is not bytes:
+            self._put(key, None, None)
+
+    def doPING(self) -> bytes:
+        return b"PONG"
+
+    def doTIME(self) -> list[bytes]:
+        return [b"%d" % (self.now // 1000), b"%d" % (self.now % 1000 * 1000)]
+
+    def doINFO(self, *sections: bytes) -> bytes:
+        return f"# Server\r\nredis_version:7.0.15\r\nrun_id:{self.run}\r\n".encode()
+
+    def doFLUSHALL(self, *how: bytes) -> bytes:
+        self.flush()
+        return b"OK"
+
+    def doSCRIPT(self, what: bytes, text: bytes = b"") -> bytes:
+        if what.upper() == b"FLUSH":
+            self.loaded.clear()
+            return b"OK"
+        digest = sha1(text).hexdigest().encode()
+        self.loaded.add(digest)
+        return digest
+
+    def doEVALSHA(self, digest: bytes, count: bytes, *args: bytes) -> Any:
+        if digest not in self.loaded or digest not in DIGESTS:
+            raise RedisError("NOSCRIPT No matching script. Please use EVAL.")
+        keys, rest = args[: int(count)], args[int(count) :]
+        return getattr(self, "run" + DIGESTS[digest].capitalize())(keys, rest)
+
+    def doPUBLISH(self, channel: bytes, data: bytes) -> int:
+        return self.publish(channel, data)
+
+    def doDEL(self, *keys: bytes) -> int:
+        found = [key for key in keys if key in self.keys]
+        for key in found:
+            self._put(key, None, None)
+        return len(found)
+
+    def doEXISTS(self, *keys: bytes) -> int:
+        return sum(key in self.keys for key in keys)
+
+    def doKEYS(self, pattern: bytes) -> list[bytes]:
+        head = pattern.removesuffix(b"*")
+        return [key for key in self.keys if key.startswith(head)]
+
+    def doSCAN(self, cursor: bytes, *args: bytes) -> list[Any]:
+        options = dict(zip(args[::2], args[1::2], strict=True))
+        return [b"0", self.doKEYS(options.get(b"MATCH", b"*").replace(b"\\", b""))]
+
+    def doPEXPIRE(self, key: bytes, milliseconds: bytes) -> int:
+        if key not in self.keys:
+            return 0
+        self._expiries[key] = self.now + int(milliseconds)
+        return 1
+
+    def doPTTL(self, key: bytes) -> int:
+        if key not in self.keys:
+            return -2
+        return self._expiries[key] - self.now if key in self._expiries else -1
+
+    def doGET(self, key: bytes) -> bytes | None:
+        return self._value(key, bytes) if key in self.keys else None
+
+    def doSET(self, key: bytes, value: bytes, *args: bytes) -> bytes:
+        self._put(key, value, None)
+        if args:
+            self._expiries[key] = self.now + int(args[1]) * (1 if args[0].upper() == b"PX" else 1000)
+        return b"OK"
+
+    def doINCR(self, key: bytes) -> int:
+        number = int(self._value(key, bytes) or b"0") + 1
+        self.keys[key] = b"%d" % number
+        return number
+
+    def doHGET(self, key: bytes, field: bytes) -> bytes | None:
+        return self._hash(key).get(field)
+
+    def doHMGET(self, key: bytes, *fields: bytes) -> list[bytes | None]:
+        found = self._hash(key)
+        return [found.get(field) for field in fields]
+
+    def doHGETALL(self, key: bytes) -> dict[bytes, bytes]:
+        return dict(self._hash(key))
+
+    def doHKEYS(self, key: bytes) -> list[bytes]:
+        return list(self._hash(key))
+
+    def doHVALS(self, key: bytes) -> list[bytes]:
+        return list(self._hash(key).values())
+
+    def doHLEN(self, key: bytes) -> int:
+        return len(self._hash(key))
+
+    def doHEXISTS(self, key: bytes, field: bytes) -> int:
+        return int(field in self._hash(key))
+
+    def doHSET(self, key: bytes, *pairs: Any) -> int:
+        found = self._hash(key, True)
+        before = len(found)
+        for field, value in zip(pairs[::2], pairs[1::2], strict=True):
+            found[toBytes(field)] = toBytes(value)
+        return len(found) - before
+
+    def doHSETNX(self, key: bytes, field: bytes, value: bytes) -> int:
+        return 0 if field in self._hash(key) else self.doHSET(key, field, value)
+
+    def doHDEL(self, key: bytes, *fields: bytes) -> int:
+        found = self._hash(key)
+        gone = [found.pop(field) for field in fields if field in found]
+        self._tidy(key)
+        return len(gone)
+
+    def doHINCRBY(self, key: bytes, field: bytes, by: bytes) -> int:
+        number = int(self._hash(key).get(field, b"0")) + int(by)
+        self.doHSET(key, field, number)
+        return number
+
+    def doSADD(self, key: bytes, *members: bytes) -> int:
+        found = self._value(key, set, True)
+        before = len(found)
+        found.update(members)
+        return len(found) - before
+
+    def doSREM(self, key: bytes, *members: bytes) -> int:
+        found = self._value(key, set)
+        before = len(found)
+        found.difference_update(members)
+        after = len(found)
+        self._tidy(key)
+        return before - after
+
+    def doSMEMBERS(self, key: bytes) -> list[bytes]:
+        return list(self._value(key, set))
+
+    def doXADD(self, key: bytes, id: bytes, *fields: bytes) -> bytes:
+        entries = self._value(key, list, True)
+        offset = int(id.partition(b"-")[0])
+        if entries and int(entries[-1][0].partition(b"-")[0]) >= offset:
+            raise RedisError(
+                "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+            )
+        entries.append([id, list(fields)])
+        return id
+
+    def doXLEN(self, key: bytes) -> int:
+        return len(self._value(key, list))
+
+    def doXRANGE(self, key: bytes, start: bytes, end: bytes, *count: bytes) -> list[Any]:
+        entries = self._value(key, list)
+        least = 0 if start == b"-" else int(start.lstrip(b"(").partition(b"-")[0]) + start.startswith(b"(")
+        most = float("inf") if end == b"+" else int(end.partition(b"-")[0])
+        found = [[id, list(fields)] for id, fields in entries if least <= int(id.partition(b"-")[0]) <= most]
+        return found[: int(count[1])] if count else found
+
+    def doXTRIM(self, key: bytes, *args: bytes) -> int:
+        """Trim exactly; a real server keeps some more entries than it has to after ``~``."""
+        least = int(args[-1].partition(b"-")[0])
+        entries = self._value(key, list)
+        kept = [entry for entry in entries if int(entry[0].partition(b"-")[0]) >= least]
+        trimmed = len(entries) - len(kept)
+        entries[:] = kept
+        return trimmed
+
+    # -- sorted sets are kept as a dict of scores
+
+    def _scores(self, key: bytes) -> dict[bytes, float]:
+        return {member: float(score) for member, score in self._hash(key).items()}
+
+    def doZADD(self, key: bytes, *pairs: Any) -> int:
+        return self.doHSET(
+            key, *(each for at in range(0, len(pairs), 2) for each in pairs[at : at + 2][::-1])
+        )
+
+    def doZREM(self, key: bytes, *members: bytes) -> int:
+        return self.doHDEL(key, *members)
+
+    def doZSCORE(self, key: bytes, member: bytes) -> float | None:
+        return self._scores(key).get(member)
+
+    def doZCARD(self, key: bytes) -> int:
+        return self.doHLEN(key)
+
+    def doZRANGE(self, key: bytes, first: bytes, last: bytes, *how: bytes) -> list[Any]:
+        ranked = sorted((score, member) for member, score in self._scores(key).items())
+        end = len(ranked) if int(last) == -1 else int(last) + 1
+        chosen = ranked[int(first) : end]
+        return [[member, score] for score, member in chosen] if how else [member for _, member in chosen]
+
+    # -- the twins of the scripts
+
+    def runAppend(self, keys: Any, args: Any) -> Any:
+        fields, log = keys
+        token, before, after, least, offset, entries, removals, *rest = args
+        room = self._hash(fields)
+        if b"tok" not in room:
+            raise RedisError("NOROOM")
+        if room[b"tok"] != token:
+            raise RedisError("FENCED")
+        have = int(room[b"seq"])
+        if have > int(before) and have >= int(after):
+            return have
+        if have != int(before):
+            raise RedisError(f"HOLE {have}")
+        if entries:
+            self.doXADD(log, offset + b"-0", b"e", entries)
+        self.doHSET(fields, b"seq", after, b"off", offset)
+        if least != b"0":
+            self.doXTRIM(log, b"MINID", b"~", least)
+        self.doHDEL(fields, *rest[: int(removals)])
+        self.doHSET(fields, *rest[int(removals) :])
+        return int(after)
+
+    def runCheck(self, keys: Any, args: Any) -> Any:
+        token, seq, run = args
+        room = self._hash(keys[0])
+        if b"tok" not in room:
+            raise RedisError("NOROOM")
+        if room[b"tok"] != token:
+            raise RedisError("FENCED")
+        have = int(room[b"seq"])
+        if have < int(seq):
+            raise RedisError(f"HOLE {have}")
+        room[b"run"] = run
+        return have
+
+    def runClaim(self, keys: Any, args: Any) -> Any:
+        fields, grave = keys
+        seen, token, node, newEpoch, run, durable, died, app, name, age, version = args
+        room = self._hash(fields)
+        had = room.get(b"tok", b"")
+        if had == token:
+            return [1, int(room[b"gen"]), room[b"epoch"], 0]
+        if had != seen or (not had and grave in self.keys):
+            return [0]
+        if died == b"1":
+            left = self._countDeath(fields, had)
+            if left is not None:
+                return [-1, left]
+        epoch = room.get(b"epoch")
+        if epoch is None or (room.get(b"run") != run and durable != b"1"):
+            epoch = newEpoch
+        if not had:
+            self.doHSET(fields, b"seq", 0, b"off", 0, b"app", app, b"name", name, b"age", age)
+        self.doHSET(
+            fields, b"tok", token, b"node", node, b"epoch", epoch, b"run", run, b"v", version
+        )  # fmt: skip
+        return [1, self.doHINCRBY(fields, b"gen", b"1"), epoch, int(not had)]
+
+    def _countDeath(self, fields: bytes, token: bytes) -> int | None:
+        now = self.now
+        counted, died, levelText, untilText = self.doHMGET(fields, b"counted", b"died", b"level", b"until")
+        level, until = int(levelText or b"-1"), int(untilText or b"0")
+        if counted != token:
+            times = [at for at in (died or b"").split() if abs(now - int(at)) < 60000]
+            times.append(b"%d" % now)
+            isRecent = abs(now - until) < 60000
+            if len(times) >= 3 or isRecent:
+                level = min(level + 1, 7) if isRecent else 0
+                until = now + 30000 * 2**level
+                times = []
+            self.doHSET(
+                fields, b"counted", token, b"died", b" ".join(times), b"level", level, b"until", until
+            )  # fmt: skip
+        left = until - now
+        return left if 0 < left <= 30000 * 2**7 else None
+
+    def runRelease(self, keys: Any, args: Any) -> Any:
+        fields, log, grave = keys
+        token = self.doHGET(fields, b"tok")
+        if token is None:
+            return 0
+        if token != args[0]:
+            raise RedisError("FENCED")
+        self.doSET(grave, b"", b"PX", args[1])
+        self.doDEL(fields, log)
+        return 1
+
+    def runHandover(self, keys: Any, args: Any) -> Any:
+        token = self.doHGET(keys[0], b"tok")
+        if token is None:
+            raise RedisError("NOROOM")
+        if token == args[1]:
+            return 1
+        if token != args[0]:
+            raise RedisError("FENCED")
+        self.doHSET(keys[0], b"tok", args[1], b"node", b"")
+        self.doHDEL(keys[0], b"counted", b"died", b"level", b"until")
+        return 1
+
+    def runFound(self, keys: Any, args: Any) -> Any:
+        fields, log, grave = keys
+        names = (
+            b"tok", b"node", b"gen", b"epoch", b"run", b"app", b"name", b"age", b"v", b"seq", b"off",
+        )  # fmt: skip
+        had = self.doHGET(fields, b"tok")
+        if had == args[1]:
+            return int(self._hash(fields)[b"seq"])
+        if had != args[0] and (had is not None or grave in self.keys):
+            raise RedisError("FENCED")
+        self.doDEL(fields, log)
+        for pair in zip(names, args[1:12], strict=True):
+            self.doHSET(fields, *pair)
+        last = 13 + 2 * int(args[12])
+        for offset, entries in zip(args[13:last:2], args[14:last:2], strict=True):
+            self.doXADD(log, offset + b"-0", b"e", entries)
+        self.doHSET(fields, *args[last:])
+        return int(args[10])
+
+    def runRenew(self, keys: Any, args: Any) -> Any:
+        node, lease, remembered = args
+        now = self.now
+        had = self._scores(keys[0]).get(node, -1)
+        for other, until in self._scores(keys[0]).items():
+            if until <= now - int(remembered):
+                self.doZREM(keys[0], other)
+        self.doZADD(keys[0], now + int(lease), node)
+        leases: list[Any] = []
+        for until, other in sorted((until, other) for other, until in self._scores(keys[0]).items()):
+            leases += [other, int(until)]
+        return [int(had > now), now, leases]
+
+    def runCreate(self, keys: Any, args: Any) -> Any:
+        listings, ages = keys
+        room, value, most, known = args
+        rooms = self.doHLEN(listings)
+        if 0 < int(most) <= rooms and not self.doHEXISTS(listings, room):
+            return [0, rooms]
+        self.doHSETNX(listings, room, value)
+        age = max(self.doINCR(ages), int(known) + 1)
+        self.keys[ages] = b"%d" % age
+        return [1, age]
+
+    def runMake(self, keys: Any, args: Any) -> Any:
+        room, node, token, seats, milliseconds = args
+        made = self._hash(keys[0])
+        if made:
+            if made[b"tok"] == token:
+                return [1, made[b"room"], made[b"node"]]
+            if int(made[b"seats"]) == 0 or int(made[b"waiters"]) + 1 < int(made[b"seats"]):
+                self.doHINCRBY(keys[0], b"waiters", b"1")
+                return [0, made[b"room"], made[b"node"]]
+        self.doHSET(
+            keys[0], b"room", room, b"node", node, b"tok", token, b"seats", seats, b"waiters", 0
+        )  # fmt: skip
+        self.doPEXPIRE(keys[0], milliseconds)
+        return [1, room, node]
+
+    def runMade(self, keys: Any, args: Any) -> Any:
+        if self.doHGET(keys[0], b"tok") != args[0]:
+            return 0
+        return self.doDEL(keys[0])

@@ -1,0 +1,105 @@
+"""The scripts as commands: their texts are in the package, and Redis may forget them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.engine.redis.fakeredis import FakeRedis
+from txroom.engine.redis.keys import Keys
+from txroom.engine.redis.resp import Lost, RedisError
+from txroom.engine.redis.scripts import NAMES, Scripts, runOf, textOf
+
+
+class ScriptsTests(SynchronousTestCase):
+    """`Scripts`, over a fake Redis."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.server = FakeRedis(self.clock)
+        self.client = self.server.connect()
+        self.scripts = Scripts()
+        self.client.onUp = self.scripts.load
+        self.client.start()
+        self.pump()
+        self.addCleanup(self.client.stop)
+
+    def pump(self) -> None:
+        """Let everything that is on its way arrive."""
+        self.clock.pump([0] * 20)
+
+    def create(self, room: str, most: int = 0) -> Deferred[Any]:
+        """Run a script."""
+        keys = Keys()
+        names = (keys.listings("/rooms", "chat"), keys.ages)
+        return self.scripts.ask(self.client, "create", names, (room, "", most, 0))
+
+    def test_loaded(self) -> None:
+        """All scripts are loaded for each connection."""
+        self.assertTrue(self.client.isUp)
+        self.assertEqual(self.server.count("SCRIPT"), len(NAMES))
+        self.server.restart()
+        self.clock.pump([0.1] * 3)
+        self.assertEqual(self.server.count("SCRIPT"), 2 * len(NAMES))
+
+    def test_notLoaded(self) -> None:
+        """If a script can't be loaded, the error is passed on."""
+        self.server.fail("NOPERM this user has no permissions", "SCRIPT")
+        loading = self.scripts.load(self.client)
+        self.pump()
+        self.assertIn("NOPERM", str(self.failureResultOf(loading, RedisError).value))
+
+    def test_run(self) -> None:
+        """A script is run with its keys and arguments."""
+        asked = self.create("r1", 1)
+        self.pump()
+        self.assertEqual(self.successResultOf(asked), [1, 1])
+
+    def test_forgotten(self) -> None:
+        """If Redis has forgotten the scripts (SCRIPT FLUSH), they are loaded again, and the script is run."""
+        self.server.store.execute("SCRIPT", "FLUSH")
+        asked = self.create("r1")
+        self.pump()
+        self.assertEqual(self.successResultOf(asked), [1, 1])
+
+    def test_error(self) -> None:
+        """Other errors are passed on."""
+        self.server.fail("OOM command not allowed", "create")
+        asked = self.create("r1")
+        self.pump()
+        self.failureResultOf(asked, RedisError)
+
+    def test_lost(self) -> None:
+        """A lost connection is passed on: the script may have been run."""
+        asked = self.create("r1")
+        self.server.cut(executed=1)
+        self.failureResultOf(asked, Lost)
+        self.assertEqual(self.server.fields(Keys().listings("/rooms", "chat")), {b"r1": b""})
+
+    def test_heads(self) -> None:
+        """The head of each script names its keys and arguments, all that it uses and no others."""
+        for name in NAMES:
+            lines = textOf(name).splitlines()
+            head = [line for line in lines if line.startswith("--")]
+            body = [line for line in lines if not line.startswith("--")]
+            for kind in ("KEYS", "ARGV"):
+                for number in range(1, 20):
+                    used = f"{kind}[{number}]" in "\n".join(body)
+                    told = f"-- {kind}[{number}]" in "\n".join(head)
+                    isRest = f"-- {kind}[{number}]…" in "\n".join(head)
+                    self.assertTrue(used == told or isRest, f"{name}: {kind}[{number}]")
+
+
+class RunTests(SynchronousTestCase):
+    """The `run_id` of a server."""
+
+    def test_found(self) -> None:
+        """It is a line of INFO."""
+        self.assertEqual(runOf(b"# Server\r\nredis_version:7.0.15\r\nrun_id:0123ab\r\n"), "0123ab")
+
+    def test_missing(self) -> None:
+        """Without it a Redis can't be told from another."""
+        self.assertRaises(ValueError, runOf, b"# Server\r\n")

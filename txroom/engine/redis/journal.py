@@ -1,0 +1,449 @@
+"""
+The journal of a room in Redis.
+
+**Batches.** The records of one turn are one batch, one command, which names the number of records before and
+after it. So it can be sent again without harm, and a batch is never written after a gap. The batches of all
+rooms are sent without waiting for replies.
+
+**Fencing.** Redis takes a batch only with the token of the room's owner. Whatever a node believes, another
+owner makes its records void, and it sends nothing that depends on them.
+
+**Healing.** A Redis that is started again may have lost what it confirmed last. Batches that were confirmed
+a short time ago are kept, and if Redis turns out not to have them, they are written again; if it doesn't
+even know that the room has this owner, that is written again first. If it has lost more, the room is founded
+again with the state of its owner and a new epoch. All that needs a lease of the node that has never lapsed:
+then no other node can have become the owner. Otherwise the room's state is lost (4104), or the room has
+another owner (4101).
+
+**Stalls.** If a batch isn't confirmed for too long, or too many bytes are not, the owner gives up the room
+(4103). The room stays in Redis for the next one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from ...core.codes import CloseCode
+from ...rooms.contract.ports import RoomHost
+from ...rooms.contract.records import Loaded, Record
+from .answers import Answer, answerOf, holeOf
+from .batches import Batch, Batches
+from .ending import Ending
+from .journalport import JournalPort, Ownership
+from .keys import RoomKeys
+from .scripts import Argument
+from .stored import VERSION, Changes, RoomForm, encode, partsOf
+from .trimming import Trimming
+
+#: For how many milliseconds an ended room can't be created again by a command that comes late.
+GRAVE_MILLISECONDS = 120_000
+
+
+class RedisJournal:
+    """
+    The journal of one room; see `txroom.rooms.contract.ports.Journal`.
+
+    Args:
+        port: The node.
+        room: The room's id.
+        keys: Its keys.
+        owner: Its owner.
+        own: What the node got when it claimed the room.
+        records: The number of records of earlier owners, of which `loaded` is left.
+        form: Translates records; it has read `loaded`.
+    """
+
+    __slots__ = (
+        "_attempt", "_batch", "_batches", "_claimedAt", "_committed", "_ending", "_first", "_form",
+        "_formers", "_hole", "_isCut", "_isFounding", "_isVerified", "_keys", "_offset", "_own", "_port",
+        "_seq", "_token", "_trimming", "epoch", "generation", "isOver", "loaded", "owner", "room",
+    )  # fmt: skip
+
+    isKept = True
+    _log = Logger()
+
+    def __init__(
+        self,
+        port: JournalPort,
+        room: str,
+        keys: RoomKeys,
+        owner: RoomHost,
+        own: Ownership,
+        records: int,
+        loaded: Loaded,
+        form: RoomForm,
+    ) -> None:
+        self.room = room
+        self.owner = owner
+        self.loaded = loaded
+        self.epoch = own.epoch
+        self.generation = own.generation
+        #: Whether the owner is done with it.
+        self.isOver = False
+        self._port = port
+        self._keys = keys
+        self._own = own
+        self._form = form
+        self._token = own.token
+        #: The tokens that the room may have in an older copy of Redis's data.
+        self._formers = [own.seen] if own.seen else []
+        self._claimedAt = port.clock.seconds()
+        #: The number of records: of earlier owners, when all batches have arrived, and of confirmed ones.
+        self._first = self._seq = self._committed = records
+        self._offset = loaded.offset
+        self._batch: list[Record] = []
+        self._batches = Batches(port.weight)
+        #: Counts how often the unconfirmed batches were sent. Errors of earlier attempts mean nothing.
+        self._attempt = 0
+        #: Whether the unconfirmed batches have to be sent again, and new ones wait for that.
+        self._isCut = False
+        #: Whether this Redis is known to have the confirmed batches.
+        self._isVerified = True
+        self._isFounding = False
+        #: How many records Redis had when it was healed last.
+        self._hole = -1
+        self._trimming = Trimming()
+        self._ending: Ending | None = None
+
+    # -- for the owner
+
+    def write(self, record: Record) -> None:
+        """Commit `record` after all earlier ones. Called for every message."""
+        if self.isOver or self._ending is not None:
+            return
+        if self._isFounding:
+            self._seq += 1  # it is a part of what the room is founded with
+            return
+        if not self._batch:
+            self._port.dirty(self)
+        self._batch.append(record)
+
+    def forget(self, offset: int) -> None:
+        """The entries up to this offset aren't needed any more; they are deleted later."""
+        if not self.isOver:
+            self._trimming.forget(offset, self._port.clock.seconds())
+            self._port.active(self)
+
+    def release(self) -> Deferred[None]:
+        """
+        The room has ended: delete its records.
+
+        Returns:
+            A Deferred that fires when they are deleted, or when Redis doesn't confirm that for too long.
+        """
+        if self.isOver or self._ending is not None:
+            return succeed(None)
+        ending = self._end("release", self._keys, (self._token, GRAVE_MILLISECONDS), isOurs=True)
+        self.isOver = True
+        self._batches.clear()
+        self._port.ended(self, True)
+        ending.ask()
+        return ending.done
+
+    def handOver(self) -> Deferred[None]:
+        """
+        Give the room to the next node that asks for it, after all records have been committed.
+
+        Returns:
+            A Deferred that fires when that is done, or when Redis doesn't confirm it for too long. The owner
+            has got `lost` with 4101 then.
+        """
+        self.flush()
+        if self.isOver or self._ending is not None:
+            return succeed(None)
+        args = (self._token, secrets.token_urlsafe(16))
+        ending = self._end("handover", self._keys[:1], args, isOurs=False)
+        if self._batches.areConfirmed:
+            ending.ask()
+        return ending.done
+
+    # -- for the node
+
+    def flush(self) -> None:
+        """The turn is over: send what was written, as one command."""
+        if self.isOver or not self._batch:
+            return
+        records, self._batch = self._batch, []
+        changes = Changes(self._port.shift)
+        now = self._port.clock.seconds() + self._port.shift
+        for record in records:
+            self._form.add(changes, record, now)
+        if changes.entries:
+            self._offset = changes.entries[-1][1]
+        before, self._seq = self._seq, self._seq + len(records)
+        self._dispatch(self._appended(before, self._seq, changes))
+
+    def look(self) -> bool:
+        """Look after old batches, and return whether to look again in a second."""
+        now = self._port.clock.seconds()
+        ending = self._ending
+        if ending is not None and ending.isStalled(now):
+            self._concluded()
+        if self.isOver:
+            return self._ending is not None
+        if self._batches.isStalled(now):
+            self._log.error("room {room}: Redis confirms nothing", room=self.room)
+            self._over(CloseCode.ENGINE_UNAVAILABLE)
+        elif not self._isTooMuch(now):
+            self._trim(now)
+            if self._trimming.isDue(now) and ending is None:
+                self._dispatch(self._appended(self._seq, self._seq, Changes(0.0)))
+        isWaiting = bool(self._batches or self._ending) or self._trimming.isWaiting
+        return isWaiting and not self.isOver
+
+    def verify(self) -> None:
+        """
+        Find out whether the room is still this node's, and send again what isn't confirmed.
+
+        The node calls this when it is connected again, and when its lease had lapsed.
+        """
+        ending = self._ending
+        if ending is not None and ending.isOurs:
+            ending.ask()
+        if self.isOver:
+            return
+        if self._isCut:
+            self._resend()
+        self._isVerified = False
+        args = (self._token, self._seq, self._port.run)
+        command = self._port.scripts.command("check", self._keys[:1], args)
+        self._port.send(partial(self._checked, self._attempt), *command)
+        if ending is not None and self._batches.areConfirmed:
+            ending.ask()
+
+    def shed(self) -> None:
+        """Forget the confirmed batches, because memory is short."""
+        self._batches.shed()
+
+    # -- batches
+
+    def _appended(self, before: int, after: int, changes: Changes) -> Batch:
+        """Make the command for a batch."""
+        least = self._trimming.least(self._offset)
+        entries = encode(changes.entries) if changes.entries else b""
+        args: list[Any] = [self._token, before, after, least, self._offset, entries, len(changes.gone)]
+        args += changes.gone
+        for pair in changes.set.items():
+            args += pair
+        return self._made("append", self._keys[:2], before, after, args)
+
+    def _made(self, script: str, keys: tuple[bytes, ...], before: int, after: int, args: list[Any]) -> Batch:
+        command = self._port.scripts.command(script, keys, args)
+        size = sum(len(arg) for arg in args if type(arg) is not int)
+        return Batch(before, after, command, size, self._port.clock.seconds())
+
+    def _dispatch(self, batch: Batch) -> None:
+        """Send a batch after the earlier ones."""
+        if not self._batches.areConfirmed and self._isTooMuch(batch.at):
+            return
+        self._batches.add(batch)
+        self._port.active(self)
+        if not self._isCut:
+            self._send(batch)
+
+    def _send(self, batch: Batch) -> None:
+        self._port.send(partial(self._answered, self._attempt, batch.after), *batch.command)
+
+    def _resend(self) -> None:
+        """Send all unconfirmed batches again."""
+        self._isCut = False
+        self._attempt += 1
+        for batch in self._batches.unconfirmed:
+            self._send(batch)
+
+    def _isTooMuch(self, now: float) -> bool:
+        """Give up the room if too many bytes wait, and return whether that is so."""
+        port, batches = self._port, self._batches
+        if batches.areTooMuch(now, port.isUp) and port.weight.isTooMuch:
+            port.shed()
+        if not batches.areTooMuch(now, port.isUp):
+            return False
+        self._log.error("room {room}: too many bytes wait for Redis", room=self.room)
+        self._over(CloseCode.ENGINE_UNAVAILABLE)
+        return True
+
+    def _trim(self, now: float) -> None:
+        self._batches.trim(now, self._isVerified and self._port.isUp)
+
+    def _answered(self, attempt: int, after: int, reply: Any) -> None:
+        """Redis's reply to a batch. Called for every turn of a room."""
+        if self.isOver:
+            return
+        if type(reply) is not int:
+            self._failed(attempt, reply)
+            return
+        now = self._port.clock.seconds()
+        self._batches.confirm(after, now)
+        self._trim(now)
+        if after > self._committed:
+            self._hole = -1
+            self._committed = after
+            self.owner.committed(after - self._first)
+        if self._ending is not None and self._batches.areConfirmed:
+            self._ending.ask()
+
+    def _checked(self, attempt: int, reply: Any) -> None:
+        """Redis's reply to `verify`."""
+        if self.isOver:
+            return
+        if type(reply) is not int:
+            self._failed(attempt, reply)
+        elif attempt == self._attempt and not self._isCut:
+            self._isVerified = True
+            self._hole = -1
+
+    def _failed(self, attempt: int, error: Any) -> None:
+        """Redis's error for a batch, or for `verify`."""
+        answer = answerOf(error) if isinstance(error, Exception) else Answer.FAILED
+        if answer is Answer.LOST:
+            self._isVerified = False
+        if attempt != self._attempt or self._isCut:
+            return  # everything is sent again already, or soon
+        if answer in (Answer.LOST, Answer.AGAIN, Answer.LOAD):
+            self._again(answer)
+        elif answer is Answer.FENCED:
+            self._fenced()
+        elif answer is Answer.HOLE:
+            self._heal(holeOf(error))
+        elif answer is Answer.NO_ROOM:
+            self._foundAgain()
+        elif answer is Answer.STOP:
+            self._isCut = True
+            self._port.refused(error)
+        else:
+            self._log.error("room {room}: Redis's reply is {reply!r}", room=self.room, reply=error)
+            self._over(CloseCode.ENGINE_UNAVAILABLE)
+
+    def _again(self, answer: Answer) -> None:
+        """Send everything again a little later."""
+        self._isCut = True
+        if answer is Answer.LOAD:
+            self._port.reload()
+        self._port.retry(self)
+
+    # -- a Redis that has lost something
+
+    @property
+    def _isSole(self) -> bool:
+        """Whether no other node can have become the owner, however much Redis has lost."""
+        return self._port.heldSince <= self._claimedAt
+
+    def _heal(self, have: int) -> None:
+        """Redis has only `have` records: write again what it lacks, if it is still known."""
+        if have == self._hole or not self._batches.heal(have, self._port.clock.seconds()):
+            self._foundAgain()
+            return
+        self._hole = have
+        text = "room {room}: Redis has lost what follows {have} records; it is written again"
+        self._log.warn(text, room=self.room, have=have)
+        self._isCut = True
+        self.verify()
+
+    def _fenced(self) -> None:
+        """The room has another token: another owner's or, in an older copy of the data, an older one."""
+        if self._isSole and self._formers and self._ending is None:
+            self._isCut = True
+            self._reclaim(list(self._formers))
+        else:
+            self._over(CloseCode.ROOM_MOVED)
+
+    def _reclaim(self, formers: list[str]) -> None:
+        """
+        If the room has one of these tokens, take it over from that owner again.
+
+        The `run_id` is left empty, so that the epoch ends with this owner unless Redis is healed.
+        """
+        port, own = self._port, self._own
+        args = (formers.pop(), self._token, port.node, self.epoch, "", 0, 0, "", "", 0, VERSION)
+
+        def reclaimed(reply: Any) -> None:
+            if self.isOver:
+                return
+            if isinstance(reply, Exception):
+                self._attempt += 1
+                self._again(Answer.AGAIN)
+            elif reply[0] == 1:
+                self._log.warn("room {room}: Redis has lost its owner", room=self.room)
+                if self._token == own.token:
+                    self.verify()
+                else:
+                    self._foundAgain()
+            elif formers:
+                self._reclaim(formers)
+            else:
+                self._over(CloseCode.ROOM_MOVED)
+
+        port.send(reclaimed, *port.scripts.command("claim", (self._keys.fields, self._keys.grave), args))
+
+    def _foundAgain(self) -> None:
+        """Redis has lost the room, or too much of it: found it again with the state of the owner."""
+        port, own = self._port, self._own
+        if not self._isSole:
+            self._log.error("room {room}: Redis has lost its state", room=self.room)
+            self._over(CloseCode.STATE_LOST)
+            return
+        self._log.warn("room {room}: Redis has lost it; it is founded again", room=self.room)
+        former, self._token = self._token, secrets.token_urlsafe(16)
+        self._formers.append(former)
+        self.epoch = secrets.token_urlsafe(9)
+        loaded = self._everything()
+        if self.isOver:
+            return
+        changes = self._form.everything(loaded, port.shift, port.clock.seconds() + port.shift)
+        self._offset = loaded.offset
+        self._trimming.reset()
+        parts = partsOf(changes.entries)
+        args: list[Any] = [former, self._token, port.node, own.generation, self.epoch, port.run]
+        args += [own.application, own.name, own.age, VERSION, self._seq, self._offset, len(parts)]
+        for pair in (*parts, *changes.set.items()):
+            args += pair
+        self._isCut = False
+        self._isVerified = True
+        self._attempt += 1
+        self._dispatch(self._made("found", self._keys, -1, self._seq, args))
+
+    def _everything(self) -> Loaded:
+        """Let the owner begin a new epoch, and return its state, which contains all records."""
+        self._batches.clear()
+        self._seq += len(self._batch)
+        self._batch = []
+        self._isFounding = True
+        try:
+            self.owner.refounded(self.epoch)
+            return self.owner.everything()
+        finally:
+            self._isFounding = False
+
+    # -- its end
+
+    def _end(self, script: str, keys: tuple[bytes, ...], args: tuple[Argument, ...], isOurs: bool) -> Ending:
+        """Write nothing more, and end the room by a script, once all batches are confirmed."""
+        port = self._port
+        command = port.scripts.command(script, keys, args)
+        self._ending = Ending(port, command, isOurs, lambda: port.retry(self), self._concluded)
+        port.active(self)
+        return self._ending
+
+    def _concluded(self) -> None:
+        """The room has been released or handed over, or that takes too long."""
+        ending, self._ending = self._ending, None
+        self._over(CloseCode.ROOM_MOVED)
+        if ending is not None:
+            ending.done.callback(None)
+
+    def _over(self, code: CloseCode) -> None:
+        """The room is lost to this node."""
+        if self.isOver:
+            return
+        self.isOver = True
+        self._batch = []
+        self._batches.clear()
+        self._port.ended(self, False)
+        self.owner.lost(code)
+        if self._ending is not None:
+            self._concluded()

@@ -1,0 +1,309 @@
+"""The journals of a node: claiming rooms, the end of a turn, and looking after stalls and retries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.ports import RoomHost
+from .batches import Weight
+from .journal import RedisJournal
+from .journalport import NodeJournal, Ownership
+from .keys import Keys, RoomKeys
+from .resp import Commands
+from .scripts import Argument, Scripts
+from .stored import VERSION, RoomForm
+
+#: After how many seconds a command that Redis has refused for the moment is sent again.
+RETRY_SECONDS = 0.2
+#: How often stalls are looked for, in seconds.
+LOOK_SECONDS = 1.0
+
+
+class Client(Commands, Protocol):
+    """The client of Redis."""
+
+    @property
+    def isUp(self) -> bool:
+        """Whether commands are sent at once."""
+        ...
+
+
+class JournalsPort(Protocol):
+    """What the journals use of the engine."""
+
+    def scheduleFlush(self) -> None:
+        """Call `Journals.flush` at the end of the turn."""
+
+    def journalEnded(self, journal: RedisJournal, isOurs: bool) -> None:
+        """The journal has ended: the room has ended, if `isOurs`, or is lost to this node."""
+
+    def refused(self, error: Exception) -> None:
+        """Redis refuses this node's user, or can't be used: the node has to stop."""
+
+
+class Claim(NamedTuple):
+    """Which room is claimed, and what the node knows of it."""
+
+    room: str
+    #: The application and name of a new room, and its age.
+    application: str
+    name: str
+    age: int
+    #: The token that the room has; empty: it is a new room.
+    seen: str = ""
+    #: Whether its owner has died, and didn't hand the room over.
+    isDead: bool = False
+
+
+class Quarantined(RoomError):
+    """
+    The owners of the room have died too often in a short time, so that it has to wait.
+
+    Args:
+        seconds: For how long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the room is not available for some time")
+        self.seconds = seconds
+
+
+class Journals:
+    """
+    The journals of a node. It is their `JournalPort`.
+
+    Args:
+        clock: The reactor.
+        client: Redis.
+        scripts: The scripts.
+        keys: The names of keys.
+        node: The id of the node.
+        port: The engine.
+        isDurable: Whether Redis never loses what it has confirmed, so that epochs go on after its restart.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: Client,
+        scripts: Scripts,
+        keys: Keys,
+        node: str,
+        port: JournalsPort,
+        isDurable: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.scripts = scripts
+        self.node = node
+        #: The bytes of the batches of all journals.
+        self.weight = Weight()
+        #: The `run_id` of the Redis to which the node is connected; see `up`.
+        self.run = ""
+        #: Redis's clock minus `clock`, in seconds; the engine sets it after each renewal of the lease.
+        self.shift = 0.0
+        #: Since when the node's lease has not lapsed, by `clock`; the engine sets it.
+        self.heldSince = 0.0
+        #: The journals of the rooms of this node, by the rooms' ids.
+        self.journals: dict[str, RedisJournal] = {}
+        self._client = client
+        self._keys = keys
+        self._port = port
+        self._isDurable = isDurable
+        self._dirty: list[NodeJournal] = []
+        self._active: dict[NodeJournal, None] = {}
+        self._retries: dict[NodeJournal, None] = {}
+        self._lookCall: IDelayedCall | None = None
+        self._retryCall: IDelayedCall | None = None
+        self._isLoading = False
+
+    # -- for the engine
+
+    def claim(self, claim: Claim, owner: RoomHost) -> Deferred[RedisJournal]:
+        """
+        Become the owner of a room.
+
+        Returns:
+            A Deferred that fires with its journal. It fails with `RoomError`: `Quarantined`, or `unavailable`
+            if there is another owner, if Redis doesn't answer, or if the room's data can't be read.
+        """
+        return Deferred.fromCoroutine(self._claim(claim, owner))
+
+    def flush(self) -> None:
+        """The turn is over: send what was written, one command for each room."""
+        dirty, self._dirty = self._dirty, []
+        for journal in dirty:
+            journal.flush()
+
+    def up(self, run: str) -> None:
+        """
+        The client is connected, and the scripts are loaded.
+
+        Args:
+            run: The `run_id` of this Redis.
+        """
+        self.run = run
+        self.verify()
+
+    def verify(self) -> None:
+        """Find out which rooms are still this node's: its lease had lapsed, or Redis was started again."""
+        journals = dict.fromkeys([*self.journals.values(), *self._active])
+        self._retries.clear()
+        for journal in journals:
+            journal.verify()
+
+    def handOver(self) -> Deferred[None]:
+        """Hand over all rooms; see `RedisJournal.handOver`."""
+        over: Deferred[Any] = DeferredList([journal.handOver() for journal in list(self.journals.values())])
+        return over.addCallback(lambda _: None)
+
+    def stop(self) -> None:
+        """Do nothing more."""
+        for call in (self._lookCall, self._retryCall):
+            if call is not None and call.active():
+                call.cancel()
+        self._active.clear()
+        self._retries.clear()
+
+    # -- for journals
+
+    @property
+    def isUp(self) -> bool:
+        """Whether the node is connected to Redis."""
+        return self._client.isUp
+
+    def send(self, reply: Callable[[Any], object], *args: Argument) -> None:
+        """Send a command."""
+        self._client.send(reply, *args)
+
+    def dirty(self, journal: NodeJournal) -> None:
+        """Flush the journal at the end of the turn."""
+        if not self._dirty:
+            self._port.scheduleFlush()
+        self._dirty.append(journal)
+
+    def active(self, journal: NodeJournal) -> None:
+        """Look after the journal every second as long as it has something to look after."""
+        self._active[journal] = None
+        if self._lookCall is None:
+            self._lookCall = self.clock.callLater(LOOK_SECONDS, self._look)
+
+    def retry(self, journal: NodeJournal) -> None:
+        """Verify the journal after a moment; if the client isn't connected, `up` does it."""
+        self._retries[journal] = None
+        if self._retryCall is None:
+            self._retryCall = self.clock.callLater(RETRY_SECONDS, self._retry)
+
+    def reload(self) -> None:
+        """Load the scripts again."""
+        if self._isLoading:
+            return
+        self._isLoading = True
+
+        def loaded(result: Any) -> None:
+            self._isLoading = False
+
+        self.scripts.load(self._client).addBoth(loaded)
+
+    def shed(self) -> None:
+        """Forget the confirmed batches of all rooms, because memory is short."""
+        for journal in self.journals.values():
+            journal.shed()
+
+    def ended(self, journal: NodeJournal, isOurs: bool) -> None:
+        """A journal has ended."""
+        ended = self.journals.get(journal.room)
+        if ended is journal:
+            del self.journals[journal.room]
+        assert isinstance(journal, RedisJournal)
+        self._port.journalEnded(journal, isOurs)
+
+    def refused(self, error: Exception) -> None:
+        """Redis refuses this node."""
+        self._port.refused(error)
+
+    # -- inside
+
+    def _look(self) -> None:
+        self._lookCall = None
+        active, self._active = self._active, {}
+        for journal in active:
+            if journal.look():
+                self.active(journal)
+
+    def _retry(self) -> None:
+        self._retryCall = None
+        if self.isUp:
+            retries, self._retries = self._retries, {}
+            for journal in retries:
+                journal.verify()
+
+    async def _claim(self, claim: Claim, owner: RoomHost) -> RedisJournal:
+        keys = self._keys.room(claim.room)
+        token = secrets.token_urlsafe(16)
+        try:
+            own = await self._owned(claim, keys, token)
+            records, loaded, form = await self._load(claim, keys, own)
+        except RoomError:
+            raise
+        except Exception as error:
+            self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
+            raise RoomError(ErrorCode.UNAVAILABLE) from None
+        journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
+        self.journals[claim.room] = journal
+        return journal
+
+    async def _owned(self, claim: Claim, keys: RoomKeys, token: str) -> Ownership:
+        """Become the owner in Redis."""
+        args: tuple[Argument, ...] = (
+            claim.seen,
+            token,
+            self.node,
+            secrets.token_urlsafe(9),
+            self.run,
+            int(self._isDurable),
+            int(claim.isDead),
+            claim.application,
+            claim.name,
+            claim.age,
+            VERSION,
+        )
+        reply = await self._run("claim", (keys.fields, keys.grave), args)
+        if reply[0] == -1:
+            raise Quarantined(reply[1] / 1000)
+        if reply[0] == 0:
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        return Ownership(
+            claim.application, claim.name, claim.age, claim.seen, token, reply[1], reply[2].decode()
+        )
+
+    async def _run(self, name: str, keys: tuple[bytes, ...], args: tuple[Argument, ...]) -> Any:
+        """Run a script that may be run again; once more if its reply was lost."""
+        return await self.scripts.ask(self._client, name, keys, args)
+
+    async def _load(self, claim: Claim, keys: RoomKeys, own: Ownership) -> Any:
+        """Read the room; nobody else can write to it now."""
+        form = RoomForm()
+        state, log = self._client.ask("HGETALL", keys.fields), self._client.ask("XRANGE", keys.log, "-", "+")
+        fields = await state
+        entries = await log
+        now = self.clock.seconds() + self.shift
+        if fields.get(b"tok") != own.token.encode():
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        try:
+            loaded = form.load(fields, entries, self.shift, now)
+        except ValueError:
+            self._log.failure("room {room} can't be loaded; it is kept", room=claim.room)
+            give = self.scripts.command("handover", keys[:1], (own.token, secrets.token_urlsafe(16)))
+            self._client.send(lambda reply: None, *give)
+            raise RoomError(ErrorCode.UNAVAILABLE) from None
+        return int(fields[b"seq"]), loaded, form

@@ -1,0 +1,17 @@
+-- Check that the caller owns a room and that the room has all its records, and remember which Redis said
+-- so.
+--
+-- KEYS[1]  the fields of the room
+-- ARGV[1]  the owner's token
+-- ARGV[2]  the number of records that the room must have
+-- ARGV[3]  the run_id of this Redis
+--
+-- Returns the number of records in the room.
+-- Errors: NOROOM; FENCED: the token is not the owner's; HOLE <have>: the room has only so many records.
+local room = redis.call('HMGET', KEYS[1], 'tok', 'seq', 'run')
+if not room[1] then return redis.error_reply('NOROOM') end
+if room[1] ~= ARGV[1] then return redis.error_reply('FENCED') end
+local have = tonumber(room[2])
+if have < tonumber(ARGV[2]) then return redis.error_reply('HOLE ' .. have) end
+if room[3] ~= ARGV[3] then redis.call('HSET', KEYS[1], 'run', ARGV[3]) end
+return have

@@ -1,0 +1,38 @@
+-- Found a room again in a Redis that has lost it, or a part of it. The caller's lease must never have
+-- lapsed, so that no other node can have become the owner. It may be called again with the same arguments,
+-- to no effect.
+--
+-- KEYS[1]  the fields of the room
+-- KEYS[2]  its log
+-- KEYS[3]  its grave
+-- ARGV[1]  the token that the owner had until now
+-- ARGV[2]  its new token, random. An old copy of Redis's data must not have it
+-- ARGV[3]  its node
+-- ARGV[4]  the generation
+-- ARGV[5]  the new epoch, random
+-- ARGV[6]  the run_id of this Redis
+-- ARGV[7]  the application of the room
+-- ARGV[8]  the name of the room
+-- ARGV[9]  its age
+-- ARGV[10] the version of the data
+-- ARGV[11] the number of records that are contained in this state
+-- ARGV[12] the offset of the newest entry
+-- ARGV[13] parts: how many parts of the log follow
+-- ARGV[14]… the offset of the newest entry, and the entries as MessagePack, of each part; then the name and
+--          value of each field
+--
+-- Returns the number of records in the room.
+-- Errors: FENCED: the room has another owner, or has ended.
+local room = redis.call('HMGET', KEYS[1], 'tok', 'seq')
+if room[1] == ARGV[2] then return tonumber(room[2]) end
+if room[1] and room[1] ~= ARGV[1] then return redis.error_reply('FENCED') end
+if not room[1] and redis.call('EXISTS', KEYS[3]) == 1 then return redis.error_reply('FENCED') end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3], 'gen', ARGV[4], 'epoch', ARGV[5], 'run', ARGV[6],
+  'app', ARGV[7], 'name', ARGV[8], 'age', ARGV[9], 'v', ARGV[10], 'seq', ARGV[11], 'off', ARGV[12])
+local last = 13 + 2 * tonumber(ARGV[13])
+for part = 14, last, 2 do redis.call('XADD', KEYS[2], ARGV[part] .. '-0', 'e', ARGV[part + 1]) end
+for first = last + 1, #ARGV, 1000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, first, math.min(first + 999, #ARGV)))
+end
+return tonumber(ARGV[11])

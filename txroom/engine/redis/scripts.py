@@ -1,0 +1,94 @@
+"""
+The Lua scripts that Redis runs, in the folder `lua`. The head of each says what its keys and arguments are.
+
+A script is named by the SHA-1 of its text. Redis forgets the scripts when it is restarted, so `Scripts.load`
+has to be called for each new connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha1
+from importlib import resources
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from .answers import Answer, answerOf
+from .resp import Commands
+
+#: An argument of a command.
+Argument = str | bytes | int
+
+NAMES = (
+    "append",
+    "check",
+    "claim",
+    "create",
+    "found",
+    "handover",
+    "made",
+    "make",
+    "release",
+    "renew",
+)
+
+
+def textOf(name: str) -> str:
+    """Return the text of a script."""
+    return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+class Scripts:
+    """The scripts, as commands."""
+
+    def __init__(self) -> None:
+        self._texts = {name: textOf(name) for name in NAMES}
+        self._digests = {name: sha1(text.encode()).hexdigest() for name, text in self._texts.items()}
+
+    def load(self, commands: Commands) -> Deferred[None]:
+        """Load all scripts. Fails with the first error of Redis."""
+        asked = [commands.ask("SCRIPT", "LOAD", text) for text in self._texts.values()]
+        loaded: Deferred[Any] = DeferredList(asked, fireOnOneErrback=True, consumeErrors=True)
+        return loaded.addCallbacks(lambda _: None, _firstError)
+
+    def command(self, name: str, keys: Iterable[Argument], args: Iterable[Argument]) -> tuple[Argument, ...]:
+        """Return the command that runs a script."""
+        keys = tuple(keys)
+        return ("EVALSHA", self._digests[name], len(keys), *keys, *args)
+
+    def ask(
+        self, commands: Commands, name: str, keys: Iterable[Argument], args: Iterable[Argument]
+    ) -> Deferred[Any]:
+        """
+        Run a script. If Redis has forgotten it, it is loaded again.
+
+        Returns:
+            A Deferred that fires with the reply. It fails with `Lost` if Redis may have run it or not, with
+            `NotSent` if it was not run, or with Redis's error.
+        """
+        return Deferred.fromCoroutine(self._ask(commands, self.command(name, keys, args)))
+
+    async def _ask(self, commands: Commands, command: tuple[Argument, ...]) -> Any:
+        try:
+            return await commands.ask(*command)
+        except Exception as error:
+            if answerOf(error) is not Answer.LOAD:
+                raise
+        await self.load(commands)
+        return await commands.ask(*command)
+
+
+def _firstError(failure: Failure) -> Any:
+    first: Any = failure.value
+    return first.subFailure
+
+
+def runOf(info: bytes) -> str:
+    """Return the `run_id` from the reply to ``INFO server``; each start of Redis has another."""
+    for line in info.splitlines():
+        name, _, value = line.partition(b":")
+        if name == b"run_id":
+            return value.strip().decode()
+    raise ValueError("INFO server has no run_id")
