@@ -376,7 +376,7 @@ class Server(ListeningService):
         Switch debugging on or off (like TeaJS's `setDebug`); ``--log-level debug`` switches it on.
 
         It logs every event of every connection at level debug. It is meant for a developer's own machine:
-        clients that ask for an unknown room are told the names of all registered rooms.
+        the error for an unknown room tells clients the names of registered rooms.
 
         Raises:
             TypeError: `isOn` is neither `True` nor `False`.
