@@ -1,8 +1,8 @@
 """
 The options of the server, with their descriptions, units, defaults and allowed values.
 
-The command line (`txroom.process.tap`), the page about options in the documentation and the checks at
-construction are all made from the fields of `ServerOptions`. There is no second list.
+The flags of the command line (`txroom.process.tap`), the page "Options" of the documentation and the checks
+of values are all made from the fields of `ServerOptions`. There is no second list.
 """
 
 from __future__ import annotations
@@ -93,92 +93,94 @@ class ServerOptions:
 
     maxPayload: int = size(
         1 * MIB,
-        "The longest message that a client may send, measured after inflation. A longer one closes the "
-        "connection with 1009. It does not limit what the server sends.",
+        "The longest message that a client may send, measured after inflation. After a longer one the server "
+        "closes the connection with 1009. The option does not limit what the server sends.",
         source="ws maxPayload, verb maxPayloadLength",
     )
     maxCompressedSize: int = size(
         0,
-        "The longest compressed message that a client may send, measured before inflation. A longer one "
-        "closes the connection with 1009. 0 means slightly more than `maxPayload`.",
+        "The longest compressed message that a client may send, measured before inflation. After a longer "
+        "one the server closes the connection with 1009. 0 means slightly more than `maxPayload`.",
         source="verb",
     )
     maxFragments: int = count(
         1024,
-        "The largest number of frames in one message. More close the connection with 1008.",
+        "The largest number of frames in one message. If a message has more, the server closes the "
+        "connection with 1008.",
         unit="frames",
     )
     messageTimeout: float = seconds(
         30.0,
-        "A message must be complete within this time, plus one second for each 4 KiB that have arrived. "
-        "Otherwise the connection is closed with 1008. The body of a request for a page has the same time, "
-        "and is answered with 408 after it.",
+        "A message must be complete within this time, plus one second for each 4 KiB of it that have "
+        "arrived. Otherwise the server closes the connection with 1008. The body of a request for a page "
+        "must be complete within the same time. Otherwise the server answers 408.",
     )
     handshakeTimeout: float = seconds(
         5.0,
-        "The time for the whole handshake: the head of the request and all hooks of the upgrade together. "
-        "A head that is not complete by then is answered with 408, and a hook that takes longer with 503.",
+        "The time for the whole handshake: the head of the request and all hooks of the upgrade together. If "
+        "the head is not complete by then, the server answers 408; if a hook is not done, 503.",
     )
     closeTimeout: float = seconds(
         10.0,
-        "The time that a client has to answer a Close frame. After it the connection is dropped.",
+        "The time that a client has to answer a Close frame. After this time the server drops the "
+        "connection.",
         source="ws closeTimeout, there in milliseconds",
     )
     pingInterval: float = seconds(
         25.0,
-        "A connection on which nothing arrives for this time is sent a ping.",
+        "The server sends a ping to a client from which nothing has arrived for this time.",
         source="verb sendPings",
     )
     pingTimeout: float = seconds(
         20.0,
-        "A connection on which nothing arrives for this time after a ping is dropped.",
+        "The server drops the connection of a client from which nothing arrives for this time after a ping.",
     )
     idleTimeout: float = seconds(
         0.0,
-        "A connection on which no message arrives for this time is closed with 1001. Pings and pongs of the "
-        "WebSocket are not messages; the heartbeats of txroom.js and of the Python client are.",
+        "The server closes a connection with 1001 if no message arrives on it for this time. Pings and pongs "
+        "of the WebSocket are not messages; the heartbeats of txroom.js and of the Python client are.",
         source="verb",
     )
     maxLifetime: float = seconds(
         0.0,
-        "A connection that has been open for this time is closed with 1001.",
+        "The server closes a connection with 1001 when it has been open for this time.",
         source="verb; uWebSockets counts minutes",
     )
     highWaterMark: int = size(
         64 * KIB,
-        "While more than this is queued for a client, `send` returns BACKPRESSURE. Rooms leave out volatile "
-        "messages to such a client.",
+        "While more than this is queued for a client, `send` returns BACKPRESSURE. Rooms do not send "
+        "volatile messages to such a client.",
     )
     maxBackpressure: int = size(
         1 * MIB,
-        "The most that may be queued for a client. A message that would exceed it is not sent, and `send` "
-        "returns DROPPED; a message for an empty queue is always sent. Rooms close such a connection with "
-        "4102, and the client resumes without a loss.",
+        "The most that may be queued for a client. If a message would exceed it, `send` drops the message "
+        "and returns DROPPED, unless the queue is empty. Rooms then close the connection with 4102, and the "
+        "client resumes without a loss.",
         source="verb",
     )
     closeOnBackpressureLimit: bool = flag(
         False,
-        "Whether a message that would exceed `maxBackpressure` closes the connection with 1013.",
+        "Whether the server closes the connection with 1013 when a message would exceed `maxBackpressure`.",
         source="verb",
     )
     compression: Compression = option(
         "disabled",
-        'Whether messages are compressed (permessage-deflate). With "dedicated" each connection has a window '
-        'of its own. With "shared" each message that the server sends is compressed by itself, and a '
+        'How messages are compressed (permessage-deflate). With "dedicated" each connection has a window of '
+        'its own. With "shared" the server compresses each message independently of earlier ones, and a '
         "broadcast only once for all clients.",
         allowed="'disabled', 'shared' or 'dedicated'",
         check=lambda value: value in ("disabled", "shared", "dedicated"),
         source="verb, ws perMessageDeflate",
     )
     threshold: int = size(
-        1024, "Messages that are shorter than this are sent without compression.", source="ws"
+        1024, "The server sends messages that are shorter than this without compression.", source="ws"
     )
     serverMaxWindowBits: int = windowBits(
         "The largest window for messages that the server sends, as a power of two."
     )
     clientMaxWindowBits: int = windowBits(
-        "The largest window for messages that clients send, as a power of two. Only clients that let the "
-        "server choose it are asked."
+        "The largest window for messages that clients send, as a power of two. It applies to the clients "
+        "that let the server choose it."
     )
     serverNoContextTakeover: bool = flag(
         False,
@@ -187,7 +189,7 @@ class ServerOptions:
         source="ws",
     )
     clientNoContextTakeover: bool = flag(
-        False, "Whether clients are asked to begin each message with an empty window.", source="ws"
+        False, "Whether the server asks clients to begin each message with an empty window.", source="ws"
     )
     memoryLevel: int = option(
         8,
@@ -198,37 +200,39 @@ class ServerOptions:
     )
     maxConnections: int = count(
         0,
-        "The largest number of connections at a time. More are answered with 503. 0 means nine tenths of the "
-        "limit on open files if the server has listeners of its own, else any number.",
+        "The largest number of connections at a time. The server answers further upgrades with 503. 0 means "
+        "nine tenths of the limit on open files if the server has listeners of its own, else any number.",
         unit="connections",
     )
     maxConnectionsPerAddress: int = count(
         0,
-        "The largest number of connections at a time from one client address. More are answered with 429.",
+        "The largest number of connections at a time from one client address. The server answers further "
+        "upgrades with 429.",
         unit="connections",
     )
     maxPendingHandshakes: int = count(
         1024,
-        "The largest number of unfinished handshakes at a time. A new one replaces the oldest, which is "
-        "dropped.",
+        "The largest number of unfinished handshakes at a time. When there is one more, the server refuses "
+        "the oldest one of the address that has the most, with 503.",
         unit="connections",
     )
     maxPages: int = count(
         256,
-        "The largest number of requests for pages at a time, on listeners of the server itself. A new one "
-        "replaces a request that only waits for its client, or is answered with 503.",
+        "The largest number of requests for pages at a time, on listeners of the server itself. To make room "
+        "for a new one, the server drops a request that is only waiting for its client. If there is none, it "
+        "answers the new one with 503.",
         unit="requests",
     )
     maxPagesPerAddress: int = count(
         64,
-        "The largest number of requests for pages at a time from one client address. More are answered with "
-        "429.",
+        "The largest number of requests for pages at a time from one client address. The server makes room "
+        "as for `maxPages`, or answers the new request with 429.",
         unit="requests",
     )
     maxPageBody: int = size(
         16 * KIB,
-        "The longest body of a request for a page. A longer one is answered with 413. `Server.addPage` takes "
-        "another length for one page.",
+        "The longest body of a request for a page. If a body is longer, the server answers 413. "
+        "`Server.addPage` takes another length for one page.",
     )
     clientTracking: bool = flag(
         True,
@@ -237,8 +241,8 @@ class ServerOptions:
     )
     backlog: int = option(
         511,
-        "The number of connections that the kernel queues until the server accepts them. An endpoint that "
-        "says `backlog=` has its own number.",
+        "The number of connections that the kernel queues until the server accepts them. An endpoint "
+        "description with `backlog=` overrides it.",
         unit="connections",
         allowed="a whole number, 1 or more",
         check=lambda value: isInteger(value) and value >= 1,
@@ -252,27 +256,27 @@ class ServerOptions:
     autoPong: bool = flag(True, "Whether the server answers pings by itself.", source="ws")
     skipUTF8Validation: bool = flag(
         False,
-        "Whether text that is not UTF-8 is accepted, with U+FFFD in place of each wrong byte. If it is off, "
-        "such text closes the connection with 1007.",
+        "Whether the server accepts text that is not UTF-8, with U+FFFD in place of wrong bytes. If it is "
+        "off, the server closes the connection with 1007 after such a text.",
         source="ws",
     )
     allowSynchronousEvents: bool = flag(
         True,
-        "Whether all messages that arrive together are handled in one turn of the reactor. If it is off, "
-        "each message has a turn of its own.",
+        "Whether the server handles all messages that arrive together in one turn of the reactor. If it is "
+        "off, each message has a turn of its own.",
         source="ws",
     )
     closeOnError: bool = flag(
         True,
-        "Whether an exception in a message handler closes the connection with 1011. Exceptions in rooms "
-        "never do: the client is told the error `internal`.",
+        "Whether the server closes the connection with 1011 after an exception in a message hook. After an "
+        "exception in a room it never does: the client gets the error `internal`.",
     )
     # These are fields in full, so that type checkers see what is converted.
     trustedProxies: tuple[Network | Literal["unix"], ...] = attrs.field(
         default=(),
         converter=_networks,
         metadata=notes(
-            "The proxies whose headers X-Forwarded-For and X-Forwarded-Proto are believed: addresses, "
+            "The proxies whose headers X-Forwarded-For and X-Forwarded-Proto the server believes: addresses, "
             'networks, or "unix" for all UNIX sockets.',
             "",
             "addresses, networks in CIDR notation, or 'unix'",
@@ -285,7 +289,7 @@ class ServerOptions:
         validator=checked(_areOrigins, _ORIGINS),
         metadata=notes(
             'The origins of pages that may connect, such as "https://example.org"; "*" stands for all. Pages '
-            "of the same host and port as the server may connect without being listed.",
+            "of the same host and port as the server may always connect.",
             "",
             _ORIGINS,
             "TeaJS acceptsOrigin",
@@ -293,9 +297,9 @@ class ServerOptions:
     )
     refusals: Refusals = option(
         "protocol",
-        'How a client of rooms learns that it is refused. With "protocol" it is upgraded and gets an `error` '
-        'frame and a close code, which scripts in browsers can read. With "http" it gets the HTTP status, '
-        "which gateways and log watchers can read.",
+        'How the server refuses a client of rooms. With "protocol" it upgrades the connection and sends an '
+        '`error` frame and a close code, which scripts in browsers can read. With "http" it answers with an '
+        "HTTP status, which gateways and log watchers can read.",
         allowed="'protocol' or 'http'",
         check=lambda value: value in ("protocol", "http"),
     )
@@ -305,46 +309,51 @@ class ServerOptions:
         validator=checked(_areHosts, _HOSTS),
         metadata=notes(
             'The hosts that requests may name, such as "example.org" (with any port), "example.org:8080" or '
-            '"*.example.org"; "*" stands for all. Others are answered with 421. If the list is empty, every '
-            "host is accepted, with one exception: a server that listens only on loopback addresses and has "
-            "no `trustedProxies` accepts localhost, names that end with .localhost, and loopback addresses.",
+            '"*.example.org"; "*" stands for all. The server answers requests for other hosts with 421. If '
+            "the list is empty, it accepts every host, with one exception: if it listens only on loopback "
+            "addresses and has no `trustedProxies`, it accepts only localhost, names that end with "
+            ".localhost, and loopback addresses.",
             "",
             _HOSTS,
             "txroom",
         ),
     )
     requireOrigin: bool = flag(
-        False, "Whether clients without an Origin header, such as programs, are refused with 403."
+        False, "Whether the server refuses clients without an Origin header, such as programs, with 403."
     )
     messageRate: float = rate(
         0.0,
-        "The number of messages a second that are read from one connection. The messages of a faster client "
-        "wait, and a client that is too fast for ten seconds is closed with 1008. Rooms have a rate of 100 "
-        "unless the application says another, and close with 4029.",
+        "The number of messages a second that the server reads from one connection. The messages of a faster "
+        "client wait, and after ten seconds the server closes its connection with 1008. For rooms the "
+        "default is 100, and the code 4029.",
         "messages/s",
     )
     messageBurst: int = count(
         0,
-        "The number of messages that are read at once before `messageRate` applies. 0 means twice the rate.",
+        "The number of messages that the server reads at once before `messageRate` applies. 0 means twice "
+        "the rate.",
         unit="messages",
     )
     byteRate: float = rate(
         0.0,
-        "The number of bytes a second that are read from one connection, as `messageRate` for messages.",
+        "The number of bytes a second that the server reads from one connection. A faster client is treated "
+        "as with `messageRate`.",
         "bytes/s",
     )
     byteBurst: int = size(
         0,
-        "The number of bytes that are read at once before `byteRate` applies. 0 means twice the rate.",
+        "The number of bytes that the server reads at once before `byteRate` applies. 0 means twice the "
+        "rate.",
     )
     shutdownTimeout: float = seconds(
         10.0,
-        "The time from the beginning of a shutdown until the last connection is dropped. 0 means at once.",
+        "The time from the beginning of a shutdown until the server drops the last connections. 0 means at "
+        "once.",
     )
     drainDelay: float = seconds(
         0.0,
         "The time at the beginning of a shutdown in which the server still listens, but refuses WebSockets "
-        "and says so on the health page, so that a load balancer notices. It is a part of "
+        "and answers 503 on the health page, so that a load balancer notices. It is a part of "
         "`shutdownTimeout`, and must be less.",
     )
 

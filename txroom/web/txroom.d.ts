@@ -12,15 +12,15 @@
  *     room.send("say", "hello");
  *     const dice = await room.call("roll", { sides: 6 });
  *
- * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
+ * All rooms of a client share one socket. When it is lost, the client reconnects automatically, resumes each room
  * and sends again what the server has not acknowledged. The server handles every message once and in order, and
- * the client receives every message of a room once and in order. If the client returns too late, messages can
- * be lost; then the room emits "lost".
+ * the client receives every message of a room once and in order. If the client returns too late, it may miss
+ * messages; then the room emits "lost".
  *
- * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node. Before Node 22, pass
- * the class of the package `ws`: `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. The module works in browsers, in workers, and in Node. Before Node 22,
+ * pass the class of the package `ws`: `new Client(url, { WebSocket })`.
  *
- * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
+ * The types are in the comments: `make client-types` makes `txroom.d.ts` from them, and `make types` checks both.
  */
 
 /** The WebSocket sub-protocol. */
@@ -48,8 +48,8 @@ export const ErrorCode: Readonly<{
 }>;
 
 /**
- * The close codes of rooms, and 1000 for a normal end. After 4000 to 4099 the client does not reconnect; after 4100
- * to 4199 it reconnects and resumes.
+ * The close codes of rooms, and 1000 for a normal end. After a code from 4000 to 4099 the client does not
+ * reconnect. After a code from 4100 to 4199 it reconnects and resumes.
  */
 export const CloseCode: Readonly<{
   normal: 1000;
@@ -68,7 +68,7 @@ export const CloseCode: Readonly<{
   noHeartbeat: 4106;
 }>;
 
-/** What the client uses of a WebSocket. Those of browsers and of the package `ws` have it. */
+/** The members of a WebSocket that the client uses. The WebSockets of browsers and of the package `ws` have them. */
 export interface Socket {
   readonly protocol: string;
   onopen: ((event: any) => void) | null;
@@ -81,7 +81,7 @@ export interface Socket {
 
 /** A source of time and timers. */
 export interface Clock {
-  /** The milliseconds since any fixed time; it never decreases. */
+  /** Returns the milliseconds since some fixed time. The result never decreases. */
   now: () => number;
   /** Calls `callback` once after `delay` milliseconds, and returns a timer. */
   setTimeout: (callback: () => void, delay: number) => any;
@@ -95,8 +95,8 @@ export interface Options {
    * The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
    * or a promise.
    *
-   * A function that fails is called again until `requestTimeout` is over. If it throws a `TxroomError`, the join
-   * fails at once.
+   * The client calls a function for each join. If it fails, the client calls it again until `requestTimeout` is
+   * over. If it throws a `TxroomError`, the join fails at once.
    */
   auth?: unknown | (() => unknown | Promise<unknown>);
   /** The class of the socket; default: `globalThis.WebSocket`. */
@@ -104,8 +104,8 @@ export interface Options {
   /** How long a socket may take to open, in milliseconds; default 10 000. */
   connectTimeout?: number;
   /**
-   * How long joining, resuming, listing and pinging may take, in milliseconds, including the time until there
-   * is a connection; default 15 000.
+   * How long joins, resumes, queries and pings may take, in milliseconds, including the time to connect; default
+   * 15 000.
    */
   requestTimeout?: number;
   /**
@@ -118,35 +118,50 @@ export interface Options {
   /** The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000. */
   pingInterval?: number;
   /**
-   * How long the server may be silent after a heartbeat before the connection counts as lost, in milliseconds;
-   * default 10 000.
+   * How long the server may be silent after a heartbeat before the client gives up the connection, in
+   * milliseconds; default 10 000.
    */
   pingTimeout?: number;
-  /** The same after the browser came online, went offline or showed the page again; default 3 000. */
+  /**
+   * The value in place of `pingTimeout` after the browser came online, went offline or showed the page again, in
+   * milliseconds; default 3 000.
+   */
   probeTimeout?: number;
   /**
-   * The first delay before reconnecting, in milliseconds. It doubles with every attempt; half of it is random;
-   * default 250.
+   * The delay before the first attempt to reconnect, in milliseconds. It doubles with every attempt, and half of
+   * it is random; default 250.
    */
   minDelay?: number;
   /** The longest delay in milliseconds, unless the server asks for a longer one; default 10 000. */
   maxDelay?: number;
-  /** How long a connection must last, in milliseconds, before the delay starts again from `minDelay`; default 5 000. */
+  /** How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000. */
   stableAfter?: number;
-  /** How many attempts in a row to reconnect the client makes before it gives up; default Infinity. */
+  /** How many attempts to reconnect may fail in a row before the client gives up; default Infinity. */
   maxAttempts?: number;
-  /** How many frames of a room may be unacknowledged; default 64, which is the server's limit. */
+  /**
+   * How many frames of a room may be on their way without an acknowledgement; default 64, which is also the
+   * server's limit.
+   */
   window?: number;
   /**
-   * How many frames of a room may be queued while the room is away or its window is full. With more, `send`
-   * throws "unavailable" or "rateLimited"; default 256.
+   * How many frames of a room the client queues while the room is away or the window is full. When the queue is
+   * full, `send` throws "unavailable" or "rateLimited"; default 256.
    */
   maxBuffered?: number;
-  /** The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576. */
+  /**
+   * The largest frame that the client sends, in bytes; default 1 048 576. Set it to the server's `maxPayload`,
+   * because the server closes the connection after a larger frame.
+   */
   maxPayload?: number;
-  /** Whether to join the room again, as a new member, if the server no longer knows the membership; default true. */
+  /**
+   * Whether the client joins the room again, as a new member, if the server no longer knows the membership;
+   * default true.
+   */
   rejoin?: boolean;
-  /** The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none. */
+  /**
+   * The object that emits "online", "offline" and "visibilitychange"; default: the window. Null means that there
+   * is none.
+   */
   events?: Pick<EventTarget, "addEventListener" | "removeEventListener"> | null;
   /** The source of time and timers; for tests. */
   clock?: Clock;
@@ -165,7 +180,7 @@ export const DEFAULTS: Readonly<Required<Options>>;
 /** Removes the listener or the handler that was added. */
 export type Off = () => void;
 
-/** One user in a room, with one meta for each of its connections. */
+/** One user in a room, with one meta for each connection of the user. */
 export interface Member<Meta = any> {
   user: string;
   metas: Meta[];
@@ -180,13 +195,13 @@ export interface Ending {
 
 /** The argument of the event "lost". */
 export interface Loss<Snapshot = any> {
-  /** What the server's `Room.snapshot` returned. */
+  /** The value that the server's `Room.snapshot` returned. */
   snapshot: Snapshot;
   /** The members now, if the room has presence. */
   members: Member[];
   /** The position in the room's log: the messages that follow have greater offsets. */
   offset: number;
-  /** The messages that this join sent, and that the server may or may not have handled. */
+  /** The messages that this `Room` object sent, and that the server may or may not have handled. */
   unconfirmed: { type: string; data: any }[];
 }
 
@@ -200,7 +215,7 @@ export type RoomState = "joined" | "away" | "resuming" | "left";
 export interface RoomEvents {
   /** Members joined or left, or their metas changed. */
   presence: (members: Member[], joined: Member[], left: Member[]) => void;
-  /** The connection is lost; messages sent now are queued. */
+  /** The connection is lost. The client queues what you send. */
   reconnecting: (ending: Ending) => void;
   /** The client is in the room again and has missed nothing. */
   recovered: () => void;
@@ -216,7 +231,7 @@ export interface RoomEvents {
 export interface ClientEvents {
   /** The connection is open. */
   connected: () => void;
-  /** The connection is lost; attempt number `attempt` is in `delay` milliseconds. */
+  /** The connection is lost. The client makes attempt number `attempt` in `delay` milliseconds. */
   reconnecting: (ending: Ending & { attempt: number; delay: number }) => void;
   /** There is no connection, and the client opens none before the next join or request. */
   disconnected: (ending: Ending) => void;
@@ -224,7 +239,7 @@ export interface ClientEvents {
   bye: (bye: { code: number; retryAfter: number }) => void;
   /** A heartbeat has measured the round-trip time. */
   latency: (milliseconds: number) => void;
-  /** An error that nothing else handles; without a listener it is written to the console. */
+  /** An error that belongs to no call of yours. If there is no listener, the client writes it to the console. */
   error: (error: any) => void;
 }
 
@@ -236,18 +251,18 @@ export interface Listing {
   name: string;
   /** The number of members. */
   clients: number;
-  /** The largest number of members; 0: no limit. */
+  /** The largest number of members; 0 means no limit. */
   maxClients: number;
-  /** Whether the room cannot be joined now, since it is full or locked. */
+  /** Whether clients cannot join the room now, because it is full or locked. */
   locked: boolean;
   /** The metadata that the room has set. */
   metadata: Record<string, any>;
 }
 
-/** The data of a message of type `Type`, if the map of messages has that type; otherwise any data. */
+/** The data of a message of type `Type` according to the map `Messages`; any data if the map does not have the type. */
 export type Data<Messages, Type extends string> = Type extends keyof Messages ? Messages[Type] : any;
 
-/** The types of the map of messages, or any text if there is no map. */
+/** The types of messages in the map `Messages`, or any other string. */
 export type TypeOf<Messages> = (keyof Messages & string) | (string & {});
 
 /** An error of a room, of the server or of this client; `code` says which. */
@@ -262,32 +277,32 @@ export class TxroomError extends Error {
 /**
  * Whether a client reconnects after its socket was closed with `code` and `reason`.
  *
- * It does not after 4000 to 4099, nor after the codes of RFC 6455 for errors that would happen again (1002,
- * 1003, 1007 to 1010). It does after 1008 with the reason "message not complete in time", which only says
- * that the link is slow.
+ * It does not reconnect after a code from 4000 to 4099, nor after the codes of RFC 6455 for errors that would
+ * happen again (1002, 1003, 1007 to 1010). There is one exception: it reconnects after 1008 with the reason "message
+ * not complete in time", which only means that the link is slow.
  */
 export function mayReconnect(code: number, reason?: string): boolean;
 
 /**
  * A room that the client has joined.
  *
- * Each join has a `Room` of its own, with its own listeners. Joins that lead to the same room share one
- * membership. It ends when the last of them is left.
+ * Each join returns a new `Room` object, with its own listeners. Joins that lead to the same room share one
+ * membership, which ends when `leave()` was called on the last of these objects.
  *
  * `state` is one of
  *
  * - "joined": the connection is open, and the client is a member of the room;
  * - "away": the connection is lost, or the room is temporarily unavailable;
  * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
- * - "left": the client is no longer in the room; the event "left" tells why.
+ * - "left": the client is no longer in the room; the event "left" says why.
  *
- * While the state is "away" or "resuming", messages are queued.
+ * While the state is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
  */
 export class Room<Messages extends object = any> {
-  /** Rooms are made by `client.join` and similar methods. */
+  /** You cannot create a room object yourself: `client.join` and similar methods do. */
   private constructor();
   /** The id of the room. It changes if the client has to join another room after a loss. */
   readonly id: string;
@@ -295,20 +310,20 @@ export class Room<Messages extends object = any> {
   readonly name: string;
   /** The id of this membership. */
   readonly member: string;
-  /** What the server's `Room.snapshot` returned at the last join or loss. */
+  /** What the server's `Room.snapshot` returned at the last join, or before the last "lost". */
   readonly snapshot: any;
-  /** The client with which the room was joined. */
+  /** The client that joined the room. */
   readonly client: Client;
   /** The state of the membership, see above. */
   readonly state: RoomState;
   /** The offset of the last message received. */
   readonly offset: number;
-  /** The log that the offset belongs to. A room that is created again has another one. */
+  /** The id of the log to which the offset belongs. A room that is created again has another one. */
   readonly epoch: string;
   /**
    * The users in the room, with a meta for each of their members, if the room has presence.
    *
-   * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
+   * In a room with more than `presenceLimit` members the list is not complete: it has the members that the server
    * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
    */
   readonly members: Member[];
@@ -317,8 +332,8 @@ export class Room<Messages extends object = any> {
   /**
    * The token with which `client.resume` continues this membership, also in the next page.
    *
-   * It is null after the room was left. Read it when you need it, for instance on "pagehide", since it changes
-   * with every connection. Keep it secret: anybody with it can take the membership over. It contains the options
+   * It is null after the client has left the room. It changes with every connection, so read it when you need it, for
+   * instance on "pagehide". Keep it secret: anybody who has it can take over the membership. It contains the options
    * of the join, except `auth`.
    */
   readonly reconnectionToken: string | null;
@@ -337,17 +352,17 @@ export class Room<Messages extends object = any> {
   once<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
   /** Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name. */
   off(name: string, listener?: (...args: any[]) => void): void;
-  /** Calls `listener(type, data, offset)` for messages of all types without a listener of their own. */
+  /** Calls `listener(type, data, offset)` for messages whose type has no listener. */
   onMessage(type: "*", listener: (type: string, data: any, offset: number | null) => void): Off;
   /** Calls `listener(data, offset)` for messages of that type, even if it is the name of an event. */
   onMessage<Type extends TypeOf<Messages>>(type: Type, listener: (data: Data<Messages, Type>, offset: number | null) => void): Off;
-  /** Calls `listener(members, joined, left)` when a member joins or leaves. */
+  /** Calls `listener(members, joined, left)` when members have joined or left, or their metas have changed. */
   onPresence(listener: RoomEvents["presence"]): Off;
   /**
    * Fetches the next members that are not in `members`, at most as many as the room's `presenceLimit`.
    *
-   * They are added to `members`, and the listeners of "presence" are called with no joined and no left members.
-   * Resolves with the fetched members; the list is empty when all members are known. Rejects with "unavailable"
+   * Adds them to `members`, and emits "presence" with empty arrays of joined and left members. The promise resolves
+   * with the fetched members; the array is empty when `members` is complete. The promise rejects with "unavailable"
    * if the room is away or the connection is lost, with "rateLimited" after too many requests, and with "timeout"
    * after `requestTimeout`.
    */
@@ -356,37 +371,39 @@ export class Room<Messages extends object = any> {
    * Answers the server's calls of that type with what `handler(data)` returns, which may be a promise.
    *
    * If the handler throws a {@link TxroomError}, the server receives that error. For any other error the server
-   * receives "internal", and the error goes to the listeners of "error". Returns a function that removes the
-   * handler.
+   * receives "internal", and the room emits "error". Returns a function that removes the handler.
    */
   handle(type: string, handler: (data: any) => unknown | Promise<unknown>): Off;
   /**
    * Sends a message, now or when the client is in the room again. The server handles it exactly once.
    *
-   * Throws a TxroomError if the message cannot be sent: "roomGone" after the room was left, "unavailable" or
-   * "rateLimited" if `maxBuffered` frames are queued, "invalidData" if the data is not JSON or is too large. The
-   * promise resolves when the server has handled the message; it need not be awaited. It rejects with "roomGone"
-   * if the room is left before, and with "replyLost" if it can't be known whether the message was handled.
+   * Throws a TxroomError if the client cannot accept the message: "roomGone" after it has left the room,
+   * "unavailable" or "rateLimited" if `maxBuffered` frames are queued, "invalidData" if JSON cannot represent the data
+   * or the data is too large.
    *
-   * With `volatile`, the message is sent only if the client is in the room now, and may be lost; the promise
-   * resolves at once.
+   * The promise resolves when the server has handled the message; you need not await it. It rejects with "roomGone" if
+   * the client leaves the room before, and with "replyLost" if the server may or may not have handled the message.
+   *
+   * With `volatile`, the client sends the message only if it is in the room now, and the message can get lost; the
+   * promise resolves at once.
    */
   send(type: string, data?: unknown, options?: { volatile?: boolean }): Promise<void>;
   /**
    * Sends a call; the promise resolves with the answer. The server handles it at most once, even if the
    * connection is lost.
    *
-   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost"
-   * if the call was or may have been handled but its answer is lost; with "roomGone" when the room is left.
+   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost" if the
+   * answer is lost although the server has handled the call or may have handled it; with "roomGone" if the client
+   * leaves the room.
    */
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
   /** Measures the round-trip time to the server, in milliseconds. */
   ping(): Promise<number>;
   /**
-   * Leaves the room, after the queued messages were sent.
+   * Leaves the room after the client has sent the queued messages.
    *
-   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If the client has
-   * joined the room twice, both joins are one member: only this object ends, and the promise resolves at once.
+   * The promise resolves when the server has answered, at the latest after `leaveTimeout`. If the client has joined the
+   * room twice, both joins are one member. Then only this object ends, and the promise resolves at once.
    *
    * After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is no
    * connection, the server ends the membership when `resumeSeconds` are over.
@@ -395,15 +412,15 @@ export class Room<Messages extends object = any> {
 }
 
 /**
- * A connection to a txroom server that survives lost sockets.
+ * A connection to a txroom server. When its socket is lost, the client opens another one.
  *
  * `state` is one of
  *
- * - "idle": there is nothing to do; the client connects at the next join or request;
+ * - "idle": the client needs no connection; it connects at the next join or request;
  * - "connecting": the client is trying to connect;
  * - "open": the connection is open;
  * - "waiting": the connection is lost, and the client waits before it connects again;
- * - "closed": the user has called `close()`; the client does not connect any more.
+ * - "closed": you have called `close()`; the client does not connect any more.
  *
  *     idle --join, request--> connecting --opened--> open
  *     connecting, open --lost--> waiting --delay over--> connecting
@@ -411,17 +428,17 @@ export class Room<Messages extends object = any> {
  *     any --close()--> closed
  *
  * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
- * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms
- * that it has left.
+ * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms that it
+ * has left.
  */
 export class Client {
   /** The options, including the defaults. */
   readonly options: Readonly<Required<Options>>;
-  /** The URL that the client connects to. */
+  /** The URL to which the client connects. */
   readonly url: string;
   /**
    * @param [url] the URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`, or
-   *   relative to the page; without a path, "/rooms" is used
+   *   relative to the page; if it has no path, the path is "/rooms"
    * @param [options] see {@link DEFAULTS}
    */
   constructor(url?: string | URL, options?: Options);
@@ -435,20 +452,21 @@ export class Client {
   once<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): Off;
   /** Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name. */
   off<Name extends keyof ClientEvents>(name: Name, listener?: ClientEvents[Name]): void;
-  /** The rooms that were joined and not left, one for each join. */
+  /** The rooms that the client has joined and not left, one for each join. */
   readonly joined: Room[];
   /**
    * Joins a room of that name; if none has a free seat, creates one.
    *
    * The promise rejects with the server's error, or with "unavailable" if there is no connection within
-   * `requestTimeout` or the connection is lost before the answer. In that last case the server may have let the
-   * client in, so the client does not ask again by itself.
+   * `requestTimeout` or the connection is lost before the answer. In the last case the client does not repeat the
+   * request, because the server may have admitted it already.
    *
-   * Events are delivered from the next turn of the event loop on, so that listeners can be added after `await`.
-   * `prepare`, if given, is called with the room before the promise resolves.
+   * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
+   * pass `prepare`, the client calls it with the room before the promise resolves.
    *
-   * Each join has a {@link Room} of its own, though two may share a membership. If an equal join is pending, this
-   * one waits for it; if the client is leaving the room, it waits until the room is left.
+   * Each join returns a new {@link Room} object, but two of them may share a membership. If a join with the same name
+   * and options is in progress, this one waits for it. If the client is leaving the room, this one waits until it has
+   * left.
    */
   joinOrCreate<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
   /** Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if there is none. */
@@ -460,22 +478,22 @@ export class Client {
   /**
    * Continues the membership of another page; `token` is the `room.reconnectionToken` of that page.
    *
-   * The room is as after a join: with the snapshot, the members and the history; new messages follow. Messages
-   * that the other page sent are handled if they reached the server. If the other page is still connected, it
-   * leaves with 4005. A membership can be continued for `resumeSeconds` after its connection was lost, but not
-   * after it was closed.
+   * The room is as after a join, with the snapshot, the members and the history; new messages follow. The server
+   * handles the messages of the other page that reached it. If the other page is still connected, it leaves with 4005.
+   * You can continue a membership for `resumeSeconds` after its connection was lost, but not after the other page has
+   * left or has closed its client.
    *
-   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden"
-   * if the member was kicked or belongs to another user, with "noSuchRoom" if the room does not exist any more,
-   * with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
+   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden" if the
+   * room has kicked the member or the member belongs to another user, with "noSuchRoom" if the room does not exist any
+   * more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
    */
   resume<Messages extends object = any>(token: string, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
   /**
    * Lists the rooms of that name, or of any name, that match the filter.
    *
-   * `filter` has values of options by which the server filters, or of metadata. If the connection is lost, the
-   * client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
-   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if the filter cannot be sent.
+   * `filter` contains values of the options by which the server filters rooms, or of the metadata. If the connection is
+   * lost, the client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
+   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if JSON cannot represent the filter.
    */
   query(name?: string | null, filter?: object): Promise<Listing[]>;
   /** The former name of `query`. */
@@ -485,7 +503,7 @@ export class Client {
   /**
    * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
    *
-   * Nothing happens if the client needs no connection: before the first join, and after `close`.
+   * Does nothing if the client needs no connection: before the first join, and after `close`.
    */
   reconnect(delay?: number): void;
   /** Leaves all rooms and closes the connection for good. */

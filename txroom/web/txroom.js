@@ -12,15 +12,15 @@
  *     room.send("say", "hello");
  *     const dice = await room.call("roll", { sides: 6 });
  *
- * All rooms of a client share one socket. When it is lost, the client reconnects by itself, resumes each room
+ * All rooms of a client share one socket. When it is lost, the client reconnects automatically, resumes each room
  * and sends again what the server has not acknowledged. The server handles every message once and in order, and
- * the client receives every message of a room once and in order. If the client returns too late, messages can
- * be lost; then the room emits "lost".
+ * the client receives every message of a room once and in order. If the client returns too late, it may miss
+ * messages; then the room emits "lost".
  *
- * Times are in milliseconds, sizes in bytes. It works in browsers, in workers, and in Node. Before Node 22, pass
- * the class of the package `ws`: `new Client(url, { WebSocket })`.
+ * Times are in milliseconds, sizes in bytes. The module works in browsers, in workers, and in Node. Before Node 22,
+ * pass the class of the package `ws`: `new Client(url, { WebSocket })`.
  *
- * The types are in the comments: `txroom.d.ts` is made from them, and `make types` checks both.
+ * The types are in the comments: `make client-types` makes `txroom.d.ts` from them, and `make types` checks both.
  *
  * @module txroom
  */
@@ -53,8 +53,8 @@ export const ErrorCode = Object.freeze({
 });
 
 /**
- * The close codes of rooms, and 1000 for a normal end. After 4000 to 4099 the client does not reconnect; after 4100
- * to 4199 it reconnects and resumes.
+ * The close codes of rooms, and 1000 for a normal end. After a code from 4000 to 4099 the client does not
+ * reconnect. After a code from 4100 to 4199 it reconnects and resumes.
  */
 export const CloseCode = Object.freeze({
   normal: 1000,
@@ -74,7 +74,7 @@ export const CloseCode = Object.freeze({
 });
 
 /**
- * What the client uses of a WebSocket. Those of browsers and of the package `ws` have it.
+ * The members of a WebSocket that the client uses. The WebSockets of browsers and of the package `ws` have them.
  *
  * @typedef {{
  *   readonly protocol: string;
@@ -91,7 +91,7 @@ export const CloseCode = Object.freeze({
  * A source of time and timers.
  *
  * @typedef {object} Clock
- * @property {() => number} now The milliseconds since any fixed time; it never decreases.
+ * @property {() => number} now Returns the milliseconds since some fixed time. The result never decreases.
  * @property {(callback: () => void, delay: number) => any} setTimeout
  *   Calls `callback` once after `delay` milliseconds, and returns a timer.
  * @property {(timer: any) => void} clearTimeout Cancels a timer.
@@ -105,14 +105,14 @@ export const CloseCode = Object.freeze({
  *   The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
  *   or a promise.
  *
- *   A function that fails is called again until `requestTimeout` is over. If it throws a `TxroomError`, the join
- *   fails at once.
+ *   The client calls a function for each join. If it fails, the client calls it again until `requestTimeout` is
+ *   over. If it throws a `TxroomError`, the join fails at once.
  * @property {new (url: any, protocols?: any) => Socket} [WebSocket]
  *   The class of the socket; default: `globalThis.WebSocket`.
  * @property {number} [connectTimeout] How long a socket may take to open, in milliseconds; default 10 000.
  * @property {number} [requestTimeout]
- *   How long joining, resuming, listing and pinging may take, in milliseconds, including the time until there
- *   is a connection; default 15 000.
+ *   How long joins, resumes, queries and pings may take, in milliseconds, including the time to connect; default
+ *   15 000.
  * @property {number} [callTimeout]
  *   How long a call may take, in milliseconds, including the time without a connection; `call(…, {timeout})`
  *   overrides it; default 15 000.
@@ -120,30 +120,35 @@ export const CloseCode = Object.freeze({
  * @property {number} [pingInterval]
  *   The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000.
  * @property {number} [pingTimeout]
- *   How long the server may be silent after a heartbeat before the connection counts as lost, in milliseconds;
- *   default 10 000.
+ *   How long the server may be silent after a heartbeat before the client gives up the connection, in
+ *   milliseconds; default 10 000.
  * @property {number} [probeTimeout]
- *   The same after the browser came online, went offline or showed the page again; default 3 000.
+ *   The value in place of `pingTimeout` after the browser came online, went offline or showed the page again, in
+ *   milliseconds; default 3 000.
  * @property {number} [minDelay]
- *   The first delay before reconnecting, in milliseconds. It doubles with every attempt; half of it is random;
- *   default 250.
+ *   The delay before the first attempt to reconnect, in milliseconds. It doubles with every attempt, and half of
+ *   it is random; default 250.
  * @property {number} [maxDelay]
  *   The longest delay in milliseconds, unless the server asks for a longer one; default 10 000.
  * @property {number} [stableAfter]
- *   How long a connection must last, in milliseconds, before the delay starts again from `minDelay`; default 5 000.
+ *   How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000.
  * @property {number} [maxAttempts]
- *   How many attempts in a row to reconnect the client makes before it gives up; default Infinity.
+ *   How many attempts to reconnect may fail in a row before the client gives up; default Infinity.
  * @property {number} [window]
- *   How many frames of a room may be unacknowledged; default 64, which is the server's limit.
+ *   How many frames of a room may be on their way without an acknowledgement; default 64, which is also the
+ *   server's limit.
  * @property {number} [maxBuffered]
- *   How many frames of a room may be queued while the room is away or its window is full. With more, `send`
- *   throws "unavailable" or "rateLimited"; default 256.
+ *   How many frames of a room the client queues while the room is away or the window is full. When the queue is
+ *   full, `send` throws "unavailable" or "rateLimited"; default 256.
  * @property {number} [maxPayload]
- *   The largest frame that may be sent, in bytes; set it to the server's `maxPayload`; default 1 048 576.
+ *   The largest frame that the client sends, in bytes; default 1 048 576. Set it to the server's `maxPayload`,
+ *   because the server closes the connection after a larger frame.
  * @property {boolean} [rejoin]
- *   Whether to join the room again, as a new member, if the server no longer knows the membership; default true.
+ *   Whether the client joins the room again, as a new member, if the server no longer knows the membership;
+ *   default true.
  * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
- *   The object that emits "online", "offline" and "visibilitychange"; default: the window; null: none.
+ *   The object that emits "online", "offline" and "visibilitychange"; default: the window. Null means that there
+ *   is none.
  * @property {Clock} [clock] The source of time and timers; for tests.
  * @property {() => number} [random] A function that returns a number from 0 to 1, for the delays; for tests.
  */
@@ -194,7 +199,7 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * One user in a room, with one meta for each of its connections.
+ * One user in a room, with one meta for each connection of the user.
  *
  * @template [Meta=any]
  * @typedef {object} Member
@@ -215,11 +220,11 @@ export const DEFAULTS = Object.freeze({
  *
  * @template [Snapshot=any]
  * @typedef {object} Loss
- * @property {Snapshot} snapshot What the server's `Room.snapshot` returned.
+ * @property {Snapshot} snapshot The value that the server's `Room.snapshot` returned.
  * @property {Member[]} members The members now, if the room has presence.
  * @property {number} offset The position in the room's log: the messages that follow have greater offsets.
  * @property {{ type: string; data: any }[]} unconfirmed
- *   The messages that this join sent, and that the server may or may not have handled.
+ *   The messages that this `Room` object sent, and that the server may or may not have handled.
  */
 
 /**
@@ -241,7 +246,7 @@ export const DEFAULTS = Object.freeze({
  * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence
  *   Members joined or left, or their metas changed.
  * @property {(ending: Ending) => void} reconnecting
- *   The connection is lost; messages sent now are queued.
+ *   The connection is lost. The client queues what you send.
  * @property {() => void} recovered The client is in the room again and has missed nothing.
  * @property {(loss: Loss) => void} lost
  *   The client is in the room again, but has missed messages: show the snapshot.
@@ -255,14 +260,14 @@ export const DEFAULTS = Object.freeze({
  * @typedef {object} ClientEvents
  * @property {() => void} connected The connection is open.
  * @property {(ending: Ending & { attempt: number; delay: number }) => void} reconnecting
- *   The connection is lost; attempt number `attempt` is in `delay` milliseconds.
+ *   The connection is lost. The client makes attempt number `attempt` in `delay` milliseconds.
  * @property {(ending: Ending) => void} disconnected
  *   There is no connection, and the client opens none before the next join or request.
  * @property {(bye: { code: number; retryAfter: number }) => void} bye
  *   The server will close the connection, and asks the client to wait `retryAfter` seconds.
  * @property {(milliseconds: number) => void} latency A heartbeat has measured the round-trip time.
  * @property {(error: any) => void} error
- *   An error that nothing else handles; without a listener it is written to the console.
+ *   An error that belongs to no call of yours. If there is no listener, the client writes it to the console.
  */
 
 /**
@@ -272,13 +277,13 @@ export const DEFAULTS = Object.freeze({
  * @property {string} room The id of the room.
  * @property {string} name The name under which the room is registered.
  * @property {number} clients The number of members.
- * @property {number} maxClients The largest number of members; 0: no limit.
- * @property {boolean} locked Whether the room cannot be joined now, since it is full or locked.
+ * @property {number} maxClients The largest number of members; 0 means no limit.
+ * @property {boolean} locked Whether clients cannot join the room now, because it is full or locked.
  * @property {Record<string, any>} metadata The metadata that the room has set.
  */
 
 /**
- * The data of a message of type `Type`, if the map of messages has that type; otherwise any data.
+ * The data of a message of type `Type` according to the map `Messages`; any data if the map does not have the type.
  *
  * @template Messages
  * @template {string} Type
@@ -286,7 +291,7 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * The types of the map of messages, or any text if there is no map.
+ * The types of messages in the map `Messages`, or any other string.
  *
  * @template Messages
  * @typedef {(keyof Messages & string) | (string & {})} TypeOf
@@ -408,7 +413,7 @@ const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 /** After 1008 with one of these reasons the client reconnects: the network was too slow for a message. */
 const TOO_SLOW = new Set(["message not complete in time", "message timeout"]);
 
-/** After this many errors "internal" in a row the client gives up: the mistake of the server is permanent. */
+/** After this many errors "internal" in a row the client gives up, because the server will not recover. */
 const MAX_INTERNAL = 5;
 
 /**
@@ -417,10 +422,11 @@ const MAX_INTERNAL = 5;
  * @internal
  * @typedef {object} Meaning
  * @property {"retry" | "rejoin"} [comeback]
- *   What the client does if the server refuses a resume with this error: resume again after a delay, or join
- *   again as another member. Without this property the room is left.
- * @property {number} [left] The code of the event "left" if the room ends with this error; default 4008.
- * @property {number} [refused] The close code that a connection gets that was refused with this error and lost.
+ *   What the client does if the server refuses a resume with this error: it resumes again after a delay, or joins
+ *   again as another member. Without this property the membership ends.
+ * @property {number} [left] The code of the event "left" if the membership ends with this error; default 4008.
+ * @property {number} [refused]
+ *   The close code that counts if the server refused the connection with this error and its Close frame got lost.
  */
 
 /** The errors to which the client reacts in a special way. @type {Map<string, Meaning>} */
@@ -438,7 +444,7 @@ const ERRORS = new Map(
 );
 
 /**
- * The errors for close codes; for any other code the error is "unavailable".
+ * The error of pending requests for the close code of the connection; for any other code it is "unavailable".
  *
  * @type {Map<number, string>}
  */
@@ -457,9 +463,9 @@ const errorOf = (code) => CLOSES.get(code) ?? "unavailable";
 /**
  * Whether a client reconnects after its socket was closed with `code` and `reason`.
  *
- * It does not after 4000 to 4099, nor after the codes of RFC 6455 for errors that would happen again (1002,
- * 1003, 1007 to 1010). It does after 1008 with the reason "message not complete in time", which only says
- * that the link is slow.
+ * It does not reconnect after a code from 4000 to 4099, nor after the codes of RFC 6455 for errors that would
+ * happen again (1002, 1003, 1007 to 1010). There is one exception: it reconnects after 1008 with the reason "message
+ * not complete in time", which only means that the link is slow.
  *
  * @param {number} code @param {string} [reason] @returns {boolean}
  */
@@ -482,7 +488,7 @@ const mayResume = (code) => code >= 4100 && code <= 4199;
 
 // -- frames
 
-/** The longest types and names, error codes, and error texts that the server accepts, in characters. */
+/** The longest types and names, the longest error codes and the longest error texts, in characters. */
 const MAX_TYPE = 128;
 const MAX_CODE = 64;
 const MAX_REASON = 1024;
@@ -492,7 +498,7 @@ const MAX_DEPTH = 64;
 const MAX_OPTIONS = 16_384;
 /** The largest number of members of a room; a frame with more is refused. */
 const MAX_MEMBERS = 100_000;
-/** How many calls of the server may be unanswered at once. */
+/** How many calls of the server the handlers may be answering at once. */
 const MAX_ANSWERING = 1_000;
 /** The longest time, in seconds, that the server can make the client wait before it reconnects. */
 const MAX_RETRY_AFTER = 3_600;
@@ -529,7 +535,7 @@ const optional = (is) => (value) => value === null || value === undefined || is(
  * @property {boolean} [recovered]
  * @property {Member[] | null} [members]
  * @property {number | null} [memberCount] The number of all members, if `members` is not complete.
- * @property {number | null} [membersAfter] The position with which the frame `members` lists the others.
+ * @property {number | null} [membersAfter] The position after which the frame `members` lists the others.
  * @property {unknown} [snapshot]
  */
 
@@ -707,7 +713,7 @@ function readToken(text) {
 
 /** @internal @typedef {((...args: any[]) => any) & { listener?: Listener }} Listener */
 
-/** Keeps listeners by the names of events, and calls them. What they throw is passed to `report`. */
+/** Keeps listeners by the names of events, and calls them. Passes what they throw to `report`. */
 class Emitter {
   #report;
   /** @type {Map<string, Listener[]>} */
@@ -805,9 +811,10 @@ class Emitter {
 /**
  * The messages and calls of one membership: those that are waiting, and those that were sent.
  *
- * The frames are numbered 1, 2 and so on. Each gets its number when it is sent, and keeps it. A message is
- * forgotten when it is acknowledged. A call is forgotten when it is acknowledged and either answered or no
- * longer awaited. The frames that are held after an acknowledgement therefore have consecutive numbers.
+ * The frames have the numbers 1, 2 and so on. Each gets its number when it is sent, and keeps it. The queue
+ * forgets a message when the server has acknowledged it. It forgets a call when the server has acknowledged it, and
+ * has answered it or nothing awaits the answer any more. Therefore the frames that were sent and are not
+ * acknowledged have consecutive numbers.
  */
 class SendQueue {
   #window;
@@ -930,17 +937,17 @@ const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "l
 /**
  * A room that the client has joined.
  *
- * Each join has a `Room` of its own, with its own listeners. Joins that lead to the same room share one
- * membership. It ends when the last of them is left.
+ * Each join returns a new `Room` object, with its own listeners. Joins that lead to the same room share one
+ * membership, which ends when `leave()` was called on the last of these objects.
  *
  * `state` is one of
  *
  * - "joined": the connection is open, and the client is a member of the room;
  * - "away": the connection is lost, or the room is temporarily unavailable;
  * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
- * - "left": the client is no longer in the room; the event "left" tells why.
+ * - "left": the client is no longer in the room; the event "left" says why.
  *
- * While the state is "away" or "resuming", messages are queued.
+ * While the state is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
@@ -965,7 +972,7 @@ export class Room {
   #leaving = null;
 
   /**
-   * Rooms are made by `client.join` and similar methods.
+   * You cannot create a room object yourself: `client.join` and similar methods do.
    *
    * @private
    * @param {Client} client
@@ -993,12 +1000,12 @@ export class Room {
     return this.#membership.member;
   }
 
-  /** What the server's `Room.snapshot` returned at the last join or loss. @returns {any} */
+  /** What the server's `Room.snapshot` returned at the last join, or before the last "lost". @returns {any} */
   get snapshot() {
     return this.#membership.snapshot;
   }
 
-  /** The client with which the room was joined. @returns {Client} */
+  /** The client that joined the room. @returns {Client} */
   get client() {
     return this.#client;
   }
@@ -1013,7 +1020,7 @@ export class Room {
     return this.#membership.offset;
   }
 
-  /** The log that the offset belongs to. A room that is created again has another one. @returns {string} */
+  /** The id of the log to which the offset belongs. A room that is created again has another one. @returns {string} */
   get epoch() {
     return this.#membership.epoch;
   }
@@ -1021,7 +1028,7 @@ export class Room {
   /**
    * The users in the room, with a meta for each of their members, if the room has presence.
    *
-   * In a room of more than `presenceLimit` members the list is not complete: it has the members that the server
+   * In a room with more than `presenceLimit` members the list is not complete: it has the members that the server
    * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
    *
    * @returns {Member[]}
@@ -1042,8 +1049,8 @@ export class Room {
   /**
    * The token with which `client.resume` continues this membership, also in the next page.
    *
-   * It is null after the room was left. Read it when you need it, for instance on "pagehide", since it changes
-   * with every connection. Keep it secret: anybody with it can take the membership over. It contains the options
+   * It is null after the client has left the room. It changes with every connection, so read it when you need it, for
+   * instance on "pagehide". Keep it secret: anybody who has it can take over the membership. It contains the options
    * of the join, except `auth`.
    *
    * @returns {string | null}
@@ -1114,7 +1121,7 @@ export class Room {
   }
 
   /**
-   * Calls `listener(type, data, offset)` for messages of all types without a listener of their own.
+   * Calls `listener(type, data, offset)` for messages whose type has no listener.
    *
    * @overload
    * @param {"*"} type
@@ -1136,7 +1143,7 @@ export class Room {
   }
 
   /**
-   * Calls `listener(members, joined, left)` when a member joins or leaves.
+   * Calls `listener(members, joined, left)` when members have joined or left, or their metas have changed.
    *
    * @param {RoomEvents["presence"]} listener @returns {Off}
    */
@@ -1147,8 +1154,8 @@ export class Room {
   /**
    * Fetches the next members that are not in `members`, at most as many as the room's `presenceLimit`.
    *
-   * They are added to `members`, and the listeners of "presence" are called with no joined and no left members.
-   * Resolves with the fetched members; the list is empty when all members are known. Rejects with "unavailable"
+   * Adds them to `members`, and emits "presence" with empty arrays of joined and left members. The promise resolves
+   * with the fetched members; the array is empty when `members` is complete. The promise rejects with "unavailable"
    * if the room is away or the connection is lost, with "rateLimited" after too many requests, and with "timeout"
    * after `requestTimeout`.
    *
@@ -1162,8 +1169,7 @@ export class Room {
    * Answers the server's calls of that type with what `handler(data)` returns, which may be a promise.
    *
    * If the handler throws a {@link TxroomError}, the server receives that error. For any other error the server
-   * receives "internal", and the error goes to the listeners of "error". Returns a function that removes the
-   * handler.
+   * receives "internal", and the room emits "error". Returns a function that removes the handler.
    *
    * @param {string} type @param {(data: any) => unknown | Promise<unknown>} handler @returns {Off}
    */
@@ -1178,13 +1184,15 @@ export class Room {
   /**
    * Sends a message, now or when the client is in the room again. The server handles it exactly once.
    *
-   * Throws a TxroomError if the message cannot be sent: "roomGone" after the room was left, "unavailable" or
-   * "rateLimited" if `maxBuffered` frames are queued, "invalidData" if the data is not JSON or is too large. The
-   * promise resolves when the server has handled the message; it need not be awaited. It rejects with "roomGone"
-   * if the room is left before, and with "replyLost" if it can't be known whether the message was handled.
+   * Throws a TxroomError if the client cannot accept the message: "roomGone" after it has left the room,
+   * "unavailable" or "rateLimited" if `maxBuffered` frames are queued, "invalidData" if JSON cannot represent the data
+   * or the data is too large.
    *
-   * With `volatile`, the message is sent only if the client is in the room now, and may be lost; the promise
-   * resolves at once.
+   * The promise resolves when the server has handled the message; you need not await it. It rejects with "roomGone" if
+   * the client leaves the room before, and with "replyLost" if the server may or may not have handled the message.
+   *
+   * With `volatile`, the client sends the message only if it is in the room now, and the message can get lost; the
+   * promise resolves at once.
    *
    * @param {string} type @param {unknown} [data] @param {{ volatile?: boolean }} [options]
    * @returns {Promise<void>}
@@ -1199,8 +1207,9 @@ export class Room {
    * Sends a call; the promise resolves with the answer. The server handles it at most once, even if the
    * connection is lost.
    *
-   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost"
-   * if the call was or may have been handled but its answer is lost; with "roomGone" when the room is left.
+   * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost" if the
+   * answer is lost although the server has handled the call or may have handled it; with "roomGone" if the client
+   * leaves the room.
    *
    * @template [Answer=any]
    * @param {string} type
@@ -1221,10 +1230,10 @@ export class Room {
   }
 
   /**
-   * Leaves the room, after the queued messages were sent.
+   * Leaves the room after the client has sent the queued messages.
    *
-   * The promise resolves when the server has confirmed, at the latest after `leaveTimeout`. If the client has
-   * joined the room twice, both joins are one member: only this object ends, and the promise resolves at once.
+   * The promise resolves when the server has answered, at the latest after `leaveTimeout`. If the client has joined the
+   * room twice, both joins are one member. Then only this object ends, and the promise resolves at once.
    *
    * After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is no
    * connection, the server ends the membership when `resumeSeconds` are over.
@@ -1320,7 +1329,7 @@ export class Room {
 /** @internal @typedef {(error: any, id?: any, info?: any) => void} JoinDone */
 
 /**
- * A membership in a room, which survives lost connections. `rooms` are the joins that share it.
+ * A membership in a room, which survives lost connections. `rooms` are the room objects that share it.
  *
  *     joined --connection lost, left 41xx--> away --connected, delay over--> resuming
  *     resuming --joined--> joined    --temporary error--> away    --other error--> left
@@ -1351,16 +1360,16 @@ class Membership {
   #sendQueue;
   /** @type {Map<string, { user: string, metas: Map<string, any> }>} */
   #members = new Map();
-  /** The number of members that the server has sent; null: all members are known. @type {number | null} */
+  /** The number of all members, which the server has sent; null: all members are known. @type {number | null} */
   #memberCount = null;
-  /** The position with which the server lists members that may be unknown; null: all are known. @type {number | null} */
+  /** The position after which the server lists members that may be unknown; null: all are known. @type {number | null} */
   #membersAfter = null;
   #token = "";
   #attempts = 0;
   /** How many times in a row resuming has failed with "internal". */
   #internal = 0;
   #since = 0;
-  /** Counts the times that a membership or connection began or ended; answers to earlier rounds are ignored. */
+  /** Counts how often a membership or connection began or ended; the client ignores answers to earlier rounds. */
   #round = 0;
   /** @type {unknown} */
   #timer;
@@ -1746,9 +1755,9 @@ class Membership {
   }
 
   /**
-   * Changes the members. Users are identified by their id, and metas by their member. A meta in both lists has
-   * changed. A user who stays keeps the place in the list, as on the server. A changed meta of a
-   * member that is not known is ignored: `fetchMembers` will bring it.
+   * Changes the members. The id identifies a user, and the member identifies a meta. A meta in both lists has
+   * changed. A user who stays keeps the place in the list, as on the server. The changed meta of an unknown member is
+   * ignored: `fetchMembers` will fetch it.
    *
    * @param {Member[]} joined @param {Member[]} left @param {number | null} [count] how many there are now
    */
@@ -1795,7 +1804,7 @@ class Membership {
   }
 
   /**
-   * Lets the newest join that has a handler answer a call. The answer is sent only over the connection of the call.
+   * Lets the newest room object that has a handler answer a call, over the connection of the call only.
    *
    * @param {number} ref @param {string} type @param {unknown} data
    */
@@ -1949,7 +1958,7 @@ const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.c
  * @property {Done} done
  */
 
-/** The request that stands for the call of a membership, which sends the frame itself. @type {Request} */
+/** A request for a call of a membership, which sends the frame of the call itself. @type {Request} */
 const CALL = Object.freeze({
   ref: 0,
   text: null,
@@ -1972,25 +1981,25 @@ const CALL = Object.freeze({
  */
 const JOIN_FRAMES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
-/** After this many attempts a client that was never connected gives up. */
+/** A client that was never connected gives up after this many attempts. */
 const FIRST_ATTEMPTS = 5;
 /** How many milliseconds after "error" the event "close" may be late. */
 const CLOSE_TIMEOUT = 100;
 /** The server has one more second to answer for each of this many bytes that may still be on their way. */
 const BYTES_A_SECOND = 4096;
-/** After slow connections the client waits longer; this is the largest factor. */
+/** After slow connections the client waits longer, by at most this factor. */
 const MAX_PATIENCE = 8;
 
 /**
- * A connection to a txroom server that survives lost sockets.
+ * A connection to a txroom server. When its socket is lost, the client opens another one.
  *
  * `state` is one of
  *
- * - "idle": there is nothing to do; the client connects at the next join or request;
+ * - "idle": the client needs no connection; it connects at the next join or request;
  * - "connecting": the client is trying to connect;
  * - "open": the connection is open;
  * - "waiting": the connection is lost, and the client waits before it connects again;
- * - "closed": the user has called `close()`; the client does not connect any more.
+ * - "closed": you have called `close()`; the client does not connect any more.
  *
  *     idle --join, request--> connecting --opened--> open
  *     connecting, open --lost--> waiting --delay over--> connecting
@@ -1998,8 +2007,8 @@ const MAX_PATIENCE = 8;
  *     any --close()--> closed
  *
  * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
- * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms
- * that it has left.
+ * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms that it
+ * has left.
  */
 export class Client {
   /**
@@ -2010,7 +2019,7 @@ export class Client {
    */
   options;
   /**
-   * The URL that the client connects to.
+   * The URL to which the client connects.
    *
    * @readonly
    * @type {string}
@@ -2051,7 +2060,7 @@ export class Client {
 
   /**
    * @param {string | URL} [url] the URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`, or
-   *   relative to the page; without a path, "/rooms" is used
+   *   relative to the page; if it has no path, the path is "/rooms"
    * @param {Options} [options] see {@link DEFAULTS}
    */
   constructor(url = "/rooms", options = {}) {
@@ -2113,7 +2122,7 @@ export class Client {
     this.#events.off(name, listener);
   }
 
-  /** The rooms that were joined and not left, one for each join. @returns {Room[]} */
+  /** The rooms that the client has joined and not left, one for each join. @returns {Room[]} */
   get joined() {
     return [...this.#memberships.values()].flatMap(({ rooms }) => [...rooms]);
   }
@@ -2122,14 +2131,15 @@ export class Client {
    * Joins a room of that name; if none has a free seat, creates one.
    *
    * The promise rejects with the server's error, or with "unavailable" if there is no connection within
-   * `requestTimeout` or the connection is lost before the answer. In that last case the server may have let the
-   * client in, so the client does not ask again by itself.
+   * `requestTimeout` or the connection is lost before the answer. In the last case the client does not repeat the
+   * request, because the server may have admitted it already.
    *
-   * Events are delivered from the next turn of the event loop on, so that listeners can be added after `await`.
-   * `prepare`, if given, is called with the room before the promise resolves.
+   * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
+   * pass `prepare`, the client calls it with the room before the promise resolves.
    *
-   * Each join has a {@link Room} of its own, though two may share a membership. If an equal join is pending, this
-   * one waits for it; if the client is leaving the room, it waits until the room is left.
+   * Each join returns a new {@link Room} object, but two of them may share a membership. If a join with the same name
+   * and options is in progress, this one waits for it. If the client is leaving the room, this one waits until it has
+   * left.
    *
    * @template {object} [Messages=any]
    * @param {string} name
@@ -2183,14 +2193,14 @@ export class Client {
   /**
    * Continues the membership of another page; `token` is the `room.reconnectionToken` of that page.
    *
-   * The room is as after a join: with the snapshot, the members and the history; new messages follow. Messages
-   * that the other page sent are handled if they reached the server. If the other page is still connected, it
-   * leaves with 4005. A membership can be continued for `resumeSeconds` after its connection was lost, but not
-   * after it was closed.
+   * The room is as after a join, with the snapshot, the members and the history; new messages follow. The server
+   * handles the messages of the other page that reached it. If the other page is still connected, it leaves with 4005.
+   * You can continue a membership for `resumeSeconds` after its connection was lost, but not after the other page has
+   * left or has closed its client.
    *
-   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden"
-   * if the member was kicked or belongs to another user, with "noSuchRoom" if the room does not exist any more,
-   * with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
+   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden" if the
+   * room has kicked the member or the member belongs to another user, with "noSuchRoom" if the room does not exist any
+   * more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
    *
    * @template {object} [Messages=any]
    * @param {string} token
@@ -2209,9 +2219,9 @@ export class Client {
   /**
    * Lists the rooms of that name, or of any name, that match the filter.
    *
-   * `filter` has values of options by which the server filters, or of metadata. If the connection is lost, the
-   * client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
-   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if the filter cannot be sent.
+   * `filter` contains values of the options by which the server filters rooms, or of the metadata. If the connection is
+   * lost, the client asks again over the next one. The promise rejects with "noSuchRoom" if the name is not registered,
+   * with "timeout" or "unavailable" after `requestTimeout`, and with "invalidData" if JSON cannot represent the filter.
    *
    * @param {string | null} [name] @param {object} [filter] @returns {Promise<Listing[]>}
    */
@@ -2238,7 +2248,7 @@ export class Client {
   /**
    * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
    *
-   * Nothing happens if the client needs no connection: before the first join, and after `close`.
+   * Does nothing if the client needs no connection: before the first join, and after `close`.
    *
    * @param {number} [delay] @returns {void}
    */
@@ -2267,8 +2277,8 @@ export class Client {
   }
 
   /**
-   * The number of the next attempt to resume. It is greater than those of earlier pages, too, since it is the
-   * time in milliseconds or more.
+   * The number of the next attempt to resume. It is also greater than the numbers of earlier pages, because it is at
+   * least the time in milliseconds.
    *
    * @internal
    */
@@ -2277,7 +2287,7 @@ export class Client {
     return this.#lastAttempt;
   }
 
-  /** Goes on after the attempt that the server has preferred: the clock was set back. @internal @param {any} error */
+  /** Counts on from the attempt that the server has preferred, if the clock was set back. @internal @param {any} error */
   _skipAttempts(error) {
     const attempt = error?.details?.attempt;
     if (isCount(attempt)) this.#lastAttempt = Math.max(this.#lastAttempt, attempt);
@@ -2337,7 +2347,7 @@ export class Client {
     return this.#memberships.get(id);
   }
 
-  /** Leaves a room that no join waits for any more, unless the client is a member. @internal @param {string} [id] */
+  /** Leaves the room of a join that was given up, unless the client is a member. @internal @param {string} [id] */
   _decline(id) {
     if (id !== undefined && !this.#memberships.has(id)) this._leave(id);
   }
@@ -2437,7 +2447,7 @@ export class Client {
   }
 
   /**
-   * Joins after an equal join that is pending, and after a room that is being left is left.
+   * Joins after an equal join that is in progress has ended, and after the client has left a room that it is leaving.
    *
    * @param {string} target @param {string} key @param {() => Promise<Room>} admit
    */
@@ -2506,7 +2516,7 @@ export class Client {
   /**
    * Returns the options with the credentials, or undefined if the request has ended.
    *
-   * If `auth` fails, often because it needs the same network, it is called again. A TxroomError is final.
+   * If `auth` fails, often because it needs the same network, the client calls it again. A TxroomError is final.
    *
    * @param {Request} request @param {Record<string, any>} options
    */
