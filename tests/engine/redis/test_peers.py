@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -11,6 +12,7 @@ from tests.engine.redis.mesh import joinOf, messageOf
 from tests.engine.redis.test_talk import TalkCase
 from txroom.engine.redis.packets import Packet, Reset, decode, encode
 from txroom.engine.redis.peer import BEAT_SECONDS
+from txroom.engine.redis.peers import MEMORY_SECONDS
 
 
 class PeersTests(TalkCase):
@@ -72,7 +74,10 @@ class PeersTests(TalkCase):
         self.a.peers.gone("1.unknown")
         self.mesh.settle()
         self.a.peers.beat()
-        self.assertEqual((self.a.peers.links, self.a.peers._gone), ({}, set()))
+        self.assertEqual(self.a.peers.links, {self.b.id: (0, 0)})
+        self.mesh.settle(MEMORY_SECONDS)
+        self.a.peers.beat()
+        self.assertEqual((self.a.peers.links, self.a.peers._gone), ({}, {}))
         self.assertEqual(self.a.peers.resets, 1)
         packets = self.a.peers.packets
         self.assertGreater(packets, 0)
@@ -81,6 +86,30 @@ class PeersTests(TalkCase):
         self.assertEqual(self.room.everyLink[0].ends, ["drop"])
         self.assertNothingLeft()
         self.assertGreater(self.a.peers.packets, packets)
+
+    def test_remembered(self) -> None:
+        """
+        A node that was declared gone, and sends again what it thinks was not received, isn't heard twice.
+        """
+        kept: list[bytes] = []
+
+        def unconfirmed(node: str, data: bytes, done: Callable[[object], None]) -> None:
+            kept.append(data)
+            self.mesh.clock.callLater(0, self.mesh.node(node).peers.received, data)
+            self.mesh.clock.callLater(0, done, ConnectionError())
+
+        self.mesh.fault = unconfirmed
+        self.mesh.join("l")
+        self.mesh.fault = self.mesh.unheard
+        self.b.peers.gone(self.a.id)
+        self.mesh.settle(BEAT_SECONDS)
+        self.b.peers.beat()
+        self.mesh.settle()
+        self.mesh.fault = None
+        self.b.peers.received(kept[0])
+        self.mesh.settle()
+        self.assertEqual(len(self.room.everyLink), 1)
+        self.assertNothingLeft()
 
     def test_own(self) -> None:
         """What this node has sent itself is nothing."""

@@ -23,6 +23,10 @@ from .peer import BEAT_SECONDS, Peer, Publish
 from .remote import Unreached
 from .talk import Shared
 
+#: For so many seconds a node that is gone is remembered. It may be alive, and send again what this node has
+#: received already.
+MEMORY_SECONDS = 600.0
+
 
 class Peers:
     """
@@ -57,7 +61,7 @@ class Peers:
         self._shared = Shared(clock, side, guard, now)
         self._peers: dict[str, Peer] = {}
         self._waking: list[Peer] = []
-        self._gone: set[str] = set()
+        self._gone: dict[str, float] = {}
         self._refused: set[str] = set()
         self._timer: IDelayedCall | None = None
         self._packets = 0
@@ -111,13 +115,15 @@ class Peers:
 
     def beat(self) -> None:
         """Send beats, and forget the nodes that are gone."""
-        for node, peer in list(self._peers.items()):
+        for peer in list(self._peers.values()):
             peer.beat()
-            if node in self._gone and peer.isIdle:
+        now = self._clock.seconds()
+        for node, since in list(self._gone.items()):
+            if now - since >= MEMORY_SECONDS and self._peers[node].isIdle:
+                del self._gone[node]
+                peer = self._peers.pop(node)
                 self._packets += peer.packets
                 self._resets += peer.resets
-                del self._peers[node]
-        self._gone &= self._peers.keys()
 
     def start(self) -> None:
         """Send beats until `stop`."""
@@ -140,7 +146,7 @@ class Peers:
         peer = self._peers.get(node)
         if peer is not None:
             peer.reset()
-            self._gone.add(node)
+            self._gone[node] = self._clock.seconds()
         self._refused.discard(node)
 
     @property
