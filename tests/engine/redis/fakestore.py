@@ -39,6 +39,17 @@ def textual(value: float) -> bytes:
     return b"%d" % value if value == int(value) else repr(value).encode()
 
 
+class Stream(list[Any]):
+    """The items of a stream, and the greatest id that it ever had."""
+
+    last = 0
+
+    def copy(self) -> Stream:
+        copy = Stream(self)
+        copy.last = self.last
+        return copy
+
+
 class Store:
     """
     The keys of a fake Redis, and the commands.
@@ -99,7 +110,7 @@ class Store:
             [
                 (
                     key,
-                    value.copy() if isinstance(value, dict | list | set) else value,
+                    value.copy() if isinstance(value, dict | Stream | set) else value,
                     self._expiries.get(key),
                 )
                 for key, value in ((key, self.keys.get(key)) for key in dict.fromkeys(keys))
@@ -282,20 +293,21 @@ class Store:
         return list(self._value(key, set))
 
     def doXADD(self, key: bytes, id: bytes, *fields: bytes) -> bytes:
-        entries = self._value(key, list, True)
+        entries = self._value(key, Stream, True)
         offset = int(id.partition(b"-")[0])
-        if entries and int(entries[-1][0].partition(b"-")[0]) >= offset:
+        if entries.last >= offset:
             raise RedisError(
                 "ERR The ID specified in XADD is equal or smaller than the target stream top item"
             )
         entries.append([id, list(fields)])
+        entries.last = offset
         return id
 
     def doXLEN(self, key: bytes) -> int:
-        return len(self._value(key, list))
+        return len(self._value(key, Stream))
 
     def doXRANGE(self, key: bytes, start: bytes, end: bytes, *count: bytes) -> list[Any]:
-        entries = self._value(key, list)
+        entries = self._value(key, Stream)
         least = 0 if start == b"-" else int(start.lstrip(b"(").partition(b"-")[0]) + start.startswith(b"(")
         most = float("inf") if end == b"+" else int(end.partition(b"-")[0])
         found = [[id, list(fields)] for id, fields in entries if least <= int(id.partition(b"-")[0]) <= most]
@@ -304,7 +316,7 @@ class Store:
     def doXTRIM(self, key: bytes, *args: bytes) -> int:
         """Trim exactly; a real server keeps some more entries than it has to after ``~``."""
         least = int(args[-1].partition(b"-")[0])
-        entries = self._value(key, list)
+        entries = self._value(key, Stream)
         kept = [entry for entry in entries if int(entry[0].partition(b"-")[0]) >= least]
         trimmed = len(entries) - len(kept)
         entries[:] = kept
@@ -342,9 +354,9 @@ class Store:
         token, before, after, least, offset, entries, removals, *rest = args
         room = self._hash(fields)
         if b"tok" not in room:
-            raise RedisError("NOROOM")
+            raise RedisError("NOROOM there is no such room")
         if room[b"tok"] != token:
-            raise RedisError("FENCED")
+            raise RedisError("FENCED the room has another owner")
         have = int(room[b"seq"])
         if have > int(before) and have >= int(after):
             return have
@@ -363,9 +375,9 @@ class Store:
         token, seq, run = args
         room = self._hash(keys[0])
         if b"tok" not in room:
-            raise RedisError("NOROOM")
+            raise RedisError("NOROOM there is no such room")
         if room[b"tok"] != token:
-            raise RedisError("FENCED")
+            raise RedisError("FENCED the room has another owner")
         have = int(room[b"seq"])
         if have < int(seq):
             raise RedisError(f"HOLE {have}")
@@ -419,7 +431,7 @@ class Store:
         if token is None:
             return 0
         if token != args[0]:
-            raise RedisError("FENCED")
+            raise RedisError("FENCED the room has another owner")
         self.doSET(grave, b"", b"PX", args[1])
         self.doDEL(fields, log)
         return 1
@@ -427,11 +439,11 @@ class Store:
     def runHandover(self, keys: Any, args: Any) -> Any:
         token = self.doHGET(keys[0], b"tok")
         if token is None:
-            raise RedisError("NOROOM")
+            raise RedisError("NOROOM there is no such room")
         if token == args[1]:
             return 1
         if token != args[0]:
-            raise RedisError("FENCED")
+            raise RedisError("FENCED the room has another owner")
         self.doHSET(keys[0], b"tok", args[1], b"node", b"")
         self.doHDEL(keys[0], b"counted", b"died", b"level", b"until")
         return 1
@@ -445,7 +457,7 @@ class Store:
         if had == args[1]:
             return int(self._hash(fields)[b"seq"])
         if had != args[0] and (had is not None or grave in self.keys):
-            raise RedisError("FENCED")
+            raise RedisError("FENCED the room has another owner")
         self.doDEL(fields, log)
         for pair in zip(names, args[1:12], strict=True):
             self.doHSET(fields, *pair)

@@ -16,8 +16,8 @@
 -- Returns the number of records in the room, `to` or more.
 -- Errors: NOROOM; FENCED: the token is not the owner's; HOLE <have>: the room has only so many records.
 local room = redis.call('HMGET', KEYS[1], 'tok', 'seq')
-if not room[1] then return redis.error_reply('NOROOM') end
-if room[1] ~= ARGV[1] then return redis.error_reply('FENCED') end
+if not room[1] then return redis.error_reply('NOROOM there is no such room') end
+if room[1] ~= ARGV[1] then return redis.error_reply('FENCED the room has another owner') end
 local have, from, to = tonumber(room[2]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if have > from and have >= to then return have end
 if have ~= from then return redis.error_reply('HOLE ' .. have) end

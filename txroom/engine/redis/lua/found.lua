@@ -25,8 +25,10 @@
 -- Errors: FENCED: the room has another owner, or has ended.
 local room = redis.call('HMGET', KEYS[1], 'tok', 'seq')
 if room[1] == ARGV[2] then return tonumber(room[2]) end
-if room[1] and room[1] ~= ARGV[1] then return redis.error_reply('FENCED') end
-if not room[1] and redis.call('EXISTS', KEYS[3]) == 1 then return redis.error_reply('FENCED') end
+local isEnded = not room[1] and redis.call('EXISTS', KEYS[3]) == 1
+if isEnded or (room[1] and room[1] ~= ARGV[1]) then
+  return redis.error_reply('FENCED the room has another owner')
+end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3], 'gen', ARGV[4], 'epoch', ARGV[5], 'run', ARGV[6],
   'app', ARGV[7], 'name', ARGV[8], 'age', ARGV[9], 'v', ARGV[10], 'seq', ARGV[11], 'off', ARGV[12])

@@ -8,9 +8,9 @@
 -- Returns 1.
 -- Errors: NOROOM; FENCED: the token is not the owner's.
 local token = redis.call('HGET', KEYS[1], 'tok')
-if not token then return redis.error_reply('NOROOM') end
+if not token then return redis.error_reply('NOROOM there is no such room') end
 if token == ARGV[2] then return 1 end
-if token ~= ARGV[1] then return redis.error_reply('FENCED') end
+if token ~= ARGV[1] then return redis.error_reply('FENCED the room has another owner') end
 redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', '')
 redis.call('HDEL', KEYS[1], 'counted', 'died', 'level', 'until')
 return 1

@@ -10,7 +10,7 @@
 -- Errors: FENCED: the token is not the owner's.
 local token = redis.call('HGET', KEYS[1], 'tok')
 if not token then return 0 end
-if token ~= ARGV[1] then return redis.error_reply('FENCED') end
+if token ~= ARGV[1] then return redis.error_reply('FENCED the room has another owner') end
 redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
 redis.call('DEL', KEYS[1], KEYS[2])
 return 1

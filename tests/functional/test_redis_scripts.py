@@ -1,0 +1,242 @@
+"""The scripts on a real server: the fake one of the unit tests does the same, command by command."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hiredis import Reader, ReplyError, pack_command
+from twisted.internet.task import Clock
+
+from tests.engine.redis.fakestore import Store
+from tests.functional.redisserver import RedisServer
+from txroom.engine.redis.keys import Keys
+from txroom.engine.redis.scripts import NAMES, Scripts, textOf
+
+#: How many random commands are compared.
+COMMANDS = 6000
+#: Numbers that are times may differ by so many milliseconds.
+SLACK = 3000
+
+KEYS = Keys("eq")
+NODES = ("n1", "n2", "n3")
+TOKENS = ("t1", "t2", "t3", "")
+
+
+class Wire:
+    """A connection that waits for each reply."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(str(path))
+        self._reader = Reader()
+        self.ask("HELLO", 3)
+
+    def ask(self, *args: Any) -> Any:
+        self._socket.sendall(pack_command(args))
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(self._socket.recv(1 << 16))
+        return reply
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Pair:
+    """A real server and the fake one, which get the same commands."""
+
+    def __init__(self, path: Path) -> None:
+        self.real = Wire(path)
+        self.fake = Store(Clock())
+        self.scripts = Scripts()
+        for name in NAMES:
+            loaded = self.both("SCRIPT", "LOAD", textOf(name))
+            assert loaded.decode() == self.scripts.command(name, (), ())[1]
+
+    def both(self, *args: Any) -> Any:
+        """Run a command on both, compare the replies, and return that of the real one."""
+        seconds, micros = self.real.ask("TIME")
+        self.fake.ahead = int(seconds) + int(micros) / 1e6
+        real, fake = self.real.ask(*args), self.fake.execute(*args)
+        assert alike(real, fake), f"{args}: {real!r} is not {fake!r}"
+        return real
+
+    def run(self, name: str, keys: Any, *args: Any) -> Any:
+        return self.both(*self.scripts.command(name, keys, args))
+
+    def compare(self) -> None:
+        """Compare everything that is stored."""
+        keys = set(self.real.ask("KEYS", "eq:*"))
+        assert keys == set(self.fake.doKEYS(b"eq:*"))
+        for key in sorted(keys):
+            kind = self.real.ask("TYPE", key)
+            if kind == b"hash":
+                self.both("HGETALL", key)
+            elif kind == b"zset":
+                self.both("ZRANGE", key, 0, -1, "WITHSCORES")
+            elif kind == b"string":
+                self.both("GET", key)
+            else:
+                # A real server trims whole blocks only, so it may have some more of the oldest items.
+                real, fake = (side("XRANGE", key, "-", "+") for side in (self.real.ask, self.fake.execute))
+                assert real[len(real) - len(fake) :] == fake, key
+            assert alike(self.real.ask("PTTL", key), self.fake.execute("PTTL", key)), key
+
+
+def alike(real: Any, fake: Any) -> bool:
+    """Whether two replies are the same, but for times."""
+    if isinstance(real, ReplyError) or isinstance(fake, ReplyError):
+        return type(real) is type(fake) and str(real).split()[:2] == str(fake).split()[:2]
+    if isinstance(real, list) and isinstance(fake, list):
+        return len(real) == len(fake) and all(map(alike, real, fake))
+    if isinstance(real, dict) and isinstance(fake, dict):
+        return real.keys() == fake.keys() and all(alike(real[key], fake[key]) for key in real)
+    if isinstance(real, bytes) and isinstance(fake, bytes) and real != fake:
+        times, others = real.split(), fake.split()
+        isTimes = len(times) == len(others) and all(one.isdigit() for one in (*times, *others))
+        return isTimes and all(alike(int(one), int(other)) for one, other in zip(times, others, strict=True))
+    if isinstance(real, int | float) and isinstance(fake, int | float) and min(real, fake) > 1000:
+        return abs(real - fake) <= SLACK
+    return bool(real == fake)
+
+
+class Commands:
+    """Random commands, most of which mean something at that moment."""
+
+    def __init__(self, pair: Pair, random: Random) -> None:
+        self.pair = pair
+        self.random = random
+
+    def step(self) -> None:
+        """Run one command."""
+        name = self.random.choice((*NAMES, "append", "append", "append", "claim", "data"))
+        getattr(self, name)()
+
+    def room(self) -> Any:
+        return KEYS.room(self.random.choice(("r1", "r2")))
+
+    def token(self, room: Any) -> str:
+        """The token of a room, mostly."""
+        token = self.pair.both("HGET", room.fields, "tok")
+        if self.random.random() < 0.8 and token is not None:
+            return str(token.decode())
+        return self.random.choice(TOKENS)
+
+    def names(self, count: int) -> list[str]:
+        return [f"m:{self.random.randrange(12)}" for _ in range(count)]
+
+    def append(self) -> None:
+        room, random = self.room(), self.random
+        have = int(self.pair.both("HGET", room.fields, "seq") or 0)
+        offset = int(self.pair.both("HGET", room.fields, "off") or 0)
+        before = have + random.choice((0, 0, 0, 0, 0, -1, -2, 1))
+        after = before + random.choice((0, 1, 1, 2, 3))
+        entries = b""
+        if random.random() < 0.7:
+            entries = bytes([0x91, random.randrange(100)])
+            offset += random.choice((1, 1, 1, 2, 0))
+        least = random.choice((0, 0, 0, max(0, offset - 5), offset + 1))
+        removed = self.names(random.choice((0, 0, 1, 2, 1500)))
+        pairs = [part for name in self.names(random.choice((0, 1, 2, 1100))) for part in (name, str(have))]
+        self.pair.run(
+            "append", room[:2], self.token(room), before, after, least, offset, entries, len(removed),
+            *removed, *pairs,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        room = self.room()
+        have = int(self.pair.both("HGET", room.fields, "seq") or 0)
+        seq = have + self.random.choice((0, -1, 1))
+        self.pair.run("check", room[:1], self.token(room), seq, self.random.choice(("run1", "run2")))
+
+    def claim(self) -> None:
+        room, random = self.room(), self.random
+        self.pair.run(
+            "claim", (room.fields, room.grave), self.token(room), random.choice(TOKENS[:3]),
+            random.choice(NODES), f"e{random.randrange(100)}", random.choice(("run1", "run2")),
+            random.choice((0, 0, 1)), random.choice((0, 1)), "/rooms", "chat", random.randrange(9), 1,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        room = self.room()
+        if self.random.random() < 0.3:
+            self.pair.run("release", room, self.token(room), 50_000)
+
+    def handover(self) -> None:
+        room = self.room()
+        self.pair.run("handover", room[:1], self.token(room), self.random.choice(TOKENS[:3]))
+
+    def found(self) -> None:
+        room, random = self.room(), self.random
+        if random.random() < 0.5:
+            return
+        parts = [part for at in range(random.choice((0, 1, 3))) for part in (at * 10 + 5, b"\x91\x01")]
+        pairs = [part for name in self.names(random.choice((1, 4, 1200))) for part in (name, "v")]
+        self.pair.run(
+            "found", room, self.token(room), random.choice(TOKENS[:3]), "n1", 4, "e", "run1", "/rooms",
+            "chat", 3, 1, random.randrange(20), 25, len(parts) // 2, *parts, *pairs,
+        )  # fmt: skip
+
+    def renew(self) -> None:
+        """Leases of hours, or expired for hours, so that it does not matter how long commands take."""
+        random = self.random
+        lease = random.choice((7_200_000, 3_600_000, 0, -3_600_000))
+        self.pair.run("renew", (KEYS.nodes,), random.choice(NODES), lease, random.choice((60_000, 9_000_000)))
+
+    def create(self) -> None:
+        listings = KEYS.listings("/rooms", "chat")
+        room = f"r{self.random.randrange(9)}"
+        if self.random.random() < 0.3:
+            self.pair.both("HDEL", listings, room)
+        args = (room, "", self.random.choice((0, 3, 5)), self.random.randrange(1000))
+        self.pair.run("create", (listings, KEYS.ages), *args)
+
+    def make(self) -> None:
+        random = self.random
+        key = KEYS.making("/rooms", "chat", random.choice("ab"))
+        token = f"m{random.randrange(5)}"
+        seats = random.choice((0, 1, 2, 3))
+        self.pair.run("make", (key,), f"r{random.randrange(99)}", "n1", token, seats, 60_000)
+
+    def made(self) -> None:
+        key = KEYS.making("/rooms", "chat", self.random.choice("ab"))
+        self.pair.run("made", (key,), f"m{self.random.randrange(5)}")
+
+    def data(self) -> None:
+        """Something else happens to the data."""
+        if self.random.random() < 0.02:
+            self.pair.both("FLUSHALL")
+        elif self.random.random() < 0.1:
+            self.pair.both("DEL", self.room().grave)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """A server on a UNIX socket."""
+    with TemporaryDirectory(prefix="txroom-") as name, RedisServer(Path(name)) as redis:
+        yield redis
+
+
+@pytest.mark.parametrize("seed", [1, 2, None])
+def test_same(server: RedisServer, seed: int | None) -> None:
+    """Random commands have the same results on the fake and on a real server."""
+    chosen = Random().randrange(1 << 32) if seed is None else seed
+    pair = Pair(server.socket)
+    pair.both("FLUSHALL")
+    commands = Commands(pair, Random(chosen))
+    try:
+        for number in range(COMMANDS // 3):
+            commands.step()
+            if number % 50 == 0:
+                pair.compare()
+        pair.compare()
+    except AssertionError as error:
+        raise AssertionError(f"seed {chosen}: {error}") from None
+    finally:
+        pair.real.close()
