@@ -35,7 +35,7 @@ MODULES = {
     "process/leanepoll.py",
 }
 #: Private names of Python and of other libraries.
-OTHERS = frozenset({"_Decompress", "_current_frames", "_getframe", "ffi", "lib"})
+OTHERS = frozenset({"_Decompress", "_current_frames", "_exit", "_getframe", "ffi", "lib"})
 REACTOR: Any = MemoryReactor()
 
 
