@@ -128,7 +128,7 @@ class ChatTests(DemoTestCase):
         self.assertEqual(frames(client, "reply"), [["reply", 7, 1]])
 
     def test_wrong(self) -> None:
-        """Data that is not a text, or is empty or too long, is refused and sent to nobody."""
+        """Data that is not a string, or is empty or too long, is refused and sent to nobody."""
         client = self.demo().connect("/rooms/chat")
         for data in ("", "x" * 2001):
             client.send(dumps(["call", 1, None, "say", data]))

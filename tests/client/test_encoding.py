@@ -43,7 +43,7 @@ class Pair:
 
 
 _EXTENSION = msgspec.msgpack.Ext(5, b"x")
-_NO_TEXT = "a key: the key None is no text"
+_NO_TEXT = "a key: the key None is not a string"
 _ITSELF: list[Any] = []
 _ITSELF.append(_ITSELF)
 
@@ -55,18 +55,18 @@ WRONG: list[tuple[Any, str, str, bool | str]] = [
     ({"odd key": HALF}, "data['odd key']", _SAID, True),
     ({HALF: 1}, "data", f"a key: {_SAID}", True),
     (Point(Pair(1, [HALF])), "data.x.right[0]", _SAID, True),
-    (float("nan"), "data", "nan can't be said in JSON", False),
-    ([1.5, float("-inf")], "data[1]", "-inf can't be said in JSON", False),
+    (float("nan"), "data", "nan does not exist in JSON", False),
+    ([1.5, float("-inf")], "data[1]", "-inf does not exist in JSON", False),
     (2**64, "data", "18446744073709551616 is an integer of more than 64 bits", True),
     ({"n": -(2**63) - 1}, "data.n", "-9223372036854775809 is an integer of more than 64 bits", True),
-    (b"raw", "data", "bytes can't be said in JSON", False),
-    ({"file": [bytearray(b"raw")]}, "data.file[0]", "bytes can't be said in JSON", False),
+    (b"raw", "data", "bytes do not exist in JSON", False),
+    ({"file": [bytearray(b"raw")]}, "data.file[0]", "bytes do not exist in JSON", False),
     (nested(65), "data" + "[0]" * 64, "nested deeper than 64", True),
     ({"a": nested(64)}, "data.a" + "[0]" * 63, "nested deeper than 64", True),
     (nested(5000), "data" + "[0]" * 64, "nested deeper than 64", True),
     (_ITSELF, "data" + "[0]" * 64, "nested deeper than 64", True),
-    ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", "a key: the key 1 is no text"),
-    ({None: 1}, "data", "a key: the key None is neither a text nor a number", _NO_TEXT),
+    ({1: "a", "1": "b"}, "data", "two keys are '1' in JSON", "a key: the key 1 is not a string"),
+    ({None: 1}, "data", "a key: the key None is neither a string nor a number", _NO_TEXT),
     ({"score": Deferred()}, "data.score", "a Deferred: await it, so that its result can be sent", True),
     ({"board": [object()]}, "data.board[0]", "Encoding objects of type object is unsupported", True),
     (_EXTENSION, "data", "Encoding objects of type msgspec.msgpack.Ext is unsupported", False),
@@ -107,7 +107,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_likeData(self) -> None:
         """
-        Structs, dataclasses, tuples, sets and dates are encoded as plain data; number keys become texts.
+        Structs, dataclasses, tuples, sets and dates are encoded as plain data; number keys become strings.
         """
         when = datetime(2026, 11, 29, tzinfo=UTC)
         for data, expected in (
@@ -182,8 +182,8 @@ class RefusalTests(ClientTestCase):
         for protocol in (JSON_PROTOCOL, MSGPACK_PROTOCOL):
             for options, message in (
                 ({"name": HALF}, f"options.name: {_SAID}"),
-                ({"level": float("inf")}, "options.level: inf can't be said in JSON"),
-                ({"key": b"raw"}, "options.key: bytes can't be said in JSON"),
+                ({"level": float("inf")}, "options.level: inf does not exist in JSON"),
+                ({"key": b"raw"}, "options.key: bytes do not exist in JSON"),
                 ({"id": 2**64}, "options.id: 18446744073709551616 is an integer of more than 64 bits"),
                 ({"big": "x" * 20_000}, "options: 20010 bytes; at most 16384 are allowed"),
             ):
@@ -196,17 +196,17 @@ class RefusalTests(ClientTestCase):
                 self.assertEqual((self.wires, self.clock.getDelayedCalls()), ([], []))
 
     def test_names(self) -> None:
-        """Names must be texts of 1 to 128 characters, and options must be mappings with text keys."""
+        """Names must be strings of 1 to 128 characters, and options must be mappings with string keys."""
         for name in ("", "x" * 129, HALF, 5, None, object):
             for method in (self.client.joinOrCreate, self.client.join, self.client.create):
                 error = self.failureResultOf(method(name), RoomError).value  # type: ignore[arg-type]
                 self.assertEqual(error.code, "badRequest")
-                self.assertRegex(error.message, "^name=.*: must be a text of 1 to 128 characters$")
+                self.assertRegex(error.message, "^name=.*: must be a string of 1 to 128 characters$")
             error = self.failureResultOf(self.client.joinById(name), RoomError).value  # type: ignore[arg-type]
-            self.assertRegex(error.message, "^id=.*: must be a text of 1 to 128 characters$")
+            self.assertRegex(error.message, "^id=.*: must be a string of 1 to 128 characters$")
         for options, message in (
             ("ada", "options='ada': must be a mapping of names to values"),
-            ({1: 2}, "options: the name 1 must be a text"),
+            ({1: 2}, "options: the name 1 must be a string"),
         ):
             error = self.failureResultOf(self.client.join("chat", options), RoomError).value  # type: ignore[arg-type]
             self.assertEqual((error.code, error.message), ("badRequest", message))
@@ -221,7 +221,7 @@ class RefusalTests(ClientTestCase):
         for ref, (kind, message) in enumerate(
             (
                 ("half", f"answer.text: {_SAID}"),
-                ("later", "answer[0]: nan can't be said in JSON"),
+                ("later", "answer[0]: nan does not exist in JSON"),
                 ("large", "answer: 1019 bytes; at most 1000 (maxPayload) are allowed"),
             )
         ):

@@ -128,7 +128,7 @@ class JoinTests(ClientTestCase):
         """An `auth` that cannot be sent fails the join at once."""
         self.begin(auth=lambda: {"key": b"bytes"})
         error = self.failureResultOf(self.client.join("chat"), RoomError).value
-        self.assertEqual(error.message, "options.auth.key: bytes can't be said in JSON")
+        self.assertEqual(error.message, "options.auth.key: bytes do not exist in JSON")
 
     def test_noConnection(self) -> None:
         """The client tries to connect until `requestTimeout`."""

@@ -627,7 +627,7 @@ class RoomTests(RoomTestCase):
                 self.assertIn(id, said)
                 self.assertIn("client", said)
         self.assertIn(
-            "a text is a group, one client is to=client",
+            "a string names a group, for one client use to=client",
             self.says(TypeError, self.chat.broadcast, "said", to=id),
         )
         self.client.enter(id)
@@ -635,7 +635,7 @@ class RoomTests(RoomTestCase):
         self.chat.broadcast("said", "to a group of nobody", to="nobody")
         self.assertIn("room.client(id)", self.says(TypeError, self.chat.kick, id))
         self.assertIn("id=<Client", self.says(TypeError, self.chat.client, self.client))
-        self.assertIn("name=5: must be a text", self.says(TypeError, self.chat.group, 5))
+        self.assertIn("name=5: must be a string", self.says(TypeError, self.chat.group, 5))
         self.settle()
         self.assertEqual(self.ada.said(), ["to a group that is called so"])
 
@@ -743,11 +743,11 @@ class RoomTests(RoomTestCase):
     def test_server(self) -> None:
         """Names and ids that a server passes."""
         rooms: Any = self.app
-        self.assertIn("name=None: must be a text", self.says(TypeError, rooms.createRoom, None))
+        self.assertIn("name=None: must be a string", self.says(TypeError, rooms.createRoom, None))
         self.assertIn("options='x': must be a mapping", self.says(TypeError, rooms.createRoom, "chat", "x"))
         self.assertIn("roomId=<NotingRoom", self.says(TypeError, rooms.reserveSeat, self.chat))
         self.assertIn("seconds='5'", self.says(ValueError, rooms.reserveSeat, self.chat.id, None, "5"))
-        self.assertIn("name=5: must be a text", self.says(TypeError, rooms.query, 5))
+        self.assertIn("name=5: must be a string", self.says(TypeError, rooms.query, 5))
         self.assertIn("listener=None", self.says(TypeError, rooms.registrations["chat"].on, "join", None))
         self.assertIn(
             "can't be called with (room, client)",
@@ -852,7 +852,7 @@ class KindTests(MistakeTestCase):
             self.says(TypeError, close, "bye"),
             "close code 'bye': must be a number; the reason is second: close(1000, 'bye')",
         )
-        self.assertEqual(self.says(TypeError, close, 1000, b"bye"), "close reason b'bye': must be a str")
+        self.assertEqual(self.says(TypeError, close, 1000, b"bye"), "close reason b'bye': must be a string")
         self.assertEqual(app.connection.readyState, 1)
 
     def test_endpoint(self) -> None:

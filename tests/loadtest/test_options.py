@@ -115,7 +115,7 @@ class MistakeTests(SynchronousTestCase):
     def test_values(self) -> None:
         """Wrong values."""
         number = "must be a number, 0 or more"
-        json = "must be JSON; for a text write '\"hello\"'"
+        json = "must be JSON; for a string write '\"hello\"'"
         room = (URL, "--room", "chat")
         for option, value, expected in (
             ("--clients", "0", "must be a whole number, 1 or more"),
@@ -129,7 +129,7 @@ class MistakeTests(SynchronousTestCase):
             ("--header", "Cookie", 'must be a header of the form "Name: value"'),
             ("--header", "A b: c", 'must be a header of the form "Name: value"'),
             ("--header", "A: b\r\nc: d", 'must be a header of the form "Name: value"'),
-            ("--type", "", "must be a text of 1 to 128 characters"),
+            ("--type", "", "must be a string of 1 to 128 characters"),
             ("--scenario", "chat", "must be module:attribute"),
             ("--scenario", "nosuch:play", "there is no module 'nosuch'"),
             ("--scenario", f"{__name__}:URL", "must be the name of a function, module:function"),

@@ -419,7 +419,7 @@ class CostTests(RoomTestCase):
             self.assertEqual((error[3], "10000" in error[4]), ("invalidData", True))
 
     def test_asWideAsMayBe(self) -> None:
-        """So many arrays and objects may be in a message, and any number of brackets in a text."""
+        """So many arrays and objects may be in a message, and any number of brackets in a string."""
         self.rooms(DataRoom)
         ada, bob = self.joined(), self.joined(protocol=MSGPACK)
         for player in (ada, bob):
@@ -505,7 +505,7 @@ class PlainTests(SynchronousTestCase):
     """What a server says is held to the same."""
 
     def test_own(self) -> None:
-        """What JSON can't say is refused where it is said."""
+        """Values that do not exist in JSON are refused where they are sent."""
         deep: Any = 0
         for _ in range(65):
             deep = [deep]

@@ -36,7 +36,7 @@ class MatchTests(RoomTestCase):
         self.assertEqual(len({first.room, second.room, none.room}), 3)
 
     def test_filterByPath(self) -> None:
-        """The options of a path are texts."""
+        """The options of a path are strings."""
         self.rooms()
         self.app._registrations["chat"].filterBy("level")
         ada = self.player("/rooms/chat?level=1")

@@ -290,9 +290,7 @@ class BroadcastTests(RoomTestCase):
             error = self.assertRaises(TypeError, room.broadcast, "news", **wrong)
             [(name, given)] = wrong.items()
             each = given[0] if isinstance(given, list) else given
-            self.assertEqual(
-                str(error), f"{name}: {each!r} is no client; the one of an id is room.client(id)"
-            )
+            self.assertEqual(str(error), f"{name}: {each!r} is not a Client; for an id use room.client(id)")
         self.assertEqual(room.offset, 0)
 
     def test_to(self) -> None:
@@ -548,7 +546,7 @@ class RefusedValueTests(RoomTestCase):
         self.assertAlive()
 
     def test_texts(self) -> None:
-        """Groups, reasons and types are texts, codes can be sent."""
+        """Groups, reasons and types are strings, codes can be sent."""
         for wrong, error in ((1, TypeError), (ValueError("x"), TypeError), ("\ud800", UnicodeEncodeError)):
             self.assertRaises(error, self.client.enter, wrong)
             self.assertRaises(error, self.client.kick, wrong)
@@ -578,7 +576,7 @@ class RefusedValueTests(RoomTestCase):
         self.assertAlive()
 
     def test_userId(self) -> None:
-        """An id of a user that is no text is as good as none."""
+        """An id of a user that is not a string is as good as none."""
 
         class Chat(NotingRoom):
             def userId(self, user: Any) -> Any:

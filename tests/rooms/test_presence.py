@@ -63,7 +63,7 @@ class PresenceTests(RoomTestCase):
         self.assertEqual((self.kinds()[-1], len(self.app.rooms)), ("dispose", 0))
 
     def test_texts(self) -> None:
-        """Texts of classes of their own, which can't be encoded, are sent as the texts that they are."""
+        """Strings of a subclass of `str`, which msgspec can't encode, are sent as plain strings."""
         self.rooms(autoDispose=False)
         ada, bob = self.joined(), self.joined()
         room = self.room(ada)

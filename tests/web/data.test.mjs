@@ -161,7 +161,7 @@ test("names and types have 1 to 128 characters, which may be several code units 
     for (const name of [undefined, "", 7, {}, "x".repeat(129)]) {
       const error = await failure(h.client[method](name));
       assert.equal(error.code, "badRequest");
-      assert.match(error.message, new RegExp(`^the (name|id) for ${method} must be a text`));
+      assert.match(error.message, new RegExp(`^the (name|id) for ${method} must be a string`));
     }
     for (const options of ["ada", 7, null, []]) {
       assert.equal((await failure(h.client[method]("chat", options))).code, "badRequest");

@@ -86,7 +86,7 @@ test("options instead of the URL, and other wrong URLs, are refused", () => {
   for (const [url, said] of [[{ auth: "t-1" }, "an object"], [null, "null"], [["/rooms"], "an array"], [8080, "8080"]]) {
     assert.throws(() => new Client(url, { WebSocket: class {} }), {
       name: "TypeError",
-      message: `the URL must be a text, not ${said}; pass options as the second argument`,
+      message: `the URL must be a string, not ${said}; pass options as the second argument`,
     });
   }
   assert.equal(new Client(new URL("ws://host/play"), { WebSocket: class {} }).url, "ws://host/play");

@@ -19,26 +19,26 @@ from ..protocol.unsendable import cut, findMistake, mistakeOfText, shown
 
 def checkName(what: str, name: Any) -> None:
     """
-    Raise `RoomError` unless `name` is a text that the server accepts as a name; `what` names it in the
+    Raise `RoomError` unless `name` is a string that the server accepts as a name; `what` names it in the
     error.
     """
     isText = isinstance(name, str) and 0 < len(name) <= MAX_NAME
     if not isText or mistakeOfText(name):
         raise RoomError(
-            ErrorCode.BAD_REQUEST, f"{what}={shown(name)}: must be a text of 1 to {MAX_NAME} characters"
+            ErrorCode.BAD_REQUEST, f"{what}={shown(name)}: must be a string of 1 to {MAX_NAME} characters"
         )
 
 
 def checkMapping(what: str, value: Any) -> None:
     """
-    Raise `RoomError` unless `value` is `None` or a mapping whose keys are texts; `what` names it in the
+    Raise `RoomError` unless `value` is `None` or a mapping whose keys are strings; `what` names it in the
     error.
     """
     if value is not None and not isinstance(value, Mapping):
         raise RoomError(ErrorCode.BAD_REQUEST, f"{what}={shown(value)}: must be a mapping of names to values")
     for name in value or ():
         if not isinstance(name, str):
-            raise RoomError(ErrorCode.BAD_REQUEST, f"{what}: the name {shown(name)} must be a text")
+            raise RoomError(ErrorCode.BAD_REQUEST, f"{what}: the name {shown(name)} must be a string")
 
 
 def checkOptions(what: str, options: Mapping[str, Any]) -> bytes:

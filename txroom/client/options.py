@@ -76,7 +76,7 @@ class ClientOptions:
     )
     #: Additional headers of the upgrade request, by name.
     headers: Mapping[str, str] = _option(
-        attrs.Factory(dict), "a mapping of names to texts of one line", _areHeaders
+        attrs.Factory(dict), "a mapping of names to strings of one line", _areHeaders
     )
     #: How long a connection may take to open, in seconds.
     connectTimeout: float = _seconds(10.0, isZeroAllowed=False)

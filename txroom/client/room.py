@@ -243,7 +243,7 @@ class Room:
         Send a message, now or when the client is in the room again. The server handles it exactly once.
 
         Args:
-            type: The type of the message, a text of 1 to 128 characters.
+            type: The type of the message, a string of 1 to 128 characters.
             data: Plain data, or other types that msgspec can encode.
             volatile: Send the message only if the client is in the room now. It may be lost.
 

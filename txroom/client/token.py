@@ -38,7 +38,7 @@ class ReconnectionToken(Struct, frozen=True):
 
     @classmethod
     def read(cls, text: str) -> ReconnectionToken:
-        """Decode what `write` returned. Raises `RoomError` for any other text."""
+        """Decode what `write` returned. Raises `RoomError` for any other string."""
         try:
             return msgspec.msgpack.decode(urlsafe_b64decode(text), type=cls)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
@@ -47,7 +47,7 @@ class ReconnectionToken(Struct, frozen=True):
             ) from error
 
     def write(self) -> str:
-        """Encode the token as text that can be put into a URL, a file or an environment variable."""
+        """Encode the token as a string that can be put into a URL, a file or an environment variable."""
         return urlsafe_b64encode(msgspec.msgpack.encode(self)).decode()
 
     @property

@@ -39,11 +39,11 @@ def absolute(url: str, path: str = "/rooms") -> str:
     Return the WebSocket URL for `url`; if that has no path, it gets `path`.
 
     Raises:
-        TypeError: `url` is not a text.
+        TypeError: `url` is not a string.
         ValueError: `url` is not the URL of a WebSocket.
     """
     if not isinstance(url, str):
-        raise TypeError(f"url={url!r}: must be a text such as ws://host:port/rooms")
+        raise TypeError(f"url={url!r}: must be a string such as ws://host:port/rooms")
     try:
         parts = urlsplit(url)
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)

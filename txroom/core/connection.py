@@ -256,7 +256,7 @@ class Connection:
 
         Raises:
             ValueError: The code must not be sent, or the reason is too long, or has no code.
-            TypeError: The code is not a number, or the reason is not a `str`.
+            TypeError: The code is not a number, or the reason is not a string.
         """
         if code is None:
             if reason:
@@ -268,7 +268,7 @@ class Connection:
         elif not isSendable(code):
             raise ValueError(f"close code {code}: must be 1000-1003, 1007-1014 or 3000-4999")
         if not isinstance(reason, str):
-            raise TypeError(f"close reason {reason!r}: must be a str")
+            raise TypeError(f"close reason {reason!r}: must be a string")
         if len(reason.encode()) > MAX_CLOSE_REASON:
             raise ValueError(f"close reason longer than {MAX_CLOSE_REASON} bytes")
         self._wire.close(code, reason)

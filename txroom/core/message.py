@@ -16,7 +16,7 @@ class Prepared:
 
     Args:
         data: The message.
-        isText: Whether `data` is a text, encoded in UTF-8.
+        isText: Whether `data`, if it is `bytes`, is a text message in UTF-8 and not a binary one.
     """
 
     __slots__ = ("deflated", "frame", "isBinary", "payload")

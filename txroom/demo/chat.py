@@ -32,7 +32,7 @@ class ChatRoom(Room):
     def onCreate(self, options: Mapping[str, Any]) -> None:
         topic = options.get("topic") or ""
         if not isinstance(topic, str) or len(topic) > 40:
-            raise RoomError("badRequest", "topic: must be a text of at most 40 characters")
+            raise RoomError("badRequest", "topic: must be a string of at most 40 characters")
         self.setMetadata({"topic": topic})
 
     def onJoin(self, client: Client, options: Mapping[str, Any]) -> None:

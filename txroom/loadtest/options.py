@@ -22,7 +22,7 @@ from .plan import MARK, NUMBER, Plan
 
 class Options(usage.Options):
     """
-    The options of `python -m txroom.loadtest`. A wrong one raises `UsageError` with a text of one line.
+    The options of `python -m txroom.loadtest`. A wrong one raises `UsageError` with a message of one line.
     """
 
     synopsis = "Usage: python -m txroom.loadtest URL --room NAME [options]\n       ... URL --plain [options]"
@@ -98,7 +98,7 @@ class Options(usage.Options):
     def opt_type(self, value: str) -> None:
         """The type of the messages that the clients send to the room; without it they send nothing."""
         if not 0 < len(value) <= MAX_NAME:
-            raise UsageError(f"--type {value}: must be a text of 1 to {MAX_NAME} characters")
+            raise UsageError(f"--type {value}: must be a string of 1 to {MAX_NAME} characters")
         self._given["type"] = value
 
     def opt_data(self, value: str) -> None:
@@ -190,7 +190,7 @@ class Options(usage.Options):
                 if self._has(needy):
                     raise UsageError(f"--{needy} needs --type")
         elif "data" in given and _decoded(given["data"]) is _NO_JSON:
-            raise UsageError(f"--data {given['data']}: must be JSON; for a text write '\"hello\"'")
+            raise UsageError(f"--data {given['data']}: must be JSON; for a string write '\"hello\"'")
 
     def _refuse(self, option: str, others: tuple[str, ...]) -> None:
         for other in others:
@@ -211,7 +211,7 @@ _NO_JSON = object()
 
 
 def _decoded(text: str) -> Any:
-    """The JSON value of a text whose placeholders are replaced, or `_NO_JSON`."""
+    """Return the value of a JSON text after its placeholders were replaced, or `_NO_JSON`."""
     try:
         return msgspec.json.decode(text.replace(NUMBER, "0").replace(MARK, "0"))
     except msgspec.DecodeError:

@@ -48,7 +48,7 @@ class LoadTest:
     Args:
         plan: What to do.
         reactor: The network and the clock.
-        token: A text that makes the marks of this load test different from those of others on the same
+        token: A string that makes the marks of this load test different from those of others on the same
             server.
     """
 

@@ -64,7 +64,7 @@ class ResumeFrame(_Frame, frozen=True, tag="resume"):
     room: RoomId
     token: Token
     epoch: Code
-    #: Any number; one that the room never reached counts as unknown.
+    #: Any integer. One that the room's log never reached counts as an unknown offset.
     offset: int
     #: The number of this attempt, greater for each; 0: the client does not number them.
     attempt: Ref = 0
@@ -105,7 +105,7 @@ class ReplyFrame(_Frame, frozen=True, tag="reply"):
 
 
 class ErrorFrame(_Frame, frozen=True, tag="error"):
-    """The answer to a call from the room is an error."""
+    """An error, in answer to a call from the room."""
 
     room: RoomId | None
     ref: Ref

@@ -19,22 +19,22 @@ class RoomError(Exception):
 
     Args:
         code: One of `ErrorCode`, or a code of your own.
-        message: A text for the client's developer.
+        message: What is wrong, in words for the client's developer.
         details: Plain data for the client's program.
 
     Raises:
-        TypeError: The message is no text, or the details can't be sent.
-        ValueError: A text is no Unicode, or the details can't be sent.
+        TypeError: The message is not a string, or the details can't be sent.
+        ValueError: The code or the message has lone surrogates, or the details can't be sent.
     """
 
     def __init__(self, code: str, message: str = "", details: Any = None) -> None:
         super().__init__(code, message)
         if not isinstance(message, str):
-            raise TypeError(f"message={message!r}: must be a text")
+            raise TypeError(f"message={message!r}: must be a string")
         self.code = str(code)
         self.message = str.__str__(message)
         for text in (self.code, self.message):
-            text.encode()  # raises for what is no Unicode
+            text.encode()  # raises for lone surrogates
         encode(details, name="details")  # raises
         self.details = details
 
@@ -46,12 +46,12 @@ class CallError(Exception):
     """
     A client has answered a call of its room (`Client.call`) with an error.
 
-    It is no `RoomError`, so that the text of one client is never sent to another: if a handler doesn't catch
-    it, its client gets `internal`.
+    It is not a `RoomError`, so that the words of one client are never sent to another: if a handler doesn't
+    catch it, the handler's client gets `internal`.
 
     Args:
-        code: The client's code; it may be any text.
-        message: The client's message; it may be any text.
+        code: The client's code; it may be any string.
+        message: The client's message; it may be any string.
     """
 
     def __init__(self, code: str, message: str = "") -> None:
@@ -64,7 +64,9 @@ class CallError(Exception):
 
 
 class BadMessage(RoomError):
-    """A message that can't be handled, by a mistake of the client; too many of these close the connection."""
+    """
+    A message can't be handled, because of a mistake of the client. Too many of these close the connection.
+    """
 
 
 class InvalidData(BadMessage):
@@ -84,8 +86,8 @@ class BadFrame(RoomError):
         ref: The number of the request, if it is known.
     """
 
-    #: Whether nothing of the message can be known. Its number `n` is unknown then, so the connection is
-    #: closed.
+    #: Whether nothing of the message could be read. The connection is closed then, because it is not known
+    #: whether the message had a number `n`.
     isFatal = False
     #: Whether it counts as a mistake: three in ten seconds close the connection.
     isStrike = True
@@ -103,6 +105,10 @@ class NotWellFormed(BadFrame):
 
 
 class BadOptions(BadFrame):
-    """A request has options that can't be decoded. It is no strike: the rate of requests is limited."""
+    """
+    A request has options that can't be decoded.
+
+    It does not count as a mistake, because the rate of requests is limited anyway.
+    """
 
     isStrike = False

@@ -1,5 +1,5 @@
 """
-The names of the sub-protocols, and the limits that servers and clients keep.
+The names of the sub-protocols, and the limits to which servers and clients keep.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_NUMBER = 2**53 - 1
 #: The most unacknowledged frames of one member, and the most replies to its calls that the server keeps.
 WINDOW = 64
 
-# -- texts, in characters
+# -- strings, in characters
 
 #: The longest name of rooms, id of a room, and type of a message.
 MAX_NAME = 128

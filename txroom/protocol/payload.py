@@ -1,8 +1,8 @@
 """
 Payloads: the encoded data of messages that a room sends.
 
-Data is encoded once, as MessagePack, when it is sent; an error is raised there if it is no plain data. For
-clients that speak JSON it is translated when the frame is built, once for all of them.
+Data is encoded once, as MessagePack, when it is sent. Data that is not plain data raises an error there. For
+clients that speak JSON the payload is translated when the frame is built, once for all of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def encode(data: Any, mayHaveBytes: bool = False, name: str = "data") -> bytes:
 
     Raises:
         TypeError: A part of the data can't be sent; the error names it and its place.
-        ValueError: The data is nested too deep, or has a float that is no finite number.
+        ValueError: The data is nested too deep, or has a float that is not a finite number.
         OverflowError: The data has an integer of more than 64 bits.
     """
     if data is None:
@@ -123,7 +123,7 @@ def plain(data: Any, mayHaveBytes: bool = False, name: str = "data") -> Any:
 
 
 def arrayHead(count: int) -> bytes:
-    """The bytes with which an array of so many elements begins."""
+    """Return the bytes with which an array of `count` elements begins."""
     if count < 16:
         return bytes((0x90 | count,))
     return b"\xdc" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdd" + count.to_bytes(4, "big")
@@ -131,13 +131,13 @@ def arrayHead(count: int) -> bytes:
 
 def checkText(name: str, value: str) -> str:
     """
-    Return a text; of a subclass of `str`, which can't be encoded, the `str`.
+    Return a string that can be sent, as a plain `str`: msgspec does not encode objects of its subclasses.
 
     Raises:
-        TypeError: It is no text.
-        UnicodeEncodeError: It is no Unicode.
+        TypeError: The value is not a string.
+        UnicodeEncodeError: It has lone surrogates.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{name}={value!r}: must be a text")
+        raise TypeError(f"{name}={value!r}: must be a string")
     value.encode()
     return str.__str__(value)

@@ -2,9 +2,9 @@
 Plain data: the definition of data that may be sent, and the checks for it.
 
 Messages, answers, options, filters, metadata, presence metas and the details of errors are plain data:
-`None`, booleans, integers of 64 bits, finite floats, Unicode texts, lists, and mappings whose keys are texts,
-nested at most `MAX_DEPTH` deep, with dates as the only extension. Rooms with `binary = True`, whose clients
-all speak MessagePack, may also send bytes, other extensions and all floats.
+`None`, booleans, integers of 64 bits, finite floats, strings of valid Unicode, lists, and mappings whose keys
+are strings, nested at most `MAX_DEPTH` deep, with dates as the only extension. Rooms with `binary = True`,
+whose clients all speak MessagePack, may also send bytes, other extensions and all floats.
 
 `payload` encodes and checks the data of the server, `received` checks and decodes the data of clients. Both
 use the checks of this module, which look at the encoded data.
@@ -36,8 +36,8 @@ def _nested(levels: int) -> Any:
     return data
 
 
-#: Decodes most plain data. It refuses bytes, extensions and keys that are no texts, before it hashes anything
-#: that a client chose. It also refuses dates, and data that is nested deeper.
+#: Decodes most plain data. It refuses bytes, extensions and keys that are not strings, before it hashes
+#: anything that a client chose. It also refuses dates, and data that is nested deeper than `_LEVELS`.
 decodeMost = msgspec.msgpack.Decoder(_nested(_LEVELS)).decode
 
 #: The bytes that arrays and maps begin with.
@@ -52,10 +52,10 @@ _SHORT = 2 * MAX_DEPTH
 
 # The messages of errors.
 DEEP = f"nested deeper than {MAX_DEPTH}"
-NAN = "NaN and infinities can't be sent: JSON can't say them"
-KEYS = "the keys of mappings must be texts"
-BYTES = "bytes are not taken here: the room must say binary = True"
-_EXTENSIONS = "extensions are not taken here, but timestamps"
+NAN = "NaN and infinities can't be sent: they do not exist in JSON"
+KEYS = "the keys of mappings must be strings"
+BYTES = "bytes are only allowed in the messages of a room with binary = True"
+_EXTENSIONS = "extensions other than timestamps are only allowed in the messages of a room with binary = True"
 _LONG_INTEGER = "an integer of more than 64 bits"
 _WIDE = f"more than {MAX_CONTAINERS} arrays and objects"
 
@@ -68,7 +68,7 @@ class NotPlain(ValueError):
 
 
 def faultIn(found: Contents, mayHaveBytes: bool) -> str:
-    """Return what is wrong with what the scanner has found; empty if nothing."""
+    """Return what is wrong with the contents that the scanner has found; "" if nothing."""
     if found.depth > MAX_DEPTH:
         return DEEP
     if found.hasOddKeys:
@@ -83,7 +83,7 @@ def faultIn(found: Contents, mayHaveBytes: bool) -> str:
 
 
 def faultOfFloats(data: bytes, limit: int = scanner.MAX_STEPS) -> str:
-    """Return what is wrong with the floats of a MessagePack value; empty if nothing."""
+    """Return what is wrong with the floats of a MessagePack value; "" if nothing."""
     if not (b"\xcb" in data or b"\xca" in data) or _mayBeNaN(data) is None:
         return ""
     return NAN if scanner.scan(data, 0, limit).hasNaN else ""
@@ -135,7 +135,7 @@ def isTooDeep(data: bytes, isJSON: bool) -> bool:
 
 
 def hasMoreValues(data: Any, limit: int) -> bool:
-    """Return whether plain data has more than `limit` values, at any depth; it looks at no more."""
+    """Return whether plain data has more than `limit` values, at any depth. No further values are read."""
     waiting = [data]
     while waiting:
         limit -= 1

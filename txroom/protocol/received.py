@@ -1,8 +1,8 @@
 """
 Received data: decodes the data of clients, as plain data or as the type that a handler takes.
 
-Data stays encoded as the client sent it until its type is known. Data that is not allowed is refused by its
-bytes, before it is decoded.
+Data stays encoded as the client sent it until its type is known. The encoded bytes show whether the data is
+allowed, so data that is not allowed is refused before it is decoded.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ UNREADABLE = (ValueError, OverflowError, RecursionError)
 
 def check(data: bytes, isJSON: bool, mayHaveBytes: bool) -> None:
     """
-    Check well-formed data of a client that is then decoded as a complete type.
+    Check the data of a client for a handler that ignores it, or whose type limits its nesting and its keys.
 
-    Such a type bounds the nesting and the keys of the data, which therefore need no check here.
+    In MessagePack, the nesting and the keys are therefore not checked here. The data must be well-formed.
 
     Raises:
         InvalidData: The data is not allowed.
@@ -108,5 +108,5 @@ def _faultOf(error: msgspec.ValidationError, data: bytes, mayHaveBytes: bool) ->
     try:
         found = scanner.scan(data)
     except scanner.TooLong:
-        raise NotPlain("too many values for what is nested that deep, or has bytes") from None
+        raise NotPlain("too many values for data that is nested deeply, or has bytes or dates") from None
     return plaindata.faultIn(found, mayHaveBytes)

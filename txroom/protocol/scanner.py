@@ -2,9 +2,9 @@
 Scans encoded data without decoding it: finds its depth of nesting, its kinds of values, and the ends of its
 parts.
 
-This is for data that can't be decoded, or must not be before it is known to be harmless. JSON is searched
-with regular expressions and methods of bytes, which are fast. MessagePack is walked token by token, with runs
-of numbers in one step.
+This is for data that can't be decoded, or that must not be decoded before it is known to be harmless. JSON is
+searched with regular expressions and methods of `bytes`, which are fast. MessagePack is walked token by
+token, with runs of numbers in one step.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Match = Callable[..., "re.Match[bytes] | None"]
 
 
 class Malformed(ValueError):
-    """The data is no JSON, or no MessagePack."""
+    """The data is not JSON, or not MessagePack."""
 
 
 class TooLong(Exception):
-    """The data has more parts than are scanned."""
+    """The data has more parts than the scanner takes."""
 
 
 # -- JSON
@@ -87,7 +87,7 @@ def splitJSON(text: bytes, limit: int = MAX_SPLIT) -> list[bytes]:
     Return the encoded elements of a JSON array; their strings need not be valid Unicode.
 
     Raises:
-        Malformed: It is no JSON array.
+        Malformed: The text is not a JSON array.
         TooLong: It has too many parts.
     """
     parts: list[bytes] = []
@@ -172,7 +172,7 @@ def _widths() -> tuple[int, ...]:
 
 
 _WIDTHS = _widths()
-#: The size of the length of texts, bytes and extensions, by first byte.
+#: The size of the length of strings, bytes and extensions, by first byte.
 _LENGTHS = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4}
 _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
@@ -235,7 +235,7 @@ class Contents:
     hasExtensions: bool = False
     #: Whether there are infinities or NaN.
     hasNaN: bool = False
-    #: Whether there are keys that are no texts.
+    #: Whether there are keys that are not strings.
     hasOddKeys: bool = False
 
 
@@ -330,7 +330,7 @@ def hasMoreContainers(data: bytes, limit: int) -> bool:
     """
     Return whether a well-formed MessagePack value has more than `limit` arrays and maps.
 
-    The bytes between two long texts are scanned at most three times, many containers in one step.
+    The bytes between two long strings are scanned at most three times, many containers in one step.
     """
     pos, size = 0, len(data)
     while True:

@@ -82,7 +82,7 @@ def findMistake(data: Any, name: str, isJSON: bool) -> tuple[str, str] | None:
 
 
 def mistakeOfText(text: str) -> str:
-    """Return why a text can't be sent; "" if it can."""
+    """Return why a string can't be sent; "" if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -100,7 +100,7 @@ def shown(value: Any) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of at most `most` characters; a longer one ends with an ellipsis."""
+    """Shorten a string to at most `most` characters, the last three of which are then dots."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
@@ -108,7 +108,11 @@ def cut(text: str, most: int) -> str:
 
 
 def _walk(data: Any, name: str) -> Iterator[Place]:
-    """Yield the data and all values in it, in order, containers first, not much deeper than allowed."""
+    """
+    Yield the data and all values in it, in order, a container before its values.
+
+    Containers at the depth `MAX_DEPTH` are yielded, but not entered.
+    """
     waiting = [(data, name, 0)]
     while waiting:
         value, path, depth = waiting.pop()
@@ -159,9 +163,9 @@ def _mistakeOf(value: Any, isJSON: bool) -> str:
         isFit = _LEAST_INTEGER <= value <= _MOST_INTEGER
         return "" if isFit else f"{shown(value)} is an integer of more than 64 bits"
     if isinstance(value, float):
-        return f"{value!r} can't be said in JSON" if isJSON and not isfinite(value) else ""
+        return f"{value!r} does not exist in JSON" if isJSON and not isfinite(value) else ""
     if isinstance(value, bytes | bytearray | memoryview):
-        return "bytes can't be said in JSON" if isJSON else ""
+        return "bytes do not exist in JSON" if isJSON else ""
     if isinstance(value, dict | list | tuple | set | frozenset) or value is None:
         return ""
     try:
@@ -183,9 +187,9 @@ def _mistakeOfKeys(data: dict[Any, Any], isJSON: bool) -> str:
     for key in data:
         mistake = _mistakeOf(key, isJSON)
         if not isJSON and not isinstance(key, str):
-            mistake = f"the key {shown(key)} is no text"
+            mistake = f"the key {shown(key)} is not a string"
         elif isinstance(key, bool) or not isinstance(key, str | int | float):
-            mistake = f"the key {shown(key)} is neither a text nor a number" if isJSON else mistake
+            mistake = f"the key {shown(key)} is neither a string nor a number" if isJSON else mistake
         if mistake:
             return f"a key: {mistake}"
         if isJSON and str(key) in names:

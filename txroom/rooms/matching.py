@@ -1,8 +1,8 @@
 """
 Matching: the options that rooms are filtered by, and the order in which rooms are tried.
 
-Values of filters are texts, numbers or booleans. Values of different kinds never match: 1, "1" and `True` are
-different, while 1 and 1.0 are the same number. `None` is the same as a missing value.
+Values of filters are strings, numbers or booleans. Values of different kinds never match: 1, "1" and `True`
+are different, while 1 and 1.0 are the same number. `None` is the same as a missing value.
 `contract.listing.Listing.matches` compares values.
 """
 
@@ -31,7 +31,7 @@ _LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 
 def isFilterable(value: object) -> bool:
-    """Return whether a value can be filtered by: a text, a boolean, or a finite number of 64 bits."""
+    """Return whether rooms can be filtered by a value: a string, a boolean or a finite number of 64 bits."""
     if isinstance(value, int):
         return _LEAST <= value <= _GREATEST
     return isinstance(value, str) or (isinstance(value, float) and isfinite(value))
@@ -43,7 +43,7 @@ def wantedBy(filter: object) -> dict[str, Any]:
 
     Raises:
         TypeError: It is no mapping.
-        RoomError: It has a value that can't be filtered by (`badRequest`); the error names the field.
+        RoomError: Rooms can't be filtered by one of its values (`badRequest`); the error names the field.
     """
     if not isinstance(filter, Mapping):
         raise TypeError(f"filter={filter!r}: must be a mapping, such as {{'mode': 'blitz'}}")
@@ -55,12 +55,12 @@ def wantedBy(filter: object) -> dict[str, Any]:
 
 
 def _wrong(what: str, name: str, kind: type | None = None) -> RoomError:
-    allowed = "a text, a number, true or false" if kind is None else _NAMES[kind]
+    allowed = "a string, a number, true or false" if kind is None else _NAMES[kind]
     return RoomError(ErrorCode.BAD_REQUEST, f"{what} {name}: must be {allowed}", {"field": name})
 
 
 _NAMES: dict[type, str] = {
-    str: "a text",
+    str: "a string",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
@@ -88,9 +88,9 @@ class Matching:
         """
         Match only clients that ask for the same value of each of these options, like Colyseus's `filterBy`.
 
-        `filterBy("mode", "map")` takes texts, numbers and booleans. Values of different kinds never match: 1,
-        "1" and `True` are different, 1 and 1.0 are the same. `filterBy(level=int)` takes only whole numbers
-        (the other types are `str`, `float` and `bool`), and converts the texts of a path such as
+        `filterBy("mode", "map")` takes strings, numbers and booleans. Values of different kinds never match:
+        1, "1" and `True` are different, 1 and 1.0 are the same. `filterBy(level=int)` takes only whole
+        numbers (the other types are `str`, `float` and `bool`), and converts the strings of a path such as
         `/rooms/chat?level=1`. A client that asks for anything else gets `badRequest`. Further calls add
         options.
 
@@ -102,14 +102,14 @@ class Matching:
             The registration itself.
 
         Raises:
-            TypeError: A name is no text, or a type is none of the four.
-            ValueError: A registered option has a value that can't be filtered by, or rooms don't get that
-                option.
+            TypeError: A name is not a string, or a type is none of the four.
+            ValueError: Rooms can't be filtered by the value of a registered option, or rooms don't get the
+                option (`auth`, `seat`).
         """
         filters = {**self._types, **_declared(options, types)}
         for secret in (AUTH, SEAT):
             if secret in filters:
-                raise ValueError(f"filterBy: {secret!r} is the client's own, rooms don't have it")
+                raise ValueError(f"filterBy: rooms don't get the option {secret!r}")
         try:
             _typed(filters, self.options)
         except RoomError as error:
@@ -123,7 +123,7 @@ class Matching:
 
         Examples are `sortBy(clients=-1, level=1)` and `sortBy({"clients": -1, "level": 1})`. Another call
         replaces the order. Values of different kinds are sorted by kind: rooms without a value first, then
-        booleans, numbers, texts.
+        booleans, numbers, strings.
 
         Args:
             order: Fields with 1 (ascending) or -1 (descending), the most important first. A field is
@@ -134,7 +134,7 @@ class Matching:
             The registration itself.
 
         Raises:
-            TypeError: The name of a field is no text.
+            TypeError: The name of a field is not a string.
             ValueError: A direction is neither 1 nor -1.
         """
         if not isinstance(order, Mapping | None):
@@ -148,14 +148,14 @@ class Matching:
 
         Args:
             options: The options of a client's request.
-            isText: Whether they come from a query string, so that all values are texts.
+            isText: Whether they come from a query string, so that all values are strings.
 
         Returns:
             A copy of all options.
 
         Raises:
-            RoomError: A value can't be filtered by, or has a wrong type (`badRequest`); the error names the
-                option.
+            RoomError: Rooms can't be filtered by a value, or it has a wrong type (`badRequest`); the error
+                names the option.
         """
         return _typed(self._types, options, isText)
 
@@ -249,7 +249,7 @@ def valueOf(listing: Listing, field: str) -> Any:
 
 
 class _Descending(str):
-    """A text that sorts in descending order."""
+    """A string that sorts in descending order."""
 
     __slots__ = ()
 
@@ -258,7 +258,7 @@ class _Descending(str):
 
 
 def _sorting(value: Any, direction: int) -> tuple[int, Any]:
-    """Return a sort key for values of all kinds: missing ones, booleans, numbers, texts."""
+    """Return a sort key for values of all kinds: missing ones, booleans, numbers, strings."""
     if isinstance(value, str):
         return (3, value) if direction > 0 else (-3, _Descending(value))
     if not isFilterable(value):

@@ -18,7 +18,7 @@ class RoomPath:
         path: The path; `None`: it is not decided yet.
 
     Raises:
-        TypeError: The path is no text.
+        TypeError: The path is not a string.
         ValueError: Rooms can't be served at that path.
     """
 
@@ -41,7 +41,7 @@ class RoomPath:
             path: The path that was passed to `addApplication`, with or without "/*" at its end.
 
         Raises:
-            ValueError: It is decided, and another one.
+            ValueError: The path is decided already, and `path` is another one.
         """
         if path is not None:
             wanted = path.removesuffix("/*").rstrip("/")
@@ -70,6 +70,6 @@ class RoomPath:
 def _check(path: object) -> None:
     """Raise `TypeError` or `ValueError` for a path at which rooms can't be served."""
     if not isinstance(path, str):
-        raise TypeError(f"path={path!r}: must be a text")
+        raise TypeError(f"path={path!r}: must be a string")
     if not path.startswith("/") or any(each in path for each in "*?#"):
         raise ValueError(f"path={path!r}: must begin with '/', without '*', '?' and '#'")

@@ -577,7 +577,7 @@ const FRAMES = new Map([
 function parse(message) {
   if (!isText(message)) throw new TypeError("it is not a text message");
   const frame = JSON.parse(message);
-  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("it is not an array that begins with a text");
+  if (!Array.isArray(frame) || !isText(frame[0])) throw new TypeError("it is not an array that begins with a string");
   const shape = FRAMES.get(frame[0]);
   if (shape === undefined) return null;
   if (!shape.every((is, index) => is(frame[index + 1]))) throw new TypeError(`an element of the frame ${shown(frame[0])} is missing or has a wrong type`);
@@ -663,7 +663,7 @@ function shown(value) {
 }
 
 /**
- * Whether `value` is a text of 1 to `MAX_TYPE` characters, as types and names must be.
+ * Whether `value` is a string of 1 to `MAX_TYPE` characters, as types and names must be.
  *
  * @param {unknown} value @returns {value is string}
  */
@@ -1859,7 +1859,7 @@ class Membership {
   /** @param {Room} room @param {Pending["kind"]} kind @param {string} type @param {unknown} data */
   #newPending(room, kind, type, data) {
     if (!isName(type)) {
-      throw new TxroomError("badRequest", `the type of a message must be a text of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
+      throw new TxroomError("badRequest", `the type of a message must be a string of 1 to ${MAX_TYPE} characters, not ${shown(type)}`);
     }
     /** @type {Pending} */
     const pending = { room, kind, type, data: encode(data), acknowledged: ignore, fail: ignore };
@@ -3017,7 +3017,7 @@ const newConnection = (openedAt) => ({
 function checkName(method, name) {
   if (isName(name)) return;
   const what = method === "joinById" ? "id" : "name";
-  throw new TxroomError("badRequest", `the ${what} for ${method} must be a text of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
+  throw new TxroomError("badRequest", `the ${what} for ${method} must be a string of 1 to ${MAX_TYPE} characters, not ${shown(name)}`);
 }
 
 /** Returns options or a filter if they can be sent. Throws a TxroomError. @param {string} what @param {unknown} value */
@@ -3030,7 +3030,7 @@ function checkOptions(what, value) {
 /** The WebSocket URL; relative ones are relative to the page. @param {string | URL} url */
 function absolute(url) {
   const page = globalThis.location?.href;
-  if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a text, not ${shown(url)}; pass options as the second argument`);
+  if (!isText(url) && !(url instanceof URL)) throw new TypeError(`the URL must be a string, not ${shown(url)}; pass options as the second argument`);
   let parsed;
   try {
     parsed = new URL(url, page);

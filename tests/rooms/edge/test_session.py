@@ -115,7 +115,7 @@ class SocketTests(RoomTestCase):
         self.rooms()
         for protocol, most in ((None, (16 << 10) - 8), (MSGPACK, (16 << 10) - 6)):
             for letter in ("x", "é", "€", "𝄞"):
-                # {"k":"…"}, or a map of one key with a text of 16 bits' length
+                # {"k":"…"}, or a map of one key with a string of 16 bits' length
                 size = len(letter.encode())
                 text = letter * (most // size) + "x" * (most % size)
                 ada = self.player(protocol=protocol)

@@ -115,7 +115,7 @@ class Client:
         resumes. A message that is sent in `Room.onAuth` is sent when the client is let in.
 
         Args:
-            type: The type of the message, a text of 1 to 128 characters.
+            type: The type of the message, a string of 1 to 128 characters.
             data: Plain data, or other types that msgspec can encode.
             volatile: Send the message only if the client is connected now. It may arrive before other
                 messages, and it is dropped if the client reads too slowly.
@@ -137,7 +137,7 @@ class Client:
         `Room.onAuth` and `Room.onJoin` cannot wait for the answer.
 
         Args:
-            type: The type of the call, a text of 1 to 128 characters.
+            type: The type of the call, a string of 1 to 128 characters.
             data: Plain data, or other types that msgspec can encode.
             timeout: How long the client may take, in seconds.
 
@@ -160,7 +160,7 @@ class Client:
             reason: A text that is sent to the client.
 
         Raises:
-            TypeError: The reason is not a text.
+            TypeError: The reason is not a string.
         """
         self._host.kick(self._member, reason)
 
@@ -172,12 +172,12 @@ class Client:
             group: The name of the group, any text. Groups need not be created.
 
         Raises:
-            TypeError: The name is not a text.
+            TypeError: The name is not a string.
         """
         self._host.regroup(self._member, group, True)
 
     def exit(self, group: str) -> None:
-        """Remove the client from a group. Raises `TypeError` for a name that is not a text."""
+        """Remove the client from a group. Raises `TypeError` for a name that is not a string."""
         self._host.regroup(self._member, group, False)
 
 

@@ -2,8 +2,8 @@
 Checks of the types of handlers' data.
 
 Python's dictionaries and sets hash numbers, dates and tuples by their values, without a secret. A client can
-choose values whose hashes collide, so that one message of 200 kB takes seconds. Texts are hashed with a
-secret.
+choose values whose hashes collide, so that one message of 200 kB takes seconds. Strings and bytes are hashed
+with a secret.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def isOpen(type: Any) -> bool:
     """
     Return whether a type allows any depth of nesting, or any content in a part of it.
 
-    Data of an open type must be checked as plain data, whose keys are texts, before it is decoded.
+    Data of an open type must be checked as plain data, whose keys are strings, before it is decoded.
 
     Raises:
         TypeError: The type contains sets or mappings of values that a client can make collide.

@@ -33,21 +33,21 @@ def message(type: str) -> Callable[[Function], Function]:
     without a parameter for the data ignores it. If the client has made a call, the value that the method
     returns is the answer; it may be a Deferred or a coroutine.
 
-    Keys of mappings and elements of sets must be texts, bytes, booleans, enumerations or literals. With
-    `dict[int, ...]` or `set[int]` a client could choose numbers whose hashes collide, so they are refused
-    when the room is registered.
+    Keys of mappings and elements of sets must be strings, bytes, booleans, enumerations or literals. With
+    `dict[int, ...]` or `set[int]` a client could choose numbers whose hashes collide, so such types are
+    refused when the room is registered.
 
     Args:
-        type: The type of the messages, a text of 1 to 128 characters.
+        type: The type of the messages, a string of 1 to 128 characters.
 
     Returns:
         A decorator.
 
     Raises:
-        TypeError: The type is not a text, or it is empty.
+        TypeError: The type is not a string, or it is empty.
     """
     if not isinstance(type, str) or not type:
-        raise TypeError(f"the type of a message must be a text, not {type!r}; write @message('say')")
+        raise TypeError(f"the type of a message must be a string, not {type!r}; write @message('say')")
 
     def mark(function: Function) -> Function:
         setattr(function, _MARK, type)

@@ -23,7 +23,9 @@ from .history import HistoryEntry
 
 class LeaveReason(StrEnum):
     """
-    Why a client has left, as `Room.onLeave` is told. Each value is a text, so it can be logged and sent.
+    The reason for which a client has left, an argument of `Room.onLeave`.
+
+    Each value is a string, so it can be logged and sent.
     """
 
     #: The client has left by itself.

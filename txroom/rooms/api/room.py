@@ -183,7 +183,7 @@ class Room(RoomSettings):
         """
         Return the id of a user. Connections of users with the same id are one user in presence.
 
-        By default the id is the user itself if that is a text or a whole number, or its "id" if it is a
+        By default the id is the user itself if that is a string or a whole number, or its "id" if it is a
         mapping. This hook cannot be asynchronous.
 
         Args:
@@ -245,7 +245,7 @@ class Room(RoomSettings):
 
     @property
     def epoch(self) -> str:
-        """A random text that identifies the room's log. Offsets of different epochs cannot be compared."""
+        """A random string that identifies the room's log. Offsets of different epochs cannot be compared."""
         return self._host.log.epoch
 
     @property
@@ -294,14 +294,16 @@ class Room(RoomSettings):
             The client; `None` if it is not in the room.
 
         Raises:
-            TypeError: The id is not a text.
+            TypeError: The id is not a string.
         """
         payload.checkText("id", id)
         member = self._host.members.get(id)
         return member.client if member is not None and member.isPresent else None
 
     def group(self, name: str) -> list[Client]:
-        """Return the clients in a group (`Client.enter`). Raises `TypeError` for a name that is no text."""
+        """
+        Return the clients in a group (`Client.enter`). Raises `TypeError` for a name that is not a string.
+        """
         payload.checkText("name", name)
         return [client for client in self.clients if name in client.groups]
 
@@ -322,7 +324,7 @@ class Room(RoomSettings):
         The message is logged: members that have lost their connection receive it when they resume.
 
         Args:
-            type: The type of the message, a text of 1 to 128 characters.
+            type: The type of the message, a string of 1 to 128 characters.
             data: Plain data, or other types that msgspec can encode.
             exclude: A client or several clients that do not receive it.
             to: The receivers: a group, a client, several clients, or a function that is called with each
@@ -334,7 +336,7 @@ class Room(RoomSettings):
             The offset of the message in the room's log; `None` if it is volatile.
 
         Raises:
-            TypeError: The data has parts that are not plain data, or keys that are not texts; or `to` or
+            TypeError: The data has parts that are not plain data, or keys that are not strings; or `to` or
                 `exclude` has something that is not a client.
             ValueError: The data is nested too deep, or has a float that is not a finite number.
             OverflowError: The data has an integer of more than 64 bits.
@@ -359,10 +361,10 @@ class Room(RoomSettings):
             reason: A text that is sent to the client.
 
         Raises:
-            TypeError: `client` is not a client, or the reason is not a text.
+            TypeError: `client` is not a client, or the reason is not a string.
         """
         if not isinstance(client, Client):
-            raise TypeError(f"client={client!r}: is no client; the one of an id is room.client(id)")
+            raise TypeError(f"client={client!r}: must be a Client; for an id use room.client(id)")
         client.kick(reason)
 
     def disconnect(self, reason: str = "", code: int = CloseCode.ROOM_CLOSED) -> Deferred[None]:
@@ -378,7 +380,7 @@ class Room(RoomSettings):
             already, since the end of the room waits for that hook or handler.
 
         Raises:
-            TypeError: The reason is not a text.
+            TypeError: The reason is not a string.
             ValueError: The code cannot be sent in a Close frame (RFC 6455 §7.4).
         """
         reason = payload.checkText("reason", reason)

@@ -52,12 +52,14 @@ def checkRegistered(name: object, roomClass: object) -> None:
     Check the arguments of `register`.
 
     Raises:
-        TypeError: The name is not a text, the class is not a room class, or a hook cannot be called with its
-            arguments.
+        TypeError: The name is not a string, the class is not a room class, or a hook cannot be called with
+            its arguments.
         ValueError: The name cannot be part of a path.
     """
     if not isinstance(name, str):
-        raise TypeError(f"name={name!r}: must be a text; the class comes second: register('chat', ChatRoom)")
+        raise TypeError(
+            f"name={name!r}: must be a string; the class comes second: register('chat', ChatRoom)"
+        )
     if not name or "/" in name or len(name) > MAX_NAME:
         raise ValueError(f"name={name!r}: must be 1 to {MAX_NAME} characters, without '/'")
     if isinstance(roomClass, Room):

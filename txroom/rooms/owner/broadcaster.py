@@ -33,7 +33,7 @@ def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
         raise TypeError(f"the type of a message must be a str itself, not {type!r}")
     if not type.isascii():
-        type.encode()  # raises for what is no Unicode
+        type.encode()  # raises for lone surrogates, which can't be sent
     return payload.encode(data, isBinary)
 
 
@@ -103,7 +103,7 @@ class Broadcaster:
             ids = [member.id for member in admitted if to in member.groups]
             if not ids and to in members:
                 raise TypeError(
-                    f"to={to!r}: is the id of a client; a text is a group, one client is to=client"
+                    f"to={to!r}: is the id of a client; a string names a group, for one client use to=client"
                 )
         elif callable(to):
             ids = [member.id for member in admitted if _isMeant(to(member.client))]
@@ -212,7 +212,7 @@ def _isMeant(answer: object) -> bool:
     if isAsync(answer):
         if isinstance(answer, CoroutineType):
             answer.close()  # it never begins
-        raise TypeError("to: a test can't be async, its answer is needed at once")
+        raise TypeError("to: the function can't be async, because its answer is needed at once")
     return bool(answer)
 
 
@@ -222,5 +222,5 @@ def _idsOf(name: str, given: Any) -> tuple[str, ...]:
     clients = (given,) if isOne else tuple(given)
     for each in clients:
         if not isinstance(each, Client):
-            raise TypeError(f"{name}: {each!r} is no client; the one of an id is room.client(id)")
+            raise TypeError(f"{name}: {each!r} is not a Client; for an id use room.client(id)")
     return tuple(client.id for client in clients)

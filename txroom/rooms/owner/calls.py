@@ -43,7 +43,7 @@ class Calls:
         context = self._context
         encoded = encodedMessage(type, data, context.room.binary)
         if not isAmount(timeout):
-            raise ValueError(f"timeout={timeout!r}: must be seconds, 0 or more")
+            raise ValueError(f"timeout={timeout!r}: must be a number of seconds, 0 or more")
         if member.state >= State.LEAVING:
             return fail(RoomError(ErrorCode.ROOM_GONE))
         if len(member.calls) >= MAX_CALLS:
