@@ -22,10 +22,11 @@ _log = Logger()
 
 def cancelHook(waited: Deferred[Any]) -> None:
     """
-    Cancel a Deferred that a hook waits for. A user has made it, so its canceller may raise.
+    Cancel the Deferred of a running hook, or the Deferred that it waits for.
 
-    An exception from the canceller is logged, and the Deferred still fails with `CancelledError`, so that
-    callers that wait for it continue. A result that it gets later is dropped.
+    A user may have made that Deferred, so its canceller may raise. The exception is logged, and the Deferred
+    still fails with `CancelledError`, so that callers that wait for it continue. A result that it gets later
+    is dropped.
     """
     while waited.called and isinstance(waited.result, Deferred):
         waited = waited.result  # the Deferred that it waits for
@@ -60,14 +61,16 @@ def clearFailure(failure: Failure) -> None:
     """
     Drop the tracebacks of a failure that is not reported, and the failure's own.
 
-    When a coroutine is cancelled, it fails while running frames of Twisted's refer to its failure.
+    The failure of a cancelled coroutine needs this: frames of Twisted's that are still running refer to the
+    failure, and its traceback refers to these frames.
     """
     clearTraceback(failure.value)
     failure.cleanFailure()
 
 
 _ASYNC = (Deferred, CoroutineType, Future)
-#: The types of most results that are not: `isinstance` takes long for `Deferred`, which is an abstract class.
+#: The types of most results that are not asynchronous. They are looked up first, because `isinstance` is slow
+#: for `Deferred`, whose metaclass is `ABCMeta`.
 _PLAIN = frozenset({type(None), bool, int, float, str, dict, list})
 
 

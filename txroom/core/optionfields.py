@@ -30,12 +30,12 @@ def option(
 
 
 def notes(doc: str, unit: str, allowed: str, source: str) -> dict[str, str]:
-    """The metadata of a field."""
+    """Return the metadata of a field."""
     return {"doc": doc, "unit": unit, "allowed": allowed, "source": source}
 
 
 def size(default: int, doc: str, **more: Any) -> Any:
-    """An option that is a number of bytes."""
+    """Make an option that is a number of bytes."""
     return option(
         default,
         doc,
@@ -47,7 +47,7 @@ def size(default: int, doc: str, **more: Any) -> Any:
 
 
 def count(default: int, doc: str, unit: str = "", **more: Any) -> Any:
-    """An option that is a number of things."""
+    """Make an option that is a number of connections, messages or other things."""
     return option(
         default,
         doc,
@@ -59,7 +59,7 @@ def count(default: int, doc: str, unit: str = "", **more: Any) -> Any:
 
 
 def seconds(default: float, doc: str, **more: Any) -> Any:
-    """An option that is a time."""
+    """Make an option that is a time."""
     return option(
         default,
         doc,
@@ -71,7 +71,7 @@ def seconds(default: float, doc: str, **more: Any) -> Any:
 
 
 def rate(default: float, doc: str, unit: str) -> Any:
-    """An option that is a number in each second."""
+    """Make an option that is a number per second."""
     return option(
         default,
         doc,
@@ -82,7 +82,7 @@ def rate(default: float, doc: str, unit: str) -> Any:
 
 
 def flag(default: bool, doc: str, **more: Any) -> Any:
-    """An option that is on or off."""
+    """Make an option that is on or off."""
     return option(
         default,
         doc,
@@ -93,7 +93,7 @@ def flag(default: bool, doc: str, **more: Any) -> Any:
 
 
 def windowBits(doc: str) -> Any:
-    """An option that is the size of a window, as a power of two."""
+    """Make an option that is the size of a compression window, as a power of two."""
     return option(
         15,
         doc,

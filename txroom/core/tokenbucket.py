@@ -9,9 +9,12 @@ class TokenBucket:
     """
     A token bucket: `rate` tokens are added per second, up to `burst`.
 
+    `spend` can take more tokens than there are. The bucket is then in debt, until the tokens that are added
+    have paid the debt.
+
     Args:
         rate: Tokens per second.
-        burst: The most tokens it holds; it starts full.
+        burst: The most tokens that it holds; it starts full.
         now: The current time in seconds.
     """
 
@@ -36,7 +39,7 @@ class TokenBucket:
 
     def credit(self, seconds: float, now: float) -> float:
         """
-        Allow the tokens of `seconds` to exceed the burst, until `settle` is called.
+        Add the tokens of `seconds`. Until `settle` is called, the tokens may exceed the burst.
 
         This is for messages that could not be handled when they arrived.
 
@@ -70,7 +73,7 @@ class TokenBucket:
         return isTaken
 
     def unspent(self, now: float) -> float:
-        """Return how many tokens there would be now if the burst were unlimited since the last call."""
+        """Return how many tokens there would be now if the burst had not limited them since the last call."""
         return self._tokens + max(0.0, now - self._at) * self.rate
 
     def change(self, rate: float, burst: float, now: float) -> None:

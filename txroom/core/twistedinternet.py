@@ -107,9 +107,10 @@ def belowProxy(endpoint: object) -> Any:
 
 def belowTLS(reactor: Any, endpoint: object) -> tuple[Any, Any]:
     """
-    Return the inner endpoint of a "tls:" or "ssl:" endpoint, and the source of its TLS connections.
+    Return the inner endpoint of a "tls:" or "ssl:" endpoint, and the object that makes its TLS connections.
 
-    For an endpoint without TLS, return the endpoint itself and `None`.
+    That object is a connection creator or a context factory. For an endpoint without TLS, return the endpoint
+    itself and `None`.
     """
     if type(endpoint) is SSL4ServerEndpoint:
         return TCP4ServerEndpoint(reactor, *bindingOf(endpoint)), endpoint._sslContextFactory

@@ -24,7 +24,7 @@ from .matching import Matching
 
 #: The default of `maxRooms`. An empty room takes 11 KiB.
 MAX_ROOMS = 10_000
-#: The most characters of a name in an error, which must fit 200 bytes.
+#: The most characters of a name in the message of an error, which must have at most 200 bytes.
 _SHOWN = 32
 #: The events of a registration, with the arguments of their listeners.
 EVENTS = {
@@ -50,7 +50,7 @@ class Registration(Matching):
         clientsMayCreate: Whether clients may create rooms.
 
     Raises:
-        TypeError: The class is no subclass of `Room`, or has a wrong handler.
+        TypeError: The class is not a subclass of `Room`, or has a wrong handler.
         ValueError: A setting is out of range.
     """
 
@@ -141,7 +141,10 @@ class Registration(Matching):
 
     @property
     def seats(self) -> int:
-        """The number of clients that a room is expected to take (0: any number); a room may change it."""
+        """
+        The number of clients that a new room is expected to take, by its settings (0: any number). Its
+        `onCreate` may change the number.
+        """
         return int(self._settings.get("maxClients", self.roomClass.maxClients))
 
 

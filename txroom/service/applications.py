@@ -136,7 +136,8 @@ class Applications:
 
     def shutdownSteps(self) -> Iterator[ShutdownStep]:
         """
-        Give the rooms to other nodes, and stop the applications. At that time their connections are closed.
+        Yield the steps that give the rooms to other nodes and stop the applications, after the connections
+        have been closed.
         """
         yield ShutdownStep(self._engine.handOver, lambda: "rooms to be handed over", HAND_OVER_TIMEOUT)
         for application in self._adopted:

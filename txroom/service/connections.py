@@ -129,7 +129,9 @@ class Connections:
 
     def finished(self) -> None:
         """
-        Check whether everything has ended, because a last hook has, or a connection that was not a WebSocket.
+        Fire the Deferred of `whenEmpty` if nothing remains.
+
+        Called when the last hook of a connection has ended, or a connection that was not a WebSocket.
         """
         if self._emptied is not None and self._isEmpty:
             emptied, self._emptied = self._emptied, None
@@ -155,7 +157,8 @@ class Connections:
 
     def shutdownSteps(self) -> Iterator[ShutdownStep]:
         """
-        Close all connections, drop those that remain at the deadline, and wait briefly for the last hooks.
+        Yield the steps that close all connections, drop those that remain at the deadline, and wait briefly
+        for the last hooks.
         """
         yield ShutdownStep(self._admission.drain, lambda: "handshakes")
         yield ShutdownStep(self.closeAll, self.describe)
@@ -187,8 +190,8 @@ class Connections:
 
     def whenEmpty(self) -> Deferred[None]:
         """
-        Fire when all connections are closed, those of pages and refused clients too, and the last hooks have
-        ended.
+        Return a Deferred that fires when all connections are closed, those of pages and refused clients too,
+        and the last hooks have ended.
         """
         if self._isEmpty:
             return succeed(None)

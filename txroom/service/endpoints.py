@@ -90,7 +90,7 @@ class PortEndpoint:
     def __init__(self, reactor: Any, port: int, backlog: Callable[[], int]) -> None:
         self._reactor = reactor
         self._port = port
-        #: Called each time that the port is opened.
+        #: Returns the backlog; called each time that the port is opened.
         self._backlog = backlog
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -182,7 +182,8 @@ def layeredFrom(reactor: Any, endpoint: Any) -> LayeredEndpoint:
 
 def _splitTLS(reactor: Any, endpoint: Any) -> tuple[Any, Any]:
     """
-    Split an endpoint of Twisted's into the endpoint of its socket and what it takes TLS connections from.
+    Split an endpoint of Twisted's into the endpoint of its socket and the object that makes its TLS
+    connections.
     """
     bottom, creator = belowTLS(reactor, endpoint)
     return _improved(reactor, bottom), creator

@@ -149,8 +149,9 @@ class Listeners:
 
     def _notClosed(self, failure: Failure) -> None:
         """
-        Log that a port could not be closed. No permission to remove the file of a socket is not a bug, so
-        only a warning.
+        Log that a port could not be closed.
+
+        An `OSError` is only a warning: it is not a bug if the file of a UNIX socket may not be removed.
         """
         if failure.check(OSError):
             self._log.warn("a listener could not be closed: {why}", why=str(failure.value))

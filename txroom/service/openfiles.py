@@ -34,13 +34,17 @@ def openFiles() -> int | None:
 
 
 def socketsOf(limit: int) -> int:
-    """Return the most client sockets of any kind. A twentieth of the limit is reserved for other files."""
+    """
+    Return the largest number of client sockets of any kind. About a twentieth of the limit is reserved for
+    other files.
+    """
     return max(1, limit - _clamped(limit))
 
 
 def connectionsOf(limit: int) -> int:
     """
-    Return the most WebSockets. Another twentieth of the limit is reserved for handshakes, pages and refusals.
+    Return the largest number of WebSockets. About another twentieth of the limit is reserved for handshakes,
+    pages and refusals.
     """
     return max(1, limit - 2 * _clamped(limit))
 

@@ -28,8 +28,8 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTA
 
 class NoProtocolInCommon(SSL.Error):
     """
-    A client offers only ALPN protocols that the server does not speak. It gets that TLS alert and nothing is
-    logged.
+    A client offers only ALPN protocols that the server does not speak. The client gets the TLS alert
+    "no application protocol", and nothing is logged.
     """
 
 

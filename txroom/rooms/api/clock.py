@@ -80,7 +80,10 @@ class Timer:
             call.cancel()
 
     def _done(self) -> None:
-        """Be DONE. A user may keep the timer, which must not keep alive what it called."""
+        """
+        Go to DONE, and drop the function: a user may keep the timer, which must not keep alive what it
+        called.
+        """
         self._timers.forget(self)
         self._function, self._args = _nothing, ()
 
@@ -141,7 +144,9 @@ class Timer:
 
 class RoomTimers:
     """
-    All timers of one room, and the coroutines that sleep. Its owner has this object, the room a `RoomClock`.
+    All timers of one room, and the coroutines that sleep.
+
+    The owner of the room has this object. The room itself has a `RoomClock`.
 
     Args:
         reactor: The server's clock.
@@ -155,8 +160,8 @@ class RoomTimers:
         self.reactor = reactor
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
-        #: The timers that are not DONE, and the sleepers, in the order in which they began. When the room
-        #: ends, they are told in this order.
+        #: The timers that are not DONE, and the Deferreds of `RoomClock.sleep` that have not fired, in the
+        #: order in which they began. When the room ends, they are cancelled in this order.
         self._timers: dict[Timer, None] = {}
         self._sleepers: dict[Deferred[None], None] = {}
         #: The timers that were RUNNING when the room began to end.
@@ -196,14 +201,17 @@ class RoomTimers:
     # -- the end of the room
 
     def stop(self) -> None:
-        """The room begins to end: call nothing any more. What is running goes on until `cancelRunning`."""
+        """
+        Call nothing any more, because the room begins to end. Functions that are running go on until
+        `cancelRunning`.
+        """
         self.isStopped = True
         self._running += [timer for timer in self._timers if timer.isRunning]
         for timer in list(self._timers):
             timer._stop()
 
     def cancelRunning(self) -> None:
-        """Cancel what is still running, and let `RoomClock.sleep` fail."""
+        """Cancel the functions that are still running, and let `RoomClock.sleep` fail."""
         running, self._running = self._running, []
         for timer in running:
             timer._cancelRunning()
@@ -212,7 +220,7 @@ class RoomTimers:
                 failWaiter(slept, RoomError(ErrorCode.ROOM_GONE))
 
     def close(self) -> None:
-        """The room has ended: report nothing any more."""
+        """Report no errors any more, because the room has ended."""
         self._onFailure = self._onGiveUp = _nothing
 
     # -- for timers
@@ -223,17 +231,17 @@ class RoomTimers:
 
     def keep(self, timer: Timer) -> bool:
         """
-        A timer is RUNNING, though its function may have cancelled it.
+        Keep a timer that goes to RUNNING, even if its function has cancelled it.
 
         Returns:
-            `False` if the room is ending, so that the function is to be cancelled.
+            `False` if the room is ending, so that the function must be cancelled.
         """
         if not self.isStopped:
             self._timers[timer] = None
         return not self.isStopped
 
     def forget(self, timer: Timer) -> None:
-        """A timer is DONE."""
+        """Drop a timer that goes to DONE."""
         self._timers.pop(timer, None)
 
     def failed(self, failure: Failure, name: str, inARow: int) -> None:

@@ -34,7 +34,7 @@ _PLAIN = (inspect.EnumType, inspect.CustomType)
 
 
 def checkDecodable(type: Any) -> None:
-    """Raise `TypeError` for a type that data of a client never has."""
+    """Raise `TypeError` for a type that the data of a client never has."""
     for part, _ in _partsOf(type):
         if isinstance(part, inspect.CustomType) and not _isDecoded(part.cls):
             raise TypeError(
@@ -88,7 +88,11 @@ def _nameOf(type: inspect.Type) -> str:
 
 
 def _partsOf(type: Any) -> Iterator[tuple[inspect.Type, bool]]:
-    """A type and all that it is made of, and of each whether it was there before: within itself, perhaps."""
+    """
+    Yield a type and every type that it is made of, each with whether it was yielded before.
+
+    A type that contains itself is yielded again.
+    """
     seen: list[Any] = []
     waiting = [inspect.type_info(type)]
     while waiting:
@@ -102,7 +106,7 @@ def _partsOf(type: Any) -> Iterator[tuple[inspect.Type, bool]]:
 
 
 def _within(type: inspect.Type) -> Iterator[inspect.Type]:
-    """The types that a type is made of."""
+    """Yield the types that a type is directly made of."""
     for name in type.__struct_fields__:
         value = getattr(type, name)
         for each in value if isinstance(value, tuple) else (value,):

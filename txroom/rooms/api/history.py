@@ -59,7 +59,7 @@ class History:
     onJoinSize: int = attrs.field(default=64 << 10, validator=_COUNT)
 
 
-# What tools show is the signature of `__init__`, which has the names of the limits.
+# Tools that show signatures would show that of `__new__`, which does not have the names of the limits.
 History.__new__.__signature__ = signature(History.__init__)  # type: ignore[attr-defined]
 
 

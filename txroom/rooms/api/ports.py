@@ -71,7 +71,7 @@ class Calls(Protocol):
 
 
 class Presence(Protocol):
-    """Has the presence of a room."""
+    """The presence of a room."""
 
     def members(self) -> list[Any]:
         """Return the list that `Room.members` copies."""
@@ -83,7 +83,7 @@ class Presence(Protocol):
 
 
 class RoomListing(Protocol):
-    """Has what matchmaking knows of a room."""
+    """The properties of a room that matchmaking knows."""
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -124,7 +124,7 @@ class RoomListing(Protocol):
 
 
 class MessageLog(Protocol):
-    """Has the messages that a room has sent."""
+    """The log of the messages that a room has sent."""
 
     @property
     def epoch(self) -> str:
@@ -138,7 +138,7 @@ class MessageLog(Protocol):
 
 
 class Outbox(Protocol):
-    """Knows which messages are committed to the journal."""
+    """The queue of a room's messages that are not committed to the journal yet."""
 
     def whenCommitted(self) -> Deferred[None]:
         """See `Room.whenCommitted`."""
@@ -188,7 +188,7 @@ class MemberPort(Protocol):
 
 
 class ClientPort(Protocol):
-    """What a `Client` asks of its owner, for as long as something refers to the client."""
+    """The part of its owner that a `Client` uses, for as long as something refers to the client."""
 
     @property
     def id(self) -> str:
@@ -222,7 +222,7 @@ class ClientPort(Protocol):
 
 class RoomServices(Protocol):
     """
-    What a room can ask of its application; see the methods of `RoomApplication`.
+    The part of its application that a room can use; see the methods of `RoomApplication`.
 
     `Room.application` has this type. If you need other methods, narrow the type with
     `isinstance(room.application, RoomApplication)`.
@@ -258,7 +258,9 @@ class RoomServices(Protocol):
 
 
 class RoomPort(ClientPort, Protocol):
-    """What a `Room` asks of its owner, from `onCreate` on, for as long as something refers to the room."""
+    """
+    The part of its owner that a `Room` uses, from `onCreate` on, for as long as something refers to the room.
+    """
 
     @property
     def application(self) -> RoomServices: ...

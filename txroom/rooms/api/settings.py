@@ -34,11 +34,11 @@ class RoomSettings:
     #: The maximum number of messages that are kept for clients that resume.
     recoveryLimit: int = 10_000
     #: The maximum size of the data of these messages together, in bytes. With their frames they take about
-    #: three times as much memory, which the option `totalRecoverySize` limits. While `onJoin` runs for a
-    #: client, which is to receive all messages sent meanwhile, the room keeps up to four times as much; then
-    #: the client is asked to join again.
+    #: three times as much memory; the option `totalRecoverySize` of `RoomApplication` limits it for all rooms
+    #: together. A client also receives the messages that are sent while its `onJoin` runs. For these the room
+    #: keeps up to four times this size and this number; if there are more, the client is asked to join again.
     recoverySize: int = 1 << 20
-    #: Whether the members are told who the others are.
+    #: Whether the members receive the list of members, and its changes.
     presence: bool = False
     #: How long changes of presence are collected before they are sent together, in seconds; 0: each change is
     #: sent at once.
