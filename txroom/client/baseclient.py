@@ -47,8 +47,8 @@ class BaseClient(Generic[RoomT]):
     Args:
         connect: Opens a connection: it is called with an `Attempt`, and returns its `WebSocket`.
         clock: The source of time.
-        makeRoom: Makes what the user gets for a join from this client, the membership and the handle of the
-            join.
+        makeRoom: Called with this client, the membership and the handle of a join. Returns the room that the
+            user gets for the join.
         options: The options. Default: those of `ClientOptions`.
     """
 
@@ -250,7 +250,7 @@ class BaseClient(Generic[RoomT]):
         return waiter
 
     def _answered(self, join: PendingJoin[RoomT], error: RoomError | None, joined: Answer | None) -> None:
-        """A join was answered: give each user who waits for it a room."""
+        """Give a room, or the error, to each Deferred that waits for a join which was answered now."""
         dispatcher = self._dispatcher
         if isinstance(joined, Joined):
             if join.isWanted:
@@ -267,7 +267,7 @@ class BaseClient(Generic[RoomT]):
             each.leaveIfSent()
 
     def _membershipOf(self, joined: Joined, request: JoinRequest) -> Membership:
-        """The membership in a room that was joined, which may exist already."""
+        """Return the membership in a room that was joined. It may exist already."""
         present = self._dispatcher.memberships.get(joined.room)
         if present is not None:
             present.enterAgain(joined)

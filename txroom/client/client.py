@@ -31,7 +31,7 @@ class Client(BaseClient[Room]):
         url: The URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`. Without a path,
             "/rooms" is used.
         endpoint: What to connect to, if it is not what the URL says: a UNIX socket, a proxy, a TLS client
-            with its own authorities. An `IStreamClientEndpoint`, or its description as text.
+            with its own authorities. An `IStreamClientEndpoint`, or its description as a string.
         reactor: The network and the clock. Default: the global reactor.
         **options: The fields of `ClientOptions`.
 

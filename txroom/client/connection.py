@@ -212,7 +212,7 @@ class Connection:
         options: ClientOptions,
     ) -> None:
         self.state = ClientState.IDLE
-        #: Why the last attempt failed or the last connection was lost, as text.
+        #: Why the last attempt failed or the last connection was lost, in words.
         self.trouble = ""
         #: The time until which the server has asked the client not to reconnect.
         self.barredUntil = 0.0
@@ -425,7 +425,7 @@ class Connection:
             self._connect()
 
     def _isIdle(self, code: int, reason: str) -> bool:
-        """If nothing needs a connection, go to the state `IDLE`; return whether that is so."""
+        """Go to the state `IDLE` if nothing needs a connection. Returns whether nothing does."""
         if self._owner.isBusy:
             return False
         self._attempts = 0
@@ -434,7 +434,7 @@ class Connection:
         return True
 
     def _end(self, code: int, reason: str) -> None:
-        """The client does not reconnect: tell the owner and the listeners."""
+        """Tell the owner and the listeners that the client does not reconnect."""
         self._attempts = 0
         self._owner.ended(code, reason)
         self._events.tell("disconnected", code, reason)

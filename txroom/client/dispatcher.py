@@ -31,7 +31,7 @@ from .requests import PendingRequests
 #: Errors without a ref with these codes are ignored: they answer frames that the client had sent to a room
 #: before the room ended or was left.
 _LATE_ERRORS = frozenset({ErrorCode.NO_SUCH_ROOM, ErrorCode.ROOM_GONE})
-#: How many characters of a text of the server an error message may contain.
+#: How many characters that the server has sent an error message may contain.
 _MAX_TEXT = 500
 
 _log = Logger()

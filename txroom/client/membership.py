@@ -54,7 +54,7 @@ class Handle:
 
 @attrs.define(eq=False)
 class _Leaving:
-    """The last user has called `leave()`."""
+    """What is pending after the last user of a membership has called `leave()`."""
 
     timer: IDelayedCall
     waiters: list[Deferred[None]]
@@ -67,7 +67,10 @@ class Membership:
     A membership that survives lost connections.
 
     `memberships` maps the id of each room that this client is in to its membership. All joins that lead to
-    the same room share one. Its methods, except `leave` and `fetchMembers`, are called within `with queue:`.
+    the same room share one. The code that made one of these joins is a *user* of the membership. Each user
+    has a `Room` and a `Handle`, and leaves by itself.
+
+    The methods, except `leave` and `fetchMembers`, are called within `with queue:`.
     """
 
     _log = Logger()
@@ -82,7 +85,7 @@ class Membership:
         self._calls = ServerCalls(context)
         self._recovery = Recovery(context, request)
         self._handles: list[Handle] = []
-        #: The types of messages for which was logged that there is no listener.
+        #: The types of messages for which the client has logged that there is no listener.
         self._loggedTypes: set[str] = set()
         self.presence = Presence()
         #: See the properties of `Room`.
@@ -141,7 +144,7 @@ class Membership:
         return handle
 
     def _readmit(self, id: str, info: MembershipInfo, *, isResumed: bool) -> None:
-        """The client is in the room again: tell the users whether messages were lost."""
+        """Enter the room again, and tell the users whether messages were lost."""
         unconfirmed = self._apply(id, info, isResumed=isResumed)
         gone = RoomError(
             ErrorCode.REPLY_LOST, "the connection was lost, and the server may or may not have handled this"
@@ -373,7 +376,11 @@ class Membership:
         self._hasLeft()
 
     def _cancelLeaving(self) -> None:
-        """Another join has led here before the server was asked: end only the handles of those who left."""
+        """
+        Keep the membership, because another join has led here before the server was asked to end it.
+
+        End only the handles of the users that have left.
+        """
         self._endHandles()
         self._leaving = None
         self.sender.reopen()
@@ -404,7 +411,7 @@ class Membership:
     # -- events
 
     def report(self, failure: Failure) -> None:
-        """The server has refused a message: tell the listeners of "error"."""
+        """Tell the listeners of "error" that the server has refused a message."""
         listening = [
             handle.listeners.events for handle in self._handles if handle.listeners.events.has("error")
         ]
@@ -418,7 +425,11 @@ class Membership:
             handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
-        """One user has no listener for messages of this type: log it once, if no user has one."""
+        """
+        Log once that no user has a listener for messages of this type, if that is so.
+
+        Called when one of the users has none.
+        """
         told = self._loggedTypes
         if type in told or len(told) >= _MAX_WARNINGS:
             return

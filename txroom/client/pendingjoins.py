@@ -18,7 +18,7 @@ RoomT = TypeVar("RoomT")
 
 @attrs.define(eq=False)
 class PendingJoin(Generic[RoomT]):
-    """A request to join, and the Deferreds of the users who wait for the room."""
+    """A request to join, and the Deferreds that wait for the room."""
 
     request: JoinRequest
     #: `None`: the request is not shared with other joins.

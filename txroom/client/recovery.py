@@ -31,7 +31,7 @@ from .context import ClientContext
 from .joinattempt import AuthFailed, JoinRequest, requestJoin
 from .requests import Answer, NoAnswer
 
-#: After this many "internal" errors in a row the client gives up: the mistake of the server is permanent.
+#: After this many "internal" errors in a row the client gives up, because the server probably has a bug.
 _MAX_INTERNAL = 5
 
 
@@ -141,7 +141,8 @@ class Recovery:
 
     def later(self, membership: Recoverable, code: int, reason: str) -> None:
         """
-        The membership is away, with that code and reason; resume after a delay, over the same connection.
+        Note that the membership is away, with that code and reason, and resume it after a delay, over the
+        same connection.
         """
         membership.away(code, reason)
         if membership.isAway:

@@ -32,7 +32,7 @@ class NoAnswer(RoomError):
 
 
 def _ignore(error: RoomError | None, found: Answer | None) -> None:
-    """Replaces `done` after a request has ended."""
+    """Do nothing. This replaces `done` after a request has ended, so that it is called once."""
 
 
 class Preparing(Protocol):
@@ -225,7 +225,7 @@ class PendingRequests:
         self._preparing.add(preparing)
 
     def prepared(self, preparing: Preparing) -> None:
-        """The request is sent now, or has ended."""
+        """Drop a request of `prepare` that is sent now, or has ended."""
         self._preparing.discard(preparing)
 
     def leave(self, room: str, done: Done = lambda error, answer: None) -> None:
@@ -233,7 +233,10 @@ class PendingRequests:
         self.ask(lambda ref: ("leave", ref, room), done, timeout=self._options.leaveTimeout)
 
     def expect(self, done: Done) -> int:
-        """Return a ref, and call `done` when an answer with it arrives over this or a later connection."""
+        """
+        Return a new ref. `done` is called when an answer with that ref arrives, over this or a later
+        connection.
+        """
         self._lastRef += 1
         self._open[self._lastRef] = Request(None, Reply, done, isResent=True)
         return self._lastRef

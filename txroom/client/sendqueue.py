@@ -31,7 +31,8 @@ class Sent:
     def __init__(self) -> None:
         #: Whether the server has handled it.
         self.isHandled = False
-        #: Why it will never be known whether the server has handled it; otherwise `None`.
+        #: The error of `whenHandled`, if it will never be known whether the server has handled the message;
+        #: otherwise `None`.
         self.error: RoomError | None = None
         self._waiters: list[Deferred[None]] = []
 
@@ -223,7 +224,7 @@ class SendQueue:
 
     def restart(self, handled: int, accepted: int) -> list[Pending]:
         """
-        A new membership begins, or one of which this client does not know the beginning.
+        Begin with a new membership, or with one that another client has begun.
 
         Returns:
             The sent frames that may or may not have been handled.

@@ -56,7 +56,7 @@ class ServerCalls:
         (able or fresh or users)[0].call(call, answers)
 
     def reply(self, room: str, ref: int, data: Any) -> bytes:
-        """The frame of an answer. Raises `RoomError` for data that cannot be sent."""
+        """Return the frame of an answer. Raises `RoomError` for data that cannot be sent."""
         codec, limit = self._context.codec, self._context.options.maxPayload
         frame = codec.write("reply", room, ref, raw(codec.data(data, "answer")))
         if len(frame) > limit:
@@ -67,7 +67,7 @@ class ServerCalls:
         return frame
 
     def error(self, room: str, ref: int, error: RoomError) -> bytes:
-        """The frame of an error."""
+        """Return the frame of an error."""
         return self._context.codec.write("error", room, ref, error.code[:MAX_CODE], error.message[:MAX_TEXT])
 
     def answer(self, ref: int, frame: bytes, asked: set[int]) -> None:

@@ -179,7 +179,8 @@ class Admission:
         """
         Close one connection if a new connection brings the process near its limit on open files.
 
-        A refused connection that is still lingering goes first, otherwise a pending handshake as in `begin`.
+        A refused connection that is still lingering is closed first; if there is none, a pending handshake,
+        chosen as in `begin`.
         """
         most = self.mostSockets
         if not most or self.open + len(self.pending) + self._others() <= most:

@@ -1,9 +1,9 @@
 """
 The class that is put in front of an Autobahn protocol's own class while txroom serves it.
 
-`MountedProtocol` is Autobahn's server protocol with those methods overridden with which it handles the
-handshake, delivers messages, sends and closes. `mount` turns an instance of the user's class into a
-`MountedProtocol`. It reports what happens to a `MountEvents`, the wire of the connection.
+`MountedProtocol` overrides the methods with which Autobahn's server protocol handles the handshake, delivers
+messages, sends and closes. It reports what happens to a `MountEvents`, the wire of the connection. `mount`
+turns an instance of the user's class into a `MountedProtocol`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FIXED = {
 
 
 class MountEvents(Protocol):
-    """What a mounted protocol reports, and asks."""
+    """The object to which a mounted protocol reports, and which it asks."""
 
     @property
     def isStopped(self) -> bool:
@@ -89,11 +89,11 @@ class HandshakeDone(Exception):
 
 
 class MountedProtocol(WebSocketServerProtocol):
-    """Autobahn's protocol, reporting to a `MountEvents`. `connection` is its `Connection`."""
+    """Autobahn's protocol, which reports to a `MountEvents`. `connection` is its `Connection`."""
 
     _mount: MountEvents
-    #: Payload bytes: of the received messages reported so far; sent before the message that is being sent in
-    #: parts.
+    #: The payload bytes of the received messages that were reported so far; and the payload bytes that were
+    #: sent before the message that is now being sent in parts.
     _mountCounted = _mountBegun = 0
     #: Control frames to send when the current frame is complete, the newest of each kind.
     _mountLate: dict[str, tuple[Any, ...]]

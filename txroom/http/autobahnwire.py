@@ -5,8 +5,8 @@ It does everything that a `WireProtocol` does except parse and write frames: sta
 rate limits and the send buffer. `AutobahnReceiver` passes received bytes to Autobahn, and `AutobahnTransport`
 takes what Autobahn writes. Everything that is sent goes through that transport, so its order is kept.
 
-Before the states of a `WireProtocol` comes CONNECTING: Autobahn decides about the request, and what it writes
-is the answer.
+Before the states of a `WireProtocol` comes CONNECTING: Autobahn decides about the request, and the bytes that
+it writes are kept as the answer.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class AutobahnWire(WireProtocol):
 
     @property
     def isWamp(self) -> bool:
-        """Whether the protocol speaks WAMP. Nobody else may then send messages on its connection."""
+        """Whether the protocol speaks WAMP. Then only the protocol may send messages on its connection."""
         return isinstance(self.protocol, WampWebSocketProtocol)
 
     # -- receiving
@@ -264,7 +264,7 @@ class AutobahnWire(WireProtocol):
         self.context.bytesSent += size
 
     def _sendNow(self, payload: bytes, isBinary: bool) -> bool:
-        """Let the protocol send a message. Returns `False` if it exceeds the factory's own size limit."""
+        """Let the protocol send a message. Returns `False` if it exceeds the size limit of the factory."""
         self._isSending = True
         try:
             self.protocol.sendMessage(payload, isBinary)
@@ -301,7 +301,7 @@ class AutobahnWire(WireProtocol):
     # -- closing
 
     def closing(self) -> None:
-        """OPEN → CLOSING."""
+        """Go from OPEN to CLOSING, because the protocol sends its Close frame."""
         if self.state != OPEN:
             return
         assert self.out is not None

@@ -119,7 +119,7 @@ class Gateway:
         """Write the HTTP answer of a refusal, and close the connection."""
         self.admission.lingering.begin(transport, refusal(error, method), self.options.maxPendingHandshakes)
 
-    # -- `ConnectionEvents`, which open connections report
+    # -- `ConnectionEvents`, called by open connections
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
         self.server.opened(connection, options)

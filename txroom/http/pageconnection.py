@@ -48,8 +48,8 @@ class PageRequest(Request):
         """
         Prepare for the body.
 
-        twisted.web opens a file for a body that may be long. Nobody has counted that file's descriptor, so a
-        body of unknown length is treated as one of at most `maxBody` bytes.
+        twisted.web opens a file for a body that may be long. The limits on connections do not count that
+        file's descriptor, so a body of unknown length is treated as one of at most `maxBody` bytes.
         """
         connection: Any = self.channel
         super().gotLength(length if length is not None else connection.maxBody or None)

@@ -49,10 +49,10 @@ class PageTable(dict[str, IResource]):
 
 def findPath(pages: Mapping[str, IResource], path: str) -> str | None:
     """
-    Return the path at which the page is registered that serves `path`.
+    Return the path under which the page that serves `path` is registered.
 
     That is `path` itself, or the nearest path above it whose page is not a leaf. Returns `None` if there is
-    none, or if `path` is more than `MAX_DEPTH` segments below it.
+    no such page, or if `path` is more than `MAX_DEPTH` segments below it.
     """
     if path in pages:
         return path

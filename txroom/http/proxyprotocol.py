@@ -1,9 +1,9 @@
 """
 The PROXY protocol, versions 1 and 2, at the start of a connection ("haproxy:" endpoints).
 
-Twisted's parsers expect the start of the header in one segment, and addresses even in a header of version 1
-that says that there are none, as a proxy's health checks send it. The wrapper in this module handles both
-cases before it calls them.
+Twisted's parsers expect the start of the header in one segment. They also expect addresses in a header
+"PROXY UNKNOWN" of version 1, which has none and which proxies send for their health checks. The wrapper in
+this module handles both cases before it calls the parsers.
 """
 
 from __future__ import annotations

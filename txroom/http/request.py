@@ -28,7 +28,7 @@ _FIRST = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z\r]")
 _REQUEST_LINE = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
 _FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r\n", re.MULTILINE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:\d{0,5})?")
-#: Most targets; nothing in them needs a closer look.
+#: Matches most targets. Such a target needs no further checks.
 _PLAIN = re.compile(r"/[A-Za-z0-9_/-]*(?:\?[A-Za-z0-9_=&-]*)?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?#]+)([/?].*)?", re.IGNORECASE)

@@ -170,7 +170,11 @@ def handshakeIfUpgrade(request: Request) -> Handshake | None:
 
 
 def _unfit(request: Request) -> UpgradeError | None:
-    """Return why a request cannot become a WebSocket, or `None`. HTTP/2, for one, multiplexes requests."""
+    """
+    Return why a request cannot become a WebSocket, or `None` if it can.
+
+    One reason is HTTP/2, in which a request does not have its connection to itself.
+    """
     channel: object = request.channel
     if channel is None:
         return UpgradeError(0, "left")

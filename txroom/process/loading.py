@@ -1,5 +1,5 @@
 """
-Loading of "module:attribute" names from a command line, and one-line texts of errors.
+Loading of "module:attribute" names from a command line, and errors in one line.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def loadAttribute(option: str, name: str) -> Any:
 
 def refuseAbbreviations(options: usage.Options, words: Sequence[str]) -> None:
     """
-    Refuse abbreviated options, which getopt would accept. For options without short forms.
+    Refuse abbreviations of long options, which getopt would accept.
+
+    Words after the first one that does not begin with "--", such as a short option, are not checked.
 
     Args:
         options: The known options.

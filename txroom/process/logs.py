@@ -30,7 +30,8 @@ _NO_CACHE = "Unable to write to plugin cache"
 
 def filterLog(level: Any) -> None:
     """
-    Filter the current log observers: drop events below `level`, and Twisted's events that say nothing new.
+    Filter the current log observers: drop events below `level`, and those of Twisted's events that repeat
+    what txroom logs or that do not matter.
     """
     wanted = LogLevelFilterPredicate(defaultLogLevel=level)
     for observer in observersOf(globalLogPublisher):

@@ -17,8 +17,8 @@ LOOK = 0.25
 
 class Watchdog(threading.Thread):
     """
-    Logs the stack of the thread that created it if `beat` is not called for `limit` seconds, once for each
-    time.
+    Logs the stack of the thread that created it if `beat` is not called for `limit` seconds. It does so once,
+    until `beat` is called again.
 
     The reactor's own thread can't do this: it notices only afterwards that it was blocked.
     """

@@ -192,6 +192,8 @@ class RawClient(TCPClient):
 
 
 class RawProtocol(Protocol):
+    """The protocol of a `RawClient`."""
+
     def __init__(self, client: RawClient) -> None:
         self._client = client
         client.protocol = self
@@ -330,6 +332,7 @@ class ClientProtocol(WebSocketClientProtocol):
 def clientFactory(
     reactor: MemoryReactor, make: Any, request: ConnectingRequest, offers: list[PerMessageDeflateOffer]
 ) -> WebSocketClientFactory:
+    """Return the factory of a `Client`. `make` makes its protocol; `offers` are its offers to compress."""
     factory = WebSocketClientFactory("ws://localhost", protocols=request.protocols, reactor=reactor)
     factory.protocol = make
     # Autobahn's timers would run on the global reactor.

@@ -44,10 +44,10 @@ class Faults:
     The faults of the next frames that a `RoomClient` sends, or that it receives.
 
     `kind` is the first element of a frame, as in the protocol: "send", "ack", "joined" and so on. Several
-    faults of one kind apply to one frame after another, in the order of the calls. They remain when a
+    faults for the same kind apply to successive frames, in the order of the calls. They remain when a
     connection ends; frames that are held back or delayed at that moment are lost. When the harness stops,
-    it reports faults that have not happened, since then the test did not test what it meant to. All methods
-    raise `ValueError` for a kind that is not sent in this direction.
+    it reports faults that have not happened, because the test has not tested what it was meant to test. All
+    methods raise `ValueError` for a kind that is not sent in this direction.
     """
 
     def __init__(self, kinds: frozenset[str]) -> None:
@@ -59,8 +59,9 @@ class Faults:
         """
         Lose the next frames of that kind.
 
-        TCP loses nothing while a connection lasts. Call `RoomClient.drop` afterwards for a frame that was
-        on its way when the network failed. Without `drop`, it is a peer that violates the protocol.
+        TCP loses nothing while a connection lasts. To simulate a frame that was on its way when the network
+        failed, call `RoomClient.drop` afterwards. Without `drop`, the fault simulates a peer that violates
+        the protocol.
         """
         self._add(Fault(Action.LOSE, kind, count))
 
@@ -82,7 +83,7 @@ class Faults:
         Deliver the next frame of that kind after the next one of the same kind; do so for `count` such
         pairs.
 
-        TCP keeps the order, so this is a peer or a proxy with a bug.
+        TCP keeps the order, so this simulates a peer or a proxy with a bug.
         """
         self._add(Fault(Action.REORDER, kind, count))
 
@@ -91,7 +92,7 @@ class Faults:
         self.pending.clear()
 
     def next(self, kind: str) -> Fault | None:
-        """The fault of the frame of that kind that is sent now, or `None`."""
+        """Return the fault for a frame of that kind that is sent now, or `None`; one frame less remains."""
         fault = next((fault for fault in self.pending if fault.kind == kind), None)
         if fault is not None:
             fault.count -= 1
@@ -122,7 +123,7 @@ class Direction:
         self._timer: IDelayedCall | None = None
 
     def take(self, message: bytes, isBinary: bool) -> None:
-        """A frame is sent."""
+        """Take a frame that is sent, and apply the next fault for its kind."""
         kind = (msgspec.msgpack if isBinary else msgspec.json).decode(message)[0]
         held = self._held.pop(kind, None)
         fault = None if held is not None else self._faults.next(kind)
@@ -141,7 +142,7 @@ class Direction:
             self._arrive()
 
     def end(self) -> None:
-        """The connection has ended: lose all frames on their way."""
+        """Lose all frames on their way, because the connection has ended."""
         self._waiting.clear()
         self._held.clear()
         if self._timer is not None:

@@ -41,9 +41,9 @@ class RoomHarness:
     If the server listens nowhere by itself, it listens at port 8080.
 
     Args:
-        serves: What to serve: an `Application`, or a factory of Autobahn's; or a mapping of those by their
-            paths and of room classes by their names; or a function that makes a `Server` with the clock
-            that it is called with.
+        serves: What to serve: an `Application` or a factory of Autobahn's; or a mapping from paths to
+            applications and factories, and from names to room classes; or a function that is called with
+            the clock, and returns a `Server` that uses it.
         clock: The `MemoryReactor` to run on. Pass the clock of another harness to have both in one process.
             Default: a new one.
         **options: The options of the server, unless a function makes it.
@@ -130,7 +130,7 @@ class RoomHarness:
         left = [*self._lostMembers(), *faults]
         for client in self._roomClients:
             for way in (client.outgoing, client.incoming):
-                way.clear()  # the frames of leaving would use them up
+                way.clear()  # otherwise they would happen to the frames with which the client leaves
             client.close()
         if self.server.running:
             stopped: list[object] = []
@@ -155,8 +155,7 @@ class RoomHarness:
 
     def check(self) -> None:
         """
-        Check that nothing is left; to be called after `stop`, which has also looked for members without a
-        connection.
+        Check that nothing is left. `stop` makes this check too; call this method to repeat it after `stop`.
 
         Raises:
             AssertionError: A room, a connection, a port or a `DelayedCall` is left, or a fault has not
@@ -165,7 +164,10 @@ class RoomHarness:
         self._check([*self._lostMembers(), *self._faults()])
 
     def _lostMembers(self) -> list[str]:
-        """Members that count as connected but have no connection: they would stay in their rooms for ever."""
+        """
+        Return a line for each member that counts as connected but has no connection. Such members would stay
+        in their rooms for ever.
+        """
         lost = []
         for application in self._roomApplications:
             for room in application.rooms.values():
@@ -178,7 +180,7 @@ class RoomHarness:
         return lost
 
     def _faults(self) -> list[str]:
-        """The faults that have not happened."""
+        """Return a line for each fault that has not happened."""
         return [
             f"fault {fault}"
             for client in self._roomClients
@@ -207,7 +209,7 @@ class RoomHarness:
     # -- time
 
     def flush(self) -> None:
-        """Let everything happen that needs no time."""
+        """Let everything happen that needs no time to pass."""
         self.clock.flush()
 
     @contextmanager
@@ -311,7 +313,11 @@ class RoomHarness:
         tls: bool = False,
         to: IProtocolFactory | ProtocolFactory | None = None,
     ) -> MemoryEndpoint:
-        """An endpoint that leads to the server, for clients of your own. For the arguments see `connect`."""
+        """
+        Return an endpoint that leads to the server, for clients of your own.
+
+        For the arguments see `connect`.
+        """
         return MemoryEndpoint(self.clock, partial(self._connect, peer=peer, tls=tls, to=to))
 
     def raw(
@@ -334,7 +340,7 @@ class RoomHarness:
 
     def connectionOf(self, client: Client) -> Connection:
         """
-        The server's `Connection` of a client.
+        Return the server's `Connection` of a client.
 
         Raises:
             LookupError: The client has no open connection.
@@ -374,7 +380,7 @@ class RoomHarness:
     def roomOf(self, joined: JoinedRoom, kind: type[RoomClass]) -> RoomClass: ...
     def roomOf(self, joined: JoinedRoom, kind: type[Room] = Room) -> Room:
         """
-        The server's `Room` of a joined room; `client(joined.member)` of it is the server's `Client`.
+        Return the server's `Room` of a joined room. Its `client(joined.member)` is the server's `Client`.
 
         Args:
             joined: The room as its client sees it.
@@ -406,9 +412,9 @@ class RoomHarness:
 
     def resultOf(self, deferred: Deferred[Any]) -> Any:
         """
-        The result of a Deferred of the server's side, which must fire without time passing.
+        Return the result of a Deferred on the server's side, which must fire without time passing.
 
-        Raises the error that the Deferred fails with.
+        If the Deferred fails, its error is raised.
 
         Raises:
             AssertionError: The Deferred has not fired.
@@ -421,7 +427,7 @@ class RoomHarness:
 
 
 def _serve(server: Server, served: Any, path: str | None) -> None:
-    """Serve an application, or what a factory makes, at a path."""
+    """Serve an application, or the protocols of a factory, at a path."""
     if IProtocolFactory.providedBy(served):
         server.addFactory(path, served)
     else:
@@ -429,7 +435,7 @@ def _serve(server: Server, served: Any, path: str | None) -> None:
 
 
 def _longest() -> float:
-    """Replaces the random number in a client's delays: they are always the longest possible."""
+    """Return 1.0, in place of the random number in a client's delays, which are then the longest possible."""
     return 1.0
 
 

@@ -1,5 +1,5 @@
 """
-What a harness is given to serve: it calls functions that make a server, and explains mistakes.
+The argument `serves` of a harness: functions that make a server are called, and mistakes are explained.
 """
 
 from __future__ import annotations

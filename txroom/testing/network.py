@@ -26,7 +26,7 @@ from zope.interface import implementer
 from ..rooms.api.clock import Timer
 from ..rooms.owner.presence import Presence
 
-#: After this many turns without rest the network is taken to be in an endless loop.
+#: After this many turns in a row in which something happened, `flush` reports an endless loop.
 MAX_TURNS = 100_000
 #: The first time, in seconds. It is not 0, which code may use for "never".
 EPOCH = 1000.0
@@ -53,7 +53,7 @@ class MemorySocket:
 
     @staticmethod
     def pair() -> tuple[MemorySocket, MemorySocket]:
-        """Both ends of a connection."""
+        """Return both ends of a new connection."""
         one, other = MemorySocket(), MemorySocket()
         one.peer, other.peer = other, one
         return one, other
@@ -260,7 +260,9 @@ class MemoryReactor(MemoryReactorClock):
         return call
 
     def _endWindows(self) -> bool:
-        """End the time in which rooms collect changes of presence; return whether there was any."""
+        """
+        Let rooms send the changes of presence that they are collecting. Returns whether there were any.
+        """
         if self.isInWindow or not self._windows:
             return False
         windows, self._windows = self._windows, []
@@ -339,8 +341,9 @@ class MemoryReactor(MemoryReactorClock):
 
     def _disconnect(self, transport: Any, why: Exception, isRead: bool) -> None:
         """
-        Disconnect a transport, as it asked or because it raised. One that can only not be read any more may
-        still write.
+        Disconnect a transport, because it asked for that or raised.
+
+        If only its peer has ended its sending side, a half-closable transport may still write.
         """
         self.removeReader(transport)
         # Twisted's reactors pass these two exceptions on without their text.

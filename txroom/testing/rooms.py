@@ -25,7 +25,9 @@ Result = TypeVar("Result")
 
 
 def resultOf(clock: MemoryReactor, deferred: Deferred[Result], what: str) -> Result:
-    """The result of a Deferred that must fire without time passing. Raises the error that it fails with."""
+    """
+    Return the result of a Deferred that must fire without time passing. If it fails, its error is raised.
+    """
     results: list[Result | Failure] = []
     deferred.addBoth(results.append)
     clock.flush()
@@ -271,7 +273,7 @@ class JoinedRoom:
             raise AssertionError(f"{expected} must have arrived; {self._news()}")
 
     def _news(self) -> str:
-        """What may explain why a test has failed."""
+        """Return what has arrived and what has gone wrong, to explain why a test has failed."""
         came = ", ".join(f"{type!r} {data!r}" for type, data in self.messages) or "nothing"
         errors = "".join(f"; error: {error}" for error in self.errors)
         how = "" if self.closeInfo is None else f" ({self.closeInfo.code} {self.closeInfo.reason})".rstrip()

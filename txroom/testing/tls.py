@@ -11,7 +11,7 @@ from warnings import catch_warnings, simplefilter
 
 @cache
 def serverContext() -> Any:
-    """A self-signed certificate for "localhost", made once in each process."""
+    """Return a self-signed certificate for "localhost", made once in each process."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509
@@ -43,7 +43,7 @@ def serverContext() -> Any:
 
 @cache
 def clientContext() -> Any:
-    """The TLS options of a client, which accepts any certificate."""
+    """Return the TLS options of a client that accepts any certificate."""
     from twisted.internet.ssl import CertificateOptions
 
     return CertificateOptions()

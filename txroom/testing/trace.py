@@ -65,7 +65,7 @@ class Trace:
         return [step.name for step in self.steps]
 
     def of(self, member: str) -> list[str]:
-        """Like `names`, but only of the calls about one member, given by its id."""
+        """Like `names`, but only for the calls about one member, given by its id."""
         return [step.name for step in self.steps if step.client is not None and step.client.id == member]
 
     def clear(self) -> None:
@@ -73,7 +73,7 @@ class Trace:
         self.steps.clear()
 
     def _traced(self, roomClass: type[Room]) -> type[Room]:
-        """A subclass of the room class that records its hooks."""
+        """Return a subclass of the room class that records its hooks."""
         names = [name for name in HOOKS if name != "onMessage" or roomClass.onMessage is not Room.onMessage]
         hooks = {name: self._noting(name, getattr(roomClass, name)) for name in names}
         same = {"__module__": roomClass.__module__, "__qualname__": roomClass.__qualname__}
