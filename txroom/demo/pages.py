@@ -16,6 +16,6 @@ _HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
 def demoPages() -> dict[str, Asset]:
-    """The files of the page by their paths."""
+    """Return the files of the page by their paths."""
     names = {"/": "index.html", "/demo.js": "demo.js", "/demo.css": "demo.css"}
     return {path: Asset(name, _HEADERS) for path, name in names.items()}

@@ -100,7 +100,7 @@ class LoadClient(ABC):
             self.metrics.failed(kind)
 
     def setConnected(self, isConnected: bool) -> None:
-        """The client is connected, or not any more."""
+        """Note whether the client is connected."""
         if isConnected and not self.wasConnected:
             self.wasConnected = True
             self.metrics.everConnected += 1
@@ -110,7 +110,7 @@ class LoadClient(ABC):
         self._isConnected = isConnected
 
     def setReady(self, isReady: bool) -> None:
-        """The client is ready to send, or not any more."""
+        """Note whether the client is ready to send."""
         self.metrics.joined += isReady - self.isReady
         self.isReady = isReady
         self.wasReady = self.wasReady or isReady
@@ -123,13 +123,13 @@ class LoadClient(ABC):
         return f"not {'joined' if self.wasConnected else 'connected'} at the end"
 
     def joined(self) -> None:
-        """The client has joined its room for the first time."""
+        """Note that the client has joined its room for the first time."""
         self.metrics.everJoined += 1
         self.metrics.joinTimes.add(self.now() - self._since)
         self.setReady(True)
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection was lost, or could not be opened."""
+        """Count a connection that was lost or could not be opened."""
         if self._isConnected:
             self.metrics.disconnects[code] += 1
             self.setConnected(False)
@@ -138,17 +138,17 @@ class LoadClient(ABC):
             self.failed(f"{what}: {self.withoutURL(reason) or code}")
 
     def withoutURL(self, reason: str) -> str:
-        """The reason without the URL, so that the errors of all clients are of the same kind."""
+        """Return the reason without the URL, so that the errors of all clients are of the same kind."""
         return reason.partition(": ")[2] if reason.startswith(shownURL(self.plan.url)) else reason
 
     # -- messages that return to their sender
 
     def marked(self) -> str:
-        """The data of the next message."""
+        """Return the data of the next message, with its mark."""
         return self._data.replace(MARK, self._roundTrips.next)
 
     def expectReturn(self) -> None:
-        """A message was sent that the server sends back."""
+        """Note that a message was sent which the server sends back."""
         now = self.now()
         late = self._roundTrips.expire(now - RETURN_TIMEOUT)
         for _ in range(late):
@@ -157,7 +157,9 @@ class LoadClient(ABC):
         self.metrics.pending["returned"] += 1 - late
 
     def returned(self, sentAt: float | None) -> None:
-        """A message that was sent at that time has returned; `None`: the message is not of this client."""
+        """
+        Note that a message which was sent at that time has returned; `None`: it is not one of this client's.
+        """
         if sentAt is not None:
             self.metrics.pending["returned"] -= 1
             self.metrics.took("returned", self.now() - sentAt)

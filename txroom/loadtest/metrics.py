@@ -13,7 +13,8 @@ from .histogram import Histogram
 MAX_KINDS = 50
 
 #: The latencies of messages, the most useful first. "returned": until the client's own message returned;
-#: "reply": until a call was answered; "handled": until the server acknowledged the message, which it delays.
+#: "reply": until a call was answered; "handled": until the server acknowledged the message, which it does
+#: with a delay.
 LATENCIES = ("returned", "reply", "handled")
 
 

@@ -52,7 +52,7 @@ class Plan:
     scenario: Scenario | None = None
     #: Additional headers of the upgrade request.
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    #: What to connect to, if it is not what the URL says: an endpoint, or its description as text.
+    #: What to connect to, if it is not what the URL says: an endpoint, or its description as a string.
     endpoint: IStreamClientEndpoint | ClientEndpoint | str | None = None
 
     @property
@@ -66,6 +66,6 @@ class Plan:
         return self.isSending and MARK in (self.data or "")
 
     def dataOf(self, number: int) -> str:
-        """The data of the messages of client `number`, with `MARK` not replaced yet."""
+        """Return the data of the messages of client `number`, in which `MARK` is not replaced yet."""
         default = "" if self.room is None else "null"
         return (self.data or default).replace(NUMBER, str(number))

@@ -72,7 +72,7 @@ class MeasuredRoom:
             self._counted.discard(name)
 
     def _count(self, type: str) -> None:
-        """Count messages with a listener of their own here: the listener of "*" does not receive them."""
+        """Count messages with a listener of their own, because the listener of "*" does not receive them."""
         if type != "*" and type not in self._counted:
             self._counted.add(type)
             self._room.onMessage(type, self._heard)
@@ -219,6 +219,6 @@ class RoomLoadClient(LoadClient):
 
 
 def _codeOf(failure: Failure) -> str:
-    """The kind of a failure, for the report."""
+    """Return the kind of a failure, for the report."""
     error: Any = failure.value
     return str(error.code) if isinstance(error, RoomError) else errorWithPlace(error)

@@ -26,14 +26,14 @@ class RoundTrips:
         return f"{self._head}{self._last + 1:x}~"
 
     def add(self, now: float) -> None:
-        """The next message was sent at the time `now`."""
+        """Note that the next message was sent at the time `now`."""
         self._last += 1
         self._sent[self._last] = now
 
     def find(self, text: str) -> float | None:
         """
-        The time when the message was sent whose mark is in `text`; `None` if there is none, or it was found
-        before.
+        Return when the message whose mark is in `text` was sent, and forget it. Returns `None` if there is no
+        mark, or if its message was found before.
         """
         start = text.find(self._head)
         if start < 0:

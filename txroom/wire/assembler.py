@@ -16,7 +16,8 @@ from .deflate import CorruptDeflate, DeflateParameters, InflatedTooLarge, Inflat
 from .frames import Violation
 from .parser import CLOSE, CONTINUATION, TEXT, Frame, parseHeader
 
-#: The minimum length of a piece of text; many small strings would need too much memory.
+#: The length that a piece of text reaches before the next piece begins. Many small strings would need too
+#: much memory.
 PIECE = 16 * 1024
 
 _UTF8 = codecs.getincrementaldecoder("utf-8")
@@ -50,7 +51,7 @@ class Assembler:
         #: The number of bytes so far, inflated and as received.
         self.size = 0
         self.received = 0
-        # The pieces of a text that is validated while it arrives, and the bytes of other messages.
+        # The pieces of a text message that is validated while it arrives, and the bytes of other messages.
         self._texts: list[str] = []
         self._bytes = BytesIO()
         self._frames = 0
@@ -103,7 +104,7 @@ class Assembler:
             self._texts.append(text)
 
     def _inflated(self, inflater: Inflater, payload: bytes | None) -> bytes:
-        """Inflate `payload`; `None` is for the rest at the end of the message."""
+        """Inflate `payload`; `None` inflates the rest at the end of the message."""
         most = self._options.maxPayload
         limit = most - self.size if most else None
         try:

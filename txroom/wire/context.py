@@ -31,7 +31,7 @@ class ConnectionEvents(Protocol):
         ...
 
     def left(self, address: str, application: object) -> None:
-        """A connection for which no `Connection` was made is closed."""
+        """A connection to a protocol of a user's factory, which has no `Connection`, is closed."""
         ...
 
     def finished(self) -> None:
@@ -40,10 +40,15 @@ class ConnectionEvents(Protocol):
 
 
 class FinishingConnection(Protocol):
-    """A connection whose TCP connection is closed while one of its hooks is still running."""
+    """
+    A connection that the server waits for when it stops, besides the open `Connection` objects.
+
+    Its TCP connection is closed while one of its hooks is still running; or a protocol of a user's factory
+    has it, and it is open.
+    """
 
     def cancelHook(self) -> None:
-        """Cancel the hook that is still running."""
+        """Cancel the hook that is still running, or drop the open connection."""
         ...
 
 
@@ -69,6 +74,7 @@ class WireContext:
         #: Totals of all connections since the start.
         self.messagesReceived = self.bytesReceived = 0
         self.messagesSent = self.bytesSent = 0
+        #: The connections that have not finished, see `FinishingConnection`.
         self.finishing: set[FinishingConnection] = set()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
 

@@ -33,7 +33,8 @@ TURN = 8
 #: The reasons that are not caused by the client.
 _OURS = APPLICATION | HOOK
 
-#: The number of seconds of a hold after which the rate limits allow for the messages that arrived during it.
+#: After a hold of at least this many seconds, the rate limits make allowance for the messages that arrived
+#: during the hold.
 LONG_HOLD = 1.0
 #: The largest number of bytes that are read ahead while reading is held.
 MAX_PEEKED = 64 * 1024
@@ -55,7 +56,7 @@ class ReceiverPort(Protocol):
         ...
 
     def credit(self, seconds: float, now: float) -> None:
-        """Allow for the messages that arrived during `seconds` in which the connection was not read."""
+        """Make allowance for messages that arrived during `seconds` in which the connection was not read."""
         ...
 
 
@@ -69,7 +70,7 @@ class FlowControl:
         #: Whether the transport reads, so that everything that has arrived is known.
         self.isReading = True
         self.reasons = 0
-        #: When it was held for a reason that the client did not cause.
+        #: Since when reading is held for a reason that the client did not cause.
         self._since = 0.0
         #: When the hold of the rate limit ends.
         self.until: float | None = None
@@ -79,7 +80,7 @@ class FlowControl:
         """Hold reading for a reason, in addition to others."""
         connection = self._connection
         if why & _OURS and not self.reasons & _OURS:
-            # A hook runs because something was just received.
+            # A hook runs because something was received, so the hold began at that time.
             self._since = connection.lastReceived if why == HOOK else connection.context.seconds()
         self.reasons |= why
         if connection.reading == FLOWING:
@@ -87,7 +88,7 @@ class FlowControl:
         self.apply()
 
     def release(self, why: int) -> None:
-        """Remove a reason; without any, the received bytes are parsed and reading continues."""
+        """Remove a reason. When none is left, the received bytes are parsed and reading continues."""
         connection = self._connection
         if not self.reasons & why:
             return

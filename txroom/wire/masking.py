@@ -17,7 +17,7 @@ Masker = Callable[[bytes, bytes], bytes]
 INTEGER_LIMIT = 384
 #: The number of bytes that are unmasked at a time without the compiled masker; a multiple of four.
 BLOCK = 4096
-#: Looking up a class method takes as long as calling it.
+# `int.from_bytes`, looked up once, because looking up a class method takes as long as calling it.
 _integer = int.from_bytes
 
 

@@ -125,14 +125,14 @@ class WireProtocol(Sender):
         self.receiver.release(APPLICATION)
 
     def hold(self) -> None:
-        """Deliver nothing until `release`: a hook is running."""
+        """Deliver nothing until `release`, because a hook is running."""
         if self.state == CLOSED:
             self.context.finishing.add(self)
         else:
             self.receiver.hold(HOOK)
 
     def release(self) -> None:
-        """Continue to deliver: the hook has ended."""
+        """Continue to deliver, because the hook has ended."""
         if self.state == CLOSED:
             self._forget()
         else:
@@ -202,7 +202,7 @@ class WireProtocol(Sender):
         self.state = self.receiver.state = state
 
     def close(self, code: int | None, reason: str) -> None:
-        """OPEN → CLOSING: send the Close frame, and nothing after it."""
+        """Go from OPEN to CLOSING: send the Close frame, and nothing after it."""
         if self.state != OPEN:
             return
         super().close(code, reason)
@@ -220,7 +220,7 @@ class WireProtocol(Sender):
         self._discard(code, reason, code, reason)
 
     def lose(self, code: int, reason: str) -> None:
-        """Send a Close frame if possible and drop the connection: the peer does not answer."""
+        """Send a Close frame if possible, and drop the connection, because the peer does not answer."""
         self.fail(code, reason)
         if self.state != CLOSED:
             self.receiver.transport.abortConnection()
@@ -242,7 +242,7 @@ class WireProtocol(Sender):
 
     def _discard(self, told: int, why: str, code: int | None, reason: str) -> None:
         """
-        OPEN or CLOSING → DISCARDING: write the queued bytes, then close the TCP connection.
+        Go from OPEN or CLOSING to DISCARDING: write the queued bytes, then close the TCP connection.
 
         Args:
             told: The code for `onDisconnect`.
@@ -289,7 +289,7 @@ class WireProtocol(Sender):
             self._scheduleCancel()
         else:
             self._forget()
-        # A hook may wait for these Deferreds, and its end is only noticed if they fail now.
+        # Last, because a hook may wait for these Deferreds: it ends when they fail, and calls `release`.
         if self._drainNotifier is not None:
             self._drainNotifier.lost()
 

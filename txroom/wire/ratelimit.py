@@ -13,7 +13,7 @@ CONTROL_RATE = 100.0
 CONTROL_BURST = 500.0
 #: The number of seconds for which a connection may be slowed down continuously before it is closed.
 PATIENCE = 10.0
-#: A connection that was slowed down at most that many times is not closed.
+#: A connection that was slowed down at most this many times is not closed: a few long messages are no abuse.
 SLOWED = 10
 
 
@@ -54,7 +54,9 @@ class Meter:
 
     def credit(self, seconds: float, now: float) -> float:
         """
-        Allow for messages that arrived during `seconds` in which the connection was not read, until `settle`.
+        Make allowance for messages that arrived during `seconds` in which the connection was not read.
+
+        The allowance ends with `settle`.
 
         Returns:
             The number of seconds for which to hold reading.
@@ -73,7 +75,10 @@ class Meter:
                 bucket.settle()
 
     def isAbused(self, now: float) -> bool:
-        """Check whether the limit was exceeded for longer than `PATIENCE`, and not by a few long messages."""
+        """
+        Check whether the limit was exceeded for longer than `PATIENCE` seconds, and by more than `SLOWED`
+        messages.
+        """
         if self._slowedSince is None or self._slowed <= SLOWED:
             return False
         return now - self._slowedSince > PATIENCE
@@ -110,7 +115,7 @@ class Allowance:
         return self._meter.credit(0.0, now) if self._isExcused(now) else wait
 
     def credit(self, seconds: float, now: float) -> None:
-        """Allow for messages that arrived during `seconds` in which the connection was not read."""
+        """Make allowance for messages that arrived during `seconds` in which the connection was not read."""
         self._controls.credit(seconds, now)
         if self._meter is not None:
             self._meter.credit(seconds, now)

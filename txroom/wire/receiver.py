@@ -57,11 +57,11 @@ class WirePort(Protocol):
         ...
 
     def controlReceived(self, opcode: int, payload: bytes) -> None:
-        """A Close frame, a ping or a pong was received."""
+        """Handle a Close frame, a ping or a pong."""
         ...
 
     def fail(self, code: int, reason: str) -> None:
-        """Fail the connection because the peer broke a rule."""
+        """Fail the connection, because the peer broke a rule."""
         ...
 
     def reschedule(self) -> None:
@@ -69,13 +69,17 @@ class WirePort(Protocol):
         ...
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """The TCP connection is closed."""
+        """End the connection, because its TCP connection is closed."""
         ...
 
 
 @implementer(ILoggingContext)
 class Receiver:
-    """The receiving side of one connection; the protocol of its transport."""
+    """
+    The receiving side of one connection.
+
+    It is the protocol of the connection's transport, in Twisted's sense.
+    """
 
     isLean = True  # `txroom.process.leanepoll` may read without a logging context
 
@@ -188,7 +192,7 @@ class Receiver:
             self._notice()
 
     def _takeShort(self) -> bool:
-        """Deliver the short uncompressed messages at the start of `data`. Returns whether there was one."""
+        """Deliver the short uncompressed messages at the start of `data`. Returns whether there were any."""
         data = self.data
         size = len(data)
         limit = self._shortLimit  # a length of two bytes is at most MAX_SHORT
@@ -252,7 +256,9 @@ class Receiver:
             context.turn.check()
 
     def _takeFrame(self) -> bool:
-        """Parse any other frame, or a part of one. Returns whether anything was parsed."""
+        """
+        Parse a frame that `_takeShort` does not take, or a part of one. Returns whether anything was parsed.
+        """
         incoming = self._incoming
         if incoming is None:
             incoming = self._incoming = Incoming(self._wire.options, self._wire.parameters)
@@ -323,7 +329,7 @@ class Receiver:
             self._wire.reschedule()
 
     def credit(self, seconds: float, now: float) -> None:
-        """Allow for the messages that arrived during `seconds` in which the connection was not read."""
+        """Make allowance for messages that arrived during `seconds` in which the connection was not read."""
         self.limits().credit(seconds, now)
         self._wire.reschedule()
 
@@ -331,7 +337,7 @@ class Receiver:
 
     @property
     def isHeld(self) -> bool:
-        """Whether reading is held by the application, a running hook or a rate limit."""
+        """Whether reading is held by the application, a running hook, a rate limit or the turn's budget."""
         return self.reading != FLOWING
 
     @property
@@ -384,7 +390,7 @@ class Receiver:
         self.isParsing = True
 
     def flow(self) -> None:
-        """Drop all holds: the connection is closing, and the peer's answer has to be read."""
+        """Drop all holds, because the connection is closing and the peer's answer has to be read."""
         if self._flowControl is not None:
             self._flowControl.clear()
         if not self.isParsing:

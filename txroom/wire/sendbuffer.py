@@ -87,7 +87,10 @@ class BufferedOutgoing:
         return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
 
     def progress(self) -> tuple[int, int]:
-        """Get the number of bytes that the peer has not acknowledged, and that it has, as far as known."""
+        """
+        Get the number of bytes that the peer has not acknowledged, and the number that it has acknowledged,
+        as far as they are known.
+        """
         amount = self.amount()
         queue = sendQueue(self._socket)
         if queue is None:
@@ -242,7 +245,7 @@ class TLSOutgoing(BufferedOutgoing):
 
 
 class EagerTransport:
-    """The transport of a socket for TLS, which sends immediately."""
+    """The transport below TLS: that of the socket, but what TLS writes is sent immediately."""
 
     def __init__(self, transport: SocketTransport) -> None:
         self._transport = transport

@@ -18,13 +18,14 @@ from .deadlines import NEVER
 
 #: The number of seconds between two ticks; a deadline is noticed at the first tick after it.
 TICK = 0.1
-#: The delay of the call after the start of a tick, as a fraction of it; without it, rounding may make it
-#: early.
+#: The delayed call runs this fraction of a tick after the tick begins, because rounding could otherwise make
+#: it run before.
 _AFTER = 0.01
-#: A call that is late by more seconds is repeated after the sockets have been read once.
+#: A call that is late by more than this many seconds is repeated after the sockets have been read once.
 LATE = TICK
-#: A call that is late by that many seconds means that the process was stopped; the last stops are remembered.
+#: If a call is late by this many seconds, the process was stopped.
 STANDSTILL = 1.0
+#: The number of stops that are remembered.
 _REMEMBERED = 64
 
 

@@ -76,7 +76,8 @@ class Turn:
         self.pending: list[TurnPort] = []
         #: When the first part was sent, or when the read or delayed call began that sent it.
         self.since = 0.0
-        #: Whether a read or a delayed call of `clock` is in progress, which calls `endRead` or `flush`.
+        #: Whether a read or a delayed call of `clock` is in progress, at whose end `endRead` or `flush` is
+        #: called.
         self.isActive = False
         #: The number of parts until `check` is called.
         self.partsUntilCheck = CHECKED_PARTS
@@ -85,18 +86,30 @@ class Turn:
         self._isFlushing = False
 
     def begin(self) -> None:
-        """Schedule a write: the first connection was added to `pending`, and `isActive` is `False`."""
+        """
+        Schedule a write.
+
+        Called when the first connection was added to `pending` while `isActive` is `False`.
+        """
         self.since = self._seconds()
         self._schedule()
 
     def beginRead(self, now: float) -> None:
-        """Bytes have arrived while `pending` is not empty: write the parts if the turn takes too long."""
+        """
+        Write the parts if the turn takes too long.
+
+        Called when bytes have arrived while `pending` is not empty.
+        """
         if now - self.since >= LONGEST:
             self.flush()
             self.since = self._seconds()
 
     def endRead(self) -> None:
-        """All messages of a read are delivered: write the parts, or schedule that for the end of the turn."""
+        """
+        Write the parts, or schedule that for the end of the turn.
+
+        Called when all messages of a read are delivered.
+        """
         pending = self.pending
         if len(pending) > 1 or self._isScheduled:
             self._schedule()

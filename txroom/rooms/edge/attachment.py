@@ -34,16 +34,16 @@ class AttachedSession(Protocol):
     isGone: bool
 
     def joined(self, attachment: Attachment) -> None:
-        """The client has joined the room."""
+        """Note that the client has joined the room."""
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
-        """Send an item."""
+        """Send an item to the client."""
 
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
-        """The room has ended the membership."""
+        """End an attachment whose membership the room has ended."""
 
     def broken(self, attachment: Attachment) -> None:
-        """An item or a frame of this attachment was lost."""
+        """End an attachment of which an item or a frame was lost."""
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection."""
@@ -119,7 +119,7 @@ class Attachment:
             self.link.drop()
 
     def begin(self, link: Link) -> None:
-        """The edge has the link: pass on the queued frames."""
+        """Keep the link that the edge has received, and pass on the queued frames."""
         self.link = link
         if self.isBroken:
             link.drop()

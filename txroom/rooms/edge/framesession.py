@@ -71,9 +71,10 @@ class FrameSession(RoomSession):
 
     def _refuse(self, error: BadFrame) -> None:
         """
-        Answer a message that is no frame.
+        Answer a message that is not a valid frame with an error.
 
-        It counts as a mistake. The connection is closed if the number `n` of the frame can't be known either.
+        It counts as a mistake, unless only its options are wrong. A message that is not well-formed closes
+        the connection at once, because its number `n` can't be known.
         """
         self.say(Error(error.ref, None, error.code, error.message, error.details))
         if error.isFatal:

@@ -32,5 +32,6 @@ class EdgeServices:
     arrivals: AddressLimit
     #: The most bytes queued for a client; with more, its volatile messages are dropped.
     volatileLimit: int
-    #: Called when a client is refused: the error's code, how and for what the client asked, its handshake.
+    #: Called when a client is refused, with the error's code, how the client asked and for what, and its
+    #: handshake.
     joinRefused: Callable[[str, tuple[str, str], Handshake], None]

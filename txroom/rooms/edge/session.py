@@ -60,7 +60,7 @@ class RoomSession:
     Args:
         services: The objects that all sessions use.
         connection: The client's connection.
-        dialect: How the client speaks.
+        dialect: The dialect that the client speaks.
     """
 
     def __init__(self, services: EdgeServices, connection: Connection, dialect: Dialect) -> None:
@@ -118,9 +118,10 @@ class RoomSession:
 
     def joinByPath(self, name: str) -> Deferred[None]:
         """
-        Join the room that the client's path names; fires when the request has been answered.
+        Join the room that the client's path names.
 
-        The connection is closed if the client is refused, and when the membership ends.
+        The connection is closed if the client is refused, and when the membership ends. The Deferred fires
+        when the request has been answered.
         """
         attachment = self._byPath = Attachment(self, None, "path", name)
         try:
@@ -151,10 +152,10 @@ class RoomSession:
         self, method: JoinMethod, name: str, options: Mapping[str, Any], ref: int | None
     ) -> Deferred[None]:
         """
-        Ask for a seat in a room of that name; fires when the request has been answered.
+        Ask for a seat in a room of that name.
 
         A client that is in `MAX_ROOMS` rooms is refused. The session itself has to limit the rate of
-        requests.
+        requests. The Deferred fires when the request has been answered.
 
         Args:
             method: Whether to join an existing room, to create one, or to create one only if there
@@ -169,7 +170,7 @@ class RoomSession:
         return self._run(self._place(attachment, method, name, options), ref)
 
     def joinById(self, room: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
-        """Ask for a seat in the room with that id; fires when the request has been answered."""
+        """Ask for a seat in the room with that id. The Deferred fires when the request has been answered."""
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "joinById", room)
@@ -179,7 +180,7 @@ class RoomSession:
         self, room: str, token: str, epoch: str, offset: int, ref: int | None, attempt: int = 0
     ) -> Deferred[None]:
         """
-        Ask to continue a membership; fires when the request has been answered.
+        Ask to continue a membership. The Deferred fires when the request has been answered.
 
         See `Resume` for the arguments.
         """
@@ -307,7 +308,7 @@ class RoomSession:
     # -- what the rooms send
 
     def joined(self, attachment: Attachment) -> None:
-        """The client has joined a room."""
+        """Note that the client has joined a room, and may send frames to it from now on."""
         self._rooms.setdefault(attachment.room, attachment)
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
@@ -360,12 +361,12 @@ class RoomSession:
         self.connection.close(self.dialect.closeCode(CloseCode.SLOW_CONSUMER), "too slow")
 
     def broken(self, attachment: Attachment) -> None:
-        """An item or a frame was lost: end the link with 4104, so that the client resumes."""
+        """End a link with 4104, so that the client resumes, because an item or a frame was lost."""
         self.services.outlet.detach((attachment.id,), CloseCode.STATE_LOST)
         self.services.clock.callLater(0, attachment.drop)
 
     def ended(self, attachment: Attachment, code: int, reason: str) -> None:
-        """A room has ended the membership, or refused the client."""
+        """Tell the client that a room has ended its membership or has refused it, and end the attachment."""
         if attachment.isEnded:
             return
         if attachment.isJoined and code:
@@ -408,7 +409,7 @@ class RoomSession:
     # -- the end
 
     def sayGoodbye(self, code: int, retryAfter: float) -> None:
-        """The server is shutting down: send `Bye` and close; the client will reconnect and resume."""
+        """Send `Bye` and close, because the server is shutting down. The client will reconnect and resume."""
         self.say(Bye(code, retryAfter))
         self.close(code, "server shutdown")
 
@@ -430,7 +431,9 @@ class RoomSession:
             self.connection.close(self.dialect.closeCode(code), shortened(reason))
 
     def disconnected(self, code: int) -> None:
-        """The connection has ended. A client that closed it with 1000 leaves its rooms."""
+        """
+        Give up all rooms, because the connection has ended. A client that closed it with 1000 leaves them.
+        """
         self.isMute = True
         self._part(hasLeft=code == CloseCode.NORMAL)
 

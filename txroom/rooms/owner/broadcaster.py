@@ -90,7 +90,7 @@ class Broadcaster:
         return self._loggedFor(member, type, encoded)
 
     def admit(self, member: Member) -> None:
-        """`onAuth` has accepted a client: log and send the messages that were sent to it meanwhile."""
+        """Log and send the messages that were sent to a client before `onAuth` has accepted it."""
         early, member.early = member.early, None
         for type, encoded in early or ():
             self._loggedFor(member, type, encoded)

@@ -48,11 +48,11 @@ class Budget:
         self._weights: OrderedDict[Weighed, int] = OrderedDict()
 
     def changed(self, log: Weighed) -> None:
-        """A message was logged in a room. Called for every message."""
+        """Weigh a log again, because it has changed. Called for every message."""
         weight = log.weight
         self.used += weight - self._weights.pop(log, 0)
         if weight:
-            self._weights[log] = weight  # at the end: it was the last to speak
+            self._weights[log] = weight  # at the end, because this room was silent for the shortest time
         if self.used > self.size:
             self._shrink(self.size, False)
             if self.used > HARD * self.size:
@@ -78,5 +78,5 @@ class Budget:
             self._weights.pop(log, None)
 
     def forget(self, log: Weighed) -> None:
-        """A room has ended."""
+        """Drop the log of a room that has ended."""
         self.used -= self._weights.pop(log, 0)

@@ -86,7 +86,7 @@ class Calls:
         return member.calls.pop(ref, None)
 
     def failAll(self, member: Member) -> None:
-        """The client can't answer any more: fail its calls, in the next turn of the reactor."""
+        """Fail the calls to a client that can't answer any more, in the next turn of the reactor."""
         if member.calls:
             calls, member.calls = member.calls, {}
             self._context.runner.post(_failAll, list(calls.values()))

@@ -50,15 +50,21 @@ class Lifecycle(Protocol):
     """The events that parts report to the host, which decides when the room ends."""
 
     def keepOpen(self) -> None:
-        """A client has taken a seat, so the room is not empty."""
+        """Keep the room open, because a client has taken a seat."""
         ...
 
     def seatFreed(self) -> None:
-        """A member has left and its hooks are over, or a reservation has ended: the room may be empty now."""
+        """
+        Check whether the room is empty and may end, because a member has left and its hooks are over, or
+        because a reservation has ended.
+        """
         ...
 
     def creatorRefused(self) -> None:
-        """The client that the room was created for was refused, and no client has ever joined."""
+        """
+        End the room if it is empty: the client that it was created for was refused, and no client has ever
+        joined.
+        """
         ...
 
     def dispose(
@@ -79,5 +85,5 @@ class HostApplication(RoomServices, Protocol):
     def lifecycleLog(self) -> LifecycleLog: ...
 
     def hostEnded(self, host: Any) -> None:
-        """A room has ended that the engine never knew."""
+        """Forget a room that has ended before the engine had claimed it."""
         ...

@@ -188,7 +188,7 @@ class Host:
             self._scheduleEnd(max(room.linger, room.seatSeconds))
 
     async def _undo(self) -> None:
-        """The room can't be created: dispose of everything that was made of it."""
+        """Dispose of everything that was made of a room that can't be created."""
         isLost = self.life.isLost
         self.life.follow(Event.FAILED)
         self._parts.attaching.begin()
@@ -206,13 +206,16 @@ class Host:
     # -- events that the parts report
 
     def keepOpen(self) -> None:
-        """A client has taken a seat, so the room is not empty."""
+        """Keep the room open, because a client has taken a seat."""
         call, self._emptyCall = self._emptyCall, None
         if call is not None and call.active():
             call.cancel()
 
     def seatFreed(self) -> None:
-        """A member has left and its hooks are over, or a reservation has ended: the room may be empty now."""
+        """
+        Check whether the room is empty and may end, because a member has left and its hooks are over, or
+        because a reservation has ended.
+        """
         stage = self.life.stage
         if stage is Stage.OPEN:
             if self._emptyCall is None and self.roster.isEmpty:
@@ -224,12 +227,15 @@ class Host:
             lastLeft.callback(None)
 
     def creatorRefused(self) -> None:
-        """The client that the room was created for was refused, and no client has ever joined."""
+        """
+        End the room if it is empty: the client that it was created for was refused, and no client has ever
+        joined.
+        """
         if self.life.isOpen and self.roster.isEmpty:
             self.dispose(text="its creator was refused")
 
     def _timerFailed(self) -> None:
-        """A timer has raised too many times."""
+        """Close the room, because a timer has raised too many times in a row."""
         self._log.error("room {id}: a timer has raised too many times; the room is closed", id=self.id)
         self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
 
@@ -251,7 +257,7 @@ class Host:
         reason: LeaveReason = LeaveReason.CLOSED,
         text: str = "",
     ) -> Deferred[None]:
-        """End the room: all members leave, then `onDispose` runs. Fires when that is over."""
+        """End the room: all members leave, then `onDispose` runs. The Deferred fires when that is over."""
         if self.life.stage is Stage.DISPOSED:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -318,7 +324,8 @@ class Host:
 
     def _letGo(self) -> None:
         """
-        The room has ended: break the reference cycles, so that it is freed without the garbage collector.
+        Break the reference cycles of a room that has ended, so that the garbage collector is not needed to
+        free it.
 
         Users may still hold the room or one of its clients, which refer to this host. So the host keeps only
         a weak reference to the room, and `ENDED_ROOM` replaces its parts.
@@ -362,11 +369,11 @@ class Host:
     # -- for the journal
 
     def committed(self, count: int) -> None:
-        """`count` records have been committed."""
+        """Send what waits for the first `count` records, which have been committed."""
         self.outbox.committed(count)
 
     def lost(self, code: int) -> None:
-        """Another owner has the room, or its records are lost: this owner sends nothing more."""
+        """Give up the room and send nothing more: another owner has it, or its records are lost."""
         if self.life.stage is Stage.DISPOSED:
             return
         # Ends of links may be queued behind records that are never committed; these links are ended now.

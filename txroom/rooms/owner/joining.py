@@ -104,7 +104,7 @@ class Joining:
 
     def _refused(self, join: Join) -> None:
         """
-        A client was refused. If the room was created for it, and no other client has joined, the room ends.
+        End the room after a client was refused, if it was created for that client and no other has joined.
         """
         if join.isCreator and not self._isUsed:
             self._lifecycle.creatorRefused()
@@ -265,7 +265,7 @@ class Joining:
             self._context.outbox.emit(answer, member.audience)
 
     def _joined(self, member: Member) -> None:
-        """Make a client a member whose hooks have succeeded, unless it is to leave already."""
+        """Make a client whose hooks have succeeded a member, unless it must leave already."""
         context = self._context
         snapshot = NIL if member.pendingLeave is not None else self._welcome.snapshot(member)
         missed = context.log.missed(member.offset, member.id)
@@ -292,7 +292,7 @@ class Joining:
         context.runner.tell("join", context.room, member.client)
 
     def _leaveUnseen(self, member: Member) -> None:
-        """End a membership whose hooks have succeeded, but which is to end: only `onLeave` is called."""
+        """End a membership whose hooks have succeeded but which must end: only `onLeave` is called."""
         pending = member.pendingLeave
         if pending is None:
             return

@@ -125,7 +125,9 @@ class Leaving:
     # -- leaving
 
     def gone(self, member: Member) -> None:
-        """Let a member leave whose client has closed the connection, when its earlier frames are handled."""
+        """
+        Let a member whose client has closed the connection leave, as soon as its earlier frames are handled.
+        """
         self._context.roster.detached(member)
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.NORMAL, LeaveReason.LEFT)
@@ -202,7 +204,7 @@ class Leaving:
         self._over(member)
 
     def abandon(self, member: Member) -> None:
-        """End what is running for a member that another owner has now, without `onLeave`."""
+        """Give up a member that another owner has now, without `onLeave`."""
         member.cancelExpiry()
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.ROOM_MOVED, LeaveReason.DROPPED)

@@ -14,7 +14,7 @@ from .member import Member
 
 _log = Logger(namespace="txroom.rooms")
 
-#: Lines a second, and at once. More are not logged, only counted.
+#: The most lines per second, and at once. Further events are counted and not logged.
 RATE = 50.0
 BURST = 500.0
 #: The most characters of a client's text in a line.

@@ -1,5 +1,5 @@
 """
-The owner's end of a link: the way of one client's frames to its room.
+The owner's end of a link, over which the frames of one client come to its room.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from .member import JOINED, Member
 
 
 class HostLink:
-    """Passes on the frames of one connection of a member. It does nothing after that is replaced or lost."""
+    """
+    Passes on the frames of one connection of a member.
+
+    It does nothing any more after that connection was replaced or lost.
+    """
 
     __slots__ = ("_inbox", "_leaving", "_member", "id")
 
@@ -28,11 +32,11 @@ class HostLink:
             self._inbox.take(member, frame)
 
     def leave(self) -> None:
-        """The client leaves, after everything that it sent before has been handled."""
+        """Let the client leave, after everything that it sent before has been handled."""
         if self._member.link == self.id:
             self._leaving.gone(self._member)
 
     def drop(self) -> None:
-        """The client's connection is lost."""
+        """Note that the client's connection is lost."""
         if self._member.link == self.id:
             self._leaving.drop(self._member)

@@ -49,11 +49,10 @@ class Mailbox:
 
     def begun(self, waited: Deferred[Any] | None) -> None:
         """
-        Take the result of a job that was begun without `post`, since `isBusy` was unset.
+        Take the result of a job that the caller has begun itself, without `post`.
 
-        Called for every message.
-
-        The caller sets `isBusy` before it begins the job.
+        The caller may do so if `isBusy` is false, and sets `isBusy` before it begins the job. Called for
+        every message.
         """
         if waited is not None and (waited.paused or not waited.called):
             waited.addBoth(self._next)

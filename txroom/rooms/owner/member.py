@@ -47,9 +47,9 @@ from .tokens import digest, resumeToken
 
 #: The most bytes of data in the replies that are kept for a member. The newest is kept whatever its size.
 REPLIES_SIZE = 256 << 10
-#: The most earlier resume tokens that stay valid, since the client may not have received a later one. For a
-#: client that doesn't number its attempts, late requests to resume, on connections that were lost meanwhile,
-#: take a token each; the models need five.
+#: The most earlier resume tokens that stay valid, since the client may not have received a later one. If a
+#: client does not number its attempts, each late request to resume, on a connection that was lost meanwhile,
+#: uses one more token; in the model tests five have been needed.
 MAX_UNCONFIRMED = 8
 
 _NO_GROUPS: frozenset[str] = frozenset()
@@ -282,7 +282,8 @@ class Member:
 
     def confirmToken(self) -> None:
         """
-        The client has sent a frame on the current link, so it has the newest token: drop the others.
+        Drop all tokens but the newest. The client has received it, because it has sent a frame on the current
+        link.
 
         Earlier attempts have other tokens, so their numbers are forgotten too.
         """

@@ -15,14 +15,14 @@ from ..api.history import History
 from ..contract.records import Entry
 from .budget import HARD, Budget
 
-#: The bytes of memory of a logged message without its data and frames, as measured on Python 3.11, 3.12 and
-#: 3.13. They include `FRAMES` bytes for the frames of a small message.
+#: The bytes of memory of a logged message besides its data, as measured on Python 3.11, 3.12 and 3.13.
+#: `FRAMES` of them are for the frames of a small message.
 OVERHEAD = 768
 FRAMES = 256
-#: The most entries that a journal keeps, if they are more than `KEPT` times those of the log.
+#: A journal keeps at most `KEPT` times the entries of the log, or `LEAST_KEPT` if that is more.
 LEAST_KEPT = 1000
 KEPT = 8
-#: The bytes for each member that it names; the id itself belongs to the member.
+#: The bytes for each member that an entry names; the id itself belongs to the member.
 ID = 8
 
 
@@ -116,9 +116,10 @@ class Window:
 
     def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
         """
-        Forget the oldest entries until the window keeps its bounds.
+        Forget the oldest entries until the window keeps to its bounds.
 
-        Entries after the offset that `floor` returns are kept, unless the bounds are exceeded far.
+        Entries after the offset that `floor` returns are kept, unless the window exceeds `HARD` times its
+        bounds.
 
         Returns:
             The offset of the last forgotten entry, or 0.
@@ -194,7 +195,7 @@ class MessageLog:
         limit: The most messages in `recent`; 0: any number.
         size: The most bytes of data in `recent`; 0: any number.
         floor: Returns the offset after which messages are kept for joining clients; `None`: there are none.
-            When the bounds are exceeded far, these messages are forgotten as well.
+            When `recent` exceeds `HARD` times its bounds, these messages are forgotten as well.
         budget: Bounds the memory of the logs of all rooms.
     """
 
@@ -255,7 +256,7 @@ class MessageLog:
 
     def add(self, entry: Entry) -> KeptEntry:
         """
-        Add the next message, and pass the result to `sent` after it has been framed.
+        Add the next message. The caller passes the result to `sent` after it has sent the message.
 
         Called for every message.
         """
@@ -273,7 +274,7 @@ class MessageLog:
 
     def sent(self, kept: KeptEntry) -> None:
         """
-        Weigh a message that has been added and sent, so that its frames are built.
+        Weigh a message again after it was sent, because its frames have been built by then.
 
         Called for every message.
         """
@@ -387,7 +388,7 @@ class MessageLog:
             self._history.shrink(weight)
 
     def close(self) -> None:
-        """The room has ended: forget everything."""
+        """Forget everything, because the room has ended."""
         if self._budget is not None:
             self._budget.forget(self)
             self._budget = None

@@ -121,7 +121,8 @@ class Outbox:
 
     def whenCommitted(self) -> Deferred[None]:
         """
-        Fire when all items that were emitted so far have been sent; fail with `RoomError` if they never are.
+        Return a Deferred that fires when all items that were emitted so far have been sent. It fails with
+        `RoomError` if they never are.
         """
         if self._isOver:
             return _failed()
@@ -132,7 +133,7 @@ class Outbox:
         return waiter
 
     def committed(self, count: int) -> None:
-        """The journal has committed `count` records in all."""
+        """Send the items that have waited for the first `count` records, which the journal has committed."""
         if count > self.done:
             self.done = count
         if self._queue or self._waiters:

@@ -1,5 +1,5 @@
 """
-Presence: the members of a room are told who the others are.
+Presence: the members of a room receive the list of members, and its changes.
 
 Changes are collected for `Room.presenceSeconds` (`PresenceChanges`) and then sent together. What others see
 of one member is its *entry*. An entry is encoded once for each change of the member; lists and frames are

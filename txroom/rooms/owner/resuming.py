@@ -21,9 +21,10 @@ from .revokedtokens import RevokedTokens
 from .tokens import digest, memberOf
 from .welcome import Welcome
 
-#: How many bytes may be sent again to a member at least, if the log has a smaller limit or none.
+#: The budget for messages that are sent again to a member is counted from at least this many bytes, even if
+#: `recoverySize` is smaller or has no limit.
 LEAST_REPLAYS = 1 << 20
-#: How many bytes each message that is sent again counts besides its data.
+#: The number of bytes that each message which is sent again counts besides its data.
 REPLAY_COST = 100
 
 
@@ -123,8 +124,7 @@ class Resuming:
     def _replaysOf(self, member: Member) -> TokenBucket:
         """
         Return the budget of bytes that may be sent again to a member: twice `recoverySize` at once, and then
-            a
-        tenth of it per second.
+        one tenth of it per second.
         """
         context = self._context
         if member.replays is None:

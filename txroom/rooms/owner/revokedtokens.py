@@ -1,6 +1,6 @@
 """
-Resume tokens that were revoked: of members that were kicked. Their clients neither resume nor rejoin
-automatically.
+Revoked resume tokens: those of members that were expelled, which means kicked, or removed for misuse or for
+too many messages. Their clients neither resume nor rejoin automatically.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class RoomListing:
         self.changed()
 
     def close(self) -> None:
-        """Let go of a room that has ended. Its listing can still be read."""
+        """Drop the references to a room that has ended. Its listing can still be read."""
         self._last = self.listing
         self._context = self.published = None
 

@@ -65,7 +65,7 @@ class Roster:
         """
         return min((each.offset for each in self.joining if each.early is None), default=None)
 
-    # -- who can be reached
+    # -- the connections
 
     def attached(self, member: Member, outlet: Outlet, arrival: Arrival) -> None:
         """Give a member a connection, in place of a former one."""

@@ -1,8 +1,8 @@
 """
 The runner of a room: it calls users' hooks and listeners, and isolates their errors from everything else.
 
-Errors and events are reported to users in the next turn of the reactor. `onRoomError` decides then what an
-error costs.
+Errors and events are reported to users in the next turn of the reactor. `onRoomError` decides then whether an
+error ends the membership of the client, or the room.
 """
 
 from __future__ import annotations
@@ -145,5 +145,5 @@ class Runner:
             owner.kick(member, "failed")
 
     def close(self) -> None:
-        """The room has ended: errors are only logged from now on."""
+        """Only log errors from now on, because the room has ended."""
         self._isOver = True

@@ -29,5 +29,5 @@ def memberOf(token: str) -> str:
 
 
 def digest(token: str) -> bytes:
-    """Return the digest of a token, which recognises the token and is of no use to an attacker."""
+    """Return the digest of a token. It is enough to recognize the token, but not to find it out."""
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
