@@ -101,26 +101,26 @@ class Attempt:
         self.webSocket: WebSocket | None = None
 
     def opened(self, protocol: str | None) -> None:
-        """The WebSocket is open, with that sub-protocol."""
+        """Report that the WebSocket is open, with that sub-protocol."""
         with self._queue:
             if self._connection.isCurrent(self):
                 self._connection.opened(protocol)
 
     def progress(self, size: int) -> None:
-        """Some bytes have arrived, perhaps of a message that is not complete yet."""
+        """Report that bytes have arrived, perhaps of a message that is not complete yet."""
         if self._connection.isCurrent(self):
             self._connection.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has arrived."""
+        """Report that a message has arrived."""
         with self._queue:
             if self._connection.isCurrent(self):
                 self._connection.received(message, isBinary)
 
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
         """
-        The WebSocket was closed, or could not be opened. `retryAfter` is how many seconds the server asks
-        to wait.
+        Report that the WebSocket was closed or could not be opened. `retryAfter` is how many seconds the
+        server asks to wait.
         """
         with self._queue:
             self.webSocket = None
@@ -137,29 +137,29 @@ class ConnectionOwner(Protocol):
         ...
 
     def connecting(self) -> None:
-        """An attempt to connect begins."""
+        """Called when an attempt to connect begins."""
 
     def opened(self) -> None:
-        """The connection is open."""
+        """Called when the connection is open."""
 
     def progress(self) -> None:
-        """Bytes have arrived."""
+        """Called when bytes have arrived."""
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has arrived."""
+        """Called when a message has arrived."""
 
     def isFinal(self, code: int, reason: str) -> bool:
-        """Whether the client must not reconnect after a connection ended with that code and reason."""
+        """Return whether the client must not reconnect after a connection ended with that code and reason."""
         ...
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection is lost. The client will reconnect if anything needs a connection."""
+        """Called when the connection is lost. The client will reconnect if anything needs a connection."""
 
     def delayed(self, seconds: float) -> None:
-        """The server has asked the client to wait; the next attempt is in that many seconds."""
+        """Called when the server has asked the client to wait; the next attempt is in that many seconds."""
 
     def ended(self, code: int, reason: str) -> None:
-        """The connection is lost, and the client will not reconnect by itself."""
+        """Called when the connection is lost and the client will not reconnect by itself."""
 
 
 class _NoOwner:
@@ -254,7 +254,9 @@ class Connection:
             self._attempt.webSocket.send(frame, self._options.protocol != JSON_PROTOCOL)
 
     def expectEnd(self, bye: Bye, why: str = "") -> None:
-        """The server has announced that it will close the connection; `why` is the reason it gave."""
+        """
+        Expect the server to close the connection, as it has announced; `why` is the reason that it gave.
+        """
         self._bye = bye
         self._why = why
 
@@ -319,11 +321,11 @@ class Connection:
     # -- called by the attempt
 
     def isCurrent(self, attempt: Attempt) -> bool:
-        """Whether `attempt` is the current attempt."""
+        """Return whether `attempt` is the current attempt."""
         return self._attempt is attempt
 
     def opened(self, protocol: str | None) -> None:
-        """The WebSocket is open."""
+        """Called when the WebSocket is open."""
         if (protocol or JSON_PROTOCOL) != self._options.protocol:
             self.drop(f"the server chose the sub-protocol {protocol}", code=CloseCode.MISUSE)
             return
@@ -337,18 +339,18 @@ class Connection:
         self._events.tell("connected")
 
     def progress(self, size: int) -> None:
-        """Some bytes have arrived."""
+        """Called when bytes have arrived."""
         self._partial += size
         self._partialAt = self._queue.clock.seconds()
         self._owner.progress()
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has arrived."""
+        """Called when a message has arrived."""
         self._partial = 0
         self._owner.received(message, isBinary)
 
     def lost(self, code: int, reason: str, retryAfter: float) -> None:
-        """The WebSocket was closed by the server or the network, or could not be opened."""
+        """Called when the server or the network has closed the WebSocket, or it could not be opened."""
         self._detach()
         self._lose(code, reason, retryAfter)
 

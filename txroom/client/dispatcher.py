@@ -77,11 +77,11 @@ class Dispatcher:
         return bool(self.memberships or self.requests)
 
     def connecting(self) -> None:
-        """An attempt to connect begins."""
+        """Forget the refusal of the last connection, because an attempt to connect begins."""
         self._refusal = None
 
     def opened(self) -> None:
-        """The connection is open."""
+        """Resume all memberships and send the pending requests, because the connection is open."""
         self._isFresh = True
         self._leftAfter = {}
         for membership in list(self.memberships.values()):
@@ -90,12 +90,12 @@ class Dispatcher:
         self.heartbeat.start()
 
     def progress(self) -> None:
-        """Bytes have arrived."""
+        """Tell the heartbeat that bytes have arrived."""
         self.heartbeat.received()
 
     def isFinal(self, code: int, reason: str) -> bool:
         """
-        Whether the client must not reconnect after a connection ended with that code and reason.
+        Return whether the client must not reconnect after a connection ended with that code and reason.
 
         If the server has sent a `left` frame with that code before, the code is about that room only, and
         the client reconnects for the other rooms.
@@ -103,7 +103,10 @@ class Dispatcher:
         return not mayReconnect(code, reason) and code not in self._leftAfter
 
     def lost(self, code: int, reason: str) -> None:
-        """The connection is lost. The client will reconnect if anything needs a connection."""
+        """
+        Interrupt all memberships, and fail the requests that are not sent again, because the connection is
+        lost. The client will reconnect if anything needs a connection.
+        """
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
             membership.away(code, reason)
@@ -111,14 +114,15 @@ class Dispatcher:
 
     def delayed(self, seconds: float) -> None:
         """
-        The server has asked the client to wait for that many seconds: fail the requests that end before.
+        Fail the requests whose time ends before the next attempt, because the server has asked the client to
+        wait for that many seconds.
         """
         trouble = self.connection.trouble
         error = self._refusal or RoomError(ErrorCode.UNAVAILABLE, trouble, {"retryAfter": seconds})
         self.requests.failExpiringBy(self.queue.clock.seconds() + seconds, error)
 
     def ended(self, code: int, reason: str) -> None:
-        """The client does not reconnect: end all memberships and fail all requests."""
+        """End all memberships and fail all requests, because the client does not reconnect."""
         self.heartbeat.stop()
         for membership in list(self.memberships.values()):
             membership.end(code, reason)
@@ -189,7 +193,7 @@ class Dispatcher:
         self.connection.end(text)
 
     def _refuse(self, error: RoomError) -> None:
-        """The server has refused this connection with that error, and will close it."""
+        """Note that the server has refused this connection with that error, and will close it."""
         self._refusal = error
         retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
         isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)

@@ -90,12 +90,12 @@ class Encoding:
 
 
 def _refusal(what: str, place: str, why: str) -> RoomError:
-    """The error for data that the client cannot send because of the value at `place`."""
+    """Return the error for data that the client cannot send because of the value at `place`."""
     field = place.removeprefix(what).lstrip(".")
     return RoomError(ErrorCode.INVALID_DATA, cut(f"{place}: {why}", 500), {"field": cut(field, 200)})
 
 
 def shownError(error: BaseException) -> str:
-    """The type and text of an exception, for the message of another error."""
+    """Return the type and text of an exception, for the message of another error."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     return cut(text.encode(errors="backslashreplace").decode(), 300)

@@ -71,7 +71,7 @@ class Emitter(ABC):
             self._entries.pop(name, None)
 
     def has(self, name: str) -> bool:
-        """Whether the event has a listener."""
+        """Return whether the event has a listener."""
         return name in self._entries
 
     def emit(self, name: str, *args: Any) -> bool:

@@ -48,19 +48,19 @@ class Heartbeat:
         self._deadline: IDelayedCall | None = None
 
     def start(self) -> None:
-        """The connection is open."""
+        """Begin to ping, because the connection is open."""
         self._arrived = 0
         if self._options.pingInterval:
             self._beat()
 
     def stop(self) -> None:
-        """The connection is lost."""
+        """Stop, because the connection is lost."""
         stop(self._timer)
         stop(self._deadline)
         self._deadline = None
 
     def received(self) -> None:
-        """Bytes have arrived, perhaps only a part of a frame."""
+        """Note that bytes have arrived, perhaps only a part of a frame."""
         self._hasReceived = True
 
     def measured(self, request: Request) -> float:

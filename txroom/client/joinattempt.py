@@ -42,7 +42,7 @@ class JoinRequest:
     options: Mapping[str, Any]
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether the server could answer this request with the room of that name and id."""
+        """Return whether the server could answer this request with the room of that name and id."""
         if self.method == "joinById":
             return self.target == id
         return self.method != "create" and self.target == name

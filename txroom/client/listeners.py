@@ -68,11 +68,11 @@ class RoomListeners:
         self._noListener = lambda type: None
 
     def hasHandler(self, type: str) -> bool:
-        """Whether there is a handler for calls of that type."""
+        """Return whether there is a handler for calls of that type."""
         return type in self._handlers
 
     def hasListener(self, type: str) -> bool:
-        """Whether messages of that type have a listener."""
+        """Return whether messages of that type have a listener."""
         return self.messages.has(type) or self.messages.has("*")
 
     def handle(self, type: str, handler: Handler) -> Callable[[], None]:
@@ -88,11 +88,11 @@ class RoomListeners:
         return end
 
     def message(self, message: frames.Message) -> None:
-        """A message has arrived."""
+        """Deliver a message that has arrived."""
         self._deliver(self._tellListeners, message)
 
     def call(self, call: frames.Call, answer: Answerer) -> None:
-        """A call has arrived."""
+        """Deliver a call that has arrived."""
         self._deliver(self._callHandler, call, answer)
 
     def _deliver(self, function: Callable[..., Any], *args: Any) -> None:

@@ -117,11 +117,13 @@ class Membership:
     # -- entering
 
     def enter(self, joined: Joined) -> None:
-        """The server has answered the first join."""
+        """Enter the room, because the server has answered the first join."""
         self._apply(joined.room, joined.membership, isResumed=False)
 
     def enterAgain(self, joined: Joined) -> None:
-        """The server has answered another join with the room that the client is in already."""
+        """
+        Take the answer of the server to another join, which led to the room that the client is in already.
+        """
         info = joined.membership
         isSame = self.state is RoomState.JOINED and info.member == self.member
         if not isSame or not self.sender.acknowledge(info.handled):
@@ -195,7 +197,7 @@ class Membership:
     # -- what the server sends
 
     def message(self, message: frames.Message) -> None:
-        """A message of this room has arrived. This is called for each message, so it must be fast."""
+        """Deliver a message of this room. This is called for each message, so it must be fast."""
         if self.state is not RoomState.JOINED:
             return  # it was sent before the room was resumed, as in `receive`
         offset = message.offset
@@ -207,7 +209,7 @@ class Membership:
             handle.listeners.message(message)
 
     def receive(self, frame: frames.RoomFrame) -> None:
-        """Another frame for this room has arrived."""
+        """Handle another frame for this room."""
         if isinstance(frame, frames.Left):
             self._left(frame.code, frame.reason or "")
         elif self.state is not RoomState.JOINED:
@@ -268,13 +270,13 @@ class Membership:
         return self._context.options.rejoin and self._leaving is None
 
     def connected(self) -> None:
-        """The connection is open."""
+        """Resume if the membership is away, because the connection is open."""
         if self.state is RoomState.AWAY:
             self.state = RoomState.RESUMING
             self._recovery.begin(self)
 
     def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
-        """The server has let the client in again: into the same room, or another one of the same name."""
+        """Enter the room again, or another one of the same name, because the server has let the client in."""
         present = self._memberships.get(joined.room)
         if not isResumed and present is not None and present is not self:
             present.enterAgain(joined)
@@ -285,7 +287,9 @@ class Membership:
             self._readmit(joined.room, joined.membership, isResumed=isResumed)
 
     def away(self, code: int, reason: str) -> None:
-        """The connection is lost, or the room cannot be reached through it."""
+        """
+        Interrupt the membership, because the connection is lost, or the room cannot be reached through it.
+        """
         if self.state is RoomState.LEFT:
             return
         wasJoined = self.state is RoomState.JOINED
@@ -296,7 +300,7 @@ class Membership:
             self._tell("reconnecting", code, reason)
 
     def end(self, code: int, reason: str) -> None:
-        """The client is no longer in the room: tell all users."""
+        """End the membership, because the client is no longer in the room, and tell all users."""
         if self.state is RoomState.LEFT:
             return
         self._interrupt(RoomState.LEFT)
@@ -316,7 +320,7 @@ class Membership:
         self._endCallbacks.append(function)
 
     def _interrupt(self, state: RoomState) -> None:
-        """The client is no longer a member over this connection."""
+        """Stop sending to the room, because the client is no longer a member over this connection."""
         self.state = state
         self._recovery.interrupted()
         self._calls.restart()

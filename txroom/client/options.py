@@ -125,7 +125,7 @@ class ClientOptions:
     random: Callable[[], float] = _option(random.random, "a function", callable)
 
     def delay(self, attempt: int) -> float:
-        """The seconds before an attempt to reconnect; `attempt` counts from 0."""
+        """Return the seconds before an attempt to reconnect; `attempt` counts from 0."""
         if self.retryPolicy is not None:
             try:
                 policy = self.retryPolicy(attempt)

@@ -64,5 +64,5 @@ class PendingJoins(Generic[RoomT]):
         self._pending.remove(join)
 
     def mayLeadTo(self, name: str, id: str) -> bool:
-        """Whether the server could answer one of the joins with the room of that name and id."""
+        """Return whether the server could answer one of the joins with the room of that name and id."""
         return any(join.isWanted and join.request.mayLeadTo(name, id) for join in self._pending)

@@ -69,16 +69,16 @@ class Recoverable(Protocol):
         ...
 
     def connected(self) -> None:
-        """The connection is open: recover the membership if it is away."""
+        """Recover the membership if it is away, because the connection is open."""
 
     def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
-        """The server has let the client into the room again."""
+        """Enter the room again, because the server has let the client in."""
 
     def away(self, code: int, reason: str) -> None:
-        """The client is not in the room for a while."""
+        """Interrupt the membership for a while."""
 
     def end(self, code: int, reason: str) -> None:
-        """The client has left the room."""
+        """End the membership."""
 
     def report(self, failure: Failure) -> None:
         """Report an error to the user."""
@@ -106,13 +106,13 @@ class Recovery:
         self._timer: IDelayedCall | None = None
 
     def entered(self) -> None:
-        """The client is in the room."""
+        """Note that the client is in the room."""
         self._restart()
         self._internal = 0
         self._since = self._context.queue.clock.seconds()
 
     def interrupted(self) -> None:
-        """The client is not in the room any more."""
+        """Note that the client is not in the room any more."""
         self._restart()
         if self._since is not None:
             if self._context.queue.clock.seconds() - self._since >= self._context.options.stableAfter:
@@ -201,5 +201,5 @@ class Recovery:
 
 
 def _isTemporary(error: RoomError) -> bool:
-    """Whether to try again after this error."""
+    """Return whether to try again after this error."""
     return isinstance(error, AuthFailed) or fallbackAfter(error.code) is ResumeFallback.RETRY

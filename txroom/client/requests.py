@@ -248,7 +248,7 @@ class PendingRequests:
     # -- answers and lost connections
 
     def opened(self) -> None:
-        """The connection is open: send the requests that are waiting."""
+        """Send the requests that are waiting, because the connection is open."""
         self._givenUp.clear()
         for request in list(self._open.values()):
             if request.frame is not None and not request.isSent:
@@ -256,7 +256,7 @@ class PendingRequests:
 
     def answered(self, frame: Answer) -> bool:
         """
-        An answer has arrived. Returns whether a request was waiting for it.
+        Pass an answer to its request. Returns whether a request was waiting for it.
 
         Raises:
             NotAFrame: The answer is of the wrong kind.
@@ -273,14 +273,14 @@ class PendingRequests:
         return True
 
     def refused(self, ref: int, error: RoomError) -> None:
-        """The server has answered with an error."""
+        """Fail the request that the server has answered with an error."""
         request = self._open.get(ref)
         if request is not None:
             request.done(error, None)
 
     def lost(self, code: int, *, isRefused: bool = False, since: int | None = None) -> None:
         """
-        The connection is lost: fail the requests that are not sent again.
+        Fail the requests that are not sent again, because the connection is lost.
 
         A request with `isResent` is sent again. One with `isResentIfUnhandled` is sent again if the server
         has certainly not acted on it: the server refused the connection (`isRefused`), or the request was

@@ -99,7 +99,7 @@ class RoomSender:
     # -- for the membership; called within `with queue:`
 
     def open(self, room: str, again: list[Pending]) -> None:
-        """The client is in the room with that id: send `again` once more, then the frames that are queued."""
+        """Send `again` once more, then the queued frames, because the client is in the room with that id."""
         self._room = room
         self._isOpen = True
         for pending in again:
@@ -107,7 +107,7 @@ class RoomSender:
         self.pump()
 
     def shut(self) -> None:
-        """The client is not in the room for a while: queue everything."""
+        """Queue everything, because the client is not in the room for a while."""
         self._isOpen = False
 
     def end(self) -> None:
@@ -124,18 +124,20 @@ class RoomSender:
         self._onEmpty = lambda: None
 
     def acknowledge(self, n: int) -> bool:
-        """The server has handled all frames up to number `n`. Returns whether that many were sent."""
+        """
+        Note that the server has handled all frames up to number `n`. Returns whether that many were sent.
+        """
         return self._sendQueue.acknowledge(n)
 
     def resume(self, handled: int, accepted: int) -> list[Pending] | None:
         """
-        The membership was resumed. Returns the frames to send again, or `None` if the counts are not of
-        this client.
+        Continue a membership that was resumed. Returns the frames to send again, or `None` if the counts are
+        not of this client.
         """
         return self._sendQueue.resume(handled, accepted)
 
     def restart(self, handled: int, accepted: int) -> list[Pending]:
-        """A new membership begins. Returns the sent frames that may or may not have been handled."""
+        """Begin with a new membership. Returns the sent frames that may or may not have been handled."""
         return self._sendQueue.restart(handled, accepted)
 
     def failAll(self, error: RoomError) -> None:

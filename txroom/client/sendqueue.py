@@ -78,7 +78,7 @@ class Pending:
     isAnswered: bool = False
 
     def acknowledged(self) -> None:
-        """The server has handled it."""
+        """Called when the server has handled it."""
 
     def failed(self, error: RoomError) -> None:
         """It will not be known whether the server has handled it."""
@@ -190,7 +190,9 @@ class SendQueue:
         return pending
 
     def acknowledge(self, n: int) -> bool:
-        """The server has handled all frames up to number `n`. Returns whether that many were sent."""
+        """
+        Note that the server has handled all frames up to number `n`. Returns whether that many were sent.
+        """
         if n > self._last:
             return False
         self._acknowledged = max(self._acknowledged, n)
@@ -198,12 +200,12 @@ class SendQueue:
         return True
 
     def answered(self, pending: Pending) -> None:
-        """A call was answered."""
+        """Note that a call was answered."""
         pending.isAnswered = True
         self.abandon(pending)
 
     def abandon(self, pending: Pending) -> None:
-        """The answer is no longer awaited; a frame that was not sent yet will not be sent."""
+        """Stop waiting for an answer. A frame that was not sent yet will not be sent."""
         pending.isAwaited = False
         if pending.n is None:
             self._waiting = deque(other for other in self._waiting if other is not pending)
@@ -212,7 +214,7 @@ class SendQueue:
 
     def resume(self, handled: int, accepted: int) -> list[Pending] | None:
         """
-        The server has resumed this membership: it has accepted and handled that many frames.
+        Continue this membership, which the server has resumed: it has accepted and handled that many frames.
 
         Returns:
             The frames to send again, in order, or `None` if the counts are not of this client.

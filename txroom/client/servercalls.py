@@ -31,13 +31,14 @@ class ServerCalls:
 
     def restart(self) -> None:
         """
-        The connection was lost or resumed: the server does not wait for answers to earlier calls any more.
+        Forget the earlier calls: the connection was lost or resumed, so the server does not wait for their
+        answers.
         """
         self._open = set()
 
     def called(self, call: frames.Call, users: Sequence[RoomListeners]) -> None:
         """
-        A call has arrived: deliver it to one of the users of the room.
+        Deliver a call that has arrived to one of the users of the room.
 
         A user with a handler for its type is preferred; then one that may still add a handler because the
         reactor turn in which it joined is not over.

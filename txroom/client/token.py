@@ -31,7 +31,7 @@ class ReconnectionToken(Struct, frozen=True):
 
     @classmethod
     def of(cls, room: str, token: str, ref: int, request: JoinRequest) -> ReconnectionToken:
-        """The token for a member of that room, who joined it by that request."""
+        """Make the token for a member of that room, which joined it by that request."""
         # Credentials must not be stored, and a reserved seat is used once.
         options = without(request.options, AUTH, SEAT)
         return cls(room, token, ref, request.method, request.target, options)

@@ -59,13 +59,13 @@ def absolute(url: str, path: str = "/rooms") -> str:
 
 
 def shownURL(url: str) -> str:
-    """A URL for error messages: without its query and its user, which may be secrets."""
+    """Return a URL for error messages: without its query and its user, which may be secrets."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def endpointOf(url: str, reactor: Any) -> IStreamClientEndpoint:
-    """The endpoint for a URL. TLS checks the certificate against the platform's authorities."""
+    """Return the endpoint for a URL. TLS checks the certificate against the platform's authorities."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port)
@@ -175,22 +175,23 @@ class AutobahnWebSocket:
     # -- for the network
 
     def begin(self, connecting: Deferred[Any]) -> None:
-        """The endpoint is connecting."""
+        """Wait for the endpoint, which is connecting."""
         self._connecting = connecting
         connecting.addErrback(self._failed)
 
     def made(self, protocol: _Protocol) -> None:
-        """The TCP connection is open."""
+        """Called when the TCP connection is open."""
         self._protocol = protocol
 
     def opened(self, protocol: str | None) -> None:
-        """The WebSocket is open."""
+        """Called when the WebSocket is open."""
         if self._attempt is not None:
             self._attempt.opened(protocol)
 
     def closing(self) -> None:
         """
-        A Close frame was sent or received: wait `closeTimeout` for the server to close the TCP connection.
+        Wait `closeTimeout` for the server to close the TCP connection, because a Close frame was sent or
+        received.
         """
         self.dropIn(self._closeTimeout)
 
@@ -200,19 +201,19 @@ class AutobahnWebSocket:
         self._deadline = self._clock.callLater(seconds, self.abort)
 
     def progress(self, size: int) -> None:
-        """Some bytes have arrived."""
+        """Called when bytes have arrived."""
         if self._attempt is not None:
             self._attempt.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has arrived."""
+        """Called when a message has arrived."""
         if self._attempt is not None:
             self._attempt.received(message, isBinary)
 
     def gone(self, code: int, reason: str, retryAfter: float = 0.0) -> None:
         """
-        The TCP connection is closed. Drop the references to the protocol and the attempt, which refer to
-        this object.
+        End, because the TCP connection is closed. Drop the references to the protocol and the attempt, which
+        refer to this object.
         """
         self._isGone = True
         stop(self._deadline)
@@ -227,7 +228,7 @@ class AutobahnWebSocket:
             waiter.callback(None)
 
     def notOpened(self, why: str, code: int = CloseCode.ABNORMAL, retryAfter: float = 0.0) -> None:
-        """The WebSocket could not be opened."""
+        """Called when the WebSocket could not be opened."""
         self.gone(code, f"{self.url}: {why}", retryAfter)
 
     def _failed(self, failure: Failure) -> None:
@@ -238,7 +239,7 @@ class AutobahnWebSocket:
 
 
 def _whyOf(failure: Failure) -> str:
-    """Why there is no connection, as text."""
+    """Return why there is no connection, in words."""
     error: Any = failure.value
     if failure.check(TLSError):
         parts = [text for each in error.args[:1] for *_, text in each] if error.args else []

@@ -44,27 +44,27 @@ class MountEvents(Protocol):
         ...
 
     def handshakeRefused(self, why: str, status: int) -> None:
-        """The protocol refuses the client."""
+        """Called when the protocol refuses the client."""
         ...
 
     def messageComplete(self, size: int) -> None:
-        """A message of `size` bytes is complete and is about to be delivered."""
+        """Called when a message of `size` bytes is complete and about to be delivered."""
         ...
 
     def messageDelivered(self, size: int) -> None:
-        """A message of `size` bytes was delivered."""
+        """Called when a message of `size` bytes was delivered."""
         ...
 
     def messageSent(self, size: int) -> None:
-        """The protocol has sent a message of `size` bytes."""
+        """Called when the protocol has sent a message of `size` bytes."""
         ...
 
     def pingReceived(self, payload: bytes) -> bool:
-        """A ping was received. Returns whether the protocol's `onPing` is called."""
+        """Called when a ping was received. Returns whether the protocol's `onPing` is called."""
         ...
 
     def pongReceived(self, payload: bytes) -> bool:
-        """A pong was received. Returns whether the protocol's `onPong` is called."""
+        """Called when a pong was received. Returns whether the protocol's `onPong` is called."""
         ...
 
     def defersPong(self, payload: bytes) -> bool:
@@ -72,15 +72,15 @@ class MountEvents(Protocol):
         ...
 
     def methodRaised(self, where: str) -> None:
-        """The method `where` of the protocol raised."""
+        """Called when the method `where` of the protocol has raised."""
         ...
 
     def closing(self) -> None:
-        """The Close frame is written, or will be written as soon as possible."""
+        """Called when the Close frame is written, or will be written as soon as possible."""
         ...
 
     def sendingUnblocked(self) -> None:
-        """The protocol has completed a frame or a message that it sent in parts."""
+        """Called when the protocol has completed a frame or a message that it sent in parts."""
         ...
 
 

@@ -32,11 +32,11 @@ class TransportOwner(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """The protocol writes data."""
+        """Send data that the protocol writes."""
         ...
 
     def finish(self, isAbort: bool) -> None:
-        """The protocol closes its connection."""
+        """Close the connection for the protocol, at once if `isAbort` is true."""
         ...
 
     def pause(self) -> None: ...

@@ -43,7 +43,9 @@ class Histogram:
         return self.total / self.count if self.count else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The duration that `percent` per cent of the durations do not exceed; 0.0 if there are none."""
+        """
+        Return the duration that `percent` per cent of the durations do not exceed; 0.0 if there are none.
+        """
         left = ceil(self.count * percent / 100)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]

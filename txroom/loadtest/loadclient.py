@@ -90,7 +90,7 @@ class LoadClient(ABC):
     # -- for subclasses
 
     def now(self) -> float:
-        """The time of the reactor, in seconds."""
+        """Return the time of the reactor, in seconds."""
         seconds: float = self.reactor.seconds()
         return seconds
 

@@ -68,7 +68,7 @@ class Metrics:
         return _taken(self._latencies)
 
     def takeRecent(self) -> Mapping[str, Histogram]:
-        """The latencies since the last call that have values."""
+        """Return the latencies since the last call, of each kind that has any."""
         recent, self._recent = self._recent, _histograms()
         return _taken(recent)
 

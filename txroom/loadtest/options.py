@@ -198,7 +198,7 @@ class Options(usage.Options):
                 raise UsageError(f"{option} and --{other} can't be combined")
 
     def _has(self, option: str) -> bool:
-        """Whether an option was given."""
+        """Return whether an option was given."""
         return {"call": "isCall"}.get(option, option) in self._given
 
     @property

@@ -98,11 +98,11 @@ class PlainLoadClient(LoadClient):
     # -- for the network
 
     def made(self, protocol: _Protocol) -> None:
-        """The TCP connection is open."""
+        """Called when the TCP connection is open."""
         self._protocol = protocol
 
     def opened(self) -> None:
-        """The WebSocket is open."""
+        """Called when the WebSocket is open."""
         self._stopTimer()
         if not self.isOver:
             self.setConnected(True)
@@ -110,7 +110,7 @@ class PlainLoadClient(LoadClient):
             self.context.entered(self)
 
     def received(self, payload: bytes) -> None:
-        """A message has arrived."""
+        """Called when a message has arrived."""
         self.metrics.received += 1
         if self.plan.isMarked:
             self.returned(self._roundTrips.find(payload.decode(errors="replace")))
@@ -118,7 +118,7 @@ class PlainLoadClient(LoadClient):
             self.returned(self._roundTrips.first())
 
     def gone(self, code: int, reason: str) -> None:
-        """The connection has ended."""
+        """Called when the connection has ended."""
         self._isGone = True
         self._stopTimer()
         if not self.isOver:

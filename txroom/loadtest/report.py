@@ -31,7 +31,7 @@ class Progress:
         self._sent = self._received = 0
 
     def line(self) -> str:
-        """The report as one line of text."""
+        """Return the report as one line of text."""
         metrics, now = self._metrics, self._clock.seconds()
         seconds = (now - self._last) or 1.0
         words = [

@@ -182,19 +182,19 @@ class FaultyWebSocket:
     # -- for the network
 
     def opened(self, protocol: str | None) -> None:
-        """The WebSocket is open."""
+        """Called when the WebSocket is open."""
         self._attempt.opened(protocol)
 
     def progress(self, size: int) -> None:
-        """Bytes have arrived."""
+        """Called when bytes have arrived."""
         self._attempt.progress(size)
 
     def received(self, message: bytes, isBinary: bool) -> None:
-        """A message has arrived."""
+        """Called when a message has arrived."""
         self._incoming.take(message, isBinary)
 
     def lost(self, code: int, reason: str = "", retryAfter: float = 0.0) -> None:
-        """The WebSocket has ended."""
+        """Called when the WebSocket has ended."""
         self._outgoing.end()
         self._incoming.end()
         self._attempt.lost(code, reason, retryAfter)

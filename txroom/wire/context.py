@@ -23,19 +23,21 @@ class ConnectionEvents(Protocol):
     """The events of the connections of a server; implemented by `txroom.http.gateway`."""
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
-        """The 101 response of a connection with these options is written."""
+        """Called when the 101 response of a connection with these options is written."""
         ...
 
     def closed(self, connection: Connection, address: str) -> None:
-        """The TCP connection of an open connection, counted under `address`, is closed."""
+        """Called when the TCP connection of an open connection, counted under `address`, is closed."""
         ...
 
     def left(self, address: str, application: object) -> None:
-        """A connection to a protocol of a user's factory, which has no `Connection`, is closed."""
+        """
+        Called when a connection to a protocol of a user's factory, which has no `Connection`, is closed.
+        """
         ...
 
     def finished(self) -> None:
-        """The last hook of a connection has ended."""
+        """Called when the last hook of a connection has ended."""
         ...
 
 

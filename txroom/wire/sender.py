@@ -120,7 +120,7 @@ class Sender:
         return self.out.amount() if self.out is not None else 0
 
     def progress(self) -> tuple[int, int]:
-        """The number of bytes that the peer has not acknowledged yet, and the number that it has."""
+        """Return the number of bytes that the peer has not acknowledged yet, and the number that it has."""
         assert self.out is not None
         return self.out.progress()
 

@@ -282,7 +282,7 @@ class Host:
         self.runner.post(self._roomTimers.cancelRunning)
 
     def _endWhenEmpty(self) -> None:
-        """If all members have left, take the last step: run `onDispose`, once, and nothing after it."""
+        """Take the last step if all members have left: run `onDispose`, once, and nothing after it."""
         if not (self._isCreated and self.life.may(Event.EMPTY)) or self.members or self.roster.leaving:
             return
         isLost = self.life.isLost
