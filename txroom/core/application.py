@@ -77,7 +77,7 @@ class Application:
     #: application's path ("" is that path itself), at any host. They are for what clients do by plain HTTP.
     pages: Mapping[str, Any] = {}
     #: The codes with which the server closes connections: when it shuts down, when a heartbeat is not
-    #: answered, and when a client exceeds the rate limit.
+    #: answered, and when a client exceeds the rate limit. `RoomApplication` has 4100, 4106 and 4029.
     shutdownCode: int = CloseCode.GOING_AWAY
     heartbeatCode: int = CloseCode.INTERNAL_ERROR
     abuseCode: int = CloseCode.POLICY_VIOLATION

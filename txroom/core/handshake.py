@@ -144,7 +144,7 @@ class Deny:
     Like ws's `cb(false, code, name, headers)`.
 
     Args:
-        status: An HTTP status from 300 to 511.
+        status: An HTTP status from 300 to 511; by default 401.
         body: The body, plain text; by default the phrase of the status.
         headers: More headers for the answer.
 

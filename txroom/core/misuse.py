@@ -4,7 +4,7 @@ The limit on a client's mistakes: a few are tolerated, more in a short time coun
 
 from __future__ import annotations
 
-#: So many mistakes within so many seconds are misuse.
+#: This many mistakes within this many seconds are misuse.
 MAX_MISTAKES = 3
 MISTAKE_SECONDS = 10.0
 

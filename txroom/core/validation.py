@@ -65,7 +65,7 @@ def isAmount(value: Any) -> bool:
 
 def unknownNames(names: Iterable[str], known: Iterable[str]) -> str:
     """
-    Return those of `names` that are not `known`, as a text, each with the known name that may have been
+    Return those of `names` that are not `known` in one string, each with the known name that may have been
     meant.
     """
     plain = {_plain(name): name for name in known}

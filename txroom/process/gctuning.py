@@ -3,11 +3,11 @@ Tuning of Python's garbage collector, and of the C library's allocator, for a pr
 connections.
 
 By default, CPython looks for reference cycles after every 700 new objects (2,000 in Python 3.13), and now and
-then in all objects. A thousand clients that connect create a hundred times as many, none of them garbage, and
-the modules imported at the start never become garbage. So the collector should run less often, and skip the
-objects from the start. Objects without cycles are freed immediately in any case, and txroom breaks its own
-cycles. Twisted does not break those of TLS connections: each closed connection leaves about 47 objects,
-60 KiB, until the collector runs.
+then in all objects. A thousand clients that connect create tens of thousands of objects, none of them
+garbage, and the modules imported at the start never become garbage. So the collector should run less often,
+and skip the objects from the start. Objects without cycles are freed immediately in any case, and txroom
+breaks its own cycles. Twisted does not break those of TLS connections: each closed connection leaves about 47
+objects, 60 KiB, until the collector runs.
 
 glibc returns large blocks to the operating system as soon as they are freed, and the kernel clears each page
 when it gives them out again. Messages of 1 MiB cause this several times for each message: echoing one took

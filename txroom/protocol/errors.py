@@ -78,7 +78,7 @@ class InvalidData(BadMessage):
 
 class BadFrame(RoomError):
     """
-    A client sent a message that is no frame.
+    A client sent a message that is not a frame.
 
     Args:
         message: What is wrong.

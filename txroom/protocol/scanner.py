@@ -196,7 +196,7 @@ def _short(more: int = 0) -> bytes:
     return b"(?:%b)" % b"|".join(rb"\x%02x.{%d}" % (size, size + more) for size in range(32))
 
 
-# Values that are no containers, with their bytes, unless they are longer.
+# Values that are not containers, with their bytes, unless they are longer.
 _NO_CONTAINER = (
     rb"[\x00-\x7f\xa0\xc0\xc2\xc3\xe0-\xff]|[\xcb\xcf\xd3].{8}|[\xca\xce\xd2].{4}|[\xcd\xd1]..|[\xcc\xd0]."
     + b"".join(rb"|\x%x.{%d}" % (0xA0 + size, size) for size in range(1, 32))

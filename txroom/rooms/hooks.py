@@ -39,11 +39,11 @@ class HookTimeout(RoomError):
 
 
 class Escaped(Exception):
-    """A hook or a handler raised a `BaseException` that is no `Exception`, such as `SystemExit`."""
+    """A hook or a handler raised a `BaseException` that is not an `Exception`, such as `SystemExit`."""
 
 
 def asException(failure: Failure) -> Failure:
-    """Return the failure itself, or one of `Escaped` if its error is no `Exception`."""
+    """Return the failure itself, or a failure with `Escaped` if its error is not an `Exception`."""
     if isinstance(failure.value, Exception):
         return failure
     escaped = Escaped(repr(failure.value))

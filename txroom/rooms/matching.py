@@ -42,7 +42,7 @@ def wantedBy(filter: object) -> dict[str, Any]:
     Return the values that a filter asks for, without those that are `None`.
 
     Raises:
-        TypeError: It is no mapping.
+        TypeError: The filter is not a mapping.
         RoomError: Rooms can't be filtered by one of its values (`badRequest`); the error names the field.
     """
     if not isinstance(filter, Mapping):

@@ -185,9 +185,9 @@ class ListeningService(MultiService):
         Stop within `shutdownTimeout`.
 
         For `drainDelay` seconds, and while the `onShutdown` callbacks run, new upgrades and requests for the
-        health page get 503. Then the listeners are closed, and all connections are closed with 1001. Those
-        that are still open at the deadline are dropped. A server that has stopped, or was never started or
-        used, has nothing to do, and calls no callback.
+        health page get 503. Then the listeners are closed, and all connections are closed: with 1001, in
+        rooms with 4100. Those that are still open at the deadline are dropped. A server that has stopped, or
+        was never started or used, has nothing to do, and calls no callback.
 
         Returns:
             A Deferred that fires when every connection is closed.

@@ -161,7 +161,8 @@ class RoomTimers:
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
         #: The timers that are not DONE, and the Deferreds of `RoomClock.sleep` that have not fired, in the
-        #: order in which they began. When the room ends, they are cancelled in this order.
+        #: order in which they began. When the room ends, the timers are stopped and the Deferreds fail in
+        #: this order.
         self._timers: dict[Timer, None] = {}
         self._sleepers: dict[Deferred[None], None] = {}
         #: The timers that were RUNNING when the room began to end.
@@ -245,7 +246,7 @@ class RoomTimers:
         self._timers.pop(timer, None)
 
     def failed(self, failure: Failure, name: str, inARow: int) -> None:
-        """Report an error of the function of that name, which has failed so many times in a row."""
+        """Report the error of a timer's function, which has failed `inARow` times in a row."""
         self._onFailure(failure, name)
         if inARow >= MAX_FAILURES:
             self._onGiveUp()

@@ -25,7 +25,8 @@ class RoomSettings:
     autoDispose: bool = True
     #: How long an empty room waits for a new member before it ends, in seconds.
     linger: float = 1.0
-    #: How long a new room waits for its first member, and how long a reserved seat is kept, in seconds.
+    #: How long a new room waits for its first member (at least `linger`), and how long a reserved seat is
+    #: kept, in seconds.
     seatSeconds: float = 15.0
     #: The messages that the room keeps for new members; `None`: it keeps none.
     history: History | None = None

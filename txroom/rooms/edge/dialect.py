@@ -160,7 +160,7 @@ class FrameDialect:
         return field
 
     def _bad(self, message: str | bytes, text: str, path: str) -> BadFrame:
-        """Return the error for an array that is no frame, with the wrong field and the ref."""
+        """Return the error for an array that is not a frame, with the wrong field and the ref."""
         try:
             head = self._head(message)
         except (ValueError, RecursionError):
@@ -169,7 +169,7 @@ class FrameDialect:
         return self._badOf(parts, "no such frame" if path == "[0]" else text, path)
 
     def _unreadable(self, message: str | bytes) -> BadFrame:
-        """Return the error for what can't be decoded, with its kind, field and ref if it is well-formed."""
+        """Return the error for a message that can't be decoded, with field and ref if it is well-formed."""
         try:
             parts = self._split(message.encode() if isinstance(message, str) else message)
         except (ValueError, scanner.TooLong):

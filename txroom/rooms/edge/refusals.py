@@ -20,7 +20,8 @@ from .dialect import DIALECTS
 
 #: The most bytes of a message of the application that clients get; a longer message is replaced.
 MAX_MESSAGE = 200
-#: Seconds after which a client may retry if the answer has no Retry-After, and the most that it may say.
+#: The seconds after which a client may retry if the answer has no Retry-After, and the most that clients are
+#: told of a Retry-After.
 RETRY_AFTER = 5.0
 MAX_RETRY_AFTER = 86400.0
 

@@ -101,7 +101,7 @@ class RoomSession:
 
         Args:
             room: The room's id; `None`: the room of the client's path.
-            ref: The number that the client gave its request, for the error; `None`: it is no request.
+            ref: The number that the client gave its request, for the error; `None`: it is not a request.
             frame: The command.
         """
         attachment = self._byPath if room is None else self._rooms.get(room)

@@ -225,7 +225,8 @@ class Presence:
 
     def _since(self, marks: Iterable[int]) -> dict[int, PresenceChange]:
         """
-        Return the items that tell of the changes since each of these marks, without those that tell nothing.
+        Return, for each of these marks, the item that tells of the changes since. Marks since which there is
+        nothing to tell are left out.
 
         In a room with more members than `presenceLimit`, members that join are only counted, unless they are
         among the first ones. Members that leave are only counted if no client was told of them.
