@@ -179,11 +179,7 @@ class RoomSession:
     def resume(
         self, room: str, token: str, epoch: str, offset: int, ref: int | None, attempt: int = 0
     ) -> Deferred[None]:
-        """
-        Ask to continue a membership. The Deferred fires when the request has been answered.
-
-        See `Resume` for the arguments.
-        """
+        """Ask to continue a membership, like `joinById`. See `Resume` for the arguments."""
         if not self._mayEnter(ref):
             return succeed(None)
         attachment = Attachment(self, ref, "resume", room)
@@ -431,9 +427,7 @@ class RoomSession:
             self.connection.close(self.dialect.closeCode(code), shortened(reason))
 
     def disconnected(self, code: int) -> None:
-        """
-        Give up all rooms, because the connection has ended. A client that closed it with 1000 leaves them.
-        """
+        """Give up all rooms: the connection has ended. A client that closed it with 1000 leaves its rooms."""
         self.isMute = True
         self._part(hasLeft=code == CloseCode.NORMAL)
 

@@ -369,7 +369,7 @@ class Host:
     # -- for the journal
 
     def committed(self, count: int) -> None:
-        """Send what waits for the first `count` records, which have been committed."""
+        """Send the items that have waited for the first `count` records, which have been committed."""
         self.outbox.committed(count)
 
     def lost(self, code: int) -> None:
