@@ -15,8 +15,8 @@ class Agent(Service):
     A member of the room "desk" for as long as the service runs.
 
     Args:
-        url: Where the rooms are.
-        token: What the room's `onAuth` is shown.
+        url: The URL of the rooms.
+        token: The token that `Room.onAuth` checks.
         reactor: The network and the clock.
         options: Further options of the client.
     """

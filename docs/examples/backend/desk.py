@@ -14,7 +14,7 @@ class Desk(Room):
 
     @message("ask")
     async def ask(self, client, question: str):
-        """Let the agent answer: what it returns goes to the customer."""
+        """Ask the agent, and return its answer to the customer."""
         for agent in self.clients:
             if agent.user["isAgent"] and agent.isConnected:
                 try:

@@ -29,7 +29,7 @@ def readers(request):
 
 
 def invite(request):
-    """Ask for something that takes time; an error is raised here."""
+    """Ask for something that takes time. If it fails, the view gets the error."""
     try:
         room, seat = blockingCallFromThread(
             reactor, newsroom.invite, request.POST["reader"]
