@@ -115,7 +115,11 @@ class PendingRequests:
         return self._lastAttempt
 
     def skipAttempts(self, error: RoomError | None) -> None:
-        """Go on after the attempt that the server has preferred; the clock was set back since."""
+        """
+        Use greater numbers than that of the attempt which the server has preferred to this one.
+
+        It was made before the clock was set back.
+        """
         attempt = error.details.get("attempt") if error and isinstance(error.details, dict) else None
         if isinstance(attempt, int) and attempt < MAX_NUMBER:
             self._lastAttempt = max(self._lastAttempt, attempt)

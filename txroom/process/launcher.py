@@ -119,7 +119,7 @@ class LaunchedServer(MultiService):
             raise StartError(why) from None
 
     def _startFailed(self, failure: Failure) -> None:
-        """The engine can't start, and the server has logged that: end the process, with status 1."""
+        """End the process with status 1, because the engine can't start. The server has logged why."""
         print(f"txroom: {failure.getErrorMessage()}", file=sys.__stderr__)
         exitWithError()
         self._reactor.stop()

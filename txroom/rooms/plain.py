@@ -20,7 +20,7 @@ def plainUser(user: Any) -> Any:
     Return a user as plain data; bytes are allowed.
 
     Raises:
-        TypeError: A part of the user is no plain data; the error names it.
+        TypeError: A part of the user is not plain data; the error names it.
         ValueError: The user is nested too deep.
         OverflowError: The user has an integer of more than 64 bits.
     """

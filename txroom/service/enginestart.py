@@ -52,14 +52,18 @@ class EngineStart:
         return self._isStarted or self._starting is not None
 
     def whenStarted(self, call: Callable[[], None]) -> None:
-        """Call a function once, after `started`: now, or when the engine has started."""
+        """Call a function once after `started` was called: now, or when the engine has started."""
         if self._isStarted:
             call()
         else:
             self._waiting.append(call)
 
     def begin(self) -> None:
-        """Start the engine, unless that is going on; then, or if it is started already, call `started`."""
+        """
+        Start the engine, unless it is starting already, and then call `started`.
+
+        If the engine is started already, `started` is called at once.
+        """
         if self._isStarted:
             self._started()
             return

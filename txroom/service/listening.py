@@ -69,7 +69,7 @@ class Listener:
             problems[0].raiseException()
 
     def failed(self, failure: Failure) -> None:
-        """The server can't listen: tell those who wait for the port. The failure is raised or logged too."""
+        """Fail the Deferred of the port: the server can't listen. The failure is raised or logged too."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.addErrback(lambda _: None)
@@ -136,7 +136,7 @@ class Listeners:
             raise
 
     def failed(self, failure: Failure) -> None:
-        """The server can't start: tell those who wait for ports."""
+        """Fail the Deferreds of all ports, because the server can't start."""
         for listener in self._listeners:
             listener.failed(failure)
 

@@ -66,7 +66,7 @@ class Server(ListeningService):
             `RedisEngine`, several servers have the same rooms.
 
     Raises:
-        TypeError: `options` is not a `ServerOptions`, `engine` is no engine, or another keyword is given.
+        TypeError: `options` is not a `ServerOptions`, `engine` is not an engine, or another keyword is given.
         OptionError: Two options contradict each other.
     """
 
@@ -98,7 +98,7 @@ class Server(ListeningService):
         reactor = clock if clock is not None else _globalReactor()
         self._gateway = gateway = Gateway(self, options, reactor)
         self._factory = ChannelFactory(gateway)
-        #: The engine that its rooms live in.
+        #: The engine of its rooms.
         self.engine: EngineService = MemoryEngine() if engine is None else engine
         super().__init__(options, reactor, self._factory, self.engine)
         warnOfHooks(type(self), Server)

@@ -116,12 +116,12 @@ class Asked:
         return self._committed(token)
 
     def _committed(self, answer: Any) -> Deferred[Any]:
-        """Fire with an answer when everything has been committed."""
+        """Return a Deferred that fires with an answer when everything so far has been committed."""
         committed = self._context.outbox.whenCommitted()
         return committed.addCallbacks(lambda _: answer, self._neverCommitted)
 
     def _neverCommitted(self, failure: Failure) -> None:
-        """The room is lost. The records may have been committed nevertheless."""
+        """Raise the error for a room that is lost. Its records may have been committed nevertheless."""
         clearTraceback(failure.value)
         raise unanswered(True)
 

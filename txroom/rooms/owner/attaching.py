@@ -2,7 +2,8 @@
 Attaching: the requests to join or to resume, while they wait.
 
 All requests wait until the room is open. A join also waits for `canJoin`. If the edge of a waiting request is
-lost meanwhile, the client must not become a member whose connection nobody will ever report as lost.
+lost meanwhile, the client must not become a member, because no edge would ever report that its connection is
+lost.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Attaching:
         return result
 
     def edgeGone(self, outlet: Outlet) -> None:
-        """An edge is lost: its requests that wait have no effect any more."""
+        """Drop the waiting requests of an edge that is lost."""
         for request in self._requests:
             if request.outlet is outlet:
                 request.isGone = True
@@ -78,7 +79,10 @@ class Attaching:
     # -- the beginning of the room
 
     def begun(self) -> Deferred[None]:
-        """Fire when the room is open, or can't be created; at once if that has happened."""
+        """
+        Return a Deferred that fires when the room is open or can't be created. It has fired if that has
+        happened already.
+        """
         if self._context.life.stage is not Stage.CREATING:
             return succeed(None)
         waiter: Deferred[None] = Deferred()
@@ -86,7 +90,9 @@ class Attaching:
         return waiter
 
     def begin(self) -> None:
-        """The room is open or can't be created: in the next turn, let those continue that wait for it."""
+        """
+        Let the waiting requests continue in the next turn, because the room is open or can't be created.
+        """
         if self._beginnings:
             self._context.runner.post(self._fire)
 

@@ -23,15 +23,15 @@ from .member import JOINED, LEAVING, Member, State
 from .messagelog import OVERHEAD
 from .outbox import Audience
 
-#: After this many bytes a journal is told which entries nobody needs any more. As in the log, an entry counts
-#: `OVERHEAD` bytes besides its data.
+#: After this many bytes a journal is told which entries the next owner does not need. As in the log, an entry
+#: counts `OVERHEAD` bytes besides its data.
 FORGETTING = 64 << 10
 
 
 def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
     """Return the payload of a message. Raises the errors of `Room.broadcast`. Called for every message."""
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
-        raise TypeError(f"the type of a message must be a str itself, not {type!r}")
+        raise TypeError(f"the type of a message must be a string, of the class str itself, not {type!r}")
     if not type.isascii():
         type.encode()  # raises for lone surrogates, which can't be sent
     return payload.encode(data, isBinary)
@@ -140,7 +140,7 @@ class Broadcaster:
         return entry.offset
 
     def _journal(self, entry: Entry) -> None:
-        """Write an entry to the journal. After many, tell it which earlier entries nobody needs any more."""
+        """Write an entry to the journal. After many, tell it which entries the next owner won't need."""
         self._outbox.record(entry)
         self._journalled += len(entry.data) + OVERHEAD
         if self._journalled >= FORGETTING:

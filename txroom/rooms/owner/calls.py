@@ -20,7 +20,7 @@ from .member import Member, State
 
 #: The most calls to one client that may wait for its answer.
 MAX_CALLS = 256
-#: The number of an owner that begins with the refs of the first one again; refs have at most 53 bits.
+#: The number of owners after which the refs of the first one are used again; refs have at most 53 bits.
 MAX_GENERATION = 1 << 20
 
 
@@ -35,7 +35,9 @@ class Calls:
         self._lastRef = 0
 
     def begin(self, generation: int) -> None:
-        """Use refs that calls of earlier owners of the room, whose answers may still come, don't have."""
+        """
+        Use other refs than the earlier owners of the room, because answers to their calls may still arrive.
+        """
         self._lastRef = generation % MAX_GENERATION << 32
 
     def call(self, member: Member, type: str, data: Any, timeout: float) -> Deferred[Any]:

@@ -70,7 +70,7 @@ class Lifecycle(Protocol):
     def dispose(
         self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""
     ) -> Deferred[None]:
-        """End the room; fires when that is over."""
+        """End the room. The Deferred fires when that is over."""
         ...
 
 

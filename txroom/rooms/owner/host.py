@@ -395,7 +395,7 @@ class Host:
         return Loaded() if self.life.isOver else self._parts.takeover.everything()
 
     def refounded(self, epoch: str) -> None:
-        """The room is founded again; see `RoomHost.refounded`."""
+        """Go on after the journal has lost the room's records; see `RoomHost.refounded`."""
         if not self.life.isOver:
             self._parts.takeover.refounded(epoch)
 
@@ -412,7 +412,7 @@ class Host:
         return self._parts.attaching.attach(outlet, arrival)
 
     def edgeGone(self, outlet: Outlet) -> None:
-        """An edge is lost: drop all links through it; see `RoomHost.edgeGone`."""
+        """Drop all links through an edge that is lost; see `RoomHost.edgeGone`."""
         if not self.life.isOver:
             self._parts.attaching.edgeGone(outlet)
             for member in list(self.members.values()):

@@ -84,7 +84,7 @@ class Outbox:
             self._journal.write(record)
 
     def forget(self, offset: int) -> None:
-        """Tell the journal that nobody needs the entries up to an offset any more."""
+        """Tell the journal that the next owner does not need the entries up to an offset."""
         if self.isRecording and self._journal is not None and offset > self._needless:
             self._needless = offset
             self._journal.forget(offset)

@@ -57,12 +57,12 @@ def makeParts(
     Make the parts of an owner.
 
     Args:
-        context: What all of them use.
+        context: The objects that all parts use.
         lifecycle: The host.
         registration: The registration of the room.
         publisher: Publishes the room's listing.
         options: The options of the room.
-        given: Those of them that were given when the room was created.
+        given: Those of the options that were given when the room was created.
     """
     roomListing = RoomListing(context, publisher, options, given, registration.filtersOf(options))
     revoked = RevokedTokens()

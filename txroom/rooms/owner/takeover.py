@@ -1,5 +1,5 @@
 """
-Taking over: what passes from an owner of a room to the next one.
+Taking over: how the state of a room passes from its owner to the next one.
 
 A journal passes on the records of the earlier owner. If the journal has lost them and this owner still has
 the room, the room is *founded again*: its whole state is written as new records.
@@ -54,7 +54,10 @@ class Takeover:
         return loaded.listing is not None
 
     def begin(self, loaded: Loaded) -> None:
-        """The room is about to open: from now on, members and reserved seats are waited for."""
+        """
+        Wait from now on for the members of an earlier owner and for reserved seats, because the room is about
+        to open.
+        """
         self._leaving.awaitReturns()
         for reserved in loaded.reserved:
             self._seats.restore(reserved)
@@ -86,9 +89,9 @@ class Takeover:
 
     def refounded(self, epoch: str) -> None:
         """
-        The journal has lost the room's records, and is about to ask for `everything`.
+        Go on in a new epoch: the journal has lost the room's records, and is about to ask for `everything`.
 
-        The log goes on in a new epoch. The clients are told, and resume.
+        The clients are told that the room has moved, and resume.
         """
         context = self._context
         context.log.restart(epoch)
