@@ -186,8 +186,10 @@ class Commands:
     def renew(self) -> None:
         """Leases of hours, or expired for hours, so that it does not matter how long commands take."""
         random = self.random
-        lease = random.choice((7_200_000, 3_600_000, 0, -3_600_000))
-        self.pair.run("renew", (KEYS.nodes,), random.choice(NODES), lease, random.choice((60_000, 9_000_000)))
+        index = random.randrange(len(NODES))
+        lease = random.choice((7_200_000, 3_600_000, 0, -3_600_000)) + index * 60_000  # none are the same
+        remembered = random.choice((90_000, 9_000_000))
+        self.pair.run("renew", (KEYS.nodes,), NODES[index], lease, remembered)
 
     def create(self) -> None:
         listings = KEYS.listings("/rooms", "chat")

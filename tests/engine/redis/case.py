@@ -123,7 +123,8 @@ class FakeNode:
         self.scripts = Scripts()
         self.keys = Keys()
         self.journals = Journals(self.clock, self.client, self.scripts, self.keys, name, self, isDurable)
-        self.journals.shift = server.store.ahead
+        #: Whether it renews its lease while time passes.
+        self.isRenewing = True
         self.ended: list[tuple[str, bool]] = []
         self.errors: list[Exception] = []
         self.client.onUp = self._up
@@ -131,7 +132,16 @@ class FakeNode:
 
     async def _up(self, redis: Commands) -> None:
         await self.scripts.load(redis)
-        self.journals.up(runOf(await redis.ask("INFO", "server")))
+        run = runOf(await redis.ask("INFO", "server"))
+        leases = await redis.ask("ZRANGE", self.keys.nodes, 0, -1, "WITHSCORES")
+        self.journals.up(run, leases)
+        await self.renew(redis)
+
+    async def renew(self, redis: Commands) -> None:
+        """Renew the lease."""
+        args = (self.journals.node, 10_000, 60_000)
+        _, now, _ = await self.scripts.ask(redis, "renew", (self.keys.nodes,), args)
+        self.journals.renewed(now / 1000)
 
     def claim(self, room: str, seen: str = "", isDead: bool = False) -> tuple[FakeOwner, Deferred[Any]]:
         """Claim a room."""
@@ -175,13 +185,21 @@ class JournalTestCase(SynchronousTestCase):
 
     def pump(self) -> None:
         """Let everything that is on its way arrive."""
-        self.clock.pump([0] * 30)
+        self.clock.advance(0)
 
     def pass_(self, seconds: float) -> None:
-        """Let time pass."""
-        for _ in range(int(seconds * 10)):
+        """Let time pass; nodes that are connected renew their leases."""
+        for step in range(int(seconds * 10)):
             self.clock.advance(0.1)
+            if step % 20 == 0:
+                for node in self.nodes:
+                    if node.isRenewing and node.client.isUp:
+                        Deferred.fromCoroutine(node.renew(node.client)).addErrback(lambda failure: None)
             self.pump()
+
+    def timers(self) -> list[Any]:
+        """The delayed calls of the node."""
+        return [call for call in self.clock.getDelayedCalls() if "FakeClient" not in str(call)]
 
     def field(self, name: str, room: str = "r") -> str:
         """A field of a room, as it is stored."""

@@ -28,9 +28,10 @@ AGAIN, TIMEOUT = 0.1, 5.0
 class Job:
     """A command on its way."""
 
-    __slots__ = ("args", "callback", "reply")
+    __slots__ = ("args", "at", "callback", "reply")
 
-    def __init__(self, callback: Callable[[Any], object], args: tuple[Any, ...]) -> None:
+    def __init__(self, callback: Callable[[Any], object], args: tuple[Any, ...], at: float = 0.0) -> None:
+        self.at = at
         self.callback = callback
         self.args = args
         self.reply: Any = None
@@ -59,7 +60,7 @@ class FakeRedis:
         #: arrives: none if it is lost, two if it is doubled.
         self.deliveries: Callable[[bytes, bytes], Sequence[float]] = lambda channel, data: (0.0,)
         self._random = random or Random(0)
-        self._slowest = slowest
+        self.slowest = slowest
         self._errors: list[tuple[str, str, int]] = []
         #: Commands of connections that the clients have dropped while the server hung.
         self._late: list[Job] = []
@@ -72,7 +73,7 @@ class FakeRedis:
 
     def delay(self) -> float:
         """Return how long something travels."""
-        return self._random.uniform(0, self._slowest) if self._slowest else 0.0
+        return self._random.uniform(0, self.slowest) if self.slowest else 0.0
 
     # -- what is stored
 
@@ -205,7 +206,6 @@ class FakeClient:
         self._calls: dict[str, IDelayedCall] = {}
         self._starting: Deferred[None] | None = None
         self._isStopped = False
-        self._hasReplied = False
 
     # -- for users
 
@@ -338,7 +338,7 @@ class FakeClient:
             self._unsent.append(callback)
             self._later("unsent", 0, self._failUnsent)
             return
-        self._outgoing.append(Job(callback, args))
+        self._outgoing.append(Job(callback, args, self.server.clock.seconds()))
         self._later("arrive", self.server.delay(), self.arrive)
         self._later("deadline", TIMEOUT, self._look)
 
@@ -353,7 +353,6 @@ class FakeClient:
         self._later("replies", self.server.delay(), self._replies)
 
     def _replies(self) -> None:
-        self._hasReplied = True
         answered, self._answered = self._answered, deque()
         pushes, self._pushes = self._pushes, deque()
         for message in pushes:
@@ -368,11 +367,13 @@ class FakeClient:
         self.afterReplies()
 
     def _look(self) -> None:
-        if self._outgoing and not self._hasReplied:
-            self.cut()
-        elif self._outgoing:
-            self._later("deadline", TIMEOUT, self._look)
-        self._hasReplied = False
+        """Drop a connection on which nothing is answered."""
+        if self._outgoing:
+            left = self._outgoing[0].at + TIMEOUT - self.server.clock.seconds()
+            if left <= 0:
+                self.cut()
+            else:
+                self._later("deadline", left, self._look)
 
     # -- channels
 

@@ -78,10 +78,12 @@ class Store:
         return int((self._clock.seconds() + self.ahead) * 1000)
 
     def rollBack(self, changes: int) -> None:
-        """Forget the last changes."""
-        for _ in range(min(changes, len(self._history))):
-            for key, value, expiry in self._history.pop():
+        """Forget the last changes of rooms, and what else was changed since then."""
+        while changes > 0 and self._history:
+            change = self._history.pop()
+            for key, value, expiry in change:
                 self._put(key, value, expiry)
+            changes -= any(b"{" in key for key, _, _ in change)
 
     def _put(self, key: bytes, value: Any, expiry: int | None) -> None:
         if value is None:

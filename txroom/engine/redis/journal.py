@@ -32,12 +32,13 @@ from ...core.codes import CloseCode
 from ...rooms.contract.ports import RoomHost
 from ...rooms.contract.records import Loaded, Record
 from .answers import Answer, answerOf, holeOf
+from .arguments import sizeOf, toAppend, toFound
 from .batches import Batch, Batches
 from .ending import Ending
 from .journalport import JournalPort, Ownership
 from .keys import RoomKeys
 from .scripts import Argument
-from .stored import VERSION, Changes, RoomForm, encode, partsOf
+from .stored import VERSION, Changes, RoomForm
 from .trimming import Trimming
 
 #: For how many milliseconds an ended room can't be created again by a command that comes late.
@@ -61,7 +62,7 @@ class RedisJournal:
     __slots__ = (
         "_attempt", "_batch", "_batches", "_claimedAt", "_committed", "_ending", "_first", "_form",
         "_formers", "_hole", "_isCut", "_isFounding", "_isVerified", "_keys", "_offset", "_own", "_port",
-        "_seq", "_token", "_trimming", "epoch", "generation", "isOver", "loaded", "owner", "room",
+        "_run", "_seq", "_token", "_trimming", "epoch", "generation", "isOver", "loaded", "owner", "room",
     )  # fmt: skip
 
     isKept = True
@@ -79,6 +80,7 @@ class RedisJournal:
         form: RoomForm,
     ) -> None:
         self.room = room
+        #: Its owner, until it is over; then there is none.
         self.owner = owner
         self.loaded = loaded
         self.epoch = own.epoch
@@ -108,6 +110,8 @@ class RedisJournal:
         #: How many records Redis had when it was healed last.
         self._hole = -1
         self._trimming = Trimming()
+        #: The Redis that was asked last.
+        self._run = port.run
         self._ending: Ending | None = None
 
     # -- for the owner
@@ -130,18 +134,14 @@ class RedisJournal:
             self._port.active(self)
 
     def release(self) -> Deferred[None]:
-        """
-        The room has ended: delete its records.
-
-        Returns:
-            A Deferred that fires when they are deleted, or when Redis doesn't confirm that for too long.
-        """
+        """Delete the room; the Deferred fires when that is done, or takes too long."""
         if self.isOver or self._ending is not None:
             return succeed(None)
         ending = self._end("release", self._keys, (self._token, GRAVE_MILLISECONDS), isOurs=True)
         self.isOver = True
         self._batches.clear()
         self._port.ended(self, True)
+        del self.owner
         ending.ask()
         return ending.done
 
@@ -149,9 +149,7 @@ class RedisJournal:
         """
         Give the room to the next node that asks for it, after all records have been committed.
 
-        Returns:
-            A Deferred that fires when that is done, or when Redis doesn't confirm it for too long. The owner
-            has got `lost` with 4101 then.
+        The Deferred fires when that is done, or takes too long; the owner has got `lost` with 4101 then.
         """
         self.flush()
         if self.isOver or self._ending is not None:
@@ -207,12 +205,18 @@ class RedisJournal:
             ending.ask()
         if self.isOver:
             return
+        port = self._port
+        if port.run != self._run and not (port.isDurable or self._isSole):
+            # This Redis may have lost that another node was the owner meanwhile.
+            self._over(CloseCode.ROOM_MOVED)
+            return
+        self._run = port.run
         if self._isCut:
             self._resend()
         self._isVerified = False
-        args = (self._token, self._seq, self._port.run)
-        command = self._port.scripts.command("check", self._keys[:1], args)
-        self._port.send(partial(self._checked, self._attempt), *command)
+        args = (self._token, self._seq, port.run)
+        command = port.scripts.command("check", self._keys[:1], args)
+        port.send(partial(self._checked, self._attempt), *command)
         if ending is not None and self._batches.areConfirmed:
             ending.ask()
 
@@ -225,17 +229,14 @@ class RedisJournal:
     def _appended(self, before: int, after: int, changes: Changes) -> Batch:
         """Make the command for a batch."""
         least = self._trimming.least(self._offset)
-        entries = encode(changes.entries) if changes.entries else b""
-        args: list[Any] = [self._token, before, after, least, self._offset, entries, len(changes.gone)]
-        args += changes.gone
-        for pair in changes.set.items():
-            args += pair
+        args = toAppend(self._token, before, after, least, self._offset, changes)
         return self._made("append", self._keys[:2], before, after, args)
 
-    def _made(self, script: str, keys: tuple[bytes, ...], before: int, after: int, args: list[Any]) -> Batch:
+    def _made(
+        self, script: str, keys: tuple[bytes, ...], before: int, after: int, args: list[Argument]
+    ) -> Batch:
         command = self._port.scripts.command(script, keys, args)
-        size = sum(len(arg) for arg in args if type(arg) is not int)
-        return Batch(before, after, command, size, self._port.clock.seconds())
+        return Batch(before, after, command, sizeOf(args), self._port.clock.seconds())
 
     def _dispatch(self, batch: Batch) -> None:
         """Send a batch after the earlier ones."""
@@ -296,6 +297,7 @@ class RedisJournal:
         elif attempt == self._attempt and not self._isCut:
             self._isVerified = True
             self._hole = -1
+            self._port.verified(self)
 
     def _failed(self, attempt: int, error: Any) -> None:
         """Redis's error for a batch, or for `verify`."""
@@ -338,6 +340,7 @@ class RedisJournal:
         if have == self._hole or not self._batches.heal(have, self._port.clock.seconds()):
             self._foundAgain()
             return
+        self._port.verified(self)
         self._hole = have
         text = "room {room}: Redis has lost what follows {have} records; it is written again"
         self._log.warn(text, room=self.room, have=have)
@@ -392,19 +395,15 @@ class RedisJournal:
         self._formers.append(former)
         self.epoch = secrets.token_urlsafe(9)
         loaded = self._everything()
-        if self.isOver:
-            return
         changes = self._form.everything(loaded, port.shift, port.clock.seconds() + port.shift)
         self._offset = loaded.offset
         self._trimming.reset()
-        parts = partsOf(changes.entries)
-        args: list[Any] = [former, self._token, port.node, own.generation, self.epoch, port.run]
-        args += [own.application, own.name, own.age, VERSION, self._seq, self._offset, len(parts)]
-        for pair in (*parts, *changes.set.items()):
-            args += pair
+        tokens = (former, self._token)
+        args = toFound(own, tokens, port.node, self.epoch, port.run, self._seq, self._offset, changes)
         self._isCut = False
         self._isVerified = True
         self._attempt += 1
+        port.verified(self)
         self._dispatch(self._made("found", self._keys, -1, self._seq, args))
 
     def _everything(self) -> Loaded:
@@ -444,6 +443,8 @@ class RedisJournal:
         self._batch = []
         self._batches.clear()
         self._port.ended(self, False)
-        self.owner.lost(code)
+        owner = self.owner
+        del self.owner
+        owner.lost(code)
         if self._ending is not None:
             self._concluded()

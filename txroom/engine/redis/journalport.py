@@ -40,8 +40,13 @@ class JournalPort(Protocol):
     run: str
     #: Redis's clock minus `clock`, in seconds.
     shift: float
-    #: Since when the node's lease has not lapsed, by `clock`.
-    heldSince: float
+    #: Whether Redis never loses what it has confirmed.
+    isDurable: bool
+
+    @property
+    def heldSince(self) -> float:
+        """Since when the node's lease has not lapsed, by `clock`; infinite if it has."""
+        ...
 
     @property
     def isUp(self) -> bool:
@@ -59,6 +64,9 @@ class JournalPort(Protocol):
 
     def retry(self, journal: NodeJournal) -> None:
         """Call `verify` of the journal after a moment, or when the node is connected again."""
+
+    def verified(self, journal: NodeJournal) -> None:
+        """`verify` has found out whether the room is still this node's."""
 
     def reload(self) -> None:
         """Redis has forgotten the scripts: load them."""

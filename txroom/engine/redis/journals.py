@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -17,6 +17,7 @@ from .batches import Weight
 from .journal import RedisJournal
 from .journalport import NodeJournal, Ownership
 from .keys import Keys, RoomKeys
+from .lease import EXPIRY
 from .resp import Commands
 from .scripts import Argument, Scripts
 from .stored import VERSION, RoomForm
@@ -25,6 +26,17 @@ from .stored import VERSION, RoomForm
 RETRY_SECONDS = 0.2
 #: How often stalls are looked for, in seconds.
 LOOK_SECONDS = 1.0
+
+
+#: A node whose last renewal is at most so many seconds older than the newest one of all nodes was alive when
+#: Redis was stopped, even if Redis has lost its newest data.
+TOGETHER = 4.0
+
+
+def _wasHeld(node: str, leases: Sequence[Sequence[Any]]) -> bool:
+    """Return whether the lease of a node had not expired when the former Redis was stopped."""
+    expiries = {name.decode(): float(expiry) for name, expiry in leases}
+    return node in expiries and expiries[node] >= max(expiries.values()) - TOGETHER * 1000
 
 
 class Client(Commands, Protocol):
@@ -109,19 +121,22 @@ class Journals:
         self.weight = Weight()
         #: The `run_id` of the Redis to which the node is connected; see `up`.
         self.run = ""
-        #: Redis's clock minus `clock`, in seconds; the engine sets it after each renewal of the lease.
+        #: Redis's clock minus `clock`, in seconds; see `renewed`.
         self.shift = 0.0
-        #: Since when the node's lease has not lapsed, by `clock`; the engine sets it.
-        self.heldSince = 0.0
         #: The journals of the rooms of this node, by the rooms' ids.
         self.journals: dict[str, RedisJournal] = {}
         self._client = client
         self._keys = keys
         self._port = port
-        self._isDurable = isDurable
+        self.isDurable = isDurable
+        self._heldSince = 0.0
+        self._heldUntil = float("-inf")
         self._dirty: list[NodeJournal] = []
         self._active: dict[NodeJournal, None] = {}
         self._retries: dict[NodeJournal, None] = {}
+        #: The journals of which it isn't known whether their rooms are still this node's.
+        self._doubted: dict[NodeJournal, None] = {}
+        self._waiting: list[Deferred[None]] = []
         self._lookCall: IDelayedCall | None = None
         self._retryCall: IDelayedCall | None = None
         self._isLoading = False
@@ -144,22 +159,49 @@ class Journals:
         for journal in dirty:
             journal.flush()
 
-    def up(self, run: str) -> None:
+    def renewed(self, redisNow: float) -> None:
+        """
+        The lease of the node has been renewed.
+
+        Args:
+            redisNow: Redis's clock, in seconds.
+        """
+        now = self.clock.seconds()
+        self.shift = redisNow - now
+        if now >= self._heldUntil:
+            self._heldSince = now
+        self._heldUntil = now + EXPIRY
+
+    def up(self, run: str, leases: Sequence[Sequence[Any]]) -> None:
         """
         The client is connected, and the scripts are loaded.
 
         Args:
             run: The `run_id` of this Redis.
+            leases: The nodes and when their leases expire, as Redis has them before this node renews its own.
         """
+        if run != self.run and _wasHeld(self.node, leases):
+            self._heldUntil = max(self._heldUntil, self.clock.seconds() + EXPIRY / 2)
         self.run = run
         self.verify()
 
-    def verify(self) -> None:
-        """Find out which rooms are still this node's: its lease had lapsed, or Redis was started again."""
-        journals = dict.fromkeys([*self.journals.values(), *self._active])
+    def verify(self) -> Deferred[None]:
+        """
+        Find out which rooms are still this node's: its lease had lapsed, or Redis was started again.
+
+        Returns:
+            A Deferred that fires when that is known of all rooms.
+        """
         self._retries.clear()
-        for journal in journals:
+        for journal in [*self.journals.values(), *self._active]:
+            if isinstance(journal, RedisJournal) and not journal.isOver:
+                self._doubted[journal] = None
+        for journal in dict.fromkeys([*self._doubted, *self._active]):
             journal.verify()
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        self._settle()
+        return done
 
     def handOver(self) -> Deferred[None]:
         """Hand over all rooms; see `RedisJournal.handOver`."""
@@ -175,6 +217,11 @@ class Journals:
         self._retries.clear()
 
     # -- for journals
+
+    @property
+    def heldSince(self) -> float:
+        """Since when the node's lease has not lapsed, by its own clock; infinite if it has."""
+        return self._heldSince if self.clock.seconds() < self._heldUntil else float("inf")
 
     @property
     def isUp(self) -> bool:
@@ -203,6 +250,17 @@ class Journals:
         if self._retryCall is None:
             self._retryCall = self.clock.callLater(RETRY_SECONDS, self._retry)
 
+    def verified(self, journal: NodeJournal) -> None:
+        """It is known whether the room of the journal is still this node's."""
+        if self._doubted.pop(journal, self) is None:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._doubted:
+            waiting, self._waiting = self._waiting, []
+            for done in waiting:
+                done.callback(None)
+
     def reload(self) -> None:
         """Load the scripts again."""
         if self._isLoading:
@@ -221,11 +279,14 @@ class Journals:
 
     def ended(self, journal: NodeJournal, isOurs: bool) -> None:
         """A journal has ended."""
-        ended = self.journals.get(journal.room)
-        if ended is journal:
+        if self.journals.get(journal.room) is journal:
             del self.journals[journal.room]
+        self._retries.pop(journal, None)
+        if not isOurs:
+            self._active.pop(journal, None)
         assert isinstance(journal, RedisJournal)
         self._port.journalEnded(journal, isOurs)
+        self.verified(journal)
 
     def refused(self, error: Exception) -> None:
         """Redis refuses this node."""
@@ -270,7 +331,7 @@ class Journals:
             self.node,
             secrets.token_urlsafe(9),
             self.run,
-            int(self._isDurable),
+            int(self.isDurable),
             int(claim.isDead),
             claim.application,
             claim.name,
