@@ -46,6 +46,8 @@ class Node:
         self._redis = redis
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        #: The id of its newest process, also after that has ended; 0: it was never started.
+        self.pid = 0
 
     @property
     def url(self) -> str:
@@ -56,12 +58,6 @@ class Node:
     def output(self) -> str:
         """What it has logged, in all its lives."""
         return self._log.read_text("utf-8")
-
-    @property
-    def pid(self) -> int:
-        """The id of its process."""
-        assert self._process is not None
-        return self._process.pid
 
     @property
     def status(self) -> int | None:
@@ -82,6 +78,7 @@ class Node:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self.pid = self._process.pid
         self._written = self._log.stat().st_size
 
     async def ready(self) -> None:
