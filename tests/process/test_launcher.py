@@ -223,7 +223,7 @@ class LaunchedServerTests(SynchronousTestCase):
         """An engine that can't start ends the process with one line and status 1."""
 
         class Engine(MemoryEngine):
-            def start(self, clock: Any) -> Deferred[None]:
+            def start(self, clock: Any, failed: Any) -> Deferred[None]:
                 return fail(OSError("no such host"))
 
         stopped: list[None] = []

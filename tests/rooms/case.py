@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase
 from tests.rooms.lagging import LaggingEngine
+from tests.rooms.redisrooms import RedisOverFake
 from txroom import Client as RoomClient
-from txroom import LeaveReason, Room, RoomApplication, message
+from txroom import LeaveReason, Room, RoomApplication, Server, message
 from txroom.engine.memory import MemoryRooms
 from txroom.rooms.owner.host import Host
 from txroom.testing import Client, MemoryReactor, RoomHarness
@@ -140,6 +141,8 @@ class RoomTestCase(HarnessTestCase):
     """Tests of rooms, on one engine."""
 
     isLagging = False
+    #: Whether the engine is `RedisEngine`; then `isLagging` too, since it takes its time.
+    isOnRedis = False
     #: The ref of a room's first call to a client.
     firstRef = 1
     harness: RoomHarness
@@ -154,12 +157,21 @@ class RoomTestCase(HarnessTestCase):
             each.events = self.events  # type: ignore[attr-defined]
             self.app.register("chat" if not index else each.__name__, each, **options)
         clock = MemoryReactor()
-        if self.isLagging:
+        if self.isOnRedis:
+            self.engine = RedisOverFake(self.app, clock, Random(self.id()))
+        elif self.isLagging:
             self.engine = LaggingEngine(self.app, clock, Random(self.id()))
         else:
             self.engine = MemoryRooms(self.app)
         self.app.begin(self.engine, clock)
-        self.harness = self.serve(self.app, clock=clock)
+        self.harness = self.serve(self.serverOnRedis if self.isOnRedis else self.app, clock=clock)
+        self.settle()
+
+    def serverOnRedis(self, clock: Any) -> Server:
+        """A server that starts and stops the engine."""
+        server = Server(clock=clock, engine=self.engine.service)
+        server.addApplication(self.app)
+        return server
 
     def waitingRooms(self, type: str, **options: Any) -> Deferred[Any]:
         """Serve rooms with one more message, whose handler waits for what this gives."""
@@ -224,10 +236,24 @@ class RoomTestCase(HarnessTestCase):
         return results[0]
 
 
-def onBothEngines(case: Case) -> Case:
-    """Run the tests of a class on the lagging engine too: adds a second class to its module."""
-    name = f"{case.__name__}OnLaggingEngine"
-    more = {"isLagging": True, "firstRef": (1 << 32) + 1}
-    lagging = type(name, (case,), {**more, "__module__": case.__module__, "__doc__": case.__doc__})
-    setattr(sys.modules[case.__module__], name, lagging)
+#: What the engines that take their time have in common.
+_SLOW = {"isLagging": True, "firstRef": (1 << 32) + 1}
+
+
+def _addClass(case: type[RoomTestCase], ending: str, **more: Any) -> None:
+    """Add a class with the same tests to the module."""
+    name = case.__name__ + ending
+    more |= {"__module__": case.__module__, "__doc__": case.__doc__}
+    setattr(sys.modules[case.__module__], name, type(name, (case,), more))
+
+
+def onRedisToo(case: Case) -> Case:
+    """Run the tests of a class on Redis too: adds a second class to its module."""
+    _addClass(case, "OnRedis", **_SLOW, isOnRedis=True)
     return case
+
+
+def onBothEngines(case: Case) -> Case:
+    """Run the tests of a class on the lagging engine and on Redis too: adds two classes to its module."""
+    _addClass(case, "OnLaggingEngine", **_SLOW)
+    return onRedisToo(case)

@@ -262,7 +262,7 @@ class FreedTests(RoomTestCase):
     def test_unmade(self) -> None:
         """Rooms that could not begin."""
         for wrong in ("create", "setting"):
-            self.freed(lambda room: None, wrong=wrong)
+            self.freed(lambda room: self.advance(2), wrong=wrong)
 
     def test_unmadeForClients(self) -> None:
         """Clients who ask for those."""

@@ -151,6 +151,9 @@ class OrderTests(RoomTestCase):
         self.events[:] = [event for event in self.events if event[0] != "drop"]  # a matter of luck
         self.assertEqual(ada.take("bye"), [["bye", 4100, 1.0]])
         self.assertEqual(ada.client.closeCode, 4100)
+        if self.isOnRedis:  # nobody leaves: the room is for the next node
+            self.assertEqual(self.kinds(), ["create", "join", "dispose"])
+            return
         self.assertEqual(self.kinds(), ["create", "join", "leave", "dispose"])
         self.assertEqual(self.named("leave"), ["shutdown"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines, onRedisToo
 from txroom import Accept, Client, History, RoomApplication, RoomError, message
 from txroom.rooms.contract.records import Checkpoint
 
@@ -520,6 +520,7 @@ class ExactlyOnceTests(RoomTestCase):
         self.assertEqual(again.take("reply"), [["reply", 60, "done"]])
 
 
+@onRedisToo
 class OwnerTests(RoomTestCase):
     """The room moves when its owner is lost; clients resume and nobody notices much."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
+from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines, onRedisToo
 from txroom import Client, LeaveReason, RoomError, message
 from txroom.rooms.hooks import HookTimeout, PostQueue, waitsFor
 from txroom.testing import MemoryReactor
@@ -469,6 +469,7 @@ class StaleTests(RoomTestCase):
         self.assertEqual(self.player().resume(visits[3], 0)[0], "joined")
 
 
+@onRedisToo
 class UnmadeTests(RoomTestCase):
     """A room that goes on with another owner, and can't begin there."""
 

@@ -30,7 +30,7 @@ class SlowEngine(MemoryEngine):
         self.keys.append(application)
         return super().rooms(application, factory)
 
-    def start(self, clock: IReactorTime) -> Deferred[None]:
+    def start(self, clock: IReactorTime, failed: Any) -> Deferred[None]:
         self.notes.append("start")
         self.starting.append(Deferred())
         return self.starting[-1]
@@ -97,11 +97,11 @@ class EngineTests(HarnessTestCase):
     def test_fails(self) -> None:
         """If it can't start, that is logged, and the server doesn't listen."""
         failures: list[Failure] = []
-        self.server.onStartFailed = failures.append
+        self.server.onEngineFailed = failures.append
         port = fired(self.server.listen("tcp:1234"))
         with capturedLogs() as events:
             self.engine.starting[0].errback(OSError("no such host"))
-        self.assertIn("the server can't start: no such host", [formatEvent(event) for event in events])
+        self.assertIn("the server can't run: no such host", [formatEvent(event) for event in events])
         self.assertEqual((self.server.ports, failures[0].type, port[0].type), ([], OSError, OSError))
         self.flushLoggedErrors(OSError)
         self.harness.stop()

@@ -76,7 +76,7 @@ class MemoryEngine:
         """Return the engine for one application; see `EngineService.rooms`."""
         return MemoryRooms(factory, self._ages)
 
-    def start(self, clock: IReactorTime) -> Deferred[None]:
+    def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """Start at once."""
         return succeed(None)
 

@@ -80,7 +80,7 @@ class LaunchedServer(MultiService):
         self._isStopping = False
         self._isReloading = False
         server.setStopHint("a second signal skips the wait")
-        server.onStartFailed = self._startFailed
+        server.onEngineFailed = self._engineFailed
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
@@ -118,8 +118,8 @@ class LaunchedServer(MultiService):
             print(f"txroom: {why}", file=sys.__stderr__)
             raise StartError(why) from None
 
-    def _startFailed(self, failure: Failure) -> None:
-        """End the process with status 1, because the engine can't start. The server has logged why."""
+    def _engineFailed(self, failure: Failure) -> None:
+        """End the process with status 1, because the engine can't run. The server has logged why."""
         print(f"txroom: {failure.getErrorMessage()}", file=sys.__stderr__)
         exitWithError()
         self._reactor.stop()

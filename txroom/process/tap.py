@@ -23,6 +23,7 @@ from ..core.options import ServerOptions
 from ..core.validation import OptionError
 from ..demo import makeDemo
 from ..rooms.api.room import Room
+from ..rooms.contract.ports import EngineService
 from ..service.endpoints import endpointFrom
 from ..service.server import Server
 from .gctuning import THRESHOLD
@@ -58,6 +59,9 @@ class Options(usage.Options):
         self["http"] = True
         self["log-level"] = None
         self["access-log"] = False
+        self["redis"] = os.environ.get("TXROOM_REDIS_URL") or None
+        self["redis-prefix"] = "txr"
+        self["redis-durable"] = self["redis-restored"] = False
         self["gc-threshold"] = THRESHOLD
         #: The given options of the server, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
@@ -119,6 +123,25 @@ class Options(usage.Options):
     def opt_access_log(self) -> None:
         """Log each page request and each upgrade, at level info."""
         self["access-log"] = True
+
+    def opt_redis(self, value: str) -> None:
+        """
+        Serve the same rooms as all servers with this Redis: redis://host:6379/0, rediss://host for TLS, or
+        unix:///path. [default: the environment variable TXROOM_REDIS_URL, which doesn't show a password]
+        """
+        self["redis"] = value
+
+    def opt_redis_prefix(self, value: str) -> None:
+        """What the names of all keys in Redis begin with. [default: txr]"""
+        self["redis-prefix"] = value
+
+    def opt_redis_durable(self) -> None:
+        """Redis never loses what it has confirmed: it has appendfsync always and no replicas."""
+        self["redis-durable"] = True
+
+    def opt_redis_restored(self) -> None:
+        """Redis was started with an older copy of its data. Give it for the first start after that."""
+        self["redis-restored"] = True
 
     def opt_version(self) -> NoReturn:
         """Print the version of txroom, and exit."""
@@ -275,6 +298,8 @@ def makeServer(config: Options, reactor: Any) -> Server:
         server.overrideOptions(config.changes)
     except OptionError as error:
         raise UsageError(str(error)) from None
+    if config["redis"]:
+        server.useEngine(redisEngine(config))
     if not config["http"]:
         server.removePages()
     for where in config["listen"]:
@@ -285,6 +310,21 @@ def makeServer(config: Options, reactor: Any) -> Server:
     if not server.hasListeners:
         server.listen(DEFAULT_PORT)
     return server
+
+
+def redisEngine(config: Options) -> EngineService:
+    """Make the engine for the options of Redis. Raises `UsageError`."""
+    try:
+        from ..engine.redis import RedisEngine
+
+        return RedisEngine(
+            config["redis"],
+            prefix=config["redis-prefix"],
+            durable=config["redis-durable"],
+            restored=config["redis-restored"],
+        )
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--redis: {inOneLine(error)}") from None
 
 
 def loadApp(name: str) -> Any:

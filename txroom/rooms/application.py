@@ -26,7 +26,7 @@ from ..protocol.payload import checkText
 from .api.ports import LeaveReason
 from .api.room import Room
 from .contract.listing import Listing
-from .contract.ports import Engine
+from .contract.ports import Engine, RoomHost
 from .edge.addresslimit import limitFrom
 from .edge.dialect import DIALECTS, dialectOf
 from .edge.framesession import FrameSession
@@ -181,30 +181,29 @@ class RoomApplication(Application):
 
     def begin(self, engine: Engine, clock: IReactorTime, volatileLimit: int = 65536) -> None:
         """
-        Start to serve. The server calls this when the application is added to it.
+        Start to serve, or go on with another engine while there are no rooms. The server calls this.
 
         Args:
             engine: The engine.
             clock: The server's clock.
             volatileLimit: The most bytes queued for a client; with more, its volatile messages are dropped.
         """
-        if not self.isBegun:
-            self.isBegun = True
-            self.engine = engine
-            self.clock = clock
-            self.lifecycleLog = LifecycleLog(clock)
-            self._refusals = RefusalLog("join", self.log, clock)
-            self.services = EdgeServices(
-                clock=clock,
-                log=self.log,
-                engine=engine,
-                outlet=self.edge,
-                matchmaker=Matchmaker(engine, self._registrations),
-                creations=self._creations,
-                arrivals=self._arrivals,
-                volatileLimit=volatileLimit,
-                joinRefused=self.joinRefused,
-            )
+        self.isBegun = True
+        self.engine = engine
+        self.clock = clock
+        self.lifecycleLog = LifecycleLog(clock)
+        self._refusals = RefusalLog("join", self.log, clock)
+        self.services = EdgeServices(
+            clock=clock,
+            log=self.log,
+            engine=engine,
+            outlet=self.edge,
+            matchmaker=Matchmaker(engine, self._registrations),
+            creations=self._creations,
+            arrivals=self._arrivals,
+            volatileLimit=volatileLimit,
+            joinRefused=self.joinRefused,
+        )
 
     def maxRooms(self, name: str) -> int:
         """Return the most rooms of a name (0: any number), for the engine. Raises `RoomError`."""
@@ -240,7 +239,7 @@ class RoomApplication(Application):
         how, what = asked
         self._refusals.note(shown(code), f"{how} {shown(what)}", handshake.peer)
 
-    def hostEnded(self, host: Any) -> None:
+    def hostEnded(self, host: RoomHost) -> None:
         """A room has ended; the engine calls this."""
         self._hosts.remove(host)
 

@@ -49,6 +49,8 @@ class Applications:
         self._clock = clock
         self._adopted: list[Application] = []
         self._isDebugging = False
+        #: The applications with rooms in the engine, and their keys.
+        self._keys: dict[RoomApplication, str] = {}
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
         """Serve an application; see `Server.addApplication`."""
@@ -95,10 +97,21 @@ class Applications:
         if application in self._adopted:
             return
         if isinstance(application, RoomApplication) and not application.isBegun:
-            options = self.options.override(application.overrides)
-            engine = self._engine.rooms(self._keyOf(application), application)
-            application.begin(engine, self._clock, options.highWaterMark)
+            self._begin(application)
         self._adopted.append(application)
+
+    def _begin(self, application: RoomApplication) -> None:
+        options = self.options.override(application.overrides)
+        key = self._keys[application] = self._keys.get(application) or self._keyOf(application)
+        application.begin(self._engine.rooms(key, application), self._clock, options.highWaterMark)
+
+    def useEngine(self, engine: EngineService) -> None:
+        """Let the rooms of all applications live in another engine; see `Server.useEngine`."""
+        self._engine = engine
+        for application in self._keys:
+            if application.rooms:
+                raise RuntimeError("the engine can only be changed while there are no rooms")
+            self._begin(application)
 
     def _keyOf(self, application: RoomApplication) -> str:
         """
@@ -107,8 +120,7 @@ class Applications:
         Of several applications at one path, for several hosts, all but the first get a number. It is the same
         in all processes that add them in the same order.
         """
-        rooms = [each for each in self._adopted if isinstance(each, RoomApplication)]
-        before = sum(each.path == application.path for each in rooms)
+        before = sum(each.path == application.path for each in self._keys)
         return application.path if not before else f"{application.path}#{before}"
 
     @property

@@ -27,7 +27,7 @@ class EngineStart:
         clock: The server's clock.
         started: Called when the engine has started. Its exceptions are raised by `begin` if the engine has
             started at once.
-        failed: Called if the engine can't start, but not if it is stopped meanwhile.
+        failed: Called if the engine can't start or can't go on, but not if it is stopped meanwhile.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EngineStart:
             return
         if self._starting is not None:
             return
-        starting = self._starting = self._engine.start(self._clock)
+        starting = self._starting = self._engine.start(self._clock, self._engineFailed)
         results: list[Failure | None] = []
         isWaiting = False
 
@@ -93,6 +93,10 @@ class EngineStart:
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call()
+
+    def _engineFailed(self, error: Exception) -> None:
+        if self.isBegun:
+            self._failed(Failure(error))
 
     def stop(self) -> Deferred[None]:
         """Stop the engine, also while it starts."""

@@ -55,14 +55,26 @@ class ListeningService(MultiService):
         self.stallDetector = StallDetector(self.clock)
         self._listeners = Listeners(reactor, factory, options.backlog)
         self._listeners.onPort = self._listening
-        self._engineStart = EngineStart(engine, self.clock, lambda: self._listeners.open(), self._notStarted)
-        #: Called if the engine can't start, after the server has logged that; the server then never listens.
-        self.onStartFailed: Callable[[Failure], None] = lambda failure: None
+        #: The engine that the rooms of the server live in.
+        self.engine = engine
+        self._engineStart = self._startOf(engine)
+        #: Called if the engine can't start or can't go on, when the server has logged that and is stopping.
+        self.onEngineFailed: Callable[[Failure], None] = lambda failure: None
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = ShutdownSequence(
             self.clock, self._stopSteps, self._stopped, "Server.stopNow() skips the wait"
         )
         self._isStopped = False
+
+    def _startOf(self, engine: EngineService) -> EngineStart:
+        return EngineStart(engine, self.clock, lambda: self._listeners.open(), self._engineFailed)
+
+    def useEngine(self, engine: EngineService) -> None:
+        """Replace the engine. Raises `RuntimeError` if the server has been started."""
+        if self._engineStart.isBegun or self.running:
+            raise RuntimeError("the engine can only be changed before the server starts")
+        self.engine = engine
+        self._engineStart = self._startOf(engine)
 
     # -- for subclasses
 
@@ -75,11 +87,13 @@ class ListeningService(MultiService):
         """Yield the steps of a shutdown that follow the closing of the listeners."""
         raise NotImplementedError
 
-    def _notStarted(self, failure: Failure) -> None:
-        """Called if the engine can't start, so that the server doesn't listen."""
-        self._log.critical("the server can't start: {why}", why=failure.getErrorMessage(), failure=failure)
+    def _engineFailed(self, failure: Failure) -> None:
+        """Called if the engine can't start or can't go on: the server doesn't listen, or stops."""
+        self._log.critical("the server can't run: {why}", why=failure.getErrorMessage(), failure=failure)
         self._listeners.failed(failure)
-        self.onStartFailed(failure)
+        if self._listeners.isOpen:
+            self.stopService()
+        self.onEngineFailed(failure)
 
     # -- listening
 

@@ -98,9 +98,7 @@ class Server(ListeningService):
         reactor = clock if clock is not None else _globalReactor()
         self._gateway = gateway = Gateway(self, options, reactor)
         self._factory = ChannelFactory(gateway)
-        #: The engine of its rooms.
-        self.engine: EngineService = MemoryEngine() if engine is None else engine
-        super().__init__(options, reactor, self._factory, self.engine)
+        super().__init__(options, reactor, self._factory, MemoryEngine() if engine is None else engine)
         warnOfHooks(type(self), Server)
         self._accesses = AccessLog()
         self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
@@ -218,7 +216,7 @@ class Server(ListeningService):
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve a `HealthPage` of this server."""
-        page = HealthPage(lambda: self.isDraining, self.stallDetector, self.engine.health)
+        page = HealthPage(lambda: self.isDraining, self.stallDetector, lambda: self.engine.health())
         self.addPage(path, page, maxBody=NO_FORM)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
@@ -418,6 +416,11 @@ class Server(ListeningService):
         callHook(self._log, self.onClientError, error, handshake)
 
     # -- `ListeningService`
+
+    def useEngine(self, engine: EngineService) -> None:
+        """Replace the engine before the server starts; for programs that launch a server of somebody else."""
+        super().useEngine(engine)
+        self._applications.useEngine(engine)
 
     def dropAll(self) -> None:
         """Drop every connection, and cancel every running hook."""

@@ -132,6 +132,20 @@ class Owner(Protocol):
     def lost(self, code: int) -> None:
         """The room has another owner, or its records are lost. Its clients get `Left` with `code`."""
 
+    def everything(self) -> Loaded:
+        """Return the whole state of the room, to found it again where its records were lost."""
+
+    def refounded(self, epoch: str) -> None:
+        """
+        The room is founded again, with what `everything` returns.
+
+        Its members and reserved seats stay, and its log goes on in the new epoch. Its clients are detached
+        with 4101, and when they resume, they get `recovered: false`.
+        """
+
+    def edgeGone(self, outlet: Outlet) -> None:
+        """The edge is lost: drop all links through it. The members may resume."""
+
 
 class RoomHost(Owner, Protocol):
     """An owner as its engine uses it."""
@@ -156,30 +170,20 @@ class RoomHost(Owner, Protocol):
     def ask(self, command: Command) -> Deferred[Any]:
         """Carry out a command; fires with plain data. A room that is not open yet is waited for."""
 
-    def everything(self) -> Loaded:
-        """Return the whole state of the room, to found it again where its records were lost."""
-
-    def refounded(self, epoch: str) -> None:
-        """
-        The room was founded again, with what `everything` returned and an empty log.
-
-        Its members and reserved seats stay. Its clients are detached with 4101, and when they resume, they
-        get `recovered: false`.
-        """
-
-    def edgeGone(self, outlet: Outlet) -> None:
-        """The edge is lost: drop all links through it. The members may resume."""
-
 
 class HostFactory(Protocol):
     """Makes the owners of rooms for an engine; a `RoomApplication` does."""
 
+    @property
+    def registrations(self) -> Mapping[str, object]:
+        """What is registered, by the names of rooms."""
+
     def maxRooms(self, name: str) -> int:
         """Return the most rooms of a name (0: any number). Raises `RoomError` if no room has that name."""
 
-    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> Any:
+    def makeHost(self, room: str, name: str, options: Mapping[str, Any]) -> RoomHost:
         """
-        Make the owner of a room, a `RoomHost`.
+        Make the owner of a room.
 
         Args:
             room: The room's id.
@@ -190,7 +194,7 @@ class HostFactory(Protocol):
             RoomError: The name isn't registered, the server is shutting down, or the room can't be made.
         """
 
-    def hostEnded(self, host: Any) -> None:
+    def hostEnded(self, host: RoomHost) -> None:
         """An owner has ended, or has lost its room."""
 
 
@@ -294,9 +298,13 @@ class EngineService(Protocol):
             factory: Makes the owners of its rooms.
         """
 
-    def start(self, clock: IReactorTime) -> Deferred[None]:
+    def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """
         Start. The server listens when the Deferred has fired; if that fails, it doesn't start.
+
+        Args:
+            clock: The server's clock.
+            failed: Called if the engine has started, and later can't go on. The server then stops.
 
         Raises:
             Exception: The engine can't start, and knows that at once.

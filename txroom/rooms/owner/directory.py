@@ -5,9 +5,9 @@ The rooms that one process owns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ..api.room import Room
+from ..contract.ports import RoomHost
 from .host import Host
 
 
@@ -38,7 +38,7 @@ class Hosts:
         self._byId[host.id] = host
         self._byName.setdefault(host.name, {})[host.id] = host
 
-    def remove(self, host: Any) -> None:
+    def remove(self, host: RoomHost) -> None:
         """Remove the host of a room that has ended."""
         known = self._byId.get(host.id)
         if known is not None and known is host:

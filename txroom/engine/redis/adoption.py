@@ -1,0 +1,143 @@
+"""
+Adoption: the rooms of a node that is gone get new owners, also those that nobody asks for.
+
+A room has timers, members that have to return in time, and an end of its own, so it needs an owner although
+no client asks for it. Clients that ask come first: the room that they ask for is taken over at once, by the
+node that they ask. All others are spread over the nodes that are alive, by their ids, and each node takes its
+share of them at a limited rate.
+
+A node looks for such rooms when another node is gone, and again from time to time. So it also finds the rooms
+of nodes that were gone before it started, and those that another node could not open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from .finding import Finder
+from .lease import Lease, NodeState
+from .locating import Locator, Orphan
+from .owning import Owning
+
+#: The seconds between two looks for rooms without a node.
+LOOK = 5.0
+#: How many rooms are taken at most in each interval, in seconds.
+BATCH, INTERVAL = 50, 0.1
+#: The most takeovers at the same time.
+AT_ONCE = 100
+
+
+class Adoption:
+    """
+    Takes over the rooms of nodes that are gone.
+
+    Args:
+        clock: The clock.
+        node: The id of this node.
+        finder: The listings of all nodes.
+        locator: Finds the nodes of rooms.
+        owning: Takes rooms over.
+        lease: The lease of this node, which knows the other nodes.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, node: str, finder: Finder, locator: Locator, owning: Owning, lease: Lease
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._finder = finder
+        self._locator = locator
+        self._owning = owning
+        self._lease = lease
+        self._waiting: deque[str] = deque()
+        self._known: set[str] = set()
+        self._running = 0
+        self._calls: dict[Callable[[], None], IDelayedCall] = {}
+
+    @property
+    def waiting(self) -> int:
+        """The number of rooms that have yet to be taken over."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Look for rooms without a node now, and from time to time."""
+        self._later(LOOK, self._lookAgain)
+        self.look()
+
+    def stop(self) -> None:
+        """Take no more rooms."""
+        self._waiting.clear()
+        self._known.clear()
+        for call in self._calls.values():
+            call.cancel()
+        self._calls.clear()
+
+    def _lookAgain(self) -> None:
+        self._later(LOOK, self._lookAgain)
+        self.look()
+
+    def look(self) -> None:
+        """Look for rooms without a node."""
+        if self._lease.isFresh:
+            for node in self._finder.index.nodes:
+                if node != self._node and self._lease.stateOf(node) is NodeState.GONE:
+                    self.nodeGone(node)
+
+    def nodeGone(self, node: str) -> None:
+        """A node is gone: take over this node's share of its rooms."""
+        nodes = [self._node, *self._lease.others]
+        share = [room for room in self._finder.index.roomsOf(node) if chosen(room, nodes) == self._node]
+        new = [room for room in share if room not in self._known]
+        if new:
+            self._log.info(
+                "node {gone} is gone; this node takes over {count} rooms", gone=node, count=len(new)
+            )
+            self._waiting.extend(new)
+            self._known.update(new)
+            self._work()
+
+    # -- one after another
+
+    def _work(self) -> None:
+        """Begin with the next rooms, unless that is going to happen."""
+        if self._work in self._calls:
+            return
+        for _ in range(BATCH):
+            if not self._waiting or self._running >= AT_ONCE:
+                break
+            self._running += 1
+            room = self._waiting.popleft()
+            Deferred.fromCoroutine(self._adopt(room)).addBoth(self._adopted, room)
+        if self._waiting:
+            self._later(INTERVAL, self._work)
+
+    async def _adopt(self, room: str) -> None:
+        if self._owning.isQuarantined(room):
+            return
+        place = await self._locator.ask(room)
+        if isinstance(place, Orphan):
+            await self._owning.take(room, place)
+
+    def _adopted(self, result: object, room: str) -> None:
+        self._running -= 1
+        self._known.discard(room)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        def run() -> None:
+            del self._calls[call]
+            call()
+
+        self._calls[call] = self._clock.callLater(seconds, run)
+
+
+def chosen(room: str, nodes: Iterable[str]) -> str:
+    """Return the node that takes a room over: the same for all nodes that know the same nodes."""
+    return max(nodes, key=lambda node: blake2b(f"{room} {node}".encode(), digest_size=8).digest())

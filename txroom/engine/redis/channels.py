@@ -1,0 +1,128 @@
+"""
+The connections of a node to Redis: one for commands, and one for what other nodes publish.
+
+They are apart because Redis drops a connection that has subscribed to channels if too much waits for it, and
+the replies to commands may be long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.python.failure import Failure
+
+from .keys import Keys
+from .resp import Commands
+from .scripts import Scripts, runOf
+
+
+class Client(Commands, Protocol):
+    """The part of `RedisClient` that a node uses."""
+
+    onUp: Callable[[Commands], Awaitable[Any] | None]
+    onDown: Callable[[], object]
+    onPush: Callable[[list[Any]], object]
+    afterReplies: Callable[[], object]
+    onRefused: Callable[[Any], object]
+
+    @property
+    def isUp(self) -> bool: ...
+    def start(self) -> Deferred[None]: ...
+    def stop(self) -> Deferred[None]: ...
+
+
+class ChannelsSide(Protocol):
+    """The node, as its connections use it."""
+
+    def connected(self, run: str, leases: list[Any]) -> None:
+        """Commands can be sent to the Redis with that `run_id`, which has these nodes and their leases."""
+
+    def subscribed(self, isAgain: bool) -> None:
+        """From now on messages are received. `isAgain`: some may have been missed."""
+
+    def packet(self, data: bytes) -> None:
+        """Another node has sent a packet."""
+
+    def changed(self, data: bytes) -> None:
+        """Listings have changed."""
+
+    def gone(self, node: str) -> None:
+        """A node has ended."""
+
+    def refused(self, error: Exception) -> None:
+        """Redis refuses this node."""
+
+
+class Channels:
+    """
+    The two connections; see the module.
+
+    Args:
+        redis: For commands.
+        subscriber: For messages.
+        scripts: The scripts.
+        keys: The names of channels.
+        node: The id of this node.
+        side: The node.
+    """
+
+    def __init__(
+        self, redis: Client, subscriber: Client, scripts: Scripts, keys: Keys, node: str, side: ChannelsSide
+    ) -> None:
+        self.redis = redis
+        self._subscriber = subscriber
+        self._scripts = scripts
+        self._keys = keys
+        self._own = keys.to(node)
+        self._side = side
+        self._hasSubscribed = False
+        redis.onUp = self._prepare
+        subscriber.onUp = self._subscribe
+        subscriber.onPush = self._pushed
+        redis.onRefused = subscriber.onRefused = side.refused
+
+    def start(self) -> Deferred[Any]:
+        """Connect. Fails if Redis refuses this node."""
+        started: Deferred[Any] = gatherResults(
+            [self.redis.start(), self._subscriber.start()], consumeErrors=True
+        )
+        return started.addErrback(_firstFailure)
+
+    def stop(self) -> Deferred[Any]:
+        """Close the connections."""
+        stopped: Deferred[Any] = gatherResults([self.redis.stop(), self._subscriber.stop()])
+        return stopped
+
+    def publish(self, node: str, data: bytes, done: Callable[[object], None]) -> None:
+        """Send a packet to a node; `done` is called with the number of nodes that have received it."""
+        self.redis.send(done, "PUBLISH", self._keys.to(node), data)
+
+    async def _prepare(self, redis: Commands) -> None:
+        await self._scripts.load(redis)
+        run = runOf(await redis.ask("INFO", "server"))
+        self._side.connected(run, await redis.ask("ZRANGE", self._keys.nodes, 0, -1, "WITHSCORES"))
+
+    async def _subscribe(self, redis: Commands) -> None:
+        for channel in (self._own, self._keys.gone, self._keys.changed):
+            await redis.subscribe(channel)
+        isAgain, self._hasSubscribed = self._hasSubscribed, True
+        self._side.subscribed(isAgain)
+
+    def _pushed(self, message: list[Any]) -> None:
+        """Called for every packet."""
+        kind, channel, data = message[:3]
+        if kind != b"message":
+            return
+        if channel == self._own:
+            self._side.packet(data)
+        elif channel == self._keys.changed:
+            self._side.changed(data)
+        elif channel == self._keys.gone:
+            self._side.gone(data.decode("ascii", "replace"))
+
+
+def _firstFailure(failure: Failure) -> Any:
+    error: Any = failure.value
+    return error.subFailure

@@ -1,0 +1,259 @@
+"""
+A node of the cluster, from its start to its end: it makes the parts, and passes the events of each to those
+that they concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ...rooms.contract.arrivals import Join, Refused, Resume
+from ...rooms.contract.asks import Command
+from ...rooms.contract.ports import Link, Outlet
+from .adoption import Adoption
+from .channels import Channels, Client
+from .creating import Creating
+from .entrance import Entrance
+from .finding import Finder
+from .here import Here, Owned
+from .journal import RedisJournal
+from .journals import Journals
+from .keys import Keys
+from .lease import EXPIRY, Lease, Renewal
+from .locating import Locator
+from .node import Guard, GuardedOutlet, newNode
+from .owning import Owning
+from .peers import Peers
+from .rooms import RedisRooms, RoomServices
+from .scripts import Scripts
+from .turn import Turn
+
+#: For how many seconds Redis remembers nodes whose leases have expired.
+REMEMBERED = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class NodeOptions:
+    """The options of a node; see `RedisEngine`."""
+
+    prefix: str
+    isDurable: bool
+    isRestored: bool
+
+
+class ClusterNode:
+    """
+    One node; see the module.
+
+    Args:
+        clock: The reactor.
+        options: Its options.
+        connect: Makes a connection to Redis that is not started.
+        applications: The engines of the applications.
+        failed: Called if the node can't go on.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        options: NodeOptions,
+        connect: Callable[[], Client],
+        applications: Iterable[RedisRooms],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._clock = clock
+        self._options = options
+        self._failed = failed
+        self._applications = applications
+        #: Its id, which is new at each start.
+        self.id = node = newNode()
+        self._keys = keys = Keys(options.prefix)
+        self._scripts = Scripts()
+        self._redis = redis = connect()
+        self._channels = Channels(redis, connect(), self._scripts, keys, node, self)
+        self.lease = Lease(clock, node, self._renew, self)
+        self.guard = Guard(clock, self.lease)
+        self.here = Here()
+        self.journals = Journals(clock, redis, self._scripts, keys, node, self, options.isDurable)
+        self.finder = Finder(clock, redis, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
+        self.peers = Peers(clock, node, self, self._channels.publish, self.guard, self.wake, self.lease.now)
+        self._turn = Turn(clock, self.journals.flush, self.finder.flush, self.peers.flush)
+        self.owning = Owning(clock, self.here, self.journals)
+        self.owning.onEnded = self._ended
+        self.owning.onVanished = self.finder.vanished
+        locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
+        self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease)
+        self._guarded: dict[int, GuardedOutlet] = {}
+        self.entrance = Entrance(clock, self.here, locator, self.owning, self.peers, self._guardedFor)
+        creating = Creating(clock, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
+        self._services = RoomServices(
+            finder=self.finder, creating=creating, entrance=self.entrance, owning=self.owning
+        )
+
+    # -- start and stop
+
+    async def start(self) -> None:
+        """
+        Connect to Redis, get a lease, and serve rooms.
+
+        Raises:
+            Exception: Redis refuses this node, or there are nodes of a version that this one can't work with.
+        """
+        await self._channels.start()
+        await self.lease.start()
+        for rooms in self._applications:
+            rooms.begin(self._services)
+        await self.finder.loadAgain(self._groups())
+        self.peers.start()
+        self.adoption.start()
+        self._log.info("this server is node {node} of the cluster", node=self.id)
+
+    def _groups(self) -> list[tuple[str, str]]:
+        rooms = self._applications
+        return [(each.application, name) for each in rooms for name in each.factory.registrations]
+
+    async def handOver(self) -> None:
+        """Give all rooms to other nodes, and end the lease."""
+        self.owning.isStopping = True
+        self.adoption.stop()
+        if not self.lease.isFresh:
+            return
+        await self.journals.handOver()
+        self._turn.flush()
+        self.lease.stop()
+        ended = self._scripts.ask(self._redis, "renew", (self._keys.nodes,), self._lease(0.0))
+        await DeferredList([ended, self._redis.ask("PUBLISH", self._keys.gone, self.id)], consumeErrors=True)
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        self.adoption.stop()
+        self.lease.stop()
+        self._turn.flush()
+        self._turn.stop()
+        self.peers.stop()
+        self.journals.stop()
+        for rooms in self._applications:
+            rooms.end()
+        await self._channels.stop()
+
+    def wake(self) -> None:
+        """There is something to send at the end of the turn. Called for every message."""
+        self._turn.wake()
+
+    # -- the lease
+
+    def _lease(self, seconds: float) -> tuple[str, int, int]:
+        return self.id, int(seconds * 1000), int(REMEMBERED * 1000)
+
+    async def _renewal(self) -> Renewal:
+        had, now, leases = await self._scripts.ask(
+            self._redis, "renew", (self._keys.nodes,), self._lease(EXPIRY)
+        )
+        expiries = {
+            node.decode(): expiry / 1000 for node, expiry in zip(leases[::2], leases[1::2], strict=True)
+        }
+        self.journals.renewed(now / 1000)
+        self.finder.refresh()
+        return Renewal(bool(had), now / 1000, expiries)
+
+    def _renew(self) -> Deferred[Renewal]:
+        return Deferred.fromCoroutine(self._renewal())
+
+    def verify(self) -> Deferred[None]:
+        """The lease had a gap; see `LeaseSide`."""
+        return self.journals.verify()
+
+    def fresh(self) -> None:
+        """The lease is fresh again; see `LeaseSide`."""
+        self.finder.republish()
+        self.guard.release()
+        self.wake()
+
+    def nodeCame(self, node: str) -> None:
+        """Another node has come; see `LeaseSide`."""
+        self._log.info("node {node} is in the cluster", node=node)
+
+    def nodeGone(self, node: str) -> None:
+        """Another node is gone; see `LeaseSide`."""
+        self.peers.gone(node)
+        self.adoption.nodeGone(node)
+
+    # -- the connections
+
+    def connected(self, run: str, leases: list[Any]) -> None:
+        """Commands can be sent; see `ChannelsSide`."""
+        self.journals.up(f"{run}:{self.id}" if self._options.isRestored else run, leases)
+        self.peers.resend()
+        self.finder.republish()
+        self.lease.renewNow()
+
+    def subscribed(self, isAgain: bool) -> None:
+        """Messages are received; see `ChannelsSide`."""
+        if isAgain:
+            self.finder.loadAgain(())
+
+    def packet(self, data: bytes) -> None:
+        """Another node has sent a packet. Called for every packet."""
+        self.peers.received(data)
+
+    def changed(self, data: bytes) -> None:
+        """Listings of another node have changed."""
+        self.finder.heard(data)
+
+    def gone(self, node: str) -> None:
+        """A node has ended."""
+        self.lease.declareGone(node)
+
+    def refused(self, error: Exception) -> None:
+        """Redis refuses this node: it can't go on."""
+        self.owning.isStopping = True
+        self.adoption.stop()
+        self.lease.stop()
+        self.journals.stop()
+        self._failed(error)
+
+    # -- rooms
+
+    def _guardedFor(self, outlet: Outlet) -> Outlet:
+        guarded = self._guarded.get(id(outlet))
+        if guarded is None:
+            guarded = self._guarded[id(outlet)] = self.guard.wrap(outlet)
+        return guarded
+
+    def _ended(self, owned: Owned, isOurs: bool) -> None:
+        host = owned.host
+        if isOurs:
+            self.finder.ended(owned.application, host.name, host.id)
+        else:
+            self.finder.lost(host.id)
+
+    def scheduleFlush(self) -> None:
+        """A journal has records; see `JournalsPort`."""
+        self._turn.wake()
+
+    def journalEnded(self, journal: RedisJournal, isOurs: bool) -> None:
+        """A journal has ended; see `JournalsPort`."""
+        self.owning.ended(journal.owner, isOurs)
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+        """A client of another node joins or resumes; see `PeersSide`."""
+        return self.entrance.attachFrom(outlet, arrival)
+
+    def ask(self, room: str, command: Command) -> Deferred[Any] | None:
+        """Another node asks a room; see `PeersSide`."""
+        return self.entrance.askFrom(room, command)
+
+    def generationOf(self, room: str) -> int:
+        """Return the generation of a room; see `PeersSide`. Called for volatile messages."""
+        return self.here.generationOf(room)
+
+    def unreachable(self, node: str, rooms: Iterable[str]) -> None:
+        """The links to rooms of another node have ended; requests ask Redis where the rooms are."""

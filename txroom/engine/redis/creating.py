@@ -1,0 +1,207 @@
+"""
+Creating rooms: how many there may be, and which requests wait for a room that another one creates.
+
+Both are decided by scripts in Redis, for all nodes. A request for a room that can't be found asks for the
+room that is being created for its key. If there is none with a seat left, the request creates one, and those
+that come now wait. They wait until the listing of the room is published or removed. So that they don't wait
+for a node that is lost, each looks again from time to time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.ports import MAKING_SECONDS, HostFactory, Made
+from ..memory import NO_MORE
+from .finding import Finder
+from .keys import Keys
+from .lease import Lease, NodeState
+from .listed import Listed, encode
+from .owning import Owning
+from .resp import Commands
+from .scripts import Scripts
+
+#: After how many seconds a waiting request looks whether the room is still being created.
+LOOK = 1.0
+
+
+class Creating:
+    """
+    Creates the rooms of all applications.
+
+    Args:
+        clock: The clock.
+        redis: The connection.
+        scripts: The scripts.
+        keys: The names of keys.
+        node: The id of this node.
+        finder: The listings of all nodes.
+        owning: Opens the rooms.
+        lease: The lease of this node, which knows the other nodes.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        redis: Commands,
+        scripts: Scripts,
+        keys: Keys,
+        node: str,
+        finder: Finder,
+        owning: Owning,
+        lease: Lease,
+    ) -> None:
+        self._clock = clock
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = keys
+        self._node = node
+        self._finder = finder
+        self._owning = owning
+        self._lease = lease
+
+    async def create(
+        self, application: str, factory: HostFactory, name: str, options: Mapping[str, Any], room: str = ""
+    ) -> str:
+        """
+        Create a room, and return its id when it is open.
+
+        Raises:
+            RoomError: It can't be created.
+        """
+        most = factory.maxRooms(name)
+        room = room or secrets.token_urlsafe(9)
+        if not self._lease.isFresh:
+            raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached")
+        placeholder = encode(Listed(self._node))
+        args = (room, placeholder, most, self._finder.index.greatestAge)
+        keys = (self._keys.listings(application, name), self._keys.ages)
+        try:
+            isNew, number = await self._run("create", keys, args)
+        except RoomError:
+            self._finder.ended(application, name, room)  # it may have been counted
+            raise
+        if not isNew:
+            raise RoomError(ErrorCode.FULL, NO_MORE)
+        try:
+            await self._owning.openNew(room, application, name, options, number)
+        except BaseException:
+            self._finder.ended(application, name, room)
+            raise
+        return room
+
+    async def make(
+        self,
+        application: str,
+        factory: HostFactory,
+        name: str,
+        options: Mapping[str, Any],
+        key: str | None,
+        seats: int,
+        mayCreate: Callable[[], None],
+    ) -> Made:
+        """Create a room, or wait for one; see `Engine.make`."""
+        if key is None:
+            mayCreate()
+            return Made(await self.create(application, factory, name, options), True)
+        place = self._keys.making(application, name, key)
+        until = self._clock.seconds() + MAKING_SECONDS
+        token = secrets.token_urlsafe(9)
+        while self._clock.seconds() < until:
+            args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000))
+            isOurs, roomId, nodeId = await self._run("make", (place,), args)
+            room, node = roomId.decode(), nodeId.decode()
+            if isOurs:
+                return await self._makeFor(place, token, application, factory, name, options, room, mayCreate)
+            isOpen = await self._wait(place, room, node, until)
+            if isOpen is not None:
+                return Made(room if isOpen else None, False)
+        return Made(None, False)
+
+    async def _makeFor(
+        self,
+        place: bytes,
+        token: str,
+        application: str,
+        factory: HostFactory,
+        name: str,
+        options: Mapping[str, Any],
+        room: str,
+        mayCreate: Callable[[], None],
+    ) -> Made:
+        try:
+            mayCreate()
+            return Made(await self.create(application, factory, name, options, room), True)
+        except BaseException:
+            self._finder.ended(application, name, room)  # tells those that wait
+            raise
+        finally:
+            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token,)))
+
+    async def _wait(self, place: bytes, room: str, node: str, until: float) -> bool | None:
+        """
+        Wait for a room that another request creates.
+
+        Returns:
+            Whether it is open or could not be created; `None`: its node is lost, or it takes too long.
+        """
+        listed = self._finder.whenListed(room)
+        while not listed.called:
+            seconds = min(LOOK, until - self._clock.seconds())
+            if seconds <= 0 or not self._isAlive(node):
+                break
+            await _either(self._clock, listed, seconds)
+            if not listed.called and not await self._isBeingMade(place, room):
+                await _either(self._clock, listed, LOOK)  # its listing may be on its way
+                break
+        if listed.called:
+            return await listed
+        listed.addErrback(lambda failure: None)
+        listed.cancel()
+        return None
+
+    def _isAlive(self, node: str) -> bool:
+        return node == self._node or self._lease.stateOf(node) is not NodeState.GONE
+
+    async def _isBeingMade(self, place: bytes, room: str) -> bool:
+        try:
+            return bool(await self._redis.ask("HGET", place, "room") == room.encode())
+        except Exception:  # Redis can't be reached: then nobody knows
+            return True
+
+    async def _run(self, script: str, keys: tuple[bytes, ...], args: tuple[Any, ...]) -> Any:
+        try:
+            return await self._scripts.ask(self._redis, script, keys, args)
+        except Exception as error:
+            raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from error
+
+
+def _either(clock: IReactorTime, waited: Deferred[Any], seconds: float) -> Deferred[None]:
+    """Return a Deferred that fires when `waited` has, or after so many seconds."""
+    outcome: Deferred[None] = Deferred()
+
+    def over() -> None:
+        if not outcome.called:
+            outcome.callback(None)
+
+    timer = clock.callLater(seconds, over)
+
+    def fired(result: Any) -> Any:
+        if timer.active():
+            timer.cancel()
+        over()
+        return result
+
+    waited.addBoth(fired)
+    return outcome
+
+
+def _ignore(reply: object) -> None:
+    """Nothing depends on the reply."""

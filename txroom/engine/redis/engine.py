@@ -1,0 +1,92 @@
+"""
+The engine for rooms on several nodes, over one Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from ...rooms.contract.ports import HostFactory
+from ...rooms.hooks import runCoroutine
+from .address import RedisAddress
+from .channels import Client
+from .client import RedisClient
+from .clusternode import ClusterNode, NodeOptions
+from .keys import Keys
+from .rooms import RedisRooms
+
+
+class RedisEngine:
+    """
+    The engine of servers that serve the same rooms: any of them accepts any client, and one of them has each
+    room.
+
+    Each server that has such an engine with the same Redis and prefix is a node of the cluster. What a room
+    must not lose is written to Redis before clients see it. If a node is lost, others take over its rooms.
+
+    Args:
+        url: The URL of Redis 6.2 or later, or of valkey: ``redis://host:6379/0``, ``rediss://`` for TLS, or
+            ``unix:///path``; see `RedisAddress.parse`.
+        prefix: What the names of all keys and channels begin with. Clusters with different prefixes may share
+            one Redis.
+        durable: Whether Redis never loses what it has confirmed, because it has ``appendfsync always`` and no
+            replica ever takes its place. Otherwise messages get a new epoch when Redis was started again and
+            the node of their room was lost too.
+        restored: Whether Redis was started with an older copy of its data, such as a backup. Give it for the
+            first start after that: all rooms then get a new epoch.
+
+    Raises:
+        ValueError: The URL or the prefix is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "txr",
+        durable: bool = False,
+        restored: bool = False,
+        connect: Callable[[Any], Client] | None = None,
+    ) -> None:
+        address = RedisAddress.parse(url)
+        Keys(prefix)
+        self._options = NodeOptions(prefix=prefix, isDurable=durable, isRestored=restored)
+        self._connect: Callable[[Any], Client] = connect or (lambda clock: RedisClient(clock, address))
+        self._applications: dict[str, RedisRooms] = {}
+        self._node: ClusterNode | None = None
+
+    def rooms(self, application: str, factory: HostFactory) -> RedisRooms:
+        """Return the engine for the rooms of one application; see `EngineService.rooms`."""
+        rooms = self._applications[application] = RedisRooms(application, factory)
+        return rooms
+
+    @property
+    def node(self) -> ClusterNode | None:
+        """The running node; `None` while the engine is stopped."""
+        return self._node
+
+    def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
+        """Become a node of the cluster; see `EngineService.start`."""
+        node = self._node = ClusterNode(
+            clock, self._options, lambda: self._connect(clock), self._applications.values(), failed
+        )
+        return runCoroutine(node.start())
+
+    def handOver(self) -> Deferred[None]:
+        """Give all rooms to other nodes; see `EngineService.handOver`."""
+        return succeed(None) if self._node is None else runCoroutine(self._node.handOver())
+
+    def stop(self) -> Deferred[None]:
+        """Leave the cluster; see `EngineService.stop`."""
+        node, self._node = self._node, None
+        return succeed(None) if node is None else runCoroutine(node.stop())
+
+    def health(self) -> str | None:
+        """Return what is wrong; see `EngineService.health`."""
+        if self._node is None:
+            return "the engine is not running"
+        return None if self._node.lease.isFresh else "Redis can't be reached"

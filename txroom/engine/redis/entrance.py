@@ -1,0 +1,214 @@
+"""
+The way into rooms, wherever they are: requests to attach, and commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.arrivals import Join, Refused, Resume
+from ...rooms.contract.asks import Command, unanswered
+from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
+from .here import Here
+from .inorder import InOrder
+from .locating import AtNode, Locator, Orphan, Place, Where, pause
+from .outgoing import ElsewhereError
+from .owning import Owning
+from .peers import Peers
+from .remote import Unreached
+
+#: For how many seconds a client waits for a room whose node may be gone.
+PATIENCE = 20.0
+#: The seconds between two attempts to find the node of a room; each pause is longer, up to `LONGEST`.
+SHORTEST, GROWTH, LONGEST = 0.05, 1.5, 0.5
+
+NO_SUCH_ID = "there is no room of that id"
+
+
+class Attempts:
+    """The attempts to reach a room for one request: its deadline, and the pauses between them."""
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._clock = clock
+        self._until = clock.seconds() + seconds
+        self._pause = SHORTEST
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return self._until - self._clock.seconds()
+
+    @property
+    def areOver(self) -> bool:
+        """Whether the time is over."""
+        return self.left <= 0
+
+    async def again(self) -> None:
+        """Wait for the next attempt."""
+        seconds, self._pause = self._pause, min(LONGEST, self._pause * GROWTH)
+        await pause(self._clock, max(0.0, min(seconds, self.left)))
+
+
+class Entrance:
+    """
+    Passes requests on to the rooms of this node and of others. It takes over rooms that no node has.
+
+    Args:
+        clock: The clock.
+        here: The rooms of this node.
+        locator: Finds the nodes of rooms.
+        owning: Takes rooms over.
+        peers: The other nodes.
+        guarded: Returns the guarded outlet for an outlet of this node.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        here: Here,
+        locator: Locator,
+        owning: Owning,
+        peers: Peers,
+        guarded: Callable[[Outlet], Outlet],
+    ) -> None:
+        self._clock = clock
+        self._here = here
+        self._locator = locator
+        self._owning = owning
+        self._peers = peers
+        self._guarded = guarded
+        self._requests = InOrder()
+
+    # -- attaching
+
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
+        """Join or resume; see `Engine.attach`."""
+        host = self._here.host(arrival.room)
+        if host is not None and self._isReady(arrival.room):
+            return host.attach(self._guarded(outlet), arrival)
+        return self._attach(outlet, arrival, Attempts(self._clock, PATIENCE), None)
+
+    def _isReady(self, room: str) -> bool:
+        """Return whether a request may be passed on to a room of this node at once."""
+        return not (self._requests.isWaiting(room) or self._owning.isTaking(room))
+
+    def attachFrom(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+        """A client of another node joins or resumes; `None`: the room isn't here."""
+        host = self._here.host(arrival.room)
+        if host is None or self._owning.isTaking(arrival.room):
+            return None
+        return host.attach(outlet, arrival)
+
+    def _attach(
+        self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts, place: Place | None
+    ) -> Deferred[Link | Refused]:
+        async def passOn() -> list[Deferred[Any]]:
+            found = place or await self._find(arrival.room, attempts)
+            if isinstance(found, AtNode):
+                asked = self._peers.attach(found.node, outlet, arrival)
+                return [asked.addCallback(self._attached, outlet, arrival, attempts)]
+            if found is Where.NOWHERE:
+                return [succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))]
+            host = self._here.host(arrival.room) if found is Where.HERE else None
+            if host is None:
+                return [succeed(Refused(ErrorCode.UNAVAILABLE))]
+            return [host.attach(self._guarded(outlet), arrival)]
+
+        return self._requests.add(arrival.room, passOn)
+
+    def _attached(
+        self, result: Link | Refused | Unreached, outlet: Outlet, arrival: Join | Resume, attempts: Attempts
+    ) -> Any:
+        """Another node has answered, or is lost: then find the room again."""
+        if not isinstance(result, Unreached):
+            return result
+        return Deferred.fromCoroutine(self._attachAgain(outlet, arrival, attempts))
+
+    async def _attachAgain(
+        self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts
+    ) -> Link | Refused:
+        if attempts.areOver:
+            return Refused(ErrorCode.UNAVAILABLE)
+        place = await self._locator.ask(arrival.room)
+        if isinstance(place, AtNode) or place is Where.UNKNOWN:
+            await attempts.again()
+        wasAsked = place if isinstance(place, AtNode) else None
+        return await self._attach(outlet, arrival, attempts, wasAsked)
+
+    async def _find(self, room: str, attempts: Attempts) -> Place:
+        """Return where a room is, after it was taken over if no node had it."""
+        place = self._locator.guess(room) or await self._locator.ask(room)
+        while not attempts.areOver:
+            if self._owning.isTaking(room) or isinstance(place, Orphan):
+                if await self._owning.take(room, place):
+                    return Where.HERE
+                if self._owning.isQuarantined(room):
+                    return Where.UNKNOWN
+            elif place is not Where.UNKNOWN:
+                return place
+            await attempts.again()
+            place = await self._locator.ask(room)
+        return Where.UNKNOWN
+
+    # -- commands
+
+    def ask(self, room: str, command: Command) -> Deferred[Any]:
+        """Let a room carry out a command; see `Engine.ask`."""
+        host = self._here.host(room)
+        if host is not None and not self._owning.isTaking(room):
+            return host.ask(command)
+        asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._clock, ASK_SECONDS)))
+        return _within(self._clock, ASK_SECONDS, asked)
+
+    def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:
+        """Another node asks for a command; `None`: the room isn't here."""
+        host = self._here.host(room)
+        return None if host is None or self._owning.isTaking(room) else host.ask(command)
+
+    async def _ask(self, room: str, command: Command, attempts: Attempts) -> Any:
+        place: Place | None = None
+        while not attempts.areOver:
+            place = place or await self._find(room, attempts)
+            if place is Where.NOWHERE:
+                raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
+            host = self._here.host(room) if place is Where.HERE else None
+            if host is not None:
+                return await host.ask(command)
+            if isinstance(place, AtNode):
+                try:
+                    return await self._peers.ask(place.node, room, command, attempts.left)
+                except ElsewhereError:
+                    pass
+            await attempts.again()
+            place = await self._locator.ask(room)
+            if not isinstance(place, AtNode):
+                place = None
+        raise unanswered(False)
+
+
+def _within(clock: IReactorTime, seconds: float, asked: Deferred[Any]) -> Deferred[Any]:
+    """Return a Deferred with the same result, which fails after so many seconds."""
+    outcome: Deferred[Any] = Deferred()
+
+    def finish(result: Any) -> None:
+        if outcome.called:
+            return
+        timer.cancel()
+        if isinstance(result, Failure):
+            outcome.errback(result)
+        else:
+            outcome.callback(result)
+
+    def late() -> None:
+        outcome.errback(unanswered(True))
+
+    timer = clock.callLater(seconds, late)
+    asked.addBoth(finish)
+    return outcome

@@ -1,0 +1,346 @@
+"""
+Finding rooms: each node has an index of the listings of all nodes.
+
+The listings of one name are a hash in Redis. When a listing changes, its node writes it to the hash and
+publishes it, at most once in a turn, and the other nodes put it into their indexes. So to find a room asks
+Redis nothing. A node reads the whole hash when it starts, and again when it may have missed something.
+
+Redis may lose the hash, or a node may not be sure whether a change was written. So each node writes its
+listings again: all of them when Redis may have lost them, and a few at each renewal of its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.listing import Listing, Order
+from .here import Here, Owned
+from .keys import Keys
+from .listed import Change, Changes, ClusterIndex, Listed, encode, readChanges, readListed
+from .resp import Commands
+
+#: How many listings are written again at each renewal.
+REFRESHED = 100
+#: The most listings in one command.
+MANY = 500
+#: For how many seconds a listing is kept that Redis has lost.
+DOUBT = 10.0
+
+#: The rooms of one name: the key of their application, and the name.
+Group = tuple[str, str]
+
+
+class Finder:
+    """
+    The listings of all nodes, and those of this node on their way to Redis.
+
+    Args:
+        clock: The clock.
+        redis: The connection.
+        keys: The names of keys and channels.
+        node: The id of this node.
+        here: The rooms of this node.
+        wake: Called when there is something to flush at the end of the turn.
+        isFresh: Whether the lease of this node is fresh; if not, nothing is published.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        redis: Commands,
+        keys: Keys,
+        node: str,
+        here: Here,
+        wake: Callable[[], None],
+        isFresh: Callable[[], bool],
+    ) -> None:
+        self._clock = clock
+        self._redis = redis
+        self._keys = keys
+        self._node = node
+        self._here = here
+        self._wake = wake
+        self._isFresh = isFresh
+        self.index = ClusterIndex()
+        #: The changes of this node that were not sent yet, and those that may not have been written.
+        self._changed: dict[str, Change] = {}
+        self._unsure: dict[str, Change] = {}
+        self._loading: dict[Group, list[Deferred[None]]] = {}
+        self._loaded: set[Group] = set()
+        #: What other nodes have published while a hash was being read.
+        self._meanwhile: list[Changes] = []
+        self._waiting: dict[str, list[Deferred[bool]]] = {}
+        #: The rooms whose listings Redis doesn't have any more, and until when they are kept.
+        self._doubtful: dict[str, float] = {}
+        #: The rooms that are written again next.
+        self._next: list[str] = []
+
+    # -- finding
+
+    def find(
+        self,
+        application: str,
+        name: str,
+        filter: Mapping[str, Any],
+        onlyOpen: bool = False,
+        order: Order = (),
+        limit: int = 0,
+    ) -> Deferred[list[Listing]]:
+        """Find rooms; see `Engine.find`."""
+        find = partial(self.index.find, application, name, filter, onlyOpen, order, limit)
+        if (application, name) in self._loaded:
+            return succeed(find())
+        return self.load(application, name).addCallbacks(lambda _: find(), self._unavailable)
+
+    def _unavailable(self, failure: Failure) -> Any:
+        raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from None
+
+    def whenListed(self, room: str) -> Deferred[bool]:
+        """Fire when a room is open (`True`), or could not be created (`False`)."""
+        known = self.index.get(room)
+        if known is not None and known.listed.listing is not None:
+            return succeed(True)
+        waiter: Deferred[bool] = Deferred(lambda _: self._forgetWaiter(room, waiter))
+        self._waiting.setdefault(room, []).append(waiter)
+        return waiter
+
+    def _forgetWaiter(self, room: str, waiter: Deferred[bool]) -> None:
+        waiters = self._waiting.get(room, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+        if not waiters:
+            self._waiting.pop(room, None)
+
+    def _tellWaiters(self, room: str, isOpen: bool) -> None:
+        for waiter in self._waiting.pop(room, ()):
+            waiter.callback(isOpen)
+
+    # -- the listings of this node
+
+    def publish(self, application: str, listing: Listing) -> None:
+        """Publish a listing of this node at the end of the turn."""
+        owned = self._here.get(listing.room)
+        if owned is not None:
+            listing = msgspec.structs.replace(listing, age=owned.age)
+            listed = Listed(self._node, owned.generation, listing)
+            self.index.put(application, listing.name, listing.room, listed)
+            self._change(Change(application, listing.name, listing.room, listed))
+
+    def ended(self, application: str, name: str, room: str) -> None:
+        """A room has ended, or could not be created: remove its listing."""
+        self.index.remove(room)
+        self._change(Change(application, name, room, None))
+
+    def lost(self, room: str) -> None:
+        """A room is lost to this node: another node publishes its listing."""
+        self._changed.pop(room, None)
+        self._unsure.pop(room, None)
+
+    def _change(self, change: Change) -> None:
+        self._unsure.pop(change.room, None)
+        self._changed[change.room] = change
+        self._wake()
+
+    def flush(self) -> None:
+        """The turn is over: write and publish the changes."""
+        if not self._changed or not self._isFresh():
+            return
+        changed, self._changed = self._changed, {}
+        self._write(changed)
+        changes = Changes(self._node, tuple(changed.values()))
+        self._redis.send(_ignore, "PUBLISH", self._keys.changed, encode(changes))
+        for room, change in changed.items():
+            if room in self._waiting:
+                self._tellWaiters(room, change.listed is not None)
+
+    def _write(self, changed: Mapping[str, Change]) -> None:
+        """Write changes, those of each name by one command or two."""
+        groups: dict[Group, tuple[list[Any], list[Any]]] = {}
+        for room, change in changed.items():
+            put, removed = groups.setdefault((change.application, change.name), ([], []))
+            if change.listed is None:
+                removed.append(room)
+            else:
+                put += (room, encode(change.listed))
+        for group, (put, removed) in groups.items():
+            key = self._keys.listings(*group)
+            for first in range(0, len(put), 2 * MANY):
+                some = put[first : first + 2 * MANY]
+                self._send(changed, "HSET", key, some, some[::2])
+            for first in range(0, len(removed), MANY):
+                some = removed[first : first + MANY]
+                self._send(changed, "HDEL", key, some, some)
+
+    def _send(
+        self, changed: Mapping[str, Change], command: str, key: bytes, args: list[Any], rooms: list[str]
+    ) -> None:
+        def answered(reply: object) -> None:
+            if isinstance(reply, Exception):
+                for room in rooms:
+                    if room not in self._changed:
+                        self._unsure.setdefault(room, changed[room])
+
+        self._redis.send(answered, command, key, *args)
+
+    def refresh(self) -> None:
+        """The lease was renewed: write again what may not have been written, and some of all listings."""
+        self._forgetDoubtful()
+        unsure, self._unsure = self._unsure, {}
+        for room, change in unsure.items():
+            self._changed.setdefault(room, change)
+        if not self._next:
+            self._next = [owned.host.id for owned in self._here]
+        some, self._next = self._next[:REFRESHED], self._next[REFRESHED:]
+        self._write(self._listingsOf(some))
+        self._wake()
+
+    def republish(self) -> None:
+        """Redis may have lost the listings: write and publish all those of this node."""
+        for room, change in self._listingsOf(owned.host.id for owned in self._here).items():
+            self._changed.setdefault(room, change)
+        self._wake()
+
+    def _listingsOf(self, rooms: Iterable[str]) -> dict[str, Change]:
+        """Return what is published of rooms of this node."""
+        found = {}
+        for room in rooms:
+            owned, known = self._here.get(room), self.index.get(room)
+            if owned is not None and known is not None and self._isOwn(owned, known.listed):
+                found[room] = Change(known.application, known.name, room, known.listed)
+        return found
+
+    def _isOwn(self, owned: Owned, listed: Listed) -> bool:
+        return listed.node == self._node and listed.generation == owned.generation
+
+    # -- the listings of other nodes
+
+    def heard(self, data: bytes) -> None:
+        """Another node, or this one, has published changes."""
+        changes = readChanges(data)
+        if changes.node == self._node:
+            return
+        if self._loading:
+            self._meanwhile.append(changes)
+        self._take(changes)
+
+    def _take(self, changes: Changes) -> None:
+        for application, name, room, listed in map(_fieldsOf, changes.changes):
+            if (application, name) not in self._loaded:
+                pass  # it is read when it is needed
+            elif listed is None:
+                if self._mayRemove(room, changes.node):
+                    self.index.remove(room)
+            elif self._isNews(room, listed):
+                self._doubtful.pop(room, None)
+                self.index.put(application, name, room, listed)
+            if room in self._waiting:
+                self._tellWaiters(room, listed is not None)
+
+    def _mayRemove(self, room: str, node: str) -> bool:
+        known = self.index.get(room)
+        return known is not None and known.listed.node == node
+
+    def _isNews(self, room: str, listed: Listed) -> bool:
+        """Return whether to believe what another node says of a room, which may be this node's."""
+        owned = self._here.get(room)
+        return owned is None or listed.generation > owned.generation > 0
+
+    def correct(self, room: str, node: str) -> None:
+        """Redis says that a room is at that node."""
+        known = self.index.get(room)
+        if known is not None and known.listed.node != node:
+            listed = known.listed
+            self.index.put(
+                known.application, known.name, room, Listed(node, listed.generation, listed.listing)
+            )
+
+    def vanished(self, room: str) -> None:
+        """There is no such room: remove its listing, if it has one."""
+        known = self.index.get(room)
+        if known is not None and room not in self._here:
+            self.ended(known.application, known.name, room)
+
+    # -- reading
+
+    def load(self, application: str, name: str) -> Deferred[None]:
+        """Read the listings of the rooms of a name. Fails if Redis can't be reached."""
+        group = application, name
+        waiter: Deferred[None] = Deferred()
+        waiters = self._loading.get(group)
+        if waiters is not None:
+            waiters.append(waiter)
+            return waiter
+        self._loading[group] = [waiter]
+        self._redis.ask("HGETALL", self._keys.listings(*group)).addBoth(self._read, group)
+        return waiter
+
+    def _read(self, reply: Any, group: Group) -> None:
+        waiters = self._loading.pop(group)
+        if isinstance(reply, Failure):
+            self._log.warn("the listings of rooms can't be read: {why}", why=reply.getErrorMessage())
+        else:
+            self._loaded.add(group)
+            self._replace(group, self._decoded(reply))
+        meanwhile = self._meanwhile
+        if not self._loading:
+            self._meanwhile = []
+        for changes in meanwhile:
+            self._take(changes)
+        for waiter in waiters:
+            if isinstance(reply, Failure):
+                waiter.errback(reply.value)
+            else:
+                waiter.callback(None)
+
+    def _decoded(self, reply: Mapping[bytes, bytes]) -> dict[str, Listed]:
+        found = {}
+        for room, value in reply.items():
+            try:
+                found[room.decode()] = readListed(value)
+            except (msgspec.MsgspecError, UnicodeError):
+                self._log.error("the listing of room {room!r} can't be read", room=room)
+        return found
+
+    def _replace(self, group: Group, found: Mapping[str, Listed]) -> None:
+        """Take over what was read. Missing listings are kept for a moment, for they may come back."""
+        until = self._clock.seconds() + DOUBT
+        for room in self.index.named(*group):
+            if room not in found and room not in self._here:
+                self._doubtful.setdefault(room, until)
+        for room, listed in found.items():
+            if room not in self._here:
+                self._doubtful.pop(room, None)
+                self.index.put(*group, room, listed)
+
+    def _forgetDoubtful(self) -> None:
+        now = self._clock.seconds()
+        for room, until in list(self._doubtful.items()):
+            if until <= now:
+                del self._doubtful[room]
+                if room not in self._here:
+                    self.index.remove(room)
+
+    def loadAgain(self, groups: Iterable[Group]) -> Deferred[Any]:
+        """Read all listings, since this node may have missed some."""
+        loads = [self.load(*group) for group in {*groups, *self._loaded}]
+        return DeferredList(loads, consumeErrors=True)
+
+
+def _fieldsOf(change: Change) -> tuple[str, str, str, Listed | None]:
+    return change.application, change.name, change.room, change.listed
+
+
+def _ignore(reply: object) -> None:
+    """Nothing depends on the reply."""

@@ -1,0 +1,129 @@
+"""
+Which node has a room.
+
+The index of listings says so, and is right as long as nothing has moved. If the node that it names doesn't
+have the room, or is gone, the room's own fields in Redis decide.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from ...rooms.contract.listing import Listing
+from .finding import Finder
+from .here import Here
+from .keys import Keys
+from .lease import Lease, NodeState
+from .resp import Commands
+
+
+class AtNode(NamedTuple):
+    """Another node has the room."""
+
+    node: str
+
+
+class Orphan(NamedTuple):
+    """No node has the room, so this one may take it."""
+
+    room: str
+    application: str
+    name: str
+    age: int
+    #: The token that the last owner had.
+    token: str
+    #: Whether the last owner died. If not, it has handed the room over.
+    isDead: bool
+    #: `None` if the room was never open.
+    listing: Listing | None
+
+
+class Where(Enum):
+    """Other places."""
+
+    HERE = auto()
+    #: There is no such room.
+    NOWHERE = auto()
+    #: Redis can't be asked, or the room's node may still be alive: try again.
+    UNKNOWN = auto()
+
+
+Place = AtNode | Orphan | Where
+
+_FIELDS = ("tok", "node", "app", "name", "age", "l")
+_readListing = msgspec.msgpack.Decoder(Listing).decode
+
+
+class Locator:
+    """
+    Finds the nodes of rooms.
+
+    Args:
+        redis: The connection.
+        keys: The names of keys.
+        here: The rooms of this node.
+        finder: The listings of all nodes.
+        lease: The lease of this node, which knows the other nodes.
+    """
+
+    def __init__(
+        self, redis: Commands, keys: Keys, node: str, here: Here, finder: Finder, lease: Lease
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._node = node
+        self._here = here
+        self._finder = finder
+        self._lease = lease
+
+    def guess(self, room: str) -> Place | None:
+        """Return where the room is, if that is known without asking Redis."""
+        if room in self._here:
+            return Where.HERE
+        known = self._finder.index.get(room)
+        if known is None or known.listed.node == self._node:
+            return None
+        node = known.listed.node
+        return AtNode(node) if self._lease.stateOf(node) is NodeState.ALIVE else None
+
+    async def ask(self, room: str) -> Place:
+        """Return where the room is by its fields in Redis."""
+        try:
+            fields: list[Any] = await self._redis.ask("HMGET", self._keys.room(room).fields, *_FIELDS)
+        except Exception:  # Redis can't be reached, or answers with an error
+            return Where.UNKNOWN
+        if room in self._here:
+            return Where.HERE
+        token, node, application, name, age, listing = fields
+        if token is None:
+            self._finder.vanished(room)
+            return Where.NOWHERE
+        owner = (node or b"").decode()
+        if owner and owner != self._node:
+            state = self._lease.stateOf(owner)
+            if state is NodeState.ALIVE:
+                self._finder.correct(room, owner)
+                return AtNode(owner)
+            if state is NodeState.WAITED:
+                self._lease.renewNow()
+                return Where.UNKNOWN
+        return Orphan(
+            room,
+            application.decode(),
+            name.decode(),
+            int(age),
+            token.decode(),
+            bool(owner) and owner != self._node,
+            None if listing is None else _readListing(listing),
+        )
+
+
+async def pause(clock: Any, seconds: float) -> None:
+    """Wait."""
+    waiter: Deferred[None] = Deferred()
+    clock.callLater(seconds, waiter.callback, None)
+    await waiter

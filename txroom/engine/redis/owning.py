@@ -1,0 +1,185 @@
+"""
+Opening rooms at this node: new ones, and those that no node has any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ...rooms.contract.ports import HostFactory, Journal, RoomHost
+from .here import Here, Owned
+from .journals import Claim, Journals, Quarantined
+from .locating import Orphan, Place
+
+
+class _Nobody:
+    """The owner of a room that was never open, for as long as it takes to delete it."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.id = claim.room
+        self.name = claim.name
+
+    def lost(self, code: int) -> None:
+        """Another node has been faster."""
+
+    def committed(self, count: int) -> None:
+        """Nothing is written."""
+
+
+class Owning:
+    """
+    Makes the owners of rooms, and gives them their journals.
+
+    Args:
+        clock: The clock.
+        here: The rooms of this node.
+        journals: The journals of this node.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, here: Here, journals: Journals) -> None:
+        self._clock = clock
+        self._here = here
+        self._journals = journals
+        self._factories: dict[str, HostFactory] = {}
+        #: The claims of the rooms that are being opened.
+        self._claims: dict[str, Claim] = {}
+        #: The takeovers that are going on, with those that wait for their ends.
+        self._taking: dict[str, list[Deferred[bool]]] = {}
+        #: The rooms that nobody may take now, and until when.
+        self._quarantined: dict[str, float] = {}
+        #: Called with the room that an application has lost or ended.
+        self.onEnded: Callable[[Owned, bool], None] = lambda owned, isOurs: None
+        #: Called with a room that was found without ever having been open, and that was deleted.
+        self.onVanished: Callable[[str], None] = lambda room: None
+        self.isStopping = False
+
+    def serve(self, application: str, factory: HostFactory) -> None:
+        """Make owners for the rooms of an application by its factory."""
+        self._factories[application] = factory
+
+    # -- opening
+
+    async def openNew(
+        self, room: str, application: str, name: str, options: Mapping[str, Any], age: int
+    ) -> None:
+        """Open a new room. Raises `RoomError`."""
+        await self._open(Claim(room, application, name, age), options)
+
+    async def _open(self, claim: Claim, options: Mapping[str, Any]) -> None:
+        room = claim.room
+        if self.isStopping or room in self._here:
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        host = self._factories[claim.application].makeHost(room, claim.name, options)
+        owned = Owned(host, claim.application, claim.age)
+        self._here.add(owned)
+        self._claims[room] = claim
+        try:
+            await host.open()
+        except BaseException:
+            self.ended(host, isOurs=not claim.seen)  # nothing, if its journal has said so
+            raise
+        finally:
+            self._claims.pop(room, None)
+
+    def claim(self, room: str, owner: RoomHost) -> Deferred[Journal]:
+        """Give an owner its journal; see `Engine.claim`."""
+        claim = self._claims.get(room)
+        if claim is None:
+            return fail(RoomError(ErrorCode.UNAVAILABLE))
+
+        def claimed(journal: Journal) -> Journal:
+            owned = self._here.get(room)
+            if owned is not None and owned.host is owner:
+                owned.generation = journal.generation
+            return journal
+
+        return self._journals.claim(claim, owner).addCallback(claimed)
+
+    def ended(self, host: RoomHost, isOurs: bool) -> None:
+        """
+        A room has ended, or is lost to this node.
+
+        Args:
+            host: Its owner.
+            isOurs: Whether it has ended; if not, it may live on at another node.
+        """
+        owned = self._here.remove(host)
+        if owned is not None:
+            self._factories[owned.application].hostEnded(host)
+            self.onEnded(owned, isOurs)
+
+    # -- taking over
+
+    def take(self, room: str, place: Place) -> Deferred[bool]:
+        """
+        Become the owner of a room that no node has, or wait while this node is becoming it.
+
+        Args:
+            room: The room's id.
+            place: Where it was found.
+
+        Returns:
+            A Deferred that fires with whether the room is here now. If not, another node was faster, the room
+            can't be opened here, or there is no such room. It never fails.
+        """
+        waiter: Deferred[bool] = Deferred()
+        waiters = self._taking.get(room)
+        if waiters is not None:
+            waiters.append(waiter)
+        elif not isinstance(place, Orphan) or self.isQuarantined(room):
+            waiter.callback(room in self._here)
+        else:
+            self._taking[room] = [waiter]
+            Deferred.fromCoroutine(self._take(place)).addBoth(self._taken, room)
+        return waiter
+
+    def isTaking(self, room: str) -> bool:
+        """Return whether this node is about to become the owner of a room that existed before."""
+        return room in self._taking
+
+    def isQuarantined(self, room: str) -> bool:
+        """Return whether nobody may take a room now, since its owners have died too often."""
+        until = self._quarantined.get(room)
+        if until is None:
+            return False
+        if until > self._clock.seconds():
+            return True
+        del self._quarantined[room]
+        return False
+
+    async def _take(self, orphan: Orphan) -> None:
+        claim = Claim(orphan.room, orphan.application, orphan.name, orphan.age, orphan.token, orphan.isDead)
+        if orphan.application not in self._factories:
+            raise RoomError(ErrorCode.UNAVAILABLE, "this node doesn't serve the application of the room")
+        if orphan.listing is None:
+            nobody: Any = _Nobody(claim)
+            await (await self._journals.claim(claim, nobody)).release()
+            self.onVanished(claim.room)
+        else:
+            await self._open(claim, orphan.listing.options)
+
+    def _taken(self, result: object, room: str) -> None:
+        if isinstance(result, Failure):
+            error = result.value
+            if isinstance(error, Quarantined):
+                self._quarantined[room] = self._clock.seconds() + error.seconds
+                self._log.error(
+                    "room {room}: its owners have died too often; nobody takes it for {seconds:.0f} seconds",
+                    room=room,
+                    seconds=error.seconds,
+                )
+            elif not isinstance(error, RoomError):
+                self._log.failure("room {room} could not be taken over", result, room=room)
+        isHere = room in self._here
+        for waiter in self._taking.pop(room):
+            waiter.callback(isHere)
