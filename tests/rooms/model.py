@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import count
 from random import Random
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from tests.rooms.lagging import LaggingEngine
+from tests.rooms.lagging import LaggingCluster, LaggingEngine
 from txroom import Handshake, Room, RoomApplication
 from txroom.core.codes import ReadyState, SendStatus
 from txroom.core.message import Prepared
@@ -107,7 +108,8 @@ class Socket:
         self.world = world
         self.id = id
         self.readyState = ReadyState.OPEN
-        self.session = FrameSession(world.app.services, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
+        self.app = world.random.choice(world.apps)
+        self.session = FrameSession(self.app.services, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
         world.sockets.append(self)
 
     def write(self, *frame: Any) -> None:
@@ -149,14 +151,21 @@ class World:
         self.random = Random(seed)
         self.clock = Clock()
         self.isLagging = isLagging
-        self.app = RoomApplication()
-        self.app.register("model", roomClass)
-        self.engine: Any
-        if isLagging:
-            self.engine = LaggingEngine(self.app, self.clock, self.random)
-        else:
-            self.engine = NotingEngine(self.app)
-        self.app.begin(self.engine, self.clock)
+        #: The registry and the engine of each process: of two if the engine lags.
+        self.apps: list[RoomApplication] = []
+        self.engines: list[Any] = []
+        cluster = LaggingCluster(self.clock, self.random, 0.01)
+        for _ in range(1 + isLagging):
+            app = RoomApplication()
+            app.register("model", roomClass)
+            engine: Any = NotingEngine(app)
+            if isLagging:
+                engine = LaggingEngine(app, self.clock, self.random, cluster=cluster)
+            app.begin(engine, self.clock)
+            self.apps.append(app)
+            self.engines.append(engine)
+        self.engine = self.engines[0]
+        self.attempts = count(1)
         self.sockets: list[Socket] = []
         self.violations: list[str] = []
 
@@ -167,7 +176,7 @@ class World:
 
     def hosts(self) -> dict[str, Host]:
         """The owners of the rooms, by the ids of those."""
-        hosts: dict[str, Host] = self.engine.hosts if self.isLagging else self.engine._hosts
+        hosts: dict[str, Host] = self.engine.cluster.hosts if self.isLagging else self.engine._hosts
         return hosts
 
     def advance(self, seconds: float) -> None:
@@ -190,9 +199,34 @@ class World:
         for socket in self.sockets:
             socket.lost()
         self.advance(seconds)
-        self.check(not self.app.edge.attachments, "an attachment is left")
+        for app in self.apps:
+            self.check(not app.edge.attachments, "an attachment is left")
         for host in self.hosts().values():
             self.check(not host.members and not host.roster.leaving, f"a member is left in {host.room}")
+
+    def loseEdge(self, which: int) -> None:
+        """A process is cut off with all its connections, where that can be; its rooms go on."""
+        if self.isLagging:
+            app = self.apps[which % len(self.apps)]
+            self.engines[which % len(self.apps)].loseEdge()
+            for socket in self.sockets:
+                if socket.app is app:
+                    socket.lost()
+
+    def refound(self, room: str) -> None:
+        """What is stored of a room is lost, and its owner founds it again, where that can be."""
+        if self.isLagging:
+            self.engine.refound(room)
+
+    def handOver(self, room: str) -> None:
+        """The process of the owner is to stop, where another one can have the room."""
+        if self.isLagging:
+            self.engine.handOver(room)
+
+    def stall(self, room: str, seconds: float) -> None:
+        """Nothing of a room is committed for a while, where that can be."""
+        if self.isLagging:
+            self.engine.stall(room, seconds)
 
     def lose(self, room: str, isApplied: bool) -> None:
         """The owner of a room is lost, where that can be."""

@@ -213,7 +213,7 @@ class NodeTests(RoomTestCase):
         ada, _ = self.orphans()
         hosts = []
         for _ in range(2):
-            self.engine._open(ada.room, "chat", {}).addErrback(lambda failure: failure.trap(RoomError))
+            self.engine.open(ada.room, "chat", {}).addErrback(lambda failure: failure.trap(RoomError))
             hosts.append(self.engine.hosts[ada.room])
         first, second = hosts
         fenced = first.room

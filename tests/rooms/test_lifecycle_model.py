@@ -232,12 +232,15 @@ class World(model.World):
         elif kind == "join":
             self.visit(step).write("join", 1, "model", {})
         elif kind == "resume" and self.tokens:
-            self.visit(step).write("resume", 2, *self.tokens[which % len(self.tokens)])
+            token = self.tokens[which % len(self.tokens)]
+            self.visit(step).write("resume", 2, *token, next(self.attempts))
         elif kind == "seat" and self.seats:
             room, seat = self.seats[which % len(self.seats)]
             self.visit(step).write("joinById", 3, room, {"seat": seat})
         elif kind in ("drop", "go", "leave", "say") and self.visits:
             self.visitDoes(kind, self.visits[which % len(self.visits)], amount)
+        elif kind == "edge":
+            self.loseEdge(which)
         elif hosts:
             self.hostDoes(step, hosts[which % len(hosts)])
         self.look()
@@ -273,9 +276,14 @@ class World(model.World):
                 self.seats.append((host.id, host._parts.seats.reserve(None, 1 + amount / 10)))
             except (RoomError, ValueError):
                 pass
-        elif kind == "lose" and self.isLagging and host.id in self.engine.stored:
+        elif kind in ("lose", "handOver") and self.isLagging and host.id in self.engine.stored:
             self.lost.add(host)
-            self.lose(host.id, bool(amount % 2))
+            if kind == "lose":
+                self.lose(host.id, bool(amount % 2))
+            else:
+                self.handOver(host.id)
+        elif kind == "refound":
+            self.refound(host.id)
 
     def look(self) -> None:
         """What must always hold."""
@@ -311,7 +319,7 @@ class World(model.World):
 
 KINDS = (
     "join join join joinById joinById reserve seat drop drop go resume resume leave say say kick close lose "
-    "wait wait"
+    "wait wait edge refound handOver"
 )
 
 

@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rooms import model
 from tests.rooms.model import Step, schedules
 from txroom import Client, Room, RoomError, message
+from txroom.core.codes import ReadyState
 from txroom.rooms.hooks import HookTimeout
 
 #: By member: the user, and the meta.
@@ -115,7 +116,8 @@ class ModelClient:
         self.visits += 1
         self.visit = Visit(self, f"{self.name}:{self.visits}")
         if self.token:
-            self.visit.write("resume", 0, self.world.room, self.token, self.epoch, self.offset)
+            attempt = next(self.world.attempts)
+            self.visit.write("resume", 0, self.world.room, self.token, self.epoch, self.offset, attempt)
         else:
             self.visit.write("joinById", 0, self.world.room, {"user": user, "slow": isSlow})
 
@@ -263,6 +265,15 @@ class World(model.World):
             self.kick(amount)
         elif kind == "lose":
             self.lose(self.room, bool(amount % 2))
+        elif kind == "edge":
+            self.loseEdge(which)
+            for each in self.clients:
+                isOpen = each.visit is not None and each.visit.readyState is ReadyState.OPEN
+                each.isJoined = each.isJoined and isOpen
+        elif kind == "refound":
+            self.refound(self.room)
+        elif kind == "handOver":
+            self.handOver(self.room)
 
     def kick(self, which: int) -> None:
         host = self.hosts().get(self.room)
@@ -295,7 +306,8 @@ class World(model.World):
 
 
 KINDS = (
-    "connect connect connect connect wait wait wait meta meta meta leave drop drop go kick again fetch lose"
+    "connect connect connect connect wait wait wait meta meta meta leave drop drop go kick again fetch lose "
+    "edge refound handOver"
 )
 
 

@@ -730,6 +730,49 @@ class OwnerTests(RoomTestCase):
             self.assertEqual(self.player().resume(ada)[0], "joined")
         self.assertEqual(self.engine.stored[ada.room].loaded().checkpoint, Checkpoint(3, b"saved"))
 
+    def test_cantBegin(self) -> None:
+        """A room that can't begin with its next owner is left to the one after it."""
+        faults: list[Exception] = [ValueError("no"), RoomError("no")]
+
+        class Chat(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                if self.isRestored and faults:
+                    raise faults.pop()
+
+        self.rooms(Chat)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        answers = [self.player().resume(ada)]
+        while answers[-1][0] != "joined" and len(answers) < 10:
+            self.assertEqual(answers[-1][3], "unavailable")
+            answers.append(self.player().resume(ada))
+        joined = answers[-1][3]
+        self.assertEqual((faults, joined["recovered"], joined["handled"]), ([], True, 1))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_refsOfCalls(self) -> None:
+        """A late answer to a call of an earlier owner doesn't meet one of the next."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        room = self.room()
+        lost = room.clients[0].call("question")
+        self.settle()
+        (before,) = ada.take("call")
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        self.failureResultOf(lost, RoomError)
+        again = self.player()
+        again.resume(ada)
+        asked = self.room().clients[0].call("question")
+        self.settle()
+        (now,) = again.take("call")
+        again.write("reply", ada.room, before[1], "late")
+        again.write("reply", ada.room, now[1], "right")
+        self.assertEqual(self.result(asked), "right")
+        self.assertEqual((before[1], now[1]), ((1 << 32) + 1, (2 << 32) + 1))
+
     def test_neverCommitted(self) -> None:
         """A Deferred for a commit that will never be fails."""
         self.rooms()
@@ -885,3 +928,102 @@ class OwnerTests(RoomTestCase):
         self.advance(31)
         self.assertEqual(self.named("leave"), ["dropped"])
         self.assertEqual([len(frame[3]) for frame in bob.take("presence")], [1])
+
+
+class FaultTests(RoomTestCase):
+    """What owners do about faults of their engine."""
+
+    isLagging = True
+
+    def test_stalled(self) -> None:
+        """While nothing is committed, messages wait; then they are handled in order, and nothing is lost."""
+        self.rooms()
+        ada, bob = self.joined(), self.joined()
+        room = self.room()
+        self.engine.stall(room.id, 10.0)
+        ada.send("say", 1, 1)
+        self.advance(2.5)
+        for number in (2, 3, 4):
+            ada.send("say", number, number)
+        bob.send("tell", 5)
+        room.broadcast("seen", 1, volatile=True)
+        self.settle()
+        self.assertEqual((room.offset, ada.said(), bob.said()), (1, [1], [1]))
+        self.advance(10)
+        self.assertEqual(ada.said(), [1, 2, 3, 4])
+        self.assertEqual(sorted(bob.said()), [1, 2, 3, 4, 5])
+        self.assertEqual([frame[2] for frame in ada.frames if frame[0] == "ack"][-1], 4)
+
+    def test_lostInStall(self) -> None:
+        """If the room is lost instead, the next owner handles the messages that wait."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        room = self.room()
+        self.engine.stall(room.id, 60.0)
+        ada.send("say", 1, 1)
+        self.advance(3)
+        ada.send("say", 2, 2)
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        self.assertEqual((ada.endings, self.kinds()[-1], room.offset), ([4101], "dispose", 1))
+        again = self.player()
+        self.assertEqual(again.resume(ada)[3]["handled"], 0)
+        again.room = ada.room
+        for number in (1, 2):
+            again.send("say", number, number)
+        self.assertEqual(again.said(), [1, 2])
+        self.advance(60)
+
+    def test_handedOver(self) -> None:
+        """An owner whose process stops commits everything, and then the room is the next owner's."""
+        self.rooms()
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        ada.client.send(f'["send","{ada.room}","say",2,2]')
+        while self.room().offset < 2:
+            self.harness.advance(0.0005)
+        self.engine.handOver(ada.room)
+        self.advance(1)
+        self.assertEqual((ada.said(), ada.endings), ([1, 2], [4101]))
+        self.assertEqual((self.kinds()[-1], self.kinds().count("leave")), ("dispose", 0))
+        joined = self.player().resume(ada)[3]
+        self.assertEqual((joined["recovered"], joined["handled"]), (True, 2))
+
+    def test_refounded(self) -> None:
+        """If all that is stored is lost, the owner founds the room again; later owners go on from that."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        before = self.engine.stored[ada.room].epoch
+        self.engine.refound(ada.room)
+        self.advance(1)
+        self.assertEqual(ada.endings, [4101])
+        again = self.player()
+        joined = again.resume(ada)[3]
+        self.assertEqual((joined["recovered"], joined["handled"]), (False, 1))
+        self.assertNotEqual(joined["epoch"], before)
+        again.room = ada.room
+        again.send("say", 2, 2)
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        joined = self.player().resume(again)[3]
+        self.assertEqual((joined["recovered"], joined["handled"]), (True, 2))
+        self.assertEqual(joined["epoch"], again.joined["epoch"])
+
+    def test_forgottenEntries(self) -> None:
+        """The journal is told which messages nobody needs any more."""
+
+        class Chat(NotingRoom):
+            recoveryLimit = 10
+
+        self.rooms(Chat)
+        ada = self.joined()
+        for number in range(300):
+            self.room().broadcast("said", number)
+        self.settle()
+        stored = self.engine.stored[ada.room]
+        self.assertLess(len(stored.log), 120)
+        self.assertEqual(stored.log[-1].offset, 300)
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        self.assertEqual(self.player().resume(ada, 295)[3]["recovered"], True)

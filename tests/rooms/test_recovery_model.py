@@ -1,11 +1,13 @@
 """
-A model of recovery: clients, rooms, journals and owners under random schedules, and what must hold.
+A model of recovery: clients, rooms, journals, owners and edges under random schedules, and what must hold. On
+the lagging engine there are two processes, each with an edge and rooms, and requests arrive in any order.
 
 - What was acknowledged was handled, once, whatever owner is lost.
 - Messages come in the order of their offsets, none of them twice.
 - After `recovered` nothing is missing; what may be missing is announced.
 - Nothing comes before `joined`, and a client that has a token is never turned away, though requests to
   resume that were lost on the way come late.
+- A connection that a client uses is not replaced by an earlier one.
 - What is answered was asked on the same connection.
 - Nobody is told by it of what was before its time, and some time after all are gone nobody is left.
 """
@@ -93,6 +95,8 @@ class ModelClient:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
+        #: Whether it numbers its attempts to resume. If not, they must arrive in order.
+        self.isNumbered = world.isLagging or name != "c"
         self.visits = 0
         self.visit: Visit | None = None
         self.forget()
@@ -104,8 +108,8 @@ class ModelClient:
         self.epoch = ""
         self.offset = 0
         self.isKicked = False
-        #: The tokens that it had, and how often one of these may come late.
-        self.formerTokens: list[str] = []
+        #: Its last requests to resume, and how often one of the earlier ones may come late.
+        self.requests: list[tuple[Any, ...]] = []
         self.late = 0
         self.lastRef = 0
         #: The token before, which is good until the new one, or any frame, has come from here.
@@ -135,7 +139,10 @@ class ModelClient:
             # Whatever comes by the old one is not looked at any more.
             former.isOver = True
         if self.token:
-            visit.write("resume", 0, self.world.room, self.token, self.epoch, self.offset)
+            numbered = (next(self.world.attempts),) if self.isNumbered else ()
+            request = ("resume", 0, self.world.room, self.token, self.epoch, self.offset, *numbered)
+            self.requests = [*self.requests[-3:], request]
+            visit.write(*request)
         else:
             visit.write("joinById", 0, self.world.room, {})
 
@@ -182,12 +189,12 @@ class ModelClient:
 
     def comeLate(self, which: int) -> None:
         """A request to resume that was made before arrives, by a connection that the client has given up."""
-        if self.formerTokens and self.late < 2:
+        former = self.requests[:-1]
+        if former and self.late < 2:
             self.late += 1
             visit = Visit(self, f"{self.name}:late:{len(self.world.sockets)}")
             visit.isOver = True
-            token = self.formerTokens[-1 - which % len(self.formerTokens)]
-            visit.write("resume", 0, self.world.room, token, self.epoch, self.offset)
+            visit.write(*former[-1 - which % len(former)])
 
     def goBack(self, count: int) -> None:
         """The page was loaded again from what it knew a while ago; `joined` had not come yet."""
@@ -217,6 +224,7 @@ class ModelClient:
         elif kind == "left":
             visit.isOver = True
             check(parts[1] != 4010, f"misuse: {parts[2]}")
+            check(parts[1] != 4005 or not self.isNumbered, "an earlier attempt took its place")
         else:
             check(visit.isJoined, f"{kind} before joined")
             self.gotOf(visit, kind, *parts)
@@ -249,8 +257,6 @@ class ModelClient:
             del self.held[each]
 
     def joined(self, joined: dict[str, Any]) -> None:
-        if self.token:
-            self.formerTokens = [*self.formerTokens[-2:], self.token]
         self.formerToken, self.token = self.token, joined["token"]
         if self.member != joined["member"]:
             self.world.check(not self.member, "became another member")
@@ -295,6 +301,14 @@ class World(model.World):
             self.advance(amount / 1000)
         elif kind == "lose":
             self.lose(self.room, bool(amount % 2))
+        elif kind == "edge":
+            self.loseEdge(which)
+        elif kind == "refound":
+            self.refound(self.room)
+        elif kind == "handOver":
+            self.handOver(self.room)
+        elif kind == "stall":
+            self.stall(self.room, amount / 8)
         elif kind == "connect":
             client.connect()
         elif kind == "back":
@@ -370,7 +384,7 @@ class World(model.World):
 
 KINDS = (
     "say say say tell shout flash slow refuse wait wait wait connect connect drop back "
-    "pretend again lose lose kick late late ask"
+    "pretend again lose lose kick late late ask edge refound handOver stall"
 )
 
 

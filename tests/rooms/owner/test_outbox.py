@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
 from txroom.rooms.contract.items import Ack, Item
 from txroom.rooms.contract.records import Loaded, MemberRemoved, Record
-from txroom.rooms.owner.outbox import Audience, Outbox, audienceOf
+from txroom.rooms.owner.outbox import STALL, Audience, Outbox, audienceOf
 
 
 class Slow:
@@ -29,7 +30,7 @@ class Slow:
         """It is committed later."""
 
     def forget(self, offset: int) -> None:
-        raise NotImplementedError
+        self.seen.append(offset)
 
     def handOver(self) -> Deferred[None]:
         raise NotImplementedError
@@ -50,7 +51,8 @@ class OutboxTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.slow = Slow()
-        self.outbox = Outbox()
+        self.clock = Clock()
+        self.outbox = Outbox(self.clock)
         self.outbox.begin(self.slow)
 
     def emit(self, n: int, *links: str) -> None:
@@ -118,3 +120,43 @@ class OutboxTests(SynchronousTestCase):
         self.outbox.overtake(Ack("room", 3), self.audience("a"))
         self.outbox.end(self.audience("a"), 4003)
         self.assertEqual(self.taken(), [])
+
+    def test_forget(self) -> None:
+        """The journal is told once, and never of an earlier offset."""
+        for offset in (0, 3, 2, 3, 7):
+            self.outbox.forget(offset)
+        self.assertEqual(self.taken(), [3, 7])
+        self.outbox.lose()
+        self.outbox.forget(9)
+        self.assertEqual(self.taken(), [])
+
+    def test_stall(self) -> None:
+        """It is one if records wait and none has been committed for a while; each commit ends it."""
+        self.clock.advance(100)
+        self.assertFalse(self.outbox.isStalled)
+        self.record()
+        self.clock.advance(STALL / 2)
+        self.record()
+        self.assertFalse(self.outbox.isStalled)
+        self.clock.advance(STALL / 2)
+        self.assertTrue(self.outbox.isStalled)
+        first = self.outbox.whenGoingOn()
+        self.outbox.committed(1)
+        self.successResultOf(first)
+        self.assertFalse(self.outbox.isStalled)
+        self.clock.advance(STALL)
+        self.assertTrue(self.outbox.isStalled)
+        second = self.outbox.whenGoingOn()
+        self.outbox.lose()
+        self.assertFalse(self.outbox.isStalled)
+        self.assertNoResult(second)
+        self.outbox.failWaiters()
+        self.successResultOf(second)
+
+    def test_noStall(self) -> None:
+        """Time in which nothing waits doesn't count."""
+        self.record()
+        self.outbox.committed(1)
+        self.clock.advance(STALL)
+        self.record()
+        self.assertFalse(self.outbox.isStalled)

@@ -107,7 +107,7 @@ class Host:
             self._clock, lambda failure, name: self.runner.report(failure, hook=name), self._timerFailed
         )
         self.timers = RoomClock(self._roomTimers)
-        self.outbox = Outbox()
+        self.outbox = Outbox(self._clock)
         self.log = MessageLog(*self._bounds, self.roster.floor, budget)
         context = RoomContext(
             id=self.id,
@@ -143,8 +143,8 @@ class Host:
         Claim the room, run `onCreate`, and let clients join.
 
         Raises:
-            RoomError: The room can't be created. Everything that was made of it is disposed of, whichever
-                step has failed.
+            RoomError: The room can't be created, or can't go on here. Everything that was made of it is
+                disposed of, whichever step has failed.
         """
         try:
             await self._open()
@@ -188,8 +188,13 @@ class Host:
             self._scheduleEnd(max(room.linger, room.seatSeconds))
 
     async def _undo(self) -> None:
-        """Dispose of everything that was made of a room that can't be created."""
+        """
+        Dispose of everything that was made of a room that can't be created.
+
+        The room of an earlier owner is kept, for the next one.
+        """
         isLost = self.life.isLost
+        self.life.goesOn = isLost or self.isRestored
         self.life.follow(Event.FAILED)
         self._parts.attaching.begin()
         self._shut()
@@ -313,13 +318,15 @@ class Host:
             self.registration.tell("dispose", self.room)
 
     async def _release(self) -> None:
-        """Release the journal, after all items have been committed and sent."""
+        """Release the journal, or hand it over, after all items have been committed and sent."""
         try:
             await self.outbox.whenCommitted()
         except RoomError as error:  # lost meanwhile
             clearTraceback(error)
         self.outbox.lose()
-        if self._journal is not None:
+        if self._journal is not None and self.life.goesOn:
+            await self._journal.handOver()
+        elif self._journal is not None:
             await self._journal.release()
 
     def _letGo(self) -> None:

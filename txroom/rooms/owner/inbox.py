@@ -125,7 +125,9 @@ class Inbox:
         mailbox = member.mailbox
         if mailbox.isBusy or self._room.messageRate > 0:
             error = self._overload(member, n) or error
-        if error is None and mailbox.isBusy:
+        outbox = self._outbox
+        isLate = mailbox.isBusy or (outbox.waitsSince is not None and outbox.isStalled)
+        if error is None and isLate:
             error = self._errorOfQueueing(member, frame)
             if error is None:
                 mailbox.post(self._handleLate, member, frame, member.isJSON, member.link)
@@ -154,7 +156,10 @@ class Inbox:
     def _handleLate(
         self, member: Member, frame: Send | Call, isJSON: bool, link: str
     ) -> Deferred[Any] | None:
-        """Handle a frame that was queued."""
+        """Handle a frame that was queued, as soon as the journal commits records."""
+        if self._outbox.isStalled:
+            goesOn = self._outbox.whenGoingOn()
+            return goesOn.addCallback(lambda _: self._handleLate(member, frame, isJSON, link))
         member.waitingSize -= len(frame.data)
         return self._handle(member, frame, isJSON, link)
 

@@ -83,16 +83,19 @@ _LISTED = frozenset({Stage.OPEN, Stage.DISPOSING})
 class RoomLife:
     """The state of one room; see the module. Only the host changes it; all parts read it."""
 
-    __slots__ = ("isListed", "isLost", "isOpen", "isSpeaking", "stage")
+    __slots__ = ("goesOn", "isListed", "isLost", "isOpen", "isSpeaking", "stage")
 
     def __init__(self) -> None:
         #: Whether another owner has the room, or its records are lost.
         self.isLost = False
+        #: Whether the room goes on without this owner: it is lost, or is left to the next owner.
+        self.goesOn = False
         self._enter(Stage.CREATING)
 
     def _enter(self, stage: Stage) -> None:
         self.stage = stage
-        self.isLost = self.isLost or stage is Stage.LOST
+        if stage is Stage.LOST:
+            self.isLost = self.goesOn = True
         #: Whether clients may join and resume.
         self.isOpen = stage is Stage.OPEN
         #: Whether messages are logged and sent.
@@ -107,8 +110,8 @@ class RoomLife:
 
     @property
     def closedCode(self) -> ErrorCode:
-        """The error for requests while the room isn't open: it may be elsewhere, or there is no such room."""
-        return ErrorCode.UNAVAILABLE if self.isLost else ErrorCode.NO_SUCH_ROOM
+        """The error for requests while the room isn't open: to try again, or that there is no such room."""
+        return ErrorCode.UNAVAILABLE if self.goesOn else ErrorCode.NO_SUCH_ROOM
 
     def may(self, event: Event) -> bool:
         """Return whether an event may happen now."""

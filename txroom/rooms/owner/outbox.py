@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
@@ -22,6 +23,9 @@ from ..contract.items import Item
 from ..contract.ports import Journal, Outlet
 from ..contract.records import Record
 from ..hooks import failWaiter
+
+#: If nothing is committed for so many seconds although something waits for it, messages of clients wait too.
+STALL = 2.0
 
 #: Links by the edge they are on.
 Audience = Sequence[tuple[Outlet, Sequence[str]]]
@@ -50,11 +54,12 @@ class Outbox:
     """The outgoing items and the records of one room."""
 
     __slots__ = (
-        "_isLeaving", "_isOver", "_journal", "_needless", "_queue", "_waiters", "done", "isRecording",
-        "written",
+        "_clock", "_isLeaving", "_isOver", "_journal", "_needless", "_queue", "_stalled", "_waiters", "done",
+        "isRecording", "waitsSince", "written",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
         self._journal: Journal | None = None
         self._queue: deque[Emission] = deque()
         self._waiters: deque[tuple[int, Deferred[None]]] = deque()
@@ -62,6 +67,11 @@ class Outbox:
         self._isOver = False
         #: The offset up to which the journal was told to forget entries.
         self._needless = 0
+        #: The Deferreds that fire when something is committed again.
+        self._stalled: list[Deferred[None]] = []
+        #: Since when records wait to be committed, or since something was committed last, if that is later;
+        #: `None`: all records are committed.
+        self.waitsSince: float | None = None
         #: Whether records are written to a journal that keeps them.
         self.isRecording = False
         #: The number of records that were written, and of those that are committed.
@@ -81,6 +91,8 @@ class Outbox:
         """
         if self.isRecording and self._journal is not None:
             self.written += 1
+            if self.waitsSince is None:
+                self.waitsSince = self._clock.seconds()
             self._journal.write(record)
 
     def forget(self, offset: int) -> None:
@@ -136,30 +148,55 @@ class Outbox:
         """Send the items that have waited for the first `count` records, which the journal has committed."""
         if count > self.done:
             self.done = count
+            self.waitsSince = None if count >= self.written else self._clock.seconds()
         if self._queue or self._waiters:
             self._leave()
+        if self._stalled:
+            self._goOn()
+
+    @property
+    def isStalled(self) -> bool:
+        """
+        Whether records wait, and nothing has been committed for `STALL` seconds. Then no messages of clients
+        are handled, so that not too much waits to be committed.
+        """
+        since = self.waitsSince
+        return since is not None and self._clock.seconds() - since >= STALL
+
+    def whenGoingOn(self) -> Deferred[None]:
+        """Fire when something is committed, or when the room is lost."""
+        goesOn: Deferred[None] = Deferred()
+        self._stalled.append(goesOn)
+        return goesOn
+
+    def _goOn(self) -> None:
+        stalled, self._stalled = self._stalled, []
+        for each in stalled:
+            each.callback(None)
 
     def lose(self) -> list[tuple[Outlet, str]]:
         """
         Send and record nothing more.
 
-        `failWaiters` fails the Deferreds of `whenCommitted`.
+        `failWaiters` fires the Deferreds of `whenCommitted` and of `whenGoingOn`.
 
         Returns:
             The links whose end was still queued.
         """
         self._isOver = True
         self.isRecording = False
+        self.waitsSince = None
         self._journal = None
         ends = [emission.audience for emission in self._queue if emission.end is not None]
         self._queue.clear()
         return [(outlet, link) for audience in ends for outlet, links in audience for link in links]
 
     def failWaiters(self) -> None:
-        """Fail the Deferreds of `whenCommitted` that never fire."""
+        """Fail the Deferreds of `whenCommitted`, and fire those of `whenGoingOn`."""
         waiters, self._waiters = self._waiters, deque()
         for _, waiter in waiters:
             failWaiter(waiter, RoomError(ErrorCode.ROOM_GONE))
+        self._goOn()
 
     def _add(self, emission: Emission) -> None:
         self._queue.append(emission)
