@@ -12,10 +12,14 @@ CLIENTS := tests/functional/clients
 EXAMPLES ?= 5000
 # How often `make chaos` kills nodes.
 KILLS ?= 20
-MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
+ROOM_MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
+REDIS_MODELS := model-redis-journal model-redis-peers
+MODELS := $(ROOM_MODELS) $(REDIS_MODELS)
 # The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial
 FUNCTIONAL := functional-package functional-server
+MODEL_TESTS = TXROOM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
+	-o faulthandler_timeout=0 --hypothesis-show-statistics
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
 # Makes several targets in parallel, and shows the output of each when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
@@ -92,10 +96,11 @@ models: $(VENV)/.dev
 	$(SIDE_BY_SIDE) $(MODELS)
 
 # model-lifecycle-memory and so on. So many schedules take long, so the timeout for stuck tests is off.
-$(MODELS): model-%:
-	TXROOM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
-		-o faulthandler_timeout=0 --hypothesis-show-statistics \
-		tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
+$(ROOM_MODELS): model-%:
+	$(MODEL_TESTS) tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
+
+$(REDIS_MODELS): model-redis-%:
+	$(MODEL_TESTS) tests/engine/redis/test_$*_model.py
 
 functional: deps
 	mkdir -p $(RESULTS)

@@ -24,6 +24,9 @@ from txroom.rooms.contract.records import (
     SeatReserved,
 )
 
+#: How many messages an owner shows to newcomers, and keeps in a new epoch.
+HISTORY = 2
+
 
 class FakeOwner:
     """An owner: it keeps the state of its room, and notes what its journal says."""
@@ -48,7 +51,7 @@ class FakeOwner:
         loaded = journal.loaded
         self.offset = loaded.offset
         self.entries = list(loaded.entries)
-        for record in (*loaded.members, *loaded.handled, *loaded.reserved, *loaded.removed):
+        for record in (*loaded.removed, *loaded.members, *loaded.handled, *loaded.reserved):
             self.apply(record)
         self.checkpoint = loaded.checkpoint
 
@@ -99,12 +102,12 @@ class FakeOwner:
 
     def refounded(self, epoch: str) -> None:
         self.epochs.append(epoch)
-        self.offset = 0
-        self.entries = []
+        self.entries = self.entries[-HISTORY:]
 
     def everything(self) -> Loaded:
         return Loaded(
             offset=self.offset,
+            entries=tuple(self.entries),
             members=tuple(self.members.values()),
             handled=tuple(each for of in self.handled.values() for _, each in sorted(of.items())),
             reserved=tuple(self.seats.values()),
@@ -143,9 +146,11 @@ class FakeNode:
         _, now, _ = await self.scripts.ask(redis, "renew", (self.keys.nodes,), args)
         self.journals.renewed(now / 1000)
 
-    def claim(self, room: str, seen: str = "", isDead: bool = False) -> tuple[FakeOwner, Deferred[Any]]:
+    def claim(
+        self, room: str, seen: str = "", isDead: bool = False, owner: FakeOwner | None = None
+    ) -> tuple[FakeOwner, Deferred[Any]]:
         """Claim a room."""
-        owner = FakeOwner()
+        owner = owner or FakeOwner()
         claimed = self.journals.claim(Claim(room, "/rooms", "chat", 1, seen, isDead), cast(Any, owner))
 
         def begin(journal: RedisJournal) -> RedisJournal:

@@ -228,14 +228,15 @@ class FenceTests(JournalTestCase):
         self.successResultOf(first)
         self.failureResultOf(second, RoomError)
 
-    def test_sameProcess(self) -> None:
-        """The end of an old journal doesn't remove the new one of the same room and node."""
+    def test_sameNode(self) -> None:
+        """If a node claims a room that it has, the former owner is told, and the new journal stays."""
         owner = self.own()
         heir = self.own()
-        owner.say()
-        self.pump()
         self.assertEqual(owner.lostCode, CloseCode.ROOM_MOVED)
         self.assertIs(self.node.journals.journals["r"], journalOf(heir))
+        heir.say()
+        self.pump()
+        self.assertEqual(heir.done, [1])
 
 
 class ConnectionTests(JournalTestCase):
@@ -446,7 +447,7 @@ class HealingTests(JournalTestCase):
         self.pump()
         heir = self.own(node=self.makeNode("b"))
         self.assertEqual(journalOf(heir).epoch, owner.epochs[0])
-        self.assertEqual((heir.members, [entry.offset for entry in heir.entries]), (owner.members, [1]))
+        self.assertEqual((heir.members, [entry.offset for entry in heir.entries]), (owner.members, [1, 2, 3]))
 
     def test_flushed(self) -> None:
         """FLUSHALL: the same, at the next batch."""
@@ -496,7 +497,7 @@ class HealingTests(JournalTestCase):
         self.clock.advance(0)
         self.server.cut(executed=2)
         self.pass_(1)
-        self.assertEqual((len(owner.epochs), self.offsets(), owner.done[-1]), (1, [1], 2))
+        self.assertEqual((len(owner.epochs), self.offsets(), owner.done[-1]), (1, [1, 2], 2))
 
     def test_foundingRefused(self) -> None:
         """Redis can't take it at first."""
@@ -507,7 +508,7 @@ class HealingTests(JournalTestCase):
         self.pass_(2)
         owner.say()
         self.pump()
-        self.assertEqual((owner.done[-1], len(owner.epochs), self.offsets()), (2, 1, [1]))
+        self.assertEqual((owner.done[-1], len(owner.epochs), self.offsets()), (2, 1, [1, 2]))
 
     def test_lapsed(self) -> None:
         """With a lease that has lapsed the room isn't founded again: another node may have had it."""
@@ -633,7 +634,7 @@ class HealingTests(JournalTestCase):
         self.assertEqual((len(owner.epochs), owner.lostCode), (2, None))
         heir = self.own(node=self.makeNode("b"))
         self.assertEqual(journalOf(heir).epoch, owner.epochs[1])
-        self.assertEqual([entry.offset for entry in heir.entries], [1])
+        self.assertEqual([entry.offset for entry in heir.entries], [1, 2, 3])
 
 
 class EpochTests(JournalTestCase):
@@ -920,6 +921,20 @@ class ClaimTests(JournalTestCase):
         self.failureResultOf(claimed, RoomError)
         self.pass_(1)
         self.assertEqual(journalOf(self.own()).generation, 2)
+
+    def test_notConnected(self) -> None:
+        """A claim doesn't wait for the client: it would reach another Redis than that whose run it names."""
+        self.server.down()
+        _, claimed = self.node.claim("r")
+        self.failureResultOf(claimed, RoomError)
+
+    def test_notLoaded(self) -> None:
+        """If Redis has forgotten the scripts, the claim fails, and the next one succeeds."""
+        self.server.store.execute("SCRIPT", "FLUSH")
+        _, claimed = self.node.claim("r")
+        self.pump()
+        self.failureResultOf(claimed, RoomError)
+        self.own()
 
     def test_quarantine(self) -> None:
         """A room whose owners died three times in a minute has to wait, each time longer."""

@@ -52,8 +52,8 @@ class RedisJournal:
     Args:
         port: The node.
         room: The room's id.
-        keys: Its keys.
-        owner: Its owner.
+        keys: The room's keys.
+        owner: The room's owner.
         own: What the node got when it claimed the room.
         records: The number of records of earlier owners, of which `loaded` is left.
         form: Translates records; it has read `loaded`.
@@ -220,6 +220,10 @@ class RedisJournal:
         if ending is not None and self._batches.areConfirmed:
             ending.ask()
 
+    def replaced(self) -> None:
+        """This node has another owner of the room now."""
+        self._over(CloseCode.ROOM_MOVED)
+
     def shed(self) -> None:
         """Forget the confirmed batches, because memory is short."""
         self._batches.shed()
@@ -245,17 +249,14 @@ class RedisJournal:
         self._batches.add(batch)
         self._port.active(self)
         if not self._isCut:
-            self._send(batch)
-
-    def _send(self, batch: Batch) -> None:
-        self._port.send(partial(self._answered, self._attempt, batch.after), *batch.command)
+            self._port.send(partial(self._answered, self._attempt, batch.after), *batch.command)
 
     def _resend(self) -> None:
         """Send all unconfirmed batches again."""
         self._isCut = False
         self._attempt += 1
         for batch in self._batches.unconfirmed:
-            self._send(batch)
+            self._port.send(partial(self._answered, self._attempt, batch.after), *batch.command)
 
     def _isTooMuch(self, now: float) -> bool:
         """Give up the room if too many bytes wait, and return whether that is so."""
@@ -342,8 +343,7 @@ class RedisJournal:
             return
         self._port.verified(self)
         self._hole = have
-        text = "room {room}: Redis has lost what follows {have} records; it is written again"
-        self._log.warn(text, room=self.room, have=have)
+        self._log.warn("room {room}: Redis has lost records; they are written again", room=self.room)
         self._isCut = True
         self.verify()
 

@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.ports import RoomHost
+from .answers import Answer, answerOf
 from .batches import Weight
 from .journal import RedisJournal
 from .journalport import NodeJournal, Ownership
@@ -320,7 +321,10 @@ class Journals:
             self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
             raise RoomError(ErrorCode.UNAVAILABLE) from None
         journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
+        former = self.journals.get(claim.room)
         self.journals[claim.room] = journal
+        if former is not None:  # of this node too, without knowing that it has lost the room
+            former.replaced()
         return journal
 
     async def _owned(self, claim: Claim, keys: RoomKeys, token: str) -> Ownership:
@@ -338,7 +342,15 @@ class Journals:
             claim.age,
             VERSION,
         )
-        reply = await self._run("claim", (keys.fields, keys.grave), args)
+        if not self.isUp:  # later it might be another Redis than that with this `run`
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        command = self.scripts.command("claim", (keys.fields, keys.grave), args)
+        try:
+            reply = await self._client.ask(*command)
+        except Exception as error:
+            if answerOf(error) is Answer.LOAD:
+                self.reload()
+            raise
         if reply[0] == -1:
             raise Quarantined(reply[1] / 1000)
         if reply[0] == 0:
@@ -347,16 +359,11 @@ class Journals:
             claim.application, claim.name, claim.age, claim.seen, token, reply[1], reply[2].decode()
         )
 
-    async def _run(self, name: str, keys: tuple[bytes, ...], args: tuple[Argument, ...]) -> Any:
-        """Run a script that may be run again; once more if its reply was lost."""
-        return await self.scripts.ask(self._client, name, keys, args)
-
     async def _load(self, claim: Claim, keys: RoomKeys, own: Ownership) -> Any:
         """Read the room; nobody else can write to it now."""
         form = RoomForm()
-        state, log = self._client.ask("HGETALL", keys.fields), self._client.ask("XRANGE", keys.log, "-", "+")
-        fields = await state
-        entries = await log
+        asked = [self._client.ask("HGETALL", keys.fields), self._client.ask("XRANGE", keys.log, "-", "+")]
+        fields, entries = await gatherResults(asked, consumeErrors=True)
         now = self.clock.seconds() + self.shift
         if fields.get(b"tok") != own.token.encode():
             raise RoomError(ErrorCode.UNAVAILABLE)

@@ -8,6 +8,7 @@ has to be called for each new connection.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from hashlib import sha1
 from importlib import resources
 from typing import Any
@@ -35,6 +36,7 @@ NAMES = (
 )
 
 
+@cache
 def textOf(name: str) -> str:
     """Return the text of a script."""
     return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")

@@ -195,9 +195,8 @@ class RoomForm:
         self._expelled.clear()
         changes = Changes(shift)
         singles = [each for each in (loaded.listing, loaded.checkpoint) if each is not None]
-        for record in (
-            *loaded.entries, *loaded.members, *loaded.handled, *loaded.reserved, *singles, *loaded.removed,
-        ):  # fmt: skip
+        records = (*loaded.removed, *loaded.members, *loaded.handled, *loaded.reserved, *singles)
+        for record in (*loaded.entries, *records):
             self.add(changes, record, now)
         changes.gone.clear()
         return changes
