@@ -83,6 +83,9 @@ _TOO_SLOW = frozenset({MESSAGE_TIMEOUT, "message timeout"})
 #: The HTTP statuses from 400 to 499 after which a client tries again.
 _TEMPORARY = frozenset({408, 425, 429})
 
+#: The codes of "left" after which a membership goes on elsewhere: the client resumes on the same connection.
+MOVED = frozenset({_C.ROOM_MOVED, _C.ENGINE_UNAVAILABLE, _C.STATE_LOST})
+
 #: The longest reason in a Close frame, in bytes (RFC 6455 §5.5).
 MAX_REASON = 123
 

@@ -13,9 +13,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from tests.case import HarnessTestCase
-from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEngines
+from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
 from txroom import Application, Deny, Handshake, RoomApplication, RoomError, Server
 from txroom.rooms.contract.items import Message
+from txroom.rooms.edge.framesession import FrameSession
 from txroom.testing import RoomHarness
 
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "100"))
@@ -465,6 +466,61 @@ class NextRoomTests(RoomTestCase):
         self.room().disconnect("over")
         self.advance(1)
         self.assertEqual(ada.client.closeCode, 4008)
+
+    def moved(self) -> Player:
+        """A client that has joined by its path a room that has moved since."""
+        self.rooms(presence=True, autoDispose=False)
+        ada = self.player("/rooms/chat")
+        ada.take()
+        hostOf(self.room()).refounded("another")
+        self.settle()
+        self.assertEqual(ada.take(), [["left", ada.room, 4101, ""]])
+        return ada
+
+    def test_moved(self) -> None:
+        """If the room of its path has moved, the client resumes on the same connection."""
+        ada = self.moved()
+        # Frames that were on their way.
+        ada.write("send", None, "say", 1, 1)
+        ada.write("call", 2, ada.room, "say", 1, 2)
+        self.assertEqual(ada.take(), [])
+        self.assertEqual(ada.resume(ada)[0], "joined")
+        ada.take()
+        ada.write("send", None, "say", 1, 1)
+        self.assertEqual(ada.said(), [1])
+        self.advance(20)
+        self.assertTrue(ada.client.isOpen)
+        self.room().disconnect("over")
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4008)
+
+    def test_neverResumed(self) -> None:
+        """A client that doesn't resume is closed after a while, so that it connects again."""
+        ada = self.moved()
+        self.advance(9)
+        self.assertTrue(ada.client.isOpen)
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4101)
+
+    def test_movedAndGone(self) -> None:
+        """Nothing is left of a client that closes the connection instead."""
+        ada = self.moved()
+        ada.client.drop()
+        self.advance(20)
+        self.assertEqual(len(self.app.edge.attachments), 0)
+
+    def test_members(self) -> None:
+        """A request for members that was on its way is answered, since nobody sends it again."""
+        ada = self.moved()
+        ada.write("members", 5, ada.room, 0)
+        self.assertEqual(ada.take(), [["error", 5, None, "unavailable", "", None]])
+
+    def test_cantResume(self) -> None:
+        """Clients with another protocol are closed, if they can't resume."""
+        self.patch(FrameSession, "canResume", False)
+        ada = self.moved()
+        self.advance(1)
+        self.assertEqual(ada.client.closeCode, 4101)
 
     def test_misuse(self) -> None:
         """Misuse costs the connection, however it has joined."""

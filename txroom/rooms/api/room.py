@@ -152,7 +152,12 @@ class Room(RoomSettings):
         """
 
     def onDispose(self) -> Any:
-        """Called when the room ends, exactly once and after all other hooks."""
+        """
+        Called when the room ends, exactly once and after all other hooks.
+
+        It is also called when the room goes on in another process, since this object ends. Then `onLeave` is
+        not called for the members, and messages that are sent from now on are dropped.
+        """
 
     def onTick(self, seconds: float) -> Any:
         """

@@ -41,6 +41,7 @@ class FrameSession(RoomSession):
     """The session of a client that speaks the room protocol."""
 
     dialect: FrameDialect
+    canResume = True
 
     def __init__(self, services: EdgeServices, connection: Connection, dialect: FrameDialect) -> None:
         super().__init__(services, connection, dialect)

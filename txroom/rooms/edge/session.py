@@ -27,24 +27,23 @@ from twisted.python.failure import Failure
 from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ...core.connection import Connection
-from ...core.message import Prepared
-from ...protocol.closecodes import closeCodeOf, shortened
+from ...protocol.closecodes import MOVED, closeCodeOf, shortened
 from ...protocol.errors import RoomError
 from ...protocol.limits import MAX_FIELDS, MAX_NUMBER, MAX_OPTIONS
 from ..contract.arrivals import Join, Refused, Request, Resume
-from ..contract.commands import Frame
+from ..contract.commands import Frame, ListMembers
 from ..contract.items import Bye, Error, Item, Left, Replay
 from ..contract.ports import Link
 from ..plain import plainOptions, plainUser
 from .attachment import Attachment
 from .matchmaker import JoinMethod
+from .pathreturn import PathReturn
 from .ports import Dialect
+from .replaying import sendReplay
 from .services import EdgeServices
 
 #: The most rooms that one connection may be in.
 MAX_ROOMS = 16
-#: The most bytes of missed messages in one write.
-REPLAY_PART = 512 << 10
 
 DROPPED = SendStatus.DROPPED  # for the hot path: looking up a member of an enumeration is slow
 
@@ -63,6 +62,10 @@ class RoomSession:
         dialect: The dialect that the client speaks.
     """
 
+    #: Whether clients can resume the room of their path on the same connection. If not, the connection is
+    #: closed when the room has moved.
+    canResume = False
+
     def __init__(self, services: EdgeServices, connection: Connection, dialect: Dialect) -> None:
         self.services = services
         self.connection = connection
@@ -77,8 +80,10 @@ class RoomSession:
         self._attachments: dict[str, Attachment] = {}
         self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
+        #: Set while the client is expected to resume the room of its path.
+        self._pathReturn: PathReturn | None = None
         #: The last rooms that ended the client's membership; the client may not have got `Left` yet.
-        self._left: deque[str] = deque(maxlen=MAX_ROOMS)
+        self._left: deque[str | None] = deque(maxlen=MAX_ROOMS)
 
     # -- what the client sends
 
@@ -107,6 +112,8 @@ class RoomSession:
         attachment = self._byPath if room is None else self._rooms.get(room)
         if attachment is not None:
             (attachment.link or attachment).submit(frame)
+        elif room in self._left and type(frame) is ListMembers:
+            self.say(Error(ref, None, ErrorCode.UNAVAILABLE))
         elif room not in self._left:
             self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
 
@@ -306,6 +313,10 @@ class RoomSession:
     def joined(self, attachment: Attachment) -> None:
         """Note that the client has joined a room, and may send frames to it from now on."""
         self._rooms.setdefault(attachment.room, attachment)
+        if self._pathReturn is not None and self._pathReturn.room == attachment.room:
+            self._byPath = attachment
+            self._pathReturn.stop()
+            self._pathReturn = None
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
         """
@@ -320,7 +331,7 @@ class RoomSession:
         if isVolatile and connection.refusedAmount > self.services.volatileLimit:
             return
         if type(item) is Replay:
-            status = self._replay(item)
+            status = sendReplay(connection, self.dialect, item)
         else:
             message = item.prepared(self.dialect)
             if message is None:
@@ -329,27 +340,6 @@ class RoomSession:
         if status is DROPPED:
             self.isMute = True
             self.services.clock.callLater(0, self._tooSlow)
-
-    def _replay(self, item: Replay) -> SendStatus:
-        """
-        Send many messages in few writes.
-
-        They are split, so that a client that can't take all of them gets a part each time that it resumes.
-        """
-        status, size = SendStatus.SENT, 0
-        part: list[Prepared] = []
-        for each in item.messages:
-            message = each.prepared(self.dialect)
-            if message is None:
-                continue
-            part.append(message)
-            size += len(message.payload)
-            if size >= REPLAY_PART:
-                status, size = self.connection.sendFrames(part), 0
-                part = []
-                if status is DROPPED:
-                    return status
-        return self.connection.sendFrames(part) if part else status
 
     def _tooSlow(self) -> None:
         """Close the connection of a slow client, which gets the missed messages when it resumes."""
@@ -380,7 +370,8 @@ class RoomSession:
         End an attachment.
 
         The connection is closed too if its path names this room, or if the client has misused the server or
-        is too slow. Otherwise the client may use it for other rooms.
+        is too slow. Otherwise the client may use it for other rooms. If the room has moved, and the client
+        can resume, the connection also stays open.
         """
         isByPath = attachment is self._byPath
         if attachment.error is not None and not attachment.isJoined:
@@ -388,6 +379,10 @@ class RoomSession:
         self._forget(attachment)
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
+        elif isByPath and attachment.isJoined and code in MOVED and self.canResume:
+            self._left.append(None)
+            over = partial(self.close, code, reason)
+            self._pathReturn = PathReturn(self.services.clock, attachment.room, over)
         elif isByPath:
             code = code or closeCodeOf(attachment.error)
             self.close(code, reason or attachment.error or "")
@@ -437,6 +432,8 @@ class RoomSession:
             return
         self.isGone = True
         self._hasLeft = hasLeft
+        if self._pathReturn is not None:
+            self._pathReturn.stop()
         for attachment in list(self._attachments.values()):
             self._forget(attachment)
             if attachment.link is not None:
