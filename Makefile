@@ -150,7 +150,7 @@ $(VENV)/.dev: setup.py pyproject.toml | $(BIN)/python
 $(BENCH)/venv/.installed: setup.py pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/tools.sh ensurepip=python3-venv
 	$(PYTHON) -m venv $(BENCH)/venv
-	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/requirements.txt
+	$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check -e ".[redis]" -r benchmarks/requirements.txt
 	touch $@
 
 # Without npm the servers for Node are skipped, and the report says so. npm ci would need native packages for

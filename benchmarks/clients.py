@@ -232,16 +232,20 @@ class Dialect:
 
     @contextlib.contextmanager
     def crowd(self, port: int, count: int, query: str = "") -> Iterator[list[Client]]:
-        """Set up that many clients, which exist until the end of the block."""
+        """
+        Set up that many clients, which exist until the end of the block.
+
+        `query` is appended to the path of each; "{}" in it is the client's number.
+        """
         clients: list[Client] = []
         attendant = Attendant()
         try:
             while len(clients) < count:
                 batch = [Client(port) for _ in range(min(BATCH, count - len(clients)))]
                 attendant.add(batch)
+                for number, client in enumerate(batch, len(clients)):
+                    self.ask(client, query.format(number))
                 clients += batch
-                for client in batch:
-                    self.ask(client, query)
                 for client in batch:
                     client.upgraded()
                     self.enter(client)
@@ -333,16 +337,35 @@ class TxroomParty(TxroomRoom):
         return min(joined, 500)  # presenceLimit; the others are counted
 
 
+class TxroomKeyed(TxroomRoom):
+    """Members of rooms of txroom that have a key; clients with the same key meet. They ask for such rooms."""
+
+    path = "/rooms/keyed?name=ada"
+    heard = b'["msg"'
+
+    def __init__(self) -> None:
+        super().__init__("find", isCall=True)
+
+
 class TxroomLobby(Dialect):
     """Clients of txroom, each alone in rooms of its own."""
 
     path = "/rooms"
-    #: How many rooms each client joins.
+    #: How many rooms each client joins, and what the key of a room is.
     ROOMS = 10
+    KEY = "room {}"
+
+    def __init__(self, name: str = "other", first: int = 0) -> None:
+        self._name = name
+        #: The number of the next room.
+        self._key = first
 
     def enter(self, client: Client) -> None:
         for number in range(self.ROOMS):
-            client.say(compact(["create", number, "other", {"name": "ada"}]))
+            client.say(
+                compact(["create", number, self._name, {"name": "ada", "key": self.KEY.format(self._key)}])
+            )
+            self._key += 1
 
     def entered(self, client: Client) -> None:
         for _ in range(self.ROOMS):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 from benchmarks.clients import (
     ChannelsRoom,
@@ -16,9 +17,11 @@ from benchmarks.clients import (
     Deflated,
     Dialect,
     SocketIORoom,
+    TxroomKeyed,
     TxroomParty,
     TxroomRoom,
 )
+from benchmarks.processes import REDIS
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build" / "bench"
@@ -56,20 +59,27 @@ class Contender:
     roles: Mapping[str, Dialect]
     #: The options that it runs with, as the report shows them.
     options: str
-    #: The Python modules and files that it needs.
+    #: The Python modules, programs and files that it needs.
     needs: tuple[str | Path, ...] = ()
     #: Workloads that it cannot do, although it has their role.
     cannot: frozenset[str] = frozenset()
     #: The workloads that it is for; empty: all that it has the roles for.
     only: frozenset[str] = frozenset()
+    #: The number of its processes that clients connect to, each with a port of its own.
+    nodes: int = 1
 
     def missing(self) -> list[str]:
         """What it needs and is not installed."""
         return [
             str(need)
             for need in self.needs
-            if not (need.exists() if isinstance(need, Path) else find_spec(need) is not None)
+            if not (need.exists() if isinstance(need, Path) else isInstalled(need))
         ]
+
+
+def isInstalled(need: str) -> bool:
+    """Whether there is that Python module, or that program."""
+    return find_spec(need) is not None or which(need) is not None
 
 
 WORKLOADS = {
@@ -118,6 +128,24 @@ WORKLOADS = {
     "upgrades": Workload("2,000 clients connect", "upgrades", "echo", clients=2000),
     "idle": Workload("10,000 idle connections", "idle", "echo", clients=10_000),
     "members": Workload("10,000 silent members of one room", "idle", "rooms", clients=10_000),
+    "cluster-room": Workload(
+        "One room of 500 members on all nodes of a cluster, 64 characters in JSON", "broadcast", "rooms", 500
+    ),
+    "cluster-busy": Workload(
+        "One room of 50 members on all nodes of a cluster who all talk, 64 characters in JSON",
+        "broadcast",
+        "rooms",
+        50,
+        speakers=50,
+    ),
+    "cluster-elsewhere": Workload(
+        "100 rooms of one member each, which the first node of a cluster runs; the members are at the last",
+        "elsewhere",
+        "cluster",
+        100,
+    ),
+    "cluster-joins": Workload("500 clients join one room from all nodes of a cluster", "joins", "rooms", 500),
+    "cluster-find": Workload("One room is found among 10,000 of a cluster", "finds", "cluster", 10),
     "scaling-idle": Workload(
         "Echo, 50 clients among idle connections", "amongIdle", "echo", 50, points=(1000, 3000, 10_000)
     ),
@@ -155,8 +183,24 @@ def bun(file: str) -> tuple[str, ...]:
 
 def txroom(options: str, *arguments: str) -> Contender:
     """txroom, or txroom with other options."""
-    roles = {**DEFLATING, "rooms": TxroomRoom(), "presence": TxroomParty(isTold=True)}
+    roles = {
+        **DEFLATING,
+        "rooms": TxroomRoom(),
+        "presence": TxroomParty(isTold=True),
+        "cluster": TxroomKeyed(),
+    }
     return Contender(python("txroom_server.py", *arguments), roles, options)
+
+
+#: The workloads of clusters; of the other servers only txroom with its rooms in memory takes part.
+CLUSTER = frozenset(name for name in WORKLOADS if name.startswith("cluster-"))
+
+
+def cluster(nodes: int, options: str) -> Contender:
+    """So many nodes of txroom, and their Redis."""
+    roles = {"rooms": TxroomRoom(), "cluster": TxroomKeyed()}
+    command = python("txroom_cluster.py")
+    return Contender(command, roles, options, needs=("hiredis", REDIS), only=CLUSTER, nodes=nodes)
 
 
 def answering(type: str, options: str) -> Contender:
@@ -168,7 +212,9 @@ def answering(type: str, options: str) -> Contender:
 
 def takesPart(name: str, workload: str) -> bool:
     """Whether a contender is measured in a workload."""
-    isMeant = not WORKLOADS[workload].points or name.startswith(REFERENCE)
+    isMeant = name == REFERENCE or name in CLUSTERS or workload not in CLUSTER
+    if WORKLOADS[workload].points:
+        isMeant = name.startswith(REFERENCE)
     contender = CONTENDERS[name]
     isMeant = (
         isMeant and workload not in contender.cannot and (not contender.only or workload in contender.only)
@@ -209,6 +255,8 @@ CONTENDERS = {
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"
     ),
+    "txroom-redis": cluster(1, "one node; Redis keeps nothing on its disk"),
+    "txroom-nodes": cluster(2, "two nodes; Redis keeps nothing on its disk"),
     "txroom-untold": Contender(
         python("txroom_server.py", "--presence", "off"),
         {"presence": TxroomParty(isTold=False)},
@@ -292,6 +340,9 @@ CONTENDERS = {
 }
 
 
+CLUSTERS = frozenset(name for name, contender in CONTENDERS.items() if contender.only is CLUSTER)
+
+
 @dataclass(frozen=True)
 class Goal:
     """The most that txroom may need, or the least that it must do, alone or compared with another server."""
@@ -350,6 +401,11 @@ GOALS = (
     Goal("members", "memory", None, 10),
     Goal("slow", "slowdown", None, 1.2),
     Goal("slow", "growth", None, 50),
+    Goal("cluster-room", "cpu", REFERENCE, 1.2, who="txroom-nodes"),
+    Goal("cluster-busy", "cpu", REFERENCE, 1.5, who="txroom-nodes"),
+    Goal("cluster-elsewhere", "cpu", REFERENCE, 2.2, who="txroom-nodes"),
+    Goal("cluster-joins", "joins", REFERENCE, 0.5, isLeast=True, who="txroom-nodes"),
+    Goal("cluster-find", "cpu", None, 1000, who="txroom-nodes"),
     Goal("scaling-idle", "cpu", "txroom, 1,000", 1.1, who="txroom, 10,000"),
     Goal("scaling-rooms", "cpu", "txroom, 10", 1.1, who="txroom, 10,000"),
     Goal("scaling-history", "cpu", "txroom, 10", 1.1, who="txroom, 10,000"),

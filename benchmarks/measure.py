@@ -4,6 +4,7 @@ The kinds of measurements. Each sets up clients at a running server, and returns
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import socket
 import string
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.clients import (
@@ -39,6 +40,8 @@ DIFFERENT = 500
 IN_TURN = 8
 #: How many messages are in flight while a history is filled.
 AT_ONCE = 500
+#: Among how many rooms one is found.
+MANY_ROOMS = 10_000
 #: How many clients stop reading.
 SLOW = 50
 #: The size of the messages that then fill the kernel's buffers, and for how many seconds they are sent.
@@ -206,12 +209,12 @@ def pipelined(server: Server, dialect: Dialect, workload: Workload, effort: Effo
 
 def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """
-    Clients talk, all clients receive it, and they talk again.
+    Clients talk, all clients receive it, and they talk again. In a cluster the first node runs the room.
 
     At any time `speakers` messages are in flight. With one, it is sent again when all have received it.
     """
     text = textOf(workload.size)
-    with dialect.crowd(server.port, workload.clients) as clients:
+    with crowds(server, dialect, workload.clients) as clients:
         frames = framesOf(dialect, dialect.said, text)
         for speaker in clients[: workload.speakers]:
             rest = checked(frames, text, speaker, clients)
@@ -225,6 +228,59 @@ def broadcast(server: Server, dialect: Dialect, workload: Workload, effort: Effo
             speakers=workload.speakers,
         )
         return loaded(server, load)
+
+
+def elsewhere(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients of the last node, each alone in a room that the first node runs, await what they have said."""
+    text = textOf(workload.size)
+    frames = framesOf(dialect, dialect.said, text)
+    lobby = TxroomLobby("keyed")
+    with contextlib.ExitStack() as stack:
+        creators = stack.enter_context(lobby.crowd(server.ports[0], workload.clients // lobby.ROOMS))
+        clients = stack.enter_context(dialect.crowd(server.ports[-1], workload.clients, "&key=room%20{}"))
+        for creator in creators:
+            creator.leave()
+        calm(server)
+        for client in clients:
+            rest = checked(frames, text, client, [client])
+        load = Load("echo", clients, rest, effort, dialect.heard, isNumbered=dialect.isNumbered)
+        return loaded(server, load)
+
+
+def joins(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients join one room from all nodes of a cluster, after as many have joined and left."""
+    with crowds(server, dialect, workload.clients):
+        pass
+    calm(server)
+    cpu, redis = server.cpu(), server.redisCPU()
+    with crowds(server, dialect, workload.clients):
+        redis = server.redisCPU() - redis
+        cpu = server.cpu() - cpu - redis
+        return {"joins": workload.clients / cpu, "redis": redis / workload.clients * 1e6}
+
+
+def finds(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """A room of the last node finds one room of the first node among many, when its members ask for it."""
+    with contextlib.ExitStack() as stack:
+        share = MANY_ROOMS // len(server.ports)
+        for index, port in enumerate(server.ports):
+            lobby = TxroomLobby("keyed", first=index * share)
+            stack.enter_context(lobby.crowd(port, share // lobby.ROOMS))
+        clients = stack.enter_context(dialect.crowd(server.ports[-1], workload.clients, "&key=members"))
+        frames = framesOf(dialect, dialect.asked, TxroomLobby.KEY.format(0))
+        for client in clients:
+            rest = checked(frames, TxroomLobby.KEY.format(0), client, [client])
+        load = Load("echo", clients, rest, effort, dialect.answered, isNumbered=dialect.isNumbered)
+        return loaded(server, load)
+
+
+@contextlib.contextmanager
+def crowds(server: Server, dialect: Dialect, count: int) -> Iterator[list[Client]]:
+    """Set up that many clients, as many at each port, in turn."""
+    with contextlib.ExitStack() as stack:
+        share = count // len(server.ports)
+        groups = [stack.enter_context(dialect.crowd(port, share)) for port in server.ports]
+        yield [client for clients in zip(*groups, strict=True) for client in clients]
 
 
 def states(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
@@ -402,10 +458,11 @@ def checked(frames: list[bytes], text: str, speaker: Client, hearers: Sequence[C
 
 
 def loaded(server: Server, load: Load) -> Found:
-    """What a server needs while the load generator runs."""
-    before = server.cpu()
+    """What a server needs while the load generator runs; its Redis, if it has one, is counted apart."""
+    before, redis = server.cpu(), server.redisCPU()
     found = load.run()
-    cpu = server.cpu() - before
+    redis = server.redisCPU() - redis
+    cpu = server.cpu() - before - redis
     server.check()
     messages = found["messages"]
     return {
@@ -413,6 +470,7 @@ def loaded(server: Server, load: Load) -> Found:
         "rate": messages / found["seconds"],
         "p50": found["p50"],
         "p99": found["p99"],
+        "redis": redis / messages * 1e6,
         "rss": server.rss() / 1e6,
         "bytes": found["bytes"] / messages,
         "load": found["cpu"] / messages * 1e6,
@@ -427,6 +485,9 @@ KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
         tls,
         answer,
         broadcast,
+        elsewhere,
+        joins,
+        finds,
         states,
         slow,
         upgrades,

@@ -18,6 +18,8 @@ from pathlib import Path
 
 #: How many seconds a server may take until it listens.
 START_LIMIT = 20.0
+#: The program of the Redis that a cluster has, and its name among the processes.
+REDIS = "redis-server"
 
 _available = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = _available[-1], _available[0]
@@ -28,10 +30,11 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """A running server and its children."""
+    """A running server and its children. It listens on `ports`; most servers have only one."""
 
-    def __init__(self, command: Sequence[str], port: int) -> None:
-        self.port = port
+    def __init__(self, command: Sequence[str], *ports: int) -> None:
+        self.ports = ports
+        self.port = ports[0]
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (kill() closes it)
         self._process = subprocess.Popen(
             command,
@@ -42,15 +45,15 @@ class Server:
             preexec_fn=_settle,
         )
 
-    def awaitPort(self) -> None:
+    def awaitPorts(self) -> None:
         """Wait until it listens. Raises `ServerFailed`."""
         deadline = time.monotonic() + START_LIMIT
-        while time.monotonic() < deadline:
-            self.check()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.02)
-        raise ServerFailed("doesn't listen")
+        for port in self.ports:
+            while not _listens(port):
+                self.check()
+                if time.monotonic() > deadline:
+                    raise ServerFailed("doesn't listen")
+                time.sleep(0.02)
 
     def check(self) -> None:
         """Raise `ServerFailed` if it has ended."""
@@ -75,6 +78,11 @@ class Server:
         ended.
         """
         return sum(_cpuOf(pid) for pid in self._family(self._process.pid))
+
+    def redisCPU(self) -> float:
+        """The part of `cpu` that its Redis has used; 0 if it has none."""
+        pids = self._family(self._process.pid)
+        return sum(_cpuOf(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == REDIS)
 
     def rss(self) -> int:
         """The resident memory of all its processes, in bytes."""
@@ -115,14 +123,22 @@ def _cpuOf(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str], port: int) -> Iterator[Server]:
+def serving(command: Sequence[str], *ports: int) -> Iterator[Server]:
     """A server that listens, until the end of the block. Raises `ServerFailed`."""
     with contextlib.ExitStack() as stack:
         with _undisturbed():
-            server = Server(command, port)
+            server = Server(command, *ports)
             stack.callback(server.kill)
-        server.awaitPort()
+        server.awaitPorts()
         yield server
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def freePort() -> int:

@@ -30,7 +30,9 @@ METRICS = {
     "upgrades": ("upgrades/CPU second", 0),
     "joining": ("joins, server CPU in ms", 0),
     "leaving": ("leaves, server CPU in ms", 0),
+    "joins": ("joins/CPU second", 0),
     "cpu": ("server CPU, µs/message", 2),
+    "redis": ("CPU of Redis, not in it, µs/message", 2),
     "rate": ("messages/s", 0),
     "p50": ("p50, µs", 0),
     "p99": ("p99, µs", 0),
@@ -41,8 +43,8 @@ METRICS = {
     "load": ("load's CPU, µs/message", 2),
 }
 #: The metrics that are not compared: equal for all, of the load generator, or ratios already.
-UNCOMPARED = frozenset({"bytes", "load", "slowdown"})
-MORE_IS_BETTER = frozenset({"upgrades", "rate"})
+UNCOMPARED = frozenset({"bytes", "load", "slowdown", "redis"})
+MORE_IS_BETTER = frozenset({"upgrades", "joins", "rate"})
 PACKAGES = (
     *("twisted", "autobahn", "websockets", "picows", "uvloop", "aiohttp", "tornado"),
     *("python-socketio", "uvicorn", "daphne", "channels"),
@@ -180,6 +182,8 @@ def table(results: Results, workload: str) -> list[str]:
     runs = results.of(workload)
     first = mainMetric(runs)
     metrics = [metric for metric in METRICS if all(metric in found[0] for found in runs.values())]
+    if not any(run.get("redis") for found in runs.values() for run in found):
+        metrics = [metric for metric in metrics if metric != "redis"]
     lines = ["| | " + " | ".join(METRICS[metric][0] for metric in metrics) + " |"]
     lines.append("|---|" + "---:|" * len(metrics))
     for name in runs:

@@ -76,11 +76,11 @@ def build() -> bool:
 
 def measured(contender: Contender, workload: Workload, effort: Effort) -> Found:
     """Measure one run of one server."""
-    port = freePort()
-    command = [*contender.command, "--port", str(port), workload.role]
+    ports = [freePort() for _ in range(contender.nodes)]
+    command = [*contender.command, *(word for port in ports for word in ("--port", str(port))), workload.role]
     if workload.role == "tls":
         command += ["--certificate", str(CERTIFICATE)]
-    with serving(command, port) as server:
+    with serving(command, *ports) as server:
         return KINDS[workload.kind](server, contender.roles[workload.role], workload, effort)
 
 

@@ -247,6 +247,16 @@ class ExampleTests(DocsTestCase):
         with mock.patch.dict(sys.modules, desk=desk, agent=agent):
             self.passes(self.load("test_agent", "backend").AgentTests)
 
+    def test_cluster(self) -> None:
+        """
+        The program for several servers works with one. tests/functional/cluster runs it with "redis.conf".
+        """
+        harness = self.harness(self.load("chat", "cluster").makeServer)
+        rooms = [harness.client().join("chat", topic="tea") for _ in range(2)]
+        rooms[0].send("say", "hello")
+        self.assertEqual([room.messages for room in rooms], [[("said", "hello")]] * 2)
+        self.assertEqual(rooms[0].room.id, rooms[1].room.id)
+
     def test_colyseus(self) -> None:
         """The room of the page about Colyseus passes its tests."""
         with mock.patch.dict(sys.modules, arena=self.load("arena", "colyseus")):

@@ -1,8 +1,8 @@
 """
-The command line of all servers: `--port N [--certificate FILE] ROLE`.
+The command line of all servers: `--port N [--certificate FILE] ROLE`. A cluster has several ports.
 
-The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS), rooms and
-presence (rooms whose members are told of one another).
+The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS), rooms,
+presence (rooms whose members are told of one another) and cluster (rooms with a key).
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import asyncio
 import resource
 import ssl
 
+ROLES = ("echo", "broadcast", "deflate", "tls", "rooms", "presence", "cluster")
+
 
 def arguments(description: str | None, *more: str) -> argparse.Namespace:
     """Parse the command line; `more` are options of this server, whose default is `None`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True, action="append", dest="ports")
     parser.add_argument("--certificate", help="key and certificate in one PEM file, for the role tls")
     for option in more:
         parser.add_argument(option)
-    parser.add_argument("role", choices=("echo", "broadcast", "deflate", "tls", "rooms", "presence"))
+    parser.add_argument("role", choices=ROLES)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.port = options.ports[0]
+    return options
 
 
 def tlsContext(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -3,7 +3,7 @@ txroom with its defaults. The role deflate uses shared compression, and rooms ha
 second. The garbage collector is set up as under `twistd txroom`.
 
 `--reactor NAME` installs a reactor plugin; `--listen NAME` is the type of the endpoint, instead of "tcp".
-`--presence off` switches presence off in the role presence.
+`--presence off` switches presence off in the role presence; `--redis URL` makes it a node of a cluster.
 With `?history=N` in its URL a room keeps that many messages.
 """
 
@@ -27,6 +27,7 @@ from txroom import (
     ServerOptions,
     message,
 )
+from txroom.engine.redis.engine import RedisEngine
 from txroom.process import keepFreedMemory, relaxCollector
 
 
@@ -81,6 +82,15 @@ class ChatRoom(Room):
         client.send("answered", {**client.meta, "text": data.text}, volatile=True)
 
 
+class KeyedRoom(ChatRoom):
+    """One of many rooms, which the others can find by its key."""
+
+    @message("find")
+    async def find(self, client: Client, data: Say) -> dict[str, str]:
+        found = await self.application.query("keyed", {"key": data.text})
+        return {**client.meta, "text": found[0].filters["key"]}
+
+
 class HallRoom(ChatRoom):
     """A room for as many members as the client that creates it says."""
 
@@ -88,14 +98,17 @@ class HallRoom(ChatRoom):
         self.maxClients = int(options["size"])
 
 
-def makeServer(role: str, hasPresence: bool = True) -> Server:
-    """A server in that role."""
-    server = Server(ServerOptions(compression="shared" if role == "deflate" else "disabled"))
-    if role in ("rooms", "presence"):
+def makeServer(role: str, hasPresence: bool = True, redis: str | None = None) -> Server:
+    """A server in that role. `redis` is the URL of the cluster's Redis."""
+    engine = RedisEngine(redis) if redis else None
+    options = ServerOptions(compression="shared" if role == "deflate" else "disabled")
+    server = Server(options, engine=engine)
+    if role in ("rooms", "presence", "cluster"):
         rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
         for name in ("chat", "other"):
             rooms.register(name, ChatRoom, presence=role == "presence" and hasPresence)
         rooms.register("hall", HallRoom)
+        rooms.register("keyed", KeyedRoom, maxRooms=0).filterBy("key")
         server.addApplication(rooms)
     else:
         server.addApplication(Echo() if role in ("echo", "tls") else Broadcast())
@@ -103,11 +116,11 @@ def makeServer(role: str, hasPresence: bool = True) -> Server:
 
 
 def main() -> None:
-    options = arguments(__doc__, "--reactor", "--listen", "--presence")
+    options = arguments(__doc__, "--reactor", "--listen", "--presence", "--redis")
     installReactor(options.reactor or "default")
     from twisted.internet import reactor
 
-    server = makeServer(options.role, options.presence != "off")
+    server = makeServer(options.role, options.presence != "off", options.redis)
     kind = options.listen or ("ssl" if options.role == "tls" else "tcp")
     key = f":privateKey={options.certificate}" if options.role == "tls" else ""
     server.listen(f"{kind}:{options.port}:interface=127.0.0.1{key}")

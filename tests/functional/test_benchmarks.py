@@ -75,6 +75,23 @@ def test_oneSmallRound(tmp_path: Path) -> None:
     assert "- echo-64, cpu of txroom: at most 0.6 x websockets: " in report
 
 
+def test_cluster(tmp_path: Path) -> None:
+    """Clients of two nodes are in the same rooms; the CPU time of Redis is reported apart."""
+    requires("cc")
+    requires("redis-server")
+    workloads = ("--workloads", "cluster-room", "cluster-elsewhere")
+    with started(tmp_path, *workloads, "--peers", "txroom-nodes", "--rounds", "1") as process:
+        told, _ = process.communicate(timeout=LIMIT)
+
+    assert process.returncode == 0, told
+    results = json.loads((tmp_path / "results.json").read_text())
+    for workload in ("cluster-room", "cluster-elsewhere"):
+        runs = results["runs"][workload]
+        assert set(runs) == {"txroom", "txroom-nodes"}
+        assert runs["txroom"][0]["redis"] == 0 < runs["txroom-nodes"][0]["redis"]
+    assert "- cluster-elsewhere, cpu of txroom-nodes: at most 2.2 x txroom: " in told
+
+
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C stops the server, and what was measured before is reported."""
     requires("cc")
