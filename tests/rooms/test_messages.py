@@ -221,6 +221,18 @@ class DataTests(RoomTestCase):
         self.settle()
         self.assertEqual(ada.said(), [{"a": [1]}])
 
+    def test_typeLength(self) -> None:
+        """A type has 1 to 128 characters, as in the protocol."""
+        self.rooms()
+        ada = self.joined()
+        room = self.room(ada)
+        for wrong in ("", "x" * 129):
+            for send in (room.broadcast, room.clients[0].send, room.clients[0].call):
+                self.assertRaises(ValueError, send, wrong)
+        room.broadcast("x" * 128, 1)
+        self.settle()
+        self.assertEqual(ada.said(), [1])
+
 
 class HandlerTests(SynchronousTestCase):
     """The tables are built at registration."""

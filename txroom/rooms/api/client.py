@@ -97,7 +97,8 @@ class Client:
 
         Raises:
             TypeError: The value is not a mapping of plain data.
-            ValueError: It is nested too deep, or has a number that cannot be sent.
+            ValueError: It is nested too deep, or has a number that cannot be sent; or the type has no or too
+                many characters.
         """
         return MappingProxyType(payload.plain(dict(self._member.meta), True))
 

@@ -343,7 +343,8 @@ class Room(RoomSettings):
         Raises:
             TypeError: The data has parts that are not plain data, or keys that are not strings; or `to` or
                 `exclude` has something that is not a client.
-            ValueError: The data is nested too deep, or has a float that is not a finite number.
+            ValueError: The data is nested too deep, or has a float that is not a finite number; or the type
+                has no or too many characters.
             OverflowError: The data has an integer of more than 64 bits.
         """
         return self._host.broadcaster.broadcast(type, data, exclude, to, volatile)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.awaitables import isAsync
 from ...protocol import payload
+from ...protocol.limits import MAX_NAME
 from ..api.client import Client, To
 from ..api.history import HistoryEntry
 from ..contract.items import Item, Message, Replay
@@ -32,6 +33,8 @@ def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
     """Return the payload of a message. Raises the errors of `Room.broadcast`. Called for every message."""
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
         raise TypeError(f"the type of a message must be a string, of the class str itself, not {type!r}")
+    if not 0 < len(type) <= MAX_NAME:
+        raise ValueError(f"the type of a message must have 1 to {MAX_NAME} characters, not {len(type)}")
     if not type.isascii():
         type.encode()  # raises for lone surrogates, which can't be sent
     return payload.encode(data, isBinary)
