@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from secrets import token_urlsafe
+from typing import Any, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
 
-from txroom import CallError, Client, History, Room, RoomError, Server, message
+from txroom import CallError, Client, CloseCode, History, Room, RoomError, Server, message
+from txroom.rooms.owner.host import Host
 
 
 class Roll(msgspec.Struct):
@@ -75,6 +77,19 @@ class Parlour(Room):
     @message("mood")
     def mood(self, client: Client, mood: str) -> None:
         client.meta = {**client.meta, "mood": mood}
+
+    @message("move")
+    def move(self, client: Client, isKept: bool) -> None:
+        """Let go of all clients, as if the room had moved to another process, with its messages or not."""
+        self.clock.callLater(0, self._moved, isKept)
+
+    def _moved(self, isKept: bool) -> None:
+        host = cast(Host, self._host)
+        if not isKept:
+            host.refounded(token_urlsafe(6))
+        for outlet, links in host.roster.everyone:
+            outlet.detach(links, CloseCode.ROOM_MOVED)
+            host.edgeGone(outlet)
 
     @message("kick")
     def throwOut(self, client: Client) -> None:

@@ -162,8 +162,8 @@ async def test_restart(net: Net) -> None:
 
 async def test_browser(net: Net) -> None:
     """
-    In Chromium: the page's WebSocket, a lost connection, the browser offline and online again, and a
-    reload.
+    In Chromium: the page's WebSocket, a lost connection, rooms that have moved, the browser offline and
+    online again, and a reload.
     """
     chromium = requires("chromium")
     server = makeServer()
@@ -174,8 +174,14 @@ async def test_browser(net: Net) -> None:
     seen = await run("txroom_browser.mjs", chromium, f"http://{where}/")
     assert seen["first"] == {"roll": 6, "latency": True, "url": f"ws://{where}/rooms"}
     assert seen["cut"] == ["reconnecting", "recovered"]
+    kept, lost = seen["moved"]
+    said = ["a", "b", "c", "d", "two"]
+    assert kept == {"roll": 6, "events": ["reconnecting", "recovered"], "said": said, "state": "open"}
+    # Of what was said before, it is shown the last.
+    assert (lost["roll"], lost["events"], lost["state"]) == (6, ["reconnecting", "lost"], "open")
+    assert seen["sameSocket"]
     assert seen["offline"] == {"said": ["one", "two", "three"], "lost": False}
-    assert seen["reloaded"] == {"isSame": True, "members": 1, "snapshot": {"said": 3}, "roll": 4}
+    assert seen["reloaded"] == {"isSame": True, "members": 1, "snapshot": {"said": 13}, "roll": 4}
     assert seen["last"] == "closed"
 
 

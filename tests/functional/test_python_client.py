@@ -265,3 +265,27 @@ async def test_endpoint(net: Net, clients: Clients) -> None:
     nobody = Client("ws://127.0.0.1:1", reactor=reactor(), requestTimeout=0.3)
     clients.made.append(nobody)
     assert (await refusal(nobody.joinOrCreate("parlour")))[0] == "unavailable"
+
+
+async def test_moved(net: Net, clients: Clients) -> None:
+    """When the room has moved, the client resumes on the same connection, and no message is refused."""
+    server = await net.start(makeServer())
+    client = clients.of(server)
+    room = await client.joinOrCreate("parlour", {"name": "ada"})
+    said: list[str] = []
+    events: list[str] = []
+    room.on("said", lambda data, offset: said.append(data["text"]))
+    room.on("recovered", lambda: events.append("recovered"))
+    room.on("lost", lambda loss: events.append("lost"))
+    (connection,) = server.connections
+    for isKept, event in ((True, "recovered"), (False, "lost")):
+        waiting: list[Any] = [room.send("move", isKept).whenHandled()]
+        waiting += [room.send("say", text).whenHandled() for text in "abcd"]
+        waiting.append(room.call("roll", {"sides": 6}))
+        await gatherResults(waiting)
+        await until(lambda event=event: event in events and room.state == "joined")  # type: ignore[misc]
+    await room.send("say", "e")
+    assert sorted(set(said)) == ["a", "b", "c", "d", "e"]
+    assert events == ["recovered", "lost"]
+    assert list(server.connections) == [connection]
+    assert clients.errors == []

@@ -36,6 +36,28 @@ try {
     await room.send("say", "two");
     return [...events];
   });
+  let sockets = 0;
+  page.on("websocket", () => sockets++);
+  const moved = [];
+  for (const isKept of [true, false]) {
+    const seen = await page.evaluate(async (isKept) => {
+      events.length = said.length = 0;
+      const moving = room.send("move", isKept);
+      // Some of these are on their way when the room lets go.
+      const sends = ["a", "b", "c", "d"].map((text) => room.send("say", text));
+      const roll = await room.call("roll", { sides: 6 });
+      await Promise.all([moving, ...sends]);
+      while (room.state !== "joined" || events.length < 2) await new Promise((next) => setTimeout(next, 5));
+      await room.send("say", "two");
+      return { roll, events: [...events], said: [...new Set(said)].sort(), state: client.state };
+    }, isKept);
+    moved.push(seen);
+  }
+  const sameSocket = sockets === 0;
+  await page.evaluate(() => {
+    said.splice(0, said.length, "one", "two");
+    events.length = 0;
+  });
   await context.setOffline(true);
   await page.evaluate(() => void room.send("say", "three"));
   await page.waitForTimeout(1_000);
@@ -60,7 +82,7 @@ try {
     client.close();
     return client.state;
   });
-  console.log(JSON.stringify({ first, cut, offline, reloaded, last, errors }));
+  console.log(JSON.stringify({ first, cut, moved, sameSocket, offline, reloaded, last, errors }));
 } finally {
   await browser.close();
 }
