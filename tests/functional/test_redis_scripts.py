@@ -204,11 +204,12 @@ class Commands:
         key = KEYS.making("/rooms", "chat", random.choice("ab"))
         token = f"m{random.randrange(5)}"
         seats = random.choice((0, 1, 2, 3))
-        self.pair.run("make", (key,), f"r{random.randrange(99)}", "n1", token, seats, 60_000)
+        tried = [f"r{random.randrange(9)}" for _ in range(random.randrange(3))]
+        self.pair.run("make", (key,), f"r{random.randrange(9)}", "n1", token, seats, 60_000, *tried)
 
     def made(self) -> None:
         key = KEYS.making("/rooms", "chat", self.random.choice("ab"))
-        self.pair.run("made", (key,), f"m{self.random.randrange(5)}")
+        self.pair.run("made", (key,), f"m{self.random.randrange(5)}", self.random.choice((0, 60_000)))
 
     def data(self) -> None:
         """Something else happens to the data."""

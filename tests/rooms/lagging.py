@@ -7,7 +7,7 @@ engines, each with a registry of its own, are the processes of one cluster.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -189,6 +189,7 @@ class LaggingEngine:
         key: str | None,
         seats: int,
         mayCreate: Callable[[], None],
+        tried: Collection[str] = (),
     ) -> Deferred[Made]:
         def made(result: Made) -> Any:
             # The client that the room was made for comes first.

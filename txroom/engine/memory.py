@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -149,6 +149,7 @@ class MemoryRooms:
         key: str | None,
         seats: int,
         mayCreate: Callable[[], None],
+        tried: Collection[str] = (),
     ) -> Deferred[Made]:
         """Create a room, or wait for one; see `Engine.make`."""
         return self._makings.make(name, key, seats, mayCreate, lambda: self.create(name, options))

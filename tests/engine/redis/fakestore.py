@@ -494,21 +494,24 @@ class Store:
         return [1, age]
 
     def runMake(self, keys: Any, args: Any) -> Any:
-        room, node, token, seats, milliseconds = args
+        room, node, token, seats, milliseconds, *tried = args
         made = self._hash(keys[0])
-        if made:
+        if made and made[b"room"] not in tried:
             if made[b"tok"] == token:
-                return [1, made[b"room"], made[b"node"]]
+                return [1, made[b"room"], made[b"node"], 0]
             if int(made[b"seats"]) == 0 or int(made[b"waiters"]) + 1 < int(made[b"seats"]):
                 self.doHINCRBY(keys[0], b"waiters", b"1")
-                return [0, made[b"room"], made[b"node"]]
+                return [0, made[b"room"], made[b"node"], int(made[b"made"])]
         self.doHSET(
-            keys[0], b"room", room, b"node", node, b"tok", token, b"seats", seats, b"waiters", 0
+            keys[0], b"room", room, b"node", node, b"tok", token, b"seats", seats, b"waiters", 0, b"made", 0
         )  # fmt: skip
         self.doPEXPIRE(keys[0], milliseconds)
-        return [1, room, node]
+        return [1, room, node, 0]
 
     def runMade(self, keys: Any, args: Any) -> Any:
         if self.doHGET(keys[0], b"tok") != args[0]:
             return 0
+        if args[1] != b"0":
+            self.doHSET(keys[0], b"made", 1)
+            return self.doPEXPIRE(keys[0], args[1])
         return self.doDEL(keys[0])

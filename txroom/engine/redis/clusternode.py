@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ...core.codes import CloseCode
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
 from ...rooms.contract.ports import Link, Outlet
@@ -140,6 +141,7 @@ class ClusterNode:
         self._turn.stop()
         self.peers.stop()
         self.journals.stop()
+        self.loseRooms()
         for rooms in self._applications:
             rooms.end()
         await self._channels.stop()
@@ -218,9 +220,16 @@ class ClusterNode:
         self.adoption.stop()
         self.lease.stop()
         self.journals.stop()
+        self.loseRooms()
         self._failed(error)
 
     # -- rooms
+
+    def loseRooms(self) -> None:
+        """Give up the rooms that are left. They may live on at other nodes."""
+        for owned in self.here:
+            self.owning.ended(owned.host, isOurs=False)
+            owned.host.lost(CloseCode.ENGINE_UNAVAILABLE)
 
     def _guardedFor(self, outlet: Outlet) -> Outlet:
         guarded = self._guarded.get(id(outlet))

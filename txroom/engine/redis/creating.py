@@ -4,13 +4,14 @@ Creating rooms: how many there may be, and which requests wait for a room that a
 Both are decided by scripts in Redis, for all nodes. A request for a room that can't be found asks for the
 room that is being created for its key. If there is none with a seat left, the request creates one, and those
 that come now wait. They wait until the listing of the room is published or removed. So that they don't wait
-for a node that is lost, each looks again from time to time.
+for a node that is lost, each looks again from time to time. For a moment after a room was created, requests
+that have not found its listing still get it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,6 +31,8 @@ from .scripts import Scripts
 
 #: After how many seconds a waiting request looks whether the room is still being created.
 LOOK = 1.0
+#: For how many seconds requests get a room that was created, since other nodes may not know its listing.
+REMEMBERED = 2.0
 
 
 class Creating:
@@ -92,7 +95,7 @@ class Creating:
             raise RoomError(ErrorCode.FULL, NO_MORE)
         try:
             await self._owning.openNew(room, application, name, options, number)
-        except BaseException:
+        except Exception:
             self._finder.ended(application, name, room)
             raise
         return room
@@ -106,6 +109,7 @@ class Creating:
         key: str | None,
         seats: int,
         mayCreate: Callable[[], None],
+        tried: Collection[str],
     ) -> Made:
         """Create a room, or wait for one; see `Engine.make`."""
         if key is None:
@@ -115,12 +119,12 @@ class Creating:
         until = self._clock.seconds() + MAKING_SECONDS
         token = secrets.token_urlsafe(9)
         while self._clock.seconds() < until:
-            args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000))
-            isOurs, roomId, nodeId = await self._run("make", (place,), args)
+            args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000), *tried)
+            isOurs, roomId, nodeId, isMade = await self._run("make", (place,), args)
             room, node = roomId.decode(), nodeId.decode()
             if isOurs:
                 return await self._makeFor(place, token, application, factory, name, options, room, mayCreate)
-            isOpen = await self._wait(place, room, node, until)
+            isOpen = bool(isMade) or await self._wait(place, room, node, until)
             if isOpen is not None:
                 return Made(room if isOpen else None, False)
         return Made(None, False)
@@ -136,14 +140,17 @@ class Creating:
         room: str,
         mayCreate: Callable[[], None],
     ) -> Made:
+        remembered = 0
         try:
             mayCreate()
-            return Made(await self.create(application, factory, name, options, room), True)
-        except BaseException:
+            made = Made(await self.create(application, factory, name, options, room), True)
+            remembered = int(REMEMBERED * 1000)
+            return made
+        except Exception:
             self._finder.ended(application, name, room)  # tells those that wait
             raise
         finally:
-            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token,)))
+            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token, remembered)))
 
     async def _wait(self, place: bytes, room: str, node: str, until: float) -> bool | None:
         """

@@ -85,7 +85,7 @@ class Owning:
         self._claims[room] = claim
         try:
             await host.open()
-        except BaseException:
+        except Exception:
             self.ended(host, isOurs=not claim.seen)  # nothing, if its journal has said so
             raise
         finally:

@@ -4,7 +4,7 @@ The rooms of one application, on all nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import attrs
@@ -84,12 +84,13 @@ class RedisRooms:
         key: str | None,
         seats: int,
         mayCreate: Callable[[], None],
+        tried: Collection[str] = (),
     ) -> Deferred[Made]:
         """Create a room, or wait for one; see `Engine.make`."""
         if self._services is None:
             return fail(_notStarted())
         make = self._services.creating.make
-        return runCoroutine(make(self.application, self.factory, name, options, key, seats, mayCreate))
+        return runCoroutine(make(self.application, self.factory, name, options, key, seats, mayCreate, tried))
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""

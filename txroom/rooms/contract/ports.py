@@ -40,7 +40,7 @@ Methods that return a `Deferred` fail only with `RoomError`, which is meant for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -247,6 +247,7 @@ class Engine(Protocol):
         key: str | None,
         seats: int,
         mayCreate: Callable[[], None],
+        tried: Collection[str] = (),
     ) -> Deferred[Made]:
         """
         Create a room for a client, or wait for one that is being created for another client.
@@ -259,6 +260,7 @@ class Engine(Protocol):
             seats: The number of clients that the room is expected to take (0: any number). All of them but
                 one may wait for it.
             mayCreate: Called before a room is created; raises `RoomError` to prevent that.
+            tried: The rooms that have refused the client, which it doesn't get again.
 
         Returns:
             A Deferred that fires when the room is open, first for the client that it was created for, so that

@@ -8,7 +8,7 @@ seat. If a room refuses the client, the matchmaker tries the next one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -98,10 +98,12 @@ class Matchmaker:
             return await self._create(registered, options, attach, mayCreate)
         mayMake = method is JoinMethod.JOIN_OR_CREATE and registered.clientsMayCreate
         refused = Refused(ErrorCode.NO_SUCH_ROOM, f"no room {name[:32]!r} that matches is open")
+        tried: list[str] = []
         tries = 0
         while tries < TRIES:
             for listing in await self.find(registered, options, TRIES - tries):
                 tries += 1
+                tried.append(listing.room)
                 result = await attach(listing.room, False)
                 if not isinstance(result, Refused) or result.code not in _NEXT:
                     return result
@@ -111,7 +113,7 @@ class Matchmaker:
             # Waiting for a room doesn't count as a try, and it ends: the clients continue in the order in
             # which they came, and each room that is created serves the client that it is created for.
             key = keyFor(registered.filtersOf(registered.optionsOf(options)))
-            made = await self._make(registered, options, key, mayCreate)
+            made = await self._make(registered, options, key, mayCreate, tried)
             if isinstance(made, Refused):
                 return made
             if made.room is None:  # this client's options may be better
@@ -119,6 +121,7 @@ class Matchmaker:
             result = await attach(made.room, made.isCreator)
             if made.isCreator or not isinstance(result, Refused) or result.code not in _NEXT:
                 return result
+            tried.append(made.room)
         return await self._create(registered, options, attach, mayCreate)
 
     async def find(
@@ -172,9 +175,11 @@ class Matchmaker:
         options: Mapping[str, Any],
         key: str | None,
         mayCreate: Callable[[], None],
+        tried: Sequence[str] = (),
     ) -> Made | Refused:
         try:
-            return await self._engine.make(registered.name, options, key, registered.seats, mayCreate)
+            make = self._engine.make
+            return await make(registered.name, options, key, registered.seats, mayCreate, tried)
         except RoomError as error:
             clearTraceback(error)
             return Refused(error.code, error.message, error.details)

@@ -1,0 +1,346 @@
+"""Tests for rooms on several nodes, each a whole server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.case import fired
+from tests.engine.redis.nodes import Chat, NodesTestCase
+from txroom import RoomError
+from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, SendTo
+
+
+class TogetherTests(NodesTestCase):
+    """Clients of all nodes are in the same rooms."""
+
+    def test_messages(self) -> None:
+        """A client joins the room that a client of another node has created, and both hear each other."""
+        first, second = self.start()
+        ada, bob = first.join(), second.join()
+        self.assertEqual(ada.id, bob.id)
+        self.assertEqual(self.whereIs(ada.id), [first])
+        for client in (ada, bob):
+            client.send("say", client.member)
+            self.settle()
+            self.assertEqual([ada.expect("said"), bob.expect("said")], [client.member] * 2)
+        bob.send("shout", "volatile")
+        self.settle()
+        self.assertEqual((ada.expect("shouted"), bob.expect("shouted")), ("volatile", "volatile"))
+
+    def test_call(self) -> None:
+        """A call is answered across nodes."""
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        self.assertEqual(self.result(bob.calling("say", 1)), 1)
+
+    def test_atOnce(self) -> None:
+        """Clients of two nodes that join at the same time get the same room, whose creator is one of them."""
+        first, second = self.start()
+        joins = [fired(node.client().joining("chat")) for node in (first, second) for _ in range(3)]
+        self.advance(2)
+        self.assertEqual(len({join[0].id for join in joins}), 1)
+        self.assertEqual(len(first.node.here) + len(second.node.here), 1)
+
+    def test_pairs(self) -> None:
+        """Not more clients wait for a room than it has seats; nobody is refused."""
+        nodes = self.start(3, maxClients=2)
+        joins = [fired(node.client().joining("chat", mode="x")) for _ in range(4) for node in nodes]
+        self.advance(5)
+        rooms = [join[0].id for join in joins]
+        self.assertEqual(sorted(rooms.count(room) for room in set(rooms)), [2] * 6)
+
+    def test_soon(self) -> None:
+        """A client that joins before the listing of a new room has come gets that room, or else its own."""
+        first, second = self.start(maxClients=2)
+        self.redis.deliveries = lambda channel, data: (0.0,) if b"to:" in channel else (1.0,)
+        ada, bob, carol = first.join(), second.join(), second.join()
+        self.assertEqual(ada.id, bob.id)
+        self.assertNotEqual(carol.id, ada.id)
+        self.advance(2)
+
+    def test_maxRooms(self) -> None:
+        """The most rooms are counted over all nodes, and a room that has ended counts no more."""
+        first, second = self.start(maxRooms=2)
+        rooms = [self.result(node.app.createRoom("chat")) for node in (first, second)]
+        self.assertEqual(self.result(second.app.createRoom("chat")).value.code, "full")
+        self.assertEqual(second.ask(rooms[0], Dispose()), [None])
+        self.advance(1)
+        self.assertIsInstance(self.result(second.app.createRoom("chat")), str)
+
+    def test_ages(self) -> None:
+        """Rooms are sorted by their ages over all nodes."""
+        first, second = self.start()
+        made = [self.result(node.app.createRoom("chat")) for node in (first, second, first, second)]
+        self.settle()
+        for node in (first, second):
+            found = self.result(node.app.query("chat"))
+            self.assertEqual([listing.room for listing in found], made)
+            self.assertEqual([listing.age for listing in found], sorted(listing.age for listing in found))
+
+    def test_listings(self) -> None:
+        """Each node knows what has changed in the rooms of the others, and that a room has ended."""
+        first, second = self.start()
+        ada = first.join()
+        first.app.rooms[ada.id].setMetadata({"title": "Ada's"})
+        self.settle()
+        (listing,) = self.result(second.app.query("chat"))
+        self.assertEqual((listing.clients, listing.metadata), (1, {"title": "Ada's"}))
+        first.app.rooms[ada.id].disconnect()
+        self.advance(1)
+        self.assertEqual(self.result(second.app.query("chat")), [])
+
+    def test_later(self) -> None:
+        """A node that starts later knows the rooms that there are."""
+        (first,) = self.start(1)
+        ada = first.join()
+        (second,) = self.start(1)
+        self.assertEqual(second.join().id, ada.id)
+
+
+class BudgetTests(NodesTestCase):
+    """What a turn of the reactor costs."""
+
+    def test_turn(self) -> None:
+        """All that a room emits in one turn is one append, and one packet to each other node."""
+        first, second, third = self.start(3)
+        ada = first.join()
+        others = [node.join() for node in (second, third) for _ in range(4)]
+        self.advance(0.5)
+        appended, packets = self.redis.count("append"), first.node.peers.packets
+        published = self.redis.count("PUBLISH")
+        for turn in range(2):
+            for index in range(5):
+                first.app.rooms[ada.id].broadcast("said", 5 * turn + index)
+            self.advance(0.01)
+        self.assertEqual(self.redis.count("append") - appended, 2)
+        self.assertEqual(first.node.peers.packets - packets, 4)
+        self.assertEqual(self.redis.count("PUBLISH") - published, 4)
+        for other in others:
+            self.assertEqual([other.expect("said") for _ in range(10)], list(range(10)))
+
+    def test_rooms(self) -> None:
+        """Rooms of one node share the packet of a turn, and each has an append."""
+        first, second = self.start()
+        here = [first.join(mode=str(index)) for index in range(5)]
+        there = [second.join(mode=str(index)) for index in range(5)]
+        self.assertEqual([one.id for one in here], [one.id for one in there])
+        self.advance(1)
+        appended, packets = self.redis.count("append"), first.node.peers.packets
+        for one in here:
+            first.app.rooms[one.id].broadcast("said", 1)
+        self.settle()
+        self.assertEqual(self.redis.count("append") - appended, 5)
+        self.assertEqual(first.node.peers.packets - packets, 1)
+
+    def test_find(self) -> None:
+        """To find a room asks Redis nothing, once its name is known."""
+        first, second = self.start()
+        first.join()
+        self.settle()
+        commands = len(self.redis.log)
+        self.assertEqual(len(fired(second.app.query("chat"))[0]), 1)
+        self.assertEqual(len(self.redis.log), commands)
+
+
+class LossTests(NodesTestCase):
+    """Nodes that are lost, and Redis."""
+
+    def test_killed(self) -> None:
+        """The room of a node that is killed goes on elsewhere; nobody misses anything."""
+        first, second, third = self.start(3)
+        first.join()
+        bob, carol = second.join(), third.join()
+        bob.send("say", 1)
+        self.settle()
+        first.kill()
+        bob.send("say", 2)
+        carol.send("say", 3)
+        self.advance(15)
+        self.assertEqual(len(self.whereIs(bob.id)), 1)
+        for client in (bob, carol):
+            said = [client.expect("said") for _ in range(3)]
+            self.assertEqual((said[0], sorted(said)), (1, [1, 2, 3]))
+            self.assertIn("recovered", client.events)
+            self.assertNotIn("lost", client.events)
+
+    def test_adopted(self) -> None:
+        """All rooms of a node that is gone are taken over, also those that nobody asks for, by all nodes."""
+        first, second, third = self.start(3)
+        rooms = {self.result(first.app.createRoom("chat", {"mode": str(index)})) for index in range(30)}
+        first.kill()
+        self.advance(20)
+        owners = [{owned.host.id for owned in node.node.here} for node in (second, third)]
+        self.assertEqual(owners[0] | owners[1], rooms)
+        self.assertEqual(owners[0] & owners[1], set())
+        self.assertTrue(all(len(each) > 5 for each in owners), owners)
+
+    def test_coldStart(self) -> None:
+        """Rooms are taken over by nodes that start when all others are gone."""
+        first, second = self.start()
+        rooms = {self.result(node.app.createRoom("chat")) for node in (first, second)}
+        ada = first.join()
+        first.kill()
+        second.kill()
+        self.advance(60)
+        (third,) = self.start(1)
+        self.advance(20)
+        self.assertEqual({owned.host.id for owned in third.node.here}, rooms)
+        self.assertIn(ada.id, rooms)
+
+    def test_handOver(self) -> None:
+        """A node that is stopped hands its rooms over at once; clients of other nodes keep their sockets."""
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        before = bob.room.member
+        first.stop()
+        self.advance(1)
+        self.assertEqual(self.whereIs(bob.id), [second])
+        bob.send("say", 1)
+        self.advance(1)
+        self.assertEqual((bob.expect("said"), bob.member, bob.closeInfo), (1, before, None))
+        self.assertNotIn("lost", bob.events)
+
+    def test_paused(self) -> None:
+        """A node that can't reach Redis for a while, but not for too long, goes on with its rooms."""
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        for connection in first.connections:
+            connection.cut()
+        bob.send("say", 1)
+        self.advance(4)
+        self.assertEqual((bob.expect("said"), self.whereIs(bob.id)), (1, [first]))
+
+    def test_stale(self) -> None:
+        """A node that can't reach Redis says so, and is well again later."""
+        (first,) = self.start(1)
+        ada = first.join()
+        self.redis.hang()
+        self.advance(8)
+        self.assertEqual(first.engine.health(), "Redis can't be reached")
+        self.redis.wake()
+        self.advance(5)
+        self.assertIsNone(first.engine.health())
+        ada.send("say", 1)
+        self.advance(1)
+        self.assertEqual(ada.expect("said"), 1)
+
+    def test_flushed(self) -> None:
+        """If Redis loses everything, rooms go on, and clients are told that they may have missed some."""
+        first, second = self.start()
+        ada, bob = first.join(), second.join()
+        self.redis.store.flush()
+        ada.send("say", 1)
+        self.advance(5)
+        self.assertEqual(self.whereIs(ada.id), [first])
+        for client in (ada, bob):
+            self.assertIn("lost", client.events)
+            self.assertIsNone(client.closeInfo)
+        bob.send("say", 2)
+        self.advance(1)
+        self.assertEqual(ada.messages[-1], ("said", 2))
+        self.assertEqual(len(self.result(second.app.query("chat"))), 1)
+
+
+class Deadly(Chat):
+    """A room whose owner dies when it is taken over."""
+
+    deaths: list[str] = []
+
+    def onCreate(self, options: Any) -> Any:
+        if self.isRestored:
+            self.deaths.append(self.id)
+            return Deferred()
+        return None
+
+
+class AskTests(NodesTestCase):
+    """Commands to rooms of other nodes."""
+
+    def test_commands(self) -> None:
+        """A room carries out commands wherever they come from."""
+        first, second = self.start()
+        ada, bob = first.join(), second.join()
+        (described,) = second.ask(ada.id, Inspect())
+        self.assertEqual(described["listing"]["clients"], 2)
+        self.assertEqual(second.ask(ada.id, Lock()), [None])
+        self.assertTrue(first.app.rooms[ada.id].isLocked)
+        self.assertEqual(second.ask(ada.id, SendTo("news", b"\xa2hi")), [1])
+        self.assertEqual((ada.expect("news"), bob.expect("news")), ("hi", "hi"))
+        self.assertEqual(second.ask(ada.id, Kick(member=ada.member)), [1])
+        self.assertIsNotNone(ada.closeInfo)
+
+    def test_reserve(self) -> None:
+        """A seat is reserved in a room of another node."""
+        first, second = self.start(maxClients=1)
+        room = self.result(first.app.createRoom("chat"))
+        token = self.result(second.app.reserveSeat(room, None, 5.0))
+        self.assertIsInstance(token, str)
+        self.assertEqual(self.result(second.app.reserveSeat(room)).value.code, "full")
+
+    def test_nowhere(self) -> None:
+        """There is no such room."""
+        first, _ = self.start()
+        self.assertEqual(first.ask("nix", Inspect())[0].value.code, "noSuchRoom")
+        error = self.result(first.app.reserveSeat("nix"))
+        self.assertIsInstance(error.value, RoomError)
+
+    def test_unanswered(self) -> None:
+        """If the node doesn't answer, the command fails within five seconds, and says what may be."""
+        first, second = self.start()
+        ada = first.join()
+        self.settle()
+        self.redis.deliveries = lambda channel, data: () if b"to:" in channel else (0.0,)
+        results = fired(second.app.engine.ask(ada.id, Lock()))
+        self.advance(5)
+        self.assertEqual(results[0].value.code, "unavailable")
+        self.assertEqual(results[0].value.details, {"mayHaveHappened": True})
+
+    def test_noRedis(self) -> None:
+        """Without Redis nothing happens, and the error says that."""
+        first, second = self.start()
+        ada = first.join()
+        first.kill()
+        self.redis.down()
+        results = fired(second.app.engine.ask(ada.id, Lock()))
+        self.advance(6)
+        self.assertEqual(results[0].value.code, "unavailable")
+
+
+class EndTests(NodesTestCase):
+    """Nodes that can't start, or can't go on."""
+
+    def test_version(self) -> None:
+        """A node doesn't start beside a node of a version that it can't work with."""
+        self.redis.run(("ZADD", "txr:nodes", self.redis.store.now + 5000, "9.other"))
+        (first,) = self.start(1)
+        self.assertEqual(len(first.failures), 1)
+        self.assertIn("version 9", str(first.failures[0].value))
+        self.flushLoggedErrors()
+        self.assertEqual(first.harness.server.ports, [])
+
+    def test_refused(self) -> None:
+        """If Redis refuses this node later, the server stops."""
+        (first,) = self.start(1)
+        ada = first.join()
+        self.redis.fail("NOPERM no", "append", 100)
+        ada.send("say", 1)
+        self.advance(3)
+        self.assertEqual(len(first.failures), 1)
+        self.flushLoggedErrors()
+        self.assertEqual(first.harness.server.ports, [])
+
+    def test_again(self) -> None:
+        """A server that is started again is another node, and has its rooms back."""
+        (first,) = self.start(1)
+        room = self.result(first.app.createRoom("chat"))
+        before = first.node.id
+        first.stop()
+        first.harness.start()
+        self.advance(20)
+        self.assertNotEqual(first.node.id, before)
+        self.assertIn(room, first.node.here)
