@@ -25,5 +25,5 @@ class Web:
 
 
 def makeRoot(server):
-    """Return the resource to serve. Start the service of the server too."""
+    """Return the resource to serve. (You must also start the server.)"""
     return Web(server).app.resource()

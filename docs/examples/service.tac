@@ -8,7 +8,7 @@ class Echo(Application):
         connection.send(message)
 
 
-# The clock of the reactor should be monotonic: see "The clock" in "Deployment".
+# In production, call useMonotonicClock(reactor) here: see "The clock" in "Deployment".
 application = Daemon("echo")
 
 server = Server(ServerOptions(maxConnections=10_000))

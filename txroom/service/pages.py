@@ -16,7 +16,7 @@ from .accesslog import AccessLog
 from .routing import checkPath
 
 #: The maximum body size, in bytes, for pages that read no body. twisted.web parses forms in any case.
-NO_FORM = 1024
+SMALL_BODY = 1024
 
 
 class Pages:

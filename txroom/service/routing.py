@@ -74,8 +74,7 @@ class Routes(list[Route]):
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
         """
-        Return the room application for the request's host, or `None`. It tells clients that ask for an
-        unknown path what is wrong.
+        Return the room application that tells a client of this host that its path is unknown, or `None`.
         """
         ofHost = (route.application for route in self if route.isOfHost(handshake))
         return next((each for each in ofHost if not each.isPlain), None)

@@ -38,7 +38,7 @@ from .health import HealthPage
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
 from .listeningservice import ListeningService
 from .openfiles import limitConnections, openFiles
-from .pages import NO_FORM, Pages
+from .pages import SMALL_BODY, Pages
 from .routing import Route
 from .shutdown import ShutdownStep
 
@@ -54,16 +54,17 @@ class Server(ListeningService):
     - `onClose()`: the server has stopped.
     - `onClientError(error, handshake)`: an upgrade failed. `error` is an `UpgradeError`; `handshake` is
       `None` if the request could not be read.
-    - `responseHeaders(handshake)`: returns headers for every 101 answer.
+    - `responseHeaders(handshake)`: returns headers for the 101 answers. A client of rooms that is refused
+      after the upgrade does not get them.
 
-    Like Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
+    It corresponds to Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
 
     Args:
-        options: The options of all applications, unless an application overrides them. By default, each
-            option has its default value.
-        clock: The reactor; by default the global reactor.
-        engine: Where rooms live: by default a `MemoryEngine`, so that this server alone has its rooms. With a
-            `RedisEngine`, several servers have the same rooms.
+        options: The options of all applications, unless an application overrides them. The default is
+            `ServerOptions()`.
+        clock: The reactor. The default is the global reactor; tests pass a clock that they advance.
+        engine: Where rooms live. With the default, a `MemoryEngine`, they live in this process, and this
+            server alone has them. With a `RedisEngine`, several servers share their rooms.
 
     Raises:
         TypeError: `options` is not a `ServerOptions`, `engine` is not an engine, or another keyword is given.
@@ -114,22 +115,29 @@ class Server(ListeningService):
         """
         Serve an application at a host and path.
 
-        The first registration that matches a request is used. A `RoomApplication` is served at its path and
-        everything below it, by default at "/rooms". The application's `Application.pages` are served too.
+        The first registration that matches a request is used, with one exception: a client that offers only
+        sub-protocols of rooms does not get an application without rooms and without a `chooseProtocol` hook,
+        if there are rooms at another path. It is told that its path is unknown. The application's
+        `Application.pages` are served too.
 
         Args:
             application: The application.
             host: The host, compared without regard to case. Without a port it matches any port; `None`
                 matches any host.
             path: An exact path, or a prefix that ends with ``"/*"`` and matches everything below it; `None`
-                matches any path.
+                matches any path. A `RoomApplication` is always served at its path and everything below it:
+                "/play" means "/play" and "/play/*", and `None` the path that it was created with, by default
+                "/rooms".
 
         Returns:
             The application.
 
         Raises:
-            TypeError: `application` is not an `Application`, or a host or path is not a string.
-            ValueError: The path does not begin with "/", or has a "*" elsewhere than at its end.
+            TypeError: `application` is not an `Application`, a host or path is not a string, or a page is not
+                a resource.
+            ValueError: The host is empty or contains a "/". The path does not begin with "/", has a "*"
+                elsewhere than at its end, or has a query or fragment. The rooms are served at another path
+                already, or another page at the path of one of the application's pages.
         """
         self._applications.add(application, host, path)
         return application
@@ -144,9 +152,10 @@ class Server(ListeningService):
         """
         Serve the protocols of an Autobahn `WebSocketServerFactory` unchanged.
 
-        The server's checks, limits and deadlines apply first; then Autobahn's handshake decides. Any other
-        factory is served too, by a `ProtocolApplication`; its protocols must answer upgrades themselves. The
-        factory is started and stopped with the server.
+        The server makes its checks and applies its limits and deadlines first; then the protocol's
+        `onConnect` decides whether to accept the client. Any other factory is served too, by a
+        `ProtocolApplication`; its protocols must answer upgrades themselves. The factory is started and
+        stopped with the server.
 
         Args:
             path: The path, as for `addApplication`.
@@ -178,7 +187,7 @@ class Server(ListeningService):
 
     def addPage(self, path: str, page: IResource | WebResource, maxBody: int | None = None) -> None:
         """
-        Serve a twisted.web resource beside the sockets. It may have the same path as a WebSocket.
+        Serve a twisted.web resource beside the WebSockets. It may have the same path as a WebSocket.
 
         Args:
             path: The path. A leaf is served at exactly this path; any other resource serves everything below
@@ -195,7 +204,7 @@ class Server(ListeningService):
         self._pages.add(path, page, maxBody)
 
     def removePages(self) -> None:
-        """Remove all pages, and serve only sockets."""
+        """Remove all pages, and serve only WebSockets."""
         self._pages.clear()
 
     def addClientScript(self, path: str = "/txroom.js") -> None:
@@ -212,12 +221,12 @@ class Server(ListeningService):
         Raises:
             ValueError: The path does not begin with "/".
         """
-        self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}), maxBody=NO_FORM)
+        self.addPage(path, Asset("txroom.js", {"Access-Control-Allow-Origin": "*"}), maxBody=SMALL_BODY)
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve a `HealthPage` of this server."""
         page = HealthPage(lambda: self.isDraining, self.stallDetector, lambda: self.engine.health())
-        self.addPage(path, page, maxBody=NO_FORM)
+        self.addPage(path, page, maxBody=SMALL_BODY)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """
@@ -245,14 +254,16 @@ class Server(ListeningService):
 
     def resource(self) -> IResource:
         """
-        Return the server's sockets and pages as a twisted.web resource, for a `Site`, or for a place in the
-        resource tree of twisted.web or Klein.
+        Return the server's WebSockets and pages as a twisted.web resource, for a `Site`, or for a place in
+        the resource tree of twisted.web or Klein.
         """
         resource: IResource = ServerResource(self._gateway)
         return resource
 
     def factory(self) -> IProtocolFactory:
-        """Return the server as a protocol factory, for an endpoint that you listen on yourself."""
+        """
+        Return the server as a protocol factory. You need it only to call `listen` on an endpoint yourself.
+        """
         return self._factory
 
     def shouldHandle(self, request: Request) -> bool:
@@ -292,8 +303,7 @@ class Server(ListeningService):
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
         """
-        Return the room application for the request's host, or `None`. It tells clients that ask for an
-        unknown path what is wrong.
+        Return the room application that tells a client of this host that its path is unknown, or `None`.
         """
         return self._routes.refuserFor(handshake)
 
@@ -373,8 +383,8 @@ class Server(ListeningService):
         """
         Switch debugging on or off (like TeaJS's `setDebug`); ``--log-level debug`` switches it on.
 
-        It logs every event of every connection at level debug. It is meant for a developer's own machine:
-        the error for an unknown room tells clients the names of registered rooms.
+        It logs every event of every connection at level debug. Use it only on your own machine: while it is
+        on, the error for an unknown room tells clients the names of registered rooms.
 
         Raises:
             TypeError: `isOn` is neither `True` nor `False`.
@@ -390,11 +400,14 @@ class Server(ListeningService):
         """
         self._accesses.isOn = isOn
 
-    # -- `GatewayServer`
+    # -- called by the gateway
 
     @property
     def isLocal(self) -> bool:
-        """Whether the server listens, and only on loopback addresses. UNIX sockets are not considered."""
+        """
+        Whether the server listens, and only on loopback addresses. UNIX sockets are not considered. It is
+        `False` if a listener expects the PROXY protocol.
+        """
         return self._listeners.isLocal
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
@@ -415,7 +428,7 @@ class Server(ListeningService):
         self._connections.refused(error, handshake)
         callHook(self._log, self.onClientError, error, handshake)
 
-    # -- `ListeningService`
+    # -- overrides of ListeningService
 
     def useEngine(self, engine: EngineService) -> None:
         """Replace the engine before the server starts; for programs that launch a server of somebody else."""
