@@ -73,9 +73,7 @@ class Routes(list[Route]):
         return None if isLost else found
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
-        """
-        Return the room application that tells a client of this host that its path is unknown, or `None`.
-        """
+        """Return the room application that tells clients of this host that a path is unknown, or `None`."""
         ofHost = (route.application for route in self if route.isOfHost(handshake))
         return next((each for each in ofHost if not each.isPlain), None)
 

@@ -54,8 +54,7 @@ class Server(ListeningService):
     - `onClose()`: the server has stopped.
     - `onClientError(error, handshake)`: an upgrade failed. `error` is an `UpgradeError`; `handshake` is
       `None` if the request could not be read.
-    - `responseHeaders(handshake)`: returns headers for the 101 answers. A client of rooms that is refused
-      after the upgrade does not get them.
+    - `responseHeaders(handshake)`: returns headers for the 101 answers to accepted clients.
 
     It corresponds to Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
 
@@ -115,29 +114,24 @@ class Server(ListeningService):
         """
         Serve an application at a host and path.
 
-        The first registration that matches a request is used, with one exception: a client that offers only
-        sub-protocols of rooms does not get an application without rooms and without a `chooseProtocol` hook,
-        if there are rooms at another path. It is told that its path is unknown. The application's
-        `Application.pages` are served too.
+        The first registration that matches a request is used, and the application's `Application.pages` are
+        served too. If there are rooms, a client that offers only sub-protocols of rooms is told that its path
+        is unknown when it asks for a plain application without a `chooseProtocol` hook.
 
         Args:
             application: The application.
             host: The host, compared without regard to case. Without a port it matches any port; `None`
                 matches any host.
             path: An exact path, or a prefix that ends with ``"/*"`` and matches everything below it; `None`
-                matches any path. A `RoomApplication` is always served at its path and everything below it:
-                "/play" means "/play" and "/play/*", and `None` the path that it was created with, by default
-                "/rooms".
+                matches any path. For a `RoomApplication`, "/play" means "/play" and "/play/*", and `None`
+                means its own path, by default "/rooms".
 
         Returns:
             The application.
 
         Raises:
-            TypeError: `application` is not an `Application`, a host or path is not a string, or a page is not
-                a resource.
-            ValueError: The host is empty or contains a "/". The path does not begin with "/", has a "*"
-                elsewhere than at its end, or has a query or fragment. The rooms are served at another path
-                already, or another page at the path of one of the application's pages.
+            TypeError: An argument or a page has a wrong type.
+            ValueError: The host or path is wrong, or its rooms or pages can't be served there.
         """
         self._applications.add(application, host, path)
         return application
@@ -152,10 +146,9 @@ class Server(ListeningService):
         """
         Serve the protocols of an Autobahn `WebSocketServerFactory` unchanged.
 
-        The server makes its checks and applies its limits and deadlines first; then the protocol's
-        `onConnect` decides whether to accept the client. Any other factory is served too, by a
-        `ProtocolApplication`; its protocols must answer upgrades themselves. The factory is started and
-        stopped with the server.
+        The server's checks, limits and deadlines apply first; then the protocol's `onConnect` decides. Any
+        other factory is served too, by a `ProtocolApplication`; its protocols must answer upgrades
+        themselves. The factory is started and stopped with the server.
 
         Args:
             path: The path, as for `addApplication`.
@@ -261,9 +254,7 @@ class Server(ListeningService):
         return resource
 
     def factory(self) -> IProtocolFactory:
-        """
-        Return the server as a protocol factory. You need it only to call `listen` on an endpoint yourself.
-        """
+        """Return the server as a protocol factory; only needed to call `listen` on an endpoint yourself."""
         return self._factory
 
     def shouldHandle(self, request: Request) -> bool:
@@ -302,9 +293,7 @@ class Server(ListeningService):
         return self._routes.applicationFor(handshake)
 
     def refuserFor(self, handshake: Handshake) -> Application | None:
-        """
-        Return the room application that tells a client of this host that its path is unknown, or `None`.
-        """
+        """Return the room application that tells clients of this host that a path is unknown, or `None`."""
         return self._routes.refuserFor(handshake)
 
     @property
@@ -404,10 +393,7 @@ class Server(ListeningService):
 
     @property
     def isLocal(self) -> bool:
-        """
-        Whether the server listens, and only on loopback addresses. UNIX sockets are not considered. It is
-        `False` if a listener expects the PROXY protocol.
-        """
+        """Whether all listeners but UNIX sockets are on loopback addresses, without the PROXY protocol."""
         return self._listeners.isLocal
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
