@@ -393,7 +393,7 @@ class Server(ListeningService):
 
     @property
     def isLocal(self) -> bool:
-        """Whether all listeners but UNIX sockets are on loopback addresses, without the PROXY protocol."""
+        """Whether it listens, and only on loopback, without the PROXY protocol; UNIX sockets do not count."""
         return self._listeners.isLocal
 
     def opened(self, connection: Connection, options: ServerOptions) -> None:
