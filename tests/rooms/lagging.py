@@ -316,6 +316,10 @@ class LaggingEngine:
         if isTold:
             self.cluster.later(journal.host.lost, CloseCode.ROOM_MOVED)
 
+    def renewEpoch(self, room: str) -> None:
+        """The records of a room may have lost their tail, so that the next owner begins a new epoch."""
+        self.stored[room].epoch = secrets.token_urlsafe(6)
+
     def handOver(self, room: str) -> None:
         """The process of the owner is to stop."""
         journal = self._journalOf(room)

@@ -228,7 +228,9 @@ class World:
         if self.isLagging:
             self.engine.stall(room, seconds)
 
-    def lose(self, room: str, isApplied: bool) -> None:
-        """The owner of a room is lost, where that can be."""
+    def lose(self, room: str, isApplied: bool, isSameEpoch: bool = True) -> None:
+        """The owner of a room is lost, where that can be; the next one may begin a new epoch."""
         if self.isLagging and room in self.engine.stored:
             self.engine.loseOwner(room, isApplied)
+            if not isSameEpoch:
+                self.engine.renewEpoch(room)

@@ -279,7 +279,7 @@ class World(model.World):
         elif kind in ("lose", "handOver") and self.isLagging and host.id in self.engine.stored:
             self.lost.add(host)
             if kind == "lose":
-                self.lose(host.id, bool(amount % 2))
+                self.lose(host.id, bool(amount % 2), amount % 5 > 0)
             else:
                 self.handOver(host.id)
         elif kind == "refound":

@@ -264,7 +264,7 @@ class World(model.World):
         elif kind == "kick":
             self.kick(amount)
         elif kind == "lose":
-            self.lose(self.room, bool(amount % 2))
+            self.lose(self.room, bool(amount % 2), amount % 5 > 0)
         elif kind == "edge":
             self.loseEdge(which)
             for each in self.clients:

@@ -1027,3 +1027,34 @@ class FaultTests(RoomTestCase):
         self.engine.loseOwner(ada.room, True)
         self.advance(1)
         self.assertEqual(self.player().resume(ada, 295)[3]["recovered"], True)
+
+    def test_newEpoch(self) -> None:
+        """If the records may have lost their tail, the next owner begins a new epoch; clients are told."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        ada.send("say", 1, 1)
+        self.engine.loseOwner(ada.room, True)
+        self.engine.renewEpoch(ada.room)
+        self.advance(1)
+        joined = self.player().resume(ada)[3]
+        self.assertEqual((joined["recovered"], joined["handled"]), (False, 1))
+        self.assertNotEqual(joined["epoch"], ada.joined["epoch"])
+
+    def test_refoundedCheckpoint(self) -> None:
+        """The data that the room has saved, and the expelled, are founded again too."""
+        self.rooms(autoDispose=False)
+        ada, bob = self.joined(), self.joined()
+        hostOf(self.room()).outbox.record(Checkpoint(3, b"saved"))
+        self.room().client(bob.joined["member"]).kick()
+        self.settle()
+        self.engine.loseOwner(ada.room, False)
+        self.advance(1)
+        again = self.player()
+        self.assertEqual(again.resume(ada)[0], "joined")
+        self.engine.refound(ada.room)
+        self.advance(1)
+        self.engine.loseOwner(ada.room, True)
+        self.advance(1)
+        self.assertEqual(self.player().resume(again)[0], "joined")
+        self.assertEqual(self.engine.stored[ada.room].loaded().checkpoint, Checkpoint(3, b"saved"))
+        self.assertEqual(self.player().resume(bob)[3], "forbidden")

@@ -300,7 +300,7 @@ class World(model.World):
         if kind == "wait":
             self.advance(amount / 1000)
         elif kind == "lose":
-            self.lose(self.room, bool(amount % 2))
+            self.lose(self.room, bool(amount % 2), amount % 5 > 0)
         elif kind == "edge":
             self.loseEdge(which)
         elif kind == "refound":

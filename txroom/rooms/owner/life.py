@@ -53,7 +53,8 @@ class Event(Enum):
     FAILED = auto()
     #: The room is asked to end.
     CLOSED = auto()
-    #: The journal reports that the room has another owner, or that its records are lost.
+    #: The journal reports that the room has another owner or is handed over to the next one, or that its
+    #: records are lost or can't be written.
     LOST = auto()
     #: The last member has left, and its `onLeave` is over.
     EMPTY = auto()
