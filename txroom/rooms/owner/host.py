@@ -390,6 +390,7 @@ class Host:
             self._forsake(reached, code)
             return
         self.life.follow(Event.LOST)
+        self._parts.attaching.begin()
         self._shut()
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
         self._forsake(reached, code)
