@@ -1,8 +1,8 @@
 """
-A chat room from the documentation of ws, as an application of txroom.
+A chat room as one writes it with ws, as an application of txroom.
 
-Each message goes to all other clients. A client needs a token, and a page has to
-come from one of two origins.
+Each message goes to all other clients. A client needs a token, and a page of
+another origin has to come from one of these two.
 """
 
 from txroom import Application, Deny
