@@ -159,9 +159,10 @@ class BaseClient(Generic[RoomT]):
         """
         Join a room of that name; if none has a free seat, create one.
 
-        The Deferred fires with a `Room`. It fails with the server's error, or with "unavailable" if there
-        is no connection within `requestTimeout` or the connection is lost before the answer. In that last
-        case the server may have let the client in, so the client does not ask again by itself.
+        The Deferred fires with a `Room`. It fails with the server's error; with "unavailable" if there is no
+        connection within `requestTimeout` or the connection is lost before the answer; with "timeout" if the
+        server or `auth` does not answer in this time; and with "unauthorized" if `auth` fails. After a lost
+        connection the client does not repeat the request, because it may already be a member.
 
         Events are delivered from the next reactor turn on, so that you can add listeners after `await`.
         """
@@ -169,8 +170,8 @@ class BaseClient(Generic[RoomT]):
 
     def join(self, name: str, options: Mapping[str, Any] | None = None) -> Deferred[RoomT]:
         """
-        Join an existing room of that name. Fails like `joinOrCreate`, and with "noSuchRoom" if there is
-        none.
+        Join an existing room of that name. Fails like `joinOrCreate`, and with "noSuchRoom" if no room has a
+        free seat, or with the error of the room that has refused the client.
         """
         return self._enter("join", name, options)
 
@@ -193,10 +194,10 @@ class BaseClient(Generic[RoomT]):
         the other client is still connected, it leaves with 4005. A membership can be continued for
         `resumeSeconds` after its connection was lost, but not after it was closed.
 
-        The Deferred fails with "unauthorized" if that time is over or the token was used before, with
-        "forbidden" if the member was kicked or belongs to another user, with "noSuchRoom" if the room does
-        not exist any more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`.
-        Then join again.
+        The Deferred fails with "unauthorized" if that time is over, or if a client that has resumed with this
+        token has sent something to the room since; with "forbidden" if the member was kicked or belongs to
+        another user; with "noSuchRoom" if the room does not exist any more; with "badRequest" if the token is
+        malformed; and otherwise like `joinOrCreate`. Then join again.
         """
         try:
             resumed = ReconnectionToken.read(token)

@@ -22,8 +22,9 @@ class Client(BaseClient[Room]):
     The client connects when it has something to do: at the first join or request.
 
     If the server sends a message that is not a frame, the client closes the connection with 4010,
-    reconnects and resumes, so that it misses nothing. It ignores frames of a kind that it does not know,
-    and frames for rooms that it has left. If the server refuses the upgrade with 401, 403, 404 or most
+    reconnects and resumes, so that it misses nothing. (That it does not reconnect after 4010 is the rule
+    only if the server sends this code.) It ignores frames of a kind that it does not know, and frames for
+    rooms that it has left. If the server refuses the upgrade with 401, 403, 404 or most
     other statuses from 400 to 499, the client ends all rooms and requests and does not reconnect, as after
     a final close code.
 

@@ -66,7 +66,8 @@ class ClientOptions:
     """
 
     #: The credentials, sent as `auth` with the options of each join: a value, or a function that returns a
-    #: value, a Deferred or a coroutine. A function that fails is called again until `requestTimeout` is over.
+    #: value, a Deferred or a coroutine. The client calls a function for each join. If it fails, the client
+    #: calls it again until `requestTimeout` is over, except after a `RoomError`: then the join fails at once.
     auth: Any = None
     #: The sub-protocol: `JSON_PROTOCOL` or `MSGPACK_PROTOCOL`. With MessagePack, messages may contain bytes.
     protocol: str = _option(

@@ -74,7 +74,8 @@ class Room:
     @property
     def members(self) -> list[Member]:
         """
-        The users in the room, with a meta for each of their members, if the room has presence.
+        The users in the room, each with one meta for each of the user's memberships, if the room has
+        presence.
 
         In a room of more than `presenceLimit` members the list is not complete: it has the members that the
         server has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all
@@ -85,13 +86,16 @@ class Room:
     @property
     def memberCount(self) -> int:
         """
-        How many members there are, if the room has presence. A user with two connections counts twice.
+        How many memberships there are, if the room has presence. A user with two memberships counts twice.
         """
         return self._membership.presence.count
 
     @property
     def snapshot(self) -> Any:
-        """What the server's `Room.snapshot` returned at the last join or loss."""
+        """
+        What the server's `Room.snapshot` returned at the last join or, if the room has emitted "lost" since,
+        the snapshot that came with it.
+        """
         return self._handle.snapshot
 
     @property
@@ -111,7 +115,7 @@ class Room:
 
         It is `None` after the room was left. Read it when you need it, since it changes with every
         connection. Keep it secret: anybody with it can take the membership over. It contains the options of
-        the join, except `auth`.
+        the join, except `auth` and `seat`.
         """
         return None if self._handle.isLeft else self._membership.reconnectionToken
 
@@ -145,7 +149,7 @@ class Room:
         - "presence" (members, joined, left): members joined or left, or their metas changed
         - "reconnecting" (code, reason): the room is away; messages sent now are queued
         - "recovered" (): the client is in the room again and has missed nothing
-        - "lost" (`Loss`): the client is in the room again, but has missed messages
+        - "lost" (`Loss`): the client is in the room again, but may have missed messages
         - "left" (code, reason): the client is no longer in the room
         - "error" (error): the server refused a message, or a listener raised an exception
 
@@ -264,8 +268,8 @@ class Room:
 
         The Deferred fails with the server's error; with "timeout" after `timeout` seconds (default:
         `callTimeout`); with "replyLost" if the call was or may have been handled but its answer is lost;
-        with "roomGone" when the room is left. If you cancel the Deferred, the client ignores the answer;
-        the server still handles a call that was sent.
+        with "roomGone" when the room is left; and with the errors that `send` raises. If you cancel the
+        Deferred, the client ignores the answer; the server still handles a call that was sent.
         """
         try:
             self._refuseIfLeaving()
@@ -279,14 +283,14 @@ class Room:
 
     def leave(self) -> Deferred[None]:
         """
-        Leave the room, after the queued messages were sent.
-
-        The Deferred fires when the server has confirmed, at the latest after `leaveTimeout` seconds. If the
-        client has joined the room twice, both joins are one member: only this object ends, and the Deferred
-        fires at once.
+        Leave the room. The client first sends the queued messages, then asks the server to end the
+        membership. The Deferred fires when the server has answered, or after `leaveTimeout` seconds.
 
         After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is
         no connection, the server ends the membership when `resumeSeconds` are over.
+
+        If the client has joined the room twice, both joins are one membership. Then only this object ends,
+        and the Deferred fires at once.
         """
         return self._membership.leave(self._handle)
 

@@ -66,8 +66,9 @@ class RoomApplication(Application):
             "/rooms".
         totalRecoverySize: The bytes of memory for the messages that all rooms of this process keep, as
             history and for clients that resume; 0: any number. A message counts as 768 bytes, plus its data,
-            its frames in each dialect that clients speak (in JSON twice the text, which may be six times the
-            data), and 8 bytes for each member that it names. With more, the rooms that have been silent for
+            plus twice its frames minus 256 bytes (at least its data again), plus 8 bytes for each member that
+            it names. It has a frame for each dialect that clients speak; a JSON frame may be six times as
+            long as the data. With more, the rooms that have been silent for
             longest forget their oldest messages, then their history, and clients that resume in them get
             `recovered: false`. While clients are joining, the messages may take up to four times as much.
         createRate: The rooms a second that clients of one address may create; 0: any number.

@@ -95,8 +95,8 @@ export interface Options {
    * The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
    * or a promise.
    *
-   * The client calls a function for each join. If it fails, the client calls it again until `requestTimeout` is
-   * over. If it throws a `TxroomError`, the join fails at once.
+   * If `auth` is a function, the client calls it for each join. If it throws or rejects, the client calls it again
+   * until `requestTimeout` is over, except after a `TxroomError`: then the join fails at once.
    */
   auth?: unknown | (() => unknown | Promise<unknown>);
   /** The class of the socket; default: `globalThis.WebSocket`. */
@@ -123,8 +123,8 @@ export interface Options {
    */
   pingTimeout?: number;
   /**
-   * The value in place of `pingTimeout` after the browser came online, went offline or showed the page again, in
-   * milliseconds; default 3 000.
+   * Replaces `pingTimeout`, in milliseconds, for the check that the client makes when the browser comes online, goes
+   * offline or shows the page again; default 3 000.
    */
   probeTimeout?: number;
   /**
@@ -136,7 +136,10 @@ export interface Options {
   maxDelay?: number;
   /** How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000. */
   stableAfter?: number;
-  /** How many attempts to reconnect may fail in a row before the client gives up; default Infinity. */
+  /**
+   * How many attempts to reconnect may fail in a row before the client gives up; default Infinity. A client that
+   * no txroom server has ever answered gives up after 5 attempts to connect in any case.
+   */
   maxAttempts?: number;
   /**
    * How many frames of a room may be on their way without an acknowledgement; default 64, which is also the
@@ -159,8 +162,8 @@ export interface Options {
    */
   rejoin?: boolean;
   /**
-   * The object that emits "online", "offline" and "visibilitychange"; default: the window. Null means that there
-   * is none.
+   * The object that emits "online", "offline" and "visibilitychange"; default: `globalThis`, which is the window in
+   * a page. Null means that there is none.
    */
   events?: Pick<EventTarget, "addEventListener" | "removeEventListener"> | null;
   /** The source of time and timers; for tests. */
@@ -180,7 +183,7 @@ export const DEFAULTS: Readonly<Required<Options>>;
 /** Removes the listener or the handler that was added. */
 export type Off = () => void;
 
-/** One user in a room, with one meta for each connection of the user. */
+/** One user in a room, with one meta for each membership of the user. */
 export interface Member<Meta = any> {
   user: string;
   metas: Meta[];
@@ -219,7 +222,7 @@ export interface RoomEvents {
   reconnecting: (ending: Ending) => void;
   /** The client is in the room again and has missed nothing. */
   recovered: () => void;
-  /** The client is in the room again, but has missed messages: show the snapshot. */
+  /** The client is in the room again, but may have missed messages: show the snapshot. */
   lost: (loss: Loss) => void;
   /** The client is no longer in the room. */
   left: (ending: Ending) => void;
@@ -239,7 +242,7 @@ export interface ClientEvents {
   bye: (bye: { code: number; retryAfter: number }) => void;
   /** A heartbeat has measured the round-trip time. */
   latency: (milliseconds: number) => void;
-  /** An error that belongs to no call of yours. If there is no listener, the client writes it to the console. */
+  /** An error that no promise reports. If there is no listener, the client writes it to the console. */
   error: (error: any) => void;
 }
 
@@ -279,7 +282,7 @@ export class TxroomError extends Error {
  *
  * It does not reconnect after a code from 4000 to 4099, nor after the codes of RFC 6455 for errors that would
  * happen again (1002, 1003, 1007 to 1010). There is one exception: it reconnects after 1008 with the reason "message
- * not complete in time", which only means that the link is slow.
+ * not complete in time" or "message timeout", which only mean that the link is slow.
  */
 export function mayReconnect(code: number, reason?: string): boolean;
 
@@ -310,7 +313,10 @@ export class Room<Messages extends object = any> {
   readonly name: string;
   /** The id of this membership. */
   readonly member: string;
-  /** What the server's `Room.snapshot` returned at the last join, or before the last "lost". */
+  /**
+   * What the server's `Room.snapshot` returned at the last join or, if the room has emitted "lost" since, the snapshot
+   * that came with it.
+   */
   readonly snapshot: any;
   /** The client that joined the room. */
   readonly client: Client;
@@ -321,20 +327,20 @@ export class Room<Messages extends object = any> {
   /** The id of the log to which the offset belongs. A room that is created again has another one. */
   readonly epoch: string;
   /**
-   * The users in the room, with a meta for each of their members, if the room has presence.
+   * The users in the room, each with one meta for each of the user's memberships, if the room has presence.
    *
    * In a room with more than `presenceLimit` members the list is not complete: it has the members that the server
    * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
    */
   readonly members: Member[];
-  /** The number of all members, if the room has presence. A user with two connections counts twice. */
+  /** The number of all memberships in the room, if it has presence. A user with two memberships counts twice. */
   readonly memberCount: number;
   /**
    * The token with which `client.resume` continues this membership, also in the next page.
    *
    * It is null after the client has left the room. It changes with every connection, so read it when you need it, for
    * instance on "pagehide". Keep it secret: anybody who has it can take over the membership. It contains the options
-   * of the join, except `auth`.
+   * of the join, except `auth` and `seat`.
    */
   readonly reconnectionToken: string | null;
   /** How many frames are queued because the room is away or its window is full. */
@@ -379,10 +385,11 @@ export class Room<Messages extends object = any> {
    *
    * Throws a TxroomError if the client cannot accept the message: "roomGone" after it has left the room,
    * "unavailable" or "rateLimited" if `maxBuffered` frames are queued, "invalidData" if JSON cannot represent the data
-   * or the data is too large.
+   * or the data is too large, "badRequest" if the type is not a string of 1 to 128 characters.
    *
-   * The promise resolves when the server has handled the message; you need not await it. It rejects with "roomGone" if
-   * the client leaves the room before, and with "replyLost" if the server may or may not have handled the message.
+   * The promise resolves when the server has handled the message, also if it has refused it: then the room emits
+   * "error". You need not await the promise. It rejects with "roomGone" if the client leaves the room before, and with
+   * "replyLost" if the server may or may not have handled the message.
    *
    * With `volatile`, the client sends the message only if it is in the room now, and the message can get lost; the
    * promise resolves at once.
@@ -394,19 +401,20 @@ export class Room<Messages extends object = any> {
    *
    * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost" if the
    * answer is lost although the server has handled the call or may have handled it; with "roomGone" if the client
-   * leaves the room.
+   * leaves the room; with the errors that `send` throws; and with a TypeError if `timeout` is not a time.
    */
   call<Answer = any>(type: string, data?: unknown, options?: { timeout?: number }): Promise<Answer>;
   /** Measures the round-trip time to the server, in milliseconds. */
   ping(): Promise<number>;
   /**
-   * Leaves the room after the client has sent the queued messages.
-   *
-   * The promise resolves when the server has answered, at the latest after `leaveTimeout`. If the client has joined the
-   * room twice, both joins are one member. Then only this object ends, and the promise resolves at once.
+   * Leaves the room. The client first sends the queued messages, then asks the server to end the membership. The
+   * promise resolves when the server has answered, or after `leaveTimeout`.
    *
    * After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is no
    * connection, the server ends the membership when `resumeSeconds` are over.
+   *
+   * If the client has joined the room twice, both joins are one membership. Then only this object ends, and the promise
+   * resolves at once.
    */
   leave(): Promise<void>;
 }
@@ -428,8 +436,8 @@ export class Room<Messages extends object = any> {
  *     any --close()--> closed
  *
  * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
- * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms that it
- * has left.
+ * resumes, so that it misses nothing. (That it does not reconnect after 4010 is the rule only if the server sends this
+ * code.) It ignores frames of a kind that it does not know, and frames for rooms that it has left.
  */
 export class Client {
   /** The options, including the defaults. */
@@ -457,9 +465,11 @@ export class Client {
   /**
    * Joins a room of that name; if none has a free seat, creates one.
    *
-   * The promise rejects with the server's error, or with "unavailable" if there is no connection within
-   * `requestTimeout` or the connection is lost before the answer. In the last case the client does not repeat the
-   * request, because the server may have admitted it already.
+   * The promise rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout`
+   * or the connection is lost before the answer; with "timeout" if the server or `auth` does not answer in this time;
+   * with "unauthorized" if `auth` fails; with "badRequest" or "invalidData" if the name or the options are wrong. After
+   * a lost connection the client does not repeat the request, because it may already be a member. A client that no
+   * txroom server has ever answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
    *
    * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
    * pass `prepare`, the client calls it with the room before the promise resolves.
@@ -469,7 +479,10 @@ export class Client {
    * left.
    */
   joinOrCreate<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
-  /** Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if there is none. */
+  /**
+   * Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if no room has a free seat,
+   * or with the error of the room that has refused the client.
+   */
   join<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
   /** Creates a room of that name and joins it. Rejects like `joinOrCreate`. */
   create<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
@@ -481,11 +494,12 @@ export class Client {
    * The room is as after a join, with the snapshot, the members and the history; new messages follow. The server
    * handles the messages of the other page that reached it. If the other page is still connected, it leaves with 4005.
    * You can continue a membership for `resumeSeconds` after its connection was lost, but not after the other page has
-   * left or has closed its client.
+   * left or has closed its client while it had a connection.
    *
-   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden" if the
-   * room has kicked the member or the member belongs to another user, with "noSuchRoom" if the room does not exist any
-   * more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
+   * The promise rejects with "unauthorized" if that time is over, or if a page that has resumed with this token has
+   * sent something to the room since; with "forbidden" if the room has kicked the member or the member belongs to another
+   * user; with "noSuchRoom" if the room does not exist any more; with "badRequest" if the token is malformed; and
+   * otherwise like `joinOrCreate`. Then join again.
    */
   resume<Messages extends object = any>(token: string, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
   /**
@@ -506,6 +520,9 @@ export class Client {
    * Does nothing if the client needs no connection: before the first join, and after `close`.
    */
   reconnect(delay?: number): void;
-  /** Leaves all rooms and closes the connection for good. */
+  /**
+   * Leaves all rooms and closes the connection for good. If there is no connection, the server ends the memberships
+   * when `resumeSeconds` are over.
+   */
   close(): void;
 }

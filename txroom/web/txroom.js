@@ -105,8 +105,8 @@ export const CloseCode = Object.freeze({
  *   The credentials, sent as `auth` with the options of each join: a value, or a function that returns a value
  *   or a promise.
  *
- *   The client calls a function for each join. If it fails, the client calls it again until `requestTimeout` is
- *   over. If it throws a `TxroomError`, the join fails at once.
+ *   If `auth` is a function, the client calls it for each join. If it throws or rejects, the client calls it again
+ *   until `requestTimeout` is over, except after a `TxroomError`: then the join fails at once.
  * @property {new (url: any, protocols?: any) => Socket} [WebSocket]
  *   The class of the socket; default: `globalThis.WebSocket`.
  * @property {number} [connectTimeout] How long a socket may take to open, in milliseconds; default 10 000.
@@ -123,8 +123,8 @@ export const CloseCode = Object.freeze({
  *   How long the server may be silent after a heartbeat before the client gives up the connection, in
  *   milliseconds; default 10 000.
  * @property {number} [probeTimeout]
- *   The value in place of `pingTimeout` after the browser came online, went offline or showed the page again, in
- *   milliseconds; default 3 000.
+ *   Replaces `pingTimeout`, in milliseconds, for the check that the client makes when the browser comes online, goes
+ *   offline or shows the page again; default 3 000.
  * @property {number} [minDelay]
  *   The delay before the first attempt to reconnect, in milliseconds. It doubles with every attempt, and half of
  *   it is random; default 250.
@@ -133,7 +133,8 @@ export const CloseCode = Object.freeze({
  * @property {number} [stableAfter]
  *   How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000.
  * @property {number} [maxAttempts]
- *   How many attempts to reconnect may fail in a row before the client gives up; default Infinity.
+ *   How many attempts to reconnect may fail in a row before the client gives up; default Infinity. A client that
+ *   no txroom server has ever answered gives up after 5 attempts to connect in any case.
  * @property {number} [window]
  *   How many frames of a room may be on their way without an acknowledgement; default 64, which is also the
  *   server's limit.
@@ -147,8 +148,8 @@ export const CloseCode = Object.freeze({
  *   Whether the client joins the room again, as a new member, if the server no longer knows the membership;
  *   default true.
  * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
- *   The object that emits "online", "offline" and "visibilitychange"; default: the window. Null means that there
- *   is none.
+ *   The object that emits "online", "offline" and "visibilitychange"; default: `globalThis`, which is the window in
+ *   a page. Null means that there is none.
  * @property {Clock} [clock] The source of time and timers; for tests.
  * @property {() => number} [random] A function that returns a number from 0 to 1, for the delays; for tests.
  */
@@ -199,7 +200,7 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * One user in a room, with one meta for each connection of the user.
+ * One user in a room, with one meta for each membership of the user.
  *
  * @template [Meta=any]
  * @typedef {object} Member
@@ -249,7 +250,7 @@ export const DEFAULTS = Object.freeze({
  *   The connection is lost. The client queues what you send.
  * @property {() => void} recovered The client is in the room again and has missed nothing.
  * @property {(loss: Loss) => void} lost
- *   The client is in the room again, but has missed messages: show the snapshot.
+ *   The client is in the room again, but may have missed messages: show the snapshot.
  * @property {(ending: Ending) => void} left The client is no longer in the room.
  * @property {(error: any) => void} error The server refused a message, or a listener or a handler threw.
  */
@@ -267,7 +268,7 @@ export const DEFAULTS = Object.freeze({
  *   The server will close the connection, and asks the client to wait `retryAfter` seconds.
  * @property {(milliseconds: number) => void} latency A heartbeat has measured the round-trip time.
  * @property {(error: any) => void} error
- *   An error that belongs to no call of yours. If there is no listener, the client writes it to the console.
+ *   An error that no promise reports. If there is no listener, the client writes it to the console.
  */
 
 /**
@@ -322,7 +323,7 @@ const TIME = [isTime, `a number of milliseconds from 0 to ${MAX_TIME}`];
 /** @type {Rule} */
 const FUNCTION = [isFunction, "a function"];
 
-/** The check of each option, and what it allows as text; other options may be anything. @type {Record<string, Rule>} */
+/** For each option that is checked: the check, and the values that it allows, in words. @type {Record<string, Rule>} */
 const ALLOWED = {
   WebSocket: [isFunction, "a class"],
   connectTimeout: [(value) => isTime(value) && value > 0, `a number of milliseconds above 0, up to ${MAX_TIME}`],
@@ -426,7 +427,8 @@ const MAX_INTERNAL = 5;
  *   again as another member. Without this property the membership ends.
  * @property {number} [left] The code of the event "left" if the membership ends with this error; default 4008.
  * @property {number} [refused]
- *   The close code that counts if the server refused the connection with this error and its Close frame got lost.
+ *   The close code that the client assumes if the server refused the connection with this error, and the Close frame
+ *   got lost.
  */
 
 /** The errors to which the client reacts in a special way. @type {Map<string, Meaning>} */
@@ -444,7 +446,8 @@ const ERRORS = new Map(
 );
 
 /**
- * The error of pending requests for the close code of the connection; for any other code it is "unavailable".
+ * By close code: the error with which pending requests end when the connection is closed with that code. After any
+ * other code it is "unavailable".
  *
  * @type {Map<number, string>}
  */
@@ -465,7 +468,7 @@ const errorOf = (code) => CLOSES.get(code) ?? "unavailable";
  *
  * It does not reconnect after a code from 4000 to 4099, nor after the codes of RFC 6455 for errors that would
  * happen again (1002, 1003, 1007 to 1010). There is one exception: it reconnects after 1008 with the reason "message
- * not complete in time", which only means that the link is slow.
+ * not complete in time" or "message timeout", which only mean that the link is slow.
  *
  * @param {number} code @param {string} [reason] @returns {boolean}
  */
@@ -670,7 +673,7 @@ function shown(value) {
 const isName = (value) => isText(value) && value !== "" && (value.length <= MAX_TYPE || [...value].length <= MAX_TYPE);
 
 /**
- * Whether `text` has more bytes in UTF-8 than `limit`. The bytes are counted only if that is possible.
+ * Whether `text` has more than `limit` bytes in UTF-8. They are counted only if the length of the text leaves it open.
  *
  * @param {string} text @param {number} limit
  */
@@ -1000,7 +1003,12 @@ export class Room {
     return this.#membership.member;
   }
 
-  /** What the server's `Room.snapshot` returned at the last join, or before the last "lost". @returns {any} */
+  /**
+   * What the server's `Room.snapshot` returned at the last join or, if the room has emitted "lost" since, the snapshot
+   * that came with it.
+   *
+   * @returns {any}
+   */
   get snapshot() {
     return this.#membership.snapshot;
   }
@@ -1026,7 +1034,7 @@ export class Room {
   }
 
   /**
-   * The users in the room, with a meta for each of their members, if the room has presence.
+   * The users in the room, each with one meta for each of the user's memberships, if the room has presence.
    *
    * In a room with more than `presenceLimit` members the list is not complete: it has the members that the server
    * has sent, and those that `fetchMembers` has fetched. `memberCount` is the number of all members.
@@ -1038,7 +1046,7 @@ export class Room {
   }
 
   /**
-   * The number of all members, if the room has presence. A user with two connections counts twice.
+   * The number of all memberships in the room, if it has presence. A user with two memberships counts twice.
    *
    * @returns {number}
    */
@@ -1051,7 +1059,7 @@ export class Room {
    *
    * It is null after the client has left the room. It changes with every connection, so read it when you need it, for
    * instance on "pagehide". Keep it secret: anybody who has it can take over the membership. It contains the options
-   * of the join, except `auth`.
+   * of the join, except `auth` and `seat`.
    *
    * @returns {string | null}
    */
@@ -1186,10 +1194,11 @@ export class Room {
    *
    * Throws a TxroomError if the client cannot accept the message: "roomGone" after it has left the room,
    * "unavailable" or "rateLimited" if `maxBuffered` frames are queued, "invalidData" if JSON cannot represent the data
-   * or the data is too large.
+   * or the data is too large, "badRequest" if the type is not a string of 1 to 128 characters.
    *
-   * The promise resolves when the server has handled the message; you need not await it. It rejects with "roomGone" if
-   * the client leaves the room before, and with "replyLost" if the server may or may not have handled the message.
+   * The promise resolves when the server has handled the message, also if it has refused it: then the room emits
+   * "error". You need not await the promise. It rejects with "roomGone" if the client leaves the room before, and with
+   * "replyLost" if the server may or may not have handled the message.
    *
    * With `volatile`, the client sends the message only if it is in the room now, and the message can get lost; the
    * promise resolves at once.
@@ -1209,7 +1218,7 @@ export class Room {
    *
    * The promise rejects with the server's error; with "timeout" after `timeout` milliseconds; with "replyLost" if the
    * answer is lost although the server has handled the call or may have handled it; with "roomGone" if the client
-   * leaves the room.
+   * leaves the room; with the errors that `send` throws; and with a TypeError if `timeout` is not a time.
    *
    * @template [Answer=any]
    * @param {string} type
@@ -1230,13 +1239,14 @@ export class Room {
   }
 
   /**
-   * Leaves the room after the client has sent the queued messages.
-   *
-   * The promise resolves when the server has answered, at the latest after `leaveTimeout`. If the client has joined the
-   * room twice, both joins are one member. Then only this object ends, and the promise resolves at once.
+   * Leaves the room. The client first sends the queued messages, then asks the server to end the membership. The
+   * promise resolves when the server has answered, or after `leaveTimeout`.
    *
    * After `leaveTimeout` the client leaves without sending the messages that are still queued. If there is no
    * connection, the server ends the membership when `resumeSeconds` are over.
+   *
+   * If the client has joined the room twice, both joins are one membership. Then only this object ends, and the promise
+   * resolves at once.
    *
    * @returns {Promise<void>}
    */
@@ -1755,9 +1765,9 @@ class Membership {
   }
 
   /**
-   * Changes the members. The id identifies a user, and the member identifies a meta. A meta in both lists has
-   * changed. A user who stays keeps the place in the list, as on the server. The changed meta of an unknown member is
-   * ignored: `fetchMembers` will fetch it.
+   * Changes the members. The field `user` identifies a user, and the field `member` of a meta identifies the meta. A
+   * meta in both lists has changed. A user who stays keeps the place in the list, as on the server. The changed meta
+   * of an unknown member is ignored: `fetchMembers` will fetch it.
    *
    * @param {Member[]} joined @param {Member[]} left @param {number | null} [count] how many there are now
    */
@@ -1929,7 +1939,7 @@ const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.c
 // -- the client
 
 /**
- * Returns the frame of a request for its ref.
+ * Makes the frame of a request from the ref of the request.
  *
  * @internal
  * @typedef {(ref: number) => unknown[]} Build
@@ -1958,7 +1968,7 @@ const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.c
  * @property {Done} done
  */
 
-/** A request for a call of a membership, which sends the frame of the call itself. @type {Request} */
+/** The request of each call. It only awaits the answer: the membership sends the frame of the call. @type {Request} */
 const CALL = Object.freeze({
   ref: 0,
   text: null,
@@ -2007,8 +2017,8 @@ const MAX_PATIENCE = 8;
  *     any --close()--> closed
  *
  * If the server sends a message that is not a frame, the client closes the connection with 4010, reconnects and
- * resumes, so that it misses nothing. It ignores frames of a kind that it does not know, and frames for rooms that it
- * has left.
+ * resumes, so that it misses nothing. (That it does not reconnect after 4010 is the rule only if the server sends this
+ * code.) It ignores frames of a kind that it does not know, and frames for rooms that it has left.
  */
 export class Client {
   /**
@@ -2130,9 +2140,11 @@ export class Client {
   /**
    * Joins a room of that name; if none has a free seat, creates one.
    *
-   * The promise rejects with the server's error, or with "unavailable" if there is no connection within
-   * `requestTimeout` or the connection is lost before the answer. In the last case the client does not repeat the
-   * request, because the server may have admitted it already.
+   * The promise rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout`
+   * or the connection is lost before the answer; with "timeout" if the server or `auth` does not answer in this time;
+   * with "unauthorized" if `auth` fails; with "badRequest" or "invalidData" if the name or the options are wrong. After
+   * a lost connection the client does not repeat the request, because it may already be a member. A client that no
+   * txroom server has ever answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
    *
    * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
    * pass `prepare`, the client calls it with the room before the promise resolves.
@@ -2152,7 +2164,8 @@ export class Client {
   }
 
   /**
-   * Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if there is none.
+   * Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if no room has a free seat,
+   * or with the error of the room that has refused the client.
    *
    * @template {object} [Messages=any]
    * @param {string} name
@@ -2196,11 +2209,12 @@ export class Client {
    * The room is as after a join, with the snapshot, the members and the history; new messages follow. The server
    * handles the messages of the other page that reached it. If the other page is still connected, it leaves with 4005.
    * You can continue a membership for `resumeSeconds` after its connection was lost, but not after the other page has
-   * left or has closed its client.
+   * left or has closed its client while it had a connection.
    *
-   * The promise rejects with "unauthorized" if that time is over or the token was used before, with "forbidden" if the
-   * room has kicked the member or the member belongs to another user, with "noSuchRoom" if the room does not exist any
-   * more, with "badRequest" if the token is malformed, and otherwise like `joinOrCreate`. Then join again.
+   * The promise rejects with "unauthorized" if that time is over, or if a page that has resumed with this token has
+   * sent something to the room since; with "forbidden" if the room has kicked the member or the member belongs to another
+   * user; with "noSuchRoom" if the room does not exist any more; with "badRequest" if the token is malformed; and
+   * otherwise like `joinOrCreate`. Then join again.
    *
    * @template {object} [Messages=any]
    * @param {string} token
@@ -2258,7 +2272,12 @@ export class Client {
     else if (this.#state === "waiting") this.#wait(delay);
   }
 
-  /** Leaves all rooms and closes the connection for good. @returns {void} */
+  /**
+   * Leaves all rooms and closes the connection for good. If there is no connection, the server ends the memberships
+   * when `resumeSeconds` are over.
+   *
+   * @returns {void}
+   */
   close() {
     if (this.#state === "closed") return;
     for (const { state, id } of this.#memberships.values()) if (state === "joined") this._leave(id);
