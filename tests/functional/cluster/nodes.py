@@ -8,7 +8,6 @@ Nodes of txroom as processes, which share one Redis.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -103,7 +102,8 @@ class Node:
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
-        os.kill(self.pid, number)
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def pause(self) -> None:
         """Stop it until `resume`."""
