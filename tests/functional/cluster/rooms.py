@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,14 @@ class Ledger(Room):
         return i * 2
 
 
+class Deadly(Room):
+    """A room that kills its process."""
+
+    @message("die")
+    def die(self, client: Client) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Pair(Room):
     """A room for two."""
 
@@ -45,6 +54,7 @@ def makeServer() -> Server:
     """The server of a node."""
     server = Server()
     server.register("ledger", Ledger)
+    server.register("deadly", Deadly)
     server.register("pair", Pair).filterBy("match")
     server.addHealthPage()
     return server

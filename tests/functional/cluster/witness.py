@@ -28,6 +28,7 @@ SETTLE = 40.0
 class Entry(NamedTuple):
     """A message that was received."""
 
+    room: str
     epoch: str
     offset: int
     who: str
@@ -54,13 +55,15 @@ class Witness:
         )
         self.room: Joined
         self.sent = 0
-        #: What was sent and acknowledged, by number, with the epoch of that time.
-        self.acknowledged: dict[int, str] = {}
+        #: The numbers of what was sent and acknowledged.
+        self.acknowledged: set[int] = set()
         self.failures: list[tuple[int, Any]] = []
         self.errors: list[Any] = []
         #: What was received, in parts: a new one begins at each event "lost".
         self.parts: list[list[Entry]] = [[]]
         self.counts: Counter[str] = Counter()
+        #: Why it is not in the room any more, if so.
+        self.reason = ""
         self._heardAt = reactor().seconds()
         #: The longest time without a message since `listenAgain`.
         self.silence = 0.0
@@ -75,12 +78,16 @@ class Witness:
         for name in ("reconnecting", "recovered", "left"):
             room.on(name, lambda *args, name=name: self.counts.update([name]))
         room.on("lost", self._lost)
+        room.on("left", self._left)
 
     def _received(self, data: Any, offset: int) -> None:
-        self.parts[-1].append(Entry(self.room.epoch, offset, *data))
+        self.parts[-1].append(Entry(self.room.id, self.room.epoch, offset, *data))
         now = reactor().seconds()
         self.silence = max(self.silence, now - self._heardAt)
         self._heardAt = now
+
+    def _left(self, code: int, reason: str) -> None:
+        self.reason = f"{code} {reason}"
 
     def _lost(self, loss: Any) -> None:
         self.counts["lost"] += 1
@@ -109,7 +116,7 @@ class Witness:
     def _acknowledged(self, i: int, answer: Any) -> None:
         if i % 3 == 0 and answer != i * 2:
             self.errors.append(f"a wrong answer to {i}: {answer!r}")
-        self.acknowledged[i] = self.room.epoch
+        self.acknowledged.add(i)
 
     @property
     def isSettled(self) -> bool:
@@ -129,10 +136,9 @@ class Tally:
     sent: int = 0
     acknowledged: int = 0
     received: int = 0
-    #: Messages that a client has not received, and was not told so.
+    #: Messages that a client has not received, though another one has or they were acknowledged, and
+    #: without being told that something is lost.
     missed: int = 0
-    #: Messages that were acknowledged, and that nobody has received.
-    vanished: int = 0
     doubled: int = 0
     reordered: int = 0
     #: Offsets at which two clients have received different messages.
@@ -156,7 +162,7 @@ class Tally:
     @property
     def broken(self) -> dict[str, int]:
         """The counts that must be 0 whatever happens."""
-        names = ("missed", "vanished", "doubled", "reordered", "disputed", "errors")
+        names = ("missed", "doubled", "reordered", "disputed", "errors")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
@@ -217,9 +223,13 @@ class Crowd:
         """Go on for a while."""
         await sleep(seconds)
 
-    def socketsLost(self, *nodes: int) -> int:
-        """How many sockets to these nodes were lost since `listenAgain`."""
-        return sum(witness.counts["sockets"] for node in nodes for witness in self.at[node])
+    def elsewhere(self, node: int) -> tuple[int, float]:
+        """
+        How many sockets to all nodes but one were lost since `listenAgain`, and how long clients there heard
+        nothing.
+        """
+        others = [witness for at, group in enumerate(self.at) if at != node for witness in group]
+        return sum(each.counts["sockets"] for each in others), max(each.silence for each in others)
 
     def listenAgain(self) -> None:
         """Measure silence and count sockets from now on."""
@@ -248,8 +258,8 @@ class Crowd:
     def unsettled(self) -> str:
         """What is missing, for an error."""
         return "; ".join(
-            f"{witness.who} in {witness.room.id}: {witness.room.state}, sent {witness.sent}, acknowledged "
-            f"{len(witness.acknowledged)}, failures {witness.failures[:2]}, last {witness.last}"
+            f"{witness.who} in {witness.room.id}: {witness.room.state} {witness.reason}, "
+            f"sent {witness.sent}, acknowledged {len(witness.acknowledged)}, failures {witness.failures[:2]}, last {witness.last}"
             for group in self.groups()
             if len({witness.last for witness in group}) > 1
             or any(not witness.isSettled or witness.room.state != "joined" for witness in group)
@@ -280,8 +290,7 @@ class Crowd:
             for part in witness.parts:
                 _compareOrder(part, tally)
         tally.owners = len({entry.owner for each in self.witnesses for part in each.parts for entry in part})
-        for group in self.groups():
-            _compareWitnesses(group, tally)
+        _compareWitnesses(self.witnesses, tally)
         return tally
 
     async def close(self) -> None:
@@ -302,21 +311,48 @@ def _compareOrder(part: list[Entry], tally: Tally) -> None:
     tally.reordered += sum(a.epoch == b.epoch and a.offset >= b.offset for a, b in pairwise(part))
 
 
-def _compareWitnesses(group: list[Witness], tally: Tally) -> None:
-    """Whether the clients of a room have received the same."""
-    everything: dict[tuple[str, int], Entry] = {}
-    for witness in group:
+def _compareWitnesses(witnesses: list[Witness], tally: Tally) -> None:
+    """Whether clients have received the same, and everything that was acknowledged to anybody."""
+    everything: dict[tuple[str, str, int], Entry] = {}
+    for witness in witnesses:
         for part in witness.parts:
             for entry in part:
-                known = everything.setdefault(entry[:2], entry)
-                tally.disputed += known != entry
-    told = {(entry.who, entry.i) for entry in everything.values()}
-    for witness in group:
-        tally.vanished += sum((witness.who, i) not in told for i in witness.acknowledged)
+                tally.disputed += everything.setdefault(entry[:3], entry) != entry
+    acknowledged = {(each.who, i) for each in witnesses for i in each.acknowledged}
+    for witness in witnesses:
+        missed: set[tuple[str, int]] = set()
         for part in witness.parts:
-            epochs = {entry.epoch for entry in part}
-            for epoch in epochs:
-                offsets = {entry.offset for entry in part if entry.epoch == epoch}
-                ends = (min(offsets), max(offsets))
-                expected = {at for known, at in everything if known == epoch and ends[0] <= at <= ends[1]}
-                tally.missed += len(expected - offsets)
+            missed |= _skippedOffsets(part, everything) | _skippedNumbers(part, acknowledged)
+        if len(witness.parts) == 1 and not witness.counts["left"]:
+            here = {each.who for each in witnesses if each.room.id == witness.room.id}
+            received = {(entry.who, entry.i) for entry in witness.parts[0]}
+            missed |= {(who, i) for who, i in acknowledged if who in here} - received
+        tally.missed += len(missed)
+
+
+def _skippedOffsets(part: list[Entry], everything: dict[tuple[str, str, int], Entry]) -> set[tuple[str, int]]:
+    """What others have received between two messages of a client."""
+    ends: dict[tuple[str, str], tuple[int, int]] = {}
+    for room, epoch, offset, *_ in part:
+        first, last = ends.get((room, epoch), (offset, offset))
+        ends[room, epoch] = (min(first, offset), max(last, offset))
+    received = {entry[:3] for entry in part}
+    return {
+        (entry.who, entry.i)
+        for key, entry in everything.items()
+        if key not in received and key[:2] in ends and ends[key[:2]][0] <= entry.offset <= ends[key[:2]][1]
+    }
+
+
+def _skippedNumbers(part: list[Entry], acknowledged: set[tuple[str, int]]) -> set[tuple[str, int]]:
+    """What was acknowledged between two messages of one client."""
+    said: dict[str, list[int]] = {}
+    for entry in part:
+        said.setdefault(entry.who, []).append(entry.i)
+    return {
+        (who, i)
+        for who, numbers in said.items()
+        for a, b in pairwise(numbers)
+        for i in range(a + 1, b)
+        if (who, i) in acknowledged
+    }
