@@ -1,17 +1,21 @@
 """
 The faults that take longer: `make chaos`.
 
-Each test prints what it counted. `TXROOM_KILLS` sets how often processes are killed.
+Each test prints what it counted. `TXROOM_KILLS` sets how often processes are killed, `TXROOM_STORM` how many
+seconds the storm lasts, and `TXROOM_SEED` which one it is.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
-from random import Random
+from random import Random, randrange
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tests.functional.cluster.nodes import Nodes
 from tests.functional.cluster.test_cluster import report, settled
@@ -21,6 +25,8 @@ from txroom.client import Client
 pytestmark = pytest.mark.chaos
 
 KILLS = int(os.environ.get("TXROOM_KILLS", "20"))
+STORM = float(os.environ.get("TXROOM_STORM", "180"))
+SEED = int(os.environ.get("TXROOM_SEED", "0")) or randrange(1, 1_000_000)
 
 
 async def test_paused(directory: Path) -> None:
@@ -261,3 +267,114 @@ async def test_deadly(directory: Path) -> None:
             await within(other.call("add", 1))
         finally:
             await client.close()
+
+
+class Storm:
+    """Faults at random, some at the same time."""
+
+    def __init__(self, nodes: Nodes, random: Random) -> None:
+        self._nodes = nodes
+        self._random = random
+        self._killedAt = 0.0
+        self._faults = (
+            self.cutClients, self.cutRedis, self.hold, self.delay, self.pause, self.kill,
+            self.restartRedis, self.pauseRedis, self.fillRedis,
+        )  # fmt: skip
+        #: The faults, with the seconds at which they began.
+        self.log: list[str] = []
+        #: What is broken now; only one fault may be there of each thing.
+        self._busy: set[object] = set()
+
+    async def rage(self, seconds: float) -> None:
+        """Let faults happen for a while, and wait until all of them are over."""
+        began = reactor().seconds()
+        raging = []
+        while (now := reactor().seconds() - began) < seconds:
+            fault = self._random.choice(self._faults)
+            self.log.append(f"{now:.1f} {fault.__name__}")
+            raging.append(Deferred.fromCoroutine(fault()))
+            await sleep(self._random.expovariate(1 / 2))
+        for each in raging:
+            await each
+
+    async def during(self, thing: object, seconds: float, begin: Any, end: Any) -> None:
+        """Break a thing for a while, unless it is broken already."""
+        if thing in self._busy:
+            return
+        self._busy.add(thing)
+        self.log[-1] += f" {seconds:.1f} s"
+        begin()
+        await sleep(seconds)
+        end()
+        self._busy.discard(thing)
+
+    async def cutClients(self) -> None:
+        """Reset the connections of the clients of one node."""
+        self._random.choice(self._nodes.fronts).cut()
+
+    async def cutRedis(self) -> None:
+        """Reset the connections of one node to Redis."""
+        self._random.choice(self._nodes.links).cut()
+
+    async def hold(self) -> None:
+        """Cut one node from Redis."""
+        link = self._random.choice(self._nodes.links)
+        await self.during(link, self._random.uniform(0.5, 14), link.hold, link.release)
+
+    async def delay(self) -> None:
+        """Make the way of one node to Redis slow."""
+        link = self._random.choice(self._nodes.links)
+
+        def change(seconds: float) -> None:
+            link.delay = seconds
+
+        await self.during(link, 4, partial(change, self._random.uniform(0, 0.3)), partial(change, 0.0))
+
+    async def pause(self) -> None:
+        """Let one node stand still."""
+        node = self._random.choice(list(self._nodes))
+        await self.during(node, self._random.uniform(0.5, 14), node.pause, node.resume)
+
+    async def kill(self) -> None:
+        """Kill one node, which is started again soon; not too often, since its rooms would be given up."""
+        node = self._random.choice(list(self._nodes))
+        now = reactor().seconds()
+        if node in self._busy or now - self._killedAt < 31:
+            return
+        self._killedAt = now
+        self._busy.add(node)
+        node.kill()
+        await sleep(self._random.uniform(0, 5))
+        await node.start()
+        self._busy.discard(node)
+
+    async def restartRedis(self) -> None:
+        """Kill Redis, which comes back soon."""
+        redis = self._nodes.redis
+        await self.during(redis, self._random.uniform(0, 3), redis.kill, redis.start)
+
+    async def pauseRedis(self) -> None:
+        """Let Redis stand still."""
+        redis = self._nodes.redis
+        await self.during(redis, self._random.uniform(0.5, 6), redis.pause, redis.resume)
+
+    async def fillRedis(self) -> None:
+        """Let Redis refuse writes."""
+        redis = self._nodes.redis
+        full = partial(redis.run, "CONFIG", "SET", "maxmemory")
+        await self.during(redis, 3, partial(full, "1"), partial(full, "0"))
+
+
+async def test_storm(directory: Path) -> None:
+    """Everything happens at random, and at the same time."""
+    print(f"TXROOM_SEED={SEED}")
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd(isSpread=True, rooms=6)
+        crowd.listenAgain()
+        storm = Storm(nodes, Random(SEED))
+        await storm.rage(STORM)
+        print("; ".join(storm.log))
+        tally = await crowd.settle(120)
+        report(f"storm {SEED}, {STORM:g} s, {len(storm.log)} faults", crowd, tally)
+        assert not tally.broken, tally
+        assert tally.left == 0, [str(each) for each in crowd.witnesses if each.counts["left"]]

@@ -41,10 +41,11 @@ async def settled(name: str, crowd: Crowd, node: int | None = None) -> Tally:
 async def test_together(directory: Path) -> None:
     """Clients of all nodes are in the same rooms, each of which one node runs."""
     async with Nodes(directory, 3) as nodes:
-        crowd = await nodes.crowd()
+        crowd = await nodes.crowd(isSpread=True)
         await crowd.during(2)
         tally = await settled("three nodes", crowd)
         assert tally.sockets == tally.recovered == 0
+        assert tally.owners == 3
         assert tally.received == 6 * tally.sent
 
 

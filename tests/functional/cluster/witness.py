@@ -70,6 +70,12 @@ class Witness:
         self.client.on("error", self.errors.append)
         self.client.on("reconnecting", lambda *args: self.counts.update(["sockets"]))
 
+    def __str__(self) -> str:
+        return (
+            f"{self.who} in {self.room.id}: {self.room.state} {self.reason}, sent {self.sent}, acknowledged "
+            f"{len(self.acknowledged)}, failures {self.failures[:2]}, last {self.last}"
+        )
+
     async def join(self, method: str, target: str) -> None:
         """Join a room and listen."""
         room = self.room = await getattr(self.client, method)(target, {"who": self.who})
@@ -171,15 +177,24 @@ class Crowd:
     Witnesses in several rooms, who speak in turn.
 
     Args:
-        urls: The URLs of the nodes. The first one creates the rooms.
+        urls: The URLs of the nodes.
+        isSpread: Whether each node creates some of the rooms; otherwise the first one creates all.
         rooms: How many rooms there are.
         perNode: How many clients of each room use each of the nodes.
         rate: How many messages are sent each second, in all.
     """
 
-    def __init__(self, urls: list[str], rooms: int = 4, perNode: int = 2, rate: float = 60.0) -> None:
+    def __init__(
+        self,
+        urls: list[str],
+        isSpread: bool = False,
+        rooms: int = 4,
+        perNode: int = 2,
+        rate: float = 60.0,
+    ) -> None:
         self._random = Random(14)
         self._urls = urls
+        self._isSpread = isSpread
         self._rooms = rooms
         self._perNode = perNode
         self._rate = rate
@@ -192,10 +207,11 @@ class Crowd:
         """Create the rooms and join them."""
         for room in range(self._rooms):
             target = ""
-            for node, url in enumerate(self._urls):
+            first = room % len(self._urls) if self._isSpread else 0
+            for node in (*range(first, len(self._urls)), *range(first)):
                 for _ in range(self._perNode):
                     number = len(self.witnesses)
-                    witness = Witness(f"c{number}", url, number, self._random)
+                    witness = Witness(f"c{number}", self._urls[node], number, self._random)
                     self.witnesses.append(witness)
                     self.at[node].append(witness)
                     await witness.join(*(("joinById", target) if target else ("create", "ledger")))
@@ -258,8 +274,7 @@ class Crowd:
     def unsettled(self) -> str:
         """What is missing, for an error."""
         return "; ".join(
-            f"{witness.who} in {witness.room.id}: {witness.room.state} {witness.reason}, "
-            f"sent {witness.sent}, acknowledged {len(witness.acknowledged)}, failures {witness.failures[:2]}, last {witness.last}"
+            str(witness)
             for group in self.groups()
             if len({witness.last for witness in group}) > 1
             or any(not witness.isSettled or witness.room.state != "joined" for witness in group)
