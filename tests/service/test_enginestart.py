@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -25,6 +26,7 @@ class SlowEngine(MemoryEngine):
         self.starting: list[Deferred[None]] = []
         self.keys: list[str] = []
         self.problem: str | None = None
+        self.failed: Any = None
 
     def rooms(self, application: str, factory: HostFactory) -> Any:
         self.keys.append(application)
@@ -32,6 +34,7 @@ class SlowEngine(MemoryEngine):
 
     def start(self, clock: IReactorTime, failed: Any) -> Deferred[None]:
         self.notes.append("start")
+        self.failed = failed
         self.starting.append(Deferred())
         return self.starting[-1]
 
@@ -105,6 +108,33 @@ class EngineTests(HarnessTestCase):
         self.assertEqual((self.server.ports, failures[0].type, port[0].type), ([], OSError, OSError))
         self.flushLoggedErrors(OSError)
         self.harness.stop()
+
+    def test_portTaken(self) -> None:
+        """A port that can't be opened when the engine has started is an error too, and the server stops."""
+        failures: list[Failure] = []
+        self.server.onEngineFailed = failures.append
+
+        def listen(*args: Any, **more: Any) -> None:
+            raise CannotListenError("", 8080, OSError(98, "Address already in use"))
+
+        self.patch(self.harness.clock, "listenTCP", listen)
+        self.start()
+        self.assertEqual([failure.type for failure in failures], [CannotListenError])
+        self.harness.advance(1)
+        self.assertEqual((self.server.running, self.engine.notes[-1]), (0, "stop"))
+        self.flushLoggedErrors(CannotListenError)
+
+    def test_cantGoOn(self) -> None:
+        """If the engine fails later, the server stops."""
+        failures: list[Failure] = []
+        self.server.onEngineFailed = failures.append
+        self.start()
+        self.engine.failed(OSError("refused"))
+        self.harness.advance(1)
+        self.assertEqual((failures[0].type, self.server.running, self.server.ports), (OSError, 0, []))
+        self.engine.failed(OSError("again"))
+        self.assertEqual(len(failures), 1)
+        self.flushLoggedErrors(OSError)
 
     def test_whenListening(self) -> None:
         """Others may wait until the server listens."""

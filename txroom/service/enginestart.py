@@ -27,7 +27,8 @@ class EngineStart:
         clock: The server's clock.
         started: Called when the engine has started. Its exceptions are raised by `begin` if the engine has
             started at once.
-        failed: Called if the engine can't start or can't go on, but not if it is stopped meanwhile.
+        failed: Called if the engine can't start or can't go on, or if `started` raises an exception later; but
+            not if the engine is stopped meanwhile.
     """
 
     def __init__(
@@ -76,7 +77,10 @@ class EngineStart:
         def finished(result: Failure | None) -> None:
             results.append(result)
             if isWaiting and self._starting is starting:
-                self._finish(result)
+                try:
+                    self._finish(result)
+                except Exception:
+                    self._failed(Failure())
 
         starting.addBoth(finished)
         isWaiting = True

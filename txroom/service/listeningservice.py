@@ -88,10 +88,10 @@ class ListeningService(MultiService):
         raise NotImplementedError
 
     def _engineFailed(self, failure: Failure) -> None:
-        """Called if the engine can't start or can't go on: the server doesn't listen, or stops."""
+        """Called if the engine can't start or can't go on, or the ports can't be opened then: stop."""
         self._log.critical("the server can't run: {why}", why=failure.getErrorMessage(), failure=failure)
         self._listeners.failed(failure)
-        if self._listeners.isOpen:
+        if self.running:
             self.stopService()
         self.onEngineFailed(failure)
 

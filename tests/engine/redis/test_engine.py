@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.case import fired
+from tests.engine.redis.fakeredis import FakeRedis
 from tests.engine.redis.nodes import Chat, NodesTestCase
 from txroom import RoomError
 from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, SendTo
@@ -244,6 +245,31 @@ class LossTests(NodesTestCase):
         self.advance(1)
         self.assertEqual(ada.messages[-1], ("said", 2))
         self.assertEqual(len(self.result(second.app.query("chat"))), 1)
+
+    def test_emptyRedis(self) -> None:
+        """
+        A client that resumes at another node before the owner has founded its room again stays a member.
+        """
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        member = bob.member
+        self.redis.down()
+        self.redis.store.flush()
+        for socket in list(second.harness.server.connections):
+            socket.terminate()
+        for connection in first.connections:  # the owner finds out later
+            connection.server = FakeRedis(self.clock)
+            connection.server.down()
+        self.redis.up()
+        self.advance(2)
+        for connection in first.connections:
+            connection.server = self.redis
+        self.advance(5)
+        bob.send("say", 1)
+        self.advance(2)
+        self.assertEqual((bob.member, bob.closeInfo, bob.messages[-1]), (member, None, ("said", 1)))
+        self.assertIn("lost", bob.events)
 
 
 class Deadly(Chat):

@@ -113,7 +113,7 @@ class Entrance:
             found = place or await self._find(arrival.room, attempts)
             if isinstance(found, AtNode):
                 asked = self._peers.attach(found.node, outlet, arrival)
-                return [asked.addCallback(self._attached, outlet, arrival, attempts)]
+                return [asked.addCallback(self._attached, outlet, arrival, attempts, found.node)]
             if found is Where.NOWHERE:
                 return [succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))]
             host = self._here.host(arrival.room) if found is Where.HERE else None
@@ -124,19 +124,25 @@ class Entrance:
         return self._requests.add(arrival.room, passOn)
 
     def _attached(
-        self, result: Link | Refused | Unreached, outlet: Outlet, arrival: Join | Resume, attempts: Attempts
+        self,
+        result: Link | Refused | Unreached,
+        outlet: Outlet,
+        arrival: Join | Resume,
+        attempts: Attempts,
+        node: str,
     ) -> Any:
         """Another node has answered, or is lost: then find the room again."""
         if not isinstance(result, Unreached):
             return result
-        return Deferred.fromCoroutine(self._attachAgain(outlet, arrival, attempts))
+        notAt = node if result.isElsewhere else ""
+        return Deferred.fromCoroutine(self._attachAgain(outlet, arrival, attempts, notAt))
 
     async def _attachAgain(
-        self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts
+        self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts, notAt: str
     ) -> Link | Refused:
         if attempts.areOver:
             return Refused(ErrorCode.UNAVAILABLE)
-        place = await self._locator.ask(arrival.room)
+        place = await self._locator.ask(arrival.room, notAt)
         if isinstance(place, AtNode) or place is Where.UNKNOWN:
             await attempts.again()
         wasAsked = place if isinstance(place, AtNode) else None
@@ -174,6 +180,7 @@ class Entrance:
 
     async def _ask(self, room: str, command: Command, attempts: Attempts) -> Any:
         place: Place | None = None
+        notAt = ""
         while not attempts.areOver:
             place = place or await self._find(room, attempts)
             if place is Where.NOWHERE:
@@ -185,9 +192,9 @@ class Entrance:
                 try:
                     return await self._peers.ask(place.node, room, command, attempts.left)
                 except ElsewhereError:
-                    pass
+                    notAt = place.node
             await attempts.again()
-            place = await self._locator.ask(room)
+            place = await self._locator.ask(room, notAt)
             if not isinstance(place, AtNode):
                 place = None
         raise unanswered(False)

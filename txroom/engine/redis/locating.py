@@ -90,8 +90,14 @@ class Locator:
         node = known.listed.node
         return AtNode(node) if self._lease.stateOf(node) is NodeState.ALIVE else None
 
-    async def ask(self, room: str) -> Place:
-        """Return where the room is by its fields in Redis."""
+    async def ask(self, room: str, notAt: str = "") -> Place:
+        """
+        Return where the room is by its fields in Redis.
+
+        Args:
+            room: The room's id.
+            notAt: A node that has answered that the room isn't there.
+        """
         try:
             fields: list[Any] = await self._redis.ask("HMGET", self._keys.room(room).fields, *_FIELDS)
         except Exception:  # Redis can't be reached, or answers with an error
@@ -100,8 +106,7 @@ class Locator:
             return Where.HERE
         token, node, application, name, age, listing = fields
         if token is None:
-            self._finder.vanished(room)
-            return Where.NOWHERE
+            return self._missing(room, notAt)
         owner = (node or b"").decode()
         if owner and owner != self._node:
             state = self._lease.stateOf(owner)
@@ -120,6 +125,21 @@ class Locator:
             bool(owner) and owner != self._node,
             None if listing is None else _readListing(listing),
         )
+
+    def _missing(self, room: str, notAt: str) -> Place:
+        """
+        Redis doesn't have the room.
+
+        If Redis has lost its data, the node that had the room founds it again. So that node is asked, unless
+        it has said that it doesn't have the room.
+        """
+        known = self._finder.index.get(room)
+        if known is not None:
+            node = known.listed.node
+            if node not in (self._node, notAt) and self._lease.stateOf(node) is not NodeState.GONE:
+                return AtNode(node)
+        self._finder.vanished(room)
+        return Where.NOWHERE
 
 
 async def pause(clock: Any, seconds: float) -> None:
