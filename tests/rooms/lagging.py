@@ -24,7 +24,7 @@ from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
 from txroom.rooms.contract.asks import Command
 from txroom.rooms.contract.listing import Listing, Order
-from txroom.rooms.contract.ports import Link, Made
+from txroom.rooms.contract.ports import Link, ListedRoom, Made
 from txroom.rooms.hooks import runCoroutine
 from txroom.rooms.matching import placeOf
 from txroom.rooms.owner.host import Host
@@ -170,6 +170,10 @@ class LaggingEngine:
         ]
         found = sorted(found, key=lambda one: placeOf(one, order))[: limit or None]
         return self._delayed(succeed([crossed(listing) for listing in found]))
+
+    def listed(self, name: str) -> Deferred[list[ListedRoom]]:
+        found = [ListedRoom(each, "local") for each in self.cluster.listings.values() if each.name == name]
+        return self._delayed(succeed(found))
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         room = secrets.token_urlsafe(9)

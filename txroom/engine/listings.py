@@ -136,6 +136,10 @@ class Listings:
         """Return the newest listing of a room."""
         return self._known.get(room)
 
+    def named(self, name: str) -> list[Listing]:
+        """Return the listings of all rooms of a name, private ones too."""
+        return [listing for listing in self._known.values() if listing.name == name]
+
     def put(self, listing: Listing) -> None:
         """Add a room, or replace its listing."""
         names = tuple(sorted(listing.filters))

@@ -20,7 +20,7 @@ from ..protocol.errors import RoomError
 from ..rooms.contract.arrivals import Join, Refused, Resume
 from ..rooms.contract.asks import Command
 from ..rooms.contract.listing import Listing, Order
-from ..rooms.contract.ports import HostFactory, Journal, Link, Made, Outlet, Owner, RoomHost
+from ..rooms.contract.ports import HostFactory, Journal, Link, ListedRoom, Made, Outlet, Owner, RoomHost
 from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import runCoroutine
 from .listings import Listings
@@ -28,6 +28,8 @@ from .makings import Makings
 
 #: The message of the error for an id that no room has.
 NO_SUCH_ID = "there is no room of that id"
+#: The id of the only node.
+ONLY_NODE = "local"
 #: The message of the error for a room too many.
 NO_MORE = "no more rooms of that name"
 
@@ -88,6 +90,10 @@ class MemoryEngine:
         """Stop at once."""
         return succeed(None)
 
+    def nodes(self) -> list[str]:
+        """Return the id of the only node."""
+        return [ONLY_NODE]
+
     def health(self) -> str | None:
         """Return `None`, since nothing can be wrong."""
         return None
@@ -121,6 +127,10 @@ class MemoryRooms:
     ) -> Deferred[list[Listing]]:
         """Find rooms; see `Engine.find`."""
         return succeed(self._listings.find(name, filter, onlyOpen, order, limit))
+
+    def listed(self, name: str) -> Deferred[list[ListedRoom]]:
+        """Return all rooms of a name; see `Engine.listed`."""
+        return succeed([ListedRoom(each, ONLY_NODE) for each in self._listings.named(name)])
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """Create a room; see `Engine.create`."""

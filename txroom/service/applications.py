@@ -17,6 +17,7 @@ from ..http.protocolfactories import FactoryApplication, ProtocolApplication
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from ..rooms.contract.ports import EngineService
+from .cluster import Cluster
 from .pages import Pages
 from .routing import Routes, checkRoute
 from .shutdown import ShutdownStep
@@ -51,6 +52,7 @@ class Applications:
         self._isDebugging = False
         #: The applications with rooms in the engine, and their keys.
         self._keys: dict[RoomApplication, str] = {}
+        self.cluster = Cluster(lambda: self._engine, lambda: list(self._keys))
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
         """Serve an application; see `Server.addApplication`."""

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from ..rooms.contract.ports import EngineService
 
 #: The methods of an engine.
-_METHODS = ("rooms", "start", "handOver", "stop", "health")
+_METHODS = ("rooms", "start", "handOver", "stop", "nodes", "health")
 
 
 class EngineStart:
@@ -27,7 +27,7 @@ class EngineStart:
         clock: The server's clock.
         started: Called when the engine has started. Its exceptions are raised by `begin` if the engine has
             started at once.
-        failed: Called if the engine can't start or can't go on, or if `started` raises an exception later; but
+        failed: Called if the engine can't start or can't go on, or if `started` raises an exception later;
             not if the engine is stopped meanwhile.
     """
 

@@ -32,6 +32,7 @@ from ..rooms.registration import Registration
 from .accesslog import AccessLog
 from .applications import Applications
 from .assets import Asset
+from .cluster import Cluster
 from .connections import Connections, Stats
 from .enginestart import checkEngine
 from .health import HealthPage
@@ -178,6 +179,11 @@ class Server(ListeningService):
         """
         return self._applications.rooms
 
+    @property
+    def cluster(self) -> Cluster:
+        """All servers that share the rooms of this one, with their rooms and members."""
+        return self._applications.cluster
+
     def addPage(self, path: str, page: IResource | WebResource, maxBody: int | None = None) -> None:
         """
         Serve a twisted.web resource beside the WebSockets. It may have the same path as a WebSocket.
@@ -258,10 +264,7 @@ class Server(ListeningService):
         return self._factory
 
     def shouldHandle(self, request: Request) -> bool:
-        """
-        Return whether a twisted.web request is for a WebSocket of one of the applications (like ws's
-        `shouldHandle`).
-        """
+        """Return whether a request is for a WebSocket of an application (like ws's `shouldHandle`)."""
         handshake = handshakeIfUpgrade(request)
         return handshake is not None and self.applicationFor(handshake) is not None
 
@@ -384,9 +387,7 @@ class Server(ListeningService):
         self._applications.setDebug(isOn)
 
     def setAccessLog(self, isOn: bool) -> None:
-        """
-        Switch the access log on or off. It has a line at level info for each page request and each upgrade.
-        """
+        """Switch the access log on or off: a line at level info for each page request and each upgrade."""
         self._accesses.isOn = isOn
 
     # -- called by the gateway

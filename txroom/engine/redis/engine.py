@@ -85,6 +85,10 @@ class RedisEngine:
         node, self._node = self._node, None
         return succeed(None) if node is None else runCoroutine(node.stop())
 
+    def nodes(self) -> list[str]:
+        """Return the nodes that are alive; see `EngineService.nodes`."""
+        return [] if self._node is None else [self._node.id, *self._node.lease.others]
+
     def health(self) -> str | None:
         """Return what is wrong; see `EngineService.health`."""
         if self._node is None:

@@ -17,8 +17,8 @@ from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
 from .here import Here
-from .inorder import InOrder
-from .locating import AtNode, Locator, Orphan, Place, Where, pause
+from .inorder import InOrder, pause
+from .locating import AtNode, Locator, Orphan, Place, Where
 from .outgoing import ElsewhereError
 from .owning import Owning
 from .peers import Peers

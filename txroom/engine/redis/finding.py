@@ -24,7 +24,9 @@ from twisted.python.failure import Failure
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.listing import Listing, Order
+from ...rooms.contract.ports import ListedRoom
 from .here import Here, Owned
+from .inorder import pause
 from .keys import Keys
 from .listed import Change, Changes, ClusterIndex, Listed, encode, readChanges, readListed
 from .resp import Commands
@@ -103,6 +105,17 @@ class Finder:
         if (application, name) in self._loaded:
             return succeed(find())
         return self.load(application, name).addCallbacks(lambda _: find(), self._unavailable)
+
+    def listed(self, application: str, name: str) -> Deferred[list[ListedRoom]]:
+        """Return all rooms of a name; see `Engine.listed`."""
+
+        def found(_: object = None) -> list[ListedRoom]:
+            named = self.index.named(application, name).values()
+            return [ListedRoom(each.listing, each.node) for each in named if each.listing is not None]
+
+        if (application, name) in self._loaded:
+            return succeed(found())
+        return self.load(application, name).addCallbacks(found, self._unavailable)
 
     def _unavailable(self, failure: Failure) -> Any:
         raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from None
@@ -283,46 +296,49 @@ class Finder:
             waiters.append(waiter)
             return waiter
         self._loading[group] = [waiter]
-        self._redis.ask("HGETALL", self._keys.listings(*group)).addBoth(self._read, group)
+        Deferred.fromCoroutine(self._load(group)).addBoth(self._read, group)
         return waiter
 
-    def _read(self, reply: Any, group: Group) -> None:
+    async def _load(self, group: Group) -> None:
+        """Read the listings, some at a time, since there may be very many."""
+        reply = await self._redis.ask("HGETALL", self._keys.listings(*group))
+        found = list(reply.items())
+        until = self._clock.seconds() + DOUBT
+        for room in self.index.named(*group):
+            if room.encode() not in reply and room not in self._here:
+                self._doubtful.setdefault(room, until)
+        for first in range(0, len(found), MANY):
+            if first:
+                await pause(self._clock, 0)
+            for room, value in found[first : first + MANY]:
+                self._put(group, room, value)
+
+    def _put(self, group: Group, field: bytes, value: bytes) -> None:
+        try:
+            room, listed = field.decode(), readListed(value)
+        except (msgspec.MsgspecError, UnicodeError):
+            self._log.error("the listing of room {room!r} can't be read", room=field)
+            return
+        if room not in self._here:
+            self._doubtful.pop(room, None)
+            self.index.put(*group, room, listed)
+
+    def _read(self, result: object, group: Group) -> None:
         waiters = self._loading.pop(group)
-        if isinstance(reply, Failure):
-            self._log.warn("the listings of rooms can't be read: {why}", why=reply.getErrorMessage())
+        if isinstance(result, Failure):
+            self._log.warn("the listings of rooms can't be read: {why}", why=result.getErrorMessage())
         else:
             self._loaded.add(group)
-            self._replace(group, self._decoded(reply))
         meanwhile = self._meanwhile
         if not self._loading:
             self._meanwhile = []
         for changes in meanwhile:
             self._take(changes)
         for waiter in waiters:
-            if isinstance(reply, Failure):
-                waiter.errback(reply.value)
+            if isinstance(result, Failure):
+                waiter.errback(result.value)
             else:
                 waiter.callback(None)
-
-    def _decoded(self, reply: Mapping[bytes, bytes]) -> dict[str, Listed]:
-        found = {}
-        for room, value in reply.items():
-            try:
-                found[room.decode()] = readListed(value)
-            except (msgspec.MsgspecError, UnicodeError):
-                self._log.error("the listing of room {room!r} can't be read", room=room)
-        return found
-
-    def _replace(self, group: Group, found: Mapping[str, Listed]) -> None:
-        """Take over what was read. Missing listings are kept for a moment, for they may come back."""
-        until = self._clock.seconds() + DOUBT
-        for room in self.index.named(*group):
-            if room not in found and room not in self._here:
-                self._doubtful.setdefault(room, until)
-        for room, listed in found.items():
-            if room not in self._here:
-                self._doubtful.pop(room, None)
-                self.index.put(*group, room, listed)
 
     def _forgetDoubtful(self) -> None:
         now = self._clock.seconds()

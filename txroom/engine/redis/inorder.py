@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 #: Passes a request on. The result has the Deferred of the room's answer, in a list: nothing waits for it.
@@ -62,3 +63,10 @@ class InOrder:
     def _ended(self, room: str, queue: deque[tuple[Pass, Deferred[Any]]]) -> None:
         if not queue:
             del self._waiting[room]
+
+
+async def pause(clock: IReactorTime, seconds: float) -> None:
+    """Wait."""
+    waiter: Deferred[None] = Deferred()
+    clock.callLater(seconds, waiter.callback, None)
+    await waiter

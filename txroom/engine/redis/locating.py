@@ -11,7 +11,6 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 import msgspec
-from twisted.internet.defer import Deferred
 
 from ...rooms.contract.listing import Listing
 from .finding import Finder
@@ -140,10 +139,3 @@ class Locator:
                 return AtNode(node)
         self._finder.vanished(room)
         return Where.NOWHERE
-
-
-async def pause(clock: Any, seconds: float) -> None:
-    """Wait."""
-    waiter: Deferred[None] = Deferred()
-    clock.callLater(seconds, waiter.callback, None)
-    await waiter

@@ -15,7 +15,7 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, Reserve
 from ...rooms.contract.listing import Listing, Order
-from ...rooms.contract.ports import HostFactory, Journal, Link, Made, Outlet, Owner, RoomHost
+from ...rooms.contract.ports import HostFactory, Journal, Link, ListedRoom, Made, Outlet, Owner, RoomHost
 from ...rooms.hooks import runCoroutine
 from .creating import Creating
 from .entrance import Entrance
@@ -70,6 +70,12 @@ class RedisRooms:
         if self._services is None:
             return fail(_notStarted())
         return self._services.finder.find(self.application, name, filter, onlyOpen, order, limit)
+
+    def listed(self, name: str) -> Deferred[list[ListedRoom]]:
+        """Return all rooms of a name; see `Engine.listed`."""
+        if self._services is None:
+            return fail(_notStarted())
+        return self._services.finder.listed(self.application, name)
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """Create a room; see `Engine.create`."""

@@ -198,6 +198,14 @@ class HostFactory(Protocol):
         """An owner has ended, or has lost its room."""
 
 
+class ListedRoom(NamedTuple):
+    """A room, and the node that has it."""
+
+    listing: Listing
+    #: The id of the node.
+    node: str
+
+
 class Made(NamedTuple):
     """The result of `Engine.make`."""
 
@@ -233,6 +241,9 @@ class Engine(Protocol):
         Returns:
             The listings.
         """
+
+    def listed(self, name: str) -> Deferred[list[ListedRoom]]:
+        """Return all rooms of a name, private ones too, with their nodes. The listings may be out of date."""
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """
@@ -321,6 +332,9 @@ class EngineService(Protocol):
 
     def stop(self) -> Deferred[None]:
         """Stop. Called when no room is left. The engine may be started again."""
+
+    def nodes(self) -> list[str]:
+        """Return the ids of the nodes that are alive, this one first; none while it isn't running."""
 
     def health(self) -> str | None:
         """Return what is wrong, in a few words, so that load balancers send no clients; `None`: nothing."""

@@ -1,0 +1,211 @@
+"""
+The cluster: all servers that share rooms, as one of them sees it.
+
+With the memory engine, a server is a cluster of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.python.failure import Failure
+
+from ..core.codes import ErrorCode
+from ..protocol import payload
+from ..protocol.errors import RoomError
+from ..rooms.application import RoomApplication
+from ..rooms.contract.asks import Command, Inspect, Kick, SendTo
+from ..rooms.contract.listing import Listing
+from ..rooms.contract.ports import EngineService
+
+#: How many rooms are asked at the same time.
+AT_ONCE = 200
+
+
+class ClusterNodeInfo(NamedTuple):
+    """A node: one of the servers that share rooms."""
+
+    #: Its id, which is new at each start.
+    id: str
+    #: Whether it is this server.
+    isThis: bool
+    #: The number of its rooms, and of the clients in them.
+    rooms: int
+    clients: int
+
+
+class ClusterRoom(NamedTuple):
+    """A room, and where it is."""
+
+    listing: Listing
+    #: The id of the node that has it.
+    node: str
+    #: The application that serves it.
+    application: RoomApplication
+
+
+class ClusterMember(NamedTuple):
+    """A member of a room, and where the room is."""
+
+    member: str
+    userId: str
+    room: str
+    node: str
+    #: Whether its client is connected; if not, it may still resume.
+    isConnected: bool
+
+
+class Answers(NamedTuple):
+    """The answers of rooms that were asked."""
+
+    #: The answers of the rooms that have answered, by the ids of the rooms.
+    done: dict[str, Any]
+    #: The nodes of rooms that have not answered, or that could not be reached.
+    unanswered: tuple[str, ...]
+
+
+class Cluster:
+    """
+    All servers that share rooms; `Server.cluster`.
+
+    What it says of other servers may be some moments old. Its methods that ask rooms end within five seconds,
+    or later if there are very many rooms, and name the nodes that have not answered.
+    """
+
+    def __init__(
+        self, engine: Callable[[], EngineService], applications: Callable[[], list[RoomApplication]]
+    ) -> None:
+        self._engine = engine
+        self._applications = applications
+
+    def nodes(self) -> Deferred[list[ClusterNodeInfo]]:
+        """
+        Return the nodes that are alive, this one first.
+
+        Returns:
+            A Deferred of the nodes. It fails with `RoomError` (`unavailable`) if Redis can't be reached.
+        """
+        return Deferred.fromCoroutine(self._nodes())
+
+    async def _nodes(self) -> list[ClusterNodeInfo]:
+        rooms = await self._rooms(None)
+        found = []
+        for index, node in enumerate(self._engine().nodes()):
+            own = [each.listing for each in rooms if each.node == node]
+            found.append(ClusterNodeInfo(node, not index, len(own), sum(each.clients for each in own)))
+        return found
+
+    def rooms(self, name: str | None = None) -> Deferred[list[ClusterRoom]]:
+        """
+        Return all rooms, private ones too, and where they are.
+
+        Args:
+            name: The name that they are registered under; `None`: all names.
+
+        Returns:
+            A Deferred of the rooms. It fails with `RoomError` (`unavailable`) if Redis can't be reached.
+        """
+        return Deferred.fromCoroutine(self._rooms(name))
+
+    async def _rooms(self, name: str | None) -> list[ClusterRoom]:
+        found = []
+        for application in self._applications():
+            for each in application.registrations:
+                if name in (None, each):
+                    listed = await application.engine.listed(each)
+                    found += [ClusterRoom(listing, node, application) for listing, node in listed]
+        return found
+
+    def members(self, userId: str | None = None) -> Deferred[list[ClusterMember]]:
+        """
+        Return the members of all rooms, or those of one user.
+
+        It asks each room, so don't call it often if there are many.
+
+        Args:
+            userId: The id of the user (`Client.userId`); `None`: all members.
+
+        Returns:
+            A Deferred of the members; those of rooms that haven't answered are missing. It fails with
+            `RoomError` (`unavailable`) if Redis can't be reached.
+        """
+        return Deferred.fromCoroutine(self._members(userId))
+
+    async def _members(self, userId: str | None) -> list[ClusterMember]:
+        rooms = await self._rooms(None)
+        places = {each.listing.room: each.node for each in rooms}
+        answers = await self._ask(rooms, Inspect(limit=1_000_000))
+        return [
+            ClusterMember(each["member"], each["userId"], room, places[room], each["isConnected"])
+            for room, described in answers.done.items()
+            for each in described["members"]
+            if userId in (None, each["userId"])
+        ]
+
+    def broadcast(self, name: str, type: str, data: Any = None) -> Deferred[Answers]:
+        """
+        Broadcast a message in all rooms of a name, on all nodes.
+
+        Args:
+            name: The name that the rooms are registered under.
+            type: The type of the message.
+            data: Its data.
+
+        Returns:
+            A Deferred of the `Answers`: the offset of the message in each room.
+
+        Raises:
+            TypeError: The data can't be encoded.
+        """
+        return Deferred.fromCoroutine(self._askAll(name, SendTo(type, payload.encode(data))))
+
+    def disconnect(self, userId: str, reason: str = "") -> Deferred[Answers]:
+        """
+        Make a user leave all rooms, on all nodes, as `Client.kick` does.
+
+        Args:
+            userId: The id of the user (`Client.userId`).
+            reason: The text for its clients.
+
+        Returns:
+            A Deferred of the `Answers`: how many members have left each room, if any.
+        """
+        payload.checkText("userId", userId)
+        return Deferred.fromCoroutine(self._kick(Kick(userId=userId, reason=reason)))
+
+    async def _kick(self, kick: Kick) -> Answers:
+        answers = await self._askAll(None, kick)
+        kicked = {room: number for room, number in answers.done.items() if number}
+        return Answers(kicked, answers.unanswered)
+
+    async def _askAll(self, name: str | None, command: Command) -> Answers:
+        return await self._ask(await self._rooms(name), command)
+
+    async def _ask(self, rooms: Iterable[ClusterRoom], command: Command) -> Answers:
+        """Ask rooms, some at a time."""
+        waiting = deque(rooms)
+        done: dict[str, Any] = {}
+        unanswered: dict[str, None] = {}
+
+        async def work() -> None:
+            while waiting:
+                each = waiting.popleft()
+                room = each.listing.room
+                try:
+                    done[room] = await each.application.engine.ask(room, command)
+                except RoomError as error:
+                    if error.code == ErrorCode.UNAVAILABLE:
+                        unanswered[each.node] = None
+
+        workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(waiting)))]
+        await gatherResults(workers, consumeErrors=True).addErrback(_firstFailure)
+        return Answers(done, tuple(unanswered))
+
+
+def _firstFailure(failure: Failure) -> Failure:
+    error: Any = failure.value
+    found: Failure = error.subFailure
+    return found
