@@ -178,8 +178,9 @@ class Connection:
         """
         Send one message: as text if it is a `str`, as binary if it is a bytes-like object.
 
-        All messages that are sent on a connection in one turn of the reactor are written together at its end;
-        `whenSent` writes them immediately.
+        Small messages are collected, and written at the end of the turn of the reactor or earlier, for
+        example when a connection has 64 KiB of them; `whenSent` writes them immediately. A collected message
+        counts in `bufferedAmount`. It changes the result of `send` only when the system has refused it.
 
         Args:
             data: The message.

@@ -34,15 +34,20 @@ class Room(RoomSettings):
 
     The settings of a room are class attributes. `register(name, RoomClass, maxClients=4)` overrides a setting
     for one name, and `onCreate` may assign settings to one room. `history`, `recoveryLimit`, `recoverySize`
-    and `tickRate` are read when `onCreate` has finished; the others whenever they are needed. A wrong value
-    raises `ValueError` where it is set.
+    and `tickRate` are read when `onCreate` has finished, and so is `resumeSeconds` for how long messages are
+    kept; the others are read whenever they are needed. A wrong value raises `ValueError`: for a class when it
+    is registered, otherwise where it is set.
+
+    Messages to members have numbers, their *offsets* in the log of the room; `epoch` identifies the log. With
+    a `RedisEngine`, the *journal* in Redis has what another process needs to continue the room. A message is
+    *committed* when it is in the journal.
     """
 
     #: The names of the settings.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
     _host: RoomPort
-    # The next `__setattr__` of each class. It is looked up once, since rooms assign attributes all the time.
+    # The inherited `__setattr__`, looked up once for each class, since rooms assign attributes all the time.
     __assign = object.__setattr__
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -64,8 +69,8 @@ class Room(RoomSettings):
         Called when the room is created. If it raises an exception, the room is not created.
 
         Args:
-            options: The options of the client that creates the room, except `auth`. Options of the
-                registration override them.
+            options: The options of the client that creates the room, without `auth` and `seat`, or those
+                that the server has passed to `createRoom`. Options of the registration override them.
         """
 
     def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
@@ -77,10 +82,11 @@ class Room(RoomSettings):
             user: The user that `verifyClient` has accepted.
 
         Returns:
-            Whether it may. If not, the client receives the error `forbidden`; a client that has asked for
-            any room of this name joins another one instead, if necessary a new one. If this raises a
-            `RoomError`, the client receives that error; another room is tried only if its code is
-            `forbidden`, `full`, `locked`, `noSuchRoom` or `roomGone`.
+            Whether it may. If not, the server tries other rooms for a client that has asked by name, and in
+            the end creates one for `joinOrCreate`, but not for `join`. A client that no room takes, or that
+            has asked for this room by its id, receives `forbidden`. If this raises a `RoomError`, the client
+            receives that error; other rooms are tried only if its code is `forbidden`, `full`, `locked`,
+            `noSuchRoom` or `roomGone`.
         """
         return True
 
@@ -95,9 +101,9 @@ class Room(RoomSettings):
             handshake: The HTTP request of the client's WebSocket.
 
         Returns:
-            Whether the client may join; a true value other than `True` becomes `client.user`, as plain data:
-            a dataclass becomes a mapping. If the client may not join, it receives the error `unauthorized`.
-            If this raises a `RoomError`, it receives that.
+            A false value refuses the client with `unauthorized`. `True` lets it join. Any other value lets it
+            join and becomes `client.user`, as plain data: a dataclass becomes a mapping. A `RoomError` that
+            this raises is sent to the client.
         """
         return True
 
@@ -110,7 +116,7 @@ class Room(RoomSettings):
 
     def onMessage(self, client: Client, type: str, data: Any) -> Any:
         """
-        Called with a message whose type has no handler (`message`).
+        Called with a message whose type has no handler, which is a method with the decorator `message`.
 
         If a class does not override it, the client receives the error `unknownType`.
         """
@@ -118,11 +124,12 @@ class Room(RoomSettings):
 
     def snapshot(self, client: Client) -> Any:
         """
-        Return the state of the room, for a client that has not received the messages that led to it.
+        Return the state of the room, for a client that has not received all earlier messages.
 
-        Called after `onJoin`, and when a client resumes but the messages that it missed are not kept any
-        more. The client receives the state with its join, before the messages that follow. This hook cannot
-        be asynchronous, so that no message comes in between.
+        Called after `onJoin`, and when a client resumes but cannot get all messages that it asks for: they
+        are not kept any more, or are older than its join. The client receives the state with the answer to
+        its join, and then the messages that follow. This hook cannot be asynchronous, so that no message is
+        sent between the state and that answer.
 
         Returns:
             Plain data, or other types that msgspec can encode.
@@ -171,7 +178,7 @@ class Room(RoomSettings):
         """
         Decide what happens after a hook, handler or timer of this room has raised an exception.
 
-        The exception is logged already. This hook is called in the next turn of the reactor, and it cannot be
+        The exception has been logged. This hook is called in the next turn of the reactor, and it cannot be
         asynchronous.
 
         Args:
@@ -186,7 +193,7 @@ class Room(RoomSettings):
 
     def userId(self, user: Any) -> str | None:
         """
-        Return the id of a user. Connections of users with the same id are one user in presence.
+        Return the id of a user. Memberships of users with the same id are one user in presence.
 
         By default the id is the user itself if that is a string or a whole number, or its "id" if it is a
         mapping. This hook cannot be asynchronous.
@@ -195,7 +202,7 @@ class Room(RoomSettings):
             user: The user that `verifyClient` has accepted, or that `onAuth` has returned.
 
         Returns:
-            The id; `None` if each connection counts as a user of its own.
+            The id; `None` if each membership counts as a user of its own.
         """
         if isinstance(user, Mapping):
             user = user.get("id")
@@ -277,7 +284,7 @@ class Room(RoomSettings):
     @property
     def isRestored(self) -> bool:
         """
-        Whether the room continues one of another process, whose members may resume.
+        Whether the room goes on here after another process has run it. Its members may resume.
 
         It is always `False` with the engine in memory, whose rooms end with the process.
         """
@@ -326,7 +333,8 @@ class Room(RoomSettings):
         """
         Send a message to all members, or to some of them.
 
-        The message is logged: members that have lost their connection receive it when they resume.
+        The message is kept in the room's message log: members that have lost their connection receive it when
+        they resume.
 
         Args:
             type: The type of the message, a string of 1 to 128 characters.
@@ -338,7 +346,7 @@ class Room(RoomSettings):
                 other messages, and it is dropped for members that read too slowly.
 
         Returns:
-            The offset of the message in the room's log; `None` if it is volatile.
+            The offset of the message in the room's log; `None` if it is volatile or the room has ended.
 
         Raises:
             TypeError: The data has parts that are not plain data, or keys that are not strings; or `to` or
@@ -382,8 +390,8 @@ class Room(RoomSettings):
             code: The close code that is sent to the clients; by default 4008.
 
         Returns:
-            A Deferred that fires after `onDispose`. In a hook or handler of the same room it has fired
-            already, since the end of the room waits for that hook or handler.
+            A Deferred that fires after `onDispose`. In a hook or handler of this room it has fired already,
+            because the room cannot end before that hook or handler.
 
         Raises:
             TypeError: The reason is not a string.
@@ -396,7 +404,7 @@ class Room(RoomSettings):
         return succeed(None) if hooks.currentOwner.get() is self._host else ended
 
     def lock(self) -> None:
-        """Refuse clients that want to join, until `unlock`. A full room refuses them anyway."""
+        """Let only clients with a reserved seat join, until `unlock`. So does a full room."""
         self._host.roomListing.setLocked(True)
 
     def unlock(self) -> None:

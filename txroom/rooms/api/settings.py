@@ -35,9 +35,10 @@ class RoomSettings:
     #: The maximum number of messages that are kept for clients that resume.
     recoveryLimit: int = 10_000
     #: The maximum size of the data of these messages together, in bytes. With their frames they take about
-    #: three times as much memory; the option `totalRecoverySize` of `RoomApplication` limits it for all rooms
-    #: together. A client also receives the messages that are sent while its `onJoin` runs. For these the room
-    #: keeps up to four times this size and this number; if there are more, the client is asked to join again.
+    #: three times as much memory, and 768 bytes for each message; the option `totalRecoverySize` of
+    #: `RoomApplication` limits it for all rooms together. A client also receives the messages that are sent
+    #: while its `onJoin` runs. For these the room keeps up to four times this size and this number; if there
+    #: are more, the client is asked to join again.
     recoverySize: int = 1 << 20
     #: Whether the members receive the list of members, and its changes.
     presence: bool = False
