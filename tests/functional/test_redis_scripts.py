@@ -205,7 +205,9 @@ class Commands:
         token = f"m{random.randrange(5)}"
         seats = random.choice((0, 1, 2, 3))
         tried = [f"r{random.randrange(9)}" for _ in range(random.randrange(3))]
-        self.pair.run("make", (key,), f"r{random.randrange(9)}", "n1", token, seats, 60_000, *tried)
+        dead, waited = (random.choice(("", f"m{random.randrange(5)}")) for _ in range(2))
+        args = (f"r{random.randrange(9)}", "n1", token, seats, 60_000, dead, waited, *tried)
+        self.pair.run("make", (key,), *args)
 
     def made(self) -> None:
         key = KEYS.making("/rooms", "chat", self.random.choice("ab"))

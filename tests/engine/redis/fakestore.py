@@ -494,19 +494,22 @@ class Store:
         return [1, age]
 
     def runMake(self, keys: Any, args: Any) -> Any:
-        room, node, token, seats, milliseconds, *tried = args
+        room, node, token, seats, milliseconds, dead, waited, *tried = args
         made = self._hash(keys[0])
-        if made and made[b"room"] not in tried:
+        if made and made[b"tok"] != dead and made[b"room"] not in tried:
+            answer = [made[b"room"], made[b"node"], made[b"tok"], int(made[b"made"])]
             if made[b"tok"] == token:
-                return [1, made[b"room"], made[b"node"], 0]
+                return [1, *answer[:3], 0]
+            if made[b"tok"] == waited:
+                return [0, *answer]
             if int(made[b"seats"]) == 0 or int(made[b"waiters"]) + 1 < int(made[b"seats"]):
                 self.doHINCRBY(keys[0], b"waiters", b"1")
-                return [0, made[b"room"], made[b"node"], int(made[b"made"])]
+                return [0, *answer]
         self.doHSET(
             keys[0], b"room", room, b"node", node, b"tok", token, b"seats", seats, b"waiters", 0, b"made", 0
         )  # fmt: skip
         self.doPEXPIRE(keys[0], milliseconds)
-        return [1, room, node, 0]
+        return [1, room, node, token, 0]
 
     def runMade(self, keys: Any, args: Any) -> Any:
         if self.doHGET(keys[0], b"tok") != args[0]:

@@ -11,6 +11,7 @@ from tests.engine.redis.fakeredis import FakeRedis
 from tests.engine.redis.nodes import Chat, NodesTestCase
 from txroom import RoomError
 from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, SendTo
+from txroom.rooms.hooks import HookTimeout
 
 
 class TogetherTests(NodesTestCase):
@@ -61,6 +62,23 @@ class TogetherTests(NodesTestCase):
         self.assertEqual(ada.id, bob.id)
         self.assertNotEqual(carol.id, ada.id)
         self.advance(2)
+
+    def test_makerDies(self) -> None:
+        """If the node dies that creates a room, one of those that wait creates it."""
+        first, second = self.start()
+        gate: Deferred[None] = Deferred()
+        self.patch(Chat, "onCreate", lambda room, options: gate)
+        first.client().joining("chat").addErrback(lambda failure: None)
+        self.settle()
+        joins = [fired(second.client().joining("chat")) for _ in range(5)]
+        self.advance(1)
+        first.kill()
+        self.patch(Chat, "onCreate", lambda room, options: None)
+        before = self.redis.count("make")
+        self.advance(14)
+        self.assertEqual(len({join[0].id for join in joins}), 1)
+        self.assertLess(self.redis.count("make") - before, 20)
+        self.flushLoggedErrors(HookTimeout)  # of the node that is dead
 
     def test_maxRooms(self) -> None:
         """The most rooms are counted over all nodes, and a room that has ended counts no more."""
@@ -282,6 +300,38 @@ class Deadly(Chat):
             self.deaths.append(self.id)
             return Deferred()
         return None
+
+
+class BadRoomTests(NodesTestCase):
+    """Rooms that can't be opened by their next owners."""
+
+    roomClass = Deadly
+
+    def test_fails(self) -> None:
+        """A room whose `onCreate` fails at a takeover is kept, and is not tried all the time."""
+        first, second = self.start()
+        ada = second.join()
+        room = self.whereIs(ada.id)[0]
+        self.assertIs(room, second)
+        bob = first.join()
+        tried: list[str] = []
+
+        def fails(room: Any, options: Any) -> None:
+            tried.append(room.id)
+            raise ValueError("not now")
+
+        self.patch(Deadly, "onCreate", fails)
+        second.stop()
+        self.advance(12)
+        self.assertLess(len(tried), 8)
+        self.assertGreater(len(tried), 1)
+        self.patch(Deadly, "onCreate", lambda room, options: None)
+        self.advance(20)
+        self.assertEqual(self.whereIs(bob.id), [first])
+        bob.send("say", 1)
+        self.advance(2)
+        self.assertEqual(bob.messages[-1], ("said", 1))
+        self.flushLoggedErrors(ValueError)
 
 
 class AskTests(NodesTestCase):

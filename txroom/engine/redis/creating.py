@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +22,7 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.ports import MAKING_SECONDS, HostFactory, Made
 from ..memory import NO_MORE
 from .finding import Finder
+from .inorder import pause
 from .keys import Keys
 from .lease import Lease, NodeState
 from .listed import Listed, encode
@@ -31,8 +32,21 @@ from .scripts import Scripts
 
 #: After how many seconds a waiting request looks whether the room is still being created.
 LOOK = 1.0
+#: The seconds after which it asks again, if that room won't come.
+PAUSE = 0.1
 #: For how many seconds requests get a room that was created, since other nodes may not know its listing.
 REMEMBERED = 2.0
+
+
+class Making(NamedTuple):
+    """A room that a request creates."""
+
+    room: str
+    node: str
+    #: The token of the request.
+    token: str
+    #: Whether the room is open.
+    isMade: bool
 
 
 class Creating:
@@ -118,16 +132,37 @@ class Creating:
         place = self._keys.making(application, name, key)
         until = self._clock.seconds() + MAKING_SECONDS
         token = secrets.token_urlsafe(9)
+        making = Making("", "", "", False)
         while self._clock.seconds() < until:
-            args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000), *tried)
-            isOurs, roomId, nodeId, isMade = await self._run("make", (place,), args)
-            room, node = roomId.decode(), nodeId.decode()
-            if isOurs:
-                return await self._makeFor(place, token, application, factory, name, options, room, mayCreate)
-            isOpen = bool(isMade) or await self._wait(place, room, node, until)
+            making = await self._begin(place, token, seats, making, tried)
+            if making.token == token:
+                return await self._makeFor(
+                    place, token, application, factory, name, options, making.room, mayCreate
+                )
+            isOpen = making.isMade or await self._wait(place, making.room, making.node, until)
             if isOpen is not None:
-                return Made(room if isOpen else None, False)
+                return Made(making.room if isOpen else None, False)
+            await pause(self._clock, PAUSE)
         return Made(None, False)
+
+    async def _begin(
+        self, place: bytes, token: str, seats: int, before: Making, tried: Collection[str]
+    ) -> Making:
+        """
+        Begin to create a room, or get another request's; `before` is the one that has been waited for.
+
+        Raises:
+            RoomError: Redis can't be reached.
+        """
+        dead = before.token if before.token and not self._isAlive(before.node) else ""
+        args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000))
+        try:
+            reply = await self._run("make", (place,), (*args, dead, before.token, *tried))
+        except RoomError:  # it may have begun
+            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token, 0)))
+            raise
+        _, room, node, creator, isMade = reply
+        return Making(room.decode(), node.decode(), creator.decode(), bool(isMade))
 
     async def _makeFor(
         self,

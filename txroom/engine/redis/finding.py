@@ -33,6 +33,8 @@ from .resp import Commands
 
 #: How many listings are written again at each renewal.
 REFRESHED = 100
+#: After so many renewals all listings are read again.
+REREAD = 150
 #: The most listings in one command.
 MANY = 500
 #: For how many seconds a listing is kept that Redis has lost.
@@ -86,6 +88,8 @@ class Finder:
         self._waiting: dict[str, list[Deferred[bool]]] = {}
         #: The rooms whose listings Redis doesn't have any more, and until when they are kept.
         self._doubtful: dict[str, float] = {}
+        #: How often some of the listings were written again.
+        self._refreshed = 0
         #: The rooms that are written again next.
         self._next: list[str] = []
 
@@ -200,19 +204,26 @@ class Finder:
         self, changed: Mapping[str, Change], command: str, key: bytes, args: list[Any], rooms: list[str]
     ) -> None:
         def answered(reply: object) -> None:
-            if isinstance(reply, Exception):
-                for room in rooms:
-                    if room not in self._changed:
-                        self._unsure.setdefault(room, changed[room])
+            for room in rooms:
+                if not isinstance(reply, Exception):
+                    self._unsure.pop(room, None)
+                elif room not in self._changed:
+                    self._unsure[room] = changed[room]
 
         self._redis.send(answered, command, key, *args)
 
     def refresh(self) -> None:
         """The lease was renewed: write again what may not have been written, and some of all listings."""
         self._forgetDoubtful()
+        if not self._isFresh():
+            return
         unsure, self._unsure = self._unsure, {}
         for room, change in unsure.items():
-            self._changed.setdefault(room, change)
+            if change.listed is None or self._isStillOwn(room, change.listed):
+                self._changed.setdefault(room, change)
+        self._refreshed += 1
+        if self._refreshed % REREAD == 0:
+            self.loadAgain(())
         if not self._next:
             self._next = [owned.host.id for owned in self._here]
         some, self._next = self._next[:REFRESHED], self._next[REFRESHED:]
@@ -233,6 +244,10 @@ class Finder:
             if owned is not None and known is not None and self._isOwn(owned, known.listed):
                 found[room] = Change(known.application, known.name, room, known.listed)
         return found
+
+    def _isStillOwn(self, room: str, listed: Listed) -> bool:
+        owned = self._here.get(room)
+        return owned is not None and self._isOwn(owned, listed)
 
     def _isOwn(self, owned: Owned, listed: Listed) -> bool:
         return listed.node == self._node and listed.generation == owned.generation

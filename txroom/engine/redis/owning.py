@@ -19,6 +19,9 @@ from .here import Here, Owned
 from .journals import Claim, Journals, Quarantined
 from .locating import Orphan, Place
 
+#: For how many seconds this node doesn't try to take a room again that it could not open.
+HOLD_BACK = 5.0
+
 
 class _Nobody:
     """The owner of a room that was never open, for as long as it takes to delete it."""
@@ -79,13 +82,20 @@ class Owning:
         room = claim.room
         if self.isStopping or room in self._here:
             raise RoomError(ErrorCode.UNAVAILABLE)
-        host = self._factories[claim.application].makeHost(room, claim.name, options)
+        try:
+            host = self._factories[claim.application].makeHost(room, claim.name, options)
+        except RoomError:
+            if claim.seen:
+                self._holdBack(room)
+            raise
         owned = Owned(host, claim.application, claim.age)
         self._here.add(owned)
         self._claims[room] = claim
         try:
             await host.open()
         except Exception:
+            if claim.seen and owned.generation:  # it was claimed, and could not be opened
+                self._holdBack(room)
             self.ended(host, isOurs=not claim.seen)  # nothing, if its journal has said so
             raise
         finally:
@@ -143,12 +153,16 @@ class Owning:
             Deferred.fromCoroutine(self._take(place)).addBoth(self._taken, room)
         return waiter
 
+    def _holdBack(self, room: str) -> None:
+        """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
+        self._quarantined[room] = self._clock.seconds() + HOLD_BACK
+
     def isTaking(self, room: str) -> bool:
         """Return whether this node is about to become the owner of a room that existed before."""
         return room in self._taking
 
     def isQuarantined(self, room: str) -> bool:
-        """Return whether nobody may take a room now, since its owners have died too often."""
+        """Return whether this node must not take a room now; its owners have died too often, for example."""
         until = self._quarantined.get(room)
         if until is None:
             return False
@@ -160,6 +174,7 @@ class Owning:
     async def _take(self, orphan: Orphan) -> None:
         claim = Claim(orphan.room, orphan.application, orphan.name, orphan.age, orphan.token, orphan.isDead)
         if orphan.application not in self._factories:
+            self._holdBack(orphan.room)
             raise RoomError(ErrorCode.UNAVAILABLE, "this node doesn't serve the application of the room")
         if orphan.listing is None:
             nobody: Any = _Nobody(claim)
