@@ -13,7 +13,7 @@ EXAMPLES ?= 5000
 # How often `make chaos` kills nodes.
 KILLS ?= 20
 ROOM_MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
-REDIS_MODELS := model-redis-journal model-redis-peers
+REDIS_MODELS := model-redis-cluster model-redis-journal model-redis-peers
 MODELS := $(ROOM_MODELS) $(REDIS_MODELS)
 # The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial

@@ -206,6 +206,9 @@ class FakeClient:
         self._calls: dict[str, IDelayedCall] = {}
         self._starting: Deferred[None] | None = None
         self._isStopped = False
+        #: Whether the process is suspended: what comes to it waits.
+        self._isPaused = self._isCutOff = False
+        self._held: list[Callable[[], None]] = []
 
     # -- for users
 
@@ -241,7 +244,7 @@ class FakeClient:
         else:
             job = Job(reply, args)
             self._waiting.append(job)
-            self.server.clock.callLater(TIMEOUT, self._overdue, job)
+            self.server.clock.callLater(TIMEOUT, self._due, lambda: self._overdue(job))
 
     def ask(self, *args: Any) -> Deferred[Any]:
         return _asked(self.send, *args)
@@ -257,7 +260,25 @@ class FakeClient:
     def _later(self, name: str, seconds: float, function: Callable[[], None]) -> None:
         """Call a function later, unless it is going to be called already."""
         if name not in self._calls or not self._calls[name].active():
-            self._calls[name] = self.server.clock.callLater(seconds, function)
+            self._calls[name] = self.server.clock.callLater(seconds, self._due, function)
+
+    def _due(self, function: Callable[[], None]) -> None:
+        """Something comes to the process."""
+        if self._isPaused and function != self.arrive:  # that is at the server
+            self._held.append(function)
+        else:
+            function()
+
+    def pause(self) -> None:
+        """Suspend the process."""
+        self._isPaused = True
+
+    def resume(self) -> None:
+        """Let the process go on: everything that came meanwhile comes now."""
+        self._isPaused = False
+        held, self._held = self._held, []
+        for function in held:
+            function()
 
     def _connect(self) -> None:
         if self._isStopped or self._isConnected:
@@ -266,6 +287,7 @@ class FakeClient:
             self._later("connect", AGAIN, self._connect)
             return
         self._isConnected = True
+        self._isCutOff = False
         self._number += 1
         Deferred.fromCoroutine(self._prepare(self._number)).addErrback(self._unprepared, self._number)
 
@@ -294,6 +316,10 @@ class FakeClient:
             job = self._outgoing.popleft()
             job.reply = self.server.run(job.args)
             self._answered.append(job)
+        self._isCutOff = True
+        self._due(self._drop)
+
+    def _drop(self) -> None:
         if self._isConnected:
             self._disconnect()
             self._later("connect", AGAIN, self._connect)
@@ -344,7 +370,7 @@ class FakeClient:
 
     def arrive(self) -> None:
         """The commands on their way have arrived: run them."""
-        if self.server.isHung or not self._isConnected:
+        if self.server.isHung or self._isCutOff or not self._isConnected:
             return
         while self._outgoing:
             job = self._outgoing.popleft()
@@ -389,7 +415,8 @@ class FakeClient:
     def push(self, message: list[Any], delay: float) -> None:
         """A message of a channel."""
         if delay:
-            self.server.clock.callLater(delay, self._pushed, message, self._number)
+            number = self._number
+            self.server.clock.callLater(delay, self._due, lambda: self._pushed(message, number))
         else:
             self._pushes.append(message)
             self._later("replies", self.server.delay(), self._replies)

@@ -295,12 +295,12 @@ class Store:
         return list(self._value(key, set))
 
     def doXADD(self, key: bytes, id: bytes, *fields: bytes) -> bytes:
-        entries = self._value(key, Stream, True)
         offset = int(id.partition(b"-")[0])
-        if entries.last >= offset:
+        if self._value(key, Stream).last >= offset:
             raise RedisError(
                 "ERR The ID specified in XADD is equal or smaller than the target stream top item"
             )
+        entries = self._value(key, Stream, True)
         entries.append([id, list(fields)])
         entries.last = offset
         return id

@@ -208,6 +208,28 @@ class FenceTests(JournalTestCase):
         self.pump()
         self.assertEqual(owner.lostCode, CloseCode.ROOM_MOVED)
 
+    def test_doubted(self) -> None:
+        """An owner is asked when another node says that it has the room."""
+        owner, other = self.own(), self.own("q")
+        self.own(node=self.makeNode("b"))
+        for room in ("r", "q", "unknown"):
+            self.node.journals.doubt(room)
+        self.pump()
+        self.assertEqual((owner.lostCode, other.lostCode), (CloseCode.ROOM_MOVED, None))
+
+    def test_verifying(self) -> None:
+        """The node learns when all is known; a Redis that doesn't answer makes it wait."""
+        owner, other = self.own(), self.own("q")
+        self.own(node=self.makeNode("b"))
+        known = self.node.journals.verify()
+        self.assertNoResult(known)
+        self.server.cut()
+        self.assertNoResult(known)
+        self.pass_(1)
+        self.successResultOf(known)
+        self.assertEqual((owner.lostCode, other.lostCode), (CloseCode.ROOM_MOVED, None))
+        self.successResultOf(self.makeNode("c").journals.verify())
+
     def test_release(self) -> None:
         """A former owner can't delete the room."""
         owner = self.own()
@@ -915,12 +937,33 @@ class ClaimTests(JournalTestCase):
         self.assertEqual((self.field("node"), self.field("seq")), ("", "1"))
 
     def test_lost(self) -> None:
-        """If the connection is lost meanwhile, the claim fails, and the next one succeeds."""
+        """If the connection is lost meanwhile, the claim fails. The room is for any node that asks then."""
         _, claimed = self.node.claim("r")
         self.server.cut(executed=1)
         self.failureResultOf(claimed, RoomError)
+        self.assertEqual(self.field("node"), "a")
         self.pass_(1)
+        self.assertEqual(self.field("node"), "")
         self.assertEqual(journalOf(self.own()).generation, 2)
+
+    def test_lostAgain(self) -> None:
+        """The same, if that is lost too."""
+        _, claimed = self.node.claim("r")
+        self.server.cut(executed=1)
+        self.failureResultOf(claimed, RoomError)
+        self.server.fail(PASSING[0], "handover")
+        self.pass_(0.5)
+        self.server.cut()
+        self.pass_(1)
+        self.assertEqual(self.field("node"), "")
+
+    def test_notRead(self) -> None:
+        """The same, if the room is claimed, but can't be read."""
+        self.server.fail(PASSING[2], "XRANGE")
+        _, claimed = self.node.claim("r")
+        self.pump()
+        self.failureResultOf(claimed, RoomError)
+        self.assertEqual(self.field("node"), "")
 
     def test_notConnected(self) -> None:
         """A claim doesn't wait for the client: it would reach another Redis than that whose run it names."""

@@ -66,6 +66,40 @@ class PeersTests(TalkCase):
         self.assertEqual(self.mesh.published, [])
         self.assertEqual(self.mesh.clock.getDelayedCalls(), [])
 
+    def test_lostEnd(self) -> None:
+        """
+        The end of the last link is lost on the way. The node that has sent it does not need the talk any
+        more, so it sends no beats, but it answers those of the other one, which learns of the loss.
+        """
+        self.mesh.join("l")
+        outlet = self.room.links["l"].outlet
+        self.mesh.fault = self.mesh.lose
+        outlet.detach(("l",), 4101)
+        self.mesh.settle()
+        self.mesh.fault = None
+        self.b.peers.beat()
+        self.mesh.settle()
+        self.assertEqual(self.a.edge.detached, [])
+        self.mesh.published.clear()
+        self.a.peers.beat()
+        self.mesh.settle()
+        self.assertEqual([links for links, *_ in self.a.edge.detached], [("l",)])
+
+    def test_oneAnswer(self) -> None:
+        """Two nodes that don't need each other don't answer each other's beats for ever."""
+        link = self.mesh.join("l")
+        self.mesh.fault = self.mesh.lose
+        link.drop()
+        self.mesh.settle()
+        self.mesh.fault = None
+        self.mesh.published.clear()
+        self.mesh.beat()
+        self.mesh.beat()
+        self.assertLess(len(self.mesh.published), 12)
+        self.mesh.published.clear()
+        self.mesh.beat()
+        self.assertEqual(self.mesh.published, [])
+
     def test_gone(self) -> None:
         """A node that is gone is forgotten; what it says later is answered."""
         self.mesh.join("l")

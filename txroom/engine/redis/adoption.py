@@ -59,6 +59,8 @@ class Adoption:
         self._lease = lease
         self._waiting: deque[str] = deque()
         self._known: set[str] = set()
+        #: The rooms of nodes that are gone, at the last look.
+        self._left: set[str] = set()
         self._running = 0
         self._calls: dict[Callable[[], None], IDelayedCall] = {}
 
@@ -85,24 +87,40 @@ class Adoption:
         self.look()
 
     def look(self) -> None:
-        """Look for rooms without a node."""
-        if self._lease.isFresh:
-            for node in self._finder.index.nodes:
-                if node != self._node and self._lease.stateOf(node) is NodeState.GONE:
-                    self.nodeGone(node)
+        """
+        Look for rooms without a node.
+
+        Rooms that are still left since the last look are taken, whichever node they are the share of: that
+        node may know nothing of them.
+        """
+        if not self._lease.isFresh:
+            return
+        left: set[str] = set()
+        for node in self._finder.index.nodes:
+            if node == self._node:
+                self._take(self._finder.lostRooms())
+            elif self._lease.stateOf(node) is NodeState.GONE:
+                self.nodeGone(node)
+                left.update(self._finder.index.roomsOf(node))
+        self._take(self._left & left)
+        self._left = left
 
     def nodeGone(self, node: str) -> None:
         """A node is gone: take over this node's share of its rooms."""
         nodes = [self._node, *self._lease.others]
         share = [room for room in self._finder.index.roomsOf(node) if chosen(room, nodes) == self._node]
-        new = [room for room in share if room not in self._known]
+        count = self._take(share)
+        if count:
+            self._log.info("node {gone} is gone; this node takes over {count} rooms", gone=node, count=count)
+
+    def _take(self, rooms: Iterable[str]) -> int:
+        """Take rooms over, one after another, and return how many that are."""
+        new = [room for room in rooms if room not in self._known]
         if new:
-            self._log.info(
-                "node {gone} is gone; this node takes over {count} rooms", gone=node, count=len(new)
-            )
             self._waiting.extend(new)
             self._known.update(new)
             self._work()
+        return len(new)
 
     # -- one after another
 

@@ -90,6 +90,7 @@ class ClusterNode:
         self.owning = Owning(clock, self.here, self.journals)
         self.owning.onEnded = self._ended
         self.owning.onVanished = self.finder.vanished
+        self.finder.onTaken = self.journals.doubt
         locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
         self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease)
         self._guarded: dict[int, GuardedOutlet] = {}
@@ -192,7 +193,11 @@ class ClusterNode:
 
     def connected(self, run: str, leases: list[Any]) -> None:
         """Commands can be sent; see `ChannelsSide`."""
-        self.journals.up(f"{run}:{self.id}" if self._options.isRestored else run, leases)
+        if self._options.isRestored:
+            run = f"{run}:{self.id}"
+        if run != self.journals.run:
+            self.lease.redisRestarted()
+        self.journals.up(run, leases)
         self.peers.resend()
         self.finder.republish()
         self.lease.renewNow()

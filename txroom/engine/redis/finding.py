@@ -77,6 +77,8 @@ class Finder:
         self._here = here
         self._wake = wake
         self._isFresh = isFresh
+        #: Called with a room of this node that another node has published as its own.
+        self.onTaken: Callable[[str], None] = lambda room: None
         self.index = ClusterIndex()
         #: The changes of this node that were not sent yet, and those that may not have been written.
         self._changed: dict[str, Change] = {}
@@ -164,6 +166,14 @@ class Finder:
         """A room is lost to this node: another node publishes its listing."""
         self._changed.pop(room, None)
         self._unsure.pop(room, None)
+
+    def lostRooms(self) -> list[str]:
+        """
+        Return the rooms that are listed at this node, but are not here.
+
+        This node has given them up, or another one has them and is about to publish them.
+        """
+        return [room for room in self.index.roomsOf(self._node) if room not in self._here]
 
     def _change(self, change: Change) -> None:
         self._unsure.pop(change.room, None)
@@ -265,6 +275,8 @@ class Finder:
 
     def _take(self, changes: Changes) -> None:
         for application, name, room, listed in map(_fieldsOf, changes.changes):
+            if listed is not None and room in self._here:
+                self.onTaken(room)
             if (application, name) not in self._loaded:
                 pass  # it is read when it is needed
             elif listed is None:

@@ -141,6 +141,8 @@ class Journals:
         self._lookCall: IDelayedCall | None = None
         self._retryCall: IDelayedCall | None = None
         self._isLoading = False
+        #: Commands that give rooms back, until Redis has answered them.
+        self._givenBack: list[tuple[Argument, ...]] = []
 
     # -- for the engine
 
@@ -184,6 +186,9 @@ class Journals:
         if run != self.run and _wasHeld(self.node, leases):
             self._heldUntil = max(self._heldUntil, self.clock.seconds() + EXPIRY / 2)
         self.run = run
+        givenBack, self._givenBack = self._givenBack, []
+        for command in givenBack:
+            self._giveBack(command)
         self.verify()
 
     def verify(self) -> Deferred[None]:
@@ -203,6 +208,12 @@ class Journals:
         self._waiting.append(done)
         self._settle()
         return done
+
+    def doubt(self, room: str) -> None:
+        """Find out whether a room is still this node's: another node says that it has it."""
+        journal = self.journals.get(room)
+        if journal is not None:
+            journal.verify()
 
     def handOver(self) -> Deferred[None]:
         """Hand over all rooms; see `RedisJournal.handOver`."""
@@ -319,6 +330,7 @@ class Journals:
             raise
         except Exception as error:
             self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
+            self._giveBack(self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16))))
             raise RoomError(ErrorCode.UNAVAILABLE) from None
         journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
         former = self.journals.get(claim.room)
@@ -359,6 +371,15 @@ class Journals:
             claim.application, claim.name, claim.age, claim.seen, token, reply[1], reply[2].decode()
         )
 
+    def _giveBack(self, command: tuple[Argument, ...]) -> None:
+        """The node may own a room that it can't run: hand it over, so that any node may have it."""
+
+        def answered(reply: Any) -> None:
+            if isinstance(reply, Exception) and answerOf(reply) in (Answer.LOST, Answer.AGAIN):
+                self._givenBack.append(command)
+
+        self._client.send(answered, *command)
+
     async def _load(self, claim: Claim, keys: RoomKeys, own: Ownership) -> Any:
         """Read the room; nobody else can write to it now."""
         form = RoomForm()
@@ -371,7 +392,5 @@ class Journals:
             loaded = form.load(fields, entries, self.shift, now)
         except ValueError:
             self._log.failure("room {room} can't be loaded; it is kept", room=claim.room)
-            give = self.scripts.command("handover", keys[:1], (own.token, secrets.token_urlsafe(16)))
-            self._client.send(lambda reply: None, *give)
-            raise RoomError(ErrorCode.UNAVAILABLE) from None
+            raise
         return int(fields[b"seq"]), loaded, form

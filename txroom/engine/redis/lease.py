@@ -257,6 +257,10 @@ class Lease:
         if node != self._node and self._nodes.declareGone(node):
             self._side.nodeGone(node)
 
+    def redisRestarted(self) -> None:
+        """Redis was started again, and may have lost renewals: give the other nodes time to renew."""
+        self._nodes.doubt(self._clock.seconds() + GRACE)
+
     def start(self) -> Deferred[None]:
         """
         Get the lease, and renew it until `stop`.

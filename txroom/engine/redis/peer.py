@@ -71,6 +71,8 @@ class Peer:
         self._size = 0
         #: Whether the channel has failed to confirm a packet.
         self._hasFailed = False
+        #: Whether a beat of the other node has been answered since the last look.
+        self._hasAnswered = False
         #: The numbers of packets and beats that were sent, and of talks that have ended.
         self.packets = 0
         self.resets = 0
@@ -113,12 +115,27 @@ class Peer:
         """Tell the other node the number of the last packet; or send again what was not confirmed."""
         talk = self.talk
         talk.beat()
+        self._hasAnswered = False
         if self._hasFailed:
             self.resend()
-        elif talk.isBusy and talk.pair.sent:
+        elif talk.isBusy:
+            self._sendBeat()
+
+    def _sendBeat(self) -> None:
+        talk = self.talk
+        if talk.pair.sent:
             self.packets += 1
             data = encode(self._packet(talk.pair.sent, ()))
             self._publish(self.node, data, partial(self._beaten, talk))
+
+    def _answerBeat(self) -> None:
+        """
+        The other node has something that depends on the talk, and this one has nothing, so that it sends no
+        beats. Send one: the other node may have lost the last packet, such as the end of its links.
+        """
+        if not (self.talk.isBusy or self._hasAnswered or self._hasFailed):
+            self._hasAnswered = True
+            self._sendBeat()
 
     def resend(self) -> None:
         """The channel is connected again: send again the packets that it has not confirmed."""
@@ -166,6 +183,8 @@ class Peer:
         talk = self.talk
         verdict = talk.pair.judge(packet, self._ended)
         if verdict is Verdict.REPEATED:
+            if not messages:
+                self._answerBeat()
             return
         if verdict is Verdict.FORMER:
             talk.tellReset(packet.pair)

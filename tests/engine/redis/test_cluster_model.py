@@ -1,0 +1,560 @@
+"""
+A model of a cluster: three nodes with clients on one Redis, and what must hold whatever goes wrong.
+
+Nodes are killed, suspended, cut off and stopped; Redis is cut, hangs, is killed, loses its newest data or all
+of it, refuses commands, and has a clock that jumps; packets between nodes are lost, doubled and delayed.
+
+- In one epoch no offset is used for two messages.
+- What was acknowledged is in the log, once, or a new epoch tells all clients that something may be missing.
+- Messages come in order, none of them twice, and after `recovered` none is missing.
+- A member stays one, unless Redis has lost data and the owner is lost too.
+- Unless Redis was started again or lost something, there is no new epoch.
+- In the end each room has one owner, also the rooms that nobody asked for, and requests that come at the same
+  time for one key make one room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.engine.redis.fakeredis import FakeRedis
+from tests.rooms import test_recovery_model as recovery
+from tests.rooms.model import Step, schedules
+from txroom import RoomApplication
+from txroom.engine.redis.engine import RedisEngine
+from txroom.engine.redis.keys import Keys
+from txroom.engine.redis.stored import RoomForm
+from txroom.protocol import payload
+from txroom.rooms.contract.records import Entry
+from txroom.rooms.hooks import HookTimeout
+
+#: What happens; a kind that is named twice happens twice as often.
+KINDS = (
+    "say say say say tell shout flash wait wait wait second second connect connect drop again late "
+    "die suspend goOn goOn stop isolate join long "
+    "cut cut hang wake restart restart flush refuse jump packets"
+)
+ERRORS = ("OOM no memory", "MISCONF disk full", "NOSCRIPT none", "READONLY replica", "BUSY script")
+KEYS = Keys()
+INFINITY = float("inf")
+
+
+class ModelRoom(recovery.ModelRoom):
+    """Keeps all messages, and members that are away."""
+
+    recoveryLimit = 0
+    recoverySize = 0
+    resumeSeconds = 3600
+
+
+class ModelNode:
+    """A process with an edge and rooms, on a clock that stands still while it is suspended."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.clock = Clock()
+        self.clock.rightNow = world.clock.seconds()
+        self.app = RoomApplication()
+        self.app.register("model", ModelRoom)
+        self.clients: list[Any] = []
+        self.engine = RedisEngine("redis://fake", connect=self.connect)
+        rooms = self.engine.rooms("/rooms", self.app)
+        self.app.begin(rooms, self.clock)
+        self.rooms = rooms
+        self.isSuspended = False
+        self.isStopping = False
+        #: What clients sent while it was suspended.
+        self.held: list[tuple[Visit, tuple[Any, ...]]] = []
+        self.failures: list[Exception] = []
+        self.engine.start(self.clock, self.failures.append).addErrback(self.failed)
+
+    def connect(self, clock: Any) -> Any:
+        client = self.world.server.connect()
+        self.clients.append(client)
+        return client
+
+    def failed(self, failure: Any) -> None:
+        """It could not start, so another process is started."""
+        self.world.replace(self)
+
+    def end(self) -> None:
+        """The process is gone."""
+        for client in self.clients:
+            client.resume()
+            client.stop()
+
+    def advance(self, now: float) -> None:
+        """Let its timers run, unless it is suspended."""
+        if not self.isSuspended:
+            self.clock.advance(max(0.0, now - self.clock.seconds()))
+
+    def suspend(self) -> None:
+        self.isSuspended = True
+        for client in self.clients:
+            client.pause()
+
+    def goOn(self) -> None:
+        """Go on: first comes what has arrived, then the timers run."""
+        if not self.isSuspended:
+            return
+        self.isSuspended = False
+        self.clock.rightNow = self.world.clock.seconds()
+        for client in self.clients:
+            client.resume()
+        held, self.held = self.held, []
+        for visit, frame in held:
+            visit.arrived(frame)
+        self.clock.advance(0)
+
+
+class Visit(recovery.Visit):
+    """A connection of a client to one of the nodes."""
+
+    def __init__(self, client: Any, id: str) -> None:
+        super().__init__(client, id)
+        self.node: ModelNode = client.world.nodeOf(self.app)
+
+    def write(self, *frame: Any) -> None:
+        if self.node.isSuspended:
+            self.node.held.append((self, frame))
+        else:
+            super().write(*frame)
+
+    def arrived(self, frame: tuple[Any, ...]) -> None:
+        """A frame, or the end of the connection, has reached the node."""
+        if frame:
+            super().write(*frame)
+        else:
+            super().lost()
+
+    def lost(self, code: int = 1006) -> None:
+        self.isOver = True
+        if self.node.isSuspended:
+            self.node.held.append((self, ()))
+        else:
+            super().lost(code)
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.node.clock.callLater(0, self.lost, code)
+
+
+class ModelClient(recovery.ModelClient):
+    """A client, and what it was promised."""
+
+    world: Any
+
+    def __init__(self, world: Any, name: str) -> None:
+        #: What it said that the room logs, by the member and the number.
+        self.said: dict[tuple[str, int], str] = {}
+        #: The epoch in which each of these was acknowledged.
+        self.promised: dict[str, str] = {}
+        #: Calls that are answered, but not acknowledged.
+        self.answered: set[int] = set()
+        super().__init__(world, name)
+
+    def connect(self) -> None:
+        former = self.visit
+        self.late = 0
+        self.visits += 1
+        visit = self.visit = Visit(self, f"{self.name}:{self.visits}")
+        self.formerToken = ""
+        if former is not None:
+            former.isOver = True
+        if self.token:
+            attempt = next(self.world.attempts)
+            request = ("resume", 0, self.world.room, self.token, self.epoch, self.offset, attempt)
+            self.requests = [*self.requests[-3:], request]
+            visit.write(*request)
+        else:
+            visit.write("joinById", 0, self.world.room, {})
+
+    def comeLate(self, which: int) -> None:
+        former = self.requests[:-1]
+        if former and self.late < 2:
+            self.late += 1
+            visit = Visit(self, f"{self.name}:late:{len(self.world.sockets)}")
+            visit.isOver = True
+            visit.write(*former[-1 - which % len(former)])
+
+    def refused(self, code: str) -> None:
+        if code in ("unauthorized", "forbidden"):
+            self.world.check(self.world.mayLose, f"{self.name} is no member any more: {code}")
+            self.forget()
+
+    def forget(self) -> None:
+        super().forget()
+        self.answered.clear()
+
+    def say(self, kind: str) -> None:
+        before = self.n
+        super().say(kind)
+        if self.n > before:
+            self.said[self.member, self.n] = f"{self.name}{self.member}-{self.n}"
+
+    def submit(self, frame: tuple[Any, ...]) -> None:
+        if self.visit is not None and not self.visit.isOver:
+            super().submit(frame)
+
+    def promise(self, n: int) -> None:
+        """The room says that it has handled what the client said."""
+        value = self.said.get((self.member, n))
+        if value is not None:
+            self.promised.setdefault(value, self.epoch)
+
+    def acknowledged(self, n: int) -> None:
+        for each in range(self.acked + 1, n + 1):
+            self.promise(each)
+        super().acknowledged(n)
+        for each in [each for each in self.answered if each <= n]:
+            self.answered.discard(each)
+            self.held.pop(each, None)
+
+    def gotOf(self, visit: Any, kind: str, *parts: Any) -> None:
+        if kind == "msg" and parts[1] is not None:
+            self.world.delivered(self.epoch, parts[1], parts[3])
+        n = visit.asked.get(parts[0]) if kind == "reply" else None
+        frame = self.held.get(n) if n is not None else None
+        super().gotOf(visit, kind, *parts)
+        if n is not None and frame is not None:
+            self.promise(n)
+            if n > self.acked:  # it is kept until then, so that no number is missing if it is sent again
+                self.held[n] = frame
+                self.answered.add(n)
+
+    def joined(self, joined: dict[str, Any]) -> None:
+        check, world = self.world.check, self.world
+        if self.member and self.member != joined["member"]:
+            check(False, f"{self.name} has become another member")
+        isNew = joined["epoch"] != self.epoch
+        if self.epoch and isNew:
+            check(world.mayBeNew, "there is a new epoch for no reason")
+        self.formerToken, self.token = self.token, joined["token"]
+        self.member = joined["member"]
+        if joined["recovered"]:
+            check(joined["epoch"] == self.epoch, "recovered another epoch")
+            check(joined["offset"] == self.offset, "recovered at another offset")
+        else:
+            self.offset = self.since = joined["offset"]
+            self.received = []
+            # What it is shown of the past has nothing that was for single members.
+            self.shownUntil = world.newest
+        self.epoch = joined["epoch"]
+        handled = joined["handled"]
+        if isNew:  # what was handled before may be missing: that is told by it
+            self.said = {key: value for key, value in self.said.items() if key[1] > handled}
+        check(handled >= self.acked or world.mayBeNew, f"handled {handled} of {self.acked}")
+        if handled < self.acked:  # that was lost, and is told by the new epoch
+            self.restart(handled, joined)
+        self.acknowledged(handled)
+        self.sayAgain()
+
+    def restart(self, handled: int, joined: dict[str, Any]) -> None:
+        """The room doesn't know what it had handled: begin after what it knows, as a good client does."""
+        self.held = {}
+        self.acked = handled
+        self.n = max(handled, joined.get("accepted") or 0)
+
+
+class World:
+    """Three nodes, a Redis and some clients."""
+
+    isLagging = True
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.clock = Clock()
+        self.server = FakeRedis(self.clock, self.random, 0.004)
+        self.attempts = count(1)
+        self.sockets: list[Any] = []
+        self.violations: list[str] = []
+        #: What was delivered, by epoch and offset.
+        self.messages: dict[tuple[str, int], str] = {}
+        #: Whether Redis has lost data, was started again, and a node or its lease was lost.
+        self.hasLostData = self.hasRestarted = self.hasLostNode = False
+        self.faultsOfPackets = 0
+        self.server.deliveries = self.deliveries
+        self.nodes = [ModelNode(self) for _ in range(3)]
+        self.advance(0.5)
+        self.rooms = [self.create() for _ in range(3)]
+        self.room = self.rooms[0]
+        self.clients = [ModelClient(self, name) for name in "abcd"]
+
+    def create(self) -> str:
+        made: list[str] = []
+        self.random.choice(self.nodes).rooms.create("model", {}).addCallback(made.append)
+        self.advance(0.2)
+        return made[0]
+
+    # -- for sockets and clients
+
+    @property
+    def app(self) -> RoomApplication:
+        """The application of any node."""
+        return self.random.choice(self.nodes).app
+
+    @property
+    def apps(self) -> list[RoomApplication]:
+        """The applications of all nodes."""
+        return [node.app for node in self.nodes if not node.isStopping] or [self.nodes[0].app]
+
+    def nodeOf(self, app: RoomApplication) -> ModelNode:
+        return next(node for node in self.nodes if node.app is app)
+
+    @property
+    def newest(self) -> int:
+        """The offset of the newest message in the log."""
+        return int(self.server.fields(KEYS.room(self.room).fields).get(b"off", b"0"))
+
+    @property
+    def mayLose(self) -> bool:
+        """Whether members may be lost: both Redis and their owner have lost them."""
+        return self.hasLostData and self.hasLostNode
+
+    @property
+    def mayBeNew(self) -> bool:
+        """Whether there may be a new epoch."""
+        return self.hasLostData or self.hasRestarted
+
+    def check(self, isTrue: bool, text: str) -> None:
+        """It is a violation if not."""
+        if not isTrue:
+            self.violations.append(text)
+
+    def delivered(self, epoch: str, offset: int, text: str) -> None:
+        """A client got a message."""
+        known = self.messages.setdefault((epoch, offset), text)
+        self.check(known == text, f"{offset} is {known} and {text}")
+
+    def deliveries(self, channel: bytes, data: bytes) -> tuple[float, ...]:
+        """How a packet arrives."""
+        if self.faultsOfPackets > 0:
+            self.faultsOfPackets -= 1
+            return self.random.choice(((), (), (0.0, 0.01), (0.3,), (0.0,)))
+        return (0.0,)
+
+    # -- time
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, from one delayed call to the next."""
+        end = self.clock.seconds() + seconds
+        while True:
+            running = [node for node in self.nodes if not node.isSuspended]
+            clocks = [self.clock, *(node.clock for node in running)]
+            calls = [clock.calls[0].getTime() for clock in clocks if clock.calls]
+            due = min([*calls, end])
+            now = max(due, self.clock.seconds())
+            for node in running:
+                node.clock.rightNow = now
+            self.clock.advance(now - self.clock.seconds())
+            for node in running:
+                if node in self.nodes:
+                    node.clock.advance(0)
+            self.look()
+            if due >= end:
+                break
+
+    def look(self) -> None:
+        """Notice when a lease has lapsed."""
+        if not self.hasLostNode:
+            for node in self.nodes:
+                running = node.engine.node
+                if running is None or running.journals.heldSince == INFINITY or node.isSuspended:
+                    self.hasLostNode = self.hasLostNode or self.clock.seconds() > 1
+
+    # -- steps
+
+    def do(self, step: Step) -> None:
+        """Something happens."""
+        kind, which, amount = step
+        client = self.clients[which % len(self.clients)]
+        node = self.nodes[which % 3]
+        if kind in ("say", "tell", "shout", "flash"):
+            for _ in range(1 + amount % 3):
+                client.say(kind)
+        elif kind in ("connect", "drop"):
+            getattr(client, kind)()
+        elif kind == "again":
+            client.sayAgain()
+        elif kind == "late":
+            client.comeLate(amount)
+        elif kind == "join":
+            self.gather()
+        elif kind in ("wait", "second", "long"):
+            self.advance(amount / {"wait": 1000, "second": 20, "long": 3}[kind])
+        elif kind in ("die", "suspend", "goOn", "stop", "isolate"):
+            getattr(self, kind)(node, amount)
+        else:
+            getattr(self, kind)(which, amount)
+
+    def gather(self) -> None:
+        """All clients that are not in the room connect."""
+        for client in self.clients:
+            if not client.isJoined:
+                client.connect()
+        self.advance(0.1)
+
+    def die(self, node: ModelNode, amount: int) -> None:
+        """kill -9; another process is started."""
+        self.hasLostNode = True
+        self.replace(node)
+
+    def replace(self, node: ModelNode) -> None:
+        """A process has ended, and another one is started."""
+        if node not in self.nodes:
+            return
+        self.nodes[self.nodes.index(node)] = new = ModelNode(self)
+        node.end()
+        node.isSuspended = False
+        for socket in self.sockets:
+            if socket.node is node:
+                socket.isOver = True
+        assert new is not None
+
+    def suspend(self, node: ModelNode, amount: int) -> None:
+        self.hasLostNode = True
+        node.suspend()
+
+    def goOn(self, node: ModelNode, amount: int) -> None:
+        for each in self.nodes:
+            each.goOn()
+
+    def stop(self, node: ModelNode, amount: int) -> None:
+        """A planned stop."""
+        if node.isStopping or node.isSuspended or node.engine.node is None:
+            return
+        node.isStopping = True
+        node.engine.handOver().addBoth(lambda result: self.replace(node))
+
+    def isolate(self, node: ModelNode, amount: int) -> None:
+        """The connections of a node to Redis are cut; some of its commands are run before that."""
+        for client in node.clients:
+            client.cut(amount % 4)
+
+    def cut(self, which: int, amount: int) -> None:
+        self.server.cut(amount % 3)
+
+    def hang(self, which: int, amount: int) -> None:
+        self.server.hang()
+
+    def wake(self, which: int, amount: int) -> None:
+        self.server.wake()
+
+    def restart(self, which: int, amount: int) -> None:
+        """Redis is killed and started again, perhaps without its newest data."""
+        self.server.wake()
+        self.server.down()
+        forgotten = (0, 0, 1, 2, 5, 9)[amount % 6]
+        self.server.store.rollBack(forgotten)
+        self.hasRestarted = True
+        self.hasLostData = self.hasLostData or forgotten > 0
+        self.advance((0.0, 0.0, 1.0, 4.0, 15.0)[which % 5])
+        self.server.up()
+
+    def flush(self, which: int, amount: int) -> None:
+        self.hasLostData = True
+        self.server.store.flush()
+
+    def refuse(self, which: int, amount: int) -> None:
+        """Redis refuses some commands."""
+        names = ("append", "append", "check", "claim", "renew", "found", "handover", "")
+        self.server.fail(ERRORS[which % 5], names[amount % 8], 1 + amount % 4)
+
+    def jump(self, which: int, amount: int) -> None:
+        """Redis's clock jumps."""
+        self.hasLostNode = True
+        self.server.store.ahead += (3600, -3600, 20, -20)[which % 4]
+
+    def packets(self, which: int, amount: int) -> None:
+        self.faultsOfPackets = amount
+
+    # -- the end
+
+    def heal(self) -> None:
+        """No more harm is done: all clients come back, and what they hold gets through."""
+        self.faultsOfPackets = 0
+        self.server.wake()
+        self.server.heal()
+        for node in self.nodes:
+            node.goOn()
+        self.advance(30)
+        for _ in range(20):
+            self.gather()
+            self.advance(2.0)
+            if all(client.isJoined and not client.held for client in self.clients):
+                break
+
+    def judge(self) -> None:
+        """Check the owners of the rooms, and what each client got."""
+        hosts = Counter(owned.host.id for node in self.nodes for owned in cast(Any, node.engine.node).here)
+        for room in self.rooms:
+            exists = bool(self.server.fields(KEYS.room(room).fields))
+            self.check(exists or self.mayLose, f"the room {room} is lost")
+            self.check(hosts[room] == exists, f"the room {room} has {hosts[room]} owners")
+        fields = self.server.fields(KEYS.room(self.room).fields)
+        if not fields:
+            return
+        log, epoch = self.stored(fields)
+        for client in self.clients:
+            self.check(client.isJoined, f"{client.name} is not in")
+            self.check(not client.held, f"{client.name} still holds {sorted(client.held)}")
+            self.check(client.epoch == epoch or not client.isJoined, f"{client.name} has another epoch")
+            self.judgeClient(client, log, epoch)
+        said = Counter(payload.decode(entry.data) for entry in log)
+        twice = [value for value, number in said.items() if number > 1]
+        self.check(not twice or self.mayLose, f"said twice: {twice}")
+
+    def stored(self, fields: dict[bytes, bytes]) -> tuple[list[Entry], str]:
+        """The log as the next owner would load it, and its epoch."""
+        items = self.server.store.execute("XRANGE", KEYS.room(self.room).log, "-", "+")
+        loaded = RoomForm().load(fields, items, 0.0, 0.0)
+        return list(loaded.entries), fields[b"epoch"].decode()
+
+    def judgeClient(self, client: ModelClient, log: list[Entry], epoch: str) -> None:
+        inLog = {payload.decode(entry.data) for entry in log}
+        for value, promised in client.promised.items():
+            self.check(value in inLog or promised != epoch, f"{value} was acknowledged, and is lost")
+        if client.epoch != epoch:
+            return
+        expected = [
+            (entry.offset, payload.decode(entry.data))
+            for entry in log
+            if entry.offset > client.since and entry.isFor(client.member)
+        ]
+        alone = {entry.offset for entry in log if entry.to is not None and entry.offset <= client.shownUntil}
+        missing = [each for each in expected if each not in client.received and each[0] not in alone]
+        self.check(not missing, f"{client.name} since {client.since} misses {missing}")
+        wrong = [each for each in client.received if each not in expected]
+        self.check(not wrong, f"{client.name} got {wrong}, which is not in the log")
+
+    def makeAtOnce(self) -> None:
+        """Requests of all nodes for one key at the same time."""
+        made: list[Any] = []
+        for node in self.nodes:
+            work = node.rooms.make("model", {}, "key", 0, lambda: None)
+            work.addBoth(made.append)
+        self.advance(2.0)
+        names = {each.room for each in made if hasattr(each, "room")}
+        self.check(len(made) == 3 and len(names) == 1, f"made {made}")
+
+
+class ClusterModelTests(SynchronousTestCase):
+    """Random schedules."""
+
+    @schedules(KINDS, 10, 50)
+    def test_cluster(self, seed: int, steps: list[Step]) -> None:
+        """Everything at once."""
+        world = World(seed)
+        world.gather()
+        for step in steps:
+            world.do(step)
+        world.heal()
+        world.judge()
+        world.makeAtOnce()
+        self.flushLoggedErrors(HookTimeout)
+        self.assertEqual(world.violations, [])
