@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,21 @@ def commands() -> list[list[str]]:
     return [line.split()[4:] for line in re.findall(r"\$ (twistd -n --pidfile= txroom .*--redis.*)", text)]
 
 
+def program() -> str:
+    """The program that the page saves as chat.py."""
+    found = re.search(r"Save this program as ``chat.py``.*?code-block:: python\n\n(.*?)\n\S", PAGE, re.DOTALL)
+    assert found is not None
+    return textwrap.dedent(found[1])
+
+
 def nodeOf(directory: Path, options: list[str], url: str) -> Node:
     """A node that is started with these options, on a port of its own and with another Redis."""
     given = dict(zip(options[::2], options[1::2], strict=True))
     assert given.pop("--redis") == "redis://localhost"
     del given["--port"]
-    return Node(directory, url, *(word for pair in given.items() for word in pair), "--app-dir", str(EXAMPLE))
+    return Node(
+        directory, url, *(word for pair in given.items() for word in pair), "--app-dir", str(directory)
+    )
 
 
 async def test_page(directory: Path) -> None:
@@ -54,6 +64,7 @@ async def test_page(directory: Path) -> None:
     """
     assert len(commands()) == 3
     async with AsyncExitStack() as stack:
+        (directory / "chat.py").write_text(program(), "utf-8")
         redis = RedisServer(directory, *configuration())
         stack.enter_context(redis)
         nodes = [nodeOf(directory, options, f"unix://txroom:secret@{redis.socket}") for options in commands()]
