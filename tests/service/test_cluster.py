@@ -21,12 +21,12 @@ class AloneTests(HarnessTestCase):
         self.assertEqual((node.isThis, node.rooms, node.clients), (True, 1, 1))
         (room,) = self.successResultOf(cluster.rooms())
         self.assertEqual((room.listing.room, room.node), (ada.id, node.id))
-        (member,) = self.successResultOf(cluster.members())
+        (member,) = self.successResultOf(cluster.members()).members
         self.assertEqual((member.member, member.room, member.isConnected), (ada.member, ada.id, True))
         self.assertEqual(self.successResultOf(cluster.broadcast("chat", "news", 1)).done, {ada.id: 1})
         harness.flush()
         self.assertEqual(ada.expect("news"), 1)
-        self.assertEqual(self.successResultOf(cluster.members("nobody")), [])
+        self.assertEqual(self.successResultOf(cluster.members("nobody")), ([], ()))
         self.assertEqual(self.successResultOf(cluster.disconnect(member.userId)).done, {ada.id: 1})
         harness.flush()
         self.assertIsNotNone(ada.closeInfo)
@@ -57,7 +57,7 @@ class SeveralTests(NodesTestCase):
             )
             places = {room.listing.room: room.node for room in self.result(cluster.rooms("chat"))}
             self.assertEqual(places, {ada.id: first.node.id, bob.id: second.node.id})
-            members = self.result(cluster.members())
+            members = self.result(cluster.members()).members
             self.assertEqual(
                 {each.member: each.node for each in members},
                 {ada.member: first.node.id, bob.member: second.node.id},

@@ -6,7 +6,7 @@ With the memory engine, a server is a cluster of its own.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from ..rooms.contract.ports import EngineService
 
 #: How many rooms are asked at the same time.
 AT_ONCE = 200
+#: After how many rooms that have not answered the other rooms of a node are not asked any more.
+FAILURES = 2
 
 
 class ClusterNodeInfo(NamedTuple):
@@ -58,12 +60,20 @@ class ClusterMember(NamedTuple):
     isConnected: bool
 
 
+class FoundMembers(NamedTuple):
+    """Members of rooms."""
+
+    members: list[ClusterMember]
+    #: The nodes of rooms that have not answered, whose members may be missing.
+    unanswered: tuple[str, ...]
+
+
 class Answers(NamedTuple):
     """The answers of rooms that were asked."""
 
     #: The answers of the rooms that have answered, by the ids of the rooms.
     done: dict[str, Any]
-    #: The nodes of rooms that have not answered, or that could not be reached.
+    #: The nodes of rooms that have not answered, or have answered with an error.
     unanswered: tuple[str, ...]
 
 
@@ -119,7 +129,7 @@ class Cluster:
                     found += [ClusterRoom(listing, node, application) for listing, node in listed]
         return found
 
-    def members(self, userId: str | None = None) -> Deferred[list[ClusterMember]]:
+    def members(self, userId: str | None = None) -> Deferred[FoundMembers]:
         """
         Return the members of all rooms, or those of one user.
 
@@ -129,21 +139,22 @@ class Cluster:
             userId: The id of the user (`Client.userId`); `None`: all members.
 
         Returns:
-            A Deferred of the members; those of rooms that haven't answered are missing. It fails with
-            `RoomError` (`unavailable`) if Redis can't be reached.
+            A Deferred of the `FoundMembers`. It fails with `RoomError` (`unavailable`) if Redis can't be
+            reached.
         """
         return Deferred.fromCoroutine(self._members(userId))
 
-    async def _members(self, userId: str | None) -> list[ClusterMember]:
+    async def _members(self, userId: str | None) -> FoundMembers:
         rooms = await self._rooms(None)
         places = {each.listing.room: each.node for each in rooms}
         answers = await self._ask(rooms, Inspect(limit=1_000_000))
-        return [
+        members = [
             ClusterMember(each["member"], each["userId"], room, places[room], each["isConnected"])
             for room, described in answers.done.items()
             for each in described["members"]
             if userId in (None, each["userId"])
         ]
+        return FoundMembers(members, answers.unanswered)
 
     def broadcast(self, name: str, type: str, data: Any = None) -> Deferred[Answers]:
         """
@@ -185,24 +196,30 @@ class Cluster:
         return await self._ask(await self._rooms(name), command)
 
     async def _ask(self, rooms: Iterable[ClusterRoom], command: Command) -> Answers:
-        """Ask rooms, some at a time."""
+        """
+        Ask rooms, some at a time.
+
+        A node whose rooms have not answered `FAILURES` times isn't asked any more.
+        """
         waiting = deque(rooms)
         done: dict[str, Any] = {}
-        unanswered: dict[str, None] = {}
+        failures: Counter[str] = Counter()
 
         async def work() -> None:
             while waiting:
                 each = waiting.popleft()
+                if failures.get(each.node, 0) >= FAILURES:
+                    continue
                 room = each.listing.room
                 try:
                     done[room] = await each.application.engine.ask(room, command)
                 except RoomError as error:
-                    if error.code == ErrorCode.UNAVAILABLE:
-                        unanswered[each.node] = None
+                    if error.code != ErrorCode.NO_SUCH_ROOM:  # such a room has just ended
+                        failures[each.node] += 1
 
         workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(waiting)))]
         await gatherResults(workers, consumeErrors=True).addErrback(_firstFailure)
-        return Answers(done, tuple(unanswered))
+        return Answers(done, tuple(failures))
 
 
 def _firstFailure(failure: Failure) -> Failure:

@@ -34,6 +34,7 @@ from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
 from .turn import Turn
+from .waiting import Waits
 
 #: For how many seconds Redis remembers nodes whose leases have expired.
 REMEMBERED = 60.0
@@ -84,7 +85,8 @@ class ClusterNode:
         self.guard = Guard(clock, self.lease)
         self.here = Here()
         self.journals = Journals(clock, redis, self._scripts, keys, node, self, options.isDurable)
-        self.finder = Finder(clock, redis, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
+        self._waits = waits = Waits(clock)
+        self.finder = Finder(waits, redis, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
         self.peers = Peers(clock, node, self, self._channels.publish, self.guard, self.wake, self.lease.now)
         self._turn = Turn(clock, self.journals.flush, self.finder.flush, self.peers.flush)
         self.owning = Owning(clock, self.here, self.journals)
@@ -94,8 +96,8 @@ class ClusterNode:
         locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
         self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease)
         self._guarded: dict[int, GuardedOutlet] = {}
-        self.entrance = Entrance(clock, self.here, locator, self.owning, self.peers, self._guardedFor)
-        creating = Creating(clock, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
+        self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
+        creating = Creating(waits, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
         self._services = RoomServices(
             finder=self.finder, creating=creating, entrance=self.entrance, owning=self.owning
         )
@@ -137,6 +139,7 @@ class ClusterNode:
     async def stop(self) -> None:
         """Close the connections."""
         self.adoption.stop()
+        self._waits.stop()
         self.lease.stop()
         self._turn.flush()
         self._turn.stop()
@@ -172,6 +175,7 @@ class ClusterNode:
 
     def verify(self) -> Deferred[None]:
         """The lease had a gap; see `LeaseSide`."""
+        self.finder.doubt()
         return self.journals.verify()
 
     def fresh(self) -> None:

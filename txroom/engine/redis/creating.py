@@ -14,21 +14,18 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.ports import MAKING_SECONDS, HostFactory, Made
 from ..memory import NO_MORE
 from .finding import Finder
-from .inorder import pause
 from .keys import Keys
 from .lease import Lease, NodeState
 from .listed import Listed, encode
 from .owning import Owning
 from .resp import Commands
 from .scripts import Scripts
+from .waiting import Waits
 
 #: After how many seconds a waiting request looks whether the room is still being created.
 LOOK = 1.0
@@ -54,7 +51,7 @@ class Creating:
     Creates the rooms of all applications.
 
     Args:
-        clock: The clock.
+        waits: The waits of this node.
         redis: The connection.
         scripts: The scripts.
         keys: The names of keys.
@@ -66,7 +63,7 @@ class Creating:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        waits: Waits,
         redis: Commands,
         scripts: Scripts,
         keys: Keys,
@@ -75,7 +72,7 @@ class Creating:
         owning: Owning,
         lease: Lease,
     ) -> None:
-        self._clock = clock
+        self._waits = waits
         self._redis = redis
         self._scripts = scripts
         self._keys = keys
@@ -97,6 +94,8 @@ class Creating:
         room = room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
             raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached")
+        if 0 < most <= self._finder.lostCount(application, name):
+            raise RoomError(ErrorCode.FULL, NO_MORE)
         placeholder = encode(Listed(self._node))
         args = (room, placeholder, most, self._finder.index.greatestAge)
         keys = (self._keys.listings(application, name), self._keys.ages)
@@ -130,10 +129,10 @@ class Creating:
             mayCreate()
             return Made(await self.create(application, factory, name, options), True)
         place = self._keys.making(application, name, key)
-        until = self._clock.seconds() + MAKING_SECONDS
+        until = self._waits.seconds() + MAKING_SECONDS
         token = secrets.token_urlsafe(9)
         making = Making("", "", "", False)
-        while self._clock.seconds() < until:
+        while self._waits.seconds() < until and not self._waits.isStopped:
             making = await self._begin(place, token, seats, making, tried)
             if making.token == token:
                 return await self._makeFor(
@@ -142,7 +141,7 @@ class Creating:
             isOpen = making.isMade or await self._wait(place, making.room, making.node, until)
             if isOpen is not None:
                 return Made(making.room if isOpen else None, False)
-            await pause(self._clock, PAUSE)
+            await self._waits.pause(PAUSE)
         return Made(None, False)
 
     async def _begin(
@@ -196,12 +195,12 @@ class Creating:
         """
         listed = self._finder.whenListed(room)
         while not listed.called:
-            seconds = min(LOOK, until - self._clock.seconds())
-            if seconds <= 0 or not self._isAlive(node):
+            seconds = min(LOOK, until - self._waits.seconds())
+            if seconds <= 0 or self._waits.isStopped or not self._isAlive(node):
                 break
-            await _either(self._clock, listed, seconds)
+            await self._waits.either(listed, seconds)
             if not listed.called and not await self._isBeingMade(place, room):
-                await _either(self._clock, listed, LOOK)  # its listing may be on its way
+                await self._waits.either(listed, LOOK)  # its listing may be on its way
                 break
         if listed.called:
             return await listed
@@ -223,26 +222,6 @@ class Creating:
             return await self._scripts.ask(self._redis, script, keys, args)
         except Exception as error:
             raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from error
-
-
-def _either(clock: IReactorTime, waited: Deferred[Any], seconds: float) -> Deferred[None]:
-    """Return a Deferred that fires when `waited` has, or after so many seconds."""
-    outcome: Deferred[None] = Deferred()
-
-    def over() -> None:
-        if not outcome.called:
-            outcome.callback(None)
-
-    timer = clock.callLater(seconds, over)
-
-    def fired(result: Any) -> Any:
-        if timer.active():
-            timer.cancel()
-        over()
-        return result
-
-    waited.addBoth(fired)
-    return outcome
 
 
 def _ignore(reply: object) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
@@ -17,12 +15,12 @@ from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
 from .here import Here
-from .inorder import InOrder, pause
 from .locating import AtNode, Locator, Orphan, Place, Where
 from .outgoing import ElsewhereError
 from .owning import Owning
 from .peers import Peers
 from .remote import Unreached
+from .waiting import InOrder, Waits
 
 #: For how many seconds a client waits for a room whose node may be gone.
 PATIENCE = 20.0
@@ -35,25 +33,25 @@ NO_SUCH_ID = "there is no room of that id"
 class Attempts:
     """The attempts to reach a room for one request: its deadline, and the pauses between them."""
 
-    def __init__(self, clock: IReactorTime, seconds: float) -> None:
-        self._clock = clock
-        self._until = clock.seconds() + seconds
+    def __init__(self, waits: Waits, seconds: float) -> None:
+        self._waits = waits
+        self._until = waits.seconds() + seconds
         self._pause = SHORTEST
 
     @property
     def left(self) -> float:
         """The seconds that are left."""
-        return self._until - self._clock.seconds()
+        return self._until - self._waits.seconds()
 
     @property
     def areOver(self) -> bool:
-        """Whether the time is over."""
-        return self.left <= 0
+        """Whether the time is over, or the node has stopped."""
+        return self._waits.isStopped or self.left <= 0
 
     async def again(self) -> None:
         """Wait for the next attempt."""
         seconds, self._pause = self._pause, min(LONGEST, self._pause * GROWTH)
-        await pause(self._clock, max(0.0, min(seconds, self.left)))
+        await self._waits.pause(max(0.0, min(seconds, self.left)))
 
 
 class Entrance:
@@ -61,7 +59,7 @@ class Entrance:
     Passes requests on to the rooms of this node and of others. It takes over rooms that no node has.
 
     Args:
-        clock: The clock.
+        waits: The waits of this node.
         here: The rooms of this node.
         locator: Finds the nodes of rooms.
         owning: Takes rooms over.
@@ -71,14 +69,14 @@ class Entrance:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        waits: Waits,
         here: Here,
         locator: Locator,
         owning: Owning,
         peers: Peers,
         guarded: Callable[[Outlet], Outlet],
     ) -> None:
-        self._clock = clock
+        self._waits = waits
         self._here = here
         self._locator = locator
         self._owning = owning
@@ -93,7 +91,7 @@ class Entrance:
         host = self._here.host(arrival.room)
         if host is not None and self._isReady(arrival.room):
             return host.attach(self._guarded(outlet), arrival)
-        return self._attach(outlet, arrival, Attempts(self._clock, PATIENCE), None)
+        return self._attach(outlet, arrival, Attempts(self._waits, PATIENCE), None)
 
     def _isReady(self, room: str) -> bool:
         """Return whether a request may be passed on to a room of this node at once."""
@@ -169,9 +167,10 @@ class Entrance:
         """Let a room carry out a command; see `Engine.ask`."""
         host = self._here.host(room)
         if host is not None and not self._owning.isTaking(room):
-            return host.ask(command)
-        asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._clock, ASK_SECONDS)))
-        return _within(self._clock, ASK_SECONDS, asked)
+            asked = host.ask(command)
+        else:
+            asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, ASK_SECONDS)))
+        return self._waits.within(ASK_SECONDS, asked)
 
     def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:
         """Another node asks for a command; `None`: the room isn't here."""
@@ -198,24 +197,3 @@ class Entrance:
             if not isinstance(place, AtNode):
                 place = None
         raise unanswered(False)
-
-
-def _within(clock: IReactorTime, seconds: float, asked: Deferred[Any]) -> Deferred[Any]:
-    """Return a Deferred with the same result, which fails after so many seconds."""
-    outcome: Deferred[Any] = Deferred()
-
-    def finish(result: Any) -> None:
-        if outcome.called:
-            return
-        timer.cancel()
-        if isinstance(result, Failure):
-            outcome.errback(result)
-        else:
-            outcome.callback(result)
-
-    def late() -> None:
-        outcome.errback(unanswered(True))
-
-    timer = clock.callLater(seconds, late)
-    asked.addBoth(finish)
-    return outcome

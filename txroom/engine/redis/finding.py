@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -26,10 +25,10 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.listing import Listing, Order
 from ...rooms.contract.ports import ListedRoom
 from .here import Here, Owned
-from .inorder import pause
 from .keys import Keys
 from .listed import Change, Changes, ClusterIndex, Listed, encode, readChanges, readListed
 from .resp import Commands
+from .waiting import Waits
 
 #: How many listings are written again at each renewal.
 REFRESHED = 100
@@ -49,7 +48,7 @@ class Finder:
     The listings of all nodes, and those of this node on their way to Redis.
 
     Args:
-        clock: The clock.
+        waits: The waits of this node.
         redis: The connection.
         keys: The names of keys and channels.
         node: The id of this node.
@@ -62,7 +61,7 @@ class Finder:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        waits: Waits,
         redis: Commands,
         keys: Keys,
         node: str,
@@ -70,7 +69,7 @@ class Finder:
         wake: Callable[[], None],
         isFresh: Callable[[], bool],
     ) -> None:
-        self._clock = clock
+        self._waits = waits
         self._redis = redis
         self._keys = keys
         self._node = node
@@ -90,6 +89,7 @@ class Finder:
         self._waiting: dict[str, list[Deferred[bool]]] = {}
         #: The rooms whose listings Redis doesn't have any more, and until when they are kept.
         self._doubtful: dict[str, float] = {}
+        self._doubtUntil = float("-inf")
         #: How often some of the listings were written again.
         self._refreshed = 0
         #: The rooms that are written again next.
@@ -306,6 +306,16 @@ class Finder:
                 known.application, known.name, room, Listed(node, listed.generation, listed.listing)
             )
 
+    def doubt(self) -> None:
+        """Redis may have lost the listings, until all nodes have written them again."""
+        self._doubtUntil = self._waits.seconds() + DOUBT
+
+    def lostCount(self, application: str, name: str) -> int:
+        """Return how many rooms of a name are known, if Redis may have lost their listings; otherwise 0."""
+        if self._waits.seconds() >= self._doubtUntil:
+            return 0
+        return len(self.index.named(application, name))
+
     def vanished(self, room: str) -> None:
         """There is no such room: remove its listing, if it has one."""
         known = self.index.get(room)
@@ -330,13 +340,13 @@ class Finder:
         """Read the listings, some at a time, since there may be very many."""
         reply = await self._redis.ask("HGETALL", self._keys.listings(*group))
         found = list(reply.items())
-        until = self._clock.seconds() + DOUBT
+        until = self._waits.seconds() + DOUBT
         for room in self.index.named(*group):
             if room.encode() not in reply and room not in self._here:
                 self._doubtful.setdefault(room, until)
         for first in range(0, len(found), MANY):
             if first:
-                await pause(self._clock, 0)
+                await self._waits.pause(0)
             for room, value in found[first : first + MANY]:
                 self._put(group, room, value)
 
@@ -368,7 +378,7 @@ class Finder:
                 waiter.callback(None)
 
     def _forgetDoubtful(self) -> None:
-        now = self._clock.seconds()
+        now = self._waits.seconds()
         for room, until in list(self._doubtful.items()):
             if until <= now:
                 del self._doubtful[room]

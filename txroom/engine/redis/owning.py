@@ -21,6 +21,8 @@ from .locating import Orphan, Place
 
 #: For how many seconds this node doesn't try to take a room again that it could not open.
 HOLD_BACK = 5.0
+#: The most rooms that are taken at the same time.
+AT_ONCE = 100
 
 
 class _Nobody:
@@ -58,6 +60,10 @@ class Owning:
         self._claims: dict[str, Claim] = {}
         #: The takeovers that are going on, with those that wait for their ends.
         self._taking: dict[str, list[Deferred[bool]]] = {}
+        #: The rooms that wait to be taken, those that somebody asks for apart; and how many are being taken.
+        self._asked: dict[str, Orphan] = {}
+        self._queue: dict[str, Orphan] = {}
+        self._running = 0
         #: The rooms that nobody may take now, and until when.
         self._quarantined: dict[str, float] = {}
         #: Called with the room that an application has lost or ended.
@@ -130,13 +136,16 @@ class Owning:
 
     # -- taking over
 
-    def take(self, room: str, place: Place) -> Deferred[bool]:
+    def take(self, room: str, place: Place, isAsked: bool = True) -> Deferred[bool]:
         """
         Become the owner of a room that no node has, or wait while this node is becoming it.
+
+        Few rooms are taken at the same time, since each has to be read: first those that somebody asks for.
 
         Args:
             room: The room's id.
             place: Where it was found.
+            isAsked: Whether somebody asks for the room.
 
         Returns:
             A Deferred that fires with whether the room is here now. If not, another node was faster, the room
@@ -146,12 +155,23 @@ class Owning:
         waiters = self._taking.get(room)
         if waiters is not None:
             waiters.append(waiter)
+            if isAsked and room in self._queue:
+                self._asked[room] = self._queue.pop(room)
         elif not isinstance(place, Orphan) or self.isQuarantined(room):
             waiter.callback(room in self._here)
         else:
             self._taking[room] = [waiter]
-            Deferred.fromCoroutine(self._take(place)).addBoth(self._taken, room)
+            (self._asked if isAsked else self._queue)[room] = place
+            self._takeNext()
         return waiter
+
+    def _takeNext(self) -> None:
+        """Begin to take rooms, as many at the same time as that may be."""
+        while self._running < AT_ONCE and (self._asked or self._queue):
+            queue = self._asked or self._queue
+            room = next(iter(queue))
+            self._running += 1
+            Deferred.fromCoroutine(self._take(queue.pop(room))).addBoth(self._taken, room)
 
     def _holdBack(self, room: str) -> None:
         """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
@@ -184,6 +204,7 @@ class Owning:
             await self._open(claim, orphan.listing.options)
 
     def _taken(self, result: object, room: str) -> None:
+        self._running -= 1
         if isinstance(result, Failure):
             error = result.value
             if isinstance(error, Quarantined):
@@ -198,3 +219,4 @@ class Owning:
         isHere = room in self._here
         for waiter in self._taking.pop(room):
             waiter.callback(isHere)
+        self._takeNext()
