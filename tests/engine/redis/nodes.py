@@ -44,8 +44,15 @@ class TestNode:
     __test__ = False
 
     def __init__(
-        self, case: NodesTestCase, port: int, roomClass: type[Room], options: dict[str, Any]
+        self,
+        case: NodesTestCase,
+        port: int,
+        roomClass: type[Room],
+        options: dict[str, Any],
+        path: str = "/rooms",
+        name: str = "chat",
     ) -> None:
+        self._name = name
         self.case = case
         self._port = port
         self._roomClass = roomClass
@@ -53,7 +60,7 @@ class TestNode:
         self.connections: list[FakeClient] = []
         self.engine = RedisEngine("redis://fake", connect=self._connect)
         self.failures: list[Any] = []
-        self.app = RoomApplication()
+        self.app = RoomApplication(path=path)
         self.harness = RoomHarness(self._makeServer, clock=case.clock)
         self.isKilled = False
 
@@ -65,7 +72,7 @@ class TestNode:
     def _makeServer(self, clock: Any) -> Server:
         server = Server(ServerOptions(), clock=clock, engine=self.engine)
         server.addApplication(self.app)
-        self.app.register("chat", self._roomClass, **self._options).filterBy("mode")
+        self.app.register(self._name, self._roomClass, **self._options).filterBy("mode")
         server.listen(f"tcp:{self._port}")
         server.onEngineFailed = self.failures.append
         return server

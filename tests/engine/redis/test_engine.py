@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from tests.case import fired
 from tests.engine.redis.fakeredis import FakeRedis
-from tests.engine.redis.nodes import Chat, NodesTestCase
+from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
 from txroom import RoomError
 from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, SendTo
 from txroom.rooms.hooks import HookTimeout
@@ -195,6 +195,16 @@ class LossTests(NodesTestCase):
         self.assertEqual(owners[0] | owners[1], rooms)
         self.assertEqual(owners[0] & owners[1], set())
         self.assertTrue(all(len(each) > 5 for each in owners), owners)
+
+    def test_othersDontServe(self) -> None:
+        """Rooms are taken over although some of the other nodes don't serve their application."""
+        first, second = self.start()
+        games = [TestNode(self, 9000 + index, Chat, {}, path="/games", name="game") for index in range(2)]
+        self.nodes += games
+        rooms = {self.result(first.app.createRoom("chat", {"mode": str(index)})) for index in range(20)}
+        first.kill()
+        self.advance(60)
+        self.assertEqual({owned.host.id for owned in second.node.here}, rooms)
 
     def test_coldStart(self) -> None:
         """Rooms are taken over by nodes that start when all others are gone."""

@@ -4,7 +4,8 @@ Adoption: the rooms of a node that is gone get new owners, also those that nobod
 A room has timers, members that have to return in time, and an end of its own, so it needs an owner although
 no client asks for it. Clients that ask come first: the room that they ask for is taken over at once, by the
 node that they ask. All others are spread over the nodes that are alive, by their ids, and each node takes its
-share of them at a limited rate.
+share of them at a limited rate. If that node doesn't take a room, because it can't open it or doesn't serve
+its application, the next node takes it after some seconds.
 
 A node looks for such rooms when another node is gone, and again from time to time. So it also finds the rooms
 of nodes that were gone before it started, and those that another node could not open.
@@ -13,12 +14,13 @@ of nodes that were gone before it started, and those that another node could not
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .finding import Finder
 from .lease import Lease, NodeState
@@ -27,6 +29,8 @@ from .owning import Owning
 
 #: The seconds between two looks for rooms without a node.
 LOOK = 5.0
+#: After how many seconds more the next node takes a room that no node has taken; longer if there are many.
+PATIENCE = 10.0
 #: How many rooms are taken at most in each interval, in seconds.
 BATCH, INTERVAL = 50, 0.1
 #: The most takeovers at the same time.
@@ -59,8 +63,8 @@ class Adoption:
         self._lease = lease
         self._waiting: deque[str] = deque()
         self._known: set[str] = set()
-        #: The rooms of nodes that are gone, at the last look.
-        self._left: set[str] = set()
+        #: The rooms of nodes that are gone, and since when this node knows that.
+        self._since: dict[str, float] = {}
         self._running = 0
         self._calls: dict[Callable[[], None], IDelayedCall] = {}
 
@@ -87,31 +91,35 @@ class Adoption:
         self.look()
 
     def look(self) -> None:
-        """
-        Look for rooms without a node.
-
-        Rooms that are still left since the last look are taken, whichever node they are the share of: that
-        node may know nothing of them.
-        """
+        """Look for rooms without a node."""
         if not self._lease.isFresh:
             return
-        left: set[str] = set()
+        left: dict[str, float] = {}
         for node in self._finder.index.nodes:
             if node == self._node:
                 self._take(self._finder.lostRooms())
             elif self._lease.stateOf(node) is NodeState.GONE:
+                rooms = self._finder.index.roomsOf(node)
+                left |= {room: self._since.get(room, self._clock.seconds()) for room in rooms}
                 self.nodeGone(node)
-                left.update(self._finder.index.roomsOf(node))
-        self._take(self._left & left)
-        self._left = left
+        self._since = left
 
     def nodeGone(self, node: str) -> None:
         """A node is gone: take over this node's share of its rooms."""
-        nodes = [self._node, *self._lease.others]
-        share = [room for room in self._finder.index.roomsOf(node) if chosen(room, nodes) == self._node]
-        count = self._take(share)
+        rooms = self._finder.index.roomsOf(node)
+        count = self._take(self._due(rooms))
         if count:
             self._log.info("node {gone} is gone; this node takes over {count} rooms", gone=node, count=count)
+
+    def _due(self, rooms: Sequence[str]) -> list[str]:
+        """Return the rooms that this node has to take now."""
+        now, others = self._clock.seconds(), self._lease.others
+        patience = PATIENCE + len(rooms) * INTERVAL / BATCH
+        return [
+            room
+            for room in rooms
+            if now - self._since.setdefault(room, now) >= patience * rankOf(self._node, room, others)
+        ]
 
     def _take(self, rooms: Iterable[str]) -> int:
         """Take rooms over, one after another, and return how many that are."""
@@ -142,9 +150,11 @@ class Adoption:
             return
         place = await self._locator.ask(room)
         if isinstance(place, Orphan):
-            await self._owning.take(room, place)
+            await self._owning.take(room, place, isAsked=False)
 
     def _adopted(self, result: object, room: str) -> None:
+        if isinstance(result, Failure):
+            self._log.failure("room {room} could not be taken over", result, room=room)
         self._running -= 1
         self._known.discard(room)
 
@@ -156,6 +166,15 @@ class Adoption:
         self._calls[call] = self._clock.callLater(seconds, run)
 
 
-def chosen(room: str, nodes: Iterable[str]) -> str:
-    """Return the node that takes a room over: the same for all nodes that know the same nodes."""
-    return max(nodes, key=lambda node: blake2b(f"{room} {node}".encode(), digest_size=8).digest())
+def rankOf(node: str, room: str, others: Iterable[str]) -> int:
+    """
+    Return after how many other nodes this one has to take a room over.
+
+    All nodes that know the same nodes have the same order for a room.
+    """
+    own = _weightOf(node, room)
+    return sum(_weightOf(other, room) > own for other in others)
+
+
+def _weightOf(node: str, room: str) -> bytes:
+    return blake2b(f"{room} {node}".encode(), digest_size=8).digest()
