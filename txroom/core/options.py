@@ -160,7 +160,8 @@ class ServerOptions:
     )
     closeOnBackpressureLimit: bool = flag(
         False,
-        "Whether the server closes the connection with 1013 when a message would exceed `maxBackpressure`.",
+        "Whether the server also closes the connection, with 1013, when it drops a message because of "
+        "`maxBackpressure`.",
         source="verb",
     )
     compression: Compression = option(

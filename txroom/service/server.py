@@ -124,8 +124,8 @@ class Server(ListeningService):
             host: The host, compared without regard to case. Without a port it matches any port; `None`
                 matches any host.
             path: An exact path, or a prefix that ends with ``"/*"`` and matches everything below it; `None`
-                matches any path. For a `RoomApplication`, "/play" means "/play" and "/play/*", and `None`
-                means its own path, by default "/rooms".
+                matches any path. For a `RoomApplication`, "/play" means "/play" and ``"/play/*"``, and
+                `None` means its own path, by default "/rooms".
 
         Returns:
             The application.

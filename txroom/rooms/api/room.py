@@ -38,9 +38,11 @@ class Room(RoomSettings):
     kept; the others are read whenever they are needed. A wrong value raises `ValueError`: for a class when it
     is registered, otherwise where it is set.
 
-    Messages to members have numbers, their *offsets* in the log of the room; `epoch` identifies the log. With
-    a `RedisEngine`, the *journal* in Redis has what another process needs to continue the room. A message is
-    *committed* when it is in the journal.
+    A *seat* is one of the places that `maxClients` limits. A *meta* is what the other members see about a
+    client (`Client.meta`), and a *listing* is what matchmaking shows of the room. Messages to members have
+    numbers, their *offsets* in the log of the room; `epoch` identifies the log. With a `RedisEngine`, the
+    *journal* in Redis has what another process needs to continue the room. A message is *committed* when it
+    is in the journal.
     """
 
     #: The names of the settings.
