@@ -219,24 +219,39 @@ class LaunchedServerTests(SynchronousTestCase):
         sys.excepthook(ValueError, ValueError("other"), None)
         self.assertEqual(printed.getvalue(), "txroom: busy\nValueError: other\n")
 
-    def test_engine(self) -> None:
-        """An engine that can't start ends the process with one line and status 1."""
+    def failingEngine(self, starting: Deferred[None]) -> io.StringIO:
+        """Launch a server whose engine starts, or doesn't, with that result. Returns what is printed."""
 
         class Engine(MemoryEngine):
             def start(self, clock: Any, failed: Any) -> Deferred[None]:
-                return fail(OSError("no such host"))
+                return starting
 
-        stopped: list[None] = []
-        atExit: list[Any] = []
-        ended: list[int] = []
-        self.patch(self.reactor, "stop", lambda: stopped.append(None))
-        self.patch(atexit, "register", atExit.append)
-        self.patch(os, "_exit", ended.append)
         self.server = Server(clock=self.reactor, engine=Engine())
         self.service = LaunchedServer(self.server, self.reactor)
         printed = io.StringIO()
         self.patch(sys, "__stderr__", printed)
+        return printed
+
+    def test_engine(self) -> None:
+        """An engine that can't start is an error of one line."""
+        printed = self.failingEngine(fail(OSError("no such file")))
+        error = self.assertRaises(StartError, self.service.privilegedStartService)
+        self.assertEqual((str(error), printed.getvalue()), ("no such file", "txroom: no such file\n"))
+        self.flushLoggedErrors(OSError)
+
+    def test_engineLater(self) -> None:
+        """An engine that turns out later not to start ends the process with one line and status 1."""
+        starting: Deferred[None] = Deferred()
+        printed = self.failingEngine(starting)
+        stopped: list[None] = []
+        atExit: list[Any] = []
+        ended: list[int] = []
+        self.patch(self.reactor, "stop", lambda: stopped.append(None))
+        self.patch(self.reactor, "running", True)
+        self.patch(atexit, "register", atExit.append)
+        self.patch(os, "_exit", ended.append)
         self.service.privilegedStartService()
+        starting.errback(OSError("no such host"))
         self.flushLoggedErrors(OSError)
         self.assertEqual((printed.getvalue(), stopped), ("txroom: no such host\n", [None]))
         atExit[0]()

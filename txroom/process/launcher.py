@@ -120,7 +120,10 @@ class LaunchedServer(MultiService):
 
     def _engineFailed(self, failure: Failure) -> None:
         """End the process with status 1, because the engine can't run. The server has logged why."""
-        print(f"txroom: {failure.getErrorMessage()}", file=sys.__stderr__)
+        why = failure.getErrorMessage()
+        print(f"txroom: {why}", file=sys.__stderr__)
+        if not self._reactor.running:
+            raise StartError(why)
         exitWithError()
         self._reactor.stop()
 

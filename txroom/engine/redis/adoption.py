@@ -109,7 +109,7 @@ class Adoption:
         rooms = self._finder.index.roomsOf(node)
         count = self._take(self._due(rooms))
         if count:
-            self._log.info("node {gone} is gone; this node takes over {count} rooms", gone=node, count=count)
+            self._log.info("node {gone} is gone; rooms that this node takes: {count}", gone=node, count=count)
 
     def _due(self, rooms: Sequence[str]) -> list[str]:
         """Return the rooms that this node has to take now."""

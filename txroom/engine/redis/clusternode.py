@@ -38,6 +38,8 @@ from .waiting import Waits
 
 #: For how many seconds Redis remembers nodes whose leases have expired.
 REMEMBERED = 60.0
+#: After how many seconds of a start the log says that the server waits for Redis.
+NOTICE = 2.0
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +113,12 @@ class ClusterNode:
         Raises:
             Exception: Redis refuses this node, or there are nodes of a version that this one can't work with.
         """
-        await self._channels.start()
+        notice = self._clock.callLater(NOTICE, self._notice)
+        try:
+            await self._channels.start()
+        finally:
+            if notice.active():
+                notice.cancel()
         await self.lease.start()
         for rooms in self._applications:
             rooms.begin(self._services)
@@ -119,6 +126,9 @@ class ClusterNode:
         self.peers.start()
         self.adoption.start()
         self._log.info("this server is node {node} of the cluster", node=self.id)
+
+    def _notice(self) -> None:
+        self._log.warn("waiting for Redis; until it can be reached, this server doesn't listen")
 
     def _groups(self) -> list[tuple[str, str]]:
         rooms = self._applications

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ...rooms.contract.ports import HostFactory
@@ -71,9 +71,13 @@ class RedisEngine:
 
     def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """Become a node of the cluster; see `EngineService.start`."""
-        node = self._node = ClusterNode(
-            clock, self._options, lambda: self._connect(clock), self._applications.values(), failed
-        )
+        try:
+            node = ClusterNode(
+                clock, self._options, lambda: self._connect(clock), self._applications.values(), failed
+            )
+        except ValueError as error:  # the files for TLS can't be used
+            return fail(error)
+        self._node = node
         return runCoroutine(node.start())
 
     def handOver(self) -> Deferred[None]:
