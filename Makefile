@@ -45,7 +45,7 @@ test:
 deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 
 tools:
-	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server \
+	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server faketime \
 		nginx=nginx-light haproxy curl
 
 lint: $(VENV)/.dev

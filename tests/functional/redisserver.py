@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,14 +35,23 @@ class RedisServer:
         hasTCP: Whether it listens on a free port of 127.0.0.1 too.
         isDurable: Whether it writes each command to its disk before it replies, and loads them at the next
             start. Otherwise it keeps nothing.
+        environment: Further variables of its environment.
     """
 
-    def __init__(self, directory: Path, *options: str, hasTCP: bool = False, isDurable: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        hasTCP: bool = False,
+        isDurable: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.socket = directory / "redis.sock"
         self.port = freePort() if hasTCP else 0
         self._options = options
         self._isDurable = isDurable
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,6 +75,7 @@ class RedisServer:
                  "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", "",
                  "--appendonly", "no", *durability, *self._options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env={**os.environ, **self._environment},
             )  # fmt: skip
         until(self._listens, f"Redis does not listen: {self.log}")
 

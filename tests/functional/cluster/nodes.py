@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,8 @@ class Node:
     """
 
     def __init__(self, directory: Path, redis: str, *options: str) -> None:
+        #: Further variables of its environment.
+        self.environment: dict[str, str] = {}
         self.port = freePort()
         self._log = directory / f"node-{self.port}.log"
         self._redis = redis
@@ -71,7 +73,7 @@ class Node:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command(("twistd", "-n"), *arguments),
-                env=environment(),
+                env={**environment(), **self.environment},
                 cwd=self._log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -132,12 +134,23 @@ class Nodes:
         directory: Where the sockets, logs and data are.
         count: How many nodes there are.
         options: Further options of redis-server.
+        nodeOptions: Further options of the nodes.
         isDurable: Whether Redis writes everything to its disk before it replies.
+        environment: Further variables of the environment of Redis.
     """
 
-    def __init__(self, directory: Path, count: int, *options: str, isDurable: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        count: int,
+        *options: str,
+        nodeOptions: tuple[str, ...] = (),
+        isDurable: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
-        self.redis = RedisServer(directory, *options, isDurable=isDurable)
+        self.redis = RedisServer(directory, *options, isDurable=isDurable, environment=environment)
+        self._nodeOptions = nodeOptions
         self._count = count
         self._stack = AsyncExitStack()
         self._nodes: list[Node] = []
@@ -185,7 +198,7 @@ class Nodes:
             link = await Forwarder.to(UNIXClientEndpoint(reactor(), str(self.redis.socket)))
             self._stack.push_async_callback(link.close)
             self.links.append(link)
-            node = Node(self.directory, f"redis://127.0.0.1:{link.port}")
+            node = Node(self.directory, f"redis://127.0.0.1:{link.port}", *self._nodeOptions)
             self._stack.callback(node.kill)
             self._nodes.append(node)
             node.begin()

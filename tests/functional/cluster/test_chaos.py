@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 
 from tests.functional.cluster.nodes import Nodes
 from tests.functional.cluster.test_cluster import report, settled
+from tests.functional.redisserver import RedisServer
 from tests.functional.support import reactor, sleep, until, within
 from txroom.client import Client
 
@@ -230,6 +231,59 @@ async def test_coldStart(directory: Path) -> None:
         assert (tally.lost, tally.left) == (0, 0)
 
 
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+def shifted(file: Path, by: str) -> dict[str, str]:
+    """The environment of a process whose clock is shifted by what the file says, such as "+3600" seconds."""
+    if not FAKETIME.exists():
+        pytest.skip("libfaketime is not installed (Debian: faketime)")
+    file.write_text(by)
+    return {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+async def test_clockOfNode(directory: Path) -> None:
+    """The clock of one node is an hour ahead, and is set back while it runs rooms."""
+    environment = shifted(directory / "shift", "+3600")
+    async with Nodes(directory, 2) as nodes:
+        nodes[0].kill()
+        nodes[0].environment = environment
+        await nodes[0].start()
+        crowd = await nodes.crowd(isSpread=True)
+        crowd.listenAgain()
+        await crowd.during(3)
+        (directory / "shift").write_text("-3600")
+        await crowd.during(3)
+        tally = await settled("the clock of a node an hour off", crowd)
+        assert tally.sockets == tally.recovered == 0
+        assert tally.silence < 3
+
+
+async def test_clockOfRedis(directory: Path) -> None:
+    """Redis's clock jumps by an hour, forward and back, and by 15 seconds."""
+    shift = directory / "shift"
+    environment = shifted(shift, "+0")
+    try:
+        with RedisServer(directory, environment=environment):
+            pass
+    except AssertionError:
+        pytest.skip("this server doesn't run with libfaketime; valkey without jemalloc does")
+    async with Nodes(directory, 3, isDurable=False, environment=environment) as nodes:
+        crowd = await nodes.crowd(isSpread=True)
+        crowd.listenAgain()
+        for by in ("+3600", "+0", "-3600", "+0", "+15", "+0"):
+            shift.write_text(by)
+            await crowd.during(5)
+        tally = await settled("the clock of Redis jumps six times", crowd)
+        assert tally.sockets == 0
+        assert tally.owners == 3
+
+
 async def test_kills(directory: Path) -> None:
     """
     Owners are killed again and again under load, every fourth time together with Redis.
@@ -365,16 +419,24 @@ class Storm:
         await self.during(redis, 3, partial(full, "1"), partial(full, "0"))
 
 
-async def test_storm(directory: Path) -> None:
-    """Everything happens at random, and at the same time."""
-    print(f"TXROOM_SEED={SEED}")
-    async with Nodes(directory, 3) as nodes:
+@pytest.mark.parametrize("isDurable", [False, True])
+async def test_storm(directory: Path, isDurable: bool) -> None:
+    """
+    Everything happens at random, and at the same time.
+
+    Redis keeps its data in all of it. If the nodes are told that it always does, nobody loses anything.
+    Otherwise a room begins a new epoch if Redis was restarted while no node had the room.
+    """
+    options = ("--redis-durable",) if isDurable else ()
+    async with Nodes(directory, 3, nodeOptions=options) as nodes:
         crowd = await nodes.crowd(isSpread=True, rooms=6)
         crowd.listenAgain()
         storm = Storm(nodes, Random(SEED))
         await storm.rage(STORM)
         print("; ".join(storm.log))
         tally = await crowd.settle(120)
-        report(f"storm {SEED}, {STORM:g} s, {len(storm.log)} faults", crowd, tally)
+        kind = "durable storm" if isDurable else "storm"
+        report(f"{kind} {SEED}, {STORM:g} s, {len(storm.log)} faults", crowd, tally)
         assert not tally.broken, tally
         assert tally.left == 0, [str(each) for each in crowd.witnesses if each.counts["left"]]
+        assert tally.lost == 0 or not isDurable
