@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -328,6 +329,20 @@ class RetryTests(ClientTestCase):
         wire.reply(PONG)
         wire.lose()
         self.assertEqual(self.client._failures, 1)
+
+    def test_logged(self) -> None:
+        """A problem is logged once, not at each attempt, and never above debug by a client that is quiet."""
+        for isQuiet, expected in ((False, ["warn", "info", "warn"]), (True, ["debug"] * 3)):
+            self.server = Server()
+            client = self.make(isQuiet=isQuiet)
+            with capturedLogs() as logged:
+                client.start()
+                for _ in range(3):
+                    self.server.refuse(ConnectError(string="no"))
+                    self.clock.advance(1)
+                self.server.welcome().lose()
+            self.assertEqual([event["log_level"].name for event in logged], expected)
+            self.assertIn("Redis, redis://localhost:6379: ", str(formatEvent(logged[0])))
 
     def test_hangingAttempt(self) -> None:
         """An attempt that takes too long is cancelled."""

@@ -123,18 +123,19 @@ async def test_redisHangs(directory: Path) -> None:
 
 
 async def test_redisAway(directory: Path) -> None:
-    """Redis is gone for 15 seconds, which is longer than the leases, and comes back with its data."""
-    async with Nodes(directory, 2) as nodes:
-        crowd = await nodes.crowd()
+    """Redis is gone for 15 seconds, which is longer than the leases; each node goes on with its rooms."""
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd(isSpread=True, rooms=6)
+        owners = [nodes.ownerOf(witness) for witness in crowd.witnesses]
         crowd.listenAgain()
         nodes.redis.kill()
         await crowd.during(15)
         nodes.redis.start()
         await crowd.during(5)
-        tally = await crowd.settle()
-        report("kill -9 of Redis, back after 15 s", crowd, tally)
-        assert not tally.broken, tally
-        assert tally.left == 0
+        tally = await settled("kill -9 of Redis, back after 15 s", crowd)
+        assert tally.sockets == 0
+        assert [nodes.ownerOf(witness) for witness in crowd.witnesses] == owners
+        assert tally.epochs == 6
 
 
 async def test_emptyRedis(directory: Path) -> None:
@@ -151,22 +152,81 @@ async def test_emptyRedis(directory: Path) -> None:
         assert tally.lost >= len(crowd.witnesses)
 
 
-async def test_olderCopy(directory: Path) -> None:
-    """Redis comes back with the data of some seconds ago."""
-    async with Nodes(directory, 2) as nodes:
-        crowd = await nodes.crowd()
+@pytest.mark.parametrize("age", [3, 30])
+async def test_olderCopy(directory: Path, age: int) -> None:
+    """
+    Redis comes back with the data of some seconds ago.
+
+    If the nodes still have what is missing, they write it again, and nobody notices. If not, they found their
+    rooms again, and all are told so. The leases in an old copy have expired, but nobody is gone.
+    """
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd(isSpread=True, rooms=6)
+        owners = [nodes.ownerOf(witness) for witness in crowd.witnesses]
         copied = directory / "copy"
         shutil.copytree(directory / "appendonlydir", copied)
-        await crowd.during(3)
+        await crowd.during(age)
         crowd.listenAgain()
         nodes.redis.kill()
         shutil.rmtree(directory / "appendonlydir")
         shutil.copytree(copied, directory / "appendonlydir")
         nodes.redis.start()
-        await crowd.during(5)
+        await crowd.during(15)
         tally = await crowd.settle()
-        report("Redis with the data of 3 s ago", crowd, tally)
+        report(f"Redis with the data of {age} s ago", crowd, tally)
         assert not tally.broken, tally
+        assert tally.left == tally.sockets == 0
+        assert [nodes.ownerOf(witness) for witness in crowd.witnesses] == owners
+        assert tally.lost == (0 if age == 3 else len(crowd.witnesses))
+
+
+@pytest.mark.parametrize("hasOwner", [True, False])
+async def test_lostTail(directory: Path, hasOwner: bool) -> None:
+    """Redis is killed, perhaps together with an owner, and its disk lacks the last half second."""
+    async with Nodes(directory, 3) as nodes:
+        crowd = await nodes.crowd(isSpread=True, rooms=6)
+        crowd.listenAgain()
+        [file] = (directory / "appendonlydir").glob("*.incr.aof")
+        size = file.stat().st_size
+        await crowd.during(0.5)
+        nodes.redis.kill()
+        if not hasOwner:
+            nodes[0].kill()
+        os.truncate(file, size)
+        nodes.redis.start()
+        await crowd.during(5 if hasOwner else 14)
+        tally = await crowd.settle()
+        more = "" if hasOwner else ", and an owner killed"
+        report(f"Redis without its last 0.5 s{more}", crowd, tally)
+        assert not tally.broken, tally
+        assert tally.left == 0
+        if hasOwner:
+            assert (tally.lost, tally.sockets) == (0, 0)
+
+
+async def test_edgeKilled(directory: Path) -> None:
+    """A node without rooms is killed: the clients of the other one notice nothing."""
+    async with Nodes(directory, 2) as nodes:
+        crowd = await nodes.crowd()
+        edge = 1 - nodes.ownerOf(crowd.witnesses[0])
+        crowd.listenAgain()
+        nodes[edge].kill()
+        await crowd.during(5)
+        await settled("kill -9 of an edge", crowd, edge)
+        assert crowd.elsewhere(edge)[1] < 1.5
+
+
+async def test_noReplicas(directory: Path) -> None:
+    """Redis refuses writes with NOREPLICAS for 5 seconds."""
+    async with Nodes(directory, 2) as nodes:
+        crowd = await nodes.crowd()
+        crowd.listenAgain()
+        nodes.redis.run("CONFIG", "SET", "min-replicas-to-write", "1")
+        await crowd.during(5)
+        nodes.redis.run("CONFIG", "SET", "min-replicas-to-write", "0")
+        await crowd.during(2)
+        tally = await settled("NOREPLICAS for 5 s", crowd)
+        assert tally.sockets == 0
 
 
 async def test_noMemory(directory: Path) -> None:

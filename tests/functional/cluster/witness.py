@@ -157,6 +157,8 @@ class Tally:
     sockets: int = 0
     silence: float = 0.0
     owners: int = 0
+    #: The epochs of all rooms together.
+    epochs: int = 0
 
     def __str__(self) -> str:
         values = attrs.asdict(self)
@@ -305,6 +307,7 @@ class Crowd:
             for part in witness.parts:
                 _compareOrder(part, tally)
         tally.owners = len({entry.owner for each in self.witnesses for part in each.parts for entry in part})
+        tally.epochs = len({entry.epoch for each in self.witnesses for part in each.parts for entry in part})
         _compareWitnesses(self.witnesses, tally)
         return tally
 

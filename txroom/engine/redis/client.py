@@ -107,6 +107,8 @@ class RedisClient(Sender):
             later, the command fails and the connection is dropped.
         maxCommands: The most commands that may be without a reply. A further one fails with `NotSent`.
         maxBytes: The most bytes of such commands.
+        isQuiet: Whether it logs what happens to its connection only at the level debug. This is for a further
+            client of the same server, whose lines would be the same. A refusal is always logged.
         random: Returns a number from 0 to 1, for the random part of delays.
 
     Raises:
@@ -125,6 +127,7 @@ class RedisClient(Sender):
         timeout: float = 5.0,
         maxCommands: int = 65536,
         maxBytes: int = 64 * 1024 * 1024,
+        isQuiet: bool = False,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.address = RedisAddress.parse(address) if isinstance(address, str) else address
@@ -147,6 +150,7 @@ class RedisClient(Sender):
         self._name = name
         self._timeout = timeout
         self._maxCommands, self._maxBytes = maxCommands, maxBytes
+        self._isQuiet = isQuiet
         self._random = random
         self._factory: Any = Factory()
         self._factory.protocol = partial(Connection, self, _PATIENCE)
@@ -281,7 +285,8 @@ class RedisClient(Sender):
         """Log a problem, but not again at each attempt."""
         if why != self._told:
             self._told = why
-            self._log.warn("Redis, {address}: {why}; trying again", address=str(self.address), why=why)
+            tell = self._log.debug if self._isQuiet else self._log.warn
+            tell("Redis, {address}: {why}; trying again", address=str(self.address), why=why)
 
     def connected(self, connection: Connection) -> None:
         """A connection is open."""
@@ -307,7 +312,8 @@ class RedisClient(Sender):
         self._up = connection
         self._upSince = self._clock.seconds()
         self._told = ""
-        self._log.info(
+        tell = self._log.debug if self._isQuiet else self._log.info
+        tell(
             "Redis, {address}: connected to {server} {version}",
             address=str(self.address),
             server=self.hello.get("server"),
