@@ -79,8 +79,8 @@ class Outgoing:
         self._links: dict[str, _OutgoingLink] = {}
         self._asked: dict[int, _Asked] = {}
         self._ids = count(1)
-        #: The groups of links that the other node has told.
-        self.groups: dict[int, tuple[str, ...]] = {}
+        #: The groups of links that the other node has told, by the outlets of the links.
+        self.groups: dict[int, list[tuple[Outlet, Sequence[str]]]] = {}
 
     def __len__(self) -> int:
         return len(self._links)
@@ -138,25 +138,28 @@ class Outgoing:
         if not 0 <= message.id < MAX_GROUPS:
             raise ValueError(f"there is no group {message.id}")
         if message.links:
-            self.groups[message.id] = message.links
+            self.groups[message.id] = self._byOutlet(message.links)
         else:
             self.groups.pop(message.id, None)
 
     def onDeliver(self, message: Deliver) -> None:
         """Pass an item on to the edges. Called for every message."""
         item, to = message.item, message.links
-        links = self.groups[to] if isinstance(to, int) else to
+        if isinstance(to, int):
+            audience = self.groups[to]  # an edge ignores those that have ended since
+        elif len(to) != 1:
+            audience = self._byOutlet(to)
+        else:
+            link = self._links.get(to[0])
+            if link is None:
+                return
+            if type(item) is Joined:
+                link.isJoined = True
+            audience = [(link.outlet, to)]
         if message.generation and self._isOld(item, message.generation):
             return
-        if len(links) == 1:
-            link = self._links.get(links[0])
-            if link is not None:
-                if type(item) is Joined:
-                    link.isJoined = True
-                link.outlet.deliver(item, links)
-            return
-        for outlet, some in self._byOutlet(links):
-            outlet.deliver(item, some)
+        for outlet, links in audience:
+            outlet.deliver(item, links)
 
     def onDetach(self, message: Detach) -> None:
         """The other node has ended links."""
