@@ -240,6 +240,7 @@ def elsewhere(server: Server, dialect: Dialect, workload: Workload, effort: Effo
         clients = stack.enter_context(dialect.crowd(server.ports[-1], workload.clients, "&key=room%20{}"))
         for creator in creators:
             creator.leave()
+            creator.close()
         calm(server)
         for client in clients:
             rest = checked(frames, text, client, [client])
