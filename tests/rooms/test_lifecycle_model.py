@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rooms import model
 from tests.rooms.model import Step, schedules
 from txroom import Client, LeaveReason, Room, RoomError, message
-from txroom.core.codes import CloseCode
+from txroom.core.codes import CloseCode, ReadyState
 from txroom.rooms.owner.host import Host
 
 MAX_CLIENTS = 3
@@ -219,16 +219,17 @@ class World(model.World):
 
     def visit(self, step: Step) -> Visit:
         """A connection to join by: a new one, or one that is there."""
-        if not self.visits or step.amount % 3 == 0:
+        there = [visit for visit in self.visits if visit.readyState is ReadyState.OPEN]
+        if not there or step.amount % 3 == 0:
             self.visits.append(Visit(self, f"v{len(self.visits)}"))
             return self.visits[-1]
-        return self.visits[step.which % len(self.visits)]
+        return there[step.which % len(there)]
 
     def do(self, step: Step) -> None:
         kind, which, amount = step
         hosts = list(self.hosts().values())
         if kind == "wait":
-            self.advance(amount / 10)
+            self.advance(amount / 5)
         elif kind == "join":
             self.visit(step).write("join", 1, "model", {})
         elif kind == "resume" and self.tokens:
@@ -319,7 +320,7 @@ class World(model.World):
 
 KINDS = (
     "join join join joinById joinById reserve seat drop drop go resume resume leave say say kick close lose "
-    "wait wait edge refound handOver"
+    "wait wait wait wait wait wait edge refound handOver"
 )
 
 
