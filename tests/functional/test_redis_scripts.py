@@ -191,6 +191,10 @@ class Commands:
         remembered = random.choice((90_000, 9_000_000))
         self.pair.run("renew", (KEYS.nodes,), NODES[index], lease, remembered)
 
+    def restarted(self) -> None:
+        random = self.random
+        self.pair.run("restarted", (KEYS.nodes, KEYS.run), random.choice(NODES), random.choice("xy"))
+
     def create(self) -> None:
         listings = KEYS.listings("/rooms", "chat")
         room = f"r{self.random.randrange(9)}"
@@ -244,4 +248,29 @@ def test_same(server: RedisServer, seed: int | None) -> None:
     except AssertionError as error:
         raise AssertionError(f"seed {chosen}: {error}") from None
     finally:
+        pair.real.close()
+
+
+def test_full(server: RedisServer) -> None:
+    """If the memory is full, scripts are refused as a whole, and those that free memory are run."""
+    pair = Pair(server.socket)
+    pair.both("FLUSHALL")
+    room = KEYS.room("r1")
+    claim = ("", "t1", "n1", "e1", "run1", 0, 0, "/rooms", "chat", 1, 1)
+    pair.run("claim", (room.fields, room.grave), *claim)
+    for n in range(3):
+        pair.run("append", room[:2], "t1", n, n + 1, 0, n + 1, b"\x91\x01", 0, f"m:{n}", "x")
+    before = pair.real.ask("CONFIG", "GET", "maxmemory")
+    pair.real.ask("CONFIG", "SET", "maxmemory", 1)
+    pair.fake.isFull = True
+    try:
+        for entries, pairs in ((b"\x91\x01", ()), (b"", ("m:9", "x")), (b"", ())):
+            full = pair.run("append", room[:2], "t1", 3, 4, 0, 4, entries, 1, "m:0", *pairs)
+            assert str(full).startswith("OOM")
+        pair.compare()
+        assert pair.run("append", room[:2], "t1", 3, 3, 2, 3, b"", 0) == 3
+        assert pair.run("release", room, "t1", 50_000) == 1
+        pair.compare()
+    finally:
+        pair.real.ask("CONFIG", "SET", "maxmemory", before[b"maxmemory"])
         pair.real.close()

@@ -136,15 +136,16 @@ class FakeNode:
     async def _up(self, redis: Commands) -> None:
         await self.scripts.load(redis)
         run = runOf(await redis.ask("INFO", "server"))
-        leases = await redis.ask("ZRANGE", self.keys.nodes, 0, -1, "WITHSCORES")
-        self.journals.up(run, leases)
+        names = (self.keys.nodes, self.keys.run)
+        self.journals.up(run, await self.scripts.ask(redis, "restarted", names, (self.journals.node, run)))
         await self.renew(redis)
 
     async def renew(self, redis: Commands) -> None:
         """Renew the lease."""
         args = (self.journals.node, 10_000, 60_000)
+        began = self.clock.seconds()
         _, now, _ = await self.scripts.ask(redis, "renew", (self.keys.nodes,), args)
-        self.journals.renewed(now / 1000)
+        self.journals.renewed(now / 1000, began)
 
     def claim(
         self, room: str, seen: str = "", isDead: bool = False, owner: FakeOwner | None = None

@@ -67,6 +67,9 @@ class Store:
         self._expiries: dict[bytes, int] = {}
         self.loaded: set[bytes] = set()
         self._history: deque[list[tuple[bytes, Any, int | None]]] = deque(maxlen=HISTORY)
+        #: Whether the memory is full: commands that take memory are refused, unless a script has written.
+        self.isFull = False
+        self._hasWritten = False
         #: Called by PUBLISH with the channel and the data; returns how many clients got it.
         self.publish: Callable[[bytes, bytes], int] = lambda channel, data: 0
 
@@ -135,6 +138,7 @@ class Store:
             keys = rest[2 : 2 + int(rest[1])]
         if keys:
             self._note(keys)
+        self._hasWritten = False
         try:
             return method(*rest)
         except RedisError as error:
@@ -156,6 +160,12 @@ class Store:
     def _hash(self, key: bytes, isNeeded: bool = False) -> dict[bytes, bytes]:
         value: dict[bytes, bytes] = self._value(key, dict, isNeeded)
         return value
+
+    def _grow(self) -> None:
+        """The next write takes memory."""
+        if self.isFull and not self._hasWritten:
+            raise RedisError("OOM command not allowed when used memory > 'maxmemory'.")
+        self._hasWritten = True
 
     def _tidy(self, key: bytes) -> None:
         """Remove a key that has nothing left."""
@@ -193,6 +203,7 @@ class Store:
         return self.publish(channel, data)
 
     def doDEL(self, *keys: bytes) -> int:
+        self._hasWritten = True
         found = [key for key in keys if key in self.keys]
         for key in found:
             self._put(key, None, None)
@@ -224,12 +235,14 @@ class Store:
         return self._value(key, bytes) if key in self.keys else None
 
     def doSET(self, key: bytes, value: bytes, *args: bytes) -> bytes:
+        self._grow()
         self._put(key, value, None)
         if args:
             self._expiries[key] = self.now + int(args[1]) * (1 if args[0].upper() == b"PX" else 1000)
         return b"OK"
 
     def doINCR(self, key: bytes) -> int:
+        self._grow()
         number = int(self._value(key, bytes) or b"0") + 1
         self.keys[key] = b"%d" % number
         return number
@@ -257,6 +270,7 @@ class Store:
         return int(field in self._hash(key))
 
     def doHSET(self, key: bytes, *pairs: Any) -> int:
+        self._grow()
         found = self._hash(key, True)
         before = len(found)
         for field, value in zip(pairs[::2], pairs[1::2], strict=True):
@@ -267,17 +281,20 @@ class Store:
         return 0 if field in self._hash(key) else self.doHSET(key, field, value)
 
     def doHDEL(self, key: bytes, *fields: bytes) -> int:
+        self._hasWritten = True
         found = self._hash(key)
         gone = [found.pop(field) for field in fields if field in found]
         self._tidy(key)
         return len(gone)
 
     def doHINCRBY(self, key: bytes, field: bytes, by: bytes) -> int:
+        self._grow()
         number = int(self._hash(key).get(field, b"0")) + int(by)
         self.doHSET(key, field, number)
         return number
 
     def doSADD(self, key: bytes, *members: bytes) -> int:
+        self._grow()
         found = self._value(key, set, True)
         before = len(found)
         found.update(members)
@@ -295,6 +312,7 @@ class Store:
         return list(self._value(key, set))
 
     def doXADD(self, key: bytes, id: bytes, *fields: bytes) -> bytes:
+        self._grow()
         offset = int(id.partition(b"-")[0])
         if self._value(key, Stream).last >= offset:
             raise RedisError(
@@ -317,6 +335,7 @@ class Store:
 
     def doXTRIM(self, key: bytes, *args: bytes) -> int:
         """Trim exactly; a real server keeps some more entries than it has to after ``~``."""
+        self._hasWritten = True
         least = int(args[-1].partition(b"-")[0])
         entries = self._value(key, Stream)
         kept = [entry for entry in entries if int(entry[0].partition(b"-")[0]) >= least]
@@ -364,6 +383,9 @@ class Store:
             return have
         if have != int(before):
             raise RedisError(f"HOLE {have}")
+        if before == after:
+            self.doXTRIM(log, b"MINID", b"~", least)
+            return int(after)
         if entries:
             self.doXADD(log, offset + b"-0", b"e", entries)
         self.doHSET(fields, b"seq", after, b"off", offset)
@@ -434,8 +456,8 @@ class Store:
             return 0
         if token != args[0]:
             raise RedisError("FENCED the room has another owner")
-        self.doSET(grave, b"", b"PX", args[1])
         self.doDEL(fields, log)
+        self.doSET(grave, b"", b"PX", args[1])
         return 1
 
     def runHandover(self, keys: Any, args: Any) -> Any:
@@ -481,6 +503,15 @@ class Store:
         for until, other in sorted((until, other) for other, until in self._scores(keys[0]).items()):
             leases += [other, int(until)]
         return [int(had > now), now, leases]
+
+    def runRestarted(self, keys: Any, args: Any) -> Any:
+        nodes, stopped = keys
+        node, run = args
+        scores = self._scores(nodes)
+        if self.doHGET(stopped, b"run") != run:
+            newest = max(scores.values(), default=-1)
+            self.doHSET(stopped, b"run", run, b"newest", int(newest))
+        return [int(scores.get(node, -1)), int(self._hash(stopped)[b"newest"])]
 
     def runCreate(self, keys: Any, args: Any) -> Any:
         listings, ages = keys

@@ -8,6 +8,7 @@ from tests.engine.redis.case import FakeOwner, JournalTestCase
 from txroom.core.codes import CloseCode
 from txroom.engine.redis.batches import NODE_BYTES, ROOM_BYTES
 from txroom.engine.redis.journal import RedisJournal
+from txroom.engine.redis.scripts import NAMES
 from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.items import Reply
 from txroom.rooms.contract.listing import Listing
@@ -354,7 +355,7 @@ class ErrorTests(JournalTestCase):
             owner.say()
         self.pass_(1)
         self.assertEqual([owner.done for owner in owners], [[1]] * 3)
-        self.assertEqual(self.server.count("SCRIPT") - before, 10)
+        self.assertEqual(self.server.count("SCRIPT") - before, len(NAMES))
 
     def test_refused(self) -> None:
         """If Redis refuses the user, the node has to stop, and is told so."""
@@ -634,6 +635,36 @@ class HealingTests(JournalTestCase):
         heir = self.own(node=self.makeNode("b"))
         self.assertEqual(journalOf(heir).epoch, journalOf(owner).epoch)
 
+    def test_oneAfterAnother(self) -> None:
+        """The same for nodes that connect again one after another: the first one renews before the others."""
+        other = self.makeNode("b")
+        owner, second = self.own("r"), self.own("q", other)
+        owner.say()
+        second.say()
+        self.pass_(4)
+        self.server.down()
+        self.pass_(15)
+        up, self.node.client.onUp = self.node.client.onUp, lambda redis: Deferred()
+        self.server.up()
+        self.pass_(3)
+        self.assertEqual(second.lostCode, None)
+        self.node.client.onUp = up
+        self.node.client.cut()
+        self.pass_(1)
+        owner.say()
+        self.pump()
+        self.assertEqual((owner.lostCode, owner.done, owner.epochs), (None, [1, 2], []))
+
+    def test_leaseBegan(self) -> None:
+        """A lease counts from when its renewal was asked for, however late the reply comes."""
+        self.node.isRenewing = False
+        self.clock.advance(20)
+        journals = self.node.journals
+        journals.renewed(0.0, self.clock.seconds() - 8)
+        self.assertEqual(journals.heldSince, self.clock.seconds())
+        self.clock.advance(2.1)
+        self.assertEqual(journals.heldSince, float("inf"))
+
     def test_oldCopy(self) -> None:
         """A copy of the data from before the founding isn't taken for the room."""
         owner = self.own()
@@ -711,6 +742,96 @@ class EpochTests(JournalTestCase):
         self.server.slowest = 0
         last = self.own(node=self.makeNode("c"))
         self.assertNotEqual(journalOf(last).epoch, journalOf(heir).epoch)
+
+
+class UnstorableTests(JournalTestCase):
+    """Records that can't be encoded."""
+
+    def test_neighbours(self) -> None:
+        """The room is given up, before anything that depends on the record is sent. Others lose nothing."""
+        first, second, third = self.own("a"), self.own("b"), self.own("c")
+        first.say()
+        second.write(MemberRecord("m", {"x": 2**70}, "u", ()))
+        third.say()
+        self.pump()
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual((first.done, third.done), ([1], [1]))
+        self.assertEqual((second.done, second.lostCode), ([], CloseCode.ENGINE_UNAVAILABLE))
+        second.say()
+        self.pump()
+        self.assertEqual(self.field("seq", "b"), "0")
+
+    def test_handOver(self) -> None:
+        """The others are handed over as well."""
+        first, second = self.own("a"), self.own("b")
+        first.write(MemberRecord("m", {"x": 2**70}, "u", ()))
+        second.say()
+        given = self.node.journals.handOver()
+        self.pump()
+        self.successResultOf(given)
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual((second.done, self.field("node", "b")), ([1], ""))
+
+    def test_founding(self) -> None:
+        """A room whose state can't be stored anew is lost."""
+        owner = self.own()
+        owner.members["m"] = MemberRecord("m", {"x": 2**70}, "u", ())
+        self.server.store.flush()
+        owner.say()
+        self.pump()
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
+        self.assertEqual(owner.lostCode, CloseCode.STATE_LOST)
+
+    def test_listeners(self) -> None:
+        """An owner that raises when it is told of its loss costs the others nothing."""
+        first, second = self.own("a"), self.own("b")
+        self.own("a", self.makeNode("other"))
+        self.own("b", self.makeNode("another"))
+        self.patch(first, "lost", lambda code: 1 // 0)
+        self.node.journals.verify()
+        self.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(second.lostCode, CloseCode.ROOM_MOVED)
+
+
+class FullTests(JournalTestCase):
+    """A Redis whose memory is full."""
+
+    def test_write(self) -> None:
+        """A batch that also frees memory is written as a whole, later."""
+        owner = self.own()
+        owner.write(MemberRecord("m", None, "u", ()))
+        self.pump()
+        self.server.store.isFull = True
+        owner.write(MemberRemoved("m"))
+        owner.write(Handled("q", 1))
+        self.pass_(1)
+        fields = self.keys.room("r").fields
+        self.assertEqual((owner.done, b"m:m" in self.server.fields(fields)), ([1], True))
+        self.server.store.isFull = False
+        self.pass_(1)
+        self.assertEqual((owner.done, b"m:m" in self.server.fields(fields)), ([1, 3], False))
+
+    def test_release(self) -> None:
+        """Rooms can end."""
+        owner = self.own()
+        self.server.store.isFull = True
+        released = journalOf(owner).release()
+        self.pump()
+        self.successResultOf(released)
+        self.assertEqual(self.field("tok"), "")
+
+    def test_trim(self) -> None:
+        """Logs can be trimmed, and a room that writes nothing isn't given up."""
+        owner = self.own()
+        for _ in range(3):
+            owner.say()
+            self.pump()
+        self.server.store.isFull = True
+        journalOf(owner).forget(2)
+        self.pass_(40)
+        self.server.store.isFull = False
+        self.assertEqual((owner.lostCode, self.offsets()), (None, [3]))
 
 
 class StallTests(JournalTestCase):
@@ -870,7 +991,8 @@ class ReleaseTests(JournalTestCase):
         self.assertEqual(self.node.ended, [("r", True)])
         self.pump()
         self.successResultOf(released)
-        self.assertEqual(set(self.server.store.keys), {self.keys.nodes, self.keys.room("r").grave})
+        left = {self.keys.nodes, self.keys.run, self.keys.room("r").grave}
+        self.assertEqual(set(self.server.store.keys), left)
         self.pass_(10)
         self.assertEqual((owner.lostCode, self.timers()), (None, []))
 
@@ -921,6 +1043,21 @@ class ReleaseTests(JournalTestCase):
         self.assertEqual(self.field("tok"), "")
 
 
+class StopTests(JournalTestCase):
+    """The node has stopped."""
+
+    def test_timers(self) -> None:
+        """Replies that are lost with the connection begin no timers any more."""
+        owner = self.own()
+        owner.say()
+        self.clock.advance(0)
+        owner.say()
+        self.node.journals.stop()
+        self.node.client.stop()
+        self.clock.advance(0)
+        self.assertEqual(self.timers(), [])
+
+
 class ClaimTests(JournalTestCase):
     """Becoming the owner of a room."""
 
@@ -936,31 +1073,44 @@ class ClaimTests(JournalTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual((self.field("node"), self.field("seq")), ("", "1"))
 
-    def test_lost(self) -> None:
-        """If the connection is lost meanwhile, the claim fails. The room is for any node that asks then."""
-        _, claimed = self.node.claim("r")
+    def lostClaim(self) -> None:
+        """A claim of a room that exists, whose reply is lost."""
+        self.own(node=self.makeNode("former"))
+        _, claimed = self.node.claim("r", self.field("tok"))
         self.server.cut(executed=1)
         self.failureResultOf(claimed, RoomError)
         self.assertEqual(self.field("node"), "a")
+
+    def test_lost(self) -> None:
+        """If the connection is lost meanwhile, the claim fails. The room is for any node that asks then."""
+        self.lostClaim()
         self.pass_(1)
         self.assertEqual(self.field("node"), "")
-        self.assertEqual(journalOf(self.own()).generation, 2)
+        self.assertEqual(journalOf(self.own()).generation, 3)
 
     def test_lostAgain(self) -> None:
         """The same, if that is lost too."""
-        _, claimed = self.node.claim("r")
-        self.server.cut(executed=1)
-        self.failureResultOf(claimed, RoomError)
+        self.lostClaim()
         self.server.fail(PASSING[0], "handover")
         self.pass_(0.5)
         self.server.cut()
         self.pass_(1)
         self.assertEqual(self.field("node"), "")
 
+    def test_lostNew(self) -> None:
+        """A new room that may have been claimed is deleted, since nobody else would look for it."""
+        _, claimed = self.node.claim("r")
+        self.server.cut(executed=1)
+        self.failureResultOf(claimed, RoomError)
+        self.assertEqual(self.field("node"), "a")
+        self.pass_(1)
+        self.assertEqual(self.field("tok"), "")
+
     def test_notRead(self) -> None:
         """The same, if the room is claimed, but can't be read."""
+        self.own(node=self.makeNode("former"))
         self.server.fail(PASSING[2], "XRANGE")
-        _, claimed = self.node.claim("r")
+        _, claimed = self.node.claim("r", self.field("tok"))
         self.pump()
         self.failureResultOf(claimed, RoomError)
         self.assertEqual(self.field("node"), "")

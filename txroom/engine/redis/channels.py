@@ -75,6 +75,7 @@ class Channels:
         self._subscriber = subscriber
         self._scripts = scripts
         self._keys = keys
+        self._node = node
         self._own = keys.to(node)
         self._side = side
         self._hasSubscribed = False
@@ -102,7 +103,8 @@ class Channels:
     async def _prepare(self, redis: Commands) -> None:
         await self._scripts.load(redis)
         run = runOf(await redis.ask("INFO", "server"))
-        self._side.connected(run, await redis.ask("ZRANGE", self._keys.nodes, 0, -1, "WITHSCORES"))
+        names = (self._keys.nodes, self._keys.run)
+        self._side.connected(run, await self._scripts.ask(redis, "restarted", names, (self._node, run)))
 
     async def _subscribe(self, redis: Commands) -> None:
         for channel in (self._own, self._keys.gone, self._keys.changed):

@@ -170,13 +170,14 @@ class ClusterNode:
         return self.id, int(seconds * 1000), int(REMEMBERED * 1000)
 
     async def _renewal(self) -> Renewal:
+        began = self._clock.seconds()
         had, now, leases = await self._scripts.ask(
             self._redis, "renew", (self._keys.nodes,), self._lease(EXPIRY)
         )
         expiries = {
             node.decode(): expiry / 1000 for node, expiry in zip(leases[::2], leases[1::2], strict=True)
         }
-        self.journals.renewed(now / 1000)
+        self.journals.renewed(now / 1000, began)
         self.finder.refresh()
         return Renewal(bool(had), now / 1000, expiries)
 

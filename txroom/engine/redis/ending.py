@@ -12,6 +12,9 @@ from .batches import STALL_SECONDS
 from .journalport import JournalPort
 from .scripts import Argument
 
+#: For how many milliseconds an ended room can't be created again by a command that comes late.
+GRAVE_MILLISECONDS = 120_000
+
 
 class Ending:
     """

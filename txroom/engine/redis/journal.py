@@ -34,15 +34,13 @@ from ...rooms.contract.records import Loaded, Record
 from .answers import Answer, answerOf, holeOf
 from .arguments import sizeOf, toAppend, toFound
 from .batches import Batch, Batches
-from .ending import Ending
+from .ending import GRAVE_MILLISECONDS, Ending
 from .journalport import JournalPort, Ownership
 from .keys import RoomKeys
+from .reclaiming import reclaim
 from .scripts import Argument
-from .stored import VERSION, Changes, RoomForm
+from .stored import Changes, RoomForm
 from .trimming import Trimming
-
-#: For how many milliseconds an ended room can't be created again by a command that comes late.
-GRAVE_MILLISECONDS = 120_000
 
 
 class RedisJournal:
@@ -167,14 +165,24 @@ class RedisJournal:
         if self.isOver or not self._batch:
             return
         records, self._batch = self._batch, []
+        before, self._seq = self._seq, self._seq + len(records)
         changes = Changes(self._port.shift)
         now = self._port.clock.seconds() + self._port.shift
-        for record in records:
-            self._form.add(changes, record, now)
-        if changes.entries:
-            self._offset = changes.entries[-1][1]
-        before, self._seq = self._seq, self._seq + len(records)
-        self._dispatch(self._appended(before, self._seq, changes))
+        try:
+            for record in records:
+                self._form.add(changes, record, now)
+            if changes.entries:
+                self._offset = changes.entries[-1][1]
+            batch = self._appended(before, self._seq, changes)
+        except Exception:
+            self._unstorable(CloseCode.ENGINE_UNAVAILABLE)
+            return
+        self._dispatch(batch)
+
+    def _unstorable(self, code: CloseCode) -> None:
+        """The state of the room can't be written any more, so what depends on it must not be sent."""
+        self._log.failure("room {room} can't be stored", room=self.room)
+        self._over(code)
 
     def look(self) -> bool:
         """Look after old batches, and return whether to look again in a second."""
@@ -351,37 +359,22 @@ class RedisJournal:
         """The room has another token: another owner's or, in an older copy of the data, an older one."""
         if self._isSole and self._formers and self._ending is None:
             self._isCut = True
-            self._reclaim(list(self._formers))
+            reclaim(self._port, self._keys, self._formers, self._token, self.epoch, self._reclaimed)
         else:
             self._over(CloseCode.ROOM_MOVED)
 
-    def _reclaim(self, formers: list[str]) -> None:
-        """
-        If the room has one of these tokens, take it over from that owner again.
-
-        The `run_id` is left empty, so that the epoch ends with this owner unless Redis is healed.
-        """
-        port, own = self._port, self._own
-        args = (formers.pop(), self._token, port.node, self.epoch, "", 0, 0, "", "", 0, VERSION)
-
-        def reclaimed(reply: Any) -> None:
-            if self.isOver:
-                return
-            if isinstance(reply, Exception):
-                self._attempt += 1
-                self._again(Answer.AGAIN)
-            elif reply[0] == 1:
-                self._log.warn("room {room}: Redis has lost its owner", room=self.room)
-                if self._token == own.token:
-                    self.verify()
-                else:
-                    self._foundAgain()
-            elif formers:
-                self._reclaim(formers)
-            else:
-                self._over(CloseCode.ROOM_MOVED)
-
-        port.send(reclaimed, *port.scripts.command("claim", (self._keys.fields, self._keys.grave), args))
+    def _reclaimed(self, isOurs: bool | None) -> None:
+        if self.isOver:
+            return
+        if isOurs is None:
+            self._attempt += 1
+            self._again(Answer.AGAIN)
+        elif not isOurs:
+            self._over(CloseCode.ROOM_MOVED)
+        elif self._token == self._own.token:
+            self.verify()
+        else:  # it has been founded again before, so that the state in Redis is of an earlier epoch
+            self._foundAgain()
 
     def _foundAgain(self) -> None:
         """Redis has lost the room, or too much of it: found it again with the state of the owner."""
@@ -394,8 +387,14 @@ class RedisJournal:
         former, self._token = self._token, secrets.token_urlsafe(16)
         self._formers.append(former)
         self.epoch = secrets.token_urlsafe(9)
-        loaded = self._everything()
-        changes = self._form.everything(loaded, port.shift, port.clock.seconds() + port.shift)
+        try:
+            loaded = self._everything()
+            changes = self._form.everything(loaded, port.shift, port.clock.seconds() + port.shift)
+        except Exception:
+            self._unstorable(CloseCode.STATE_LOST)
+            return
+        if self.isOver:
+            return
         self._offset = loaded.offset
         self._trimming.reset()
         tokens = (former, self._token)

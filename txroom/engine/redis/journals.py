@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -15,10 +15,11 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.ports import RoomHost
 from .answers import Answer, answerOf
 from .batches import Weight
+from .ending import GRAVE_MILLISECONDS
 from .journal import RedisJournal
 from .journalport import NodeJournal, Ownership
 from .keys import Keys, RoomKeys
-from .lease import EXPIRY
+from .lease import EXPIRY, GRACE
 from .resp import Commands
 from .scripts import Argument, Scripts
 from .stored import VERSION, RoomForm
@@ -34,10 +35,9 @@ LOOK_SECONDS = 1.0
 TOGETHER = 4.0
 
 
-def _wasHeld(node: str, leases: Sequence[Sequence[Any]]) -> bool:
+def _wasHeld(own: int, newest: int) -> bool:
     """Return whether the lease of a node had not expired when the former Redis was stopped."""
-    expiries = {name.decode(): float(expiry) for name, expiry in leases}
-    return node in expiries and expiries[node] >= max(expiries.values()) - TOGETHER * 1000
+    return own >= 0 and newest - TOGETHER * 1000 <= own
 
 
 class Client(Commands, Protocol):
@@ -140,7 +140,7 @@ class Journals:
         self._waiting: list[Deferred[None]] = []
         self._lookCall: IDelayedCall | None = None
         self._retryCall: IDelayedCall | None = None
-        self._isLoading = False
+        self._isLoading = self._isStopped = False
         #: Commands that give rooms back, until Redis has answered them.
         self._givenBack: list[tuple[Argument, ...]] = []
 
@@ -160,31 +160,35 @@ class Journals:
         """The turn is over: send what was written, one command for each room."""
         dirty, self._dirty = self._dirty, []
         for journal in dirty:
-            journal.flush()
+            self._safely(journal.flush)
 
-    def renewed(self, redisNow: float) -> None:
+    def renewed(self, redisNow: float, began: float) -> None:
         """
         The lease of the node has been renewed.
 
         Args:
             redisNow: Redis's clock, in seconds.
+            began: When the renewal was asked for. The lease is counted from then on, since it isn't known
+                when Redis has run it.
         """
         now = self.clock.seconds()
-        self.shift = redisNow - now
+        self.shift = redisNow - (began + now) / 2
         if now >= self._heldUntil:
             self._heldSince = now
-        self._heldUntil = now + EXPIRY
+        self._heldUntil = max(self._heldUntil, began + EXPIRY)
 
-    def up(self, run: str, leases: Sequence[Sequence[Any]]) -> None:
+    def up(self, run: str, leases: Sequence[int]) -> None:
         """
         The client is connected, and the scripts are loaded.
 
         Args:
             run: The `run_id` of this Redis.
-            leases: The nodes and when their leases expire, as Redis has them before this node renews its own.
+            leases: The reply of the script `restarted`: the lease of this node and the newest of all, as they
+                were when the former Redis was stopped.
         """
-        if run != self.run and _wasHeld(self.node, leases):
-            self._heldUntil = max(self._heldUntil, self.clock.seconds() + EXPIRY / 2)
+        if run != self.run and _wasHeld(*leases):
+            # The renewal comes next. Other nodes don't take rooms before that; see `Lease.redisRestarted`.
+            self._heldUntil = max(self._heldUntil, self.clock.seconds() + GRACE - 1.0)
         self.run = run
         givenBack, self._givenBack = self._givenBack, []
         for command in givenBack:
@@ -203,7 +207,7 @@ class Journals:
             if isinstance(journal, RedisJournal) and not journal.isOver:
                 self._doubted[journal] = None
         for journal in dict.fromkeys([*self._doubted, *self._active]):
-            journal.verify()
+            self._safely(journal.verify)
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
         self._settle()
@@ -217,11 +221,14 @@ class Journals:
 
     def handOver(self) -> Deferred[None]:
         """Hand over all rooms; see `RedisJournal.handOver`."""
-        over: Deferred[Any] = DeferredList([journal.handOver() for journal in list(self.journals.values())])
+        over: Deferred[Any] = DeferredList(
+            [maybeDeferred(journal.handOver) for journal in list(self.journals.values())], consumeErrors=True
+        )
         return over.addCallback(lambda _: None)
 
     def stop(self) -> None:
         """Do nothing more."""
+        self._isStopped = True
         for call in (self._lookCall, self._retryCall):
             if call is not None and call.active():
                 call.cancel()
@@ -252,12 +259,16 @@ class Journals:
 
     def active(self, journal: NodeJournal) -> None:
         """Look after the journal every second as long as it has something to look after."""
+        if self._isStopped:
+            return
         self._active[journal] = None
         if self._lookCall is None:
             self._lookCall = self.clock.callLater(LOOK_SECONDS, self._look)
 
     def retry(self, journal: NodeJournal) -> None:
         """Verify the journal after a moment; if the client isn't connected, `up` does it."""
+        if self._isStopped:
+            return
         self._retries[journal] = None
         if self._retryCall is None:
             self._retryCall = self.clock.callLater(RETRY_SECONDS, self._retry)
@@ -306,11 +317,19 @@ class Journals:
 
     # -- inside
 
+    def _safely(self, call: Callable[[], Any]) -> Any:
+        """Call a method of a journal; an error of one room must not cost others anything."""
+        try:
+            return call()
+        except Exception:
+            self._log.failure("a journal has failed")
+            return None
+
     def _look(self) -> None:
         self._lookCall = None
         active, self._active = self._active, {}
         for journal in active:
-            if journal.look():
+            if self._safely(journal.look):
                 self.active(journal)
 
     def _retry(self) -> None:
@@ -318,7 +337,7 @@ class Journals:
         if self.isUp:
             retries, self._retries = self._retries, {}
             for journal in retries:
-                journal.verify()
+                self._safely(journal.verify)
 
     async def _claim(self, claim: Claim, owner: RoomHost) -> RedisJournal:
         keys = self._keys.room(claim.room)
@@ -330,7 +349,10 @@ class Journals:
             raise
         except Exception as error:
             self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
-            self._giveBack(self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16))))
+            give = self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16)))
+            if not claim.seen:  # nobody else knows of it
+                give = self.scripts.command("release", keys, (token, GRAVE_MILLISECONDS))
+            self._giveBack(give)
             raise RoomError(ErrorCode.UNAVAILABLE) from None
         journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
         former = self.journals.get(claim.room)

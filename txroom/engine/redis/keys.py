@@ -41,6 +41,8 @@ class Keys:
         self._prefix = prefix
         #: ZSET: the nodes, and when their leases expire, in milliseconds of Redis's clock.
         self.nodes = self._named("nodes")
+        #: HASH: the newest lease when the former Redis was stopped, and the `run_id` of the present one.
+        self.run = self._named("run")
         #: STRING: the age of the newest room, a number that grows from room to room.
         self.ages = self._named("ages")
         #: The channel on which nodes are told that a node is gone, or that it stops.

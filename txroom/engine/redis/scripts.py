@@ -33,6 +33,7 @@ NAMES = (
     "make",
     "release",
     "renew",
+    "restarted",
 )
 
 

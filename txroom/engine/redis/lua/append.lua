@@ -6,7 +6,7 @@
 -- KEYS[2]  its log
 -- ARGV[1]  the owner's token
 -- ARGV[2]  from: the number of records before this batch
--- ARGV[3]  to: the number of records after it; the same as `from` if the log is only to be trimmed
+-- ARGV[3]  to: the number of records after it; the same as `from`: the log is trimmed, and nothing else
 -- ARGV[4]  least: the log may forget entries with smaller offsets; 0: none
 -- ARGV[5]  the offset of the newest entry
 -- ARGV[6]  the new entries as MessagePack; empty: none
@@ -21,6 +21,10 @@ if room[1] ~= ARGV[1] then return redis.error_reply('FENCED the room has another
 local have, from, to = tonumber(room[2]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if have > from and have >= to then return have end
 if have ~= from then return redis.error_reply('HOLE ' .. have) end
+if from == to then -- this takes no memory, so that it is possible if the memory is full
+  redis.call('XTRIM', KEYS[2], 'MINID', '~', ARGV[4])
+  return to
+end
 -- If the memory is full, Redis refuses the first write of a script and no later one. So the first write has
 -- to be one that takes memory: a removal would succeed, and the rest of the batch would not.
 if ARGV[6] ~= '' then redis.call('XADD', KEYS[2], ARGV[5] .. '-0', 'e', ARGV[6]) end

@@ -11,6 +11,7 @@
 local token = redis.call('HGET', KEYS[1], 'tok')
 if not token then return 0 end
 if token ~= ARGV[1] then return redis.error_reply('FENCED the room has another owner') end
-redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
+-- If the memory is full, Redis refuses the first write of a script if it takes memory, and no later one.
 redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('SET', KEYS[3], '', 'PX', ARGV[2])
 return 1
