@@ -50,8 +50,8 @@ class Application:
     - `responseHeaders(handshake)`: returns more headers for the 101 answer.
     - `onConnect(connection)`: the connection is open. Messages wait until this hook is done.
     - `onText(connection, text)`, `onBinary(connection, data)`, `onMessage(connection, message)`: a message
-      was received. They are called for one message after another; reading pauses while an asynchronous one
-      runs.
+      was received. They are called for one message after another; if the hook is asynchronous,
+      reading pauses until it is done.
     - `onPing(connection, payload)`, `onPong(connection, payload)`: a ping or pong was received.
     - `onDrain(connection)`: the send buffer has emptied after backpressure.
     - `onDisconnect(connection, code, reason)`: the TCP connection is closed. Called exactly once for each
@@ -69,12 +69,13 @@ class Application:
     """
 
     connectionClass: type[Connection] = Connection
-    #: Whether `Server.broadcast` reaches the connections. Those of rooms speak a protocol of their own.
+    #: Whether `Server.broadcast` reaches the connections; not those of rooms, which speak the room protocol.
     isPlain: bool = True
     #: The text for a person who opens the path in a browser, without a WebSocket.
     served: str = "A WebSocket is served at this path"
-    #: Pages that the server serves with the application: twisted.web resources by their paths below the
-    #: application's path ("" is that path itself), at any host. They are for what clients do by plain HTTP.
+    #: Resources of twisted.web that the server serves too, for the plain HTTP requests of clients. The keys
+    #: are paths below the application's path ("" is that path itself). They are served for every host, even
+    #: if the application is for one host.
     pages: Mapping[str, Any] = {}
     #: The codes with which the server closes connections: when it shuts down, when a heartbeat is not
     #: answered, and when a client exceeds the rate limit. `RoomApplication` has 4100, 4106 and 4029.
@@ -169,8 +170,9 @@ class Application:
         Return how to tell a client in its sub-protocol that its upgrade is refused; `None` for the HTTP
         answer.
 
-        Browsers do not show pages the HTTP answer. `RoomApplication` reports refusals in the room protocol.
-        This is called only for clients whose origin is allowed, and not if the option `refusals` is "http".
+        In a browser, the script of a page cannot see the HTTP answer, so `RoomApplication` reports refusals
+        in the room protocol. This is called only for clients whose origin is allowed, and not if the option
+        `refusals` is "http".
         """
         return None
 

@@ -73,7 +73,8 @@ class Client:
         """
         Whether the client has joined and has a connection.
 
-        If it has lost its connection, its messages are kept until it resumes, for `Room.resumeSeconds`.
+        If it has lost its connection, the messages to it are kept until it
+        resumes, at most for `Room.resumeSeconds`.
         """
         return self._member.isConnected
 
@@ -97,8 +98,7 @@ class Client:
 
         Raises:
             TypeError: The value is not a mapping of plain data.
-            ValueError: It is nested too deep, or has a number that cannot be sent; or the type has no or too
-                many characters.
+            ValueError: It is nested too deep, or has a number that cannot be sent.
         """
         return MappingProxyType(payload.plain(dict(self._member.meta), True))
 
@@ -112,8 +112,9 @@ class Client:
         """
         Send a message to this client.
 
-        Like a broadcast, the message is logged: a client that has lost its connection receives it when it
-        resumes. A message that is sent in `Room.onAuth` is sent when the client is let in.
+        Like a broadcast, the message is kept in the room's log: a client that has lost its connection
+        receives it when it resumes. A message that is sent in `Room.onAuth` is sent when the client is let
+        in.
 
         Args:
             type: The type of the message, a string of 1 to 128 characters.
