@@ -1,17 +1,17 @@
 """
 The time of one room: delayed and repeated calls that end with the room.
 
-A room uses `RoomClock` (`Room.clock`). Its owner uses `RoomTimers`, which has the timers and ends them.
+A room uses `RoomClock` (`Room.clock`). Its host uses `RoomTimers`, which keeps the timers and stops them.
 A timer goes through these states::
 
     WAITING --due--> CALLED --returned--> DONE, or WAITING again if it repeats
                         |                       ^
-                        +-- is asynchronous --> RUNNING --ended--> the same
+                        +-- is asynchronous --> RUNNING --ended--> DONE or WAITING
 
 It can be cancelled in each of them (`Timer.cancel`). When the room begins to end, its timers are stopped
 (`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on until
-`RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. A timer whose function cancels it
-and goes on running is RUNNING all the same, so that an error of the function is reported.
+`RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. If a function cancels its own
+timer but has not finished, the timer is still RUNNING, so that an error of the function is reported.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class RoomTimers:
         Keep a timer that goes to RUNNING, even if its function has cancelled it.
 
         Returns:
-            `False` if the room is ending, so that the function must be cancelled.
+            `False` if the room is ending; the caller must then cancel the function.
         """
         if not self.isStopped:
             self._timers[timer] = None
@@ -287,7 +287,7 @@ class RoomClock:
             A `Timer`, with which the call can be cancelled.
 
         Raises:
-            ValueError: The delay is not a number of seconds, 0 or more.
+            ValueError: The delay is not a number, or is less than 0.
             TypeError: `function` is not callable.
         """
         return self._timers.start(seconds, None, function, args)
@@ -328,6 +328,6 @@ class RoomClock:
             it fails at once.
 
         Raises:
-            ValueError: It is not a number of seconds, 0 or more.
+            ValueError: It is not a number, or is less than 0.
         """
         return self._timers.sleep(seconds)
