@@ -118,6 +118,7 @@ class Node:
         self.rooms: dict[str, FakeRoom] = {}
         self.unreached: list[tuple[str, set[str]]] = []
         self.commands: list[Any] = []
+        self.edgesGone: list[tuple[Outlet, set[str]]] = []
         self.answer: Any = None
         self.lease = Always()
         self.guard = Guard(mesh.clock, self.lease)
@@ -149,6 +150,9 @@ class Node:
 
     def generationOf(self, room: str) -> int:
         return self.rooms[room].generation
+
+    def edgeGone(self, outlet: Outlet, rooms: Iterable[str]) -> None:
+        self.edgesGone.append((outlet, set(rooms)))
 
     def unreachable(self, node: str, rooms: Iterable[str]) -> None:
         self.unreached.append((node, set(rooms)))

@@ -99,6 +99,9 @@ class LeaseCase(SynchronousTestCase):
     def nodeGone(self, node: str) -> None:
         self.events.append(f"gone {node}")
 
+    def mayRenewAgain(self, error: BaseException) -> bool:
+        return not isinstance(error, ZeroDivisionError)
+
 
 class OwnLeaseTests(LeaseCase):
     """The states of the own lease."""
@@ -116,14 +119,29 @@ class OwnLeaseTests(LeaseCase):
         self.assertEqual(self.events, [])
         self.assertRaises(RuntimeError, self.lease.start)
 
-    def test_startFails(self) -> None:
-        """If Redis can't be reached, `start` fails."""
+    def test_startWaits(self) -> None:
+        """If Redis can't give a lease now, it is asked again."""
         self.redis.isDown = True
-        self.failureResultOf(self.lease.start(), ConnectionError)
-        self.assertIs(self.lease.stage, Stage.STOPPED)
+        started = self.lease.start()
+        self.run_(30)
+        self.assertNoResult(started)
+        self.redis.isDown = False
+        self.run_(2)
+        self.successResultOf(started)
+        self.assertTrue(self.lease.isFresh)
+
+    def test_startStopped(self) -> None:
+        """A lease that is stopped before it has started asks no more, and its start never ends."""
+        self.redis.isDown = True
+        started = self.lease.start()
+        self.lease.stop()
+        renewals = self.redis.renewals
+        self.run_(10)
+        self.assertEqual(self.redis.renewals, renewals)
+        self.assertNoResult(started)
 
     def test_raises(self) -> None:
-        """A function that raises is as one that fails."""
+        """`start` fails if it would not help to wait. A function that raises is as one that fails."""
         lease = Lease(self.clock, OWN, lambda: 1 / 0, self)  # type: ignore[arg-type,return-value]
         self.failureResultOf(lease.start(), ZeroDivisionError)
 
@@ -205,6 +223,31 @@ class OwnLeaseTests(LeaseCase):
         self.verification = None
         self.run_(2)
         self.assertEqual(self.events, ["verify", "verify", "fresh"])
+
+    def test_mistakes(self) -> None:
+        """Exceptions of the node don't end the renewals."""
+        self.redis.lives(OTHER)
+        self.verify = self.fresh = self.nodeCame = self.nodeGone = lambda *node: 1 // 0  # type: ignore[assignment]
+        self.start()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.clock.advance(15)
+        self.run_(4)
+        self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertFalse(self.lease.isFresh)
+        del self.verify, self.fresh
+        self.run_(4)
+        self.assertTrue(self.lease.isFresh)
+        self.run_(20)
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertTrue(self.lease.isFresh)
+
+    def test_suspended(self) -> None:
+        """If the machine was suspended, and its clock with it, the rooms are verified."""
+        self.start()
+        self.redis.offset += 15
+        self.redis.lives(OWN)
+        self.run_(2)
+        self.assertEqual(self.events, ["verify", "fresh"])
 
     def test_failures(self) -> None:
         """Renewals that fail are repeated, and logged; a short outage costs nothing."""
@@ -381,8 +424,36 @@ class OtherNodesTests(LeaseCase):
         self.redis.isDown = True
         self.run_(8)
         self.redis.isDown = False
-        self.run_(2 + GRACE + 2)
+        self.run_(2 + EXPIRY + 2)
         self.assertIn(f"gone {OTHER}", self.events)
+
+    def test_forgotten(self) -> None:
+        """
+        If Redis has forgotten this node's lease, it has older data, in which those of others have expired.
+        """
+        self.redis.lives(OTHER)
+        self.start()
+        self.run_(20, (OTHER,))
+        self.redis.expiries[OWN] = self.redis.now - 20
+        self.redis.expiries[OTHER] = self.redis.now - 20
+        self.run_(2)
+        self.assertIs(self.lease.stateOf(OTHER), NodeState.WAITED)
+        self.run_(5)
+        self.run_(5, (OTHER,))
+        self.assertNotIn(f"gone {OTHER}", self.events)
+
+    def test_restarted(self) -> None:
+        """If Redis was started again, the others get time to renew, though this node was first."""
+        self.redis.lives(OTHER)
+        self.lease.redisRestarted()
+        self.start()
+        self.run_(20, (OTHER,))
+        self.redis.expiries[OTHER] = self.redis.now - 20
+        self.lease.redisRestarted()
+        self.run_(8)
+        self.assertIs(self.lease.stateOf(OTHER), NodeState.WAITED)
+        self.run_(5)
+        self.assertIs(self.lease.stateOf(OTHER), NodeState.GONE)
 
     def test_clockForward(self) -> None:
         """If the clock of Redis jumps forward, all leases have expired, and nobody is gone."""

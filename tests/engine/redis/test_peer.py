@@ -209,6 +209,23 @@ class ConfirmationTests(PeerCase):
         self.a.peers.resend()
         self.assertEqual(len(self.mesh.published), count)
 
+    def test_order(self) -> None:
+        """Packets of later turns wait until the unconfirmed ones before them have been sent again."""
+        self.mesh.fault = self.mesh.fail
+        self.link.submit(Send("say", b"\xc0", 0))
+        self.mesh.settle()
+        self.mesh.fault = None
+        self.mesh.published.clear()
+        for number in (1, 2):
+            self.link.submit(Send("say", b"\xc0", number))
+            self.mesh.settle()
+        self.assertEqual(self.mesh.published, [])
+        self.a.peers.resend()
+        self.mesh.settle()
+        self.assertEqual([frame.n for frame in self.room.links["l"].frames], [0, 1, 2])
+        self.assertEqual(len(self.mesh.published), 3)
+        self.assertEqual((self.a.peers.resets, self.b.peers.resets), (0, 0))
+
     def test_arrived(self) -> None:
         """Those that had arrived are dropped by the other node."""
 
@@ -296,6 +313,22 @@ class EndTests(PeerCase):
         self.a.peers.gone(self.b.id)
         self.assertIsInstance(answers[0], RemoteLink)
         self.assertEqual(sorted(links for links, _, _ in self.a.edge.detached), [("l",), ("m",)])
+
+    def test_joining(self) -> None:
+        """The rooms that clients of the other node were joining are told that their edge is lost."""
+        self.room.answer = Deferred()
+        self.a.peers.attach(self.b.id, self.a.edge, joinOf("m"))
+        self.mesh.settle()
+        self.b.peers.gone(self.a.id)
+        self.assertEqual(self.b.edgesGone, [(self.outlet, {"room"})])
+
+    def test_raises(self) -> None:
+        """If the end of one link raises, the others end nevertheless."""
+        self.mesh.join("m")
+        self.room.links["l"].drop = lambda: 1 // 0  # type: ignore[method-assign,assignment]
+        self.b.peers.gone(self.a.id)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.room.everyLink[1].ends, ["drop"])
 
     def test_dead(self) -> None:
         """Links and outlets of a talk that has ended do nothing."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 
 from tests.engine.redis.mesh import joinOf, messageOf
@@ -13,6 +14,8 @@ from tests.engine.redis.test_talk import TalkCase
 from txroom.engine.redis.packets import Packet, Reset, decode, encode
 from txroom.engine.redis.peer import BEAT_SECONDS
 from txroom.engine.redis.peers import MEMORY_SECONDS
+from txroom.protocol.errors import RoomError
+from txroom.rooms.contract.asks import Lock
 
 
 class PeersTests(TalkCase):
@@ -144,6 +147,30 @@ class PeersTests(TalkCase):
         self.mesh.settle()
         self.assertEqual(len(self.room.everyLink), 1)
         self.assertNothingLeft()
+
+    def test_stop(self) -> None:
+        """After `stop` nothing is left, no timer either, and nothing is received any more."""
+        self.mesh.join("l")
+        self.b.answer = Deferred()
+        asked = self.a.peers.ask(self.b.id, "room", Lock())
+        self.mesh.settle()
+        self.a.peers.start()
+        self.a.peers.stop()
+        self.failureResultOf(asked, RoomError)
+        self.assertEqual(self.a.edge.detached, [(("l",), 4101, "")])
+        self.mesh.published.clear()
+        self.b.peers.beat()
+        self.mesh.settle()
+        self.assertEqual([node for node, _ in self.mesh.published], [self.a.id])
+        self.assertEqual(self.mesh.clock.getDelayedCalls(), [])
+
+    def test_unreachable(self) -> None:
+        """That a node can't be reached is logged once."""
+        self.mesh.fault = self.mesh.unheard
+        for _ in range(5):
+            self.mesh.join("l")
+        found = [event for event in self.logged if "can't be reached" in (event.get("log_format") or "")]
+        self.assertEqual(len(found), 1)
 
     def test_own(self) -> None:
         """What this node has sent itself is nothing."""

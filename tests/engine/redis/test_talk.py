@@ -76,6 +76,14 @@ class LinkTests(TalkCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertNothingLeft()
 
+    def test_raises(self) -> None:
+        """A room that raises costs the request, not the links of others."""
+        self.mesh.join("l")
+        self.room.attach = lambda outlet, arrival: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        self.assertEqual(self.mesh.join("m"), Refused(ErrorCode.INTERNAL))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((self.b.peers.resets, list(self.room.links)), (0, ["l"]))
+
     def test_frames(self) -> None:
         """Frames reach the room in order."""
         link = self.mesh.join("l")
@@ -338,6 +346,12 @@ class AskTests(TalkCase):
         self.assertEqual(self.b.commands, [])
         self.assertEqual(self.errorOf(results).details, {"mayHaveHappened": True})
         self.assertNothingLeft()
+
+    def test_raises(self) -> None:
+        """A room that raises is an error of the command."""
+        self.b.ask = lambda room, command: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        self.assertEqual(self.errorOf(self.ask()).code, ErrorCode.INTERNAL)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_unsent(self) -> None:
         """What never left has not happened."""

@@ -18,6 +18,7 @@ from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
 from ...rooms.contract.ports import Link, Outlet
 from .adoption import Adoption
+from .answers import Answer, answerOf
 from .channels import Channels, Client
 from .creating import Creating
 from .entrance import Entrance
@@ -26,7 +27,7 @@ from .here import Here, Owned
 from .journal import RedisJournal
 from .journals import Journals
 from .keys import Keys
-from .lease import EXPIRY, Lease, Renewal
+from .lease import EXPIRY, IncompatibleNodes, Lease, Renewal
 from .locating import Locator
 from .node import Guard, GuardedOutlet, newNode
 from .owning import Owning
@@ -119,7 +120,11 @@ class ClusterNode:
         finally:
             if notice.active():
                 notice.cancel()
-        await self.lease.start()
+        try:
+            await self.lease.start()
+        except IncompatibleNodes:
+            await self._scripts.ask(self._redis, "renew", (self._keys.nodes,), self._lease(0.0))
+            raise
         for rooms in self._applications:
             rooms.begin(self._services)
         await self.finder.loadAgain(self._groups())
@@ -183,6 +188,10 @@ class ClusterNode:
 
     def _renew(self) -> Deferred[Renewal]:
         return Deferred.fromCoroutine(self._renewal())
+
+    def mayRenewAgain(self, error: BaseException) -> bool:
+        """Return whether a renewal may succeed later; see `LeaseSide`."""
+        return isinstance(error, Exception) and answerOf(error) not in (Answer.STOP, Answer.FAILED)
 
     def verify(self) -> Deferred[None]:
         """The lease had a gap; see `LeaseSide`."""
@@ -283,6 +292,13 @@ class ClusterNode:
     def generationOf(self, room: str) -> int:
         """Return the generation of a room; see `PeersSide`. Called for volatile messages."""
         return self.here.generationOf(room)
+
+    def edgeGone(self, outlet: Outlet, rooms: Iterable[str]) -> None:
+        """An edge is lost while clients of it were joining these rooms; see `PeersSide`."""
+        for room in rooms:
+            host = self.here.host(room)
+            if host is not None:
+                host.edgeGone(outlet)
 
     def unreachable(self, node: str, rooms: Iterable[str]) -> None:
         """The links to rooms of another node have ended; requests ask Redis where the rooms are."""

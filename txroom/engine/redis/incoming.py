@@ -5,9 +5,10 @@ What another node has on this one: the links of its clients to the rooms here, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,6 +32,9 @@ class PeersSide(Protocol):
 
     def generationOf(self, room: str) -> int:
         """Return the generation of the owner of a room here."""
+
+    def edgeGone(self, outlet: Outlet, rooms: Iterable[str]) -> None:
+        """An edge is lost while clients of it were joining these rooms; see `RoomHost.edgeGone`."""
 
     def unreachable(self, node: str, rooms: Iterable[str]) -> None:
         """The links to these rooms of another node have ended. Its rooms may have moved."""
@@ -63,8 +67,9 @@ class Incoming:
         self._clock = clock
         self._now = now
         self._links: dict[str, Link] = {}
-        #: The links of the clients that are joining, and those of them that have ended already.
-        self._entering: set[str] = set()
+        #: The links of the clients that are joining, with their rooms, and those of them that have ended
+        #: already.
+        self._entering: dict[str, str] = {}
         self._endedEarly: set[str] = set()
 
     def __len__(self) -> int:
@@ -86,11 +91,14 @@ class Incoming:
     def onAttach(self, message: Attach) -> None:
         """A client of the other node joins or resumes."""
         arrival = message.arrival
-        work = self._side.attach(self._outlet, arrival)
+        try:
+            work = self._side.attach(self._outlet, arrival)
+        except Exception:
+            work = fail(Failure())
         if work is None:
             self._talk.tell(Attached(message.id))
             return
-        self._entering.add(arrival.link)
+        self._entering[arrival.link] = arrival.room
         work.addCallbacks(
             self._attached,
             self._notAttached,
@@ -118,7 +126,7 @@ class Incoming:
         self._talk.tell(Attached(id, None, self._refusalOf(failure)))
 
     def _entered(self, link: str) -> None:
-        self._entering.discard(link)
+        self._entering.pop(link, None)
         self._endedEarly.discard(link)
 
     def onSubmit(self, message: Submit) -> None:
@@ -145,7 +153,10 @@ class Incoming:
             refused = Refused(error.code, error.message, error.details)
             self._talk.tell(Told(message.id, error=refused))
             return
-        work = self._side.ask(message.room, message.command)
+        try:
+            work = self._side.ask(message.room, message.command)
+        except Exception:
+            work = fail(Failure())
         if work is None:
             self._talk.tell(Told(message.id, isElsewhere=True))
             return
@@ -162,12 +173,11 @@ class Incoming:
         self._log.failure("the request of another node failed", failure)
         return Refused(ErrorCode.INTERNAL)
 
-    def end(self) -> Callable[[], None]:
-        """The talk has ended, and with it all links. Returns a function that tells the rooms."""
+    def end(self) -> list[Callable[[], None]]:
+        """The talk has ended, and with it all links. Returns functions that tell the rooms."""
         links, self._links = self._links, {}
-
-        def inform() -> None:
-            for link in links.values():
-                link.drop()
-
+        inform: list[Callable[[], None]] = [link.drop for link in links.values()]
+        if self._entering:
+            rooms = set(self._entering.values())
+            inform.append(partial(self._side.edgeGone, self._outlet, rooms))
         return inform

@@ -14,6 +14,7 @@ state      event                                     next       what the lease d
 =========  ========================================  =========  ==============================================
 STARTING   renewed; other versions are neighbours    FRESH      `start` fires
 STARTING   renewed; another version is none          STOPPED    `start` fails
+STARTING   not renewed; it will not help to wait     STOPPED    `start` fails
 FRESH      renewed in time, and Redis had the lease  FRESH      is fresh for `FRESH` seconds more
 FRESH      renewed late, or Redis hadn't the lease   VERIFYING  isn't fresh; asks the node to verify its rooms
 VERIFYING  renewed in time, and Redis had the lease  VERIFYING
@@ -24,12 +25,14 @@ any        `stop`                                    STOPPED    isn't fresh, and
 
 In the state FRESH a lease is no longer fresh when its time is over; nothing needs to happen for that.
 
-**Other nodes** (`NodeState`). A node is ALIVE while its lease has not expired, and GONE when it has. Three
+**Other nodes** (`NodeState`). A node is ALIVE while its lease has not expired, and GONE when it has. Four
 things look like an expired lease, and are not, so the node is WAITED for:
 
 - Absent is not dead. If Redis has lost its data, no node is known until each has renewed.
 - If this node could not reach Redis for a while, perhaps no node could. The others get `GRACE` seconds to
   renew.
+- If Redis was started again, or has forgotten this node's lease, it may have lost those of others too. They
+  get `EXPIRY` seconds.
 - Redis's own clock may jump. All leases then seem to have expired, or to be valid for an hour. Each counts
   for `EXPIRY` seconds from when it was first seen, by this node's clock.
 """
@@ -40,7 +43,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -89,6 +92,9 @@ class LeaseSide(Protocol):
 
     def nodeGone(self, node: str) -> None:
         """Another node is gone; its rooms may be taken over."""
+
+    def mayRenewAgain(self, error: BaseException) -> bool:
+        """Return whether a renewal may succeed later that has failed with this error."""
 
 
 class Stage(Enum):
@@ -225,6 +231,7 @@ class Lease:
         #: Until when the newest renewal counts. The lease is fresh until then, unless it is VERIFYING.
         self._renewedUntil = float("-inf")
         self._lastSuccess: float | None = None
+        self._started: Deferred[None] | None = None
         self._offset: float | None = None
         self.stage = Stage.STARTING
         #: Until when the lease is fresh. It is in the past while it isn't.
@@ -259,21 +266,24 @@ class Lease:
 
     def redisRestarted(self) -> None:
         """Redis was started again, and may have lost renewals: give the other nodes time to renew."""
-        self._nodes.doubt(self._clock.seconds() + GRACE)
+        if self._lastSuccess is not None:
+            self._nodes.doubt(self._clock.seconds() + EXPIRY)
 
     def start(self) -> Deferred[None]:
         """
-        Get the lease, and renew it until `stop`.
+        Get the lease, and renew it until `stop`. It is asked for again if Redis can't give it now.
 
         Raises:
             IncompatibleNodes: A node in the cluster has a version that can't work with this one.
         """
-        if self.stage is not Stage.STARTING:
+        if self.stage is not Stage.STARTING or self._started is not None:
             raise RuntimeError("a lease can be started once")
-        return self._ask()
+        started = self._started = Deferred()
+        self._ask()
+        return started
 
     def stop(self) -> None:
-        """Renew no more."""
+        """Renew no more. If `start` has not ended, it never does."""
         self.stage = Stage.STOPPED
         self.freshUntil = float("-inf")
         if self._timer is not None:
@@ -287,17 +297,15 @@ class Lease:
 
     # -- renewals
 
-    def _ask(self) -> Deferred[None]:
+    def _ask(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
         self._isAsking = True
         began = self._clock.seconds()
-        try:
-            asked = self._renew()
-        except Exception:
-            return self._failed(Failure(), began)
-        return asked.addCallbacks(self._renewed, self._failed, callbackArgs=(began,), errbackArgs=(began,))
+        asked = maybeDeferred(self._renew)
+        asked.addCallbacks(self._renewed, self._failed, callbackArgs=(began,), errbackArgs=(began,))
+        asked.addErrback(lambda failure: self._log.failure("a renewal has failed", failure))
 
     def _next(self, began: float) -> None:
         """Ask for the next renewal `RENEW` seconds after this one, at once if it took longer."""
@@ -309,64 +317,95 @@ class Lease:
         self._timer = None
         self._ask()
 
-    def _failed(self, failure: Failure, began: float) -> Deferred[None]:
+    def _failed(self, failure: Failure, began: float) -> None:
         self._isAsking = False
-        if self.stage is Stage.STARTING:
-            self.stop()
-            failed: Deferred[None] = Deferred()
-            failed.errback(failure)
-            return failed
-        if self.stage is not Stage.STOPPED:
-            self._log.warn(
-                "the lease of this node could not be renewed: {reason}", reason=failure.getErrorMessage()
-            )
-            # Not at once: a renewal that fails in no time would be asked for again and again.
-            self._timer = self._clock.callLater(
-                max(RENEW / 4, began + RENEW - self._clock.seconds()), self._again
-            )
-        return succeed(None)
+        if self.stage is Stage.STOPPED:
+            return
+        error = failure.value
+        if self.stage is Stage.STARTING and (error is None or not self._side.mayRenewAgain(error)):
+            self._startFailed(failure)
+            return
+        reason = failure.getErrorMessage()
+        self._log.warn("the lease of this node could not be renewed: {reason}", reason=reason)
+        # Not at once: a renewal that fails in no time would be asked for again and again.
+        delay = max(RENEW / 4, began + RENEW - self._clock.seconds())
+        self._timer = self._clock.callLater(delay, self._again)
+
+    def _startFailed(self, failure: Failure) -> None:
+        started, self._started = self._started, None
+        self.stop()
+        if started is not None:
+            started.errback(failure)
 
     def _renewed(self, renewal: Renewal, began: float) -> None:
         self._isAsking = False
         if self.stage is Stage.STOPPED:
             return
         now = self._clock.seconds()
-        self._watchClock(renewal.now, began, now)
+        isAhead = self._watchClock(renewal.now, began, now)
         if self._lastSuccess is None or now - self._lastSuccess > RENEW + GRACE / 2:
             self._nodes.doubt(now + GRACE)
+        if not renewal.had and self._lastSuccess is not None:
+            self._nodes.doubt(now + EXPIRY)  # Redis has forgotten leases, perhaps those of others too
         self._lastSuccess = now
-        isInTime = renewal.had and now < self._renewedUntil
+        isInTime = renewal.had and now < self._renewedUntil and not isAhead
         self._renewedUntil = began + FRESH
         came, gone = self._nodes.renewed(renewal, now)
         if self.stage is Stage.STARTING:
-            self._checkVersions()
-            self.stage = Stage.FRESH
-            self._becomeFresh()
-        elif not isInTime:
-            self._verify()
-        elif self.stage is Stage.FRESH:
-            self.freshUntil = self._renewedUntil
-        self._next(began)
+            self._begin(began)
+        else:
+            self._next(began)
+            if not isInTime:
+                self._verify()
+            elif self.stage is Stage.FRESH:
+                self.freshUntil = self._renewedUntil
         for node in came:
-            self._side.nodeCame(node)
+            self._tell(self._side.nodeCame, node)
         for node in gone:
-            self._side.nodeGone(node)
+            self._tell(self._side.nodeGone, node)
 
-    def _watchClock(self, redisNow: float, began: float, now: float) -> None:
-        """Find out whether Redis's clock has jumped against ours."""
-        if self._offset is not None:
-            earliest, latest = began + self._offset - JUMP, now + self._offset + JUMP
-            if not earliest <= redisNow <= latest:
-                jump = redisNow - (now + self._offset)
-                self._log.warn("the clock of Redis has jumped by {jump:.1f} seconds", jump=jump)
-                self._nodes.doubt(now + EXPIRY)
-        self._offset = redisNow - now
+    def _begin(self, began: float) -> None:
+        """The node has its first lease."""
+        try:
+            self._checkVersions()
+        except IncompatibleNodes:
+            self._startFailed(Failure())
+            return
+        self.stage = Stage.FRESH
+        self._becomeFresh()
+        self._next(began)
+        started, self._started = self._started, None
+        if started is not None:
+            started.callback(None)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        """Tell the node something. Its mistakes must not end the renewals."""
+        try:
+            callback(*args)
+        except Exception:
+            self._log.failure("an event of the lease could not be handled")
+
+    def _watchClock(self, redisNow: float, began: float, now: float) -> bool:
+        """
+        Find out whether Redis's clock has jumped against ours; return whether it is ahead.
+
+        Then this machine may have been suspended, and its clock with it.
+        """
+        before, self._offset = self._offset, redisNow - now
+        if before is None:
+            return False
+        earliest, latest = began + before - JUMP, now + before + JUMP
+        if earliest <= redisNow <= latest:
+            return False
+        jump = redisNow - (now + before)
+        self._log.warn("the clock of Redis has jumped by {jump:.1f} seconds", jump=jump)
+        self._nodes.doubt(now + EXPIRY)
+        return redisNow > latest
 
     def _checkVersions(self) -> None:
         for node in self._nodes.alive:
             version = versionOf(node)
             if not isNeighbour(version):
-                self.stop()
                 raise IncompatibleNodes(
                     f"this node has version {VERSION} of the cluster's data, but the node {node} has "
                     f"version {version}: only nodes of neighbouring versions can work together. "
@@ -392,9 +431,9 @@ class Lease:
                 self.stage = Stage.FRESH
                 self._becomeFresh()
                 if self.isFresh:
-                    self._side.fresh()
+                    self._tell(self._side.fresh)
 
-        self._side.verify().addBoth(done)
+        maybeDeferred(self._side.verify).addBoth(done)
 
     def _becomeFresh(self) -> None:
         self.freshUntil = self._renewedUntil

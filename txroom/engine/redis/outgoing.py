@@ -5,6 +5,7 @@ What this node has on another one: the links of its clients to the other's rooms
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -243,7 +244,7 @@ class Outgoing:
 
     # -- the end
 
-    def end(self, lastHeard: int) -> tuple[set[str], Callable[[], None]]:
+    def end(self, lastHeard: int) -> tuple[set[str], list[Callable[[], None]]]:
         """
         The talk has ended, and with it all links and questions.
 
@@ -251,21 +252,22 @@ class Outgoing:
             lastHeard: The number of the last packet that the other node may have received.
 
         Returns:
-            The rooms of the links, and a function that tells the edges, and those who have asked.
+            The rooms of the links, and functions that tell the edges, and those that have asked.
         """
         links, self._links = self._links, {}
         asked = [each for each in (self._take(id) for id in list(self._asked)) if each is not None]
         for link in links.values():
             self._generations.ended(link.room)
 
-        def inform() -> None:
-            joining = {each.link for each in asked}
-            for id, link in links.items():
-                if link.isJoined or id not in joining:
-                    link.outlet.detach((id,), CloseCode.ROOM_MOVED)
-            for each in asked:
-                self._unanswered(each, links.get(each.link), each.packet <= lastHeard)
-
+        joining = {each.link for each in asked}
+        inform: list[Callable[[], None]] = [
+            partial(link.outlet.detach, (id,), CloseCode.ROOM_MOVED)
+            for id, link in links.items()
+            if link.isJoined or id not in joining
+        ]
+        inform += [
+            partial(self._unanswered, each, links.get(each.link), each.packet <= lastHeard) for each in asked
+        ]
         return {link.room for link in links.values()}, inform
 
     def _unanswered(self, asked: _Asked, link: _OutgoingLink | None, mayHaveHappened: bool) -> None:

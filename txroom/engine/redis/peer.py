@@ -73,6 +73,8 @@ class Peer:
         self._hasFailed = False
         #: Whether a beat of the other node has been answered since the last look.
         self._hasAnswered = False
+        #: Whether it was logged that nobody receives the packets.
+        self._isUnreachable = False
         #: The numbers of packets and beats that were sent, and of talks that have ended.
         self.packets = 0
         self.resets = 0
@@ -106,7 +108,8 @@ class Peer:
         talk.pair.sent = number
         self._unconfirmed[number] = data
         self._size += len(data)
-        self._send(number, data)
+        if not self._hasFailed:  # else the channel isn't connected, and must get the earlier ones first
+            self._send(number, data)
         if len(self._unconfirmed) > MAX_UNCONFIRMED or self._size > UNCONFIRMED_SIZE:
             self._log.warn("too many packets for node {node} are unconfirmed", node=self.node)
             self.reset()
@@ -138,7 +141,9 @@ class Peer:
             self._sendBeat()
 
     def resend(self) -> None:
-        """The channel is connected again: send again the packets that it has not confirmed."""
+        """The channel is connected again: send the packets again that it has not confirmed, in order."""
+        if not self._hasFailed:
+            return
         self._hasFailed = False
         for number, data in self._unconfirmed.items():
             self._send(number, data)
@@ -169,7 +174,8 @@ class Peer:
 
     def _unheard(self, number: int) -> None:
         """Nobody has received the packet with that number."""
-        if self.talk.isBusy:
+        if self.talk.isBusy and not self._isUnreachable:
+            self._isUnreachable = True
             self._log.info("node {node} can't be reached", node=self.node)
         self._begin(unheard=number)
 
@@ -177,6 +183,7 @@ class Peer:
 
     def received(self, packet: Packet) -> None:
         """Handle a packet of the other node. Called for every packet."""
+        self._isUnreachable = False
         messages = packet.messages
         if messages and type(messages[0]) is Reset:
             packet = self._told(packet)
@@ -212,6 +219,10 @@ class Peer:
         for number in {before, head.pair} - {0}:
             self._ended.append(number)
             self.talk.tellReset(number)
+
+    def stop(self) -> None:
+        """End the talk; nothing more is sent."""
+        self.talk.end(None)
 
     def reset(self) -> None:
         """End the talk, and tell the other node."""

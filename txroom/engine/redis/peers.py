@@ -64,6 +64,7 @@ class Peers:
         self._gone: dict[str, float] = {}
         self._refused: set[str] = set()
         self._timer: IDelayedCall | None = None
+        self._isStopped = False
         self._packets = 0
         self._resets = 0
 
@@ -94,6 +95,8 @@ class Peers:
 
     def received(self, data: bytes) -> None:
         """Handle a packet that has arrived. Called for every packet."""
+        if self._isStopped:
+            return
         try:
             packet = decode(data)
         except UnreadablePacket as error:
@@ -130,10 +133,13 @@ class Peers:
         self._timer = self._clock.callLater(BEAT_SECONDS, self._beat)
 
     def stop(self) -> None:
-        """Send no more beats."""
+        """End all that this node shares with others; nothing more is sent or received."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._isStopped = True
+        for peer in list(self._peers.values()):
+            peer.stop()
 
     def _beat(self) -> None:
         self.start()

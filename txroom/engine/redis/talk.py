@@ -179,5 +179,8 @@ class Talk:
         informTheirs = self.incoming.end()
         if rooms:
             self._side.unreachable(self._node, rooms)
-        informTheirs()
-        informOurs()
+        for inform in informTheirs + informOurs:
+            try:
+                inform()
+            except Exception:
+                self._log.failure("the end of a link to node {node} could not be handled", node=self._node)
