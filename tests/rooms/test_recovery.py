@@ -747,6 +747,7 @@ class OwnerTests(RoomTestCase):
         answers = [self.player().resume(ada)]
         while answers[-1][0] != "joined" and len(answers) < 10:
             self.assertEqual(answers[-1][3], "unavailable")
+            self.advance(6)  # it is not tried again at once
             answers.append(self.player().resume(ada))
         joined = answers[-1][3]
         self.assertEqual((faults, joined["recovered"], joined["handled"]), ([], True, 1))

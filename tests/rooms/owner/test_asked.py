@@ -115,11 +115,13 @@ class AskTests(RoomTestCase):
         if not self.isLagging:
             return
         self.rooms()
-        self.joined()
+        ada = self.joined()
         host = hostOf(self.room())
         answers: list[Any] = []
-        for command in (SendTo("told", b"\x01"), Reserve()):
+        kick = Kick(ada.joined["member"])
+        for command in (kick, Lock(), SendTo("told", b"\x01"), Reserve(), Dispose()):
             host.ask(command).addBoth(answers.append)
+        self.assertEqual(answers, [])
         self.engine.loseOwner(host.id, False)
         self.settle()
-        self.assertEqual([failure.value.details for failure in answers], [{"mayHaveHappened": True}] * 2)
+        self.assertEqual([failure.value.details for failure in answers], [{"mayHaveHappened": True}] * 5)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from tests.rooms.case import NotingRoom, RoomTestCase, hostOf, onBothEngines
 from txroom import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
-from txroom.rooms.contract.asks import Inspect
+from txroom.rooms.contract.asks import Inspect, Lock
 
 
 class Edge:
@@ -94,6 +94,18 @@ class WaitingTests(RoomTestCase):
         late = host.attach(Edge(), Join(link="l", session="s", room=host.id))
         self.assertEqual(self.result(late), joined[0])
         self.failureResultOf(host.ask(Inspect()), RoomError)
+
+    def test_askedLongAgo(self) -> None:
+        """A command that has waited too long is not carried out, since it was given up."""
+        host, gate = self.begin()
+        told = [host.ask(command) for command in (Inspect(), Lock())]
+        self.advance(5)
+        gate.callback(None)
+        self.settle()
+        for each in told:
+            error = self.failureResultOf(each, RoomError).value
+            self.assertEqual((error.code, error.details), ("unavailable", {"mayHaveHappened": False}))
+        self.assertFalse(self.room().isLocked)
 
     def test_edgeGone(self) -> None:
         """A request whose edge is lost while it waits has no effect."""

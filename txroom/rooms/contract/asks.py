@@ -3,9 +3,9 @@ Asks: what the server's own code, and operators, ask of a room wherever it runs.
 
 They are passed to `Engine.ask`.
 
-A room carries out a command at once, or not at all, and answers with plain data. If it can't be reached, the
-error is `unavailable`, with `mayHaveHappened` in its details: `False` if the room has not done it, `True` if
-it may have.
+A room carries out a command at once, or not at all, and answers with plain data when that has been committed.
+If it can't be reached, the error is `unavailable`, with `mayHaveHappened` in its details: `False` if the room
+has not done it, `True` if it may have.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Lock(Struct, frozen=True, array_like=True, tag_field="kind", tag="lock"):
 
 
 class Dispose(Struct, frozen=True, array_like=True, tag_field="kind", tag="dispose"):
-    """End the room. The answer is `None`; it comes when its end has begun."""
+    """End the room. The answer is `None`; it comes when its members have left, and the rest has begun."""
 
     code: int = CloseCode.ROOM_CLOSED
     reason: str = ""

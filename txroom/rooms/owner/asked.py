@@ -16,6 +16,7 @@ from ...protocol import payload
 from ...protocol.errors import InvalidData, RoomError
 from ..api.ports import LeaveReason
 from ..contract.asks import Command, Dispose, Inspect, Kick, Lock, Reserve, SendTo, unanswered
+from ..contract.ports import ASK_SECONDS
 from .attaching import Attaching
 from .broadcaster import Broadcaster
 from .context import Lifecycle, RoomContext
@@ -61,10 +62,13 @@ class Asked:
         return Deferred.fromCoroutine(self._answer(command))
 
     async def _answer(self, command: Command) -> Any:
+        context = self._context
+        life, since = context.life, context.clock.seconds()
         await self._attaching.begun()
-        life = self._context.life
         if not life.isOpen:
             raise RoomError(life.closedCode)
+        if context.clock.seconds() - since >= ASK_SECONDS:
+            raise unanswered(False)  # nobody waits for the answer any more
         answer = _ANSWERS[type(command)](self, command)
         return await answer if isinstance(answer, Deferred) else answer
 
@@ -78,7 +82,7 @@ class Asked:
             "members": [_shown(member) for member in members],
         }
 
-    def _kick(self, command: Kick) -> int:
+    def _kick(self, command: Kick) -> Deferred[int]:
         found = [
             member
             for member in self._context.roster.members.values()
@@ -86,13 +90,15 @@ class Asked:
         ]
         for member in found:
             self._leaving.kick(member, command.reason)
-        return len(found)
+        return self._committed(len(found))
 
-    def _lock(self, command: Lock) -> None:
+    def _lock(self, command: Lock) -> Deferred[None]:
         self._roomListing.setLocked(command.isLocked)
+        return self._committed(None)
 
-    def _dispose(self, command: Dispose) -> None:
+    def _dispose(self, command: Dispose) -> Deferred[None]:
         self._lifecycle.dispose(command.code, LeaveReason.CLOSED, command.reason)
+        return self._committed(None)
 
     def _sendTo(self, command: SendTo) -> Deferred[int | None]:
         context = self._context
