@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -61,9 +62,11 @@ class FakeRedis:
         self.deliveries: Callable[[bytes, bytes], Sequence[float]] = lambda channel, data: (0.0,)
         self._random = random or Random(0)
         self.slowest = slowest
+        #: After how many seconds a client connects again.
+        self.again: Callable[[], float] = lambda: AGAIN
         self._errors: list[tuple[str, str, int]] = []
         #: Commands of connections that the clients have dropped while the server hung.
-        self._late: list[Job] = []
+        self._late: list[list[Job]] = []
 
     def connect(self) -> FakeClient:
         """Return a new client; call its `start`."""
@@ -116,10 +119,16 @@ class FakeRedis:
         """Go on: also with the commands of connections that are dropped meanwhile."""
         self.isHung = False
         late, self._late = self._late, []
-        for job in late:
+        arriving = [partial(self._runAll, jobs) for jobs in late] + [each.arrive for each in self.clients]
+        if self.slowest:
+            self._random.shuffle(arriving)
+        for arrive in arriving:
+            arrive()
+
+    def _runAll(self, jobs: Sequence[Job]) -> None:
+        """Run the commands of a connection that was dropped."""
+        for job in jobs:
             self.run(job.args)
-        for client in self.clients:
-            client.arrive()
 
     def fail(self, error: str, name: str = "", count: int = 1) -> None:
         """Answer the next commands or scripts (of that name) with an error, and don't run them."""
@@ -152,7 +161,7 @@ class FakeRedis:
 
     def abandon(self, jobs: Sequence[Job]) -> None:
         """The client has dropped the connection of these commands while the server hangs."""
-        self._late += jobs
+        self._late.append(list(jobs))
 
 
 class _Direct:
@@ -284,7 +293,7 @@ class FakeClient:
         if self._isStopped or self._isConnected:
             return
         if not self.server.isUp:
-            self._later("connect", AGAIN, self._connect)
+            self._later("connect", self.server.again(), self._connect)
             return
         self._isConnected = True
         self._isCutOff = False
@@ -308,7 +317,7 @@ class FakeClient:
     def _unprepared(self, failure: Any, number: int) -> None:
         if number == self._number and self._isConnected:
             self._disconnect()
-            self._later("connect", AGAIN, self._connect)
+            self._later("connect", self.server.again(), self._connect)
 
     def cut(self, executed: int = 0) -> None:
         """Lose the connection; so many of the commands on their way are run before that."""
@@ -322,7 +331,7 @@ class FakeClient:
     def _drop(self) -> None:
         if self._isConnected:
             self._disconnect()
-            self._later("connect", AGAIN, self._connect)
+            self._later("connect", self.server.again(), self._connect)
 
     def _disconnect(self) -> None:
         wasUp, self.isUp, self._isConnected = self.isUp, False, False

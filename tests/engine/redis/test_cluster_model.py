@@ -277,8 +277,13 @@ class World:
         self.messages: dict[tuple[str, int], str] = {}
         #: Whether Redis has lost data, was started again, and a node or its lease was lost.
         self.hasLostData = self.hasRestarted = self.hasLostNode = False
+        #: Whether the lease of a node has lapsed, perhaps because Redis could not be reached.
+        self.hasLapsed = False
         self.faultsOfPackets = 0
         self.server.deliveries = self.deliveries
+        self.server.again = lambda: self.random.choice((0.05, 0.1, 0.3, 1.0, 3.0))
+        #: Since when Redis has answered without a break; `INFINITY` while it doesn't.
+        self.wellSince = 0.0
         self.nodes = [ModelNode(self) for _ in range(3)]
         self.advance(0.5)
         self.rooms = [self.create() for _ in range(3)]
@@ -314,12 +319,12 @@ class World:
     @property
     def mayLose(self) -> bool:
         """Whether members may be lost: both Redis and their owner have lost them."""
-        return self.hasLostData and self.hasLostNode
+        return self.hasLostData and (self.hasLostNode or self.hasLapsed)
 
     @property
     def mayBeNew(self) -> bool:
-        """Whether there may be a new epoch."""
-        return self.hasLostData or self.hasRestarted
+        """Whether there may be a new epoch: data is lost, or Redis was started again and an owner is lost."""
+        return self.hasLostData or (self.hasRestarted and self.hasLostNode)
 
     def check(self, isTrue: bool, text: str) -> None:
         """It is a violation if not."""
@@ -360,12 +365,17 @@ class World:
                 break
 
     def look(self) -> None:
-        """Notice when a lease has lapsed."""
-        if not self.hasLostNode:
-            for node in self.nodes:
-                running = node.engine.node
-                if running is None or running.journals.heldSince == INFINITY or node.isSuspended:
-                    self.hasLostNode = self.hasLostNode or self.clock.seconds() > 1
+        """Notice when a lease has lapsed although Redis could be reached."""
+        now = self.clock.seconds()
+        if not self.server.isUp or self.server.isHung:
+            self.wellSince = INFINITY
+        elif self.wellSince == INFINITY:
+            self.wellSince = now
+        running = [node.engine.node for node in self.nodes]
+        if now > 1 and any(each is None or each.journals.heldSince == INFINITY for each in running):
+            self.hasLapsed = True
+            if now - self.wellSince > 5:
+                self.hasLostNode = True
 
     # -- steps
 
@@ -428,6 +438,7 @@ class World:
         """A planned stop."""
         if node.isStopping or node.isSuspended or node.engine.node is None:
             return
+        self.hasLostNode = True  # so that nobody verifies its rooms if Redis is started again meanwhile
         node.isStopping = True
         node.engine.handOver().addBoth(lambda result: self.replace(node))
 

@@ -5,7 +5,7 @@ The way into rooms, wherever they are: requests to attach, and commands.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -54,6 +54,19 @@ class Attempts:
         await self._waits.pause(max(0.0, min(seconds, self.left)))
 
 
+class Missed(NamedTuple):
+    """A room was not reached at the node where it was looked for."""
+
+    #: The node, if it has said that it doesn't have the room; else empty.
+    notAt: str
+
+
+def _orMissed(result: Link | Refused | Unreached, node: str) -> Link | Refused | Missed:
+    if not isinstance(result, Unreached):
+        return result
+    return Missed(node if result.isElsewhere else "")
+
+
 class Entrance:
     """
     Passes requests on to the rooms of this node and of others. It takes over rooms that no node has.
@@ -91,7 +104,7 @@ class Entrance:
         host = self._here.host(arrival.room)
         if host is not None and self._isReady(arrival.room):
             return host.attach(self._guarded(outlet), arrival)
-        return self._attach(outlet, arrival, Attempts(self._waits, PATIENCE), None)
+        return Deferred.fromCoroutine(self._attach(outlet, arrival))
 
     def _isReady(self, room: str) -> bool:
         """Return whether a request may be passed on to a room of this node at once."""
@@ -104,14 +117,30 @@ class Entrance:
             return None
         return host.attach(outlet, arrival)
 
-    def _attach(
+    async def _attach(self, outlet: Outlet, arrival: Join | Resume) -> Link | Refused:
+        """Attach; find the room again if another node doesn't have it, or is lost."""
+        attempts = Attempts(self._waits, PATIENCE)
+        place: Place | None = None
+        while True:  # and not by recursion: a client may have to wait for many attempts
+            result = await self._attachOnce(outlet, arrival, attempts, place)
+            if not isinstance(result, Missed):
+                return result
+            if attempts.areOver:
+                return Refused(ErrorCode.UNAVAILABLE)
+            place = await self._locator.ask(arrival.room, result.notAt)
+            if isinstance(place, AtNode) or place is Where.UNKNOWN:
+                await attempts.again()
+            if not isinstance(place, AtNode):
+                place = None
+
+    def _attachOnce(
         self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts, place: Place | None
-    ) -> Deferred[Link | Refused]:
+    ) -> Deferred[Link | Refused | Missed]:
         async def passOn() -> list[Deferred[Any]]:
             found = place or await self._find(arrival.room, attempts)
             if isinstance(found, AtNode):
                 asked = self._peers.attach(found.node, outlet, arrival)
-                return [asked.addCallback(self._attached, outlet, arrival, attempts, found.node)]
+                return [asked.addCallback(_orMissed, found.node)]
             if found is Where.NOWHERE:
                 return [succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))]
             host = self._here.host(arrival.room) if found is Where.HERE else None
@@ -120,31 +149,6 @@ class Entrance:
             return [host.attach(self._guarded(outlet), arrival)]
 
         return self._requests.add(arrival.room, passOn)
-
-    def _attached(
-        self,
-        result: Link | Refused | Unreached,
-        outlet: Outlet,
-        arrival: Join | Resume,
-        attempts: Attempts,
-        node: str,
-    ) -> Any:
-        """Another node has answered, or is lost: then find the room again."""
-        if not isinstance(result, Unreached):
-            return result
-        notAt = node if result.isElsewhere else ""
-        return Deferred.fromCoroutine(self._attachAgain(outlet, arrival, attempts, notAt))
-
-    async def _attachAgain(
-        self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts, notAt: str
-    ) -> Link | Refused:
-        if attempts.areOver:
-            return Refused(ErrorCode.UNAVAILABLE)
-        place = await self._locator.ask(arrival.room, notAt)
-        if isinstance(place, AtNode) or place is Where.UNKNOWN:
-            await attempts.again()
-        wasAsked = place if isinstance(place, AtNode) else None
-        return await self._attach(outlet, arrival, attempts, wasAsked)
 
     async def _find(self, room: str, attempts: Attempts) -> Place:
         """Return where a room is, after it was taken over if no node had it."""
