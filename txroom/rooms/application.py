@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -123,6 +123,7 @@ class RoomApplication(Application):
         #: Whether it has begun to serve.
         self.isBegun = False
         self._isStopping = False
+        self._isServing = True
         super().__init__(**{"messageRate": 100.0, "messageBurst": 200, **hooksAndOptions})
 
     @property
@@ -366,6 +367,8 @@ class RoomApplication(Application):
             return Deny(404, NO_ROOMS_HERE)
         if name and name not in self._registrations:
             return Deny(404, self._registrations.unknown(name))
+        if not self._isServing:
+            return Deny(503, "rooms are not available at this server", {"Retry-After": "5"})
         verify: Callable[[Handshake], Any] | None = getattr(self, "verifyClient", None)
         return True if verify is None else verify(handshake)
 
@@ -426,25 +429,22 @@ class RoomApplication(Application):
         else:
             session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
 
+    def setServing(self, isServing: bool) -> None:
+        """Say whether the engine can serve rooms. If not, clients are disconnected and refused."""
+        self._isServing = isServing
+        if not isServing:
+            for session in list(self._sessions.values()):
+                session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
+
     def stop(self) -> Deferred[Any]:
         """End all rooms, after the server has closed its connections; fires when they are disposed of."""
         self._isStopping = True
         if self.isBegun:
             self._refusals.sumUp()
-        ending = [self._dispose(host) for host in self._hosts.all()]
-        done: Deferred[Any] = DeferredList(ending, consumeErrors=True)
 
         def stopped(_: object) -> None:
             self._isStopping = False
             if self.isBegun:
                 self.lifecycleLog.flush()
 
-        return done.addBoth(stopped)
-
-    def _dispose(self, host: Host) -> Deferred[None]:
-        """End a room; an error is logged, and doesn't hold up the others."""
-        try:
-            return host.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN)
-        except Exception:
-            self.log.failure("room {id} could not be ended", id=host.id)
-            return succeed(None)
+        return self._hosts.dispose(CloseCode.SHUTTING_DOWN, LeaveReason.SHUTDOWN).addBoth(stopped)

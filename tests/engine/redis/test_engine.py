@@ -258,6 +258,28 @@ class LossTests(NodesTestCase):
         self.advance(1)
         self.assertEqual(ada.expect("said"), 1)
 
+    def test_cutOff(self) -> None:
+        """A node that is cut off from Redis for long sends its clients to other nodes, until it is back."""
+        first, second = self.start()
+        ada = first.join()
+        elsewhere = FakeRedis(self.clock)
+        elsewhere.down()
+        for connection in first.connections:
+            connection.cut()
+            connection.server = elsewhere
+        self.advance(15)
+        self.assertNotEqual(first.harness.server.connections, [])
+        self.advance(15)
+        self.assertEqual(first.harness.server.connections, [])
+        self.assertIn(second, self.whereIs(ada.id))
+        for connection in first.connections:
+            connection.server = self.redis
+        self.advance(40)
+        ada.send("say", 1)
+        self.advance(1)
+        self.assertEqual((ada.messages[-1], ada.closeInfo), (("said", 1), None))
+        self.assertEqual(self.whereIs(ada.id), [second])
+
     def test_flushed(self) -> None:
         """If Redis loses everything, rooms go on, and clients are told that they may have missed some."""
         first, second = self.start()

@@ -168,6 +168,17 @@ class FinderTests(SynchronousTestCase):
         self.finder.flush()
         self.assertEqual(self.redis.sent, [])
 
+    def test_unsendable(self) -> None:
+        """A listing that can't be encoded is not published, and that holds up no other."""
+        self.load()
+        self.own("r")
+        self.own("s")
+        self.finder.publish("/rooms", Listing("r", "chat", 0, 0, metadata={"title": "\ud800"}))
+        self.finder.publish("/rooms", Listing("s", "chat", 0, 0))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.finder.flush()
+        self.assertEqual([args[1] for args in self.redis.take("HSET")], ["s"])
+
     def test_ended(self) -> None:
         """The listing of a room that has ended is removed, and so is what others know."""
         self.load()

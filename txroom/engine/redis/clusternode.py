@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from ...core.codes import CloseCode
@@ -27,7 +27,7 @@ from .here import Here, Owned
 from .journal import RedisJournal
 from .journals import Journals
 from .keys import Keys
-from .lease import EXPIRY, IncompatibleNodes, Lease, Renewal
+from .lease import EXPIRY, IncompatibleNodes, Lease, Renewal, Stage
 from .locating import Locator
 from .node import Guard, GuardedOutlet, newNode
 from .owning import Owning
@@ -41,6 +41,8 @@ from .waiting import Waits
 REMEMBERED = 60.0
 #: After how many seconds of a start the log says that the server waits for Redis.
 NOTICE = 2.0
+#: After how many seconds without a fresh lease clients are sent to other nodes; how often that is checked.
+CUT_OFF, WATCH = 20.0, 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +100,10 @@ class ClusterNode:
         self.finder.onTaken = self.journals.doubt
         locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
         self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease)
+        #: When the lease was fresh for the last time, and whether clients are served.
+        self._freshAt = float("-inf")
+        self._isServing = True
+        self._watching: IDelayedCall | None = None
         self._guarded: dict[int, GuardedOutlet] = {}
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
         creating = Creating(waits, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
@@ -130,7 +136,22 @@ class ClusterNode:
         await self.finder.loadAgain(self._groups())
         self.peers.start()
         self.adoption.start()
+        self._watch()
         self._log.info("this server is node {node} of the cluster", node=self.id)
+
+    def _watch(self) -> None:
+        """Let clients go to other nodes while this one has not reached Redis for `CUT_OFF` seconds."""
+        now = self._clock.seconds()
+        if self.lease.isFresh:
+            self._freshAt = now
+        isServing = now - self._freshAt < CUT_OFF
+        if isServing is not self._isServing:
+            self._isServing = isServing
+            if not isServing:
+                self._log.warn("this node is cut off from Redis: its clients are sent to other nodes")
+            for rooms in self._applications:
+                rooms.factory.setServing(isServing)
+        self._watching = self._clock.callLater(WATCH, self._watch)
 
     def _notice(self) -> None:
         self._log.warn("waiting for Redis; until it can be reached, this server doesn't listen")
@@ -153,6 +174,8 @@ class ClusterNode:
 
     async def stop(self) -> None:
         """Close the connections."""
+        if self._watching is not None and self._watching.active():
+            self._watching.cancel()
         self.adoption.stop()
         self._waits.stop()
         self.lease.stop()
@@ -183,8 +206,14 @@ class ClusterNode:
             node.decode(): expiry / 1000 for node, expiry in zip(leases[::2], leases[1::2], strict=True)
         }
         self.journals.renewed(now / 1000, began)
-        self.finder.refresh()
+        self._clock.callLater(0, self._refresh)
         return Renewal(bool(had), now / 1000, expiries)
+
+    def _refresh(self) -> None:
+        """After a renewal: an error here must not cost the lease."""
+        if self.lease.stage is not Stage.STOPPED:
+            self.finder.refresh()
+            self.owning.sweep()
 
     def _renew(self) -> Deferred[Renewal]:
         return Deferred.fromCoroutine(self._renewal())

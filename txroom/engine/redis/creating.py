@@ -138,6 +138,9 @@ class Creating:
                 return await self._makeFor(
                     place, token, application, factory, name, options, making.room, mayCreate
                 )
+            if making.isMade and not self._mayBeOpen(making.room):
+                tried = [*tried, making.room]
+                continue
             isOpen = making.isMade or await self._wait(place, making.room, making.node, until)
             if isOpen is not None:
                 return Made(making.room if isOpen else None, False)
@@ -207,6 +210,11 @@ class Creating:
         listed.addErrback(lambda failure: None)
         listed.cancel()
         return None
+
+    def _mayBeOpen(self, room: str) -> bool:
+        """Return whether a room that was just created may still be joined, as far as this node knows."""
+        known = self._finder.index.get(room)
+        return known is None or known.listed.listing is None or known.listed.listing.isOpen
 
     def _isAlive(self, node: str) -> bool:
         return node == self._node or self._lease.stateOf(node) is not NodeState.GONE

@@ -154,6 +154,11 @@ class Finder:
         if owned is not None:
             listing = msgspec.structs.replace(listing, age=owned.age)
             listed = Listed(self._node, owned.generation, listing)
+            try:
+                encode(listed)
+            except Exception:
+                self._log.failure("the listing of room {room} can't be published", room=listing.room)
+                return
             self.index.put(application, listing.name, listing.room, listed)
             self._change(Change(application, listing.name, listing.room, listed))
 

@@ -173,6 +173,11 @@ class Owning:
             self._running += 1
             Deferred.fromCoroutine(self._take(queue.pop(room))).addBoth(self._taken, room)
 
+    def sweep(self) -> None:
+        """Forget the rooms that may be taken again."""
+        for room in list(self._quarantined):
+            self.isQuarantined(room)
+
     def _holdBack(self, room: str) -> None:
         """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
         self._quarantined[room] = self._clock.seconds() + HOLD_BACK

@@ -194,6 +194,14 @@ class HostFactory(Protocol):
             RoomError: The name isn't registered, the server is shutting down, or the room can't be made.
         """
 
+    def setServing(self, isServing: bool) -> None:
+        """
+        Say whether the engine can serve rooms here.
+
+        If not, and that has lasted for a while, clients are disconnected and refused, so that they connect to
+        another node.
+        """
+
     def hostEnded(self, host: RoomHost) -> None:
         """An owner has ended, or has lost its room."""
 

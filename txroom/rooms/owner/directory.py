@@ -5,7 +5,12 @@ The rooms that one process owns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..contract.ports import RoomHost
 from .host import Host
@@ -13,6 +18,8 @@ from .host import Host
 
 class Hosts:
     """The hosts of the rooms, by id and by name."""
+
+    _log = Logger()
 
     def __init__(self) -> None:
         self._byId: dict[str, Host] = {}
@@ -44,6 +51,16 @@ class Hosts:
         if known is not None and known is host:
             del self._byId[host.id]
             del self._byName[host.name][host.id]
+
+    def dispose(self, code: int, reason: LeaveReason) -> Deferred[Any]:
+        """End all rooms. Fires when they have ended; an error is logged, and doesn't hold up the others."""
+        ending: list[Deferred[None]] = []
+        for host in self.all():
+            try:
+                ending.append(host.dispose(code, reason))
+            except Exception:
+                self._log.failure("room {id} could not be ended", id=host.id)
+        return DeferredList(ending, consumeErrors=True)
 
 
 class Rooms(Mapping[str, Room]):
