@@ -103,6 +103,7 @@ class ClusterNode:
         #: When the lease was fresh for the last time, and whether clients are served.
         self._freshAt = float("-inf")
         self._isServing = True
+        self._isRefused = False
         self._watching: IDelayedCall | None = None
         self._guarded: dict[int, GuardedOutlet] = {}
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
@@ -273,7 +274,10 @@ class ClusterNode:
         self.lease.declareGone(node)
 
     def refused(self, error: Exception) -> None:
-        """Redis refuses this node: it can't go on."""
+        """Redis refuses this node: it can't go on. Only the first time counts."""
+        if self._isRefused:
+            return
+        self._isRefused = True
         self.owning.isStopping = True
         self.adoption.stop()
         self.lease.stop()
