@@ -348,9 +348,11 @@ async def test_kills(directory: Path) -> None:
     """
     Owners are killed again and again under load, every fourth time together with Redis.
 
-    There are 30 seconds between two kills, since nobody takes a room whose owners die more often.
+    The nodes are told that Redis never loses anything: otherwise a room whose owner dies together with Redis
+    begins a new epoch. There are 30 seconds between two kills, since nobody takes a room whose owners die
+    more often.
     """
-    async with Nodes(directory, 3) as nodes:
+    async with Nodes(directory, 3, nodeOptions=("--redis-durable",)) as nodes:
         random = Random(2)
         crowd = await nodes.crowd()
         crowd.listenAgain()
