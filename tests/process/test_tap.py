@@ -32,7 +32,7 @@ from txroom.http import twistedweb
 from txroom.http.autobahn import AutobahnApplication
 from txroom.process import tap
 from txroom.process.monotonic import useMonotonicClock
-from txroom.process.tap import Options, flagOf, loadApp, makeServer
+from txroom.process.tap import Options, flagOf, loadApp, makeServer, redisEngine
 from txroom.testing import MemoryReactor
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
@@ -592,3 +592,37 @@ class MakeServiceTests(TapTestCase):
         self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)
         service = tap.makeService(parse("--log-level", "warn", parent=parent))
         self.assertIs(service._level, LogLevel.warn)
+
+
+class RedisOptionsTests(SynchronousTestCase):
+    """The options of Redis."""
+
+    def setUp(self) -> None:
+        self.patch(os, "environ", {})
+
+    def engine(self, *args: str) -> Any:
+        config = Options()
+        config.parseOptions(list(args))
+        return redisEngine(config)
+
+    def refused(self, *args: str) -> str:
+        return str(self.assertRaises(UsageError, self.engine, *args))
+
+    def test_none(self) -> None:
+        """Without them, rooms live in memory."""
+        self.assertIsNone(self.engine())
+
+    def test_given(self) -> None:
+        """The URL comes from the option, or else from the environment."""
+        self.assertIsNotNone(self.engine("--redis", "redis://localhost", "--redis-prefix", "a"))
+        os.environ["TXROOM_REDIS_URL"] = "redis://localhost"
+        self.assertIsNotNone(self.engine("--redis-durable", "--redis-restored"))
+
+    def test_wrong(self) -> None:
+        """An error names what is wrong."""
+        self.assertIn("--redis: ", self.refused("--redis", "nonsense"))
+        self.assertIn("--redis-prefix: ", self.refused("--redis", "redis://a", "--redis-prefix", "a b"))
+        for option in (["--redis-prefix", "a"], ["--redis-durable"], ["--redis-restored"]):
+            self.assertIn(f"{option[0]}: needs --redis", self.refused(*option))
+        os.environ["TXROOM_REDIS_URL"] = "nonsense"
+        self.assertIn("TXROOM_REDIS_URL: ", self.refused())

@@ -59,8 +59,8 @@ class Options(usage.Options):
         self["http"] = True
         self["log-level"] = None
         self["access-log"] = False
-        self["redis"] = os.environ.get("TXROOM_REDIS_URL") or None
-        self["redis-prefix"] = "txr"
+        self["redis"] = None
+        self["redis-prefix"] = None
         self["redis-durable"] = self["redis-restored"] = False
         self["gc-threshold"] = THRESHOLD
         #: The given options of the server, by their names in `ServerOptions`.
@@ -298,8 +298,9 @@ def makeServer(config: Options, reactor: Any) -> Server:
         server.overrideOptions(config.changes)
     except OptionError as error:
         raise UsageError(str(error)) from None
-    if config["redis"]:
-        server.useEngine(redisEngine(config))
+    engine = redisEngine(config)
+    if engine is not None:
+        server.useEngine(engine)
     if not config["http"]:
         server.removePages()
     for where in config["listen"]:
@@ -312,19 +313,26 @@ def makeServer(config: Options, reactor: Any) -> Server:
     return server
 
 
-def redisEngine(config: Options) -> EngineService:
-    """Make the engine for the options of Redis. Raises `UsageError`."""
+def redisEngine(config: Options) -> EngineService | None:
+    """Make the engine for the options of Redis; `None` if there are none. Raises `UsageError`."""
+    source, url = "--redis", config["redis"]
+    if not url:
+        source, url = "TXROOM_REDIS_URL", os.environ.get("TXROOM_REDIS_URL")
+    if not url:
+        for name in ("redis-prefix", "redis-durable", "redis-restored"):
+            if config[name]:
+                raise UsageError(f"--{name}: needs --redis, or the environment variable TXROOM_REDIS_URL")
+        return None
+    options = {"durable": config["redis-durable"], "restored": config["redis-restored"]}
+    if config["redis-prefix"] is not None:
+        options["prefix"] = config["redis-prefix"]
     try:
         from ..engine.redis import RedisEngine
 
-        return RedisEngine(
-            config["redis"],
-            prefix=config["redis-prefix"],
-            durable=config["redis-durable"],
-            restored=config["redis-restored"],
-        )
+        return RedisEngine(url, **options)
     except (ValueError, ImportError) as error:
-        raise UsageError(f"--redis: {inOneLine(error)}") from None
+        why = inOneLine(error)
+        raise UsageError(f"{'--redis-prefix' if why.startswith('prefix=') else source}: {why}") from None
 
 
 def loadApp(name: str) -> Any:

@@ -61,7 +61,7 @@ class ClusterNode:
     Args:
         clock: The reactor.
         options: Its options.
-        connect: Makes a connection to Redis that is not started.
+        connect: Makes a connection to Redis that is not started; its argument is whether to log little.
         applications: The engines of the applications.
         failed: Called if the node can't go on.
     """
@@ -72,7 +72,7 @@ class ClusterNode:
         self,
         clock: IReactorTime,
         options: NodeOptions,
-        connect: Callable[[], Client],
+        connect: Callable[[bool], Client],
         applications: Iterable[RedisRooms],
         failed: Callable[[Exception], None],
     ) -> None:
@@ -84,8 +84,8 @@ class ClusterNode:
         self.id = node = newNode()
         self._keys = keys = Keys(options.prefix)
         self._scripts = Scripts()
-        self._redis = redis = connect()
-        self._channels = Channels(redis, connect(), self._scripts, keys, node, self)
+        self._redis = redis = connect(False)
+        self._channels = Channels(redis, connect(True), self._scripts, keys, node, self)
         self.lease = Lease(clock, node, self._renew, self)
         self.guard = Guard(clock, self.lease)
         self.here = Here()

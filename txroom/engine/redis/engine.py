@@ -5,6 +5,7 @@ The engine for rooms on several nodes, over one Redis.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -55,7 +56,8 @@ class RedisEngine:
         address = RedisAddress.parse(url)
         Keys(prefix)
         self._options = NodeOptions(prefix=prefix, isDurable=durable, isRestored=restored)
-        self._connect: Callable[[Any], Client] = connect or (lambda clock: RedisClient(clock, address))
+        self._address = address
+        self._connect = connect
         self._applications: dict[str, RedisRooms] = {}
         self._node: ClusterNode | None = None
 
@@ -73,12 +75,22 @@ class RedisEngine:
         """Become a node of the cluster; see `EngineService.start`."""
         try:
             node = ClusterNode(
-                clock, self._options, lambda: self._connect(clock), self._applications.values(), failed
+                clock,
+                self._options,
+                partial(self._connected, clock),
+                self._applications.values(),
+                failed,
             )
         except ValueError as error:  # the files for TLS can't be used
             return fail(error)
         self._node = node
         return runCoroutine(node.start())
+
+    def _connected(self, clock: Any, isQuiet: bool) -> Client:
+        """Make a connection; what happens to a quiet one is logged at the level debug only."""
+        if self._connect is not None:
+            return self._connect(clock)
+        return RedisClient(clock, self._address, isQuiet=isQuiet)
 
     def handOver(self) -> Deferred[None]:
         """Give all rooms to other nodes; see `EngineService.handOver`."""
