@@ -209,7 +209,7 @@ class NodeTests(RoomTestCase):
     def test_row69_claims(self) -> None:
         """Of two owners that claim it at once one is fenced, before anybody has heard of it."""
         if self.isOnRedis:
-            raise SkipTest("a node has only one owner of a room; see tests/engine/redis/test_cluster.py")
+            raise SkipTest("a node has only one owner of a room; see test_claimsAtOnce of tests/engine/redis")
         ada, _ = self.orphans()
         hosts = []
         for _ in range(2):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from tests.engine.redis.case import FakeOwner, JournalTestCase
-from txroom.core.codes import CloseCode
+from txroom.core.codes import CloseCode, ErrorCode
 from txroom.engine.redis.batches import NODE_BYTES, ROOM_BYTES
 from txroom.engine.redis.journal import RedisJournal
 from txroom.engine.redis.scripts import NAMES
@@ -575,6 +575,27 @@ class HealingTests(JournalTestCase):
         last = self.own(node=self.makeNode("c"))
         self.assertEqual([entry.offset for entry in last.entries], [1, 2])
         self.assertEqual(journalOf(last).epoch, journalOf(heir).epoch)
+
+    def test_claimsAtOnce(self) -> None:
+        """Of two nodes that claim a room at once, one gets it, and the other learns that it is taken."""
+        former = self.own()
+        former.say()
+        self.pump()
+        seen = self.field("tok")
+        nodes = [self.makeNode(name) for name in ("b", "c")]
+        claims = [node.claim("r", seen) for node in nodes]
+        self.pump()
+        (heir, won), (_, lost) = claims
+        self.successResultOf(won)
+        self.assertEqual(self.failureResultOf(lost, RoomError).value.code, ErrorCode.UNAVAILABLE)
+        former.say("from a")
+        heir.say("from b")
+        self.pump()
+        self.assertEqual((former.done, former.lostCode), ([1], CloseCode.ROOM_MOVED))
+        self.assertEqual((heir.done, heir.lostCode), ([1], None))
+        self.assertEqual(
+            [entry.data for entry in self.own(node=self.nodes[-1]).entries], [b"hello", b"from b"]
+        )
 
     def test_claimTaken(self) -> None:
         """Unless another node has claimed it meanwhile: then there is a new epoch."""
