@@ -69,7 +69,8 @@ class Application:
     """
 
     connectionClass: type[Connection] = Connection
-    #: Whether `Server.broadcast` reaches the connections; not those of rooms, which speak the room protocol.
+    #: Whether `Server.broadcast` reaches the connections of this application. `False` for `RoomApplication`,
+    #: because its clients speak the room protocol.
     isPlain: bool = True
     #: The text for a person who opens the path in a browser, without a WebSocket.
     served: str = "A WebSocket is served at this path"

@@ -300,7 +300,7 @@ class RoomApplication(Application):
 
         Raises:
             TypeError: The id is no text, or the user is no plain data.
-            ValueError: The time is no number of seconds, 0 or more.
+            ValueError: The time is negative or not a finite number.
         """
         checkText("roomId", roomId)
         if seconds is not None and not isAmount(seconds):

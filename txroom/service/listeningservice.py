@@ -200,8 +200,9 @@ class ListeningService(MultiService):
 
         For `drainDelay` seconds, and while the `onShutdown` callbacks run, new upgrades and requests for the
         health page get 503. Then the listeners are closed, and all connections are closed: with 1001, in
-        rooms with 4100. Those that are still open at the deadline are dropped. A server that has stopped, or
-        was never started or used, has nothing to do, and calls no callback.
+        rooms with 4100. Those that are still open at the deadline are dropped. Nothing is done, and no
+        callback is called, if the server has already stopped, or if it was never started and never had a
+        connection.
 
         Returns:
             A Deferred that fires when every connection is closed.

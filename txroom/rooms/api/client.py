@@ -150,7 +150,7 @@ class Client:
 
         Raises:
             TypeError, OverflowError: The data cannot be sent, see `Room.broadcast`.
-            ValueError: The data cannot be sent, or the timeout is not a number of seconds, 0 or more.
+            ValueError: The data cannot be sent, or the timeout is negative or not a finite number.
         """
         return self._host.calls.call(self._member, type, data, timeout)
 

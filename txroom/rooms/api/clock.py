@@ -11,7 +11,8 @@ A timer goes through these states::
 It can be cancelled in each of them (`Timer.cancel`). When the room begins to end, its timers are stopped
 (`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on until
 `RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. If a function cancels its own
-timer but has not finished, the timer is still RUNNING, so that an error of the function is reported.
+timer and then returns a Deferred or a coroutine, the timer still goes to RUNNING, so that an error of the
+function is reported.
 """
 
 from __future__ import annotations
@@ -81,8 +82,7 @@ class Timer:
 
     def _done(self) -> None:
         """
-        Go to DONE, and drop the function: a user may keep the timer, which must not keep alive what it
-        called.
+        Go to DONE, and drop the function, so that it can be freed even if a user still holds the timer.
         """
         self._timers.forget(self)
         self._function, self._args = _nothing, ()
