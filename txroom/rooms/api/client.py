@@ -113,8 +113,8 @@ class Client:
         Send a message to this client.
 
         Like a broadcast, the message is kept in the room's log: a client that has lost its connection
-        receives it when it resumes. A message that is sent in `Room.onAuth` is sent when the client is let
-        in.
+        receives it when it resumes. If you call this in `Room.onAuth`, the message waits until the client is
+        let in.
 
         Args:
             type: The type of the message, a string of 1 to 128 characters.

@@ -259,7 +259,7 @@ class RoomClock:
     If a function fails, the error is logged and passed to `Room.onRoomError`, as for a handler of messages,
     and a timer that repeats goes on; after ten errors in a row the room is closed. If a function returns a
     Deferred or a coroutine, the timer waits for it before it calls the function again. When the room begins
-    to end, no more functions are called, and those that are running are cancelled.
+    to end, no more functions are called. Directly after that, those that are still running are cancelled.
     """
 
     def __init__(self, timers: RoomTimers) -> None:
