@@ -308,7 +308,7 @@ class RoomClock:
             A `Timer`, with which the calls can be cancelled.
 
         Raises:
-            ValueError: The interval is not a number of seconds, more than 0.
+            ValueError: The interval is not a number, or is 0 or less.
             TypeError: `function` is not callable.
         """
         if not isAmount(seconds) or not seconds:
