@@ -10,6 +10,10 @@ BENCH := build/bench
 CLIENTS := tests/functional/clients
 # How many schedules each model of rooms runs on each engine.
 EXAMPLES ?= 5000
+# How many schedules each model of clusters runs, which take longer. They are the same each time; for others,
+# `make models SEED= CLUSTER_EXAMPLES=3000`.
+CLUSTER_EXAMPLES ?= 1000
+SEED ?= 1
 # How often `make chaos` kills nodes.
 KILLS ?= 20
 ROOM_MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
@@ -18,7 +22,7 @@ MODELS := $(ROOM_MODELS) $(REDIS_MODELS)
 # The target that takes longest comes first.
 UNIT := unit-others unit-rooms unit-trial
 FUNCTIONAL := functional-package functional-server
-MODEL_TESTS = TXROOM_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
+MODEL_TESTS = TXROOM_EXAMPLES=$(1) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
 	-o faulthandler_timeout=0 --hypothesis-show-statistics
 FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
 # Makes several targets in parallel, and shows the output of each when it is done.
@@ -97,10 +101,11 @@ models: $(VENV)/.dev
 
 # model-lifecycle-memory and so on. So many schedules take long, so the timeout for stuck tests is off.
 $(ROOM_MODELS): model-%:
-	$(MODEL_TESTS) tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
+	$(call MODEL_TESTS,$(EXAMPLES)) tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
 
 $(REDIS_MODELS): model-redis-%:
-	$(MODEL_TESTS) tests/engine/redis/test_$*_model.py
+	$(call MODEL_TESTS,$(CLUSTER_EXAMPLES)) $(SEED:%=--hypothesis-seed=%) \
+		tests/engine/redis/test_$*_model.py
 
 functional: deps
 	mkdir -p $(RESULTS)
