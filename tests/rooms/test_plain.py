@@ -63,6 +63,19 @@ class UserTests(RoomTestCase):
         self.assertEqual(self.app.rooms[room].options, {"pair": [1, 2]})
         self.assertRaises(TypeError, self.app.reserveSeat, room, object())
 
+    def test_unsendable(self) -> None:
+        """A user that can't be stored is refused at the edge, so that it costs the room nothing."""
+        for user, error in ((2**70, OverflowError), ("\ud800", ValueError), ({"a": "\ud800"}, ValueError)):
+            self.assertRaises(error, plainUser, user)
+        app = RoomApplication(
+            verifyClient=lambda handshake: Accept(user="\ud800" if handshake.query else "ada")
+        )
+        self.rooms(app=app)
+        ada = self.joined()
+        self.assertEqual(self.player("/rooms?x=y").join()[3], "internal")
+        self.assertRaised(UnicodeEncodeError)
+        self.assertEqual(ada.call("say", "still here")[0], "reply")
+
     def test_registered(self) -> None:
         """Registered options don't cross: they may be anything, and aren't in the listing."""
         self.rooms(database=print)

@@ -12,8 +12,6 @@ from typing import Any
 
 from ..protocol import payload
 
-_SIMPLE = frozenset({type(None), str, int, float, bool})
-
 
 def plainUser(user: Any) -> Any:
     """
@@ -21,10 +19,12 @@ def plainUser(user: Any) -> Any:
 
     Raises:
         TypeError: A part of the user is not plain data; the error names it.
-        ValueError: The user is nested too deep.
+        ValueError: The user is nested too deep, or has a string with lone surrogates.
         OverflowError: The user has an integer of more than 64 bits.
     """
-    return user if type(user) in _SIMPLE else payload.plain(user, mayHaveBytes=True, name="user")
+    if user is None or (type(user) is str and user.isascii()):
+        return user
+    return payload.plain(user, mayHaveBytes=True, name="user")
 
 
 def plainOptions(options: Mapping[str, Any]) -> dict[str, Any]:
