@@ -128,12 +128,15 @@ class ModelClient:
     def isJoined(self) -> bool:
         return self.visit is not None and not self.visit.isOver and self.visit.isJoined
 
+    def newVisit(self, id: str) -> Visit:
+        return Visit(self, id)
+
     def connect(self) -> None:
         """A new connection, while the old one may be there still."""
         former = self.visit
         self.late = 0
         self.visits += 1
-        visit = self.visit = Visit(self, f"{self.name}:{self.visits}")
+        visit = self.visit = self.newVisit(f"{self.name}:{self.visits}")
         self.formerToken = ""
         if former is not None:
             # Whatever comes by the old one is not looked at any more.
@@ -192,7 +195,7 @@ class ModelClient:
         former = self.requests[:-1]
         if former and self.late < 2:
             self.late += 1
-            visit = Visit(self, f"{self.name}:late:{len(self.world.sockets)}")
+            visit = self.newVisit(f"{self.name}:late:{len(self.world.sockets)}")
             visit.isOver = True
             visit.write(*former[-1 - which % len(former)])
 

@@ -20,6 +20,13 @@ from .twistedinternet import dropCanceller
 _log = Logger()
 
 
+def firstFailure(failure: Failure) -> Failure:
+    """Return the failure of the Deferred that has made `gatherResults` or a `DeferredList` fail."""
+    error: Any = failure.value
+    first: Failure = error.subFailure
+    return first
+
+
 def cancelHook(waited: Deferred[Any]) -> None:
     """
     Cancel the Deferred of a running hook, or the Deferred that it waits for.

@@ -20,18 +20,25 @@ from ..protocol.errors import RoomError
 from ..rooms.contract.arrivals import Join, Refused, Resume
 from ..rooms.contract.asks import Command
 from ..rooms.contract.listing import Listing, Order
-from ..rooms.contract.ports import HostFactory, Journal, Link, ListedRoom, Made, Outlet, Owner, RoomHost
+from ..rooms.contract.ports import (
+    NO_MORE,
+    NO_SUCH_ID,
+    HostFactory,
+    Journal,
+    Link,
+    ListedRoom,
+    Made,
+    Outlet,
+    Owner,
+    RoomHost,
+)
 from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import runCoroutine
 from .listings import Listings
 from .makings import Makings
 
-#: The message of the error for an id that no room has.
-NO_SUCH_ID = "there is no room of that id"
 #: The id of the only node.
 ONLY_NODE = "local"
-#: The message of the error for a room too many.
-NO_MORE = "no more rooms of that name"
 
 
 class MemoryJournal:

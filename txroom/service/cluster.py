@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.python.failure import Failure
 
+from ..core.awaitables import firstFailure
 from ..core.codes import ErrorCode
 from ..protocol import payload
 from ..protocol.errors import RoomError
@@ -218,11 +218,5 @@ class Cluster:
                         failures[each.node] += 1
 
         workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(waiting)))]
-        await gatherResults(workers, consumeErrors=True).addErrback(_firstFailure)
+        await gatherResults(workers, consumeErrors=True).addErrback(firstFailure)
         return Answers(done, tuple(failures))
-
-
-def _firstFailure(failure: Failure) -> Failure:
-    error: Any = failure.value
-    found: Failure = error.subFailure
-    return found

@@ -158,29 +158,8 @@ class ModelClient(recovery.ModelClient):
         self.answered: set[int] = set()
         super().__init__(world, name)
 
-    def connect(self) -> None:
-        former = self.visit
-        self.late = 0
-        self.visits += 1
-        visit = self.visit = Visit(self, f"{self.name}:{self.visits}")
-        self.formerToken = ""
-        if former is not None:
-            former.isOver = True
-        if self.token:
-            attempt = next(self.world.attempts)
-            request = ("resume", 0, self.world.room, self.token, self.epoch, self.offset, attempt)
-            self.requests = [*self.requests[-3:], request]
-            visit.write(*request)
-        else:
-            visit.write("joinById", 0, self.world.room, {})
-
-    def comeLate(self, which: int) -> None:
-        former = self.requests[:-1]
-        if former and self.late < 2:
-            self.late += 1
-            visit = Visit(self, f"{self.name}:late:{len(self.world.sockets)}")
-            visit.isOver = True
-            visit.write(*former[-1 - which % len(former)])
+    def newVisit(self, id: str) -> Visit:
+        return Visit(self, id)
 
     def refused(self, code: str) -> None:
         if code in ("unauthorized", "forbidden"):

@@ -216,29 +216,19 @@ async def test_edgeKilled(directory: Path) -> None:
         assert crowd.elsewhere(edge)[1] < 1.5
 
 
-async def test_noReplicas(directory: Path) -> None:
-    """Redis refuses writes with NOREPLICAS for 5 seconds."""
+@pytest.mark.parametrize(
+    ("error", "setting"), [("NOREPLICAS", "min-replicas-to-write"), ("OOM", "maxmemory")]
+)
+async def test_refuses(directory: Path, error: str, setting: str) -> None:
+    """Redis refuses writes for 5 seconds, since it has no replicas or no memory."""
     async with Nodes(directory, 2) as nodes:
         crowd = await nodes.crowd()
         crowd.listenAgain()
-        nodes.redis.run("CONFIG", "SET", "min-replicas-to-write", "1")
+        nodes.redis.run("CONFIG", "SET", setting, "1")
         await crowd.during(5)
-        nodes.redis.run("CONFIG", "SET", "min-replicas-to-write", "0")
+        nodes.redis.run("CONFIG", "SET", setting, "0")
         await crowd.during(2)
-        tally = await settled("NOREPLICAS for 5 s", crowd)
-        assert tally.sockets == 0
-
-
-async def test_noMemory(directory: Path) -> None:
-    """Redis refuses writes with OOM for 5 seconds."""
-    async with Nodes(directory, 2) as nodes:
-        crowd = await nodes.crowd()
-        crowd.listenAgain()
-        nodes.redis.run("CONFIG", "SET", "maxmemory", "1")
-        await crowd.during(5)
-        nodes.redis.run("CONFIG", "SET", "maxmemory", "0")
-        await crowd.during(2)
-        tally = await settled("OOM for 5 s", crowd)
+        tally = await settled(f"{error} for 5 s", crowd)
         assert tally.sockets == 0
 
 

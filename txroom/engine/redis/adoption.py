@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from .finding import Finder
 from .lease import Lease, NodeState
 from .locating import Locator, Orphan
-from .owning import Owning
+from .owning import AT_ONCE, Owning
 
 #: The seconds between two looks for rooms without a node.
 LOOK = 5.0
@@ -33,8 +33,6 @@ LOOK = 5.0
 PATIENCE = 10.0
 #: How many rooms are taken at most in each interval, in seconds.
 BATCH, INTERVAL = 50, 0.1
-#: The most takeovers at the same time.
-AT_ONCE = 100
 
 
 class Adoption:

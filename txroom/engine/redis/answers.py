@@ -12,6 +12,9 @@ from enum import Enum, auto
 
 from .resp import Lost, NotSent
 
+#: The message of the error of a request that needs Redis.
+UNREACHABLE = "Redis can't be reached"
+
 
 class Answer(Enum):
     """What an error means for the command, and what to do."""

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.python.failure import Failure
 
+from ...core.awaitables import firstFailure
 from .keys import Keys
 from .resp import Commands
 from .scripts import Scripts, runOf
@@ -89,7 +89,7 @@ class Channels:
         started: Deferred[Any] = gatherResults(
             [self.redis.start(), self._subscriber.start()], consumeErrors=True
         )
-        return started.addErrback(_firstFailure)
+        return started.addErrback(firstFailure)
 
     def stop(self) -> Deferred[Any]:
         """Close the connections."""
@@ -123,8 +123,3 @@ class Channels:
             self._side.changed(data)
         elif channel == self._keys.gone:
             self._side.gone(data.decode("ascii", "replace"))
-
-
-def _firstFailure(failure: Failure) -> Any:
-    error: Any = failure.value
-    return error.subFailure

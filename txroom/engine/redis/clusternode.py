@@ -105,7 +105,7 @@ class ClusterNode:
         self._isServing = True
         self._isRefused = False
         self._watching: IDelayedCall | None = None
-        self._guarded: dict[int, GuardedOutlet] = {}
+        self._guarded: dict[Outlet, GuardedOutlet] = {}
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
         creating = Creating(waits, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
         self._services = RoomServices(
@@ -294,9 +294,9 @@ class ClusterNode:
             owned.host.lost(CloseCode.ENGINE_UNAVAILABLE)
 
     def _guardedFor(self, outlet: Outlet) -> Outlet:
-        guarded = self._guarded.get(id(outlet))
+        guarded = self._guarded.get(outlet)
         if guarded is None:
-            guarded = self._guarded[id(outlet)] = self.guard.wrap(outlet)
+            guarded = self._guarded[outlet] = self.guard.wrap(outlet)
         return guarded
 
     def _ended(self, owned: Owned, isOurs: bool) -> None:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
-from ...rooms.contract.ports import MAKING_SECONDS, HostFactory, Made
-from ..memory import NO_MORE
+from ...rooms.contract.ports import MAKING_SECONDS, NO_MORE, HostFactory, Made
+from .answers import UNREACHABLE
 from .finding import Finder
 from .keys import Keys
 from .lease import Lease, NodeState
@@ -93,7 +93,7 @@ class Creating:
         most = factory.maxRooms(name)
         room = room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
-            raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached")
+            raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE)
         if 0 < most <= self._finder.lostCount(application, name):
             raise RoomError(ErrorCode.FULL, NO_MORE)
         placeholder = encode(Listed(self._node))
@@ -229,7 +229,7 @@ class Creating:
         try:
             return await self._scripts.ask(self._redis, script, keys, args)
         except Exception as error:
-            raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from error
+            raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from error
 
 
 def _ignore(reply: object) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from ...rooms.contract.ports import HostFactory
 from ...rooms.hooks import runCoroutine
 from .address import RedisAddress
+from .answers import UNREACHABLE
 from .channels import Client
 from .client import RedisClient
 from .clusternode import ClusterNode, NodeOptions
@@ -109,4 +110,4 @@ class RedisEngine:
         """Return what is wrong; see `EngineService.health`."""
         if self._node is None:
             return "the engine is not running"
-        return None if self._node.lease.isFresh else "Redis can't be reached"
+        return None if self._node.lease.isFresh else UNREACHABLE

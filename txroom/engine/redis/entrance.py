@@ -13,7 +13,7 @@ from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
-from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
+from ...rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, Link, Outlet
 from .here import Here
 from .locating import AtNode, Locator, Orphan, Place, Where
 from .outgoing import ElsewhereError
@@ -26,8 +26,6 @@ from .waiting import InOrder, Waits
 PATIENCE = 20.0
 #: The seconds between two attempts to find the node of a room; each pause is longer, up to `LONGEST`.
 SHORTEST, GROWTH, LONGEST = 0.05, 1.5, 0.5
-
-NO_SUCH_ID = "there is no room of that id"
 
 
 class Attempts:

@@ -24,6 +24,7 @@ from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.listing import Listing, Order
 from ...rooms.contract.ports import ListedRoom
+from .answers import UNREACHABLE
 from .here import Here, Owned
 from .keys import Keys
 from .listed import Change, Changes, ClusterIndex, Listed, encode, readChanges, readListed
@@ -124,7 +125,7 @@ class Finder:
         return self.load(application, name).addCallbacks(found, self._unavailable)
 
     def _unavailable(self, failure: Failure) -> Any:
-        raise RoomError(ErrorCode.UNAVAILABLE, "Redis can't be reached") from None
+        raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from None
 
     def whenListed(self, room: str) -> Deferred[bool]:
         """Fire when a room is open (`True`), or could not be created (`False`)."""

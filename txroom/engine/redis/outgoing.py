@@ -178,12 +178,12 @@ class Outgoing:
 
     def _byOutlet(self, links: Iterable[str]) -> list[tuple[Outlet, Sequence[str]]]:
         """Group those links that have not ended. All clients of a room have one outlet."""
-        groups: dict[int, tuple[Outlet, list[str]]] = {}
+        groups: dict[Outlet, list[str]] = {}
         for each in links:
             link = self._links.get(each)
             if link is not None:
-                groups.setdefault(id(link.outlet), (link.outlet, []))[1].append(each)
-        return list(groups.values())
+                groups.setdefault(link.outlet, []).append(each)
+        return list(groups.items())
 
     # -- questions
 

@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.python.failure import Failure
 
+from ...core.awaitables import firstFailure
 from .answers import Answer, answerOf
 from .resp import Commands
 
@@ -54,7 +54,7 @@ class Scripts:
         """Load all scripts. Fails with the first error of Redis."""
         asked = [commands.ask("SCRIPT", "LOAD", text) for text in self._texts.values()]
         loaded: Deferred[Any] = DeferredList(asked, fireOnOneErrback=True, consumeErrors=True)
-        return loaded.addCallbacks(lambda _: None, _firstError)
+        return loaded.addCallbacks(lambda _: None, firstFailure)
 
     def command(self, name: str, keys: Iterable[Argument], args: Iterable[Argument]) -> tuple[Argument, ...]:
         """Return the command that runs a script."""
@@ -81,11 +81,6 @@ class Scripts:
                 raise
         await self.load(commands)
         return await commands.ask(*command)
-
-
-def _firstError(failure: Failure) -> Any:
-    first: Any = failure.value
-    return first.subFailure
 
 
 def runOf(info: bytes) -> str:

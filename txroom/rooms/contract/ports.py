@@ -57,6 +57,9 @@ from .records import Loaded, Record
 MAKING_SECONDS = 15.0
 #: The most seconds that `Engine.ask` takes.
 ASK_SECONDS = 5.0
+#: The message of the error for an id that no room has, and for a room too many.
+NO_SUCH_ID = "there is no room of that id"
+NO_MORE = "no more rooms of that name"
 
 
 class Link(Protocol):
