@@ -243,7 +243,7 @@ def test_signalStorm(app: Path) -> None:
     """Many signals, from the very beginning of draining, have the effect of two."""
     with launched(TWISTD, "--app", "chat:Noting", cwd=app) as process:
         process.ready()
-        for _ in range(500):
+        for _ in range(5000):
             if process.process.poll() is None:
                 process.signal(signal.SIGTERM)
         assert process.wait() == -signal.SIGTERM

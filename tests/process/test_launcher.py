@@ -131,6 +131,15 @@ class LaunchedServerTests(SynchronousTestCase):
         self.reactor.flush()
         self.successResultOf(stopping)
 
+    def test_moreSignals(self) -> None:
+        """Signals after the second do nothing."""
+        self.start()
+        calls: list[Any] = []
+        self.patch(self.reactor, "callFromThread", calls.append)
+        for _ in range(5):
+            self.handlers[signal.SIGTERM](signal.SIGTERM, None)
+        self.assertEqual(calls, [self.server.stopNow])
+
     def test_hangUp(self) -> None:
         """SIGHUP reloads certificates, once for several signals in a turn; errors are only logged."""
         reloads: list[int] = []

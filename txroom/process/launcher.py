@@ -78,6 +78,7 @@ class LaunchedServer(MultiService):
         self._user = user
         self._watchdog: Watchdog | None = None
         self._isStopping = False
+        self._isStoppingNow = False
         self._isReloading = False
         server.setStopHint("a second signal skips the wait")
         server.onEngineFailed = self._engineFailed
@@ -164,12 +165,15 @@ class LaunchedServer(MultiService):
     def _stopHandler(
         self, first: Callable[[int, FrameType | None], Any]
     ) -> Callable[[int, FrameType | None], None]:
+        # Only the first two signals do something: a handler may be interrupted by the next signal, and many
+        # handlers that interrupt each other exceed Python's recursion limit.
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._isStopping:
-                self._reactor.callFromThread(self.server.stopNow)
-            else:
+            if not self._isStopping:
                 self._isStopping = True
                 first(number, frame)
+            elif not self._isStoppingNow:
+                self._isStoppingNow = True
+                self._reactor.callFromThread(self.server.stopNow)
 
         return handle
 
