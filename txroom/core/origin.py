@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that equal their scheme followed by the Host header of their own pages, so that no parsing is
-#: needed.
+#: Origins that can be compared without parsing: what follows "://" is exactly the Host header of a request to the
+#: same server.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
@@ -39,7 +39,7 @@ def splitOrigin(origin: str) -> tuple[str, str, int | None] | None:
 
 def splitHost(host: str) -> tuple[str, int | None]:
     """
-    Return the name, in lower case, and the port of a Host header; `None` if there is no port.
+    Return the name (in lower case) and the port of a Host header. Without a port, the second value is `None`.
 
     Never raises. A wrong port, for example one of more than five digits, stays part of the name, and no host
     has such a name.
@@ -111,8 +111,7 @@ def isSameOrigin(origin: str, host: str) -> bool:
 
 def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
     """
-    Return whether a page may connect, by default: from the same host and port, or one of `allowed` ("*" is
-    any).
+    Return whether a page may connect if the application does not decide that itself: its origin has the same host and port as the server, or is one of `allowed` ("*" allows any).
     """
     if "*" in allowed or isSameOrigin(origin, host):
         return True
