@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that can be compared without parsing: what follows "://" is exactly the Host header of a request to the
-#: same server.
+#: Origins that can be compared without parsing: what follows "://" is exactly the Host header of a request to
+#: the same server.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
@@ -111,7 +111,9 @@ def isSameOrigin(origin: str, host: str) -> bool:
 
 def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
     """
-    Return whether a page may connect if the application does not decide that itself: its origin has the same host and port as the server, or is one of `allowed` ("*" allows any).
+    Return whether a page may connect if the application does not decide that itself.
+
+    It may if its origin has the same host and port as the server, or is one of `allowed` ("*" allows any).
     """
     if "*" in allowed or isSameOrigin(origin, host):
         return True
