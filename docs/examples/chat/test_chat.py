@@ -27,7 +27,7 @@ class ChatTests(SynchronousTestCase):
         self.assertIn("alice: hello", self.connect("bob").received)
 
     def test_nameTaken(self):
-        """Two clients cannot have the same name at a time."""
+        """Two connected clients cannot have the same name."""
         alice = self.connect("alice")
         self.assertEqual(self.connect("alice").response.status, 409)
         alice.close()

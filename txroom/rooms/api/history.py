@@ -1,7 +1,7 @@
 """
-History: which of its messages a room keeps for new members.
+History: which messages a room keeps for new members.
 
-The owner keeps the messages (`owner.messagelog`). It also keeps messages for clients that resume, within
+`owner.messagelog` keeps the messages themselves. It also keeps messages for clients that resume, within
 `Room.recoveryLimit` and `Room.recoverySize`.
 """
 
@@ -27,11 +27,11 @@ _AGE = checked(_isAge, "seconds, 0 or more")
 @attrs.frozen(kw_only=True)
 class History:
     """
-    The limits of the messages that a room keeps for new members: its broadcasts, not messages to single
-    members.
+    The limits of the messages that a room keeps for new members.
 
-    A client that joins receives the newest `onJoin` of them. With a join of less than 200 bytes, a client
-    makes the server send up to `onJoinSize` bytes of data.
+    Only broadcasts are kept, not messages to single members. A client that joins receives the newest `onJoin`
+    of them. Keep `onJoinSize` low: the message that asks to join has fewer than 200 bytes, and makes the
+    server send up to `onJoinSize` bytes of data.
 
     Args:
         limit: The maximum number of messages; 0 keeps none.
@@ -70,5 +70,5 @@ class HistoryEntry(NamedTuple):
     offset: int
     #: The type of the message.
     type: str
-    #: The data, as plain data.
+    #: The data: numbers, texts, bytes, booleans, `None`, lists and dictionaries.
     data: Any
