@@ -45,7 +45,7 @@ class News(Room):
 
 
 def userOf(key):
-    """The user of a session, which may be in a database. Runs in a thread."""
+    """Return the user of a session. Runs in a thread, because it may query a database."""
     from django.conf import settings
     from django.db import connection
 

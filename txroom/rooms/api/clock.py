@@ -1,5 +1,5 @@
 """
-The time of one room: delayed and repeated calls that end with the room.
+The clock of one room: it makes delayed and repeated calls, and stops them when the room ends.
 
 A room uses `RoomClock` (`Room.clock`). Its host uses `RoomTimers`, which keeps the timers and stops them.
 A timer goes through these states::
@@ -35,7 +35,7 @@ MAX_FAILURES = 10
 
 
 def _nothing(*args: object) -> None:
-    """Do nothing, in place of the function of a timer that is DONE."""
+    """Do nothing. This replaces the function of a timer that is DONE."""
 
 
 class Timer:
@@ -94,7 +94,7 @@ class Timer:
             cancelHook(running)
 
     def _schedule(self, seconds: float, interval: float | None) -> None:
-        """Call the function in `seconds` and then, if there is an `interval`, again and again."""
+        """Call the function after a delay and then, if there is an `interval`, after each interval."""
         self._interval = interval
         self._due = self._timers.reactor.seconds() + seconds
         self._call = self._timers.reactor.callLater(seconds, self._fire)
@@ -172,7 +172,7 @@ class RoomTimers:
     def start(
         self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Timer:
-        """Schedule a call. In a room that is ending, the timer is DONE. Raises as `RoomClock.callLater`."""
+        """Schedule a call. In a room that is ending, the timer is DONE. Raises what `RoomClock.callLater` raises."""
         if not isAmount(seconds):
             raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
         if not callable(function):
@@ -254,10 +254,10 @@ class RoomTimers:
 
 class RoomClock:
     """
-    The time of one room, as `Room.clock`: timers that end with the room.
+    The clock of one room, as `Room.clock`: it makes calls later, until the room ends.
 
-    If a function fails, the error is logged and passed to `Room.onRoomError`, as for a handler of messages,
-    and a timer that repeats goes on; after ten errors in a row the room is closed. If a function returns a
+    If a function fails, the error is logged and passed to `Room.onRoomError`, like the error of a message
+    handler. A repeating timer continues, but after ten errors in a row the room is closed. If a function returns a
     Deferred or a coroutine, the timer waits for it before it calls the function again. When the room begins
     to end, no more functions are called. Directly after that, those that are still running are cancelled.
     """
@@ -328,6 +328,6 @@ class RoomClock:
             it fails at once.
 
         Raises:
-            ValueError: It is not a number, or is less than 0.
+            ValueError: `seconds` is not a number, or is less than 0.
         """
         return self._timers.sleep(seconds)
