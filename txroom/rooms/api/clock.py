@@ -172,7 +172,11 @@ class RoomTimers:
     def start(
         self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Timer:
-        """Schedule a call. In a room that is ending, the timer is DONE. Raises what `RoomClock.callLater` raises."""
+        """
+        Schedule a call. In a room that is ending, the timer is DONE.
+
+        Raises what `RoomClock.callLater` raises.
+        """
         if not isAmount(seconds):
             raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
         if not callable(function):
@@ -257,9 +261,10 @@ class RoomClock:
     The clock of one room, as `Room.clock`: it makes calls later, until the room ends.
 
     If a function fails, the error is logged and passed to `Room.onRoomError`, like the error of a message
-    handler. A repeating timer continues, but after ten errors in a row the room is closed. If a function returns a
-    Deferred or a coroutine, the timer waits for it before it calls the function again. When the room begins
-    to end, no more functions are called. Directly after that, those that are still running are cancelled.
+    handler. A repeating timer continues, but after ten errors in a row the room is closed. If a function
+    returns a Deferred or a coroutine, the timer waits for it before it calls the function again. When the
+    room begins to end, no more functions are called. Directly after that, those that are still running are
+    cancelled.
     """
 
     def __init__(self, timers: RoomTimers) -> None:
