@@ -45,7 +45,7 @@ class News(Room):
 
 
 def userOf(key):
-    """Return the user of a session. It may query a database, so it needs a thread."""
+    """Return a session's user. This may query a database, so it needs a thread."""
     from django.conf import settings
     from django.db import connection
 
