@@ -251,6 +251,32 @@ def test_same(server: RedisServer, seed: int | None) -> None:
         pair.real.close()
 
 
+def test_scan(server: RedisServer) -> None:
+    """The pattern of the fields of rooms, and the options of SCAN, mean the same to both."""
+    pair = Pair(server.socket)
+    pair.both("FLUSHALL")
+    try:
+        for room in ("r1", "a-_b", "r3"):
+            keys = KEYS.room(room)
+            pair.both("HSET", keys.fields, "tok", "t")
+            pair.both("XADD", keys.log, "1-0", "e", "x")
+            pair.both("SET", keys.grave, "")
+        pair.both("SET", KEYS.room("text").fields, "no hash")
+        pair.both("HSET", KEYS.listings("/rooms", "chat"), "r1", "x")
+        found = []
+        for run in (pair.real.ask, pair.fake.execute):
+            cursor = 0
+            rooms: set[str] = set()
+            while not rooms or cursor:
+                next_, keys = run("SCAN", cursor, "MATCH", KEYS.rooms, "COUNT", 3, "TYPE", "hash")
+                cursor = int(next_)
+                rooms |= {KEYS.roomOf(key) for key in keys}
+            found.append(rooms)
+        assert found == [{"r1", "a-_b", "r3"}] * 2
+    finally:
+        pair.real.close()
+
+
 def test_full(server: RedisServer) -> None:
     """If the memory is full, scripts are refused as a whole, and those that free memory are run."""
     pair = Pair(server.socket)

@@ -213,12 +213,19 @@ class Store:
         return sum(key in self.keys for key in keys)
 
     def doKEYS(self, pattern: bytes) -> list[bytes]:
-        head = pattern.removesuffix(b"*")
-        return [key for key in self.keys if key.startswith(head)]
+        head, star, tail = pattern.partition(b"*")
+        if not star:
+            return [key for key in self.keys if key == pattern]
+        return [key for key in self.keys if key.startswith(head) and key.endswith(tail)]
 
     def doSCAN(self, cursor: bytes, *args: bytes) -> list[Any]:
         options = dict(zip(args[::2], args[1::2], strict=True))
-        return [b"0", self.doKEYS(options.get(b"MATCH", b"*").replace(b"\\", b""))]
+        first, last = int(cursor), int(cursor) + int(options.get(b"COUNT", 10))
+        matching = set(self.doKEYS(options.get(b"MATCH", b"*")))
+        some = [key for key in list(self.keys)[first:last] if key in matching]
+        if options.get(b"TYPE") == b"hash":
+            some = [key for key in some if type(self.keys[key]) is dict]
+        return [b"%d" % (last if last < len(self.keys) else 0), some]
 
     def doPEXPIRE(self, key: bytes, milliseconds: bytes) -> int:
         if key not in self.keys:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom.engine.redis.adoption import BATCH, INTERVAL, LOOK, PATIENCE, Adoption, rankOf
 from txroom.engine.redis.lease import NodeState
 from txroom.engine.redis.listed import ClusterIndex, Listed
-from txroom.engine.redis.locating import Orphan, Where
+from txroom.engine.redis.locating import AtNode, Orphan, Where
 from txroom.rooms.contract.listing import Listing
 
 
@@ -27,6 +27,19 @@ class Stub:
         self.held: set[str] = set()
         self.lost: list[str] = []
         self.place: Any = None
+        #: The rooms without a listing.
+        self.rooms: list[str] = []
+        self.reads = 0
+        self.onFound: Any = None
+
+    def read(self) -> None:
+        self.reads += 1
+
+    def goOn(self) -> None:
+        """Nothing was to be read."""
+
+    def forget(self, room: str) -> None:
+        self.rooms.remove(room)
 
     def stateOf(self, node: str) -> NodeState:
         return NodeState.GONE if node in self.gone else NodeState.ALIVE
@@ -46,6 +59,7 @@ class Stub:
         assert not isAsked
         self.taken.append(room)
         self.index.remove(room)
+        self.rooms = [each for each in self.rooms if each != room]
         return succeed(True)
 
 
@@ -56,7 +70,7 @@ class AdoptionTests(SynchronousTestCase):
         self.clock = Clock()
         self.stub = Stub()
         stub: Any = self.stub
-        self.adoption = Adoption(self.clock, "me", stub, stub, stub, stub)
+        self.adoption = Adoption(self.clock, "me", stub, stub, stub, stub, stub)
 
     def rooms(self, node: str, number: int) -> set[str]:
         """Rooms of a node."""
@@ -148,3 +162,27 @@ class AdoptionTests(SynchronousTestCase):
         self.stub.place = Where.UNKNOWN
         self.adoption.nodeGone("a")
         self.assertEqual((self.stub.taken, self.adoption.waiting), ([], 0))
+
+    def test_unlisted(self) -> None:
+        """
+        Rooms without a listing are looked for at the start and when a node is gone. Each node takes its
+        share, and leaves alone those that have a node.
+        """
+        self.stub.others = ("b",)
+        self.adoption.start()
+        self.adoption.nodeGone("a")
+        self.assertEqual(self.stub.reads, 2)
+        self.stub.rooms = rooms = [f"r{index}" for index in range(10)]
+        own = [room for room in rooms if rankOf("me", room, ("b",)) == 0]
+        self.stub.onFound()
+        self.assertEqual(self.stub.taken, own)
+        self.clock.pump([LOOK] * 2)
+        self.assertEqual(self.stub.taken, own)
+        self.clock.advance(LOOK)
+        self.assertEqual(set(self.stub.taken), set(rooms))
+        for self.stub.place, left in ((Where.UNKNOWN, ["r9"]), (AtNode("b"), [])):
+            self.stub.rooms = ["r9"]
+            self.clock.pump([LOOK] * 4)
+            self.assertEqual((len(self.stub.taken), self.stub.rooms), (10, left))
+        self.assertEqual(self.stub.reads, 2)
+        self.adoption.stop()

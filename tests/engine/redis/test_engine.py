@@ -219,6 +219,21 @@ class LossTests(NodesTestCase):
         self.assertEqual({owned.host.id for owned in third.node.here}, rooms)
         self.assertIn(ada.id, rooms)
 
+    def test_unlisted(self) -> None:
+        """
+        A room is taken over although Redis has lost its listing: its owner has founded it again, and died
+        before it could write the listing.
+        """
+        first, second = self.start()
+        room = self.result(first.app.createRoom("chat"))
+        listings = second.node._keys.listings("/rooms", "chat")
+        self.redis.store.execute("DEL", listings)
+        second.node.finder.index.remove(room)
+        first.kill()
+        self.advance(20)
+        self.assertEqual(self.whereIs(room), [second])
+        self.assertIn(room.encode(), self.redis.fields(listings))
+
     def test_handOver(self) -> None:
         """A node that is stopped hands its rooms over at once; clients of other nodes keep their sockets."""
         first, second = self.start()

@@ -8,7 +8,8 @@ share of them at a limited rate. If that node doesn't take a room, because it ca
 its application, the next node takes it after some seconds.
 
 A node looks for such rooms when another node is gone, and again from time to time. So it also finds the rooms
-of nodes that were gone before it started, and those that another node could not open.
+of nodes that were gone before it started, and those that another node could not open. It goes by the
+listings; `unlisted` finds the rooms that have none.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from twisted.python.failure import Failure
 
 from .finding import Finder
 from .lease import Lease, NodeState
-from .locating import Locator, Orphan
+from .locating import Locator, Orphan, Where
 from .owning import AT_ONCE, Owning
+from .unlisted import UnlistedRooms
 
 #: The seconds between two looks for rooms without a node.
 LOOK = 5.0
@@ -46,12 +48,20 @@ class Adoption:
         locator: Finds the nodes of rooms.
         owning: Takes rooms over.
         lease: The lease of this node, which knows the other nodes.
+        unlisted: Finds the rooms that no listing names.
     """
 
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, node: str, finder: Finder, locator: Locator, owning: Owning, lease: Lease
+        self,
+        clock: IReactorTime,
+        node: str,
+        finder: Finder,
+        locator: Locator,
+        owning: Owning,
+        lease: Lease,
+        unlisted: UnlistedRooms,
     ) -> None:
         self._clock = clock
         self._node = node
@@ -59,6 +69,8 @@ class Adoption:
         self._locator = locator
         self._owning = owning
         self._lease = lease
+        self._unlisted = unlisted
+        unlisted.onFound = self._takeUnlisted
         self._waiting: deque[str] = deque()
         self._known: set[str] = set()
         #: The rooms of nodes that are gone, and since when this node knows that.
@@ -74,6 +86,7 @@ class Adoption:
     def start(self) -> None:
         """Look for rooms without a node now, and from time to time."""
         self._later(LOOK, self._lookAgain)
+        self._unlisted.read()
         self.look()
 
     def stop(self) -> None:
@@ -98,12 +111,26 @@ class Adoption:
                 self._take(self._finder.lostRooms())
             elif self._lease.stateOf(node) is NodeState.GONE:
                 rooms = self._finder.index.roomsOf(node)
-                left |= {room: self._since.get(room, self._clock.seconds()) for room in rooms}
-                self.nodeGone(node)
+                left |= self._sinceOf(rooms)
+                self._takeFrom(node)
+        self._unlisted.goOn()
+        left |= self._sinceOf(self._unlisted.rooms)
+        self._takeUnlisted()
         self._since = left
+
+    def _sinceOf(self, rooms: Iterable[str]) -> dict[str, float]:
+        now = self._clock.seconds()
+        return {room: self._since.get(room, now) for room in rooms}
 
     def nodeGone(self, node: str) -> None:
         """A node is gone: take over this node's share of its rooms."""
+        self._takeFrom(node)
+        self._unlisted.read()
+
+    def _takeUnlisted(self) -> None:
+        self._take(self._due(self._unlisted.rooms))
+
+    def _takeFrom(self, node: str) -> None:
         rooms = self._finder.index.roomsOf(node)
         count = self._take(self._due(rooms))
         if count:
@@ -149,6 +176,8 @@ class Adoption:
         place = await self._locator.ask(room)
         if isinstance(place, Orphan):
             await self._owning.take(room, place, isAsked=False)
+        elif place is not Where.UNKNOWN:
+            self._unlisted.forget(room)
 
     def _adopted(self, result: object, room: str) -> None:
         if isinstance(result, Failure):

@@ -35,6 +35,7 @@ from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
 from .turn import Turn
+from .unlisted import UnlistedRooms
 from .waiting import Waits
 
 #: For how many seconds Redis remembers nodes whose leases have expired.
@@ -99,7 +100,10 @@ class ClusterNode:
         self.owning.onVanished = self.finder.vanished
         self.finder.onTaken = self.journals.doubt
         locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
-        self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease)
+        unlisted = UnlistedRooms(
+            waits, redis, keys, lambda room: room in self.here or room in self.finder.index
+        )
+        self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease, unlisted)
         #: When the lease was fresh for the last time, and whether clients are served.
         self._freshAt = float("-inf")
         self._isServing = True

@@ -49,6 +49,8 @@ class Keys:
         self.gone = self._named("gone")
         #: The channel of changed listings.
         self.changed = self._named("changed")
+        #: The pattern of the fields of rooms.
+        self.rooms = self._named("{*}")
 
     def _named(self, name: str) -> bytes:
         return f"{self._prefix}:{name}".encode()
@@ -57,6 +59,10 @@ class Keys:
         """Return the keys of a room."""
         fields = self._named(f"{{{room}}}")
         return RoomKeys(fields, fields + b":log", fields + b":grave")
+
+    def roomOf(self, fields: bytes) -> str:
+        """Return the id of the room with these fields, of a key that matches `rooms`."""
+        return fields[len(self.rooms) - 2 : -1].decode("utf-8", "replace")
 
     def listings(self, application: str, name: str) -> bytes:
         """HASH: the listings of the rooms of one name, by their ids."""

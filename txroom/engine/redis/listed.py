@@ -70,6 +70,9 @@ class ClusterIndex:
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, room: str) -> bool:
+        return room in self._known
+
     def get(self, room: str) -> Known | None:
         """Return what is known of a room."""
         return self._known.get(room)
