@@ -137,7 +137,8 @@ class FakeNode:
         await self.scripts.load(redis)
         run = runOf(await redis.ask("INFO", "server"))
         names = (self.keys.nodes, self.keys.run)
-        self.journals.up(run, await self.scripts.ask(redis, "restarted", names, (self.journals.node, run)))
+        leases = await self.scripts.ask(redis, "restarted", names, (self.journals.node, run))
+        self.journals.up(run, leases, run != self.journals.run)
         await self.renew(redis)
 
     async def renew(self, redis: Commands) -> None:

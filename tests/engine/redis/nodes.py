@@ -58,7 +58,7 @@ class TestNode:
         self._roomClass = roomClass
         self._options = options
         self.connections: list[FakeClient] = []
-        self.engine = RedisEngine("redis://fake", connect=self._connect)
+        self.engine = RedisEngine("redis://fake", connect=self._connect, run=case.dataRun)
         self.failures: list[Any] = []
         self.app = RoomApplication(path=path)
         self.harness = RoomHarness(self._makeServer, clock=case.clock)
@@ -137,6 +137,8 @@ class NodesTestCase(SynchronousTestCase):
     """Tests of several nodes."""
 
     roomClass: type[Room] = Chat
+    #: The argument `run` of the engines.
+    dataRun: str | None = None
 
     def setUp(self) -> None:
         self.clock = MemoryReactor()

@@ -48,7 +48,7 @@ def toFound(
         tokens: The former and the new token.
         node: The node.
         epoch: The new epoch.
-        run: The `run_id` of Redis.
+        run: The identity of Redis's data.
         records: The number of records that are contained in the state.
         offset: The offset of the newest entry.
         changes: The state.

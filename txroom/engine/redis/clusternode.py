@@ -53,6 +53,7 @@ class NodeOptions:
     prefix: str
     isDurable: bool
     isRestored: bool
+    run: str | None
 
 
 class ClusterNode:
@@ -108,6 +109,8 @@ class ClusterNode:
         self._freshAt = float("-inf")
         self._isServing = True
         self._isRefused = False
+        #: The `run_id` of the Redis to which the node is connected.
+        self._redisRun = ""
         self._watching: IDelayedCall | None = None
         self._guarded: dict[Outlet, GuardedOutlet] = {}
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
@@ -251,11 +254,14 @@ class ClusterNode:
 
     def connected(self, run: str, leases: list[Any]) -> None:
         """Commands can be sent; see `ChannelsSide`."""
+        isRestarted, self._redisRun = run != self._redisRun, run
+        if isRestarted:
+            self.lease.redisRestarted()
+        if self._options.run is not None:
+            run = self._options.run
         if self._options.isRestored:
             run = f"{run}:{self.id}"
-        if run != self.journals.run:
-            self.lease.redisRestarted()
-        self.journals.up(run, leases)
+        self.journals.up(run, leases, isRestarted)
         self.peers.resend()
         self.finder.republish()
         self.lease.renewNow()

@@ -40,9 +40,12 @@ class RedisEngine:
             the node of their room was lost too.
         restored: Whether Redis was started with an older copy of its data, such as a backup. Give it for the
             first start after that: all rooms then get a new epoch.
+        run: The identity of Redis's data, which stays the same as long as Redis never loses what it has
+            confirmed. Messages get a new epoch when it is another one and the node of their room was lost
+            too. By default each start of Redis has another.
 
     Raises:
-        ValueError: The URL or the prefix is wrong.
+        ValueError: The URL, the prefix or the run is wrong.
     """
 
     def __init__(
@@ -52,11 +55,14 @@ class RedisEngine:
         prefix: str = "txr",
         durable: bool = False,
         restored: bool = False,
+        run: str | None = None,
         connect: Callable[[Any], Client] | None = None,
     ) -> None:
         address = RedisAddress.parse(url)
         Keys(prefix)
-        self._options = NodeOptions(prefix=prefix, isDurable=durable, isRestored=restored)
+        if run is not None and not run:
+            raise ValueError("run: must be a text that is not empty, or None")
+        self._options = NodeOptions(prefix=prefix, isDurable=durable, isRestored=restored, run=run)
         self._address = address
         self._connect = connect
         self._applications: dict[str, RedisRooms] = {}

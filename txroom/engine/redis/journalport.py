@@ -36,7 +36,7 @@ class JournalPort(Protocol):
     node: str
     #: The bytes of the batches of all its journals.
     weight: Weight
-    #: The `run_id` of the Redis to which the node is connected.
+    #: The identity of the data in the Redis to which the node is connected.
     run: str
     #: Redis's clock minus `clock`, in seconds.
     shift: float

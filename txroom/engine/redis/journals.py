@@ -120,7 +120,7 @@ class Journals:
         self.node = node
         #: The bytes of the batches of all journals.
         self.weight = Weight()
-        #: The `run_id` of the Redis to which the node is connected; see `up`.
+        #: The identity of the data in the Redis to which the node is connected; see `up`.
         self.run = ""
         #: Redis's clock minus `clock`, in seconds; see `renewed`.
         self.shift = 0.0
@@ -177,16 +177,17 @@ class Journals:
             self._heldSince = now
         self._heldUntil = max(self._heldUntil, began + EXPIRY)
 
-    def up(self, run: str, leases: Sequence[int]) -> None:
+    def up(self, run: str, leases: Sequence[int], isRestarted: bool) -> None:
         """
         The client is connected, and the scripts are loaded.
 
         Args:
-            run: The `run_id` of this Redis.
+            run: The identity of the data in this Redis.
             leases: The reply of the script `restarted`: the lease of this node and the newest of all, as they
                 were when the former Redis was stopped.
+            isRestarted: Whether this Redis was started after the former connection.
         """
-        if run != self.run and _wasHeld(*leases):
+        if isRestarted and _wasHeld(*leases):
             # The renewal comes next. Other nodes don't take rooms before that; see `Lease.redisRestarted`.
             self._heldUntil = max(self._heldUntil, self.clock.seconds() + GRACE - 1.0)
         self.run = run

@@ -26,7 +26,7 @@ def reclaim(
     """
     If a room has one of the former tokens, give it its present one again.
 
-    The `run_id` is left empty, so that the epoch ends with this owner unless Redis is healed.
+    The identity of the data is left empty, so that the epoch ends with this owner unless Redis is healed.
 
     Args:
         port: The node.

@@ -5,7 +5,7 @@ The hash of a room has these fields (`KEYS` of `txroom.engine.redis.keys`):
 
 =======================  =============================================================================
 ``tok node gen``         the owner's token and node, and how many owners the room has had
-``epoch run``            the epoch, and the `run_id` of the Redis that the owner wrote to
+``epoch run``            the epoch, and the identity of the data that the owner wrote to
 ``seq off``              how many records the room has, and the offset of the newest entry
 ``app name age v``       the application, name and age of the room, and the version of its data
 ``counted died``         of owners that died: the last one's token, when they died,

@@ -4,7 +4,7 @@
 -- KEYS[1]  the fields of the room
 -- ARGV[1]  the owner's token
 -- ARGV[2]  the number of records that the room must have
--- ARGV[3]  the run_id of this Redis
+-- ARGV[3]  the identity of Redis's data
 --
 -- Returns the number of records in the room.
 -- Errors: NOROOM; FENCED: the token is not the owner's; HOLE <have>: the room has only so many records.

@@ -7,8 +7,8 @@
 -- ARGV[2]  the new token, random
 -- ARGV[3]  the node of the new owner
 -- ARGV[4]  the new epoch, should there be one, random
--- ARGV[5]  the run_id of this Redis
--- ARGV[6]  durable: 1 if Redis never loses data, so that the epoch is kept although `run_id` has changed
+-- ARGV[5]  the identity of Redis's data
+-- ARGV[6]  durable: 1 if Redis never loses data, so that the epoch is kept although that has changed
 -- ARGV[7]  died: 1 if the former owner died, and didn't hand the room over
 -- ARGV[8]  the application of a new room
 -- ARGV[9]  the name of a new room

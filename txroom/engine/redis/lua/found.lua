@@ -10,7 +10,7 @@
 -- ARGV[3]  its node
 -- ARGV[4]  the generation
 -- ARGV[5]  the new epoch, random
--- ARGV[6]  the run_id of this Redis
+-- ARGV[6]  the identity of Redis's data
 -- ARGV[7]  the application of the room
 -- ARGV[8]  the name of the room
 -- ARGV[9]  its age

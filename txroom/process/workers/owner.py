@@ -1,0 +1,56 @@
+"""
+The user that the store runs as.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import attrs
+
+
+@attrs.frozen
+class Owner:
+    """
+    A user and a group.
+
+    Args:
+        uid: The id of the user.
+        gid: The id of the group.
+    """
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, uid: int | None, gid: int | None) -> Owner:
+        """Return the owner with these ids; `None` stands for those of this process."""
+        return cls(os.geteuid() if uid is None else uid, os.getegid() if gid is None else gid)
+
+    @property
+    def isThisProcess(self) -> bool:
+        """Whether this process runs as that user."""
+        return self.uid == os.geteuid()
+
+    @property
+    def ids(self) -> tuple[int | None, int | None]:
+        """The ids for `IReactorProcess.spawnProcess`; `None` if a child process has them without that."""
+        return (None, None) if self.isThisProcess and self.gid == os.getegid() else (self.uid, self.gid)
+
+    def take(self, path: Path) -> None:
+        """Make a new file or directory theirs."""
+        if self.ids != (None, None):
+            os.chown(path, self.uid, self.gid)
+
+    def __str__(self) -> str:
+        return nameOf(self.uid)
+
+
+def nameOf(uid: int) -> str:
+    """Return the name of a user, or the id if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -1,0 +1,179 @@
+"""
+The directory with the store's data.
+
+::
+
+    STATE_DIR/store/            only the owner can enter it; locked while something uses it
+        appendonlydir/          the data
+        run                     the identity of the data, if the store writes to the disk before it replies
+        program                 which program has written the data, such as "Redis 7.0"
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from .owner import Owner, nameOf
+from .storeerror import StoreError
+from .storeprogram import Version
+
+#: How many seconds to wait for the processes that use the directory, and how often to look.
+PATIENCE, LOOK = 10.0, 0.1
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StateDirectory:
+    """
+    The data of one store.
+
+    Args:
+        path: The state directory. It is made if it doesn't exist.
+        owner: Who the store runs as.
+    """
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self.root = path.absolute()
+        self.path = self.root / "store"
+        self._owner = owner
+        #: The descriptor that holds the lock; -1 without a lock.
+        self.descriptor = -1
+
+    @property
+    def files(self) -> Path:
+        """Where the store has its files."""
+        return self.path / "appendonlydir"
+
+    def prepare(self) -> None:
+        """
+        Make the directories, and check them.
+
+        Raises:
+            StoreError: They can't be used.
+        """
+        try:
+            self._make(self.root)
+            self._make(self.path)
+            owner = self.path.stat().st_uid
+            if owner != self._owner.uid:
+                raise self._wrong(f"must be owned by {self._owner}, not by {nameOf(owner)}", self.path)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise self._wrong(f"must be writable: {error.strerror}", error.filename) from None
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise self._wrong("must be writable", self.path)
+
+    def _make(self, path: Path) -> None:
+        try:
+            path.mkdir(0o700)
+        except FileExistsError:
+            if not path.is_dir():
+                raise self._wrong("must be a directory", path) from None
+        except FileNotFoundError:
+            raise self._wrong("must be in a directory that exists", path) from None
+        else:
+            self._owner.take(path)
+
+    def _wrong(self, why: str, path: Path | str | None = None) -> StoreError:
+        return StoreError(f"state directory {path or self.root}: {why}")
+
+    async def lock(self, clock: IReactorTime) -> None:
+        """
+        Lock the directory; the lock ends with the last process that has inherited `descriptor`.
+
+        Raises:
+            StoreError: Another process has locked it for `PATIENCE` seconds.
+        """
+        deadline = clock.seconds() + PATIENCE
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            while not self._isLocked(descriptor):
+                if clock.seconds() >= deadline:
+                    raise self._wrong("must not be in use by another txroom")
+                await deferLater(clock, LOOK)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.descriptor = descriptor
+
+    def _isLocked(self, descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._wrong(f"must be on a file system with locks: {error.strerror}") from None
+        return True
+
+    def close(self) -> None:
+        """Give up the lock, unless other processes have inherited it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    # -- the identity of the data
+
+    def run(self, isSynced: bool) -> str:
+        """
+        Return the identity of the data: as long as it stays, nothing that the store has confirmed is lost.
+
+        It is called before the store is started, with the lock.
+
+        Args:
+            isSynced: Whether the store writes to the disk before it replies. Otherwise the operating system
+                has what is not yet on the disk, so the identity is that of the system's present run.
+        """
+        file = self.path / "run"
+        if not isSynced:
+            # What is now written may be lost with the machine, so the identity on the disk ends.
+            file.unlink(missing_ok=True)
+            self._sync(self.path)
+            return bootId()
+        try:
+            return file.read_text("ascii")
+        except FileNotFoundError:
+            run = secrets.token_hex(16)
+            self._write(file, run)
+            return run
+
+    @property
+    def program(self) -> Version | None:
+        """Which program has written the data; `None`: none, or it isn't known."""
+        try:
+            return Version.read((self.path / "program").read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+
+    @program.setter
+    def program(self, version: Version) -> None:
+        if version != self.program:
+            self._write(self.path / "program", str(version))
+
+    def _write(self, file: Path, text: str) -> None:
+        new = file.with_name(f"{file.name}.new")
+        new.write_text(text, "utf-8")
+        self._owner.take(new)
+        self._sync(new)
+        new.replace(file)
+        self._sync(self.path)
+
+    @staticmethod
+    def _sync(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def bootId() -> str:
+    """Return the id of the operating system's present run; where it has none, a new one."""
+    try:
+        return BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return secrets.token_hex(16)

@@ -1,0 +1,9 @@
+"""
+The error for a store that can't be used.
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The bundled store can't be used. The text is one line that says why, and what can be done."""
