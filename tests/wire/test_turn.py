@@ -20,7 +20,16 @@ from tests.case import HarnessTestCase, Recorder, closeFrame, fired
 from txroom import Connection, Prepared, SendStatus, Server
 from txroom.testing import Client, RoomHarness, clientFrame, upgradeRequest
 from txroom.wire.sender import UNCOPIED
-from txroom.wire.turn import CHECKED_PARTS, LONGEST, MOST_PARTS, Parts, Turn, afterEvents
+from txroom.wire.turn import (
+    CHECKED_PARTS,
+    LONGEST,
+    LONGEST_OF_ALL,
+    MOST_PARTS,
+    PATIENCE,
+    Parts,
+    Turn,
+    afterEvents,
+)
 
 
 class FakeSender:
@@ -140,6 +149,27 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.one.written, [b"a"])
         self.clock.advance(0)
         self.assertEqual(self.one.written, [b"a", b"bc"])
+
+    def takes(self, seconds: float) -> None:
+        """Write once to both connections, which takes so many seconds."""
+        self.one.send(b"a")
+        self.other.send(b"a")
+        self.one.onWrite = lambda: self.clock.pump([seconds])
+        self.turn.flush()
+        self.one.onWrite = lambda: None
+        del self.one.written[:]
+
+    def test_longWrites(self) -> None:
+        """After a write that took long, a turn may take a multiple of its time, but not more than a limit."""
+        for write, allowed in ((0.01, PATIENCE * 0.01), (1.0, LONGEST_OF_ALL), (0.0, LONGEST)):
+            self.takes(write)
+            self.one.send(b"b")
+            self.clock.rightNow += allowed - 0.001
+            self.turn.check()
+            self.assertEqual(self.one.written, [], write)
+            self.clock.rightNow += 0.002
+            self.turn.check()
+            self.assertEqual(self.one.written, [b"b"], write)
 
     def test_checked(self) -> None:
         """While one read goes on, the time is looked at now and then, and the number of parts."""

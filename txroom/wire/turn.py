@@ -6,7 +6,9 @@ has a list of the connections that have parts. `Turn` writes the parts
 
 - at the end of the read during which they were sent, if only one connection has parts;
 - otherwise at the end of the turn, when the reactor has delivered the events of one poll (see `afterEvents`);
-- earlier, if the turn takes `LONGEST` seconds or its connections have `MOST_PARTS` parts.
+- earlier, if the connections have `MOST_PARTS` parts, or if the turn takes too long: `LONGEST` seconds, or
+  `PATIENCE` times as long as the last write took, up to `LONGEST_OF_ALL`. A write to a big room takes so long
+  that a process which wrote after each few messages would do nothing else.
 
 `Sender` itself writes the parts of its connection when they have `joinLimit` bytes, or when it is closed.
 """
@@ -22,8 +24,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-#: The number of seconds after which parts are written before the turn ends.
+#: The number of seconds after which parts are written before the turn ends, if writes are short.
 LONGEST = 0.005
+#: How many times as long as the last write a turn may take, and how many seconds at most.
+PATIENCE, LONGEST_OF_ALL = 3, 0.05
 #: The largest number of parts of all connections together.
 MOST_PARTS = 16_384
 #: The number of parts after which the clock is read.
@@ -82,6 +86,8 @@ class Turn:
         #: The number of parts until `check` is called.
         self.partsUntilCheck = CHECKED_PARTS
         self._partCount = 0
+        #: The number of seconds after which this turn takes too long.
+        self._longest = LONGEST
         self._isScheduled = False
         self._isFlushing = False
 
@@ -100,7 +106,7 @@ class Turn:
 
         Called when bytes have arrived while `pending` is not empty.
         """
-        if now - self.since >= LONGEST:
+        if now - self.since >= self._longest:
             self.flush()
             self.since = self._seconds()
 
@@ -140,7 +146,7 @@ class Turn:
         """Write all parts if there are too many or if the turn takes too long."""
         self._partCount += CHECKED_PARTS - self.partsUntilCheck
         self.partsUntilCheck = CHECKED_PARTS
-        if self._partCount >= MOST_PARTS or self._seconds() - self.since >= LONGEST:
+        if self._partCount >= MOST_PARTS or self._seconds() - self.since >= self._longest:
             self.flush()
             self.since = self._seconds()
 
@@ -149,11 +155,14 @@ class Turn:
         if self._isFlushing or not self.pending:
             return
         self._isFlushing = True
+        started = self._seconds()
         try:
             while self.pending:
                 pending, self.pending = self.pending, []
                 self._write(pending)
         finally:
+            took = self._seconds() - started
+            self._longest = min(max(LONGEST, PATIENCE * took), LONGEST_OF_ALL)
             self._isFlushing = False
             self._partCount = 0
             self.partsUntilCheck = CHECKED_PARTS
