@@ -1,5 +1,5 @@
 """
-Hosts and origins of requests, and checks whether they are allowed.
+Functions that parse the hosts and origins of requests, and that check whether an origin is allowed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that can be compared without parsing: what follows "://" is exactly the Host header of a request to
-#: the same server.
+#: Origins that need no parsing: a page has the same host and port as the server if the text after "://" equals
+#: the Host header.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
