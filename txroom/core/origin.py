@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that need no parsing: a page has the same host and port as the server if the text after "://" equals
-#: the Host header.
+#: Origins that need no parsing: a page has the same host and port as the server if the text after "://" is
+#: equal to the Host header.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
