@@ -29,8 +29,8 @@ class History:
     """
     The limits of the messages that a room keeps for new members.
 
-    Only broadcasts are kept, not messages to single members. A client that joins receives the newest `onJoin`
-    of them. Keep `onJoinSize` low: the message that asks to join has fewer than 200 bytes, and makes the
+    Only broadcasts are kept, not messages to single members. A client that joins receives the newest of them,
+    at most `onJoin` messages. Keep `onJoinSize` low: the message that asks to join has fewer than 200 bytes, and makes the
     server send up to `onJoinSize` bytes of data.
 
     Args:
@@ -59,7 +59,7 @@ class History:
     onJoinSize: int = attrs.field(default=64 << 10, validator=_COUNT)
 
 
-# Tools that show signatures would show that of `__new__`, which does not have the names of the limits.
+# Without this, tools would show the signature of `__new__`, which does not have the names of the limits.
 History.__new__.__signature__ = signature(History.__init__)  # type: ignore[attr-defined]
 
 
