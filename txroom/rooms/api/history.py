@@ -30,8 +30,8 @@ class History:
     The limits of the messages that a room keeps for new members.
 
     Only broadcasts are kept, not messages to single members. A client that joins receives the newest of them,
-    at most `onJoin` messages. Keep `onJoinSize` low: the message that asks to join has fewer than 200 bytes, and makes the
-    server send up to `onJoinSize` bytes of data.
+    at most `onJoin` messages. Keep `onJoinSize` low: the message that asks to join has fewer than 200 bytes,
+    and makes the server send up to `onJoinSize` bytes of data.
 
     Args:
         limit: The maximum number of messages; 0 keeps none.
