@@ -57,7 +57,7 @@ def userOf(key):
 
 
 def findArticles(word):
-    """Runs in a thread, and may block: no rooms, clients or timers in here."""
+    """Runs in a thread: it may block, but must not use rooms, clients or timers."""
     from django.db import connection
 
     try:

@@ -8,7 +8,7 @@ A timer goes through these states::
                         |                       ^
                         +-- is asynchronous --> RUNNING --ended--> DONE or WAITING
 
-It can be cancelled in each of them (`Timer.cancel`). When the room begins to end, its timers are stopped
+A timer can be cancelled in each of these states (`Timer.cancel`). When the room begins to end, its timers are stopped
 (`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on until
 `RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. If a function cancels its own
 timer and then returns a Deferred or a coroutine, the timer still goes to RUNNING, so that an error of the
@@ -134,7 +134,7 @@ class Timer:
         if self._interval is None:
             self._done()
             return
-        # The calls stay on the grid of the interval. Calls that would be late are left out.
+        # The calls are due at multiples of the interval. Calls that would be late are left out.
         now = self._timers.reactor.seconds()
         self._due += self._interval
         if self._due < now:
@@ -301,8 +301,8 @@ class RoomClock:
         """
         Call `function(*args)` again and again, for the first time after one interval.
 
-        The calls keep to a fixed grid. If the server is late, or a function takes longer than the interval,
-        the calls in between are left out.
+        The calls are due at multiples of the interval, counted from now. If the server is late, or a function
+        takes longer than the interval, the calls in between are left out.
 
         Args:
             seconds: The interval in seconds, more than 0.
@@ -328,9 +328,9 @@ class RoomClock:
             seconds: How long to wait, in seconds, 0 or more.
 
         Returns:
-            A Deferred that fires after that time. When the room begins to end it fails with `RoomError`
-            (`roomGone`), so that no hook waits longer than the room lasts; in a room that is ending already
-            it fails at once.
+            A Deferred that fires after that time. If the room begins to end during the wait, it fails with
+            `RoomError` (`roomGone`), so that no hook waits longer than the room lasts. If the room is already
+            ending, it fails immediately.
 
         Raises:
             ValueError: `seconds` is not a number, or is less than 0.
