@@ -8,10 +8,10 @@ A timer goes through these states::
                         |                       ^
                         +-- is asynchronous --> RUNNING --ended--> DONE or WAITING
 
-A timer can be cancelled in each of these states (`Timer.cancel`). When the room begins to end, its timers are stopped
-(`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on until
-`RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. If a function cancels its own
-timer and then returns a Deferred or a coroutine, the timer still goes to RUNNING, so that an error of the
+A timer can be cancelled in each of these states (`Timer.cancel`). When the room begins to end, its timers are
+stopped (`RoomTimers.stop`): they are DONE at once, but a function that is running asynchronously goes on
+until `RoomTimers.cancelRunning`. `RoomTimers` keeps the timers that are not DONE. If a function cancels its
+own timer and then returns a Deferred or a coroutine, the timer still goes to RUNNING, so that an error of the
 function is reported.
 """
 
