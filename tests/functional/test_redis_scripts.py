@@ -170,7 +170,8 @@ class Commands:
 
     def handover(self) -> None:
         room = self.room()
-        self.pair.run("handover", room[:1], self.token(room), self.random.choice(TOKENS[:3]))
+        choice = self.random.choice
+        self.pair.run("handover", room[:1], self.token(room), choice(TOKENS[:3]), choice(("", *NODES)))
 
     def found(self) -> None:
         room, random = self.room(), self.random

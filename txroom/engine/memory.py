@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..rooms.contract.listing import Listing, Order
 from ..rooms.contract.ports import (
     NO_MORE,
     NO_SUCH_ID,
+    HandoverFailed,
     HostFactory,
     Journal,
     Link,
@@ -88,6 +89,13 @@ class MemoryEngine:
     def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """Start at once."""
         return succeed(None)
+
+    def leave(self, nodes: Sequence[str]) -> Deferred[int]:
+        """Fail, since there is no other node."""
+        return fail(HandoverFailed("the rooms of this server live in its memory"))
+
+    def stay(self) -> None:
+        """Do nothing, since this server can't leave."""
 
     def handOver(self) -> Deferred[None]:
         """Do nothing, since there is no other node."""

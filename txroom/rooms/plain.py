@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.codes import ErrorCode
+from ..core.handshake import Handshake
 from ..protocol import payload
+from ..protocol.errors import RoomError
+from ..protocol.limits import MAX_FIELDS, MAX_OPTIONS
 
 
 def plainUser(user: Any) -> Any:
@@ -33,3 +37,17 @@ def plainOptions(options: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     copy: dict[str, Any] = payload.plain(dict(options), mayHaveBytes=True, name="options")
     return copy
+
+
+def queryOptions(handshake: Handshake) -> dict[str, Any]:
+    """
+    Return the query string of a request as options.
+
+    Raises:
+        RoomError: The query string is too long, or has too many fields (`badRequest`).
+    """
+    query = handshake.target.partition("?")[2]
+    if len(query) > MAX_OPTIONS or query.count("&") >= MAX_FIELDS:
+        most = f"at most {MAX_FIELDS} options, and {MAX_OPTIONS} bytes of them"
+        raise RoomError(ErrorCode.BAD_REQUEST, most, {"field": "options"})
+    return dict(handshake.query)

@@ -475,7 +475,7 @@ class Store:
             return 1
         if token != args[0]:
             raise RedisError("FENCED the room has another owner")
-        self.doHSET(keys[0], b"tok", args[1], b"node", b"")
+        self.doHSET(keys[0], b"tok", args[1], b"node", args[2])
         self.doHDEL(keys[0], b"counted", b"died", b"level", b"until")
         return 1
 

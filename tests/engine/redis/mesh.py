@@ -136,9 +136,10 @@ class Node:
 
     # what the peers want of the node
 
-    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
         room = self.rooms.get(arrival.room)
-        return None if room is None else room.attach(outlet, arrival)
+        attached: Deferred[Any] | None = None if room is None else room.attach(outlet, arrival)
+        return attached
 
     def ask(self, room: str, command: Any) -> Deferred[Any] | None:
         if room not in self.rooms:

@@ -23,6 +23,7 @@ from .channels import Channels, Client
 from .creating import Creating
 from .entrance import Entrance
 from .finding import Finder
+from .handingover import HandingOver
 from .here import Here, Owned
 from .journal import RedisJournal
 from .journals import Journals
@@ -31,6 +32,7 @@ from .lease import EXPIRY, IncompatibleNodes, Lease, Renewal, Stage
 from .locating import Locator
 from .node import Guard, GuardedOutlet, newNode
 from .owning import Owning
+from .packets import Take
 from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
@@ -105,6 +107,9 @@ class ClusterNode:
             waits, redis, keys, lambda room: room in self.here or room in self.finder.index
         )
         self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease, unlisted)
+        self.handingOver = HandingOver(
+            waits, self.here, self.owning, self.adoption, locator, self.journals, self.peers, self.lease
+        )
         #: When the lease was fresh for the last time, and whether clients are served.
         self._freshAt = float("-inf")
         self._isServing = True
@@ -174,7 +179,7 @@ class ClusterNode:
         self.adoption.stop()
         if not self.lease.isFresh:
             return
-        await self.journals.handOver()
+        await self.handingOver.end()
         self._turn.flush()
         self.lease.stop()
         ended = self._scripts.ask(self._redis, "renew", (self._keys.nodes,), self._lease(0.0))
@@ -186,6 +191,8 @@ class ClusterNode:
             self._watching.cancel()
         self.adoption.stop()
         self._waits.stop()
+        self.owning.isStopping = True
+        self.owning.stay()
         self.lease.stop()
         self._turn.flush()
         self._turn.stop()
@@ -324,12 +331,14 @@ class ClusterNode:
         """A journal has ended; see `JournalsPort`."""
         self.owning.ended(journal.owner, isOurs)
 
-    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
         """A client of another node joins or resumes; see `PeersSide`."""
         return self.entrance.attachFrom(outlet, arrival)
 
-    def ask(self, room: str, command: Command) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Command | Take) -> Deferred[Any] | None:
         """Another node asks a room; see `PeersSide`."""
+        if isinstance(command, Take):
+            return Deferred.fromCoroutine(self.handingOver.take(room))
         return self.entrance.askFrom(room, command)
 
     def generationOf(self, room: str) -> int:

@@ -90,6 +90,7 @@ class Creating:
         Raises:
             RoomError: It can't be created.
         """
+        await self._owning.whenStaying()
         most = factory.maxRooms(name)
         room = room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
@@ -128,6 +129,7 @@ class Creating:
         if key is None:
             mayCreate()
             return Made(await self.create(application, factory, name, options), True)
+        await self._owning.whenStaying()
         place = self._keys.making(application, name, key)
         until = self._waits.seconds() + MAKING_SECONDS
         token = secrets.token_urlsafe(9)

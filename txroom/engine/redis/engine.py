@@ -4,14 +4,14 @@ The engine for rooms on several nodes, over one Redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from ...rooms.contract.ports import HostFactory
+from ...rooms.contract.ports import HandoverFailed, HostFactory
 from ...rooms.hooks import runCoroutine
 from .address import RedisAddress
 from .answers import UNREACHABLE
@@ -98,6 +98,22 @@ class RedisEngine:
         if self._connect is not None:
             return self._connect(clock)
         return RedisClient(clock, self._address, isQuiet=isQuiet)
+
+    @property
+    def nodeId(self) -> str | None:
+        """The id of the running node; `None` while the engine is stopped."""
+        return None if self._node is None else self._node.id
+
+    def leave(self, nodes: Sequence[str]) -> Deferred[int]:
+        """Give all rooms to other nodes; see `EngineService.leave`."""
+        if self._node is None:
+            return fail(HandoverFailed("the engine is not running"))
+        return runCoroutine(self._node.handingOver.leave(nodes))
+
+    def stay(self) -> None:
+        """Take rooms again; see `EngineService.stay`."""
+        if self._node is not None:
+            self._node.handingOver.stay()
 
     def handOver(self) -> Deferred[None]:
         """Give all rooms to other nodes; see `EngineService.handOver`."""

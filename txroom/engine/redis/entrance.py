@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, Link, Outlet
-from .here import Here
+from .here import Here, Owned
 from .locating import AtNode, Locator, Orphan, Place, Where
 from .outgoing import ElsewhereError
 from .owning import Owning
@@ -65,6 +66,13 @@ def _orMissed(result: Link | Refused | Unreached, node: str) -> Link | Refused |
     return Missed(node if result.isElsewhere else "")
 
 
+def _unlessMoved(result: Link | Refused, owned: Owned) -> Link | Refused | Missed:
+    """Replace the refusal of a room that leaves this node: its next owner has to be asked."""
+    if owned.isMoving and isinstance(result, Refused) and result.code == ErrorCode.UNAVAILABLE:
+        return Missed("")
+    return result
+
+
 class Entrance:
     """
     Passes requests on to the rooms of this node and of others. It takes over rooms that no node has.
@@ -77,6 +85,8 @@ class Entrance:
         peers: The other nodes.
         guarded: Returns the guarded outlet for an outlet of this node.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -99,34 +109,63 @@ class Entrance:
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
-        host = self._here.host(arrival.room)
-        if host is not None and self._isReady(arrival.room):
-            return host.attach(self._guarded(outlet), arrival)
-        return Deferred.fromCoroutine(self._attach(outlet, arrival))
+        asked = None
+        if not self._requests.isWaiting(arrival.room):
+            asked = self._attachHere(self._guarded(outlet), arrival)
+        return Deferred.fromCoroutine(self._attach(outlet, arrival, asked))
 
-    def _isReady(self, room: str) -> bool:
-        """Return whether a request may be passed on to a room of this node at once."""
-        return not (self._requests.isWaiting(room) or self._owning.isTaking(room))
-
-    def attachFrom(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
-        """A client of another node joins or resumes; `None`: the room isn't here."""
-        host = self._here.host(arrival.room)
-        if host is None or self._owning.isTaking(arrival.room):
+    def attachFrom(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
+        """A client of another node joins or resumes; `None`: the room isn't here, or is about to leave."""
+        asked = self._attachHere(outlet, arrival)
+        if asked is None:
+            self._takeOwn(arrival.room)
             return None
-        return host.attach(outlet, arrival)
+        return asked.addCallback(lambda result: None if isinstance(result, Missed) else result)
 
-    async def _attach(self, outlet: Outlet, arrival: Join | Resume) -> Link | Refused:
-        """Attach; find the room again if another node doesn't have it, or is lost."""
+    def _attachHere(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | Missed] | None:
+        """Pass a request on to a room of this node; `None`: it isn't ready here."""
+        owned = self._ready(arrival.room)
+        if owned is None:
+            return None
+        asked: Deferred[Any] = owned.host.attach(outlet, arrival)
+        return asked.addCallback(_unlessMoved, owned)
+
+    def _ready(self, room: str) -> Owned | None:
+        """Return a room of this node that requests may be passed on to."""
+        return None if self._owning.isTaking(room) else self._here.ready(room)
+
+    def _takeOwn(self, room: str) -> None:
+        """Take a room that was handed over to this node, if it was not told so."""
+        Deferred.fromCoroutine(self._takeIfOwn(room)).addErrback(
+            lambda failure: self._log.failure("room {room} could not be taken", failure, room=room)
+        )
+
+    async def _takeIfOwn(self, room: str) -> None:
+        place = await self._locator.ask(room)
+        if isinstance(place, Orphan) and not place.isDead:
+            await self._owning.take(room, place)
+
+    async def _attach(
+        self,
+        outlet: Outlet,
+        arrival: Join | Resume,
+        asked: Deferred[Link | Refused | Missed] | None,
+    ) -> Link | Refused:
+        """
+        Attach; find the room again if another node doesn't have it, or is lost. `asked` is the first attempt,
+        if it has begun.
+        """
         attempts = Attempts(self._waits, PATIENCE)
         place: Place | None = None
         while True:  # and not by recursion: a client may have to wait for many attempts
-            result = await self._attachOnce(outlet, arrival, attempts, place)
+            result = await (asked or self._attachOnce(outlet, arrival, attempts, place))
             if not isinstance(result, Missed):
                 return result
             if attempts.areOver:
                 return Refused(ErrorCode.UNAVAILABLE)
+            asked = None
             place = await self._locator.ask(arrival.room, result.notAt)
-            if isinstance(place, AtNode) or place is Where.UNKNOWN:
+            if isinstance(place, AtNode) or place in (Where.UNKNOWN, Where.HERE):
                 await attempts.again()
             if not isinstance(place, AtNode):
                 place = None
@@ -141,10 +180,9 @@ class Entrance:
                 return [asked.addCallback(_orMissed, found.node)]
             if found is Where.NOWHERE:
                 return [succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))]
-            host = self._here.host(arrival.room) if found is Where.HERE else None
-            if host is None:
+            if found is not Where.HERE:
                 return [succeed(Refused(ErrorCode.UNAVAILABLE))]
-            return [host.attach(self._guarded(outlet), arrival)]
+            return [self._attachHere(self._guarded(outlet), arrival) or succeed(Missed(""))]
 
         return self._requests.add(arrival.room, passOn)
 
@@ -167,17 +205,17 @@ class Entrance:
 
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         """Let a room carry out a command; see `Engine.ask`."""
-        host = self._here.host(room)
-        if host is not None and not self._owning.isTaking(room):
-            asked = host.ask(command)
+        owned = self._ready(room)
+        if owned is not None:
+            asked = owned.host.ask(command)
         else:
             asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, ASK_SECONDS)))
         return self._waits.within(ASK_SECONDS, asked)
 
     def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:
         """Another node asks for a command; `None`: the room isn't here."""
-        host = self._here.host(room)
-        return None if host is None or self._owning.isTaking(room) else host.ask(command)
+        owned = self._ready(room)
+        return None if owned is None else owned.host.ask(command)
 
     async def _ask(self, room: str, command: Command, attempts: Attempts) -> Any:
         place: Place | None = None
@@ -186,9 +224,9 @@ class Entrance:
             place = place or await self._find(room, attempts)
             if place is Where.NOWHERE:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
-            host = self._here.host(room) if place is Where.HERE else None
-            if host is not None:
-                return await host.ask(command)
+            owned = self._ready(room) if place is Where.HERE else None
+            if owned is not None:
+                return await owned.host.ask(command)
             if isinstance(place, AtNode):
                 try:
                     return await self._peers.ask(place.node, room, command, attempts.left)

@@ -12,7 +12,7 @@ from ...rooms.contract.ports import RoomHost
 class Owned:
     """A room of this node."""
 
-    __slots__ = ("age", "application", "generation", "host")
+    __slots__ = ("age", "application", "generation", "host", "isMoving")
 
     def __init__(self, host: RoomHost, application: str, age: int) -> None:
         self.host = host
@@ -21,6 +21,8 @@ class Owned:
         self.age = age
         #: See `Journal.generation`; 0 until the room is claimed.
         self.generation = 0
+        #: Whether it is being handed over to its next owner, or has been.
+        self.isMoving = False
 
 
 class Here:
@@ -47,6 +49,11 @@ class Here:
         owned = self._rooms.get(room)
         return None if owned is None else owned.host
 
+    def ready(self, room: str) -> Owned | None:
+        """Return a room that may be asked for something; `None` if it isn't here, or is about to leave."""
+        owned = self._rooms.get(room)
+        return None if owned is None or owned.isMoving else owned
+
     def generationOf(self, room: str) -> int:
         """Return the generation of a room; 0 if it isn't here. Called for volatile messages."""
         owned = self._rooms.get(room)
@@ -61,4 +68,5 @@ class Here:
         owned = self._rooms.get(host.id)
         if owned is None or owned.host is not host:
             return None
+        owned.isMoving = True
         return self._rooms.pop(host.id)

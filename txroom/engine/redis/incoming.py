@@ -18,16 +18,16 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
 from ...rooms.contract.ports import Link, Outlet
-from .packets import Ask, Attach, Attached, Drop, PacketMessage, Submit, Told
+from .packets import Ask, Attach, Attached, Drop, PacketMessage, Submit, Take, Told
 
 
 class PeersSide(Protocol):
     """The node, as its talks with others use it."""
 
-    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused] | None:
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
         """A client of another node joins or resumes; `None`: the room isn't here. See `Engine.attach`."""
 
-    def ask(self, room: str, command: Command) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Command | Take) -> Deferred[Any] | None:
         """Another node asks for a command; `None`: the room isn't here. See `Engine.ask`."""
 
     def generationOf(self, room: str) -> int:
@@ -106,10 +106,10 @@ class Incoming:
             errbackArgs=(message.id, arrival.link),
         ).addErrback(lambda failure: self._log.failure("a client could not be attached", failure))
 
-    def _attached(self, result: Link | Refused, id: int, link: str) -> None:
+    def _attached(self, result: Link | Refused | None, id: int, link: str) -> None:
         isEnded = link in self._endedEarly
         self._entered(link)
-        if isinstance(result, Refused):
+        if result is None or isinstance(result, Refused):
             self._talk.tell(Attached(id, None, result))
         elif self._talk.isOver:
             result.drop()

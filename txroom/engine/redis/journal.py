@@ -143,16 +143,16 @@ class RedisJournal:
         ending.ask()
         return ending.done
 
-    def handOver(self) -> Deferred[None]:
+    def handOver(self, node: str = "") -> Deferred[None]:
         """
-        Give the room to the next node that asks for it, after all records have been committed.
+        Give the room to a node, or to the next one that asks for it, after all records have been committed.
 
         The Deferred fires when that is done, or takes too long; the owner has got `lost` with 4101 then.
         """
         self.flush()
         if self.isOver or self._ending is not None:
             return succeed(None)
-        args = (self._token, secrets.token_urlsafe(16))
+        args = (self._token, secrets.token_urlsafe(16), node)
         ending = self._end("handover", self._keys[:1], args, isOurs=False)
         if self._batches.areConfirmed:
             ending.ask()

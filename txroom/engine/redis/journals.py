@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
@@ -220,10 +220,11 @@ class Journals:
         if journal is not None:
             journal.verify()
 
-    def handOver(self) -> Deferred[None]:
-        """Hand over all rooms; see `RedisJournal.handOver`."""
+    def handOver(self, rooms: Iterable[str] | None = None, node: str = "") -> Deferred[None]:
+        """Hand over rooms (`None`: all) to a node; see `RedisJournal.handOver`."""
+        found = [self.journals[room] for room in rooms or self.journals if room in self.journals]
         over: Deferred[Any] = DeferredList(
-            [maybeDeferred(journal.handOver) for journal in list(self.journals.values())], consumeErrors=True
+            [maybeDeferred(journal.handOver, node) for journal in found], consumeErrors=True
         )
         return over.addCallback(lambda _: None)
 
@@ -350,7 +351,7 @@ class Journals:
             raise
         except Exception as error:
             self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
-            give = self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16)))
+            give = self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16), ""))
             if not claim.seen:  # nobody else knows of it
                 give = self.scripts.command("release", keys, (token, GRAVE_MILLISECONDS))
             self._giveBack(give)

@@ -89,13 +89,14 @@ class Locator:
         node = known.listed.node
         return AtNode(node) if self._lease.stateOf(node) is NodeState.ALIVE else None
 
-    async def ask(self, room: str, notAt: str = "") -> Place:
+    async def ask(self, room: str, notAt: str = "", refusedBy: str = "") -> Place:
         """
         Return where the room is by its fields in Redis.
 
         Args:
             room: The room's id.
             notAt: A node that has answered that the room isn't there.
+            refusedBy: A node to which this one has given the room, and that can't open it.
         """
         try:
             fields: list[Any] = await self._redis.ask("HMGET", self._keys.room(room).fields, *_FIELDS)
@@ -107,7 +108,8 @@ class Locator:
         if token is None:
             return self._missing(room, notAt)
         owner = (node or b"").decode()
-        if owner and owner != self._node:
+        isDead = owner not in ("", self._node, refusedBy)
+        if isDead:
             state = self._lease.stateOf(owner)
             if state is NodeState.ALIVE:
                 self._finder.correct(room, owner)
@@ -121,7 +123,7 @@ class Locator:
             name.decode(),
             int(age),
             token.decode(),
-            bool(owner) and owner != self._node,
+            isDead,
             None if listing is None else _readListing(listing),
         )
 

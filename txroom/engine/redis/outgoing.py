@@ -20,7 +20,7 @@ from ...rooms.contract.items import Item, Joined, Message
 from ...rooms.contract.ports import Link, Outlet
 from .generations import Generations
 from .groups import MAX_GROUPS
-from .packets import Ask, Attach, Attached, Deliver, Detach, Group, PacketMessage, Told
+from .packets import Ask, Attach, Attached, Deliver, Detach, Group, PacketMessage, Take, Told
 from .pair import Pair
 from .remote import RemoteLink, Unreached
 
@@ -187,7 +187,7 @@ class Outgoing:
 
     # -- questions
 
-    def ask(self, room: str, command: Command, seconds: float) -> Deferred[Any]:
+    def ask(self, room: str, command: Command | Take, seconds: float) -> Deferred[Any]:
         """
         Ask a room of the other node for a command.
 

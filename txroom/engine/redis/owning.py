@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -71,10 +71,34 @@ class Owning:
         #: Called with a room that was found without ever having been open, and that was deleted.
         self.onVanished: Callable[[str], None] = lambda room: None
         self.isStopping = False
+        #: Whether the rooms are being handed over to other nodes, and no others are opened meanwhile.
+        self.isLeaving = False
+        self._staying: list[Deferred[None]] = []
 
     def serve(self, application: str, factory: HostFactory) -> None:
         """Make owners for the rooms of an application by its factory."""
         self._factories[application] = factory
+
+    # -- leaving
+
+    def leave(self) -> None:
+        """Take no more rooms, since this node hands its rooms over."""
+        self.isLeaving = True
+
+    def stay(self) -> None:
+        """Take rooms again, and let those requests continue that wait for `whenStaying`."""
+        self.isLeaving = False
+        staying, self._staying = self._staying, []
+        for waiter in staying:
+            waiter.callback(None)
+
+    def whenStaying(self) -> Deferred[None]:
+        """Return a Deferred that fires when this node doesn't hand its rooms over, or not any more."""
+        if not self.isLeaving:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._staying.append(waiter)
+        return waiter
 
     # -- opening
 
@@ -157,7 +181,7 @@ class Owning:
             waiters.append(waiter)
             if isAsked and room in self._queue:
                 self._asked[room] = self._queue.pop(room)
-        elif not isinstance(place, Orphan) or self.isQuarantined(room):
+        elif not isinstance(place, Orphan) or self.isLeaving or self.isQuarantined(room):
             waiter.callback(room in self._here)
         else:
             self._taking[room] = [waiter]
@@ -181,6 +205,11 @@ class Owning:
     def _holdBack(self, room: str) -> None:
         """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
         self._quarantined[room] = self._clock.seconds() + HOLD_BACK
+
+    @property
+    def isBusy(self) -> bool:
+        """Whether this node is about to become the owner of rooms."""
+        return bool(self._taking)
 
     def isTaking(self, room: str) -> bool:
         """Return whether this node is about to become the owner of a room that existed before."""

@@ -104,12 +104,21 @@ class Reset(Struct, frozen=True, array_like=True, tag=8):
     pair: int
 
 
+class Take(Struct, frozen=True, array_like=True, tag_field="kind", tag="take"):
+    """
+    Become the owner of a room that has just been handed over to the receiver.
+
+    The answer is whether the room is there now: `False` if it can't be opened, `None` if there is no such
+    room any more, or if it has another owner.
+    """
+
+
 class Ask(Struct, frozen=True, array_like=True, tag=9):
     """A command for a room. After `until` (seconds of Redis's clock; 0: never) it must not be carried out."""
 
     id: int
     room: str
-    command: Command
+    command: Command | Take
     until: float = 0.0
 
 

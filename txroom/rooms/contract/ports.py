@@ -167,6 +167,16 @@ class RoomHost(Owner, Protocol):
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; a room that is not open yet is waited for."""
 
+    async def move(self) -> bool:
+        """
+        Prepare the room for its next owner, before its journal is handed over.
+
+        Nothing more is handled or logged then. What is still running is cancelled after half a second.
+
+        Returns:
+            Whether the room may be handed over: it doesn't end, and wasn't lost.
+        """
+
     async def reserve(self, user: Any, seconds: float | None) -> str:
         """Reserve a seat, and return its token once that is committed. Raises `RoomError`."""
 
@@ -310,6 +320,10 @@ class Engine(Protocol):
         """Publish the listing of a room that is new or has changed."""
 
 
+class HandoverFailed(Exception):
+    """Another node could not take over a room, so that this node can't leave."""
+
+
 class EngineService(Protocol):
     """The engine of a whole server: what `Server(engine=...)` takes."""
 
@@ -333,6 +347,21 @@ class EngineService(Protocol):
         Raises:
             Exception: The engine can't start, and knows that at once.
         """
+
+    def leave(self, nodes: Sequence[str]) -> Deferred[int]:
+        """
+        Give all rooms to other nodes, and open no more. Clients that ask for a new room wait.
+
+        Args:
+            nodes: The ids of the nodes that get the rooms.
+
+        Returns:
+            A Deferred of the number of rooms that were given away. It fails with `HandoverFailed` if a node
+            can't be reached or can't open a room; rooms are then opened here as before.
+        """
+
+    def stay(self) -> None:
+        """Open rooms again after `leave`."""
 
     def handOver(self) -> Deferred[None]:
         """

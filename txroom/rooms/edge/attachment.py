@@ -17,6 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
+from ..contract.arrivals import Join, Resume
 from ..contract.commands import Frame
 from ..contract.items import Error, Item, Joined
 from ..contract.ports import Link
@@ -55,6 +56,7 @@ class Attachment:
     __slots__ = (
         "_waiting",
         "_waitingSize",
+        "arrival",
         "asked",
         "error",
         "id",
@@ -74,6 +76,8 @@ class Attachment:
         self.session = session
         #: The number that the client gave its request; `None`: none.
         self.ref = ref
+        #: What the engine was asked for, until the client has joined.
+        self.arrival: Join | Resume | None = None
         #: How the client asked to join, and the name or id that it asked for.
         self.asked = (how, what)
         #: The room's id, once it is known.
@@ -107,6 +111,7 @@ class Attachment:
         """Return whether to send an item of the room that arrives while the client is joining."""
         if type(item) is Joined:
             self.isJoined = True
+            self.arrival = None
             self.session.joined(self)
         elif type(item) is Error:
             self.error = item.code

@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -29,12 +30,12 @@ from ...core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
 from ...core.connection import Connection
 from ...protocol.closecodes import MOVED, closeCodeOf, shortened
 from ...protocol.errors import RoomError
-from ...protocol.limits import MAX_FIELDS, MAX_NUMBER, MAX_OPTIONS
+from ...protocol.limits import MAX_NUMBER
 from ..contract.arrivals import Join, Refused, Request, Resume
 from ..contract.commands import Frame, ListMembers
 from ..contract.items import Bye, Error, Item, Left, Replay
 from ..contract.ports import Link
-from ..plain import plainOptions, plainUser
+from ..plain import plainOptions, plainUser, queryOptions
 from .attachment import Attachment
 from .matchmaker import JoinMethod
 from .pathreturn import PathReturn
@@ -142,18 +143,8 @@ class RoomSession:
         return self._run(self._place(attachment, JoinMethod.JOIN_OR_CREATE, name, options), None)
 
     def optionsOfPath(self) -> dict[str, Any]:
-        """
-        Return the options of a join by path: the query string.
-
-        Raises:
-            RoomError: The query string is too long, or has too many fields (`badRequest`).
-        """
-        handshake = self.connection.handshake
-        query = handshake.target.partition("?")[2]
-        if len(query) > MAX_OPTIONS or query.count("&") >= MAX_FIELDS:
-            most = f"at most {MAX_FIELDS} options, and {MAX_OPTIONS} bytes of them"
-            raise RoomError(ErrorCode.BAD_REQUEST, most, {"field": "options"})
-        return dict(handshake.query)
+        """Return the options of a join by path: the query string. Raises `RoomError` if it is too long."""
+        return queryOptions(self.connection.handshake)
 
     def requestJoin(
         self, method: JoinMethod, name: str, options: Mapping[str, Any], ref: int | None
@@ -245,23 +236,20 @@ class RoomSession:
         self, attachment: Attachment, method: JoinMethod, name: str, asked: Mapping[str, Any]
     ) -> Link | Refused:
         """Return a link to a room of that name, or a refusal. Raises `RoomError` for wrong options."""
-        services = self.services
+        services, address = self.services, self.connection.handshake.peerNetwork
         options = services.matchmaker.typed(name, asked, isText=attachment is self._byPath)
 
         def attach(room: str, isCreator: bool) -> Deferred[Link | Refused]:
             attachment.room = room
-            join = self._joinOf(attachment, room, options, isCreator)
+            join = attachment.arrival = self._joinOf(attachment, room, options, isCreator)
             return services.engine.attach(services.outlet, join)
 
-        mayCreate = partial(self._countCreation, self.connection.handshake.peerNetwork)
-        return await services.matchmaker.place(method, name, options, attach, mayCreate)
-
-    def _countCreation(self, address: str) -> None:
-        """Count a room that is created for a client of that address. Raises `RoomError` for too many."""
-        self.services.creations.take(address, self.services.clock.seconds())
+        return await services.matchmaker.place(
+            method, name, options, attach, lambda: services.creations.take(address, services.clock.seconds())
+        )
 
     async def _attach(self, attachment: Attachment, arrivalOf: Callable[[], Join | Resume]) -> None:
-        arrival = arrivalOf()
+        arrival = attachment.arrival = arrivalOf()
         self._expect(attachment)
         attachment.room = arrival.room
         result = await self._linkOf(self.services.engine.attach(self.services.outlet, arrival))
@@ -355,6 +343,9 @@ class RoomSession:
         """Tell the client that a room has ended its membership or has refused it, and end the attachment."""
         if attachment.isEnded:
             return
+        if code == CloseCode.ROOM_MOVED and attachment.arrival is not None and attachment.error is None:
+            self._askAgain(attachment, attachment.arrival)
+            return
         if attachment.isJoined and code:
             self.say(Left(attachment.room, code, reason))
             if not attachment.isLeaving:
@@ -386,6 +377,20 @@ class RoomSession:
         elif isByPath:
             code = code or closeCodeOf(attachment.error)
             self.close(code, reason or attachment.error or "")
+
+    def _askAgain(self, former: Attachment, arrival: Join | Resume) -> None:
+        """Ask for a seat at the next owner of a room that has moved before the client has joined."""
+        again = Attachment(self, former.ref, *former.asked)
+        byPath = again if former is self._byPath else self._byPath
+        self._forget(former)
+        self._byPath = byPath
+        self._expect(again)
+
+        def ask() -> None:
+            if not again.isEnded:
+                self._run(self._attach(again, lambda: replace(arrival, link=again.id)), again.ref)
+
+        self.services.clock.callLater(0, ask)  # not in the middle of a state change
 
     def _forget(self, attachment: Attachment) -> None:
         """Forget an attachment that has ended."""

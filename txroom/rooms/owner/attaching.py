@@ -12,7 +12,9 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
+from ...core.awaitables import clearFailure
 from ...core.codes import ErrorCode
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.ports import Link, Outlet
@@ -27,8 +29,10 @@ class _Request:
     """A request that waits."""
 
     outlet: Outlet
-    #: Whether its edge is lost.
+    #: Whether its edge is lost, or it was refused because the room moves.
     isGone: bool = False
+    #: Fires with the answer.
+    answer: Deferred[Link | Refused] = attrs.field(factory=Deferred)
 
 
 class Attaching:
@@ -54,7 +58,8 @@ class Attaching:
                 return succeed(self._resuming.resume(outlet, arrival))
         request = _Request(outlet)
         self._requests.add(request)
-        return Deferred.fromCoroutine(self._attach(request, arrival)).addBoth(self._over, request)
+        Deferred.fromCoroutine(self._attach(request, arrival)).addBoth(self._over, request)
+        return request.answer
 
     async def _attach(self, request: _Request, arrival: Join | Resume) -> Link | Refused:
         life = self._context.life
@@ -66,9 +71,19 @@ class Attaching:
             return await self._joining.join(request.outlet, arrival, lambda: not request.isGone)
         return self._resuming.resume(request.outlet, arrival)
 
-    def _over(self, result: Any, request: _Request) -> Any:
-        self._requests.discard(request)
-        return result
+    def _over(self, result: Any, request: _Request) -> None:
+        if request in self._requests:
+            self._requests.remove(request)
+            request.answer.callback(result)
+        elif isinstance(result, Failure):
+            clearFailure(result)
+
+    def refuse(self) -> None:
+        """Refuse the waiting requests, because the room moves. Their edges ask its next owner."""
+        requests, self._requests = self._requests, set()
+        for request in requests:
+            request.isGone = True
+            request.answer.callback(Refused(self._context.life.closedCode))
 
     def edgeGone(self, outlet: Outlet) -> None:
         """Drop the waiting requests of an edge that is lost."""

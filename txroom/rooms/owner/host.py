@@ -210,6 +210,19 @@ class Host:
 
     # -- events that the parts report
 
+    def follow(self, event: Event) -> bool:
+        """Enter the state that follows an event, if it may happen now. Returns whether it may."""
+        if not self.life.may(event):
+            return False
+        self.life.follow(event)
+        return True
+
+    def stopTimers(self) -> None:
+        """Stop all timers of the room, and cancel those that are running."""
+        self.keepOpen()
+        self._roomTimers.stop()
+        self._roomTimers.cancelRunning()
+
     def keepOpen(self) -> None:
         """Keep the room open, because a client has taken a seat."""
         call, self._emptyCall = self._emptyCall, None
@@ -428,6 +441,10 @@ class Host:
                     self._parts.leaving.drop(member)
 
     # -- for the engine
+
+    async def move(self) -> bool:
+        """Prepare for the next owner; see `RoomHost.move`."""
+        return not self.life.isOver and await self._parts.moving.move()
 
     @property
     def listing(self) -> Listing:

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...core.awaitables import clearTraceback, isAsync, runUntilWaiting, toDeferred
+from ...core.awaitables import clearFailure, clearTraceback, isAsync, runUntilWaiting, toDeferred
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import TokenBucket
 from ...protocol import payload, received
@@ -32,6 +32,7 @@ from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import RoomContext
 from .leaving import Leaving
+from .life import Stage
 from .member import JOINED, PARTING, Member, copied
 from .presence import Presence
 
@@ -56,6 +57,7 @@ class Inbox:
         "_hasFallback",
         "_id",
         "_leaving",
+        "_life",
         "_outbox",
         "_port",
         "_presence",
@@ -85,6 +87,7 @@ class Inbox:
         self._broadcaster = broadcaster
         self._calls = calls
         self._leaving = leaving
+        self._life = context.life
         self._presence = presence
         #: The members with handled frames that are not acknowledged yet, by id.
         self._unacked: dict[str, Member] = {}
@@ -97,7 +100,8 @@ class Inbox:
             if self._outbox.isRecording:
                 self._outbox.record(member.record())
         if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
-            self._takeMessage(member, frame)
+            if self._life.isTaking:
+                self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
             member.mailbox.post(self._leave, member, frame, member.link)
         elif isinstance(frame, Unreadable):
@@ -171,6 +175,8 @@ class Inbox:
             self._mistake(member)
             if waiting is not None:
                 hooks.failWaiter(waiting, CallError(error.code, error.message))
+        elif not self._life.isTaking:
+            return
         elif frame.ref is None:
             self._takeMessage(member, Send("", b"", frame.n), error)
         else:
@@ -271,6 +277,10 @@ class Inbox:
 
     def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
         """Finish a frame whose asynchronous handler has ended."""
+        if self._life.stage is Stage.CUT:  # the next owner calls the handler again
+            if isinstance(result, Failure):
+                clearFailure(result)
+            return
         if not isinstance(result, Failure):
             self._finish(member, frame, result, link)
             return

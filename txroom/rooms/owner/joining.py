@@ -31,6 +31,7 @@ from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import Lifecycle, RoomContext
 from .leaving import Leaving
+from .life import Stage
 from .member import Member, State
 from .presence import Presence
 from .roomlisting import RoomListing
@@ -214,7 +215,8 @@ class Joining:
             clearTraceback(error)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
-            context.runner.report(Failure(), member, hook)
+            if context.life.stage is not Stage.CUT:
+                context.runner.report(Failure(), member, hook)
             self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
         else:
             try:
@@ -241,6 +243,9 @@ class Joining:
     def _giveBack(self, member: Member, error: Error) -> None:
         """Free the seat of a client that could not join, and answer with the error."""
         context = self._context
+        if context.life.stage is Stage.CUT:
+            self._moved(member)
+            return
         pending = member.pendingLeave
         member.state = State.GONE
         self._presence.left(member)  # the last step may have failed after `came`
@@ -257,6 +262,21 @@ class Joining:
         member.forget()
         self._roomListing.changed()
         self._lifecycle.seatFreed()
+
+    def _moved(self, member: Member) -> None:
+        """
+        Forget a client that has not joined before the room moves. Its edge asks the next owner, where a seat
+        that was reserved for it is still reserved.
+        """
+        context = self._context
+        member.state = State.GONE
+        context.roster.joining.discard(member)
+        context.roster.members.pop(member.id, None)
+        self._calls.failAll(member)
+        if member.audience:
+            context.outbox.end(member.audience, CloseCode.ROOM_MOVED)
+        context.roster.detached(member)
+        member.forget()
 
     def _answerAll(self, member: Member, error: Error) -> None:
         """Answer all join requests of the member's connection with an error."""

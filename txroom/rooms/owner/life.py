@@ -10,6 +10,11 @@ CREATING   OPENED  OPEN       publishes the room; clients may join, timers and t
 CREATING   LOST    LOST       as in OPEN; creation fails when `onCreate` is over
 OPEN       CLOSED  DISPOSING  stops the timers; all members leave
 OPEN       LOST    LOST       sends nothing more; detaches the members, which another owner has
+OPEN       MOVES   MOVING     handles no new frames and lets nobody join; what is running may end
+MOVING     CLOSED  DISPOSING  as in OPEN
+MOVING     CUT     CUT        cancels what is still running, and stops the timers; the journal is handed over
+MOVING     LOST    LOST       as in OPEN
+CUT        LOST    LOST       as in OPEN
 DISPOSING  LOST    LOST       as in OPEN
 DISPOSING  EMPTY   ENDING     calls `onDispose`, waits for the journal, and releases it
 LOST       EMPTY   ENDING     calls `onDispose`; the journal belongs to another owner
@@ -34,6 +39,10 @@ class Stage(Enum):
     #: `onCreate` runs. No client can join; messages are logged.
     CREATING = auto()
     OPEN = auto()
+    #: The room is about to get its next owner. Handlers and joins that are running may end.
+    MOVING = auto()
+    #: What was still running has been cancelled, and nothing more is handled or logged.
+    CUT = auto()
     #: All members leave, and `onLeave` runs for them.
     DISPOSING = auto()
     #: Another owner has the room; `onLeave` and handlers that are running here finish.
@@ -51,6 +60,10 @@ class Event(Enum):
     OPENED = auto()
     #: The room can't be created.
     FAILED = auto()
+    #: The room is to be handed over to its next owner.
+    MOVES = auto()
+    #: What was running has ended, or takes too long.
+    CUT = auto()
     #: The room is asked to end.
     CLOSED = auto()
     #: The journal reports that the room has another owner or is handed over to the next one, or that its
@@ -68,7 +81,12 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
     (Stage.CREATING, Event.FAILED): Stage.ENDING,
     (Stage.OPEN, Event.CLOSED): Stage.DISPOSING,
     (Stage.OPEN, Event.LOST): Stage.LOST,
+    (Stage.OPEN, Event.MOVES): Stage.MOVING,
     (Stage.OPEN, Event.FAILED): Stage.ENDING,
+    (Stage.MOVING, Event.CLOSED): Stage.DISPOSING,
+    (Stage.MOVING, Event.CUT): Stage.CUT,
+    (Stage.MOVING, Event.LOST): Stage.LOST,
+    (Stage.CUT, Event.LOST): Stage.LOST,
     (Stage.DISPOSING, Event.LOST): Stage.LOST,
     (Stage.DISPOSING, Event.EMPTY): Stage.ENDING,
     (Stage.DISPOSING, Event.FAILED): Stage.ENDING,
@@ -77,14 +95,17 @@ TRANSITIONS: dict[tuple[Stage, Event], Stage] = {
     (Stage.ENDING, Event.ENDED): Stage.DISPOSED,
 }
 
-_SPEAKING = frozenset({Stage.CREATING, Stage.OPEN, Stage.DISPOSING})
-_LISTED = frozenset({Stage.OPEN, Stage.DISPOSING})
+_SPEAKING = frozenset({Stage.CREATING, Stage.OPEN, Stage.MOVING, Stage.DISPOSING})
+_RUNNING = frozenset({Stage.OPEN, Stage.MOVING, Stage.CUT})
+_LISTED = _RUNNING | {Stage.DISPOSING}
+_MOVING = frozenset({Stage.MOVING, Stage.CUT})
+_GOING_ON = _MOVING | {Stage.LOST}
 
 
 class RoomLife:
     """The state of one room; see the module. Only the host changes it; all parts read it."""
 
-    __slots__ = ("goesOn", "isListed", "isLost", "isOpen", "isSpeaking", "stage")
+    __slots__ = ("goesOn", "isListed", "isLost", "isOpen", "isRunning", "isSpeaking", "isTaking", "stage")
 
     def __init__(self) -> None:
         #: Whether another owner has the room, or its records are lost.
@@ -96,9 +117,17 @@ class RoomLife:
     def _enter(self, stage: Stage) -> None:
         self.stage = stage
         if stage is Stage.LOST:
-            self.isLost = self.goesOn = True
+            self.isLost = True
+        if stage in _GOING_ON:
+            self.goesOn = True
+        elif stage is Stage.DISPOSING:
+            self.goesOn = False
         #: Whether clients may join and resume.
         self.isOpen = stage is Stage.OPEN
+        #: Whether it has begun, and neither ends nor is lost.
+        self.isRunning = stage in _RUNNING
+        #: Whether messages of clients are taken. From MOVING on, clients keep them for the next owner.
+        self.isTaking = stage not in _MOVING
         #: Whether messages are logged and sent.
         self.isSpeaking = stage in _SPEAKING
         #: Whether it is listed in matchmaking.

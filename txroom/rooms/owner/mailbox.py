@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ...core.awaitables import cancelHook
+
 #: A job of a mailbox.
 Job = Callable[..., Deferred[Any] | None]
 
@@ -24,13 +26,15 @@ class Mailbox:
     job waits for.
     """
 
-    __slots__ = ("_jobs", "isBusy")
+    __slots__ = ("_jobs", "_running", "isBusy")
 
     _log = Logger()
 
     def __init__(self) -> None:
         #: The queued jobs. The queue is made when it is needed; most members never need it.
         self._jobs: deque[tuple[Job, tuple[Any, ...]]] | None = None
+        #: What the next job waits for.
+        self._running: Deferred[Any] | None = None
         #: Whether a job is running, so that a job that is posted now is queued.
         self.isBusy = False
 
@@ -55,6 +59,7 @@ class Mailbox:
         every message.
         """
         if waited is not None and (waited.paused or not waited.called):
+            self._running = waited
             waited.addBoth(self._next)
         elif self._jobs:
             self._next()
@@ -65,6 +70,22 @@ class Mailbox:
         """Drop all jobs that have not begun."""
         self._jobs = None
 
+    def whenIdle(self) -> Deferred[None]:
+        """
+        Return a Deferred that fires when the jobs that were posted before have ended. It doesn't fire if jobs
+        are dropped.
+        """
+        idle: Deferred[None] = Deferred()
+        self.post(idle.callback, None)
+        return idle
+
+    def cancel(self) -> None:
+        """Drop all jobs that have not begun, and cancel what the running one waits for."""
+        self.clear()
+        running, self._running = self._running, None
+        if running is not None:
+            cancelHook(running)
+
     def _begin(self, job: Job, args: tuple[Any, ...]) -> Deferred[Any] | None:
         try:
             return job(*args)
@@ -73,12 +94,14 @@ class Mailbox:
             return None
 
     def _next(self, result: object = None) -> None:
-        if isinstance(result, Failure):
+        isCancelled, self._running = self._running is None, None
+        if isinstance(result, Failure) and not isCancelled:
             self._log.failure("a job of a mailbox failed", result)
         while self._jobs:
             job, args = self._jobs.popleft()
             waited = self._begin(job, args)
             if waited is not None and (waited.paused or not waited.called):
+                self._running = waited
                 waited.addBoth(self._next)
                 return
         self._jobs = None

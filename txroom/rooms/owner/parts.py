@@ -20,6 +20,7 @@ from .inbox import Inbox
 from .joining import Joining
 from .leaving import Leaving
 from .link import HostLink
+from .moving import Moving
 from .presence import Presence
 from .resuming import Resuming
 from .revokedtokens import RevokedTokens
@@ -43,6 +44,7 @@ class Parts:
     takeover: Takeover
     attaching: Attaching
     asked: Asked
+    moving: Moving
 
 
 def makeParts(
@@ -81,4 +83,7 @@ def makeParts(
     takeover = Takeover(context, roomListing, seats, leaving, resuming, revoked)
     attaching = Attaching(context, joining, resuming)
     asked = Asked(context, lifecycle, roomListing, seats, broadcaster, leaving, attaching)
-    return Parts(roomListing, seats, broadcaster, calls, presence, leaving, inbox, takeover, attaching, asked)
+    moving = Moving(context, lifecycle, calls, attaching)
+    return Parts(
+        roomListing, seats, broadcaster, calls, presence, leaving, inbox, takeover, attaching, asked, moving
+    )

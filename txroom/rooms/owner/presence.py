@@ -177,7 +177,7 @@ class Presence:
         first, changed = self._first, now or before
         if first is not None and changed is not None and (not first.isFull or changed.place <= first.last):
             self._first = None
-        if context.room.presence and context.life.isOpen:  # when a room ends, all leave
+        if context.room.presence and context.life.isRunning:  # when a room ends, all leave
             self._changes.note(member.id, before, count)
 
     def settle(self) -> None:

@@ -81,7 +81,7 @@ class RoomListing:
         if listing == before:
             return
         self._publisher.publish(listing)
-        if not context.life.isOpen:
+        if not context.life.isRunning:
             return
         if before is None or _keptOf(before) != _keptOf(listing):
             context.outbox.record(listing)
@@ -99,7 +99,7 @@ class RoomListing:
             context.name,
             context.roster.taken,
             context.room.maxClients,
-            self.isLocked or not context.life.isOpen,
+            self.isLocked or not context.life.isRunning,
             self.isPrivate,
             dict(self.metadata),
             self.filters,

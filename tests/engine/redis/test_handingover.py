@@ -1,0 +1,352 @@
+"""Tests for a node that leaves: it gives its rooms to other nodes, and its clients go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.case import fired
+from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
+from txroom import Client as Member
+from txroom import RoomError, message
+from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
+from txroom.rooms.contract.asks import Inspect
+from txroom.rooms.contract.ports import HandoverFailed
+from txroom.rooms.owner.moving import PATIENCE
+
+
+class Slow(Chat):
+    """A room whose hooks and handlers wait for the test, and that notes what they do."""
+
+    gates: dict[str, Deferred[Any]] = {}
+    events: list[tuple[str, Any]] = []
+
+    async def wait(self, name: str) -> Any:
+        self.events.append(("begin", name))
+        try:
+            return await self.gates.pop(name, Deferred().addCallback(lambda _: None))
+        except BaseException as error:
+            self.events.append((type(error).__name__, name))
+            raise
+
+    async def onJoin(self, client: Member, options: Any) -> None:
+        if "wait" in options:
+            await self.wait("join")
+        self.events.append(("join", client.options.get("who")))
+
+    @message("work")
+    async def work(self, client: Member, number: int) -> int:
+        if self.gates:
+            await self.wait("work")
+        self.broadcast("done", number)
+        return number
+
+
+class LeavingTests(NodesTestCase):
+    """`RedisEngine.leave`."""
+
+    roomClass = Slow
+
+    def setUp(self) -> None:
+        super().setUp()
+        Slow.gates, Slow.events = {}, []
+
+    def leave(self, node: TestNode, *to: TestNode) -> list[Any]:
+        """A node leaves; what that fires with, later."""
+        return fired(node.engine.leave([each.node.id for each in to]))
+
+    def test_rooms(self) -> None:
+        """All rooms are handed over, spread over the given nodes; clients keep their sockets and members."""
+        first, second, third, fourth = self.start(4)
+        players = [first.join(mode=str(index)) for index in range(12)]
+        left = self.leave(first, second, third)
+        self.advance(2)
+        self.assertEqual(left, [12])
+        self.assertEqual([len(node.node.here) for node in (first, second, third, fourth)], [0, 6, 6, 0])
+        for index, player in enumerate(players):
+            player.send("say", index)
+        self.advance(1)
+        for index, player in enumerate(players):
+            self.assertEqual((player.messages, player.closeInfo), ([("said", index)], None))
+            self.assertEqual((player.events.count("recovered"), player.events.count("lost")), (1, 0))
+
+    def test_elsewhere(self) -> None:
+        """Clients of the node that gets a room, and of others, go on in it; what they send is handled once."""
+        first, second, third = self.start(3)
+        players = [node.join() for node in (first, second, third)]
+        left = self.leave(first, second)
+        for index, player in enumerate(players):
+            player.send("say", index)
+        self.advance(1)
+        for index, player in enumerate(players):
+            player.send("say", 3 + index)
+        self.advance(2)
+        self.assertEqual((left, self.whereIs(players[0].id)), ([1], [second]))
+        for player in players:
+            self.assertEqual(sorted(data for _, data in player.messages), list(range(6)))
+
+    def test_handlerEnds(self) -> None:
+        """A handler that ends in time counts as handled, and those of the frames behind it are called later."""
+        first, second = self.start()
+        ada, bob = first.join(), second.join()
+        gate = Slow.gates["work"] = Deferred()
+        answers = [fired(bob.calling("work", number)) for number in (1, 2)]
+        self.settle()
+        left = self.leave(first, second)
+        self.advance(PATIENCE / 2)
+        ada.send("say", "held")
+        self.settle()
+        self.assertEqual((left, ada.messages), ([], []))
+        gate.callback(None)
+        self.advance(1)
+        self.assertEqual((left, answers), ([1], [[1], [2]]))
+        self.assertEqual(sorted(map(str, ada.messages)), ["('done', 1)", "('done', 2)", "('said', 'held')"])
+        self.assertEqual([event for event in Slow.events if event[1] == "work"], [("begin", "work")])
+
+    def test_handlerCancelled(self) -> None:
+        """A handler that takes longer is cancelled, not answered, and called again by the next owner."""
+        first, second = self.start()
+        bob = second.join()
+        owner, other = (first, second) if self.whereIs(bob.id) == [first] else (second, first)
+        Slow.gates["work"] = Deferred()
+        answer = fired(bob.calling("work", 7))
+        self.settle()
+        left = self.leave(owner, other)
+        self.advance(PATIENCE + 1)
+        self.assertEqual((left, answer, self.whereIs(bob.id)), ([1], [7], [other]))
+        self.assertIn(("CancelledError", "work"), Slow.events)
+        self.assertEqual(bob.messages, [("done", 7)])
+
+    def test_joining(self) -> None:
+        """A client that is joining comes in at the next owner, on each edge; `onJoin` is called again."""
+        first, second, third = self.start(3)
+        ada = first.join()
+        joins = []
+        for node in (first, second, third):
+            Slow.gates["join"] = Deferred()
+            joins.append(fired(node.client().joining("chat", wait=True, who=node.node.id)))
+            self.settle()
+        left = self.leave(first, second)
+        self.advance(PATIENCE / 2)
+        self.assertEqual((left, joins), ([], [[], [], []]))
+        Slow.gates = {"join": Deferred()}
+        Slow.wait, before = (lambda room, name: self.go(name)), Slow.wait  # type: ignore[method-assign,assignment]
+        self.addCleanup(setattr, Slow, "wait", before)
+        self.advance(2)
+        self.assertEqual(left, [1])
+        self.assertEqual([join[0].id for join in joins], [ada.id] * 3)
+        self.assertEqual(len(second.app.rooms[ada.id].clients), 4)
+
+    async def go(self, name: str) -> None:
+        """Wait for nothing."""
+
+    def test_canJoin(self) -> None:
+        """A client for which `canJoin` has no answer asks the next owner."""
+        first, second = self.start()
+        ada = first.join()
+        gates = [Deferred[bool](), Deferred[bool]()]
+        waiting = iter([*gates, True, True])
+        self.patch(Slow, "canJoin", lambda room, options, user: next(waiting))
+        joins = [fired(node.client().joining("chat")) for node in (first, second)]
+        self.settle()
+        left = self.leave(first, second)
+        self.advance(1)
+        self.assertEqual((left, [join[0].id for join in joins]), ([1], [ada.id] * 2))
+        self.assertEqual(len(second.app.rooms[ada.id].clients), 3)
+
+    def test_calls(self) -> None:
+        """The room's own calls to clients fail."""
+        first, second = self.start()
+        bob = second.join()
+        owner, other = (first, second) if self.whereIs(bob.id) == [first] else (second, first)
+        bob.handle("ask", lambda data: Deferred())
+        asked = fired(owner.app.rooms[bob.id].client(bob.member).call("ask"))
+        self.settle()
+        self.leave(owner, other)
+        self.advance(1)
+        self.assertIsInstance(asked[0].value, RoomError)
+        self.assertEqual(asked[0].value.code, "roomGone")
+
+    def test_timers(self) -> None:
+        """Timers run until the room is handed over, and then no more."""
+        first, second = self.start()
+        ada = first.join()
+        ticks: list[float] = []
+        room = first.app.rooms[ada.id]
+        room.clock.every(0.01, lambda: ticks.append(self.clock.seconds()))
+        Slow.gates["work"] = Deferred()
+        ada.send("work", 1)
+        self.settle()
+        began = self.clock.seconds()
+        self.leave(first, second)
+        self.advance(PATIENCE - 0.02)
+        self.assertGreater(ticks[-1], began)
+        self.advance(2)
+        self.assertLess(ticks[-1], began + PATIENCE + 0.15)
+
+    def test_newRooms(self) -> None:
+        """Nobody creates rooms here meanwhile: who asks waits, and goes on if the node stays."""
+        first, second = self.start()
+        left = self.leave(first, second)
+        self.advance(1)
+        self.assertEqual(left, [0])
+        ada = fired(first.client().joining("chat"))
+        room = fired(first.app.createRoom("chat"))
+        self.advance(1)
+        self.assertEqual((ada, room), ([], []))
+        second.join(mode="other")
+        first.engine.stay()
+        self.advance(1)
+        self.assertEqual(self.whereIs(ada[0].id), [first])
+        self.assertEqual(len(first.node.here), 2)
+
+    def test_stopped(self) -> None:
+        """A client that waits for a new room connects to another node when this one stops."""
+        first, second = self.start()
+        self.leave(first, second)
+        self.settle()
+        room = fired(first.app.createRoom("chat"))
+        self.settle()
+        first.stop()
+        self.assertEqual(room[0].value.code, "unavailable")
+
+    def test_creating(self) -> None:
+        """A room that is being created is handed over when it is open."""
+        first, second = self.start()
+        gate: Deferred[None] = Deferred()
+        self.patch(Slow, "onCreate", lambda room, options: None if room.isRestored else gate)
+        ada = fired(first.client().joining("chat"))
+        self.settle()
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertEqual((left, ada), ([], []))
+        gate.callback(None)
+        self.advance(1)
+        self.assertEqual((left, self.whereIs(ada[0].id)), ([1], [second]))
+
+    def test_ending(self) -> None:
+        """A room that ends is not handed over."""
+        first, second = self.start()
+        ada = first.join()
+        gate: Deferred[None] = Deferred()
+        self.patch(Slow, "onDispose", lambda room: gate)
+        first.app.rooms[ada.id].disconnect()
+        self.settle()
+        left = self.leave(first, second)
+        self.advance(1)
+        self.assertEqual(left, [0])
+        gate.callback(None)
+        self.advance(1)
+        self.assertEqual((self.whereIs(ada.id), len(first.node.here)), ([], 0))
+
+    def test_asks(self) -> None:
+        """A command that comes while a room moves is carried out by the next owner."""
+        first, second = self.start()
+        ada = first.join()
+        Slow.gates["work"] = Deferred()
+        ada.send("work", 1)
+        self.settle()
+        self.leave(first, second)
+        self.settle()
+        asked = [fired(node.app.engine.ask(ada.id, Inspect())) for node in (first, second)]
+        self.advance(2)
+        self.assertEqual([result[0]["listing"]["clients"] for result in asked], [1, 1])
+
+
+class FailureTests(NodesTestCase):
+    """What goes wrong when a node leaves."""
+
+    roomClass = Slow
+
+    def setUp(self) -> None:
+        super().setUp()
+        Slow.gates, Slow.events = {}, []
+
+    def leave(self, node: TestNode, *to: TestNode) -> list[Any]:
+        return fired(node.engine.leave([each.node.id for each in to]))
+
+    def test_cantOpen(self) -> None:
+        """If a room can't be opened, it goes back, no more are handed over, and the node serves as before."""
+        first, second = self.start()
+        players = [first.join(mode=str(index)) for index in range(5)]
+        ada = players[0]
+
+        def fails(room: Any, options: Any) -> None:
+            if second.app.rooms.get(room.id) is room:
+                raise ValueError("a new version of the program")
+
+        self.patch(Slow, "onCreate", fails)
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertEqual((len(first.node.here), len(second.node.here)), (5, 0))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        for player in players:
+            player.send("say", 1)
+        self.advance(1)
+        for player in players:
+            self.assertEqual((player.messages, player.closeInfo), ([("said", 1)], None))
+        self.assertEqual(sorted(player.events.count("recovered") for player in players), [0, 0, 0, 0, 1])
+        self.assertEqual(first.join(mode="new").closeInfo, None)
+        self.assertEqual(len(first.node.here), 6)
+        self.assertEqual(ada.closeInfo, None)
+
+    def test_unknown(self) -> None:
+        """If a node isn't there, nothing is handed over."""
+        first, second = self.start()
+        ada = first.join()
+        left = fired(first.engine.leave(["1.nobody"]))
+        self.advance(KNOWN + 1)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertEqual(self.whereIs(ada.id), [first])
+
+    def test_dies(self) -> None:
+        """If the node that gets the rooms dies, other nodes or this one have them then."""
+        first, second, third = self.start(3)
+        players = [first.join(mode=str(index)) for index in range(5)]
+        second.kill()
+        left = self.leave(first, second)
+        self.advance(OPENED + TAKEN_BACK)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        for player in players:
+            player.send("say", 1)
+        self.advance(2)
+        self.assertEqual([player.messages for player in players], [[("said", 1)]] * 5)
+
+    def test_notTold(self) -> None:
+        """If the node isn't told of the room, it takes it when a client asks there."""
+        first, second = self.start()
+        ada = second.join()
+        self.assertEqual(self.whereIs(ada.id), [second])
+        first, second = second, first
+        never: Deferred[Any] = Deferred()
+        self.patch(first.node.peers, "ask", lambda *args: never)
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertEqual((left, self.whereIs(ada.id)), ([], [second]))
+        ada.send("say", 1)
+        self.settle()
+        self.assertEqual(ada.messages, [("said", 1)])
+
+    def test_refusesToo(self) -> None:
+        """A node that leaves takes no rooms of another one that leaves."""
+        first, second = self.start()
+        ada, bob = first.join(mode="a"), second.join(mode="b")
+        left = [self.leave(first, second), self.leave(second, first)]
+        self.advance(3)
+        self.assertIn(HandoverFailed, [type(getattr(each[0], "value", None)) for each in left])
+        for player in (ada, bob):
+            player.send("say", 1)
+        self.advance(2)
+        self.assertEqual((ada.messages, bob.messages), ([("said", 1)], [("said", 1)]))
+
+    def test_stopped(self) -> None:
+        """An engine that isn't running can't leave."""
+        (first,) = self.start(1)
+        first.stop()
+        self.assertIsInstance(self.result(first.engine.leave(["x"])).value, HandoverFailed)
+        self.assertIsNone(first.engine.nodeId)
+        first.engine.stay()
+
+

@@ -1,0 +1,210 @@
+"""
+Handing over: a node that leaves the cluster gives its rooms to other nodes.
+
+A room is prepared by its owner (`RoomHost.move`), and then its journal is handed over. Redis then says which
+node has to claim it, so clients that ask for the room wait for that node, which is told by `Take`.
+
+Of the rooms of each name one is handed over first, since the others may have the same fault. If a node can't
+open a room, this node takes that room back and hands over no more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import cycle
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from ...protocol.errors import RoomError
+from ...rooms.contract.ports import HandoverFailed
+from .adoption import Adoption
+from .here import Here, Owned
+from .journals import Journals
+from .lease import Lease, NodeState
+from .locating import AtNode, Locator, Orphan, Where
+from .outgoing import ElsewhereError
+from .owning import Owning
+from .packets import Take
+from .peers import Peers
+from .waiting import Waits
+
+#: How many rooms are handed over at the same time.
+AT_ONCE = 20
+#: How many seconds this node waits until it knows the nodes that get its rooms.
+KNOWN = 5.0
+#: The most seconds that another node may take to open a room.
+OPENED = 20.0
+#: For how many seconds this node tries to take a room back, and how many pass between two attempts.
+TAKEN_BACK, PAUSE = 10.0, 0.1
+#: The most seconds for the preparation of all rooms when this node stops.
+PREPARED = 2.0
+
+
+class HandingOver:
+    """
+    Hands over the rooms of a node.
+
+    Args:
+        waits: The waits of this node.
+        here: The rooms of this node.
+        owning: Opens rooms, and takes one back.
+        adoption: Takes over rooms of nodes that are gone.
+        locator: Finds the nodes of rooms.
+        journals: The journals of this node.
+        peers: The other nodes.
+        lease: The lease of this node, which knows the other nodes.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        waits: Waits,
+        here: Here,
+        owning: Owning,
+        adoption: Adoption,
+        locator: Locator,
+        journals: Journals,
+        peers: Peers,
+        lease: Lease,
+    ) -> None:
+        self._waits = waits
+        self._here = here
+        self._owning = owning
+        self._adoption = adoption
+        self._locator = locator
+        self._journals = journals
+        self._peers = peers
+        self._lease = lease
+        #: Why no more rooms are handed over.
+        self._problem: HandoverFailed | None = None
+
+    # -- to other nodes
+
+    async def leave(self, nodes: Sequence[str]) -> int:
+        """Give all rooms to these nodes; see `EngineService.leave`."""
+        self._problem = None
+        self._adoption.stop()
+        self._owning.leave()
+        try:
+            await self._meet(nodes)
+            count = await self._giveAll(nodes)
+        except BaseException:
+            self.stay()
+            raise
+        self._log.info("rooms that this node has handed over: {count}", count=count)
+        return count
+
+    def stay(self) -> None:
+        """Open and take over rooms again."""
+        if self._owning.isLeaving:
+            self._owning.stay()
+            self._adoption.start()
+
+    async def _meet(self, nodes: Sequence[str]) -> None:
+        """Wait until this node knows the others, which may just have been started."""
+        until = self._waits.seconds() + KNOWN
+        while not self._lease.isFresh or any(map(self._isUnknown, nodes)):
+            if self._waits.seconds() >= until:
+                raise HandoverFailed("a node that should get the rooms can't be reached")
+            self._lease.renewNow()
+            await self._waits.pause(PAUSE)
+
+    def _isUnknown(self, node: str) -> bool:
+        return self._lease.stateOf(node) is not NodeState.ALIVE
+
+    async def _giveAll(self, nodes: Sequence[str]) -> int:
+        targets = cycle(nodes)
+        tried: set[tuple[str, str]] = set()
+        count = 0
+        while True:
+            rooms = [owned for owned in self._here if not owned.isMoving]
+            first = {(owned.application, owned.host.name): owned for owned in rooms}
+            some = [owned for group, owned in first.items() if group not in tried]
+            tried.update(first)
+            waiting = deque(some or rooms)
+            if not waiting and not self._owning.isBusy:
+                return count
+            workers = [self._work(waiting, targets) for _ in range(min(AT_ONCE, len(waiting)))]
+            count += sum(await gatherResults([Deferred.fromCoroutine(each) for each in workers]))
+            if self._problem is not None:
+                raise self._problem
+            if not waiting:
+                await self._waits.pause(PAUSE)
+
+    async def _work(self, waiting: deque[Owned], targets: cycle[str]) -> int:
+        """Hand over one room after another until there are no more; return how many that were."""
+        count = 0
+        while waiting and self._problem is None:
+            owned, node = waiting.popleft(), next(targets)
+            room = owned.host.id
+            try:
+                count += await self._give(owned, node)
+            except HandoverFailed as error:
+                self._problem = error
+                self._log.error("room {room} could not be handed over: {why}", room=room, why=str(error))
+                await self._takeBack(room, node)
+        return count
+
+    async def _give(self, owned: Owned, node: str) -> bool:
+        """Hand over a room, and return whether there was still a room to hand over."""
+        room = owned.host.id
+        if not await self._prepared(owned):
+            return False
+        await self._journals.handOver([room], node)
+        if not await self._isTaken(room, node):
+            raise HandoverFailed(f"node {node} can't open room {room}")
+        return True
+
+    async def _prepared(self, owned: Owned) -> bool:
+        """Prepare a room, and return whether it may be handed over."""
+        owned.isMoving = True
+        try:
+            return await owned.host.move()
+        except Exception:
+            self._log.failure("room {room} could not be prepared for its next owner", room=owned.host.id)
+            return True
+
+    async def _isTaken(self, room: str, node: str) -> bool:
+        """Let another node open a room, and return whether it has."""
+        until = self._waits.seconds() + OPENED
+        while self._waits.seconds() < until and not self._isUnknown(node):
+            try:
+                taken = await self._peers.ask(node, room, Take(), until - self._waits.seconds())
+            except (RoomError, ElsewhereError):  # it was not answered
+                await self._waits.pause(PAUSE)
+            else:
+                return taken is not False
+        return False
+
+    async def _takeBack(self, room: str, node: str) -> None:
+        """Become the owner of a room again that a node can't open."""
+        self._owning.stay()
+        until = self._waits.seconds() + TAKEN_BACK
+        while self._waits.seconds() < until:
+            place = await self._locator.ask(room, refusedBy=node)
+            isOrphan = isinstance(place, Orphan)
+            if place in (Where.HERE, Where.NOWHERE) or (isOrphan and await self._owning.take(room, place)):
+                return
+            await self._waits.pause(PAUSE)
+
+    # -- when this node stops
+
+    async def end(self) -> None:
+        """Give all rooms that are left to any nodes."""
+        moved = gatherResults([Deferred.fromCoroutine(self._prepared(owned)) for owned in self._here])
+        await self._waits.either(moved, PREPARED)
+        await self._journals.handOver()
+
+    # -- from other nodes
+
+    async def take(self, room: str) -> bool | None:
+        """Become the owner of a room that was handed over to this node; see `Take`."""
+        place = await self._locator.ask(room)
+        if isinstance(place, Orphan):
+            return await self._owning.take(room, place)
+        if place is Where.NOWHERE or isinstance(place, AtNode):
+            return None
+        return place is Where.HERE

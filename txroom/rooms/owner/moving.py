@@ -1,0 +1,75 @@
+"""
+Moving: what a room does before its next owner gets it, although this one could go on.
+
+::
+
+    OPEN --move--> MOVING --nothing is running, or PATIENCE is over--> CUT --journal handed over--> LOST
+
+From MOVING on, the messages of clients are not taken. What a client sends then has not been handled, so it
+sends that again to the next owner. Handlers and joins that are running may end. In CUT those that have not
+ended are cancelled, and do not count as handled: the next owner calls these handlers again, and the edges ask
+it for these joins again.
+
+`onLeave` is not cancelled, since nobody calls it again.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import DeferredList, TimeoutError
+from twisted.python.failure import Failure
+
+from .attaching import Attaching
+from .calls import Calls
+from .context import Lifecycle, RoomContext
+from .life import Event
+
+#: The most seconds that handlers and joins get to end.
+PATIENCE = 0.5
+
+
+class Moving:
+    """Prepares one room for its next owner."""
+
+    __slots__ = ("_attaching", "_calls", "_context", "_lifecycle")
+
+    def __init__(
+        self, context: RoomContext, lifecycle: Lifecycle, calls: Calls, attaching: Attaching
+    ) -> None:
+        self._context = context
+        self._lifecycle = lifecycle
+        self._calls = calls
+        self._attaching = attaching
+
+    async def move(self) -> bool:
+        """Go to CUT, if the room is open or about to open; see the module. Returns whether it is CUT."""
+        await self._attaching.begun()
+        if not self._lifecycle.follow(Event.MOVES):
+            return False
+        self._context.runner.flush()  # hooks that are due
+        await self._quiet()
+        if not self._lifecycle.follow(Event.CUT):
+            return False
+        self._cut()
+        return True
+
+    async def _quiet(self) -> None:
+        """Wait until no handler, join or other hook of a member is running, for `PATIENCE` at most."""
+        roster = self._context.roster
+        members = [*roster.members.values(), *roster.leaving]
+        busy = [member.mailbox.whenIdle() for member in members if member.mailbox.isBusy]
+        if busy:
+            idle = DeferredList(busy, consumeErrors=True)
+            await idle.addTimeout(PATIENCE, self._context.clock).addErrback(_givenUp)
+
+    def _cut(self) -> None:
+        """Cancel what is still running, in an order in which nothing of it waits for another part."""
+        for member in list(self._context.roster.members.values()):
+            member.mailbox.cancel()
+            self._calls.failAll(member)
+        self._attaching.refuse()
+        self._lifecycle.stopTimers()
+        self._context.runner.flush()
+
+
+def _givenUp(failure: Failure) -> None:
+    failure.trap(TimeoutError)
