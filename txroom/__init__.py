@@ -23,6 +23,7 @@ from .rooms.api.ports import LeaveReason, RoomServices
 from .rooms.api.room import Room
 from .rooms.application import RoomApplication
 from .rooms.contract.listing import Listing
+from .rooms.contract.ports import HandoverFailed
 from .rooms.owner.directory import Rooms
 from .rooms.registration import Registration
 from .service.connections import Stats
@@ -44,6 +45,7 @@ __all__ = [
     "Connection",
     "Deny",
     "ErrorCode",
+    "HandoverFailed",
     "Handshake",
     "Headers",
     "HealthPage",

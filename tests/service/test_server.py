@@ -1095,7 +1095,7 @@ class ShutdownTests(HarnessTestCase):
         calls: list[str] = []
 
         class Bad(Application):
-            def shutDown(self, connection: Connection) -> None:
+            def shutDown(self, connection: Connection, hasLeft: bool = False) -> None:
                 raise ZeroDivisionError
 
             def stop(self) -> Deferred[None]:

@@ -177,9 +177,19 @@ class Application:
         """
         return None
 
-    def shutDown(self, connection: Connection) -> None:
-        """Start to close an open connection, because the server is stopping."""
-        connection.close(self.shutdownCode, "server shutdown")
+    def shutDown(self, connection: Connection, hasLeft: bool = False) -> None:
+        """
+        Start to close an open connection, because the server is stopping.
+
+        Args:
+            connection: The connection.
+            hasLeft: Whether other processes go on for this one (`Server.leave`), so that the client can
+                connect again at once.
+        """
+        if hasLeft:
+            connection.close(CloseCode.SERVICE_RESTART, "server restart")
+        else:
+            connection.close(self.shutdownCode, "server shutdown")
 
     def stop(self) -> Deferred[Any]:
         """

@@ -43,7 +43,7 @@ from .path import RoomPath
 from .plain import plainOptions, plainUser
 from .registration import MAX_ROOMS, Registration, Registrations
 
-#: Seconds after which clients reconnect when the server shuts down.
+#: Seconds after which clients reconnect when the server shuts down, unless other processes go on for it.
 RETRY_AFTER = 1.0
 
 
@@ -421,13 +421,13 @@ class RoomApplication(Application):
 
     # -- the end
 
-    def shutDown(self, connection: Connection) -> None:
+    def shutDown(self, connection: Connection, hasLeft: bool = False) -> None:
         """The server is shutting down: send `Bye`, and close with 4100."""
         session = self._sessions.get(connection.id)
         if session is None:
             connection.close(self.shutdownCode, "server shutdown")
         else:
-            session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
+            session.sayGoodbye(self.shutdownCode, 0.0 if hasLeft else RETRY_AFTER)
 
     def setServing(self, isServing: bool) -> None:
         """Say whether the engine can serve rooms. If not, clients are disconnected and refused."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -155,23 +156,26 @@ class Connections:
 
     # -- when the server stops
 
-    def shutdownSteps(self) -> Iterator[ShutdownStep]:
+    def shutdownSteps(self, hasLeft: bool) -> Iterator[ShutdownStep]:
         """
         Yield the steps that close all connections, drop those that remain at the deadline, and wait briefly
         for the last hooks.
+
+        Args:
+            hasLeft: Whether other processes go on for this one, so that clients connect again at once.
         """
         yield ShutdownStep(self._admission.drain, lambda: "handshakes")
-        yield ShutdownStep(self.closeAll, self.describe)
+        yield ShutdownStep(partial(self.closeAll, hasLeft), self.describe)
         yield ShutdownStep(self.dropAll, lambda: "connections")
         yield ShutdownStep(self.whenEmpty, self.describe, LAST_HOOKS_TIMEOUT)
 
-    async def closeAll(self) -> None:
+    async def closeAll(self, hasLeft: bool) -> None:
         """Close all connections, and wait until they are gone."""
 
         def close(connection: Connection) -> None:
             if connection.readyState is ReadyState.OPEN:
                 try:
-                    connection.application.shutDown(connection)
+                    connection.application.shutDown(connection, hasLeft)
                 except Exception:
                     self._log.failure("connection {id} could not be shut down", id=connection.id)
                     connection.close(CloseCode.GOING_AWAY)

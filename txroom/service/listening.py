@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -146,6 +147,18 @@ class Listeners:
         self.isLocal = False
         ports, self.ports = self.ports, []
         return DeferredList([maybeDeferred(port.stopListening).addErrback(self._notClosed) for port in ports])
+
+    def pause(self) -> None:
+        """Accept no connections for now. Other processes may accept those of the same sockets."""
+        for port in self.ports:
+            if isinstance(port, FileDescriptor):
+                port.stopReading()
+
+    def resume(self) -> None:
+        """Accept connections again."""
+        for port in self.ports:
+            if isinstance(port, FileDescriptor):
+                port.startReading()
 
     def _notClosed(self, failure: Failure) -> None:
         """

@@ -4,7 +4,7 @@ A Twisted service that listens, and that stops step by step within a deadline: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,8 @@ class ListeningService(MultiService):
             self.clock, self._stopSteps, self._stopped, "Server.stopNow() skips the wait"
         )
         self._isStopped = False
+        #: Whether its rooms are being given to other nodes, or have been.
+        self._hasLeft = False
 
     def _startOf(self, engine: EngineService) -> EngineStart:
         return EngineStart(engine, self.clock, lambda: self._listeners.open(), self._engineFailed)
@@ -161,6 +163,54 @@ class ListeningService(MultiService):
         """Whether the server is stopping or has stopped. New upgrades are then refused with 503."""
         return self._stop.isRunning or self._isStopped
 
+    def leave(self, nodes: Sequence[str]) -> Deferred[int]:
+        """
+        Give all rooms to other nodes of the cluster, so that this server can stop without clients noticing.
+
+        From now on this server accepts no connections, and opens no rooms: clients that ask for a new room
+        wait. Its clients keep their connections, and resume in their rooms. A later `stopService` tells them
+        to connect to other nodes at once, with 4100 for clients of rooms, and otherwise with 1012.
+
+        Args:
+            nodes: The ids of the nodes (`ClusterNodeInfo.id`) that get the rooms, which are spread over them.
+
+        Returns:
+            A Deferred of the number of rooms that were given away. It fails with `HandoverFailed` if one of
+            the nodes can't be reached or can't open a room. This server then serves as before, and has that
+            room again; rooms that were given away already stay where they are.
+
+        Raises:
+            TypeError: `nodes` is a string.
+            ValueError: `nodes` is empty, or has this server's own node.
+            RuntimeError: The server is leaving or has left already, or isn't running.
+        """
+        self._checkLeaving(nodes)
+        self._hasLeft = True
+        self._listeners.pause()
+        return self.engine.leave(list(nodes)).addErrback(self._notLeft)
+
+    def _checkLeaving(self, nodes: Sequence[str]) -> None:
+        if isinstance(nodes, str):
+            raise TypeError(f"nodes={nodes!r}: must be a sequence of ids")
+        if not nodes or set(nodes) & set(self.engine.nodes()[:1]):
+            raise ValueError(f"nodes={nodes!r}: must be ids of other nodes")
+        if self._hasLeft or not self.running:
+            raise RuntimeError("the server has left already" if self._hasLeft else "the server isn't running")
+
+    def _notLeft(self, failure: Failure) -> Failure:
+        self.stay()
+        return failure
+
+    def stay(self) -> None:
+        """
+        Serve as before `leave`: accept connections and open rooms. Rooms that were given away stay where they
+        are.
+        """
+        if self._hasLeft:
+            self._hasLeft = False
+            self._listeners.resume()
+            self.engine.stay()
+
     def onShutdown(self, callback: Callable[[], Any]) -> None:
         """
         Call a function first when the server stops (like Colyseus's `onShutdown`).
@@ -189,7 +239,7 @@ class ListeningService(MultiService):
         if self._stop.isRunning:
             self._stop.startAfterwards(self.startService)
             return
-        self._isStopped = False
+        self._isStopped = self._hasLeft = False
         super().startService()
         self._engineStart.begin()
         self.stallDetector.start()
@@ -200,9 +250,9 @@ class ListeningService(MultiService):
 
         For `drainDelay` seconds, and while the `onShutdown` callbacks run, new upgrades and requests for the
         health page get 503. Then the listeners are closed, and all connections are closed: with 1001, in
-        rooms with 4100. Those that are still open at the deadline are dropped. Nothing is done, and no
-        callback is called, if the server has already stopped, or if it was never started and never had a
-        connection.
+        rooms with 4100; after `leave` with 1012 in place of 1001. Those that are still open at the deadline
+        are dropped. Nothing is done, and no callback is called, if the server has already stopped, or if it
+        was never started and never had a connection.
 
         Returns:
             A Deferred that fires when every connection is closed.

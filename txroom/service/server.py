@@ -436,7 +436,7 @@ class Server(ListeningService):
         super()._listening(port)
 
     def _closingSteps(self) -> Iterator[ShutdownStep]:
-        yield from self._connections.shutdownSteps()
+        yield from self._connections.shutdownSteps(self._hasLeft)
         yield from self._applications.shutdownSteps()
 
     def _stopped(self) -> None:

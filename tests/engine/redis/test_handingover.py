@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.json import decode
 from twisted.internet.defer import Deferred
 
 from tests.case import fired
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
+from txroom import Application, HandoverFailed, RoomError, Server, message
 from txroom import Client as Member
-from txroom import RoomError, message
 from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
 from txroom.rooms.contract.asks import Inspect
-from txroom.rooms.contract.ports import HandoverFailed
 from txroom.rooms.owner.moving import PATIENCE
+from txroom.testing import RoomHarness
 
 
 class Slow(Chat):
@@ -72,7 +73,7 @@ class LeavingTests(NodesTestCase):
             self.assertEqual((player.events.count("recovered"), player.events.count("lost")), (1, 0))
 
     def test_elsewhere(self) -> None:
-        """Clients of the node that gets a room, and of others, go on in it; what they send is handled once."""
+        """Clients of the node that gets a room, and of others, go on in it; all is handled once."""
         first, second, third = self.start(3)
         players = [node.join() for node in (first, second, third)]
         left = self.leave(first, second)
@@ -87,7 +88,7 @@ class LeavingTests(NodesTestCase):
             self.assertEqual(sorted(data for _, data in player.messages), list(range(6)))
 
     def test_handlerEnds(self) -> None:
-        """A handler that ends in time counts as handled, and those of the frames behind it are called later."""
+        """A handler that ends in time counts as handled, and so do those of the frames behind it."""
         first, second = self.start()
         ada, bob = first.join(), second.join()
         gate = Slow.gates["work"] = Deferred()
@@ -161,7 +162,7 @@ class LeavingTests(NodesTestCase):
         bob = second.join()
         owner, other = (first, second) if self.whereIs(bob.id) == [first] else (second, first)
         bob.handle("ask", lambda data: Deferred())
-        asked = fired(owner.app.rooms[bob.id].client(bob.member).call("ask"))
+        asked = fired(owner.app.rooms[bob.id].clients[0].call("ask"))
         self.settle()
         self.leave(owner, other)
         self.advance(1)
@@ -186,7 +187,7 @@ class LeavingTests(NodesTestCase):
         self.assertLess(ticks[-1], began + PATIENCE + 0.15)
 
     def test_newRooms(self) -> None:
-        """Nobody creates rooms here meanwhile: who asks waits, and goes on if the node stays."""
+        """Nobody creates rooms here meanwhile: a client that asks waits, and gets one if the node stays."""
         first, second = self.start()
         left = self.leave(first, second)
         self.advance(1)
@@ -254,6 +255,66 @@ class LeavingTests(NodesTestCase):
         self.assertEqual([result[0]["listing"]["clients"] for result in asked], [1, 1])
 
 
+class ServerTests(NodesTestCase):
+    """`Server.leave`, and the sockets after it."""
+
+    def test_sockets(self) -> None:
+        """When it stops then, clients of rooms connect again at once, and plain ones get 1012."""
+        first, second = self.start()
+        server = first.harness.server
+        server.addApplication(Application(), path="/plain")
+        rooms, plain = first.harness.connect("/rooms/chat"), first.harness.connect("/plain")
+        self.settle()
+        left = fired(server.leave([second.node.id]))
+        self.advance(1)
+        self.assertEqual((left, rooms.isOpen, plain.isOpen), ([1], True, True))
+        first.stop()
+        self.assertEqual((rooms.closeCode, plain.closeCode), (4100, 1012))
+        self.assertEqual(decode(rooms.received[-1]), ["bye", 4100, 0.0])
+
+    def test_failed(self) -> None:
+        """If it can't leave, it serves as before, and a later stop is as usual."""
+        first, _ = self.start()
+        server = first.harness.server
+        server.addApplication(Application(), path="/plain")
+        plain = first.harness.connect("/plain")
+        left = fired(server.leave(["1.nobody"]))
+        self.advance(KNOWN + 1)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertEqual(first.join().closeCode, None)
+        first.stop()
+        self.assertEqual(plain.closeCode, 1001)
+
+    def test_stay(self) -> None:
+        """A server that has left can serve again."""
+        first, second = self.start()
+        server = first.harness.server
+        for _ in range(2):
+            left = fired(server.leave([second.node.id]))
+            self.settle()
+            self.assertEqual(left, [0])
+            self.assertRaises(RuntimeError, server.leave, [second.node.id])
+            server.stay()
+            server.stay()
+        self.assertEqual(self.whereIs(first.join().id), [first])
+
+    def test_wrong(self) -> None:
+        """What it can't do is an error at once."""
+        first, second = self.start()
+        server = first.harness.server
+        self.assertRaises(TypeError, server.leave, second.node.id)
+        self.assertRaises(ValueError, server.leave, [])
+        self.assertRaises(ValueError, server.leave, [second.node.id, first.node.id])
+        first.stop()
+        self.assertRaises(RuntimeError, server.leave, [second.node.id])
+
+    def test_memory(self) -> None:
+        """Rooms in memory can't be given away."""
+        harness = RoomHarness(lambda clock: Server(clock=clock))
+        self.assertIsInstance(self.failureResultOf(harness.server.leave(["x"])).value, HandoverFailed)
+        harness.stop()
+
+
 class FailureTests(NodesTestCase):
     """What goes wrong when a node leaves."""
 
@@ -294,7 +355,7 @@ class FailureTests(NodesTestCase):
 
     def test_unknown(self) -> None:
         """If a node isn't there, nothing is handed over."""
-        first, second = self.start()
+        first, _ = self.start()
         ada = first.join()
         left = fired(first.engine.leave(["1.nobody"]))
         self.advance(KNOWN + 1)
@@ -303,7 +364,7 @@ class FailureTests(NodesTestCase):
 
     def test_dies(self) -> None:
         """If the node that gets the rooms dies, other nodes or this one have them then."""
-        first, second, third = self.start(3)
+        first, second, _ = self.start(3)
         players = [first.join(mode=str(index)) for index in range(5)]
         second.kill()
         left = self.leave(first, second)
@@ -348,5 +409,3 @@ class FailureTests(NodesTestCase):
         self.assertIsInstance(self.result(first.engine.leave(["x"])).value, HandoverFailed)
         self.assertIsNone(first.engine.nodeId)
         first.engine.stay()
-
-
