@@ -35,6 +35,20 @@ class RoomLifeTests(SynchronousTestCase):
             ],
         )
 
+    def test_moves(self) -> None:
+        """A room that moves goes on elsewhere, unless it is asked to end before the cut."""
+        life = self.at(Event.OPENED, Event.MOVES)
+        self.assertEqual((life.isOpen, life.isRunning, life.isTaking), (False, True, False))
+        self.assertEqual((life.isSpeaking, life.isListed, life.goesOn), (True, True, True))
+        self.assertTrue(life.follows(Event.CUT))
+        self.assertEqual((life.stage, life.isRunning, life.isTaking), (Stage.CUT, True, False))
+        self.assertEqual((life.isSpeaking, life.goesOn, life.isLost), (False, True, False))
+        self.assertFalse(life.follows(Event.CLOSED))
+        self.assertTrue(life.follows(Event.LOST))
+        self.assertEqual((life.isRunning, life.isTaking, life.goesOn), (False, True, True))
+        ending = self.at(Event.OPENED, Event.MOVES, Event.CLOSED)
+        self.assertEqual((ending.stage, ending.goesOn, ending.isTaking), (Stage.DISPOSING, False, True))
+
     def test_lost(self) -> None:
         """Nothing is said any more once another owner has it."""
         for before in ((), (Event.OPENED,), (Event.OPENED, Event.CLOSED)):

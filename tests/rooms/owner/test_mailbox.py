@@ -58,3 +58,24 @@ class MailboxTests(SynchronousTestCase):
         waiting.errback(KeyError())
         self.assertEqual(self.done, [1])
         self.assertEqual(len(self.flushLoggedErrors(ValueError, KeyError, ZeroDivisionError)), 3)
+
+    def test_cancel(self) -> None:
+        """What runs is cancelled without a log, and what has not begun is forgotten; then it is idle."""
+        cancelled: list[Deferred[None]] = []
+        self.mailbox.post(lambda: Deferred(cancelled.append))
+        self.mailbox.post(self.done.append, 1)
+        self.mailbox.cancel()
+        self.assertEqual((len(cancelled), self.done, self.mailbox.isBusy), (1, [], False))
+        self.mailbox.cancel()
+        self.mailbox.post(self.done.append, 2)
+        self.assertEqual((len(cancelled), self.done), (1, [2]))
+
+    def test_idle(self) -> None:
+        """It tells when the jobs have ended that were posted before."""
+        self.successResultOf(self.mailbox.whenIdle())
+        gate: Deferred[None] = Deferred()
+        self.mailbox.post(lambda: gate)
+        idle = self.mailbox.whenIdle()
+        self.assertNoResult(idle)
+        gate.callback(None)
+        self.successResultOf(idle)

@@ -17,7 +17,7 @@ from ..api.clock import RoomClock
 from ..api.ports import LeaveReason, RoomPort, RoomServices
 from ..api.room import Room
 from ..contract.ports import Engine
-from .life import Event, RoomLife
+from .life import RoomLife
 from .lifecyclelog import LifecycleLog
 from .messagelog import MessageLog
 from .outbox import Outbox
@@ -58,10 +58,6 @@ class Lifecycle(Protocol):
         Check whether the room is empty and may end, because a member has left and its hooks are over, or
         because a reservation has ended.
         """
-        ...
-
-    def follow(self, event: Event) -> bool:
-        """Enter the state that follows an event, if it may happen now. Returns whether it may."""
         ...
 
     def stopTimers(self) -> None:

@@ -44,7 +44,7 @@ from .ended import ENDED_ROOM
 from .life import Event, RoomLife, Stage
 from .member import Member, State
 from .messagelog import MessageLog
-from .outbox import Outbox, audienceOf
+from .outbox import Outbox, detachAll
 from .parts import makeParts
 from .roster import Roster
 from .runner import Runner
@@ -210,16 +210,8 @@ class Host:
 
     # -- events that the parts report
 
-    def follow(self, event: Event) -> bool:
-        """Enter the state that follows an event, if it may happen now. Returns whether it may."""
-        if not self.life.may(event):
-            return False
-        self.life.follow(event)
-        return True
-
     def stopTimers(self) -> None:
-        """Stop all timers of the room, and cancel those that are running."""
-        self.keepOpen()
+        """Stop all timers, and cancel those that are running; see `Lifecycle`."""
         self._roomTimers.stop()
         self._roomTimers.cancelRunning()
 
@@ -282,8 +274,7 @@ class Host:
         self._waiters.append(waiter)
         if self.life.stage is Stage.CREATING:
             self._pendingEnd = (code, reason, text)
-        elif self.life.may(Event.CLOSED):
-            self.life.follow(Event.CLOSED)
+        elif self.life.follows(Event.CLOSED):
             self._why = text or reason.value
             self._shut()
             self.roomListing.changed()
@@ -399,14 +390,13 @@ class Host:
         # Ends of links may be queued behind records that are never committed; these links are ended now.
         reached = self.outbox.lose()
         self.runner.post(self.outbox.failWaiters)
-        if not self.life.may(Event.LOST):
-            self._forsake(reached, code)
+        if not self.life.follows(Event.LOST):
+            detachAll(reached, code)
             return
-        self.life.follow(Event.LOST)
         self._parts.attaching.begin()
         self._shut()
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
-        self._forsake(reached, code)
+        detachAll(reached, code)
         for member in list(self.members.values()):
             self._parts.leaving.abandon(member)
         self.runner.post(self._endWhenEmpty)
@@ -419,10 +409,6 @@ class Host:
         """Go on after the journal has lost the room's records; see `RoomHost.refounded`."""
         if not self.life.isOver:
             self._parts.takeover.refounded(epoch)
-
-    def _forsake(self, reached: list[tuple[Outlet, str]], code: int) -> None:
-        for outlet, links in audienceOf(reached):
-            outlet.detach(links, code)
 
     # -- for edges
 

@@ -103,7 +103,7 @@ _GOING_ON = _MOVING | {Stage.LOST}
 
 
 class RoomLife:
-    """The state of one room; see the module. Only the host changes it; all parts read it."""
+    """The state of one room; see the module. Only the host and `moving` change it; all parts read it."""
 
     __slots__ = ("goesOn", "isListed", "isLost", "isOpen", "isRunning", "isSpeaking", "isTaking", "stage")
 
@@ -146,6 +146,13 @@ class RoomLife:
     def may(self, event: Event) -> bool:
         """Return whether an event may happen now."""
         return (self.stage, event) in TRANSITIONS
+
+    def follows(self, event: Event) -> bool:
+        """Enter the state that follows an event, if it may happen now. Returns whether it may."""
+        may = self.may(event)
+        if may:
+            self.follow(event)
+        return may
 
     def follow(self, event: Event) -> None:
         """Enter the state that follows an event. Raises `RuntimeError` if the event may not happen now."""

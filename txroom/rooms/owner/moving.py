@@ -43,11 +43,11 @@ class Moving:
     async def move(self) -> bool:
         """Go to CUT, if the room is open or about to open; see the module. Returns whether it is CUT."""
         await self._attaching.begun()
-        if not self._lifecycle.follow(Event.MOVES):
+        if not self._context.life.follows(Event.MOVES):
             return False
         self._context.runner.flush()  # hooks that are due
         await self._quiet()
-        if not self._lifecycle.follow(Event.CUT):
+        if not self._context.life.follows(Event.CUT):
             return False
         self._cut()
         return True

@@ -227,3 +227,9 @@ def audienceOf(members: Iterable[tuple[Outlet, str]]) -> Audience:
     for outlet, link in members:
         byOutlet.setdefault(outlet, []).append(link)
     return tuple((outlet, tuple(links)) for outlet, links in byOutlet.items())
+
+
+def detachAll(members: Iterable[tuple[Outlet, str]], code: int) -> None:
+    """End links, whatever is queued for them."""
+    for outlet, links in audienceOf(members):
+        outlet.detach(links, code)
