@@ -111,9 +111,10 @@ def isSameOrigin(origin: str, host: str) -> bool:
 
 def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
     """
-    Return whether a page may connect if the application does not decide that itself.
+    Return whether a page may connect: the default of `Application.acceptsOrigin`.
 
-    It may if its origin has the same host and port as the server, or is one of `allowed` ("*" allows any).
+    The origin of the page must have the same host and port as the server, or be one of `allowed` ("*" allows
+    any).
     """
     if "*" in allowed or isSameOrigin(origin, host):
         return True
