@@ -5,7 +5,7 @@ A room uses `RoomClock` (`Room.clock`). Its host uses `RoomTimers`, which keeps 
 A timer goes through these states::
 
     WAITING --due--> CALLED --returned--> DONE, or WAITING again if it repeats
-                        |                       ^
+                        |
                         +-- is asynchronous --> RUNNING --ended--> DONE or WAITING
 
 A timer can be cancelled in each of these states (`Timer.cancel`). When the room begins to end, its timers are
@@ -173,7 +173,9 @@ class RoomTimers:
         self, seconds: float, interval: float | None, function: Callable[..., Any], args: tuple[Any, ...]
     ) -> Timer:
         """
-        Schedule a call. In a room that is ending, the timer is DONE.
+        Schedule a call and return its timer.
+
+        In a room that is ending nothing is scheduled, and the timer is DONE.
 
         Raises what `RoomClock.callLater` raises.
         """
