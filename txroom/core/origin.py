@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that need no parsing: a page has the same host and port as the server if the text after "://" is
-#: equal to the Host header.
+#: Origins that need no parsing. If the text of such an origin after "://" is equal to the Host header, the page
+#: has the same host and port as the server.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
@@ -111,7 +111,7 @@ def isSameOrigin(origin: str, host: str) -> bool:
 
 def isAllowedOrigin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
     """
-    Return whether a page may connect: the default of `Application.acceptsOrigin`.
+    Return whether a page may connect, if the application has no `acceptsOrigin` of its own.
 
     The origin of the page must have the same host and port as the server, or be one of `allowed` ("*" allows
     any).
