@@ -10,8 +10,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _PORT = re.compile(r"[0-9]{1,5}")
-#: Origins that need no parsing. If the text of such an origin after "://" is equal to the Host header, the page
-#: has the same host and port as the server.
+#: Origins that need no parsing. If the text of such an origin after "://" is equal to the Host header, the
+#: page has the same host and port as the server.
 _SIMPLE_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?")
 
 
