@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from txroom.engine.redis.resp import RedisError
-from txroom.engine.redis.scripts import NAMES, textOf
+from txroom.engine.redis.scripts import NAMES, digestOf, textOf
 
 #: The commands and scripts that change keys, and where in their arguments the keys are.
 ONE_KEY = frozenset(
@@ -26,7 +26,9 @@ ONE_KEY = frozenset(
 #: How many changes can be rolled back.
 HISTORY = 500
 
-DIGESTS = {sha1(textOf(name).encode()).hexdigest().encode(): name for name in NAMES}
+#: The digests of the scripts, by their texts, and the names of the scripts, by their digests.
+KNOWN = {textOf(name).encode(): digestOf(name).encode() for name in NAMES}
+DIGESTS = {digestOf(name).encode(): name for name in NAMES}
 
 
 def toBytes(value: Any) -> bytes:
@@ -126,9 +128,11 @@ class Store:
 
     def execute(self, *args: Any) -> Any:
         """Run a command; an error is returned, and not raised."""
-        for key in [key for key, expiry in self._expiries.items() if expiry <= self.now]:
-            self._put(key, None, None)
-        name, *rest = [toBytes(arg) for arg in args]
+        if self._expiries:
+            now = self.now
+            for key in [key for key, expiry in self._expiries.items() if expiry <= now]:
+                self._put(key, None, None)
+        name, *rest = [arg if type(arg) is bytes else toBytes(arg) for arg in args]
         command = name.decode().upper()
         method = getattr(self, "do" + command, None)
         if method is None:
@@ -189,7 +193,7 @@ class Store:
         if what.upper() == b"FLUSH":
             self.loaded.clear()
             return b"OK"
-        digest = sha1(text).hexdigest().encode()
+        digest = KNOWN.get(text) or sha1(text).hexdigest().encode()
         self.loaded.add(digest)
         return digest
 

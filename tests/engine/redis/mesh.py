@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
 
+from tests.sortedclock import SortedClock
 from txroom.engine.redis.node import Guard
 from txroom.engine.redis.peers import Peers
 from txroom.protocol.errors import RoomError
@@ -169,8 +169,8 @@ class Node:
 class Mesh:
     """Two nodes, A and B, and the channel between them."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
+    def __init__(self, clock: SortedClock | None = None) -> None:
+        self.clock = clock or SortedClock()
         self.a = Node(self, "1.a")
         self.b = Node(self, "1.b")
         #: All packets that were published: to whom, and the bytes.

@@ -14,12 +14,12 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.redis.case import FakeNode, FakeOwner
 from tests.engine.redis.fakeredis import FakeRedis
 from tests.rooms.model import Step, schedules
+from tests.sortedclock import SortedClock
 from txroom.engine.redis.keys import Keys
 from txroom.rooms.contract.items import Reply
 from txroom.rooms.contract.records import Handled, MemberRecord, MemberRemoved, SeatReserved
@@ -67,7 +67,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.clock = Clock()
+        self.clock = SortedClock()
         self.server = FakeRedis(self.clock, self.random, 0.01)
         self.nodes = [FakeNode(self.server, name) for name in "abc"]
         self.keys = Keys().room("r")

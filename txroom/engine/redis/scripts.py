@@ -43,23 +43,25 @@ def textOf(name: str) -> str:
     return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
+@cache
+def digestOf(name: str) -> str:
+    """Return the SHA-1 of a script."""
+    return sha1(textOf(name).encode()).hexdigest()
+
+
 class Scripts:
     """The scripts, as commands."""
 
-    def __init__(self) -> None:
-        self._texts = {name: textOf(name) for name in NAMES}
-        self._digests = {name: sha1(text.encode()).hexdigest() for name, text in self._texts.items()}
-
     def load(self, commands: Commands) -> Deferred[None]:
         """Load all scripts. Fails with the first error of Redis."""
-        asked = [commands.ask("SCRIPT", "LOAD", text) for text in self._texts.values()]
+        asked = [commands.ask("SCRIPT", "LOAD", text) for text in map(textOf, NAMES)]
         loaded: Deferred[Any] = DeferredList(asked, fireOnOneErrback=True, consumeErrors=True)
         return loaded.addCallbacks(lambda _: None, firstFailure)
 
     def command(self, name: str, keys: Iterable[Argument], args: Iterable[Argument]) -> tuple[Argument, ...]:
         """Return the command that runs a script."""
         keys = tuple(keys)
-        return ("EVALSHA", self._digests[name], len(keys), *keys, *args)
+        return ("EVALSHA", digestOf(name), len(keys), *keys, *args)
 
     def ask(
         self, commands: Commands, name: str, keys: Iterable[Argument], args: Iterable[Argument]
