@@ -13,6 +13,7 @@ from txroom import Application, HandoverFailed, RoomError, Server, message
 from txroom import Client as Member
 from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
 from txroom.rooms.contract.asks import Inspect
+from txroom.rooms.hooks import HookTimeout
 from txroom.rooms.owner.moving import PATIENCE
 from txroom.testing import RoomHarness
 
@@ -253,6 +254,51 @@ class LeavingTests(NodesTestCase):
         asked = [fired(node.app.engine.ask(ada.id, Inspect())) for node in (first, second)]
         self.advance(2)
         self.assertEqual([result[0]["listing"]["clients"] for result in asked], [1, 1])
+
+
+class StoppingTests(NodesTestCase):
+    """A planned stop without `leave`."""
+
+    roomClass = Slow
+
+    def setUp(self) -> None:
+        super().setUp()
+        Slow.gates, Slow.events = {}, []
+
+    def test_handlers(self) -> None:
+        """A handler that is running is cancelled, and called by the next owner."""
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        Slow.gates["work"] = Deferred()
+        answer = fired(bob.calling("work", 1))
+        self.settle()
+        first.stop()
+        self.advance(1)
+        self.assertEqual((self.whereIs(bob.id), answer, bob.messages), ([second], [1], [("done", 1)]))
+        self.assertIn(("CancelledError", "work"), Slow.events)
+
+    def test_taking(self) -> None:
+        """A room that the node is about to take over is left to others, whether it opens in time or not."""
+        for seconds in (0.5, 30.0):
+            first, second, third = self.start(3)
+            ada = third.join(mode=seconds)
+            gate: Deferred[None] = Deferred()
+            opens = [gate]
+            self.patch(Slow, "onCreate", lambda room, options, opens=opens: opens.pop() if opens else None)
+            third.kill()
+            self.advance(12)
+            (owner,) = self.whereIs(ada.id)
+            other = second if owner is first else first
+            self.assertEqual((opens, len(owner.app.rooms)), ([], 1))
+            call = self.clock.callLater(seconds, gate.callback, None)
+            owner.stop()
+            self.advance(15)
+            self.assertEqual(self.whereIs(ada.id), [other])
+            if call.active():
+                call.cancel()
+            other.kill()
+            self.flushLoggedErrors(HookTimeout)
 
 
 class ServerTests(NodesTestCase):

@@ -174,11 +174,16 @@ class ClusterNode:
         return [(each.application, name) for each in rooms for name in each.factory.registrations]
 
     async def handOver(self) -> None:
-        """Give all rooms to other nodes, and end the lease."""
+        """Give all rooms to other nodes, and end the lease. Rooms that are left are kept for other nodes."""
         self.owning.isStopping = True
         self.adoption.stop()
-        if not self.lease.isFresh:
-            return
+        try:
+            if self.lease.isFresh:
+                await self._handOver()
+        finally:
+            self.loseRooms()
+
+    async def _handOver(self) -> None:
         await self.handingOver.end()
         self._turn.flush()
         self.lease.stop()

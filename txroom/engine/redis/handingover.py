@@ -91,7 +91,7 @@ class HandingOver:
         try:
             await self._meet(nodes)
             count = await self._giveAll(nodes)
-        except BaseException:
+        except Exception:
             self.stay()
             raise
         self._log.info("rooms that this node has handed over: {count}", count=count)
