@@ -373,6 +373,14 @@ class ExampleTests(DocsTestCase):
         (server,) = IServiceCollection(namespace["application"])
         self.assertEchoes(self.harness(lambda clock: server, clock=clock), "/echo")
 
+    def test_workers(self) -> None:
+        """A .tac file with workers, "workers.tac", makes a service with four of them."""
+        namespace: dict[str, Any] = {}
+        exec((EXAMPLES / "workers.tac").read_text(), namespace)
+        workers = namespace["workers"]
+        self.assertEqual((workers.count, workers.settings.app), (4, "chat:makeServer"))
+        self.assertEqual(list(IServiceCollection(namespace["application"])), [workers])
+
     def test_monotonic(self) -> None:
         """The clock of the reactor is not the wall clock any more."""
         from twisted.internet import reactor

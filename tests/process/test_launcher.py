@@ -22,8 +22,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom import Server
 from txroom.engine.memory import MemoryEngine
 from txroom.process import launcher
-from txroom.process.launcher import LaunchedServer, StartError
+from txroom.process.launcher import LaunchedServer
 from txroom.process.logs import LogFiles
+from txroom.process.starting import StartError
 from txroom.testing import MemoryReactor
 
 

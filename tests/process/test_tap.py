@@ -30,9 +30,12 @@ from tests.case import warningsOf
 from txroom import Application, OptionError, Server, ServerOptions, __version__
 from txroom.http import twistedweb
 from txroom.http.autobahn import AutobahnApplication
+from txroom.process import serving as servingModule
 from txroom.process import tap
+from txroom.process.launcher import LaunchedServer
 from txroom.process.monotonic import useMonotonicClock
-from txroom.process.tap import Options, flagOf, loadApp, makeServer, redisEngine
+from txroom.process.serving import loadApp, redisEngine
+from txroom.process.tap import Options, flagOf, makeServer
 from txroom.testing import MemoryReactor
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
@@ -432,7 +435,7 @@ class MakeServerTests(TapTestCase):
     def make(self, *arguments: str, serving: Any = None) -> Server:
         self.reactor = MemoryReactor()
         if serving is not None:
-            self.patch(tap, "loadApp", lambda name: serving)
+            self.patch(servingModule, "loadApp", lambda name: serving)
             arguments = ("--app", "chat:app", *arguments)
         return makeServer(parse(*arguments), self.reactor)
 
@@ -535,6 +538,11 @@ class MakeServiceTests(TapTestCase):
         self.patch(self.reactor, "seconds", self.reactor.seconds)
         self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
 
+    def launched(self, config: Options) -> LaunchedServer:
+        service = tap.makeService(config)
+        assert isinstance(service, LaunchedServer)
+        return service
+
     def test_clock(self) -> None:
         """The reactor's clock is monotonic before the app is imported, and it is the server's clock."""
         sys.path.insert(
@@ -547,7 +555,7 @@ class MakeServiceTests(TapTestCase):
                 server = Server()
             """),
         )
-        service = tap.makeService(parse("--app", "chat:server"))
+        service = self.launched(parse("--app", "chat:server"))
         self.assertIs(self.reactor.seconds, time.monotonic)
         self.assertIs(service.server.clock, self.reactor)
         self.assertIs(service.server.parent, service)
@@ -583,14 +591,14 @@ class MakeServiceTests(TapTestCase):
 
     def test_debug(self) -> None:
         """Level debug logs every event of connections; only under twistd txroom filters the log."""
-        service = tap.makeService(parse("--log-level", "debug"))
+        service = self.launched(parse("--log-level", "debug"))
         self.assertTrue(service.server._gateway.context.isTracing)
         self.assertIsNone(service._level)
-        self.assertFalse(tap.makeService(parse()).server._gateway.context.isTracing)
+        self.assertFalse(self.launched(parse()).server._gateway.context.isTracing)
         parent = usage.Options()
         parent["nodaemon"] = 1
-        self.assertIs(tap.makeService(parse(parent=parent))._level, LogLevel.debug)
-        service = tap.makeService(parse("--log-level", "warn", parent=parent))
+        self.assertIs(self.launched(parse(parent=parent))._level, LogLevel.debug)
+        service = self.launched(parse("--log-level", "warn", parent=parent))
         self.assertIs(service._level, LogLevel.warn)
 
 
@@ -603,7 +611,7 @@ class RedisOptionsTests(SynchronousTestCase):
     def engine(self, *args: str) -> Any:
         config = Options()
         config.parseOptions(list(args))
-        return redisEngine(config)
+        return redisEngine(config.settings())
 
     def refused(self, *args: str) -> str:
         return str(self.assertRaises(UsageError, self.engine, *args))

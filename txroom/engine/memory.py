@@ -109,6 +109,9 @@ class MemoryEngine:
         """Return the id of the only node."""
         return [ONLY_NODE]
 
+    def nodeEnded(self, node: str) -> None:
+        """Do nothing, since there is no other node."""
+
     def health(self) -> str | None:
         """Return `None`, since nothing can be wrong."""
         return None

@@ -14,6 +14,7 @@ from twisted.logger import (
     FilteringLogObserver,
     ILogFilterPredicate,
     LogEvent,
+    Logger,
     LogLevelFilterPredicate,
     PredicateResult,
     globalLogPublisher,
@@ -116,3 +117,9 @@ def _isSame(file: LogFile) -> bool:
         return os.path.samestat(os.stat(file.path), os.fstat(descriptorOf(file)))
     except FileNotFoundError:
         return False
+
+
+def reopenLogs(log: Logger) -> None:
+    """Reopen all log files by name, and log which could not be reopened."""
+    for problem in LogFiles().reopen():
+        log.error("a log file could not be reopened, the old one is kept: {problem}", problem=problem)

@@ -8,31 +8,26 @@ import os
 import pwd
 import re
 import sys
-from inspect import iscoroutine
 from typing import Any, NoReturn
 
 import attrs
 import twisted
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import InvalidLogLevelError, LogLevel
 from twisted.python import usage
 from twisted.python.usage import UsageError
 
-from ..core.application import Application
 from ..core.options import ServerOptions
 from ..core.validation import OptionError
-from ..demo import makeDemo
-from ..rooms.api.room import Room
-from ..rooms.contract.ports import EngineService
 from ..service.endpoints import endpointFrom
 from ..service.server import Server
 from .gctuning import THRESHOLD
 from .launcher import LaunchedServer
-from .loading import errorWithPlace, inOneLine, loadAttribute, refuseAbbreviations
+from .loading import inOneLine, refuseAbbreviations
 from .logs import dropPluginCacheWarning
 from .monotonic import useMonotonicClock
-
-DEFAULT_PORT = 8080
+from .serving import listenOn, serverFor
+from .settings import Settings
+from .workers.parent import Workers
 
 _YES_NO = {"yes": True, "no": False}
 
@@ -62,6 +57,7 @@ class Options(usage.Options):
         self["redis"] = None
         self["redis-prefix"] = None
         self["redis-durable"] = self["redis-restored"] = False
+        self["workers"] = None
         self["gc-threshold"] = THRESHOLD
         #: The given options of the server, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
@@ -143,6 +139,15 @@ class Options(usage.Options):
         """Redis was started with an older copy of its data. Give it for the first start after that."""
         self["redis-restored"] = True
 
+    def opt_workers(self, value: str) -> None:
+        """
+        Serve with this number of processes, which share the port and the rooms; "auto": one for each
+        processor.
+        """
+        if value != "auto" and (not re.fullmatch("[0-9]{1,3}", value) or not int(value)):
+            raise UsageError(f"--workers {value}: must be a number from 1 to 999, or auto")
+        self["workers"] = value if value == "auto" else int(value)
+
     def opt_version(self) -> NoReturn:
         """Print the version of txroom, and exit."""
         from .. import __version__
@@ -197,6 +202,31 @@ class Options(usage.Options):
                 raise
             # twistd would print all of the help, and twist would end with another status.
             raise SystemExit(f"txroom: {error}") from None
+
+    def settings(self) -> Settings:
+        """Return what the server has to be. Raises `UsageError`."""
+        source, url = "--redis", self["redis"]
+        if not url:
+            source, url = "TXROOM_REDIS_URL", os.environ.get("TXROOM_REDIS_URL")
+        if not url:
+            for name in ("redis-prefix", "redis-durable", "redis-restored"):
+                if self[name]:
+                    raise UsageError(f"--{name}: needs --redis, or the environment variable TXROOM_REDIS_URL")
+        level = self["log-level"]
+        return Settings(
+            app=self["app"],
+            appDir=self["app-dir"],
+            http=self["http"],
+            logLevel=None if level is None else level.name,
+            accessLog=self["access-log"],
+            redis=url or None,
+            redisSource=source,
+            redisPrefix=self["redis-prefix"],
+            redisDurable=self["redis-durable"],
+            redisRestored=self["redis-restored"],
+            gcThreshold=self["gc-threshold"],
+            options=dict(self.changes),
+        )
 
     @property
     def isTwistd(self) -> bool:
@@ -265,93 +295,39 @@ def _parsed(default: Any, text: str) -> Any:
 # -- the service
 
 
-def makeService(config: Options) -> LaunchedServer:
+def makeService(config: Options) -> LaunchedServer | Workers:
     """Make the service that twistd and twist run. If that fails, the process ends with one line."""
     from twisted.internet import reactor
 
     useMonotonicClock(reactor)
     dropPluginCacheWarning()
+    level = config["log-level"]
+    # twistd has no log levels, and twist filters the log itself.
+    filtered = (level or LogLevel.debug) if config.isTwistd else None
     try:
+        if config["workers"]:
+            return makeWorkers(config, reactor, filtered)
         server = makeServer(config, reactor)
     except UsageError as error:
         raise SystemExit(f"txroom: {error}") from None
-    level = config["log-level"]
-    server.setDebug(level is LogLevel.debug)
-    server.setAccessLog(config["access-log"])
-    filtered = (level or LogLevel.debug) if config.isTwistd else None
     return LaunchedServer(server, reactor, filtered, config["gc-threshold"], config.user)
 
 
 def makeServer(config: Options, reactor: Any) -> Server:
     """Make the server for the given options. Raises `UsageError`."""
-    app = loadApp(config["app"]) if config["app"] else makeDemo(clock=reactor)
-    if isinstance(app, Server):
-        server = app
-    else:
-        server = Server(clock=reactor)
-        if isinstance(app, Application):
-            server.addApplication(app)
-        else:
-            server.addFactory(None, app)
-        server.addHealthPage()
-    try:
-        server.overrideOptions(config.changes)
-    except OptionError as error:
-        raise UsageError(str(error)) from None
-    engine = redisEngine(config)
-    if engine is not None:
-        server.useEngine(engine)
-    if not config["http"]:
-        server.removePages()
-    for where in config["listen"]:
-        try:
-            server.listen(where)
-        except Exception as error:
-            raise UsageError(f"--listen {where}: {inOneLine(error)}") from None
-    if not server.hasListeners:
-        server.listen(DEFAULT_PORT)
+    server = serverFor(config.settings(), reactor)
+    listenOn(server, config["listen"])
     return server
 
 
-def redisEngine(config: Options) -> EngineService | None:
-    """Make the engine for the options of Redis; `None` if there are none. Raises `UsageError`."""
-    source, url = "--redis", config["redis"]
-    if not url:
-        source, url = "TXROOM_REDIS_URL", os.environ.get("TXROOM_REDIS_URL")
-    if not url:
-        for name in ("redis-prefix", "redis-durable", "redis-restored"):
-            if config[name]:
-                raise UsageError(f"--{name}: needs --redis, or the environment variable TXROOM_REDIS_URL")
-        return None
-    options = {"durable": config["redis-durable"], "restored": config["redis-restored"]}
-    if config["redis-prefix"] is not None:
-        options["prefix"] = config["redis-prefix"]
-    try:
-        from ..engine.redis import RedisEngine
-
-        return RedisEngine(url, **options)
-    except (ValueError, ImportError) as error:
-        why = inOneLine(error)
-        raise UsageError(f"{'--redis-prefix' if why.startswith('prefix=') else source}: {why}") from None
-
-
-def loadApp(name: str) -> Any:
-    """Return what "module:attribute" names, or what it returns if it is callable. Raises `UsageError`."""
-    app = loadAttribute("--app", name)
-    if callable(app):
-        try:
-            app = app()
-        except Exception as error:
-            raise UsageError(f"--app {name}: calling it failed: {errorWithPlace(error)}") from None
-    if isinstance(app, Server | Application) or IProtocolFactory.providedBy(app):
-        return app
-    what = type(app).__name__
-    if isinstance(app, Room):
-        raise UsageError(f"--app {name}: {what} is a Room: use server.register('name', {what}) of a Server")
-    if iscoroutine(app):
-        app.close()
-        raise UsageError(f"--app {name}: can't be async, because it is called before the reactor runs")
-    raise UsageError(
-        f"--app {name}: must be a Server, an Application, a protocol factory, or a function that returns "
-        f"one; it is of type {what}"
-    )
+def makeWorkers(config: Options, reactor: Any, filtered: Any) -> Workers:
+    """Make the parent of workers for the given options. Raises `UsageError`."""
+    settings = config.settings()
+    if settings.redis is None:
+        raise UsageError("--workers: needs --redis, or the environment variable TXROOM_REDIS_URL")
+    workers = Workers(reactor=reactor).fork(None if config["workers"] == "auto" else config["workers"])
+    workers.settings = settings
+    workers.logFilter, workers.socketOwner = filtered, config.user
+    for where in config["listen"]:
+        workers.listen(where)
+    return workers

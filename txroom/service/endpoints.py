@@ -30,11 +30,12 @@ from zope.interface import implementer
 
 from ..core.twistedinternet import argumentsOf, belowProxy, belowTLS, bindingOf, isUsed
 from ..http.proxyprotocol import ProxiedFactory
-from .socketactivation import InheritedEndpoint, inheritedSocket, socketsOfProcess
+from .socketactivation import InheritedEndpoint, familyOf, inheritedSocket, socketsOfProcess
 from .tls import Certificates, certificatesIn
 from .unixsocket import UNIXSocketEndpoint
 
 _PROXIED = "haproxy:"
+_INHERITED = "systemd:"
 
 #: Twisted's messages about a wrong description, and clearer ones.
 _READABLE = (
@@ -73,6 +74,11 @@ class LayeredEndpoint:
         """A function that reloads the certificates, or `None` if there are none that can be reloaded."""
         return self._creator.reload if isinstance(self._creator, Certificates) else None
 
+    def onSocket(self, descriptor: int) -> LayeredEndpoint:
+        """Return an endpoint with these layers above a listening socket that is open already."""
+        socket = InheritedEndpoint(self._reactor, descriptor, familyOf(descriptor))
+        return LayeredEndpoint(self._reactor, socket, self._creator, self._isProxied)
+
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """Listen, and put these layers below the protocols of the factory."""
         if self._creator is not None:
@@ -110,6 +116,24 @@ def _saysNoIPv6(error: BaseException | None) -> bool:
     if isinstance(error, CannotListenError):
         error = error.socketError
     return isinstance(error, socket.gaierror) or (isinstance(error, OSError) and error.errno in _NO_IPV6)
+
+
+def inheritedEndpoint(reactor: Any, where: int | str, descriptor: int) -> LayeredEndpoint:
+    """
+    Return the endpoint of a port or a description whose socket another process has opened.
+
+    Args:
+        reactor: The reactor.
+        where: The port or the description.
+        descriptor: The descriptor of the socket in this process.
+
+    Raises:
+        ValueError: The description is wrong, or its certificates can't be read.
+    """
+    if isinstance(where, int) or where.rpartition(_PROXIED)[2].startswith(_INHERITED):
+        isProxied = isinstance(where, str) and where.startswith(_PROXIED)
+        return LayeredEndpoint(reactor, None, isProxied=isProxied).onSocket(descriptor)
+    return endpointFrom(reactor, where).onSocket(descriptor)
 
 
 def endpointFrom(reactor: Any, description: str, more: str = "") -> LayeredEndpoint:

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from ..rooms.contract.ports import EngineService
 
 #: The methods of an engine.
-_METHODS = ("rooms", "start", "leave", "stay", "handOver", "stop", "nodes", "health")
+_METHODS = ("rooms", "start", "leave", "stay", "handOver", "stop", "nodes", "nodeEnded", "health")
 
 
 class EngineStart:

@@ -5,7 +5,7 @@ The health page, and the detector of a stalled reactor.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -85,6 +85,7 @@ class HealthPage(Resource):
         isDraining: Returns whether the server is stopping.
         watch: The detector of stalls.
         engineHealth: Returns what is wrong with the engine; `None`: nothing.
+        note: Returns further fields. Its "status" is used if it would be "ok" otherwise.
     """
 
     isLeaf = True
@@ -94,24 +95,32 @@ class HealthPage(Resource):
         isDraining: Callable[[], bool],
         watch: StallDetector,
         engineHealth: Callable[[], str | None] = lambda: None,
+        note: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         super().__init__()
         self._isDraining = isDraining
         self._watch = watch
         self._engineHealth = engineHealth
+        self._note = note
+
+    def report(self) -> dict[str, Any]:
+        """Return what the page says, without the further fields."""
+        problem = self._engineHealth()
+        stalled = self._watch.lastStall
+        if self._isDraining():
+            return {"status": "draining"}
+        if problem is not None:
+            return {"status": "unavailable", "reason": problem}
+        if stalled is not None:
+            return {"status": "degraded", "stalledSeconds": round(stalled, 1)}
+        return {"status": "ok"}
 
     def render_GET(self, request: Request) -> bytes:
-        report: dict[str, Any] = {"status": "ok"}
-        stalled = self._watch.lastStall
-        problem = self._engineHealth()
-        if self._isDraining():
+        report = self.report()
+        if report["status"] in ("draining", "unavailable"):
             request.setResponseCode(503)
-            report["status"] = "draining"
-        elif problem is not None:
-            request.setResponseCode(503)
-            report = {"status": "unavailable", "reason": problem}
-        elif stalled is not None:
-            report = {"status": "degraded", "stalledSeconds": round(stalled, 1)}
+        note = self._note()
+        report = {**report, **note} if report["status"] == "ok" else {**note, **report}
         request.setHeader("Content-Type", "application/json")
         request.setHeader("Cache-Control", "no-store")
         return json.dumps(report).encode()

@@ -210,6 +210,8 @@ class Listeners:
         if isinstance(where, int):
             port = PortEndpoint(self._reactor, where, lambda: self.backlog)
             return LayeredEndpoint(self._reactor, port)
+        if isinstance(where, LayeredEndpoint):
+            return where
         if not isinstance(where, str):
             return layeredFrom(self._reactor, where)
         takesBacklog = _TAKES_BACKLOG.match(where) and "backlog=" not in where

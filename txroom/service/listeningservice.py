@@ -4,7 +4,7 @@ A Twisted service that listens, and that stops step by step within a deadline: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from ..core.options import ServerOptions
 from ..rooms.contract.ports import EngineService
 from .enginestart import EngineStart
-from .health import StallDetector
+from .health import HealthPage, StallDetector
 from .hooks import callHook
 from .listening import Listeners, ListenTarget
 from .openfiles import watchAccepting
@@ -60,6 +60,10 @@ class ListeningService(MultiService):
         self._engineStart = self._startOf(engine)
         #: Called if the engine can't start or can't go on, when the server has logged that and is stopping.
         self.onEngineFailed: Callable[[Failure], None] = lambda failure: None
+        #: Further fields of the health page, for programs that launch a server.
+        self.healthNote: Mapping[str, Any] = {}
+        #: Called when the server has closed its listeners, since it is stopping.
+        self.onDeaf: Callable[[], None] = lambda: None
         self._shutdowns: list[Callable[[], Any]] = []
         self._stop = ShutdownSequence(
             self.clock, self._stopSteps, self._stopped, "Server.stopNow() skips the wait"
@@ -96,6 +100,15 @@ class ListeningService(MultiService):
         if self.running:
             self.stopService()
         self.onEngineFailed(failure)
+
+    def healthPage(self) -> HealthPage:
+        """Make a page that says how this server is."""
+        return HealthPage(
+            lambda: self.isDraining,
+            self.stallDetector,
+            lambda: self.engine.health(),
+            lambda: self.healthNote,
+        )
 
     # -- listening
 
@@ -299,6 +312,7 @@ class ListeningService(MultiService):
             )
         yield from map(callbackStep, self._shutdowns)
         yield ShutdownStep(self._listeners.close, lambda: "ports to close")
+        self.onDeaf()
         yield from self._closingSteps()
         yield ShutdownStep(self._engineStart.stop, lambda: "the engine to stop", LAST_SERVICES_TIMEOUT)
         self.stallDetector.stop()

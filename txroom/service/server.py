@@ -35,7 +35,6 @@ from .assets import Asset
 from .cluster import Cluster
 from .connections import Connections, Stats
 from .enginestart import checkEngine
-from .health import HealthPage
 from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
 from .listeningservice import ListeningService
 from .openfiles import limitConnections, openFiles
@@ -224,8 +223,7 @@ class Server(ListeningService):
 
     def addHealthPage(self, path: str = "/healthz") -> None:
         """Serve a `HealthPage` of this server."""
-        page = HealthPage(lambda: self.isDraining, self.stallDetector, lambda: self.engine.health())
-        self.addPage(path, page, maxBody=SMALL_BODY)
+        self.addPage(path, self.healthPage(), maxBody=SMALL_BODY)
 
     def overrideOptions(self, changes: Mapping[str, Any]) -> None:
         """

@@ -10,6 +10,7 @@ from tests.case import fired
 from tests.engine.redis.fakeredis import FakeRedis
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
 from txroom import RoomError
+from txroom.engine.redis.lease import NodeState
 from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, SendTo
 from txroom.rooms.hooks import HookTimeout
 
@@ -247,6 +248,39 @@ class LossTests(NodesTestCase):
         self.advance(1)
         self.assertEqual((bob.expect("said"), bob.member, bob.closeInfo), (1, before, None))
         self.assertNotIn("lost", bob.events)
+
+    def test_nodeEnded(self) -> None:
+        """If somebody knows that a node has ended, all others take its rooms over at once."""
+        first, second, third = self.start(3)
+        self.advance(3)  # they have seen one another
+        rooms = {self.result(first.app.createRoom("chat", {"mode": str(index)})) for index in range(10)}
+        ended = first.node.id
+        first.kill()
+        second.engine.nodeEnded(ended)
+        self.advance(0.5)
+        taken = [{owned.host.id for owned in node.node.here} for node in (second, third)]
+        self.assertEqual(taken[0] | taken[1], rooms)
+        self.assertTrue(all(taken))
+        self.advance(4)
+        self.assertNotIn(ended, second.engine.nodes() + third.engine.nodes())
+
+    def test_nodeEndedUnheard(self) -> None:
+        """If Redis can't be reached at that moment, the others are told when it can."""
+        first, second, third = self.start(3)
+        self.advance(3)
+        ended = first.node.id
+        self.redis.hang()
+        first.kill()
+        second.engine.nodeEnded(ended)
+        self.advance(1)
+        self.assertEqual(third.node.lease.stateOf(ended), NodeState.ALIVE)
+        for connection in second.connections:
+            connection.cut()
+        self.redis.wake()
+        self.advance(3)
+        self.assertEqual(third.node.lease.stateOf(ended), NodeState.GONE)
+        second.stop()
+        second.engine.nodeEnded(ended)
 
     def test_paused(self) -> None:
         """A node that can't reach Redis for a while, but not for too long, goes on with its rooms."""

@@ -78,6 +78,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self.pid = self._process.pid
         self._written = self._log.stat().st_size

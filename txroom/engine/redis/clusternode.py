@@ -118,6 +118,8 @@ class ClusterNode:
         self._redisRun = ""
         self._watching: IDelayedCall | None = None
         self._guarded: dict[Outlet, GuardedOutlet] = {}
+        #: The nodes that have ended, of which Redis and the others have yet to be told.
+        self._endedNodes: set[str] = set()
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
         creating = Creating(waits, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
         self._services = RoomServices(
@@ -187,8 +189,28 @@ class ClusterNode:
         await self.handingOver.end()
         self._turn.flush()
         self.lease.stop()
-        ended = self._scripts.ask(self._redis, "renew", (self._keys.nodes,), self._lease(0.0))
-        await DeferredList([ended, self._redis.ask("PUBLISH", self._keys.gone, self.id)], consumeErrors=True)
+        await DeferredList(self._endLease(self.id), consumeErrors=True)
+
+    def _endLease(self, node: str) -> list[Deferred[Any]]:
+        """End the lease of a node, and tell all others."""
+        lease = (node, 0, _milliseconds(REMEMBERED))
+        ended = self._scripts.ask(self._redis, "renew", (self._keys.nodes,), lease)
+        return [ended, self._redis.ask("PUBLISH", self._keys.gone, node)]
+
+    def nodeEnded(self, node: str) -> None:
+        """
+        The process of another node has ended: take over its rooms now, and let all other nodes do so.
+
+        If Redis can't be reached, they are told after the next renewal of this node's lease.
+        """
+        self._endedNodes.add(node)
+        self.lease.declareGone(node)
+        self._tellEnded()
+
+    def _tellEnded(self) -> None:
+        for node in list(self._endedNodes):
+            telling = DeferredList(self._endLease(node), fireOnOneErrback=True, consumeErrors=True)
+            telling.addCallbacks(lambda _, node=node: self._endedNodes.discard(node), lambda _: None)
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -215,7 +237,7 @@ class ClusterNode:
     # -- the lease
 
     def _lease(self, seconds: float) -> tuple[str, int, int]:
-        return self.id, int(seconds * 1000), int(REMEMBERED * 1000)
+        return self.id, _milliseconds(seconds), _milliseconds(REMEMBERED)
 
     async def _renewal(self) -> Renewal:
         began = self._clock.seconds()
@@ -234,6 +256,7 @@ class ClusterNode:
         if self.lease.stage is not Stage.STOPPED:
             self.finder.refresh()
             self.owning.sweep()
+            self._tellEnded()
 
     def _renew(self) -> Deferred[Renewal]:
         return Deferred.fromCoroutine(self._renewal())
@@ -359,3 +382,7 @@ class ClusterNode:
 
     def unreachable(self, node: str, rooms: Iterable[str]) -> None:
         """The links to rooms of another node have ended; requests ask Redis where the rooms are."""
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -128,6 +128,11 @@ class RedisEngine:
         """Return the nodes that are alive; see `EngineService.nodes`."""
         return [] if self._node is None else [self._node.id, *self._node.lease.others]
 
+    def nodeEnded(self, node: str) -> None:
+        """Take over the rooms of a node whose process has ended; see `EngineService.nodeEnded`."""
+        if self._node is not None:
+            self._node.nodeEnded(node)
+
     def health(self) -> str | None:
         """Return what is wrong; see `EngineService.health`."""
         if self._node is None:

@@ -1,3 +1,11 @@
 """
-Several worker processes on one machine: the parent process that starts them, and the store that they share.
+Several processes on one machine: a parent that opens the sockets, and workers that serve on them.
+
+- `parent`: `Workers`, the service of the parent;
+- `supervisor` and `child`: the workers, as the parent sees them;
+- `spawning`, `backoff`, `processors`: how they are started, when again, and how many;
+- `pipe`: the messages between the parent and a worker;
+- `output`: the log of workers;
+- `worker` and `workerserver`: a worker itself;
+- `store`, and the modules that it uses: the Redis that the workers share, if they are not given another one.
 """

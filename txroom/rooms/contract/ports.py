@@ -376,5 +376,8 @@ class EngineService(Protocol):
     def nodes(self) -> list[str]:
         """Return the ids of the nodes that are alive, this one first; none while it isn't running."""
 
+    def nodeEnded(self, node: str) -> None:
+        """The process of another node has ended, as the caller knows: take over its rooms now."""
+
     def health(self) -> str | None:
         """Return what is wrong, in a few words, so that load balancers send no clients; `None`: nothing."""

@@ -1,0 +1,197 @@
+"""
+Tests for the supervisor of the workers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, startOf
+from txroom.process.workers.backoff import FIRST
+from txroom.process.workers.child import WorkerProcess, WorkerSide
+from txroom.process.workers.pipe import Gone, Group, Ready, ReloadCertificates, Report
+from txroom.process.workers.supervisor import REMEMBERED, Supervisor, summed
+
+
+class SupervisorTests(SynchronousTestCase):
+    """`Supervisor`."""
+
+    def setUp(self) -> None:
+        self.reactor = WorkersReactor()
+        self.notes: list[Any] = []
+        self.supervisor = Supervisor(self.reactor, 2, self.spawn, self)
+        self.supervisor.start()
+        self.processes = self.reactor.processes
+
+    def spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
+        worker = WorkerProcess(startOf(slot), self.reactor, side)
+        self.reactor.spawnProcess(worker, "", [], {})
+        return worker
+
+    # What the supervisor reports.
+
+    def ready(self, message: Ready) -> None:
+        self.notes.append(message.node)
+
+    def reported(self) -> None:
+        pass
+
+    def failed(self, worker: WorkerProcess) -> None:
+        self.notes.append(list(worker.output.last))
+
+    def serve(self) -> tuple[FakeProcess, FakeProcess]:
+        for process in self.processes:
+            process.serve()
+        first, second = self.processes
+        return first, second
+
+    def told(self, process: FakeProcess, kind: type) -> list[Any]:
+        return [message for message in process.received if isinstance(message, kind)]
+
+    # -- starts
+
+    def test_start(self) -> None:
+        """All workers are started at once, with numbers from 1."""
+        self.assertEqual([process.protocol.slot for process in self.processes], [1, 2])
+        self.serve()
+        self.assertEqual(self.notes, ["node-100", "node-101"])
+
+    def test_again(self) -> None:
+        """A worker that has ended is started again in its slot, later each time."""
+        first, _ = self.serve()
+        with capturedLogs() as events:
+            first.end(signal=9)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["worker 1 (process 100) was ended by signal 9; it is started again in 0.1 s"],
+        )
+        self.reactor.advance(FIRST)
+        third = self.processes[2]
+        self.assertEqual(third.protocol.slot, 1)
+        third.end(status=1)
+        self.reactor.advance(2 * FIRST - 0.01)
+        self.assertEqual(len(self.processes), 3)
+        self.reactor.advance(0.01)
+        self.assertEqual(len(self.processes), 4)
+
+    # -- nodes that have ended
+
+    def test_gone(self) -> None:
+        """The other workers are told at once that a node has ended, and a new worker when it serves."""
+        first, second = self.serve()
+        first.end(signal=9)
+        self.assertEqual(self.told(second, Gone), [Gone(["node-100"])])
+        self.reactor.advance(FIRST)
+        third = self.processes[2]
+        self.assertEqual(self.told(third, Gone), [])
+        third.serve()
+        self.assertEqual(self.told(third, Gone), [Gone(["node-100"])])
+
+    def test_goneLongAgo(self) -> None:
+        """A node whose lease has expired long ago is forgotten."""
+        first, second = self.serve()
+        first.end(signal=9)
+        self.reactor.advance(REMEMBERED)
+        self.processes[2].serve()
+        self.assertEqual(self.told(self.processes[2], Gone), [])
+        second.end(signal=9)
+        self.assertEqual(self.told(self.processes[2], Gone), [Gone(["node-101"])])
+
+    def test_noNode(self) -> None:
+        """A worker that has never served had no node that matters."""
+        first, second = self.processes
+        second.serve()
+        first.end(status=1)
+        self.assertEqual(self.told(second, Gone), [])
+
+    # -- the group
+
+    def test_group(self) -> None:
+        """All are told how many serve, when that changes; a new one is told in any case."""
+        first, second = self.serve()
+        self.assertEqual(self.told(first, Group), [Group(2, 1), Group(2, 2)])
+        self.assertEqual(self.told(second, Group), [Group(2, 2)])
+        first.end(signal=9)
+        self.assertEqual(self.told(second, Group)[1:], [Group(2, 1)])
+        self.reactor.advance(FIRST)
+        self.processes[2].serve()
+        self.assertEqual(self.told(second, Group)[2:], [Group(2, 2)])
+        self.assertEqual(self.told(self.processes[2], Group), [Group(2, 2)])
+
+    def test_tell(self) -> None:
+        """A message goes to those that serve."""
+        first, second = self.processes
+        first.serve()
+        self.supervisor.tell(ReloadCertificates())
+        self.assertEqual(first.names[-1], "ReloadCertificates")
+        self.assertEqual(second.names, ["Start"])
+
+    # -- no worker can start
+
+    def test_failed(self) -> None:
+        """If each worker has ended and none has ever served, that is reported once, with the last output."""
+        first, second = self.processes
+        first.end(status=1)
+        self.assertEqual(self.notes, [])
+        second.end(status=1, hasOutput=True)
+        self.assertEqual(self.notes, [])
+        second.output("txroom: no module\n")
+        second.loseConnection()
+        self.assertEqual(self.notes, [["txroom: no module"]])
+        self.reactor.advance(60)
+        self.assertEqual((len(self.notes), len(self.processes)), (1, 2))
+
+    def test_failedLater(self) -> None:
+        """Once a worker has served, the others may fail."""
+        first, second = self.serve()
+        first.end(status=1)
+        second.end(status=1)
+        self.assertEqual(self.notes, ["node-100", "node-101"])
+
+    # -- the stop
+
+    def test_stop(self) -> None:
+        """All workers stop at the same time, and none is started again."""
+        first, second = self.serve()
+        second.end(signal=9)
+        stopped = self.supervisor.stop()
+        self.assertEqual(first.names[-1], "Stop")
+        self.assertNoResult(stopped)
+        with capturedLogs() as events:
+            first.end()
+        self.successResultOf(stopped)
+        self.reactor.advance(60)
+        self.assertEqual(len(self.processes), 2)
+        self.assertEqual({event["log_level"].name for event in events}, {"debug"})
+        self.successResultOf(self.supervisor.stop())
+
+    def test_stopNow(self) -> None:
+        """At the second signal nobody waits any more."""
+        first, second = self.serve()
+        stopped = self.supervisor.stop()
+        self.supervisor.stopNow()
+        self.assertEqual([first.names[-1], second.names[-1]], ["StopNow"] * 2)
+        first.end()
+        second.end()
+        self.successResultOf(stopped)
+
+    def test_stopFailing(self) -> None:
+        """Workers that end while they are stopped have not failed."""
+        self.supervisor.stop()
+        for process in self.processes:
+            process.end(status=1)
+        self.assertEqual(self.notes, [])
+
+
+class SummedTests(SynchronousTestCase):
+    """`summed`."""
+
+    def test_sums(self) -> None:
+        """Numbers are added, those by reason for each reason."""
+        first = Report("ok", {"total": 2, "rejected": {"origin": 1}}).stats
+        second = {"total": 3, "rejected": {"origin": 1, "path": 4}}
+        self.assertEqual(summed([first, {}, second]), {"total": 5, "rejected": {"origin": 2, "path": 4}})
+        self.assertEqual(summed([]), {})

@@ -1,0 +1,247 @@
+"""
+Tests for the server of a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import textwrap
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process.workers.fakeprocesses import startOf
+from tests.service.test_socketactivation import AdoptingReactor
+from txroom import Application, Server, ServerOptions
+from txroom.engine.memory import MemoryEngine
+from txroom.process.settings import Settings
+from txroom.process.workers.pipe import (
+    Deaf,
+    Down,
+    Gone,
+    Group,
+    Message,
+    Messages,
+    Ready,
+    ReloadCertificates,
+    Report,
+    SharedSocket,
+    Start,
+    Stop,
+    StopNow,
+    encode,
+)
+from txroom.process.workers.workerserver import (
+    REPORT,
+    ParentPipe,
+    WorkerServer,
+    divideConnections,
+    makeWorkerServer,
+)
+from txroom.testing import MemoryReactor
+
+
+class MakeWorkerServerTests(SynchronousTestCase):
+    """`makeWorkerServer`."""
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", list(sys.path))
+        self.addCleanup(sys.modules.pop, "chat", None)
+        self.reactor = AdoptingReactor()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.socket.close)
+
+    def make(self, *wheres: int | str, source: str = "", **settings: Any) -> Server:
+        directory = self.mktemp()
+        os.makedirs(directory)
+        if source:
+            settings["app"] = "chat:make"
+            with open(os.path.join(directory, "chat.py"), "w") as file:
+                file.write(textwrap.dedent(source))
+        sockets = [SharedSocket(where, self.socket.fileno()) for where in wheres]
+        start = Start(1, 4, Settings(appDir=directory, **settings), sockets, "")
+        return makeWorkerServer(start, self.reactor)
+
+    def test_sockets(self) -> None:
+        """It listens on the inherited sockets, whatever they are, and on nothing else."""
+        server = self.make(8080, "tcp:80", "haproxy:systemd:domain=INET:index=0")
+        server.startService()
+        self.addCleanup(server.stopService)
+        self.assertEqual(self.reactor.adopted, [(self.socket.fileno(), socket.AF_INET)] * 3)
+        self.assertEqual([server[0] for server in self.reactor.tcpServers], [0] * 3)
+
+    def test_app(self) -> None:
+        """The app is found in its directory, and gets the options."""
+        server = self.make(
+            8080,
+            source="""
+                from txroom import Server
+
+                def make():
+                    return Server()
+            """,
+            options={"maxPayload": 5},
+            http=False,
+        )
+        self.assertEqual((server.options.maxPayload, server.pages), (5, []))
+
+    def test_ownListener(self) -> None:
+        """An app that listens by itself is refused, since each worker would open the same port."""
+        source = """
+            from txroom import Server
+
+            def make():
+                server = Server()
+                server.listen("tcp:9000")
+                return server
+        """
+        error = self.assertRaises(UsageError, self.make, 8080, source=source)
+        self.assertEqual(
+            str(error),
+            "--app chat:make: with --workers it must not listen by itself; use --listen or --port",
+        )
+
+    def test_divided(self) -> None:
+        """`maxConnections` is divided, rounded up: that of the server, and those of its applications."""
+        server = Server(ServerOptions(maxConnections=10), clock=MemoryReactor())
+        own = server.addApplication(Application(maxConnections=7, maxPayload=3), path="/a")
+        other = server.addApplication(Application(), path="/b")
+        divideConnections(server, 4)
+        self.assertEqual(server.options.maxConnections, 3)
+        self.assertEqual((own.overrides, other.overrides), ({"maxConnections": 2, "maxPayload": 3}, {}))
+        unlimited = Server(clock=MemoryReactor())
+        divideConnections(unlimited, 4)
+        self.assertEqual(unlimited.options.maxConnections, 0)
+
+
+class Engine(MemoryEngine):
+    """Notes the nodes that have ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: list[str] = []
+
+    def nodeEnded(self, node: str) -> None:
+        self.ended.append(node)
+
+
+class WorkerServerTests(SynchronousTestCase):
+    """`WorkerServer`."""
+
+    def setUp(self) -> None:
+        self.patch(signal, "signal", lambda number, handler: None)
+        self.reactor = MemoryReactor()
+        self.engine = Engine()
+        self.server = Server(clock=self.reactor, engine=self.engine)
+        self.server.listen("tcp:80:interface=127.0.0.1")
+        self.sent: list[Message] = []
+        self.service = WorkerServer(startOf(), self.server, self.reactor, self.sent.append)
+        self.service._level = None  # the log of the tests
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.addCleanup(self.stop)
+        self.stops: list[None] = []
+        self.patch(self.reactor, "stop", lambda: self.stops.append(None))
+
+    def stop(self) -> None:
+        if self.service.running:
+            stopping = self.service.stopService()
+            self.reactor.flush()
+            self.successResultOf(stopping)
+
+    def run_(self) -> None:
+        """Let the reactor run."""
+        for hook, args, more in self.reactor.whenRunningHooks:
+            hook(*args, **more)
+
+    def test_ready(self) -> None:
+        """When it serves, it tells its node, its deadline, and what it serves."""
+        self.assertEqual(self.sent, [])
+        self.run_()
+        ready, *_ = self.sent
+        (node,) = self.engine.nodes()
+        where = "listening: http://127.0.0.1:80/ and ws://127.0.0.1:80/"
+        self.assertEqual(ready, Ready(node, self.server.options.shutdownTimeout, [where]))
+
+    def test_reports(self) -> None:
+        """It reports when something has changed."""
+        self.run_()
+        report = self.sent[-1]
+        assert isinstance(report, Report)
+        self.assertEqual((report.status, report.stats["total"], report.stats["rejected"]), ("ok", 0, {}))
+        count = len(self.sent)
+        self.reactor.advance(REPORT)
+        self.assertEqual(len(self.sent), count)
+        self.server._connections._total += 1
+        self.reactor.advance(REPORT)
+        report = self.sent[-1]
+        assert isinstance(report, Report)
+        self.assertEqual((len(self.sent), report.stats["total"]), (count + 1, 1))
+
+    def test_stop(self) -> None:
+        """It stops when the parent says so, also if it says so twice, and tells when it is deaf."""
+        self.run_()
+        self.service.received(Stop())
+        self.assertEqual(self.stops, [None])
+
+        def stop() -> None:
+            raise ReactorNotRunning
+
+        self.patch(self.reactor, "stop", stop)
+        self.service.received(Stop())
+        self.stop()
+        self.assertIn(Deaf(), self.sent)
+        report = self.sent[-1]
+        assert isinstance(report, Report)
+        self.assertEqual(report.status, "draining")
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopNow(self) -> None:
+        """At the second signal of the parent it waits for nothing."""
+        self.run_()
+        now: list[None] = []
+        self.patch(self.server, "stopNow", lambda: now.append(None))
+        self.service.received(StopNow())
+        self.assertEqual((now, self.stops), ([None], [None]))
+
+    def test_messages(self) -> None:
+        """It does what the other messages say."""
+        self.run_()
+        reloads: list[None] = []
+        self.patch(self.server, "reloadCertificates", lambda: reloads.append(None))
+        self.service.received(ReloadCertificates())
+        self.service.received(Gone(["a", "b"]))
+        self.assertEqual((reloads, self.engine.ended), ([None], ["a", "b"]))
+
+    def test_group(self) -> None:
+        """The health page says how many workers serve."""
+        self.service.received(Group(4, 4))
+        self.assertEqual(self.server.healthNote, {"status": "ok", "workers": 4, "running": 4})
+        self.service.received(Group(4, 3))
+        self.assertEqual(self.server.healthNote["status"], "degraded")
+
+
+class ParentPipeTests(SynchronousTestCase):
+    """`ParentPipe`."""
+
+    def test_pipe(self) -> None:
+        """Messages go both ways, and the end of the pipe is noticed."""
+        from twisted.internet.testing import StringTransport
+
+        messages: Messages[Down] = Messages(Down)
+        messages.feed(b'["st')
+        pipe = ParentPipe(messages)
+        received: list[Any] = []
+        pipe.onMessage, pipe.onLost = received.append, lambda: received.append("lost")
+        transport = StringTransport()
+        pipe.makeConnection(transport)
+        pipe.dataReceived(b'op"]\n' + encode(Gone(["a"])))
+        pipe.send(Deaf())
+        pipe.connectionLost()
+        self.assertEqual(received, [Stop(), Gone(["a"]), "lost"])
+        self.assertEqual(transport.value(), b'["deaf"]\n')

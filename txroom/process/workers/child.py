@@ -1,0 +1,218 @@
+"""
+A worker process, as its parent sees it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .output import WorkerOutput
+from .pipe import (
+    FROM_PARENT,
+    TO_PARENT,
+    Deaf,
+    Down,
+    Messages,
+    Ready,
+    Report,
+    Start,
+    Stop,
+    StopNow,
+    Up,
+    encode,
+)
+
+#: How long a worker that is not ready may take to stop, in seconds.
+STOP_TIMEOUT = 10.0
+#: After how many seconds more a worker that does not stop is killed.
+KILL_AFTER = 5.0
+#: For how many seconds the output of a worker that has ended is read, if another process still has it.
+LAST_OUTPUT = 1.0
+
+
+class WorkerState(Enum):
+    """
+    The states of a worker.
+
+    =========  ========================  =========
+    state      event                     next
+    =========  ========================  =========
+    STARTING   it serves (`Ready`)       READY
+    STARTING   `stop`                    STOPPING
+    READY      `stop`                    STOPPING
+    any        the process has ended     ENDED
+    =========  ========================  =========
+    """
+
+    STARTING = auto()
+    READY = auto()
+    STOPPING = auto()
+    ENDED = auto()
+
+
+class WorkerSide(Protocol):
+    """What a worker process reports to."""
+
+    def ready(self, worker: WorkerProcess, message: Ready) -> None:
+        """The worker serves."""
+
+    def reported(self, worker: WorkerProcess) -> None:
+        """The worker has a new `report`, or is deaf."""
+
+    def exited(self, worker: WorkerProcess, why: str) -> None:
+        """The process has ended; `why` says how, for the log. Its output may not be complete yet."""
+
+    def closed(self, worker: WorkerProcess) -> None:
+        """The process has ended, and its output is complete."""
+
+
+class WorkerProcess(ProcessProtocol):
+    """
+    One worker process.
+
+    Args:
+        start: What it has to serve.
+        clock: The clock.
+        side: What it reports to.
+    """
+
+    _log = Logger()
+    transport: Any
+
+    def __init__(self, start: Start, clock: IReactorTime, side: WorkerSide) -> None:
+        self.slot = start.slot
+        self.state = WorkerState.STARTING
+        self.output = WorkerOutput(start.slot)
+        #: The id of its node of the cluster, when it is known.
+        self.node: str | None = None
+        self.report = Report("starting", {})
+        #: Whether it has closed its listening sockets.
+        self.isDeaf = False
+        self.pid: int | None = None
+        self._start = start
+        self._clock = clock
+        self._side = side
+        self._messages: Messages[Up] = Messages(Up)
+        self._stopTimeout = STOP_TIMEOUT
+        self._readyAt: float | None = None
+        self._timer: IDelayedCall | None = None
+
+    @property
+    def served(self) -> float:
+        """For how many seconds it has served."""
+        return 0.0 if self._readyAt is None else self._clock.seconds() - self._readyAt
+
+    # -- to the worker
+
+    def send(self, message: Down) -> None:
+        """Send a message. Does nothing if the worker has closed its end of the pipe."""
+        try:
+            self.transport.writeToChild(FROM_PARENT, encode(message))
+        except KeyError:
+            pass
+
+    def stop(self) -> None:
+        """Stop it, as at the first SIGTERM. It is killed if it takes too long."""
+        if self.state in (WorkerState.STARTING, WorkerState.READY):
+            self.state = WorkerState.STOPPING
+            self.send(Stop())
+            self._killIn(self._stopTimeout + KILL_AFTER)
+
+    def stopNow(self) -> None:
+        """Stop it at once, as at the second SIGTERM."""
+        if self.state is not WorkerState.ENDED:
+            self.state = WorkerState.STOPPING
+            self.send(StopNow())
+            self._killIn(KILL_AFTER)
+
+    def kill(self) -> None:
+        """End the process."""
+        try:
+            self.transport.signalProcess("KILL")
+        except ProcessExitedAlready:
+            pass
+
+    def _killIn(self, seconds: float) -> None:
+        self._cancelTimer()
+        self._timer = self._clock.callLater(seconds, self._takesTooLong)
+
+    def _takesTooLong(self) -> None:
+        self._timer = None
+        self._log.warn("worker {slot} does not stop, and is killed", slot=self.slot)
+        self.kill()
+
+    def _cancelTimer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- from the worker
+
+    def connectionMade(self) -> None:
+        self.pid = self.transport.pid
+        self.send(self._start)
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if childFD != TO_PARENT:
+            self.output.received(childFD, data)
+            return
+        try:
+            messages = self._messages.feed(data)
+        except msgspec.DecodeError as error:
+            self._log.error(
+                "worker {slot} sent a message that can't be read, and is killed: {why}; "
+                "if txroom was updated, restart the whole service",
+                slot=self.slot,
+                why=str(error),
+            )
+            self.kill()
+            return
+        for message in messages:
+            self._received(message)
+
+    def _received(self, message: Up) -> None:
+        if isinstance(message, Ready):
+            self.node = message.node
+            self._stopTimeout = message.shutdownTimeout
+            if self.state is WorkerState.STARTING:
+                self.state = WorkerState.READY
+                self._readyAt = self._clock.seconds()
+                self._side.ready(self, message)
+            return
+        if isinstance(message, Report):
+            self.report = message
+        elif isinstance(message, Deaf):
+            self.isDeaf = True
+        self._side.reported(self)
+
+    def processExited(self, reason: Failure) -> None:
+        self.state = WorkerState.ENDED
+        self._cancelTimer()
+        self._timer = self._clock.callLater(LAST_OUTPUT, self._noMoreOutput)
+        self._side.exited(self, describeEnd(reason.value))
+
+    def _noMoreOutput(self) -> None:
+        self._timer = None
+        self.transport.loseConnection()
+
+    def processEnded(self, reason: Failure) -> None:
+        self._cancelTimer()
+        self.output.ended()
+        self._side.closed(self)
+
+
+def describeEnd(error: Any) -> str:
+    """Return how a process has ended, for the log."""
+    if isinstance(error, ProcessTerminated) and error.signal is not None:
+        return f"was ended by signal {error.signal}"
+    if isinstance(error, ProcessDone | ProcessTerminated):
+        return f"has ended with status {error.exitCode or 0}"
+    return f"has ended: {error}"

@@ -1,0 +1,128 @@
+"""
+The log of workers: each worker writes its events to its standard error, and the parent logs them.
+
+An event is a line of JSON after the character RS (RFC 7464). All other lines come from the application, or
+from Python itself. The parent logs them too, as they are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText, formatEvent
+from zope.interface import implementer
+
+#: What an event begins with.
+RECORD = b"\x1e"
+#: How many lines of a worker are remembered.
+REMEMBERED = 12
+#: The longest line that is waited for. A longer one is logged in pieces.
+MAX_LINE = 256 * 1024
+
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """An event of the log."""
+
+    #: The seconds since 1970.
+    time: float
+    level: str
+    namespace: str
+    text: str
+
+
+@implementer(ILogObserver)
+class RecordObserver:
+    """
+    Writes the events of a worker for its parent.
+
+    Args:
+        write: Writes all of its argument to the standard error.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+
+    def __call__(self, event: LogEvent) -> None:
+        level = event.get("log_level") or LogLevel.info
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        namespace = str(event.get("log_namespace", "-"))
+        record = Record(event.get("log_time", 0.0), level.name, namespace, text or formatEvent(event))
+        try:
+            self._write(RECORD + msgspec.json.encode(record) + b"\n")
+        except OSError:
+            pass  # the parent is gone; there is nobody to tell
+
+
+class WorkerOutput:
+    """
+    Logs what one worker writes.
+
+    Args:
+        slot: The number of the worker.
+    """
+
+    _log = Logger()
+    _decoder = msgspec.json.Decoder(Record)
+
+    def __init__(self, slot: int) -> None:
+        self._slot = slot
+        self._rest = {1: b"", 2: b""}
+        #: Its newest lines.
+        self.last: deque[str] = deque(maxlen=REMEMBERED)
+
+    def received(self, descriptor: int, data: bytes) -> None:
+        """
+        The worker has written something.
+
+        Args:
+            descriptor: 1: to its standard output, 2: to its standard error.
+            data: What it has written.
+        """
+        *lines, rest = (self._rest[descriptor] + data).split(b"\n")
+        if len(rest) > MAX_LINE:
+            lines, rest = [*lines, rest], b""
+        self._rest[descriptor] = rest
+        for line in lines:
+            self._line(line, descriptor)
+
+    def ended(self) -> None:
+        """The worker writes no more."""
+        for descriptor, rest in self._rest.items():
+            if rest:
+                self._line(rest, descriptor)
+        self._rest = {1: b"", 2: b""}
+
+    def _line(self, line: bytes, descriptor: int) -> None:
+        if line.startswith(RECORD):
+            try:
+                record = self._decoder.decode(line[1:])
+            except msgspec.DecodeError:
+                pass
+            else:
+                self.last.extend(record.text.splitlines())
+                self._emit(record)
+                return
+        text = line.decode("utf-8", "backslashreplace")
+        self.last.append(text)
+        level = LogLevel.info if descriptor == 1 else LogLevel.warn
+        self._log.emit(level, "{text}", text=text, worker=self._slot, log_system=f"worker {self._slot}")
+
+    def _emit(self, record: Record) -> None:
+        try:
+            level = LogLevel.levelWithName(record.level)
+        except ValueError:
+            level = LogLevel.info
+        # Not `Logger.emit`: the time is that of the worker.
+        self._log.observer(
+            {
+                "log_level": level,
+                "log_namespace": record.namespace,
+                "log_system": f"worker {self._slot}, {record.namespace}#{record.level}",
+                "log_time": record.time,
+                "log_format": "{text}",
+                "text": record.text,
+                "worker": self._slot,
+            }
+        )

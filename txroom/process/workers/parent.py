@@ -1,0 +1,279 @@
+"""
+`Workers`: a service that serves with several processes.
+
+The process of this service, the parent, opens the sockets, and serves nothing itself. Its workers inherit the
+sockets, and accept connections from the queues that they share.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from ...core.options import ServerOptions
+from ...http.channel import LOG_PREFIX
+from ...service.listening import Listeners
+from ...service.unixsocket import chownSocket
+from ..gctuning import THRESHOLD
+from ..logs import filterLog, reopenLogs
+from ..settings import DEFAULT_PORT, Settings
+from ..signals import ProcessSignals
+from ..starting import exitBecause, startOrExit
+from .child import WorkerProcess, WorkerSide
+from .pipe import Ready, ReloadCertificates, Start
+from .processors import usableProcessors
+from .spawning import socketsFor, spawn
+from .supervisor import Supervisor, summed
+
+
+class Workers(Service):
+    """
+    Serves an application with several processes on one machine, which share the sockets and the rooms (like
+    Colyseus's `ClusterServer`).
+
+    It opens the sockets, starts the workers, starts those again that end, and stops all of them with itself.
+    It handles SIGHUP, and a second SIGTERM or SIGINT, of its process. Use one such service in a process, for
+    example in a ``.tac`` file::
+
+        workers = Workers("chat:makeServer", redis="redis://localhost")
+        workers.listen("tcp:8080")
+        workers.fork(4)
+        workers.setServiceParent(application)
+
+    Args:
+        app: What the workers serve, as for ``twistd txroom --app``: "module:attribute". Each worker imports
+            the module. `None`: the demo.
+        appDir: The directory in which the module is looked for first. The default is the working directory.
+        options: Options of the server, by their names in `ServerOptions`. They override those of the app. The
+            workers divide `maxConnections` among them; limits per client address apply to each worker.
+        redis: The URL of the Redis through which the workers share their rooms; see `RedisEngine`.
+        redisPrefix: What the names of keys in Redis begin with; "txr" by default.
+        redisDurable: Whether Redis never loses what it has confirmed; see `RedisEngine`.
+        redisRestored: Whether Redis was started with an older copy of its data; see `RedisEngine`.
+        http: Whether pages are served too.
+        accessLog: Whether page requests and upgrades are logged.
+        logLevel: The lowest level that the workers log: "debug", "info", "warn", "error" or "critical".
+        gcThreshold: The argument of `relaxCollector` in each worker; 0 leaves the collector unchanged.
+        reactor: The reactor. The default is the global reactor.
+
+    Raises:
+        OptionError: An option is unknown or has a wrong value.
+        ValueError: `app` is not of the form "module:attribute".
+    """
+
+    _log = Logger()
+
+    #: The lowest level of the log of this process, if it has to be filtered here; see `filterLog`.
+    logFilter: Any = None
+    #: The ids of the user and group that become the owners of UNIX sockets.
+    socketOwner: tuple[int, int] | None = None
+
+    def __init__(
+        self,
+        app: str | None = None,
+        *,
+        appDir: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        redis: str | None = None,
+        redisPrefix: str | None = None,
+        redisDurable: bool = False,
+        redisRestored: bool = False,
+        http: bool = True,
+        accessLog: bool = False,
+        logLevel: str | None = None,
+        gcThreshold: int = THRESHOLD,
+        reactor: Any = None,
+    ) -> None:
+        if app is not None and not all(app.partition(":")):
+            raise ValueError(f"app={app!r}: must be 'module:attribute'")
+        ServerOptions().override(options or {})
+        #: What the workers serve, for programs that launch this service.
+        self.settings = Settings(
+            app=app,
+            appDir=os.path.abspath(appDir or "."),
+            http=http,
+            logLevel=logLevel,
+            accessLog=accessLog,
+            redis=redis,
+            redisPrefix=redisPrefix,
+            redisDurable=redisDurable,
+            redisRestored=redisRestored,
+            gcThreshold=gcThreshold,
+            options=dict(options or {}),
+        )
+        self._reactor = reactor if reactor is not None else _globalReactor()
+        self._count: int | None = None
+        self._wheres: list[int | str] = []
+        self._listeners = Listeners(self._reactor, _Nothing(), 0)
+        self._listeners.onPort = _acceptNothing
+        self._signals = ProcessSignals(self._reactor, self.stopNow, self._hangUp)
+        self._supervisor: Supervisor | None = None
+        self._served: list[str] = []
+
+    # -- before the start
+
+    def listen(self, where: int | str) -> None:
+        """
+        Listen on an endpoint; may be called several times. Without a call, it is port 8080.
+
+        Args:
+            where: A port number, which is opened on IPv4 and IPv6, or a description as for `Server.listen`.
+
+        Raises:
+            TypeError: `where` is neither; endpoint objects can't be passed on to other processes.
+            ValueError: The description is wrong.
+        """
+        if isinstance(where, bool) or not isinstance(where, int | str):
+            raise TypeError(f"where={where!r}: must be a port number or a description, such as 'tcp:8080'")
+        self._listeners.add(where)
+        self._wheres.append(where)
+
+    def fork(self, workers: int | None = None) -> Workers:
+        """
+        Set the number of workers (like Colyseus's `fork`). They are started with this service.
+
+        Args:
+            workers: The number. The default is the number of processors that this process may use.
+
+        Returns:
+            This service.
+
+        Raises:
+            ValueError: The number is less than 1.
+        """
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise ValueError(f"workers={workers!r}: must be a whole number, 1 or more")
+        self._count = workers
+        return self
+
+    @property
+    def count(self) -> int:
+        """The number of workers that there should be."""
+        return self._count or usableProcessors()
+
+    # -- the service
+
+    def privilegedStartService(self) -> None:
+        """Open the sockets. Afterwards twistd gives up its privileges."""
+        super().privilegedStartService()
+        if self.logFilter is not None:
+            filterLog(self.logFilter)
+        startOrExit(self._log, self._open)
+        if self.socketOwner is not None:
+            for port in self._listeners.ports:
+                chownSocket(port, *self.socketOwner)
+
+    def _open(self) -> None:
+        if not self._wheres:
+            self.listen(DEFAULT_PORT)
+        self._listeners.backlog = ServerOptions().override(self.settings.options).backlog
+        self._listeners.open()
+
+    def startService(self) -> None:
+        """Start the workers."""
+        super().startService()
+        startOrExit(self._log, self._open)
+        self._signals.handleHangUp()
+        self._reactor.callWhenRunning(self._signals.handleStops)
+        self._supervisor = Supervisor(self._reactor, self.count, self._spawn, self)
+        self._supervisor.start()
+        if self.count > 1:
+            self._log.info(
+                "starting {count} workers; limits per client address apply to each of them, and "
+                "maxConnections is divided among them",
+                count=self.count,
+            )
+
+    def _spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
+        assert self._supervisor is not None
+        start = Start(
+            slot, self.count, self.settings, socketsFor(self._wheres), type(self._reactor).__module__
+        )
+        worker = WorkerProcess(start, self._reactor, side)
+        ports: list[Any] = self._listeners.ports
+        spawn(self._reactor, worker, [port.fileno() for port in ports])
+        return worker
+
+    def stopService(self) -> Deferred[None]:
+        """Stop all workers at the same time, each within its `shutdownTimeout`, and close the sockets."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+        await self._listeners.close()
+
+    def stopNow(self) -> None:
+        """Let the workers skip the waits of their shutdown. A second signal does this."""
+        if self._supervisor is not None:
+            self._supervisor.stopNow()
+
+    def reload(self) -> None:
+        """Let all workers reload their certificates. SIGHUP does this, and reopens log files."""
+        if self._supervisor is not None:
+            self._supervisor.tell(ReloadCertificates())
+
+    def _hangUp(self) -> None:
+        reopenLogs(self._log)
+        self.reload()
+
+    # -- what the workers report
+
+    def stats(self) -> dict[str, Any]:
+        """
+        Return the sums of the counters of all workers that run, by the names in `Stats`. They may be a second
+        old.
+        """
+        workers = [] if self._supervisor is None else self._supervisor.workers
+        return summed(worker.report.stats for worker in workers)
+
+    def ready(self, message: Ready) -> None:
+        """A worker serves; see `SupervisorSide`."""
+        if message.served != self._served:
+            self._served = message.served
+            for line in message.served:
+                self._log.info("{line}", line=line)
+
+    def reported(self) -> None:
+        """
+        A worker has reported something; see `SupervisorSide`.
+
+        When all workers have closed their sockets, nobody would accept the connections that are still queued.
+        """
+        workers = [] if self._supervisor is None else self._supervisor.workers
+        if not self.running and all(worker.isDeaf for worker in workers):
+            self._listeners.close()
+
+    def failed(self, worker: WorkerProcess) -> None:
+        """No worker could start; see `SupervisorSide`."""
+        lines = "\n".join(worker.output.last)
+        exitBecause(self._reactor, f"no worker could start; the last lines of worker {worker.slot}:\n{lines}")
+
+
+class _Nothing(Factory):
+    """The factory of ports whose connections others accept."""
+
+    noisy = False
+
+    def logPrefix(self) -> str:
+        return LOG_PREFIX
+
+
+def _acceptNothing(port: IListeningPort) -> None:
+    """Leave the connections of a port to the workers."""
+    anyPort: Any = port
+    anyPort.stopReading()
+
+
+def _globalReactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor

@@ -1,0 +1,209 @@
+"""
+The supervisor of the workers: it starts them, starts those again that have ended, and stops them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from .backoff import Backoff
+from .child import WorkerProcess, WorkerSide, WorkerState
+from .pipe import Down, Gone, Group, Ready
+
+#: For how many seconds new workers are told of a node that has ended. Its lease has expired by then.
+REMEMBERED = 15.0
+
+
+class SupervisorSide(Protocol):
+    """What the supervisor reports to."""
+
+    def ready(self, message: Ready) -> None:
+        """A worker serves."""
+
+    def reported(self) -> None:
+        """A worker has reported something, or has ended."""
+
+    def failed(self, worker: WorkerProcess) -> None:
+        """No worker has ever served, and each has ended; `worker` is the last one."""
+
+
+@attrs.define(eq=False)
+class Slot:
+    """The place of one worker. It has a number, from 1, that its successors have too."""
+
+    number: int
+    backoff: Backoff = attrs.field(factory=Backoff)
+    worker: WorkerProcess | None = None
+    #: The call that starts the next process.
+    starting: IDelayedCall | None = None
+    #: Whether a process of it has ended.
+    hasFailed: bool = False
+
+
+class Supervisor:
+    """
+    Keeps `count` workers running.
+
+    It is idle until `start`, then it runs, and from `stop` on it stops; a supervisor is started once.
+
+    Args:
+        clock: The clock.
+        count: The number of workers.
+        spawn: Starts a process in a slot. It reports to the second argument.
+        side: What the supervisor reports to.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        count: int,
+        spawn: Callable[[int, WorkerSide], WorkerProcess],
+        side: SupervisorSide,
+    ) -> None:
+        self._clock = clock
+        self._spawn = spawn
+        self._side = side
+        self.slots = [Slot(number) for number in range(1, count + 1)]
+        #: All processes that have not ended, in the order of their starts.
+        self.workers: list[WorkerProcess] = []
+        #: The nodes that have ended, and when.
+        self._gone: dict[str, float] = {}
+        self._group: Group | None = None
+        self._hasServed = False
+        #: The last worker to end of those that could all not start.
+        self._hopeless: WorkerProcess | None = None
+        self._isStopping = False
+        self._stopped: list[Deferred[None]] = []
+
+    def start(self) -> None:
+        """Start all workers."""
+        for slot in self.slots:
+            self._start(slot)
+
+    def stop(self) -> Deferred[None]:
+        """Stop all workers at the same time. The Deferred fires when all have ended."""
+        self._isStopping = True
+        for slot in self.slots:
+            if slot.starting is not None:
+                slot.starting.cancel()
+                slot.starting = None
+        for worker in self.workers:
+            worker.stop()
+        if not self.workers:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        return stopped
+
+    def stopNow(self) -> None:
+        """Let no worker wait for anything any more when it stops."""
+        for worker in self.workers:
+            worker.stopNow()
+
+    def tell(self, message: Down) -> None:
+        """Send a message to all workers that serve."""
+        for worker in self.serving:
+            worker.send(message)
+
+    @property
+    def serving(self) -> list[WorkerProcess]:
+        """The workers that serve and are not stopping."""
+        return [worker for worker in self.workers if worker.state is WorkerState.READY]
+
+    # -- starts
+
+    def _start(self, slot: Slot) -> None:
+        slot.starting = None
+        slot.worker = self._spawn(slot.number, self)
+        self.workers.append(slot.worker)
+
+    def ready(self, worker: WorkerProcess, message: Ready) -> None:
+        """A worker serves; see `WorkerSide`."""
+        self._hasServed = True
+        self._forget()
+        if self._gone:
+            worker.send(Gone(list(self._gone)))
+        self._group = None  # it does not know it
+        self._regroup()
+        self._side.ready(message)
+
+    def reported(self, worker: WorkerProcess) -> None:
+        """A worker has a new report; see `WorkerSide`."""
+        self._side.reported()
+
+    def _regroup(self) -> None:
+        group = Group(len(self.slots), len(self.serving))
+        if group != self._group:
+            self._group = group
+            self.tell(group)
+
+    # -- ends
+
+    def exited(self, worker: WorkerProcess, why: str) -> None:
+        """A worker has ended: its node is gone; see `WorkerSide`."""
+        self.workers.remove(worker)
+        if worker.node is not None:
+            self._forget()
+            self._gone[worker.node] = self._clock.seconds()
+            self.tell(Gone([worker.node]))
+        self._regroup()
+        if self._isStopping:
+            self._log.debug("worker {slot} (process {pid}) {why}", slot=worker.slot, pid=worker.pid, why=why)
+        else:
+            self._endedByItself(worker, why)
+        self._side.reported()
+        if self._isStopping and not self.workers:
+            self._finish()
+
+    def _endedByItself(self, worker: WorkerProcess, why: str) -> None:
+        slot = self.slots[worker.slot - 1]
+        slot.hasFailed = True
+        if not self._hasServed and all(each.hasFailed for each in self.slots):
+            self._hopeless = worker
+            self._warn(worker, why)
+            self.stop()
+        else:
+            delay = slot.backoff.delay(worker.served)
+            slot.starting = self._clock.callLater(delay, self._start, slot)
+            self._warn(worker, f"{why}; it is started again in {delay:g} s")
+
+    def _warn(self, worker: WorkerProcess, why: str) -> None:
+        self._log.warn("worker {slot} (process {pid}) {why}", slot=worker.slot, pid=worker.pid, why=why)
+
+    def closed(self, worker: WorkerProcess) -> None:
+        """All output of a worker that has ended was read; see `WorkerSide`."""
+        if worker is self._hopeless:
+            self._side.failed(worker)
+
+    def _finish(self) -> None:
+        stopped, self._stopped = self._stopped, []
+        for each in stopped:
+            each.callback(None)
+
+    def _forget(self) -> None:
+        now = self._clock.seconds()
+        self._gone = {node: since for node, since in self._gone.items() if now - since < REMEMBERED}
+
+
+def summed(reports: Iterable[dict[str, object]]) -> dict[str, object]:
+    """Return the sums of the counters of several workers; counters by name are added by name."""
+    total: dict[str, object] = {}
+    for report in reports:
+        for name, value in report.items():
+            total[name] = _added(total.get(name), value)
+    return total
+
+
+def _added(before: object, value: object) -> object:
+    if isinstance(value, dict):
+        return summed([before if isinstance(before, dict) else {}, value])
+    assert isinstance(value, int)
+    return value + (before if isinstance(before, int) else 0)

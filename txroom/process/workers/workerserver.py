@@ -1,0 +1,203 @@
+"""
+The server of a worker, and what its parent tells it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall
+from twisted.logger import LogLevel, globalLogBeginner
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
+
+from ...service.endpoints import inheritedEndpoint
+from ...service.server import Server
+from ..launcher import LaunchedServer
+from ..monotonic import useMonotonicClock
+from ..serving import listenOn, serverFor
+from .output import RecordObserver
+from .pipe import (
+    FROM_PARENT,
+    TO_PARENT,
+    Deaf,
+    Down,
+    Gone,
+    Group,
+    Message,
+    Messages,
+    Ready,
+    ReloadCertificates,
+    Report,
+    Start,
+    Stop,
+    StopNow,
+    encode,
+)
+
+#: The seconds between two reports, if something has changed.
+REPORT = 1.0
+
+
+def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
+    """
+    Run the reactor until the worker has stopped.
+
+    Args:
+        start: What to serve.
+        messages: Reads the messages of the parent.
+        more: Messages that came together with `start`.
+    """
+    from twisted.internet import reactor
+
+    anyReactor: Any = reactor
+    useMonotonicClock(reactor)
+    globalLogBeginner.beginLoggingTo([RecordObserver(_writeError)], redirectStandardIO=False)
+    try:
+        server = makeWorkerServer(start, reactor)
+    except UsageError as error:
+        raise SystemExit(f"txroom: {error}") from None
+    pipe = ParentPipe(messages)
+    service = WorkerServer(start, server, reactor, pipe.send)
+    pipe.onMessage, pipe.onLost = service.received, service.stop
+    service.privilegedStartService()
+    service.startService()
+    anyReactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    makePipe: Any = StandardIO  # whose annotations are those of Windows too
+    makePipe(pipe, FROM_PARENT, TO_PARENT, reactor)
+    for message in more:
+        anyReactor.callWhenRunning(service.received, message)
+    anyReactor.run()
+
+
+def _writeError(data: bytes) -> None:
+    while data:
+        data = data[os.write(2, data) :]
+
+
+def makeWorkerServer(start: Start, reactor: Any) -> Server:
+    """Make the server of a worker. Raises `UsageError`."""
+    sys.path.insert(0, start.settings.appDir)
+    server = serverFor(start.settings, reactor)
+    if server.hasListeners:
+        raise UsageError(
+            f"--app {start.settings.app}: with --workers it must not listen by itself; use --listen or --port"
+        )
+    divideConnections(server, start.count)
+    listenOn(server, [inheritedEndpoint(reactor, each.where, each.descriptor) for each in start.sockets])
+    return server
+
+
+def divideConnections(server: Server, count: int) -> None:
+    """Let a server, and each of its applications, have its share of `maxConnections`."""
+    overrides = [(application, application.overrides) for application in server.applications]
+    if server.options.maxConnections:
+        server.overrideOptions({"maxConnections": math.ceil(server.options.maxConnections / count)})
+    for application, given in overrides:
+        if given.get("maxConnections"):
+            share = math.ceil(given["maxConnections"] / count)
+            application.overrides = {**given, "maxConnections": share}
+
+
+class ParentPipe(Protocol):
+    """
+    The pipe to the parent.
+
+    Args:
+        messages: Reads the messages.
+    """
+
+    transport: Any
+
+    def __init__(self, messages: Messages[Down]) -> None:
+        self._messages = messages
+        #: Called with each message, and at the end of the pipe, because the parent is gone.
+        self.onMessage: Callable[[Down], None]
+        self.onLost: Callable[[], None]
+
+    def send(self, message: Message) -> None:
+        """Send a message to the parent."""
+        self.transport.write(encode(message))
+
+    def dataReceived(self, data: bytes) -> None:
+        for message in self._messages.feed(data):
+            self.onMessage(message)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.onLost()
+
+
+class WorkerServer(LaunchedServer):
+    """
+    The server of a worker.
+
+    Args:
+        start: What it serves.
+        server: The server.
+        reactor: The reactor.
+        send: Sends a message to the parent.
+    """
+
+    def __init__(self, start: Start, server: Server, reactor: Any, send: Callable[[Message], None]) -> None:
+        settings = start.settings
+        level = LogLevel.levelWithName(settings.logLevel or "debug")
+        super().__init__(server, reactor, level, settings.gcThreshold)
+        self._send = send
+        self._health = server.healthPage()
+        self._reported: Report | None = None
+        self._reports = LoopingCall(self._report)
+        self._reports.clock = reactor
+        server.onDeaf = lambda: send(Deaf())
+
+    def _announced(self, lines: list[str]) -> None:
+        node = next(iter(self.server.engine.nodes()), None)
+        self._send(Ready(node, self.server.options.shutdownTimeout, lines))
+        self._reports.start(REPORT)
+
+    def _report(self) -> None:
+        report = Report(self._health.report()["status"], attrs.asdict(self.server.stats()))
+        if report != self._reported:
+            self._reported = report
+            self._send(report)
+
+    def _stopped(self, result: Any) -> Any:
+        if self._reports.running:
+            self._report()
+            self._reports.stop()
+        return super()._stopped(result)
+
+    # -- the parent's messages
+
+    def received(self, message: Down) -> None:
+        """Do what the parent says."""
+        if isinstance(message, Stop):
+            self.stop()
+        elif isinstance(message, StopNow):
+            self.server.stopNow()
+            self.stop()
+        elif isinstance(message, ReloadCertificates):
+            self.reloadCertificates()
+        elif isinstance(message, Gone):
+            for node in message.nodes:
+                self.server.engine.nodeEnded(node)
+        elif isinstance(message, Group):
+            self._grouped(message)
+
+    def stop(self) -> None:
+        """Stop, because the parent says so or is gone."""
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # it is stopping already
+
+    def _grouped(self, group: Group) -> None:
+        status = "ok" if group.running >= group.workers else "degraded"
+        self.server.healthNote = {"status": status, "workers": group.workers, "running": group.running}
