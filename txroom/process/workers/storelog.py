@@ -9,18 +9,23 @@ from collections import deque
 
 from twisted.logger import Logger, LogLevel
 
+from .statedir import MANIFEST
+
 #: A line of the log: the process and its role, the time, the level, and the text.
-_LINE = re.compile(r"\d+:[A-Z] .*?\d (?P<level>[.*#-]) (?P<text>.*)")
+_LINE = re.compile(r"\d+:[A-Z] .*?\d (?P<level>[.*#-]) ?(?P<text>.*)")
 _WARNING = "#"
 #: Lines that say that the end of the data was incomplete, so that it was cut off.
 _CUT = re.compile(r"Truncating the AOF|AOF loaded anyway|short read while loading")
-#: Lines that say that the data can't be loaded, with the name of the file if they have it.
-_CORRUPT = re.compile(
-    r"(?:Bad file format reading|Unexpected end of file reading|Unrecoverable error reading) the append only"
-    r" file (?P<file>\S+?)[.:]?(?: |$)"
-    r"|Error reading the RDB preamble of the AOF file (?P<base>\S+?),"
-    r"|(?P<manifest>[Ii]nvalid AOF manifest|AOF manifest file format)"
+#: Lines that say which file of the data is damaged or missing.
+_DAMAGED = re.compile(
+    r"(?:Bad file format reading|Unexpected end of file reading|Unknown command '.*' reading|Error reading)"
+    r" the append only file (?P<file>\S+?)[.:,]?(?:\s|$)"
+    r"|Checking RDB file (?P<snapshot>\S+)"
+    r"|Unable to obtain the AOF file (?P<missing>\S+) length. stat: No such file"
 )
+_MANIFEST = "FATAL AOF MANIFEST FILE ERROR"
+#: The last line before the data is loaded.
+_INITIALIZED = "Server initialized"
 
 
 class StoreLog:
@@ -30,8 +35,8 @@ class StoreLog:
 
     def __init__(self) -> None:
         self._isUp = False
-        #: The file that is corrupt; empty if the line didn't say which; `None`: none is.
-        self.corrupt: str | None = None
+        #: The name of the file of the data that is damaged or missing; empty: none is.
+        self.damaged = ""
         self._last: deque[str] = deque(maxlen=4)
         self._rest = b""
 
@@ -39,6 +44,10 @@ class StoreLog:
     def last(self) -> str:
         """The last warnings before it was up, or since then, in one line."""
         return "; ".join(self._last)
+
+    def slow(self) -> None:
+        """The store does not answer yet."""
+        self._log.info("store: it does not answer yet, since it loads its data")
 
     def up(self) -> None:
         """The store answers. Its warnings before that are only logged at the level debug."""
@@ -58,10 +67,14 @@ class StoreLog:
         isWarning = match is None or match["level"] == _WARNING
         if match is not None:
             text = match["text"]
-        if isWarning:
+        if text == _INITIALIZED:
+            self._last.clear()
+        elif isWarning and text and not text.startswith("WARNING "):
             self._last.append(text)
-        corrupt = _CORRUPT.search(text)
-        if corrupt is not None and self.corrupt is None:
-            self.corrupt = corrupt["file"] or corrupt["base"] or ""
+        damaged = _DAMAGED.search(text)
+        if _MANIFEST in text:
+            self.damaged = MANIFEST
+        elif damaged is not None:
+            self.damaged = self.damaged or next(filter(None, damaged.groups()))
         isShown = (isWarning and self._isUp) or _CUT.search(text) is not None
         self._log.emit(LogLevel.warn if isShown else LogLevel.debug, "store: {text}", text=text)

@@ -27,6 +27,8 @@ _SETSID = "import os, sys; os.setsid(); os.dup2(1, 2); os.execv(sys.argv[1], sys
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 #: How many seconds the program may take to end before it is killed.
 STOP = 10.0
+#: After how many seconds without an answer that is logged.
+NOTICE = 5.0
 #: How many seconds after the end of the program its output is waited for. A child process of it may still
 #: have the pipe.
 OUTPUT = 0.5
@@ -119,6 +121,8 @@ class StoreProcess(ProcessProtocol):
             )
         finally:
             os.close(nowhere)
+        self._notice = self._reactor.callLater(NOTICE, self.log.slow)
+        self._calls.append(self._notice)
         self._client.start().addCallbacks(self._answered, lambda failure: None)
 
     @property
@@ -129,6 +133,8 @@ class StoreProcess(ProcessProtocol):
 
     def _answered(self, result: object) -> None:
         self._client.stop()
+        if self._notice.active():
+            self._notice.cancel()
         self.log.up()
         self._side.answered()
 

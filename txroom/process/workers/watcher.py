@@ -6,7 +6,10 @@ other end only the parent has. Each line names the process of the store, or 0 if
 that the parent needs the watcher no longer. Descriptor 3 is a pipe whose other end the parent and all workers
 have.
 
-    python -I -S watcher.py [directory to remove]
+    python -I -S watcher.py WORKERS STORE [DIRECTORY...]
+
+WORKERS is how many seconds the workers may take to end after the parent, and STORE how many the store may
+take then. The directories are removed in the end.
 """
 
 from __future__ import annotations
@@ -18,8 +21,6 @@ import signal
 import sys
 import time
 
-#: How many seconds workers may take to end after the parent, and then the store.
-WORKERS, STORE = 12.0, 3.0
 PARENT, LIFE = 0, 3
 
 
@@ -40,33 +41,25 @@ def followParent() -> int | None:
     return process
 
 
-def waitForWorkers() -> None:
-    """Wait until no worker is left, but not for ever."""
-    select.select([LIFE], [], [], WORKERS)  # nobody writes, so only the end of the pipe can be read
+def waitForWorkers(seconds: float) -> None:
+    """Wait until no worker is left."""
+    select.select([LIFE], [], [], seconds)  # nobody writes, so only the end of the pipe can be read
 
 
-def isAlive(process: int) -> bool:
-    """Return whether a process exists."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def end(process: int) -> None:
-    """End the store, so that it writes what it has to its files."""
-    deadline = time.monotonic() + STORE
+def end(process: int, seconds: float) -> None:
+    """End the store with SIGTERM, so that it writes what it has to its files, and later with SIGKILL."""
+    deadline = time.monotonic() + seconds
     try:
         os.kill(process, signal.SIGTERM)
-        while isAlive(process) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             time.sleep(0.02)
+            os.kill(process, 0)
         os.kill(process, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
 
-def main(directories: list[str]) -> None:
+def main(workers: str, store: str, *directories: str) -> None:
     """Do what the module says."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -74,12 +67,12 @@ def main(directories: list[str]) -> None:
     process = followParent()
     if process is None:
         return
-    waitForWorkers()
+    waitForWorkers(float(workers))
     if process:
-        end(process)
+        end(process, float(store))
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

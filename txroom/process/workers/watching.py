@@ -19,8 +19,10 @@ from twisted.python.failure import Failure
 from . import watcher
 from .owner import Owner
 
-#: How many seconds pass before a watcher that has died is started again.
-AGAIN = 1.0
+#: How many seconds pass before a watcher that has died is started again, and how many one may take to end.
+AGAIN, STOP = 1.0, 5.0
+#: How many seconds workers may take to end after a parent that was killed, and then the store.
+WORKERS, STORE = 12.0, 3.0
 
 
 class Watching(ProcessProtocol):
@@ -48,14 +50,16 @@ class Watching(ProcessProtocol):
         self._read, self.descriptor = os.pipe()
         self._process = 0
         self._isRunning = False
-        self._again: IDelayedCall | None = None
+        #: The next start, or at the end the time at which it is killed.
+        self._call: IDelayedCall | None = None
         self._stopping: Deferred[None] | None = None
 
     def start(self) -> None:
         """Start it."""
-        self._again = None
+        self._call = None
         uid, gid = self._owner.ids
-        args = [sys.executable, "-I", "-S", watcher.__file__, *self._directories]
+        times = str(WORKERS), str(STORE)
+        args = [sys.executable, "-I", "-S", watcher.__file__, *times, *self._directories]
         nowhere = os.open(os.devnull, os.O_RDWR)
         try:
             self._reactor.spawnProcess(
@@ -69,6 +73,12 @@ class Watching(ProcessProtocol):
             )
         finally:
             os.close(nowhere)
+
+    def _restart(self) -> None:
+        try:
+            self.start()
+        except OSError as error:  # there can't be another process now
+            self._over(error)
 
     def connectionMade(self) -> None:
         """It has been started."""
@@ -90,8 +100,11 @@ class Watching(ProcessProtocol):
         if self._stopping is not None:
             self._stopped()
             return
-        self._log.warn("the watcher of the store has ended ({why}); starting it again", why=reason.value)
-        self._again = self._reactor.callLater(AGAIN, self.start)
+        self._over(reason.value)
+
+    def _over(self, why: object) -> None:
+        self._log.warn("the watcher of the store has ended ({why}), it is started again", why=why)
+        self._call = self._reactor.callLater(AGAIN, self._restart)
 
     def stop(self) -> Deferred[None]:
         """
@@ -101,15 +114,21 @@ class Watching(ProcessProtocol):
             A Deferred that fires when it has ended.
         """
         stopping = self._stopping = Deferred()
-        if self._again is not None:
-            self._again.cancel()
+        self._cancel()
         if self._isRunning:
             self._tell("done")
+            self._call = self._reactor.callLater(STOP, self.transport.signalProcess, "KILL")
         else:
             self._stopped()
         return stopping
 
+    def _cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
     def _stopped(self) -> None:
+        self._cancel()
         os.close(self._read)
         os.close(self.descriptor)
         assert self._stopping is not None
