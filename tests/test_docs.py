@@ -30,6 +30,7 @@ from autobahn.websocket.interfaces import IWebSocketChannel
 from autobahn.websocket.protocol import WebSocketProtocol as AnyProtocol
 from twisted.application.service import IServiceCollection
 from twisted.internet.defer import maybeDeferred
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPFactory
@@ -47,6 +48,7 @@ from txroom.core.codes import CloseCode
 from txroom.core.hooks import CONNECTION_HOOKS, UPGRADE_HOOKS
 from txroom.core.options import ServerOptions
 from txroom.demo import makeDemo, mole
+from txroom.engine.redis import RedisEngine
 from txroom.loadtest import LoadTest, Plan, figuresOf
 from txroom.loadtest.metrics import LATENCIES
 from txroom.loadtest.options import Options as LoadtestOptions
@@ -380,6 +382,26 @@ class ExampleTests(DocsTestCase):
         workers = namespace["workers"]
         self.assertEqual((workers.count, workers.settings.app), (4, "chat:makeServer"))
         self.assertEqual(list(IServiceCollection(namespace["application"])), [workers])
+
+    def test_node(self) -> None:
+        """A .tac file of a node; the process ends if Redis refuses it."""
+        from twisted.internet import reactor
+
+        clock = MemoryReactor()
+        namespace: dict[str, Any] = {}
+        stopped: list[Any] = []
+        self.patch(reactor, "seconds", reactor.seconds)
+        self.patch(HTTPFactory, "_updateLogDateTime", HTTPFactory._updateLogDateTime)
+        self.patch(reactor, "callWhenRunning", stopped.append)
+        environment = {"REDIS_URL": "redis://:secret@localhost", "PORT": "8080"}
+        self.patch(sys.modules["txroom.service.server"], "_globalReactor", lambda: clock)
+        with mock.patch.dict(os.environ, environment):
+            exec((EXAMPLES / "cluster/node.tac").read_text(), namespace)
+        (server,) = IServiceCollection(namespace["application"])
+        self.assertIsInstance(server.engine, RedisEngine)
+        self.assertEqual(list(server.rooms.registrations), ["chat"])
+        server.onEngineFailed(Failure(OSError("refused")))
+        self.assertEqual(stopped, [reactor.stop])
 
     def test_monotonic(self) -> None:
         """The clock of the reactor is not the wall clock any more."""

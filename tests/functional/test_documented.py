@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from tests.functional.launched import BIN, PATIENCE, Launched, freePort, launched, until
+from tests.functional.redisserver import RedisServer
 from tests.functional.support import ROOT, environment
 from tests.requires import requires, requiresModule, requiresNode, requiresPackage
 
@@ -93,6 +95,27 @@ def test_backend(tmp_path: Path) -> None:
             until(answered, "the agent did not answer")
             assert python("announce.py", url, "We close at five.", cwd=folder) == ""
             assert "given up" not in service.output, service.output
+
+
+def test_node(tmp_path: Path) -> None:
+    """A node of a cluster, "node.tac", serves rooms. It ends if Redis refuses it."""
+    port, folder = freePort(), copied("cluster", tmp_path)
+    command = (str(BIN / "twistd"), "-n", "--pidfile=", "-y", "node.tac")
+    with TemporaryDirectory(prefix="txroom-") as name, RedisServer(Path(name)) as redis:
+        variables = {"REDIS_URL": redis.url, "PORT": str(port)}
+        with running(*command, cwd=folder, out=tmp_path / "node", **variables) as node:
+            node.port = port
+            assert asked("GET", port, "/healthz") == (200, {"status": "ok"})
+            with node.connect("/rooms/chat") as client:
+                assert json.loads(client.recv())[0] == "joined"
+            node.signal(signal.SIGTERM)
+            node.wait()
+            assert "this server is node 1." in node.output
+            assert "Traceback" not in node.output
+        redis.run("ACL", "SETUSER", "default", "resetpass", ">secret")
+        with running(*command, cwd=folder, out=tmp_path / "refused", **variables) as node:
+            node.wait()
+            assert "the server can't run: NOAUTH" in node.output, node.output
 
 
 def asked(method: str, port: int, path: str, body: Any = None) -> tuple[int, Any]:

@@ -279,7 +279,10 @@ def test_scan(server: RedisServer) -> None:
 
 
 def test_full(server: RedisServer) -> None:
-    """If the memory is full, scripts are refused as a whole, and those that free memory are run."""
+    """
+    If the memory is full, scripts are refused as a whole, but leases are renewed, rooms are handed over, and
+    scripts that free memory are run.
+    """
     pair = Pair(server.socket)
     pair.both("FLUSHALL")
     room = KEYS.room("r1")
@@ -294,6 +297,13 @@ def test_full(server: RedisServer) -> None:
         for entries, pairs in ((b"\x91\x01", ()), (b"", ("m:9", "x")), (b"", ())):
             full = pair.run("append", room[:2], "t1", 3, 4, 0, 4, entries, 1, "m:0", *pairs)
             assert str(full).startswith("OOM")
+        pair.compare()
+        for node in ("n1", "n2"):
+            pair.run("renew", (KEYS.nodes,), node, 60_000, 60_000)
+            pair.run("restarted", (KEYS.nodes, KEYS.run), node, f"run of {node}")
+        assert pair.run("handover", room[:1], "t1", "t2", "") == 1
+        assert str(pair.run("claim", (room.fields, room.grave), "t2", "t1", *claim[2:])).startswith("OOM")
+        assert pair.run("handover", room[:1], "t2", "t1", "n1") == 1
         pair.compare()
         assert pair.run("append", room[:2], "t1", 3, 3, 2, 3, b"", 0) == 3
         assert pair.run("release", room, "t1", 50_000) == 1

@@ -138,6 +138,7 @@ class LaggingEngine:
         self.cluster.engines.append(self)
         self.hosts: dict[str, Host] = {}
         self._edge = Edge()
+        self.nodeId = ""
         self._makings = Makings()
 
     @property
@@ -243,9 +244,6 @@ class LaggingEngine:
         if not outlet.isGone:
             work = self._delayed(Deferred.fromCoroutine(attach()))
             work.addCallbacks(outcome.callback, outcome.errback)
-
-    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        return self._later(room, lambda host: runCoroutine(host.reserve(crossed(user, Any), seconds)))
 
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         asked = self._later(room, lambda host: host.ask(crossed(command)))

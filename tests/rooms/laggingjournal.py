@@ -245,7 +245,7 @@ class LaggingJournal:
             while self.pending:
                 self.host.committed(self.applyNext())
             self._engine.freed(self)
-        self.host.lost(CloseCode.ROOM_MOVED)
+        self.host.lost(CloseCode.ROOM_MOVED, "handed over")
         done.callback(None)
 
     def release(self) -> Deferred[None]:

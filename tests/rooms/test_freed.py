@@ -17,6 +17,7 @@ from tests.rooms.case import MSGPACK, NotingRoom, Player, RoomTestCase, onBothEn
 from txroom import Client, History, LeaveReason, Room, RoomApplication, RoomError, message
 from txroom.core.connection import Connection
 from txroom.rooms.api.clock import RoomClock
+from txroom.rooms.contract.asks import Reserve
 from txroom.rooms.edge.attachment import Attachment
 from txroom.rooms.edge.session import RoomSession
 from txroom.rooms.owner.broadcaster import Broadcaster
@@ -439,6 +440,6 @@ class AfterwardsTests(RoomTestCase):
         self.advance(0.1)
         self.assertEqual([frame[3] for frame in slow.take("error")], ["noSuchRoom"])
         self.result(reserving.addErrback(lambda failure: failure.trap(RoomError)))
-        late = Deferred.fromCoroutine(host.reserve(None, 1))
+        late = host.ask(Reserve(None, 1))
         self.assertEqual(self.failureResultOf(late, RoomError).value.code, "noSuchRoom")
         self.assertEqual(self.successResultOf(host.attach(self.app.edge, None)).code, "noSuchRoom")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
-from tests.case import HarnessTestCase
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from tests.case import HarnessTestCase, fired
 from tests.engine.redis.nodes import Chat, NodesTestCase
 from txroom import RoomError
+from txroom.service import cluster as clusterModule
 
 
 class AloneTests(HarnessTestCase):
@@ -19,6 +25,7 @@ class AloneTests(HarnessTestCase):
         cluster = harness.server.cluster
         (node,) = self.successResultOf(cluster.nodes())
         self.assertEqual((node.isThis, node.rooms, node.clients), (True, 1, 1))
+        self.assertEqual((node.host, node.pid), (socket.gethostname(), os.getpid()))
         (room,) = self.successResultOf(cluster.rooms())
         self.assertEqual((room.listing.room, room.node), (ada.id, node.id))
         (member,) = self.successResultOf(cluster.members()).members
@@ -52,6 +59,7 @@ class SeveralTests(NodesTestCase):
             cluster = this.harness.server.cluster
             nodes = self.result(cluster.nodes())
             self.assertEqual([node.id for node in nodes], [this.node.id, other.node.id])
+            self.assertEqual({(node.host, node.pid) for node in nodes}, {(socket.gethostname(), os.getpid())})
             self.assertEqual(
                 [(node.isThis, node.rooms, node.clients) for node in nodes], [(True, 1, 1), (False, 1, 1)]
             )
@@ -90,6 +98,38 @@ class SeveralTests(NodesTestCase):
         self.assertEqual(list(answers[0].done), [bob.id])
         self.assertEqual(answers[0].unanswered, (first.node.id,))
         self.assertNotEqual(ada.id, bob.id)
+
+    def test_deadline(self) -> None:
+        """
+        It takes five seconds, however slow the rooms are. A room that answers later has done what was asked.
+        """
+        first, second = self.start()
+        rooms = {self.result(first.app.createRoom("chat")) for _ in range(3)}
+        self.patch(clusterModule, "AT_ONCE", 1)
+        ask = second.app.engine.ask
+        self.patch(
+            second.app.engine, "ask", lambda room, command: deferLater(self.clock, 3.0, ask, room, command)
+        )
+        answers = fired(second.harness.server.cluster.broadcast("chat", "news"))
+        self.advance(4.8)
+        self.assertEqual(answers, [])
+        self.advance(0.2)
+        self.assertEqual((len(answers[0].done), answers[0].unanswered), (1, (first.node.id,)))
+        self.assertLess(set(answers[0].done), rooms)
+        before = self.redis.count("append")
+        self.advance(10)
+        self.assertEqual(self.redis.count("append"), before)
+
+    def test_listings(self) -> None:
+        """If the listings of rooms can't be read in time, it fails."""
+        (first,) = self.start(1)
+        self.patch(first.app.engine, "listed", lambda name: Deferred())
+        for call in ("nodes", "rooms", "members"):
+            found = fired(getattr(first.harness.server.cluster, call)())
+            self.advance(4.9)
+            self.assertEqual(found, [])
+            self.advance(0.2)
+            self.assertEqual(found[0].value.code, "unavailable")
 
     def test_stopped(self) -> None:
         """Without an engine that runs there is no answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -136,6 +137,33 @@ class EngineTests(HarnessTestCase):
         self.assertEqual(len(failures), 1)
         self.flushLoggedErrors(OSError)
 
+    def test_goesOnWithout(self) -> None:
+        """
+        If nobody has said what to do then, the log says that the process goes on, and the health page, where
+        it is still served, that the server can't run. A later start is healthy again.
+        """
+        self.start()
+        with capturedLogs() as events:
+            self.engine.failed(OSError("refused"))
+        self.flushLoggedErrors(OSError)
+        (said,) = [formatEvent(event) for event in events if "goes on without it" in formatEvent(event)]
+        self.assertIn("Server.onEngineFailed", said)
+        self.harness.advance(1)
+        self.assertEqual(
+            self.health(), (503, {"status": "unavailable", "reason": "the server can't run: see its log"})
+        )
+        self.harness.start()
+        self.start()
+        self.assertEqual(self.health(), (200, {"status": "ok"}))
+        self.harness.stop()
+
+    def health(self) -> tuple[int, Any]:
+        """The health page."""
+        request = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        answer = self.harness.raw(request, to=self.server.factory()).response
+        assert answer is not None
+        return answer.status, json.loads(answer.body)
+
     def test_whenListening(self) -> None:
         """Others may wait until the server listens."""
         heard: list[int] = []
@@ -150,10 +178,7 @@ class EngineTests(HarnessTestCase):
         """The health page shows what is wrong with it."""
         self.start()
         self.engine.problem = "stale"
-        client = self.harness.raw(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        answer = client.response
-        assert answer is not None
-        self.assertEqual((answer.status, answer.body), (503, b'{"status": "unavailable", "reason": "stale"}'))
+        self.assertEqual(self.health(), (503, {"status": "unavailable", "reason": "stale"}))
         self.harness.stop()
 
     def test_keys(self) -> None:

@@ -4,7 +4,9 @@ The engine for rooms within one process: every crossing is a plain function call
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
@@ -29,6 +31,7 @@ from ..rooms.contract.ports import (
     Link,
     ListedRoom,
     Made,
+    NodeInfo,
     Outlet,
     Owner,
     RoomHost,
@@ -105,9 +108,9 @@ class MemoryEngine:
         """Stop at once."""
         return succeed(None)
 
-    def nodes(self) -> list[str]:
-        """Return the id of the only node."""
-        return [ONLY_NODE]
+    def nodes(self) -> list[NodeInfo]:
+        """Return the only node."""
+        return [NodeInfo(ONLY_NODE, socket.gethostname(), os.getpid())]
 
     def nodeEnded(self, node: str) -> None:
         """Do nothing, since there is no other node."""
@@ -125,6 +128,8 @@ class MemoryRooms:
         factory: Makes the owners of the rooms.
         ages: The ages of new rooms.
     """
+
+    nodeId = ""
 
     def __init__(self, factory: HostFactory, ages: Iterator[int] | None = None) -> None:
         self._factory = factory
@@ -188,13 +193,6 @@ class MemoryRooms:
         if host is None:
             return succeed(Refused(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
         return host.attach(outlet, arrival)
-
-    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        """Reserve a seat; see `Engine.reserve`."""
-        host = self._hosts.get(room)
-        if host is None:
-            return fail(RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID))
-        return runCoroutine(host.reserve(user, seconds))
 
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         """Let a room carry out a command; see `Engine.ask`."""

@@ -25,6 +25,7 @@ from ..protocol.joinoptions import AUTH, SEAT, without
 from ..protocol.payload import checkText
 from .api.ports import LeaveReason
 from .api.room import Room
+from .contract.asks import Reserve
 from .contract.listing import Listing
 from .contract.ports import Engine, RoomHost
 from .edge.addresslimit import limitFrom
@@ -145,11 +146,9 @@ class RoomApplication(Application):
         """
         Serve rooms of a class under a name, like Colyseus's `register`.
 
-        A class may be registered under many names.
-
         Args:
             name: The name.
-            roomClass: The class of the rooms.
+            roomClass: The class of the rooms. It may be registered under many names.
             maxRooms: The most rooms of this name at a time; 0: any number. A request for one more gets
                 `full`.
             clientsMayCreate: Whether clients may create rooms; if not, only `createRoom` does.
@@ -193,7 +192,7 @@ class RoomApplication(Application):
         self.isBegun = True
         self.engine = engine
         self.clock = clock
-        self.lifecycleLog = LifecycleLog(clock)
+        self.lifecycleLog = LifecycleLog(clock, lambda: engine.nodeId)
         self._refusals = RefusalLog("join", self.log, clock)
         self.services = EdgeServices(
             clock=clock,
@@ -305,7 +304,7 @@ class RoomApplication(Application):
         checkText("roomId", roomId)
         if seconds is not None and not isAmount(seconds):
             raise ValueError(f"seconds={seconds!r}: must be a number of seconds, 0 or more")
-        return self.engine.reserve(roomId, plainUser(user), seconds)
+        return self.engine.ask(roomId, Reserve(plainUser(user), seconds))
 
     def broadcastToRooms(self, name: str, type: str, data: Any = None) -> None:
         """

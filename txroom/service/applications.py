@@ -52,7 +52,7 @@ class Applications:
         self._isDebugging = False
         #: The applications with rooms in the engine, and their keys.
         self._keys: dict[RoomApplication, str] = {}
-        self.cluster = Cluster(lambda: self._engine, lambda: list(self._keys))
+        self.cluster = Cluster(lambda: self._engine, lambda: list(self._keys), clock)
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
         """Serve an application; see `Server.addApplication`."""

@@ -10,16 +10,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.interfaces import IReactorTime
 
 from ..core.awaitables import firstFailure
 from ..core.codes import ErrorCode
 from ..protocol import payload
 from ..protocol.errors import RoomError
 from ..rooms.application import RoomApplication
-from ..rooms.contract.asks import Command, Inspect, Kick, SendTo
+from ..rooms.contract.asks import Command, Inspect, Kick, SendTo, unanswered
 from ..rooms.contract.listing import Listing
-from ..rooms.contract.ports import EngineService
+from ..rooms.contract.ports import ASK_SECONDS, EngineService
 
 #: How many rooms are asked at the same time.
 AT_ONCE = 200
@@ -37,6 +38,9 @@ class ClusterNodeInfo(NamedTuple):
     #: The number of its rooms, and of the clients in them.
     rooms: int
     clients: int
+    #: The name of its host, and the id of its process there; empty and 0 for a node that has just started.
+    host: str = ""
+    pid: int = 0
 
 
 class ClusterRoom(NamedTuple):
@@ -81,15 +85,25 @@ class Cluster:
     """
     All servers that share rooms; `Server.cluster`.
 
-    What it says of other servers may be some moments old. Its methods that ask rooms end within five seconds,
-    or later if there are very many rooms, and name the nodes that have not answered.
+    What it says of other servers may be some moments old. All its methods end within five seconds. Those that
+    ask rooms name the nodes of the rooms that have not answered until then; such a room may have done what
+    was asked, or not.
+
+    Args:
+        engine: Returns the engine.
+        applications: Returns the applications with rooms in it.
+        clock: The clock.
     """
 
     def __init__(
-        self, engine: Callable[[], EngineService], applications: Callable[[], list[RoomApplication]]
+        self,
+        engine: Callable[[], EngineService],
+        applications: Callable[[], list[RoomApplication]],
+        clock: IReactorTime,
     ) -> None:
         self._engine = engine
         self._applications = applications
+        self._clock = clock
 
     def nodes(self) -> Deferred[list[ClusterNodeInfo]]:
         """
@@ -101,11 +115,12 @@ class Cluster:
         return Deferred.fromCoroutine(self._nodes())
 
     async def _nodes(self) -> list[ClusterNodeInfo]:
-        rooms = await self._rooms(None)
+        rooms = await self.rooms()
         found = []
         for index, node in enumerate(self._engine().nodes()):
-            own = [each.listing for each in rooms if each.node == node]
-            found.append(ClusterNodeInfo(node, not index, len(own), sum(each.clients for each in own)))
+            own = [each.listing for each in rooms if each.node == node.id]
+            clients = sum(each.clients for each in own)
+            found.append(ClusterNodeInfo(node.id, not index, len(own), clients, node.host, node.pid))
         return found
 
     def rooms(self, name: str | None = None) -> Deferred[list[ClusterRoom]]:
@@ -118,7 +133,8 @@ class Cluster:
         Returns:
             A Deferred of the rooms. It fails with `RoomError` (`unavailable`) if Redis can't be reached.
         """
-        return Deferred.fromCoroutine(self._rooms(name))
+        found = Deferred.fromCoroutine(self._rooms(name))
+        return found.addTimeout(ASK_SECONDS, self._clock, _unavailable)
 
     async def _rooms(self, name: str | None) -> list[ClusterRoom]:
         found = []
@@ -145,9 +161,10 @@ class Cluster:
         return Deferred.fromCoroutine(self._members(userId))
 
     async def _members(self, userId: str | None) -> FoundMembers:
-        rooms = await self._rooms(None)
+        until = self._clock.seconds() + ASK_SECONDS
+        rooms = await self.rooms()
         places = {each.listing.room: each.node for each in rooms}
-        answers = await self._ask(rooms, Inspect(limit=1_000_000))
+        answers = await self._ask(rooms, Inspect(limit=1_000_000), until)
         members = [
             ClusterMember(each["member"], each["userId"], room, places[room], each["isConnected"])
             for room, described in answers.done.items()
@@ -193,30 +210,45 @@ class Cluster:
         return Answers(kicked, answers.unanswered)
 
     async def _askAll(self, name: str | None, command: Command) -> Answers:
-        return await self._ask(await self._rooms(name), command)
+        until = self._clock.seconds() + ASK_SECONDS
+        return await self._ask(await self.rooms(name), command, until)
 
-    async def _ask(self, rooms: Iterable[ClusterRoom], command: Command) -> Answers:
+    async def _ask(self, rooms: Iterable[ClusterRoom], command: Command, until: float) -> Answers:
         """
-        Ask rooms, some at a time.
+        Ask rooms, some at a time, until that time.
 
-        A node whose rooms have not answered `FAILURES` times isn't asked any more.
+        The rooms of a node aren't asked any more when `FAILURES` of them have not answered.
         """
         waiting = deque(rooms)
+        #: The nodes of the rooms that have not answered.
+        missing = {each.listing.room: each.node for each in waiting}
         done: dict[str, Any] = {}
         failures: Counter[str] = Counter()
 
         async def work() -> None:
             while waiting:
                 each = waiting.popleft()
-                if failures.get(each.node, 0) >= FAILURES:
+                if failures[each.node] >= FAILURES:
                     continue
                 room = each.listing.room
                 try:
                     done[room] = await each.application.engine.ask(room, command)
+                    del missing[room]
                 except RoomError as error:
-                    if error.code != ErrorCode.NO_SUCH_ROOM:  # such a room has just ended
+                    if error.code == ErrorCode.NO_SUCH_ROOM:  # it has just ended
+                        del missing[room]
+                    else:
                         failures[each.node] += 1
 
         workers = [Deferred.fromCoroutine(work()) for _ in range(min(AT_ONCE, len(waiting)))]
-        await gatherResults(workers, consumeErrors=True).addErrback(firstFailure)
-        return Answers(done, tuple(failures))
+        worked: Deferred[Any] = gatherResults(workers, consumeErrors=True).addErrback(firstFailure)
+        try:
+            await worked.addTimeout(max(0.0, until - self._clock.seconds()), self._clock)
+        except TimeoutError:
+            waiting.clear()
+        return Answers(done, tuple(dict.fromkeys(missing.values())))
+
+
+def _unavailable(result: object, seconds: float) -> Any:
+    """The listings of rooms have not been read in time."""
+    raise unanswered(False)

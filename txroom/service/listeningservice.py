@@ -44,6 +44,8 @@ class ListeningService(MultiService):
 
     onListening: Callable[[IListeningPort], Any] | None = None
     onClose: Callable[[], Any] | None = None
+    #: Called if the engine can't start or can't go on, when the server has logged that and is stopping.
+    onEngineFailed: Callable[[Failure], Any] | None = None
 
     def __init__(
         self, options: ServerOptions, reactor: Any, factory: IProtocolFactory, engine: EngineService
@@ -58,8 +60,7 @@ class ListeningService(MultiService):
         #: The engine that the rooms of the server live in.
         self.engine = engine
         self._engineStart = self._startOf(engine)
-        #: Called if the engine can't start or can't go on, when the server has logged that and is stopping.
-        self.onEngineFailed: Callable[[Failure], None] = lambda failure: None
+        self._hasEngineFailed = False
         #: Further fields of the health page, for programs that launch a server.
         self.healthNote: Mapping[str, Any] = {}
         #: Called when the server has closed its listeners, since it is stopping.
@@ -96,17 +97,28 @@ class ListeningService(MultiService):
     def _engineFailed(self, failure: Failure) -> None:
         """Called if the engine can't start or can't go on, or the ports can't be opened then: stop."""
         self._log.critical("the server can't run: {why}", why=failure.getErrorMessage(), failure=failure)
+        self._hasEngineFailed = True
         self._listeners.failed(failure)
         if self.running:
             self.stopService()
-        self.onEngineFailed(failure)
+        if self.onEngineFailed is not None:
+            self.onEngineFailed(failure)
+        else:
+            self._log.error(
+                "this server stops, and its process goes on without it: "
+                "set Server.onEngineFailed to a function that ends the process"
+            )
+
+    def _problem(self) -> str | None:
+        """Return what is wrong with the engine, for the health page; `None`: nothing."""
+        return "the server can't run: see its log" if self._hasEngineFailed else self.engine.health()
 
     def healthPage(self) -> HealthPage:
         """Make a page that says how this server is."""
         return HealthPage(
-            lambda: self.isDraining,
+            lambda: self.isDraining and not self._hasEngineFailed,
             self.stallDetector,
-            lambda: self.engine.health(),
+            self._problem,
             lambda: self.healthNote,
         )
 
@@ -205,7 +217,7 @@ class ListeningService(MultiService):
     def _checkLeaving(self, nodes: Sequence[str]) -> None:
         if isinstance(nodes, str):
             raise TypeError(f"nodes={nodes!r}: must be a sequence of ids")
-        if not nodes or set(nodes) & set(self.engine.nodes()[:1]):
+        if not nodes or set(nodes) & {node.id for node in self.engine.nodes()[:1]}:
             raise ValueError(f"nodes={nodes!r}: must be ids of other nodes")
         if self._hasLeft or not self.running:
             raise RuntimeError("the server has left already" if self._hasLeft else "the server isn't running")
@@ -252,7 +264,7 @@ class ListeningService(MultiService):
         if self._stop.isRunning:
             self._stop.startAfterwards(self.startService)
             return
-        self._isStopped = self._hasLeft = False
+        self._isStopped = self._hasLeft = self._hasEngineFailed = False
         super().startService()
         self._engineStart.begin()
         self.stallDetector.start()

@@ -13,7 +13,8 @@ from txroom.engine.redis.journal import RedisJournal
 from txroom.engine.redis.journals import Claim, Journals
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.resp import Commands
-from txroom.engine.redis.scripts import Scripts, runOf
+from txroom.engine.redis.scripts import Scripts
+from txroom.engine.redis.settings import readInfo, runOf
 from txroom.rooms.contract.records import (
     Checkpoint,
     Entry,
@@ -35,6 +36,7 @@ class FakeOwner:
         self.journal: RedisJournal | None = None
         self.done: list[int] = []
         self.lostCode: int | None = None
+        self.lostReason = ""
         self.epochs: list[str] = []
         self.written = 0
         self.offset = 0
@@ -96,9 +98,9 @@ class FakeOwner:
     def committed(self, count: int) -> None:
         self.done.append(count)
 
-    def lost(self, code: int) -> None:
+    def lost(self, code: int, reason: str = "") -> None:
         assert self.lostCode is None
-        self.lostCode = code
+        self.lostCode, self.lostReason = code, reason
 
     def refounded(self, epoch: str) -> None:
         self.epochs.append(epoch)
@@ -135,7 +137,7 @@ class FakeNode:
 
     async def _up(self, redis: Commands) -> None:
         await self.scripts.load(redis)
-        run = runOf(await redis.ask("INFO", "server"))
+        run = runOf(readInfo(await redis.ask("INFO")))
         names = (self.keys.nodes, self.keys.run)
         leases = await self.scripts.ask(redis, "restarted", names, (self.journals.node, run))
         self.journals.up(run, leases, run != self.journals.run)

@@ -241,6 +241,9 @@ class FakeClient:
         done.callback(None)
         return done
 
+    def reconnect(self, why: str) -> None:
+        self.cut()
+
     def send(self, reply: Callable[[Any], object], *args: Any) -> None:
         for arg in args:
             if type(arg) not in (str, bytes, int, float):

@@ -65,6 +65,8 @@ class Store:
         #: By how many seconds Redis's clock is ahead of that of the test.
         self.ahead = 1_000_000.0
         self.run = "run1"
+        #: More of what it says of itself.
+        self.info: dict[str, str] = {}
         self.keys: dict[bytes, Any] = {}
         self._expiries: dict[bytes, int] = {}
         self.loaded: set[bytes] = set()
@@ -183,7 +185,8 @@ class Store:
         return [b"%d" % (self.now // 1000), b"%d" % (self.now % 1000 * 1000)]
 
     def doINFO(self, *sections: bytes) -> bytes:
-        return f"# Server\r\nredis_version:7.0.15\r\nrun_id:{self.run}\r\n".encode()
+        lines = [f"{name}:{value}" for name, value in {"run_id": self.run, **self.info}.items()]
+        return "\r\n".join(["# Server", "redis_version:7.0.15", *lines, ""]).encode()
 
     def doFLUSHALL(self, *how: bytes) -> bytes:
         self.flush()
@@ -479,8 +482,8 @@ class Store:
             return 1
         if token != args[0]:
             raise RedisError("FENCED the room has another owner")
-        self.doHSET(keys[0], b"tok", args[1], b"node", args[2])
         self.doHDEL(keys[0], b"counted", b"died", b"level", b"until")
+        self.doHSET(keys[0], b"tok", args[1], b"node", args[2])
         return 1
 
     def runFound(self, keys: Any, args: Any) -> Any:
@@ -506,6 +509,7 @@ class Store:
         node, lease, remembered = args
         now = self.now
         had = self._scores(keys[0]).get(node, -1)
+        self._hasWritten = True
         for other, until in self._scores(keys[0]).items():
             if until <= now - int(remembered):
                 self.doZREM(keys[0], other)
@@ -521,6 +525,7 @@ class Store:
         scores = self._scores(nodes)
         if self.doHGET(stopped, b"run") != run:
             newest = max(scores.values(), default=-1)
+            self.doDEL(stopped)
             self.doHSET(stopped, b"run", run, b"newest", int(newest))
         return [int(scores.get(node, -1)), int(self._hash(stopped)[b"newest"])]
 

@@ -116,7 +116,6 @@ class Node:
         self.id = id
         self.edge = FakeEdge()
         self.rooms: dict[str, FakeRoom] = {}
-        self.unreached: list[tuple[str, set[str]]] = []
         self.commands: list[Any] = []
         self.edgesGone: list[tuple[Outlet, set[str]]] = []
         self.answer: Any = None
@@ -154,9 +153,6 @@ class Node:
 
     def edgeGone(self, outlet: Outlet, rooms: Iterable[str]) -> None:
         self.edgesGone.append((outlet, set(rooms)))
-
-    def unreachable(self, node: str, rooms: Iterable[str]) -> None:
-        self.unreached.append((node, set(rooms)))
 
     def publish(self, node: str, data: bytes, done: Callable[[object], None]) -> None:
         self.mesh.publish(self.id, node, data, done)

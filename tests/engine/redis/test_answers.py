@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.engine.redis.answers import Answer, answerOf, holeOf
+from txroom.engine.redis.answers import Answer, answerOf, holeOf, isOfReplica
 from txroom.engine.redis.resp import Lost, NotSent, RedisError
 
 #: Errors as Redis 6 and 7 say them.
@@ -51,6 +51,12 @@ class AnswerTests(SynchronousTestCase):
         """A command that was lost may have been run, one that was not sent can be sent again."""
         self.assertIs(answerOf(Lost("cut")), Answer.LOST)
         self.assertIs(answerOf(NotSent("too many")), Answer.AGAIN)
+
+    def test_replica(self) -> None:
+        """It is known which errors are those of replicas."""
+        found = [text for text in ERRORS if isOfReplica(RedisError(text))]
+        self.assertEqual(found, [text for text in ERRORS if "READONLY" in text or "MASTERDOWN" in text])
+        self.assertFalse(isOfReplica(Lost("READONLY")))
 
     def test_hole(self) -> None:
         """The number of records is in the error."""

@@ -330,6 +330,16 @@ class RetryTests(ClientTestCase):
         wire.lose()
         self.assertEqual(self.client._failures, 1)
 
+    def test_reconnect(self) -> None:
+        """It makes a new connection when it is told to; when it has none, it is going to do so anyway."""
+        wire = self.up()
+        self.client.reconnect("it has become a replica")
+        self.assertTrue(wire.isAborted)
+        wire.lose()
+        self.client.reconnect("once more")
+        self.again()
+        self.assertTrue(self.client.isUp)
+
     def test_logged(self) -> None:
         """A problem is logged once, not at each attempt, and never above debug by a client that is quiet."""
         for isQuiet, expected in ((False, ["warn", "info", "warn"]), (True, ["debug"] * 3)):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent, globalLogPublisher
 
 from tests.case import fired
 from tests.engine.redis.fakeredis import FakeRedis
@@ -345,6 +348,41 @@ class LossTests(NodesTestCase):
         self.assertEqual(ada.messages[-1], ("said", 2))
         self.assertEqual(len(self.result(second.app.query("chat"))), 1)
 
+    def test_failover(self) -> None:
+        """
+        A replica that becomes the primary may lack the newest messages. If the owner is lost too, the room
+        gets a new epoch, although the replica was the primary before, in the same process.
+        """
+        for number, isPromoted in enumerate((False, True)):
+            first, second = self.start()
+            first.join(mode=str(number))
+            bob = second.join(mode=str(number))
+            first.kill()
+            for connection in second.connections:
+                connection.cut()
+            if isPromoted:
+                self.redis.store.info |= {"master_replid": "a" * 40, "master_replid2": "b" * 40}
+            self.advance(25)
+            self.assertEqual(self.whereIs(bob.id), [second])
+            self.assertEqual("lost" in bob.events, isPromoted)
+
+    def test_demoted(self) -> None:
+        """
+        A primary that becomes a replica keeps its connections. The node makes new ones, which lead to the new
+        primary.
+        """
+        (first,) = self.start(1)
+        ada = first.join()
+        before = [connection._number for connection in first.connections]
+        self.redis.fail("READONLY You can't write against a read only replica.", "renew")
+        self.advance(3)
+        self.assertEqual(
+            [connection._number for connection in first.connections], [each + 1 for each in before]
+        )
+        ada.send("say", 1)
+        self.advance(1)
+        self.assertEqual((ada.expect("said"), ada.events), (1, []))
+
     def test_emptyRedis(self) -> None:
         """
         A client that resumes at another node before the owner has founded its room again stays a member.
@@ -355,8 +393,8 @@ class LossTests(NodesTestCase):
         member = bob.member
         self.redis.down()
         self.redis.store.flush()
-        for socket in list(second.harness.server.connections):
-            socket.terminate()
+        for each in list(second.harness.server.connections):
+            each.terminate()
         for connection in first.connections:  # the owner finds out later
             connection.server = FakeRedis(self.clock)
             connection.server.down()
@@ -466,6 +504,77 @@ class AskTests(NodesTestCase):
         results = fired(second.app.engine.ask(ada.id, Lock()))
         self.advance(6)
         self.assertEqual(results[0].value.code, "unavailable")
+
+
+class LogTests(NodesTestCase):
+    """What a node logs of itself, of the others, and of Redis."""
+
+    def logged(self, level: Any) -> list[str]:
+        """Start two nodes that are not alike; return what is logged at a level."""
+        with capturedLogs() as events:
+            self.start(1, maxRooms=3)
+            self.start(1)
+            self.advance(3)
+            for connection in self.nodes[0].connections:
+                connection.cut()
+            self.advance(3)
+        return [formatEvent(event) for event in events if event["log_level"] is level]
+
+    def test_nodes(self) -> None:
+        """Each node logs which process it is, and which the others are."""
+        lines = self.logged(LogLevel.info)
+        where = f"process {os.getpid()} on {socket.gethostname()}"
+        for node in self.nodes:
+            self.assertEqual(lines.count(f"this server is node {node.node.id} of the cluster, {where}"), 1)
+            self.assertEqual(lines.count(f"node {node.node.id} is in the cluster: {where}"), 1)
+
+    def test_different(self) -> None:
+        """It warns of nodes with other rooms or options."""
+        lines = [line for line in self.logged(LogLevel.warn) if "is not like this one" in line]
+        self.assertEqual(len(lines), 2)
+        self.assertIn(
+            "the rooms 'chat' of '/rooms' have maxRooms=3 there and maxRooms=10000 here", "".join(lines)
+        )
+
+    def test_lives(self) -> None:
+        """What happens to rooms is logged with the node, the room and its name."""
+        lines: list[str] = []
+
+        def observe(event: Any) -> None:
+            if event.get("life") not in (None, "join", "drop", "resume", "leave"):
+                lines.append(formatEvent(event))
+
+        observer: Any = observe
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        first, second = self.start()
+        room = self.result(first.app.createRoom("chat"))
+        ids = [node.node.id for node in self.nodes]
+        self.redis.store.flush()
+        self.advance(5)
+        first.stop()
+        self.advance(20)
+        (third,) = self.start(1)
+        second.kill()
+        self.advance(20)
+        room = f"room={room} name='chat'"
+        self.assertEqual(
+            lines,
+            [
+                f"create {room} node={ids[0]}",
+                f"refound {room} node={ids[0]}",
+                f"move {room} node={ids[0]} reason='handed over'",
+                f"adopt {room} node={ids[1]}",
+                f"lose {room} node={ids[1]} reason='this node stops'",
+                f"adopt {room} node={third.node.id}",
+            ],
+        )
+
+    def test_settings(self) -> None:
+        """It warns of settings of Redis that cost rooms, once in each node."""
+        self.redis.store.info = {"maxmemory_policy": "allkeys-lfu", "aof_enabled": "0"}
+        lines = [line for line in self.logged(LogLevel.warn) if "maxmemory-policy" in line]
+        self.assertEqual(len(lines), 2)
 
 
 class EndTests(NodesTestCase):

@@ -808,7 +808,7 @@ class UnstorableTests(JournalTestCase):
         first, second = self.own("a"), self.own("b")
         self.own("a", self.makeNode("other"))
         self.own("b", self.makeNode("another"))
-        self.patch(first, "lost", lambda code: 1 // 0)
+        self.patch(first, "lost", lambda *args: 1 // 0)
         self.node.journals.verify()
         self.pump()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -53,9 +53,9 @@ class ModelOwner(FakeOwner):
             _, epoch, offset, text = self.waiting.pop(0)
             self.world.confirmed(epoch, offset, text)
 
-    def lost(self, code: int) -> None:
+    def lost(self, code: int, reason: str = "") -> None:
         if self.lostCode is None:  # its node hasn't been killed
-            super().lost(code)
+            super().lost(code, reason)
 
     def refounded(self, epoch: str) -> None:
         super().refounded(epoch)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.engine.redis.fakeredis import FakeRedis
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.resp import Lost, RedisError
-from txroom.engine.redis.scripts import NAMES, Scripts, runOf, textOf
+from txroom.engine.redis.scripts import NAMES, Scripts, textOf
 
 
 class ScriptsTests(SynchronousTestCase):
@@ -91,15 +91,3 @@ class ScriptsTests(SynchronousTestCase):
                     told = f"-- {kind}[{number}]" in "\n".join(head)
                     isRest = f"-- {kind}[{number}]…" in "\n".join(head)
                     self.assertTrue(used == told or isRest, f"{name}: {kind}[{number}]")
-
-
-class RunTests(SynchronousTestCase):
-    """The `run_id` of a server."""
-
-    def test_found(self) -> None:
-        """It is a line of INFO."""
-        self.assertEqual(runOf(b"# Server\r\nredis_version:7.0.15\r\nrun_id:0123ab\r\n"), "0123ab")
-
-    def test_missing(self) -> None:
-        """Without it a Redis can't be told from another."""
-        self.assertRaises(ValueError, runOf, b"# Server\r\n")

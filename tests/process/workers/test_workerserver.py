@@ -164,7 +164,7 @@ class WorkerServerTests(SynchronousTestCase):
         self.assertEqual(self.sent, [])
         self.run_()
         ready, *_ = self.sent
-        (node,) = self.engine.nodes()
+        (node,) = [each.id for each in self.engine.nodes()]
         where = "listening: http://127.0.0.1:80/ and ws://127.0.0.1:80/"
         self.assertEqual(ready, Ready(node, self.server.options.shutdownTimeout, [where]))
 

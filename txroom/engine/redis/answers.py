@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from .resp import Lost, NotSent
+from .resp import Lost, NotSent, RedisError
 
 #: The message of the error of a request that needs Redis.
 UNREACHABLE = "Redis can't be reached"
@@ -80,12 +80,21 @@ def answerOf(error: Exception) -> Answer:
         return Answer.LOST
     if isinstance(error, NotSent):
         return Answer.AGAIN
-    text = str(error)
-    inside = _INSIDE.match(text)
-    code = text.partition(" ")[0] if inside is None else inside.group(1)
+    code = _codeOf(error)
     if code in ANSWERS:
         return ANSWERS[code]
-    return Answer.STOP if _NOT_ALLOWED in text else Answer.FAILED
+    return Answer.STOP if _NOT_ALLOWED in str(error) else Answer.FAILED
+
+
+def isOfReplica(error: Exception) -> bool:
+    """Return whether the server is a replica, which it may have become while the node was connected."""
+    return isinstance(error, RedisError) and _codeOf(error) in ("READONLY", "MASTERDOWN")
+
+
+def _codeOf(error: Exception) -> str:
+    text = str(error)
+    inside = _INSIDE.match(text)
+    return text.partition(" ")[0] if inside is None else inside.group(1)
 
 
 def holeOf(error: Exception) -> int:

@@ -7,7 +7,7 @@ the replies to commands may be long.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from ...core.awaitables import firstFailure
 from .keys import Keys
 from .resp import Commands
-from .scripts import Scripts, runOf
+from .scripts import Scripts
+from .settings import readInfo, runOf
 
 
 class Client(Commands, Protocol):
@@ -31,13 +32,14 @@ class Client(Commands, Protocol):
     def isUp(self) -> bool: ...
     def start(self) -> Deferred[None]: ...
     def stop(self) -> Deferred[None]: ...
+    def reconnect(self, why: str) -> None: ...
 
 
 class ChannelsSide(Protocol):
     """The node, as its connections use it."""
 
-    def connected(self, run: str, leases: list[Any]) -> None:
-        """Commands can be sent to the Redis with that `run_id`, which has these nodes and their leases."""
+    def connected(self, info: Mapping[str, str], leases: list[Any]) -> None:
+        """Commands can be sent to a Redis that says this of itself; `leases` is the reply of `restarted`."""
 
     def subscribed(self, isAgain: bool) -> None:
         """From now on messages are received. `isAgain`: some may have been missed."""
@@ -96,15 +98,20 @@ class Channels:
         stopped: Deferred[Any] = gatherResults([self.redis.stop(), self._subscriber.stop()])
         return stopped
 
+    def reconnect(self, why: str) -> None:
+        """Drop the connections, and make new ones."""
+        self.redis.reconnect(why)
+        self._subscriber.reconnect(why)
+
     def publish(self, node: str, data: bytes, done: Callable[[object], None]) -> None:
         """Send a packet to a node; `done` is called with the number of nodes that have received it."""
         self.redis.send(done, "PUBLISH", self._keys.to(node), data)
 
     async def _prepare(self, redis: Commands) -> None:
         await self._scripts.load(redis)
-        run = runOf(await redis.ask("INFO", "server"))
-        names = (self._keys.nodes, self._keys.run)
-        self._side.connected(run, await self._scripts.ask(redis, "restarted", names, (self._node, run)))
+        info = readInfo(await redis.ask("INFO"))
+        names, args = (self._keys.nodes, self._keys.run), (self._node, runOf(info))
+        self._side.connected(info, await self._scripts.ask(redis, "restarted", names, args))
 
     async def _subscribe(self, redis: Commands) -> None:
         for channel in (self._own, self._keys.gone, self._keys.changed):

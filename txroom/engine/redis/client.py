@@ -240,6 +240,11 @@ class RedisClient(Sender):
             self._later("close", _CLOSE_TIMEOUT, partial(self._connection.fail, "it does not close"))
         return stopped
 
+    def reconnect(self, why: str) -> None:
+        """Drop the connection, and connect again. `why` is for the log."""
+        if self._connection is not None:
+            self._connection.fail(why)
+
     def _stopped(self) -> None:
         self._cancel("close")
         stopping, self._stopping = self._stopping, []

@@ -5,7 +5,9 @@ that they concern.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -16,9 +18,10 @@ from twisted.logger import Logger
 from ...core.codes import CloseCode
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
-from ...rooms.contract.ports import Link, Outlet
+from ...rooms.contract.ports import Link, NodeInfo, Outlet
 from .adoption import Adoption
-from .answers import Answer, answerOf
+from .announcing import About, Announcing
+from .answers import Answer, answerOf, isOfReplica
 from .channels import Channels, Client
 from .creating import Creating
 from .entrance import Entrance
@@ -36,6 +39,7 @@ from .packets import Take
 from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
+from .settings import concerns, runOf
 from .turn import Turn
 from .unlisted import UnlistedRooms
 from .waiting import Waits
@@ -90,6 +94,9 @@ class ClusterNode:
         self._scripts = Scripts()
         self._redis = redis = connect(False)
         self._channels = Channels(redis, connect(True), self._scripts, keys, node, self)
+        self._announcing = Announcing(redis, keys, node, self._about)
+        #: What the log has said of Redis's settings.
+        self._concerns: set[str] = set()
         self.lease = Lease(clock, node, self._renew, self)
         self.guard = Guard(clock, self.lease)
         self.here = Here()
@@ -147,12 +154,18 @@ class ClusterNode:
             await self._scripts.ask(self._redis, "renew", (self._keys.nodes,), self._lease(0.0))
             raise
         for rooms in self._applications:
-            rooms.begin(self._services)
+            rooms.begin(self.id, self._services)
         await self.finder.loadAgain(self._groups())
         self.peers.start()
         self.adoption.start()
         self._watch()
-        self._log.info("this server is node {node} of the cluster", node=self.id)
+        about = self._about()
+        self._log.info(
+            "this server is node {node} of the cluster, process {pid} on {host}",
+            node=self.id,
+            pid=about.pid,
+            host=about.host,
+        )
 
     def _watch(self) -> None:
         """Let clients go to other nodes while this one has not reached Redis for `CUT_OFF` seconds."""
@@ -175,6 +188,20 @@ class ClusterNode:
         rooms = self._applications
         return [(each.application, name) for each in rooms for name in each.factory.registrations]
 
+    def _about(self) -> About:
+        """Describe this node for the others."""
+        rooms = {
+            each.application: {name: each.factory.maxRooms(name) for name in each.factory.registrations}
+            for each in self._applications
+        }
+        return About(socket.gethostname(), os.getpid(), self._options.isDurable, rooms)
+
+    def nodes(self) -> list[NodeInfo]:
+        """Return the nodes that are alive; see `EngineService.nodes`."""
+        nodes = (self.id, *self.lease.others)
+        found = [(node, self._announcing.about(node)) for node in nodes]
+        return [NodeInfo(node, about.host, about.pid) for node, about in found]
+
     async def handOver(self) -> None:
         """Give all rooms to other nodes, and end the lease. Rooms that are left are kept for other nodes."""
         self.owning.isStopping = True
@@ -188,6 +215,7 @@ class ClusterNode:
     async def _handOver(self) -> None:
         await self.handingOver.end()
         self._turn.flush()
+        self._announcing.withdraw()
         self.lease.stop()
         await DeferredList(self._endLease(self.id), consumeErrors=True)
 
@@ -241,9 +269,14 @@ class ClusterNode:
 
     async def _renewal(self) -> Renewal:
         began = self._clock.seconds()
-        had, now, leases = await self._scripts.ask(
-            self._redis, "renew", (self._keys.nodes,), self._lease(EXPIRY)
-        )
+        try:
+            had, now, leases = await self._scripts.ask(
+                self._redis, "renew", (self._keys.nodes,), self._lease(EXPIRY)
+            )
+        except Exception as error:
+            if isOfReplica(error):  # the address may lead to the new primary
+                self._channels.reconnect("it has become a replica")
+            raise
         expiries = {
             node.decode(): expiry / 1000 for node, expiry in zip(leases[::2], leases[1::2], strict=True)
         }
@@ -257,6 +290,7 @@ class ClusterNode:
             self.finder.refresh()
             self.owning.sweep()
             self._tellEnded()
+            self._announcing.refresh(self.lease.others)
 
     def _renew(self) -> Deferred[Renewal]:
         return Deferred.fromCoroutine(self._renewal())
@@ -278,7 +312,7 @@ class ClusterNode:
 
     def nodeCame(self, node: str) -> None:
         """Another node has come; see `LeaseSide`."""
-        self._log.info("node {node} is in the cluster", node=node)
+        self._announcing.read(node)
 
     def nodeGone(self, node: str) -> None:
         """Another node is gone; see `LeaseSide`."""
@@ -287,8 +321,13 @@ class ClusterNode:
 
     # -- the connections
 
-    def connected(self, run: str, leases: list[Any]) -> None:
+    def connected(self, info: Mapping[str, str], leases: list[Any]) -> None:
         """Commands can be sent; see `ChannelsSide`."""
+        for level, text in concerns(info, self._options.isDurable):
+            if text not in self._concerns:
+                self._concerns.add(text)
+                self._log.emit(level, "Redis has {text}", text=text)
+        run = runOf(info)
         isRestarted, self._redisRun = run != self._redisRun, run
         if isRestarted:
             self.lease.redisRestarted()
@@ -336,7 +375,7 @@ class ClusterNode:
         """Give up the rooms that are left. They may live on at other nodes."""
         for owned in self.here:
             self.owning.ended(owned.host, isOurs=False)
-            owned.host.lost(CloseCode.ENGINE_UNAVAILABLE)
+            owned.host.lost(CloseCode.ENGINE_UNAVAILABLE, "this node stops")
 
     def _guardedFor(self, outlet: Outlet) -> Outlet:
         guarded = self._guarded.get(outlet)
@@ -379,9 +418,6 @@ class ClusterNode:
             host = self.here.host(room)
             if host is not None:
                 host.edgeGone(outlet)
-
-    def unreachable(self, node: str, rooms: Iterable[str]) -> None:
-        """The links to rooms of another node have ended; requests ask Redis where the rooms are."""
 
 
 def _milliseconds(seconds: float) -> int:

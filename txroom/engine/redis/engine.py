@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from ...rooms.contract.ports import HandoverFailed, HostFactory
+from ...rooms.contract.ports import HandoverFailed, HostFactory, NodeInfo
 from ...rooms.hooks import runCoroutine
 from .address import RedisAddress
 from .answers import UNREACHABLE
@@ -124,9 +124,9 @@ class RedisEngine:
         node, self._node = self._node, None
         return succeed(None) if node is None else runCoroutine(node.stop())
 
-    def nodes(self) -> list[str]:
+    def nodes(self) -> list[NodeInfo]:
         """Return the nodes that are alive; see `EngineService.nodes`."""
-        return [] if self._node is None else [self._node.id, *self._node.lease.others]
+        return [] if self._node is None else self._node.nodes()
 
     def nodeEnded(self, node: str) -> None:
         """Take over the rooms of a node whose process has ended; see `EngineService.nodeEnded`."""

@@ -27,7 +27,7 @@ from ...rooms.contract.ports import ListedRoom
 from .answers import UNREACHABLE
 from .here import Here, Owned
 from .keys import Keys
-from .listed import Change, Changes, ClusterIndex, Listed, encode, readChanges, readListed
+from .listed import Change, Changes, ClusterIndex, Listed, NewChange, encode, readChanges, readListed
 from .resp import Commands
 from .waiting import Waits
 
@@ -81,8 +81,8 @@ class Finder:
         self.onTaken: Callable[[str], None] = lambda room: None
         self.index = ClusterIndex()
         #: The changes of this node that were not sent yet, and those that may not have been written.
-        self._changed: dict[str, Change] = {}
-        self._unsure: dict[str, Change] = {}
+        self._changed: dict[str, NewChange] = {}
+        self._unsure: dict[str, NewChange] = {}
         self._loading: dict[Group, list[Deferred[None]]] = {}
         self._loaded: set[Group] = set()
         #: What other nodes have published while a hash was being read.
@@ -156,17 +156,17 @@ class Finder:
             listing = msgspec.structs.replace(listing, age=owned.age)
             listed = Listed(self._node, owned.generation, listing)
             try:
-                encode(listed)
+                data = encode(listed)
             except Exception:
                 self._log.failure("the listing of room {room} can't be published", room=listing.room)
                 return
             self.index.put(application, listing.name, listing.room, listed)
-            self._change(Change(application, listing.name, listing.room, listed))
+            self._change(NewChange(Change(application, listing.name, listing.room, listed), data))
 
     def ended(self, application: str, name: str, room: str) -> None:
         """A room has ended, or could not be created: remove its listing."""
         self.index.remove(room)
-        self._change(Change(application, name, room, None))
+        self._change(NewChange(Change(application, name, room, None)))
 
     def lost(self, room: str) -> None:
         """A room is lost to this node: another node publishes its listing."""
@@ -181,9 +181,10 @@ class Finder:
         """
         return [room for room in self.index.roomsOf(self._node) if room not in self._here]
 
-    def _change(self, change: Change) -> None:
-        self._unsure.pop(change.room, None)
-        self._changed[change.room] = change
+    def _change(self, new: NewChange) -> None:
+        room = new.change.room
+        self._unsure.pop(room, None)
+        self._changed[room] = new
         self._wake()
 
     def flush(self) -> None:
@@ -192,21 +193,21 @@ class Finder:
             return
         changed, self._changed = self._changed, {}
         self._write(changed)
-        changes = Changes(self._node, tuple(changed.values()))
+        changes = (self._node, [new.packed for new in changed.values()])
         self._redis.send(_ignore, "PUBLISH", self._keys.changed, encode(changes))
-        for room, change in changed.items():
+        for room, new in changed.items():
             if room in self._waiting:
-                self._tellWaiters(room, change.listed is not None)
+                self._tellWaiters(room, new.data is not None)
 
-    def _write(self, changed: Mapping[str, Change]) -> None:
+    def _write(self, changed: Mapping[str, NewChange]) -> None:
         """Write changes, those of each name by one command or two."""
         groups: dict[Group, tuple[list[Any], list[Any]]] = {}
-        for room, change in changed.items():
+        for room, (change, data) in changed.items():
             put, removed = groups.setdefault((change.application, change.name), ([], []))
-            if change.listed is None:
+            if data is None:
                 removed.append(room)
             else:
-                put += (room, encode(change.listed))
+                put += (room, data)
         for group, (put, removed) in groups.items():
             key = self._keys.listings(*group)
             for first in range(0, len(put), 2 * MANY):
@@ -217,7 +218,7 @@ class Finder:
                 self._send(changed, "HDEL", key, some, some)
 
     def _send(
-        self, changed: Mapping[str, Change], command: str, key: bytes, args: list[Any], rooms: list[str]
+        self, changed: Mapping[str, NewChange], command: str, key: bytes, args: list[Any], rooms: list[str]
     ) -> None:
         def answered(reply: object) -> None:
             for room in rooms:
@@ -234,9 +235,9 @@ class Finder:
         if not self._isFresh():
             return
         unsure, self._unsure = self._unsure, {}
-        for room, change in unsure.items():
-            if change.listed is None or self._isStillOwn(room, change.listed):
-                self._changed.setdefault(room, change)
+        for room, new in unsure.items():
+            if new.change.listed is None or self._isStillOwn(room, new.change.listed):
+                self._changed.setdefault(room, new)
         self._refreshed += 1
         if self._refreshed % REREAD == 0:
             self.loadAgain(())
@@ -248,17 +249,18 @@ class Finder:
 
     def republish(self) -> None:
         """Redis may have lost the listings: write and publish all those of this node."""
-        for room, change in self._listingsOf(owned.host.id for owned in self._here).items():
-            self._changed.setdefault(room, change)
+        for room, new in self._listingsOf(owned.host.id for owned in self._here).items():
+            self._changed.setdefault(room, new)
         self._wake()
 
-    def _listingsOf(self, rooms: Iterable[str]) -> dict[str, Change]:
+    def _listingsOf(self, rooms: Iterable[str]) -> dict[str, NewChange]:
         """Return what is published of rooms of this node."""
         found = {}
         for room in rooms:
             owned, known = self._here.get(room), self.index.get(room)
             if owned is not None and known is not None and self._isOwn(owned, known.listed):
-                found[room] = Change(known.application, known.name, room, known.listed)
+                change = Change(known.application, known.name, room, known.listed)
+                found[room] = NewChange(change, encode(known.listed))
         return found
 
     def _isStillOwn(self, room: str, listed: Listed) -> bool:

@@ -36,9 +36,6 @@ class PeersSide(Protocol):
     def edgeGone(self, outlet: Outlet, rooms: Iterable[str]) -> None:
         """An edge is lost while clients of it were joining these rooms; see `RoomHost.edgeGone`."""
 
-    def unreachable(self, node: str, rooms: Iterable[str]) -> None:
-        """The links to these rooms of another node have ended. Its rooms may have moved."""
-
 
 class IncomingPort(Protocol):
     """The part of a `Talk` that its incoming links use."""

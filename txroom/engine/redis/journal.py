@@ -430,11 +430,11 @@ class RedisJournal:
     def _concluded(self) -> None:
         """The room has been released or handed over, or that takes too long."""
         ending, self._ending = self._ending, None
-        self._over(CloseCode.ROOM_MOVED)
+        self._over(CloseCode.ROOM_MOVED, "handed over")
         if ending is not None:
             ending.done.callback(None)
 
-    def _over(self, code: CloseCode) -> None:
+    def _over(self, code: CloseCode, reason: str = "") -> None:
         """The room is lost to this node."""
         if self.isOver:
             return
@@ -444,6 +444,6 @@ class RedisJournal:
         self._port.ended(self, False)
         owner = self.owner
         del self.owner
-        owner.lost(code)
+        owner.lost(code, reason)
         if self._ending is not None:
             self._concluded()

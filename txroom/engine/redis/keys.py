@@ -72,6 +72,10 @@ class Keys:
         """HASH: the room that is being created for all clients that look for a room with `key`."""
         return self._named(f"make:{_part(application)}:{_part(name)}:{_part(key)}")
 
+    def about(self, node: str) -> bytes:
+        """STRING: what a node says of itself; see `txroom.engine.redis.announcing`."""
+        return self._named(f"about:{node}")
+
     def to(self, node: str) -> bytes:
         """Return the channel of the packets to a node."""
         return self._named(f"to:{node}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from ...rooms.contract.listing import Listing, Order
@@ -38,6 +38,20 @@ class Changes(Struct, frozen=True, array_like=True):
 
     node: str
     changes: tuple[Change, ...]
+
+
+class NewChange(NamedTuple):
+    """A change of this node, on its way to Redis and to the other nodes."""
+
+    change: Change
+    #: `listed` as it is stored, encoded once; `None`: it is removed.
+    data: bytes | None = None
+
+    @property
+    def packed(self) -> tuple[str, str, str, Raw | None]:
+        """The change as it is published: what `readChanges` reads as a `Change`."""
+        application, name, room = self.change.application, self.change.name, self.change.room
+        return application, name, room, None if self.data is None else Raw(self.data)
 
 
 encode = Encoder().encode

@@ -244,7 +244,7 @@ class Outgoing:
 
     # -- the end
 
-    def end(self, lastHeard: int) -> tuple[set[str], list[Callable[[], None]]]:
+    def end(self, lastHeard: int) -> list[Callable[[], None]]:
         """
         The talk has ended, and with it all links and questions.
 
@@ -252,7 +252,7 @@ class Outgoing:
             lastHeard: The number of the last packet that the other node may have received.
 
         Returns:
-            The rooms of the links, and functions that tell the edges, and those that have asked.
+            Functions that tell the edges, and those that have asked.
         """
         links, self._links = self._links, {}
         asked = [each for each in (self._take(id) for id in list(self._asked)) if each is not None]
@@ -268,7 +268,7 @@ class Outgoing:
         inform += [
             partial(self._unanswered, each, links.get(each.link), each.packet <= lastHeard) for each in asked
         ]
-        return {link.room for link in links.values()}, inform
+        return inform
 
     def _unanswered(self, asked: _Asked, link: _OutgoingLink | None, mayHaveHappened: bool) -> None:
         if not asked.link:

@@ -32,7 +32,7 @@ class _Nobody:
         self.id = claim.room
         self.name = claim.name
 
-    def lost(self, code: int) -> None:
+    def lost(self, code: int, reason: str = "") -> None:
         """Another node has been faster."""
 
     def committed(self, count: int) -> None:

@@ -5,7 +5,7 @@ The rooms of one application, on all nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import Command, Reserve
+from ...rooms.contract.asks import Command
 from ...rooms.contract.listing import Listing, Order
 from ...rooms.contract.ports import HostFactory, Journal, Link, ListedRoom, Made, Outlet, Owner, RoomHost
 from ...rooms.hooks import runCoroutine
@@ -21,6 +21,8 @@ from .creating import Creating
 from .entrance import Entrance
 from .finding import Finder
 from .owning import Owning
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -47,10 +49,13 @@ class RedisRooms:
     def __init__(self, application: str, factory: HostFactory) -> None:
         self.application = application
         self.factory = factory
+        #: The id of the node, also when it has stopped; empty until it has started.
+        self.nodeId = ""
         self._services: RoomServices | None = None
 
-    def begin(self, services: RoomServices) -> None:
-        """The node has started."""
+    def begin(self, node: str, services: RoomServices) -> None:
+        """The node with that id has started."""
+        self.nodeId = node
         self._services = services
         services.owning.serve(self.application, self.factory)
 
@@ -67,21 +72,17 @@ class RedisRooms:
         limit: int = 0,
     ) -> Deferred[list[Listing]]:
         """Find rooms; see `Engine.find`."""
-        if self._services is None:
-            return fail(_notStarted())
-        return self._services.finder.find(self.application, name, filter, onlyOpen, order, limit)
+        found = (self.application, name, filter, onlyOpen, order, limit)
+        return self._run(lambda services: services.finder.find(*found))
 
     def listed(self, name: str) -> Deferred[list[ListedRoom]]:
         """Return all rooms of a name; see `Engine.listed`."""
-        if self._services is None:
-            return fail(_notStarted())
-        return self._services.finder.listed(self.application, name)
+        return self._run(lambda services: services.finder.listed(self.application, name))
 
     def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
         """Create a room; see `Engine.create`."""
-        if self._services is None:
-            return fail(_notStarted())
-        return runCoroutine(self._services.creating.create(self.application, self.factory, name, options))
+        new = (self.application, self.factory, name, options)
+        return self._run(lambda services: runCoroutine(services.creating.create(*new)))
 
     def make(
         self,
@@ -93,10 +94,8 @@ class RedisRooms:
         tried: Collection[str] = (),
     ) -> Deferred[Made]:
         """Create a room, or wait for one; see `Engine.make`."""
-        if self._services is None:
-            return fail(_notStarted())
-        make = self._services.creating.make
-        return runCoroutine(make(self.application, self.factory, name, options, key, seats, mayCreate, tried))
+        new = (self.application, self.factory, name, options, key, seats, mayCreate, tried)
+        return self._run(lambda services: runCoroutine(services.creating.make(*new)))
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; see `Engine.attach`."""
@@ -104,27 +103,21 @@ class RedisRooms:
             return succeed(Refused(ErrorCode.UNAVAILABLE))
         return self._services.entrance.attach(outlet, arrival)
 
-    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        """Reserve a seat; see `Engine.reserve`."""
-        return self.ask(room, Reserve(user, seconds))
-
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         """Let a room carry out a command; see `Engine.ask`."""
-        if self._services is None:
-            return fail(_notStarted())
-        return self._services.entrance.ask(room, command)
+        return self._run(lambda services: services.entrance.ask(room, command))
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Claim a room; see `Engine.claim`."""
-        if self._services is None:
-            return fail(_notStarted())
-        return self._services.owning.claim(room, cast(RoomHost, owner))
+        return self._run(lambda services: services.owning.claim(room, cast(RoomHost, owner)))
 
     def publish(self, listing: Listing) -> None:
         """Publish a listing; see `Engine.publish`."""
         if self._services is not None:
             self._services.finder.publish(self.application, listing)
 
-
-def _notStarted() -> RoomError:
-    return RoomError(ErrorCode.UNAVAILABLE, "the engine is not running")
+    def _run(self, call: Callable[[RoomServices], Deferred[T]]) -> Deferred[T]:
+        """Use the node, if it is running."""
+        if self._services is None:
+            return fail(RoomError(ErrorCode.UNAVAILABLE, "the engine is not running"))
+        return call(self._services)

@@ -83,12 +83,3 @@ class Scripts:
                 raise
         await self.load(commands)
         return await commands.ask(*command)
-
-
-def runOf(info: bytes) -> str:
-    """Return the `run_id` from the reply to ``INFO server``; each start of Redis has another."""
-    for line in info.splitlines():
-        name, _, value = line.partition(b":")
-        if name == b"run_id":
-            return value.strip().decode()
-    raise ValueError("INFO server has no run_id")

@@ -175,10 +175,8 @@ class Talk:
         """
         self.isOver = True
         self.queue = []
-        rooms, informOurs = self.outgoing.end(self.pair.sent if unheard is None else unheard - 1)
+        informOurs = self.outgoing.end(self.pair.sent if unheard is None else unheard - 1)
         informTheirs = self.incoming.end()
-        if rooms:
-            self._side.unreachable(self._node, rooms)
         for inform in informTheirs + informOurs:
             try:
                 inform()

@@ -158,7 +158,7 @@ class WorkerServer(LaunchedServer):
         server.onDeaf = lambda: send(Deaf())
 
     def _announced(self, lines: list[str]) -> None:
-        node = next(iter(self.server.engine.nodes()), None)
+        node = next((each.id for each in self.server.engine.nodes()), None)
         self._send(Ready(node, self.server.options.shutdownTimeout, lines))
         self._reports.start(REPORT)
 

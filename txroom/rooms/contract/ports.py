@@ -33,9 +33,9 @@ that creates it is lost, or after `MAKING_SECONDS`.
 - Listings are published in the order of `Engine.publish`.
 
 **Errors.** Methods that return nothing don't raise, because callers use them in the middle of a state change.
-Methods that return a `Deferred` fail only with `RoomError`, which is meant for the client. `Engine.ask` and
-`Engine.reserve` end within `ASK_SECONDS`. If the room could not be reached, they fail with `unavailable`, and
-`mayHaveHappened` in the details of the error says whether the room may have done what was asked.
+Methods that return a `Deferred` fail only with `RoomError`, which is meant for the client. `Engine.ask` ends
+within `ASK_SECONDS`. If the room could not be reached, it fails with `unavailable`, and `mayHaveHappened` in
+the details of the error says whether the room may have done what was asked.
 """
 
 from __future__ import annotations
@@ -132,8 +132,14 @@ class Owner(Protocol):
     def committed(self, count: int) -> None:
         """`count` records have been committed since the journal was claimed."""
 
-    def lost(self, code: int) -> None:
-        """The room has another owner, or its records are lost. Its clients get `Left` with `code`."""
+    def lost(self, code: int, reason: str = "") -> None:
+        """
+        The room has another owner, or its records are lost.
+
+        Args:
+            code: The code of the `Left` that its clients get.
+            reason: Why, for the log; empty: what the code says.
+        """
 
     def everything(self) -> Loaded:
         """Return the whole state of the room, to found it again where its records were lost."""
@@ -176,9 +182,6 @@ class RoomHost(Owner, Protocol):
         Returns:
             Whether the room may be handed over: it doesn't end, and wasn't lost.
         """
-
-    async def reserve(self, user: Any, seconds: float | None) -> str:
-        """Reserve a seat, and return its token once that is committed. Raises `RoomError`."""
 
     def ask(self, command: Command) -> Deferred[Any]:
         """Carry out a command; fires with plain data. A room that is not open yet is waited for."""
@@ -227,6 +230,16 @@ class ListedRoom(NamedTuple):
     node: str
 
 
+class NodeInfo(NamedTuple):
+    """A node: one of the servers that share rooms."""
+
+    #: Its id, which is new at each start.
+    id: str
+    #: The name of its host, and the id of its process there; empty and 0: not known yet.
+    host: str = ""
+    pid: int = 0
+
+
 class Made(NamedTuple):
     """The result of `Engine.make`."""
 
@@ -240,6 +253,9 @@ class Engine(Protocol):
     """
     Connects edges and owners; one for each application of a process. In memory all Deferreds have fired.
     """
+
+    #: The id of the node of this process, for the log; empty if it has no other nodes.
+    nodeId: str
 
     def find(
         self,
@@ -307,9 +323,6 @@ class Engine(Protocol):
         If the room has lost its owner, the engine finds another one first, and all requests wait for that.
         """
 
-    def reserve(self, room: str, user: Any, seconds: float | None) -> Deferred[str]:
-        """Reserve a seat. Fires with its token once that is committed; fails with `RoomError`."""
-
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         """Let a room carry out a command; fires with plain data, or fails with `RoomError`."""
 
@@ -373,8 +386,8 @@ class EngineService(Protocol):
     def stop(self) -> Deferred[None]:
         """Stop. Called when no room is left. The engine may be started again."""
 
-    def nodes(self) -> list[str]:
-        """Return the ids of the nodes that are alive, this one first; none while it isn't running."""
+    def nodes(self) -> list[NodeInfo]:
+        """Return the nodes that are alive, this one first; none while it isn't running."""
 
     def nodeEnded(self, node: str) -> None:
         """The process of another node has ended, as the caller knows: take over its rooms now."""

@@ -33,7 +33,7 @@ from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
-from ..contract.asks import Command, Reserve
+from ..contract.asks import Command
 from ..contract.listing import Listing
 from ..contract.ports import Journal, Link, Outlet
 from ..contract.records import Loaded
@@ -42,6 +42,7 @@ from .budget import Budget
 from .context import HostApplication, RoomContext
 from .ended import ENDED_ROOM
 from .life import Event, RoomLife, Stage
+from .lifecyclelog import lossOf
 from .member import Member, State
 from .messagelog import MessageLog
 from .outbox import Outbox, detachAll
@@ -57,10 +58,10 @@ class Host:
     """The owner of one room; see the module."""
 
     __slots__ = (
-        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastLeft", "_parts",
-        "_pendingEnd", "_roomTimers", "_waiters", "_why", "application", "broadcaster", "calls", "id",
-        "isRestored", "life", "log", "members", "name", "outbox", "presence", "registration", "room",
-        "roomListing", "roster", "runner", "timers",
+        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastEvent",
+        "_lastLeft", "_parts", "_pendingEnd", "_roomTimers", "_waiters", "_why", "application",
+        "broadcaster", "calls", "id", "isRestored", "life", "log", "members", "name", "outbox",
+        "presence", "registration", "room", "roomListing", "roster", "runner", "timers",
     )  # fmt: skip
 
     _log = Logger()
@@ -86,8 +87,8 @@ class Host:
         self._isBegun = False
         #: The arguments of the first `dispose` that came before the room was open.
         self._pendingEnd: tuple[int, LeaveReason, str] | None = None
-        #: Why the room ends, for the log.
-        self._why = ""
+        #: The event that ends the room here, and why, for the log.
+        self._lastEvent, self._why = "dispose", ""
         #: The delayed call that ends the empty room.
         self._emptyCall: IDelayedCall | None = None
         #: Fires when all members have left a room that couldn't be created.
@@ -180,7 +181,7 @@ class Host:
         if room.tickRate > 0:
             self.runner.startTicks(self.timers, 1.0 / room.tickRate)
         self._isBegun = True
-        self.application.lifecycleLog.tell("create", self)
+        self.application.lifecycleLog.tell("adopt" if self.isRestored else "create", self)
         self.runner.tell("create", room)
         if self._pendingEnd is not None:
             self.dispose(*self._pendingEnd)
@@ -318,7 +319,7 @@ class Host:
             self.runner.report(Failure(), hook="onDispose")
         self.runner.flush()
         if self._isBegun:
-            self.application.lifecycleLog.tell("dispose", self, reason=self._why or "lost")
+            self.application.lifecycleLog.tell(self._lastEvent, self, reason=self._why)
             self.registration.tell("dispose", self.room)
 
     async def _release(self) -> None:
@@ -383,7 +384,7 @@ class Host:
         """Send the items that have waited for the first `count` records, which have been committed."""
         self.outbox.committed(count)
 
-    def lost(self, code: int) -> None:
+    def lost(self, code: int, reason: str = "") -> None:
         """Give up the room and send nothing more: another owner has it, or its records are lost."""
         if self.life.stage is Stage.DISPOSED:
             return
@@ -393,6 +394,7 @@ class Host:
         if not self.life.follows(Event.LOST):
             detachAll(reached, code)
             return
+        self._lastEvent, self._why = lossOf(code, reason)
         self._parts.attaching.begin()
         self._shut()
         reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
@@ -408,6 +410,7 @@ class Host:
     def refounded(self, epoch: str) -> None:
         """Go on after the journal has lost the room's records; see `RoomHost.refounded`."""
         if not self.life.isOver:
+            self.application.lifecycleLog.tell("refound", self)
             self._parts.takeover.refounded(epoch)
 
     # -- for edges
@@ -436,11 +439,6 @@ class Host:
     def listing(self) -> Listing:
         """The listing as it is now."""
         return self.roomListing.listing
-
-    async def reserve(self, user: Any, seconds: float | None) -> str:
-        """Reserve a seat; see `Engine.reserve`."""
-        token: str = await self.ask(Reserve(user, seconds))
-        return token
 
     def ask(self, command: Command) -> Deferred[Any]:
         """Carry out a command; see `RoomHost.ask`."""

@@ -1,14 +1,17 @@
 """
-Logs the life of rooms: when they are created and disposed, and when clients join, drop, resume and leave.
+Logs the life of rooms: when they are created and disposed, when they come to this process and go to others,
+and when clients join, drop, resume and leave.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ...core.codes import CloseCode
 from ...core.tokenbucket import TokenBucket
 from .member import Member
 
@@ -19,6 +22,18 @@ RATE = 50.0
 BURST = 500.0
 #: The most characters of a client's text in a line.
 SHOWN = 64
+#: The events of rooms that are lost to this process, and the reasons, by the codes for their clients.
+_LOSSES = {
+    CloseCode.ROOM_MOVED: ("move", "another node has it"),
+    CloseCode.ENGINE_UNAVAILABLE: ("lose", "Redis can't be reached"),
+    CloseCode.STATE_LOST: ("lose", "its state is lost"),
+}
+
+
+def lossOf(code: int, reason: str) -> tuple[str, str]:
+    """Return the event of a room that is lost, and the reason; if that is empty, what the code says."""
+    event, usual = _LOSSES.get(CloseCode(code), ("lose", ""))
+    return event, reason or usual
 
 
 class Named(Protocol):
@@ -34,13 +49,19 @@ class LifecycleLog:
     """
     Writes a line for each event, at level info, in the namespace "txroom.rooms".
 
-    A line has the event (create, join, drop, resume, leave, dispose) and its subject, as in `leave room=x7Qd
-    name='chat' member=Zb3k user='ada' reason='kicked'`. Fields that don't apply are left out. The event of
-    `twisted.logger` has the keys `life`, `room`, `name`, `member`, `user` and `reason`.
+    A line has the event (create, adopt, refound, move, lose, dispose; join, drop, resume, leave) and its
+    subject, as in `leave room=x7Qd name='chat' member=Zb3k user='ada' reason='kicked'`. Fields that don't
+    apply are left out. The event of `twisted.logger` has the keys `life`, `room`, `name`, `node`, `member`,
+    `user` and `reason`.
+
+    Args:
+        clock: The clock.
+        node: Returns the id of the node of this process, for the events of rooms; empty: there are no others.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, node: Callable[[], str] = lambda: "") -> None:
         self._clock = clock
+        self._node = node
         self._bucket = TokenBucket(RATE, BURST, clock.seconds())
         self._untold = 0
 
@@ -52,7 +73,12 @@ class LifecycleLog:
         self.flush()
         what = {"room": room.id, "name": room.name}
         text = "{life} room={room} name={name!r}"
-        if member is not None:
+        if member is None:
+            node = self._node()
+            if node:
+                what["node"] = node
+                text += " node={node}"
+        else:
             what["member"] = member.id
             text += " member={member}"
             if member.userId != member.id:

@@ -12,6 +12,7 @@ local token = redis.call('HGET', KEYS[1], 'tok')
 if not token then return redis.error_reply('NOROOM there is no such room') end
 if token == ARGV[2] then return 1 end
 if token ~= ARGV[1] then return redis.error_reply('FENCED the room has another owner') end
-redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3])
+-- After a write that takes no memory, HSET is allowed if the memory is full.
 redis.call('HDEL', KEYS[1], 'counted', 'died', 'level', 'until')
+redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3])
 return 1

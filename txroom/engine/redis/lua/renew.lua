@@ -11,6 +11,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local had = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1')
+-- After this write, which takes no memory, ZADD is allowed if the memory is full.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 local leases = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')

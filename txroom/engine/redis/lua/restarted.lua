@@ -12,6 +12,7 @@ local own = redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1'
 local known = redis.call('HMGET', KEYS[2], 'run', 'newest')
 if known[1] ~= ARGV[2] then
   known[2] = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2] or '-1'
+  redis.call('DEL', KEYS[2]) -- after a write that takes no memory, HSET is allowed if the memory is full
   redis.call('HSET', KEYS[2], 'run', ARGV[2], 'newest', known[2])
 end
 return {tonumber(own), tonumber(known[2])}
