@@ -66,6 +66,9 @@ ROOM_UNITS = {
     "messageRate": "messages/s",
     "messageBurst": "messages",
     "tickRate": "ticks/s",
+    "saveVersion": "",
+    "saveSeconds": "seconds",
+    "maxSave": "bytes",
 }
 #: Type variables of the code, and what they stand for in what is documented.
 _PUBLIC = {"txroom.client.pendingjoins.RoomT": "txroom.client.Room"}

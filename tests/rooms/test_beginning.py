@@ -33,6 +33,10 @@ WRONG: dict[str, Any] = {
     "messageBurst": -1,
     "binary": 0,
     "tickRate": "20",
+    "saveVersion": 1.5,
+    "saveSeconds": -1,
+    "maxSave": "1 MiB",
+    "exact": 1,
 }
 
 

@@ -39,7 +39,9 @@ from txroom.rooms.owner.revokedtokens import RevokedTokens
 from txroom.rooms.owner.roomlisting import RoomListing
 from txroom.rooms.owner.roster import Roster
 from txroom.rooms.owner.runner import Runner
+from txroom.rooms.owner.saving import Saving
 from txroom.rooms.owner.seats import Seats
+from txroom.rooms.owner.vacancy import Vacancy
 from txroom.rooms.owner.welcome import Welcome
 
 #: Hooks that may be asynchronous, those together that may all hang in one life.
@@ -48,7 +50,7 @@ HOOKS = (("canJoin",), ("onAuth",), ("onJoin",), ("onDrop", "onResume", "onLeave
 KINDS = (
     Host, Room, Member, Client, RoomSession, Attachment, HostLink, Connection, RoomContext, RoomLife, Roster,
     Runner, MessageLog, Outbox, Mailbox, RoomClock, Broadcaster, Calls, Presence, RoomListing, Seats, Welcome,
-    Joining, Resuming, Leaving, RevokedTokens, Inbox,
+    Joining, Resuming, Leaving, RevokedTokens, Inbox, Saving, Vacancy,
 )  # fmt: skip
 
 

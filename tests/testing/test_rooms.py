@@ -266,6 +266,87 @@ class RoomTests(RoomsTestCase):
         self.assertRaises(LookupError, self.harness.roomOf, room)
 
 
+class Saved(Room):
+    """A room with a field of its own, which it may not be able to save or to load."""
+
+    presence = True
+    heard: tuple[str, ...] = ()
+    fault = ""
+    disposed: list[Room] = []
+
+    def save(self) -> Any:
+        return {"heard": self.heard, "fault": [self.fault][self.fault == "save"]}
+
+    def load(self, data: Any, version: int) -> None:
+        self.heard = tuple(data["heard"])
+        if data["fault"]:
+            raise ValueError("load")
+
+    def onDispose(self) -> None:
+        self.disposed.append(self)
+
+    @message("say")
+    def say(self, client: Client, data: str) -> None:
+        self.heard += (data,)
+        self.broadcast("said", data)
+
+
+class RestartTests(HarnessTestCase):
+    """`restart`."""
+
+    def setUp(self) -> None:
+        self.harness = self.serve({"saved": Saved, "chat": Chat})
+        self.patch(Saved, "disposed", [])
+        self.alice, self.bob = (self.harness.client().join("saved") for _ in range(2))
+
+    def test_restart(self) -> None:
+        """The room has its own fields and its members, also the second time; clients miss nothing."""
+        alice, bob = self.alice, self.bob
+        before = self.harness.roomOf(alice, Saved)
+        before.setMetadata({"title": "x"})
+        for number in range(2):
+            room = self.harness.roomOf(alice, Saved)
+            bob.send("say", f"one {number}")
+            bob.client.offline()
+            alice.send("say", f"two {number}")
+            again = self.harness.restart(alice)
+            self.assertIs(again, self.harness.roomOf(alice))
+            self.assertIsNot(again, room)
+            bob.client.online()
+            self.harness.advance(1)
+        self.assertEqual(Saved.disposed, [before, room])
+        room = self.harness.roomOf(alice, Saved)
+        self.assertEqual(room.heard, ("one 0", "two 0", "one 1", "two 1"))
+        self.assertEqual((room.isRestored, dict(room.metadata), len(room.clients)), (True, {"title": "x"}, 2))
+        for joined in (alice, bob):
+            self.assertEqual([joined.expect("said") for _ in range(4)], list(room.heard))
+            self.assertNotIn("lost", joined.events)
+
+    def test_notSaved(self) -> None:
+        """A room that doesn't save is created again."""
+        alice = self.harness.client().join("chat")
+        before = self.harness.roomOf(alice)
+        room = self.harness.restart(alice)
+        self.assertTrue(room.isRestored and room is not before)
+
+    def test_fails(self) -> None:
+        """If saving fails, the room goes on; if loading fails, it ends."""
+        room = self.harness.roomOf(self.alice, Saved)
+        room.fault = "save"
+        self.assertRaises(IndexError, self.harness.restart, self.alice)
+        self.assertIs(self.harness.roomOf(self.alice), room)
+        room.fault = "load"
+        self.assertRaises(RoomError, self.harness.restart, self.alice)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(self.harness.rooms, [])
+
+    def test_otherEngine(self) -> None:
+        """With another engine a room can't be restarted."""
+        room: Any = self.harness.roomOf(self.alice)
+        self.patch(room._host.application, "engine", None)
+        self.assertRaises(TypeError, self.harness.restart, self.alice)
+
+
 class ClientTests(RoomsTestCase):
     """How clients join, leave and reconnect."""
 

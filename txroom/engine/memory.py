@@ -10,14 +10,14 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from ..core.codes import ErrorCode
+from ..core.codes import CloseCode, ErrorCode
 from ..protocol.errors import RoomError
 from ..rooms.contract.arrivals import Join, Refused, Resume
 from ..rooms.contract.asks import Command
@@ -45,21 +45,29 @@ from .makings import Makings
 ONLY_NODE = "local"
 
 
+class Before(NamedTuple):
+    """What the earlier owners of a room have left: of a new room, nothing."""
+
+    generation: int = 0
+    epoch: str = ""
+    loaded: Loaded = Loaded()
+
+
 class MemoryJournal:
     """A journal that keeps nothing, since the room ends with its process."""
 
-    __slots__ = ("_count", "_engine", "_owner", "_room", "epoch", "loaded")
+    __slots__ = ("_count", "_engine", "_owner", "_room", "epoch", "generation", "loaded")
 
     isKept = False
-    generation = 0
 
-    def __init__(self, engine: MemoryRooms, room: str, owner: Owner) -> None:
+    def __init__(self, engine: MemoryRooms, room: str, owner: Owner, before: Before) -> None:
         self._engine = engine
         self._room = room
         self._owner = owner
         self._count = 0
-        self.epoch = secrets.token_urlsafe(9)
-        self.loaded = Loaded()
+        self.epoch = before.epoch or secrets.token_urlsafe(9)
+        self.generation = before.generation
+        self.loaded = before.loaded
 
     def write(self, record: Record) -> None:
         """Commit a record at once."""
@@ -139,6 +147,8 @@ class MemoryRooms:
         self._listings = Listings()
         self._makings = Makings()
         self._ages = count(1) if ages is None else ages
+        #: The rooms that have had another owner.
+        self._before: dict[str, Before] = {}
 
     def find(
         self,
@@ -203,8 +213,29 @@ class MemoryRooms:
 
     def claim(self, room: str, owner: Owner) -> Deferred[Journal]:
         """Claim a room; in one process no other owner can have it."""
-        journal: Journal = MemoryJournal(self, room, owner)
+        journal: Journal = MemoryJournal(self, room, owner, self._before.get(room, Before()))
         return succeed(journal)
+
+    def restart(self, room: str, epoch: str, loaded: Loaded) -> Deferred[None]:
+        """
+        Give a room another owner, as on several nodes. Nothing but tests needs that in one process.
+
+        Args:
+            room: The room's id.
+            epoch: Its epoch.
+            loaded: What the next owner gets from its journal.
+
+        Returns:
+            A Deferred that fires when the room is open again. It fails with `RoomError` if it can't be
+            opened; then it has ended.
+        """
+        former = self._hosts[room]
+        generation = self._before.get(room, Before()).generation + 1
+        self._before[room] = Before(generation, epoch, loaded)
+        host = self._hosts[room] = self._factory.makeHost(room, former.name, former.listing.options)
+        former.lost(CloseCode.ROOM_MOVED)
+        opened = runCoroutine(host.open())
+        return opened.addErrback(self._notMade, room)
 
     def publish(self, listing: Listing) -> None:
         """Publish a listing. A room keeps the age of its first one."""
@@ -214,6 +245,7 @@ class MemoryRooms:
 
     def ended(self, room: str) -> None:
         """Forget a room that has ended."""
+        self._before.pop(room, None)
         host = self._hosts.pop(room, None)
         if host is not None:
             self._counts[host.name] -= 1

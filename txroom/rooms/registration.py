@@ -17,6 +17,7 @@ from ..core.validation import isCount
 from ..protocol.errors import RoomError
 from .api.handlers import handlersOf
 from .api.room import Room
+from .api.roomhooks import isSaved
 from .api.settings import SETTINGS, checkSettings
 from .api.signatures import canBeCalled
 from .api.validation import checkNames, checkRegistered, warnOfMistakes, warnOfOptions
@@ -50,7 +51,8 @@ class Registration(Matching):
         clientsMayCreate: Whether clients may create rooms.
 
     Raises:
-        TypeError: The class is not a subclass of `Room`, or has a wrong handler.
+        TypeError: The class is not a subclass of `Room`, or has a wrong handler; or it has only one of the
+            hooks `save` and `load`, or is `exact` without them.
         ValueError: A setting is out of range.
     """
 
@@ -82,6 +84,8 @@ class Registration(Matching):
         self.clientsMayCreate = clientsMayCreate
         settings = self._settings = {name: options[name] for name in options if name in SETTINGS}
         checkSettings(roomClass.__name__, lambda each: settings.get(each, getattr(roomClass, each)))
+        if settings.get("exact", roomClass.exact) and not isSaved(roomClass):
+            raise TypeError(f"{roomClass.__name__}.exact=True: must have save() and load()")
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
 
     def __repr__(self) -> str:

@@ -20,13 +20,14 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from .. import Application, Connection, Room, RoomApplication, Server, ServerOptions
+from .. import Application, Connection, Room, RoomApplication, Server
 from ..client import ClientOptions
 from ..client.transport import absolute
 from ..core.interfaces import ProtocolFactory
 from .clients import Client, ClientProtocol, MemoryEndpoint, RawClient, RawProtocol, TCPClient, clientFactory
-from .makers import calledWithClock, refuseMistakes
+from .makers import serverOf
 from .network import PORT, MemoryReactor, MemorySocket
+from .restarting import restart
 from .rooms import JoinedRoom, RoomClient, resultOf
 from .tls import clientContext, serverContext
 from .trace import Trace
@@ -70,41 +71,10 @@ class RoomHarness:
         self._roomClients: list[RoomClient] = []
         self._ports = count(49152)
         #: The server under test.
-        self.server = self._makeServer(serves, options)
+        self.server = serverOf(serves, self.clock, options)
         if not self.server.hasListeners:
             self.server.listen(f"tcp:{PORT}")
         self.start()
-
-    def _makeServer(self, serves: Any, options: dict[str, Any]) -> Server:
-        refuseMistakes(serves)
-        if callable(serves):
-            if options:
-                raise TypeError(
-                    f"options ({', '.join(options)}) can't be combined with a function that makes the server:"
-                    " pass them to the Server there"
-                )
-            return self._madeBy(serves)
-        server = Server(ServerOptions(**options), clock=self.clock)
-        if isinstance(serves, Mapping):
-            for name, served in serves.items():
-                if isinstance(served, type) and issubclass(served, Room):
-                    server.register(name, served)
-                else:
-                    refuseMistakes(served)
-                    _serve(server, served, name)
-        elif serves is not None:
-            _serve(server, serves, None)
-        return server
-
-    def _madeBy(self, makeServer: Callable[[MemoryReactor], Any]) -> Server:
-        clock: Any = self.clock
-        name = getattr(makeServer, "__name__", repr(makeServer))
-        made = calledWithClock(makeServer, name, clock)
-        if not isinstance(made, Server):
-            raise TypeError(f"{name} must return a Server, not {made!r}")
-        if made.clock is not clock:
-            raise TypeError(f"{name} must make its server with the clock it is given: Server(clock=clock)")
-        return made
 
     # -- the server
 
@@ -397,6 +367,27 @@ class RoomHarness:
                 return room
         raise LookupError(f"the room of {joined!r} does not exist any more")
 
+    def restart(self, joined: JoinedRoom) -> Room:
+        """
+        Let a room go on as a new object of its class, as after a restart of its process on a cluster.
+
+        `Room.save` of the old object is called, and `Room.load` of the new one, or `Room.onCreate` if the
+        class does not have these hooks. The members stay, and so does everything else that txroom keeps for a
+        room. The clients resume after 0.25 s. Only for servers with the engine in memory.
+
+        Args:
+            joined: The room as one of its clients sees it.
+
+        Returns:
+            The new object.
+
+        Raises:
+            Exception: `save` fails; the room goes on as before.
+            RoomError: `load` or `onCreate` fails; the error is logged, and the room has ended.
+        """
+        self.resultOf(restart(self.roomOf(joined)))
+        return self.roomOf(joined)
+
     def trace(self, name: str) -> Trace:
         """
         Record the hooks and handlers of the rooms of that name that are created from now on.
@@ -424,14 +415,6 @@ class RoomHarness:
     @property
     def _roomApplications(self) -> list[RoomApplication]:
         return [each for each in self.server.applications if isinstance(each, RoomApplication)]
-
-
-def _serve(server: Server, served: Any, path: str | None) -> None:
-    """Serve an application, or the protocols of a factory, at a path."""
-    if IProtocolFactory.providedBy(served):
-        server.addFactory(path, served)
-    else:
-        server.addApplication(served, path=path)
 
 
 def _longest() -> float:

@@ -9,7 +9,7 @@ Only the names in `checksOf` are checked. A room may assign anything to its othe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import isfunction
+from inspect import getmembers, isfunction
 from re import sub
 from typing import Any
 
@@ -36,7 +36,7 @@ def checksOf(roomClass: type) -> Mapping[str, Check]:
     Args:
         roomClass: `Room`, whose methods no attribute may hide.
     """
-    methods = [name for name, value in vars(roomClass).items() if isfunction(value) and name[0] != "_"]
+    methods = [name for name, value in getmembers(roomClass, isfunction) if name[0] != "_"]
     return {
         **dict.fromkeys(SETTINGS, _checkSetting),
         **dict.fromkeys(_MISSPELT, _checkMisspelt),

@@ -101,6 +101,7 @@ class Timer:
 
     def _fire(self) -> None:
         self._call = None
+        self._timers.called()
         try:
             result = self._function(*self._args)
         except BaseException:
@@ -152,14 +153,20 @@ class RoomTimers:
         reactor: The server's clock.
         onFailure: Called with each error of a function, and the name of the function.
         onGiveUp: Called when a function has failed `MAX_FAILURES` times in a row.
+        onCall: Called before each function.
     """
 
     def __init__(
-        self, reactor: IReactorTime, onFailure: Callable[[Failure, str], None], onGiveUp: Callable[[], None]
+        self,
+        reactor: IReactorTime,
+        onFailure: Callable[[Failure, str], None],
+        onGiveUp: Callable[[], None],
+        onCall: Callable[[], None] = _nothing,
     ) -> None:
         self.reactor = reactor
         self._onFailure = onFailure
         self._onGiveUp = onGiveUp
+        self._onCall = onCall
         #: The timers that are not DONE, and the Deferreds of `RoomClock.sleep` that have not fired, in the
         #: order in which they began. When the room ends, the timers are stopped and the Deferreds fail in
         #: this order.
@@ -228,9 +235,13 @@ class RoomTimers:
 
     def close(self) -> None:
         """Report no errors any more, because the room has ended."""
-        self._onFailure = self._onGiveUp = _nothing
+        self._onFailure = self._onGiveUp = self._onCall = _nothing
 
     # -- for timers
+
+    def called(self) -> None:
+        """A timer is about to call its function."""
+        self._onCall()
 
     def has(self, timer: Timer) -> bool:
         """Return whether a timer is not DONE."""

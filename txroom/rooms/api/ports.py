@@ -145,6 +145,14 @@ class Outbox(Protocol):
         ...
 
 
+class Saving(Protocol):
+    """Saves a room's own data."""
+
+    def checkpoint(self) -> None:
+        """See `Room.checkpoint`."""
+        ...
+
+
 class MemberPort(Protocol):
     """A member of a room, as its owner keeps it and a `Client` shows it."""
 
@@ -280,6 +288,8 @@ class RoomPort(ClientPort, Protocol):
     def log(self) -> MessageLog: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def saving(self) -> Saving: ...
 
     def dispose(
         self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""

@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
 
 from ...core.codes import CloseCode, isSendable
-from ...core.handshake import Handshake
 from ...core.validation import isInteger
 from ...protocol import payload
 from .. import hooks
@@ -20,10 +18,11 @@ from .client import Client, To
 from .clock import RoomClock
 from .history import HistoryEntry
 from .ports import LeaveReason, RoomPort, RoomServices
-from .settings import SETTINGS, RoomSettings
+from .roomhooks import RoomHooks
+from .settings import SETTINGS
 
 
-class Room(RoomSettings):
+class Room(RoomHooks):
     """
     A room: clients join it, send messages to it and receive messages from it, like a Colyseus `Room`.
 
@@ -63,152 +62,6 @@ class Room(RoomSettings):
         if name in _CHECKS:
             _CHECKS[name](self, name, value)
         self.__assign(name, value)
-
-    # -- hooks
-
-    def onCreate(self, options: Mapping[str, Any]) -> Any:
-        """
-        Called when the room is created. If it raises an exception, the room is not created.
-
-        Args:
-            options: The options of the client that creates the room, without `auth` and `seat`, or those
-                that the server has passed to `createRoom`. Options of the registration override them.
-        """
-
-    def canJoin(self, options: Mapping[str, Any], user: Any) -> Any:
-        """
-        Decide whether a client may take a seat. Called before the client takes one.
-
-        Args:
-            options: The options with which the client wants to join.
-            user: The user that `verifyClient` has accepted.
-
-        Returns:
-            Whether it may. If not, the server tries other rooms for a client that has asked by name, and in
-            the end creates one for `joinOrCreate`, but not for `join`. A client that no room takes, or that
-            has asked for this room by its id, receives `forbidden`. If this raises a `RoomError`, the client
-            receives that error; other rooms are tried only if its code is `forbidden`, `full`, `locked`,
-            `noSuchRoom` or `roomGone`.
-        """
-        return True
-
-    def onAuth(self, client: Client, options: Mapping[str, Any], handshake: Handshake) -> Any:
-        """
-        Decide whether a client that has taken a seat may join. Called before `onJoin`.
-
-        Args:
-            client: The client.
-            options: The options with which it joins. Only this hook and `canJoin` can read the option
-                `auth`, with which a client proves who it is.
-            handshake: The HTTP request of the client's WebSocket.
-
-        Returns:
-            A false value refuses the client with `unauthorized`. `True` lets it join. Any other value lets it
-            join and becomes `client.user`, as plain data: a dataclass becomes a mapping. A `RoomError` that
-            this raises is sent to the client.
-        """
-        return True
-
-    def onJoin(self, client: Client, options: Mapping[str, Any]) -> Any:
-        """
-        Called when a client joins, before the other members are told of it.
-
-        If it raises an exception, the client does not join, and `onLeave` is not called for it.
-        """
-
-    def onMessage(self, client: Client, type: str, data: Any) -> Any:
-        """
-        Called with a message whose type has no handler, which is a method with the decorator `message`.
-
-        If a class does not override it, the client receives the error `unknownType`.
-        """
-        raise NotImplementedError
-
-    def snapshot(self, client: Client) -> Any:
-        """
-        Return the state of the room, for a client that has not received all earlier messages.
-
-        Called after `onJoin`, and when a client resumes but cannot get all messages that it asks for: they
-        are not kept any more, or are older than its join. The client receives the state with the answer to
-        its join, and then the messages that follow. This hook cannot be asynchronous, so that no message is
-        sent between the state and that answer.
-
-        Returns:
-            Plain data, or other types that msgspec can encode.
-        """
-        return None
-
-    def onDrop(self, client: Client) -> Any:
-        """Called when a client has lost its connection. It may resume within `resumeSeconds`."""
-
-    def onResume(self, client: Client, recovered: bool) -> Any:
-        """
-        Called when a client has resumed, perhaps while its former connection was still open.
-
-        Args:
-            client: The client.
-            recovered: Whether it has received all messages that it missed. If not, it has received a new
-                `snapshot`.
-        """
-
-    def onLeave(self, client: Client, reason: LeaveReason) -> Any:
-        """
-        Called when a client has left, exactly once after each `onJoin` that has succeeded.
-
-        Args:
-            client: The client. It receives no messages any more.
-            reason: Why it has left.
-        """
-
-    def onDispose(self) -> Any:
-        """
-        Called when the room ends, exactly once and after all other hooks.
-
-        It is also called when the room goes on in another process, since this object ends. Then `onLeave` is
-        not called for the members, and messages that are sent from now on are dropped.
-        """
-
-    def onTick(self, seconds: float) -> Any:
-        """
-        Called `tickRate` times a second.
-
-        Args:
-            seconds: The time since the last call, in seconds.
-        """
-
-    def onRoomError(self, failure: Failure, client: Client | None) -> str | None:
-        """
-        Decide what happens after a hook, handler or timer of this room has raised an exception.
-
-        The exception has been logged. This hook is called in the next turn of the reactor, and it cannot be
-        asynchronous.
-
-        Args:
-            failure: The exception.
-            client: The client for which the function was called; `None` if it was called for none, such as
-                a timer.
-
-        Returns:
-            "client" to kick the client, "room" to close the room, or `None` to do nothing.
-        """
-        return None
-
-    def userId(self, user: Any) -> str | None:
-        """
-        Return the id of a user. Memberships of users with the same id are one user in presence.
-
-        By default the id is the user itself if that is a string or a whole number, or its "id" if it is a
-        mapping. This hook cannot be asynchronous.
-
-        Args:
-            user: The user that `verifyClient` has accepted, or that `onAuth` has returned.
-
-        Returns:
-            The id; `None` if each membership counts as a user of its own.
-        """
-        if isinstance(user, Mapping):
-            user = user.get("id")
-        return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
 
     # -- its state
 
@@ -288,7 +141,8 @@ class Room(RoomSettings):
         """
         Whether the room goes on here after another process has run it. Its members may resume.
 
-        It is always `False` with the engine in memory, whose rooms end with the process.
+        It is always `False` with the engine in memory, whose rooms end with the process; except after
+        `RoomHarness.restart`.
         """
         return self._host.isRestored
 
@@ -367,6 +221,25 @@ class Room(RoomSettings):
         over the room.
         """
         return self._host.outbox.whenCommitted()
+
+    def checkpoint(self) -> None:
+        """
+        Call `save`, and write its data to the journal, so that the room does not lose it with its process.
+
+        In a handler of a message, `save` is called when the handler ends. Its data is committed together with
+        the messages that the handler sends from its last `await` on, and with the record that it has
+        handled its message: all of it, or nothing. If `save` fails, the client receives the error `internal`,
+        and the data that was saved before stays. Elsewhere, such as in a timer, `save` is called at once.
+
+        With `exact`, a checkpoint is taken after each handler. Otherwise one is taken every `saveSeconds`,
+        if a hook, handler or timer was called meanwhile; and before the room moves to another process in a
+        planned way. The engine in memory keeps nothing, so there `save` is not called at all.
+
+        Raises:
+            TypeError: The class does not have the hooks `save` and `load`.
+            Exception: `save` fails. Not in handlers of messages.
+        """
+        self._host.saving.checkpoint()
 
     def kick(self, client: Client, reason: str = "") -> None:
         """

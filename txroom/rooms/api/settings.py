@@ -59,6 +59,18 @@ class RoomSettings:
     binary: bool = False
     #: How many times per second `onTick` is called; 0: never.
     tickRate: float = 0.0
+    #: The version of the data that `save` returns. `load` gets it with the data, so that a new class can tell
+    #: what an earlier one has saved.
+    saveVersion: int = 0
+    #: After how many seconds at most the room is saved, if a hook, handler or timer was called; 0: only when
+    #: the room calls `checkpoint`, and when it moves to another process in a planned way.
+    saveSeconds: float = 5.0
+    #: The maximum size of the data that `save` returns, in bytes when it is encoded; 0: no limit. Saving more
+    #: fails.
+    maxSave: int = 1 << 20
+    #: Whether the room is saved after each handler of a message, and after `onJoin`, `onDrop`, `onResume` and
+    #: `onLeave`. See `Room.checkpoint`.
+    exact: bool = False
 
 
 class Kind(NamedTuple):

@@ -11,19 +11,22 @@ from ...core.validation import definedBelow, misspeltHooks, warnOfCall, warnOfCl
 from ...protocol.limits import MAX_NAME
 from .handlers import Handler
 from .room import Room
+from .roomhooks import RoomHooks, isSaved
 from .settings import SETTINGS, settingMeant
 from .signatures import canBeCalled
 
 #: Hooks that cannot be asynchronous, since their result is needed at once.
-_SYNCHRONOUS = ("snapshot", "userId", "onRoomError")
-
-#: Hooks whose names are only used for hooks.
-_HOOKS = frozenset({"canJoin", *(name for name in vars(Room) if name.startswith("on"))})
+_SYNCHRONOUS = ("snapshot", "userId", "onRoomError", "save")
 
 #: All hooks, with the names of their parameters.
 _HOOK_PARAMETERS = {
-    hook: tuple(signature(getattr(Room, hook)).parameters)[1:] for hook in sorted({*_HOOKS, *_SYNCHRONOUS})
+    hook: tuple(signature(function).parameters)[1:]
+    for hook, function in sorted(vars(RoomHooks).items())
+    if isfunction(function)
 }
+
+#: Hooks whose names are only used for hooks.
+_HOOKS = frozenset(name for name in _HOOK_PARAMETERS if name.startswith("on") or name == "canJoin")
 
 #: Hooks by the names of similar ones in other frameworks (Colyseus, Socket.IO, ws).
 _HOOKS_ELSEWHERE = {
@@ -70,6 +73,8 @@ def checkRegistered(name: object, roomClass: object) -> None:
     for hook in _SYNCHRONOUS:
         if iscoroutinefunction(getattr(roomClass, hook)):
             raise TypeError(f"{roomClass.__name__}.{hook} can't be async: its answer is needed at once")
+    if isSaved(roomClass) is (roomClass.load is RoomHooks.load):
+        raise TypeError(f"{roomClass.__name__}: must have both save() and load(), or neither of them")
     for hook, names in _HOOK_PARAMETERS.items():
         if not _takes(roomClass, hook, names):
             wanted = ", ".join(("self", *names))

@@ -23,7 +23,7 @@ class EndedRoom:
     def ignore(self, *args: Any, **given: Any) -> None:
         """Do nothing."""
 
-    broadcast = send = kick = setMeta = ignore
+    broadcast = send = kick = setMeta = checkpoint = ignore
 
     def call(self, *args: Any) -> Deferred[Any]:
         """Fail with `roomGone`."""

@@ -18,7 +18,6 @@ from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -46,7 +45,7 @@ from .lifecyclelog import lossOf
 from .member import Member, State
 from .messagelog import MessageLog
 from .outbox import Outbox, detachAll
-from .parts import makeParts
+from .parts import Parts, makeParts
 from .roster import Roster
 from .runner import Runner
 
@@ -58,10 +57,10 @@ class Host:
     """The owner of one room; see the module."""
 
     __slots__ = (
-        "_clock", "_emptyCall", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastEvent",
-        "_lastLeft", "_parts", "_pendingEnd", "_roomTimers", "_waiters", "_why", "application",
-        "broadcaster", "calls", "id", "isRestored", "life", "log", "members", "name", "outbox",
-        "presence", "registration", "room", "roomListing", "roster", "runner", "timers",
+        "_clock", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastEvent", "_lastLeft", "_parts",
+        "_pendingEnd", "_roomTimers", "_waiters", "_why", "application", "broadcaster", "calls", "id",
+        "isRestored", "life", "log", "members", "name", "outbox", "presence", "registration", "room",
+        "roomListing", "roster", "runner", "saving", "timers",
     )  # fmt: skip
 
     _log = Logger()
@@ -89,8 +88,6 @@ class Host:
         self._pendingEnd: tuple[int, LeaveReason, str] | None = None
         #: The event that ends the room here, and why, for the log.
         self._lastEvent, self._why = "dispose", ""
-        #: The delayed call that ends the empty room.
-        self._emptyCall: IDelayedCall | None = None
         #: Fires when all members have left a room that couldn't be created.
         self._lastLeft: Deferred[None] | None = None
         #: The Deferreds that fire when the room has ended.
@@ -105,7 +102,10 @@ class Host:
         self._clock = application.clock
         self.runner = Runner(self.room, self, self._clock, registration)
         self._roomTimers = RoomTimers(
-            self._clock, lambda failure, name: self.runner.report(failure, hook=name), self._timerFailed
+            self._clock,
+            lambda failure, name: self.runner.report(failure, hook=name),
+            self._timerFailed,
+            lambda: self._parts.saving.touch(),
         )
         self.timers = RoomClock(self._roomTimers)
         self.outbox = Outbox(self._clock)
@@ -125,11 +125,13 @@ class Host:
             lifecycleLog=application.lifecycleLog,
         )
         given = options if given is None else given
-        parts = self._parts = makeParts(context, self, registration, application.engine, options, given)
+        self._parts: Parts = makeParts(context, self, registration, application.engine, options, given)
+        parts = self._parts
         self.roomListing = parts.roomListing
         self.broadcaster = parts.broadcaster
         self.calls = parts.calls
         self.presence = parts.presence
+        self.saving = parts.saving
 
     @property
     def _bounds(self) -> tuple[History | None, float, int, int]:
@@ -141,7 +143,7 @@ class Host:
 
     async def open(self) -> None:
         """
-        Claim the room, run `onCreate`, and let clients join.
+        Claim the room, run `onCreate` or `load`, and let clients join.
 
         Raises:
             RoomError: The room can't be created, or can't go on here. Everything that was made of it is
@@ -164,7 +166,8 @@ class Host:
         self.outbox.begin(journal)
         self.calls.begin(journal.generation)
         self.isRestored = self._parts.takeover.restore(journal.loaded)
-        await self.runner.call(self.room.onCreate, self.roomListing.options)
+        if not await self.saving.load():
+            await self.runner.call(self.room.onCreate, self.roomListing.options)
         self._isCreated = True
         if self.life.stage is Stage.LOST:
             raise RoomError(ErrorCode.UNAVAILABLE)
@@ -174,6 +177,7 @@ class Host:
         room = self.room
         checkSettings(type(room).__name__, partial(getattr, room))
         self.log.bound(*self._bounds, self._clock.seconds())
+        self.saving.begin()
         self._parts.takeover.begin(journal.loaded)
         self.life.follow(Event.OPENED)
         self._parts.attaching.begin()
@@ -186,7 +190,7 @@ class Host:
         if self._pendingEnd is not None:
             self.dispose(*self._pendingEnd)
         elif not self.members:
-            self._scheduleEnd(max(room.linger, room.seatSeconds))
+            self._parts.vacancy.wait(max(room.linger, room.seatSeconds))
 
     async def _undo(self) -> None:
         """
@@ -218,9 +222,7 @@ class Host:
 
     def keepOpen(self) -> None:
         """Keep the room open, because a client has taken a seat."""
-        call, self._emptyCall = self._emptyCall, None
-        if call is not None and call.active():
-            call.cancel()
+        self._parts.vacancy.stop()
 
     def seatFreed(self) -> None:
         """
@@ -229,8 +231,7 @@ class Host:
         """
         stage = self.life.stage
         if stage is Stage.OPEN:
-            if self._emptyCall is None and self.roster.isEmpty:
-                self._scheduleEnd(self.room.linger)
+            self._parts.vacancy.check()
         elif self.life.may(Event.EMPTY):
             self.runner.post(self._endWhenEmpty)
         elif self._lastLeft is not None and not self.roster.leaving:
@@ -249,16 +250,6 @@ class Host:
         """Close the room, because a timer has raised too many times in a row."""
         self._log.error("room {id}: a timer has raised too many times; the room is closed", id=self.id)
         self.dispose(CloseCode.ROOM_CLOSED, LeaveReason.CLOSED, "failed")
-
-    def _scheduleEnd(self, seconds: float) -> None:
-        self.keepOpen()
-        if self.room.autoDispose:
-            self._emptyCall = self._clock.callLater(seconds, self._endIfEmpty)
-
-    def _endIfEmpty(self) -> None:
-        self._emptyCall = None
-        if self.life.isOpen and self.room.autoDispose and self.roster.isEmpty:
-            self.dispose(text="empty")
 
     # -- its end
 
@@ -286,7 +277,8 @@ class Host:
 
     def _shut(self) -> None:
         """Let no more clients join, and stop the timers."""
-        self.keepOpen()
+        self._parts.vacancy.stop()
+        self.saving.stop()
         self._parts.seats.close()
         self._roomTimers.stop()
         self.runner.post(self._roomTimers.cancelRunning)
@@ -348,7 +340,7 @@ class Host:
         self.runner.close()
         self.roomListing.close()
         ended: Any = ENDED_ROOM
-        self.broadcaster = self.calls = self.presence = ended
+        self.broadcaster = self.calls = self.presence = self.saving = ended
         self._parts = None  # type: ignore[assignment]  # nothing uses it from now on
         del self.runner
         self._journal = None

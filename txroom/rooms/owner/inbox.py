@@ -35,6 +35,7 @@ from .leaving import Leaving
 from .life import Stage
 from .member import JOINED, PARTING, Member, copied
 from .presence import Presence
+from .saving import Saving
 
 #: The most queued frames of one member, for frames without a number. `WINDOW` limits those with one.
 MAX_WAITING = 256
@@ -63,6 +64,7 @@ class Inbox:
         "_presence",
         "_room",
         "_runner",
+        "_saving",
         "_timers",
         "_unacked",
     )
@@ -75,6 +77,7 @@ class Inbox:
         calls: Calls,
         leaving: Leaving,
         presence: Presence,
+        saving: Saving,
     ) -> None:
         self._id = context.id
         self._room = context.room
@@ -89,6 +92,8 @@ class Inbox:
         self._leaving = leaving
         self._life = context.life
         self._presence = presence
+        #: `None` if the class of the room isn't saved.
+        self._saving = saving if saving.canSave else None
         #: The members with handled frames that are not acknowledged yet, by id.
         self._unacked: dict[str, Member] = {}
         self._hasFallback = type(context.room).onMessage is not Room.onMessage
@@ -232,6 +237,8 @@ class Inbox:
         """
         if not JOINED <= member.state <= PARTING:
             return None
+        saving = self._saving
+        handling = None if saving is None else saving.handling(member)
         token = hooks.currentOwner.set(self._port)
         try:
             result = self._dispatch(member, frame, isJSON)
@@ -241,17 +248,19 @@ class Inbox:
                 waited = hooks.withTimeout(self._clock, self._room.handlerTimeout, toDeferred(result))
                 return waited.addBoth(self._finished, member, frame, link)
         except RoomError as error:
-            self._finish(member, frame, error, link)
+            self._handled(member, frame, error, link)
             if isinstance(error, BadMessage):
                 self._mistake(member)
             return None
         except BaseException:
             self._runner.report(hooks.asException(Failure()), member, self._handlerOf(frame))
-            self._finish(member, frame, RoomError(ErrorCode.INTERNAL), link)
+            self._handled(member, frame, RoomError(ErrorCode.INTERNAL), link)
             return None
         finally:
             hooks.currentOwner.reset(token)
-        self._finish(member, frame, result, link)
+            if saving is not None and handling is not None:
+                saving.handlerLeft(handling)
+        self._handled(member, frame, result, link)
         return None
 
     def _dispatch(self, member: Member, frame: Send | Call, isJSON: bool) -> Any:
@@ -282,7 +291,7 @@ class Inbox:
                 clearFailure(result)
             return
         if not isinstance(result, Failure):
-            self._finish(member, frame, result, link)
+            self._handled(member, frame, result, link)
             return
         error = result.value
         if not isinstance(error, RoomError):
@@ -291,7 +300,13 @@ class Inbox:
         elif isinstance(error, hooks.HookTimeout):
             self._runner.report(result, member, self._handlerOf(frame))
         clearTraceback(result.value)
-        self._finish(member, frame, error, link)
+        self._handled(member, frame, error, link)
+
+    def _handled(self, member: Member, frame: Send | Call, result: Any, link: str) -> None:
+        """Save the room if that is due, since a handler has ended, and finish its frame."""
+        if self._saving is not None:
+            result = self._saving.handled(member, result)
+        self._finish(member, frame, result, link)
 
     def _refuse(self, member: Member, frame: Send | Call, error: RoomError, link: str) -> None:
         if member.isPresent:

@@ -35,6 +35,7 @@ from .life import Stage
 from .member import Member, State
 from .presence import Presence
 from .roomlisting import RoomListing
+from .saving import Saving
 from .seats import Seats
 from .welcome import Welcome
 
@@ -55,6 +56,7 @@ class Joining:
         "_linkOf",
         "_presence",
         "_roomListing",
+        "_saving",
         "_seats",
         "_welcome",
     )
@@ -70,6 +72,7 @@ class Joining:
         presence: Presence,
         leaving: Leaving,
         welcome: Welcome,
+        saving: Saving,
         linkOf: Callable[[Member], Link],
     ) -> None:
         self._context = context
@@ -81,6 +84,7 @@ class Joining:
         self._presence = presence
         self._leaving = leaving
         self._welcome = welcome
+        self._saving = saving
         self._linkOf = linkOf
         #: Whether a client has become a member.
         self._isUsed = False
@@ -209,6 +213,7 @@ class Joining:
             self._broadcaster.admit(member)
             hook = "onJoin"
             await self._step(member, room.onJoin, client, member.options)
+            self._saving.hookEnded(member)
         except RoomError as error:
             if isinstance(error, hooks.HookTimeout):
                 context.runner.report(Failure(), member, hook)

@@ -6,10 +6,10 @@ The states of a member are described in `member`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
 
 from ...core.codes import CloseCode
 from ...protocol import payload
@@ -21,6 +21,7 @@ from .member import Member, State
 from .presence import Presence
 from .revokedtokens import REVOKED_SECONDS, RevokedTokens
 from .roomlisting import RoomListing
+from .saving import Saving
 
 #: A client that has left for one of these reasons cannot resume, and does not join again by itself.
 _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE_ABUSE})
@@ -29,7 +30,7 @@ _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE
 class Leaving:
     """Ends the memberships of one room."""
 
-    __slots__ = ("_calls", "_context", "_lifecycle", "_presence", "_revoked", "_roomListing")
+    __slots__ = ("_calls", "_context", "_lifecycle", "_presence", "_revoked", "_roomListing", "_saving")
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Leaving:
         presence: Presence,
         calls: Calls,
         revoked: RevokedTokens,
+        saving: Saving,
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
@@ -46,6 +48,7 @@ class Leaving:
         self._presence = presence
         self._calls = calls
         self._revoked = revoked
+        self._saving = saving
 
     # -- losing the connection
 
@@ -109,8 +112,7 @@ class Leaving:
         isBack = member.state is State.JOINED
         told: Deferred[Any] = succeed(None)
         if wasAway:
-            told = context.runner.call(context.room.onDrop, member.client)
-            told.addErrback(context.runner.report, member, "onDrop")
+            told = self._call("onDrop", context.room.onDrop, member)
         if isBack:
             told.addCallback(lambda _: self._tellBack(member, recovered))
         return told
@@ -119,8 +121,13 @@ class Leaving:
         context = self._context
         if not member.isPresent:
             return None
-        back = context.runner.call(context.room.onResume, member.client, recovered)
-        return back.addErrback(context.runner.report, member, "onResume")
+        return self._call("onResume", context.room.onResume, member, recovered)
+
+    def _call(self, name: str, hook: Callable[..., Any], member: Member, *args: Any) -> Deferred[None]:
+        """Call a hook about a member. The Deferred doesn't fail."""
+        runner = self._context.runner
+        called = runner.call(hook, member.client, *args).addErrback(runner.report, member, name)
+        return called.addCallback(lambda _: self._saving.hookEnded(member))
 
     # -- leaving
 
@@ -195,10 +202,7 @@ class Leaving:
 
     async def _sayFarewell(self, member: Member, reason: LeaveReason, isSeen: bool) -> None:
         context = self._context
-        try:
-            await context.runner.call(context.room.onLeave, member.client, reason)
-        except Exception:
-            context.runner.report(Failure(), member, "onLeave")
+        await self._call("onLeave", context.room.onLeave, member, reason)
         if isSeen:
             context.runner.tell("leave", context.room, member.client)
         self._over(member)

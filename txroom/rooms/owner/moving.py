@@ -8,7 +8,7 @@ Moving: what a room does before its next owner gets it, although this one could 
 From MOVING on, the messages of clients are not taken. What a client sends then has not been handled, so it
 sends that again to the next owner. Handlers and joins that are running may end. In CUT those that have not
 ended are cancelled, and do not count as handled: the next owner calls these handlers again, and the edges ask
-it for these joins again.
+it for these joins again. Then the room is saved.
 
 `onLeave` is not cancelled, since nobody calls it again.
 """
@@ -22,6 +22,7 @@ from .attaching import Attaching
 from .calls import Calls
 from .context import Lifecycle, RoomContext
 from .life import Event
+from .saving import Saving
 
 #: The most seconds that handlers and joins get to end.
 PATIENCE = 0.5
@@ -30,15 +31,21 @@ PATIENCE = 0.5
 class Moving:
     """Prepares one room for its next owner."""
 
-    __slots__ = ("_attaching", "_calls", "_context", "_lifecycle")
+    __slots__ = ("_attaching", "_calls", "_context", "_lifecycle", "_saving")
 
     def __init__(
-        self, context: RoomContext, lifecycle: Lifecycle, calls: Calls, attaching: Attaching
+        self,
+        context: RoomContext,
+        lifecycle: Lifecycle,
+        calls: Calls,
+        attaching: Attaching,
+        saving: Saving,
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
         self._calls = calls
         self._attaching = attaching
+        self._saving = saving
 
     async def move(self) -> bool:
         """Go to CUT, if the room is open or about to open; see the module. Returns whether it is CUT."""
@@ -69,6 +76,7 @@ class Moving:
         self._attaching.refuse()
         self._lifecycle.stopTimers()
         self._context.runner.flush()
+        self._saving.moving()
 
 
 def _givenUp(failure: Failure) -> None:

@@ -25,16 +25,19 @@ from .presence import Presence
 from .resuming import Resuming
 from .revokedtokens import RevokedTokens
 from .roomlisting import Publisher, RoomListing
+from .saving import Saving
 from .seats import Seats
 from .takeover import Takeover
+from .vacancy import Vacancy
 from .welcome import Welcome
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Parts:
     """The parts of one owner that its host, its `Room` and its clients use."""
 
     roomListing: RoomListing
+    saving: Saving
     seats: Seats
     broadcaster: Broadcaster
     calls: Calls
@@ -45,6 +48,7 @@ class Parts:
     attaching: Attaching
     asked: Asked
     moving: Moving
+    vacancy: Vacancy
 
 
 def makeParts(
@@ -68,22 +72,34 @@ def makeParts(
     """
     roomListing = RoomListing(context, publisher, options, given, registration.filtersOf(options))
     revoked = RevokedTokens()
+    saving = Saving(context)
     seats = Seats(context, lifecycle, roomListing)
     broadcaster = Broadcaster(context)
     calls = Calls(context, broadcaster)
     presence = Presence(context)
-    leaving = Leaving(context, lifecycle, roomListing, presence, calls, revoked)
-    inbox = Inbox(context, registration.handlers, broadcaster, calls, leaving, presence)
+    leaving = Leaving(context, lifecycle, roomListing, presence, calls, revoked, saving)
+    inbox = Inbox(context, registration.handlers, broadcaster, calls, leaving, presence, saving)
     welcome = Welcome(context, broadcaster, presence)
     linkOf = partial(HostLink, inbox, leaving)
     joining = Joining(
-        context, lifecycle, roomListing, seats, broadcaster, calls, presence, leaving, welcome, linkOf
+        context, lifecycle, roomListing, seats, broadcaster, calls, presence, leaving, welcome, saving, linkOf
     )
     resuming = Resuming(context, leaving, revoked, welcome, linkOf)
-    takeover = Takeover(context, roomListing, seats, leaving, resuming, revoked)
+    takeover = Takeover(context, roomListing, seats, leaving, resuming, revoked, saving)
     attaching = Attaching(context, joining, resuming)
     asked = Asked(context, lifecycle, roomListing, seats, broadcaster, leaving, attaching)
-    moving = Moving(context, lifecycle, calls, attaching)
     return Parts(
-        roomListing, seats, broadcaster, calls, presence, leaving, inbox, takeover, attaching, asked, moving
+        roomListing=roomListing,
+        saving=saving,
+        seats=seats,
+        broadcaster=broadcaster,
+        calls=calls,
+        presence=presence,
+        leaving=leaving,
+        inbox=inbox,
+        takeover=takeover,
+        attaching=attaching,
+        asked=asked,
+        moving=Moving(context, lifecycle, calls, attaching, saving),
+        vacancy=Vacancy(context, lifecycle),
     )

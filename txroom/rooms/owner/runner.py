@@ -51,7 +51,7 @@ class RunnerPort(Protocol):
 class Runner:
     """Runs the code that users wrote for one room."""
 
-    __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room")
+    __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room", "onCall")
 
     _log = Logger()
 
@@ -62,11 +62,14 @@ class Runner:
         self._listeners = listeners
         self._later = hooks.PostQueue(clock)
         self._isOver = False
+        #: Called before each hook.
+        self.onCall: Callable[[], None] = _nothing
 
     # -- calling hooks
 
     def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call a hook with the room's `handlerTimeout`; see `hooks.call`."""
+        self.onCall()
         token = hooks.currentOwner.set(self._owner)
         try:
             return hooks.call(self._clock, self._room.handlerTimeout, hook, *args)
@@ -147,3 +150,8 @@ class Runner:
     def close(self) -> None:
         """Only log errors from now on, because the room has ended."""
         self._isOver = True
+        self.onCall = _nothing
+
+
+def _nothing() -> None:
+    """Do nothing, in place of a function that is to be called before hooks."""

@@ -8,20 +8,21 @@ the room, the room is *founded again*: its whole state is written as new records
 from __future__ import annotations
 
 from ...core.codes import CloseCode
-from ..contract.records import Checkpoint, Handled, Loaded, SeatReserved
+from ..contract.records import Handled, Loaded, SeatReserved
 from .context import RoomContext
 from .leaving import Leaving
 from .member import JOINED, Member
 from .resuming import Resuming
 from .revokedtokens import RevokedTokens
 from .roomlisting import RoomListing
+from .saving import Saving
 from .seats import Seats
 
 
 class Takeover:
     """Reads and writes the whole state of one room."""
 
-    __slots__ = ("_checkpoint", "_context", "_leaving", "_resuming", "_revoked", "_roomListing", "_seats")
+    __slots__ = ("_context", "_leaving", "_resuming", "_revoked", "_roomListing", "_saving", "_seats")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Takeover:
         leaving: Leaving,
         resuming: Resuming,
         revoked: RevokedTokens,
+        saving: Saving,
     ) -> None:
         self._context = context
         self._roomListing = roomListing
@@ -38,8 +40,7 @@ class Takeover:
         self._leaving = leaving
         self._resuming = resuming
         self._revoked = revoked
-        #: The newest data of the room itself.
-        self._checkpoint: Checkpoint | None = None
+        self._saving = saving
 
     def restore(self, loaded: Loaded) -> bool:
         """Continue where an earlier owner stopped; return whether there was one."""
@@ -50,7 +51,7 @@ class Takeover:
         for removed in loaded.removed:
             self._revoked.add(removed, now)
         self._resuming.restore(loaded.members, loaded.handled)
-        self._checkpoint = loaded.checkpoint
+        self._saving.last = loaded.checkpoint
         return loaded.listing is not None
 
     def begin(self, loaded: Loaded) -> None:
@@ -75,7 +76,7 @@ class Takeover:
             tuple(self._reserved(now)),
             self._roomListing.listing,
             self._revoked.records(now),
-            self._checkpoint,
+            self._saving.last,
         )
 
     def _reserved(self, now: float) -> list[SeatReserved]:
