@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from txroom import Client, Room, Server, message
@@ -19,8 +20,12 @@ class Ledger(Room):
     """
 
     resumeSeconds = 60
+    #: Whether it can't be opened by another process; there is a file "broken" when the server is made.
+    isBroken = False
 
     def onCreate(self, options: Mapping[str, Any]) -> None:
+        if self.isBroken and self.isRestored:
+            raise ValueError("a new version with a fault")
         self.clock.every(0.5, self.tick)
 
     def tick(self) -> None:
@@ -53,6 +58,7 @@ class Pair(Room):
 def makeServer() -> Server:
     """The server of a node."""
     server = Server()
+    Ledger.isBroken = Path("broken").exists()
     server.register("ledger", Ledger)
     server.register("deadly", Deadly)
     server.register("pair", Pair).filterBy("match")

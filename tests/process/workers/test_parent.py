@@ -184,14 +184,15 @@ class WorkersTests(SynchronousTestCase):
         self.assertEqual(workers.stats(), {"total": 100 + 101})
 
     def test_hangUp(self) -> None:
-        """SIGHUP lets all workers reload their certificates, and reopens log files."""
+        """SIGHUP lets all workers reload their certificates, replaces them, and reopens log files."""
         self.start()
         self.patch(LogFiles, "reopen", lambda files: ["chat.log: gone"])
         with capturedLogs() as events:
             self.handlers[signal.SIGHUP](signal.SIGHUP, None)
             self.reactor.flush()
         self.assertEqual(
-            [process.names[-1] for process in self.reactor.processes], ["ReloadCertificates"] * 2
+            [process.names[-1] for process in self.reactor.processes],
+            ["ReloadCertificates", "ReloadCertificates", "Start", "Start"],
         )
         self.assertIn("chat.log: gone", formatEvent(events[0]))
 

@@ -11,13 +11,14 @@ import sys
 import textwrap
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process.workers.fakeprocesses import startOf
 from tests.service.test_socketactivation import AdoptingReactor
-from txroom import Application, Server, ServerOptions
+from txroom import Application, HandoverFailed, Server, ServerOptions
 from txroom.engine.memory import MemoryEngine
 from txroom.process.settings import Settings
 from txroom.process.workers.pipe import (
@@ -25,6 +26,8 @@ from txroom.process.workers.pipe import (
     Down,
     Gone,
     Group,
+    Leave,
+    Left,
     Message,
     Messages,
     Ready,
@@ -32,6 +35,7 @@ from txroom.process.workers.pipe import (
     Report,
     SharedSocket,
     Start,
+    Stay,
     Stop,
     StopNow,
     encode,
@@ -160,13 +164,12 @@ class WorkerServerTests(SynchronousTestCase):
             hook(*args, **more)
 
     def test_ready(self) -> None:
-        """When it serves, it tells its node, its deadline, and what it serves."""
+        """When it serves, it tells its node (none: rooms in memory), its deadline, and what it serves."""
         self.assertEqual(self.sent, [])
         self.run_()
         ready, *_ = self.sent
-        (node,) = [each.id for each in self.engine.nodes()]
         where = "listening: http://127.0.0.1:80/ and ws://127.0.0.1:80/"
-        self.assertEqual(ready, Ready(node, self.server.options.shutdownTimeout, [where]))
+        self.assertEqual(ready, Ready(None, self.server.options.shutdownTimeout, [where]))
 
     def test_reports(self) -> None:
         """It reports when something has changed."""
@@ -200,6 +203,25 @@ class WorkerServerTests(SynchronousTestCase):
         assert isinstance(report, Report)
         self.assertEqual(report.status, "draining")
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_leave(self) -> None:
+        """It gives its rooms away, tells how many those were, or why it can't, and may stay."""
+        self.run_()
+        leaving: list[Deferred[int]] = [Deferred(), Deferred()]
+        answers = iter(leaving)
+        self.patch(self.engine, "leave", lambda nodes: next(answers))
+        stays: list[None] = []
+        self.patch(self.engine, "stay", lambda: stays.append(None))
+        self.service.received(Leave(["1.a", "1.b"]))
+        leaving[0].callback(3)
+        self.assertEqual(self.sent[-1], Left(3))
+        self.service.received(Stay())
+        self.assertEqual(stays, [None])
+        self.service.received(Leave(["1.a"]))
+        leaving[1].errback(HandoverFailed("node 1.a can't open room x"))
+        self.assertEqual(self.sent[-1], Left(problem="node 1.a can't open room x"))
+        self.service.received(Leave([]))
+        self.assertEqual(self.sent[-1], Left(problem="nodes=[]: must be ids of other nodes"))
 
     def test_stopNow(self) -> None:
         """At the second signal of the parent it waits for nothing."""

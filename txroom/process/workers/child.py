@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 import msgspec
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -20,6 +21,8 @@ from .pipe import (
     TO_PARENT,
     Deaf,
     Down,
+    Leave,
+    Left,
     Messages,
     Ready,
     Report,
@@ -56,6 +59,10 @@ class WorkerState(Enum):
     READY = auto()
     STOPPING = auto()
     ENDED = auto()
+
+
+class NotReady(Exception):
+    """A worker stops or has ended, and does not serve."""
 
 
 class WorkerSide(Protocol):
@@ -103,6 +110,8 @@ class WorkerProcess(ProcessProtocol):
         self._messages: Messages[Up] = Messages(Up)
         self._stopTimeout = STOP_TIMEOUT
         self._readyAt: float | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._leaving: Deferred[Left] | None = None
         self._timer: IDelayedCall | None = None
 
     @property
@@ -110,7 +119,41 @@ class WorkerProcess(ProcessProtocol):
         """For how many seconds it has served."""
         return 0.0 if self._readyAt is None else self._clock.seconds() - self._readyAt
 
+    def whenReady(self) -> Deferred[None]:
+        """Return a Deferred that fires when it serves. It fails with `NotReady` if it stops or ends."""
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        if self.state is not WorkerState.STARTING:
+            self._tellWaiting()
+        return waiter
+
+    def _tellWaiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if self.state is WorkerState.READY:
+                waiter.callback(None)
+            else:
+                waiter.errback(NotReady())
+
     # -- to the worker
+
+    def leave(self, nodes: list[str]) -> Deferred[Left]:
+        """
+        Let it give all its rooms to these nodes.
+
+        Returns:
+            A Deferred of its answer. If it doesn't serve, or ends meanwhile, it has left.
+        """
+        if self.state is not WorkerState.READY:
+            return succeed(Left())
+        self._leaving = Deferred()
+        self.send(Leave(nodes))
+        return self._leaving
+
+    def _left(self, message: Left) -> None:
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.callback(message)
 
     def send(self, message: Down) -> None:
         """Send a message. Does nothing if the worker has closed its end of the pipe."""
@@ -125,6 +168,7 @@ class WorkerProcess(ProcessProtocol):
             self.state = WorkerState.STOPPING
             self.send(Stop())
             self._killIn(self._stopTimeout + KILL_AFTER)
+            self._tellWaiting()
 
     def stopNow(self) -> None:
         """Stop it at once, as at the second SIGTERM."""
@@ -132,6 +176,7 @@ class WorkerProcess(ProcessProtocol):
             self.state = WorkerState.STOPPING
             self.send(StopNow())
             self._killIn(KILL_AFTER)
+            self._tellWaiting()
 
     def kill(self) -> None:
         """End the process."""
@@ -186,6 +231,10 @@ class WorkerProcess(ProcessProtocol):
                 self.state = WorkerState.READY
                 self._readyAt = self._clock.seconds()
                 self._side.ready(self, message)
+                self._tellWaiting()
+            return
+        if isinstance(message, Left):
+            self._left(message)
             return
         if isinstance(message, Report):
             self.report = message
@@ -198,6 +247,8 @@ class WorkerProcess(ProcessProtocol):
         self._cancelTimer()
         self._timer = self._clock.callLater(LAST_OUTPUT, self._noMoreOutput)
         self._side.exited(self, describeEnd(reason.value))
+        self._tellWaiting()
+        self._left(Left())
 
     def _noMoreOutput(self) -> None:
         self._timer = None

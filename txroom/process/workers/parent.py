@@ -217,9 +217,16 @@ class Workers(Service):
             self._supervisor.stopNow()
 
     def reload(self) -> None:
-        """Let all workers reload their certificates. SIGHUP does this, and reopens log files."""
+        """
+        Let all workers reload their certificates, and then replace them by new ones, which import the app
+        again. SIGHUP does this, and reopens log files.
+
+        The old workers give their rooms to the new ones, so that clients don't notice. If a new worker can't
+        start or can't open a room, the old ones go on. The workers stay if their rooms are in their memory.
+        """
         if self._supervisor is not None:
             self._supervisor.tell(ReloadCertificates())
+            self._supervisor.reload()
 
     def _hangUp(self) -> None:
         reopenLogs(self._log)

@@ -60,7 +60,16 @@ class Deaf(Message, tag="deaf"):
     """The worker has closed its listening sockets, since it is stopping."""
 
 
-Up = Ready | Report | Deaf
+class Left(Message, tag="left"):
+    """The answer to `Leave`."""
+
+    #: The number of rooms that the worker has given away.
+    rooms: int = 0
+    #: Why it can't leave, so that it goes on as before; empty: it has left.
+    problem: str = ""
+
+
+Up = Ready | Report | Deaf | Left
 
 
 # -- from the parent to a worker
@@ -90,6 +99,16 @@ class ReloadCertificates(Message, tag="reloadCertificates"):
     """Reload the certificates."""
 
 
+class Leave(Message, tag="leave"):
+    """Give all rooms to these nodes; see `Server.leave`."""
+
+    nodes: list[str]
+
+
+class Stay(Message, tag="stay"):
+    """Serve as before `Leave`."""
+
+
 class Gone(Message, tag="gone"):
     """These nodes of the cluster have ended."""
 
@@ -103,7 +122,7 @@ class Group(Message, tag="group"):
     running: int
 
 
-Down = Start | Stop | StopNow | ReloadCertificates | Gone | Group
+Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Gone | Group
 
 Kind = TypeVar("Kind")
 

@@ -11,10 +11,12 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .backoff import Backoff
 from .child import WorkerProcess, WorkerSide, WorkerState
 from .pipe import Down, Gone, Group, Ready
+from .reloading import Reload
 
 #: For how many seconds new workers are told of a node that has ended. Its lease has expired by then.
 REMEMBERED = 15.0
@@ -40,6 +42,8 @@ class Slot:
     number: int
     backoff: Backoff = attrs.field(factory=Backoff)
     worker: WorkerProcess | None = None
+    #: The process that is to take the place of `worker`, during a reload.
+    successor: WorkerProcess | None = None
     #: The call that starts the next process.
     starting: IDelayedCall | None = None
     #: Whether a process of it has ended.
@@ -81,6 +85,7 @@ class Supervisor:
         #: The last worker to end of those that could all not start.
         self._hopeless: WorkerProcess | None = None
         self._isStopping = False
+        self._isReloading = False
         self._stopped: list[Deferred[None]] = []
 
     def start(self) -> None:
@@ -122,8 +127,12 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.starting = None
-        slot.worker = self._spawn(slot.number, self)
-        self.workers.append(slot.worker)
+        slot.worker = self._spawned(slot)
+
+    def _spawned(self, slot: Slot) -> WorkerProcess:
+        worker = self._spawn(slot.number, self)
+        self.workers.append(worker)
+        return worker
 
     def ready(self, worker: WorkerProcess, message: Ready) -> None:
         """A worker serves; see `WorkerSide`."""
@@ -145,6 +154,50 @@ class Supervisor:
             self._group = group
             self.tell(group)
 
+    # -- reloads
+
+    def reload(self) -> None:
+        """
+        Replace all workers by new ones; see `reloading`. Does nothing while that is going on, and if the
+        rooms of the workers live in their memory.
+        """
+        serving = self.serving
+        if self._isReloading or self._isStopping or not all(worker.node for worker in serving) or not serving:
+            return
+        self._isReloading = True
+        Deferred.fromCoroutine(Reload(self._clock, self).run()).addBoth(self._reloaded)
+
+    def _reloaded(self, result: object) -> None:
+        self._isReloading = False
+        if isinstance(result, Failure):
+            self._log.failure("the reload has failed", result)
+
+    def succeed(self) -> list[WorkerProcess]:
+        """Start a successor of each worker; see `Generations`."""
+        for slot in self.slots:
+            if slot.starting is not None:
+                slot.starting.cancel()
+                slot.starting = None
+            slot.successor = self._spawned(slot)
+        return [slot.successor for slot in self.slots if slot.successor is not None]
+
+    def succeeded(self) -> None:
+        """The successors take the places of the workers; see `Generations`."""
+        for slot in self.slots:
+            slot.worker, slot.successor = slot.successor, None
+            self._mend(slot)
+
+    def notSucceeded(self) -> None:
+        """The workers keep their places; see `Generations`."""
+        for slot in self.slots:
+            slot.successor = None
+            self._mend(slot)
+
+    def _mend(self, slot: Slot) -> None:
+        """Start the worker of a slot again, if it has ended during a reload."""
+        if slot.worker not in self.workers and not self._isStopping:
+            self._start(slot)
+
     # -- ends
 
     def exited(self, worker: WorkerProcess, why: str) -> None:
@@ -155,8 +208,11 @@ class Supervisor:
             self._gone[worker.node] = self._clock.seconds()
             self.tell(Gone([worker.node]))
         self._regroup()
-        if self._isStopping:
+        slot = self.slots[worker.slot - 1]
+        if self._isStopping or worker not in (slot.worker, slot.successor):
             self._log.debug("worker {slot} (process {pid}) {why}", slot=worker.slot, pid=worker.pid, why=why)
+        elif slot.successor is not None:
+            self._warn(worker, why)
         else:
             self._endedByItself(worker, why)
         self._side.reported()

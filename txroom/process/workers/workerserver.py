@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
@@ -19,6 +20,7 @@ from twisted.logger import LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from ...engine.memory import ONLY_NODE
 from ...service.endpoints import inheritedEndpoint
 from ...service.server import Server
 from ..launcher import LaunchedServer
@@ -32,12 +34,15 @@ from .pipe import (
     Down,
     Gone,
     Group,
+    Leave,
+    Left,
     Message,
     Messages,
     Ready,
     ReloadCertificates,
     Report,
     Start,
+    Stay,
     Stop,
     StopNow,
     encode,
@@ -158,8 +163,8 @@ class WorkerServer(LaunchedServer):
         server.onDeaf = lambda: send(Deaf())
 
     def _announced(self, lines: list[str]) -> None:
-        node = next((each.id for each in self.server.engine.nodes()), None)
-        self._send(Ready(node, self.server.options.shutdownTimeout, lines))
+        node = next((each.id for each in self.server.engine.nodes()), ONLY_NODE)
+        self._send(Ready(None if node == ONLY_NODE else node, self.server.options.shutdownTimeout, lines))
         self._reports.start(REPORT)
 
     def _report(self) -> None:
@@ -185,6 +190,10 @@ class WorkerServer(LaunchedServer):
             self.stop()
         elif isinstance(message, ReloadCertificates):
             self.reloadCertificates()
+        elif isinstance(message, Leave):
+            maybeDeferred(self.server.leave, message.nodes).addCallbacks(self._left, self._notLeft)
+        elif isinstance(message, Stay):
+            self.server.stay()
         elif isinstance(message, Gone):
             for node in message.nodes:
                 self.server.engine.nodeEnded(node)
@@ -197,6 +206,12 @@ class WorkerServer(LaunchedServer):
             self._reactor.stop()
         except ReactorNotRunning:
             pass  # it is stopping already
+
+    def _left(self, rooms: int) -> None:
+        self._send(Left(rooms))
+
+    def _notLeft(self, failure: Failure) -> None:
+        self._send(Left(problem=failure.getErrorMessage()))
 
     def _grouped(self, group: Group) -> None:
         status = "ok" if group.running >= group.workers else "degraded"

@@ -1,0 +1,112 @@
+"""
+A rolling reload: all workers are replaced by new ones, which import the app again, and clients don't notice.
+
+::
+
+    starting --all new workers serve--> leaving --all old workers have given their rooms away--> over
+    starting --one of them ends, or READY_TIMEOUT is over--> given up
+    leaving --a new worker can't open a room--> given up
+
+If it is given up, the old workers stay, and the new ones give back the rooms that they have got, and stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import FirstError, TimeoutError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from .child import WorkerProcess
+from .pipe import Stay
+
+#: The most seconds until the new workers serve.
+READY_TIMEOUT = 30.0
+
+
+class Generations(Protocol):
+    """The workers, as a reload replaces them."""
+
+    @property
+    def serving(self) -> list[WorkerProcess]:
+        """The workers that serve and are not stopping."""
+        ...
+
+    def succeed(self) -> list[WorkerProcess]:
+        """Start a successor of each worker."""
+        ...
+
+    def succeeded(self) -> None:
+        """The successors take the places of the workers."""
+
+    def notSucceeded(self) -> None:
+        """The workers keep their places."""
+
+
+class GivenUp(Exception):
+    """The reload is given up; the text says why."""
+
+
+class Reload:
+    """
+    One rolling reload.
+
+    Args:
+        clock: The clock.
+        generations: The workers.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime, generations: Generations) -> None:
+        self._clock = clock
+        self._generations = generations
+
+    async def run(self) -> bool:
+        """Replace all workers. Returns whether they were replaced."""
+        old = self._generations.serving
+        new = self._generations.succeed()
+        self._log.info("reload: starting {count} new workers", count=len(new))
+        try:
+            await self._start(new)
+            rooms = await self._move(old, new)
+        except GivenUp as error:
+            self._log.error("the reload is given up, and the old workers go on: {why}", why=str(error))
+            await self._giveUp(old, new)
+            return False
+        self._generations.succeeded()
+        for worker in old:
+            worker.stop()
+        self._log.info("reload: the new workers serve; rooms that they have got: {rooms}", rooms=rooms)
+        return True
+
+    async def _start(self, new: Sequence[WorkerProcess]) -> None:
+        ready = gatherResults([worker.whenReady() for worker in new], consumeErrors=True)
+        try:
+            await ready.addTimeout(READY_TIMEOUT, self._clock)
+        except FirstError:
+            raise GivenUp("a new worker has ended") from None
+        except TimeoutError:
+            raise GivenUp(f"a new worker does not serve after {READY_TIMEOUT:g} s") from None
+
+    async def _move(self, old: Sequence[WorkerProcess], new: Sequence[WorkerProcess]) -> int:
+        """Let one old worker after another give its rooms to the new ones; return the number of rooms."""
+        rooms = 0
+        for worker in old:
+            given = await worker.leave([each.node for each in new if each.node is not None])
+            if given.problem:
+                raise GivenUp(given.problem)
+            rooms += given.rooms
+        return rooms
+
+    async def _giveUp(self, old: Sequence[WorkerProcess], new: Sequence[WorkerProcess]) -> None:
+        """Let the old workers stay, and the new ones give their rooms back."""
+        self._generations.notSucceeded()
+        staying = [worker for worker in old if worker in self._generations.serving]
+        for worker in staying:
+            worker.send(Stay())
+        for worker in new:
+            await worker.leave([each.node for each in staying if each.node is not None])
+            worker.stop()
