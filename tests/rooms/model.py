@@ -136,11 +136,11 @@ class Socket:
     bufferedAmount = refusedAmount = 0
     handshake = Handshake()
 
-    def __init__(self, world: World, id: str) -> None:
+    def __init__(self, world: World, id: str, app: RoomApplication | None = None) -> None:
         self.world = world
         self.id = id
         self.readyState = ReadyState.OPEN
-        self.app = world.random.choice(world.apps)
+        self.app = app or world.random.choice(world.apps)
         self.session = FrameSession(self.app.services, cast(Any, self), DIALECTS["txroom.v1.msgpack"])
         world.sockets.append(self)
 

@@ -9,8 +9,8 @@ of it, refuses commands, and has a clock that jumps; packets between nodes are l
 - Messages come in order, none of them twice, and after `recovered` none is missing.
 - A member stays one, unless Redis has lost data and the owner is lost too.
 - Unless Redis was started again or lost something, there is no new epoch.
-- In the end each room has one owner, also the rooms that nobody asked for, and requests that come at the same
-  time for one key make one room.
+- In the end each room has one owner, also the rooms that nobody asked for.
+- Rooms that come and go: see `tests.engine.redis.lobby`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.engine.redis import lobby
 from tests.engine.redis.fakeredis import FakeRedis
+from tests.rooms import model
 from tests.rooms import test_recovery_model as recovery
 from tests.rooms.model import Step, schedules
 from tests.sortedclock import SortedClock
@@ -38,8 +40,12 @@ from txroom.rooms.hooks import HookTimeout
 KINDS = (
     "say say say say tell shout flash wait wait wait second second connect connect drop again late "
     "die suspend goOn goOn stop isolate join long "
-    "cut cut hang wake restart restart flush refuse jump packets"
-)
+    "cut cut hang wake restart restart flush refuse jump packets "
+) + lobby.KINDS
+#: Those after which not everything may be as usual.
+FAULTS = frozenset(
+    ("die", "suspend", "goOn", "stop", "isolate", "cut", "hang", "wake", "restart", "flush", "refuse", "jump")
+) | {"packets"}
 ERRORS = ("OOM no memory", "MISCONF disk full", "NOSCRIPT none", "READONLY replica", "BUSY script")
 KEYS = Keys()
 INFINITY = float("inf")
@@ -56,6 +62,7 @@ class ModelRoom(recovery.ModelRoom):
 #: What each node registers. To register it anew for each takes as long as half a minute of a cluster.
 REGISTERED = RoomApplication()
 REGISTERED.register("model", ModelRoom)
+lobby.register(REGISTERED)
 
 
 class ModelNode:
@@ -67,6 +74,7 @@ class ModelNode:
         self.clock.rightNow = world.clock.seconds()
         self.app = RoomApplication()
         self.app._registrations = REGISTERED._registrations
+        world.nodeOf[self.app] = self
         self.clients: list[Any] = []
         self.engine = RedisEngine("redis://fake", connect=self.connect)
         rooms = self.engine.rooms("/rooms", self.app)
@@ -75,7 +83,7 @@ class ModelNode:
         self.isSuspended = False
         self.isStopping = False
         #: What clients sent while it was suspended.
-        self.held: list[tuple[Visit, tuple[Any, ...]]] = []
+        self.held: list[tuple[NodeSocket, tuple[Any, ...]]] = []
         self.failures: list[Exception] = []
         self.engine.start(self.clock, self.failures.append).addErrback(self.failed)
 
@@ -113,17 +121,22 @@ class ModelNode:
         for client in self.clients:
             client.resume()
         held, self.held = self.held, []
-        for visit, frame in held:
-            visit.arrived(frame)
+        for socket, frame in held:
+            socket.arrived(frame)
         self.clock.advance(0)
 
 
-class Visit(recovery.Visit):
-    """A connection of a client to one of the nodes."""
+class NodeSocket(model.Socket):
+    """A connection to one of the nodes."""
 
-    def __init__(self, client: Any, id: str) -> None:
-        super().__init__(client, id)
-        self.node: ModelNode = client.world.nodeOf(self.app)
+    world: Any
+    isOver = False
+
+    @property
+    def node(self) -> ModelNode:
+        """The node."""
+        node: ModelNode = self.world.nodeOf[self.app]
+        return node
 
     def write(self, *frame: Any) -> None:
         if self.node.isSuspended:
@@ -147,6 +160,19 @@ class Visit(recovery.Visit):
 
     def close(self, code: int, reason: str = "") -> None:
         self.node.clock.callLater(0, self.lost, code)
+
+
+class Visit(NodeSocket, recovery.Visit):
+    """A connection of a client."""
+
+
+class ModelGuest(lobby.Guest, NodeSocket):
+    """A client that asks for a room that is created for it."""
+
+    def __init__(self, world: Any, lobby: Any, node: ModelNode, name: str, options: dict[str, Any]) -> None:
+        super().__init__(world, f"guest{next(world.attempts)}", node.app)
+        self.lobby = lobby
+        self.write("join", 1, name, options)
 
 
 class ModelClient(recovery.ModelClient):
@@ -255,6 +281,8 @@ class World:
         self.clock = SortedClock()
         self.server = FakeRedis(self.clock, self.random, 0.004)
         self.attempts = count(1)
+        #: All nodes that there ever were, by their applications.
+        self.nodeOf: dict[RoomApplication, ModelNode] = {}
         self.sockets: list[Any] = []
         self.violations: list[str] = []
         #: What was delivered, by epoch and offset.
@@ -264,15 +292,21 @@ class World:
         #: Whether the lease of a node has lapsed, perhaps because Redis could not be reached.
         self.hasLapsed = False
         self.faultsOfPackets = 0
+        #: The number of faults so far, without deaths of nodes, and since when all is well.
+        self.faults = 0
+        self.calmSince = INFINITY
         self.server.deliveries = self.deliveries
         self.server.again = lambda: self.random.choice((0.05, 0.1, 0.3, 1.0, 3.0))
         #: Since when Redis has answered without a break; `INFINITY` while it doesn't.
         self.wellSince = 0.0
+        #: Since when it has been away, with breaks that may be too short to reach it.
+        self.awaySince = INFINITY
         self.nodes = [ModelNode(self) for _ in range(3)]
         self.advance(0.5)
         self.rooms = [self.create() for _ in range(3)]
         self.room = self.rooms[0]
         self.clients = [ModelClient(self, name) for name in "abcd"]
+        self.lobby = lobby.Lobby(self)
 
     def create(self) -> str:
         made: list[str] = []
@@ -292,8 +326,21 @@ class World:
         """The applications of all nodes."""
         return [node.app for node in self.nodes if not node.isStopping] or [self.nodes[0].app]
 
-    def nodeOf(self, app: RoomApplication) -> ModelNode:
-        return next(node for node in self.nodes if node.app is app)
+    @property
+    def running(self) -> list[ModelNode]:
+        """The nodes that serve clients."""
+        nodes = self.nodes
+        return [
+            each for each in nodes if not (each.isSuspended or each.isStopping or each.engine.node is None)
+        ]
+
+    @property
+    def now(self) -> float:
+        return self.clock.rightNow
+
+    def newGuest(self, lobby: lobby.Lobby, node: ModelNode, name: str, options: dict[str, Any]) -> ModelGuest:
+        """A client asks a node for a room."""
+        return ModelGuest(self, lobby, node, name, options)
 
     @property
     def newest(self) -> int:
@@ -321,8 +368,8 @@ class World:
         self.check(known == text, f"{offset} is {known} and {text}")
 
     def deliveries(self, channel: bytes, data: bytes) -> tuple[float, ...]:
-        """How a packet arrives."""
-        if self.faultsOfPackets > 0:
+        """How a message arrives. Nodes must bear anything with packets, but only with packets."""
+        if self.faultsOfPackets > 0 and b":to:" in channel:
             self.faultsOfPackets -= 1
             return self.random.choice(((), (), (0.0, 0.01), (0.3,), (0.0,)))
         return (0.0,)
@@ -348,6 +395,22 @@ class World:
         for clock in clocks:
             clock.advance(0)
         self.look()
+        if self.calmSince == INFINITY and self.isCalm():
+            self.calmSince = self.now
+
+    def isCalm(self) -> bool:
+        """Whether nothing is broken."""
+        server = self.server
+        if (
+            not server.isUp
+            or server.isHung
+            or server._errors
+            or self.faultsOfPackets
+            or len(self.running) < 3
+        ):
+            return False
+        isUp = all(client.isUp for client in server.clients)
+        return isUp and all(node.engine.health() is None for node in self.running)
 
     @property
     def clocks(self) -> list[SortedClock]:
@@ -355,14 +418,19 @@ class World:
         return [self.clock, *[node.clock for node in self.nodes if not node.isSuspended]]
 
     def look(self) -> None:
-        """Notice when a lease has lapsed although Redis could be reached."""
+        """Notice when a lease has lapsed although Redis could be reached, and when owners may give up."""
         if self.hasLapsed and self.hasLostNode:
             return
         now = self.clock.seconds()
         if not self.server.isUp or self.server.isHung:
             self.wellSince = INFINITY
+            self.awaySince = min(self.awaySince, now)
         elif self.wellSince == INFINITY:
             self.wellSince = now
+        elif now - self.wellSince > 5:
+            self.awaySince = INFINITY
+        if now - self.awaySince > 15:
+            self.hasLostNode = True
         running = [node.engine.node for node in self.nodes]
         if now > 1 and any(each is None or each.journals.heldSince == INFINITY for each in running):
             self.hasLapsed = True
@@ -374,6 +442,13 @@ class World:
     def do(self, step: Step) -> None:
         """Something happens."""
         kind, which, amount = step
+        if kind in FAULTS:
+            self.faults += kind != "die"
+            self.calmSince = INFINITY
+        self.doStep(kind, which, amount)
+        self.lobby.look()
+
+    def doStep(self, kind: str, which: int, amount: int) -> None:
         client = self.clients[which % len(self.clients)]
         node = self.nodes[which % 3]
         if kind in ("say", "tell", "shout", "flash"):
@@ -391,6 +466,8 @@ class World:
             self.advance(amount / {"wait": 1000, "second": 20, "long": 3}[kind])
         elif kind in ("die", "suspend", "goOn", "stop", "isolate"):
             getattr(self, kind)(node, amount)
+        elif kind in lobby.KINDS.split():
+            getattr(self.lobby, kind)(which, amount)
         else:
             getattr(self, kind)(which, amount)
 
@@ -503,6 +580,7 @@ class World:
 
     def judge(self) -> None:
         """Check the owners of the rooms, and what each client got."""
+        self.lobby.judge()
         hosts = Counter(owned.host.id for node in self.nodes for owned in cast(Any, node.engine.node).here)
         for room in self.rooms:
             exists = bool(self.server.fields(KEYS.room(room).fields))
@@ -547,16 +625,6 @@ class World:
         wrong = [each for each in client.received if each not in expected]
         self.check(not wrong, f"{client.name} got {wrong}, which is not in the log")
 
-    def makeAtOnce(self) -> None:
-        """Requests of all nodes for one key at the same time."""
-        made: list[Any] = []
-        for node in self.nodes:
-            work = node.rooms.make("model", {}, "key", 0, lambda: None)
-            work.addBoth(made.append)
-        self.advance(2.0)
-        names = {each.room for each in made if hasattr(each, "room")}
-        self.check(len(made) == 3 and len(names) == 1, f"made {made}")
-
 
 class ClusterModelTests(SynchronousTestCase):
     """Random schedules."""
@@ -570,6 +638,6 @@ class ClusterModelTests(SynchronousTestCase):
             world.do(step)
         world.heal()
         world.judge()
-        world.makeAtOnce()
+        world.lobby.finish()
         self.flushLoggedErrors(HookTimeout)
         self.assertEqual(world.violations, [])

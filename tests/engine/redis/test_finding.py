@@ -271,11 +271,27 @@ class FinderTests(SynchronousTestCase):
     def test_whenListed(self) -> None:
         """Those that wait for a room are told when it is open, and when it could not be created."""
         self.load()
-        opened, failed = fired(self.finder.whenListed("r")), fired(self.finder.whenListed("s"))
+        opened, failed = [fired(self.finder.whenListed(room, "other")) for room in "rs"]
         self.hear("other", "r", self.listed("other", "r"))
         self.hear("other", "s", None)
-        self.assertEqual((opened, failed, fired(self.finder.whenListed("r"))), ([True], [False], [True]))
-        waiter = self.finder.whenListed("x")
+        again = fired(self.finder.whenListed("r", "other"))
+        self.assertEqual((opened, failed, again), ([True], [False], [True]))
+
+    def test_removedByAnother(self) -> None:
+        """That another node removes what is left of a room doesn't mean that it could not be created."""
+        self.load()
+        waiting = self.finder.whenListed("r", "other")
+        told = fired(waiting)
+        self.hear("third", "r", None)
+        self.finder.ended("/rooms", "chat", "r")
+        self.finder.flush()
+        self.assertEqual(told, [])
+        self.hear("third", "r", self.listed("third", "r"))
+        self.assertEqual(told, [True])
+
+    def test_waitNoMore(self) -> None:
+        """Nothing is left of those that wait no more."""
+        waiter = self.finder.whenListed("x", "other")
         waiter.addErrback(lambda failure: None)
         waiter.cancel()
         self.assertEqual(self.finder._waiting, {})

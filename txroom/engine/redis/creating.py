@@ -198,7 +198,7 @@ class Creating:
         Returns:
             Whether it is open or could not be created; `None`: its node is lost, or it takes too long.
         """
-        listed = self._finder.whenListed(room)
+        listed = self._finder.whenListed(room, node)
         while not listed.called:
             seconds = min(LOOK, until - self._waits.seconds())
             if seconds <= 0 or self._waits.isStopped or not self._isAlive(node):

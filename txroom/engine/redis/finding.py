@@ -87,7 +87,8 @@ class Finder:
         self._loaded: set[Group] = set()
         #: What other nodes have published while a hash was being read.
         self._meanwhile: list[Changes] = []
-        self._waiting: dict[str, list[Deferred[bool]]] = {}
+        #: Those that wait for rooms that are being created, with the nodes that create them.
+        self._waiting: dict[str, dict[Deferred[bool], str]] = {}
         #: The rooms whose listings Redis doesn't have any more, and until when they are kept.
         self._doubtful: dict[str, float] = {}
         self._doubtUntil = float("-inf")
@@ -127,25 +128,33 @@ class Finder:
     def _unavailable(self, failure: Failure) -> Any:
         raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from None
 
-    def whenListed(self, room: str) -> Deferred[bool]:
-        """Fire when a room is open (`True`), or could not be created (`False`)."""
+    def whenListed(self, room: str, node: str) -> Deferred[bool]:
+        """
+        Wait for a room that a node creates.
+
+        Returns:
+            A Deferred that fires when the room is open (`True`), or when that node says that it could not be
+            created (`False`). That another node removes what is left of the room doesn't count.
+        """
         known = self.index.get(room)
         if known is not None and known.listed.listing is not None:
             return succeed(True)
         waiter: Deferred[bool] = Deferred(lambda _: self._forgetWaiter(room, waiter))
-        self._waiting.setdefault(room, []).append(waiter)
+        self._waiting.setdefault(room, {})[waiter] = node
         return waiter
 
     def _forgetWaiter(self, room: str, waiter: Deferred[bool]) -> None:
-        waiters = self._waiting.get(room, [])
-        if waiter in waiters:
-            waiters.remove(waiter)
+        waiters = self._waiting.get(room, {})
+        waiters.pop(waiter, None)
         if not waiters:
             self._waiting.pop(room, None)
 
-    def _tellWaiters(self, room: str, isOpen: bool) -> None:
-        for waiter in self._waiting.pop(room, ()):
-            waiter.callback(isOpen)
+    def _tellWaiters(self, room: str, isOpen: bool, by: str) -> None:
+        """A node (`by`) says that a room is open, or is not there."""
+        for waiter, node in list(self._waiting.get(room, {}).items()):
+            if isOpen or node == by:
+                self._forgetWaiter(room, waiter)
+                waiter.callback(isOpen)
 
     # -- the listings of this node
 
@@ -197,7 +206,7 @@ class Finder:
         self._redis.send(_ignore, "PUBLISH", self._keys.changed, encode(changes))
         for room, new in changed.items():
             if room in self._waiting:
-                self._tellWaiters(room, new.data is not None)
+                self._tellWaiters(room, new.data is not None, self._node)
 
     def _write(self, changed: Mapping[str, NewChange]) -> None:
         """Write changes, those of each name by one command or two."""
@@ -294,7 +303,7 @@ class Finder:
                 self._doubtful.pop(room, None)
                 self.index.put(application, name, room, listed)
             if room in self._waiting:
-                self._tellWaiters(room, listed is not None)
+                self._tellWaiters(room, listed is not None, changes.node)
 
     def _mayRemove(self, room: str, node: str) -> bool:
         known = self.index.get(room)
