@@ -7,9 +7,10 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -43,6 +44,14 @@ async def make() -> AsyncIterator[Made]:
     yield one
     for store in made:
         await within(store.stop(), f"a store does not stop: {store.state}")
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that other users can enter."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 async def ask(store: Store, *args: str | int) -> Any:
@@ -270,3 +279,26 @@ async def test_wheel(make: Made) -> None:
     await within(store.start())
     assert store.describe().startswith(f"{sys.prefix}/lib/python")
     assert await ask(store, "PING") == b"PONG"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of other users")
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="needs a Python of all users")
+async def test_user(make: Made, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For root, the store runs as the given user, who owns its directories."""
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")  # root's own Python may be in root's home
+    store = make(directory / "state", uid=65534, gid=65534)
+    await within(store.start())
+    process = Path(f"/proc/{await pidOf(store)}")
+    socket = Path(store.url.removeprefix("unix://"))
+    owned = [process, directory / "state", directory / "state" / "store", socket.parent, socket]
+    assert [(path.stat().st_uid, path.stat().st_gid) for path in owned] == [(65534, 65534)] * len(owned)
+    await within(store.stop())
+    again = make(directory / "state", uid=65534, gid=65534)
+    await within(again.start())
+    assert (await refusal(make(directory / "state"))).endswith("must be owned by root, not by nobody")
+
+
+async def test_unusable(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the program can't be run, the error says why."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert "/nowhere/python" in await refusal(make())

@@ -122,7 +122,7 @@ class IdentityTests(StateDirectoryTestCase):
         self.assertEqual(synced, ["run.new", "store"])
         self.assertEqual((self.path / "store" / "run").read_text(), run)
         del synced[:]
-        self.state.run(isSynced=False)
+        self.state.forget()
         self.assertEqual((synced, (self.path / "store" / "run").exists()), (["store"], False))
 
     def test_noBootId(self) -> None:
@@ -141,6 +141,35 @@ class IdentityTests(StateDirectoryTestCase):
         """A file that doesn't name a program counts as none."""
         (self.path / "store" / "program").write_text("else")
         self.assertIsNone(self.state.program)
+
+
+class CheckTests(StateDirectoryTestCase):
+    """The check before each start of the program."""
+
+    def test_unfinished(self) -> None:
+        """What is left of unfinished snapshots is removed, and nothing else."""
+        state = self.make()
+        state.prepare()
+        state.run(isSynced=True)
+        state.files.mkdir()
+        for file in (state.path / "temp-rewriteaof-bg-7.aof", state.files / "appendonly.aof.1.incr.aof"):
+            file.touch()
+        state.check()
+        names = sorted(path.name for path in state.path.rglob("*"))
+        self.assertEqual(names, ["appendonly.aof.1.incr.aof", "appendonlydir", "run"])
+
+    def test_manifest(self) -> None:
+        """The list of files must be there once there was data."""
+        state = self.make()
+        state.prepare()
+        state.check()
+        state.program = Version("Redis", (7, 0))
+        with self.assertRaises(StoreError) as caught:
+            state.check()
+        self.assertIn("appendonly.aof.manifest is damaged or missing", str(caught.exception))
+        state.files.mkdir()
+        (state.files / "appendonly.aof.manifest").touch()
+        state.check()
 
 
 class OwnerTests(SynchronousTestCase):

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
 from tests.process.workers.processes import MemoryProcess, ProcessReactor
-from txroom.process.workers import watcher
-from txroom.process.workers.statedir import BOOT_ID, MANIFEST
+from txroom.process.workers import statedir, watcher
+from txroom.process.workers.statedir import MANIFEST, StateDirectory
 from txroom.process.workers.store import Store, StoreState
 from txroom.process.workers.storeerror import StoreError
 from txroom.process.workers.storeprogram import Program, Version
@@ -171,6 +171,28 @@ class StartTests(StoreTestCase):
         self.assertEqual(str(error), f"the store can't be started: {why}")
         self.assertFalse(runtime.exists())
         self.assertEqual(self.errors, [])
+
+    def test_fullDisk(self) -> None:
+        """A store whose version can't be written serves all the same."""
+
+        def write(directory: StateDirectory, file: Path, text: str) -> None:
+            raise OSError(28, "No space left on device", str(file))
+
+        store = self.make()
+        started = fired(store.start())
+        self.patch(StateDirectory, "_write", write)
+        self.answer()
+        self.assertEqual((started, store.state), ([store.url], StoreState.UP))
+
+    def test_noRun(self) -> None:
+        """If the identity of the data can't be written, the start fails."""
+
+        def write(directory: StateDirectory, file: Path, text: str) -> None:
+            raise OSError(28, "No space left on device", str(file))
+
+        self.patch(StateDirectory, "_write", write)
+        error = self.failureResultOf(self.make(self.state).start(), StoreError).value
+        self.assertIn("No space left on device", str(error))
 
     def test_noProcess(self) -> None:
         """If there can't be another process, the start fails."""
@@ -408,20 +430,34 @@ class RunTests(StoreTestCase):
         return run
 
     def test_no(self) -> None:
-        """Without fsync it is that of the machine's present run."""
-        self.assertEqual(self.runOf("no"), BOOT_ID.read_text().strip())
+        """Without fsync it lasts as long as the machine runs."""
+        run = self.runOf("no")
+        self.assertEqual(self.runOf("no"), run)
+        self.patch(statedir, "BOOT_ID", self.directory / "boot")
+        (self.directory / "boot").write_text("next")
+        self.assertNotEqual(self.runOf("no"), run)
 
     def test_always(self) -> None:
-        """With fsync it is that of the directory."""
+        """With fsync it lasts as long as the directory."""
         run = self.runOf("always")
+        self.patch(statedir, "BOOT_ID", self.directory / "next")
         self.assertEqual(self.runOf("always"), run)
-        self.assertNotEqual(run, BOOT_ID.read_text().strip())
 
     def test_meanwhile(self) -> None:
         """A run without fsync ends the identity of the directory, since its end may have been lost."""
         run = self.runOf("always")
         self.runOf("no")
         self.assertNotEqual(self.runOf("always"), run)
+
+    def test_unwritten(self) -> None:
+        """It ends if the store can't write, since it may be killed before it can."""
+        store = self.up(self.state)
+        self.runs[0].prints(
+            "1:M 29 Nov 2026 17:00:00.000 # Short write while writing to the AOF file: (1, 2)"
+        )
+        store.stop()
+        self.endProcesses()
+        self.assertNotEqual(self.runOf("no"), store.run)
 
 
 class WatcherTests(StoreTestCase):

@@ -14,7 +14,8 @@ class StoreLogTests(SynchronousTestCase):
     """The lines of one process."""
 
     def setUp(self) -> None:
-        self.log = StoreLog()
+        self.unwritten: list[bool] = []
+        self.log = StoreLog(lambda: self.unwritten.append(True))
 
     def shown(self, *lines: str) -> list[tuple[str, str]]:
         """What is logged."""
@@ -74,9 +75,15 @@ class StoreLogTests(SynchronousTestCase):
             ("", "Unrecoverable error reading the append only file a.incr.aof: Permission denied"),
             ("", "Can't open or create append-only dir appendonlydir: Permission denied"),
         ):
-            self.log = StoreLog()
+            self.log = StoreLog(lambda: self.unwritten.append(True))
             self.shown(f"{NOW} # {text}" if not text.startswith(("[", "*")) else text)
             self.assertEqual(self.log.damaged, file, text)
+
+    def test_unwritten(self) -> None:
+        """It is told that something could not be written."""
+        self.shown(f"{NOW} # Short write while writing to the AOF file: (nwritten=1, expected=2)")
+        self.shown(f"{NOW} # Error writing to the AOF file: No space left on device", f"{NOW} # Else")
+        self.assertEqual(self.unwritten, [True, True])
 
     def test_slow(self) -> None:
         """A store that doesn't answer yet is mentioned."""

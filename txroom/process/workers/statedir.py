@@ -5,7 +5,7 @@ The directory with the store's data.
 
     STATE_DIR/store/            only the owner can enter it; locked while something uses it
         appendonlydir/          the data
-        run                     the identity of the data, if the store writes to the disk before it replies
+        run                     the identity of the data
         program                 which program has written the data, such as "Redis 7.0"
 """
 
@@ -121,11 +121,14 @@ class StateDirectory:
 
     def check(self) -> None:
         """
-        Check that the list of files is there if there was data. Without it the store would begin anew.
+        Check that the list of files is there if there was data, since the store would begin anew without it.
+        Remove what is left of snapshots that a killed store was writing.
 
         Raises:
             StoreError: It is not there.
         """
+        for unfinished in self.path.glob("temp-*"):
+            unfinished.unlink(missing_ok=True)
         if self.program is not None and not (self.files / MANIFEST).exists():
             raise self.damaged(MANIFEST)
 
@@ -148,26 +151,26 @@ class StateDirectory:
 
     def run(self, isSynced: bool) -> str:
         """
-        Return the identity of the data: as long as it stays, nothing that the store has confirmed is lost.
+        Return the identity of the data. As long as it stays, nothing that the store has confirmed is lost.
 
         It is called before the store is started, with the lock.
 
         Args:
             isSynced: Whether the store writes to the disk before it replies. Otherwise the operating system
-                has what is not yet on the disk, so the identity is that of the system's present run.
+                has what is not yet on the disk, so the identity ends with the system's present run.
         """
+        scope = "disk" if isSynced else bootId()
         file = self.path / "run"
-        if not isSynced:
-            # What is now written may be lost with the machine, so the identity on the disk ends.
-            file.unlink(missing_ok=True)
-            self._sync(self.path)
-            return bootId()
-        try:
-            return file.read_text("ascii")
-        except FileNotFoundError:
-            run = secrets.token_hex(16)
+        run = file.read_text("utf-8") if file.exists() else ""
+        if not run.startswith(f"{scope}:"):
+            run = f"{scope}:{secrets.token_hex(16)}"
             self._write(file, run)
-            return run
+        return run
+
+    def forget(self) -> None:
+        """The data may lack something that the store has confirmed: the next identity is another one."""
+        (self.path / "run").unlink(missing_ok=True)
+        self._sync(self.path)
 
     @property
     def program(self) -> Version | None:

@@ -154,7 +154,7 @@ class Store:
 
     def describe(self) -> str:
         """Return what the store is and where its data is, for the log."""
-        where = "in memory of this run only" if self._stateDir is None else f"in {self._parts.data.path}"
+        where = "in a temporary directory" if self._stateDir is None else f"in {self._parts.data.path}"
         return f"{self._program} with its data {where}, fsync {self._fsync}"
 
     def prepare(self) -> None:
@@ -257,11 +257,18 @@ class Store:
         self.state = StoreState.UP
         self._upSince = self._reactor.seconds()
         assert self._program is not None
-        self._parts.data.program = self._program.version
+        try:
+            self._parts.data.program = self._program.version
+        except OSError as error:
+            self._log.warn("the version of the store could not be written: {why}", why=inOneLine(error))
         self._log.info("store: {store}", store=self.describe())
         starting, self._starting = self._starting, None
         if starting is not None:
             starting.callback(self.url)
+
+    def unwritten(self) -> None:
+        """The program could not write something to the disk; see `ProcessSide`."""
+        self._parts.data.forget()
 
     def ended(self, why: str) -> None:
         """The program has ended; see `ProcessSide`."""

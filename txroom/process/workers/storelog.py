@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 
 from twisted.logger import Logger, LogLevel
 
@@ -16,6 +17,8 @@ _LINE = re.compile(r"\d+:[A-Z] .*?\d (?P<level>[.*#-]) ?(?P<text>.*)")
 _WARNING = "#"
 #: Lines that say that the end of the data was incomplete, so that it was cut off.
 _CUT = re.compile(r"Truncating the AOF|AOF loaded anyway|short read while loading")
+#: Lines that say that something confirmed could not be written, since the disk is full for example.
+_UNWRITTEN = re.compile(r"(Short write while|Error) writing to the AOF file")
 #: Lines that say which file of the data is damaged or missing.
 _DAMAGED = re.compile(
     r"(?:Bad file format reading|Unexpected end of file reading|Unknown command '.*' reading|Error reading)"
@@ -29,11 +32,17 @@ _INITIALIZED = "Server initialized"
 
 
 class StoreLog:
-    """The lines that one process prints."""
+    """
+    The lines that one process prints.
+
+    Args:
+        unwritten: Called when the store says that something could not be written.
+    """
 
     _log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, unwritten: Callable[[], object]) -> None:
+        self._unwritten = unwritten
         self._isUp = False
         #: The name of the file of the data that is damaged or missing; empty: none is.
         self.damaged = ""
@@ -76,5 +85,7 @@ class StoreLog:
             self.damaged = MANIFEST
         elif damaged is not None:
             self.damaged = self.damaged or next(filter(None, damaged.groups()))
+        if _UNWRITTEN.search(text):
+            self._unwritten()
         isShown = (isWarning and self._isUp) or _CUT.search(text) is not None
         self._log.emit(LogLevel.warn if isShown else LogLevel.debug, "store: {text}", text=text)

@@ -71,6 +71,9 @@ class ProcessSide(Protocol):
     def answered(self) -> None:
         """The program answers for the first time."""
 
+    def unwritten(self) -> None:
+        """The program could not write something that it has confirmed."""
+
     def ended(self, why: str) -> None:
         """The program has ended."""
 
@@ -92,7 +95,7 @@ class StoreProcess(ProcessProtocol):
         self._client = client
         self._side = side
         self._calls: list[IDelayedCall] = []
-        self.log = StoreLog()
+        self.log = StoreLog(side.unwritten)
 
     def start(self, args: list[str], environment: dict[str, str], owner: Owner, lock: int) -> None:
         """
@@ -117,7 +120,7 @@ class StoreProcess(ProcessProtocol):
                 env=environment,
                 uid=uid,
                 gid=gid,
-                childFDs={0: nowhere, 1: "r", 2: nowhere, 3: lock},
+                childFDs={0: nowhere, 1: "r", 2: "r", 3: lock},
             )
         finally:
             os.close(nowhere)
@@ -141,6 +144,9 @@ class StoreProcess(ProcessProtocol):
     def outReceived(self, data: bytes) -> None:
         """The program has printed something."""
         self.log.received(data)
+
+    # The program has no standard error: this is why it could not be run.
+    errReceived = outReceived
 
     def processExited(self, reason: Failure) -> None:
         """The program has ended, but its output may not have been read."""

@@ -56,7 +56,6 @@ class Watching(ProcessProtocol):
 
     def start(self) -> None:
         """Start it."""
-        self._call = None
         uid, gid = self._owner.ids
         times = str(WORKERS), str(STORE)
         args = [sys.executable, "-I", "-S", watcher.__file__, *times, *self._directories]
@@ -123,9 +122,8 @@ class Watching(ProcessProtocol):
         return stopping
 
     def _cancel(self) -> None:
-        if self._call is not None:
+        if self._call is not None and self._call.active():
             self._call.cancel()
-            self._call = None
 
     def _stopped(self) -> None:
         self._cancel()
