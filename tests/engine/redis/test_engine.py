@@ -285,6 +285,25 @@ class LossTests(NodesTestCase):
         second.stop()
         second.engine.nodeEnded(ended)
 
+    def test_answerLost(self) -> None:
+        """
+        If the answer to a client that joins is lost on its way between nodes, the client joins again. Its
+        first membership ends then, since the client doesn't know of it.
+        """
+        first, second = self.start(maxClients=2)
+        room = self.result(first.app.createRoom("chat"))
+        self.redis.deliveries = lambda channel, data: () if second.node.id.encode() in channel else (0.0,)
+        joins = fired(second.client().joining("chat"))
+        self.advance(0.5)
+        ((ghost,), isJoined) = first.app.rooms[room].clients, bool(joins)
+        self.assertFalse(isJoined)
+        self.redis.deliveries = lambda channel, data: (0.0,)
+        self.advance(5)
+        (ada,) = joins
+        self.assertNotEqual(ada.member, ghost.id)
+        self.assertEqual([client.id for client in first.app.rooms[room].clients], [ada.member])
+        self.assertEqual(len(self.whereIs(room)), 1)
+
     def test_paused(self) -> None:
         """A node that can't reach Redis for a while, but not for too long, goes on with its rooms."""
         first, second = self.start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -58,12 +59,14 @@ class Missed(NamedTuple):
 
     #: The node, if it has said that it doesn't have the room; else empty.
     notAt: str
+    #: Whether the room may have got the request, and only its answer was lost.
+    mayHaveHappened: bool = False
 
 
 def _orMissed(result: Link | Refused | Unreached, node: str) -> Link | Refused | Missed:
     if not isinstance(result, Unreached):
         return result
-    return Missed(node if result.isElsewhere else "")
+    return Missed(node if result.isElsewhere else "", result.mayHaveHappened)
 
 
 def _unlessMoved(result: Link | Refused, owned: Owned) -> Link | Refused | Missed:
@@ -163,6 +166,8 @@ class Entrance:
                 return result
             if attempts.areOver:
                 return Refused(ErrorCode.UNAVAILABLE)
+            if result.mayHaveHappened and isinstance(arrival, Join):
+                arrival = replace(arrival, isAgain=True)
             asked = None
             place = await self._locator.ask(arrival.room, result.notAt)
             if isinstance(place, AtNode) or place in (Where.UNKNOWN, Where.HERE):

@@ -73,6 +73,8 @@ class Join(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"
     request: Request = Request()
     #: Whether the room was created for this client.
     isCreator: bool = False
+    #: Whether the engine has passed on the same request before, and its answer may have been lost.
+    isAgain: bool = False
 
 
 class Resume(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"):

@@ -116,6 +116,8 @@ class Joining:
 
     async def _enter(self, outlet: Outlet, join: Join, isWanted: Callable[[], bool]) -> Link | Refused:
         context = self._context
+        if join.isAgain:
+            self._endFormer(join.link)
         sessions = context.roster.sessions
         known = sessions.get(join.session)
         if known is not None:
@@ -139,6 +141,12 @@ class Joining:
         link = self._linkOf(member)  # made now, because a hook may refuse the client later
         member.mailbox.post(self._admit, member, join)
         return link
+
+    def _endFormer(self, link: str) -> None:
+        """End the membership that the client has got by the same request and has not been told of."""
+        for member in list(self._context.roster.members.values()):
+            if member.joinLink == link and member.state is State.DROPPED:
+                self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
 
     def _again(self, member: Member, join: Join) -> Link:
         """Answer another join of a connection that has joined already, or is joining."""
@@ -178,6 +186,7 @@ class Joining:
         member = Member(id, join.user, userId or id, options)
         member.client = Client(context.port, member)
         member.refs = [join.ref]
+        member.joinLink = join.link
         member.offset = context.log.offset
         self._seats.take(member, token)
         context.roster.attached(member, outlet, join)

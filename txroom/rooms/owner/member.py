@@ -104,6 +104,7 @@ class Member:
         "handled",
         "id",
         "isJSON",
+        "joinLink",
         "link",
         "mailbox",
         "messages",
@@ -145,6 +146,8 @@ class Member:
         # The connection.
         self.link = ""
         self.session = ""
+        #: The link of the request by which it has joined.
+        self.joinLink = ""
         self.outlet: Outlet | None = None
         self.isJSON = True
         #: The refs of the join requests that `joined` answers.
